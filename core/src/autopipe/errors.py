@@ -1,0 +1,80 @@
+"""Every error a user can meet, in one tree.
+
+Each also is the built-in that programs written for the original API catch. A message says what
+was asked, what was found and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AutopipeError(Exception):
+    """The root of all errors that this library raises on purpose."""
+
+
+class ArgumentError(AutopipeError, ValueError):
+    """A call got a value that it can't work with. Nothing was computed."""
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """A call got a value of the wrong type, or a keyword that it doesn't have."""
+
+
+class ConfigError(AutopipeError, ValueError, OSError):
+    """A config file or value is absent, malformed or contradicts itself."""
+
+
+class CheckpointError(AutopipeError, OSError):
+    """A checkpoint, or one of its files, is absent or can't be read."""
+
+
+class DamagedFileError(CheckpointError, ValueError):
+    """A file is truncated, empty, a Git LFS pointer, or not what its name says."""
+
+
+class UnsafeCheckpointError(CheckpointError, ValueError):
+    """A checkpoint asks for something it must not: code, a path outside its folder, a pickle."""
+
+
+class VariantError(AutopipeError, ValueError):
+    """The checkpoint has no weights of the variant that was asked for."""
+
+
+class WeightsMismatchError(AutopipeError, ValueError, RuntimeError):
+    """The tensors of a file don't have the names or shapes that the model declares."""
+
+
+class UnsupportedCheckpointError(AutopipeError, ValueError):
+    """No installed family offers what the checkpoint needs for this task."""
+
+
+class MissingPluginError(AutopipeError, ImportError, ValueError):
+    """A class belongs to a family that is not installed; the message has the pip line."""
+
+
+class PluginError(AutopipeError, ImportError):
+    """An installed plugin is broken: its manifest, its API number, or one of its targets."""
+
+
+class AutoClassError(AutopipeError, OSError):
+    """An Auto class was constructed; use `from_pretrained` or `from_pipe`."""
+
+
+class SchedulerError(AutopipeError, ValueError):
+    """A scheduler can't do what its config or a call asks of it."""
+
+
+class ClosedPipelineError(AutopipeError, RuntimeError):
+    """The pipeline's weights were given back by `close()`."""
+
+
+class CancelledError(AutopipeError, RuntimeError):
+    """The call was cancelled by `cancel()`; the pipeline stays usable."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the known name closest to `name`, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,164 @@
+"""The base of every network: a torch module with a config, loading and saving."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from .config import ConfigMixin
+
+_Self = TypeVar("_Self", bound="ModelMixin")
+
+
+class ModelMixin(nn.Module, ConfigMixin):
+    """A network that is saved as `config.json` and `diffusion_pytorch_model.safetensors`.
+
+    Subclasses decorate `__init__` with `register_to_config` and name their parameters as the
+    checkpoints of the Hub do, so that a state dict loads without a conversion table.
+    """
+
+    config_name: ClassVar[str | None] = "config.json"
+    weights_name: ClassVar[str] = "diffusion_pytorch_model"
+    _keep_in_fp32_modules: ClassVar[tuple[str, ...]] = ()
+    _supports_gradient_checkpointing: ClassVar[bool] = False
+
+    @classmethod
+    def from_pretrained(
+        cls: type[_Self],
+        pretrained_model_name_or_path: str | Path,
+        *,
+        subfolder: str | None = None,
+        torch_dtype: torch.dtype | str | None = None,
+        dtype: torch.dtype | str | None = None,
+        variant: str | None = None,
+        use_safetensors: bool | None = None,
+        low_cpu_mem_usage: bool = True,
+        output_loading_info: bool = False,
+        ignore_mismatched_sizes: bool = False,
+        **hub: Any,
+    ) -> Any:
+        """Load a model from a folder or Hub repository; the model is in evaluation mode.
+
+        Args:
+            pretrained_model_name_or_path: a local folder, or a repository id of the Hub.
+            subfolder: the folder inside it that holds the model.
+            torch_dtype, dtype: the dtype of the weights: a `torch.dtype`, its name, or `"auto"`
+                for the dtype of the file. Float32 when absent.
+            variant: the variant of the weight files, such as `"fp16"`.
+            use_safetensors: True refuses pickled weights, False wants them, None prefers
+                safetensors.
+            low_cpu_mem_usage: False builds the model with initial values first, then copies.
+            output_loading_info: return `(model, info)`; `info` lists missing, unexpected and
+                mismatched keys.
+            ignore_mismatched_sizes: leave parameters of another shape at their initial values.
+            **hub: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`, ...
+                and values that override the config.
+
+        Raises:
+            CheckpointError: the folder, the config or the weights are absent.
+            VariantError: there are no weights of this variant.
+            WeightsMismatchError: the tensors don't fit the config.
+        """
+        from .checkpoint.load import load_model
+
+        return load_model(
+            cls,
+            pretrained_model_name_or_path,
+            subfolder=subfolder,
+            torch_dtype=torch_dtype,
+            dtype=dtype,
+            variant=variant,
+            use_safetensors=use_safetensors,
+            low_cpu_mem_usage=low_cpu_mem_usage,
+            output_loading_info=output_loading_info,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            **hub,
+        )
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *,
+        is_main_process: bool = True,
+        safe_serialization: bool = True,
+        variant: str | None = None,
+        max_shard_size: int | str = "10GB",
+        push_to_hub: bool = False,
+        **hub: Any,
+    ) -> None:
+        """Write config and weights into `save_directory`, whole or not at all.
+
+        Args:
+            save_directory: the folder to write.
+            is_main_process: False writes nothing (the other ranks of a distributed run).
+            safe_serialization: safetensors, or (False) a pickled state dict.
+            variant: goes into the file name: `diffusion_pytorch_model.<variant>.safetensors`.
+            max_shard_size: bytes, or text such as `"5GB"`; larger models are split.
+            push_to_hub: upload afterwards, to the repository `repo_id`.
+        """
+        from .checkpoint.save import save_model
+
+        save_model(
+            self,
+            save_directory,
+            is_main_process=is_main_process,
+            safe_serialization=safe_serialization,
+            variant=variant,
+            max_shard_size=max_shard_size,
+            push_to_hub=push_to_hub,
+            **hub,
+        )
+
+    @classmethod
+    def convert_state_dict(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`state` with names of older releases replaced by those of this class. No copy."""
+        return state
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the first floating-point parameter, or of the first buffer."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            if tensor.is_floating_point():
+                return tensor.dtype
+        return torch.get_default_dtype()
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the first parameter or buffer."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            return tensor.device
+        return torch.device("cpu")
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """How many numbers the parameters hold."""
+        skipped: set[int] = set()
+        if exclude_embeddings:
+            skipped = {
+                id(parameter)
+                for module in self.modules()
+                if isinstance(module, nn.Embedding)
+                for parameter in module.parameters()
+            }
+        return sum(
+            parameter.numel()
+            for parameter in self.parameters()
+            if id(parameter) not in skipped and (parameter.requires_grad or not only_trainable)
+        )
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute activations in the backward pass: less memory, more time in training."""
+        self._set_gradient_checkpointing(True)
+
+    def disable_gradient_checkpointing(self) -> None:
+        """Undo `enable_gradient_checkpointing`."""
+        self._set_gradient_checkpointing(False)
+
+    def _set_gradient_checkpointing(self, enable: bool) -> None:
+        if not self._supports_gradient_checkpointing:
+            raise ValueError(f"{type(self).__name__} does not support gradient checkpointing")
+        for module in self.modules():
+            if hasattr(module, "gradient_checkpointing"):
+                module.gradient_checkpointing = enable

@@ -1,0 +1,78 @@
+"""What every scheduler is: a config, a schedule, and one step at a time.
+
+A pipeline's scheduler is a prototype. A call works on its own `copy()`, so the state that
+`set_timesteps` and `step` keep is never shared between calls.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from .config import ConfigMixin
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_Self = TypeVar("_Self", bound="SchedulerMixin")
+
+
+class SchedulerMixin(ConfigMixin):
+    """The base of all schedulers.
+
+    A scheduler has `timesteps` (1-D tensor, descending), `init_noise_sigma` (the standard
+    deviation of the first latents), `order` (timesteps per solver step), and the methods
+    `set_timesteps`, `scale_model_input`, `step` and `add_noise`.
+    """
+
+    config_name: ClassVar[str | None] = "scheduler_config.json"
+    has_compatibles: ClassVar[bool] = True
+    order: int = 1
+    init_noise_sigma: float | Tensor = 1.0
+    timesteps: Tensor
+
+    def copy(self: _Self) -> _Self:
+        """An independent scheduler with the same config and the state of this one."""
+        return copy.deepcopy(self)
+
+    @classmethod
+    def from_pretrained(
+        cls: type[_Self],
+        pretrained_model_name_or_path: str | Path,
+        subfolder: str | None = None,
+        return_unused_kwargs: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Load from a folder or Hub repository that holds a `scheduler_config.json`.
+
+        Keywords that are constructor parameters override the file; those of the Hub
+        (`revision`, `token`, `cache_dir`, ...) say where to look.
+        """
+        from .checkpoint.load import load_scheduler
+
+        return load_scheduler(
+            cls,
+            pretrained_model_name_or_path,
+            subfolder=subfolder,
+            return_unused_kwargs=return_unused_kwargs,
+            **kwargs,
+        )
+
+    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """Write `scheduler_config.json` into `save_directory`."""
+        from .checkpoint.save import save_scheduler
+
+        save_scheduler(self, save_directory, push_to_hub=push_to_hub, **kwargs)
+
+    @property
+    def compatibles(self) -> list[type[SchedulerMixin]]:
+        """The installed scheduler classes that can be made from this one's config."""
+        from .registry import default_registry
+
+        return default_registry().compatible_schedulers(type(self))
+
+    def __len__(self) -> int:
+        return int(self.config["num_train_timesteps"])
+
+
