@@ -1,0 +1,97 @@
+"""Load any diffusion checkpoint for a task, and move between tasks on the same weights.
+
+    from autopipe import AutoPipelineForText2Image
+
+    pipe = AutoPipelineForText2Image.from_pretrained("demo:stable_diffusion")
+    image = pipe("a red circle on a white background").images[0]
+
+Every public name is imported on first use: those of the core, and those of every installed
+family (`from autopipe import UNet2DConditionModel`). `autopipe.registry` tells what is there.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_CORE = {
+    name: module
+    for module, names in {
+        "auto": (
+            "AutoPipelineForImage2Image",
+            "AutoPipelineForInpainting",
+            "AutoPipelineForText2Image",
+        ),
+        "config": ("ConfigMixin", "FrozenConfig", "register_to_config"),
+        "errors": ("AutopipeError",),
+        "hooks": ("hookimpl",),
+        "manifest": ("Component", "Condition", "Export", "Family", "Pipeline"),
+        "modeling": ("ModelMixin",),
+        "outputs": ("BaseOutput", "ImagePipelineOutput"),
+        "pipeline.base": ("DiffusionPipeline",),
+        "scheduling": ("SchedulerMixin",),
+        "tasks": ("Image2Image", "Inpaint", "Task", "Text2Image"),
+    }.items()
+    for name in names
+}
+_SUBMODULES = ("errors", "registry", "utils")
+
+if TYPE_CHECKING:
+    from . import errors as errors
+    from . import registry as registry
+    from . import utils as utils
+    from .auto import AutoPipelineForImage2Image as AutoPipelineForImage2Image
+    from .auto import AutoPipelineForInpainting as AutoPipelineForInpainting
+    from .auto import AutoPipelineForText2Image as AutoPipelineForText2Image
+    from .config import ConfigMixin as ConfigMixin
+    from .config import FrozenConfig as FrozenConfig
+    from .config import register_to_config as register_to_config
+    from .errors import AutopipeError as AutopipeError
+    from .hooks import hookimpl as hookimpl
+    from .manifest import Component as Component
+    from .manifest import Condition as Condition
+    from .manifest import Export as Export
+    from .manifest import Family as Family
+    from .manifest import Pipeline as Pipeline
+    from .modeling import ModelMixin as ModelMixin
+    from .outputs import BaseOutput as BaseOutput
+    from .outputs import ImagePipelineOutput as ImagePipelineOutput
+    from .pipeline.base import DiffusionPipeline as DiffusionPipeline
+    from .scheduling import SchedulerMixin as SchedulerMixin
+    from .tasks import Image2Image as Image2Image
+    from .tasks import Inpaint as Inpaint
+    from .tasks import Task as Task
+    from .tasks import Text2Image as Text2Image
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _CORE:
+        value = getattr(importlib.import_module(f".{_CORE[name]}", __name__), name)
+    elif name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    else:
+        value = _from_a_family(name)
+    globals()[name] = value
+    return value
+
+
+def _from_a_family(name: str) -> Any:
+    from .errors import nearest
+    from .hints import DIST_BY_CLASS, dist_for_class
+    from .registry import default_registry
+
+    registry = default_registry()
+    if registry.target(name) is None and dist_for_class(name) is None:
+        known = {*_CORE, *registry.names(), *DIST_BY_CLASS}
+        raise AttributeError(f"autopipe has no {name!r}.{nearest(name, known)}")
+    return registry.load(name)
+
+
+def __dir__() -> list[str]:
+    from .registry import default_registry
+
+    return sorted({*_CORE, *_SUBMODULES, "__version__", *default_registry().names()})

@@ -123,7 +123,9 @@ class ConfigMixin:
             **{
                 name: value
                 for name, value in original.items()
-                if name not in values and name not in defaulted and name not in _BOOKKEEPING
+                if name not in values
+                and name not in defaulted
+                and name not in _BOOKKEEPING
                 and name not in known
             }
         )

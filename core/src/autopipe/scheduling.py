@@ -7,6 +7,7 @@ A pipeline's scheduler is a prototype. A call works on its own `copy()`, so the 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -31,6 +32,10 @@ class SchedulerMixin(ConfigMixin):
     order: int = 1
     init_noise_sigma: float | Tensor = 1.0
     timesteps: Tensor
+    set_timesteps: Callable[..., None]
+    scale_model_input: Callable[..., Tensor]
+    step: Callable[..., Any]
+    add_noise: Callable[..., Tensor]
 
     def copy(self: _Self) -> _Self:
         """An independent scheduler with the same config and the state of this one."""
@@ -59,7 +64,9 @@ class SchedulerMixin(ConfigMixin):
             **kwargs,
         )
 
-    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> None:
+    def save_pretrained(
+        self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any
+    ) -> None:
         """Write `scheduler_config.json` into `save_directory`."""
         from .checkpoint.save import save_scheduler
 
@@ -74,5 +81,3 @@ class SchedulerMixin(ConfigMixin):
 
     def __len__(self) -> int:
         return int(self.config["num_train_timesteps"])
-
-

@@ -1,1 +1,1 @@
-
+"""The networks, schedulers and stages that several families share."""

@@ -1,0 +1,25 @@
+"""The whole extension interface: one hook, which a family's entry-point module implements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from .manifest import Family
+
+PROJECT = "autopipe"
+ENTRY_POINT_GROUP = "autopipe.families"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Hooks:
+    """The hooks that autopipe calls."""
+
+    @hookspec
+    def autopipe_family(self) -> Family:
+        """Return the manifest. Called once in a process; must import nothing heavy."""
+        raise NotImplementedError

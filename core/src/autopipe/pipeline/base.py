@@ -1,0 +1,400 @@
+"""The base of every pipeline: components, config, views, placement, progress.
+
+A pipeline's constructor parameters are its component list: those without a default, and those
+that the class lists in `_optional_components`, are *modules*; the others are *options*. A
+component is an attribute, a subfolder of the checkpoint and a key of its `model_index.json`,
+all of the same name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import torch
+
+from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig
+from ..errors import ArgumentError, ArgumentTypeError, CancelledError, nearest
+from ..registry import default_registry
+from ..scheduling import SchedulerMixin
+from .placement import Move, parse_move
+from .pool import Pool, modules_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+_Self = TypeVar("_Self", bound="DiffusionPipeline")
+
+
+class DiffusionPipeline(ConfigMixin):
+    """Loads, saves, moves and switches a set of components that work together.
+
+    A subclass declares its components in the constructor, calls `register_modules` and
+    `register_to_config` there, and decorates its `__call__` with `pipeline_call`.
+    """
+
+    config_name: ClassVar[str | None] = "model_index.json"
+    model_cpu_offload_seq: ClassVar[str | None] = None
+    _optional_components: ClassVar[tuple[str, ...]] = ()
+    _exclude_from_cpu_offload: ClassVar[tuple[str, ...]] = ()
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents",)
+
+    scheduler: Any
+    _pool: Pool
+    _carried: dict[str, Any]
+    _progress_bar_config: dict[str, Any]
+    _calls: set[DiffusionPipeline]
+    _calls_lock: threading.Lock
+    _num_timesteps: int
+
+    def __new__(cls: type[_Self], *args: Any, **kwargs: Any) -> _Self:
+        # State that must be there before any constructor registers something.
+        self = super().__new__(cls)
+        state = self.__dict__
+        state.update(_pool=Pool(), _calls=set(), _calls_lock=threading.Lock())
+        state.update(_carried={}, _progress_bar_config={})
+        self._reset_call_state()
+        return self
+
+    # What the class declares
+
+    @classmethod
+    def module_names(cls) -> tuple[str, ...]:
+        """The constructor parameters that are components, in their order."""
+        return tuple(
+            name
+            for name, parameter in cls.init_parameters().items()
+            if parameter.default is inspect.Parameter.empty or name in cls._optional_components
+        )
+
+    @classmethod
+    def optional_components(cls) -> tuple[str, ...]:
+        """The components that may be None."""
+        return tuple(name for name in cls.module_names() if name in cls._optional_components)
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """The constructor parameters that are plain values."""
+        modules = cls.module_names()
+        return tuple(name for name in cls.init_parameters() if name not in modules)
+
+    def register_modules(self, **modules: Any) -> None:
+        """Take the components; called by constructors."""
+        for name, module in modules.items():
+            setattr(self, name, module)
+        self._pool.join(self)
+
+    # What the object holds
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """The components by name, absent ones as None."""
+        self._pool.check_open(self)
+        return {name: self.__dict__.get(name) for name in self.module_names()}
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options by name."""
+        recorded = ConfigMixin.config.fget(self)  # type: ignore[attr-defined]
+        return MappingProxyType({name: recorded.get(name) for name in self.option_names()})
+
+    @property
+    def config(self) -> FrozenConfig:
+        """The entries of the index: a pair (library, class) for each component, and the options."""
+        return FrozenConfig(
+            {k: tuple(v) if isinstance(v, list) else v for k, v in self.index().items()}
+        )
+
+    def index(self) -> dict[str, Any]:
+        """The content of this pipeline's `model_index.json`.
+
+        Raises:
+            ArgumentError: a component is of a class that no installed family declares.
+        """
+        registry = default_registry()
+        pipeline = registry.pipeline_of(type(self))
+        entries: dict[str, Any] = {}
+        for name, component in self.components.items():
+            pair = (None, None) if component is None else registry.identity(type(component))
+            if pair is None:
+                raise ArgumentError(
+                    f"the component {name!r} is a {type(component).__name__}, which no installed "
+                    f"family declares, so an index can't name it"
+                )
+            entries[name] = list(pair)
+        entries.update(self.options)
+        name = pipeline.name if pipeline else type(self).__name__
+        return {
+            "_class_name": name,
+            "_diffusers_version": FORMAT_VERSION,
+            **dict(sorted(entries.items())),
+        }
+
+    def to_json_string(self) -> str:
+        """The index as JSON."""
+        return json.dumps(self.index(), indent=2) + "\n"
+
+    def __repr__(self) -> str:
+        if self._pool.closed:
+            return f"{type(self).__name__} (closed)"
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+    def __getattr__(self, name: str) -> Any:
+        if name in type(self).module_names():
+            self._pool.check_open(self)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # Loading and saving
+
+    @classmethod
+    def from_pretrained(
+        cls: type[_Self], pretrained_model_name_or_path: str | Path, **kwargs: Any
+    ) -> Any:
+        """Load the pipeline of a checkpoint, in evaluation mode.
+
+        Called on `DiffusionPipeline` it loads the class that the checkpoint names; called on a
+        subclass, that class.
+
+        Args:
+            pretrained_model_name_or_path: a local folder, a repository id of the Hub, or
+                `"demo:<family>"` for the small checkpoint that a family ships.
+            **kwargs: components and options of the class by name, and the keywords of
+                `autopipe.checkpoint.options.LoadOptions` (`torch_dtype`, `variant`, ...).
+        """
+        from ..checkpoint.load import load_pipeline
+
+        return load_pipeline(cls, pretrained_model_name_or_path, **kwargs)
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *,
+        safe_serialization: bool = True,
+        variant: str | None = None,
+        max_shard_size: int | str | None = None,
+        push_to_hub: bool = False,
+        **hub: Any,
+    ) -> None:
+        """Write the checkpoint into `save_directory`, whole or not at all.
+
+        Args:
+            save_directory: the folder to write.
+            safe_serialization: safetensors, or (False) pickled state dicts.
+            variant: goes into the names of the weight files.
+            max_shard_size: bytes, or text such as `"5GB"`; larger weights are split.
+            push_to_hub: upload afterwards.
+        """
+        from ..checkpoint.save import save_pipeline
+
+        save_pipeline(
+            self,
+            save_directory,
+            safe_serialization=safe_serialization,
+            variant=variant,
+            max_shard_size=max_shard_size,
+            push_to_hub=push_to_hub,
+            **hub,
+        )
+
+    # Views
+
+    @classmethod
+    def from_pipe(cls: type[_Self], pipeline: DiffusionPipeline, **kwargs: Any) -> _Self:
+        """A pipeline of this class on the components of `pipeline`.
+
+        The components are the same objects: nothing is copied, cast or moved. The scheduler is
+        a copy of its own. `kwargs` replace components (None included) and options; options that
+        the source was given or carried are kept, also those that this class doesn't declare.
+
+        Raises:
+            ArgumentTypeError: a keyword is neither component nor option of this class.
+            ArgumentError: a required component is missing, or a dtype other than that of the
+                shared weights is asked for.
+        """
+        pipeline._pool.check_open(pipeline)
+        kwargs = _without_dtype(pipeline, kwargs)
+        modules, options = cls.module_names(), cls.option_names()
+        for name in kwargs:
+            if name not in (*modules, *options):
+                raise ArgumentTypeError(
+                    f"{cls.__name__}.from_pipe has no keyword {name!r}."
+                    + (nearest(name, (*modules, *options)) or f" It has {', '.join(modules)}.")
+                )
+        values = {
+            name: kwargs[name] if name in kwargs else _own(pipeline.components[name])
+            for name in modules
+            if name in kwargs or pipeline.components.get(name) is not None
+        }
+        missing = [n for n in modules if n not in values and n not in cls.optional_components()]
+        if missing:
+            raise ArgumentError(
+                f"{cls.__name__} needs {', '.join(missing)}, which the given "
+                f"{type(pipeline).__name__} doesn't have; pass {missing[0]}=..."
+            )
+        values.update(dict.fromkeys(set(cls.optional_components()) - set(values)))
+        carried = {**pipeline._carried, **pipeline.options}
+        values.update({n: carried[n] for n in options if n in carried})
+        values.update({n: kwargs[n] for n in options if n in kwargs})
+        view = cls(**values)
+        view._carried = {**carried, **view.options}
+        view._progress_bar_config = dict(pipeline._progress_bar_config)
+        view._pool = pipeline._pool
+        view._pool.join(view)
+        return view
+
+    # Placement
+
+    def to(self: _Self, *args: Any, **kwargs: Any) -> _Self:
+        """Move and cast all networks; returns the pipeline itself.
+
+        `to(dtype)`, `to(device)`, `to(device, dtype)`, by position or by the keywords `device`
+        (or `torch_device`) and `dtype` (or `torch_dtype`). Pipelines that share the weights see
+        the change.
+        """
+        move: Move = parse_move(*args, **kwargs)
+        for module in modules_of(self.components).values():
+            move.apply(module)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the first network is."""
+        for module in modules_of(self.components).values():
+            for tensor in (*module.parameters(), *module.buffers()):
+                return tensor.device
+        return torch.device("cpu")
+
+    @property
+    def _execution_device(self) -> torch.device:
+        return self.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the first network."""
+        for module in modules_of(self.components).values():
+            for parameter in module.parameters():
+                if parameter.is_floating_point():
+                    return parameter.dtype
+        return torch.float32
+
+    def close(self) -> None:
+        """Give back the memory of this pipeline and of all that share its components."""
+        self._pool.close()
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _drop_components(self) -> None:
+        for name in self.module_names():
+            self.__dict__.pop(name, None)
+
+    # Attention
+
+    def enable_attention_slicing(self, slice_size: str | int | None = "auto") -> None:
+        """Compute attention in slices: less memory, more time.
+
+        `"auto"` halves the batch of heads, `"max"` takes one head at a time, a number gives
+        the slices. Applies to all pipelines that share the networks.
+        """
+        for module in modules_of(self.components).values():
+            if hasattr(module, "set_attention_slice"):
+                module.set_attention_slice(slice_size)
+
+    def disable_attention_slicing(self) -> None:
+        """Undo `enable_attention_slicing`."""
+        self.enable_attention_slicing(None)
+
+    # Calls
+
+    def _reset_call_state(self) -> None:
+        """Give the object call state of its own, and no calls of others."""
+        self.__dict__.update(
+            _calls=set(), _calls_lock=threading.Lock(), _interrupted=False, _cancelled=False
+        )
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether the call's remaining steps are to be skipped."""
+        return bool(self._interrupted)
+
+    @property
+    def _interrupt(self) -> bool:
+        return bool(self._interrupted)
+
+    @_interrupt.setter
+    def _interrupt(self, value: bool) -> None:
+        self._interrupted = bool(value)
+        with self._calls_lock:
+            for run in self._calls:
+                run._interrupted = bool(value)
+
+    def cancel(self) -> None:
+        """Make the calls that are running raise `CancelledError` at the next opportunity.
+
+        May be called from any thread. Later calls are not affected.
+        """
+        with self._calls_lock:
+            for run in self._calls:
+                run._cancelled = True
+
+    def check_cancelled(self) -> None:
+        """Raise `CancelledError` if the running call was cancelled."""
+        if self._cancelled:
+            raise CancelledError("the call was cancelled; the pipeline can be called again")
+
+    @property
+    def num_timesteps(self) -> int:
+        """Inside a call: how many timesteps its schedule has."""
+        return int(self.__dict__.get("_num_timesteps", 0))
+
+    def tokenizing(self, tokenizer: object) -> threading.RLock:
+        """The lock to hold while using a tokenizer, whose state is not thread-safe."""
+        return self._pool.guard(tokenizer)
+
+    # Progress
+
+    def progress_bar(self, iterable: Iterable[Any] | None = None, total: int | None = None) -> Any:
+        """A tqdm bar over `iterable`, or of `total` steps, with this pipeline's settings."""
+        from tqdm.auto import tqdm
+
+        if (iterable is None) == (total is None):
+            raise ArgumentError("progress_bar takes either iterable or total")
+        return tqdm(iterable, total=total, **self._progress_bar_config)
+
+    def set_progress_bar_config(self, **kwargs: Any) -> None:
+        """Set keywords of tqdm for all later calls, such as `disable=True`."""
+        self._progress_bar_config = dict(kwargs)
+
+    @staticmethod
+    def numpy_to_pil(images: np.ndarray) -> list[Image]:
+        """PIL images from an array of shape (B, H, W, C) or (H, W, C) in [0, 1]."""
+        from ..utils import numpy_to_pil
+
+        return numpy_to_pil(images)
+
+
+def _own(component: Any) -> Any:
+    """What a view gets of a shared component: itself, but a copy of a scheduler."""
+    return component.copy() if isinstance(component, SchedulerMixin) else component
+
+
+def _without_dtype(pipeline: DiffusionPipeline, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """`kwargs` less a dtype that changes nothing; the weights are shared, so none may change."""
+    for name in ("torch_dtype", "dtype"):
+        wanted = kwargs.get(name)
+        if wanted is not None and wanted != pipeline.dtype:
+            raise ArgumentError(
+                f"from_pipe shares the weights of the source, which are {pipeline.dtype}, so it "
+                f"can't make them {wanted}; call .to({wanted}) to change all pipelines that share "
+                f"them"
+            )
+    return {k: v for k, v in kwargs.items() if k not in ("torch_dtype", "dtype")}

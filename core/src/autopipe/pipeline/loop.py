@@ -1,0 +1,105 @@
+"""The denoising loop: written once, for every family and task.
+
+It walks a schedule, asks the family for a prediction, lets the scheduler take a step and the
+task restore what must not change, reports, and asks whether to stop. It knows nothing of
+latents, prompts or models.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ArgumentError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..scheduling import SchedulerMixin
+    from .base import DiffusionPipeline
+
+Tensors = dict[str, Any]
+"""The tensors of a call by name. `"latents"` is the sample; a step callback may replace any."""
+
+StepCallback = Callable[..., Any]
+"""`callback(pipe, step, timestep, tensors) -> dict | None`; entries returned replace tensors."""
+
+
+def denoise(
+    run: DiffusionPipeline,
+    tensors: Tensors,
+    predict: Callable[[int, Tensor], Tensor],
+    *,
+    timesteps: Tensor,
+    scheduler: SchedulerMixin | None = None,
+    step_options: Mapping[str, Any] | None = None,
+    keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
+    callback_on_step_end: StepCallback | None = None,
+    callback_inputs: Sequence[str] = ("latents",),
+    on_step: Callable[[int, Tensor, Tensor], None] | None = None,
+) -> Tensor:
+    """Denoise `tensors["latents"]` along `timesteps` and return it.
+
+    Args:
+        run: the call's pipeline; its `interrupt` skips the steps that are left.
+        tensors: the tensors of the call. `predict` reads them anew in each step.
+        predict: `(step, timestep) -> prediction`, guidance included, in the form that the
+            scheduler's `step` takes.
+        timesteps: 1-D, in the order of the steps; `scheduler.order` entries make one step.
+        scheduler: `run.scheduler` when absent.
+        step_options: further arguments of `scheduler.step`; see `accepted_options`.
+        keep: `(step, timestep, latents) -> latents`, after each step: what a task restores.
+        callback_on_step_end: see `StepCallback`.
+        callback_inputs: the names of the tensors that the callback gets.
+        on_step: `(step, timestep, latents)`, called once for each completed solver step.
+    """
+    if scheduler is None:
+        scheduler = run.scheduler
+        assert scheduler is not None
+    options = dict(step_options or {})
+    order = scheduler.order
+    warmup = len(timesteps) - (len(timesteps) // order) * order
+    run._num_timesteps = len(timesteps)
+    with run.progress_bar(total=len(timesteps) // order) as progress:
+        for i, t in enumerate(timesteps):
+            run.check_cancelled()
+            if run.interrupt:
+                continue
+            prediction = predict(i, t)
+            latents = scheduler.step(prediction, t, tensors["latents"], **options).prev_sample
+            tensors["latents"] = latents if keep is None else keep(i, t, latents)
+            if callback_on_step_end is not None:
+                _call_back(callback_on_step_end, run, i, t, tensors, callback_inputs)
+            if i == len(timesteps) - 1 or (i + 1 > warmup and (i + 1) % order == 0):
+                progress.update()
+                if on_step is not None:
+                    on_step(i // order, t, tensors["latents"])
+    run.check_cancelled()
+    latents = tensors["latents"]
+    return latents
+
+
+def _call_back(
+    callback: StepCallback,
+    run: DiffusionPipeline,
+    step: int,
+    timestep: Tensor,
+    tensors: Tensors,
+    names: Sequence[str],
+) -> None:
+    changed = callback(run, step, timestep, {name: tensors[name] for name in names})
+    if changed is None:
+        return
+    if not isinstance(changed, Mapping):
+        raise ArgumentError(
+            f"callback_on_step_end returned a {type(changed).__name__}; "
+            f"it must return a dict of the tensors to replace, or None"
+        )
+    tensors.update({name: changed[name] for name in changed if name in tensors})
+
+
+def accepted_options(scheduler: SchedulerMixin, **wanted: Any) -> dict[str, Any]:
+    """Those of `wanted` that `scheduler.step` has a parameter for (such as `eta`)."""
+    known = inspect.signature(scheduler.step).parameters
+    return {name: value for name, value in wanted.items() if name in known}

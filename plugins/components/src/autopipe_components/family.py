@@ -1,0 +1,49 @@
+"""What this package offers: components that any family may use, and no pipeline."""
+
+from __future__ import annotations
+
+from autopipe.hooks import hookimpl
+from autopipe.manifest import Component, Export, Family
+
+_NETWORKS = {
+    "AutoencoderKL": "autoencoder_kl",
+    "UNet2DConditionModel": "unet",
+}
+
+_SCHEDULERS = {
+    "DDIMScheduler": "ddim",
+    "DDPMScheduler": "ddpm",
+    "DEISMultistepScheduler": "deis_multistep",
+    "DPMSolverMultistepScheduler": "dpm_solver_multistep",
+    "DPMSolverSinglestepScheduler": "dpm_solver_singlestep",
+    "EulerAncestralDiscreteScheduler": "euler_ancestral_discrete",
+    "EulerDiscreteScheduler": "euler_discrete",
+    "HeunDiscreteScheduler": "heun_discrete",
+    "KDPM2AncestralDiscreteScheduler": "kdpm2_ancestral_discrete",
+    "KDPM2DiscreteScheduler": "kdpm2_discrete",
+    "LCMScheduler": "lcm",
+    "LMSDiscreteScheduler": "lms_discrete",
+    "PNDMScheduler": "pndm",
+    "TCDScheduler": "tcd",
+    "UniPCMultistepScheduler": "unipc_multistep",
+}
+
+
+@hookimpl
+def autopipe_family() -> Family:
+    """The manifest."""
+    networks = tuple(
+        Component(name, f"autopipe_components.networks.{module}:{name}")
+        for name, module in _NETWORKS.items()
+    )
+    schedulers = tuple(
+        Component(name, f"autopipe_components.schedulers.{module}:{name}", kind="scheduler")
+        for name, module in _SCHEDULERS.items()
+    )
+    return Family(
+        name="components",
+        components=(*networks, *schedulers),
+        exports=(
+            Export("VaeImageProcessor", "autopipe_components.image_processor:VaeImageProcessor"),
+        ),
+    )

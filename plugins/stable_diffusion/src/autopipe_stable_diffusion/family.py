@@ -1,0 +1,49 @@
+"""What this package offers."""
+
+from __future__ import annotations
+
+from autopipe.hooks import hookimpl
+from autopipe.manifest import Component, Export, Family, Pipeline
+from autopipe.tasks import Task
+
+
+@hookimpl
+def autopipe_family() -> Family:
+    """The manifest."""
+    package, line = "autopipe_stable_diffusion", "stable_diffusion"
+    return Family(
+        name="stable_diffusion",
+        pipelines=(
+            Pipeline(
+                "StableDiffusionPipeline",
+                f"{package}.text2image:StableDiffusionPipeline",
+                Task.TEXT2IMAGE,
+                line,
+            ),
+            Pipeline(
+                "StableDiffusionImg2ImgPipeline",
+                f"{package}.image2image:StableDiffusionImg2ImgPipeline",
+                Task.IMAGE2IMAGE,
+                line,
+            ),
+            Pipeline(
+                "StableDiffusionInpaintPipeline",
+                f"{package}.inpaint:StableDiffusionInpaintPipeline",
+                Task.INPAINT,
+                line,
+            ),
+        ),
+        components=(
+            Component(
+                "StableDiffusionSafetyChecker",
+                f"{package}.safety_checker:StableDiffusionSafetyChecker",
+                library="stable_diffusion",
+            ),
+        ),
+        exports=(
+            Export(
+                "StableDiffusionPipelineOutput", f"{package}.output:StableDiffusionPipelineOutput"
+            ),
+        ),
+        demo=f"{package}:demo",
+    )
