@@ -1,0 +1,140 @@
+"""Discovery takes entry points made by hand, so that every way to fail can be shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from autopipe.discovery import discover
+from autopipe.errors import PluginError
+from autopipe.hooks import hookimpl
+from autopipe.manifest import Component, Family, Pipeline
+from autopipe.tasks import Task
+
+
+@dataclass
+class Point:
+    """A stand-in for an entry point that loads what it is told, and remembers that it did."""
+
+    name: str
+    returns: object = None
+    dist: object = None
+    value: str = "some.module"
+    loaded: list[bool] = field(default_factory=list)
+
+    def load(self) -> object:
+        self.loaded.append(True)
+        if isinstance(self.returns, BaseException):
+            raise self.returns
+        module = ModuleType(self.name)
+        if self.returns is not None:
+            module.autopipe_family = hookimpl(lambda: self.returns)  # type: ignore[attr-defined]
+        return module
+
+
+def point(name: str, returns: object = "family", dist: str | None = None) -> Point:
+    made = family(name) if returns == "family" else returns
+    return Point(name, made, SimpleNamespace(name=dist or f"dist-{name}", version="1.2"))
+
+
+def family(name: str, **changes: object) -> Family:
+    cell = Pipeline(f"{name.title()}Pipeline", f"{name}.it:Pipe", Task.TEXT2IMAGE, name)
+    return replace(Family(name=name, pipelines=(cell,)), **changes)  # type: ignore[arg-type]
+
+
+def names(found: tuple) -> list[str]:
+    return [installed.family.name for installed in found]
+
+
+def test_families_come_with_their_distribution() -> None:
+    found, problems = discover([point("alpha")], {})
+    assert problems == ()
+    assert names(found) == ["alpha"]
+    assert (found[0].plugin.dist, found[0].plugin.version) == ("dist-alpha", "1.2")
+
+
+@pytest.mark.parametrize(
+    ("returns", "kind", "part"),
+    [
+        (ImportError("no module named x"), "broken", "no module named x"),
+        (SystemExit(3), "broken", "SystemExit"),
+        (ValueError("boom"), "broken", "boom"),
+        (None, "broken", "autopipe_family"),
+        (42, "broken", "int"),
+        (family("bad", api=99), "incompatible", "interface 99"),
+        (family("not a name"), "broken", "identifier"),
+        (family("bad", pipelines=["x"]), "broken", "tuple of Pipeline"),
+        (family("bad", components=(Component("A", "no-colon"),)), "broken", "no-colon"),
+        (family("bad", components=(Component("A", "m:A"),) * 2), "broken", "more than once"),
+        (family("bad", pipelines=(Pipeline("P", "m:P", Task.INPAINT),)), "broken", "neither"),
+        (
+            family(
+                "bad",
+                pipelines=(
+                    Pipeline("P", "m:P", Task.INPAINT, "x"),
+                    Pipeline("Q", "m:Q", Task.INPAINT, "x"),
+                ),
+            ),
+            "broken",
+            "one cell",
+        ),
+    ],
+)
+def test_a_bad_plugin_is_named_and_the_others_work(returns: object, kind: str, part: str) -> None:
+    found, problems = discover([point("good"), point("bad", returns)], {})
+    assert names(found) == ["good"]
+    (problem,) = problems
+    assert problem.kind == kind
+    assert part in problem.reason
+    assert "dist-bad 1.2" in str(problem)
+
+
+def test_disabled_plugins_are_not_imported() -> None:
+    alpha, beta = point("alpha"), point("beta")
+    found, problems = discover([alpha, beta], {"AUTOPIPE_DISABLE": "alpha, other"})
+    assert names(found) == ["beta"]
+    assert [p.kind for p in problems] == ["disabled"]
+    assert not alpha.loaded
+
+
+def test_only_allowed_plugins_are_imported() -> None:
+    alpha, beta = point("alpha"), point("beta")
+    found, _ = discover([alpha, beta], {"AUTOPIPE_PLUGINS": "dist-beta"})
+    assert names(found) == ["beta"]
+    assert not alpha.loaded
+    assert names(discover([alpha, beta], {"AUTOPIPE_PLUGINS": ""})[0]) == []
+
+
+def test_strict_raises_the_first_problem() -> None:
+    broken = point("bad", ImportError("gone"))
+    with pytest.raises(PluginError, match="gone"):
+        discover([broken], {"AUTOPIPE_STRICT": "1"})
+    disabled, _ = discover([point("a")], {"AUTOPIPE_STRICT": "1", "AUTOPIPE_DISABLE": "a"})
+    assert disabled == ()
+
+
+def test_of_two_claims_to_a_name_the_publisher_of_the_family_wins() -> None:
+    ours = point("sdxl", dist="autopipe-sdxl")
+    for order in ([point("sdxl", dist="aaa"), ours], [ours, point("sdxl", dist="aaa")]):
+        found, problems = discover(order, {})
+        assert [i.plugin.dist for i in found] == ["autopipe-sdxl"]
+        assert problems[0].kind == "duplicate"
+        assert "autopipe-sdxl" in problems[0].reason
+        assert "aaa" in str(problems[0])
+
+
+def test_one_cell_of_the_table_has_one_owner() -> None:
+    thief = family("thief", pipelines=(Pipeline("X", "m:X", Task.TEXT2IMAGE, "alpha"),))
+    found, problems = discover([point("alpha"), point("thief", thief)], {})
+    assert names(found) == ["alpha"]
+    assert "cell alpha" in problems[0].reason
+
+
+def test_components_of_one_identity_have_one_owner() -> None:
+    one = family("one", components=(Component("Net", "one:Net"),))
+    two = family("two", components=(Component("Net", "two:Net"),))
+    found, problems = discover([point("one", one), point("two", two)], {})
+    assert names(found) == ["one"]
+    assert "diffusers Net" in problems[0].reason

@@ -1,0 +1,151 @@
+"""Resolution over a table made by hand; what the installed families add is tested with them."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from types import ModuleType
+
+import pytest
+
+import autopipe
+from autopipe.discovery import Installed, Plugin, Problem
+from autopipe.errors import ArgumentError, MissingPluginError, UnsupportedCheckpointError
+from autopipe.manifest import Component, Condition, Export, Family, Pipeline
+from autopipe.registry import Registry, default_registry
+from autopipe.targets import load_target
+from autopipe.tasks import Task
+
+TASKS = list(Task)
+C = frozenset({"control"})
+
+
+def cells(line: str, conditions: frozenset[str] = frozenset()) -> tuple[Pipeline, ...]:
+    mark = "Control" if conditions else ""
+    return tuple(
+        Pipeline(f"{line}{mark}{t.name}", f"fake_{line}:{mark}{t.name}", t, line, conditions)
+        for t in TASKS
+    )
+
+
+BASE = Family(
+    "base",
+    pipelines=(
+        *cells("a"),
+        *cells("b"),
+        Pipeline("Lonely", "fake_a:Lonely"),
+        Pipeline("Decoder", "fake_a:Decoder", Task.TEXT2IMAGE, "a.decoder", opens_as="a"),
+    ),
+    components=(Component("Net", "fake_a:Net", library="lib"),),
+    exports=(Export("Helper", "fake_a:Helper"),),
+)
+CONTROL = Family("control", pipelines=cells("a", C), conditions=(Condition("control", "ctrl"),))
+
+
+def registry(*families: Family, problems: tuple[Problem, ...] = ()) -> Registry:
+    return Registry([Installed(Plugin(f.name, f"d-{f.name}", "1"), f) for f in families], problems)
+
+
+@pytest.mark.parametrize(
+    ("stored", "task", "given"),
+    itertools.product(
+        [p.name for p in (*cells("a"), *cells("a", C))], TASKS, [None, True, False]
+    ),
+)
+def test_every_combination_finds_its_cell(stored: str, task: Task, given: bool | None) -> None:
+    conditions = {} if given is None else {"ctrl": given}
+    conditioned = ("Control" in stored) if given is None else given
+    found = registry(BASE, CONTROL).resolve(stored, task, conditions)
+    assert found.pipeline.name == f"a{'Control' if conditioned else ''}{task.name}"
+    assert found.family == ("control" if conditioned else "base")
+    assert stored in found.reason
+
+
+def test_without_a_task_the_class_is_taken_as_it_is() -> None:
+    table = registry(BASE, CONTROL)
+    for name in ("aINPAINT", "aControlINPAINT", "Lonely", "Decoder"):
+        assert table.resolve(name).pipeline.name == name
+    assert table.resolve("aINPAINT", None, {"ctrl": True}).pipeline.name == "aControlINPAINT"
+
+
+def test_a_stage_opens_as_the_line_of_its_chain() -> None:
+    assert registry(BASE).resolve("Decoder", "inpaint").pipeline.name == "aINPAINT"
+
+
+def refusal(table: Registry, *arguments: object) -> str:
+    with pytest.raises(UnsupportedCheckpointError) as caught:
+        table.resolve(*arguments)  # type: ignore[arg-type]
+    assert isinstance(caught.value, ValueError)
+    return str(caught.value)
+
+
+def test_refusals_name_class_family_and_cure() -> None:
+    table = registry(BASE, CONTROL)
+    start = "AutoPipeline can't find a pipeline linked to"
+    assert refusal(table, "KandinskyPipeline").startswith(f"{start} KandinskyPipeline for None")
+    assert "pip install autopipe-kandinsky21" in refusal(table, "KandinskyPipeline")
+    assert refusal(table, "Lonely", "inpaint").startswith(f"{start} Lonely for base")
+    assert "Lonely.from_pretrained" in refusal(table, "Lonely", "inpaint")
+    assert "ctrl" in refusal(table, "bINPAINT", "inpaint", {"ctrl": True})
+    assert "base, control" in refusal(table, "Unheard", "inpaint")
+
+
+def test_an_unknown_condition_gives_the_pip_line() -> None:
+    text = refusal(registry(BASE), "aINPAINT", "inpaint", {"controlnet": True})
+    assert "pip install autopipe-controlnet" in text
+
+
+def test_no_condition_is_ever_dropped() -> None:
+    table = registry(BASE, CONTROL)
+    assert table.resolve("bINPAINT", "inpaint", {"ctrl": False}).pipeline.name == "bINPAINT"
+    for task in TASKS:
+        refusal(table, "bINPAINT", task, {"ctrl": True})
+
+
+def test_a_plugin_with_a_problem_is_named_where_it_explains() -> None:
+    broken = Problem(Plugin("sdxl", "autopipe-sdxl", "0.1"), "broken", "ImportError: flux")
+    text = refusal(registry(BASE, problems=(broken,)), "StableDiffusionXLPipeline", "inpaint")
+    assert "autopipe-sdxl 0.1" in text
+    assert "ImportError: flux" in text
+    assert "broken" in refusal(registry(problems=(broken,)), "Unheard")
+
+
+def test_identities_go_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("fake_a")
+    module.Net = type("Net", (), {"__module__": "fake_a"})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "fake_a", module)
+    table = registry(BASE)
+    component = table.component("lib", "Net")
+    assert component is not None
+    cls = load_target(component.target)
+    assert table.identity(cls) == ("lib", "Net")
+    assert table.identity(type("Mine", (cls,), {})) == ("lib", "Net")
+    assert table.identity(dict) is None
+    assert table.component("subprocess", "Popen") is None
+
+
+def test_a_missing_public_name_gives_the_pip_line() -> None:
+    with pytest.raises(MissingPluginError, match="pip install autopipe-sdxl"):
+        registry(BASE).load("StableDiffusionXLPipeline")
+
+
+def test_tasks_are_parsed_with_a_hint() -> None:
+    assert Task.parse("image-to-image") is Task.IMAGE2IMAGE
+    with pytest.raises(ArgumentError, match="inpaint"):
+        Task.parse("inpainnt")
+
+
+def test_the_module_shows_the_default_registry() -> None:
+    assert autopipe.registry.families is default_registry().families
+    assert autopipe.registry.problems == default_registry().problems
+    assert set(autopipe.registry.tasks) == set(TASKS)
+    with pytest.raises(UnsupportedCheckpointError):
+        autopipe.registry.resolve("Unheard")
+    with pytest.raises(TypeError):
+        autopipe.registry.families["x"] = BASE  # type: ignore[index]
+
+
+def test_unknown_attributes_are_attribute_errors_with_a_hint() -> None:
+    with pytest.raises(AttributeError, match="DiffusionPipeline"):
+        autopipe.DifusionPipeline  # noqa: B018
+    assert not hasattr(autopipe, "__nothing__")

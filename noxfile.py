@@ -1,0 +1,164 @@
+"""Every check a developer or CI runs. Plugins are found by looking; a new one needs no edit here."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["tests"]
+nox.options.error_on_missing_interpreters = False
+
+ROOT = Path(__file__).parent
+CORE = "core"
+PLUGINS = sorted(f.parent.relative_to(ROOT).as_posix() for f in ROOT.glob("plugins/*/pyproject.toml"))
+DISTS = [CORE, *PLUGINS]
+SOURCES = [f"{dist}/src" for dist in DISTS]
+PACKAGES = [package.name for source in SOURCES for package in (ROOT / source).glob("autopipe*")]
+
+TEST_TOOLS = ("pytest>=8", "hypothesis>=6.100")
+REFERENCE = ("diffusers==0.42.1",)
+# Small models gain nothing from more threads, and two test runs then share a small machine.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def local_requirements(dist: str) -> list[str]:
+    """`dist` and the dists of this workspace that it declares to need, those needed first."""
+    by_name = {nox.project.load_toml(ROOT / d / "pyproject.toml")["project"]["name"]: d for d in DISTS}
+    project = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]
+    found: list[str] = []
+    for requirement in project["dependencies"]:
+        needed = by_name.get(re.split(r"[^A-Za-z0-9._-]", requirement)[0])
+        if needed:
+            found += [d for d in local_requirements(needed) if d not in found]
+    return [*found, dist]
+
+
+def install(session: nox.Session, dists: list[str], *tools: str) -> None:
+    """Build wheels of `dists` and install them, with `tools`, at the versions that are tested."""
+    paths = [f"./{dist}" for dist in dists]
+    session.install("-c", "constraints.txt", *paths, *tools)
+    session.env.update(ENVIRONMENT)
+
+
+def pytest(session: nox.Session, *arguments: str) -> None:
+    """Run pytest from the workspace's root, so that its configuration holds."""
+    session.run("python", "-m", "pytest", *arguments, *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Install core and one family, and draw pictures with its small checkpoint."""
+    install(session, local_requirements("plugins/stable_diffusion"))
+    session.env["OMP_NUM_THREADS"] = "2"
+    pictures = ROOT / "demo-pictures"
+    pictures.mkdir(exist_ok=True)
+    drawn, changed = str(pictures / "circle.png"), str(pictures / "blue-circle.png")
+    painted, mask = str(pictures / "star-inside.png"), str(pictures / "mask.png")
+    generate = ("autopipe", "generate")
+    session.run(*generate, "a red circle on a white background", "--seed", "1", "-o", drawn)
+    session.run(
+        *generate, "a green star", "--num-images", "4", "-o", str(pictures / "star.png")
+    )
+    session.run(
+        *generate, "a blue circle on a white background",
+        "--image", drawn, "--strength", "0.8", "-o", changed,
+    )  # fmt: skip
+    session.run(
+        "python", "-c",
+        "import sys; from PIL import Image; m = Image.new('L', (64, 64)); "
+        "m.paste(255, (16, 16, 48, 48)); m.save(sys.argv[1])",
+        mask,
+    )  # fmt: skip
+    session.run(
+        *generate, "a yellow star on a white background",
+        "--image", drawn, "--mask", mask, "-o", painted,
+    )  # fmt: skip
+    session.log(f"The pictures are in {pictures}")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests but parity, with wheels of everything installed."""
+    install(session, DISTS, *TEST_TOOLS)
+    pytest(session, "-m", "not parity", *[f"{d}/tests" for d in DISTS], "tests")
+
+
+@nox.session
+def core(session: nox.Session) -> None:
+    """The core alone, with no family."""
+    install(session, [CORE], *TEST_TOOLS)
+    pytest(session, "-m", "not parity", "core/tests")
+
+
+@nox.session
+@nox.parametrize("name", [Path(p).name for p in PLUGINS], ids=[Path(p).name for p in PLUGINS])
+def plugin(session: nox.Session, name: str) -> None:
+    """One plugin with its declared dependencies only."""
+    install(session, local_requirements(f"plugins/{name}"), *TEST_TOOLS)
+    pytest(session, "-m", "not parity", f"plugins/{name}/tests")
+
+
+@nox.session
+def light(session: nox.Session) -> None:
+    """Nothing heavy is imported by importing, listing and resolving."""
+    install(session, DISTS, *TEST_TOOLS)
+    pytest(session, "tests/test_light.py")
+
+
+@nox.session
+def parity(session: nox.Session) -> None:
+    """Compare with the reference implementation: the only session that installs it."""
+    install(session, DISTS, *TEST_TOOLS, *REFERENCE)
+    pytest(session, "-m", "parity", *[f"{d}/tests" for d in DISTS], "tests")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and format."""
+    session.install("ruff==0.17.5")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Static types of the product."""
+    install(session, DISTS, "mypy==2.4.1")
+    session.run("mypy", *[option for package in PACKAGES for option in ("-p", package)])
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Imports run downward only: inside the core, and between the dists."""
+    session.install("import-linter==2.16")
+    session.env["PYTHONPATH"] = os.pathsep.join(str(ROOT / source) for source in SOURCES)
+    contracts = Path(session.create_tmp()) / "contracts.ini"
+    packages = "\n".join(f"    {name}" for name in PACKAGES)
+    inside = (ROOT / "layers.ini").read_text().replace("{packages}", packages)
+    contracts.write_text(inside + "".join(dist_contracts()))
+    session.run("lint-imports", "--no-cache", "--config", str(contracts))
+
+
+def dist_contracts() -> Iterator[str]:
+    """For each dist: it imports none that it doesn't declare to need, and not the reference."""
+    package = {d: next((ROOT / d / "src").glob("autopipe*")).name for d in DISTS}
+    for dist in DISTS:
+        needed = local_requirements(dist)
+        others = [package[d] for d in DISTS if d not in needed]
+        yield (
+            f"\n[importlinter:contract:{package[dist]}]\n"
+            f"name = {package[dist]} imports only what it declares\n"
+            f"type = forbidden\nsource_modules = {package[dist]}\n"
+            f"forbidden_modules =\n" + "".join(f"    {name}\n" for name in [*others, "diffusers"])
+        )
+
+
+@nox.session
+def benchmark(session: nox.Session) -> None:
+    """Measure against the reference; writes a table and JSON. Not part of CI."""
+    install(session, DISTS, *REFERENCE)
+    session.run("python", "benchmarks/run.py", *session.posargs)
