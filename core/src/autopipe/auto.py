@@ -1,0 +1,118 @@
+"""The Auto classes: a task and a checkpoint, or a task and a pipeline, give a pipeline.
+
+They hold no knowledge of any family: the registry finds the class, and the class does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from .errors import AutoClassError, UnsupportedCheckpointError
+from .registry import Registry, default_registry
+from .tasks import Task
+
+if TYPE_CHECKING:
+    from .checkpoint.index import Index
+    from .pipeline.base import DiffusionPipeline
+
+
+class _AutoPipeline:
+    """What the three Auto classes share: everything but the task."""
+
+    config_name: ClassVar[str] = "model_index.json"
+    task: ClassVar[Task]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        name = type(self).__name__
+        raise AutoClassError(
+            f"{name} is not constructed itself; call {name}.from_pretrained(checkpoint) or "
+            f"{name}.from_pipe(pipeline)"
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, **kwargs: Any
+    ) -> DiffusionPipeline:
+        """Load the pipeline that fulfils this task with the checkpoint.
+
+        Args:
+            pretrained_model_name_or_path: a local folder, a repository id of the Hub, or
+                `"demo:<family>"` for the small checkpoint that an installed family ships.
+            **kwargs: as for `DiffusionPipeline.from_pretrained`. The keyword of a condition
+                (such as `controlnet`) selects the pipeline that takes it; None selects the one
+                that doesn't, also where the checkpoint names one that does.
+
+        Raises:
+            UnsupportedCheckpointError: no installed family serves this checkpoint and task.
+        """
+        from .checkpoint.load import load_pipeline
+
+        registry = default_registry()
+        conditions = _conditions(registry, kwargs)
+
+        def choose(index: Index) -> type:
+            return registry.resolve(index.class_name, cls.task, conditions).load_class()
+
+        pipe: DiffusionPipeline = load_pipeline(
+            choose, pretrained_model_name_or_path, **_without_nothing(registry, kwargs)
+        )
+        return pipe
+
+    @classmethod
+    def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> DiffusionPipeline:
+        """The pipeline that fulfils this task on the components of `pipeline`.
+
+        Takes no memory: see `DiffusionPipeline.from_pipe`, which says what is shared and what
+        `kwargs` may hold.
+
+        Raises:
+            UnsupportedCheckpointError: no installed family links the pipeline to this task.
+        """
+        registry = default_registry()
+        known = registry.pipeline_of(type(pipeline))
+        name = known.name if known else type(pipeline).__name__
+        conditions = _conditions(registry, kwargs)
+        try:
+            resolution = registry.resolve(name, cls.task, conditions)
+        except UnsupportedCheckpointError:
+            pipeline._pool.check_open(pipeline)
+            raise
+        target: type[DiffusionPipeline] = resolution.load_class()
+        return target.from_pipe(pipeline, **_without_nothing(registry, kwargs))
+
+
+def _conditions(registry: Registry, kwargs: Mapping[str, Any]) -> dict[str, bool]:
+    """Which conditions the caller's keywords ask for, or ask to be without."""
+    from .hints import dist_for_keyword
+
+    return {
+        name: value is not None
+        for name, value in kwargs.items()
+        if name in registry.conditions or dist_for_keyword(name) is not None
+    }
+
+
+def _without_nothing(registry: Registry, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """`kwargs` less the conditions that are None: the class selected has no such component."""
+    conditions = _conditions(registry, kwargs)
+    return {name: value for name, value in kwargs.items() if conditions.get(name, True)}
+
+
+class AutoPipelineForText2Image(_AutoPipeline):
+    """Opens any checkpoint, or switches any pipeline, to making images from text."""
+
+    task = Task.TEXT2IMAGE
+
+
+class AutoPipelineForImage2Image(_AutoPipeline):
+    """Opens any checkpoint, or switches any pipeline, to changing an image by text."""
+
+    task = Task.IMAGE2IMAGE
+
+
+class AutoPipelineForInpainting(_AutoPipeline):
+    """Opens any checkpoint, or switches any pipeline, to repainting a masked part."""
+
+    task = Task.INPAINT
