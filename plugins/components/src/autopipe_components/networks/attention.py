@@ -1,0 +1,146 @@
+"""Multi-head attention over tokens and over pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from autopipe.errors import ArgumentError
+
+# Here the kernels of scaled_dot_product_attention keep the scores in float32 whatever the dtype.
+_SCORES_IN_FLOAT32 = frozenset({"cpu", "cuda"})
+
+
+class Attention(nn.Module):
+    """Attention of `heads` heads: (B, Q, query_dim) and context (B, K, context_dim) -> (B, Q, ...).
+
+    Without `context_dim` it is self-attention. `upcast` keeps the scores in float32, for models
+    whose scores leave the range of float16; on devices whose kernels do that anyway it costs
+    nothing.
+    """
+
+    def __init__(
+        self,
+        query_dim: int,
+        *,
+        heads: int,
+        head_dim: int,
+        context_dim: int | None = None,
+        bias: bool = False,
+        upcast: bool = False,
+    ) -> None:
+        super().__init__()
+        inner_dim = heads * head_dim
+        context_dim = query_dim if context_dim is None else context_dim
+        self.heads = heads
+        self.upcast = upcast
+        self.slice_size: int | None = None
+        self.to_q = nn.Linear(query_dim, inner_dim, bias=bias)
+        self.to_k = nn.Linear(context_dim, inner_dim, bias=bias)
+        self.to_v = nn.Linear(context_dim, inner_dim, bias=bias)
+        # A list of one, because checkpoints name the projection `to_out.0`.
+        self.to_out = nn.ModuleList([nn.Linear(inner_dim, query_dim)])
+
+    def check_slice(self, size: int | None) -> None:
+        """Raise ArgumentError unless `size` heads at a time, None for all, are possible."""
+        if size is not None and not 1 <= size <= self.heads:
+            raise ArgumentError(
+                f"a slice of {size} heads was asked of an attention layer that has "
+                f"{self.heads}; ask for 1 to {self.heads}"
+            )
+
+    def forward(
+        self, hidden: Tensor, context: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
+        """Attend to `context`, or to `hidden` itself when it is None.
+
+        `bias`, (B, 1, K), is added to the scores.
+        """
+        context = hidden if context is None else context
+        query = self._split_heads(self.to_q(hidden))
+        key = self._split_heads(self.to_k(context))
+        value = self._split_heads(self.to_v(context))
+        if bias is not None:
+            if bias.shape[-1] != key.shape[-2]:
+                raise ArgumentError(
+                    f"an attention mask of {bias.shape[-1]} tokens was given for "
+                    f"{key.shape[-2]} tokens; they must be as many"
+                )
+            bias = bias[:, None]
+        attended = self._attend(query, key, value, bias)
+        projected: Tensor = self.to_out[0](attended.transpose(1, 2).flatten(2))
+        return projected
+
+    def _split_heads(self, tokens: Tensor) -> Tensor:
+        """(B, N, heads * d) -> (B, heads, N, d), a view."""
+        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+        dtype = query.dtype
+        if self.upcast and query.device.type not in _SCORES_IN_FLOAT32:
+            query, key, value = query.float(), key.float(), value.float()
+            bias = None if bias is None else bias.float()
+        if self.slice_size is None:
+            return F.scaled_dot_product_attention(query, key, value, attn_mask=bias).to(dtype)
+        return self._attend_in_slices(query, key, value, bias, self.slice_size).to(dtype)
+
+    @staticmethod
+    def _attend_in_slices(
+        query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, size: int
+    ) -> Tensor:
+        samples = []
+        for i in range(query.shape[0]):
+            slices = (
+                F.scaled_dot_product_attention(
+                    q, k, v, attn_mask=None if bias is None else bias[i : i + 1]
+                )
+                for q, k, v in zip(
+                    *(whole[i : i + 1].split(size, dim=1) for whole in (query, key, value))
+                )
+            )
+            samples.append(torch.cat(tuple(slices), dim=1))
+        return torch.cat(samples)
+
+
+class SpatialAttention(Attention):
+    """Self-attention over the pixels of (B, C, H, W), normalised before and added to its input."""
+
+    def __init__(self, channels: int, *, heads: int, groups: int, eps: float) -> None:
+        super().__init__(channels, heads=heads, head_dim=channels // heads, bias=True)
+        self.group_norm = nn.GroupNorm(groups, channels, eps=eps)
+
+    def forward(
+        self, hidden: Tensor, context: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
+        pixels = self.group_norm(hidden).flatten(2).transpose(1, 2)
+        attended = super().forward(pixels, context, bias)
+        return hidden + attended.transpose(1, 2).unflatten(2, hidden.shape[-2:])
+
+
+def set_attention_slices(
+    model: nn.Module, slice_size: str | int | Sequence[int | None] | None
+) -> None:
+    """Slice all attention layers of `model`; see `UNet2DConditionModel.set_attention_slice`."""
+    layers = [module for module in model.modules() if isinstance(module, Attention)]
+    sizes: Sequence[int | None]
+    if isinstance(slice_size, str):
+        if slice_size not in ("auto", "max"):
+            raise ArgumentError(f"slice_size is {slice_size!r}; use 'auto', 'max' or a number")
+        sizes = [max(layer.heads // 2, 1) if slice_size == "auto" else 1 for layer in layers]
+    elif isinstance(slice_size, Sequence):
+        sizes = slice_size
+    else:
+        sizes = [slice_size] * len(layers)
+    if len(sizes) != len(layers):
+        raise ArgumentError(
+            f"{len(sizes)} slice sizes were given for {len(layers)} attention layers; "
+            "give one for each"
+        )
+    # First all checks, then all changes: a refused call changes nothing.
+    for layer, size in zip(layers, sizes):
+        layer.check_slice(size)
+    for layer, size in zip(layers, sizes):
+        layer.slice_size = size

@@ -1,0 +1,230 @@
+"""The variational autoencoder between pixels and latents."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from autopipe.config import register_to_config
+from autopipe.modeling import ModelMixin
+from autopipe.outputs import BaseOutput
+
+from .distributions import DiagonalGaussianDistribution
+from .tiling import in_tiles
+from .vae import Decoder, Encoder
+
+_OLD_ATTENTION = re.compile(r"(.*\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
+_NEW_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+
+
+@dataclass
+class AutoencoderKLOutput(BaseOutput):
+    """`latent_dist`: the distribution of the latents."""
+
+    latent_dist: DiagonalGaussianDistribution
+
+
+@dataclass
+class DecoderOutput(BaseOutput):
+    """`sample`: the decoded images, (B, out_channels, H, W)."""
+
+    sample: Tensor
+
+
+class AutoencoderKL(ModelMixin):
+    """Encodes images into the distribution of latents `2 ** (levels - 1)` times smaller.
+
+    `scaling_factor`, `shift_factor`, `latents_mean` and `latents_std` are for callers, who
+    normalise latents with them; `force_upcast` tells them that decoding needs float32.
+    Slicing and tiling are settings of the model, not state of a call: whoever shares the model
+    shares them.
+
+    "Auto-Encoding Variational Bayes" (Kingma and Welling, 2013); "High-Resolution Image
+    Synthesis with Latent Diffusion Models" (Rombach et al., 2022).
+
+    Raises:
+        ConfigError: values contradict each other, or one is not supported; it is named.
+    """
+
+    _supports_gradient_checkpointing = True
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        down_block_types: Sequence[str] = ("DownEncoderBlock2D",),
+        up_block_types: Sequence[str] = ("UpDecoderBlock2D",),
+        block_out_channels: Sequence[int] = (64,),
+        layers_per_block: int = 1,
+        act_fn: str = "silu",
+        latent_channels: int = 4,
+        norm_num_groups: int = 32,
+        sample_size: int | Sequence[int] = 32,
+        scaling_factor: float = 0.18215,
+        shift_factor: float | None = None,
+        latents_mean: Sequence[float] | None = None,
+        latents_std: Sequence[float] | None = None,
+        force_upcast: bool = True,
+        use_quant_conv: bool = True,
+        use_post_quant_conv: bool = True,
+        mid_block_add_attention: bool = True,
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(
+            in_channels=in_channels,
+            out_channels=2 * latent_channels,
+            block_types=down_block_types,
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            act_fn=act_fn,
+            norm_num_groups=norm_num_groups,
+            mid_block_add_attention=mid_block_add_attention,
+        )
+        self.decoder = Decoder(
+            in_channels=latent_channels,
+            out_channels=out_channels,
+            block_types=up_block_types,
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            act_fn=act_fn,
+            norm_num_groups=norm_num_groups,
+            mid_block_add_attention=mid_block_add_attention,
+        )
+        self.quant_conv = (
+            nn.Conv2d(2 * latent_channels, 2 * latent_channels, 1) if use_quant_conv else None
+        )
+        self.post_quant_conv = (
+            nn.Conv2d(latent_channels, latent_channels, 1) if use_post_quant_conv else None
+        )
+
+        self.use_slicing = False
+        self.use_tiling = False
+        side = sample_size if isinstance(sample_size, int) else sample_size[0]
+        self.tile_sample_min_size = side
+        self.tile_latent_min_size = int(side / 2 ** (len(block_out_channels) - 1))
+        self.tile_overlap_factor = 0.25
+
+    @classmethod
+    def convert_state_dict(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`state` with the attention layers named and shaped as linear layers.
+
+        The first releases called them `query`, `key`, `value` and `proj_attn`, and some files
+        hold them as convolutions of 1x1 pixels.
+        """
+        converted = {}
+        for name, tensor in state.items():
+            if old := _OLD_ATTENTION.fullmatch(name):
+                name = f"{old[1]}.{_NEW_NAMES[old[2]]}.{old[3]}"
+                if tensor.ndim == 4:
+                    tensor = tensor[:, :, 0, 0]
+            converted[name] = tensor
+        return converted
+
+    def enable_slicing(self) -> None:
+        """Work on one image at a time: less memory, same result."""
+        self.use_slicing = True
+
+    def disable_slicing(self) -> None:
+        """Undo `enable_slicing`."""
+        self.use_slicing = False
+
+    def enable_tiling(self, use_tiling: bool = True) -> None:
+        """Work on overlapping tiles of images larger than `sample_size`, and blend them.
+
+        Memory no longer grows with the image, but a tile doesn't see the others: colours and
+        details can differ a little from the whole image's.
+        """
+        self.use_tiling = use_tiling
+
+    def disable_tiling(self) -> None:
+        """Undo `enable_tiling`."""
+        self.enable_tiling(False)
+
+    def encode(
+        self, x: Tensor, return_dict: bool = True
+    ) -> AutoencoderKLOutput | tuple[DiagonalGaussianDistribution]:
+        """The distribution of the latents of images (B, in_channels, H, W) in [-1, 1].
+
+        Raises:
+            RuntimeError: the images don't have `in_channels` channels.
+        """
+        posterior = DiagonalGaussianDistribution(self._each_slice(self._encode, x))
+        return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
+
+    def decode(
+        self,
+        z: Tensor,
+        return_dict: bool = True,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    ) -> DecoderOutput | tuple[Tensor]:
+        """Images (B, out_channels, H, W) from latents (B, latent_channels, h, w).
+
+        `generator` is taken because other autoencoders draw noise here; this one doesn't.
+        """
+        images = self._each_slice(self._decode, z)
+        return DecoderOutput(sample=images) if return_dict else (images,)
+
+    def tiled_decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
+        """`decode` in tiles, whatever the settings."""
+        images = self._decode_tiles(z)
+        return DecoderOutput(sample=images) if return_dict else (images,)
+
+    def forward(
+        self,
+        sample: Tensor,
+        sample_posterior: bool = False,
+        return_dict: bool = True,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    ) -> DecoderOutput | tuple[Tensor]:
+        """Encode images and decode the latents: the likeliest, or a draw with `generator`."""
+        posterior = DiagonalGaussianDistribution(self._each_slice(self._encode, sample))
+        latents = posterior.sample(generator) if sample_posterior else posterior.mode()
+        return self.decode(latents, return_dict=return_dict)
+
+    def _each_slice(self, work: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+        if self.use_slicing and batch.shape[0] > 1:
+            return torch.cat([work(one) for one in batch.split(1)])
+        return work(batch)
+
+    def _encode(self, images: Tensor) -> Tensor:
+        if self.use_tiling and max(images.shape[-2:]) > self.tile_sample_min_size:
+            return self._encode_tiles(images)
+        return self._encode_whole(images)
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        if self.use_tiling and max(latents.shape[-2:]) > self.tile_latent_min_size:
+            return self._decode_tiles(latents)
+        return self._decode_whole(latents)
+
+    def _encode_whole(self, images: Tensor) -> Tensor:
+        moments: Tensor = self.encoder(images)
+        return moments if self.quant_conv is None else self.quant_conv(moments)
+
+    def _decode_whole(self, latents: Tensor) -> Tensor:
+        if self.post_quant_conv is not None:
+            latents = self.post_quant_conv(latents)
+        images: Tensor = self.decoder(latents)
+        return images
+
+    def _encode_tiles(self, images: Tensor) -> Tensor:
+        return in_tiles(
+            self._encode_whole,
+            images,
+            tile=self.tile_sample_min_size,
+            made=self.tile_latent_min_size,
+            overlap=self.tile_overlap_factor,
+        )
+
+    def _decode_tiles(self, latents: Tensor) -> Tensor:
+        return in_tiles(
+            self._decode_whole,
+            latents,
+            tile=self.tile_latent_min_size,
+            made=self.tile_sample_min_size,
+            overlap=self.tile_overlap_factor,
+        )

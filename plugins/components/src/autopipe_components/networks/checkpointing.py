@@ -1,0 +1,26 @@
+"""Trading time for memory in training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+class Checkpointed(nn.Module):
+    """A module whose children can be recomputed in the backward pass instead of stored.
+
+    `gradient_checkpointing` is a setting of the model, not state of a call.
+    """
+
+    gradient_checkpointing: bool = False
+
+    def run(self, child: nn.Module, *inputs: Any) -> Tensor:
+        """`child(*inputs)`, storing only the inputs where a gradient is wanted later."""
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            recomputed: Tensor = checkpoint(child, *inputs, use_reentrant=False)
+            return recomputed
+        output: Tensor = child(*inputs)
+        return output

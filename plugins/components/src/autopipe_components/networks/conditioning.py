@@ -1,0 +1,29 @@
+"""What every block of a U-Net is told besides its input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """One call's conditions.
+
+    Attributes:
+        time: the activated time embedding, (B, D).
+        context: the encoded prompt, (B, K, C).
+        context_bias: added to the scores of attention to the prompt, (B, 1, K).
+        self_bias: added to the scores of attention among pixels, (B, 1, H * W).
+    """
+
+    time: Tensor
+    context: Tensor | None = None
+    context_bias: Tensor | None = None
+    self_bias: Tensor | None = None
+
+
+def mask_to_bias(mask: Tensor | None, like: Tensor) -> Tensor | None:
+    """A mask (B, K) that is 1 for tokens to keep, as (B, 1, K) to be added to scores."""
+    return None if mask is None else ((1 - mask.to(like.dtype)) * -10000.0)[:, None]

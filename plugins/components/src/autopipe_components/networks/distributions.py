@@ -1,0 +1,69 @@
+"""The distribution that an encoder predicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class DiagonalGaussianDistribution:
+    """Independent normal distributions, from means and log-variances stacked in dimension 1.
+
+    Attributes:
+        parameters: what the encoder made, (B, 2 * C, H, W).
+        mean, logvar, std, var: (B, C, H, W); the log-variance is clamped to [-30, 20].
+        deterministic: a distribution without spread, whose samples are its mean.
+    """
+
+    def __init__(self, parameters: Tensor, deterministic: bool = False) -> None:
+        self.parameters = parameters
+        self.deterministic = deterministic
+        self.mean, logvar = parameters.chunk(2, dim=1)
+        self.logvar = logvar.clamp(-30.0, 20.0)
+        self.std = torch.zeros_like(self.mean) if deterministic else (0.5 * self.logvar).exp()
+        self.var = torch.zeros_like(self.mean) if deterministic else self.logvar.exp()
+
+    def sample(
+        self, generator: torch.Generator | Sequence[torch.Generator] | None = None
+    ) -> Tensor:
+        """A draw, (B, C, H, W); a list of generators has one for each of the B."""
+        return self.mean + self.std * _noise_like(self.mean, generator)
+
+    def mode(self) -> Tensor:
+        """The likeliest value, the mean."""
+        return self.mean
+
+    def kl(self, other: DiagonalGaussianDistribution | None = None) -> Tensor:
+        """Kullback-Leibler divergence from `other`, the standard normal by default, (B,)."""
+        if self.deterministic:
+            return self.mean.new_zeros(1)
+        if other is None:
+            terms = self.mean**2 + self.var - 1.0 - self.logvar
+        else:
+            distance = (self.mean - other.mean) ** 2 + self.var
+            terms = distance / other.var - 1.0 - self.logvar + other.logvar
+        return 0.5 * terms.sum(dim=(1, 2, 3))
+
+    def nll(self, sample: Tensor, dims: Sequence[int] = (1, 2, 3)) -> Tensor:
+        """Negative log-likelihood of `sample`, in nats, summed over `dims`."""
+        if self.deterministic:
+            return self.mean.new_zeros(1)
+        terms = math.log(2 * math.pi) + self.logvar + (sample - self.mean) ** 2 / self.var
+        return 0.5 * terms.sum(dim=tuple(dims))
+
+
+def _noise_like(
+    like: Tensor, generator: torch.Generator | Sequence[torch.Generator] | None
+) -> Tensor:
+    """Standard normal noise, drawn on the generator's device."""
+    if isinstance(generator, Sequence):
+        if len(generator) == 1:
+            return _noise_like(like, generator[0])
+        return torch.cat([_noise_like(like[i : i + 1], one) for i, one in enumerate(generator)])
+    device = like.device if generator is None else generator.device
+    return torch.randn(like.shape, generator=generator, device=device, dtype=like.dtype).to(
+        like.device
+    )

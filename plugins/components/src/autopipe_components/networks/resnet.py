@@ -1,0 +1,112 @@
+"""Convolutional pieces: the residual block and the changes of resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from autopipe.errors import ConfigError
+
+from .activations import get_activation
+
+
+@dataclass(frozen=True)
+class ResnetOptions:
+    """What all residual blocks of a network have in common.
+
+    `time_channels` is the width of the time embedding, None for a network without one.
+    `time_scale_shift` is `"default"` (the embedding is added) or `"scale_shift"` (it scales and
+    shifts). The sum of the two branches is divided by `output_scale_factor`.
+    """
+
+    time_channels: int | None
+    eps: float
+    groups: int
+    act_fn: str
+    dropout: float = 0.0
+    time_scale_shift: str = "default"
+    output_scale_factor: float = 1.0
+
+
+class ResnetBlock2D(nn.Module):
+    """Two convolutions and a shortcut: (B, in_channels, H, W) -> (B, out_channels, H, W).
+
+    The time embedding comes *activated*, (B, time_channels): all blocks of a network apply the
+    same activation to the same embedding, so their caller does it once.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, options: ResnetOptions) -> None:
+        super().__init__()
+        if options.time_scale_shift not in ("default", "scale_shift"):
+            raise ConfigError(
+                f"resnet_time_scale_shift is {options.time_scale_shift!r}; "
+                "'default' and 'scale_shift' are supported"
+            )
+        self.scale_shift = options.time_scale_shift == "scale_shift"
+        self.output_scale_factor = options.output_scale_factor
+        self.act = get_activation(options.act_fn)
+
+        self.norm1 = nn.GroupNorm(options.groups, in_channels, eps=options.eps)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+        self.time_emb_proj = (
+            None
+            if options.time_channels is None
+            else nn.Linear(options.time_channels, out_channels * (2 if self.scale_shift else 1))
+        )
+        self.norm2 = nn.GroupNorm(options.groups, out_channels, eps=options.eps)
+        self.dropout = nn.Dropout(options.dropout)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
+        self.conv_shortcut = (
+            None
+            if in_channels == out_channels
+            else nn.Conv2d(in_channels, out_channels, kernel_size=1)
+        )
+
+    def forward(self, hidden: Tensor, time: Tensor | None = None) -> Tensor:
+        shortcut = hidden if self.conv_shortcut is None else self.conv_shortcut(hidden)
+        hidden = self.conv1(self.act(self.norm1(hidden)))
+        hidden = self.act(self._norm_with_time(hidden, time))
+        hidden = shortcut + self.conv2(self.dropout(hidden))
+        # Nearly every block has the factor 1, and a division is a pass over memory.
+        return hidden if self.output_scale_factor == 1 else hidden / self.output_scale_factor
+
+    def _norm_with_time(self, hidden: Tensor, time: Tensor | None) -> Tensor:
+        if self.time_emb_proj is None:
+            return self.norm2(hidden)
+        embedded = self.time_emb_proj(time)[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = embedded.chunk(2, dim=1)
+            return torch.addcmul(shift, self.norm2(hidden), 1 + scale)
+        return self.norm2(hidden + embedded)
+
+
+class Downsample2D(nn.Module):
+    """A convolution of stride 2, halving height and width.
+
+    With `padding` 0 one row and one column of zeros are added below and to the right, so that
+    even sizes are halved exactly.
+    """
+
+    def __init__(self, channels: int, *, padding: int) -> None:
+        super().__init__()
+        self.pad_after = padding == 0
+        self.conv = nn.Conv2d(channels, channels, kernel_size=3, stride=2, padding=padding)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.conv(F.pad(hidden, (0, 1, 0, 1)) if self.pad_after else hidden)
+
+
+class Upsample2D(nn.Module):
+    """Nearest-neighbour enlargement to `size` (height, width), twice the input by default."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+
+    def forward(self, hidden: Tensor, size: torch.Size | None = None) -> Tensor:
+        if size is None:
+            size = torch.Size(2 * side for side in hidden.shape[-2:])
+        return self.conv(F.interpolate(hidden, size=size, mode="nearest"))

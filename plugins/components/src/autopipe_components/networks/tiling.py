@@ -1,0 +1,50 @@
+"""Working on a large image in overlapping tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def in_tiles(
+    work: Callable[[Tensor], Tensor], whole: Tensor, *, tile: int, made: int, overlap: float
+) -> Tensor:
+    """`work(whole)` for (B, C, H, W), computed tile by tile and blended.
+
+    Args:
+        work: the computation, which changes the size by the factor `made / tile`.
+        whole: the input.
+        tile: height and width of a tile of the input.
+        made: height and width of what `work` makes of a tile.
+        overlap: which part of a tile overlaps with its neighbour, in [0, 1).
+    """
+    step = int(tile * (1 - overlap))
+    extent = int(made * overlap)
+    keep = made - extent
+    above: list[Tensor] = []
+    rows = []
+    for top in range(0, whole.shape[2], step):
+        row: list[Tensor] = []
+        for left in range(0, whole.shape[3], step):
+            part = work(whole[:, :, top : top + tile, left : left + tile])
+            if above:
+                part = _blend(above[len(row)], part, extent, dim=2)
+            if row:
+                part = _blend(row[-1], part, extent, dim=3)
+            row.append(part)
+        rows.append(torch.cat([part[:, :, :keep, :keep] for part in row], dim=3))
+        above = row
+    return torch.cat(rows, dim=2)
+
+
+def _blend(before: Tensor, after: Tensor, extent: int, *, dim: int) -> Tensor:
+    """`after`, its first `extent` lines along `dim` fading in from the last of `before`."""
+    extent = min(before.shape[dim], after.shape[dim], extent)
+    weight = torch.arange(extent, device=after.device, dtype=after.dtype) / extent
+    weight = weight[:, None] if dim == 2 else weight
+    end = before.narrow(dim, before.shape[dim] - extent, extent)
+    faded = end * (1 - weight) + after.narrow(dim, 0, extent) * weight
+    rest = after.narrow(dim, extent, after.shape[dim] - extent)
+    return torch.cat((faded, rest), dim=dim)

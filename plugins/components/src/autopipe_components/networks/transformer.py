@@ -1,0 +1,129 @@
+"""The transformer that lets pixels look at each other and at the prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .attention import Attention
+from .checkpointing import Checkpointed
+from .conditioning import Conditioning
+
+
+@dataclass(frozen=True)
+class TransformerOptions:
+    """What the transformers of one block have in common.
+
+    `depths` holds the number of layers of each transformer, in order. `only_cross_attention`
+    makes the first attention of a layer look at the prompt too.
+    """
+
+    depths: tuple[int, ...]
+    heads: int
+    context_dim: int
+    groups: int
+    linear_projection: bool = False
+    only_cross_attention: bool = False
+    upcast_attention: bool = False
+
+
+class GEGLU(nn.Module):
+    """Gated linear unit with GELU, (..., in) -> (..., out); Shazeer, 2020."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(in_features, 2 * out_features)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        value, gate = self.proj(hidden).chunk(2, dim=-1)
+        return value * F.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    """A perceptron with a gated hidden layer four times as wide."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        # Position 1 holds no parameters: checkpoints name the last projection `net.2`.
+        self.net = nn.Sequential(
+            GEGLU(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        output: Tensor = self.net(hidden)
+        return output
+
+
+class BasicTransformerBlock(nn.Module):
+    """One layer on (B, N, width): self-attention, attention to the prompt, feed-forward."""
+
+    def __init__(self, width: int, options: TransformerOptions) -> None:
+        super().__init__()
+        self.only_cross_attention = options.only_cross_attention
+
+        def attention(context_dim: int | None) -> Attention:
+            return Attention(
+                width,
+                heads=options.heads,
+                head_dim=width // options.heads,
+                context_dim=context_dim,
+                upcast=options.upcast_attention,
+            )
+
+        self.norm1 = nn.LayerNorm(width)
+        self.attn1 = attention(options.context_dim if options.only_cross_attention else None)
+        self.norm2 = nn.LayerNorm(width)
+        self.attn2 = attention(options.context_dim)
+        self.norm3 = nn.LayerNorm(width)
+        self.ff = FeedForward(width)
+
+    def forward(self, tokens: Tensor, cond: Conditioning) -> Tensor:
+        context = cond.context if self.only_cross_attention else None
+        tokens = tokens + self.attn1(self.norm1(tokens), context, cond.self_bias)
+        tokens = tokens + self.attn2(self.norm2(tokens), cond.context, cond.context_bias)
+        return tokens + self.ff(self.norm3(tokens))
+
+
+class Transformer2DModel(Checkpointed):
+    """Transformer layers over the pixels of (B, channels, H, W), added to the input."""
+
+    def __init__(self, channels: int, depth: int, options: TransformerOptions) -> None:
+        super().__init__()
+        inner = options.heads * (channels // options.heads)
+        self.linear_projection = options.linear_projection
+        self.norm = nn.GroupNorm(options.groups, channels, eps=1e-6)
+        self.proj_in = self._projection(channels, inner)
+        self.transformer_blocks = nn.ModuleList(
+            BasicTransformerBlock(inner, options) for _ in range(depth)
+        )
+        self.proj_out = self._projection(inner, channels)
+
+    def _projection(self, inputs: int, outputs: int) -> nn.Module:
+        if self.linear_projection:
+            return nn.Linear(inputs, outputs)
+        return nn.Conv2d(inputs, outputs, kernel_size=1)
+
+    def forward(self, hidden: Tensor, cond: Conditioning) -> Tensor:
+        size = hidden.shape[-2:]
+        normed = self.norm(hidden)
+        if self.linear_projection:
+            tokens = self.proj_in(_tokens(normed))
+        else:
+            tokens = _tokens(self.proj_in(normed))
+        for block in self.transformer_blocks:
+            tokens = self.run(block, tokens, cond)
+        if self.linear_projection:
+            return hidden + _pixels(self.proj_out(tokens), size)
+        return hidden + self.proj_out(_pixels(tokens, size).contiguous())
+
+
+def _tokens(pixels: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, H * W, C), contiguous: every layer that follows wants it so."""
+    return pixels.flatten(2).transpose(1, 2).contiguous()
+
+
+def _pixels(tokens: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(B, H * W, C) -> (B, C, H, W), a view."""
+    return tokens.transpose(1, 2).unflatten(2, size)

@@ -1,0 +1,319 @@
+"""The U-Net that predicts noise from a noisy sample, a timestep and an encoded prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autopipe.config import register_to_config
+from autopipe.errors import ArgumentError, ConfigError, nearest
+from autopipe.modeling import ModelMixin
+from autopipe.outputs import BaseOutput
+
+from .activations import get_activation
+from .attention import set_attention_slices
+from .conditioning import Conditioning, mask_to_bias
+from .embeddings import TimestepEmbedding
+from .unet_blocks import UpBlock, make_down_block, make_mid_block, make_up_block
+from .unet_embeddings import (
+    make_addition_embedding,
+    make_class_embedding,
+    make_context_projection,
+    make_time_projection,
+)
+from .unet_layout import lay_out
+
+# What a config may only hold at this value, because nothing that is supported reads another.
+_ONLY_SUPPORTED: dict[str, Any] = {
+    "num_attention_heads": None,
+    "dual_cross_attention": False,
+    "attention_type": "default",
+    "cross_attention_norm": None,
+    "resnet_skip_time_act": False,
+    "resnet_out_scale_factor": 1.0,
+}
+_CROSS_ATTENTION_KWARGS = frozenset({"scale"})
+
+
+@dataclass
+class UNet2DConditionOutput(BaseOutput):
+    """`sample`: the prediction, (B, out_channels, H, W)."""
+
+    sample: Tensor
+
+
+class UNet2DConditionModel(ModelMixin):
+    """A U-Net on images or latents whose blocks attend to an encoded prompt.
+
+    `attention_head_dim` is the *number* of attention heads, for all resolutions or one per
+    resolution: the first checkpoints were published with this misnomer. Values given per
+    resolution run from the highest resolution to the lowest. `sample_size` says at which height
+    and width the model was trained; it takes any. `mid_block_only_cross_attention` concerns
+    mid blocks without self-attention of their own and none that is supported reads it.
+
+    "High-Resolution Image Synthesis with Latent Diffusion Models" (Rombach et al., 2022).
+
+    Raises:
+        ConfigError: values contradict each other, or one is not supported; it is named.
+    """
+
+    _supports_gradient_checkpointing = True
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int | tuple[int, int] | None = None,
+        in_channels: int = 4,
+        out_channels: int = 4,
+        center_input_sample: bool = False,
+        flip_sin_to_cos: bool = True,
+        freq_shift: int = 0,
+        down_block_types: Sequence[str] = (
+            "CrossAttnDownBlock2D",
+            "CrossAttnDownBlock2D",
+            "CrossAttnDownBlock2D",
+            "DownBlock2D",
+        ),
+        mid_block_type: str | None = "UNetMidBlock2DCrossAttn",
+        up_block_types: Sequence[str] = (
+            "UpBlock2D",
+            "CrossAttnUpBlock2D",
+            "CrossAttnUpBlock2D",
+            "CrossAttnUpBlock2D",
+        ),
+        only_cross_attention: bool | Sequence[bool] = False,
+        block_out_channels: Sequence[int] = (320, 640, 1280, 1280),
+        layers_per_block: int | Sequence[int] = 2,
+        downsample_padding: int = 1,
+        mid_block_scale_factor: float = 1,
+        dropout: float = 0.0,
+        act_fn: str = "silu",
+        norm_num_groups: int | None = 32,
+        norm_eps: float = 1e-5,
+        cross_attention_dim: int | Sequence[int] = 1280,
+        transformer_layers_per_block: int | Sequence[int] | Sequence[Sequence[int]] = 1,
+        reverse_transformer_layers_per_block: Sequence[int] | Sequence[Sequence[int]] | None = None,
+        encoder_hid_dim: int | None = None,
+        encoder_hid_dim_type: str | None = None,
+        attention_head_dim: int | Sequence[int] = 8,
+        num_attention_heads: int | Sequence[int] | None = None,
+        dual_cross_attention: bool = False,
+        use_linear_projection: bool = False,
+        class_embed_type: str | None = None,
+        addition_embed_type: str | None = None,
+        addition_time_embed_dim: int | None = None,
+        num_class_embeds: int | None = None,
+        upcast_attention: bool = False,
+        resnet_time_scale_shift: str = "default",
+        resnet_skip_time_act: bool = False,
+        resnet_out_scale_factor: float = 1.0,
+        time_embedding_type: str = "positional",
+        time_embedding_dim: int | None = None,
+        time_embedding_act_fn: str | None = None,
+        timestep_post_act: str | None = None,
+        time_cond_proj_dim: int | None = None,
+        conv_in_kernel: int = 3,
+        conv_out_kernel: int = 3,
+        projection_class_embeddings_input_dim: int | None = None,
+        attention_type: str = "default",
+        class_embeddings_concat: bool = False,
+        mid_block_only_cross_attention: bool | None = None,
+        cross_attention_norm: str | None = None,
+        addition_embed_type_num_heads: int = 64,
+    ) -> None:
+        super().__init__()
+        config = self.config
+        _refuse_unsupported(config)
+
+        self.conv_in = _same_conv(in_channels, block_out_channels[0], conv_in_kernel)
+        self.time_proj, time_input_dim, time_embed_dim = make_time_projection(config)
+        self.time_embedding = TimestepEmbedding(
+            time_input_dim,
+            time_embed_dim,
+            act_fn=act_fn,
+            post_act_fn=timestep_post_act,
+            cond_proj_dim=time_cond_proj_dim,
+        )
+        self.encoder_hid_proj = make_context_projection(config)
+        self.class_embedding = make_class_embedding(
+            config, time_input_dim=time_input_dim, time_embed_dim=time_embed_dim
+        )
+        self.add_embedding = make_addition_embedding(config, time_embed_dim=time_embed_dim)
+        self.time_embed_act = (
+            None if time_embedding_act_fn is None else get_activation(time_embedding_act_fn)
+        )
+
+        layout = lay_out(
+            config, time_channels=time_embed_dim * (2 if class_embeddings_concat else 1)
+        )
+        # Mid after up: the order in which per-layer settings are listed.
+        self.down_blocks = nn.ModuleList(map(make_down_block, down_block_types, layout.down))
+        self.up_blocks = nn.ModuleList(map(make_up_block, up_block_types, layout.up))
+        self.mid_block = (
+            None if mid_block_type is None else make_mid_block(mid_block_type, layout.mid)
+        )
+
+        self.act = get_activation(act_fn)
+        assert norm_num_groups is not None, "lay_out refuses None"
+        self.conv_norm_out = nn.GroupNorm(norm_num_groups, block_out_channels[0], eps=norm_eps)
+        self.conv_out = _same_conv(block_out_channels[0], out_channels, conv_out_kernel)
+
+    def set_attention_slice(self, slice_size: str | int | list[int | None] | None = "auto") -> None:
+        """Compute attention for a few heads at a time: less memory, a little slower, same result.
+
+        A setting of the model, not state of a call.
+
+        Args:
+            slice_size: heads at a time: `"auto"` for half of them, `"max"` for one, a number for
+                all layers, a list with one number (or None) per layer; None undoes it.
+
+        Raises:
+            ArgumentError: a number is not between 1 and the heads of its layer, or the list
+                doesn't have one entry per layer.
+        """
+        set_attention_slices(self, slice_size)
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float | int,
+        encoder_hidden_states: Tensor,
+        class_labels: Tensor | None = None,
+        timestep_cond: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        cross_attention_kwargs: Mapping[str, Any] | None = None,
+        added_cond_kwargs: Mapping[str, Tensor] | None = None,
+        down_block_additional_residuals: Sequence[Tensor] | None = None,
+        mid_block_additional_residual: Tensor | None = None,
+        down_intrablock_additional_residuals: Sequence[Tensor] | None = None,
+        encoder_attention_mask: Tensor | None = None,
+        return_dict: bool = True,
+    ) -> UNet2DConditionOutput | tuple[Tensor]:
+        """Predict from `sample`. Nothing is kept between calls.
+
+        Args:
+            sample: (B, in_channels, H, W), any H and W.
+            timestep: one for all samples, or a tensor (B,).
+            encoder_hidden_states: the encoded prompt, (B, K, cross_attention_dim).
+            class_labels: (B,), or (B, D) for the projections, of models with classes.
+            timestep_cond: (B, time_cond_proj_dim), such as an embedded guidance scale.
+            attention_mask: (B, H * W), 1 for pixels to attend to.
+            cross_attention_kwargs: `scale` is taken.
+            added_cond_kwargs: what `addition_embed_type` asks for.
+            down_block_additional_residuals, mid_block_additional_residual: added to the skip
+                connections and to the output of the mid block; they go together (ControlNet).
+            down_intrablock_additional_residuals: one per down block, added to its features
+                (T2I-Adapter); a further one is added to the mid block's output.
+            encoder_attention_mask: (B, K), 1 for prompt tokens to attend to.
+            return_dict: False returns `(prediction,)`.
+
+        Raises:
+            ArgumentError: inputs that the config calls for are missing, or don't fit.
+        """
+        _check_residuals(down_block_additional_residuals, mid_block_additional_residual)
+        _check_cross_attention_kwargs(cross_attention_kwargs)
+        if self.config.center_input_sample:
+            sample = 2 * sample - 1.0
+
+        time = self._embed_time(sample, timestep, timestep_cond, class_labels)
+        if self.add_embedding is not None:
+            time = time + self.add_embedding.embed(encoder_hidden_states, added_cond_kwargs or {})
+        if self.time_embed_act is not None:
+            time = self.time_embed_act(time)
+        if self.encoder_hid_proj is not None:
+            encoder_hidden_states = self.encoder_hid_proj(encoder_hidden_states)
+        cond = Conditioning(
+            time=self.act(time),
+            context=encoder_hidden_states,
+            context_bias=mask_to_bias(encoder_attention_mask, sample),
+            self_bias=mask_to_bias(attention_mask, sample),
+        )
+
+        hidden = self.conv_in(sample)
+        adapter = list(down_intrablock_additional_residuals or ())
+        skips = [hidden]
+        for block in self.down_blocks:
+            hidden, made = block(hidden, cond, adapter.pop(0) if adapter else None)
+            skips += made
+        if down_block_additional_residuals is not None:
+            skips = [skip + extra for skip, extra in zip(skips, down_block_additional_residuals)]
+
+        if self.mid_block is not None:
+            hidden = self.mid_block(hidden, cond)
+            if adapter and adapter[0].shape == hidden.shape:
+                hidden = hidden + adapter[0]
+        if mid_block_additional_residual is not None:
+            hidden = hidden + mid_block_additional_residual
+
+        for block in self.up_blocks:
+            assert isinstance(block, UpBlock)
+            count = len(block.resnets)
+            taken, skips = skips[-count:], skips[:-count]
+            # The next skip's size, not twice this one: odd sizes were rounded on the way down.
+            hidden = block(hidden, taken, cond, skips[-1].shape[-2:] if skips else None)
+
+        prediction = self.conv_out(self.act(self.conv_norm_out(hidden)))
+        return UNet2DConditionOutput(sample=prediction) if return_dict else (prediction,)
+
+    def _embed_time(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float | int,
+        timestep_cond: Tensor | None,
+        class_labels: Tensor | None,
+    ) -> Tensor:
+        """The time embedding with that of the classes, (B, D)."""
+        timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
+        if timesteps.shape[0] not in (1, sample.shape[0]):
+            raise ArgumentError(
+                f"{timesteps.shape[0]} timesteps were given for {sample.shape[0]} samples; "
+                "give one for all or one for each"
+            )
+        waves = self.time_proj(timesteps).to(sample.dtype).expand(sample.shape[0], -1)
+        time: Tensor = self.time_embedding(waves, timestep_cond)
+        if self.class_embedding is None:
+            if class_labels is not None:
+                raise ArgumentError("class_labels were given to a model without classes")
+            return time
+        if class_labels is None:
+            raise ArgumentError(
+                f"this model has class_embed_type {self.config.class_embed_type!r} and "
+                f"num_class_embeds {self.config.num_class_embeds}: pass class_labels"
+            )
+        classes = self.class_embedding(class_labels).to(sample.dtype)
+        if self.config.class_embeddings_concat:
+            return torch.cat((time, classes), dim=-1)
+        return time + classes
+
+
+def _same_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
+    """A convolution that keeps height and width (of an odd kernel)."""
+    return nn.Conv2d(in_channels, out_channels, kernel_size=kernel, padding=(kernel - 1) // 2)
+
+
+def _refuse_unsupported(config: Mapping[str, Any]) -> None:
+    for name, value in _ONLY_SUPPORTED.items():
+        if config[name] != value:
+            raise ConfigError(f"{name} is {config[name]!r}; only {value!r} is supported")
+
+
+def _check_residuals(down: Sequence[Tensor] | None, mid: Tensor | None) -> None:
+    if (down is None) != (mid is None):
+        raise ArgumentError(
+            "down_block_additional_residuals and mid_block_additional_residual go together; "
+            "residuals of a T2I-Adapter belong into down_intrablock_additional_residuals"
+        )
+
+
+def _check_cross_attention_kwargs(given: Mapping[str, Any] | None) -> None:
+    for name in given or ():
+        if name not in _CROSS_ATTENTION_KWARGS:
+            raise ArgumentError(
+                f"cross_attention_kwargs has {name!r}; supported is "
+                f"{', '.join(sorted(_CROSS_ATTENTION_KWARGS))}."
+                f"{nearest(name, _CROSS_ATTENTION_KWARGS)}"
+            )

@@ -1,0 +1,151 @@
+"""The optional embeddings of a U-Net: classes, added conditions, encoded prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autopipe.errors import ArgumentError, ConfigError
+
+from .embeddings import FourierTimesteps, TimestepEmbedding, Timesteps
+
+
+def make_time_projection(config: Mapping[str, Any]) -> tuple[nn.Module, int, int]:
+    """(module that turns timesteps into vectors, their width, width of the time embedding)."""
+    first = config["block_out_channels"][0]
+    kind = config["time_embedding_type"]
+    if kind == "positional":
+        return _timesteps(first, config), first, config["time_embedding_dim"] or 4 * first
+    if kind == "fourier":
+        width = config["time_embedding_dim"] or 2 * first
+        if width % 2:
+            raise ConfigError(
+                f"time_embedding_dim is {width}; 'fourier' embeddings need an even one"
+            )
+        flip = config["flip_sin_to_cos"]
+        return FourierTimesteps(width // 2, flip_sin_to_cos=flip), width, width
+    raise ConfigError(f"time_embedding_type is {kind!r}; 'positional' and 'fourier' are supported")
+
+
+class TimestepClassEmbedding(TimestepEmbedding):
+    """Embeds class labels as if they were timesteps, (B,) -> (B, D)."""
+
+    def __init__(
+        self, in_channels: int, time_embed_dim: int, *, act_fn: str, projection: nn.Module
+    ) -> None:
+        super().__init__(in_channels, time_embed_dim, act_fn=act_fn)
+        self.projection = projection
+
+    def forward(self, sample: Tensor, condition: Tensor | None = None) -> Tensor:
+        return super().forward(self.projection(sample).to(self.linear_1.weight.dtype), condition)
+
+
+def make_class_embedding(
+    config: Mapping[str, Any], *, time_input_dim: int, time_embed_dim: int
+) -> nn.Module | None:
+    """What turns `class_labels` into (B, time_embed_dim), or None for a model without classes."""
+    kind = config["class_embed_type"]
+    if kind is None:
+        count = config["num_class_embeds"]
+        return None if count is None else nn.Embedding(count, time_embed_dim)
+    if kind == "timestep":
+        return TimestepClassEmbedding(
+            time_input_dim,
+            time_embed_dim,
+            act_fn=config["act_fn"],
+            projection=_timesteps(time_input_dim, config),
+        )
+    if kind == "identity":
+        return nn.Identity()
+    if kind == "projection":
+        return TimestepEmbedding(_projection_input(config, "class_embed_type"), time_embed_dim)
+    if kind == "simple_projection":
+        return nn.Linear(_projection_input(config, "class_embed_type"), time_embed_dim)
+    raise ConfigError(
+        f"class_embed_type is {kind!r}; supported are None, 'timestep', 'identity', "
+        "'projection' and 'simple_projection'"
+    )
+
+
+class TextTimeEmbedding(TimestepEmbedding):
+    """SDXL's added condition: the pooled prompt (B, P) and six sizes and crops (B, 6)."""
+
+    def __init__(self, in_channels: int, time_embed_dim: int, *, id_embedding: Timesteps) -> None:
+        super().__init__(in_channels, time_embed_dim)
+        self.id_embedding = id_embedding
+
+    def embed(self, context: Tensor, added: Mapping[str, Tensor]) -> Tensor:
+        """The added time embedding, (B, time_embed_dim)."""
+        text = required(added, "text_embeds", "text_time")
+        ids = self.id_embedding(required(added, "time_ids", "text_time").flatten())
+        vector = torch.cat((text, ids.reshape(text.shape[0], -1)), dim=-1)
+        expected = self.linear_1.in_features
+        if vector.shape[-1] != expected:
+            raise ArgumentError(
+                f"text_embeds and time_ids make a vector of {vector.shape[-1]} numbers, the model "
+                f"takes {expected}; text_embeds is {tuple(text.shape)}, {ids.shape[0]} time_ids"
+            )
+        return self(vector.to(self.linear_1.weight.dtype))
+
+
+def make_addition_embedding(
+    config: Mapping[str, Any], *, time_embed_dim: int
+) -> TextTimeEmbedding | None:
+    """What turns `added_cond_kwargs` into an addition to the time embedding, if anything."""
+    kind = config["addition_embed_type"]
+    if kind is None:
+        return None
+    if kind == "text_time":
+        width = config["addition_time_embed_dim"]
+        if width is None:
+            raise ConfigError("addition_embed_type 'text_time' needs addition_time_embed_dim")
+        return TextTimeEmbedding(
+            _projection_input(config, "addition_embed_type"),
+            time_embed_dim,
+            id_embedding=_timesteps(width, config),
+        )
+    raise ConfigError(f"addition_embed_type is {kind!r}; supported are None and 'text_time'")
+
+
+def make_context_projection(config: Mapping[str, Any]) -> nn.Linear | None:
+    """What maps the encoded prompt to the width that attention takes, if anything."""
+    kind, width = config["encoder_hid_dim_type"], config["encoder_hid_dim"]
+    if kind is None and width is None:
+        return None
+    if kind not in (None, "text_proj"):
+        raise ConfigError(f"encoder_hid_dim_type is {kind!r}; supported are None and 'text_proj'")
+    if width is None:
+        raise ConfigError(f"encoder_hid_dim_type {kind!r} needs encoder_hid_dim")
+    target = config["cross_attention_dim"]
+    if not isinstance(target, int):
+        raise ConfigError(f"cross_attention_dim is {target}; encoder_hid_dim needs a single one")
+    return nn.Linear(width, target)
+
+
+def required(added: Mapping[str, Tensor], name: str, kind: str) -> Tensor:
+    """`added[name]`, which a model with `addition_embed_type` `kind` can't do without."""
+    try:
+        return added[name]
+    except KeyError:
+        raise ArgumentError(
+            f"this model has addition_embed_type {kind!r}: pass {name!r} in added_cond_kwargs, "
+            f"which has {sorted(added)}"
+        ) from None
+
+
+def _timesteps(width: int, config: Mapping[str, Any]) -> Timesteps:
+    return Timesteps(
+        width,
+        flip_sin_to_cos=config["flip_sin_to_cos"],
+        downscale_freq_shift=config["freq_shift"],
+    )
+
+
+def _projection_input(config: Mapping[str, Any], name: str) -> int:
+    width = config["projection_class_embeddings_input_dim"]
+    if width is None:
+        raise ConfigError(f"{name} {config[name]!r} needs projection_class_embeddings_input_dim")
+    return int(width)

@@ -1,0 +1,140 @@
+"""From a U-Net's config to the specification of each of its blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from autopipe.errors import ConfigError
+
+from .resnet import ResnetOptions
+from .transformer import TransformerOptions
+from .unet_blocks import BlockSpec
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class UNetLayout:
+    """The blocks of a U-Net in the order a sample meets them."""
+
+    down: tuple[BlockSpec, ...]
+    mid: BlockSpec
+    up: tuple[BlockSpec, ...]
+
+
+def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
+    """What each block of the U-Net that `config` describes is made of.
+
+    `config` has the keys of `UNet2DConditionModel`; `time_channels` is the width of the time
+    embedding that blocks receive.
+
+    Raises:
+        ConfigError: a value is not one per resolution, or contradicts another.
+    """
+    channels: tuple[int, ...] = tuple(config["block_out_channels"])
+    levels = len(channels)
+    for name in ("down_block_types", "up_block_types"):
+        _expect_one_per_level(name, config[name], levels)
+    if config["norm_num_groups"] is None:
+        raise ConfigError("norm_num_groups is None; residual blocks need a number of groups")
+
+    layers = per_level("layers_per_block", config["layers_per_block"], levels)
+    heads = per_level("attention_head_dim", config["attention_head_dim"], levels)
+    context = per_level("cross_attention_dim", config["cross_attention_dim"], levels)
+    only_cross = per_level("only_cross_attention", config["only_cross_attention"], levels)
+    resnet = ResnetOptions(
+        time_channels=time_channels,
+        eps=config["norm_eps"],
+        groups=config["norm_num_groups"],
+        act_fn=config["act_fn"],
+        dropout=config["dropout"],
+        time_scale_shift=config["resnet_time_scale_shift"],
+    )
+    down_depths, mid_depth, up_depths = _depths(config, layers)
+
+    def transformer(level: int, depths: tuple[int, ...], *, cross_only: bool) -> TransformerOptions:
+        return TransformerOptions(
+            depths=depths,
+            heads=heads[level],
+            context_dim=context[level],
+            groups=config["norm_num_groups"],
+            linear_projection=config["use_linear_projection"],
+            only_cross_attention=cross_only,
+            upcast_attention=bool(config["upcast_attention"]),
+        )
+
+    down = tuple(
+        BlockSpec(
+            in_channels=channels[max(i - 1, 0)],
+            out_channels=channels[i],
+            num_layers=layers[i],
+            resample=i < levels - 1,
+            downsample_padding=config["downsample_padding"],
+            resnet=resnet,
+            transformer=transformer(i, down_depths[i], cross_only=only_cross[i]),
+        )
+        for i in range(levels)
+    )
+    mid = BlockSpec(
+        in_channels=channels[-1],
+        out_channels=channels[-1],
+        resnet=replace(resnet, output_scale_factor=config["mid_block_scale_factor"]),
+        transformer=transformer(-1, mid_depth, cross_only=False),
+    )
+    # An up block undoes the down block of its level: it takes one skip connection for each
+    # residual block there and one for what entered the level, which has the channels above it.
+    up = tuple(
+        BlockSpec(
+            in_channels=channels[min(i + 1, levels - 1)],
+            out_channels=channels[i],
+            skip_channels=(channels[i],) * layers[i] + (channels[max(i - 1, 0)],),
+            resample=i > 0,
+            resnet=resnet,
+            transformer=transformer(i, up_depths[i], cross_only=only_cross[i]),
+        )
+        for i in reversed(range(levels))
+    )
+    return UNetLayout(down=down, mid=mid, up=up)
+
+
+def per_level(name: str, value: _T | Sequence[_T], levels: int) -> tuple[_T, ...]:
+    """`value` for each of `levels` resolutions: one value stands for all of them.
+
+    Raises:
+        ConfigError: there are several values, but not one per resolution.
+    """
+    if not isinstance(value, (list, tuple)):
+        return (value,) * levels  # type: ignore[return-value]
+    _expect_one_per_level(name, value, levels)
+    return tuple(value)
+
+
+def _expect_one_per_level(name: str, value: Sequence[Any], levels: int) -> None:
+    if len(value) != levels:
+        raise ConfigError(
+            f"{name} has {len(value)} values {tuple(value)}, but block_out_channels names "
+            f"{levels} resolutions; give one value for each"
+        )
+
+
+def _depths(
+    config: Mapping[str, Any], layers: Sequence[int]
+) -> tuple[list[tuple[int, ...]], tuple[int, ...], list[tuple[int, ...]]]:
+    """Transformer layers behind each residual block of (down, mid, up) blocks, by level."""
+    levels = len(layers)
+    name = "transformer_layers_per_block"
+    asked = per_level(name, config[name], levels)
+    reverse_name = "reverse_transformer_layers_per_block"
+    reverse = config[reverse_name]
+    if reverse is None:
+        if any(isinstance(depth, (list, tuple)) for depth in asked):
+            raise ConfigError(f"{name} is nested, {asked}; then {reverse_name} is needed too")
+        up_asked = asked
+    else:
+        up_asked = tuple(reversed(per_level(reverse_name, reverse, levels)))
+    down = [per_level(name, depth, count) for depth, count in zip(asked, layers)]
+    up = [per_level(reverse_name, depth, count + 1) for depth, count in zip(up_asked, layers)]
+    last = asked[-1]
+    return down, (last[0] if isinstance(last, (list, tuple)) else last,), up
