@@ -1,0 +1,79 @@
+"""Noise levels in the variance-exploding view: x = x0 + sigma * noise.
+
+All of it is computed in numpy at float64; a scheduler casts to float32 last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+
+def sigmas_of(alphas_cumprod: Tensor) -> np.ndarray:
+    """The noise level of every training timestep, ascending, float32."""
+    return (((1 - alphas_cumprod) / alphas_cumprod) ** 0.5).cpu().numpy()
+
+
+def interpolated(timesteps: np.ndarray, train_sigmas: np.ndarray) -> np.ndarray:
+    """The noise levels at (fractional) `timesteps`, linear between training timesteps."""
+    return np.interp(timesteps, np.arange(len(train_sigmas)), train_sigmas)
+
+
+def timesteps_of(sigmas: np.ndarray, train_sigmas: np.ndarray) -> np.ndarray:
+    """The fractional timesteps of noise levels: linear in log sigma, clipped to the known range."""
+    log_sigmas, known = np.log(np.maximum(sigmas, 1e-10)), np.log(train_sigmas)
+    low = np.clip(np.searchsorted(known, log_sigmas, side="right") - 1, 0, len(known) - 2)
+    weight = (log_sigmas - known[low]) / (known[low + 1] - known[low])
+    return low + np.clip(weight, 0, 1)
+
+
+def karras(sigma_max: float, sigma_min: float, count: int, rho: float = 7.0) -> np.ndarray:
+    """Evenly spaced in sigma^(1/rho) (Karras et al. 2022, arXiv:2206.00364, equation 5)."""
+    return np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), count) ** rho
+
+
+def exponential(sigma_max: float, sigma_min: float, count: int) -> np.ndarray:
+    """Evenly spaced in log sigma."""
+    return np.exp(np.linspace(np.log(sigma_max), np.log(sigma_min), count))
+
+
+def beta(
+    sigma_max: float, sigma_min: float, count: int, a: float = 0.6, b: float = 0.6
+) -> np.ndarray:
+    """At the quantiles of a beta distribution (Lee et al. 2024, "Beta Sampling", 2407.12173)."""
+    from scipy.special import betaincinv  # only here: importing scipy takes a while
+
+    return sigma_min + betaincinv(a, b, 1 - np.linspace(0, 1, count)) * (sigma_max - sigma_min)
+
+
+def lu(sigma_max: float, sigma_min: float, count: int) -> np.ndarray:
+    """Evenly spaced in lambda = -log sigma (Lu et al. 2022, DPM-Solver, arXiv:2206.00927)."""
+    return exponential(sigma_max, sigma_min, count)
+
+
+_KINDS = {
+    "use_karras_sigmas": karras,
+    "use_exponential_sigmas": exponential,
+    "use_beta_sigmas": beta,
+    "use_lu_lambdas": lu,
+}
+
+
+def respaced(config: Mapping[str, Any], sigmas: np.ndarray, count: int) -> np.ndarray | None:
+    """`count` noise levels of the kind that `config` asks for, or None if it asks for none.
+
+    They run from the first to the last of `sigmas` (descending), or between `sigma_max` and
+    `sigma_min` where `config` gives these.
+    """
+    for flag, kind in _KINDS.items():
+        if config.get(flag):
+            highest, lowest = config.get("sigma_max"), config.get("sigma_min")
+            return kind(
+                float(sigmas[0]) if highest is None else highest,
+                float(sigmas[-1]) if lowest is None else lowest,
+                count,
+            )
+    return None

@@ -1,0 +1,63 @@
+"""Which training timesteps an inference schedule visits.
+
+Lin et al. 2023, "Common Diffusion Noise Schedules and Sample Steps are Flawed", table 2.
+All results descend.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from autopipe.errors import SchedulerError
+
+SPACINGS = ("linspace", "leading", "trailing")
+
+
+def linspace(count: int, end: int, dtype: DTypeLike = np.int64) -> np.ndarray:
+    """`count` timesteps from `end - 1` to 0, both included; rounded if `dtype` is integer."""
+    if np.issubdtype(dtype, np.integer):
+        return np.linspace(0, end - 1, count).round()[::-1].astype(dtype)
+    return np.linspace(0, end - 1, count, dtype=dtype)[::-1].copy()
+
+
+def leading(count: int, end: int, steps_offset: int = 0, dtype: DTypeLike = np.int64) -> np.ndarray:
+    """The multiples of `end // count` plus `steps_offset`: the end itself is not visited."""
+    if count > end:
+        raise SchedulerError(
+            f"leading timestep spacing can't make {count} different steps of {end} timesteps; "
+            "use fewer steps or another timestep_spacing"
+        )
+    return (np.arange(count)[::-1] * (end // count) + steps_offset).astype(dtype)
+
+
+def trailing(
+    count: int, end: int, total: int | None = None, dtype: DTypeLike = np.int64
+) -> np.ndarray:
+    """From `end - 1` down in strides of `total / count` (`total` is `end` by default)."""
+    stride = (total or end) / count
+    # Rounding of the stride can give arange one more point, at 0; it would be timestep -1.
+    return (np.arange(end, 0, -stride).round()[:count] - 1).astype(dtype)
+
+
+def spaced_timesteps(
+    spacing: str,
+    count: int,
+    train_steps: int,
+    steps_offset: int = 0,
+    dtype: DTypeLike = np.int64,
+) -> np.ndarray:
+    """`count` descending timesteps below `train_steps`, spaced as `spacing` says.
+
+    Args:
+        spacing: one of `SPACINGS`.
+        count: how many.
+        train_steps: the number of training timesteps.
+        steps_offset: added by leading spacing alone.
+        dtype: integer for solvers that index by timestep, float32 for those that interpolate.
+    """
+    if spacing == "linspace":
+        return linspace(count, train_steps, dtype)
+    if spacing == "leading":
+        return leading(count, train_steps, steps_offset, dtype)
+    return trailing(count, train_steps, dtype=dtype)
