@@ -14,7 +14,9 @@ nox.options.error_on_missing_interpreters = False
 
 ROOT = Path(__file__).parent
 CORE = "core"
-PLUGINS = sorted(f.parent.relative_to(ROOT).as_posix() for f in ROOT.glob("plugins/*/pyproject.toml"))
+PLUGINS = sorted(
+    f.parent.relative_to(ROOT).as_posix() for f in ROOT.glob("plugins/*/pyproject.toml")
+)
 DISTS = [CORE, *PLUGINS]
 SOURCES = [f"{dist}/src" for dist in DISTS]
 PACKAGES = [package.name for source in SOURCES for package in (ROOT / source).glob("autopipe*")]
@@ -27,7 +29,9 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALL
 
 def local_requirements(dist: str) -> list[str]:
     """`dist` and the dists of this workspace that it declares to need, those needed first."""
-    by_name = {nox.project.load_toml(ROOT / d / "pyproject.toml")["project"]["name"]: d for d in DISTS}
+    by_name = {
+        nox.project.load_toml(ROOT / d / "pyproject.toml")["project"]["name"]: d for d in DISTS
+    }
     project = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]
     found: list[str] = []
     for requirement in project["dependencies"]:
@@ -60,9 +64,7 @@ def demo(session: nox.Session) -> None:
     painted, mask = str(pictures / "star-inside.png"), str(pictures / "mask.png")
     generate = ("autopipe", "generate")
     session.run(*generate, "a red circle on a white background", "--seed", "1", "-o", drawn)
-    session.run(
-        *generate, "a green star", "--num-images", "4", "-o", str(pictures / "star.png")
-    )
+    session.run(*generate, "a green star", "--num-images", "4", "-o", str(pictures / "star.png"))
     session.run(
         *generate, "a blue circle on a white background",
         "--image", drawn, "--strength", "0.8", "-o", changed,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from .errors import AutoClassError, UnsupportedCheckpointError
+from .errors import AutoClassError
 from .registry import Registry, default_registry
 from .tasks import Task
 
@@ -74,11 +74,7 @@ class _AutoPipeline:
         known = registry.pipeline_of(type(pipeline))
         name = known.name if known else type(pipeline).__name__
         conditions = _conditions(registry, kwargs)
-        try:
-            resolution = registry.resolve(name, cls.task, conditions)
-        except UnsupportedCheckpointError:
-            pipeline._pool.check_open(pipeline)
-            raise
+        resolution = registry.resolve(name, cls.task, conditions)
         target: type[DiffusionPipeline] = resolution.load_class()
         return target.from_pipe(pipeline, **_without_nothing(registry, kwargs))
 

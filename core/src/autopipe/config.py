@@ -67,14 +67,15 @@ class ConfigMixin:
     @property
     def config(self) -> FrozenConfig:
         """The values this object was made with; immutable."""
-        try:
-            return self._config
-        except AttributeError:
-            return FrozenConfig()
+        return self._recorded()
+
+    def _recorded(self) -> FrozenConfig:
+        recorded: FrozenConfig | None = self.__dict__.get("_config")
+        return FrozenConfig() if recorded is None else recorded
 
     def register_to_config(self, **values: Any) -> None:
         """Record `values` in the config, over those already there."""
-        object.__setattr__(self, "_config", FrozenConfig({**self.config, **values}))
+        object.__setattr__(self, "_config", FrozenConfig({**self._recorded(), **values}))
 
     @classmethod
     def init_parameters(cls) -> dict[str, inspect.Parameter]:

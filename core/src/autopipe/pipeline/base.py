@@ -101,15 +101,13 @@ class DiffusionPipeline(ConfigMixin):
     @property
     def options(self) -> Mapping[str, Any]:
         """The options by name."""
-        recorded = ConfigMixin.config.fget(self)  # type: ignore[attr-defined]
+        recorded = self._recorded()
         return MappingProxyType({name: recorded.get(name) for name in self.option_names()})
 
     @property
     def config(self) -> FrozenConfig:
         """The entries of the index: a pair (library, class) for each component, and the options."""
-        return FrozenConfig(
-            {k: tuple(v) if isinstance(v, list) else v for k, v in self.index().items()}
-        )
+        return FrozenConfig({**self._entries(), **{n: self._pair(n) for n in self.components}})
 
     def index(self) -> dict[str, Any]:
         """The content of this pipeline's `model_index.json`.
@@ -117,28 +115,34 @@ class DiffusionPipeline(ConfigMixin):
         Raises:
             ArgumentError: a component is of a class that no installed family declares.
         """
-        registry = default_registry()
-        pipeline = registry.pipeline_of(type(self))
-        entries: dict[str, Any] = {}
         for name, component in self.components.items():
-            pair = (None, None) if component is None else registry.identity(type(component))
-            if pair is None:
+            if component is not None and default_registry().identity(type(component)) is None:
                 raise ArgumentError(
                     f"the component {name!r} is a {type(component).__name__}, which no installed "
                     f"family declares, so an index can't name it"
                 )
-            entries[name] = list(pair)
-        entries.update(self.options)
-        name = pipeline.name if pipeline else type(self).__name__
+        return self._entries()
+
+    def _entries(self) -> dict[str, Any]:
+        pipeline = default_registry().pipeline_of(type(self))
+        entries = {**{name: list(self._pair(name)) for name in self.components}, **self.options}
         return {
-            "_class_name": name,
+            "_class_name": pipeline.name if pipeline else type(self).__name__,
             "_diffusers_version": FORMAT_VERSION,
             **dict(sorted(entries.items())),
         }
 
+    def _pair(self, name: str) -> tuple[str | None, str | None]:
+        """Library and class of a component; by its module where no family declares it."""
+        component = self.components[name]
+        if component is None:
+            return None, None
+        cls = type(component)
+        return default_registry().identity(cls) or (cls.__module__, cls.__name__)
+
     def to_json_string(self) -> str:
         """The index as JSON."""
-        return json.dumps(self.index(), indent=2) + "\n"
+        return json.dumps(self._entries(), indent=2) + "\n"
 
     def __repr__(self) -> str:
         if self._pool.closed:
