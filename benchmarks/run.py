@@ -1,0 +1,126 @@
+"""Measure autopipe against the reference and write a table and JSON.
+
+Each measurement is a process of its own; the two libraries take turns, so that a change of the
+machine's load meets both. A ratio is autopipe / reference of one turn: below 1 is better. The
+table gives the median ratio and its range over the turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import checkpoints
+
+HERE = Path(__file__).parent
+LIBRARIES = ("autopipe", "diffusers")
+# task, size of the checkpoint, turns
+PLAN = (
+    ("import", "small", 5),
+    ("resolve", "small", 5),
+    ("load", "small", 5),
+    ("load", "real", 5),
+    ("from_pipe", "small", 5),
+    ("step", "small", 5),
+    ("step", "real", 3),
+    ("call", "small", 5),
+    ("call", "real", 3),
+)
+
+
+def measure(library: str, task: str, folder: Path) -> dict[str, float]:
+    """One measurement in a fresh process."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(HERE / "measure.py"), library, task, str(folder)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+    )
+    if done.returncode != 0:
+        sys.exit(f"{library} {task} failed:\n{done.stderr}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def compare(task: str, size: str, turns: int, folder: Path) -> list[dict[str, object]]:
+    """A row for each quantity of `task`."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in LIBRARIES}
+    for turn in range(turns):
+        order = LIBRARIES if turn % 2 == 0 else LIBRARIES[::-1]
+        for name in order:
+            found[name].append(measure(name, task, folder))
+    rows: list[dict[str, object]] = []
+    for quantity in found["autopipe"][0]:
+        ours = [m[quantity] for m in found["autopipe"]]
+        theirs = [m[quantity] for m in found["diffusers"]]
+        ratios = [a / b for a, b in zip(ours, theirs, strict=True) if b > 0]
+        rows.append(
+            {
+                "task": task,
+                "size": size,
+                "quantity": quantity,
+                "autopipe": statistics.median(ours),
+                "diffusers": statistics.median(theirs),
+                "ratio": statistics.median(ratios),
+                "lowest": min(ratios),
+                "highest": max(ratios),
+                "turns": turns,
+            }
+        )
+    return rows
+
+
+def line(row: dict[str, object]) -> str:
+    """A row as a line of the table."""
+    return (
+        f"{row['task']!s:<10} {row['size']!s:<6} {row['quantity']!s:<9} "
+        f"{row['autopipe']:>10.4g} {row['diffusers']:>10.4g} "
+        f"{row['ratio']:>7.2f} ({row['lowest']:.2f} to {row['highest']:.2f})"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--only", help="comma-separated tasks (default: all)")
+    parser.add_argument("--size", choices=("small", "real"), help="one size (default: both)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("runs/benchmark"),
+        help="where checkpoints and results go; the real size takes 4.3 GB (default: %(default)s)",
+    )
+    options = parser.parse_args()
+    wanted = options.only.split(",") if options.only else [task for task, _, _ in PLAN]
+    print(
+        f"{'task':<10} {'size':<6} {'quantity':<9} {'autopipe':>10} {'diffusers':>10} ratio (range)"
+    )
+    rows = []
+    for task, size, turns in PLAN:
+        if task in wanted and options.size in (None, size):
+            for row in compare(task, size, turns, checkpoints.make(options.folder, size)):
+                rows.append(row)
+                print(line(row), flush=True)
+    result = options.folder / "results.json"
+    packages = ("autopipe", "diffusers", "torch", "transformers")
+    result.write_text(
+        json.dumps(
+            {
+                "machine": {"cores": os.cpu_count(), "python": platform.python_version()},
+                "versions": {name: version(name) for name in packages},
+                "rows": rows,
+            },
+            indent=2,
+        )
+    )
+    print(f"written to {result}")
+
+
+if __name__ == "__main__":
+    main()
