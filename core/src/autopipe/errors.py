@@ -34,6 +34,10 @@ class DamagedFileError(CheckpointError, ValueError):
     """A file is truncated, empty, a Git LFS pointer, or not what its name says."""
 
 
+class ImageFileError(AutopipeError, OSError, ValueError):
+    """A picture, given by path or address, is absent or can't be read."""
+
+
 class UnsafeCheckpointError(CheckpointError, ValueError):
     """A checkpoint asks for something it must not: code, a path outside its folder, a pickle."""
 

@@ -1,1 +1,35 @@
+"""What the tasks know, with no line about any family.
 
+A family offers a `Codec` (pixels <-> latents) and a prediction; a task composes these pieces in
+numbered steps around the denoising loop of the core:
+
+    checks      typed errors before any work: `check_prompt`, `check_negative_prompt`,
+                `check_size`, `check_strength`, `check_steps`, `check_images_per_prompt`,
+                `check_generators`, `check_callback_inputs`, `check_output_type`,
+                `check_image`, `check_mask`, `check_mask_crop`; `batch_size_of(prompt, embeds)`
+    timesteps   `set_schedule(scheduler, num_inference_steps=, device=, timesteps=, sigmas=)`,
+                then for images `keep_tail(scheduler, steps=, strength=)`; both return a
+                `Schedule(timesteps, steps)`. `start_at`, `stop_at` cut at a noise level.
+    text2image  `start_from_noise(shape, ...)`
+    image2image `encode_start(codec, image, ...)`, then `add_noise(scheduler, latents, ...)`
+    inpaint     `start_inpainting(codec, scheduler, ...)` -> `Inpainting`: its `latents` start the
+                loop, `extra_channels()` feeds networks that see the mask, `keep(...)` blends the
+                original in after each step of those that don't; `paste_unmasked` at the end
+    guidance    `double` the inputs, `guide(prediction, scale, rescale=)`; `embed_scale` for
+                networks distilled with the scale as an input
+    codec       `Codec`, `PixelCodec`, `VaeCodec(vae)`, `encode_images`, `tile`
+
+Image to image reads, with a scheduler of the call's own:
+
+    schedule = set_schedule(scheduler, num_inference_steps=n, device=device)
+    schedule = keep_tail(scheduler, steps=schedule.steps, strength=strength)
+    latents = encode_start(codec, pixels, batch_size=b, generator=g, dtype=dtype, device=device)
+    latents = add_noise(scheduler, latents, timestep=schedule.timesteps[0], generator=g)
+    # denoise over schedule.timesteps, then codec.decode(latents)
+
+The order of the calls is the order in which noise is drawn, which decides the image of a seed:
+image to image encodes before it draws noise, and `start_inpainting` keeps its own order inside.
+A *batch* is prompts times images per prompt. Pixels are (N, C, H, W) in [-1, 1], masks
+(N, 1, H, W) with 1 where the image is repainted. Nothing here changes its arguments, the
+scheduler's begin index and the generators' state excepted.
+"""

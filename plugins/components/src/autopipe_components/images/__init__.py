@@ -1,0 +1,8 @@
+"""Pictures in and out: PIL, numpy and torch, sizes, masks, crops and overlays.
+
+processor   `VaeImageProcessor`, the public class with the reference's methods
+kinds       `ImageInput`, what kind of image a value holds, and the output types
+arrays      pixels between PIL, numpy and torch
+fit         resizing: stretched, filled or cropped, and the sizes a model can take
+masks       binarising, the region around a mask, and the overlay that puts it back
+"""

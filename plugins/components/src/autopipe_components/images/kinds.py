@@ -1,0 +1,78 @@
+"""The kinds of images that users pass and get: PIL images, arrays, tensors, lists of one kind."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image
+
+from autopipe.errors import ArgumentError, ArgumentTypeError, nearest
+
+ImageInput: TypeAlias = (
+    Image.Image
+    | np.ndarray
+    | torch.Tensor
+    | list[Image.Image]
+    | list[np.ndarray]
+    | list[torch.Tensor]
+)
+Kind: TypeAlias = Literal["pil", "np", "pt"]
+
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+
+_KINDS: dict[Kind, type] = {"pil": Image.Image, "np": np.ndarray, "pt": torch.Tensor}
+
+
+def as_list(images: Any) -> list[Any]:
+    """A list of `images`, which may be one alone."""
+    return list(images) if isinstance(images, (list, tuple)) else [images]
+
+
+def kind_of(images: Any, name: str = "image") -> Kind:
+    """Whether `images`, one or a list, are PIL images, numpy arrays or torch tensors.
+
+    Arrays and tensors have 2 to 4 axes, in one list all the same number.
+
+    Raises:
+        ArgumentTypeError: they are neither, or of several kinds.
+        ArgumentError: the list is empty, or an array has another number of axes.
+    """
+    items = as_list(images)
+    if not items:
+        raise ArgumentError(f"{name} is an empty list; give at least one image")
+    for kind, type_ in _KINDS.items():
+        if not all(isinstance(item, type_) for item in items):
+            continue
+        axes = {2} if kind == "pil" else {item.ndim for item in items}
+        if len(axes) > 1 or not axes <= {2, 3, 4}:
+            raise ArgumentError(
+                f"{name} has arrays of {sorted(axes)} axes; give 2 (grey), 3 or 4 (a batch), "
+                f"the same for all"
+            )
+        return kind
+    found = ", ".join(sorted({type(item).__name__ for item in items}))
+    raise ArgumentTypeError(
+        f"{name} is made of {found}; give a PIL image, a numpy array, a torch tensor, or a list "
+        f"of one of these (to read a file: autopipe.utils.load_image)"
+    )
+
+
+def tensor_size(images: Any) -> tuple[int, int] | None:
+    """Height and width of images given as tensors; None for all others."""
+    first = as_list(images)[0]
+    return (first.shape[-2], first.shape[-1]) if isinstance(first, torch.Tensor) else None
+
+
+def check_output_type(output_type: str | None) -> None:
+    """Refuse what is not one of `OUTPUT_TYPES`.
+
+    Raises:
+        ArgumentError: it isn't.
+    """
+    if output_type not in OUTPUT_TYPES:
+        raise ArgumentError(
+            f"output_type is {output_type!r}; give one of {', '.join(OUTPUT_TYPES)}."
+            + nearest(str(output_type), OUTPUT_TYPES)
+        )

@@ -1,0 +1,66 @@
+"""Masks: making them binary, the region around one, and putting a repainted region back."""
+
+from __future__ import annotations
+
+import torch
+from PIL import Image, ImageOps
+
+from autopipe.errors import ArgumentError
+
+from .arrays import Pixels
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom, in pixels; right and bottom are outside."""
+
+
+def binarize(image: Pixels) -> Pixels:
+    """1 where `image` is at least 0.5, else 0, in its own dtype."""
+    if isinstance(image, torch.Tensor):
+        return (image >= 0.5).to(image.dtype)
+    return (image >= 0.5).astype(image.dtype)
+
+
+def crop_region(mask: Image.Image, width: int, height: int, pad: int = 0) -> Box:
+    """The region around all that `mask` marks, with the proportions of `width` x `height`.
+
+    Args:
+        mask: any value but black is marked.
+        width, height: the size at which the region will be worked on.
+        pad: pixels to add on each side first.
+
+    Raises:
+        ArgumentError: the mask is black everywhere.
+    """
+    box = mask.convert("L").getbbox()
+    if box is None:
+        raise ArgumentError("the mask is black everywhere; paint white what is to be repainted")
+    left, right = max(box[0] - pad, 0), min(box[2] + pad, mask.width)
+    top, bottom = max(box[1] - pad, 0), min(box[3] + pad, mask.height)
+    wanted = width / height
+    if (right - left) / (bottom - top) > wanted:
+        top, bottom = _widen(top, bottom, (right - left) / wanted, mask.height)
+    else:
+        left, right = _widen(left, right, (bottom - top) * wanted, mask.width)
+    return left, top, right, bottom
+
+
+def _widen(low: int, high: int, length: float, limit: int) -> tuple[int, int]:
+    """Grow [low, high) to `length` about its middle, moved, then cut, to stay in [0, limit)."""
+    missing = int(length - (high - low))
+    low, high = low - missing // 2, high + missing - missing // 2
+    too_far = max(high - limit, 0)
+    low, high = low - too_far, high - too_far
+    too_far = max(-low, 0)
+    return low + too_far, min(high + too_far, limit)
+
+
+def overlay(mask: Image.Image, original: Image.Image, image: Image.Image) -> Image.Image:
+    """`original` laid over `image` where `mask` is black; shades of grey blend.
+
+    Alpha is premultiplied and rounded by PIL, so that 0 and 255 copy pixels exactly.
+    """
+    kept = Image.new("RGBa", original.size)
+    kept.paste(original.convert("RGBA").convert("RGBa"), mask=ImageOps.invert(mask.convert("L")))
+    result = image.convert("RGBA")
+    result.alpha_composite(kept.convert("RGBA"))
+    return result.convert("RGB")

@@ -1,0 +1,269 @@
+"""`VaeImageProcessor`: what a user passes as an image, to what a codec takes, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
+from torch import Tensor
+
+from autopipe.config import ConfigMixin, register_to_config
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.utils import numpy_to_pil
+
+from . import arrays, masks
+from .fit import resize_array, resize_pil, resize_tensor, size_of
+from .kinds import ImageInput, as_list, check_output_type, kind_of
+from .masks import Box
+
+
+class VaeImageProcessor(ConfigMixin):
+    """Resizes, converts and scales images on their way into a model, and out of it.
+
+    Args:
+        do_resize: bring images to multiples of `vae_scale_factor`, or to a given size.
+        vae_scale_factor: pixels per latent cell.
+        vae_latent_channels: tensors of so many channels are latents, and left alone.
+        resample: the filter for PIL images: lanczos, bicubic, bilinear (linear) or nearest.
+            Arrays and tensors are resized by nearest.
+        reducing_gap: PIL's speed-up for large reductions; None is exact.
+        do_normalize: from [0, 1] to [-1, 1] on the way in, and back on the way out.
+        do_binarize: make 0 or 1 of each value.
+        do_convert_rgb, do_convert_grayscale: convert PIL images; not both. Without either an
+            image with transparency has four channels, as latents have.
+
+    Raises:
+        ArgumentError: both conversions are asked for.
+    """
+
+    config_name = "config.json"
+
+    @register_to_config
+    def __init__(
+        self,
+        do_resize: bool = True,
+        vae_scale_factor: int = 8,
+        vae_latent_channels: int = 4,
+        resample: str = "lanczos",
+        reducing_gap: int | None = None,
+        do_normalize: bool = True,
+        do_binarize: bool = False,
+        do_convert_rgb: bool = False,
+        do_convert_grayscale: bool = False,
+    ) -> None:
+        if do_convert_rgb and do_convert_grayscale:
+            raise ArgumentError(
+                "do_convert_rgb and do_convert_grayscale are both set; choose one of them"
+            )
+
+    numpy_to_pil = staticmethod(numpy_to_pil)
+    pil_to_numpy = staticmethod(arrays.pil_to_numpy)
+    numpy_to_pt = staticmethod(arrays.numpy_to_pt)
+    pt_to_numpy = staticmethod(arrays.pt_to_numpy)
+    normalize = staticmethod(arrays.normalize)
+    denormalize = staticmethod(arrays.denormalize)
+    binarize = staticmethod(masks.binarize)
+    get_crop_region = staticmethod(masks.crop_region)
+
+    @staticmethod
+    def convert_to_rgb(image: Image.Image) -> Image.Image:
+        """`image` in mode RGB."""
+        return image.convert("RGB")
+
+    @staticmethod
+    def convert_to_grayscale(image: Image.Image) -> Image.Image:
+        """`image` in mode L."""
+        return image.convert("L")
+
+    @staticmethod
+    def blur(image: Image.Image, blur_factor: int = 4) -> Image.Image:
+        """`image` under a Gaussian blur of `blur_factor` pixels."""
+        return image.filter(ImageFilter.GaussianBlur(blur_factor))
+
+    def get_default_height_width(
+        self,
+        image: Image.Image | np.ndarray | Tensor,
+        height: int | None = None,
+        width: int | None = None,
+    ) -> tuple[int, int]:
+        """Height and width, those of `image` if not given, rounded down to the scale factor.
+
+        Raises:
+            ArgumentError: that leaves nothing.
+        """
+        if height is None or width is None:
+            own = size_of(image)
+            height = own[0] if height is None else height
+            width = own[1] if width is None else width
+        factor = self.config.vae_scale_factor
+        if min(height, width) < factor:
+            raise ArgumentError(
+                f"an image of {height} x {width} (height, width) is too small: each side must "
+                f"have at least {factor} pixels"
+            )
+        return height - height % factor, width - width % factor
+
+    def resize(
+        self,
+        image: Image.Image | np.ndarray | Tensor,
+        height: int,
+        width: int,
+        resize_mode: str = "default",
+    ) -> Any:
+        """`image` at `height` x `width`, of the kind it had.
+
+        Args:
+            image: PIL, an array (N, H, W[, C]) or a tensor (N, C, H, W).
+            resize_mode: `"default"` stretches; for PIL images, `"fill"` keeps the proportions
+                and repeats the edge, `"crop"` keeps them and cuts.
+
+        Raises:
+            ArgumentTypeError: it is no image, or no PIL image and the mode is for those.
+            ArgumentError: there is no such mode.
+        """
+        if isinstance(image, Image.Image):
+            return resize_pil(
+                image,
+                height,
+                width,
+                mode=resize_mode,
+                resample=self.config.resample,
+                reducing_gap=self.config.reducing_gap,
+            )
+        if resize_mode != "default":
+            raise ArgumentTypeError(
+                f"resize_mode {resize_mode!r} is for PIL images, not for a {type(image).__name__}"
+            )
+        size_of(image)
+        if isinstance(image, torch.Tensor):
+            return resize_tensor(image, height, width)
+        return resize_array(image, height, width)
+
+    def preprocess(
+        self,
+        image: ImageInput,
+        height: int | None = None,
+        width: int | None = None,
+        resize_mode: str = "default",
+        crops_coords: Box | None = None,
+    ) -> Tensor:
+        """Images as a tensor (N, C, H, W), in [-1, 1] or [0, 1] as the config says.
+
+        A tensor with the channels of latents comes back as it is. One that holds negative values
+        counts as already in [-1, 1].
+
+        Args:
+            image: PIL; arrays (H, W, C) or (N, H, W, C), tensors (C, H, W) or (N, C, H, W), both
+                in [0, 1] and also without channels; or a list of one kind.
+            height, width: rounded down to the scale factor; those of the first image if absent.
+            resize_mode: as in `resize`, for PIL images.
+            crops_coords: left, top, right, bottom: what to cut out of PIL images first.
+
+        Raises:
+            ArgumentTypeError: it is no image, or a crop is asked of arrays.
+            ArgumentError: shapes or values are not those of images.
+        """
+        kind = kind_of(image)
+        items = as_list(image)
+        if kind != "pil" and (resize_mode != "default" or crops_coords is not None):
+            raise ArgumentTypeError(
+                f"crops and resize_mode {resize_mode!r} are for PIL images, "
+                f"not for a {type(items[0]).__name__}"
+            )
+        if kind == "pil":
+            pixels = self._from_pil(items, height, width, resize_mode, crops_coords)
+        else:
+            if self.config.do_convert_grayscale and items[0] is image and items[0].ndim == 3:
+                items = [_with_channel(items[0])]
+            make = arrays.batch_arrays if kind == "np" else arrays.batch_tensors
+            pixels = make(items)
+            if kind == "pt" and pixels.shape[1] == self.config.vae_latent_channels:
+                return pixels
+            if self.config.do_resize:
+                size = self.get_default_height_width(pixels, height, width)
+                pixels = resize_tensor(pixels, *size)
+        if self.config.do_normalize and not bool(pixels.min() < 0):
+            pixels = arrays.normalize(pixels)
+        return masks.binarize(pixels) if self.config.do_binarize else pixels
+
+    def _from_pil(
+        self,
+        images: list[Image.Image],
+        height: int | None,
+        width: int | None,
+        mode: str,
+        crop: Box | None,
+    ) -> Tensor:
+        if crop is not None:
+            images = [one.crop(crop) for one in images]
+        if self.config.do_resize:
+            height, width = self.get_default_height_width(images[0], height, width)
+            images = [self.resize(one, height, width, resize_mode=mode) for one in images]
+        if self.config.do_convert_rgb:
+            images = [self.convert_to_rgb(one) for one in images]
+        elif self.config.do_convert_grayscale:
+            images = [self.convert_to_grayscale(one) for one in images]
+        return arrays.numpy_to_pt(arrays.pil_to_numpy(images))
+
+    def postprocess(
+        self,
+        image: Tensor,
+        output_type: str = "pil",
+        do_denormalize: list[bool] | None = None,
+    ) -> list[Image.Image] | np.ndarray | Tensor:
+        """A model's output (N, C, H, W) as what the user asked for.
+
+        Args:
+            output_type: `"pil"` a list, `"np"` (N, H, W, C), `"pt"` (N, C, H, W), all in [0, 1];
+                `"latent"` leaves it as it is.
+            do_denormalize: for each image, whether it is in [-1, 1]; as the config says if absent.
+
+        Raises:
+            ArgumentTypeError: it is no tensor.
+            ArgumentError: there is no such output type, or the flags are not one for each image.
+        """
+        if not isinstance(image, torch.Tensor):
+            raise ArgumentTypeError(f"postprocess takes a tensor, not a {type(image).__name__}")
+        check_output_type(output_type)
+        if output_type == "latent":
+            return image
+        flags = (
+            [self.config.do_normalize] * len(image) if do_denormalize is None else do_denormalize
+        )
+        if len(flags) != len(image):
+            raise ArgumentError(f"do_denormalize has {len(flags)} flags for {len(image)} images")
+        image = torch.stack(
+            [arrays.denormalize(one) if flag else one for one, flag in zip(image, flags)]
+        )
+        if output_type == "pt":
+            return image
+        array = arrays.pt_to_numpy(image)
+        return array if output_type == "np" else numpy_to_pil(array)
+
+    def apply_overlay(
+        self,
+        mask: Image.Image,
+        init_image: Image.Image,
+        image: Image.Image,
+        crop_coords: Box | None = None,
+    ) -> Image.Image:
+        """`init_image` with the repainted `image` where `mask` is white.
+
+        Args:
+            crop_coords: left, top, right, bottom: where in `init_image` the `image` belongs.
+        """
+        if crop_coords is not None:
+            left, top, right, bottom = crop_coords
+            patch = self.resize(image, bottom - top, right - left, resize_mode="crop")
+            image = Image.new("RGB", init_image.size)
+            image.paste(patch, (left, top))
+        return masks.overlay(mask, init_image, image)
+
+
+def _with_channel(image: Any) -> Any:
+    """A lone array (N, H, W) or tensor (N, H, W) as a batch of grey images, not as one colour."""
+    if isinstance(image, torch.Tensor):
+        return image.unsqueeze(1)
+    return image[None] if image.shape[-1] == 1 else image[..., None]

@@ -1,0 +1,233 @@
+"""Is this call one that can be made? What every family asks of its arguments, before any work.
+
+Each check returns nothing, or raises `ArgumentError` (a value) or `ArgumentTypeError` (a type,
+also an `ArgumentError`) with a sentence that says what to do. Both are `ValueError`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError, ArgumentTypeError, nearest
+
+from ..images.kinds import check_output_type as check_output_type
+from ..images.kinds import kind_of, tensor_size
+
+if TYPE_CHECKING:
+    from .codec import Generators
+
+Prompt: TypeAlias = str | list[str]
+
+
+def check_prompt(
+    prompt: Prompt | None,
+    prompt_embeds: Tensor | None = None,
+    negative_prompt: Prompt | None = None,
+    negative_prompt_embeds: Tensor | None = None,
+    *,
+    name: str = "prompt",
+) -> None:
+    """Exactly one of prompt and embeddings; texts are texts; embeddings of one shape.
+
+    Args:
+        name: what the caller calls its prompt, such as `"prompt_2"`.
+    """
+    if prompt is not None and prompt_embeds is not None:
+        raise ArgumentError(f"got both {name} and {name}_embeds; give one of them")
+    if prompt is None and prompt_embeds is None:
+        raise ArgumentError(f"got neither {name} nor {name}_embeds; give one of them")
+    if negative_prompt is not None and negative_prompt_embeds is not None:
+        raise ArgumentError(
+            f"got both negative_{name} and negative_{name}_embeds; give one of them"
+        )
+    _check_text(name, prompt)
+    _check_text(f"negative_{name}", negative_prompt)
+    _check_tensor(f"{name}_embeds", prompt_embeds)
+    _check_tensor(f"negative_{name}_embeds", negative_prompt_embeds)
+    if prompt_embeds is None or negative_prompt_embeds is None:
+        return
+    if prompt_embeds.shape != negative_prompt_embeds.shape:
+        raise ArgumentError(
+            f"{name}_embeds have shape {tuple(prompt_embeds.shape)} and negative_{name}_embeds "
+            f"{tuple(negative_prompt_embeds.shape)}; make both of one shape"
+        )
+
+
+def check_negative_prompt(
+    negative_prompt: Prompt | None, prompt: Prompt | None, batch_size: int
+) -> None:
+    """A negative prompt of the kind and number of the prompts.
+
+    For families that don't spread one negative text over many prompts, and only where guidance
+    uses it. A single text with embeddings of one prompt is fine.
+    """
+    if negative_prompt is None:
+        return
+    if prompt is not None and type(prompt) is not type(negative_prompt):
+        raise ArgumentTypeError(
+            f"negative_prompt is a {type(negative_prompt).__name__} where prompt is a "
+            f"{type(prompt).__name__}; give both as text, or both as lists of one length"
+        )
+    given = 1 if isinstance(negative_prompt, str) else len(negative_prompt)
+    if isinstance(negative_prompt, list) and given != batch_size:
+        raise ArgumentError(
+            f"got {given} negative prompts for {batch_size} prompts; give one for each"
+        )
+
+
+def batch_size_of(prompt: Prompt | None, prompt_embeds: Tensor | None) -> int:
+    """How many prompts there are; one of the two is given."""
+    if isinstance(prompt, str):
+        return 1
+    if prompt is not None:
+        return len(prompt)
+    assert prompt_embeds is not None, "check_prompt comes first"
+    return len(prompt_embeds)
+
+
+def check_size(height: int, width: int, multiple: int = 8) -> None:
+    """Height and width are positive multiples of `multiple` pixels."""
+    for name, value in (("height", height), ("width", width)):
+        _check_whole(name, value)
+        if value <= 0 or value % multiple:
+            below = max(value - value % multiple, multiple)
+            raise ArgumentError(
+                f"{name} is {value} and must be divisible by {multiple}, and positive; "
+                f"{below} and {below + multiple} are"
+            )
+
+
+def check_strength(strength: float) -> None:
+    """A number from 0 (keep the image) to 1 (ignore it)."""
+    if isinstance(strength, bool) or not isinstance(strength, Real):
+        raise ArgumentTypeError(f"strength is a {type(strength).__name__}; give a number in [0, 1]")
+    if not 0 <= strength <= 1:
+        raise ArgumentError(f"strength is {strength}; give a number in [0, 1]")
+
+
+def check_steps(
+    num_inference_steps: int | None,
+    timesteps: Sequence[int] | None = None,
+    sigmas: Sequence[float] | None = None,
+) -> None:
+    """At least one step, or custom timesteps or sigmas in its place (not both)."""
+    if timesteps is not None and sigmas is not None:
+        raise ArgumentError("got both timesteps and sigmas; give one of them")
+    for name, custom in (("timesteps", timesteps), ("sigmas", sigmas)):
+        if custom is not None and len(custom) == 0:
+            raise ArgumentError(f"{name} is empty; give at least one")
+    if timesteps is None and sigmas is None:
+        _check_at_least_one("num_inference_steps", num_inference_steps)
+
+
+def check_images_per_prompt(num_images_per_prompt: int) -> None:
+    """At least one image for each prompt."""
+    _check_at_least_one("num_images_per_prompt", num_images_per_prompt)
+
+
+def check_generators(generator: Generators, batch_size: int) -> None:
+    """A `torch.Generator`, or a list of one for each image of the batch."""
+    if generator is None or isinstance(generator, torch.Generator):
+        return
+    if not isinstance(generator, (list, tuple)) or not all(
+        isinstance(one, torch.Generator) for one in generator
+    ):
+        raise ArgumentTypeError(
+            f"generator is a {type(generator).__name__}; give a torch.Generator or a list of them"
+        )
+    if len(generator) != batch_size:
+        raise ArgumentError(
+            f"got a list of {len(generator)} generators for a batch of {batch_size} images "
+            f"(prompts x num_images_per_prompt); give one for each, or a single generator"
+        )
+
+
+def check_callback_inputs(names: Sequence[str] | None, allowed: Sequence[str]) -> None:
+    """The tensors a callback asks for are tensors that this pipeline shows."""
+    for name in names or ():
+        if name not in allowed:
+            raise ArgumentError(
+                f"callback_on_step_end_tensor_inputs has {name!r}; this pipeline shows "
+                f"{', '.join(allowed)}.{nearest(str(name), allowed)}"
+            )
+
+
+def check_image(image: Any, name: str = "image") -> None:
+    """An image, or several of one kind: PIL, numpy or torch."""
+    if image is None:
+        raise ArgumentError(f"{name} is missing; give a PIL image, an array, a tensor, or a list")
+    kind_of(image, name)
+
+
+def check_mask(image: Any, mask: Any) -> None:
+    """A mask is there, and if image and mask both are tensors, they have one height and width.
+
+    PIL images and arrays are resized, so their sizes may differ. Latents have sizes of their
+    own: leave the check out for them.
+    """
+    check_image(mask, "mask_image")
+    sizes = tensor_size(image), tensor_size(mask)
+    if None not in sizes and sizes[0] != sizes[1]:
+        raise ArgumentError(
+            f"image is {sizes[0]} and mask_image {sizes[1]} (height, width); "
+            f"give tensors of one size, or PIL images, which are resized"
+        )
+
+
+def check_mask_crop(padding_mask_crop: int | None, image: Any, mask: Any, output_type: str) -> None:
+    """`padding_mask_crop` is a number of pixels, and all images around it are PIL."""
+    if padding_mask_crop is None:
+        return
+    _check_whole("padding_mask_crop", padding_mask_crop)
+    if padding_mask_crop < 0:
+        raise ArgumentError(f"padding_mask_crop is {padding_mask_crop}; give 0 or more pixels")
+    for name, value in (("image", image), ("mask_image", mask)):
+        if isinstance(value, (list, tuple)) or kind_of(value, name) != "pil":
+            raise ArgumentTypeError(
+                f"padding_mask_crop needs a single PIL image as {name}, not a "
+                f"{type(value).__name__}; convert it, or leave padding_mask_crop out"
+            )
+    if output_type != "pil":
+        raise ArgumentError(
+            f"padding_mask_crop gives PIL images only, and output_type is {output_type!r}; "
+            f'give output_type="pil", or leave padding_mask_crop out'
+        )
+
+
+def _check_text(name: str, text: Any) -> None:
+    if text is None or isinstance(text, str):
+        return
+    if not isinstance(text, list) or not all(isinstance(one, str) for one in text):
+        raise ArgumentTypeError(
+            f"{name} is a {_described(text)}; give a text or a list of texts (str or list of str)"
+        )
+    if not text:
+        raise ArgumentError(f"{name} is an empty list; give at least one text")
+
+
+def _described(value: Any) -> str:
+    name = type(value).__name__
+    if isinstance(value, list):
+        return f"list of {', '.join(sorted({type(one).__name__ for one in value}))}"
+    return name
+
+
+def _check_tensor(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, Tensor):
+        raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a torch.Tensor")
+
+
+def _check_whole(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a whole number")
+
+
+def _check_at_least_one(name: str, value: Any) -> None:
+    _check_whole(name, value)
+    if value < 1:
+        raise ArgumentError(f"{name} is {value}; give 1 or more")

@@ -1,0 +1,142 @@
+"""How a family maps pixels to latents and back, and the rules by which the tasks use it."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from autopipe.modeling import ModelMixin
+
+Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
+"""One source of noise for the whole batch, one for each sample, or the global one."""
+
+_log = logging.getLogger(__name__)
+
+
+class Codec(Protocol):
+    """Maps pixels (N, 3, H, W) in [-1, 1] to latents (N, `channels`, H / `factor`, W / `factor`).
+
+    Latents are scaled to about unit variance: what the denoising loop works on.
+    """
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent cell, along each axis."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Channels of the latents."""
+        ...
+
+    def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Scaled latents of `image`; a random codec draws once for the whole batch."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pixels of scaled latents, about in [-1, 1]."""
+        ...
+
+
+@dataclass(frozen=True)
+class PixelCodec:
+    """For models that denoise pixels themselves: both maps are the identity."""
+
+    channels: int = 3
+    factor: int = 1
+
+    def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return image
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return latents
+
+
+@dataclass(frozen=True)
+class VaeCodec:
+    """The latents of a variational autoencoder, sampled from its posterior and scaled.
+
+    Attributes:
+        vae: a model with `encode(x).latent_dist` and `decode(z).sample`, whose config has
+            `scaling_factor`, `latent_channels` and `block_out_channels`.
+    """
+
+    vae: ModelMixin
+
+    @property
+    def factor(self) -> int:
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def channels(self) -> int:
+        return int(self.vae.config.latent_channels)
+
+    def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        latents: Tensor = self.vae.encode(image).latent_dist.sample(generator)  # type: ignore[operator]
+        return latents * self.vae.config.scaling_factor
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pixels of `latents`; if half precision overflows, once more in float32."""
+        unscaled = latents / self.vae.config.scaling_factor
+        image: Tensor = self.vae.decode(unscaled).sample  # type: ignore[operator]
+        if image.dtype == torch.float32 or bool(torch.isfinite(image).all()):
+            return image
+        _log.warning(
+            "decoding in %s gave values that are not finite; decoding again in float32",
+            image.dtype,
+        )
+        # A copy, because other calls may be using the shared weights right now.
+        precise: Any = copy.deepcopy(self.vae).float()
+        again: Tensor = precise.decode(unscaled.float()).sample
+        return again.to(image.dtype)
+
+
+def are_latents(codec: Codec, image: Tensor) -> bool:
+    """Whether `image` (N, C, h, w) was given as latents: it has their channels, and isn't RGB."""
+    return image.shape[1] == codec.channels != 3
+
+
+def encode_images(codec: Codec, image: Tensor, generator: Generators) -> Tensor:
+    """Latents of `image`, N for N; what already is latents stays.
+
+    One generator draws for all images together. Of a list, generator i draws for image i, and
+    those beyond the images given are left alone.
+
+    Raises:
+        ArgumentError: there are more images than generators in the list.
+    """
+    if are_latents(codec, image):
+        return image
+    if generator is None or isinstance(generator, torch.Generator):
+        return codec.encode(image, generator)
+    if len(generator) < len(image):
+        raise ArgumentError(
+            f"got {len(image)} images and {len(generator)} generators; give one for each image"
+        )
+    each = zip(image.split(1), generator, strict=False)
+    return torch.cat([codec.encode(one, source) for one, source in each])
+
+
+def tile(tensor: Tensor, batch_size: int, what: str) -> Tensor:
+    """`tensor` repeated as a whole along its first axis, to `batch_size`.
+
+    Raises:
+        ArgumentError: the batch is no multiple of the `what` given.
+    """
+    count = tensor.shape[0]
+    if count == batch_size:
+        return tensor
+    if count == 0 or batch_size % count:
+        raise ArgumentError(
+            f"{count} {what} can't be spread over a batch of {batch_size}; give one, or as many "
+            f"as the batch has (prompts x num_images_per_prompt), or a divisor of that"
+        )
+    return tensor.repeat(batch_size // count, *(1,) * (tensor.ndim - 1))

@@ -1,0 +1,47 @@
+"""Classifier-free guidance: away from the unconditional prediction (arXiv 2207.12598)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def double(tensor: Tensor) -> Tensor:
+    """(B, ...) -> (2B, ...): the same input for the unconditional and the conditional half."""
+    return torch.cat([tensor, tensor])
+
+
+def guide(prediction: Tensor, scale: float, *, rescale: float = 0.0) -> Tensor:
+    """The guided prediction (B, ...) of (2B, ...), whose first half is unconditional.
+
+    Args:
+        scale: 1 is the conditional prediction itself; larger follows the prompt more closely.
+        rescale: from 0 (off) to 1, how far to restore the deviation of the conditional one.
+    """
+    unconditional, conditional = prediction.chunk(2)
+    guided = unconditional + scale * (conditional - unconditional)
+    return rescale_guided(guided, conditional, rescale) if rescale > 0.0 else guided
+
+
+def rescale_guided(guided: Tensor, conditional: Tensor, rescale: float) -> Tensor:
+    """Give `guided` the per-sample deviation of `conditional`, mixed in by `rescale`.
+
+    Counters over-exposure at large scales (arXiv 2305.08891, section 3.4).
+    """
+    axes = tuple(range(1, guided.ndim))
+    ratio = conditional.std(dim=axes, keepdim=True) / guided.std(dim=axes, keepdim=True)
+    return rescale * (guided * ratio) + (1 - rescale) * guided
+
+
+def embed_scale(scale: float, batch_size: int, dim: int, *, dtype: torch.dtype) -> Tensor:
+    """Sinusoidal embedding (B, `dim`) of a guidance scale, for networks distilled on it.
+
+    The network sees `scale - 1`, times 1000 (arXiv 2210.03142).
+    """
+    half = dim // 2
+    # In float32 throughout: angles reach thousands, where a better logarithm changes the result.
+    rate = torch.tensor(10000.0).log() / (half - 1)
+    frequencies = torch.exp(torch.arange(half, dtype=torch.float32) * -rate)
+    angles = torch.full((batch_size, 1), (scale - 1) * 1000.0) * frequencies
+    embedded = torch.cat([angles.sin(), angles.cos()], dim=1)
+    return torch.nn.functional.pad(embedded, (0, dim % 2)).to(dtype)

@@ -1,0 +1,53 @@
+"""Image to image: latents start as an image with noise on it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from autopipe.scheduling import SchedulerMixin
+
+from ..noise import randn_tensor
+from .checks import check_generators
+from .codec import Codec, Generators, encode_images, tile
+
+
+def encode_start(
+    codec: Codec,
+    image: Tensor,
+    *,
+    batch_size: int,
+    generator: Generators = None,
+    dtype: torch.dtype,
+    device: torch.device | str,
+) -> Tensor:
+    """Clean latents (B, C, h, w) of `image`.
+
+    One generator draws for the images given, and the result is repeated. With a list the images
+    are repeated first, so that every sample gets a draw of its own.
+
+    Args:
+        image: pixels (N, 3, H, W) in [-1, 1], or latents; N divides `batch_size`.
+
+    Raises:
+        ArgumentError: the images or generators don't fit the batch.
+    """
+    check_generators(generator, batch_size)
+    image = image.to(device=device, dtype=dtype)
+    if isinstance(generator, (list, tuple)):
+        image = tile(image, batch_size, "images")
+    return tile(encode_images(codec, image, generator), batch_size, "images")
+
+
+def add_noise(
+    scheduler: SchedulerMixin,
+    latents: Tensor,
+    *,
+    timestep: Tensor,
+    generator: Generators = None,
+) -> Tensor:
+    """`latents` (B, ...) with noise drawn for them, at the level of `timestep`, a scalar."""
+    noise = randn_tensor(
+        tuple(latents.shape), generator=generator, device=latents.device, dtype=latents.dtype
+    )
+    return scheduler.add_noise(latents, noise, timestep.reshape(1).repeat(len(latents)))

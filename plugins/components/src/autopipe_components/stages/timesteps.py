@@ -1,0 +1,100 @@
+"""Which timesteps a call walks: its schedule, and the part of it that a start leaves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError, SchedulerError
+from autopipe.scheduling import SchedulerMixin
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The timesteps to walk, and how many solver steps they are.
+
+    Attributes:
+        timesteps: 1-D, as the scheduler has them. Solvers of order 2 have about two for a step.
+        steps: what `num_inference_steps` comes to.
+    """
+
+    timesteps: Tensor
+    steps: int
+
+
+def set_schedule(
+    scheduler: SchedulerMixin,
+    *,
+    num_inference_steps: int | None = None,
+    device: torch.device | str | None = None,
+    timesteps: Sequence[int] | None = None,
+    sigmas: Sequence[float] | None = None,
+) -> Schedule:
+    """Set the scheduler's timesteps: a number of them, or the caller's own timesteps or sigmas.
+
+    Custom ones count as they come out: `steps` is then the number of the scheduler's timesteps.
+
+    Raises:
+        ArgumentError: both `timesteps` and `sigmas` are given, or nothing at all.
+        SchedulerError: this scheduler takes no custom ones of that kind.
+    """
+    if timesteps is not None and sigmas is not None:
+        raise ArgumentError("got both timesteps and sigmas; give one of them")
+    custom = {"timesteps": timesteps, "sigmas": sigmas}
+    for name, values in custom.items():
+        if values is None:
+            continue
+        if name not in inspect.signature(scheduler.set_timesteps).parameters:
+            raise SchedulerError(
+                f"{type(scheduler).__name__} takes no custom {name}; give num_inference_steps, "
+                f"or use another scheduler, such as EulerDiscreteScheduler"
+            )
+        scheduler.set_timesteps(device=device, **{name: values})
+        return Schedule(scheduler.timesteps, len(scheduler.timesteps))
+    if num_inference_steps is None:
+        raise ArgumentError("got no num_inference_steps, timesteps or sigmas; give one of them")
+    scheduler.set_timesteps(num_inference_steps, device=device)
+    return Schedule(scheduler.timesteps, num_inference_steps)
+
+
+def keep_tail(scheduler: SchedulerMixin, *, steps: int, strength: float) -> Schedule:
+    """The last `int(steps * strength)` steps, and the scheduler told that it begins there.
+
+    Raises:
+        ArgumentError: no step is left.
+    """
+    kept = min(int(steps * strength), steps)
+    if kept < 1:
+        raise ArgumentError(
+            f"strength {strength} of {steps} steps leaves none to make; give a larger strength "
+            f"or more num_inference_steps"
+        )
+    return _begin(scheduler, (steps - kept) * scheduler.order, kept)
+
+
+def start_at(scheduler: SchedulerMixin, fraction: float) -> Schedule:
+    """What is left of the schedule once `fraction` of the noise, in [0, 1], has been removed."""
+    left = int((scheduler.timesteps < _cut_off(scheduler, fraction)).sum())
+    # The steps of a solver of order 2 but the first are pairs: an even count would cut one.
+    left += scheduler.order == 2 and left % 2 == 0
+    return _begin(scheduler, len(scheduler.timesteps) - left, left)
+
+
+def stop_at(scheduler: SchedulerMixin, timesteps: Tensor, fraction: float) -> Tensor:
+    """The part of `timesteps` until `fraction` of the noise, in (0, 1), has been removed."""
+    return timesteps[: int((timesteps >= _cut_off(scheduler, fraction)).sum())]
+
+
+def _cut_off(scheduler: SchedulerMixin, fraction: float) -> int:
+    trained = int(scheduler.config["num_train_timesteps"])
+    return round(trained - fraction * trained)
+
+
+def _begin(scheduler: SchedulerMixin, index: int, steps: int) -> Schedule:
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(index)
+    return Schedule(scheduler.timesteps[index:], steps)
