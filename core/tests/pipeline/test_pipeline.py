@@ -24,7 +24,7 @@ from autopipe.errors import (
 from autopipe.manifest import Component, Family, Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.call import pipeline_call
-from autopipe.pipeline.loop import accepted_options, denoise
+from autopipe.pipeline.loop import accepted_options, callback_inputs, denoise, every
 from autopipe.registry import Registry
 from autopipe.scheduling import SchedulerMixin
 from autopipe.targets import target_of
@@ -362,6 +362,63 @@ def test_solver_steps_of_order_two_are_reported_once() -> None:
     pipe.set_progress_bar_config(disable=True)
     pipe(steps=5)
     assert reported == [3, 1, 0]
+
+
+def test_timesteps_beyond_the_steps_asked_for_are_not_reported() -> None:
+    reported: list[int] = []
+
+    class Reporting(TinyPipeline):
+        @pipeline_call
+        def __call__(self) -> torch.Tensor:
+            self.scheduler.set_timesteps(5)
+            return denoise(
+                self,
+                {"latents": torch.zeros(1, 3)},
+                lambda i, t: torch.zeros(1, 3),
+                timesteps=self.scheduler.timesteps,
+                steps=4,
+                on_step=lambda index, t, latents: reported.append(index),
+            )
+
+    pipe = Reporting(nn.Linear(3, 3), CountingScheduler())
+    pipe.set_progress_bar_config(disable=True)
+    pipe()
+    assert reported == [1, 2, 3, 4]
+
+
+def test_the_older_callback_is_called_at_multiples_with_the_solver_step() -> None:
+    calls: list[int] = []
+    report = every(lambda step, t, latents: calls.append(step), 3, order=2)
+    assert report is not None
+    for index in range(8):
+        report(index, torch.tensor(0), torch.tensor(0))
+    assert calls == [0, 1, 3]
+    assert every(None, 3, order=1) is None
+
+
+@pytest.mark.parametrize("interval", [0, -1, 1.5, "2", True])
+def test_the_older_callback_needs_a_positive_interval(interval: Any) -> None:
+    with pytest.raises(ArgumentError, match="callback_steps"):
+        every(None, interval, order=1)
+
+
+def test_a_callback_may_name_its_tensors_itself() -> None:
+    class Callback:
+        tensor_inputs = ("bias",)
+
+    assert callback_inputs(Callback(), ["latents"]) == ("bias",)
+    assert callback_inputs(print, ["latents"]) == ("latents",)
+    assert callback_inputs(None, None) == ()
+
+
+def test_a_tokenizer_has_one_lock_in_all_pipelines(pipe: TinyPipeline) -> None:
+    class Tokenizer:
+        pass
+
+    tokenizer = Tokenizer()
+    other = TinyPipeline(nn.Linear(3, 3), CountingScheduler())
+    assert pipe.tokenizing(tokenizer) is other.tokenizing(tokenizer)
+    assert pipe.tokenizing(tokenizer) is not pipe.tokenizing(Tokenizer())
 
 
 def test_progress_can_be_silenced(pipe: TinyPipeline, capfd: pytest.CaptureFixture[str]) -> None:

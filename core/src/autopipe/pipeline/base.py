@@ -23,7 +23,7 @@ from ..errors import ArgumentError, ArgumentTypeError, CancelledError, nearest
 from ..registry import default_registry
 from ..scheduling import SchedulerMixin
 from .placement import Move, parse_move
-from .pool import Pool, modules_of
+from .pool import Pool, guard, modules_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +51,8 @@ class DiffusionPipeline(ConfigMixin):
     _progress_bar_config: dict[str, Any]
     _calls: set[DiffusionPipeline]
     _calls_lock: threading.Lock
+    _interrupted: bool
+    _cancelled: bool
     _num_timesteps: int
 
     def __new__(cls: type[_Self], *args: Any, **kwargs: Any) -> _Self:
@@ -360,9 +362,10 @@ class DiffusionPipeline(ConfigMixin):
         """Inside a call: how many timesteps its schedule has."""
         return int(self.__dict__.get("_num_timesteps", 0))
 
-    def tokenizing(self, tokenizer: object) -> threading.RLock:
+    @staticmethod
+    def tokenizing(tokenizer: object) -> threading.RLock:
         """The lock to hold while using a tokenizer, whose state is not thread-safe."""
-        return self._pool.guard(tokenizer)
+        return guard(tokenizer)
 
     # Progress
 

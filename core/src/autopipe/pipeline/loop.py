@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ArgumentTypeError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Tensors = dict[str, Any]
 """The tensors of a call by name. `"latents"` is the sample; a step callback may replace any."""
+
+OnStep = Callable[[int, "Tensor", "Tensor"], None]
+"""`on_step(index, timestep, latents)`; `index` is the place in the timesteps."""
 
 StepCallback = Callable[..., Any]
 """`callback(pipe, step, timestep, tensors) -> dict | None`; entries returned replace tensors."""
@@ -32,12 +35,13 @@ def denoise(
     predict: Callable[[int, Tensor], Tensor],
     *,
     timesteps: Tensor,
+    steps: int | None = None,
     scheduler: SchedulerMixin | None = None,
     step_options: Mapping[str, Any] | None = None,
     keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
     callback_on_step_end: StepCallback | None = None,
     callback_inputs: Sequence[str] = ("latents",),
-    on_step: Callable[[int, Tensor, Tensor], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Tensor:
     """Denoise `tensors["latents"]` along `timesteps` and return it.
 
@@ -47,21 +51,25 @@ def denoise(
         predict: `(step, timestep) -> prediction`, guidance included, in the form that the
             scheduler's `step` takes.
         timesteps: 1-D, in the order of the steps; `scheduler.order` entries make one step.
+        steps: the solver steps that were asked for, which the progress bar counts. Timesteps
+            beyond them belong to the solver's start and are not reported.
         scheduler: `run.scheduler` when absent.
         step_options: further arguments of `scheduler.step`; see `accepted_options`.
         keep: `(step, timestep, latents) -> latents`, after each step: what a task restores.
         callback_on_step_end: see `StepCallback`.
         callback_inputs: the names of the tensors that the callback gets.
-        on_step: `(step, timestep, latents)`, called once for each completed solver step.
+        on_step: called once for each completed solver step.
     """
     if scheduler is None:
         scheduler = run.scheduler
         assert scheduler is not None
     options = dict(step_options or {})
     order = scheduler.order
-    warmup = len(timesteps) - (len(timesteps) // order) * order
+    if steps is None:
+        steps = len(timesteps) // order
+    warmup = len(timesteps) - steps * order
     run._num_timesteps = len(timesteps)
-    with run.progress_bar(total=len(timesteps) // order) as progress:
+    with run.progress_bar(total=steps) as progress:
         for i, t in enumerate(timesteps):
             run.check_cancelled()
             if run.interrupt:
@@ -74,7 +82,7 @@ def denoise(
             if i == len(timesteps) - 1 or (i + 1 > warmup and (i + 1) % order == 0):
                 progress.update()
                 if on_step is not None:
-                    on_step(i // order, t, tensors["latents"])
+                    on_step(i, t, tensors["latents"])
     run.check_cancelled()
     latents = tensors["latents"]
     return latents
@@ -97,6 +105,41 @@ def _call_back(
             f"it must return a dict of the tensors to replace, or None"
         )
     tensors.update({name: changed[name] for name in changed if name in tensors})
+
+
+def callback_inputs(callback: StepCallback | None, names: Sequence[str] | None) -> tuple[str, ...]:
+    """The tensors that `callback` gets: its own `tensor_inputs` if it names any, or `names`."""
+    return tuple(getattr(callback, "tensor_inputs", None) or names or ())
+
+
+def every(
+    callback: Callable[[int, Tensor, Tensor], Any] | None, interval: int | None, order: int
+) -> OnStep | None:
+    """The older kind of callback, `callback(step, timestep, latents)`, as an `OnStep`.
+
+    Args:
+        callback: called with the number of the solver step; what it returns is not used.
+        interval: it is called where the place in the timesteps is a multiple; 1 when absent.
+        order: of the scheduler.
+
+    Raises:
+        ArgumentTypeError: `interval` is not a whole number, or `callback` can't be called.
+        ArgumentError: `interval` is below 1.
+    """
+    if interval is not None and (isinstance(interval, bool) or not isinstance(interval, int)):
+        raise ArgumentTypeError(f"callback_steps is {interval!r}; give a whole number")
+    if interval is not None and interval < 1:
+        raise ArgumentError(f"callback_steps is {interval}; give 1 or more")
+    if callback is None:
+        return None
+    if not callable(callback):
+        raise ArgumentTypeError(f"callback is a {type(callback).__name__}; give a function")
+
+    def on_step(index: int, timestep: Tensor, latents: Tensor) -> None:
+        if index % (interval or 1) == 0:
+            callback(index // order, timestep, latents)
+
+    return on_step
 
 
 def accepted_options(scheduler: SchedulerMixin, **wanted: Any) -> dict[str, Any]:

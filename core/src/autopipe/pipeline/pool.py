@@ -18,14 +18,12 @@ if TYPE_CHECKING:
 class Pool:
     """Shared by all pipelines that `from_pipe` made of each other.
 
-    It knows the views, guards what only one thread may use at a time, and gives the memory of
-    all of them back at once.
+    It knows the views, and gives the memory of all of them back at once.
     """
 
     def __init__(self) -> None:
         self.closed = False
         self._views: weakref.WeakSet[DiffusionPipeline] = weakref.WeakSet()
-        self._locks: dict[int, threading.RLock] = {}
         self._lock = threading.Lock()
 
     def join(self, view: DiffusionPipeline) -> None:
@@ -33,17 +31,11 @@ class Pool:
         with self._lock:
             self._views.add(view)
 
-    def guard(self, component: object) -> threading.RLock:
-        """The lock to hold while using a component that is not thread-safe (a tokenizer)."""
-        with self._lock:
-            return self._locks.setdefault(id(component), threading.RLock())
-
     def close(self) -> None:
         """Drop every component of every view, so that their memory is free."""
         with self._lock:
             self.closed = True
             views = list(self._views)
-            self._locks.clear()
         for view in views:
             view._drop_components()
         gc.collect()
@@ -56,6 +48,19 @@ class Pool:
                 f"this {type(view).__name__} was closed, or a pipeline that shares its weights "
                 f"was; load the checkpoint again"
             )
+
+
+_guards: weakref.WeakKeyDictionary[object, threading.RLock] = weakref.WeakKeyDictionary()
+_guards_lock = threading.Lock()
+
+
+def guard(component: object) -> threading.RLock:
+    """The lock to hold while using a component that is not thread-safe (a tokenizer).
+
+    It belongs to the object, since pipelines that were constructed one by one may share it too.
+    """
+    with _guards_lock:
+        return _guards.setdefault(component, threading.RLock())
 
 
 def modules_of(components: dict[str, Any]) -> dict[str, nn.Module]:
