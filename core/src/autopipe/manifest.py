@@ -124,7 +124,9 @@ def flaws(family: object) -> Iterator[str]:
         names = [(getattr(e, "library", None), e.name) for e in entries]
         for twice in sorted({str(n[1]) for n in names if names.count(n) > 1}):
             yield f"its {field} name {twice} more than once"
-    for entry in (*family.pipelines, *family.components, *family.exports):
+    targeted: tuple[Pipeline | Component | Export, ...]
+    targeted = (*family.pipelines, *family.components, *family.exports)
+    for entry in targeted:
         module, colon, attribute = entry.target.partition(":")
         parts = [*module.split("."), attribute]
         if not colon or not all(part.isidentifier() for part in parts):

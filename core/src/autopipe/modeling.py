@@ -161,4 +161,4 @@ class ModelMixin(nn.Module, ConfigMixin):
             raise ValueError(f"{type(self).__name__} does not support gradient checkpointing")
         for module in self.modules():
             if hasattr(module, "gradient_checkpointing"):
-                module.gradient_checkpointing = enable
+                setattr(module, "gradient_checkpointing", enable)  # noqa: B010

@@ -104,5 +104,5 @@ PARAMETERS: dict[Task, tuple[str, ...]] = {
 
 def missing_parameters(pipeline_class: type, task: Task) -> tuple[str, ...]:
     """The parameters of `task` that the `__call__` of `pipeline_class` doesn't name."""
-    named = inspect.signature(pipeline_class.__call__).parameters  # type: ignore[operator]
+    named = inspect.signature(pipeline_class.__call__).parameters
     return tuple(name for name in PARAMETERS[task] if name not in named)
