@@ -1,5 +1,7 @@
 """Pictures in and out: PIL, numpy and torch, sizes, masks, crops and overlays.
 
+`autopipe_components.image_processor` has the public class made of these pieces.
+
 processor   `VaeImageProcessor`, the public class with the reference's methods
 kinds       `ImageInput`, what kind of image a value holds, and the output types
 arrays      pixels between PIL, numpy and torch

@@ -13,10 +13,10 @@ from autopipe.config import ConfigMixin, register_to_config
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.utils import numpy_to_pil
 
-from . import arrays, masks
-from .fit import resize_array, resize_pil, resize_tensor, size_of
-from .kinds import ImageInput, as_list, check_output_type, kind_of
-from .masks import Box
+from .images import arrays, masks
+from .images.fit import resize_array, resize_pil, resize_tensor, size_of
+from .images.kinds import ImageInput, as_list, check_output_type, kind_of
+from .images.masks import Box
 
 
 class VaeImageProcessor(ConfigMixin):
@@ -175,7 +175,8 @@ class VaeImageProcessor(ConfigMixin):
         if kind == "pil":
             pixels = self._from_pil(items, height, width, resize_mode, crops_coords)
         else:
-            if self.config.do_convert_grayscale and items[0] is image and items[0].ndim == 3:
+            alone = not isinstance(image, (list, tuple))
+            if self.config.do_convert_grayscale and alone and items[0].ndim == 3:
                 items = [_with_channel(items[0])]
             make = arrays.batch_arrays if kind == "np" else arrays.batch_tensors
             pixels = make(items)
