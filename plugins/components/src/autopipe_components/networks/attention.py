@@ -130,10 +130,10 @@ def set_attention_slices(
         if slice_size not in ("auto", "max"):
             raise ArgumentError(f"slice_size is {slice_size!r}; use 'auto', 'max' or a number")
         sizes = [max(layer.heads // 2, 1) if slice_size == "auto" else 1 for layer in layers]
-    elif isinstance(slice_size, Sequence):
-        sizes = slice_size
-    else:
+    elif slice_size is None or isinstance(slice_size, int):
         sizes = [slice_size] * len(layers)
+    else:
+        sizes = slice_size
     if len(sizes) != len(layers):
         raise ArgumentError(
             f"{len(sizes)} slice sizes were given for {len(layers)} attention layers; "

@@ -13,7 +13,7 @@ from autopipe.config import register_to_config
 from autopipe.modeling import ModelMixin
 from autopipe.outputs import BaseOutput
 
-from .distributions import DiagonalGaussianDistribution
+from .distributions import DiagonalGaussianDistribution, Generators
 from .tiling import in_tiles
 from .vae import Decoder, Encoder
 
@@ -160,7 +160,7 @@ class AutoencoderKL(ModelMixin):
         self,
         z: Tensor,
         return_dict: bool = True,
-        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        generator: Generators = None,
     ) -> DecoderOutput | tuple[Tensor]:
         """Images (B, out_channels, H, W) from latents (B, latent_channels, h, w).
 
@@ -179,7 +179,7 @@ class AutoencoderKL(ModelMixin):
         sample: Tensor,
         sample_posterior: bool = False,
         return_dict: bool = True,
-        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        generator: Generators = None,
     ) -> DecoderOutput | tuple[Tensor]:
         """Encode images and decode the latents: the likeliest, or a draw with `generator`."""
         posterior = DiagonalGaussianDistribution(self._each_slice(self._encode, sample))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
+
+from autopipe.errors import ArgumentError, nearest
+
+_CROSS_ATTENTION_KWARGS = frozenset({"scale"})
 
 
 @dataclass(frozen=True)
@@ -27,3 +33,14 @@ class Conditioning:
 def mask_to_bias(mask: Tensor | None, like: Tensor) -> Tensor | None:
     """A mask (B, K) that is 1 for tokens to keep, as (B, 1, K) to be added to scores."""
     return None if mask is None else ((1 - mask.to(like.dtype)) * -10000.0)[:, None]
+
+
+def check_cross_attention_kwargs(given: Mapping[str, Any] | None) -> None:
+    """Raise ArgumentError for options of attention that nothing here reads."""
+    for name in given or ():
+        if name not in _CROSS_ATTENTION_KWARGS:
+            raise ArgumentError(
+                f"cross_attention_kwargs has {name!r}; supported is "
+                f"{', '.join(sorted(_CROSS_ATTENTION_KWARGS))}."
+                f"{nearest(name, _CROSS_ATTENTION_KWARGS)}"
+            )

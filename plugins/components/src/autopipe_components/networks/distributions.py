@@ -8,6 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..noise import randn_tensor
+
+Generators = torch.Generator | list[torch.Generator] | None
+
 
 class DiagonalGaussianDistribution:
     """Independent normal distributions, from means and log-variances stacked in dimension 1.
@@ -26,11 +30,11 @@ class DiagonalGaussianDistribution:
         self.std = torch.zeros_like(self.mean) if deterministic else (0.5 * self.logvar).exp()
         self.var = torch.zeros_like(self.mean) if deterministic else self.logvar.exp()
 
-    def sample(
-        self, generator: torch.Generator | Sequence[torch.Generator] | None = None
-    ) -> Tensor:
+    def sample(self, generator: Generators = None) -> Tensor:
         """A draw, (B, C, H, W); a list of generators has one for each of the B."""
-        return self.mean + self.std * _noise_like(self.mean, generator)
+        mean = self.mean
+        noise = randn_tensor(mean.shape, generator, device=mean.device, dtype=mean.dtype)
+        return mean + self.std * noise
 
     def mode(self) -> Tensor:
         """The likeliest value, the mean."""
@@ -53,17 +57,3 @@ class DiagonalGaussianDistribution:
             return self.mean.new_zeros(1)
         terms = math.log(2 * math.pi) + self.logvar + (sample - self.mean) ** 2 / self.var
         return 0.5 * terms.sum(dim=tuple(dims))
-
-
-def _noise_like(
-    like: Tensor, generator: torch.Generator | Sequence[torch.Generator] | None
-) -> Tensor:
-    """Standard normal noise, drawn on the generator's device."""
-    if isinstance(generator, Sequence):
-        if len(generator) == 1:
-            return _noise_like(like, generator[0])
-        return torch.cat([_noise_like(like[i : i + 1], one) for i, one in enumerate(generator)])
-    device = like.device if generator is None else generator.device
-    return torch.randn(like.shape, generator=generator, device=device, dtype=like.dtype).to(
-        like.device
-    )

@@ -33,10 +33,8 @@ class Timesteps(nn.Module):
         steps = torch.arange(half, dtype=torch.float32, device=timesteps.device)
         exponents = -math.log(10000) * steps / (half - self.downscale_freq_shift)
         angles = timesteps[:, None].float() * exponents.exp()
-        waves = (
-            (angles.cos(), angles.sin()) if self.flip_sin_to_cos else (angles.sin(), angles.cos())
-        )
-        return F.pad(torch.cat(waves, dim=-1), (0, self.num_channels % 2))
+        waves = _waves(angles, cosines_first=self.flip_sin_to_cos)
+        return F.pad(waves, (0, self.num_channels % 2))
 
 
 class FourierTimesteps(nn.Module):
@@ -53,10 +51,7 @@ class FourierTimesteps(nn.Module):
 
     def forward(self, timesteps: Tensor) -> Tensor:
         angles = timesteps[:, None] * self.weight * 2 * math.pi
-        waves = (
-            (angles.cos(), angles.sin()) if self.flip_sin_to_cos else (angles.sin(), angles.cos())
-        )
-        return torch.cat(waves, dim=-1)
+        return _waves(angles, cosines_first=self.flip_sin_to_cos)
 
 
 class TimestepEmbedding(nn.Module):
@@ -93,3 +88,8 @@ class TimestepEmbedding(nn.Module):
             sample = sample + self.cond_proj(condition)
         sample = self.linear_2(self.act(self.linear_1(sample)))
         return sample if self.post_act is None else self.post_act(sample)
+
+
+def _waves(angles: Tensor, *, cosines_first: bool) -> Tensor:
+    waves = (angles.cos(), angles.sin()) if cosines_first else (angles.sin(), angles.cos())
+    return torch.cat(waves, dim=-1)

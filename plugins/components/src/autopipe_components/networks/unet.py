@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from autopipe.config import register_to_config
-from autopipe.errors import ArgumentError, ConfigError, nearest
+from autopipe.errors import ArgumentError
 from autopipe.modeling import ModelMixin
 from autopipe.outputs import BaseOutput
 
 from .activations import get_activation
 from .attention import set_attention_slices
-from .conditioning import Conditioning, mask_to_bias
+from .conditioning import Conditioning, check_cross_attention_kwargs, mask_to_bias
 from .embeddings import TimestepEmbedding
 from .unet_blocks import UpBlock, make_down_block, make_mid_block, make_up_block
 from .unet_embeddings import (
@@ -25,18 +25,7 @@ from .unet_embeddings import (
     make_context_projection,
     make_time_projection,
 )
-from .unet_layout import lay_out
-
-# What a config may only hold at this value, because nothing that is supported reads another.
-_ONLY_SUPPORTED: dict[str, Any] = {
-    "num_attention_heads": None,
-    "dual_cross_attention": False,
-    "attention_type": "default",
-    "cross_attention_norm": None,
-    "resnet_skip_time_act": False,
-    "resnet_out_scale_factor": 1.0,
-}
-_CROSS_ATTENTION_KWARGS = frozenset({"scale"})
+from .unet_layout import lay_out, refuse_unsupported
 
 
 @dataclass
@@ -127,7 +116,7 @@ class UNet2DConditionModel(ModelMixin):
     ) -> None:
         super().__init__()
         config = self.config
-        _refuse_unsupported(config)
+        refuse_unsupported(config)
 
         self.conv_in = _same_conv(in_channels, block_out_channels[0], conv_in_kernel)
         self.time_proj, time_input_dim, time_embed_dim = make_time_projection(config)
@@ -215,7 +204,7 @@ class UNet2DConditionModel(ModelMixin):
             ArgumentError: inputs that the config calls for are missing, or don't fit.
         """
         _check_residuals(down_block_additional_residuals, mid_block_additional_residual)
-        _check_cross_attention_kwargs(cross_attention_kwargs)
+        check_cross_attention_kwargs(cross_attention_kwargs)
         if self.config.center_input_sample:
             sample = 2 * sample - 1.0
 
@@ -295,25 +284,9 @@ def _same_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, kernel_size=kernel, padding=(kernel - 1) // 2)
 
 
-def _refuse_unsupported(config: Mapping[str, Any]) -> None:
-    for name, value in _ONLY_SUPPORTED.items():
-        if config[name] != value:
-            raise ConfigError(f"{name} is {config[name]!r}; only {value!r} is supported")
-
-
 def _check_residuals(down: Sequence[Tensor] | None, mid: Tensor | None) -> None:
     if (down is None) != (mid is None):
         raise ArgumentError(
             "down_block_additional_residuals and mid_block_additional_residual go together; "
             "residuals of a T2I-Adapter belong into down_intrablock_additional_residuals"
         )
-
-
-def _check_cross_attention_kwargs(given: Mapping[str, Any] | None) -> None:
-    for name in given or ():
-        if name not in _CROSS_ATTENTION_KWARGS:
-            raise ArgumentError(
-                f"cross_attention_kwargs has {name!r}; supported is "
-                f"{', '.join(sorted(_CROSS_ATTENTION_KWARGS))}."
-                f"{nearest(name, _CROSS_ATTENTION_KWARGS)}"
-            )

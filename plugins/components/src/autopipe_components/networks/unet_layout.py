@@ -14,6 +14,16 @@ from .unet_blocks import BlockSpec
 
 _T = TypeVar("_T")
 
+# What a config may only hold at this value, because nothing that is supported reads another.
+_ONLY_SUPPORTED: dict[str, Any] = {
+    "num_attention_heads": None,
+    "dual_cross_attention": False,
+    "attention_type": "default",
+    "cross_attention_norm": None,
+    "resnet_skip_time_act": False,
+    "resnet_out_scale_factor": 1.0,
+}
+
 
 @dataclass(frozen=True)
 class UNetLayout:
@@ -22,6 +32,13 @@ class UNetLayout:
     down: tuple[BlockSpec, ...]
     mid: BlockSpec
     up: tuple[BlockSpec, ...]
+
+
+def refuse_unsupported(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError for values that ask for what no block here does."""
+    for name, value in _ONLY_SUPPORTED.items():
+        if config[name] != value:
+            raise ConfigError(f"{name} is {config[name]!r}; only {value!r} is supported")
 
 
 def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
