@@ -28,8 +28,8 @@ from .betas import (
     rescale_zero_terminal_snr,
     trained,
 )
-from .options import check_choice, check_count, check_sigma_kind
-from .prediction import PREDICTION_TYPES
+from .options import SIGMA_KINDS, check_choice, check_count, check_sigma_kind
+from .prediction import PREDICTION_TYPES, Real
 from .sigmas import interpolated, respaced, sigmas_of, timesteps_of
 from .spacing import SPACINGS, spaced_timesteps
 from .step_index import StepIndexMixin, Timestep, broadcast_to
@@ -52,6 +52,8 @@ class DiscreteScheduler(SchedulerMixin):
     betas: Tensor
     alphas: Tensor
     alphas_cumprod: Tensor
+    final_alpha_cumprod: Tensor
+    """alpha_bar of the clean sample, beyond the first timestep."""
     num_inference_steps: int | None = None
 
     def _build_betas(self) -> None:
@@ -77,6 +79,8 @@ class DiscreteScheduler(SchedulerMixin):
         self.alphas_cumprod = torch.cumprod(self.alphas, dim=0)
         if zero_snr and self.finite_sigmas:
             self.alphas_cumprod[-1] = LAST_ALPHA_BAR
+        to_one = config.get("set_alpha_to_one", True)
+        self.final_alpha_cumprod = torch.tensor(1.0) if to_one else self.alphas_cumprod[0]
         self.timesteps = torch.arange(config.num_train_timesteps - 1, -1, -1)
 
     def copy(self: _Self) -> _Self:
@@ -119,14 +123,11 @@ class DiscreteScheduler(SchedulerMixin):
             )
         return self.num_inference_steps
 
-    def _alpha_bar(self, timestep: Timestep) -> float:
-        """alpha_bar at `timestep`, and what the config puts there before the first one."""
+    def _alpha_bar(self, timestep: Timestep) -> Real:
+        """alpha_bar at `timestep`; that of the clean sample before the first timestep."""
         index = int(timestep)
-        return float(self.alphas_cumprod[index] if index >= 0 else self._final_alpha_bar())
-
-    def _final_alpha_bar(self) -> Tensor | float:
-        """alpha_bar of the clean sample; subclasses with `set_alpha_to_one` hold their own."""
-        return getattr(self, "final_alpha_cumprod", 1.0)
+        bar = self.alphas_cumprod[index] if index >= 0 else self.final_alpha_cumprod
+        return np.float32(bar.item())
 
     def _thresholded(self, sample: Tensor) -> Tensor:
         """`sample` after dynamic thresholding, as the config has it."""
@@ -217,10 +218,17 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
             return sigmas, timesteps
         return moved, timesteps_of(moved, train_sigmas)
 
+    def _follow(self, timesteps: np.ndarray, device: str | torch.device | None) -> None:
+        """Make the noise levels at `timesteps`, and a final zero, the schedule."""
+        sigmas, timesteps = self._noise_levels(timesteps)
+        self.sigmas = torch.from_numpy(np.append(sigmas, 0).astype(np.float32))
+        self.timesteps = torch.from_numpy(timesteps.astype(np.float32)).to(device)
+        self.num_inference_steps = len(timesteps)
+        self._rewind()
+
     def _refuse_respaced(self, timesteps: Any) -> None:
         """Raise `SchedulerError` if custom `timesteps` meet a config that computes its own."""
-        kinds = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
-        asked = [kind for kind in kinds if self.config.get(kind)]
+        asked = [kind for kind in SIGMA_KINDS if self.config.get(kind)]
         if timesteps is not None and asked:
             raise SchedulerError(
                 f"{type(self).__name__} can't follow custom timesteps with {asked[0]}=True, which "
@@ -229,11 +237,15 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
 
     def scale_model_input(self, sample: Tensor, timestep: Timestep) -> Tensor:  # type: ignore[override]
         """`sample` in the variance-preserving view: divided by sqrt(sigma^2 + 1)."""
-        return self._scaled(sample, self.sigmas[self._index_of(timestep)])
+        return self._scaled(sample, self._sigma(self._index_of(timestep)))
 
-    def _scaled(self, sample: Tensor, sigma: Tensor) -> Tensor:
+    def _scaled(self, sample: Tensor, sigma: Real) -> Tensor:
         self.is_scale_input_called = True
-        return sample / (float(sigma) ** 2 + 1) ** 0.5
+        return sample / (sigma**2 + 1) ** 0.5
+
+    def _sigma(self, index: int) -> Real:
+        """The noise level at `index` of the schedule."""
+        return np.float32(self.sigmas[index].item())
 
     def _scaled_index_of(self, timestep: Timestep) -> int:
         """The step index, with a warning if the network saw a sample that was never scaled."""

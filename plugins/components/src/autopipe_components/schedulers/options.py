@@ -7,12 +7,12 @@ from typing import Any
 
 from autopipe.errors import SchedulerError, nearest
 
-SIGMA_KINDS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
+SIGMA_KINDS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 
 
 def check_choice(owner: object, option: str, value: object, allowed: Collection[object]) -> None:
     """Raise `SchedulerError` unless `value` is one of `allowed`."""
-    if value not in allowed:
+    if value not in list(allowed):
         known = ", ".join(repr(choice) for choice in allowed)
         hint = nearest(str(value), [str(choice) for choice in allowed])
         raise SchedulerError(

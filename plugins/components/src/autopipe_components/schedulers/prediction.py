@@ -5,13 +5,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
+
+Real = Any
+"""A coefficient: a numpy float32 scalar, which is cheaper than a tensor and rounds alike.
+
+(The types of numpy don't know that a tensor can be multiplied with one.)
+"""
 
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")
 
 
 def predicted_original(
-    kind: str, model_output: Tensor, sample: Tensor, alpha: float, sigma: float
+    kind: str, model_output: Tensor, sample: Tensor, alpha: Real, sigma: Real
 ) -> Tensor:
     """The clean sample x0. `alpha`, `sigma`: a variance-preserving pair (or a flow's).
 
@@ -28,7 +36,7 @@ def predicted_original(
 
 
 def predicted_noise(
-    kind: str, model_output: Tensor, sample: Tensor, alpha: float, sigma: float
+    kind: str, model_output: Tensor, sample: Tensor, alpha: Real, sigma: Real
 ) -> Tensor:
     """The noise. `alpha`, `sigma`: a variance-preserving pair (or a flow's)."""
     if kind == "epsilon":
@@ -40,7 +48,7 @@ def predicted_noise(
     return (sample - alpha * model_output) / sigma
 
 
-def original_of_sigma(kind: str, model_output: Tensor, sample: Tensor, sigma: float) -> Tensor:
+def original_of_sigma(kind: str, model_output: Tensor, sample: Tensor, sigma: Real) -> Tensor:
     """The clean sample x0, of a variance-exploding sample: x = x0 + sigma * noise."""
     if kind == "epsilon":
         return sample - sigma * model_output

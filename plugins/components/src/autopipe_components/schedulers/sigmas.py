@@ -56,9 +56,9 @@ def lu(sigma_max: float, sigma_min: float, count: int) -> np.ndarray:
 
 _KINDS = {
     "use_karras_sigmas": karras,
+    "use_lu_lambdas": lu,
     "use_exponential_sigmas": exponential,
     "use_beta_sigmas": beta,
-    "use_lu_lambdas": lu,
 }
 
 
@@ -77,3 +77,12 @@ def respaced(config: Mapping[str, Any], sigmas: np.ndarray, count: int) -> np.nd
                 count,
             )
     return None
+
+
+def ancestral_split(sigma: Any, following: Any) -> tuple[Any, Any]:
+    """The level to step down to from `sigma`, and the noise to add, to land on `following`.
+
+    Scalars or arrays of float32. The two add up in squares: down^2 + up^2 = following^2.
+    """
+    up = np.sqrt(following**2 * (sigma**2 - following**2) / sigma**2)
+    return np.sqrt(following**2 - up**2), up

@@ -1,0 +1,110 @@
+"""DDIM (Song et al. 2020, "Denoising Diffusion Implicit Models", arXiv:2010.02502)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from autopipe.config import register_to_config
+from autopipe.errors import SchedulerError
+
+from ..noise import randn_tensor
+from .base import DiscreteScheduler
+from .output import DenoisingOutput as DDIMSchedulerOutput
+from .prediction import predicted_noise, predicted_original
+from .step_index import Timestep
+
+__all__ = ["DDIMScheduler", "DDIMSchedulerOutput"]
+
+
+class DDIMScheduler(DiscreteScheduler):
+    """Steps straight towards the predicted clean sample; with `eta` > 0, and back up with noise.
+
+    `eta` = 0 is deterministic, `eta` = 1 has the variance of DDPM (equation 12).
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        beta_schedule: str = "linear",
+        trained_betas: np.ndarray | Sequence[float] | None = None,
+        clip_sample: bool = True,
+        set_alpha_to_one: bool = True,
+        steps_offset: int = 0,
+        prediction_type: str = "epsilon",
+        thresholding: bool = False,
+        dynamic_thresholding_ratio: float = 0.995,
+        clip_sample_range: float = 1.0,
+        sample_max_value: float = 1.0,
+        timestep_spacing: str = "leading",
+        rescale_betas_zero_snr: bool = False,
+    ) -> None:
+        self._build_betas()
+
+    def set_timesteps(
+        self, num_inference_steps: int, device: str | torch.device | None = None
+    ) -> None:
+        """Lay out `num_inference_steps` steps; `timesteps` go to `device`."""
+        self.timesteps = torch.from_numpy(self._spaced(num_inference_steps)).to(device)
+        self.num_inference_steps = num_inference_steps
+
+    def step(
+        self,
+        model_output: Tensor,
+        timestep: Timestep,
+        sample: Tensor,
+        eta: float = 0.0,
+        use_clipped_model_output: bool = False,
+        generator: Generator | list[Generator] | None = None,
+        variance_noise: Tensor | None = None,
+        return_dict: bool = True,
+    ) -> DDIMSchedulerOutput | tuple[Tensor, ...]:
+        """The sample one step less noisy.
+
+        Args:
+            model_output: what the network predicts for `sample`; same shape.
+            timestep: where `sample` is.
+            sample: the noisy sample.
+            eta: how much of DDPM's noise is added, in [0, 1].
+            use_clipped_model_output: derive the noise from the clipped clean sample.
+            generator: where that noise comes from.
+            variance_noise: the noise itself, in place of a generator.
+            return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
+
+        Raises:
+            SchedulerError: `set_timesteps` was not called, `eta` is out of range, or both
+                `generator` and `variance_noise` are given.
+        """
+        if not 0 <= eta <= 1:
+            raise SchedulerError(f"eta is a fraction of DDPM's noise, in [0, 1], not {eta}")
+        if eta > 0 and variance_noise is not None and generator is not None:
+            raise SchedulerError("pass generator or variance_noise, not both")
+        now = int(timestep)
+        before = now - self.config.num_train_timesteps // self._steps()
+        bar, bar_before = self._alpha_bar(now), self._alpha_bar(before)
+        alpha, sigma = bar**0.5, (1 - bar) ** 0.5
+
+        kind = self.config.prediction_type
+        original = self._bounded(predicted_original(kind, model_output, sample, alpha, sigma))
+        if use_clipped_model_output:
+            noise = (sample - alpha * original) / sigma
+        else:
+            noise = predicted_noise(kind, model_output, sample, alpha, sigma)
+
+        variance = eta**2 * (1 - bar_before) / (1 - bar) * (1 - bar / bar_before)
+        # The two terms under the root are equal at zero SNR and eta = 1, but for rounding.
+        direction = max(1 - bar_before - variance, np.float32(0)) ** 0.5
+        previous = bar_before**0.5 * original + direction * noise
+        if eta > 0:
+            if variance_noise is None:
+                variance_noise = randn_tensor(
+                    model_output.shape, generator, model_output.device, model_output.dtype
+                )
+            previous = previous + variance**0.5 * variance_noise
+        return DDIMSchedulerOutput(previous, original) if return_dict else (previous, original)

@@ -1,0 +1,160 @@
+"""DDPM (Ho et al. 2020, "Denoising Diffusion Probabilistic Models", arXiv:2006.11239)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from autopipe.config import register_to_config
+from autopipe.errors import SchedulerError
+
+from ..noise import randn_tensor
+from .base import DiscreteScheduler
+from .options import check_choice, check_one_schedule
+from .output import DenoisingOutput as DDPMSchedulerOutput
+from .prediction import Real, predicted_original
+from .step_index import Timestep
+
+__all__ = ["DDPMScheduler", "DDPMSchedulerOutput"]
+
+FIXED_VARIANCES = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", None)
+LEARNED_VARIANCES = ("learned", "learned_range")
+
+
+class DDPMScheduler(DiscreteScheduler):
+    """Samples from the posterior q(x_{t-1} | x_t, x0) at the predicted x0 (algorithm 2).
+
+    Its variance is that of the posterior (`fixed_small`, the default, also for None), beta_t
+    (`fixed_large`), the network's second half of channels (`learned`), or an interpolation between
+    the two by those (`learned_range`: Nichol & Dhariwal 2021, arXiv:2102.09672, equation 15).
+    The `_log` kinds name the same variances.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        beta_schedule: str = "linear",
+        trained_betas: np.ndarray | Sequence[float] | None = None,
+        variance_type: str | None = "fixed_small",
+        clip_sample: bool = True,
+        prediction_type: str = "epsilon",
+        thresholding: bool = False,
+        dynamic_thresholding_ratio: float = 0.995,
+        clip_sample_range: float = 1.0,
+        sample_max_value: float = 1.0,
+        timestep_spacing: str = "leading",
+        steps_offset: int = 0,
+        rescale_betas_zero_snr: bool = False,
+    ) -> None:
+        self._build_betas()
+        check_choice(self, "variance_type", variance_type, FIXED_VARIANCES + LEARNED_VARIANCES)
+        self.variance_type = variance_type
+        self.custom_timesteps = False
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: str | torch.device | None = None,
+        timesteps: list[int] | None = None,
+    ) -> None:
+        """Lay out `num_inference_steps` steps, or follow descending custom `timesteps`.
+
+        `timesteps` go to `device`.
+        """
+        check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
+        if timesteps is not None:
+            check_descending(self, timesteps)
+            schedule = np.array(timesteps, dtype=np.int64)
+        else:
+            assert num_inference_steps is not None
+            schedule = self._spaced(num_inference_steps)
+            self.num_inference_steps = num_inference_steps
+        self.custom_timesteps = timesteps is not None
+        self.timesteps = torch.from_numpy(schedule).to(device)
+
+    def previous_timestep(self, timestep: Timestep) -> int:
+        """The timestep that follows `timestep` in the schedule, less noisy; -1 after the last."""
+        if not (self.custom_timesteps or self.num_inference_steps):
+            return int(timestep) - 1
+        place = (self.timesteps == int(timestep)).nonzero()
+        if len(place) == 0:
+            raise SchedulerError(f"timestep {int(timestep)} is not in the schedule")
+        after = int(place[0]) + 1
+        return int(self.timesteps[after]) if after < len(self.timesteps) else -1
+
+    def step(
+        self,
+        model_output: Tensor,
+        timestep: Timestep,
+        sample: Tensor,
+        generator: Generator | list[Generator] | None = None,
+        return_dict: bool = True,
+    ) -> DDPMSchedulerOutput | tuple[Tensor, ...]:
+        """A sample of the less noisy distribution.
+
+        Args:
+            model_output: what the network predicts for `sample`; same shape, or twice the channels
+                if it predicts the variance too.
+            timestep: where `sample` is.
+            sample: the noisy sample.
+            generator: where the noise comes from; none is drawn at timestep 0.
+            return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
+        """
+        now = int(timestep)
+        bar, bar_before = self._alpha_bar(now), self._alpha_bar(self.previous_timestep(now))
+        step_alpha = bar / bar_before
+        step_beta = 1 - step_alpha
+
+        predicted_variance = None
+        if self.variance_type in LEARNED_VARIANCES and model_output.shape[1] == 2 * sample.shape[1]:
+            model_output, predicted_variance = model_output.chunk(2, dim=1)
+        kind, alpha, sigma = self.config.prediction_type, bar**0.5, (1 - bar) ** 0.5
+        original = self._bounded(predicted_original(kind, model_output, sample, alpha, sigma))
+
+        # Equation 7: the mean of the posterior.
+        previous = (bar_before**0.5 * step_beta / (1 - bar)) * original + (
+            step_alpha**0.5 * (1 - bar_before) / (1 - bar)
+        ) * sample
+        if now > 0:
+            smallest = max((1 - bar_before) / (1 - bar) * step_beta, np.float32(1e-20))
+            noise = randn_tensor(
+                model_output.shape, generator, model_output.device, model_output.dtype
+            )
+            previous = previous + self._deviation(smallest, step_beta, predicted_variance) * noise
+        return DDPMSchedulerOutput(previous, original) if return_dict else (previous, original)
+
+    def _deviation(self, smallest: Real, largest: Real, predicted: Tensor | None) -> Tensor | Real:
+        """The standard deviation of a step between its bounds of variance."""
+        if self.variance_type not in LEARNED_VARIANCES:
+            large = self.variance_type in ("fixed_large", "fixed_large_log")
+            return (largest if large else smallest) ** 0.5
+        if predicted is None:
+            raise SchedulerError(
+                f"variance_type={self.variance_type!r} needs a network with twice the sample's "
+                "channels; use a fixed variance_type with this one"
+            )
+        if self.variance_type == "learned":
+            return predicted**0.5
+        share = (predicted + 1) / 2
+        return (0.5 * (share * np.log(largest) + (1 - share) * np.log(smallest))).exp()
+
+
+def check_descending(scheduler: DiscreteScheduler, timesteps: Sequence[int]) -> None:
+    """Raise `SchedulerError` unless `timesteps` descend and lie within the trained ones."""
+    if len(timesteps) == 0:
+        raise SchedulerError("timesteps is empty; give at least one")
+    if any(after >= before for before, after in itertools.pairwise(timesteps)):
+        raise SchedulerError(f"timesteps must descend strictly: {list(timesteps)}")
+    trained = scheduler.config.num_train_timesteps
+    if not (timesteps[0] < trained and timesteps[-1] >= 0):
+        raise SchedulerError(
+            f"timesteps run from {timesteps[0]} to {timesteps[-1]}; the network was trained on "
+            f"0 to {trained - 1}"
+        )

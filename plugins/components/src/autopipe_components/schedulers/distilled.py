@@ -1,0 +1,92 @@
+"""Schedules of consistency-distilled networks: a few of the timesteps that the teacher visited."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from autopipe.errors import SchedulerError
+
+from .base import DiscreteScheduler
+from .ddpm import check_descending
+from .options import check_count, check_one_schedule
+from .step_index import StepIndexMixin, Timestep
+
+
+class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
+    """A scheduler whose steps are spread over the teacher's `original_inference_steps`."""
+
+    custom_timesteps: bool = False
+
+    def _build_betas(self) -> None:
+        super()._build_betas()
+        check_count(self, "original_inference_steps", self.config.original_inference_steps)
+        self._teacher_timesteps(self.config.original_inference_steps, strength=1.0)
+
+    def _teacher_timesteps(self, original_steps: int, strength: float) -> np.ndarray:
+        """The ascending timesteps that the teacher visited, up to the share `strength` of them."""
+        trained = self.config.num_train_timesteps
+        if original_steps > trained:
+            raise SchedulerError(
+                f"{type(self).__name__} can't have {original_steps} original_inference_steps: the "
+                f"network was trained on {trained} timesteps"
+            )
+        return np.arange(1, int(original_steps * strength) + 1) * (trained // original_steps) - 1
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: str | torch.device | None = None,
+        original_inference_steps: int | None = None,
+        timesteps: list[int] | None = None,
+        strength: float = 1.0,
+    ) -> None:
+        """Lay out a schedule; `timesteps` go to `device`.
+
+        Args:
+            num_inference_steps: how many steps.
+            device: of `timesteps`.
+            original_inference_steps: of how many steps of the teacher they are a part; the
+                config's by default.
+            timesteps: descending custom timesteps, in place of a number.
+            strength: the share of the schedule that is left to do, for image to image.
+
+        Raises:
+            SchedulerError: there are more steps than the teacher took within `strength`.
+        """
+        check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
+        if not 0 <= strength <= 1:
+            raise SchedulerError(f"strength is a share of the schedule, in [0, 1], not {strength}")
+        if timesteps is not None:
+            check_descending(self, timesteps)
+            skipped = len(timesteps) - int(len(timesteps) * strength)
+            schedule = np.array(timesteps[skipped:], dtype=np.int64)
+            self.num_inference_steps = len(timesteps)
+        else:
+            assert num_inference_steps is not None
+            check_count(self, "num_inference_steps", num_inference_steps)
+            teacher = self._teacher(original_inference_steps, strength)
+            limit = original_inference_steps or self.config.original_inference_steps
+            if num_inference_steps > min(len(teacher), limit):
+                raise SchedulerError(
+                    f"{num_inference_steps} steps are more than the {min(len(teacher), limit)} "
+                    "that the teacher took; raise original_inference_steps or strength"
+                )
+            places = np.linspace(0, len(teacher), num_inference_steps, endpoint=False)
+            schedule = teacher[::-1][places.astype(np.int64)]
+            self.num_inference_steps = num_inference_steps
+        self.custom_timesteps = timesteps is not None
+        self.timesteps = torch.from_numpy(schedule.astype(np.int64)).to(device)
+        self._rewind()
+
+    def _teacher(self, original_steps: int | None, strength: float) -> np.ndarray:
+        """The teacher's timesteps for `original_steps`, or for those of the config."""
+        steps = original_steps or self.config.original_inference_steps
+        return self._teacher_timesteps(steps, strength)
+
+    def previous_timestep(self, timestep: Timestep) -> int:
+        """The timestep that follows `timestep` in the schedule, less noisy; -1 after the last."""
+        if not (self.custom_timesteps or self.num_inference_steps):
+            return int(timestep) - 1
+        after = self.index_for_timestep(timestep) + 1
+        return int(self.timesteps[after]) if after < len(self.timesteps) else -1
