@@ -29,7 +29,7 @@ from .betas import (
     trained,
 )
 from .options import SIGMA_KINDS, check_choice, check_count, check_sigma_kind
-from .prediction import PREDICTION_TYPES, Real
+from .prediction import PREDICTION_TYPES, Real, scalar
 from .sigmas import interpolated, respaced, sigmas_of, timesteps_of
 from .spacing import SPACINGS, spaced_timesteps
 from .step_index import StepIndexMixin, Timestep, broadcast_to
@@ -65,7 +65,7 @@ class DiscreteScheduler(SchedulerMixin):
         config = self.config
         check_count(self, "num_train_timesteps", config.num_train_timesteps)
         check_choice(self, "prediction_type", config.prediction_type, self.prediction_types)
-        check_choice(self, "timestep_spacing", config.timestep_spacing, SPACINGS)
+        check_choice(self, "timestep_spacing", config.get("timestep_spacing", "linspace"), SPACINGS)
         if config.trained_betas is not None:
             self.betas = trained(config.trained_betas)
         else:
@@ -127,7 +127,7 @@ class DiscreteScheduler(SchedulerMixin):
         """alpha_bar at `timestep`; that of the clean sample before the first timestep."""
         index = int(timestep)
         bar = self.alphas_cumprod[index] if index >= 0 else self.final_alpha_cumprod
-        return np.float32(bar.item())
+        return scalar(bar)
 
     def _thresholded(self, sample: Tensor) -> Tensor:
         """`sample` after dynamic thresholding, as the config has it."""
@@ -245,7 +245,7 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
 
     def _sigma(self, index: int) -> Real:
         """The noise level at `index` of the schedule."""
-        return np.float32(self.sigmas[index].item())
+        return scalar(self.sigmas[index])
 
     def _scaled_index_of(self, timestep: Timestep) -> int:
         """The step index, with a warning if the network saw a sample that was never scaled."""

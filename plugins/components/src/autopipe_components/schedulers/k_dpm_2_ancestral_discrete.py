@@ -13,7 +13,7 @@ from autopipe.config import register_to_config
 from ..noise import randn_tensor
 from .k_dpm_2_discrete import MidpointScheduler, in_step
 from .output import DenoisingOutput as KDPM2AncestralDiscreteSchedulerOutput
-from .prediction import original_of_sigma
+from .prediction import original_of_sigma, scalar
 from .sigmas import ancestral_split
 from .step_index import Timestep
 
@@ -68,7 +68,7 @@ class KDPM2AncestralDiscreteScheduler(MidpointScheduler):
         index = self._index_of(timestep)
         first = self.state_in_first_order
         level = self.sigmas[index] if first else self.sigmas_interpol[index - 1]
-        return self._scaled(sample, np.float32(level.item()))
+        return self._scaled(sample, scalar(level))
 
     def step(
         self,
@@ -90,7 +90,7 @@ class KDPM2AncestralDiscreteScheduler(MidpointScheduler):
         index = self._index_of(timestep)
         start = index if self.state_in_first_order else index - 1
         sigma = self._sigma(start)
-        middle = np.float32(self.sigmas_interpol[start].item())
+        middle = scalar(self.sigmas_interpol[start])
         here = sigma if self.state_in_first_order else middle
         original = original_of_sigma(self.config.prediction_type, model_output, sample, here)
         derivative = (sample - original) / here
@@ -98,7 +98,7 @@ class KDPM2AncestralDiscreteScheduler(MidpointScheduler):
             self.sample = sample
             previous = sample + derivative * (middle - sigma)
         else:
-            down, up = self.sigmas_down[start].item(), self.sigmas_up[start].item()
+            down, up = scalar(self.sigmas_down[start]), scalar(self.sigmas_up[start])
             noise = randn_tensor(
                 model_output.shape, generator, model_output.device, model_output.dtype
             )

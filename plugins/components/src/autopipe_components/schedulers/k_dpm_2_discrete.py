@@ -15,7 +15,7 @@ from autopipe.config import register_to_config
 
 from .base import SigmaScheduler
 from .output import DenoisingOutput as KDPM2DiscreteSchedulerOutput
-from .prediction import original_of_sigma
+from .prediction import original_of_sigma, scalar
 from .sigmas import timesteps_of
 from .step_index import Timestep
 
@@ -105,7 +105,7 @@ class KDPM2DiscreteScheduler(MidpointScheduler):
         """`sample` in the variance-preserving view: divided by sqrt(sigma^2 + 1)."""
         index = self._index_of(timestep)
         levels = self.sigmas if self.state_in_first_order else self.sigmas_interpol
-        return self._scaled(sample, np.float32(levels[index].item()))
+        return self._scaled(sample, scalar(levels[index]))
 
     def step(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
@@ -121,7 +121,7 @@ class KDPM2DiscreteScheduler(MidpointScheduler):
         index = self._index_of(timestep)
         start = index if self.state_in_first_order else index - 1
         sigma, following = self._sigma(start), self._sigma(start + 1)
-        middle = np.float32(self.sigmas_interpol[start + 1].item())
+        middle = scalar(self.sigmas_interpol[start + 1])
         here = sigma if self.state_in_first_order else middle
         original = original_of_sigma(self.config.prediction_type, model_output, sample, here)
         derivative = (sample - original) / here

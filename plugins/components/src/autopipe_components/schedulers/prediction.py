@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 Real = Any
@@ -14,6 +15,12 @@ Real = Any
 
 (The types of numpy don't know that a tensor can be multiplied with one.)
 """
+
+
+def scalar(value: Tensor) -> Real:
+    """The number in a tensor of one element."""
+    return np.float32(value.item())
+
 
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")
 

@@ -1,0 +1,349 @@
+"""Every scheduler walks its whole schedule as the one of diffusers does, under every option."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import warnings
+from typing import Any
+
+import pytest
+import torch
+
+diffusers = pytest.importorskip("diffusers")
+pytestmark = pytest.mark.parity
+
+# Samples stay within about [-30, 30] and pass through up to 40 float32 evaluations.
+TOLERANCE = {"atol": 1e-4, "rtol": 2e-5}
+
+MODULES = {
+    "PNDMScheduler": "pndm",
+    "DDIMScheduler": "ddim",
+    "DDPMScheduler": "ddpm",
+    "LMSDiscreteScheduler": "lms_discrete",
+    "EulerDiscreteScheduler": "euler_discrete",
+    "EulerAncestralDiscreteScheduler": "euler_ancestral_discrete",
+    "HeunDiscreteScheduler": "heun_discrete",
+    "KDPM2DiscreteScheduler": "k_dpm_2_discrete",
+    "KDPM2AncestralDiscreteScheduler": "k_dpm_2_ancestral_discrete",
+    "LCMScheduler": "lcm",
+    "TCDScheduler": "tcd",
+}
+SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+SPACED = [
+    {"timestep_spacing": spacing, "steps_offset": offset}
+    for spacing, offset in [("linspace", 0), ("leading", 0), ("leading", 1), ("trailing", 0)]
+]
+PREDICTIONS = [{"prediction_type": "epsilon"}, {"prediction_type": "v_prediction"}]
+WITH_SAMPLE = [*PREDICTIONS, {"prediction_type": "sample"}]
+BETAS = [
+    {"beta_schedule": "linear"},
+    {"beta_schedule": "squaredcos_cap_v2"},
+    {"trained_betas": [0.0005 + 0.00002 * i for i in range(1000)]},
+    {"trained_betas": [0.005 + 0.0005 * i for i in range(100)], "num_train_timesteps": 100},
+]
+RESPACED = [
+    {"use_karras_sigmas": True},
+    {"use_exponential_sigmas": True},
+    {"use_beta_sigmas": True},
+]
+BOUNDED = [
+    {"clip_sample": True},
+    {"clip_sample": True, "clip_sample_range": 0.5},
+    {"thresholding": True},
+    {"thresholding": True, "dynamic_thresholding_ratio": 0.7, "sample_max_value": 1.5},
+]
+ZERO_SNR = [
+    {"rescale_betas_zero_snr": True, "prediction_type": kind, "timestep_spacing": spacing}
+    for kind, spacing in itertools.product(["v_prediction", "sample"], ["trailing", "leading"])
+]
+
+
+def crossed(*groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {key: value for part in parts for key, value in part.items()}
+        for parts in itertools.product(*groups)
+    ]
+
+
+CONFIGS: dict[str, list[dict[str, Any]]] = {
+    "PNDMScheduler": crossed(
+        [{"skip_prk_steps": True}, {"skip_prk_steps": False}], SPACED, PREDICTIONS
+    )
+    + crossed([{"skip_prk_steps": True}], [*BETAS, {"set_alpha_to_one": True}]),
+    "DDIMScheduler": crossed([{"clip_sample": False}], SPACED, WITH_SAMPLE)
+    + crossed([{"clip_sample": False}], [*BETAS, {"set_alpha_to_one": False}, *ZERO_SNR])
+    + crossed(BOUNDED, WITH_SAMPLE),
+    "DDPMScheduler": crossed([{"clip_sample": False}], SPACED, WITH_SAMPLE)
+    + crossed(
+        [{"clip_sample": False}],
+        [*BETAS, {"beta_schedule": "sigmoid"}, {"beta_schedule": "laplace"}, *ZERO_SNR],
+    )
+    + crossed(
+        [{"variance_type": kind} for kind in ["fixed_small", "fixed_small_log", "fixed_large"]]
+        + [{"variance_type": None}, {"variance_type": "learned"}, {"variance_type": "learned_range"}]
+    )
+    + crossed(BOUNDED, PREDICTIONS),
+    "LMSDiscreteScheduler": crossed(SPACED, WITH_SAMPLE) + crossed(SPACED, RESPACED) + BETAS,
+    "EulerDiscreteScheduler": crossed(SPACED, WITH_SAMPLE)
+    + crossed(SPACED, RESPACED)
+    + crossed(RESPACED, [{"sigma_min": 0.05}, {"sigma_max": 10.0}])
+    + crossed(RESPACED, [{"interpolation_type": "log_linear"}])
+    + BETAS
+    + [*ZERO_SNR[:2], {"final_sigmas_type": "sigma_min"}, {"interpolation_type": "log_linear"}]
+    + [{"timestep_type": "continuous", "prediction_type": "v_prediction"}],
+    "EulerAncestralDiscreteScheduler": crossed(SPACED, PREDICTIONS) + BETAS + ZERO_SNR[:2],
+    "HeunDiscreteScheduler": crossed(SPACED, WITH_SAMPLE)
+    + crossed(SPACED, RESPACED)
+    + [*BETAS, {"beta_schedule": "exp"}, *BOUNDED[:2]],
+    "KDPM2DiscreteScheduler": crossed(SPACED, PREDICTIONS) + crossed(SPACED, RESPACED) + BETAS,
+    "KDPM2AncestralDiscreteScheduler": crossed(SPACED, PREDICTIONS)
+    + crossed(SPACED, RESPACED)
+    + BETAS,
+    "LCMScheduler": WITH_SAMPLE
+    + crossed(BOUNDED, WITH_SAMPLE)
+    + [*BETAS[:3], {"timestep_scaling": 3.0}, {"original_inference_steps": 20}, *ZERO_SNR],
+    "TCDScheduler": [*WITH_SAMPLE, *BETAS[:3], {"original_inference_steps": 20}, *ZERO_SNR[:1]],
+}
+CASES = [(name, config) for name, configs in CONFIGS.items() for config in configs]
+
+
+def label(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    shown = {k: len(v) if isinstance(v, list) else v for k, v in value.items()}
+    return ",".join(f"{k}={v}" for k, v in shown.items()) or "defaults"
+
+
+def pair(name: str, config: dict[str, Any]) -> tuple[Any, Any]:
+    """The scheduler `name` of ours and of diffusers."""
+    module = importlib.import_module(f"autopipe_components.schedulers.{MODULES[name]}")
+    return getattr(module, name)(**config), getattr(diffusers, name)(**config)
+
+
+def network(sample: torch.Tensor, timestep: Any, channels: int) -> torch.Tensor:
+    """Stands for a network: smooth, bounded, and different at each place and timestep."""
+    place = torch.linspace(-1, 1, sample.numel()).reshape(sample.shape)
+    output = torch.tanh(0.8 * sample + torch.sin(3 * place + float(timestep) / 90))
+    return torch.cat([output, output.abs()], dim=1)[:, :channels]
+
+
+def walk(
+    scheduler: Any,
+    schedule: dict[str, Any] | None = None,
+    begin: int = 0,
+    channels: int = 3,
+    **step: Any,
+) -> list[torch.Tensor]:
+    """Every sample on the way from seeded noise along the whole schedule, timesteps first."""
+    scheduler.set_timesteps(**(schedule or {"num_inference_steps": 8}))
+    generator = torch.Generator().manual_seed(7)
+    sample = torch.randn(2, 3, 4, 4, generator=generator) * scheduler.init_noise_sigma
+    if begin and hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(begin)
+    seen = [scheduler.timesteps.double(), sample]
+    if not isinstance(scheduler, (*BLIND, type(None))):
+        step["generator"] = generator
+    for timestep in scheduler.timesteps[begin:]:
+        scaled = scheduler.scale_model_input(sample, timestep)
+        result = scheduler.step(network(scaled, timestep, channels), timestep, sample, **step)
+        sample = result.prev_sample
+        seen += [scaled, *result.to_tuple()]
+    return seen
+
+
+def _without_generator() -> tuple[type, ...]:
+    import inspect
+
+    found: list[type] = []
+    for name in MODULES:
+        for scheduler in pair(name, {}):
+            if "generator" not in inspect.signature(scheduler.step).parameters:
+                found.append(type(scheduler))
+    return tuple(found)
+
+
+BLIND = _without_generator()
+"""The schedulers whose `step` draws no noise."""
+
+
+def assert_same_walk(name: str, config: dict[str, Any], **options: Any) -> None:
+    ours, theirs = pair(name, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        walks = walk(ours, **options), walk(theirs, **options)
+    assert len(walks[0]) == len(walks[1])
+    for place, (mine, reference) in enumerate(zip(*walks)):
+        torch.testing.assert_close(
+            mine, reference, **TOLERANCE, equal_nan=True, msg=lambda m: f"at {place}: {m}"  # noqa: B023
+        )
+
+
+@pytest.mark.parametrize(("name", "config"), CASES, ids=label)
+def test_whole_schedule(name: str, config: dict[str, Any]) -> None:
+    channels = 6 if str(config.get("variance_type")).startswith("learned") else 3
+    assert_same_walk(name, {**SD, **config}, channels=channels)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_defaults(name: str) -> None:
+    ours, theirs = pair(name, {})
+    assert {k: v for k, v in ours.config.items() if k[0] != "_"} == {
+        k: v for k, v in theirs.config.items() if k[0] != "_"
+    }
+    assert ours.order == theirs.order
+    torch.testing.assert_close(
+        torch.as_tensor(ours.init_noise_sigma), torch.as_tensor(theirs.init_noise_sigma)
+    )
+    for attribute in ["betas", "alphas", "alphas_cumprod", "final_alpha_cumprod", "sigmas"]:
+        if hasattr(theirs, attribute):
+            torch.testing.assert_close(getattr(ours, attribute), getattr(theirs, attribute))
+    assert_same_walk(name, {})
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 20, 37])
+@pytest.mark.parametrize("name", MODULES)
+def test_step_counts(name: str, count: int) -> None:
+    config = {**SD, "skip_prk_steps": True} if name == "PNDMScheduler" else SD
+    assert_same_walk(name, config, schedule={"num_inference_steps": count})
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "options"),
+    [
+        ("DDIMScheduler", {}, {"eta": 0.5}),
+        ("DDIMScheduler", {}, {"eta": 1.0, "use_clipped_model_output": True}),
+        ("DDIMScheduler", {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction",
+                           "timestep_spacing": "trailing"}, {"eta": 1.0}),
+        ("EulerDiscreteScheduler", {}, {"s_churn": 4.0, "s_noise": 1.1}),
+        ("EulerDiscreteScheduler", {"prediction_type": "v_prediction"}, {"s_churn": 40.0}),
+        ("EulerDiscreteScheduler", {}, {"s_churn": 2.0, "s_tmin": 0.5, "s_tmax": 5.0}),
+        ("LMSDiscreteScheduler", {}, {"order": 1}),
+        ("LMSDiscreteScheduler", {}, {"order": 2}),
+        ("LMSDiscreteScheduler", {}, {"order": 5}),
+        ("TCDScheduler", {}, {"eta": 0.0}),
+        ("TCDScheduler", {}, {"eta": 0.7}),
+        ("TCDScheduler", {}, {"eta": 1.0}),
+        ("PNDMScheduler", {"skip_prk_steps": True}, {"begin": 4}),
+        ("DDIMScheduler", {}, {"begin": 3}),
+        ("DDPMScheduler", {}, {"begin": 3}),
+        ("LMSDiscreteScheduler", {}, {"begin": 3}),
+        ("EulerDiscreteScheduler", {}, {"begin": 3}),
+        ("EulerAncestralDiscreteScheduler", {}, {"begin": 3}),
+        ("HeunDiscreteScheduler", {}, {"begin": 6}),
+        ("KDPM2DiscreteScheduler", {}, {"begin": 6}),
+        ("KDPM2AncestralDiscreteScheduler", {}, {"begin": 6}),
+        ("LCMScheduler", {}, {"begin": 2}),
+        ("TCDScheduler", {}, {"begin": 2}),
+    ],
+    ids=label,
+)
+def test_step_options_and_begin(name: str, config: dict[str, Any], options: Any) -> None:
+    assert_same_walk(name, {**SD, **config}, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "schedule"),
+    [
+        ("DDPMScheduler", {"timesteps": [950, 700, 333, 10, 0]}),
+        ("EulerDiscreteScheduler", {"timesteps": [999, 845, 730, 443, 116, 13]}),
+        ("EulerDiscreteScheduler", {"sigmas": [14.6, 6.3, 2.1, 0.6, 0.1, 0.0]}),
+        ("HeunDiscreteScheduler", {"timesteps": [999, 845, 443, 116]}),
+        ("HeunDiscreteScheduler", {"num_inference_steps": 6, "num_train_timesteps": 500}),
+        ("KDPM2DiscreteScheduler", {"num_inference_steps": 6, "num_train_timesteps": 500}),
+        ("KDPM2AncestralDiscreteScheduler", {"num_inference_steps": 6, "num_train_timesteps": 500}),
+        ("LCMScheduler", {"timesteps": [999, 759, 499, 259]}),
+        ("LCMScheduler", {"num_inference_steps": 4, "original_inference_steps": 30}),
+        ("LCMScheduler", {"num_inference_steps": 4, "strength": 0.5}),
+        ("TCDScheduler", {"timesteps": [999, 759, 499, 259]}),
+        ("TCDScheduler", {"num_inference_steps": 4, "original_inference_steps": 30}),
+        ("TCDScheduler", {"num_inference_steps": 4, "strength": 0.5}),
+    ],
+    ids=label,
+)
+def test_custom_schedules(name: str, schedule: dict[str, Any]) -> None:
+    assert_same_walk(name, SD, schedule=schedule)
+
+
+def test_generator_lists() -> None:
+    results = []
+    for scheduler in pair("EulerAncestralDiscreteScheduler", SD):
+        scheduler.set_timesteps(5)
+        generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+        sample, timestep = torch.ones(2, 3, 4, 4), scheduler.timesteps[0]
+        scheduler.scale_model_input(sample, timestep)
+        results.append(scheduler.step(sample, timestep, sample, generator=generators).prev_sample)
+    torch.testing.assert_close(*results, **TOLERANCE)
+
+
+@pytest.mark.parametrize("when", ["unset", "before", "during"])
+@pytest.mark.parametrize("name", MODULES)
+def test_add_noise(name: str, when: str) -> None:
+    results = []
+    for scheduler in pair(name, SD):
+        scheduler.set_timesteps(8)
+        generator = torch.Generator().manual_seed(3)
+        clean, noise = torch.randn(2, 2, 3, 4, 4, generator=generator)
+        timesteps = scheduler.timesteps[4:5].repeat(2)
+        if when != "unset" and hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(4)
+        if when == "during":
+            for timestep in scheduler.timesteps[4:6]:
+                scaled = scheduler.scale_model_input(noise, timestep)
+                scheduler.step(scaled, timestep, noise)
+        results.append(scheduler.add_noise(clean, noise, timesteps))
+    torch.testing.assert_close(*results, **TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["DDIMScheduler", "DDPMScheduler", "LCMScheduler", "TCDScheduler",
+                                  "EulerDiscreteScheduler"])
+def test_get_velocity(name: str) -> None:
+    results = []
+    for scheduler in pair(name, SD):
+        scheduler.set_timesteps(8)
+        generator = torch.Generator().manual_seed(3)
+        clean, noise = torch.randn(2, 2, 3, 4, 4, generator=generator)
+        results.append(scheduler.get_velocity(clean, noise, scheduler.timesteps[[2, 5]]))
+    torch.testing.assert_close(*results, **TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["DDPMScheduler", "LCMScheduler", "TCDScheduler"])
+def test_previous_timestep(name: str) -> None:
+    ours, theirs = pair(name, SD)
+    assert ours.previous_timestep(500) == theirs.previous_timestep(500)
+    for scheduler in (ours, theirs):
+        scheduler.set_timesteps(8)
+    for timestep in ours.timesteps:
+        assert int(ours.previous_timestep(timestep)) == int(theirs.previous_timestep(timestep))
+
+
+@pytest.mark.parametrize(("first", "second"), itertools.product(MODULES, MODULES), ids=str)
+def test_from_config_between_all(first: str, second: str) -> None:
+    """A swap and the swap back keep the same entries and walk alike."""
+    config = {
+        **SD,
+        "steps_offset": 1,
+        "timestep_spacing": "leading",
+        "prediction_type": "v_prediction",
+    }
+    if first == "PNDMScheduler":
+        config["skip_prk_steps"] = True
+    origin, swapped, back = [], [], []
+    for made in pair(first, config):
+        origin.append(made)
+    for made, library in zip(origin, pair(second, {})):
+        swapped.append(type(library).from_config(made.config))
+    for made, source in zip(swapped, origin):
+        back.append(type(source).from_config(made.config))
+    for ours, theirs in (swapped, back):
+        public = [
+            {k: v for k, v in made.config.items() if not k.startswith("_")}
+            for made in (ours, theirs)
+        ]
+        assert public[0] == public[1]
+        if first in ("PNDMScheduler",) or second != "PNDMScheduler":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                walks = walk(ours), walk(theirs)
+            for mine, reference in zip(*walks):
+                torch.testing.assert_close(mine, reference, **TOLERANCE)
