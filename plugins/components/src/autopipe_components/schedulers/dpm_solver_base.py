@@ -1,0 +1,110 @@
+"""What the multistep and the singlestep DPM-Solver share: options, schedule, first order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from autopipe.errors import SchedulerError
+
+from ..noise import randn_tensor
+from .exponential import moments
+from .options import SIGMA_KINDS, check_one_schedule
+from .solver_base import FINAL_SIGMAS, ExponentialSolver
+
+
+class DPMSolver(ExponentialSolver):
+    """A solver of the family of DPM-Solver (integrates the noise) and DPM-Solver++ (the sample)."""
+
+    algorithm_types: tuple[str, ...]
+
+    def _build_dpm(self) -> None:
+        """`_build`, and the options that all DPM-Solvers have.
+
+        Raises:
+            SchedulerError: an option has a value that doesn't exist, or a solver that integrates
+                the noise is asked to end without noise, where its step is infinite.
+        """
+        self._build(orders=(1, 2, 3))
+        algorithm = self._choose("algorithm_type", self.algorithm_types, {"deis": "dpmsolver++"})
+        self._clean, self._stochastic = algorithm.endswith("++"), algorithm.startswith("sde-")
+        others = ("logrho", "bh1", "bh2")
+        self._choose("solver_type", ("midpoint", "heun"), dict.fromkeys(others, "midpoint"))
+        self._choose("variance_type", (None, "learned", "learned_range"))
+        self._choose("final_sigmas_type", FINAL_SIGMAS)
+        if self.config.final_sigmas_type == "zero" and not self._clean:
+            raise SchedulerError(
+                f"{type(self).__name__} with algorithm_type={algorithm!r} can't end at "
+                "a noise level of zero; set final_sigmas_type='sigma_min' or choose 'dpmsolver++'"
+            )
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: str | torch.device | None = None,
+        mu: float | None = None,
+        timesteps: Sequence[int] | None = None,
+    ) -> None:
+        """Lay out the schedule: by a number of steps, or by the timesteps themselves.
+
+        Args:
+            num_inference_steps: how many steps.
+            device: where `timesteps` go.
+            mu: with `use_dynamic_shifting`, shifts flow sigmas by exp(mu).
+            timesteps: descending training timesteps to visit.
+
+        Raises:
+            SchedulerError: both or none is given, or `timesteps` where the config computes sigmas
+                of its own.
+        """
+        check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
+        if timesteps is None:
+            visited = self._spaced(num_inference_steps)
+        else:
+            self._refuse_computed()
+            visited = np.array(timesteps, dtype=np.int64)
+        sigmas, visited = self._noise_levels(visited, mu=mu)
+        self._follow(visited, sigmas, self._final_sigma(self._train_sigmas()[0]), device)
+
+    def _refuse_computed(self) -> None:
+        """Raise `SchedulerError` if the config computes sigmas, and so timesteps, of its own."""
+        for kind in (*SIGMA_KINDS, "use_lu_lambdas", "use_flow_sigmas"):
+            if self._declared.get(kind):
+                raise SchedulerError(
+                    f"{type(self).__name__} can't follow custom timesteps with {kind}=True, which "
+                    "computes its own; make it from_config with that turned off"
+                )
+
+    def _lambda_clip(self) -> int:
+        """The training timesteps that remain when those below `lambda_min_clipped` are cut off."""
+        lambdas = -np.log(self._train_sigmas()[::-1])
+        cut = int(np.searchsorted(lambdas, np.float32(self.config.lambda_min_clipped)))
+        return self.config.num_train_timesteps - cut
+
+    def convert_model_output(self, model_output: Tensor, *, sample: Tensor) -> Tensor:
+        """The clean sample, or the noise, that the network's output at `sample` stands for.
+
+        A learned variance in the channels beyond those of `sample` is left out.
+        """
+        if self.config.variance_type is not None:
+            model_output = model_output[:, : sample.shape[1]]
+        return super().convert_model_output(model_output, sample=sample)
+
+    def _noise(
+        self, sample: Tensor, generator: Generator | list[Generator] | None, dtype: torch.dtype
+    ) -> Tensor | None:
+        """Noise for a step of the SDE; None for the ODE."""
+        if not self._stochastic:
+            return None
+        return randn_tensor(sample.shape, generator=generator, device=sample.device, dtype=dtype)
+
+    def dpm_solver_first_order_update(
+        self, model_output: Tensor, *, sample: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
+        """One step on the newest prediction alone: DDIM's, with the noise of DDPM for the SDE."""
+        index = self._place
+        span = self._span(index, index + 1)
+        return self._integrate(sample, span, {index: model_output}, moments(span.z, 1), noise)

@@ -1,0 +1,181 @@
+"""DPM-Solver and DPM-Solver++, singlestep.
+
+Lu et al. 2022, "DPM-Solver: A Fast ODE Solver for Diffusion Probabilistic Model Sampling in Around
+10 Steps" (arXiv:2206.00927, algorithms 1 and 2) and "DPM-Solver++: Fast Solver for Guided Sampling
+of Diffusion Probabilistic Models" (arXiv:2211.01095, algorithm 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from autopipe.config import register_to_config
+
+from .dpm_solver_base import DPMSolver
+from .exponential import moments
+from .output import SchedulerOutput
+from .solver_base import recent
+from .step_index import Timestep
+
+
+class DPMSolverSinglestepScheduler(DPMSolver):
+    """Goes in groups of `solver_order` network calls, each group starting anew from its sample.
+
+    Within a group the step of order k replaces that of order k - 1: it covers the whole group so
+    far, from the same start, with one prediction more. The third order of `sde-dpmsolver++` with
+    `heun` is that of diffusers, which counts the second derivative once too often.
+    """
+
+    algorithm_types = ("dpmsolver", "dpmsolver++", "sde-dpmsolver++")
+
+    order_list: list[int]
+    """The order of every step."""
+    sample: Tensor | None = None
+    """The sample at which the current group of steps started."""
+
+    @register_to_config
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        beta_schedule: str = "linear",
+        trained_betas: np.ndarray | Sequence[float] | None = None,
+        solver_order: int = 2,
+        prediction_type: str = "epsilon",
+        thresholding: bool = False,
+        dynamic_thresholding_ratio: float = 0.995,
+        sample_max_value: float = 1.0,
+        algorithm_type: str = "dpmsolver++",
+        solver_type: str = "midpoint",
+        lower_order_final: bool = False,
+        use_karras_sigmas: bool = False,
+        use_exponential_sigmas: bool = False,
+        use_beta_sigmas: bool = False,
+        use_flow_sigmas: bool = False,
+        flow_shift: float = 1.0,
+        final_sigmas_type: str = "zero",
+        lambda_min_clipped: float = -float("inf"),
+        variance_type: str | None = None,
+        use_dynamic_shifting: bool = False,
+        time_shift_type: str = "exponential",
+    ) -> None:
+        self._build_dpm()
+        self.order_list = self.get_order_list(num_train_timesteps)
+
+    def get_order_list(self, num_inference_steps: int) -> list[int]:
+        """The order of every step: 1, 2, ... up to `solver_order`, then from 1 again.
+
+        A last group that is cut short needs no care. A whole one ends with order 1 if the config
+        says `lower_order_final`, and so does every schedule that ends without noise.
+        """
+        config = self.config
+        orders = [index % config.solver_order + 1 for index in range(num_inference_steps)]
+        whole = orders[-1] == config.solver_order
+        if config.final_sigmas_type == "zero" or (whole and config.lower_order_final):
+            orders[-1] = 1
+        return orders
+
+    def _spaced(self, num_inference_steps: int) -> np.ndarray:
+        return self._visited(num_inference_steps, "linspace", end=self._lambda_clip())
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: str | torch.device | None = None,
+        mu: float | None = None,
+        timesteps: Sequence[int] | None = None,
+    ) -> None:
+        super().set_timesteps(num_inference_steps, device, mu, timesteps)
+        self.order_list = self.get_order_list(len(self.timesteps))
+        self.sample = None
+
+    def step(
+        self,
+        model_output: Tensor,
+        timestep: Timestep,
+        sample: Tensor,
+        generator: Generator | list[Generator] | None = None,
+        return_dict: bool = True,
+    ) -> SchedulerOutput | tuple[Tensor]:
+        """The sample one step less noisy.
+
+        Args:
+            model_output: what the network predicts for `sample`; same shape, save for the channels
+                of a learned variance.
+            timestep: where `sample` is.
+            sample: the noisy sample, shape (B, C, ...).
+            generator: where the noise of the SDE comes from.
+            return_dict: False gives the tuple `(prev_sample,)`.
+
+        Raises:
+            SchedulerError: there is no schedule, or it doesn't visit `timestep`.
+        """
+        index = self._begin_step(timestep)
+        output = self.convert_model_output(model_output, sample=sample)
+        self._remember(output)
+        noise = self._noise(sample, generator, output.dtype)
+        # A run that enters the schedule inside a group has no predictions of its start.
+        order = min(self.order_list[index], len(self.model_outputs))
+        if order == 1:
+            self.sample = sample
+        assert self.sample is not None, "a group starts with order 1"
+        previous = self.singlestep_dpm_solver_update(
+            self.model_outputs, sample=self.sample, order=order, noise=noise
+        )
+        return self._end_step(previous, return_dict)
+
+    def singlestep_dpm_solver_update(
+        self,
+        model_output_list: Sequence[Tensor],
+        *,
+        sample: Tensor,
+        order: int,
+        noise: Tensor | None = None,
+    ) -> Tensor:
+        """The end of this step from `sample`, where its group of `order` steps started."""
+        if order == 1:
+            return self.dpm_solver_first_order_update(
+                model_output_list[-1], sample=sample, noise=noise
+            )
+        if order == 2:
+            return self.singlestep_dpm_solver_second_order_update(
+                model_output_list, sample=sample, noise=noise
+            )
+        return self.singlestep_dpm_solver_third_order_update(
+            model_output_list, sample=sample, noise=noise
+        )
+
+    def singlestep_dpm_solver_second_order_update(
+        self, model_output_list: Sequence[Tensor], *, sample: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
+        """From the start of the group on the line through its two predictions.
+
+        `heun` integrates it exactly, `midpoint` as if the slope counted half.
+        """
+        index = self._place
+        span = self._span(index - 1, index + 1)
+        terms = moments(span.z, 2)
+        if self.config.solver_type == "midpoint":
+            terms[1] = terms[0] / 2
+        return self._integrate(sample, span, recent(model_output_list, 2, index), terms, noise)
+
+    def singlestep_dpm_solver_third_order_update(
+        self, model_output_list: Sequence[Tensor], *, sample: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
+        """From the start of the group on the parabola through its three predictions (`heun`).
+
+        `midpoint` takes the line through the first and the last of them.
+        """
+        index = self._place
+        span = self._span(index - 2, index + 1)
+        outputs, terms = recent(model_output_list, 3, index), moments(span.z, 3)
+        if self.config.solver_type == "midpoint":
+            del outputs[index - 1], terms[2]
+        elif self._stochastic:
+            terms[2] += 2
+        return self._integrate(sample, span, outputs, terms, noise)

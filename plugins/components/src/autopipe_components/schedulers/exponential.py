@@ -1,0 +1,95 @@
+"""The exponential integrator that the DPM-Solvers, UniPC and DEIS share.
+
+Over the half log signal-to-noise ratio λ = log(α/σ) the diffusion ODE is linear in x but for the
+model's prediction m, so a step of length h from s to t is exact except for one integral:
+
+    x_t = decay·x_s − scale · z∫₀¹ e^{(1−u)z} m(u) du + spread·noise,    λ = λ_s + u·h
+
+The solvers differ in what m is (clean sample or noise), in where they know it, and in how they
+integrate it. Each integrates a polynomial through known values, so a solver is given by its
+nodes u_k and its moments, the integrals of uʲ; the weights of the values follow from the two.
+
+Lu et al., DPM-Solver (arXiv:2206.00927) and DPM-Solver++ (arXiv:2211.01095).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from autopipe.errors import SchedulerError
+
+
+class NoiseLevel(NamedTuple):
+    """How much of the clean sample (`alpha`) and of the noise (`sigma`) a noisy one holds."""
+
+    alpha: float
+    sigma: float
+
+    @property
+    def log_snr(self) -> float:
+        """λ = log(α/σ); infinite where there is no noise left."""
+        return math.log(self.alpha / self.sigma) if self.sigma else math.inf
+
+
+@dataclass(frozen=True)
+class Span:
+    """A step from one noise level to another, less the integral over the model's prediction.
+
+    `start` is λ at its beginning, `length` is h; the rest are the symbols of the module's formula.
+    """
+
+    start: float
+    length: float
+    decay: float
+    scale: float
+    z: float
+    spread: float = 0.0
+
+    @classmethod
+    def between(cls, s: NoiseLevel, t: NoiseLevel, *, clean: bool, stochastic: bool) -> Span:
+        """The span from `s` to `t` for a solver of the ODE or, if `stochastic`, of the SDE.
+
+        `clean` says that the model's prediction is the clean sample (DPM-Solver++), else it is
+        the noise (DPM-Solver).
+        """
+        start, h = s.log_snr, t.log_snr - s.log_snr
+        if clean and stochastic:
+            spread = t.sigma * math.sqrt(-math.expm1(-2 * h))
+            return cls(start, h, t.sigma / s.sigma * math.exp(-h), t.alpha, -2 * h, spread)
+        if clean:
+            return cls(start, h, t.sigma / s.sigma, t.alpha, -h)
+        if stochastic:
+            spread = t.sigma * math.sqrt(math.expm1(2 * h))
+            return cls(start, h, t.alpha / s.alpha, 2 * t.sigma, h, spread)
+        return cls(start, h, t.alpha / s.alpha, t.sigma, h)
+
+
+def moments(z: float, count: int) -> list[float]:
+    """The integrals `z∫₀¹ e^{(1−u)z} uʲ du` for j = 0 ... count − 1."""
+    if z == 0:
+        return [0.0] * count
+    found = [math.expm1(z)]
+    for j in range(1, count):
+        found.append(j * found[-1] / z - 1)
+    return found
+
+
+def weights(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
+    """The `w_k` for which `Σ w_k·u_kʲ` is the j-th moment: exact for every polynomial they span.
+
+    Raises:
+        SchedulerError: two nodes coincide, so that no polynomial goes through both.
+    """
+    try:
+        return np.linalg.solve(np.vander(nodes, increasing=True).T, np.array(moments)).tolist()
+    except np.linalg.LinAlgError:
+        raise SchedulerError(
+            f"a solver of order {len(nodes)} needs as many distinct noise levels, but two of the "
+            "last ones are the same; use fewer steps, a lower solver_order, or "
+            "lower_order_final=True if the schedule ends without noise"
+        ) from None

@@ -1,0 +1,284 @@
+"""What the solvers built on the exponential integrator share: schedule, history, one update."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autopipe.errors import SchedulerError
+
+from .base import DiscreteScheduler
+from .exponential import NoiseLevel, Span, weights
+from .options import SIGMA_KINDS, check_choice, check_count, check_sigma_kind
+from .output import SchedulerOutput
+from .prediction import PREDICTION_TYPES, predicted_noise, predicted_original
+from .sigmas import interpolated, respaced, sigmas_of, timesteps_of
+from .spacing import spaced_timesteps, trailing
+from .step_index import StepIndexMixin, broadcast_to
+
+WHOLE_KINDS = ("use_karras_sigmas", "use_lu_lambdas")
+"""Kinds of sigmas whose timesteps are rounded to whole ones."""
+
+SIGMA_LIMITS = ("sigma_min", "sigma_max")
+"""Config keys of other schedulers that bound respaced sigmas here too."""
+
+FINAL_SIGMAS = ("zero", "sigma_min")
+"""Where a schedule can end: without noise, or at the lowest noise level of its kind."""
+
+STABLE_STEPS = 15
+"""Schedules with fewer steps end with lower orders, where `lower_order_final` says so."""
+
+
+class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
+    """A solver of the diffusion ODE, or SDE, that integrates a polynomial through predictions.
+
+    `sigmas` hold the noise level of every timestep and of the end, in the variance-exploding view
+    (or the flow's), float32 on the CPU. Samples are in the variance-preserving view.
+    """
+
+    prediction_types = (*PREDICTION_TYPES, "flow_prediction")
+    time_shift_types: ClassVar[Sequence[str]] = ("exponential",)
+    finite_sigmas = True
+
+    sigmas: Tensor
+    model_outputs: list[Tensor]
+    """The last predictions, as the solver integrates them; the newest is the last."""
+
+    _clean: bool
+    """Whether the predicted clean sample is integrated, rather than the predicted noise."""
+    _stochastic: bool = False
+    """Whether the SDE is solved, which draws noise, rather than the ODE."""
+
+    def _build(self, *, orders: Collection[int] | None = None, clean: bool = True) -> None:
+        """Set the noise schedule from the config and check what all solvers have in it.
+
+        `orders` are the solver orders there are; any by default. `clean`: see `_clean`.
+        """
+        self._build_betas()
+        config = self.config
+        check_sigma_kind(self, config)
+        check_count(self, "solver_order", config.solver_order)
+        if orders is not None:
+            check_choice(self, "solver_order", config.solver_order, orders)
+        check_choice(self, "time_shift_type", config.time_shift_type, self.time_shift_types)
+        if config.prediction_type == "flow_prediction" and not config.use_flow_sigmas:
+            raise SchedulerError(
+                f"{type(self).__name__} was given prediction_type='flow_prediction' with the noise "
+                "levels of a diffusion model; set use_flow_sigmas=True too"
+            )
+        self.sigmas = torch.from_numpy(np.append(self._train_sigmas()[::-1], np.float32(0)))
+        self.model_outputs = []
+        self._clean = clean
+
+    def _choose(
+        self,
+        option: str,
+        allowed: Collection[str | None],
+        stand_ins: Mapping[str, str] = MappingProxyType({}),
+    ) -> Any:
+        """The checked value of an option; what only another solver offers gets its stand-in."""
+        if self.config[option] in stand_ins:
+            self.register_to_config(**{option: stand_ins[self.config[option]]})
+        check_choice(self, option, self.config[option], allowed)
+        return self.config[option]
+
+    # The schedule
+
+    def _train_sigmas(self) -> np.ndarray:
+        """The noise level of every training timestep, ascending, float32."""
+        return sigmas_of(self.alphas_cumprod)
+
+    def _visited(
+        self, count: int, spacing: str, steps_offset: int = 0, end: int | None = None
+    ) -> np.ndarray:
+        """`count` timesteps below `end`, spaced as if one more step led to the clean sample."""
+        check_count(self, "num_inference_steps", count)
+        total = self.config.num_train_timesteps
+        end = total if end is None else end
+        if spacing == "trailing":
+            return trailing(count, end, total)
+        return spaced_timesteps(spacing, count + 1, end, steps_offset)[:-1]
+
+    def _noise_levels(
+        self, timesteps: np.ndarray, *, mu: float | None = None, rounded: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The sigmas at `timesteps`, and the timesteps; both move if the config says how.
+
+        `rounded` says that the timesteps of `WHOLE_KINDS` are rounded; the rest are cut off.
+        """
+        train, known = self._train_sigmas(), self._declared
+        sigmas = respaced(known, train[::-1], len(timesteps))
+        if sigmas is not None:
+            moved, whole = timesteps_of(sigmas, train), any(known.get(k) for k in WHOLE_KINDS)
+            return sigmas, moved.round() if rounded and whole else moved
+        if self.config.use_flow_sigmas:
+            return self._flow(len(timesteps), self._flow_shift(mu))
+        return interpolated(timesteps, train), timesteps
+
+    @property
+    def _declared(self) -> dict[str, Any]:
+        """The config less what another class left in it, save for limits of sigmas."""
+        ours = {*self.init_parameters(), *SIGMA_LIMITS}
+        return {key: value for key, value in self.config.items() if key in ours}
+
+    @property
+    def _respaces(self) -> bool:
+        """Whether the config asks for sigmas of their own kind."""
+        return any(self.config.get(kind) for kind in SIGMA_KINDS)
+
+    def _final_sigma(self, lowest: float) -> float:
+        """The noise level at which the schedule ends, `lowest` being that of `sigma_min`."""
+        return 0.0 if self.config.final_sigmas_type == "zero" else float(lowest)
+
+    def _lowest_sigma(self, sigmas: np.ndarray) -> float:
+        """The lowest noise level of the schedule's kind: the last visited, or the last trained."""
+        own = self._respaces or self.config.use_flow_sigmas
+        return float(sigmas[-1] if own else self._train_sigmas()[0])
+
+    def _flow(self, count: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
+        """`count` sigmas of a flow, a last one at zero being left out, and their timesteps."""
+        total = self.config.num_train_timesteps
+        sigmas = shifted(1 - np.linspace(1, 1 / total, count + 1)[:0:-1], shift)
+        return sigmas, sigmas * total
+
+    def _flow_shift(self, mu: float | None) -> float:
+        """How far flow sigmas are shifted towards noise: as the config says, or by `mu`."""
+        config = self.config
+        if mu is None:
+            return float(config.flow_shift)
+        if not config.use_dynamic_shifting:
+            raise SchedulerError(
+                f"{type(self).__name__}.set_timesteps was given mu={mu}, which shifts the schedule "
+                "only with use_dynamic_shifting=True"
+            )
+        return math.exp(mu) if config.time_shift_type == "exponential" else mu
+
+    def _follow(
+        self,
+        timesteps: np.ndarray,
+        sigmas: np.ndarray,
+        last_sigma: float,
+        device: str | torch.device | None,
+    ) -> None:
+        """Enter a new schedule that ends at `last_sigma`; forget the one before.
+
+        Raises:
+            SchedulerError: the noise doesn't fall from each timestep to the next.
+        """
+        levels = np.append(sigmas, last_sigma).astype(np.float32)
+        rises = np.diff(levels[:-1])
+        if (rises > 0).any() or (self.config.solver_order > 1 and (rises == 0).any()):
+            raise SchedulerError(
+                f"{type(self).__name__} needs timesteps whose noise falls from each to the next, "
+                f"and of {len(timesteps)} some repeat or rise; use fewer, or give descending ones"
+            )
+        self.sigmas = torch.from_numpy(levels)
+        self.timesteps = torch.from_numpy(timesteps.astype(np.int64)).to(device)
+        self.num_inference_steps = len(timesteps)
+        self.model_outputs = []
+        self._rewind()
+
+    # One step
+
+    def _level(self, index: int) -> NoiseLevel:
+        """The weights of clean sample and noise at an index of the schedule."""
+        sigma = float(self.sigmas[index])
+        if self.config.use_flow_sigmas:
+            return NoiseLevel(1 - sigma, sigma)
+        alpha = 1 / math.sqrt(sigma**2 + 1)
+        return NoiseLevel(alpha, sigma * alpha)
+
+    def _weights(self, sample: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        alpha, sigma = torch.tensor([self._level(i) for i in self._noise_indices(timesteps)]).T
+        return broadcast_to(alpha, sample), broadcast_to(sigma, sample)
+
+    def _begin_step(self, timestep: int | float | Tensor) -> int:
+        """The index of the step to be taken.
+
+        Raises:
+            SchedulerError: there is no schedule, or it has come to its end.
+        """
+        steps, index = self._steps(), self._index_of(timestep)
+        if index >= steps:
+            raise SchedulerError(
+                f"{type(self).__name__} has taken all of its {steps} steps; "
+                "call set_timesteps before another run"
+            )
+        return index
+
+    @property
+    def _place(self) -> int:
+        """The index of the current step; before the first, where the schedule is entered."""
+        return self._step_index if self._step_index is not None else self._begin_index or 0
+
+    def convert_model_output(self, model_output: Tensor, *, sample: Tensor) -> Tensor:
+        """The clean sample, or the noise, that the network's output at `sample` stands for."""
+        kind, output, level = self.config.prediction_type, model_output, self._level(self._place)
+        if self.config.thresholding:
+            output = self._thresholded(predicted_original(kind, output, sample, *level))
+            kind = "sample"
+        convert = predicted_original if self._clean else predicted_noise
+        return convert(kind, output, sample, *level)
+
+    def _remember(self, output: Tensor) -> None:
+        """Add a prediction to the history, which is as long as the solver's order."""
+        self.model_outputs = [*self.model_outputs, output][-self.config.solver_order :]
+
+    def _usable_order(self, *, lower_final: bool) -> int:
+        """The order of this step: as high as the history allows and, if `lower_final`, the end."""
+        order = min(self.config.solver_order, len(self.model_outputs))
+        return min(order, len(self.timesteps) - self._place) if lower_final else order
+
+    def _end_step(self, previous: Tensor, return_dict: bool) -> SchedulerOutput | tuple[Tensor]:
+        """Count the step that led to `previous`, and return it as the caller wants it."""
+        self._step_index = self._place + 1
+        return SchedulerOutput(previous) if return_dict else (previous,)
+
+    def _span(self, start: int, stop: int) -> Span:
+        """The span between two indices of the schedule."""
+        return Span.between(
+            self._level(start), self._level(stop), clean=self._clean, stochastic=self._stochastic
+        )
+
+    def _integrate(
+        self,
+        sample: Tensor,
+        span: Span,
+        outputs: Mapping[int, Tensor],
+        moments: Sequence[float],
+        noise: Tensor | None = None,
+    ) -> Tensor:
+        """The sample at the end of `span`, from `sample` at its start.
+
+        Args:
+            sample: any shape and dtype; the arithmetic is at least float32.
+            span: the step to take.
+            outputs: predictions by the index in the schedule where they were made.
+            moments: as many as there are outputs; the integrals of the polynomial's terms.
+            noise: standard normal, for the SDE.
+        """
+        if span.length == 0:
+            return sample
+        nodes = [(self._level(index).log_snr - span.start) / span.length for index in outputs]
+        found = sample.to(torch.promote_types(sample.dtype, torch.float32)) * span.decay
+        for weight, output in zip(weights(nodes, moments), outputs.values()):
+            found = found.add(output, alpha=-span.scale * weight)
+        if noise is not None:
+            found = found.add(noise, alpha=span.spread)
+        return found.to(sample.dtype)
+
+
+def shifted(sigmas: np.ndarray, shift: float) -> np.ndarray:
+    """Sigmas of a flow in [0, 1], moved towards noise for shift > 1 (arXiv:2403.03206, eq. 23)."""
+    return shift * sigmas / (1 + (shift - 1) * sigmas)
+
+
+def recent(outputs: Sequence[Tensor], count: int, index: int) -> dict[int, Tensor]:
+    """The last `count` of `outputs` by index in the schedule, the newest being at `index`."""
+    return {index - k: outputs[-1 - k] for k in range(count)}

@@ -1,0 +1,237 @@
+"""UniPC: a unified predictor-corrector.
+
+Zhao et al. 2023, "UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of Diffusion
+Models" (arXiv:2302.04867, algorithms 5 to 8).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autopipe.config import register_to_config
+from autopipe.errors import SchedulerError
+from autopipe.scheduling import SchedulerMixin
+
+from .exponential import moments
+from .output import SchedulerOutput
+from .solver_base import FINAL_SIGMAS, ExponentialSolver, recent, shifted
+from .step_index import Timestep
+
+LARGEST_FLOW_SIGMA = 1 - 1e-6
+"""A flow's first sigma is kept below 1, where there is no signal and λ is infinite."""
+
+
+class UniPCMultistepScheduler(ExponentialSolver):
+    """Predicts with the last `solver_order` outputs, then corrects with the next, at no call more.
+
+    The corrector of a step runs when the next one brings the network's output at its end, and
+    raises the order by one. `solver_p` replaces the predictor; `disable_corrector` lists the steps
+    that are not corrected. B(h), which the lowest orders depend on, is h for `bh1` and exp(h) - 1
+    for `bh2`.
+    """
+
+    time_shift_types = ("exponential", "linear")
+
+    this_order: int = 1
+    last_sample: Tensor | None = None
+    """The sample from which the last step was predicted."""
+
+    @register_to_config
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        beta_schedule: str = "linear",
+        trained_betas: np.ndarray | Sequence[float] | None = None,
+        solver_order: int = 2,
+        prediction_type: str = "epsilon",
+        thresholding: bool = False,
+        dynamic_thresholding_ratio: float = 0.995,
+        sample_max_value: float = 1.0,
+        predict_x0: bool = True,
+        solver_type: str = "bh2",
+        lower_order_final: bool = True,
+        disable_corrector: Sequence[int] = [],
+        solver_p: SchedulerMixin | None = None,
+        use_karras_sigmas: bool = False,
+        use_exponential_sigmas: bool = False,
+        use_beta_sigmas: bool = False,
+        use_flow_sigmas: bool = False,
+        flow_shift: float = 1.0,
+        timestep_spacing: str = "linspace",
+        steps_offset: int = 0,
+        final_sigmas_type: str = "zero",
+        rescale_betas_zero_snr: bool = False,
+        use_dynamic_shifting: bool = False,
+        time_shift_type: str = "exponential",
+        sigma_min: float | None = None,
+        sigma_max: float | None = None,
+        shift_terminal: float | None = None,
+    ) -> None:
+        self._build(clean=predict_x0)
+        others = ("midpoint", "heun", "logrho")
+        self._choose("solver_type", ("bh1", "bh2"), dict.fromkeys(others, "bh2"))
+        self._choose("final_sigmas_type", FINAL_SIGMAS)
+        if shift_terminal is not None and not use_flow_sigmas:
+            raise SchedulerError("UniPCMultistepScheduler has shift_terminal for flow sigmas alone")
+        self.solver_p = solver_p
+
+    def copy(self) -> UniPCMultistepScheduler:
+        twin = super().copy()
+        twin.solver_p = copy.deepcopy(self.solver_p)
+        return twin
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: str | torch.device | None = None,
+        sigmas: Sequence[float] | np.ndarray | None = None,
+        mu: float | None = None,
+    ) -> None:
+        """Lay out the schedule: by a number of steps, or by the sigmas of a flow.
+
+        Args:
+            num_inference_steps: how many steps; that of `sigmas` where these are given.
+            device: where `timesteps` go.
+            sigmas: descending noise levels in (0, 1] to visit, before they are shifted.
+            mu: shifts flow sigmas, by exp(mu) or mu as `time_shift_type` says; needed with
+                `use_dynamic_shifting`.
+
+        Raises:
+            SchedulerError: the schedule can't be made of what is given, or no solver of this
+                config reaches its end.
+        """
+        config = self.config
+        if config.use_dynamic_shifting and mu is None:
+            raise SchedulerError(
+                "UniPCMultistepScheduler.set_timesteps needs mu, since use_dynamic_shifting=True"
+            )
+        self._check_end()
+        if sigmas is not None:
+            levels, visited = self._custom(np.array(sigmas, dtype=np.float64), mu)
+        else:
+            if num_inference_steps is None:
+                raise SchedulerError(
+                    "UniPCMultistepScheduler.set_timesteps takes num_inference_steps or sigmas; "
+                    "it was given none"
+                )
+            visited = self._visited(
+                num_inference_steps, config.timestep_spacing, config.steps_offset
+            )
+            levels, visited = self._noise_levels(visited, mu=mu)
+        self._follow(visited, levels, self._final_sigma(self._lowest_sigma(levels)), device)
+        self.last_sample = None
+        if self.solver_p is not None:
+            self.solver_p.set_timesteps(self.num_inference_steps, device=device)
+
+    def _check_end(self) -> None:
+        """Raise `SchedulerError` if the schedule ends where the predictor's step is infinite."""
+        config = self.config
+        if config.final_sigmas_type != "zero" or self.solver_p is not None:
+            return
+        causes = {
+            "solver_type='bh1'": config.solver_type == "bh1",
+            "predict_x0=False": not config.predict_x0,
+            "lower_order_final=False": not config.lower_order_final and config.solver_order > 1,
+        }
+        for cause, is_one in causes.items():
+            if is_one:
+                raise SchedulerError(
+                    f"UniPCMultistepScheduler with {cause} can't end at a noise level of zero, "
+                    "where its step is infinite; set final_sigmas_type='sigma_min'"
+                )
+
+    def _noise_levels(
+        self, timesteps: np.ndarray, *, mu: float | None = None, rounded: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        sigmas, moved = super()._noise_levels(timesteps, mu=mu, rounded=rounded)
+        if self.config.use_flow_sigmas and self.config.use_karras_sigmas:
+            sigmas = sigmas / (sigmas + 1)
+            moved = sigmas * self.config.num_train_timesteps
+        return sigmas, moved
+
+    def _flow(self, count: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
+        total = self.config.num_train_timesteps
+        return self._shifted(np.linspace(1, 1 / total, count + 1)[:-1], shift)
+
+    def _shifted(self, sigmas: np.ndarray, shift: float) -> tuple[np.ndarray, np.ndarray]:
+        """Sigmas of a flow as the config shifts and stretches them, and their timesteps."""
+        sigmas, terminal = shifted(sigmas, shift), self.config.shift_terminal
+        if terminal:
+            sigmas = 1 - (1 - sigmas) * (1 - terminal) / (1 - sigmas[-1])
+        sigmas = np.minimum(sigmas, LARGEST_FLOW_SIGMA)
+        return sigmas, sigmas * self.config.num_train_timesteps
+
+    def _custom(self, sigmas: np.ndarray, mu: float | None) -> tuple[np.ndarray, np.ndarray]:
+        """The schedule of a flow's sigmas given by the caller."""
+        if not self.config.use_flow_sigmas or self._respaces:
+            raise SchedulerError(
+                "UniPCMultistepScheduler takes custom sigmas with use_flow_sigmas=True and no "
+                "other kind of sigmas; make it from_config so"
+            )
+        if sigmas.ndim != 1 or not len(sigmas) or sigmas.min() <= 0 or sigmas.max() > 1:
+            raise SchedulerError(
+                f"custom sigmas are descending numbers in (0, 1], not {sigmas.tolist()}"
+            )
+        return self._shifted(sigmas, self._flow_shift(mu))
+
+    def step(
+        self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
+    ) -> SchedulerOutput | tuple[Tensor]:
+        """The sample one step less noisy.
+
+        Args:
+            model_output: what the network predicts for `sample`; same shape.
+            timestep: where `sample` is.
+            sample: the noisy sample.
+            return_dict: False gives the tuple `(prev_sample,)`.
+
+        Raises:
+            SchedulerError: there is no schedule, or it doesn't visit `timestep`.
+        """
+        index = self._begin_step(timestep)
+        output = self.convert_model_output(model_output, sample=sample)
+        if self.last_sample is not None and index - 1 not in self.config.disable_corrector:
+            sample = self.multistep_uni_c_bh_update(
+                output, last_sample=self.last_sample, order=self.this_order
+            )
+        self._remember(output)
+        self.last_sample = sample
+        self.this_order = self._usable_order(lower_final=self.config.lower_order_final)
+        if self.solver_p is not None:
+            previous = self.solver_p.step(model_output, timestep, sample, return_dict=False)[0]
+        else:
+            previous = self.multistep_uni_p_bh_update(sample=sample, order=self.this_order)
+        return self._end_step(previous, return_dict)
+
+    def multistep_uni_p_bh_update(self, *, sample: Tensor, order: int) -> Tensor:
+        """UniP: the next sample, from `sample` and the last `order` predictions."""
+        index = self._place
+        span = self._span(index, index + 1)
+        terms = moments(span.z, order)
+        if order == 2:
+            terms[1] = self._b(span.z) / 2
+        return self._integrate(sample, span, recent(self.model_outputs, order, index), terms)
+
+    def multistep_uni_c_bh_update(
+        self, this_model_output: Tensor, *, last_sample: Tensor, order: int
+    ) -> Tensor:
+        """UniC: this sample again, from the last one, with the prediction made here known too."""
+        index = self._place
+        span = self._span(index - 1, index)
+        terms = moments(span.z, order + 1)
+        if order == 1:
+            terms[1] = self._b(span.z) / 2
+        outputs = {index: this_model_output, **recent(self.model_outputs, order, index - 1)}
+        return self._integrate(last_sample, span, outputs, terms)
+
+    def _b(self, z: float) -> float:
+        """B(h), which only the two-point formulas depend on."""
+        return z if self.config.solver_type == "bh1" else math.expm1(z)
