@@ -1,0 +1,74 @@
+"""The safety checker of Stable Diffusion: images near unwanted concepts become black."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from transformers import CLIPConfig, CLIPVisionModel, PreTrainedModel
+
+_log = logging.getLogger(__name__)
+
+_SPECIAL_CARE = 0.01
+"""How much closer a concept counts in an image that is near a special-care concept."""
+
+
+class StableDiffusionSafetyChecker(PreTrainedModel):
+    """Compares the CLIP embedding of an image with those of concepts, each with a threshold."""
+
+    config_class = CLIPConfig
+    main_input_name = "clip_input"
+    _no_split_modules = ("CLIPEncoderLayer",)
+
+    def __init__(self, config: CLIPConfig) -> None:
+        super().__init__(config)
+        dim = config.projection_dim
+        self.vision_model = CLIPVisionModel(config.vision_config)
+        self.visual_projection = nn.Linear(config.vision_config.hidden_size, dim, bias=False)
+        for name, count in (("concept_embeds", 17), ("special_care_embeds", 3)):
+            thresholds = nn.Parameter(torch.ones(count), requires_grad=False)
+            setattr(self, name, nn.Parameter(torch.ones(count, dim), requires_grad=False))
+            setattr(self, f"{name}_weights", thresholds)
+        self.post_init()
+
+    @torch.no_grad()
+    def forward(self, clip_input: Tensor, images: Any) -> tuple[Any, list[bool]]:
+        """`images` with unwanted ones set to zero, and a flag for each.
+
+        Args:
+            clip_input: the images as the CLIP image processor makes them, (B, 3, H, W).
+            images: the same images: a tensor, an array or a list, of length B. Not changed.
+        """
+        pooled = self.vision_model(clip_input).pooler_output
+        embeds = normalize(self.visual_projection(pooled))
+        special = _excess(embeds, self.special_care_embeds, self.special_care_embeds_weights, 0.0)
+        closer = _SPECIAL_CARE * (special > 0).any(dim=1, keepdim=True)
+        excess = _excess(embeds, self.concept_embeds, self.concept_embeds_weights, closer)
+        flags = (excess > 0).any(dim=1).tolist()
+        if not any(flags):
+            return images, flags
+        _log.warning(
+            "the safety checker found unwanted content in %d of %d images and made them black; "
+            "try another prompt or seed",
+            sum(flags),
+            len(flags),
+        )
+        return _blackened(images, flags), flags
+
+
+def _excess(embeds: Tensor, concepts: Tensor, thresholds: Tensor, closer: Tensor | float) -> Tensor:
+    """By how much (B, concepts) the similarity passes the threshold, to three decimals."""
+    similarity = (embeds @ normalize(concepts).T).float()
+    return (similarity - thresholds.float() + closer).round(decimals=3)
+
+
+def _blackened(images: Any, flags: list[bool]) -> Any:
+    if isinstance(images, list):
+        return [one * 0 if bad else one for one, bad in zip(images, flags)]
+    black = images.clone() if isinstance(images, Tensor) else np.array(images)
+    black[flags] = 0
+    return black

@@ -1,0 +1,557 @@
+"""What the tasks of the family share: its components, the prompt, the prediction, the pictures.
+
+A task's `__call__` puts these steps around those of its own; nothing here knows a task.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.pipeline.loop import (
+    StepCallback,
+    Tensors,
+    accepted_options,
+    callback_inputs,
+    denoise,
+    every,
+)
+from autopipe_components.image_processor import VaeImageProcessor
+from autopipe_components.stages.checks import (
+    Prompt,
+    batch_size_of,
+    check_callback_inputs,
+    check_generators,
+    check_images_per_prompt,
+    check_negative_prompt,
+    check_output_type,
+    check_prompt,
+)
+from autopipe_components.stages.codec import Generators, VaeCodec
+from autopipe_components.stages.guidance import double, embed_scale, guide
+from autopipe_components.stages.timesteps import Schedule
+
+from .output import StableDiffusionPipelineOutput
+
+_log = logging.getLogger(__name__)
+
+Result: TypeAlias = "StableDiffusionPipelineOutput | tuple[Any, list[bool] | None]"
+
+
+class StableDiffusionSteps(DiffusionPipeline):
+    """The components of Stable Diffusion 1.x and 2.x, and the steps that every task takes.
+
+    Args:
+        vae: an `AutoencoderKL`.
+        text_encoder: a `transformers.CLIPTextModel`.
+        tokenizer: a `transformers.CLIPTokenizer`.
+        unet: a `UNet2DConditionModel`.
+        scheduler: any scheduler. Configs of old checkpoints are corrected in a copy: see
+            `scheduler_corrections`.
+        safety_checker: a `StableDiffusionSafetyChecker`; None returns images unchecked.
+        feature_extractor: a `transformers.CLIPImageProcessor`, which the safety checker needs.
+        image_encoder: not used yet.
+        requires_safety_checker: whether to warn if there is no safety checker.
+
+    Raises:
+        ArgumentError: a safety checker without a feature extractor.
+    """
+
+    model_cpu_offload_seq = "text_encoder->image_encoder->unet->vae"
+    _optional_components = ("safety_checker", "feature_extractor", "image_encoder")
+    _exclude_from_cpu_offload = ("safety_checker",)
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
+        "latents",
+        "prompt_embeds",
+        "negative_prompt_embeds",
+    )
+
+    scheduler_corrections: ClassVar[Mapping[str, Any]] = {"steps_offset": 1, "clip_sample": False}
+    """Options that a scheduler given at construction gets, whatever its config says."""
+
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    unet: Any
+    safety_checker: Any
+    feature_extractor: Any
+    image_encoder: Any
+    vae_scale_factor: int
+    image_processor: VaeImageProcessor
+
+    _guidance_scale: float = 7.5
+    _guidance_rescale: float = 0.0
+    _clip_skip: int | None = None
+    _cross_attention_kwargs: dict[str, Any] | None = None
+
+    def __init__(
+        self,
+        vae: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        unet: Any,
+        scheduler: Any,
+        safety_checker: Any,
+        feature_extractor: Any,
+        image_encoder: Any = None,
+        requires_safety_checker: bool = True,
+    ) -> None:
+        if safety_checker is not None and feature_extractor is None:
+            raise ArgumentError(
+                "a safety checker needs a feature extractor: pass feature_extractor= too, or "
+                "safety_checker=None to return images unchecked"
+            )
+        if safety_checker is None and requires_safety_checker:
+            _warn_unchecked(type(self).__name__)
+        _correct_sample_size(unet)
+        self.register_modules(
+            vae=vae,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            unet=unet,
+            scheduler=_corrected(scheduler, self.scheduler_corrections),
+            safety_checker=safety_checker,
+            feature_extractor=feature_extractor,
+            image_encoder=image_encoder,
+        )
+        self.register_to_config(requires_safety_checker=requires_safety_checker)
+        self.vae_scale_factor = 8 if vae is None else VaeCodec(vae).factor
+        # Converted to RGB, since a fourth channel would make latents of a transparent image.
+        self.image_processor = VaeImageProcessor(
+            vae_scale_factor=self.vae_scale_factor, do_convert_rgb=True
+        )
+
+    # What a call set; a callback may change it
+
+    @property
+    def guidance_scale(self) -> float:
+        """How closely the prompt is followed; guidance is off at 1 and below."""
+        return self._guidance_scale
+
+    @property
+    def guidance_rescale(self) -> float:
+        """How far guidance keeps the deviation of the conditional prediction, in [0, 1]."""
+        return self._guidance_rescale
+
+    @property
+    def clip_skip(self) -> int | None:
+        """How many last layers of the text encoder are left out."""
+        return self._clip_skip
+
+    @property
+    def cross_attention_kwargs(self) -> dict[str, Any] | None:
+        """What the U-Net's attention gets."""
+        return self._cross_attention_kwargs
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether each step predicts with and without the prompt."""
+        return self._guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None
+
+    # Memory of the autoencoder
+
+    def enable_vae_slicing(self) -> None:
+        """Decode and encode one image at a time: less memory for batches."""
+        self.vae.enable_slicing()
+
+    def disable_vae_slicing(self) -> None:
+        """Undo `enable_vae_slicing`."""
+        self.vae.disable_slicing()
+
+    def enable_vae_tiling(self) -> None:
+        """Decode and encode in overlapping tiles: less memory for large images."""
+        self.vae.enable_tiling()
+
+    def disable_vae_tiling(self) -> None:
+        """Undo `enable_vae_tiling`."""
+        self.vae.disable_tiling()
+
+    # Steps of a call, in their order
+
+    @property
+    def _codec(self) -> VaeCodec:
+        return VaeCodec(self.vae)
+
+    def _default_size(self) -> tuple[int, int]:
+        """Height and width in pixels that the U-Net was trained for."""
+        size = self.unet.config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return height * self.vae_scale_factor, width * self.vae_scale_factor
+
+    def _latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
+        factor = self.vae_scale_factor
+        return (batch_size, self._codec.channels, height // factor, width // factor)
+
+    def _begin(
+        self,
+        *,
+        prompt: Prompt | None,
+        negative_prompt: Prompt | None,
+        prompt_embeds: Tensor | None,
+        negative_prompt_embeds: Tensor | None,
+        num_images_per_prompt: int,
+        generator: Generators,
+        guidance_scale: float,
+        clip_skip: int | None,
+        cross_attention_kwargs: dict[str, Any] | None,
+        output_type: str | None,
+        ip_adapter_image: Any,
+        ip_adapter_image_embeds: Any,
+        guidance_rescale: float = 0.0,
+    ) -> int:
+        """Check what every task takes, set the state of the call, and return the batch size.
+
+        The batch is prompts times `num_images_per_prompt`.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used.
+        """
+        if ip_adapter_image is not None or ip_adapter_image_embeds is not None:
+            raise ArgumentError("IP-Adapter images are not supported yet; leave them out")
+        check_prompt(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
+        check_images_per_prompt(num_images_per_prompt)
+        check_output_type(output_type)
+        for name, value in (
+            ("guidance_scale", guidance_scale),
+            ("guidance_rescale", guidance_rescale),
+        ):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a number")
+        self._guidance_scale = guidance_scale
+        self._guidance_rescale = guidance_rescale
+        self._clip_skip = clip_skip
+        self._cross_attention_kwargs = cross_attention_kwargs
+        prompts = batch_size_of(prompt, prompt_embeds)
+        if self.do_classifier_free_guidance:
+            check_negative_prompt(negative_prompt, prompt, prompts)
+        if prompt is not None:
+            self._check_clip_skip(clip_skip)
+        batch_size = prompts * num_images_per_prompt
+        check_generators(generator, batch_size)
+        return batch_size
+
+    def _check_plain_unet(self) -> None:
+        """Refuse a U-Net that wants more than latents.
+
+        Raises:
+            ArgumentError: it is one for inpainting, or for another task.
+        """
+        wanted, given = self.unet.config.in_channels, self._codec.channels
+        if wanted != given:
+            raise ArgumentError(
+                f"{type(self).__name__} gives the U-Net {given} channels and this one takes "
+                f"{wanted}; a U-Net of {2 * given + 1} is for inpainting: use "
+                f"AutoPipelineForInpainting"
+            )
+
+    def _check_clip_skip(self, clip_skip: int | None) -> None:
+        if clip_skip is None:
+            return
+        if isinstance(clip_skip, bool) or not isinstance(clip_skip, int):
+            raise ArgumentTypeError(f"clip_skip is a {type(clip_skip).__name__}; give an int")
+        layers = self.text_encoder.config.num_hidden_layers
+        if not 0 <= clip_skip <= layers:
+            raise ArgumentError(
+                f"clip_skip is {clip_skip}; the text encoder has {layers} layers, so give 0 to "
+                f"{layers}"
+            )
+
+    def _reports(
+        self,
+        callback_on_step_end: StepCallback | None,
+        tensor_inputs: Sequence[str] | None,
+        callback: Callable[[int, Tensor, Tensor], Any] | None,
+        callback_steps: int | None,
+    ) -> dict[str, Any]:
+        """Whom the loop tells of each step, as arguments of `denoise`.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: a callback can't be called, or asks for tensors that
+                this pipeline doesn't show.
+        """
+        if callback_on_step_end is not None and not callable(callback_on_step_end):
+            found = type(callback_on_step_end).__name__
+            raise ArgumentTypeError(f"callback_on_step_end is a {found}; give a function")
+        names = callback_inputs(callback_on_step_end, tensor_inputs)
+        check_callback_inputs(names, self._callback_tensor_inputs)
+        return {
+            "callback_on_step_end": callback_on_step_end,
+            "callback_inputs": names,
+            "on_step": every(callback, callback_steps, self.scheduler.order),
+        }
+
+    def encode_prompt(
+        self,
+        prompt: Prompt | None,
+        device: torch.device | str | None,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
+        negative_prompt: Prompt | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        lora_scale: float | None = None,
+        clip_skip: int | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The embeddings (B, K, D) of prompt and negative prompt, each repeated for its images.
+
+        Args:
+            prompt: one text or several; None if `prompt_embeds` are given.
+            device: where the embeddings are to be; that of the pipeline if None.
+            num_images_per_prompt: how often each prompt is repeated.
+            do_classifier_free_guidance: False leaves the negative ones as they were given.
+            negative_prompt: as `prompt`; empty texts if absent.
+            prompt_embeds, negative_prompt_embeds: used instead of encoding a text.
+            lora_scale: accepted for its place in the signature.
+            clip_skip: leave out so many of the last layers for `prompt`; the final norm stays.
+
+        Raises:
+            ArgumentError: the negative prompts are not as many as the prompts.
+        """
+        check_prompt(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
+        count = batch_size_of(prompt, prompt_embeds)
+        device = self._execution_device if device is None else device
+        if prompt is not None:
+            prompt_embeds = self._encode_text(prompt, device, clip_skip=clip_skip)
+        assert prompt_embeds is not None
+        dtype = (self.text_encoder if self.text_encoder is not None else self.unet).dtype
+
+        def repeated(embeds: Tensor) -> Tensor:
+            embeds = embeds.to(device=device, dtype=dtype)
+            return embeds.repeat_interleave(num_images_per_prompt, dim=0)
+
+        if not do_classifier_free_guidance:
+            return repeated(prompt_embeds), negative_prompt_embeds
+        if negative_prompt_embeds is None:
+            check_negative_prompt(negative_prompt, prompt, count)
+            texts = negative_prompt or ""
+            texts = [texts] * count if isinstance(texts, str) else texts
+            length = prompt_embeds.shape[1]
+            negative_prompt_embeds = self._encode_text(texts, device, length=length)
+        return repeated(prompt_embeds), repeated(negative_prompt_embeds)
+
+    def _encode_text(
+        self,
+        text: Prompt,
+        device: torch.device | str,
+        *,
+        length: int | None = None,
+        clip_skip: int | None = None,
+    ) -> Tensor:
+        """The text encoder's last hidden states (B, length, D); equal texts are encoded once."""
+        texts = [text] if isinstance(text, str) else text
+        distinct = list(dict.fromkeys(texts))
+        encoder = self.text_encoder
+        # The lock covers the encoder too: older transformers collect hidden states in the module.
+        with self.tokenizing(self.tokenizer):
+            ids, mask = self._tokenize(distinct, length or self.tokenizer.model_max_length)
+            masked = getattr(encoder.config, "use_attention_mask", False)
+            output = encoder(
+                ids.to(device),
+                attention_mask=mask.to(device) if masked else None,
+                output_hidden_states=bool(clip_skip),
+            )
+        embeds: Tensor = output.last_hidden_state
+        if clip_skip:
+            # Older transformers have the layers of the text model in a module of their own.
+            norm = getattr(encoder, "text_model", encoder).final_layer_norm
+            embeds = norm(output.hidden_states[-(clip_skip + 1)])
+        if len(distinct) == len(texts):
+            return embeds
+        return embeds[[distinct.index(one) for one in texts]]
+
+    def _tokenize(self, texts: list[str], length: int) -> tuple[Tensor, Tensor]:
+        """Token ids and attention mask (B, length), with a warning of what was cut off."""
+        tokens = self.tokenizer(
+            texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+        )
+        # Only where the last position holds no padding can something have been cut.
+        full = [one for one, last in zip(texts, tokens.attention_mask[:, -1].tolist()) if last]
+        for text in full:
+            cut = self.tokenizer(text).input_ids[length - 1 : -1]
+            if cut:
+                _log.warning(
+                    "the text encoder reads %d tokens; it did not get %r",
+                    length,
+                    self.tokenizer.decode(cut),
+                )
+        return tokens.input_ids, tokens.attention_mask
+
+    def _condition(
+        self,
+        prompt: Prompt | None,
+        negative_prompt: Prompt | None,
+        prompt_embeds: Tensor | None,
+        negative_prompt_embeds: Tensor | None,
+        num_images_per_prompt: int,
+    ) -> Tensors:
+        """The encoded prompt as tensors of the call; under guidance the negative half is first."""
+        guided = self.do_classifier_free_guidance
+        embeds, negative = self.encode_prompt(
+            prompt,
+            None,
+            num_images_per_prompt,
+            guided,
+            negative_prompt,
+            prompt_embeds,
+            negative_prompt_embeds,
+            clip_skip=self.clip_skip,
+        )
+        if guided:
+            assert negative is not None
+            embeds = torch.cat([negative, embeds])
+        return {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
+
+    def _predictor(
+        self, tensors: Tensors, extra_channels: Callable[[], Sequence[Tensor]] = tuple
+    ) -> Callable[[int, Tensor], Tensor]:
+        """The guided prediction of a step, from what `tensors` hold in that step.
+
+        Args:
+            extra_channels: what the U-Net sees after the latents, each (B or 2B, C, h, w).
+        """
+        scale_embedding = self._embed_guidance_scale(tensors["latents"])
+
+        def predict(step: int, timestep: Tensor) -> Tensor:
+            guided = self.do_classifier_free_guidance
+            sample = self.scheduler.scale_model_input(tensors["latents"], timestep)
+            sample = double(sample) if guided else sample
+            extra = [one[-len(sample) :] for one in extra_channels()]
+            prediction = self.unet(
+                torch.cat([sample, *extra], dim=1) if extra else sample,
+                timestep,
+                encoder_hidden_states=tensors["prompt_embeds"],
+                timestep_cond=scale_embedding,
+                cross_attention_kwargs=self.cross_attention_kwargs,
+                return_dict=False,
+            )[0]
+            if not guided:
+                return prediction
+            return guide(prediction, self.guidance_scale, rescale=self.guidance_rescale)
+
+        return predict
+
+    def _denoise(
+        self,
+        tensors: Tensors,
+        predict: Callable[[int, Tensor], Tensor],
+        schedule: Schedule,
+        reports: Mapping[str, Any],
+        *,
+        eta: float,
+        generator: Generators,
+        keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Walk the schedule; the arguments are those of the core's loop."""
+        return denoise(
+            self,
+            tensors,
+            predict,
+            timesteps=schedule.timesteps,
+            steps=schedule.steps,
+            step_options=accepted_options(self.scheduler, eta=eta, generator=generator),
+            keep=keep,
+            **reports,
+        )
+
+    def _embed_guidance_scale(self, latents: Tensor) -> Tensor | None:
+        """The guidance scale (B, D) as a U-Net takes it that was distilled on it; else None."""
+        dim = self.unet.config.time_cond_proj_dim
+        if dim is None:
+            return None
+        embedded = embed_scale(self.guidance_scale, len(latents), dim, dtype=latents.dtype)
+        return embedded.to(latents.device)
+
+    def _decode(
+        self,
+        latents: Tensor,
+        output_type: str,
+        finish: Callable[[Tensor], Tensor] | None = None,
+    ) -> tuple[Any, list[bool] | None]:
+        """The images of `latents` in the form asked for, and the safety checker's flags.
+
+        Args:
+            finish: applied to the decoded pixels in [-1, 1], before they are checked.
+        """
+        if output_type == "latent":
+            return latents, None
+        pixels = self._codec.decode(latents)
+        pixels = pixels if finish is None else finish(pixels)
+        pixels, flags = self.run_safety_checker(pixels, pixels.device, latents.dtype)
+        in_range = [not black for black in flags or [False] * len(pixels)]
+        return self.image_processor.postprocess(pixels, output_type, in_range), flags
+
+    def run_safety_checker(
+        self, image: Any, device: torch.device | str, dtype: torch.dtype
+    ) -> tuple[Any, list[bool] | None]:
+        """`image` with unwanted ones set to zero, and a flag for each; None without a checker.
+
+        Args:
+            image: a tensor (B, 3, H, W) in [-1, 1], or an array (B, H, W, 3) in [0, 1].
+        """
+        if self.safety_checker is None:
+            return image, None
+        if isinstance(image, Tensor):
+            pictures = self.image_processor.postprocess(image, "pil")
+        else:
+            pictures = self.numpy_to_pil(image)
+        seen = self.feature_extractor(pictures, return_tensors="pt").pixel_values
+        checked: tuple[Any, list[bool]] = self.safety_checker(
+            images=image, clip_input=seen.to(device=device, dtype=dtype)
+        )
+        return checked
+
+
+def returned(images: Any, flags: list[bool] | None, return_dict: bool) -> Result:
+    """What a call gives back."""
+    if not return_dict:
+        return images, flags
+    return StableDiffusionPipelineOutput(images=images, nsfw_content_detected=flags)
+
+
+@functools.cache
+def _warn_unchecked(name: str) -> None:
+    """Say, once for each class, that nothing looks at the images."""
+    _log.warning(
+        "%s has no safety checker, so its images are returned unchecked. The licence of Stable "
+        "Diffusion asks that unfiltered results are not shown to the public; pass "
+        "requires_safety_checker=False where that is settled.",
+        name,
+    )
+
+
+def _corrected(scheduler: Any, corrections: Mapping[str, Any]) -> Any:
+    """`scheduler`, or a copy of it if its config has one of the options at another value.
+
+    Stable Diffusion was trained with these values, and the configs of early checkpoints lack
+    them. The caller's scheduler stays as it is.
+    """
+    if scheduler is None:
+        return None
+    changes = {
+        name: value
+        for name, value in corrections.items()
+        if scheduler.config.get(name, value) != value
+    }
+    if not changes:
+        return scheduler
+    corrected = scheduler.copy()
+    corrected.register_to_config(**changes)
+    return corrected
+
+
+def _correct_sample_size(unet: Any) -> None:
+    """Put 64 for a smaller `sample_size` into configs of releases before 0.9, which err there."""
+    if unet is None:
+        return
+    release = re.findall(r"\d+", unet.config.get("_diffusers_version") or "")
+    size = unet.config.get("sample_size")
+    if release and tuple(map(int, release[:2])) < (0, 9) and isinstance(size, int) and size < 64:
+        unet.register_to_config(sample_size=64)

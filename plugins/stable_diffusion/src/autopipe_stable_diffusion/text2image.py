@@ -1,0 +1,147 @@
+"""Text to image: from pure noise to what a prompt says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.loop import StepCallback
+from autopipe.tasks import Text2Image
+from autopipe_components.stages.checks import Prompt, check_size, check_steps
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.text2image import check_latents, start_from_noise
+from autopipe_components.stages.timesteps import set_schedule
+
+from .steps import Result, StableDiffusionSteps, returned
+
+
+class StableDiffusionPipeline(StableDiffusionSteps, Text2Image):
+    """Text to image with Stable Diffusion 1.x and 2.x."""
+
+    @pipeline_call
+    def __call__(
+        self,
+        prompt: Prompt | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int = 50,
+        timesteps: Sequence[int] | None = None,
+        sigmas: Sequence[float] | None = None,
+        guidance_scale: float = 7.5,
+        negative_prompt: Prompt | None = None,
+        num_images_per_prompt: int = 1,
+        eta: float = 0.0,
+        generator: Generators = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: Any = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        guidance_rescale: float = 0.0,
+        clip_skip: int | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        *,
+        callback: Callable[[int, Tensor, Tensor], Any] | None = None,
+        callback_steps: int | None = None,
+    ) -> Result:
+        """Draw what `prompt` says.
+
+        Args:
+            prompt: a text or a list of them.
+            height, width: in pixels, multiples of 8; unless both are given, the size that the
+                U-Net was trained for.
+            num_inference_steps: more steps, better images, longer calls.
+            timesteps, sigmas: a schedule of your own instead, for schedulers that take one.
+            guidance_scale: how closely to follow the prompt; 1 and below turns guidance off.
+            negative_prompt: what to keep away from; a text for a text, a list for a list.
+            num_images_per_prompt: how many images of each prompt.
+            eta: how much noise DDIM adds in its steps, from 0 to 1; others ignore it.
+            generator: the source of noise, or a list with one for each image.
+            latents: the first noise (B, C, height / 8, width / 8), instead of drawing it.
+            prompt_embeds, negative_prompt_embeds: encoded prompts (B, K, D), instead of texts.
+            ip_adapter_image, ip_adapter_image_embeds: refused; not supported yet.
+            output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`.
+            return_dict: False returns a tuple.
+            cross_attention_kwargs: for the U-Net's attention.
+            guidance_rescale: from 0 to 1; counters over-exposure (arXiv 2305.08891).
+            clip_skip: how many last layers of the text encoder to leave out.
+            callback_on_step_end: `callback(run, step, timestep, tensors)` after each step; tensors
+                in the dict that it returns replace those of the call. `run._interrupt = True`
+                skips the remaining steps.
+            callback_on_step_end_tensor_inputs: which tensors it gets.
+            callback, callback_steps: the older form, `callback(step, timestep, latents)`.
+
+        Returns:
+            `StableDiffusionPipelineOutput`, or the tuple of its two values.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        # 1. Check everything that can be checked
+        batch_size = self._begin(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            num_images_per_prompt=num_images_per_prompt,
+            generator=generator,
+            guidance_scale=guidance_scale,
+            guidance_rescale=guidance_rescale,
+            clip_skip=clip_skip,
+            cross_attention_kwargs=cross_attention_kwargs,
+            output_type=output_type,
+            ip_adapter_image=ip_adapter_image,
+            ip_adapter_image_embeds=ip_adapter_image_embeds,
+        )
+        if not height or not width:
+            height, width = self._default_size()
+        check_size(height, width)
+        check_steps(num_inference_steps, timesteps, sigmas)
+        self._check_plain_unet()
+        shape = self._latent_shape(batch_size, height, width)
+        if latents is not None:
+            check_latents(latents, shape)
+        reports = self._reports(
+            callback_on_step_end, callback_on_step_end_tensor_inputs, callback, callback_steps
+        )
+
+        # 2. Lay out the steps
+        device = self._execution_device
+        schedule = set_schedule(
+            self.scheduler,
+            num_inference_steps=num_inference_steps,
+            device=device,
+            timesteps=timesteps,
+            sigmas=sigmas,
+        )
+
+        # 3. Encode the prompt
+        tensors = self._condition(
+            prompt, negative_prompt, prompt_embeds, negative_prompt_embeds, num_images_per_prompt
+        )
+
+        # 4. Start from noise
+        tensors["latents"] = start_from_noise(
+            shape,
+            generator=generator,
+            dtype=tensors["prompt_embeds"].dtype,
+            device=device,
+            init_noise_sigma=self.scheduler.init_noise_sigma,
+            latents=latents,
+        )
+
+        # 5. Denoise
+        denoised = self._denoise(
+            tensors, self._predictor(tensors), schedule, reports, eta=eta, generator=generator
+        )
+
+        # 6. Decode and check the images
+        images, flags = self._decode(denoised, output_type)
+        return returned(images, flags, return_dict)
