@@ -1,1 +1,42 @@
+"""The command `autopipe`: one file for each subcommand, and nothing heavy until one needs it.
 
+Exit codes: 0 for success, 1 where `doctor` found something broken, 2 for an error that the
+message explains, 130 for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from ..errors import AutopipeError
+from .parser import parse
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: the arguments after the program's name; those of the process when absent.
+    """
+    traceback = False
+    try:
+        arguments = parse(sys.argv[1:] if argv is None else argv)
+        traceback = arguments.traceback
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except SystemExit as end:  # argparse, after --help, --version or a wrong argument
+        return end.code if isinstance(end.code, int) else 0
+    except AutopipeError as error:
+        if traceback:
+            raise
+        print(f"autopipe: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nautopipe: stopped by Ctrl-C; no file was left unfinished", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 1
+    return code

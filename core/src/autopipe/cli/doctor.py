@@ -1,0 +1,150 @@
+"""`autopipe doctor`: what is broken, and what mends it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .. import __version__
+from ..discovery import Problem, discover
+from ..registry import Registry
+from .families import no_family_cure
+from .requirements import Requirement, requirements
+from .text import paragraph, table
+
+HELP = "find what is broken in this installation, and say what mends it"
+ABOUT = (
+    "Look for plugins that are broken, incompatible, duplicate or disabled, and for packages "
+    "that are missing or of a version that does not fit. Every finding comes with its cure. "
+    "Exit code 1 if something needs mending, else 0."
+)
+EXAMPLES = ("autopipe doctor", "autopipe doctor --json")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that isn't as it should be (or, when `harmless`, as it usually is)."""
+
+    kind: str
+    subject: str
+    reason: str
+    cure: str
+    harmless: bool = False
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the state of the installation; 1 if something is broken."""
+    # AUTOPIPE_STRICT makes discovery stop at the first problem; here all of them are wanted.
+    registry = Registry(*discover(environ={**os.environ, "AUTOPIPE_STRICT": ""}))
+    plugins = [*registry.plugins.values(), *(p.plugin for p in registry.problems)]
+    needed = requirements(["autopipe", *(plugin.dist for plugin in plugins)])
+    findings = [*map(_of_plugin, registry.problems), *_of_packages(needed), *_of_families(registry)]
+    if arguments.json:
+        print(json.dumps(_as_json(registry, needed, findings), indent=2))
+    else:
+        print(_as_text(registry, needed, findings))
+    return 0 if all(finding.harmless for finding in findings) else 1
+
+
+def _of_plugin(problem: Problem) -> Finding:
+    dist = problem.plugin.dist
+    cures = {
+        "broken": f"python -m pip install --force-reinstall --no-deps {dist}",
+        "incompatible": f"python -m pip install --upgrade autopipe {dist}",
+        "duplicate": f"python -m pip uninstall {dist}",
+        "disabled": "change that environment variable",
+    }
+    return Finding(
+        problem.kind,
+        f"plugin {problem.plugin}",
+        problem.reason,
+        cures[problem.kind],
+        harmless=problem.kind == "disabled",
+    )
+
+
+def _of_packages(needed: list[Requirement]) -> list[Finding]:
+    return [
+        Finding(
+            "missing" if need.installed is None else "incompatible",
+            f"package {need.name}",
+            f"{', '.join(need.wanted_by)} needs {need.wanted or 'it'} and "
+            + (f"{need.installed} is installed" if need.installed else "it is not installed"),
+            f"python -m pip install '{need.name}{need.wanted}'",
+        )
+        for need in needed
+        if not need.met
+    ]
+
+
+def _of_families(registry: Registry) -> list[Finding]:
+    if any(registry.tasks.values()):
+        return []
+    reason = "no usable plugin offers a pipeline, so no checkpoint can be opened"
+    return [Finding("missing", "families", reason, no_family_cure().removeprefix("Run: "))]
+
+
+def _as_json(
+    registry: Registry, needed: list[Requirement], findings: list[Finding]
+) -> dict[str, Any]:
+    return {
+        "autopipe": __version__,
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "plugins": [
+            {"name": p.name, "package": p.dist, "version": p.version, "state": state}
+            for p, state in _plugins(registry)
+        ],
+        "packages": [{**asdict(need), "met": need.met} for need in needed],
+        "findings": [asdict(finding) for finding in findings],
+        "ok": all(finding.harmless for finding in findings),
+    }
+
+
+def _plugins(registry: Registry) -> list[tuple[Any, str]]:
+    return [
+        *((plugin, "in use") for plugin in registry.plugins.values()),
+        *((problem.plugin, problem.kind) for problem in registry.problems),
+    ]
+
+
+def _as_text(registry: Registry, needed: list[Requirement], findings: list[Finding]) -> str:
+    python = f"Python {platform.python_version()} ({sys.executable}), {platform.platform()}"
+    plugins = [(p.name, p.dist, p.version, state) for p, state in _plugins(registry)]
+    packages = [
+        (need.name, need.installed or "-", need.wanted or "any", "ok" if need.met else "NOT OK")
+        for need in needed
+    ]
+    parts = [
+        paragraph(f"autopipe {__version__}, {python}"),
+        "",
+        table(plugins, ("PLUGIN", "PACKAGE", "VERSION", "STATE")) or "No plugin is installed.",
+        "",
+        table(packages, ("PACKAGE", "INSTALLED", "NEEDED", "")),
+        "",
+    ]
+    for finding in findings:
+        parts.append(
+            paragraph(f"{finding.kind}: {finding.subject}: {finding.reason}", "  ", first="- ")
+        )
+        parts.append(paragraph(f"Cure: {finding.cure}", "        ", first="  "))
+    parts.append(_verdict(findings))
+    return "\n".join(parts)
+
+
+def _verdict(findings: list[Finding]) -> str:
+    count = sum(not finding.harmless for finding in findings)
+    if count == 0:
+        return "Nothing is broken."
+    return "1 thing is broken." if count == 1 else f"{count} things are broken."

@@ -1,0 +1,64 @@
+"""Text for a terminal: tables that fit its width."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Sequence
+
+GAP = "  "
+_NARROWEST = 6
+
+
+def terminal_width() -> int:
+    """The columns of the terminal (`COLUMNS` overrides it), 80 where there is none."""
+    return max(shutil.get_terminal_size().columns, 40)
+
+
+def table(
+    rows: Sequence[Sequence[str]], head: Sequence[str] = (), indent: str = "", width: int = 0
+) -> str:
+    """`rows` in aligned columns, under `head`; the widest columns wrap until all fit `width`.
+
+    `width` is that of the terminal when it is not given.
+    """
+    if not rows:
+        return ""
+    everything = [head, *rows] if head else rows
+    widths = [max(1, *(len(row[i]) for row in everything)) for i in range(len(rows[0]))]
+    room = (width or terminal_width()) - len(indent) - len(GAP) * (len(widths) - 1)
+    while sum(widths) > room and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return "\n".join(indent + line for row in everything for line in _lines(row, widths))
+
+
+def paragraph(text: str, indent: str = "", first: str | None = None) -> str:
+    """`text` filled to the terminal's width, its first line indented by `first`."""
+    return textwrap.fill(
+        text,
+        min(terminal_width(), 100),
+        initial_indent=indent if first is None else first,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
+
+
+def size(count: int) -> str:
+    """A number of bytes as people write it."""
+    amount, units = float(count), ["B", "KB", "MB", "GB", "TB"]
+    while amount >= 999.5 and len(units) > 1:
+        amount, units = amount / 1000, units[1:]
+    return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.3g} {units[0]}"
+
+
+def _lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    cells = [
+        textwrap.wrap(cell, width, break_on_hyphens=False) or [""]
+        for cell, width in zip(row, widths)
+    ]
+    height = max(len(cell) for cell in cells)
+    padded = [[*cell, *[""] * (height - len(cell))] for cell in cells]
+    return [
+        GAP.join(part.ljust(width) for part, width in zip(line, widths)).rstrip()
+        for line in zip(*padded)
+    ]

@@ -1,0 +1,149 @@
+"""`families` and `doctor` over installations made by hand."""
+
+from __future__ import annotations
+
+import json
+from types import MappingProxyType
+
+import pytest
+
+from autopipe.cli import doctor, families, main, requirements
+from autopipe.discovery import Installed, Plugin, Problem
+from autopipe.errors import PluginError
+from autopipe.manifest import Component, Family, Pipeline
+from autopipe.registry import Registry
+from autopipe.tasks import Task
+
+LONG = "a_family_with_a_name_that_is_really_much_too_long_for_a_table"
+FAMILIES = (
+    Family("parts", components=(Component("Net", "parts:Net"),)),
+    Family(
+        LONG,
+        pipelines=tuple(Pipeline(f"Very{t.name}", f"{LONG}:Very", t, LONG) for t in Task),
+        demo="x:demo",
+    ),
+)
+INSTALLED = tuple(Installed(Plugin(f.name, f"autopipe-{f.name}", "2.1"), f) for f in FAMILIES)
+PROBLEMS = {
+    kind: Problem(Plugin(f"the_{kind}", f"dist-{kind}", "0.3"), kind, f"a reason to be {kind}")
+    for kind in ("broken", "incompatible", "duplicate", "disabled")
+}
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def install(installed: tuple[Installed, ...], *problems: Problem) -> None:
+        def discover(environ: object = None) -> tuple:
+            return installed, problems
+
+        monkeypatch.setattr(families, "default_registry", lambda: Registry(installed, problems))
+        monkeypatch.setattr(doctor, "discover", discover)
+
+    return install
+
+
+def test_families_lists_tasks_package_and_version(install, capsys) -> None:
+    install(INSTALLED)
+    assert main(["families"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    for word in ("parts", "autopipe-parts", "2.1", "text2image", "image2image", "inpaint"):
+        assert word in text
+
+
+def test_families_as_json_has_every_pipeline(install, capsys) -> None:
+    install(INSTALLED)
+    assert main(["families", "--json"]) == 0
+    parts, long = json.loads(capsys.readouterr().out)
+    assert parts["tasks"] == []
+    assert parts["demo"] is None
+    assert long["tasks"] == [t.value for t in Task]
+    assert long["demo"] == f"demo:{LONG}"
+    assert {p["name"] for p in long["pipelines"]} == {f"Very{t.name}" for t in Task}
+
+
+def test_without_a_family_the_list_says_how_to_get_one(install, capsys) -> None:
+    install(INSTALLED[:1])
+    assert main(["families"]) == 0
+    assert "pip install autopipe-stable-diffusion" in capsys.readouterr().out
+
+
+def test_the_list_points_to_the_doctor(install, capsys) -> None:
+    install(INSTALLED, PROBLEMS["broken"])
+    assert main(["families"]) == 0
+    assert "autopipe doctor" in capsys.readouterr().err
+
+
+def test_the_doctor_is_content_with_a_sound_installation(install, capsys) -> None:
+    install(INSTALLED)
+    assert main(["doctor"]) == 0
+    assert "Nothing is broken" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+def test_the_doctor_names_what_is_wrong_and_its_cure(install, capsys, kind: str) -> None:
+    install(INSTALLED, PROBLEMS[kind])
+    assert main(["doctor"]) == (0 if kind == "disabled" else 1)
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    for word in (f"the_{kind}", f"dist-{kind}", "0.3", f"a reason to be {kind}", "Cure:"):
+        assert word in " ".join(text.split())
+    assert main(["doctor", "--json"]) == (0 if kind == "disabled" else 1)
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"] == (kind == "disabled")
+    assert [f["kind"] for f in found["findings"]] == [kind]
+    assert found["findings"][0]["cure"]
+
+
+def test_the_doctor_misses_a_family(install, capsys) -> None:
+    install(INSTALLED[:1])
+    assert main(["doctor"]) == 1
+    assert "python -m pip install autopipe-stable-diffusion" in capsys.readouterr().out
+
+
+def test_the_doctor_works_where_strictness_stops_the_others(monkeypatch, capsys) -> None:
+    seen = {}
+
+    def discover(environ: dict) -> tuple:
+        seen.update(environ)
+        if environ["AUTOPIPE_STRICT"]:
+            raise PluginError("strict")
+        return INSTALLED, ()
+
+    monkeypatch.setattr(doctor, "discover", discover)
+    monkeypatch.setenv("AUTOPIPE_STRICT", "1")
+    assert main(["doctor"]) == 0
+
+
+def declare(monkeypatch, needs: dict[str, list[str]], there: dict[str, str]) -> None:
+    def requires(dist: str) -> list[str]:
+        if dist not in needs:
+            raise requirements.PackageNotFoundError(dist)
+        return needs[dist]
+
+    monkeypatch.setattr(requirements, "requires", requires)
+    monkeypatch.setattr(requirements, "installed_version", MappingProxyType(there).get)
+
+
+def test_the_doctor_compares_versions(install, monkeypatch, capsys) -> None:
+    install(INSTALLED)
+    needs = {
+        "autopipe": ["torch>=2.6,<3", "gone", 'old; python_version < "3"', "x; extra == 'dev'"],
+        "autopipe-parts": ["torch>=2.8", "not a ! requirement"],
+    }
+    declare(monkeypatch, needs, {"torch": "2.7.1+cpu"})
+    assert main(["doctor", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [p["name"] for p in found["packages"]] == ["gone", "torch"]
+    missing, wrong = found["findings"]
+    assert missing["kind"] == "missing"
+    assert wrong["kind"] == "incompatible"
+    assert "2.7.1+cpu" in wrong["reason"]
+    assert wrong["cure"] == "python -m pip install 'torch>=2.8,>=2.6,<3'"
+
+
+def test_local_and_preliminary_versions_count(monkeypatch) -> None:
+    declare(monkeypatch, {"a": ["torch>=2.6,<3", "b>=1"]}, {"torch": "2.13.0+cpu", "b": "2.0rc1"})
+    assert [need.met for need in requirements.requirements(["a"])] == [True, True]

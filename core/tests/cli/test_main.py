@@ -1,0 +1,111 @@
+"""The program around the commands: exit codes, messages, help."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+
+import autopipe
+from autopipe.cli import families, main
+from autopipe.cli.parser import COMMANDS, build
+from autopipe.errors import CheckpointError
+
+
+def outcome(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments: str) -> int:
+    def fail(arguments: argparse.Namespace) -> int:
+        raise error
+
+    monkeypatch.setattr(families, "run", fail)
+    return main(["families", *arguments])
+
+
+def test_an_error_of_ours_is_one_line_and_exit_code_2(monkeypatch, capsys) -> None:
+    assert outcome(monkeypatch, CheckpointError("the file is gone")) == 2
+    printed = capsys.readouterr()
+    assert printed.err == "autopipe: the file is gone\n"
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_traceback_shows_where_it_arose(monkeypatch, before: bool) -> None:
+    def fail(arguments: argparse.Namespace) -> int:
+        raise CheckpointError("gone")
+
+    monkeypatch.setattr(families, "run", fail)
+    line = ["--traceback", "families"] if before else ["families", "--traceback"]
+    with pytest.raises(CheckpointError):
+        main(line)
+
+
+def test_an_error_that_is_a_bug_keeps_its_traceback(monkeypatch) -> None:
+    with pytest.raises(ZeroDivisionError):
+        outcome(monkeypatch, ZeroDivisionError())
+
+
+def test_control_c_is_exit_code_130_with_a_sentence(monkeypatch, capsys) -> None:
+    assert outcome(monkeypatch, KeyboardInterrupt()) == 130
+    assert "stopped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["familes"], "Did you mean 'families'"),
+        (["families", "--jsn"], "Did you mean '--json'"),
+        (["families", "more"], "unrecognized argument 'more'"),
+        (["generate"], "PROMPT"),
+        ([], "COMMAND"),
+    ],
+)
+def test_wrong_arguments_are_exit_code_2_with_a_hint(line, words, capsys) -> None:
+    assert main(line) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "--help" in error
+
+
+def test_the_version_is_that_of_the_package(capsys) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"autopipe {autopipe.__version__}\n"
+
+
+@pytest.mark.parametrize("name", [None, *COMMANDS])
+def test_help_fits_80_columns_and_explains_every_argument(name, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([name, "--help"] if name else ["--help"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    assert "examples:" in text
+
+
+def test_every_argument_of_every_command_is_explained() -> None:
+    chooser = next(a for a in build()._actions if a.choices and "families" in a.choices)
+    for name, command in chooser.choices.items():
+        for action in command._actions:
+            assert action.help, (name, action.dest)
+        takes_value = [a for a in command._actions if a.option_strings and a.nargs != 0]
+        for action in takes_value:
+            told = action.default is None or f"default: {action.default}" in action.help
+            assert told, (name, action.dest)
+
+
+def test_it_runs_as_a_module_and_is_installed_as_a_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "autopipe", "--version"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, f"autopipe {autopipe.__version__}\n")
+    assert any(e.load() is main for e in entry_points(group="console_scripts", name="autopipe"))
+
+
+def test_a_reader_that_goes_away_leaves_no_traceback() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m autopipe families --json | true",
+        shell=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
