@@ -263,6 +263,16 @@ class VaeImageProcessor(ConfigMixin):
         return masks.overlay(mask, init_image, image)
 
 
+def mask_processor(vae_scale_factor: int) -> VaeImageProcessor:
+    """The processor of masks: one channel of zeros and ones, white from a half up."""
+    return VaeImageProcessor(
+        vae_scale_factor=vae_scale_factor,
+        do_normalize=False,
+        do_binarize=True,
+        do_convert_grayscale=True,
+    )
+
+
 def _with_channel(image: Any) -> Any:
     """A lone array (N, H, W) or tensor (N, H, W) as a batch of grey images, not as one colour."""
     if isinstance(image, torch.Tensor):

@@ -2,7 +2,6 @@
 
 `autopipe_components.image_processor` has the public class made of these pieces.
 
-processor   `VaeImageProcessor`, the public class with the reference's methods
 kinds       `ImageInput`, what kind of image a value holds, and the output types
 arrays      pixels between PIL, numpy and torch
 fit         resizing: stretched, filled or cropped, and the sizes a model can take

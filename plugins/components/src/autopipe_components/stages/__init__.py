@@ -12,9 +12,11 @@ numbered steps around the denoising loop of the core:
                 `Schedule(timesteps, steps)`. `start_at`, `stop_at` cut at a noise level.
     text2image  `start_from_noise(shape, ...)`
     image2image `encode_start(codec, image, ...)`, then `add_noise(scheduler, latents, ...)`
-    inpaint     `start_inpainting(codec, scheduler, ...)` -> `Inpainting`: its `latents` start the
-                loop, `extra_channels()` feeds networks that see the mask, `keep(...)` blends the
-                original in after each step of those that don't; `paste_unmasked` at the end
+    canvas      `prepare_canvas(image, mask_image, ..., padding_mask_crop=)` -> `Canvas`: `pixels`
+                and `mask`; once decoded `paste_unmasked(tensor)`, and `put_back(pil_images)`
+    inpaint     `start_inpainting(codec, scheduler, image=canvas.pixels, mask=canvas.mask, ...)`
+                -> `Inpainting`: its `latents` start the loop, `extra_channels()` feeds networks
+                that see the mask, `keep(...)` blends the original in after each step of others
     guidance    `double` the inputs, `guide(prediction, scale, rescale=)`; `embed_scale` for
                 networks distilled with the scale as an input
     codec       `Codec`, `PixelCodec`, `VaeCodec(vae)`, `encode_images`, `tile`

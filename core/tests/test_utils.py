@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import http.server
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from autopipe.errors import ArgumentError, ArgumentTypeError, ImageFileError
+from autopipe.utils import load_image, make_image_grid, numpy_to_pil, pt_to_pil
+
+
+@pytest.fixture
+def picture(tmp_path):
+    file = tmp_path / "picture.png"
+    Image.new("RGBA", (6, 4), (10, 20, 30, 128)).save(file)
+    return file
+
+
+@pytest.fixture
+def address(tmp_path):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(tmp_path))
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_pictures_come_in_rgb_from_a_path_a_text_and_a_picture(picture):
+    for source in (picture, str(picture), Image.open(picture)):
+        found = load_image(source)
+        assert (found.mode, found.size) == ("RGB", (6, 4))
+
+
+def test_a_conversion_replaces_rgb(picture):
+    assert load_image(picture, lambda image: image.convert("L")).mode == "L"
+
+
+def test_pictures_are_fetched(picture, address):
+    assert load_image(f"{address}/picture.png").size == (6, 4)
+    with pytest.raises(ImageFileError, match="404"):
+        load_image(f"{address}/absent.png")
+
+
+def test_what_is_no_picture(tmp_path):
+    with pytest.raises(ImageFileError, match="no file"):
+        load_image(tmp_path / "absent.png")
+    (tmp_path / "text.png").write_text("not a picture")
+    with pytest.raises(ImageFileError, match="can't be read as a picture"):
+        load_image(tmp_path / "text.png")
+    with pytest.raises(ArgumentTypeError, match="not a int"):
+        load_image(3)
+
+
+def test_a_cut_off_picture(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "whole.png")
+    content = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ImageFileError, match=r"cut\.png"):
+        load_image(tmp_path / "cut.png")
+
+
+def test_a_grid_is_filled_row_by_row():
+    images = [Image.new("RGB", (3, 2), (n, n, n)) for n in range(6)]
+    grid = make_image_grid(images, rows=2, cols=3)
+    assert grid.size == (9, 4)
+    assert [grid.getpixel((x, y))[0] for y in (0, 2) for x in (0, 3, 6)] == list(range(6))
+    assert make_image_grid(images, rows=3, cols=2, resize=5).size == (10, 15)
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_a_grid_of_the_wrong_number(count):
+    with pytest.raises(ArgumentError, match="holds 6 images"):
+        make_image_grid([Image.new("RGB", (3, 2))] * count, rows=2, cols=3)
+
+
+def test_bytes_are_rounded():
+    array = np.array([0.0, 0.4 / 255, 0.6 / 255, 1.0], np.float32).reshape(1, 2, 2, 1)
+    (image,) = numpy_to_pil(array)
+    assert image.mode == "L"
+    assert np.asarray(image).ravel().tolist() == [0, 0, 1, 255]
+    assert numpy_to_pil(np.zeros((2, 5, 3)))[0].size == (5, 2)
+
+
+def test_tensors_are_clipped():
+    tensor = torch.tensor([-3.0, -1.0, 0.0, 2.0]).view(1, 1, 2, 2).repeat(1, 3, 1, 1)
+    (image,) = pt_to_pil(tensor)
+    assert np.asarray(image)[..., 0].ravel().tolist() == [0, 0, 128, 255]
+
+
+def test_nothing_heavy_is_imported():
+    code = "import sys, autopipe.utils; print({'torch', 'numpy', 'PIL'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from autopipe.errors import ArgumentError
+from autopipe_components.images.kinds import OUTPUT_TYPES, check_output_type, kind_of, tensor_size
+
+
+def test_kinds():
+    assert kind_of(Image.new("RGB", (4, 4))) == "pil"
+    assert kind_of([Image.new("RGB", (4, 4))] * 2) == "pil"
+    assert kind_of(np.zeros((4, 4, 3))) == "np"
+    assert kind_of((torch.zeros(3, 4, 4), torch.zeros(3, 4, 4))) == "pt"
+
+
+def test_only_tensors_have_a_tensor_size():
+    assert tensor_size([torch.zeros(3, 4, 5)]) == (4, 5)
+    assert tensor_size(torch.zeros(2, 3, 4, 5)) == (4, 5)
+    assert tensor_size(np.zeros((4, 5, 3))) is None
+
+
+def test_output_types():
+    for known in OUTPUT_TYPES:
+        check_output_type(known)
+    with pytest.raises(ArgumentError, match="Did you mean 'latent'"):
+        check_output_type("latents")
