@@ -9,12 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from autopipe.errors import ArgumentError
-
 from ..image_processor import VaeImageProcessor
 from ..images.kinds import ImageInput
 from ..images.masks import Box
-from .codec import tile
+from .inpaint import paste_unmasked
 
 
 @dataclass(frozen=True)
@@ -35,27 +33,8 @@ class Canvas:
     _mask_image: Any
 
     def paste_unmasked(self, image: Tensor) -> Tensor:
-        """`image` with every pixel outside the mask exactly that of the canvas, in float32.
-
-        Otherwise those differ a little, since the canvas went through the codec. Paste before a
-        safety check, so that what is checked is what is returned.
-
-        Args:
-            image: decoded pixels (B, 3, height, width) in [-1, 1].
-
-        Raises:
-            ArgumentError: the image was given as latents.
-        """
-        if self.pixels.shape[1:] != image.shape[1:]:
-            raise ArgumentError(
-                f"paste_unmasked needs the original as pixels {tuple(image.shape[1:])} (channels, "
-                f"height, width), and it is {tuple(self.pixels.shape[1:])}; give image as pixels, "
-                f"or leave paste_unmasked out"
-            )
-        painted = image.float()
-        kept = tile(self.pixels, len(image), "images").to(painted)
-        outside = tile(self.mask, len(image), "masks").to(image.device) < 0.5
-        return torch.where(outside, kept, painted)
+        """`inpaint.paste_unmasked` of the canvas onto `image`, decoded pixels."""
+        return paste_unmasked(image, self.pixels, self.mask)
 
     def put_back(self, images: list[Image.Image]) -> list[Image.Image]:
         """Lay each finished picture into the original, if the canvas shows a region of it."""

@@ -176,3 +176,28 @@ def mask_to_latents(
     # Resized in its own dtype, so that half precision can't move an edge.
     small = torch.nn.functional.interpolate(mask, size=size)
     return tile(small.to(device=device, dtype=dtype), batch_size, "masks")
+
+
+def paste_unmasked(image: Tensor, original: Tensor, mask: Tensor) -> Tensor:
+    """`image` with every pixel outside the mask exactly that of `original`, in float32.
+
+    Otherwise those differ a little, since the original went through the codec. Paste before a
+    safety check, so that what is checked is what is returned.
+
+    Args:
+        image: decoded pixels (B, 3, H, W) in [-1, 1].
+        original: the pixels (N, 3, H, W) that were inpainted.
+        mask: (M, 1, H, W); below 0.5 is kept. N and M divide B.
+
+    Raises:
+        ArgumentError: the original was given as latents, or the sizes differ.
+    """
+    if original.shape[1:] != image.shape[1:]:
+        raise ArgumentError(
+            f"paste_unmasked needs the original as pixels {tuple(image.shape[1:])} (channels, "
+            f"height, width), and it is {tuple(original.shape[1:])}; give image as pixels, or "
+            f"leave paste_unmasked out"
+        )
+    painted = image.float()
+    kept = tile(original, len(image), "images").to(painted)
+    return torch.where(tile(mask, len(image), "masks").to(image.device) < 0.5, kept, painted)
