@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from autopipe.errors import ArgumentError
-from autopipe_components.images.masks import binarize, crop_region, overlay
+from autopipe_components.images.masks import binarize, crop_region, erode, overlay
 
 
 def noise(height: int, width: int, seed: int) -> Image.Image:
@@ -57,3 +58,15 @@ def test_binarizing_keeps_the_dtype():
         found = binarize(np.array([0.1, 0.5, 0.9], dtype))
         assert found.dtype == dtype
         assert found.tolist() == [0, 1, 1]
+
+
+def test_a_hole_grows_along_the_axes_and_one_diagonal():
+    mask = torch.ones(1, 1, 5, 5)
+    mask[0, 0, 2, 2] = 0
+    expected = torch.ones(5, 5)
+    expected[1:4, 2] = expected[2, 1:4] = expected[1, 1] = expected[3, 3] = 0
+    assert torch.equal(erode(mask)[0, 0], expected)
+
+
+def test_the_border_does_not_erode():
+    assert erode(torch.ones(1, 1, 4, 4)).all()

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from autopipe_components.image_processor import VaeImageProcessor
+from autopipe_components.images.masks import erode
 
 pytestmark = pytest.mark.parity
 reference = pytest.importorskip("diffusers.image_processor")
@@ -166,6 +167,15 @@ def test_a_repainted_region_is_put_back(cropped, soft):
         painted = picture(32, 48, 9) if cropped else picture(50, 61, 9)
         found, expected = (p.apply_overlay(mask, original, painted, region) for p in (ours, theirs))
         assert found.tobytes() == expected.tobytes(), box
+
+
+def test_eroded_masks():
+    from diffusers.pipelines.kandinsky.pipeline_kandinsky_inpaint import prepare_mask
+
+    for density in (0.02, 0.2):
+        drawn = torch.rand(2, 1, 9, 12, generator=torch.Generator().manual_seed(4))
+        mask = (drawn > density).float()
+        assert torch.equal(erode(mask), prepare_mask(mask.clone()))
 
 
 def test_blur_and_conversions():

@@ -20,6 +20,17 @@ def binarize(image: Pixels) -> Pixels:
     return (image >= 0.5).astype(image.dtype)
 
 
+def erode(mask: torch.Tensor) -> torch.Tensor:
+    """`mask` (..., H, W) of 0 and 1 with each 0 spread by one cell: to the sides, up and down,
+    and along one diagonal, as the Kandinsky inpainting networks were trained.
+    """
+    height, width = mask.shape[-2:]
+    padded = torch.nn.functional.pad(mask, (1, 1, 1, 1), value=1.0)
+    reach = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2), (0, 0), (2, 2))
+    moved = [padded[..., y : y + height, x : x + width] for y, x in reach]
+    return torch.stack(moved).amin(dim=0)
+
+
 def crop_region(mask: Image.Image, width: int, height: int, pad: int = 0) -> Box:
     """The region around all that `mask` marks, with the proportions of `width` x `height`.
 
