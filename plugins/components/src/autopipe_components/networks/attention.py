@@ -34,13 +34,13 @@ class Attention(nn.Module):
     ) -> None:
         super().__init__()
         inner_dim = heads * head_dim
-        context_dim = query_dim if context_dim is None else context_dim
+        self.context_dim = context_dim
         self.heads = heads
         self.upcast = upcast
         self.slice_size: int | None = None
         self.to_q = nn.Linear(query_dim, inner_dim, bias=bias)
-        self.to_k = nn.Linear(context_dim, inner_dim, bias=bias)
-        self.to_v = nn.Linear(context_dim, inner_dim, bias=bias)
+        self.to_k = nn.Linear(context_dim or query_dim, inner_dim, bias=bias)
+        self.to_v = nn.Linear(context_dim or query_dim, inner_dim, bias=bias)
         # A list of one, because checkpoints name the projection `to_out.0`.
         self.to_out = nn.ModuleList([nn.Linear(inner_dim, query_dim)])
 
@@ -55,11 +55,14 @@ class Attention(nn.Module):
     def forward(
         self, hidden: Tensor, context: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
-        """Attend to `context`, or to `hidden` itself when it is None.
+        """Attend to `context`, (B, K, context_dim), or to `hidden` itself.
 
         `bias`, (B, 1, K), is added to the scores.
+
+        Raises:
+            ArgumentError: context or bias is missing or of another size.
         """
-        context = hidden if context is None else context
+        context = hidden if self.context_dim is None else self._checked(context, hidden.shape[0])
         query = self._split_heads(self.to_q(hidden))
         key = self._split_heads(self.to_k(context))
         value = self._split_heads(self.to_v(context))
@@ -73,6 +76,17 @@ class Attention(nn.Module):
         attended = self._attend(query, key, value, bias)
         projected: Tensor = self.to_out[0](attended.transpose(1, 2).flatten(2))
         return projected
+
+    def _checked(self, context: Tensor | None, batch: int) -> Tensor:
+        if context is None:
+            raise ArgumentError("this model attends to a prompt: pass encoder_hidden_states")
+        if context.ndim != 3 or context.shape[0] != batch or context.shape[2] != self.context_dim:
+            raise ArgumentError(
+                f"encoder_hidden_states has shape {tuple(context.shape)}, but {batch} samples were "
+                f"given to a model that attends to vectors of {self.context_dim}; it must be "
+                f"({batch}, tokens, {self.context_dim})"
+            )
+        return context
 
     def _split_heads(self, tokens: Tensor) -> Tensor:
         """(B, N, heads * d) -> (B, heads, N, d), a view."""

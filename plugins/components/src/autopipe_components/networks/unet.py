@@ -205,6 +205,11 @@ class UNet2DConditionModel(ModelMixin):
         """
         _check_residuals(down_block_additional_residuals, mid_block_additional_residual)
         check_cross_attention_kwargs(cross_attention_kwargs)
+        if sample.ndim != 4 or sample.shape[1] != self.config.in_channels:
+            raise ArgumentError(
+                f"sample has shape {tuple(sample.shape)}, but this model takes "
+                f"{self.config.in_channels} channels: (B, {self.config.in_channels}, H, W)"
+            )
         if self.config.center_input_sample:
             sample = 2 * sample - 1.0
 
@@ -229,7 +234,7 @@ class UNet2DConditionModel(ModelMixin):
             hidden, made = block(hidden, cond, adapter.pop(0) if adapter else None)
             skips += made
         if down_block_additional_residuals is not None:
-            skips = [skip + extra for skip, extra in zip(skips, down_block_additional_residuals)]
+            skips = _add_to_each(skips, down_block_additional_residuals)
 
         if self.mid_block is not None:
             hidden = self.mid_block(hidden, cond)
@@ -282,6 +287,15 @@ class UNet2DConditionModel(ModelMixin):
 def _same_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
     """A convolution that keeps height and width (of an odd kernel)."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=kernel, padding=(kernel - 1) // 2)
+
+
+def _add_to_each(skips: Sequence[Tensor], residuals: Sequence[Tensor]) -> list[Tensor]:
+    if len(skips) != len(residuals):
+        raise ArgumentError(
+            f"{len(residuals)} down_block_additional_residuals were given for {len(skips)} skip "
+            "connections; the ControlNet was made for a U-Net of another depth"
+        )
+    return [skip + residual for skip, residual in zip(skips, residuals)]
 
 
 def _check_residuals(down: Sequence[Tensor] | None, mid: Tensor | None) -> None:

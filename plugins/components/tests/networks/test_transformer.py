@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from autopipe_components.networks.conditioning import Conditioning
+from autopipe_components.networks.transformer import (
+    GEGLU,
+    BasicTransformerBlock,
+    Transformer2DModel,
+    TransformerOptions,
+)
+
+OPTIONS = TransformerOptions(depths=(2,), heads=2, context_dim=5, groups=4)
+
+
+def conditions(batch: int = 1) -> Conditioning:
+    return Conditioning(time=torch.zeros(batch, 1), context=torch.randn(batch, 3, 5))
+
+
+def test_the_second_half_of_the_projection_gates_the_first() -> None:
+    layer = GEGLU(2, 2)
+    nn.init.zeros_(layer.proj.weight)
+    with torch.no_grad():
+        layer.proj.bias.copy_(torch.tensor([3.0, -2.0, 10.0, -10.0]))
+    # GELU is the identity at 10 and zero at -10.
+    torch.testing.assert_close(layer(torch.zeros(1, 2)), torch.tensor([[30.0, 0.0]]))
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_a_transformer_is_added_to_its_input(linear: bool) -> None:
+    layer = Transformer2DModel(8, 2, replace(OPTIONS, linear_projection=linear))
+    x, cond = torch.randn(2, 8, 3, 4), conditions(2)
+    assert not torch.equal(layer(x, cond), x)
+    for parameter in layer.proj_out.parameters():
+        nn.init.zeros_(parameter)
+    assert torch.equal(layer(x, cond), x)
+
+
+def test_linear_and_convolutional_projections_are_one_thing_in_two_shapes() -> None:
+    torch.manual_seed(0)
+    linear = Transformer2DModel(8, 1, replace(OPTIONS, linear_projection=True))
+    convolution = Transformer2DModel(8, 1, OPTIONS)
+    state = linear.state_dict()
+    for name in ("proj_in.weight", "proj_out.weight"):
+        state[name] = state[name][:, :, None, None]
+    convolution.load_state_dict(state)
+    x, cond = torch.randn(2, 8, 3, 4), conditions(2)
+    torch.testing.assert_close(convolution(x, cond), linear(x, cond))
+
+
+def test_pixels_see_each_other_only_with_self_attention() -> None:
+    torch.manual_seed(0)
+    cond = conditions()
+    tokens = torch.randn(1, 4, 8)
+    other = tokens.clone()
+    other[:, 3] += 1.0
+    for only_cross, seen in ((False, True), (True, False)):
+        block = BasicTransformerBlock(8, replace(OPTIONS, only_cross_attention=only_cross))
+        changed = not torch.equal(block(tokens, cond)[:, 0], block(other, cond)[:, 0])
+        assert changed is seen
