@@ -129,6 +129,12 @@ class DiscreteScheduler(SchedulerMixin):
         bar = self.alphas_cumprod[index] if index >= 0 else self.final_alpha_cumprod
         return scalar(bar)
 
+    @property
+    def _declared(self) -> dict[str, Any]:
+        """The config less what other classes left in it, save for their limits of sigmas."""
+        ours = {*self.init_parameters(), "sigma_min", "sigma_max"}
+        return {key: value for key, value in self.config.items() if key in ours}
+
     def _thresholded(self, sample: Tensor) -> Tensor:
         """`sample` after dynamic thresholding, as the config has it."""
         config = self.config
@@ -213,7 +219,7 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
         train_sigmas = self._train_sigmas()
         if sigmas is None:
             sigmas = interpolated(timesteps, train_sigmas)
-        moved = respaced(self.config, sigmas, len(timesteps))
+        moved = respaced(self._declared, sigmas, len(timesteps))
         if moved is None:
             return sigmas, timesteps
         return moved, timesteps_of(moved, train_sigmas)

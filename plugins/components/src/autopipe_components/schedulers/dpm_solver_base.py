@@ -61,7 +61,7 @@ class DPMSolver(ExponentialSolver):
                 of its own.
         """
         check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
-        if timesteps is None:
+        if num_inference_steps is not None:
             visited = self._spaced(num_inference_steps)
         else:
             self._refuse_computed()

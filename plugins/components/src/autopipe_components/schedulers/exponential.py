@@ -5,6 +5,9 @@ model's prediction m, so a step of length h from s to t is exact except for one 
 
     x_t = decay·x_s − scale · z∫₀¹ e^{(1−u)z} m(u) du + spread·noise,    λ = λ_s + u·h
 
+The coefficients are scalars of float32, as those of the authors' code are: where there is hardly
+any signal, the formula cancels large terms, and images only agree if these are rounded alike.
+
 The solvers differ in what m is (clean sample or noise), in where they know it, and in how they
 integrate it. Each integrates a polynomial through known values, so a solver is given by its
 nodes u_k and its moments, the integrals of uʲ; the weights of the values follow from the two.
@@ -23,17 +26,19 @@ import numpy as np
 
 from autopipe.errors import SchedulerError
 
+from .prediction import Real
+
 
 class NoiseLevel(NamedTuple):
     """How much of the clean sample (`alpha`) and of the noise (`sigma`) a noisy one holds."""
 
-    alpha: float
-    sigma: float
+    alpha: Real
+    sigma: Real
 
     @property
-    def log_snr(self) -> float:
+    def log_snr(self) -> Real:
         """λ = log(α/σ); infinite where there is no noise left."""
-        return math.log(self.alpha / self.sigma) if self.sigma else math.inf
+        return np.log(self.alpha) - np.log(self.sigma) if self.sigma else np.float32(np.inf)
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,12 @@ class Span:
     `start` is λ at its beginning, `length` is h; the rest are the symbols of the module's formula.
     """
 
-    start: float
-    length: float
-    decay: float
-    scale: float
-    z: float
-    spread: float = 0.0
+    start: Real
+    length: Real
+    decay: Real
+    scale: Real
+    z: Real
+    spread: Real = 0.0
 
     @classmethod
     def between(cls, s: NoiseLevel, t: NoiseLevel, *, clean: bool, stochastic: bool) -> Span:
@@ -59,18 +64,19 @@ class Span:
         """
         start, h = s.log_snr, t.log_snr - s.log_snr
         if clean and stochastic:
-            spread = t.sigma * math.sqrt(-math.expm1(-2 * h))
-            return cls(start, h, t.sigma / s.sigma * math.exp(-h), t.alpha, -2 * h, spread)
+            spread = t.sigma * np.sqrt(-np.expm1(-2 * h))
+            return cls(start, h, t.sigma / s.sigma * np.exp(-h), t.alpha, -2 * h, spread)
         if clean:
             return cls(start, h, t.sigma / s.sigma, t.alpha, -h)
         if stochastic:
-            spread = t.sigma * math.sqrt(math.expm1(2 * h))
+            spread = t.sigma * np.sqrt(np.expm1(2 * h))
             return cls(start, h, t.alpha / s.alpha, 2 * t.sigma, h, spread)
         return cls(start, h, t.alpha / s.alpha, t.sigma, h)
 
 
-def moments(z: float, count: int) -> list[float]:
+def moments(z: Real, count: int) -> list[float]:
     """The integrals `z∫₀¹ e^{(1−u)z} uʲ du` for j = 0 ... count − 1."""
+    z = float(z)  # the recursion divides rounding errors by z each time
     if z == 0:
         return [0.0] * count
     found = [math.expm1(z)]
@@ -79,7 +85,7 @@ def moments(z: float, count: int) -> list[float]:
     return found
 
 
-def weights(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
+def weights(nodes: Sequence[Real], moments: Sequence[float]) -> list[float]:
     """The `w_k` for which `Σ w_k·u_kʲ` is the j-th moment: exact for every polynomial they span.
 
     Raises:

@@ -17,16 +17,13 @@ from .base import DiscreteScheduler
 from .exponential import NoiseLevel, Span, weights
 from .options import SIGMA_KINDS, check_choice, check_count, check_sigma_kind
 from .output import SchedulerOutput
-from .prediction import PREDICTION_TYPES, predicted_noise, predicted_original
+from .prediction import PREDICTION_TYPES, predicted_noise, predicted_original, scalar
 from .sigmas import interpolated, respaced, sigmas_of, timesteps_of
 from .spacing import spaced_timesteps, trailing
 from .step_index import StepIndexMixin, broadcast_to
 
 WHOLE_KINDS = ("use_karras_sigmas", "use_lu_lambdas")
 """Kinds of sigmas whose timesteps are rounded to whole ones."""
-
-SIGMA_LIMITS = ("sigma_min", "sigma_max")
-"""Config keys of other schedulers that bound respaced sigmas here too."""
 
 FINAL_SIGMAS = ("zero", "sigma_min")
 """Where a schedule can end: without noise, or at the lowest noise level of its kind."""
@@ -122,12 +119,6 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         return interpolated(timesteps, train), timesteps
 
     @property
-    def _declared(self) -> dict[str, Any]:
-        """The config less what another class left in it, save for limits of sigmas."""
-        ours = {*self.init_parameters(), *SIGMA_LIMITS}
-        return {key: value for key, value in self.config.items() if key in ours}
-
-    @property
     def _respaces(self) -> bool:
         """Whether the config asks for sigmas of their own kind."""
         return any(self.config.get(kind) for kind in SIGMA_KINDS)
@@ -188,10 +179,10 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
 
     def _level(self, index: int) -> NoiseLevel:
         """The weights of clean sample and noise at an index of the schedule."""
-        sigma = float(self.sigmas[index])
+        sigma = scalar(self.sigmas[index])
         if self.config.use_flow_sigmas:
             return NoiseLevel(1 - sigma, sigma)
-        alpha = 1 / math.sqrt(sigma**2 + 1)
+        alpha = 1 / (sigma**2 + 1) ** 0.5
         return NoiseLevel(alpha, sigma * alpha)
 
     def _weights(self, sample: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
@@ -204,7 +195,12 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         Raises:
             SchedulerError: there is no schedule, or it has come to its end.
         """
-        steps, index = self._steps(), self._index_of(timestep)
+        steps = self._steps()
+        if self._step_index is None and self._begin_index is None:
+            # Rounding can make the first timesteps equal; a run that begins there begins at 0.
+            at_start = float(timestep) == float(self.timesteps[0])
+            self._step_index = 0 if at_start else self.index_for_timestep(timestep)
+        index = self._index_of(timestep)
         if index >= steps:
             raise SchedulerError(
                 f"{type(self).__name__} has taken all of its {steps} steps; "
