@@ -82,7 +82,9 @@ def respaced(config: Mapping[str, Any], sigmas: np.ndarray, count: int) -> np.nd
 def ancestral_split(sigma: Any, following: Any) -> tuple[Any, Any]:
     """The level to step down to from `sigma`, and the noise to add, to land on `following`.
 
-    Scalars or arrays of float32. The two add up in squares: down^2 + up^2 = following^2.
+    Scalars or arrays. The two add up in squares: down^2 + up^2 = following^2. As up^2 is
+    following^2 (sigma^2 - following^2) / sigma^2, down is what is written here; taking it as
+    sqrt(following^2 - up^2) loses all digits where sigma is large, as at zero terminal SNR.
     """
-    up = np.sqrt(following**2 * (sigma**2 - following**2) / sigma**2)
-    return np.sqrt(following**2 - up**2), up
+    ratio = following / sigma
+    return following * ratio, following * np.sqrt(1 - ratio**2)
