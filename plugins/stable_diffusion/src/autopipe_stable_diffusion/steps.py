@@ -7,29 +7,21 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
-from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.errors import ArgumentError
 from autopipe.pipeline.base import DiffusionPipeline
-from autopipe.pipeline.loop import (
-    StepCallback,
-    Tensors,
-    accepted_options,
-    callback_inputs,
-    denoise,
-    every,
-)
+from autopipe.pipeline.loop import Tensors, accepted_options, denoise
 from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.stages.checks import (
     Prompt,
     batch_size_of,
-    check_callback_inputs,
     check_generators,
+    check_guidance,
     check_images_per_prompt,
     check_negative_prompt,
     check_output_type,
@@ -37,9 +29,12 @@ from autopipe_components.stages.checks import (
 )
 from autopipe_components.stages.codec import Generators, VaeCodec
 from autopipe_components.stages.guidance import double, embed_scale, guide
+from autopipe_components.stages.reports import Reports
 from autopipe_components.stages.timesteps import Schedule
 
+from .corrections import correct_sample_size, correct_scheduler
 from .output import StableDiffusionPipelineOutput
+from .prompt import check_clip_skip, encode_text
 
 _log = logging.getLogger(__name__)
 
@@ -111,13 +106,13 @@ class StableDiffusionSteps(DiffusionPipeline):
             )
         if safety_checker is None and requires_safety_checker:
             _warn_unchecked(type(self).__name__)
-        _correct_sample_size(unet)
+        correct_sample_size(unet)
         self.register_modules(
             vae=vae,
             text_encoder=text_encoder,
             tokenizer=tokenizer,
             unet=unet,
-            scheduler=_corrected(scheduler, self.scheduler_corrections),
+            scheduler=correct_scheduler(scheduler, self.scheduler_corrections),
             safety_checker=safety_checker,
             feature_extractor=feature_extractor,
             image_encoder=image_encoder,
@@ -219,12 +214,7 @@ class StableDiffusionSteps(DiffusionPipeline):
         check_prompt(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
         check_images_per_prompt(num_images_per_prompt)
         check_output_type(output_type)
-        for name, value in (
-            ("guidance_scale", guidance_scale),
-            ("guidance_rescale", guidance_rescale),
-        ):
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a number")
+        check_guidance(guidance_scale, guidance_rescale)
         self._guidance_scale = guidance_scale
         self._guidance_rescale = guidance_rescale
         self._clip_skip = clip_skip
@@ -233,60 +223,10 @@ class StableDiffusionSteps(DiffusionPipeline):
         if self.do_classifier_free_guidance:
             check_negative_prompt(negative_prompt, prompt, prompts)
         if prompt is not None:
-            self._check_clip_skip(clip_skip)
+            check_clip_skip(clip_skip, self.text_encoder)
         batch_size = prompts * num_images_per_prompt
         check_generators(generator, batch_size)
         return batch_size
-
-    def _check_plain_unet(self) -> None:
-        """Refuse a U-Net that wants more than latents.
-
-        Raises:
-            ArgumentError: it is one for inpainting, or for another task.
-        """
-        wanted, given = self.unet.config.in_channels, self._codec.channels
-        if wanted != given:
-            raise ArgumentError(
-                f"{type(self).__name__} gives the U-Net {given} channels and this one takes "
-                f"{wanted}; a U-Net of {2 * given + 1} is for inpainting: use "
-                f"AutoPipelineForInpainting"
-            )
-
-    def _check_clip_skip(self, clip_skip: int | None) -> None:
-        if clip_skip is None:
-            return
-        if isinstance(clip_skip, bool) or not isinstance(clip_skip, int):
-            raise ArgumentTypeError(f"clip_skip is a {type(clip_skip).__name__}; give an int")
-        layers = self.text_encoder.config.num_hidden_layers
-        if not 0 <= clip_skip <= layers:
-            raise ArgumentError(
-                f"clip_skip is {clip_skip}; the text encoder has {layers} layers, so give 0 to "
-                f"{layers}"
-            )
-
-    def _reports(
-        self,
-        callback_on_step_end: StepCallback | None,
-        tensor_inputs: Sequence[str] | None,
-        callback: Callable[[int, Tensor, Tensor], Any] | None,
-        callback_steps: int | None,
-    ) -> dict[str, Any]:
-        """Whom the loop tells of each step, as arguments of `denoise`.
-
-        Raises:
-            ArgumentError, ArgumentTypeError: a callback can't be called, or asks for tensors that
-                this pipeline doesn't show.
-        """
-        if callback_on_step_end is not None and not callable(callback_on_step_end):
-            found = type(callback_on_step_end).__name__
-            raise ArgumentTypeError(f"callback_on_step_end is a {found}; give a function")
-        names = callback_inputs(callback_on_step_end, tensor_inputs)
-        check_callback_inputs(names, self._callback_tensor_inputs)
-        return {
-            "callback_on_step_end": callback_on_step_end,
-            "callback_inputs": names,
-            "on_step": every(callback, callback_steps, self.scheduler.order),
-        }
 
     def encode_prompt(
         self,
@@ -319,7 +259,8 @@ class StableDiffusionSteps(DiffusionPipeline):
         count = batch_size_of(prompt, prompt_embeds)
         device = self._execution_device if device is None else device
         if prompt is not None:
-            prompt_embeds = self._encode_text(prompt, device, clip_skip=clip_skip)
+            texts = [prompt] if isinstance(prompt, str) else prompt
+            prompt_embeds = self._encode_text(texts, device=device, clip_skip=clip_skip)
         assert prompt_embeds is not None
         dtype = (self.text_encoder if self.text_encoder is not None else self.unet).dtype
 
@@ -331,58 +272,18 @@ class StableDiffusionSteps(DiffusionPipeline):
             return repeated(prompt_embeds), negative_prompt_embeds
         if negative_prompt_embeds is None:
             check_negative_prompt(negative_prompt, prompt, count)
-            texts = negative_prompt or ""
-            texts = [texts] * count if isinstance(texts, str) else texts
-            length = prompt_embeds.shape[1]
-            negative_prompt_embeds = self._encode_text(texts, device, length=length)
+            negative = negative_prompt or ""
+            negative_prompt_embeds = self._encode_text(
+                [negative] * count if isinstance(negative, str) else negative,
+                device=device,
+                length=prompt_embeds.shape[1],
+            )
         return repeated(prompt_embeds), repeated(negative_prompt_embeds)
 
-    def _encode_text(
-        self,
-        text: Prompt,
-        device: torch.device | str,
-        *,
-        length: int | None = None,
-        clip_skip: int | None = None,
-    ) -> Tensor:
-        """The text encoder's last hidden states (B, length, D); equal texts are encoded once."""
-        texts = [text] if isinstance(text, str) else text
-        distinct = list(dict.fromkeys(texts))
-        encoder = self.text_encoder
+    def _encode_text(self, texts: Sequence[str], **options: Any) -> Tensor:
         # The lock covers the encoder too: older transformers collect hidden states in the module.
         with self.tokenizing(self.tokenizer):
-            ids, mask = self._tokenize(distinct, length or self.tokenizer.model_max_length)
-            masked = getattr(encoder.config, "use_attention_mask", False)
-            output = encoder(
-                ids.to(device),
-                attention_mask=mask.to(device) if masked else None,
-                output_hidden_states=bool(clip_skip),
-            )
-        embeds: Tensor = output.last_hidden_state
-        if clip_skip:
-            # Older transformers have the layers of the text model in a module of their own.
-            norm = getattr(encoder, "text_model", encoder).final_layer_norm
-            embeds = norm(output.hidden_states[-(clip_skip + 1)])
-        if len(distinct) == len(texts):
-            return embeds
-        return embeds[[distinct.index(one) for one in texts]]
-
-    def _tokenize(self, texts: list[str], length: int) -> tuple[Tensor, Tensor]:
-        """Token ids and attention mask (B, length), with a warning of what was cut off."""
-        tokens = self.tokenizer(
-            texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        )
-        # Only where the last position holds no padding can something have been cut.
-        full = [one for one, last in zip(texts, tokens.attention_mask[:, -1].tolist()) if last]
-        for text in full:
-            cut = self.tokenizer(text).input_ids[length - 1 : -1]
-            if cut:
-                _log.warning(
-                    "the text encoder reads %d tokens; it did not get %r",
-                    length,
-                    self.tokenizer.decode(cut),
-                )
-        return tokens.input_ids, tokens.attention_mask
+            return encode_text(self.tokenizer, self.text_encoder, texts, **options)
 
     def _condition(
         self,
@@ -443,7 +344,7 @@ class StableDiffusionSteps(DiffusionPipeline):
         tensors: Tensors,
         predict: Callable[[int, Tensor], Tensor],
         schedule: Schedule,
-        reports: Mapping[str, Any],
+        reports: Reports,
         *,
         eta: float,
         generator: Generators,
@@ -525,33 +426,3 @@ def _warn_unchecked(name: str) -> None:
         "requires_safety_checker=False where that is settled.",
         name,
     )
-
-
-def _corrected(scheduler: Any, corrections: Mapping[str, Any]) -> Any:
-    """`scheduler`, or a copy of it if its config has one of the options at another value.
-
-    Stable Diffusion was trained with these values, and the configs of early checkpoints lack
-    them. The caller's scheduler stays as it is.
-    """
-    if scheduler is None:
-        return None
-    changes = {
-        name: value
-        for name, value in corrections.items()
-        if scheduler.config.get(name, value) != value
-    }
-    if not changes:
-        return scheduler
-    corrected = scheduler.copy()
-    corrected.register_to_config(**changes)
-    return corrected
-
-
-def _correct_sample_size(unet: Any) -> None:
-    """Put 64 for a smaller `sample_size` into configs of releases before 0.9, which err there."""
-    if unet is None:
-        return
-    release = re.findall(r"\d+", unet.config.get("_diffusers_version") or "")
-    size = unet.config.get("sample_size")
-    if release and tuple(map(int, release[:2])) < (0, 9) and isinstance(size, int) and size < 64:
-        unet.register_to_config(sample_size=64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -10,8 +10,14 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
-from autopipe_components.stages.checks import Prompt, check_size, check_steps
+from autopipe_components.stages.checks import (
+    Prompt,
+    check_network_channels,
+    check_size,
+    check_steps,
+)
 from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.reports import OlderCallback, step_reports
 from autopipe_components.stages.text2image import check_latents, start_from_noise
 from autopipe_components.stages.timesteps import set_schedule
 
@@ -48,7 +54,7 @@ class StableDiffusionPipeline(StableDiffusionSteps, Text2Image):
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
-        callback: Callable[[int, Tensor, Tensor], Any] | None = None,
+        callback: OlderCallback | None = None,
         callback_steps: int | None = None,
     ) -> Result:
         """Draw what `prompt` says.
@@ -104,12 +110,16 @@ class StableDiffusionPipeline(StableDiffusionSteps, Text2Image):
             height, width = self._default_size()
         check_size(height, width)
         check_steps(num_inference_steps, timesteps, sigmas)
-        self._check_plain_unet()
+        check_network_channels(self.unet.config.in_channels, self._codec.channels)
         shape = self._latent_shape(batch_size, height, width)
         if latents is not None:
             check_latents(latents, shape)
-        reports = self._reports(
-            callback_on_step_end, callback_on_step_end_tensor_inputs, callback, callback_steps
+        reports = step_reports(
+            self,
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
+            callback,
+            callback_steps,
         )
 
         # 2. Lay out the steps

@@ -6,7 +6,9 @@ numbered steps around the denoising loop of the core:
     checks      typed errors before any work: `check_prompt`, `check_negative_prompt`,
                 `check_size`, `check_strength`, `check_steps`, `check_images_per_prompt`,
                 `check_generators`, `check_callback_inputs`, `check_output_type`,
-                `check_image`, `check_mask`, `check_mask_crop`; `batch_size_of(prompt, embeds)`
+                `check_image`, `check_mask`, `check_mask_crop`, `check_guidance`,
+                `check_network_channels`; `batch_size_of(prompt, embeds)`
+    reports     `step_reports(run, callback_on_step_end, ...)`: callbacks, as the loop takes them
     timesteps   `set_schedule(scheduler, num_inference_steps=, device=, timesteps=, sigmas=)`,
                 then for images `keep_tail(scheduler, steps=, strength=)`; both return a
                 `Schedule(timesteps, steps)`. `start_at`, `stop_at` cut at a noise level.
@@ -19,7 +21,7 @@ numbered steps around the denoising loop of the core:
                 that see the mask, `keep(...)` blends the original in after each step of others
     guidance    `double` the inputs, `guide(prediction, scale, rescale=)`; `embed_scale` for
                 networks distilled with the scale as an input
-    codec       `Codec`, `PixelCodec`, `VaeCodec(vae)`, `encode_images`, `tile`
+    codec       `Codec`, `PixelCodec`, `VaeCodec(vae)`, `encode_images`, `tile`, `check_spread`
 
 Image to image reads, with a scheduler of the call's own:
 

@@ -130,6 +130,24 @@ def check_images_per_prompt(num_images_per_prompt: int) -> None:
     _check_at_least_one("num_images_per_prompt", num_images_per_prompt)
 
 
+def check_guidance(guidance_scale: float, guidance_rescale: float = 0.0) -> None:
+    """Both are numbers; the rescale is a part, from 0 to 1."""
+    for name, value in (("guidance_scale", guidance_scale), ("guidance_rescale", guidance_rescale)):
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a number")
+    if not 0 <= guidance_rescale <= 1:
+        raise ArgumentError(f"guidance_rescale is {guidance_rescale}; give a number in [0, 1]")
+
+
+def check_network_channels(in_channels: int, channels: int) -> None:
+    """The network takes latents of `channels`, and nothing else."""
+    if in_channels != channels:
+        raise ArgumentError(
+            f"this task gives the network {channels} channels and it takes {in_channels}; "
+            f"one that takes {2 * channels + 1} is for inpainting"
+        )
+
+
 def check_generators(generator: Generators, batch_size: int) -> None:
     """A `torch.Generator`, or a list of one for each image of the batch."""
     if generator is None or isinstance(generator, torch.Generator):

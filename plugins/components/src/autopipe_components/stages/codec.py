@@ -131,12 +131,22 @@ def tile(tensor: Tensor, batch_size: int, what: str) -> Tensor:
     Raises:
         ArgumentError: the batch is no multiple of the `what` given.
     """
+    check_spread(tensor, batch_size, what)
     count = tensor.shape[0]
     if count == batch_size:
         return tensor
+    return tensor.repeat(batch_size // count, *(1,) * (tensor.ndim - 1))
+
+
+def check_spread(tensor: Tensor, batch_size: int, what: str) -> None:
+    """Refuse what `tile` can't repeat.
+
+    Raises:
+        ArgumentError: the batch is no multiple of the `what` given.
+    """
+    count = tensor.shape[0]
     if count == 0 or batch_size % count:
         raise ArgumentError(
             f"{count} {what} can't be spread over a batch of {batch_size}; give one, or as many "
             f"as the batch has (prompts x num_images_per_prompt), or a divisor of that"
         )
-    return tensor.repeat(batch_size // count, *(1,) * (tensor.ndim - 1))

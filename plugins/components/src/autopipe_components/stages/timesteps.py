@@ -68,12 +68,13 @@ def keep_tail(scheduler: SchedulerMixin, *, steps: int, strength: float) -> Sche
         ArgumentError: no step is left.
     """
     kept = min(int(steps * strength), steps)
-    if kept < 1:
+    begin = (steps - kept) * scheduler.order
+    if kept < 1 or begin >= len(scheduler.timesteps):
         raise ArgumentError(
             f"strength {strength} of {steps} steps leaves none to make; give a larger strength "
             f"or more num_inference_steps"
         )
-    return _begin(scheduler, (steps - kept) * scheduler.order, kept)
+    return _begin(scheduler, begin, kept)
 
 
 def start_at(scheduler: SchedulerMixin, fraction: float) -> Schedule:

@@ -1,0 +1,224 @@
+"""Inpainting: what a mask marks becomes what a prompt says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.loop import StepCallback
+from autopipe.tasks import Inpaint
+from autopipe_components.image_processor import VaeImageProcessor
+from autopipe_components.images.kinds import ImageInput
+from autopipe_components.stages.canvas import prepare_canvas
+from autopipe_components.stages.checks import (
+    Prompt,
+    check_image,
+    check_mask,
+    check_mask_crop,
+    check_size,
+    check_steps,
+    check_strength,
+)
+from autopipe_components.stages.codec import Generators, check_spread
+from autopipe_components.stages.inpaint import (
+    Inpainting,
+    network_sees_mask,
+    start_inpainting,
+)
+from autopipe_components.stages.reports import OlderCallback, step_reports
+from autopipe_components.stages.text2image import check_latents
+from autopipe_components.stages.timesteps import keep_tail, set_schedule
+
+from .steps import Result, StableDiffusionSteps, returned
+
+
+class StableDiffusionInpaintPipeline(StableDiffusionSteps, Inpaint):
+    """Inpainting with Stable Diffusion 1.x and 2.x, by U-Nets that see the mask or don't."""
+
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
+        *StableDiffusionSteps._callback_tensor_inputs,
+        "mask",
+        "masked_image_latents",
+    )
+    scheduler_corrections: ClassVar = {"steps_offset": 1, "skip_prk_steps": True}
+
+    @cached_property
+    def mask_processor(self) -> VaeImageProcessor:
+        """Makes masks of images: one channel, 0 or 1."""
+        return VaeImageProcessor(
+            vae_scale_factor=self.vae_scale_factor,
+            do_normalize=False,
+            do_binarize=True,
+            do_convert_grayscale=True,
+        )
+
+    @pipeline_call
+    def __call__(
+        self,
+        prompt: Prompt | None = None,
+        image: ImageInput = None,  # type: ignore[assignment]
+        mask_image: ImageInput = None,  # type: ignore[assignment]
+        masked_image_latents: Tensor | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        padding_mask_crop: int | None = None,
+        strength: float = 1.0,
+        num_inference_steps: int = 50,
+        timesteps: Sequence[int] | None = None,
+        sigmas: Sequence[float] | None = None,
+        guidance_scale: float = 7.5,
+        negative_prompt: Prompt | None = None,
+        num_images_per_prompt: int = 1,
+        eta: float = 0.0,
+        generator: Generators = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: Any = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        clip_skip: int | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        *,
+        callback: OlderCallback | None = None,
+        callback_steps: int | None = None,
+        paste_unmasked: bool = False,
+    ) -> Result:
+        """Repaint what `mask_image` marks white with what `prompt` says.
+
+        All parameters that are not named here are those of `StableDiffusionPipeline`.
+
+        Args:
+            image: PIL, array or tensor, or a list; or latents (N, 4, h, w). One for each prompt,
+                or fewer, which are then repeated.
+            mask_image: of the same kinds; 0.5 and above is repainted.
+            masked_image_latents: the image without its masked part, encoded already.
+            height, width: in pixels, multiples of the VAE's factor; the image is resized to them.
+                The size that the U-Net was trained for if absent.
+            padding_mask_crop: repaint only the mask's surroundings, with at least so many pixels
+                around it, at full size, and put it back. PIL images only.
+            strength: from 0 to 1: which part of the steps is taken; 1 starts from pure noise.
+            paste_unmasked: put the unmasked pixels of the image back exactly. Without it they
+                differ a little, since they were encoded and decoded.
+
+        Returns:
+            `StableDiffusionPipelineOutput`, or the tuple of its two values.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        # 1. Check everything that can be checked
+        batch_size = self._begin(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            num_images_per_prompt=num_images_per_prompt,
+            generator=generator,
+            guidance_scale=guidance_scale,
+            clip_skip=clip_skip,
+            cross_attention_kwargs=cross_attention_kwargs,
+            output_type=output_type,
+            ip_adapter_image=ip_adapter_image,
+            ip_adapter_image_embeds=ip_adapter_image_embeds,
+        )
+        default_height, default_width = self._default_size()
+        height, width = height or default_height, width or default_width
+        check_size(height, width, self.vae_scale_factor)
+        check_image(image)
+        check_mask(image, mask_image)
+        check_mask_crop(padding_mask_crop, image, mask_image, output_type)
+        check_strength(strength)
+        check_steps(num_inference_steps, timesteps, sigmas)
+        network_sees_mask(self.unet.config.in_channels, self._codec.channels)
+        if latents is not None:
+            check_latents(latents, self._latent_shape(batch_size, height, width))
+        reports = step_reports(
+            self,
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
+            callback,
+            callback_steps,
+        )
+
+        # 2. Lay out the steps, and keep the last of them
+        device = self._execution_device
+        schedule = set_schedule(
+            self.scheduler,
+            num_inference_steps=num_inference_steps,
+            device=device,
+            timesteps=timesteps,
+            sigmas=sigmas,
+        )
+        schedule = keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
+
+        # 3. Make pixels of image and mask, or of their part around the mask
+        canvas = prepare_canvas(
+            image,
+            mask_image,
+            height=height,
+            width=width,
+            image_processor=self.image_processor,
+            mask_processor=self.mask_processor,
+            padding_mask_crop=padding_mask_crop,
+        )
+        check_spread(canvas.pixels, batch_size, "images")
+        check_spread(canvas.mask, batch_size, "masks")
+
+        # 4. Encode the prompt
+        tensors = self._condition(
+            prompt, negative_prompt, prompt_embeds, negative_prompt_embeds, num_images_per_prompt
+        )
+
+        # 5. Encode the image, draw the noise, and mix them
+        start = start_inpainting(
+            self._codec,
+            self.scheduler,
+            image=canvas.pixels,
+            mask=canvas.mask,
+            timestep=schedule.timesteps[0],
+            strength=strength,
+            batch_size=batch_size,
+            in_channels=self.unet.config.in_channels,
+            dtype=tensors["prompt_embeds"].dtype,
+            device=device,
+            generator=generator,
+            latents=latents,
+            masked_image_latents=masked_image_latents,
+            guided=self.do_classifier_free_guidance,
+        )
+        tensors["latents"] = start.latents
+        tensors["mask"] = start.mask
+        tensors["masked_image_latents"] = start.masked_image_latents
+
+        # 6. Denoise, keeping what is outside the mask
+        def inpainting() -> Inpainting:
+            """With mask and masked image as they are now: a callback may have changed them."""
+            masked = tensors["masked_image_latents"]
+            return replace(start, mask=tensors["mask"], masked_image_latents=masked)
+
+        denoised = self._denoise(
+            tensors,
+            self._predictor(tensors, lambda: inpainting().extra_channels()),
+            schedule,
+            reports,
+            eta=eta,
+            generator=generator,
+            keep=lambda step, timestep, after: inpainting().keep(
+                self.scheduler, schedule.timesteps, step, after
+            ),
+        )
+
+        # 7. Decode and check the images, and put a cropped part back
+        images, flags = self._decode(
+            denoised, output_type, canvas.paste_unmasked if paste_unmasked else None
+        )
+        return returned(canvas.put_back(images), flags, return_dict)

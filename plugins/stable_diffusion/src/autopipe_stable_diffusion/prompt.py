@@ -1,0 +1,80 @@
+"""From texts to the hidden states of CLIP's text encoder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError, ArgumentTypeError
+
+_log = logging.getLogger(__name__)
+
+
+def encode_text(
+    tokenizer: Any,
+    encoder: Any,
+    texts: Sequence[str],
+    *,
+    device: torch.device | str,
+    length: int | None = None,
+    clip_skip: int | None = None,
+) -> Tensor:
+    """The last hidden states (B, length, D) of `texts`; equal texts are encoded once.
+
+    Not thread-safe: the tokenizer's lock is to be held.
+
+    Args:
+        length: in tokens; what the tokenizer has if absent. Longer texts are cut, with a warning.
+        clip_skip: leave out so many of the last layers; the final norm stays.
+    """
+    distinct = list(dict.fromkeys(texts))
+    ids, mask = tokenize(tokenizer, distinct, length or tokenizer.model_max_length)
+    masked = getattr(encoder.config, "use_attention_mask", False)
+    output = encoder(
+        ids.to(device),
+        attention_mask=mask.to(device) if masked else None,
+        output_hidden_states=bool(clip_skip),
+    )
+    embeds: Tensor = output.last_hidden_state
+    if clip_skip:
+        # Older transformers keep the layers of the text model in a module of their own.
+        norm = getattr(encoder, "text_model", encoder).final_layer_norm
+        embeds = norm(output.hidden_states[-(clip_skip + 1)])
+    return embeds if len(distinct) == len(texts) else embeds[[distinct.index(t) for t in texts]]
+
+
+def tokenize(tokenizer: Any, texts: list[str], length: int) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask (B, length), with a warning of what was cut off."""
+    tokens = tokenizer(
+        texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    )
+    # Only where the last position holds no padding can something have been cut.
+    for text, last in zip(texts, tokens.attention_mask[:, -1].tolist()):
+        cut = tokenizer(text, verbose=False).input_ids[length - 1 : -1] if last else None
+        if cut:
+            _log.warning(
+                "the text encoder reads %d tokens; it did not get %r", length, tokenizer.decode(cut)
+            )
+    return tokens.input_ids, tokens.attention_mask
+
+
+def check_clip_skip(clip_skip: int | None, encoder: Any) -> None:
+    """Refuse to leave out more layers than the text encoder has.
+
+    Raises:
+        ArgumentTypeError: it is no whole number.
+        ArgumentError: it is negative or too large.
+    """
+    if clip_skip is None:
+        return
+    if isinstance(clip_skip, bool) or not isinstance(clip_skip, int):
+        raise ArgumentTypeError(f"clip_skip is a {type(clip_skip).__name__}; give a whole number")
+    layers = encoder.config.num_hidden_layers
+    if not 0 <= clip_skip <= layers:
+        raise ArgumentError(
+            f"clip_skip is {clip_skip}; the text encoder has {layers} layers, so give 0 to {layers}"
+        )
