@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from autopipe.errors import ConfigError
+from autopipe.errors import ArgumentError, ConfigError
 from autopipe_components.networks.autoencoder_kl import AutoencoderKL
 
 MakeVAE = Callable[..., AutoencoderKL]
@@ -171,6 +171,7 @@ def test_a_config_makes_the_same_network_again(make_vae: MakeVAE) -> None:
             "asks for 'AttnDownEncoderBlock2D'",
         ),
         ({"up_block_types": ("UpDecoderBlock2D",)}, "up_block_types has 1 values.*2 resolutions"),
+        ({"norm_num_groups": 5}, "norm_num_groups is 5.*16 channels"),
         ({"act_fn": "silou"}, "mean 'silu'"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
@@ -180,3 +181,17 @@ def test_what_is_not_supported_is_named(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         make_vae(**changes)
+
+
+def test_images_and_latents_of_another_shape_are_described(make_vae: MakeVAE) -> None:
+    vae = make_vae()
+    with pytest.raises(ArgumentError, match=r"images of shape \(1, 4, 8, 8\).*3 channels"):
+        vae.encode(torch.zeros(1, 4, 8, 8))
+    with pytest.raises(ArgumentError, match=r"latents of shape \(4, 8, 8\).*\(B, 4, H, W\)"):
+        vae.decode(torch.zeros(4, 8, 8))
+
+
+def test_half_precision_in_and_out(make_vae: MakeVAE, draw: Draw) -> None:
+    vae = make_vae().to(torch.bfloat16)
+    vae.enable_tiling()
+    assert vae(draw(1, 3, 20, 20).bfloat16()).sample.dtype == torch.bfloat16

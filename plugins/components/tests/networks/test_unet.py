@@ -249,6 +249,7 @@ def test_a_config_makes_the_same_network_again(make_unet: MakeUNet, draw: Draw) 
         ({"time_embedding_type": "learned"}, "time_embedding_type is 'learned'"),
         ({"time_embedding_type": "fourier", "time_embedding_dim": 7}, "need an even one"),
         ({"resnet_time_scale_shift": "spatial"}, "resnet_time_scale_shift is 'spatial'"),
+        ({"norm_num_groups": 12}, "norm_num_groups is 12.*16 channels"),
         ({"act_fn": "tanhh"}, "no activation 'tanhh'"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
@@ -304,3 +305,17 @@ def test_a_prompt_may_be_projected_first(make_unet: MakeUNet, draw: Draw) -> Non
     plain.load_state_dict(unet.state_dict(), strict=False)
     assert isinstance(unet.encoder_hid_proj, nn.Linear)
     assert torch.equal(unet(x, 1, wide).sample, plain(x, 1, unet.encoder_hid_proj(wide)).sample)
+
+
+def test_half_precision_in_and_out(make_unet: MakeUNet, draw: Draw) -> None:
+    unet = make_unet(
+        upcast_attention=True,
+        class_embed_type="timestep",
+        resnet_time_scale_shift="scale_shift",
+        time_cond_proj_dim=2,
+    ).to(torch.bfloat16)
+    x, c, w = (t.bfloat16() for t in (draw(1, 4, 7, 8), draw(1, 3, 12), draw(1, 2)))
+    mask = torch.ones(1, 3)
+    found = unet(x, 9, c, torch.tensor([1]), timestep_cond=w, encoder_attention_mask=mask).sample
+    assert found.dtype == torch.bfloat16
+    assert found.isfinite().all()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from autopipe.config import register_to_config
+from autopipe.errors import ArgumentError
 from autopipe.modeling import ModelMixin
 from autopipe.outputs import BaseOutput
 
@@ -151,8 +152,9 @@ class AutoencoderKL(ModelMixin):
         """The distribution of the latents of images (B, in_channels, H, W) in [-1, 1].
 
         Raises:
-            RuntimeError: the images don't have `in_channels` channels.
+            ArgumentError: `x` has another shape.
         """
+        _check_channels("images", x, self.config.in_channels)
         posterior = DiagonalGaussianDistribution(self._each_slice(self._encode, x))
         return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
 
@@ -165,7 +167,11 @@ class AutoencoderKL(ModelMixin):
         """Images (B, out_channels, H, W) from latents (B, latent_channels, h, w).
 
         `generator` is taken because other autoencoders draw noise here; this one doesn't.
+
+        Raises:
+            ArgumentError: `z` has another shape.
         """
+        _check_channels("latents", z, self.config.latent_channels)
         images = self._each_slice(self._decode, z)
         return DecoderOutput(sample=images) if return_dict else (images,)
 
@@ -182,7 +188,7 @@ class AutoencoderKL(ModelMixin):
         generator: Generators = None,
     ) -> DecoderOutput | tuple[Tensor]:
         """Encode images and decode the latents: the likeliest, or a draw with `generator`."""
-        posterior = DiagonalGaussianDistribution(self._each_slice(self._encode, sample))
+        posterior: DiagonalGaussianDistribution = self.encode(sample)[0]
         latents = posterior.sample(generator) if sample_posterior else posterior.mode()
         return self.decode(latents, return_dict=return_dict)
 
@@ -227,4 +233,12 @@ class AutoencoderKL(ModelMixin):
             tile=self.tile_latent_min_size,
             made=self.tile_sample_min_size,
             overlap=self.tile_overlap_factor,
+        )
+
+
+def _check_channels(name: str, batch: Tensor, channels: int) -> None:
+    if batch.ndim != 4 or batch.shape[1] != channels:
+        raise ArgumentError(
+            f"{name} of shape {tuple(batch.shape)} were given to an autoencoder that takes "
+            f"{channels} channels: (B, {channels}, H, W)"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,18 @@ class ResnetOptions:
     dropout: float = 0.0
     time_scale_shift: str = "default"
     output_scale_factor: float = 1.0
+
+
+def check_groups(norm_num_groups: int | None, block_out_channels: Sequence[int]) -> None:
+    """Raise ConfigError unless the channels can be normalised in so many groups."""
+    if norm_num_groups is None:
+        raise ConfigError("norm_num_groups is None; residual blocks need a number of groups")
+    for channels in block_out_channels:
+        if channels % norm_num_groups:
+            raise ConfigError(
+                f"norm_num_groups is {norm_num_groups}, which doesn't divide the {channels} "
+                "channels that block_out_channels names"
+            )
 
 
 class ResnetBlock2D(nn.Module):

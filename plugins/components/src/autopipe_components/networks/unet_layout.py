@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from autopipe.errors import ConfigError
 
-from .resnet import ResnetOptions
+from .resnet import ResnetOptions, check_groups
 from .transformer import TransformerOptions
 from .unet_blocks import BlockSpec
 
@@ -54,8 +54,7 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
     levels = len(channels)
     for name in ("down_block_types", "up_block_types"):
         _expect_one_per_level(name, config[name], levels)
-    if config["norm_num_groups"] is None:
-        raise ConfigError("norm_num_groups is None; residual blocks need a number of groups")
+    check_groups(config["norm_num_groups"], channels)
 
     layers = per_level("layers_per_block", config["layers_per_block"], levels)
     heads = per_level("attention_head_dim", config["attention_head_dim"], levels)

@@ -12,7 +12,7 @@ from autopipe.errors import ConfigError, nearest
 
 from .attention import SpatialAttention
 from .checkpointing import Checkpointed
-from .resnet import Downsample2D, ResnetBlock2D, ResnetOptions, Upsample2D
+from .resnet import Downsample2D, ResnetBlock2D, ResnetOptions, Upsample2D, check_groups
 
 _EPS = 1e-6
 
@@ -101,6 +101,7 @@ class Encoder(Checkpointed):
     ) -> None:
         super().__init__()
         _check_types("down_block_types", block_types, "DownEncoderBlock2D", block_out_channels)
+        check_groups(norm_num_groups, block_out_channels)
         resnet = ResnetOptions(time_channels=None, eps=_EPS, groups=norm_num_groups, act_fn=act_fn)
         first, last = block_out_channels[0], block_out_channels[-1]
         self.conv_in = nn.Conv2d(in_channels, first, kernel_size=3, padding=1)
@@ -145,6 +146,7 @@ class Decoder(Checkpointed):
     ) -> None:
         super().__init__()
         _check_types("up_block_types", block_types, "UpDecoderBlock2D", block_out_channels)
+        check_groups(norm_num_groups, block_out_channels)
         resnet = ResnetOptions(time_channels=None, eps=_EPS, groups=norm_num_groups, act_fn=act_fn)
         first, *_, last = channels = (block_out_channels[-1], *reversed(block_out_channels))
         self.conv_in = nn.Conv2d(in_channels, first, kernel_size=3, padding=1)
