@@ -95,6 +95,13 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="the PNG to write; one that is there is replaced (default: a new name made of "
         "prompt and seed; a folder gets such a name too)",
     )
+    add(
+        "--paste-unmasked",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="with --mask: leave every pixel outside it exactly as it was (default: yes, where "
+        "the pipeline can)",
+    )
     add("--json", action="store_true", help="print files and settings as JSON")
     add("-q", "--quiet", action="store_true", help="no progress on stderr")
 
@@ -163,12 +170,13 @@ def _call(asked: Request, pipe: DiffusionPipeline) -> dict[str, Any]:
     image = None if asked.image is None else load_image(asked.image)
     mask = None if asked.mask is None else load_image(asked.mask).convert("L")
     width, height = asked.size or (None, None)
+    takes = inspect.signature(type(pipe).__call__).parameters
     if asked.size is not None and image is not None:
         from PIL.Image import Resampling
 
         image = image.resize(asked.size, Resampling.LANCZOS)
         mask = mask and mask.resize(asked.size, Resampling.NEAREST)
-        if "width" not in inspect.signature(type(pipe).__call__).parameters:
+        if "width" not in takes:
             width = height = None
     optional = {
         "negative_prompt": asked.negative,
@@ -181,6 +189,7 @@ def _call(asked: Request, pipe: DiffusionPipeline) -> dict[str, Any]:
         "height": height,
         "generator": generators if asked.count > 1 else generators[0],
         "num_images_per_prompt": asked.count if asked.count > 1 else None,
+        "paste_unmasked": asked.paste_unmasked or None if "paste_unmasked" in takes else None,
     }
     return {"prompt": asked.prompt, **{k: v for k, v in optional.items() if v is not None}}
 
@@ -216,6 +225,7 @@ def _settings(
         "scheduler": type(pipe.scheduler).__name__,
         "image": asked.image and Path(asked.image).name,
         "mask": asked.mask and Path(asked.mask).name,
+        "paste_unmasked": used("paste_unmasked"),
         "model": asked.model,
         "task": asked.task.value,
         "class": cls,

@@ -38,6 +38,7 @@ class Request:
     scheduler: str | None = None
     dtype: str | None = None
     device: str | None = None
+    paste_unmasked: bool = True
 
 
 def request(arguments: argparse.Namespace, registry: Registry) -> Request:
@@ -72,6 +73,7 @@ def request(arguments: argparse.Namespace, registry: Registry) -> Request:
         scheduler=_scheduler(arguments.scheduler, registry) if arguments.scheduler else None,
         dtype=arguments.dtype,
         device=arguments.device,
+        paste_unmasked=arguments.paste_unmasked,
     )
 
 

@@ -1,0 +1,221 @@
+"""`generate` around a pipeline that draws plain squares: what it gets, and what is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import PIL.Image
+import pytest
+import torch
+
+from autopipe.cli import generate, main
+from autopipe.discovery import Installed, Plugin
+from autopipe.errors import ArgumentError
+from autopipe.manifest import Component, Family, Pipeline
+from autopipe.registry import Registry
+from autopipe.tasks import Task
+
+
+class Painter:
+    """A stand-in for a pipeline: it remembers its call, and draws in a shade of the first noise."""
+
+    dtype, device = torch.float32, torch.device("cpu")
+    called: dict[str, Any]
+
+    def __init__(self) -> None:
+        self.scheduler = SimpleNamespace()
+        self.bar: dict[str, Any] = {}
+        self.flags: list[bool] | None = None
+
+    def set_progress_bar_config(self, **options: Any) -> None:
+        self.bar = options
+
+    def _draw(self, given: dict[str, Any], size: tuple[int, int]) -> SimpleNamespace:
+        self.called = {name: value for name, value in given.items() if value is not None}
+        generators = given["generator"]
+        if not isinstance(generators, list):
+            generators = [generators]
+        shades = [int(torch.randint(256, (), generator=g)) for g in generators]
+        images = [PIL.Image.new("RGB", size, (shade, 0, 0)) for shade in shades]
+        return SimpleNamespace(images=images, nsfw_content_detected=self.flags)
+
+
+class TextPainter(Painter):
+    def __call__(
+        self, prompt, height=None, width=None, num_inference_steps=50, guidance_scale=7.5,
+        negative_prompt=None, num_images_per_prompt=1, generator=None,
+    ):  # fmt: skip
+        return self._draw(locals(), (width or 8, height or 8))
+
+
+class ImagePainter(Painter):
+    def __call__(
+        self, prompt, image, strength=0.8, num_inference_steps=50, guidance_scale=7.5,
+        negative_prompt=None, num_images_per_prompt=1, generator=None,
+    ):  # fmt: skip
+        return self._draw(locals(), image.size)
+
+
+class MaskPainter(Painter):
+    def __call__(
+        self, prompt, image, mask_image, height=None, width=None, strength=1.0,
+        num_inference_steps=50, guidance_scale=7.5, negative_prompt=None,
+        num_images_per_prompt=1, generator=None, paste_unmasked=False,
+    ):  # fmt: skip
+        return self._draw(locals(), image.size)
+
+
+PAINTERS = {Task.TEXT2IMAGE: TextPainter, Task.IMAGE2IMAGE: ImagePainter, Task.INPAINT: MaskPainter}
+FAMILY = Family(
+    "zoo",
+    pipelines=tuple(
+        Pipeline(c.__name__, f"zoo:{c.__name__}", t, "zoo") for t, c in PAINTERS.items()
+    ),
+    components=(Component("DDIMScheduler", "zoo:DDIM", kind="scheduler"),),
+    demo="zoo:demo",
+)
+REGISTRY = Registry([Installed(Plugin("zoo", "autopipe-zoo", "1"), FAMILY)])
+
+
+@pytest.fixture(autouse=True)
+def painters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Task, Painter]:
+    made = {task: cls() for task, cls in PAINTERS.items()}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(generate, "default_registry", lambda: REGISTRY)
+    monkeypatch.setattr(generate, "_load", lambda asked, registry: made[asked.task])
+    PIL.Image.new("RGBA", (10, 6), "blue").save("photo.png")
+    PIL.Image.new("L", (10, 6), 255).save("mask.png")
+    return made
+
+
+def settings(name: str) -> dict[str, str]:
+    with PIL.Image.open(name) as image:
+        return dict(image.text)
+
+
+def test_the_file_asked_for_is_written_and_printed(capsys) -> None:
+    assert main(["generate", "a cat", "--seed", "5", "-o", "cat.png"]) == 0
+    assert capsys.readouterr().out == "cat.png\n"
+    assert [p.name for p in Path().glob("cat*")] == ["cat.png"]
+
+
+def test_only_what_was_given_is_passed_on(painters) -> None:
+    assert main(["generate", "a cat"]) == 0
+    called = painters[Task.TEXT2IMAGE].called
+    assert called.pop("generator").initial_seed() < 2**32
+    defaults = {"num_inference_steps": 50, "guidance_scale": 7.5, "num_images_per_prompt": 1}
+    assert {k: v for k, v in called.items() if k in ("prompt", *defaults)} == {
+        "prompt": "a cat", **defaults,
+    }  # fmt: skip
+    assert not {"height", "width", "negative_prompt", "strength"} & set(called)
+
+
+def test_everything_given_reaches_the_pipeline(painters) -> None:
+    line = ["--negative", "dog", "--steps", "3", "--guidance", "2", "--strength", "0.25"]
+    line += ["--size", "4x2", "--seed", "9", "--image", "photo.png", "--mask", "mask.png"]
+    assert main(["generate", "a cat", *line]) == 0
+    called = painters[Task.INPAINT].called
+    assert called["image"].size == called["mask_image"].size == (4, 2)
+    assert (called["image"].mode, called["mask_image"].mode) == ("RGB", "L")
+    assert called["generator"].initial_seed() == 9
+    expected = {
+        "prompt": "a cat", "negative_prompt": "dog", "num_inference_steps": 3,
+        "guidance_scale": 2.0, "strength": 0.25, "width": 4, "height": 2, "paste_unmasked": True,
+    }  # fmt: skip
+    assert expected.items() <= called.items()
+
+
+def test_a_size_makes_the_image_fit_where_the_pipeline_takes_none(painters) -> None:
+    assert main(["generate", "a cat", "--image", "photo.png", "--size", "4x2"]) == 0
+    assert painters[Task.IMAGE2IMAGE].called["image"].size == (4, 2)
+
+
+def test_unmasked_pixels_may_change_if_asked(painters) -> None:
+    line = ["--image", "photo.png", "--mask", "mask.png", "--no-paste-unmasked"]
+    assert main(["generate", "a cat", *line]) == 0
+    assert painters[Task.INPAINT].called["paste_unmasked"] is False
+
+
+def test_the_settings_stand_in_the_file() -> None:
+    line = ["--image", "photo.png", "--seed", "3", "--steps", "7", "-o", "a.png"]
+    assert main(["generate", "a cat", "--negative", "", *line]) == 0
+    found = settings("a.png")
+    expected = {
+        "prompt": "a cat", "negative_prompt": "", "seed": "3", "steps": "7", "guidance": "7.5",
+        "strength": "0.8", "size": "10x6", "scheduler": "SimpleNamespace", "model": "demo:zoo",
+        "task": "image2image", "class": "ImagePainter", "image": "photo.png", "dtype": "float32",
+        "device": "cpu", "torch": torch.__version__,
+    }  # fmt: skip
+    assert {k: found.get(k) for k in expected} == expected
+    assert "autopipe" in found
+
+
+def test_settings_that_play_no_part_are_left_out() -> None:
+    assert main(["generate", "a cat", "-o", "a.png"]) == 0
+    assert not {"strength", "negative_prompt", "image", "mask"} & set(settings("a.png"))
+
+
+def test_each_of_several_pictures_can_be_made_again_by_its_own_seed(capsys) -> None:
+    assert main(["generate", "a cat", "--num-images", "3", "--seed", "5", "-o", "cat.png"]) == 0
+    names = ["cat-1.png", "cat-2.png", "cat-3.png", "cat.png"]
+    assert capsys.readouterr().out.split() == names
+    assert [settings(n)["seed"] for n in names] == ["5", "6", "7", "5 to 7"]
+    with PIL.Image.open("cat.png") as sheet:
+        assert sheet.size == (16, 16)
+    assert main(["generate", "a cat", "--seed", "6", "-o", "again.png"]) == 0
+    with PIL.Image.open("again.png") as again, PIL.Image.open("cat-2.png") as second:
+        assert again.tobytes() == second.tobytes()
+
+
+def test_without_a_seed_the_one_drawn_is_kept(painters) -> None:
+    assert main(["generate", "a cat", "-o", "a.png"]) == 0
+    drawn = painters[Task.TEXT2IMAGE].called["generator"].initial_seed()
+    assert settings("a.png")["seed"] == str(drawn)
+
+
+def test_json_has_files_and_settings(capsys) -> None:
+    assert main(["generate", "a cat", "--num-images", "2", "--seed", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [f["seed"] for f in found] == ["1", "2", "1 to 2"]
+    for entry in found:
+        assert settings(entry["file"])["prompt"] == entry["prompt"] == "a cat"
+
+
+def test_quiet_is_silent(painters, capsys) -> None:
+    assert main(["generate", "a cat", "-q"]) == 0
+    assert capsys.readouterr().err == ""
+    assert painters[Task.TEXT2IMAGE].bar["disable"] is True
+    assert main(["generate", "a cat"]) == 0
+    assert not painters[Task.TEXT2IMAGE].bar["disable"]
+
+
+def test_black_pictures_of_a_safety_checker_are_explained(painters, capsys) -> None:
+    painters[Task.TEXT2IMAGE].flags = [False, True]
+    assert main(["generate", "a cat", "--num-images", "2"]) == 0
+    assert "made picture 2 black" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n cut off"])
+def test_a_bad_picture_is_an_error_in_words(content: bytes, capsys) -> None:
+    Path("bad.png").write_bytes(content)
+    assert main(["generate", "a cat", "--image", "bad.png"]) == 2
+    assert "bad.png" in capsys.readouterr().err
+
+
+def test_stopping_leaves_no_file(painters, monkeypatch, capsys) -> None:
+    def stop(self: object, given: object, size: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Painter, "_draw", stop)
+    before = set(Path().iterdir())
+    assert main(["generate", "a cat"]) == 130
+    assert set(Path().iterdir()) == before
+
+
+def test_a_device_that_is_not_there_is_an_error_in_words() -> None:
+    assert generate.pick_device("cpu") == "cpu"
+    with pytest.raises(ArgumentError, match=r"there are .*cpu"):
+        generate.pick_device("cuda:99")

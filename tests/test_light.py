@@ -1,0 +1,56 @@
+"""Listing and resolving import nothing heavy: each is run in an interpreter of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = (
+    "torch", "numpy", "scipy", "PIL", "transformers", "tokenizers", "accelerate", "safetensors",
+    "diffusers", "pydantic", "huggingface_hub", "requests", "httpx",
+)  # fmt: skip
+
+
+def imported_by(code: str) -> list[str]:
+    """Which of the heavy packages are in `sys.modules` after running `code`."""
+    probe = f"{code}\nimport sys, json\nsys.stderr.write(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    modules = json.loads(done.stderr.splitlines()[-1])
+    return [name for name in HEAVY if name in modules]
+
+
+def command(*line: str) -> str:
+    return f"from autopipe.cli import main\nassert main({list(line)!r}) == 0"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a checkpoint, as far as resolving reads it."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    index = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.6.0"}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import autopipe",
+        "import autopipe.registry as r; assert r.families; r.problems; r.tasks",
+        "import autopipe; assert 'UNet2DConditionModel' in dir(autopipe)",
+        "from autopipe import registry; registry.resolve('StableDiffusionPipeline', 'inpaint')",
+        "from autopipe import Family, Pipeline, Component, Task, hookimpl",
+        command("--version"),
+        command("generate", "--help"),
+        command("families"),
+        command("families", "--json"),
+        command("doctor"),
+    ],
+)
+def test_listing_is_light(code: str) -> None:
+    assert imported_by(code) == []

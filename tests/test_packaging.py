@@ -1,0 +1,127 @@
+"""What holds for all distributions of this workspace, however many there are."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from importlib_metadata import entry_points
+
+import autopipe
+from autopipe.registry import default_registry
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest needs it there, so it is installed
+
+ROOT = Path(__file__).parents[1]
+PROJECTS = {
+    file.parent: tomllib.loads(file.read_text(encoding="utf-8"))
+    for file in [ROOT / "core/pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+}
+NAMES = {project["project"]["name"] for project in PROJECTS.values()}
+VERSION = PROJECTS[ROOT / "core"]["project"]["version"]
+
+each_dist = pytest.mark.parametrize(
+    ("folder", "project"),
+    [pytest.param(f, p["project"], id=p["project"]["name"]) for f, p in PROJECTS.items()],
+)
+
+
+def package_of(folder: Path) -> Path:
+    """The import package of a dist."""
+    (package,) = (p for p in (folder / "src").iterdir() if p.name.startswith("autopipe"))
+    return package
+
+
+@each_dist
+def test_versions_move_in_lockstep(folder: Path, project: dict) -> None:
+    assert project["version"] == VERSION == autopipe.__version__
+    siblings = [d for d in project["dependencies"] if re.match(r"[\w.-]+", d)[0] in NAMES]
+    assert all(d.endswith(f"=={VERSION}") for d in siblings)
+    assert folder == ROOT / "core" or siblings, "a plugin needs the core"
+
+
+@each_dist
+def test_it_is_typed_licensed_and_described(folder: Path, project: dict) -> None:
+    assert (package_of(folder) / "py.typed").is_file()
+    assert project["license"] == "Apache-2.0"
+    assert "Apache License" in (folder / "LICENSE").read_text(encoding="utf-8")
+    assert project["requires-python"] == ">=3.10"
+    readme = (folder / project["readme"]).read_text(encoding="utf-8")
+    assert readme.startswith(f"# {project['name']}\n")
+    assert len(readme.split()) > 40
+
+
+@each_dist
+def test_dependencies_have_lower_bounds(folder: Path, project: dict) -> None:
+    for dependency in project["dependencies"]:
+        assert re.search(r">=|==", dependency), f"{dependency} accepts versions never tested"
+
+
+@each_dist
+def test_a_plugin_is_found_by_its_entry_point(folder: Path, project: dict) -> None:
+    if folder == ROOT / "core":
+        assert project["scripts"] == {"autopipe": "autopipe.cli:main"}
+        return
+    declared = project["entry-points"]["autopipe.families"]
+    installed = {e.name: e.value for e in entry_points(group="autopipe.families")}
+    assert declared
+    assert declared.items() <= installed.items()
+    assert set(declared) <= set(default_registry().families), default_registry().problems
+
+
+def test_no_plugin_has_a_problem() -> None:
+    assert default_registry().problems == ()
+
+
+TARGETS = [
+    pytest.param(entry.name, entry.target, id=f"{family.name}:{entry.name}")
+    for family in default_registry().families.values()
+    for entry in (*family.pipelines, *family.components, *family.exports)
+]
+
+
+def defined_names(module: str) -> set[str]:
+    """The names that the source of `module` itself defines; imported ones are not among them."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None, f"there is no module {module}"
+    assert spec.origin is not None
+    body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
+    named = {node.name for node in body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+    assigned = {
+        target.id
+        for node in body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    return named | assigned
+
+
+@pytest.mark.parametrize(("name", "target"), TARGETS)
+def test_every_target_is_defined_in_the_module_it_names(name: str, target: str) -> None:
+    module, _, attribute = target.partition(":")
+    assert attribute in defined_names(module)
+
+
+@pytest.mark.parametrize(("name", "target"), TARGETS)
+def test_every_name_is_importable_from_autopipe(name: str, target: str) -> None:
+    found = getattr(autopipe, name)
+    assert f"{found.__module__}:{found.__qualname__}" == target
+    assert name in dir(autopipe)
+
+
+def test_the_families_demo_folders_are_in_their_packages() -> None:
+    for family in default_registry().families.values():
+        if family.demo is not None:
+            package, _, folder = family.demo.partition(":")
+            spec = importlib.util.find_spec(package)
+            assert spec is not None
+            assert spec.origin is not None
+            assert (Path(spec.origin).parent / folder / "model_index.json").is_file()
