@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,12 @@ from .prediction import original_of_sigma
 from .step_index import Timestep
 
 __all__ = ["LMSDiscreteScheduler", "LMSDiscreteSchedulerOutput"]
+
+
+@functools.lru_cache
+def _quadrature(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre points on [-1, 1] and their weights: exact up to degree 2 * count - 1."""
+    return np.polynomial.legendre.leggauss(count)
 
 
 class LMSDiscreteScheduler(SigmaScheduler):
@@ -56,8 +63,7 @@ class LMSDiscreteScheduler(SigmaScheduler):
         """
         sigmas = self.sigmas[max(t - order + 1, 0) : t + 2].double().numpy()[::-1]
         end, nodes = sigmas[0], sigmas[1:]
-        # Gauss-Legendre quadrature with n points is exact up to degree 2n - 1.
-        points, weights = np.polynomial.legendre.leggauss(order // 2 + 1)
+        points, weights = _quadrature(order // 2 + 1)
         half = (end - nodes[0]) / 2
         others = np.delete(nodes, current_order)
         tau = nodes[0] + half * (1 + points)
