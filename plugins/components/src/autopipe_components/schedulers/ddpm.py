@@ -14,15 +14,12 @@ from autopipe.errors import SchedulerError
 
 from ..noise import randn_tensor
 from .base import DiscreteScheduler
-from .options import check_choice, check_one_schedule
+from .options import LEARNED_VARIANCES, VARIANCE_TYPES, check_choice, check_one_schedule
 from .output import DenoisingOutput as DDPMSchedulerOutput
 from .prediction import Real, predicted_original
 from .step_index import Timestep
 
 __all__ = ["DDPMScheduler", "DDPMSchedulerOutput"]
-
-FIXED_VARIANCES = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", None)
-LEARNED_VARIANCES = ("learned", "learned_range")
 
 
 class DDPMScheduler(DiscreteScheduler):
@@ -54,7 +51,7 @@ class DDPMScheduler(DiscreteScheduler):
         rescale_betas_zero_snr: bool = False,
     ) -> None:
         self._build_betas()
-        check_choice(self, "variance_type", variance_type, FIXED_VARIANCES + LEARNED_VARIANCES)
+        check_choice(self, "variance_type", variance_type, VARIANCE_TYPES)
         self.variance_type = variance_type
         self.custom_timesteps = False
 

@@ -9,6 +9,16 @@ from autopipe.errors import SchedulerError, nearest
 
 SIGMA_KINDS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 
+LEARNED_VARIANCES = ("learned", "learned_range")
+VARIANCE_TYPES = (
+    "fixed_small",
+    "fixed_small_log",
+    "fixed_large",
+    "fixed_large_log",
+    *LEARNED_VARIANCES,
+    None,
+)
+
 
 def check_choice(owner: object, option: str, value: object, allowed: Collection[object]) -> None:
     """Raise `SchedulerError` unless `value` is one of `allowed`."""
