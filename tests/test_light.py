@@ -28,13 +28,12 @@ def command(*line: str) -> str:
     return f"from autopipe.cli import main\nassert main({list(line)!r}) == 0"
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
     """The folder of a checkpoint, as far as resolving reads it."""
-    folder = tmp_path_factory.mktemp("checkpoint")
     index = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.6.0"}
-    (folder / "model_index.json").write_text(json.dumps(index))
-    return folder
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    return tmp_path
 
 
 @pytest.mark.parametrize(
@@ -54,3 +53,23 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_listing_is_light(code: str) -> None:
     assert imported_by(code) == []
+
+
+@pytest.mark.parametrize(
+    "line", [("resolve", "--task", "inpaint"), ("resolve", "--json"), ("inspect",)]
+)
+def test_looking_at_a_checkpoint_is_light(checkpoint: Path, line: tuple[str, ...]) -> None:
+    assert imported_by(command(*line, str(checkpoint))) == []
+
+
+def test_resolving_a_folder_in_python_is_light(checkpoint: Path) -> None:
+    code = (
+        "from autopipe.checkpoint.index import read_index\n"
+        "from autopipe import registry\n"
+        f"registry.resolve(read_index({str(checkpoint)!r}).class_name, 'inpaint')"
+    )
+    assert imported_by(code) == []
+
+
+def test_the_probe_sees_what_is_heavy() -> None:
+    assert "torch" in imported_by("from autopipe import DiffusionPipeline")

@@ -179,7 +179,7 @@ def test_without_a_seed_the_one_drawn_is_kept(painters) -> None:
 def test_json_has_files_and_settings(capsys) -> None:
     assert main(["generate", "a cat", "--num-images", "2", "--seed", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [f["seed"] for f in found] == ["1", "2", "1 to 2"]
+    assert [f["seed"] for f in found] == [1, 2, "1 to 2"]
     for entry in found:
         assert settings(entry["file"])["prompt"] == entry["prompt"] == "a cat"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import warnings
 from importlib.metadata import entry_points
 
 import pytest
@@ -44,6 +45,18 @@ def test_traceback_shows_where_it_arose(monkeypatch, before: bool) -> None:
 def test_an_error_that_is_a_bug_keeps_its_traceback(monkeypatch) -> None:
     with pytest.raises(ZeroDivisionError):
         outcome(monkeypatch, ZeroDivisionError())
+
+
+def test_a_warning_is_a_line_without_its_place_in_the_code(monkeypatch, capsys) -> None:
+    def warn(arguments: argparse.Namespace) -> int:
+        warnings.warn("mind the gap", stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(families, "run", warn)
+    before = warnings.showwarning
+    assert main(["families"]) == 0
+    assert capsys.readouterr().err == "autopipe: mind the gap\n"
+    assert warnings.showwarning is before
 
 
 def test_control_c_is_exit_code_130_with_a_sentence(monkeypatch, capsys) -> None:

@@ -1,13 +1,14 @@
 """The command `autopipe`: one file for each subcommand, and nothing heavy until one needs it.
 
-Exit codes: 0 for success, 1 where `doctor` found something broken, 2 for an error that the
-message explains, 130 for Ctrl-C.
+Exit codes: 0 for success, 1 where `doctor` or `inspect` found something broken, 2 for an error
+that the message explains, 130 for Ctrl-C.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from ..errors import AutopipeError
@@ -24,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
         traceback = arguments.traceback
-        code: int = arguments.run(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code: int = arguments.run(arguments)
         sys.stdout.flush()
     except SystemExit as end:  # argparse, after --help, --version or a wrong argument
         return end.code if isinstance(end.code, int) else 0
@@ -40,3 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         return 1
     return code
+
+
+def _show_warning(message: Warning | str, *where: object, **how: object) -> None:
+    print(f"autopipe: {message}", file=sys.stderr)

@@ -135,6 +135,8 @@ def _load(asked: Request, registry: Registry) -> DiffusionPipeline:
     options = {} if asked.dtype is None else {"torch_dtype": asked.dtype}
     pipe = opener.from_pretrained(asked.model, **options).to(device)
     if asked.scheduler is not None:
+        if getattr(pipe, "scheduler", None) is None:
+            raise ArgumentError(f"{type(pipe).__name__} has no scheduler; leave out --scheduler")
         pipe.scheduler = registry.load(asked.scheduler).from_config(pipe.scheduler.config)
     return pipe
 
@@ -207,13 +209,14 @@ def _report_blackened(output: Any) -> None:
 
 def _settings(
     asked: Request, pipe: DiffusionPipeline, call: Mapping[str, Any], registry: Registry
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """What all pictures of this run have in common, defaults of the pipeline included."""
     parameters = inspect.signature(type(pipe).__call__).parameters
 
     def used(name: str) -> Any:
         return call.get(name, parameters[name].default if name in parameters else None)
 
+    scheduler = getattr(pipe, "scheduler", None)
     cls = type(pipe).__name__
     dist = registry.plugins[registry.resolve(cls).family].dist
     found = {
@@ -222,7 +225,7 @@ def _settings(
         "steps": used("num_inference_steps"),
         "guidance": used("guidance_scale"),
         "strength": None if asked.image is None else used("strength"),
-        "scheduler": type(pipe.scheduler).__name__,
+        "scheduler": type(scheduler).__name__ if scheduler is not None else None,
         "image": asked.image and Path(asked.image).name,
         "mask": asked.mask and Path(asked.mask).name,
         "paste_unmasked": used("paste_unmasked"),
@@ -233,19 +236,19 @@ def _settings(
         "device": str(pipe.device),
         **{name: installed_version(name) for name in ("autopipe", dist, "torch")},
     }
-    return {name: str(value) for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def write(
-    asked: Request, images: list[Image], common: Mapping[str, str]
-) -> list[tuple[Path, dict[str, str]]]:
+    asked: Request, images: list[Image], common: Mapping[str, Any]
+) -> list[tuple[Path, dict[str, Any]]]:
     """Write every picture, and the sheet of several; the files with their settings."""
     from .pictures import contact_sheet, write_png
 
     files = single_names(asked.output, len(images))
     written = []
     for i, (image, file) in enumerate(zip(images, files)):
-        settings = {**common, "seed": str(asked.seed + i), "size": f"{image.width}x{image.height}"}
+        settings = {**common, "seed": asked.seed + i, "size": f"{image.width}x{image.height}"}
         write_png(image, file, settings)
         written.append((file, settings))
     if len(images) > 1:
@@ -261,7 +264,7 @@ def write(
     return written
 
 
-def print_result(written: list[tuple[Path, dict[str, str]]], *, as_json: bool) -> None:
+def print_result(written: list[tuple[Path, dict[str, Any]]], *, as_json: bool) -> None:
     """Print the files, a line each, or as JSON with their settings."""
     if as_json:
         print(json.dumps([{"file": str(file), **settings} for file, settings in written], indent=2))

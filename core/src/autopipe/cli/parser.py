@@ -9,12 +9,14 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import ArgumentError, nearest
-from . import doctor, families, generate
+from . import doctor, families, generate, inspect, resolve
 from .text import paragraph, terminal_width
 
 COMMANDS = {
     "families": families,
     "doctor": doctor,
+    "resolve": resolve,
+    "inspect": inspect,
     "generate": generate,
 }
 """Each module has `HELP` (a line), `ABOUT`, `EXAMPLES`, `declare(parser)` and `run(arguments)`."""

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageFileError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def write_png(image: Image, path: Path, settings: Mapping[str, str]) -> None:
+def write_png(image: Image, path: Path, settings: Mapping[str, Any]) -> None:
     """Write `image` with `settings` as its text fields, whole or not at all.
 
     A file that is there is replaced; folders that are missing are made.
@@ -26,7 +26,7 @@ def write_png(image: Image, path: Path, settings: Mapping[str, str]) -> None:
 
     text = PngInfo()
     for key, value in settings.items():
-        text.add_text(key, value)
+        text.add_text(key, str(value))
     target = Path(os.path.realpath(path))
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:

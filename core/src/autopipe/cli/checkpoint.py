@@ -1,0 +1,103 @@
+"""What `resolve` and `inspect` read of a checkpoint: its index, and the headers of its weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..checkpoint.files import STEMS, File, Weights, candidates, plan_component, variants_of
+from ..checkpoint.headers import main_dtype, read_header
+from ..checkpoint.index import INDEX_NAME, Index, read_index
+from ..checkpoint.source import HubOptions, LocalSource, Source, open_source
+from ..errors import AutopipeError, CheckpointError
+from ..registry import Registry
+
+DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of a pipeline: where it is, and what its index says."""
+
+    source: Source
+    index: Index
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of a repository of the Hub."""
+        commit: str | None = getattr(self.source, "commit", None)
+        return commit
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component: its class, its weights as far as their headers tell, its other files.
+
+    `parameters` and `dtype` are None for pickled weights and for files that are not here yet.
+    """
+
+    name: str
+    pair: tuple[str, str] | None
+    weights: Weights | None = None
+    side: tuple[File, ...] = ()
+    parameters: int | None = None
+    dtype: str | None = None
+    variants: tuple[str | None, ...] = ()
+    problem: str | None = None
+
+
+def open_checkpoint(path: str, registry: Registry) -> Checkpoint:
+    """Find the checkpoint that `path` means and read its index; of a repository only that.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it is not one of a pipeline.
+        ConfigError, UnsafeCheckpointError: its index is malformed, or can't be trusted.
+    """
+    source = open_source(path, HubOptions(), registry)
+    if isinstance(source, LocalSource):
+        return Checkpoint(source, read_index(source.root))
+    if INDEX_NAME not in source.files():
+        raise CheckpointError(f"{source.name} holds no {INDEX_NAME}, so it is no pipeline's")
+    return Checkpoint(source, read_index(source.fetch([INDEX_NAME])))
+
+
+def parts(checkpoint: Checkpoint, registry: Registry) -> Iterator[Part]:
+    """The components, by name. What is wrong with one is said in it, and the others go on."""
+    for name, pair in sorted(checkpoint.index.components.items()):
+        try:
+            yield Part(name, None) if pair is None else _part(checkpoint, name, pair, registry)
+        except AutopipeError as error:
+            yield Part(name, pair, problem=str(error))
+
+
+def _part(checkpoint: Checkpoint, name: str, pair: tuple[str, str], registry: Registry) -> Part:
+    source = checkpoint.source
+    names = source.files(name)
+    known = registry.component(*pair)
+    # Networks have a config.json; tokenizers, image processors and schedulers call theirs else.
+    has_weights = "config.json" in names or bool(candidates(names, STEMS))
+    files = plan_component(source, (name,), has_weights=has_weights, variant="auto")
+    parameters, dtype = None, None
+    if files.weights and files.weights.format == "safetensors" and isinstance(source, LocalSource):
+        parameters, dtype = _measure(source.root, files.weights)
+    unknown = known is None and pair[0] != "transformers"
+    return Part(
+        name,
+        pair,
+        weights=files.weights,
+        side=files.side,
+        parameters=parameters,
+        dtype=dtype,
+        variants=variants_of(names),
+        problem=registry.explain_missing(pair[1]) if unknown else None,
+    )
+
+
+def _measure(root: Path, weights: Weights) -> tuple[int, str | None]:
+    """Parameters and dtype, from the headers of the files. Raises as `read_header`."""
+    headers = [read_header(root / file.path) for file in weights.files]
+    tensors = [info for header in headers for info in header.tensors.values()]
+    kind = main_dtype(headers)
+    return sum(math.prod(info.shape) for info in tensors), DTYPES.get(kind or "", kind)

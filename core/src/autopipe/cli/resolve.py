@@ -1,0 +1,65 @@
+"""`autopipe resolve`: which class opens a checkpoint, and why."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from ..registry import default_registry
+from ..tasks import Task
+from .checkpoint import open_checkpoint
+from .text import table
+
+HELP = "tell which class opens a checkpoint for a task, and why"
+ABOUT = (
+    "Tell which pipeline class of which installed family opens a checkpoint, and why. Only the "
+    "checkpoint's index is read, and no model code is imported."
+)
+EXAMPLES = (
+    "autopipe resolve demo:stable_diffusion",
+    "autopipe resolve ./my-checkpoint --task inpaint --json",
+)
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    declare_checkpoint(parser)
+    parser.add_argument(
+        "--task",
+        metavar="TASK",
+        help=f"{', '.join(t.value for t in Task)} (default: what the checkpoint was saved as)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def declare_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add the checkpoint, as every command takes it."""
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="a folder, a repository of the Hub, or demo:FAMILY",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the resolution."""
+    registry = default_registry()
+    checkpoint = open_checkpoint(arguments.checkpoint, registry)
+    found = registry.resolve(checkpoint.index.class_name, arguments.task)
+    plugin = registry.plugins[found.family]
+    told = {
+        "checkpoint": arguments.checkpoint,
+        "commit": checkpoint.commit,
+        "class": found.pipeline.name,
+        "task": found.pipeline.task.value if found.pipeline.task else None,
+        "family": found.family,
+        "package": plugin.dist,
+        "version": plugin.version,
+        "target": found.pipeline.target,
+        "why": found.reason,
+    }
+    if arguments.json:
+        print(json.dumps(told, indent=2))
+    else:
+        print(table([(name, value) for name, value in told.items() if value is not None]))
+    return 0

@@ -1,0 +1,73 @@
+"""What the documents show, works: their Python and their commands are run, their links followed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autopipe.cli import main
+from autopipe.cli.parser import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "core/README.md",
+    *sorted(ROOT.glob("plugins/*/README.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
+each_document = pytest.mark.parametrize(
+    "document", [pytest.param(d, id=d.relative_to(ROOT).as_posix()) for d in DOCUMENTS]
+)
+
+
+def blocks(document: Path, language: str) -> Iterator[str]:
+    """The code blocks of `document` that are marked with `language`."""
+    text = document.read_text(encoding="utf-8")
+    for found in re.finditer(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        if found[1] == language:
+            yield found[2]
+
+
+@each_document
+def test_its_python_runs_from_top_to_bottom(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for number, block in enumerate(blocks(document, "python"), start=1):
+        exec(compile(block, f"{document.name}, block {number}", "exec"), names)
+
+
+@each_document
+def test_its_commands_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [line for block in blocks(document, "") for line in block.splitlines()]
+    for line in lines:
+        if line.startswith("autopipe "):
+            assert main(shlex.split(line)[1:]) == 0, line
+
+
+@each_document
+def test_its_links_lead_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if not target.startswith(("http://", "https://")):
+            assert (document.parent / target.partition("#")[0]).exists(), target
+
+
+def test_the_readme_names_every_command() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if f"autopipe {name}" not in text] == []
+
+
+def test_the_readme_sets_up_by_two_commands() -> None:
+    set_up = (ROOT / "README.md").read_text(encoding="utf-8").split("## Set up")[1].split("##")[0]
+    assert [line for block in re.findall(r"```\n(.*?)```", set_up, re.DOTALL)
+            for line in block.splitlines()] == [
+        f"python -m pip install nox && python -m nox -s {session}" for session in ("demo", "tests")
+    ]  # fmt: skip
