@@ -95,19 +95,23 @@ class DiscreteScheduler(SchedulerMixin):
         """`sample` as the network wants it: unchanged, in the variance-preserving view."""
         return sample
 
+    def _check_steps(self, count: int) -> None:
+        """Raise `SchedulerError` unless `count` steps have timesteps to go through."""
+        check_count(self, "num_inference_steps", count)
+        if count > self.config.num_train_timesteps:
+            raise SchedulerError(
+                f"{type(self).__name__} can't take {count} steps: the network was "
+                f"trained on {self.config.num_train_timesteps} timesteps"
+            )
+
     def _spaced(self, num_inference_steps: int) -> np.ndarray:
         """The int64 timesteps of `num_inference_steps` steps.
 
         Raises:
             SchedulerError: there are more steps than training timesteps.
         """
+        self._check_steps(num_inference_steps)
         config = self.config
-        check_count(self, "num_inference_steps", num_inference_steps)
-        if num_inference_steps > config.num_train_timesteps:
-            raise SchedulerError(
-                f"{type(self).__name__} can't take {num_inference_steps} steps: the network was "
-                f"trained on {config.num_train_timesteps} timesteps"
-            )
         return spaced_timesteps(
             config.timestep_spacing,
             num_inference_steps,

@@ -16,7 +16,7 @@ from autopipe.config import register_to_config
 
 from .exponential import moments
 from .output import SchedulerOutput
-from .solver_base import STABLE_STEPS, ExponentialSolver, recent
+from .solver_base import STABLE_STEPS, ExponentialSolver
 from .step_index import Timestep
 
 
@@ -91,6 +91,5 @@ class DEISMultistepScheduler(ExponentialSolver):
         few = len(self.timesteps) < STABLE_STEPS
         order = self._usable_order(lower_final=self.config.lower_order_final and few)
         span = self._span(index, index + 1)
-        outputs = recent(self.model_outputs, order, index)
-        previous = self._integrate(sample, span, outputs, moments(span.z, order))
+        previous = self._integrate(sample, span, self._recent(order, index), moments(span.z, order))
         return self._end_step(previous, return_dict)

@@ -1,4 +1,4 @@
-"""What the multistep and the singlestep DPM-Solver share: options, schedule, first order."""
+"""What the multistep and the singlestep DPM-Solver share: options, schedule, noise."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Generator, Tensor
 from autopipe.errors import SchedulerError
 
 from ..noise import randn_tensor
-from .exponential import moments
-from .options import SIGMA_KINDS, check_one_schedule
+from .ddpm import check_descending
+from .options import LEARNED_VARIANCES, SIGMA_KINDS, VARIANCE_TYPES, check_one_schedule
 from .solver_base import FINAL_SIGMAS, ExponentialSolver
 
 
@@ -33,7 +33,7 @@ class DPMSolver(ExponentialSolver):
         self._clean, self._stochastic = algorithm.endswith("++"), algorithm.startswith("sde-")
         others = ("logrho", "bh1", "bh2")
         self._choose("solver_type", ("midpoint", "heun"), dict.fromkeys(others, "midpoint"))
-        self._choose("variance_type", (None, "learned", "learned_range"))
+        self._choose("variance_type", VARIANCE_TYPES)
         self._choose("final_sigmas_type", FINAL_SIGMAS)
         if self.config.final_sigmas_type == "zero" and not self._clean:
             raise SchedulerError(
@@ -64,7 +64,9 @@ class DPMSolver(ExponentialSolver):
         if num_inference_steps is not None:
             visited = self._spaced(num_inference_steps)
         else:
+            assert timesteps is not None
             self._refuse_computed()
+            check_descending(self, timesteps)
             visited = np.array(timesteps, dtype=np.int64)
         sigmas, visited = self._noise_levels(visited, mu=mu)
         self._follow(visited, sigmas, self._final_sigma(self._train_sigmas()[0]), device)
@@ -89,7 +91,7 @@ class DPMSolver(ExponentialSolver):
 
         A learned variance in the channels beyond those of `sample` is left out.
         """
-        if self.config.variance_type is not None:
+        if self.config.variance_type in LEARNED_VARIANCES:
             model_output = model_output[:, : sample.shape[1]]
         return super().convert_model_output(model_output, sample=sample)
 
@@ -100,11 +102,3 @@ class DPMSolver(ExponentialSolver):
         if not self._stochastic:
             return None
         return randn_tensor(sample.shape, generator=generator, device=sample.device, dtype=dtype)
-
-    def dpm_solver_first_order_update(
-        self, model_output: Tensor, *, sample: Tensor, noise: Tensor | None = None
-    ) -> Tensor:
-        """One step on the newest prediction alone: DDIM's, with the noise of DDPM for the SDE."""
-        index = self._place
-        span = self._span(index, index + 1)
-        return self._integrate(sample, span, {index: model_output}, moments(span.z, 1), noise)

@@ -18,7 +18,7 @@ from autopipe.config import register_to_config
 from .dpm_solver_base import DPMSolver
 from .exponential import moments
 from .output import SchedulerOutput
-from .solver_base import STABLE_STEPS, recent
+from .solver_base import STABLE_STEPS
 from .step_index import Timestep
 
 
@@ -103,23 +103,11 @@ class DPMSolverMultistepScheduler(DPMSolver):
             SchedulerError: there is no schedule, or it doesn't visit `timestep`.
         """
         self._begin_step(timestep)
-        output = self.convert_model_output(model_output, sample=sample)
-        self._remember(output)
+        self._remember(self.convert_model_output(model_output, sample=sample))
         noise = variance_noise if self._stochastic else None
         if noise is None:
             noise = self._noise(sample, generator, torch.float32)
-        order = self._order()
-        if order == 1:
-            previous = self.dpm_solver_first_order_update(output, sample=sample, noise=noise)
-        elif order == 2:
-            previous = self.multistep_dpm_solver_second_order_update(
-                self.model_outputs, sample=sample, noise=noise
-            )
-        else:
-            previous = self.multistep_dpm_solver_third_order_update(
-                self.model_outputs, sample=sample, noise=noise
-            )
-        return self._end_step(previous, return_dict)
+        return self._end_step(self._update(sample, self._order(), noise), return_dict)
 
     def _order(self) -> int:
         """The order of this step, lowered towards the end where that is stabler."""
@@ -129,28 +117,15 @@ class DPMSolverMultistepScheduler(DPMSolver):
             return 1
         return self._usable_order(lower_final=config.lower_order_final and steps < STABLE_STEPS)
 
-    def multistep_dpm_solver_second_order_update(
-        self, model_output_list: Sequence[Tensor], *, sample: Tensor, noise: Tensor | None = None
-    ) -> Tensor:
-        """One step on the line through the last two predictions.
-
-        `heun` integrates it exactly, `midpoint` as if the slope counted half.
-        """
+    def _update(self, sample: Tensor, order: int, noise: Tensor | None) -> Tensor:
+        """The next sample, by the polynomial through the last `order` predictions."""
         index = self._place
         span = self._span(index, index + 1)
-        terms = moments(span.z, 2)
-        if self.config.solver_type == "midpoint":
+        terms = moments(span.z, order)
+        if order == 2 and self.config.solver_type == "midpoint":
             terms[1] = terms[0] / 2
-        return self._integrate(sample, span, recent(model_output_list, 2, index), terms, noise)
-
-    def multistep_dpm_solver_third_order_update(
-        self, model_output_list: Sequence[Tensor], *, sample: Tensor, noise: Tensor | None = None
-    ) -> Tensor:
-        """One step on the parabola through the last three predictions."""
-        index = self._place
-        span = self._span(index, index + 1)
-        terms = moments(span.z, 3)
-        terms[2] /= 2
-        if self.config.algorithm_type == "sde-dpmsolver++":
+        if order == 3:
+            terms[2] /= 2
+        if order == 3 and self.config.algorithm_type == "sde-dpmsolver++":
             terms[2] += 1
-        return self._integrate(sample, span, recent(model_output_list, 3, index), terms, noise)
+        return self._integrate(sample, span, self._recent(order, index), terms, noise)

@@ -18,7 +18,6 @@ from autopipe.config import register_to_config
 from .dpm_solver_base import DPMSolver
 from .exponential import moments
 from .output import SchedulerOutput
-from .solver_base import recent
 from .step_index import Timestep
 
 
@@ -124,58 +123,20 @@ class DPMSolverSinglestepScheduler(DPMSolver):
         if order == 1:
             self.sample = sample
         assert self.sample is not None, "a group starts with order 1"
-        previous = self.singlestep_dpm_solver_update(
-            self.model_outputs, sample=self.sample, order=order, noise=noise
-        )
-        return self._end_step(previous, return_dict)
+        return self._end_step(self._update(self.sample, order, noise), return_dict)
 
-    def singlestep_dpm_solver_update(
-        self,
-        model_output_list: Sequence[Tensor],
-        *,
-        sample: Tensor,
-        order: int,
-        noise: Tensor | None = None,
-    ) -> Tensor:
-        """The end of this step from `sample`, where its group of `order` steps started."""
-        if order == 1:
-            return self.dpm_solver_first_order_update(
-                model_output_list[-1], sample=sample, noise=noise
-            )
-        if order == 2:
-            return self.singlestep_dpm_solver_second_order_update(
-                model_output_list, sample=sample, noise=noise
-            )
-        return self.singlestep_dpm_solver_third_order_update(
-            model_output_list, sample=sample, noise=noise
-        )
+    def _update(self, sample: Tensor, order: int, noise: Tensor | None) -> Tensor:
+        """The next sample, by the polynomial through the `order` predictions since `sample`.
 
-    def singlestep_dpm_solver_second_order_update(
-        self, model_output_list: Sequence[Tensor], *, sample: Tensor, noise: Tensor | None = None
-    ) -> Tensor:
-        """From the start of the group on the line through its two predictions.
-
-        `heun` integrates it exactly, `midpoint` as if the slope counted half.
+        Where the solver type is `midpoint`, third order takes the first and the last of them.
         """
-        index = self._place
-        span = self._span(index - 1, index + 1)
-        terms = moments(span.z, 2)
-        if self.config.solver_type == "midpoint":
+        index, midpoint = self._place, self.config.solver_type == "midpoint"
+        span = self._span(index + 1 - order, index + 1)
+        outputs, terms = self._recent(order, index), moments(span.z, order)
+        if order == 2 and midpoint:
             terms[1] = terms[0] / 2
-        return self._integrate(sample, span, recent(model_output_list, 2, index), terms, noise)
-
-    def singlestep_dpm_solver_third_order_update(
-        self, model_output_list: Sequence[Tensor], *, sample: Tensor, noise: Tensor | None = None
-    ) -> Tensor:
-        """From the start of the group on the parabola through its three predictions (`heun`).
-
-        `midpoint` takes the line through the first and the last of them.
-        """
-        index = self._place
-        span = self._span(index - 2, index + 1)
-        outputs, terms = recent(model_output_list, 3, index), moments(span.z, 3)
-        if self.config.solver_type == "midpoint":
-            del outputs[index - 1], terms[2]
-        elif self._stochastic:
+        if order == 3 and midpoint:
+            del outputs[index - 1]
+        elif order == 3 and self._stochastic:
             terms[2] += 2
         return self._integrate(sample, span, outputs, terms, noise)

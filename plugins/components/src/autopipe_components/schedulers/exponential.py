@@ -24,8 +24,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autopipe.errors import SchedulerError
-
 from .prediction import Real
 
 
@@ -85,17 +83,11 @@ def moments(z: Real, count: int) -> list[float]:
     return found
 
 
-def weights(nodes: Sequence[Real], moments: Sequence[float]) -> list[float]:
-    """The `w_k` for which `Σ w_k·u_kʲ` is the j-th moment: exact for every polynomial they span.
+def weights(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
+    """The `w_k` for which `Σ w_k·u_kʲ` is the j-th moment, for as many j as there are nodes.
 
-    Raises:
-        SchedulerError: two nodes coincide, so that no polynomial goes through both.
+    So `Σ w_k·m(u_k)` integrates every polynomial m of lower degree. The nodes are distinct.
     """
-    try:
-        return np.linalg.solve(np.vander(nodes, increasing=True).T, np.array(moments)).tolist()
-    except np.linalg.LinAlgError:
-        raise SchedulerError(
-            f"a solver of order {len(nodes)} needs as many distinct noise levels, but two of the "
-            "last ones are the same; use fewer steps, a lower solver_order, or "
-            "lower_order_final=True if the schedule ends without noise"
-        ) from None
+    powers = np.vander(nodes, increasing=True).T
+    found: list[float] = np.linalg.solve(powers, np.array(moments[: len(nodes)])).tolist()
+    return found

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 Real = Any
@@ -18,8 +17,8 @@ Real = Any
 
 
 def scalar(value: Tensor) -> Real:
-    """The number in a tensor of one element."""
-    return np.float32(value.item())
+    """The number in a tensor without axes, in its precision."""
+    return value.numpy()[()]
 
 
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")

@@ -95,7 +95,7 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         self, count: int, spacing: str, steps_offset: int = 0, end: int | None = None
     ) -> np.ndarray:
         """`count` timesteps below `end`, spaced as if one more step led to the clean sample."""
-        check_count(self, "num_inference_steps", count)
+        self._check_steps(count)
         total = self.config.num_train_timesteps
         end = total if end is None else end
         if spacing == "trailing":
@@ -160,14 +160,13 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         """Enter a new schedule that ends at `last_sigma`; forget the one before.
 
         Raises:
-            SchedulerError: the noise doesn't fall from each timestep to the next.
+            SchedulerError: the noise rises from one timestep to the next.
         """
         levels = np.append(sigmas, last_sigma).astype(np.float32)
-        rises = np.diff(levels[:-1])
-        if (rises > 0).any() or (self.config.solver_order > 1 and (rises == 0).any()):
+        if (np.diff(levels[:-1]) > 0).any():
             raise SchedulerError(
-                f"{type(self).__name__} needs timesteps whose noise falls from each to the next, "
-                f"and of {len(timesteps)} some repeat or rise; use fewer, or give descending ones"
+                f"{type(self).__name__} needs noise that falls from each timestep to the next, "
+                f"not {levels.tolist()}; give them in descending order"
             )
         self.sigmas = torch.from_numpy(levels)
         self.timesteps = torch.from_numpy(timesteps.astype(np.int64)).to(device)
@@ -226,6 +225,10 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         """Add a prediction to the history, which is as long as the solver's order."""
         self.model_outputs = [*self.model_outputs, output][-self.config.solver_order :]
 
+    def _recent(self, count: int, index: int) -> dict[int, Tensor]:
+        """The last `count` predictions by index in the schedule, the newest being at `index`."""
+        return {index - k: self.model_outputs[-1 - k] for k in range(count)}
+
     def _usable_order(self, *, lower_final: bool) -> int:
         """The order of this step: as high as the history allows and, if `lower_final`, the end."""
         order = min(self.config.solver_order, len(self.model_outputs))
@@ -261,20 +264,19 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         """
         if span.length == 0:
             return sample
-        nodes = [(self._level(index).log_snr - span.start) / span.length for index in outputs]
+        known: dict[float, Tensor] = {}
+        for index, output in outputs.items():
+            # Noise levels can coincide; the one given first, the newest, then stands for both.
+            node = float((self._level(index).log_snr - span.start) / span.length)
+            known.setdefault(node, output)
         found = sample.to(torch.promote_types(sample.dtype, torch.float32)) * span.decay
-        for weight, output in zip(weights(nodes, moments), outputs.values()):
-            found = found.add(output, alpha=-span.scale * weight)
+        for weight, output in zip(weights(list(known), moments), known.values()):
+            found = found.add(output, alpha=float(-span.scale * weight))
         if noise is not None:
-            found = found.add(noise, alpha=span.spread)
+            found = found.add(noise, alpha=float(span.spread))
         return found.to(sample.dtype)
 
 
 def shifted(sigmas: np.ndarray, shift: float) -> np.ndarray:
     """Sigmas of a flow in [0, 1], moved towards noise for shift > 1 (arXiv:2403.03206, eq. 23)."""
     return shift * sigmas / (1 + (shift - 1) * sigmas)
-
-
-def recent(outputs: Sequence[Tensor], count: int, index: int) -> dict[int, Tensor]:
-    """The last `count` of `outputs` by index in the schedule, the newest being at `index`."""
-    return {index - k: outputs[-1 - k] for k in range(count)}

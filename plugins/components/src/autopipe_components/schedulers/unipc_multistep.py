@@ -20,7 +20,7 @@ from autopipe.scheduling import SchedulerMixin
 
 from .exponential import moments
 from .output import SchedulerOutput
-from .solver_base import FINAL_SIGMAS, ExponentialSolver, recent, shifted
+from .solver_base import FINAL_SIGMAS, ExponentialSolver, shifted
 from .step_index import Timestep
 
 LARGEST_FLOW_SIGMA = 1 - 1e-6
@@ -136,16 +136,11 @@ class UniPCMultistepScheduler(ExponentialSolver):
         config = self.config
         if config.final_sigmas_type != "zero" or self.solver_p is not None:
             return
-        causes = {
-            "solver_type='bh1'": config.solver_type == "bh1",
-            "predict_x0=False": not config.predict_x0,
-            "lower_order_final=False": not config.lower_order_final and config.solver_order > 1,
-        }
-        for cause, is_one in causes.items():
-            if is_one:
+        for option, value in (("solver_type", "bh1"), ("predict_x0", False)):
+            if config[option] == value:
                 raise SchedulerError(
-                    f"UniPCMultistepScheduler with {cause} can't end at a noise level of zero, "
-                    "where its step is infinite; set final_sigmas_type='sigma_min'"
+                    f"UniPCMultistepScheduler with {option}={value!r} can't end at a noise level "
+                    "of zero, where its step is infinite; set final_sigmas_type='sigma_min'"
                 )
 
     def _noise_levels(
@@ -164,6 +159,10 @@ class UniPCMultistepScheduler(ExponentialSolver):
     def _shifted(self, sigmas: np.ndarray, shift: float) -> tuple[np.ndarray, np.ndarray]:
         """Sigmas of a flow as the config shifts and stretches them, and their timesteps."""
         sigmas, terminal = shifted(sigmas, shift), self.config.shift_terminal
+        if terminal and sigmas[-1] == 1:
+            raise SchedulerError(
+                "shift_terminal can't stretch one step of pure noise; take more steps"
+            )
         if terminal:
             sigmas = 1 - (1 - sigmas) * (1 - terminal) / (1 - sigmas[-1])
         sigmas = np.minimum(sigmas, LARGEST_FLOW_SIGMA)
@@ -199,37 +198,33 @@ class UniPCMultistepScheduler(ExponentialSolver):
         index = self._begin_step(timestep)
         output = self.convert_model_output(model_output, sample=sample)
         if self.last_sample is not None and index - 1 not in self.config.disable_corrector:
-            sample = self.multistep_uni_c_bh_update(
-                output, last_sample=self.last_sample, order=self.this_order
-            )
+            sample = self._correct(self.last_sample, output, self.this_order)
         self._remember(output)
         self.last_sample = sample
         self.this_order = self._usable_order(lower_final=self.config.lower_order_final)
         if self.solver_p is not None:
             previous = self.solver_p.step(model_output, timestep, sample, return_dict=False)[0]
         else:
-            previous = self.multistep_uni_p_bh_update(sample=sample, order=self.this_order)
+            previous = self._predict(sample, self.this_order)
         return self._end_step(previous, return_dict)
 
-    def multistep_uni_p_bh_update(self, *, sample: Tensor, order: int) -> Tensor:
-        """UniP: the next sample, from `sample` and the last `order` predictions."""
+    def _predict(self, sample: Tensor, order: int) -> Tensor:
+        """UniP: the next sample, by the polynomial through the last `order` outputs."""
         index = self._place
         span = self._span(index, index + 1)
         terms = moments(span.z, order)
         if order == 2:
             terms[1] = self._b(span.z) / 2
-        return self._integrate(sample, span, recent(self.model_outputs, order, index), terms)
+        return self._integrate(sample, span, self._recent(order, index), terms)
 
-    def multistep_uni_c_bh_update(
-        self, this_model_output: Tensor, *, last_sample: Tensor, order: int
-    ) -> Tensor:
-        """UniC: this sample again, from the last one, with the prediction made here known too."""
+    def _correct(self, last_sample: Tensor, output: Tensor, order: int) -> Tensor:
+        """UniC: this sample again, from the last one, with the `output` made here known too."""
         index = self._place
         span = self._span(index - 1, index)
         terms = moments(span.z, order + 1)
         if order == 1:
             terms[1] = self._b(span.z) / 2
-        outputs = {index: this_model_output, **recent(self.model_outputs, order, index - 1)}
+        outputs = {index: output, **self._recent(order, index - 1)}
         return self._integrate(last_sample, span, outputs, terms)
 
     def _b(self, z: float) -> float:
