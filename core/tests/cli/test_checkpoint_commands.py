@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from autopipe.cli import inspect, main, resolve
+from autopipe.cli import generate, inspect, main, resolve
 from autopipe.cli.inspect import number
 from autopipe.discovery import Installed, Plugin
 from autopipe.manifest import Component, Family, Pipeline
@@ -89,6 +89,23 @@ def test_resolve_with_a_task_moves_along_the_row(checkpoint: Path, capsys) -> No
     text = printed(capsys, "resolve", str(checkpoint), "--task", "inpainting")
     for word in ("ZooInpaint", "zoo.inpaint:ZooInpaint", "autopipe-zoo", "ZooText2Image stands"):
         assert word in text
+
+
+def test_the_commit_of_a_cached_repository_is_told(checkpoint: Path, capsys) -> None:
+    snapshot = checkpoint.parent / "models--a--b" / "snapshots" / "c0ffee"
+    snapshot.parent.mkdir(parents=True)
+    checkpoint.rename(snapshot)
+    for command in ("resolve", "inspect"):
+        assert json.loads(printed(capsys, command, str(snapshot), "--json"))["commit"] == "c0ffee"
+
+
+def test_generate_looks_before_it_loads(checkpoint: Path, capsys, monkeypatch) -> None:
+    (checkpoint / "photo.png").touch()
+    monkeypatch.setattr(generate, "default_registry", resolve.default_registry)
+    monkeypatch.setattr(generate, "_load", None)
+    line = ["--model", str(checkpoint), "--image", str(checkpoint / "photo.png")]
+    assert main(["generate", "a cat", *line]) == 2
+    assert "can't find a pipeline" in capsys.readouterr().err
 
 
 def test_resolve_says_why_there_is_no_class(checkpoint: Path, capsys) -> None:

@@ -85,7 +85,8 @@ def painters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Task, Pain
     made = {task: cls() for task, cls in PAINTERS.items()}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(generate, "default_registry", lambda: REGISTRY)
-    monkeypatch.setattr(generate, "_load", lambda asked, registry: made[asked.task])
+    monkeypatch.setattr(generate, "_look_up", lambda asked, registry: None)
+    monkeypatch.setattr(generate, "_load", lambda asked, registry, commit: made[asked.task])
     PIL.Image.new("RGBA", (10, 6), "blue").save("photo.png")
     PIL.Image.new("L", (10, 6), 255).save("mask.png")
     return made
@@ -156,6 +157,12 @@ def test_the_settings_stand_in_the_file() -> None:
 def test_settings_that_play_no_part_are_left_out() -> None:
     assert main(["generate", "a cat", "-o", "a.png"]) == 0
     assert not {"strength", "negative_prompt", "image", "mask"} & set(settings("a.png"))
+
+
+def test_the_commit_of_a_repository_is_kept(monkeypatch) -> None:
+    monkeypatch.setattr(generate, "_look_up", lambda asked, registry: "c0ffee")
+    assert main(["generate", "a cat", "-o", "a.png"]) == 0
+    assert settings("a.png")["commit"] == "c0ffee"
 
 
 def test_each_of_several_pictures_can_be_made_again_by_its_own_seed(capsys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from ..checkpoint.index import INDEX_NAME, Index, read_index
 from ..checkpoint.source import HubOptions, LocalSource, Source, open_source
 from ..errors import AutopipeError, CheckpointError
 from ..registry import Registry
+
+CHECKPOINT_HELP = "a folder, a repository of the Hub, or demo:FAMILY"
+REVISION_HELP = "branch, tag or commit of a repository (default: main)"
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
@@ -26,8 +30,10 @@ class Checkpoint:
 
     @property
     def commit(self) -> str | None:
-        """The commit of a repository of the Hub."""
-        commit: str | None = getattr(self.source, "commit", None)
+        """The commit of a repository of the Hub, also where only the cache was asked."""
+        folder = self.index.folder.absolute()
+        in_cache = folder.parent.name == "snapshots"
+        commit: str | None = getattr(self.source, "commit", folder.name if in_cache else None)
         return commit
 
 
@@ -48,14 +54,21 @@ class Part:
     problem: str | None = None
 
 
-def open_checkpoint(path: str, registry: Registry) -> Checkpoint:
+def declare_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name a checkpoint to look at."""
+    add = parser.add_argument
+    add("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
+    add("--revision", metavar="NAME", help=REVISION_HELP)
+
+
+def open_checkpoint(path: str, registry: Registry, revision: str | None = None) -> Checkpoint:
     """Find the checkpoint that `path` means and read its index; of a repository only that.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it is not one of a pipeline.
         ConfigError, UnsafeCheckpointError: its index is malformed, or can't be trusted.
     """
-    source = open_source(path, HubOptions(), registry)
+    source = open_source(path, HubOptions(revision=revision), registry)
     if isinstance(source, LocalSource):
         return Checkpoint(source, read_index(source.root))
     if INDEX_NAME not in source.files():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ArgumentError
 from ..registry import Registry, default_registry
 from ..tasks import Task
+from .checkpoint import CHECKPOINT_HELP, REVISION_HELP, open_checkpoint
 from .names import single_names
 from .request import Request, count, fraction, number, request, seed, size
 from .requirements import installed_version
@@ -45,8 +46,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     add(
         "--model",
         metavar="CHECKPOINT",
-        help="a folder, a repository of the Hub, or demo:FAMILY "
-        "(default: the demo of an installed family)",
+        help=f"{CHECKPOINT_HELP} (default: the demo of an installed family)",
     )
     add(
         "--task",
@@ -82,10 +82,17 @@ def declare(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="such as DDIM or EulerDiscrete (default: the checkpoint's)",
     )
+    add("--revision", metavar="NAME", help=REVISION_HELP)
+    add(
+        "--variant",
+        metavar="NAME",
+        help="of the weight files, such as fp16; auto takes what there is (default: none)",
+    )
     add(
         "--dtype",
         choices=("auto", "float32", "float16", "bfloat16"),
-        help="of the weights; auto is that of the files (default: float32)",
+        help="of the weights; auto is that of the files (default: float32, or with --variant "
+        "that of the files)",
     )
     add("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the fastest here)")
     add(
@@ -110,19 +117,30 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the pictures, write them and print where they are."""
     registry = default_registry()
     asked = request(arguments, registry)
+    commit = _look_up(asked, registry)
     if not arguments.quiet:
         print(f"Loading {asked.model}", file=sys.stderr)
-    pipe = _load(asked, registry)
+    pipe = _load(asked, registry, commit)
     pipe.set_progress_bar_config(desc=asked.task.value, disable=arguments.quiet)
     call = _call(asked, pipe)
     output = pipe(**call)  # type: ignore[operator]
     _report_blackened(output)
-    common = _settings(asked, pipe, call, registry)
+    common = {**_settings(asked, pipe, call, registry), **({"commit": commit} if commit else {})}
     print_result(write(asked, output.images, common), as_json=arguments.json)
     return 0
 
 
-def _load(asked: Request, registry: Registry) -> DiffusionPipeline:
+def _look_up(asked: Request, registry: Registry) -> str | None:
+    """Make sure that the checkpoint can do the task; the commit where it is a repository's.
+
+    Done before anything heavy is imported, so that a mistake is known at once.
+    """
+    checkpoint = open_checkpoint(asked.model, registry, asked.revision)
+    registry.resolve(checkpoint.index.class_name, asked.task)
+    return checkpoint.commit
+
+
+def _load(asked: Request, registry: Registry, commit: str | None) -> DiffusionPipeline:
     """The pipeline for the task, on its device, with the scheduler asked for."""
     from .. import auto
 
@@ -132,7 +150,8 @@ def _load(asked: Request, registry: Registry) -> DiffusionPipeline:
         Task.IMAGE2IMAGE: auto.AutoPipelineForImage2Image,
         Task.INPAINT: auto.AutoPipelineForInpainting,
     }[asked.task]
-    options = {} if asked.dtype is None else {"torch_dtype": asked.dtype}
+    wanted = {"torch_dtype": asked.dtype, "variant": asked.variant, "revision": commit}
+    options = {name: value for name, value in wanted.items() if value is not None}
     pipe = opener.from_pretrained(asked.model, **options).to(device)
     if asked.scheduler is not None:
         if getattr(pipe, "scheduler", None) is None:

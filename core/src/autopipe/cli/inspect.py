@@ -11,8 +11,7 @@ from ..checkpoint.files import Weights
 from ..errors import UnsupportedCheckpointError
 from ..registry import Registry, default_registry
 from ..tasks import Task
-from .checkpoint import Checkpoint, Part, open_checkpoint, parts
-from .resolve import declare_checkpoint
+from .checkpoint import Checkpoint, Part, declare_checkpoint, open_checkpoint, parts
 from .text import paragraph, size, table
 
 HELP = "show a checkpoint's components, sizes, dtypes, variants and files"
@@ -36,7 +35,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the content; 1 if something is wrong with it."""
     registry = default_registry()
-    checkpoint = open_checkpoint(arguments.checkpoint, registry)
+    checkpoint = open_checkpoint(arguments.checkpoint, registry, arguments.revision)
     found = list(parts(checkpoint, registry))
     told = {"checkpoint": arguments.checkpoint, **_summary(checkpoint, registry)}
     if arguments.json:

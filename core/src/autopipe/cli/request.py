@@ -36,6 +36,8 @@ class Request:
     strength: float | None = None
     size: tuple[int, int] | None = None
     scheduler: str | None = None
+    revision: str | None = None
+    variant: str | None = None
     dtype: str | None = None
     device: str | None = None
     paste_unmasked: bool = True
@@ -71,6 +73,8 @@ def request(arguments: argparse.Namespace, registry: Registry) -> Request:
         strength=arguments.strength,
         size=arguments.size,
         scheduler=_scheduler(arguments.scheduler, registry) if arguments.scheduler else None,
+        revision=arguments.revision,
+        variant=arguments.variant,
         dtype=arguments.dtype,
         device=arguments.device,
         paste_unmasked=arguments.paste_unmasked,

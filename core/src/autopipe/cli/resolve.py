@@ -7,7 +7,7 @@ import json
 
 from ..registry import default_registry
 from ..tasks import Task
-from .checkpoint import open_checkpoint
+from .checkpoint import declare_checkpoint, open_checkpoint
 from .text import table
 
 HELP = "tell which class opens a checkpoint for a task, and why"
@@ -32,19 +32,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def declare_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Add the checkpoint, as every command takes it."""
-    parser.add_argument(
-        "checkpoint",
-        metavar="CHECKPOINT",
-        help="a folder, a repository of the Hub, or demo:FAMILY",
-    )
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Print the resolution."""
     registry = default_registry()
-    checkpoint = open_checkpoint(arguments.checkpoint, registry)
+    checkpoint = open_checkpoint(arguments.checkpoint, registry, arguments.revision)
     found = registry.resolve(checkpoint.index.class_name, arguments.task)
     plugin = registry.plugins[found.family]
     told = {
