@@ -273,7 +273,7 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         for weight, output in zip(weights(list(known), moments), known.values()):
             found = found.add(output, alpha=float(-span.scale * weight))
         if noise is not None:
-            found = found.add(noise, alpha=float(span.spread))
+            found = found.add(noise.to(found.device), alpha=float(span.spread))
         return found.to(sample.dtype)
 
 
