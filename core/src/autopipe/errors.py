@@ -42,7 +42,7 @@ class UnsafeCheckpointError(CheckpointError, ValueError):
     """A checkpoint asks for something it must not: code, a path outside its folder, a pickle."""
 
 
-class VariantError(AutopipeError, ValueError):
+class VariantError(CheckpointError, ValueError):
     """The checkpoint has no weights of the variant that was asked for."""
 
 

@@ -1,0 +1,265 @@
+"""The plan: exactly which files of a checkpoint are needed, decided by their names alone.
+
+Weights come as one file or as shards that an index lists, as safetensors or pickled, and under
+a *variant*, a word in the file name such as `fp16`. The choice is made for each component by
+itself. Both ways of naming sharded variants are read:
+
+    diffusion_pytorch_model.fp16-00001-of-00002.safetensors   ...safetensors.index.fp16.json
+    diffusion_pytorch_model-00001-of-00002.fp16.safetensors   ...safetensors.fp16.index.json
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..config import read_json_object
+from ..errors import (
+    CheckpointError,
+    ConfigError,
+    DamagedFileError,
+    UnsafeCheckpointError,
+    VariantError,
+)
+from .names import plain_name
+from .source import Source
+
+Format = Literal["safetensors", "bin"]
+
+STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+"""What weight files are called: by diffusers, by transformers, and pickled by transformers."""
+
+AUTO = "auto"
+
+_PREFERRED: Mapping[str, tuple[str | None, ...]] = {
+    "float16": ("fp16", None),
+    "bfloat16": ("bf16", None),
+}
+_SIDE_FILES = (".json", ".txt", ".model")
+_SHARD = re.compile(r"-\d{5}-of-\d{5}\b")
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a checkpoint: its path inside, with slashes, and its bytes (-1: unknown)."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One set of weights of a component, in one or several files."""
+
+    variant: str | None
+    format: Format
+    files: tuple[File, ...]
+    index: File | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes, less those of files whose size is unknown."""
+        return sum(max(file.size, 0) for file in self.files)
+
+
+@dataclass(frozen=True)
+class ComponentFiles:
+    """The files that one component needs: its weights, and its configuration or vocabulary."""
+
+    folder: tuple[str, ...]
+    weights: Weights | None
+    side: tuple[File, ...]
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """All of them."""
+        weights = self.weights
+        index = (weights.index,) if weights and weights.index else ()
+        return (*self.side, *index, *(weights.files if weights else ()))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to fetch for a pipeline."""
+
+    components: Mapping[str, ComponentFiles]
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """The files of all components."""
+        return tuple(file for part in self.components.values() for file in part.files)
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(max(file.size, 0) for file in self.files)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A set of weights as the names in a folder show it, its shards not yet known."""
+
+    variant: str | None
+    format: Format
+    name: str
+    sharded: bool
+
+
+def candidates(names: Iterable[str], stems: Iterable[str] = STEMS) -> list[_Candidate]:
+    """The sets of weights among the names of a folder, in the order of `stems`."""
+    stem = "|".join(re.escape(stem) for stem in stems)
+    single = re.compile(rf"({stem})(?:\.([^.]+))?\.(safetensors|bin)")
+    index = re.compile(rf"({stem})\.(safetensors|bin)(?:\.([^.]+))?\.index(?:\.([^.]+))?\.json")
+    order = list(stems)
+    found: list[tuple[tuple[int, bool, str], _Candidate]] = []
+    for name in names:
+        if (match := single.fullmatch(name)) and not _SHARD.search(name):
+            candidate = _Candidate(match[2], _format(match[3]), name, sharded=False)
+        elif match := index.fullmatch(name):
+            variant = match[3] or match[4]
+            candidate = _Candidate(variant, _format(match[2]), name, sharded=True)
+        else:
+            continue
+        # A whole file goes before shards of the same kind: one left behind by a later save.
+        found.append(((order.index(match[1]), not candidate.sharded, name), candidate))
+    return [candidate for _, candidate in sorted(found, key=lambda pair: pair[0])]
+
+
+def _format(suffix: str) -> Format:
+    return "safetensors" if suffix == "safetensors" else "bin"
+
+
+def variants_of(names: Iterable[str], stems: Iterable[str] = STEMS) -> tuple[str | None, ...]:
+    """The variants that a folder's weights come in, None for plain names."""
+    return tuple(dict.fromkeys(candidate.variant for candidate in candidates(names, stems)))
+
+
+def plan_component(
+    source: Source,
+    folder: tuple[str, ...],
+    *,
+    has_weights: bool,
+    stems: tuple[str, ...] = STEMS,
+    variant: str | None = None,
+    use_safetensors: bool | None = None,
+    dtype: str | None = None,
+    fall_back: bool = False,
+) -> ComponentFiles:
+    """Choose the files of the component in `folder`.
+
+    Args:
+        has_weights: False for tokenizers, schedulers and the like.
+        variant: a variant, None for plain names, or `"auto"`: the variant that fits `dtype`
+            (a name such as `"float16"`), else plain names, else whatever there is.
+        use_safetensors: True refuses pickled weights, False wants them, None prefers safetensors.
+        fall_back: take plain names where the variant is absent.
+
+    Raises:
+        CheckpointError: there is no such folder, or no weights in it.
+        VariantError: there are weights, but not of this variant.
+        UnsafeCheckpointError: there are only pickled weights, and `use_safetensors` is True.
+    """
+    listing = source.files(*folder)
+    where = "/".join((source.name, *folder))
+    if not listing:
+        raise CheckpointError(f"there is no folder {where}, or no file in it; check the checkpoint")
+    side = tuple(
+        File("/".join((*folder, name)), size)
+        for name, size in listing.items()
+        if name.endswith(_SIDE_FILES) and ".index." not in name
+    )
+    if not has_weights:
+        return ComponentFiles(folder, None, side)
+    every = candidates(listing, stems)
+    if not every:
+        raise CheckpointError(
+            f"there are no weights in {where}; looked for "
+            f"{' and '.join(f'{stem}.safetensors' for stem in stems)}, and for .bin"
+        )
+    of_variant = [c for c in every if c.variant == _variant(every, variant, dtype, fall_back)]
+    if not of_variant:
+        raise VariantError(
+            f"{where} has no weights of the variant {variant!r}; it has "
+            f"{_listed(dict.fromkeys(c.variant for c in every))}. Pass one of those, or "
+            f"variant='auto'"
+        )
+    chosen = _by_format(of_variant, use_safetensors, where)
+    return ComponentFiles(folder, _weights(source, folder, listing, chosen), side)
+
+
+def _variant(
+    every: list[_Candidate], variant: str | None, dtype: str | None, fall_back: bool
+) -> str | None:
+    """Which variant to take of those that there are."""
+    present = list(dict.fromkeys(candidate.variant for candidate in every))
+    if variant == AUTO:
+        wishes = (*_PREFERRED.get(dtype or "", (None,)), *present)
+        return next(wish for wish in wishes if wish in present)
+    if fall_back and variant not in present and None in present:
+        return None
+    return variant
+
+
+def _by_format(found: list[_Candidate], use_safetensors: bool | None, where: str) -> _Candidate:
+    safe = [candidate for candidate in found if candidate.format == "safetensors"]
+    pickled = [candidate for candidate in found if candidate.format == "bin"]
+    if use_safetensors is True and not safe:
+        raise UnsafeCheckpointError(
+            f"{where} has only pickled weights ({pickled[0].name}), which use_safetensors=True "
+            f"refuses; convert them, or leave use_safetensors out to read them with the "
+            f"restricted loader"
+        )
+    if use_safetensors is False:
+        if not pickled:
+            raise CheckpointError(
+                f"{where} has no pickled weights, which use_safetensors=False asks for; leave it "
+                f"out to read {safe[0].name}"
+            )
+        return pickled[0]
+    return (safe or pickled)[0]
+
+
+def _weights(
+    source: Source, folder: tuple[str, ...], listing: Mapping[str, int], chosen: _Candidate
+) -> Weights:
+    def file(name: str) -> File:
+        return File("/".join((*folder, name)), listing[name])
+
+    if not chosen.sharded:
+        return Weights(chosen.variant, chosen.format, (file(chosen.name),))
+    index = file(chosen.name)
+    local = source.fetch([index.path]).joinpath(*folder, chosen.name)
+    names = shard_names(local, chosen.format)
+    absent = [name for name in names if name not in listing]
+    if absent:
+        raise DamagedFileError(
+            f"{local} lists the shard {absent[0]}, which is absent; fetch the checkpoint again"
+        )
+    return Weights(chosen.variant, chosen.format, tuple(map(file, names)), index)
+
+
+def shard_names(index: Path, format: Format) -> list[str]:
+    """The shards that an index file lists, sorted.
+
+    Raises:
+        ConfigError: the index is malformed.
+        UnsafeCheckpointError: a shard is no plain name, or of another format than the index.
+    """
+    shards: Any = read_json_object(index).get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise ConfigError(f"{index} has no 'weight_map'; fetch it again")
+    names = sorted({plain_name(shard, str(index)) for shard in shards.values()})
+    for name in names:
+        if not name.endswith(f".{format}"):
+            raise UnsafeCheckpointError(
+                f"{index} lists the shard {name!r}, which is no .{format} file; don't use this "
+                f"checkpoint unless you trust it, and correct the name"
+            )
+    return names
+
+
+def _listed(variants: Iterable[str | None]) -> str:
+    return ", ".join("plain weights (no variant)" if v is None else repr(v) for v in variants)

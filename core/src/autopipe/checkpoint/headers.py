@@ -1,0 +1,153 @@
+"""The header of a safetensors file: which tensors it holds, and whether it is whole.
+
+Format: 8 bytes with the header's length N (little-endian), N bytes of JSON, then the tensors.
+Reading a header takes no tensor library, so that `inspect` is quick and works without torch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError, DamagedFileError
+
+_LARGEST_HEADER = 100_000_000
+_LFS = b"version https://git-lfs.github.com/spec/"
+
+ITEM_BYTES: Mapping[str, int] = {
+    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1,
+    "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
+    "I32": 4, "U32": 4, "F32": 4,
+    "I64": 8, "U64": 8, "F64": 8, "C64": 8,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor in a file: `offset` and `size` in bytes, from the start of the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a safetensors file holds."""
+
+    tensors: Mapping[str, TensorInfo]
+    size: int
+
+    def dtype(self) -> str | None:
+        """The floating-point type that most of the bytes have; None without any."""
+        return main_dtype([self])
+
+
+def main_dtype(headers: list[Header]) -> str | None:
+    """The floating-point type that most bytes of several files have; None without any."""
+    weight: Counter[str] = Counter()
+    for header in headers:
+        for info in header.tensors.values():
+            if "F" in info.dtype:
+                weight[info.dtype] += info.size
+    return weight.most_common(1)[0][0] if weight else None
+
+
+def read_header(file: Path) -> Header:
+    """Read and check the header of `file`, and that all of its bytes are there.
+
+    Raises:
+        CheckpointError: the file can't be read.
+        DamagedFileError: it is empty, truncated, a Git LFS pointer, or no safetensors file.
+    """
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            start = stream.read(len(_LFS))
+            check_content(file, start, size)
+            length = int.from_bytes(start[:8], "little")
+            if size < 8 or length > min(size - 8, _LARGEST_HEADER):
+                raise _damaged(
+                    file,
+                    f"its header should have {length:,} bytes and the file has {size:,}"
+                    if size >= 8
+                    else f"it has {size} bytes",
+                )
+            stream.seek(8)
+            text = stream.read(length)
+    except DamagedFileError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"{file} can't be read: {error}") from error
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(file, f"its header is not valid JSON ({error})") from error
+    return _checked(file, content, 8 + length, size)
+
+
+def check_content(file: Path, start: bytes, size: int) -> None:
+    """Raise `DamagedFileError` for an empty file and for a Git LFS pointer."""
+    if size == 0:
+        raise _damaged(file, "it is empty")
+    if start.startswith(_LFS):
+        raise DamagedFileError(
+            f"{file} is a Git LFS pointer of {size} bytes, not the weights; run `git lfs install` "
+            f"and `git lfs pull` in the folder, or download the checkpoint again"
+        )
+
+
+def _checked(file: Path, content: Any, start: int, size: int) -> Header:
+    if not isinstance(content, dict):
+        raise _damaged(file, "its header is no JSON object")
+    tensors: dict[str, TensorInfo] = {}
+    for name, entry in content.items():
+        if name == "__metadata__":
+            continue
+        info = _tensor(entry, start)
+        if info is None:
+            raise _damaged(file, f"the entry of {name[:200]!r} in its header makes no sense")
+        tensors[name] = info
+    end = start
+    for info in sorted(tensors.values(), key=lambda info: (info.offset, info.size)):
+        if info.offset != end:
+            raise _damaged(file, f"its tensors overlap or leave gaps at byte {end:,}")
+        end = info.offset + info.size
+    if end > size:
+        raise _damaged(
+            file, f"it should have {end:,} bytes and has {size:,}: {end - size:,} are missing"
+        )
+    if end < size:
+        raise _damaged(file, f"it should have {end:,} bytes and has {size:,}")
+    return Header(tensors, size)
+
+
+def _tensor(entry: Any, start: int) -> TensorInfo | None:
+    """The tensor of a header entry; None where the entry is malformed."""
+    if not isinstance(entry, dict):
+        return None
+    dtype: Any = entry.get("dtype")
+    shape: Any = entry.get("shape")
+    offsets: Any = entry.get("data_offsets")
+    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+        return None
+    if not _is_counts(shape) or not _is_counts(offsets) or len(offsets) != 2:
+        return None
+    begin, end = offsets
+    if end - begin != math.prod(shape) * ITEM_BYTES[dtype]:
+        return None
+    return TensorInfo(dtype, tuple(shape), start + begin, end - begin)
+
+
+def _is_counts(value: Any) -> bool:
+    return isinstance(value, list) and all(type(n) is int and 0 <= n < 2**63 for n in value)
+
+
+def _damaged(file: Path, what: str) -> DamagedFileError:
+    return DamagedFileError(f"{file} is damaged: {what}; fetch this file again")

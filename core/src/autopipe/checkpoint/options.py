@@ -1,0 +1,209 @@
+"""The keywords of loading: those of the original API, each parsed once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+import torch
+
+from ..errors import ArgumentError, ArgumentTypeError, UnsafeCheckpointError, nearest
+from .source import HubOptions
+
+_log = logging.getLogger(__name__)
+
+Dtype = torch.dtype | Literal["auto"]
+
+_SHORT = {"fp16": "float16", "half": "float16", "bf16": "bfloat16", "fp32": "float32"}
+_NAMED = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2")
+
+_REMOTE_CODE = ("custom_pipeline", "trust_remote_code")
+_WITHOUT_MEANING = ("resume_download", "mirror", "custom_revision", "proxies", "use_onnx")
+_NOT_YET = ("max_memory", "offload_folder", "offload_state_dict", "quantization_config")
+_HUB = tuple(one.name for one in fields(HubOptions))
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to load.
+
+    Attributes:
+        dtype: one for all components, `"auto"` for that of the files, or one by component name
+            with `"default"` for the others. None is float32, or with a variant that of its files.
+        variant: which weight files: `"fp16"`, or `"auto"`, or None for plain names.
+        use_safetensors: True refuses pickled weights, False wants them.
+        low_cpu_mem_usage: False builds models with initial values first.
+        output_loading_info: return missing, unexpected and mismatched keys too.
+        ignore_mismatched_sizes: leave parameters of another shape at their initial values.
+        disable_mmap: read files instead of mapping them; None maps those on local disks.
+        device: where the networks go.
+        hub: where to look for a repository.
+    """
+
+    dtype: Dtype | Mapping[str, Dtype] | None = None
+    variant: str | None = None
+    use_safetensors: bool | None = None
+    low_cpu_mem_usage: bool = True
+    output_loading_info: bool = False
+    ignore_mismatched_sizes: bool = False
+    disable_mmap: bool | None = None
+    device: torch.device | None = None
+    hub: HubOptions = field(default_factory=HubOptions)
+
+    def dtype_of(self, component: str | None) -> Dtype:
+        """The dtype for one component; `"auto"` where its files decide."""
+        dtype: Dtype | None
+        if isinstance(self.dtype, Mapping):
+            dtype = self.dtype.get(component or "", self.dtype.get("default"))
+        else:
+            dtype = self.dtype
+        if dtype is not None:
+            return dtype
+        return torch.float32 if self.variant is None else "auto"
+
+
+KEYWORDS = (
+    *(one.name for one in fields(LoadOptions) if one.name not in ("device", "hub")),
+    *_HUB,
+    "torch_dtype",
+    "device_map",
+    "use_auth_token",
+    "load_connected_pipeline",
+)
+"""Every keyword of loading that does something."""
+
+
+def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any]]:
+    """The load options among keywords, and the other keywords.
+
+    Raises:
+        ArgumentError: a value can't be used, or two keywords contradict each other.
+        ArgumentTypeError: a value is of the wrong type.
+        UnsafeCheckpointError: code from a checkpoint is asked for.
+    """
+    _refuse_code(given)
+    for name in _NOT_YET:
+        if given.get(name) is not None:
+            raise ArgumentError(f"{name}= is not supported yet; leave it out")
+    useless = [name for name in _WITHOUT_MEANING if given.get(name)]
+    if useless:
+        _log.warning("%s no longer mean anything and are ignored", "=, ".join(useless) + "=")
+    known = {"torch_dtype", "use_auth_token", "load_connected_pipeline"}
+    known |= {*KEYWORDS, *_REMOTE_CODE, *_WITHOUT_MEANING, *_NOT_YET}
+    rest = {name: value for name, value in given.items() if name not in known}
+    options = LoadOptions(
+        dtype=_agreed_dtype(given.get("torch_dtype"), given.get("dtype")),
+        variant=_text(given, "variant"),
+        use_safetensors=_flag(given, "use_safetensors", None),
+        low_cpu_mem_usage=bool(_flag(given, "low_cpu_mem_usage", True)),
+        output_loading_info=bool(_flag(given, "output_loading_info", False)),
+        ignore_mismatched_sizes=bool(_flag(given, "ignore_mismatched_sizes", False)),
+        disable_mmap=_flag(given, "disable_mmap", None),
+        device=_device(given.get("device_map")),
+        hub=HubOptions(
+            revision=_text(given, "revision"),
+            token=given.get("token", given.get("use_auth_token")),
+            cache_dir=given.get("cache_dir"),
+            force_download=bool(_flag(given, "force_download", False)),
+            local_files_only=bool(_flag(given, "local_files_only", False)),
+        ),
+    )
+    return options, rest
+
+
+def check_keywords(given: Iterable[str], known: Iterable[str], owner: str) -> None:
+    """Raise `ArgumentTypeError` for the first of `given` that is not `known` and no option."""
+    names = (*known, *KEYWORDS)
+    for name in given:
+        if name not in names:
+            raise ArgumentTypeError(
+                f"{owner}.from_pretrained has no keyword {name!r}."
+                + (nearest(name, names) or f" It has {', '.join(known)}, and options of loading.")
+            )
+
+
+def parse_dtype(value: Any) -> Dtype:
+    """A dtype from a `torch.dtype`, a name such as `"float16"` or `"fp16"`, or `"auto"`.
+
+    Raises:
+        ArgumentError: there is no such dtype, or weights can't have it.
+        ArgumentTypeError: `value` is neither a dtype nor a name.
+    """
+    if isinstance(value, torch.dtype):
+        if not value.is_floating_point:
+            raise ArgumentError(f"weights can't have the dtype {value}; give one such as float16")
+        return value
+    if not isinstance(value, str):
+        raise ArgumentTypeError(
+            f"dtype must be a torch.dtype, a name such as 'float16', or 'auto', not {value!r}"
+        )
+    name = value.removeprefix("torch.")
+    name = _SHORT.get(name, name)
+    if name == "auto":
+        return "auto"
+    if name not in _NAMED:
+        raise ArgumentError(
+            f"there is no dtype {value!r} for weights.{nearest(name, (*_NAMED, *_SHORT))} "
+            f"There are {', '.join(_NAMED)} and 'auto'"
+        )
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _agreed_dtype(torch_dtype: Any, dtype: Any) -> Dtype | Mapping[str, Dtype] | None:
+    """What `torch_dtype` and `dtype` ask for together."""
+    parsed = [_parse_dtypes(value) for value in (torch_dtype, dtype) if value is not None]
+    if len(parsed) == 2 and parsed[0] != parsed[1]:
+        raise ArgumentError(
+            f"torch_dtype={torch_dtype!r} and dtype={dtype!r} contradict each other; they mean "
+            f"the same, so give one"
+        )
+    return parsed[0] if parsed else None
+
+
+def _parse_dtypes(value: Any) -> Dtype | Mapping[str, Dtype]:
+    if isinstance(value, Mapping):
+        return {name: parse_dtype(one) for name, one in value.items()}
+    return parse_dtype(value)
+
+
+def _device(device_map: Any) -> torch.device | None:
+    if device_map is None:
+        return None
+    if isinstance(device_map, (str, int, torch.device)):
+        try:
+            return torch.device(device_map)
+        except RuntimeError:
+            pass
+    raise ArgumentError(
+        f"device_map={device_map!r} is not supported; give one device, such as 'cuda', or leave "
+        f"it out"
+    )
+
+
+def _refuse_code(given: Mapping[str, Any]) -> None:
+    for name in _REMOTE_CODE:
+        if given.get(name):
+            raise UnsafeCheckpointError(
+                f"{name}={given[name]!r} asks to run code of a checkpoint, which autopipe never "
+                f"does; a custom pipeline is an installed plugin: pip install it and load the "
+                f"checkpoint without {name}="
+            )
+
+
+def _text(given: Mapping[str, Any], name: str) -> str | None:
+    value = given.get(name)
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise ArgumentTypeError(f"{name} must be text or None, not {value!r}")
+
+
+def _flag(given: Mapping[str, Any], name: str, default: bool | None) -> bool | None:
+    value = given.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool):
+        return value
+    raise ArgumentTypeError(f"{name} must be True or False, not {value!r}")

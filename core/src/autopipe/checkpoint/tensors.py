@@ -1,0 +1,169 @@
+"""Reading the tensors of weight files: mapped, or read and cast one by one.
+
+A file that needs no cast is mapped into memory where it is on a local disk: nothing is copied,
+and pages are read on first use. Over a network, page faults are many times slower than reading
+from start to end, so files there are read. A file that is cast is read tensor by tensor, so
+that the peak is the weights once and the largest tensor.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from io import FileIO
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError, DamagedFileError, UnsafeCheckpointError
+from .headers import Header, TensorInfo, check_content, read_header
+
+TORCH_DTYPES: Mapping[str, torch.dtype] = {
+    "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16,
+    "I32": torch.int32, "I64": torch.int64, "U16": torch.uint16, "U32": torch.uint32,
+    "U64": torch.uint64, "F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32,
+    "F64": torch.float64, "C64": torch.complex64, "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+}  # fmt: skip
+
+_NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "lustre", "glusterfs", "beegfs", "gpfs",
+     "afs", "virtiofs"}
+)  # fmt: skip
+
+Target = Callable[[str, torch.dtype], torch.dtype]
+"""From a tensor's name and its dtype in the file to the dtype wanted."""
+
+
+def read_safetensors(
+    files: Iterable[Path], target: Target, disable_mmap: bool | None = None
+) -> dict[str, Tensor]:
+    """All tensors of some safetensors files, in the dtypes that `target` wants.
+
+    Raises:
+        CheckpointError, DamagedFileError: as `read_header`.
+    """
+    found: dict[str, Tensor] = {}
+    for file in files:
+        header = read_header(file)
+        names = sorted(header.tensors, key=lambda name: header.tensors[name].offset)
+        by_map = not (_on_network(file) if disable_mmap is None else disable_mmap)
+        casts = any(_cast(name, header.tensors[name], target) for name in names)
+        try:
+            if by_map and not casts and _is_aligned(header):
+                found.update(_mapped(file, header))
+            else:
+                found.update(_read(file, header, names, target))
+        except OSError as error:
+            raise CheckpointError(f"{file} can't be read: {error}") from error
+    return found
+
+
+def read_pickled(files: Iterable[Path], target: Target) -> dict[str, Tensor]:
+    """All tensors of some `.bin` files, through the loader that runs no code.
+
+    Raises:
+        UnsafeCheckpointError: a file holds something else than tensors.
+        DamagedFileError: a file is truncated, empty or a Git LFS pointer.
+    """
+    found: dict[str, Tensor] = {}
+    for file in files:
+        state = _unpickled(file)
+        while state:
+            name, tensor = state.popitem()
+            found[name] = tensor.to(target(name, tensor.dtype))
+    return found
+
+
+def _cast(name: str, info: TensorInfo, target: Target) -> bool:
+    dtype = TORCH_DTYPES[info.dtype]
+    return target(name, dtype) != dtype
+
+
+def _is_aligned(header: Header) -> bool:
+    """Whether every tensor starts where its type may; files of old writers don't always."""
+    return all(
+        info.offset % TORCH_DTYPES[info.dtype].itemsize == 0 for info in header.tensors.values()
+    )
+
+
+def _mapped(file: Path, header: Header) -> Iterable[tuple[str, Tensor]]:
+    storage = torch.UntypedStorage.from_file(str(file), shared=False, nbytes=header.size)
+    for name, info in header.tensors.items():
+        dtype = TORCH_DTYPES[info.dtype]
+        tensor = torch.empty(0, dtype=dtype)
+        tensor.set_(storage, info.offset // dtype.itemsize, info.shape)  # type: ignore[call-overload]
+        yield name, tensor
+
+
+def _read(
+    file: Path, header: Header, names: list[str], target: Target
+) -> Iterable[tuple[str, Tensor]]:
+    with file.open("rb", buffering=0) as stream:
+        for name in names:
+            info = header.tensors[name]
+            tensor = _read_tensor(stream, info, file)
+            yield name, tensor.to(target(name, tensor.dtype))
+
+
+def _read_tensor(stream: FileIO, info: TensorInfo, file: Path) -> Tensor:
+    tensor = torch.empty(math.prod(info.shape), dtype=TORCH_DTYPES[info.dtype])
+    if info.size:
+        stream.seek(info.offset)
+        view = memoryview(tensor.view(torch.uint8).numpy())  # type: ignore[arg-type]
+        done = 0
+        while done < info.size:
+            count = stream.readinto(view[done:])
+            if not count:
+                raise DamagedFileError(f"{file} became shorter while it was read; fetch it again")
+            done += count
+    return tensor.reshape(info.shape)
+
+
+def _on_network(file: Path) -> bool:
+    """Whether `file` is on a network file system; False where that can't be told."""
+    if not sys.platform.startswith("linux"):
+        return False
+    real = str(file.resolve())
+    kind, longest = "", -1
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    for line in mounts.splitlines():
+        _, point, name, _ = line.split(" ", 3)
+        point = point.replace("\\040", " ")
+        under = real == point or real.startswith(point.rstrip("/") + "/")
+        if under and len(point) >= longest:
+            kind, longest = name, len(point)
+    return kind in _NETWORK or (kind.startswith("fuse.") and kind != "fuse.fuse-overlayfs")
+
+
+def _unpickled(file: Path) -> dict[str, Tensor]:
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            start = stream.read(64)
+    except OSError as error:
+        raise CheckpointError(f"{file} can't be read: {error}") from error
+    check_content(file, start, size)
+    try:
+        # Files of PyTorch before 1.6 are no archives, and can't be mapped.
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=start[:2] == b"PK")
+    except pickle.UnpicklingError as error:
+        raise UnsafeCheckpointError(
+            f"{file} holds more than tensors, so it is not read: unpickling it could run code "
+            f"({str(error).splitlines()[0]}). Use a checkpoint with safetensors"
+        ) from error
+    except Exception as error:
+        raise DamagedFileError(f"{file} is damaged ({error}); fetch this file again") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+    ):
+        raise DamagedFileError(f"{file} holds no state dict; fetch this file again")
+    return state

@@ -1,0 +1,251 @@
+"""Everything that touches transformers: which of its classes, and how they load and save.
+
+A checkpoint names these classes; only those listed here are ever looked up. Configs are read by
+us, weights by our own reader, and what remains for transformers is to build a model from a
+config and a tokenizer from files whose names have been checked. No code is fetched or run.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import read_json_object
+from ..errors import CheckpointError, ConfigError, UnsafeCheckpointError
+from .names import is_plain
+
+LIBRARY = "transformers"
+
+STEMS = ("model", "pytorch_model")
+"""What transformers calls weight files: safetensors, and pickled ones."""
+
+_MODELS = (
+    "CLIPTextModel",
+    "CLIPTextModelWithProjection",
+    "CLIPVisionModel",
+    "CLIPVisionModelWithProjection",
+    "T5EncoderModel",
+    "XLMRobertaModel",
+)
+_TOKENIZERS = ("CLIPTokenizer", "T5Tokenizer", "XLMRobertaTokenizer")
+
+# Class names that checkpoints give -> the name under which transformers 5 has the class.
+CLASSES: Mapping[str, str] = {
+    **{name: name for name in (*_MODELS, *_TOKENIZERS)},
+    **{f"{name}Fast": name for name in _TOKENIZERS},
+    "CLIPImageProcessor": "CLIPImageProcessor",
+    "CLIPImageProcessorFast": "CLIPImageProcessor",
+    "CLIPImageProcessorPil": "CLIPImageProcessor",
+    "CLIPFeatureExtractor": "CLIPImageProcessor",
+}
+
+_UNTRUSTED = ("auto_map", "attn_implementation", "trust_remote_code", "custom_pipelines")
+_DROPPED_FROM_SAVED = ("_name_or_path", "_commit_hash", "_attn_implementation")
+
+
+def find_class(class_name: str) -> type | None:
+    """The class of transformers that a checkpoint calls `class_name`; None unless it is listed."""
+    name = CLASSES.get(class_name)
+    if name is None:
+        return None
+    import transformers
+
+    cls: type = getattr(transformers, name)
+    return cls
+
+
+def is_model(cls: type) -> bool:
+    """Whether `cls` is a network of transformers, or one built on its base class."""
+    return any(
+        base.__module__ == "transformers.modeling_utils" and base.__name__ == "PreTrainedModel"
+        for base in cls.__mro__
+    )
+
+
+def is_listed_class(cls: type) -> bool:
+    """Whether `cls` is a class of transformers itself."""
+    return cls.__module__.partition(".")[0] == LIBRARY
+
+
+def saved_name(class_name: str) -> str:
+    """The class name to write into an index: one that every release of transformers knows."""
+    return CLASSES.get(class_name, class_name)
+
+
+# Models
+
+
+def read_model_config(cls: Any, file: Path) -> Any:
+    """The config object for a model of `cls`, from `file`.
+
+    Raises:
+        ConfigError: the file is absent or malformed, or asks for what is not supported.
+    """
+    content = _trusted(read_json_object(file))
+    section = getattr(cls.config_class, "base_config_key", "")
+    if section and isinstance(content.get(section), dict):
+        content = {**content[section], **_shared(content)}
+    if content.get("quantization_config") is not None:
+        raise ConfigError(
+            f"{file} describes quantized weights, which are not supported; use a checkpoint "
+            f"without quantization"
+        )
+    try:
+        return cls.config_class.from_dict(content)
+    except Exception as error:
+        raise ConfigError(f"{file} doesn't fit {cls.config_class.__name__}: {error}") from error
+
+
+def _trusted(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A config less what could fetch or run code, and less private entries, in all depths."""
+    return {
+        name: _trusted(value) if isinstance(value, dict) else value
+        for name, value in content.items()
+        if not name.startswith("_") and name not in _UNTRUSTED
+    }
+
+
+def _shared(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What the config of a text-and-image model says for each of its halves."""
+    return {name: content[name] for name in ("projection_dim",) if name in content}
+
+
+def build(cls: Any, config: Any) -> nn.Module:
+    """A model of `cls`, its tied weights tied; in evaluation mode."""
+    try:
+        model = cls(config)
+        model.tie_weights()
+    except (TypeError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+        raise ConfigError(
+            f"{cls.__name__} can't be made from its config ({error}); correct config.json"
+        ) from error
+    made: nn.Module = model.eval()
+    return made
+
+
+def kept_in_fp32(model: Any, dtype: torch.dtype) -> frozenset[str]:
+    """The parts of names that stay float32 where the model is loaded as `dtype`."""
+    half = (torch.float16,)
+    rules = {"_keep_in_fp32_modules": half, "_keep_in_fp32_modules_strict": (*half, torch.bfloat16)}
+    return frozenset(
+        part
+        for rule, dtypes in rules.items()
+        if dtype in dtypes
+        for part in getattr(model, rule, None) or ()
+    )
+
+
+def fitted(model: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` under the names that `model` has in the installed release of transformers.
+
+    Files call the same tensor `text_model.encoder.x`, `encoder.x` or (in the safety checker)
+    `vision_model.vision_model.encoder.x`, after the release that wrote them.
+    """
+    wrappers = _wrappers(model)
+    expected = {name: name for name in model.state_dict()}
+    bare = {_bare(name, wrappers): name for name in expected}
+    fit: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        known = expected.get(name) or bare.get(_bare(name, wrappers))
+        if known is not None:
+            if known == name or known not in state:
+                fit[known] = tensor
+        elif not name.endswith("position_ids"):  # was saved once, is computed now
+            fit[name] = tensor
+    return fit
+
+
+def _wrappers(model: Any) -> frozenset[str]:
+    section = getattr(model.config, "base_config_key", "")
+    halves = {"text_config": ["text_model"], "vision_config": ["vision_model"]}
+    both = ["text_model", "vision_model"]
+    prefix = getattr(model, "base_model_prefix", "") or "text_model"
+    return frozenset([*halves.get(section, both), prefix])
+
+
+def _bare(name: str, wrappers: frozenset[str]) -> str:
+    return ".".join(part for part in name.split(".") if part not in wrappers)
+
+
+def record_dtype(model: Any) -> None:
+    """Let the model's config say which dtype the weights have, as transformers does."""
+    dtype = model.dtype
+    model.config.dtype = dtype
+    for name in ("text_config", "vision_config"):
+        section = getattr(model.config, name, None)
+        if section is not None and hasattr(section, "dtype"):
+            section.dtype = dtype
+
+
+def save_model_config(model: Any, folder: Path) -> None:
+    """Write `config.json`."""
+    config = copy.deepcopy(model.config)
+    config.architectures = [type(model).__name__]
+    config.dtype = model.dtype
+    for name in _DROPPED_FROM_SAVED:
+        config.__dict__.pop(name, None)
+    config.save_pretrained(folder)
+
+
+# Tokenizers and image processors
+
+
+def load_processor(cls: Any, folder: Path) -> Any:
+    """A tokenizer or image processor from the files in `folder`.
+
+    Raises:
+        CheckpointError: a file is absent or malformed, or a package that it needs is.
+        UnsafeCheckpointError: its config names a file outside.
+    """
+    _check_file_names(cls, folder)
+    try:
+        return cls.from_pretrained(str(folder), local_files_only=True)
+    except Exception as error:
+        raise CheckpointError(_why_not(cls, folder, error)) from error
+
+
+def _check_file_names(cls: Any, folder: Path) -> None:
+    file = folder / "tokenizer_config.json"
+    if not file.is_file():
+        return
+    content = read_json_object(file)
+    for name in getattr(cls, "vocab_files_names", {}):
+        value = content.get(name)
+        if value is not None and not is_plain(value):
+            raise UnsafeCheckpointError(
+                f"{file} names the file {value!r} as its {name}, which is no plain name inside "
+                f"its own folder; remove that entry"
+            )
+
+
+def _why_not(cls: Any, folder: Path, error: Exception) -> str:
+    name = cls.__name__
+    model = next((f.name for f in folder.glob("*.model")), None)
+    if model and not (folder / "tokenizer.json").is_file():
+        for package, module in (
+            ("sentencepiece", "sentencepiece"),
+            ("protobuf", "google.protobuf"),
+        ):
+            if not _is_installed(module):
+                return (
+                    f"{name} reads {folder / model} with the package {package}, which is not "
+                    f"installed. Run: pip install {package}"
+                )
+    present = ", ".join(sorted(f.name for f in folder.iterdir())) if folder.is_dir() else "nothing"
+    return (
+        f"{name} can't be loaded from {folder}, which holds {present}: {error}; fetch the "
+        f"checkpoint again"
+    )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,215 @@
+"""Tensors of files into the parameters and buffers of a model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import CheckpointError, WeightsMismatchError
+from .files import Weights
+from .headers import main_dtype, read_header
+from .options import Dtype
+from .tensors import TORCH_DTYPES, Target, read_pickled, read_safetensors
+
+_log = logging.getLogger(__name__)
+
+Keep = Callable[[torch.dtype], frozenset[str]]
+
+_SHOWN = 5
+"""How many names a message lists."""
+
+
+@dataclass(frozen=True)
+class LoadingInfo:
+    """How names and shapes of file and model compare.
+
+    Attributes:
+        missing: names of the model that no file has.
+        unexpected: names of the files that the model doesn't have.
+        mismatched: names of both, with the shapes of file and model.
+    """
+
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[tuple[str, torch.Size, torch.Size], ...] = ()
+
+    def as_dict(self) -> dict[str, list[Any]]:
+        """The form that `output_loading_info=True` returns."""
+        return {
+            "missing_keys": list(self.missing),
+            "unexpected_keys": list(self.unexpected),
+            "mismatched_keys": list(self.mismatched),
+            "error_msgs": [],
+        }
+
+
+def casting(
+    weights: Weights, folder: Path, dtype: Dtype, keep: Keep = lambda dtype: frozenset()
+) -> Target:
+    """Which dtype each tensor of `weights` is to have.
+
+    Args:
+        folder: where the checkpoint is.
+        dtype: for floating-point tensors; `"auto"` is what most of them have in the files.
+        keep: the parts of names (`wo` of `block.wo.weight`) that stay float32 under a dtype.
+    """
+    wanted = dtype if isinstance(dtype, torch.dtype) else _dtype_of(weights, folder)
+    kept = frozenset() if wanted is None else keep(wanted)
+
+    def target(name: str, own: torch.dtype) -> torch.dtype:
+        if wanted is None or not own.is_floating_point:
+            return own
+        return torch.float32 if kept and kept & set(name.split(".")) else wanted
+
+    return target
+
+
+def _dtype_of(weights: Weights, folder: Path) -> torch.dtype | None:
+    """The dtype that most of the bytes have; None (leave all) where only unpickling would tell."""
+    if weights.format == "bin":
+        return None
+    name = main_dtype([read_header(folder / file.path) for file in weights.files])
+    return None if name is None else TORCH_DTYPES[name]
+
+
+def read_weights(
+    weights: Weights, folder: Path, target: Target, disable_mmap: bool | None = None
+) -> dict[str, Tensor]:
+    """All tensors of the files of `weights` under `folder`."""
+    files = [folder / file.path for file in weights.files]
+    if weights.format == "safetensors":
+        return read_safetensors(files, target, disable_mmap)
+    _log.warning(
+        "%s is pickled, and is read with the restricted loader; safetensors are safer and "
+        "load faster: save_pretrained writes them",
+        files[0],
+    )
+    return read_pickled(files, target)
+
+
+def fill(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    origin: str,
+    initialised: bool = False,
+    ignore_mismatched_sizes: bool = False,
+) -> LoadingInfo:
+    """Put the tensors of `state` in the place of the model's own. Nothing is copied.
+
+    Args:
+        origin: where the tensors are from, for messages.
+        initialised: whether the model's own values are real, so that missing ones may stay.
+        ignore_mismatched_sizes: whether tensors of another shape may stay too.
+
+    Raises:
+        WeightsMismatchError: a tensor has another shape, or is missing.
+    """
+    places = _places(model)
+    names = {name for group in places for name in group}
+    mismatched: list[tuple[str, torch.Size, torch.Size]] = []
+    missing: list[str] = []
+    for group, own in places.items():
+        name = next((name for name in group if name in state), None)
+        if name is None:
+            missing.append(group[0])
+        elif state[name].shape != own.shape:
+            mismatched.append((name, state[name].shape, own.shape))
+        else:
+            _put(model, group, own, state[name])
+    info = LoadingInfo(
+        missing=tuple(missing),
+        unexpected=tuple(name for name in state if name not in names),
+        mismatched=tuple(mismatched),
+    )
+    _complain(model, info, origin, initialised, ignore_mismatched_sizes)
+    return info
+
+
+def _places(model: nn.Module) -> dict[tuple[str, ...], Tensor]:
+    """The names of a model's state dict, those of one tied tensor together, and the tensors."""
+    names: dict[int, list[str]] = {}
+    tensors: dict[int, Tensor] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if isinstance(tensor, Tensor):
+            names.setdefault(id(tensor), []).append(name)
+            tensors[id(tensor)] = tensor
+    return {tuple(group): tensors[key] for key, group in names.items()}
+
+
+def _put(model: nn.Module, names: Iterable[str], own: Tensor, tensor: Tensor) -> None:
+    """Make `tensor` the value of all of `names`."""
+    value = tensor
+    if isinstance(own, nn.Parameter):
+        grows = own.requires_grad and (tensor.is_floating_point() or tensor.is_complex())
+        value = nn.Parameter(tensor, requires_grad=grows)
+    for name in names:
+        owner, _, attribute = name.rpartition(".")
+        module = model.get_submodule(owner)
+        table: dict[str, Any] = module._buffers
+        if isinstance(own, nn.Parameter):
+            table = module._parameters
+        table[attribute] = value
+
+
+def _complain(
+    model: nn.Module, info: LoadingInfo, origin: str, initialised: bool, ignore: bool
+) -> None:
+    name = type(model).__name__
+    if info.mismatched and not ignore:
+        shown = "; ".join(
+            f"{key} has the shape {tuple(found)} and should have {tuple(expected)}"
+            for key, found, expected in info.mismatched[:_SHOWN]
+        )
+        raise WeightsMismatchError(
+            f"the weights in {origin} don't fit the config of {name}: {shown}"
+            f"{_more(info.mismatched)}. Correct the config; or pass ignore_mismatched_sizes=True "
+            f"to start those from initial values"
+        )
+    if info.missing and not initialised:
+        raise WeightsMismatchError(
+            f"the weights in {origin} lack {_listed(info.missing)}, which {name} needs. Fetch the "
+            f"checkpoint again, or check that it is one of {name}; low_cpu_mem_usage=False starts "
+            f"them from initial values, for training"
+        )
+    if info.missing or info.mismatched:
+        fresh = (*info.missing, *(key for key, *_ in info.mismatched))
+        _log.warning("%s of %s start from initial values: train them", _listed(fresh), name)
+    if info.unexpected:
+        _log.warning(
+            "%s has weights that %s doesn't use: %s", origin, name, _listed(info.unexpected)
+        )
+
+
+def finish(model: nn.Module, state: Mapping[str, Tensor], target: Target, origin: str) -> None:
+    """Cast what no file gave (initial values, computed buffers) as the rest was cast.
+
+    Raises:
+        CheckpointError: a tensor of the model has no values at all.
+    """
+    empty = []
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:
+            empty.append(name)
+        elif name not in state and target(name, tensor.dtype) != tensor.dtype:
+            _put(model, [name], tensor, tensor.detach().to(target(name, tensor.dtype)))
+    if empty:
+        raise CheckpointError(
+            f"{type(model).__name__} has tensors that {origin} doesn't fill: {_listed(empty)}; "
+            f"load with low_cpu_mem_usage=False"
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = tuple(names)
+    return ", ".join(every[:_SHOWN]) + _more(every)
+
+
+def _more(every: Collection[object]) -> str:
+    return f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
