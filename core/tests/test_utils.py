@@ -73,6 +73,16 @@ def test_a_cut_off_picture(tmp_path):
         load_image(tmp_path / "cut.png")
 
 
+def test_a_picture_that_claims_an_absurd_size(tmp_path):
+    file = tmp_path / "huge.bmp"
+    Image.new("RGB", (4, 4)).save(file)
+    content = bytearray(file.read_bytes())
+    content[18:26] = (60_000).to_bytes(4, "little") * 2  # width and height of a BMP
+    file.write_bytes(content)
+    with pytest.raises(ImageFileError, match=r"huge\.bmp"):
+        load_image(file)
+
+
 def test_a_grid_is_filled_row_by_row():
     images = [Image.new("RGB", (3, 2), (n, n, n)) for n in range(6)]
     grid = make_image_grid(images, rows=2, cols=3)

@@ -60,7 +60,7 @@ def _open(source: str | Path) -> Image:
     try:
         picture = PIL.Image.open(stream)
         picture.load()
-    except OSError as error:
+    except (OSError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise ImageFileError(f"{str(source)!r} can't be read as a picture: {error}") from error
     return picture
 
