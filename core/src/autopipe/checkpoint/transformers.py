@@ -205,7 +205,7 @@ def load_processor(cls: Any, folder: Path) -> Any:
     """
     _check_file_names(cls, folder)
     try:
-        return cls.from_pretrained(str(folder), local_files_only=True)
+        return cls.from_pretrained(str(folder))
     except Exception as error:
         raise CheckpointError(_why_not(cls, folder, error)) from error
 

@@ -1,0 +1,174 @@
+"""Writing a folder whole or not at all.
+
+The new content is written into a temporary folder beside the target, flushed to the disk, and
+changes places with the target in one step of the file system. Whenever the program is killed,
+the target is the old folder or the new one.
+
+Files in the target that are not replaced stay: they are linked into the new folder.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import ArgumentError, CheckpointError
+
+_MOST_FILES = 10_000
+_EXCHANGE = 2
+
+Stale = Callable[[str], bool]
+"""Whether a file of the old folder, a path with slashes, is not to be kept."""
+
+
+@contextmanager
+def replaced_folder(target: str | Path, stale: Stale) -> Iterator[Path]:
+    """A folder to write into, which becomes `target` when the block ends without an error.
+
+    Args:
+        target: made if absent, parents too.
+        stale: which old files go, besides those that are written anew.
+
+    Raises:
+        ArgumentError: `target` is a file, or a folder with so many files that it can't be meant.
+        CheckpointError: the disk is full, or writing is not allowed. `target` is as it was.
+    """
+    place = Path(target).expanduser()
+    place = place.resolve() if place.exists() else place.absolute()
+    if place.exists() and not place.is_dir():
+        raise ArgumentError(f"{place} is a file; give a folder to save into")
+    temporary: Path | None = None
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = place.parent / f".{place.name}.saving-{uuid.uuid4().hex[:12]}"
+        temporary.mkdir()
+        yield temporary
+        _flush(temporary)
+        if place.exists():
+            _keep_others(place, temporary, stale)
+            shutil.copymode(place, temporary)
+        _change_places(temporary, place)
+        _flush_folder(place.parent)
+    except OSError as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(_why(place, error)) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _why(place: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{place} can't be saved: the disk is full. What was there is unchanged"
+    return f"{place} can't be saved: {error}. What was there is unchanged"
+
+
+def _keep_others(old: Path, new: Path, stale: Stale) -> None:
+    """Link the files of `old` into `new`, less stale ones and those that `new` has."""
+    count = 0
+    for folder, folders, names in os.walk(old):
+        place = Path(folder)
+        links = [name for name in folders if (place / name).is_symlink()]
+        for name in (*names, *links):
+            count += 1
+            if count > _MOST_FILES:
+                raise ArgumentError(
+                    f"{old} holds more than {_MOST_FILES:,} files, so it is no folder of a "
+                    f"checkpoint; give a folder of its own to save into"
+                )
+            relative = (place / name).relative_to(old)
+            kept = new / relative
+            if not stale(relative.as_posix()) and not os.path.lexists(kept):
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                _link(place / name, kept)
+
+
+def _link(source: Path, target: Path) -> None:
+    if source.is_symlink():
+        target.symlink_to(os.readlink(source))
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _change_places(new: Path, place: Path) -> None:
+    """Put `new` where `place` is; `new` is the old folder afterwards, or gone."""
+    if not place.exists():
+        new.rename(place)
+        return
+    if place not in (Path.cwd(), *Path.cwd().parents) and not place.is_mount():
+        if _exchange(new, place):
+            return
+        aside = new.with_name(f"{new.name}.old")
+        place.rename(aside)
+        try:
+            new.rename(place)
+        except OSError:
+            aside.rename(place)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+        return
+    _replace_files(new, place)
+
+
+def _replace_files(new: Path, place: Path) -> None:
+    """Move the files of `new` into `place`, for a folder that can't be replaced itself.
+
+    That is a mount point, or one that this or another process stands in. Each file is old or
+    new at any moment; weights go first and configs last.
+    """
+    written = sorted(
+        (p.relative_to(new) for p in new.rglob("*") if p.is_symlink() or p.is_file()),
+        key=lambda p: (p.suffix == ".json", len(p.parts) == 1, p),
+    )
+    for relative in written:
+        (place / relative).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(new / relative, place / relative)
+    for old in [p for p in place.rglob("*") if p.is_symlink() or p.is_file()]:
+        if old.relative_to(place) not in written:
+            old.unlink()
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places in one step; False where the system can't."""
+    names = {"linux": "renameat2", "darwin": "renameatx_np"}
+    name = names.get(sys.platform)
+    try:
+        function = getattr(ctypes.CDLL(None, use_errno=True), name) if name else None
+    except (OSError, AttributeError):
+        function = None
+    if function is None:
+        return False
+    here = -100 if sys.platform == "linux" else -2  # AT_FDCWD
+    function.argtypes = (ctypes.c_int, ctypes.c_char_p) * 2 + (ctypes.c_uint,)
+    done: int = function(here, os.fsencode(one), here, os.fsencode(other), _EXCHANGE)
+    return done == 0
+
+
+def _flush(folder: Path) -> None:
+    """Have the system write all files under `folder` to the disk."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(place, name), "rb") as stream:
+                os.fsync(stream.fileno())
+        _flush_folder(Path(place))
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,228 @@
+"""Saving models, schedulers and pipelines: what `save_pretrained` calls.
+
+A save replaces the weights of the same name and variant that were there; other variants, and
+files that are no part of a checkpoint, stay.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ArgumentError, ArgumentTypeError, UnsupportedCheckpointError
+from ..modeling import ModelMixin
+from ..scheduling import SchedulerMixin
+from . import transformers
+from .atomic import replaced_folder
+from .components import stems_of
+from .files import candidates
+from .index import INDEX_NAME
+from .names import is_plain
+from .upload import HUB_KEYWORDS, upload
+
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+          "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
+_DEFAULT_SHARD = "10GB"
+
+
+def save_model(
+    model: Any,
+    directory: str | Path,
+    *,
+    is_main_process: bool = True,
+    safe_serialization: bool = True,
+    variant: str | None = None,
+    max_shard_size: int | str = _DEFAULT_SHARD,
+    push_to_hub: bool = False,
+    **hub: Any,
+) -> None:
+    """Write config and weights of `model`; see `ModelMixin.save_pretrained`."""
+    _check(model, variant, hub)
+    limit = parse_size(max_shard_size)
+    if not is_main_process:
+        return
+    stem = _stem(model, safe_serialization)
+    with replaced_folder(directory, lambda path: _is_replaced(path, model, variant)) as folder:
+        _write_config(model, folder)
+        _write_weights(model, folder, stem, safe_serialization, variant, limit)
+    upload(directory, push_to_hub, **hub)
+
+
+def save_scheduler(
+    scheduler: Any, directory: str | Path, *, push_to_hub: bool = False, **hub: Any
+) -> None:
+    """Write the config of `scheduler`; see `SchedulerMixin.save_pretrained`."""
+    _check(scheduler, None, hub)
+    with replaced_folder(directory, lambda path: False) as folder:
+        scheduler.save_config(folder)
+    upload(directory, push_to_hub, **hub)
+
+
+def save_pipeline(
+    pipe: Any,
+    directory: str | Path,
+    *,
+    safe_serialization: bool = True,
+    variant: str | None = None,
+    max_shard_size: int | str | None = None,
+    push_to_hub: bool = False,
+    **hub: Any,
+) -> None:
+    """Write all components of `pipe` and its index; see `DiffusionPipeline.save_pretrained`."""
+    _check(pipe, variant, hub)
+    limit = parse_size(_DEFAULT_SHARD if max_shard_size is None else max_shard_size)
+    index = _index(pipe)
+    components = {name: one for name, one in pipe.components.items() if one is not None}
+
+    def stale(path: str) -> bool:
+        name, _, rest = path.partition("/")
+        component = components.get(name)
+        if component is None or not rest:
+            return False
+        # A tokenizer's folder is replaced whole: files of another kind of tokenizer would count.
+        return not isinstance(component, nn.Module) or _is_replaced(rest, component, variant)
+
+    with replaced_folder(directory, stale) as folder:
+        for name, component in components.items():
+            _write_component(component, folder / name, safe_serialization, variant, limit)
+        text = json.dumps(index, indent=2) + "\n"
+        (folder / INDEX_NAME).write_text(text, encoding="utf-8")
+    upload(directory, push_to_hub, **hub)
+
+
+def _index(pipe: Any) -> dict[str, Any]:
+    """The index, with class names that every release of transformers knows."""
+    return {
+        name: [entry[0], transformers.saved_name(entry[1])]
+        if isinstance(entry, (list, tuple)) and entry and entry[0] == transformers.LIBRARY
+        else entry
+        for name, entry in pipe.index().items()
+    }
+
+
+def _write_component(
+    component: Any, folder: Path, safe: bool, variant: str | None, limit: int
+) -> None:
+    folder.mkdir()
+    if isinstance(component, SchedulerMixin):
+        component.save_config(folder)
+    elif isinstance(component, ModelMixin) or transformers.is_model(type(component)):
+        _write_config(component, folder)
+        _write_weights(component, folder, _stem(component, safe), safe, variant, limit)
+    elif hasattr(component, "save_pretrained"):
+        component.save_pretrained(str(folder))
+    else:
+        raise UnsupportedCheckpointError(
+            f"a {type(component).__name__} can't be saved: it has no save_pretrained"
+        )
+
+
+def _write_config(model: Any, folder: Path) -> None:
+    if isinstance(model, ModelMixin):
+        model.save_config(folder)
+    else:
+        transformers.save_model_config(model, folder)
+
+
+def _stem(model: Any, safe: bool) -> str:
+    stems = stems_of(type(model))
+    return stems[0] if safe else stems[-1]
+
+
+def _write_weights(
+    model: nn.Module, folder: Path, stem: str, safe: bool, variant: str | None, limit: int
+) -> None:
+    """Write the state dict in as many files as `limit` bytes for each make necessary."""
+    suffix = "safetensors" if safe else "bin"
+    dotted = f".{variant}" if variant else ""
+    shards = list(_shards(_state(model), limit))
+    if len(shards) == 1:
+        _write_tensors(shards[0], folder / f"{stem}{dotted}.{suffix}", safe)
+        return
+    places: dict[str, str] = {}
+    for number, shard in enumerate(shards, 1):
+        name = f"{stem}{dotted}-{number:05d}-of-{len(shards):05d}.{suffix}"
+        _write_tensors(shard, folder / name, safe)
+        places.update(dict.fromkeys(shard, name))
+    total = sum(tensor.nbytes for shard in shards for tensor in shard.values())
+    content = {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))}
+    index = folder / f"{stem}.{suffix}.index{dotted}.json"
+    index.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict, tied weights once: safetensors holds no tensor under two names."""
+    seen: set[int] = set()
+    state: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if tensor.is_meta:
+            raise ArgumentError(
+                f"{type(model).__name__} can't be saved while its weights are offloaded: {name} "
+                f"has no values; undo the offloading first"
+            )
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            state[name] = tensor.detach()
+    return state
+
+
+def _shards(state: Mapping[str, Tensor], limit: int) -> Iterator[dict[str, Tensor]]:
+    """`state` in parts of at most `limit` bytes, or of one tensor."""
+    shard: dict[str, Tensor] = {}
+    size = 0
+    for name, tensor in state.items():
+        if shard and size + tensor.nbytes > limit:
+            yield shard
+            shard, size = {}, 0
+        shard[name] = tensor
+        size += tensor.nbytes
+    yield shard
+
+
+def _write_tensors(state: dict[str, Tensor], file: Path, safe: bool) -> None:
+    if not safe:
+        torch.save({name: tensor.clone() for name, tensor in state.items()}, file)
+        return
+    from safetensors.torch import save_file
+
+    save_file({n: t.contiguous() for n, t in state.items()}, file, metadata={"format": "pt"})
+    # safetensors makes files that only their owner may read; others of the team load them too.
+    file.chmod(file.parent.stat().st_mode & 0o666)
+
+
+def _is_replaced(path: str, model: Any, variant: str | None) -> bool:
+    """Whether an old file in a model's folder holds the weights that are saved anew."""
+    shard = re.sub(r"-\d{5}-of-\d{5}", "", path)
+    stems = stems_of(type(model))
+    return any(candidate.variant == variant for candidate in candidates([shard], stems))
+
+
+def parse_size(size: int | str) -> int:
+    """Bytes from a number, or from text such as `"5GB"` (powers of 1000) or `"5GiB"` (of 1024).
+
+    Raises:
+        ArgumentError: it is no size, or not positive.
+    """
+    text = str(size).strip().upper()
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?B)?", text)
+    found = 0 if match is None else int(float(match[1]) * _UNITS.get(match[2] or "", 1))
+    if found <= 0 or isinstance(size, bool):
+        raise ArgumentError(f"max_shard_size={size!r} is no size; give bytes, or such as '5GB'")
+    return found
+
+
+def _check(saved: Any, variant: str | None, hub: Mapping[str, Any]) -> None:
+    if variant is not None and (not is_plain(variant) or not variant or "." in variant):
+        raise ArgumentError(f"variant={variant!r} can't be part of a file name; use a word")
+    for name in hub:
+        if name not in HUB_KEYWORDS:
+            raise ArgumentTypeError(
+                f"{type(saved).__name__}.save_pretrained has no keyword {name!r}"
+                f"; of the Hub it takes {', '.join(HUB_KEYWORDS)}"
+            )
