@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from transformers import (
     CLIPConfig,
     CLIPImageProcessor,
@@ -17,6 +19,7 @@ from transformers import (
     CLIPTokenizer,
 )
 
+import autopipe
 from autopipe import AutoencoderKL, PNDMScheduler, StableDiffusionSafetyChecker
 from autopipe import UNet2DConditionModel as UNet
 from autopipe.pipeline.base import DiffusionPipeline
@@ -186,6 +189,47 @@ def build(
 @pytest.fixture
 def seeded() -> Callable[[int], torch.Generator]:
     return lambda seed=0: torch.Generator().manual_seed(seed)
+
+
+@dataclass(frozen=True)
+class TaskCase:
+    """A pipeline class and the least that its call needs."""
+
+    kind: type[Any]
+    call: dict[str, Any]
+
+
+TASKS = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline",
+         "StableDiffusionInpaintPipeline")  # fmt: skip
+
+
+@pytest.fixture(params=TASKS)
+def task(request: pytest.FixtureRequest) -> TaskCase:
+    """Each task in turn."""
+    picture = Image.new("RGB", (16, 16), (200, 30, 60))
+    mask = Image.new("L", (16, 16))
+    mask.paste(255, (4, 4, 12, 12))
+    own: dict[str, dict[str, Any]] = dict(
+        zip(TASKS, ({}, {"image": picture}, {"image": picture, "mask_image": mask}))
+    )
+    call = {"prompt": "a cat", "num_inference_steps": 2, "output_type": "pt", **own[request.param]}
+    return TaskCase(getattr(autopipe, request.param), call)
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network may be used in this test."""
+
+    def used(self: Any, *args: Any, **kwargs: Any) -> None:
+        pytest.fail(f"{type(self).__name__} was used before the error")
+
+    for network, method in (
+        (UNet, "forward"),
+        (AutoencoderKL, "encode"),
+        (AutoencoderKL, "decode"),
+        (CLIPTextModel, "forward"),
+    ):
+        monkeypatch.setattr(network, method, used)
 
 
 @pytest.fixture

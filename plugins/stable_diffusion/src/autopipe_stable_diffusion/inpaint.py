@@ -20,9 +20,11 @@ from autopipe_components.stages.checks import (
     check_image,
     check_mask,
     check_mask_crop,
+    check_paste,
     check_size,
     check_steps,
     check_strength,
+    check_tensor,
 )
 from autopipe_components.stages.codec import Generators, check_spread
 from autopipe_components.stages.inpaint import (
@@ -136,6 +138,7 @@ class StableDiffusionInpaintPipeline(StableDiffusionSteps, Inpaint):
         check_image(image)
         check_mask(image, mask_image)
         check_mask_crop(padding_mask_crop, image, mask_image, output_type)
+        check_tensor("masked_image_latents", masked_image_latents)
         check_strength(strength)
         check_steps(num_inference_steps, timesteps, sigmas)
         network_sees_mask(self.unet.config.in_channels, self._codec.channels)
@@ -172,6 +175,7 @@ class StableDiffusionInpaintPipeline(StableDiffusionSteps, Inpaint):
         )
         check_spread(canvas.pixels, batch_size, "images")
         check_spread(canvas.mask, batch_size, "masks")
+        check_paste(paste_unmasked, canvas.pixels, output_type)
 
         # 4. Encode the prompt
         tensors = self._condition(

@@ -62,13 +62,18 @@ def tokenize(tokenizer: Any, texts: list[str], length: int) -> tuple[Tensor, Ten
     return tokens.input_ids, tokens.attention_mask
 
 
-def check_clip_skip(clip_skip: int | None, encoder: Any) -> None:
-    """Refuse to leave out more layers than the text encoder has.
+def check_encoding(encoder: Any, tokenizer: Any, clip_skip: int | None) -> None:
+    """Refuse texts without an encoder for them, and to leave out more layers than it has.
 
     Raises:
-        ArgumentTypeError: it is no whole number.
-        ArgumentError: it is negative or too large.
+        ArgumentTypeError: `clip_skip` is no whole number.
+        ArgumentError: it is negative or too large, or a component is absent.
     """
+    if encoder is None or tokenizer is None:
+        raise ArgumentError(
+            "this pipeline has no text encoder or no tokenizer, so it can't read texts; give "
+            "prompt_embeds and, under guidance, negative_prompt_embeds"
+        )
     if clip_skip is None:
         return
     if isinstance(clip_skip, bool) or not isinstance(clip_skip, int):

@@ -17,6 +17,7 @@ from autopipe.errors import ArgumentError
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
 from autopipe_components.image_processor import VaeImageProcessor
+from autopipe_components.networks.conditioning import check_cross_attention_kwargs
 from autopipe_components.stages.checks import (
     Prompt,
     batch_size_of,
@@ -34,7 +35,7 @@ from autopipe_components.stages.timesteps import Schedule
 
 from .corrections import correct_sample_size, correct_scheduler
 from .output import StableDiffusionPipelineOutput
-from .prompt import check_clip_skip, encode_text
+from .prompt import check_encoding, encode_text
 
 _log = logging.getLogger(__name__)
 
@@ -219,11 +220,13 @@ class StableDiffusionSteps(DiffusionPipeline):
         self._guidance_rescale = guidance_rescale
         self._clip_skip = clip_skip
         self._cross_attention_kwargs = cross_attention_kwargs
+        check_cross_attention_kwargs(cross_attention_kwargs)
         prompts = batch_size_of(prompt, prompt_embeds)
         if self.do_classifier_free_guidance:
             check_negative_prompt(negative_prompt, prompt, prompts)
-        if prompt is not None:
-            check_clip_skip(clip_skip, self.text_encoder)
+        needs_negative = self.do_classifier_free_guidance and negative_prompt_embeds is None
+        if prompt is not None or needs_negative:
+            check_encoding(self.text_encoder, self.tokenizer, clip_skip)
         batch_size = prompts * num_images_per_prompt
         check_generators(generator, batch_size)
         return batch_size
@@ -307,6 +310,11 @@ class StableDiffusionSteps(DiffusionPipeline):
         )
         if guided:
             assert negative is not None
+            if negative.shape != embeds.shape:
+                raise ArgumentError(
+                    f"the negative embeddings have shape {tuple(negative.shape)} and those of the "
+                    f"prompt {tuple(embeds.shape)}; make both of one shape"
+                )
             embeds = torch.cat([negative, embeds])
         return {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
 

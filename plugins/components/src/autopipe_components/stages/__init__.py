@@ -7,7 +7,8 @@ numbered steps around the denoising loop of the core:
                 `check_size`, `check_strength`, `check_steps`, `check_images_per_prompt`,
                 `check_generators`, `check_callback_inputs`, `check_output_type`,
                 `check_image`, `check_mask`, `check_mask_crop`, `check_guidance`,
-                `check_network_channels`; `batch_size_of(prompt, embeds)`
+                `check_network_channels`, `check_paste`, `check_tensor`;
+                `batch_size_of(prompt, embeds)`
     reports     `step_reports(run, callback_on_step_end, ...)`: callbacks, as the loop takes them
     timesteps   `set_schedule(scheduler, num_inference_steps=, device=, timesteps=, sigmas=)`,
                 then for images `keep_tail(scheduler, steps=, strength=)`; both return a

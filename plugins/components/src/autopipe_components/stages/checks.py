@@ -47,8 +47,14 @@ def check_prompt(
         )
     _check_text(name, prompt)
     _check_text(f"negative_{name}", negative_prompt)
-    _check_tensor(f"{name}_embeds", prompt_embeds)
-    _check_tensor(f"negative_{name}_embeds", negative_prompt_embeds)
+    check_tensor(f"{name}_embeds", prompt_embeds)
+    check_tensor(f"negative_{name}_embeds", negative_prompt_embeds)
+    for what, embeds in ((name, prompt_embeds), (f"negative_{name}", negative_prompt_embeds)):
+        if embeds is not None and embeds.ndim != 3:
+            raise ArgumentError(
+                f"{what}_embeds have shape {tuple(embeds.shape)}; they need three axes "
+                f"(batch, tokens, width)"
+            )
     if prompt_embeds is None or negative_prompt_embeds is None:
         return
     if prompt_embeds.shape != negative_prompt_embeds.shape:
@@ -217,6 +223,25 @@ def check_mask_crop(padding_mask_crop: int | None, image: Any, mask: Any, output
         )
 
 
+def check_paste(paste_unmasked: bool, pixels: Tensor, output_type: str) -> None:
+    """There are pixels to paste, and an image to paste them into."""
+    if not paste_unmasked:
+        return
+    if output_type == "latent":
+        raise ArgumentError("paste_unmasked can't paste pixels into latents; leave one of both out")
+    if pixels.shape[1] != 3:
+        raise ArgumentError(
+            f"paste_unmasked needs an image of 3 channels, and this one has {pixels.shape[1]}; "
+            f"give the image as pixels, or leave paste_unmasked out"
+        )
+
+
+def check_tensor(name: str, value: Any) -> None:
+    """A tensor, or None."""
+    if value is not None and not isinstance(value, Tensor):
+        raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a torch.Tensor")
+
+
 def _check_text(name: str, text: Any) -> None:
     if text is None or isinstance(text, str):
         return
@@ -233,11 +258,6 @@ def _described(value: Any) -> str:
     if isinstance(value, list):
         return f"list of {', '.join(sorted({type(one).__name__ for one in value}))}"
     return name
-
-
-def _check_tensor(name: str, value: Any) -> None:
-    if value is not None and not isinstance(value, Tensor):
-        raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a torch.Tensor")
 
 
 def _check_whole(name: str, value: Any) -> None:

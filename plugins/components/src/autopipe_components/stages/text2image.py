@@ -8,7 +8,7 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 
 from ..noise import randn_tensor
-from .checks import check_generators
+from .checks import check_generators, check_tensor
 from .codec import Generators
 
 
@@ -57,8 +57,10 @@ def check_latents(latents: Tensor, shape: tuple[int, ...]) -> None:
     """Refuse latents of another shape than (batch, channels, height, width) of this call.
 
     Raises:
+        ArgumentTypeError: they are no tensor.
         ArgumentError: the shapes differ.
     """
+    check_tensor("latents", latents)
     if tuple(latents.shape) != tuple(shape):
         raise ArgumentError(
             f"latents have shape {tuple(latents.shape)} and this call needs {tuple(shape)} "

@@ -1,0 +1,88 @@
+"""The safety checker, with embeddings made so that the similarities are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+IMAGES = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)) + 0.1
+
+
+@pytest.fixture
+def checker(checkers: Callable[[float], Any]) -> Any:
+    return checkers(2.0)
+
+
+@pytest.fixture
+def seen() -> torch.Tensor:
+    return torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def similarity(checker: Any, seen: torch.Tensor, concepts: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        embeds = checker.visual_projection(checker.vision_model(seen).pooler_output)
+    return normalize(embeds) @ normalize(concepts).T
+
+
+def flags(checker: Any, seen: torch.Tensor, images: Any = IMAGES) -> list[bool]:
+    return checker(clip_input=seen, images=images)[1]
+
+
+def test_an_image_is_flagged_where_it_passes_a_threshold(checker: Any, seen: torch.Tensor) -> None:
+    closeness = similarity(checker, seen, checker.concept_embeds)[:, 5]
+    first = int(closeness.argmax())
+    checker.concept_embeds_weights[5] = closeness.mean()
+    expected = [i == first for i in range(2)]
+    found, flagged = checker(clip_input=seen, images=IMAGES)
+    assert flagged == expected
+    assert torch.count_nonzero(found[first]) == 0
+    assert torch.equal(found[1 - first], IMAGES[1 - first])
+    assert IMAGES.min() > 0, "the caller's images are left alone"
+
+
+def test_scores_are_rounded_to_three_decimals(checker: Any, seen: torch.Tensor) -> None:
+    closest = similarity(checker, seen, checker.concept_embeds)[:, 0].max()
+    checker.concept_embeds_weights[0] = closest - 0.0004
+    assert not any(flags(checker, seen))
+    checker.concept_embeds_weights[0] = closest - 0.0006
+    assert any(flags(checker, seen))
+
+
+def test_special_care_brings_concepts_closer(checker: Any, seen: torch.Tensor) -> None:
+    closest = similarity(checker, seen, checker.concept_embeds)[:, 0]
+    index = int(closest.argmax())
+    checker.concept_embeds_weights[0] = closest[index] + 0.008
+    assert not any(flags(checker, seen))
+    special = similarity(checker, seen, checker.special_care_embeds)
+    checker.special_care_embeds_weights[1] = special[index, 1] - 0.01
+    assert flags(checker, seen)[index]
+
+
+def test_arrays_and_lists_of_images(checkers: Callable[[float], Any], seen: torch.Tensor) -> None:
+    strict = checkers(-2.0)
+    array = IMAGES.permute(0, 2, 3, 1).numpy()
+    found, flagged = strict(clip_input=seen, images=array)
+    assert flagged == [True, True]
+    assert isinstance(found, np.ndarray)
+    assert not found.any()
+    assert array.all()
+    listed, _ = strict(clip_input=seen, images=list(array))
+    assert not any(one.any() for one in listed)
+
+
+def test_names_of_the_weights(checker: Any) -> None:
+    names = set(checker.state_dict())
+    assert {
+        "concept_embeds",
+        "concept_embeds_weights",
+        "special_care_embeds",
+        "special_care_embeds_weights",
+        "visual_projection.weight",
+    } == {name for name in names if not name.startswith("vision_model.")}
+    assert checker.concept_embeds.shape == (17, 8)
+    assert checker.special_care_embeds.shape == (3, 8)
