@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from autopipe.config import register_to_config
@@ -20,6 +19,7 @@ from .conditioning import Conditioning, check_cross_attention_kwargs, mask_to_bi
 from .embeddings import TimestepEmbedding
 from .unet_blocks import UpBlock, make_down_block, make_mid_block, make_up_block
 from .unet_embeddings import (
+    TimeEmbedded,
     make_addition_embedding,
     make_class_embedding,
     make_context_projection,
@@ -35,7 +35,7 @@ class UNet2DConditionOutput(BaseOutput):
     sample: Tensor
 
 
-class UNet2DConditionModel(ModelMixin):
+class UNet2DConditionModel(TimeEmbedded, ModelMixin):
     """A U-Net on images or latents whose blocks attend to an encoded prompt.
 
     `attention_head_dim` is the *number* of attention heads, for all resolutions or one per
@@ -213,9 +213,14 @@ class UNet2DConditionModel(ModelMixin):
         if self.config.center_input_sample:
             sample = 2 * sample - 1.0
 
-        time = self._embed_time(sample, timestep, timestep_cond, class_labels)
-        if self.add_embedding is not None:
-            time = time + self.add_embedding.embed(encoder_hidden_states, added_cond_kwargs or {})
+        time = self.embed_time(
+            sample,
+            timestep,
+            timestep_cond=timestep_cond,
+            class_labels=class_labels,
+            context=encoder_hidden_states,
+            added=added_cond_kwargs,
+        )
         if self.time_embed_act is not None:
             time = self.time_embed_act(time)
         if self.encoder_hid_proj is not None:
@@ -252,36 +257,6 @@ class UNet2DConditionModel(ModelMixin):
 
         prediction = self.conv_out(self.act(self.conv_norm_out(hidden)))
         return UNet2DConditionOutput(sample=prediction) if return_dict else (prediction,)
-
-    def _embed_time(
-        self,
-        sample: Tensor,
-        timestep: Tensor | float | int,
-        timestep_cond: Tensor | None,
-        class_labels: Tensor | None,
-    ) -> Tensor:
-        """The time embedding with that of the classes, (B, D)."""
-        timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
-        if timesteps.shape[0] not in (1, sample.shape[0]):
-            raise ArgumentError(
-                f"{timesteps.shape[0]} timesteps were given for {sample.shape[0]} samples; "
-                "give one for all or one for each"
-            )
-        waves = self.time_proj(timesteps).to(sample.dtype).expand(sample.shape[0], -1)
-        time: Tensor = self.time_embedding(waves, timestep_cond)
-        if self.class_embedding is None:
-            if class_labels is not None:
-                raise ArgumentError("class_labels were given to a model without classes")
-            return time
-        if class_labels is None:
-            raise ArgumentError(
-                f"this model has class_embed_type {self.config.class_embed_type!r} and "
-                f"num_class_embeds {self.config.num_class_embeds}: pass class_labels"
-            )
-        classes = self.class_embedding(class_labels).to(sample.dtype)
-        if self.config.class_embeddings_concat:
-            return torch.cat((time, classes), dim=-1)
-        return time + classes
 
 
 def _same_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:

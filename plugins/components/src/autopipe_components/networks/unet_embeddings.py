@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autopipe.config import FrozenConfig
 from autopipe.errors import ArgumentError, ConfigError
 
 from .embeddings import FourierTimesteps, TimestepEmbedding, Timesteps
@@ -108,6 +109,67 @@ def make_addition_embedding(
             id_embedding=_timesteps(width, config),
         )
     raise ConfigError(f"addition_embed_type is {kind!r}; supported are None and 'text_time'")
+
+
+class TimeEmbedded:
+    """A network that makes one vector of timestep, classes and added conditions."""
+
+    config: FrozenConfig
+    time_proj: nn.Module
+    time_embedding: TimestepEmbedding
+    class_embedding: nn.Module | None
+    add_embedding: TextTimeEmbedding | None
+
+    def embed_time(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float | int,
+        *,
+        timestep_cond: Tensor | None,
+        class_labels: Tensor | None,
+        context: Tensor,
+        added: Mapping[str, Tensor] | None,
+    ) -> Tensor:
+        """The vector of each sample, (B, D), not yet activated.
+
+        Args:
+            sample: the network's input, for its batch, dtype and device.
+            timestep: one for all samples, or a tensor (B,).
+            timestep_cond: (B, C), for networks whose `time_embedding` takes it.
+            class_labels: (B,), or (B, C) for the projections.
+            context: the encoded prompt, (B, K, C).
+            added: what `addition_embed_type` asks for.
+
+        Raises:
+            ArgumentError: inputs that the config calls for are missing, or don't fit.
+        """
+        timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
+        if timesteps.shape[0] not in (1, sample.shape[0]):
+            raise ArgumentError(
+                f"{timesteps.shape[0]} timesteps were given for {sample.shape[0]} samples; "
+                "give one for all or one for each"
+            )
+        waves = self.time_proj(timesteps).to(sample.dtype).expand(sample.shape[0], -1)
+        time: Tensor = self.time_embedding(waves, timestep_cond)
+        time = self._with_classes(time, class_labels)
+        if self.add_embedding is None:
+            return time
+        return time + self.add_embedding.embed(context, added or {})
+
+    def _with_classes(self, time: Tensor, class_labels: Tensor | None) -> Tensor:
+        if self.class_embedding is None:
+            if class_labels is not None:
+                raise ArgumentError("class_labels were given to a model without classes")
+            return time
+        if class_labels is None:
+            raise ArgumentError(
+                f"this model has class_embed_type {self.config.class_embed_type!r} and "
+                f"num_class_embeds {self.config.num_class_embeds}: pass class_labels"
+            )
+        classes = self.class_embedding(class_labels).to(time.dtype)
+        if self.config.get("class_embeddings_concat"):
+            return torch.cat((time, classes), dim=-1)
+        return time + classes
 
 
 def make_context_projection(config: Mapping[str, Any]) -> nn.Linear | None:
