@@ -29,10 +29,13 @@ def test_the_index_counts_timesteps_of_second_order_solvers(scheduler):
 
 
 def test_two_models_share_a_schedule(scheduler):
-    first = stop_at(scheduler, scheduler.timesteps, 0.6)
+    whole = set_schedule(scheduler, num_inference_steps=10)
+    first = stop_at(scheduler, whole, 0.6)
     second = start_at(scheduler, 0.6)
-    assert [*first.tolist(), *second.timesteps.tolist()] == scheduler.timesteps.tolist()
-    assert scheduler.begin == len(first)
+    parts = [*first.timesteps.tolist(), *second.timesteps.tolist()]
+    assert parts == scheduler.timesteps.tolist()
+    assert scheduler.begin == len(first.timesteps)
+    assert first.steps + second.steps == whole.steps
 
 
 def test_a_number_of_steps(scheduler):

@@ -62,14 +62,18 @@ class PixelCodec:
 
 @dataclass(frozen=True)
 class VaeCodec:
-    """The latents of a variational autoencoder, sampled from its posterior and scaled.
+    """The latents of a variational autoencoder, sampled from its posterior and normalised.
 
     Attributes:
         vae: a model with `encode(x).latent_dist` and `decode(z).sample`, whose config has
-            `scaling_factor`, `latent_channels` and `block_out_channels`.
+            `scaling_factor`, `latent_channels` and `block_out_channels`, and may have
+            `latents_mean`, `latents_std` (one number for each channel) and `force_upcast`.
+        upcasts: whether `force_upcast` is heeded: a model that says so encodes in float32, and
+            decodes in float32 instead of float16.
     """
 
     vae: ModelMixin
+    upcasts: bool = False
 
     @property
     def factor(self) -> int:
@@ -80,23 +84,53 @@ class VaeCodec:
         return int(self.vae.config.latent_channels)
 
     def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        latents: Tensor = self.vae.encode(image).latent_dist.sample(generator)  # type: ignore[operator]
-        return latents * self.vae.config.scaling_factor
+        """Latents of `image`, in its dtype."""
+        vae = self._precise() if self._upcast_from(torch.float16, torch.bfloat16) else self.vae
+        posterior = vae.encode(image.to(_dtype(vae))).latent_dist  # type: ignore[operator]
+        latents: Tensor = posterior.sample(generator).to(image.dtype)
+        mean, deviation = self._statistics(latents)
+        return (latents - mean) * self.vae.config.scaling_factor / deviation
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pixels of `latents`; if half precision overflows, once more in float32."""
-        unscaled = latents / self.vae.config.scaling_factor
-        image: Tensor = self.vae.decode(unscaled).sample  # type: ignore[operator]
+        if self._upcast_from(torch.float16):
+            return self._decode(self._precise(), latents)
+        image = self._decode(self.vae, latents)
         if image.dtype == torch.float32 or bool(torch.isfinite(image).all()):
             return image
         _log.warning(
             "decoding in %s gave values that are not finite; decoding again in float32",
             image.dtype,
         )
-        # A copy, because other calls may be using the shared weights right now.
-        precise: Any = copy.deepcopy(self.vae).float()
-        again: Tensor = precise.decode(unscaled.float()).sample
-        return again.to(image.dtype)
+        return self._decode(self._precise(), latents).to(image.dtype)
+
+    def _decode(self, vae: Any, latents: Tensor) -> Tensor:
+        latents = latents.to(_dtype(vae))
+        mean, deviation = self._statistics(latents)
+        unscaled = latents * deviation / self.vae.config.scaling_factor + mean
+        image: Tensor = vae.decode(unscaled).sample
+        return image
+
+    def _statistics(self, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """Mean and deviation of the latents before scaling, where the config has them."""
+        config = self.vae.config
+        mean = getattr(config, "latents_mean", None)
+        deviation = getattr(config, "latents_std", None)
+        if mean is None or deviation is None:
+            return 0.0, 1.0
+        return tuple(like.new_tensor(one).reshape(1, -1, 1, 1) for one in (mean, deviation))  # type: ignore[return-value]
+
+    def _upcast_from(self, *dtypes: torch.dtype) -> bool:
+        wanted = self.upcasts and getattr(self.vae.config, "force_upcast", False)
+        return bool(wanted) and _dtype(self.vae) in dtypes
+
+    def _precise(self) -> Any:
+        """The model in float32: a copy, because other calls may be using the shared weights."""
+        return copy.deepcopy(self.vae).float()
+
+
+def _dtype(vae: ModelMixin) -> torch.dtype:
+    return next(vae.parameters()).dtype
 
 
 def are_latents(codec: Codec, image: Tensor) -> bool:

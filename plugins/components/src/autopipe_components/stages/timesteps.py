@@ -78,16 +78,30 @@ def keep_tail(scheduler: SchedulerMixin, *, steps: int, strength: float) -> Sche
 
 
 def start_at(scheduler: SchedulerMixin, fraction: float) -> Schedule:
-    """What is left of the schedule once `fraction` of the noise, in [0, 1], has been removed."""
+    """What is left of the schedule once `fraction` of the noise, in (0, 1), has been removed.
+
+    Nothing may be left, if the schedule has no timestep below.
+    """
     left = int((scheduler.timesteps < _cut_off(scheduler, fraction)).sum())
     # The steps of a solver of order 2 but the first are pairs: an even count would cut one.
     left += scheduler.order == 2 and left % 2 == 0
-    return _begin(scheduler, len(scheduler.timesteps) - left, left)
+    return _begin(scheduler, len(scheduler.timesteps) - left, _steps(scheduler, left))
 
 
-def stop_at(scheduler: SchedulerMixin, timesteps: Tensor, fraction: float) -> Tensor:
-    """The part of `timesteps` until `fraction` of the noise, in (0, 1), has been removed."""
-    return timesteps[: int((timesteps >= _cut_off(scheduler, fraction)).sum())]
+def stop_at(scheduler: SchedulerMixin, schedule: Schedule, fraction: float) -> Schedule:
+    """The part of `schedule` until `fraction` of the noise, in (0, 1), has been removed.
+
+    It may be empty; what `start_at` then keeps of the same schedule is all of it.
+    """
+    timesteps = schedule.timesteps
+    kept = timesteps[: int((timesteps >= _cut_off(scheduler, fraction)).sum())]
+    # Timesteps beyond the whole steps belong to the solver's start and are not counted.
+    uncounted = max(len(timesteps) - schedule.steps * scheduler.order, 0)
+    return Schedule(kept, _steps(scheduler, max(len(kept) - uncounted, 0)))
+
+
+def _steps(scheduler: SchedulerMixin, timesteps: int) -> int:
+    return -(-timesteps // scheduler.order)
 
 
 def _cut_off(scheduler: SchedulerMixin, fraction: float) -> int:
