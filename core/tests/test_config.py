@@ -63,6 +63,12 @@ def test_values_given_travel_through_another_class_and_defaults_do_not() -> None
     assert Beta.from_config(Alpha(mode="x").config).config.mode == "x"
 
 
+def test_the_release_that_wrote_a_config_is_remembered_and_not_written_again() -> None:
+    made = Alpha.from_config({"size": 2, "_diffusers_version": "0.6.0"})
+    assert made.config["_diffusers_version"] == "0.6.0"
+    assert json.loads(made.to_json_string())["_diffusers_version"] != "0.6.0"
+
+
 def test_unused_keywords_can_be_returned() -> None:
     made, unused = Alpha.from_config({"size": 2}, return_unused_kwargs=True, colour="red")
     assert made.size == 2

@@ -99,7 +99,7 @@ class ConfigMixin:
         """Construct from `config`, with `overrides` taking precedence.
 
         Keys that this class doesn't know stay in the new object's config, so that a later
-        `from_config` of another class finds them. With `return_unused_kwargs` the result is
+        `from_config` of another class finds them; so does the release that wrote it. With `return_unused_kwargs` the result is
         `(object, overrides that are no parameters)`.
 
         Raises:
@@ -126,7 +126,7 @@ class ConfigMixin:
                 for name, value in original.items()
                 if name not in values
                 and name not in defaulted
-                and name not in _BOOKKEEPING
+                and name not in ("_class_name", _USED_DEFAULTS)
                 and name not in known
             }
         )
