@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cached_property
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -12,7 +10,6 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Inpaint
-from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.stages.canvas import prepare_canvas
 from autopipe_components.stages.checks import (
@@ -27,11 +24,7 @@ from autopipe_components.stages.checks import (
     check_tensor,
 )
 from autopipe_components.stages.codec import Generators, check_spread
-from autopipe_components.stages.inpaint import (
-    Inpainting,
-    network_sees_mask,
-    start_inpainting,
-)
+from autopipe_components.stages.inpaint import network_sees_mask, start_inpainting
 from autopipe_components.stages.reports import OlderCallback, step_reports
 from autopipe_components.stages.text2image import check_latents
 from autopipe_components.stages.timesteps import keep_tail, set_schedule
@@ -48,16 +41,6 @@ class StableDiffusionInpaintPipeline(StableDiffusionSteps, Inpaint):
         "masked_image_latents",
     )
     scheduler_corrections: ClassVar = {"steps_offset": 1, "skip_prk_steps": True}
-
-    @cached_property
-    def mask_processor(self) -> VaeImageProcessor:
-        """Makes masks of images: one channel, 0 or 1."""
-        return VaeImageProcessor(
-            vae_scale_factor=self.vae_scale_factor,
-            do_normalize=False,
-            do_binarize=True,
-            do_convert_grayscale=True,
-        )
 
     @pipeline_call
     def __call__(
@@ -199,27 +182,9 @@ class StableDiffusionInpaintPipeline(StableDiffusionSteps, Inpaint):
             masked_image_latents=masked_image_latents,
             guided=self.do_classifier_free_guidance,
         )
-        tensors["latents"] = start.latents
-        tensors["mask"] = start.mask
-        tensors["masked_image_latents"] = start.masked_image_latents
 
         # 6. Denoise, keeping what is outside the mask
-        def inpainting() -> Inpainting:
-            """With mask and masked image as they are now: a callback may have changed them."""
-            masked = tensors["masked_image_latents"]
-            return replace(start, mask=tensors["mask"], masked_image_latents=masked)
-
-        denoised = self._denoise(
-            tensors,
-            self._predictor(tensors, lambda: inpainting().extra_channels()),
-            schedule,
-            reports,
-            eta=eta,
-            generator=generator,
-            keep=lambda step, timestep, after: inpainting().keep(
-                self.scheduler, schedule.timesteps, step, after
-            ),
-        )
+        denoised = self._repaint(tensors, start, schedule, reports, eta=eta, generator=generator)
 
         # 7. Decode and check the images, and put a cropped part back
         images, flags = self._decode(

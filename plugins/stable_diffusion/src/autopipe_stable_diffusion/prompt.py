@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from autopipe.errors import ArgumentError, ArgumentTypeError
-
-_log = logging.getLogger(__name__)
+from autopipe.errors import ArgumentError
+from autopipe_components.stages.prompt import check_clip_skip, distinct_texts, tokenize
 
 
 def encode_text(
@@ -31,7 +29,7 @@ def encode_text(
         length: in tokens; what the tokenizer has if absent. Longer texts are cut, with a warning.
         clip_skip: leave out so many of the last layers; the final norm stays.
     """
-    distinct = list(dict.fromkeys(texts))
+    distinct, places = distinct_texts(texts)
     ids, mask = tokenize(tokenizer, distinct, length or tokenizer.model_max_length)
     masked = getattr(encoder.config, "use_attention_mask", False)
     output = encoder(
@@ -44,22 +42,7 @@ def encode_text(
         # Older transformers keep the layers of the text model in a module of their own.
         norm = getattr(encoder, "text_model", encoder).final_layer_norm
         embeds = norm(output.hidden_states[-(clip_skip + 1)])
-    return embeds if len(distinct) == len(texts) else embeds[[distinct.index(t) for t in texts]]
-
-
-def tokenize(tokenizer: Any, texts: list[str], length: int) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask (B, length), with a warning of what was cut off."""
-    tokens = tokenizer(
-        texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-    )
-    # Only where the last position holds no padding can something have been cut.
-    for text, last in zip(texts, tokens.attention_mask[:, -1].tolist()):
-        cut = tokenizer(text, verbose=False).input_ids[length - 1 : -1] if last else None
-        if cut:
-            _log.warning(
-                "the text encoder reads %d tokens; it did not get %r", length, tokenizer.decode(cut)
-            )
-    return tokens.input_ids, tokens.attention_mask
+    return embeds if len(distinct) == len(texts) else embeds[places]
 
 
 def check_encoding(encoder: Any, tokenizer: Any, clip_skip: int | None) -> None:
@@ -74,12 +57,4 @@ def check_encoding(encoder: Any, tokenizer: Any, clip_skip: int | None) -> None:
             "this pipeline has no text encoder or no tokenizer, so it can't read texts; give "
             "prompt_embeds and, under guidance, negative_prompt_embeds"
         )
-    if clip_skip is None:
-        return
-    if isinstance(clip_skip, bool) or not isinstance(clip_skip, int):
-        raise ArgumentTypeError(f"clip_skip is a {type(clip_skip).__name__}; give a whole number")
-    layers = encoder.config.num_hidden_layers
-    if not 0 <= clip_skip <= layers:
-        raise ArgumentError(
-            f"clip_skip is {clip_skip}; the text encoder has {layers} layers, so give 0 to {layers}"
-        )
+    check_clip_skip(clip_skip, encoder.config.num_hidden_layers)

@@ -14,24 +14,15 @@ import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
-from autopipe.pipeline.base import DiffusionPipeline
-from autopipe.pipeline.loop import Tensors, accepted_options, denoise
-from autopipe_components.image_processor import VaeImageProcessor
-from autopipe_components.networks.conditioning import check_cross_attention_kwargs
+from autopipe.pipeline.loop import Tensors
+from autopipe_components.latent import LatentPipeline
 from autopipe_components.stages.checks import (
     Prompt,
     batch_size_of,
-    check_generators,
-    check_guidance,
-    check_images_per_prompt,
     check_negative_prompt,
-    check_output_type,
     check_prompt,
 )
-from autopipe_components.stages.codec import Generators, VaeCodec
-from autopipe_components.stages.guidance import double, embed_scale, guide
-from autopipe_components.stages.reports import Reports
-from autopipe_components.stages.timesteps import Schedule
+from autopipe_components.stages.codec import Generators
 
 from .corrections import correct_sample_size, correct_scheduler
 from .output import StableDiffusionPipelineOutput
@@ -42,7 +33,7 @@ _log = logging.getLogger(__name__)
 Result: TypeAlias = "StableDiffusionPipelineOutput | tuple[Any, list[bool] | None]"
 
 
-class StableDiffusionSteps(DiffusionPipeline):
+class StableDiffusionSteps(LatentPipeline):
     """The components of Stable Diffusion 1.x and 2.x, and the steps that every task takes.
 
     Args:
@@ -73,20 +64,13 @@ class StableDiffusionSteps(DiffusionPipeline):
     scheduler_corrections: ClassVar[Mapping[str, Any]] = {"steps_offset": 1, "clip_sample": False}
     """Options that a scheduler given at construction gets, whatever its config says."""
 
-    vae: Any
     text_encoder: Any
     tokenizer: Any
-    unet: Any
     safety_checker: Any
     feature_extractor: Any
     image_encoder: Any
-    vae_scale_factor: int
-    image_processor: VaeImageProcessor
 
     _guidance_scale: float = 7.5
-    _guidance_rescale: float = 0.0
-    _clip_skip: int | None = None
-    _cross_attention_kwargs: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -119,72 +103,8 @@ class StableDiffusionSteps(DiffusionPipeline):
             image_encoder=image_encoder,
         )
         self.register_to_config(requires_safety_checker=requires_safety_checker)
-        self.vae_scale_factor = 8 if vae is None else VaeCodec(vae).factor
-        # Converted to RGB, since a fourth channel would make latents of a transparent image.
-        self.image_processor = VaeImageProcessor(
-            vae_scale_factor=self.vae_scale_factor, do_convert_rgb=True
-        )
-
-    # What a call set; a callback may change it
-
-    @property
-    def guidance_scale(self) -> float:
-        """How closely the prompt is followed; guidance is off at 1 and below."""
-        return self._guidance_scale
-
-    @property
-    def guidance_rescale(self) -> float:
-        """How far guidance keeps the deviation of the conditional prediction, in [0, 1]."""
-        return self._guidance_rescale
-
-    @property
-    def clip_skip(self) -> int | None:
-        """How many last layers of the text encoder are left out."""
-        return self._clip_skip
-
-    @property
-    def cross_attention_kwargs(self) -> dict[str, Any] | None:
-        """What the U-Net's attention gets."""
-        return self._cross_attention_kwargs
-
-    @property
-    def do_classifier_free_guidance(self) -> bool:
-        """Whether each step predicts with and without the prompt."""
-        return self._guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None
-
-    # Memory of the autoencoder
-
-    def enable_vae_slicing(self) -> None:
-        """Decode and encode one image at a time: less memory for batches."""
-        self.vae.enable_slicing()
-
-    def disable_vae_slicing(self) -> None:
-        """Undo `enable_vae_slicing`."""
-        self.vae.disable_slicing()
-
-    def enable_vae_tiling(self) -> None:
-        """Decode and encode in overlapping tiles: less memory for large images."""
-        self.vae.enable_tiling()
-
-    def disable_vae_tiling(self) -> None:
-        """Undo `enable_vae_tiling`."""
-        self.vae.disable_tiling()
 
     # Steps of a call, in their order
-
-    @property
-    def _codec(self) -> VaeCodec:
-        return VaeCodec(self.vae)
-
-    def _default_size(self) -> tuple[int, int]:
-        """Height and width in pixels that the U-Net was trained for."""
-        size = self.unet.config.sample_size
-        height, width = (size, size) if isinstance(size, int) else size
-        return height * self.vae_scale_factor, width * self.vae_scale_factor
-
-    def _latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
-        factor = self.vae_scale_factor
-        return (batch_size, self._codec.channels, height // factor, width // factor)
 
     def _begin(
         self,
@@ -210,25 +130,25 @@ class StableDiffusionSteps(DiffusionPipeline):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used.
         """
-        if ip_adapter_image is not None or ip_adapter_image_embeds is not None:
-            raise ArgumentError("IP-Adapter images are not supported yet; leave them out")
         check_prompt(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
-        check_images_per_prompt(num_images_per_prompt)
-        check_output_type(output_type)
-        check_guidance(guidance_scale, guidance_rescale)
-        self._guidance_scale = guidance_scale
-        self._guidance_rescale = guidance_rescale
-        self._clip_skip = clip_skip
-        self._cross_attention_kwargs = cross_attention_kwargs
-        check_cross_attention_kwargs(cross_attention_kwargs)
         prompts = batch_size_of(prompt, prompt_embeds)
+        batch_size = self._start_call(
+            prompts,
+            num_images_per_prompt=num_images_per_prompt,
+            generator=generator,
+            guidance_scale=guidance_scale,
+            guidance_rescale=guidance_rescale,
+            clip_skip=clip_skip,
+            cross_attention_kwargs=cross_attention_kwargs,
+            output_type=output_type,
+            ip_adapter_image=ip_adapter_image,
+            ip_adapter_image_embeds=ip_adapter_image_embeds,
+        )
         if self.do_classifier_free_guidance:
             check_negative_prompt(negative_prompt, prompt, prompts)
         needs_negative = self.do_classifier_free_guidance and negative_prompt_embeds is None
         if prompt is not None or needs_negative:
             check_encoding(self.text_encoder, self.tokenizer, clip_skip)
-        batch_size = prompts * num_images_per_prompt
-        check_generators(generator, batch_size)
         return batch_size
 
     def encode_prompt(
@@ -317,66 +237,6 @@ class StableDiffusionSteps(DiffusionPipeline):
                 )
             embeds = torch.cat([negative, embeds])
         return {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
-
-    def _predictor(
-        self, tensors: Tensors, extra_channels: Callable[[], Sequence[Tensor]] = tuple
-    ) -> Callable[[int, Tensor], Tensor]:
-        """The guided prediction of a step, from what `tensors` hold in that step.
-
-        Args:
-            extra_channels: what the U-Net sees after the latents, each (B or 2B, C, h, w).
-        """
-        scale_embedding = self._embed_guidance_scale(tensors["latents"])
-
-        def predict(step: int, timestep: Tensor) -> Tensor:
-            guided = self.do_classifier_free_guidance
-            sample = self.scheduler.scale_model_input(tensors["latents"], timestep)
-            sample = double(sample) if guided else sample
-            extra = [one[-len(sample) :] for one in extra_channels()]
-            prediction = self.unet(
-                torch.cat([sample, *extra], dim=1) if extra else sample,
-                timestep,
-                encoder_hidden_states=tensors["prompt_embeds"],
-                timestep_cond=scale_embedding,
-                cross_attention_kwargs=self.cross_attention_kwargs,
-                return_dict=False,
-            )[0]
-            if not guided:
-                return prediction
-            return guide(prediction, self.guidance_scale, rescale=self.guidance_rescale)
-
-        return predict
-
-    def _denoise(
-        self,
-        tensors: Tensors,
-        predict: Callable[[int, Tensor], Tensor],
-        schedule: Schedule,
-        reports: Reports,
-        *,
-        eta: float,
-        generator: Generators,
-        keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
-    ) -> Tensor:
-        """Walk the schedule; the arguments are those of the core's loop."""
-        return denoise(
-            self,
-            tensors,
-            predict,
-            timesteps=schedule.timesteps,
-            steps=schedule.steps,
-            step_options=accepted_options(self.scheduler, eta=eta, generator=generator),
-            keep=keep,
-            **reports,
-        )
-
-    def _embed_guidance_scale(self, latents: Tensor) -> Tensor | None:
-        """The guidance scale (B, D) as a U-Net takes it that was distilled on it; else None."""
-        dim = self.unet.config.time_cond_proj_dim
-        if dim is None:
-            return None
-        embedded = embed_scale(self.guidance_scale, len(latents), dim, dtype=latents.dtype)
-        return embedded.to(latents.device)
 
     def _decode(
         self,
