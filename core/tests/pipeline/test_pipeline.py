@@ -264,6 +264,47 @@ def test_a_call_leaves_no_trace(pipe: TinyPipeline) -> None:
     assert not pipe(steps=1).requires_grad
 
 
+class DoublePipeline(TinyPipeline):
+    """Puts something around the call of the class it extends."""
+
+    @pipeline_call
+    def __call__(self, value: float = 1.0, callback: Any = None) -> torch.Tensor:  # type: ignore[override]
+        self.run_inside = self
+        return super().__call__(2 * value, callback=callback)
+
+
+def test_a_call_inside_a_call_of_a_subclass_is_the_same_run() -> None:
+    torch.manual_seed(0)
+    net = nn.Linear(3, 3)
+    plain, double = (kind(net, CountingScheduler()) for kind in (TinyPipeline, DoublePipeline))
+    seen: list[Any] = []
+
+    def note(run: Any, i: int, t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        seen.append(run.run_inside is run)
+        return tensors
+
+    assert torch.equal(double(1.5, note), plain(3.0))
+    assert seen == [True] * 4
+    assert not hasattr(double, "run_inside")
+
+    def again(run: Any, i: int, t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        if i == 0:
+            # A whole call of its own, which must not disturb the one that is under way.
+            assert torch.equal(run(1.5), plain(3.0))
+        return tensors
+
+    assert torch.equal(double(1.5, again), plain(3.0))
+
+    def cancel(run: Any, i: int, t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        double.cancel()
+        return tensors
+
+    with pytest.raises(CancelledError):
+        double(1.5, cancel)
+    with pytest.raises(ArgumentTypeError, match="valeu"):
+        double(valeu=1.0)  # type: ignore[call-arg]
+
+
 def test_step_options_are_those_that_the_scheduler_takes(pipe: TinyPipeline) -> None:
     assert accepted_options(pipe.scheduler, eta=1.0, generator=None) == {"eta": 1.0}
     assert torch.equal(pipe(steps=1, eta=1.0), pipe(steps=1) + 1.0)

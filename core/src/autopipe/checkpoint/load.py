@@ -10,6 +10,7 @@ from typing import Any
 
 from ..config import read_json_object
 from ..errors import ArgumentError, CheckpointError, VariantError
+from ..modeling import SeveralModels
 from ..registry import Registry, default_registry
 from .components import (
     check_kind,
@@ -107,13 +108,17 @@ def load_pipeline(
     check_keywords(given, cls.init_parameters(), cls.__name__)
 
     classes = _classes_to_load(cls, index, given, registry)
+    several = _separate(classes, source)
     plan = _planned(cls, source, classes, options)
     root = source.fetch([INDEX_NAME, *(file.path for file in plan.files)])
     options = _with_dtype_of_variant(options, plan, root)
     loaded = _load_side_by_side(classes, plan, root, options)
 
     values: dict[str, Any] = dict.fromkeys(cls.module_names())
-    values.update({name: component for name, (component, _) in loaded.items()})
+    parts = {name: component for name, (component, _) in loaded.items()}
+    for name, (joined, names) in several.items():
+        parts[name] = joined([parts.pop(part) for part in names])
+    values.update(parts)
     values.update({n: index.options[n] for n in cls.option_names() if n in index.options})
     values.update(given)
     pipe = cls(**values)
@@ -153,6 +158,24 @@ def _classes_to_load(
             f"({index.class_name}) has no {' and no '.join(missing)}; pass {missing[0]}=..."
         )
     return classes
+
+
+def _separate(
+    classes: dict[str, type], source: Source
+) -> dict[str, tuple[type[SeveralModels], list[str]]]:
+    """Put the parts of each component of several networks into `classes`, in its place.
+
+    Returns the class of each such component, and the names of its parts.
+    """
+    several: dict[str, tuple[type[SeveralModels], list[str]]] = {}
+    for name, kind in list(classes.items()):
+        if issubclass(kind, SeveralModels):
+            names = [name]
+            while source.files(further := kind.part_name(name, len(names))):
+                names.append(further)
+            classes.update(dict.fromkeys(names, kind.part_class))
+            several[name] = kind, names
+    return several
 
 
 def _planned(cls: Any, source: Source, classes: Mapping[str, type], options: LoadOptions) -> Plan:

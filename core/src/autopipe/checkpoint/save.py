@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ArgumentError, ArgumentTypeError, UnsupportedCheckpointError
-from ..modeling import ModelMixin
+from ..modeling import ModelMixin, SeveralModels
 from ..scheduling import SchedulerMixin
 from . import transformers
 from .atomic import replaced_folder
@@ -78,13 +78,13 @@ def save_pipeline(
     _check(pipe, variant, hub)
     limit = parse_size(_DEFAULT_SHARD if max_shard_size is None else max_shard_size)
     index = _index(pipe)
-    components = {name: one for name, one in pipe.components.items() if one is not None}
+    components = dict(_separate(pipe.components))
 
     def stale(path: str) -> bool:
         name, _, rest = path.partition("/")
         component = components.get(name)
         if component is None or not rest:
-            return False
+            return _is_left_over(name, pipe.components)
         # A tokenizer's folder is replaced whole: files of another kind of tokenizer would count.
         return not isinstance(component, nn.Module) or _is_replaced(rest, component, variant)
 
@@ -94,6 +94,22 @@ def save_pipeline(
         text = json.dumps(index, indent=2) + "\n"
         (folder / INDEX_NAME).write_text(text, encoding="utf-8")
     upload(directory, push_to_hub, **hub)
+
+
+def _separate(components: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The components that have a folder each, with its name."""
+    for name, component in components.items():
+        if isinstance(component, SeveralModels):
+            for number, part in enumerate(component.parts):
+                yield component.part_name(name, number), part
+        elif component is not None:
+            yield name, component
+
+
+def _is_left_over(folder: str, components: Mapping[str, Any]) -> bool:
+    """Whether an old folder holds a network more than a component of several has now."""
+    name, _, number = folder.rpartition("_")
+    return number.isdecimal() and isinstance(components.get(name), SeveralModels)
 
 
 def _index(pipe: Any) -> dict[str, Any]:

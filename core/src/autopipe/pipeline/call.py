@@ -27,6 +27,9 @@ _Call = TypeVar("_Call", bound=Callable[..., Any])
 def pipeline_call(call: _Call) -> _Call:
     """Make the `__call__` of a pipeline re-entrant, cancellable and free of gradients.
 
+    A subclass may decorate a `__call__` of its own and call `super().__call__` in it: that is
+    the same run.
+
     Raises (from the decorated call):
         ArgumentTypeError: an argument is unknown, given twice or missing.
         ClosedPipelineError: the pipeline was closed.
@@ -37,6 +40,9 @@ def pipeline_call(call: _Call) -> _Call:
     @functools.wraps(call)
     def wrapped(self: DiffusionPipeline, *args: Any, **kwargs: Any) -> Any:
         _check_arguments(type(self).__name__, signature, self, args, kwargs)
+        if self.__dict__.get("_is_run") and type(self).__call__ is not wrapped:
+            # `super().__call__` of a class that puts something around another's call.
+            return call(self, *args, **kwargs)
         self._pool.check_open(self)
         run = _begin(self)
         with self._calls_lock:
@@ -56,6 +62,7 @@ def _begin(pipe: DiffusionPipeline) -> DiffusionPipeline:
     run = object.__new__(type(pipe))
     run.__dict__.update(pipe.__dict__)
     run._reset_call_state()
+    run.__dict__["_is_run"] = True
     for name, component in pipe.components.items():
         if isinstance(component, SchedulerMixin):
             run.__dict__[name] = component.copy()

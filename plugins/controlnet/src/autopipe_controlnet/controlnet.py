@@ -1,0 +1,353 @@
+"""ControlNet: a network that steers a U-Net by a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from autopipe.config import register_to_config
+from autopipe.errors import ArgumentError, ConfigError
+from autopipe.modeling import ModelMixin
+from autopipe.outputs import BaseOutput
+from autopipe_components.networks.activations import get_activation
+from autopipe_components.networks.attention import set_attention_slices
+from autopipe_components.networks.conditioning import (
+    Conditioning,
+    check_cross_attention_kwargs,
+    mask_to_bias,
+)
+from autopipe_components.networks.embeddings import TimestepEmbedding
+from autopipe_components.networks.unet_blocks import make_down_block, make_mid_block
+from autopipe_components.networks.unet_embeddings import (
+    TimeEmbedded,
+    make_addition_embedding,
+    make_class_embedding,
+    make_context_projection,
+    make_time_projection,
+)
+from autopipe_components.networks.unet_layout import lay_out
+
+_Self = TypeVar("_Self", bound="ControlNetModel")
+
+# Keys of a U-Net's config that a ControlNet's lacks, at the values it is built with.
+_AS_IN_A_UNET: dict[str, Any] = {
+    "dropout": 0.0,
+    "reverse_transformer_layers_per_block": None,
+    "time_embedding_type": "positional",
+    "time_embedding_dim": None,
+}
+
+
+@dataclass
+class ControlNetOutput(BaseOutput):
+    """What a U-Net adds to its skip connections, and to the output of its mid block.
+
+    Attributes:
+        down_block_res_samples: one (B, C, h, w) for each skip connection, highest resolution
+            first; of size (B, C, 1, 1) with `global_pool_conditions`.
+        mid_block_res_sample: (B, C, h, w) of the lowest resolution, or (B, C, 1, 1).
+    """
+
+    down_block_res_samples: tuple[Tensor, ...]
+    mid_block_res_sample: Tensor
+
+
+class ControlNetConditioningEmbedding(nn.Module):
+    """A picture (B, C, H, W) brought to the size of latents, (B, D, h, w).
+
+    Each of `block_out_channels` after the first halves height and width. The last convolution
+    begins at zero, as all that leads from a ControlNet into a U-Net does.
+    """
+
+    def __init__(
+        self, conditioning_channels: int, block_out_channels: Sequence[int], out_channels: int
+    ) -> None:
+        super().__init__()
+        first, last = block_out_channels[0], block_out_channels[-1]
+        self.conv_in = nn.Conv2d(conditioning_channels, first, kernel_size=3, padding=1)
+        self.blocks = nn.ModuleList()
+        for wide, wider in pairwise(block_out_channels):
+            self.blocks.append(nn.Conv2d(wide, wide, kernel_size=3, padding=1))
+            self.blocks.append(nn.Conv2d(wide, wider, kernel_size=3, padding=1, stride=2))
+        self.conv_out = _zero(nn.Conv2d(last, out_channels, kernel_size=3, padding=1))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        hidden = nn.functional.silu(self.conv_in(picture))
+        for block in self.blocks:
+            hidden = nn.functional.silu(block(hidden))
+        embedded: Tensor = self.conv_out(hidden)
+        return embedded
+
+
+class ControlNetModel(TimeEmbedded, ModelMixin):
+    """The encoder half of a U-Net that also sees a picture, and adds to the whole U-Net's features.
+
+    All config keys that it has in common with `UNet2DConditionModel` mean the same there; here
+    `num_attention_heads`, if given, is used before `attention_head_dim`. `encoder_hid_dim` is
+    known so that checkpoints with it load; networks of this kind don't use that projection.
+
+    "Adding Conditional Control to Text-to-Image Diffusion Models" (Zhang et al., 2023).
+
+    Args:
+        conditioning_channels: channels of the picture.
+        controlnet_conditioning_channel_order: `"rgb"`, or `"bgr"` for networks trained so.
+        conditioning_embedding_out_channels: widths of the picture's embedding; each after the
+            first halves height and width, so their number fits the VAE's factor.
+        global_pool_conditions: add the mean of each feature instead of a map of it.
+
+    Raises:
+        ConfigError: values contradict each other, or one is not supported; it is named.
+    """
+
+    _supports_gradient_checkpointing = True
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 4,
+        conditioning_channels: int = 3,
+        flip_sin_to_cos: bool = True,
+        freq_shift: int = 0,
+        down_block_types: Sequence[str] = (
+            "CrossAttnDownBlock2D",
+            "CrossAttnDownBlock2D",
+            "CrossAttnDownBlock2D",
+            "DownBlock2D",
+        ),
+        mid_block_type: str | None = "UNetMidBlock2DCrossAttn",
+        only_cross_attention: bool | Sequence[bool] = False,
+        block_out_channels: Sequence[int] = (320, 640, 1280, 1280),
+        layers_per_block: int = 2,
+        downsample_padding: int = 1,
+        mid_block_scale_factor: float = 1,
+        act_fn: str = "silu",
+        norm_num_groups: int | None = 32,
+        norm_eps: float = 1e-5,
+        cross_attention_dim: int = 1280,
+        transformer_layers_per_block: int | Sequence[int] = 1,
+        encoder_hid_dim: int | None = None,
+        encoder_hid_dim_type: str | None = None,
+        attention_head_dim: int | Sequence[int] = 8,
+        num_attention_heads: int | Sequence[int] | None = None,
+        use_linear_projection: bool = False,
+        class_embed_type: str | None = None,
+        addition_embed_type: str | None = None,
+        addition_time_embed_dim: int | None = None,
+        num_class_embeds: int | None = None,
+        upcast_attention: bool = False,
+        resnet_time_scale_shift: str = "default",
+        projection_class_embeddings_input_dim: int | None = None,
+        controlnet_conditioning_channel_order: str = "rgb",
+        conditioning_embedding_out_channels: Sequence[int] | None = (16, 32, 96, 256),
+        global_pool_conditions: bool = False,
+        addition_embed_type_num_heads: int = 64,
+    ) -> None:
+        super().__init__()
+        config: dict[str, Any] = {
+            **self.config,
+            **_AS_IN_A_UNET,
+            "up_block_types": tuple(reversed(down_block_types)),
+            "attention_head_dim": num_attention_heads or attention_head_dim,
+        }
+        _check_picture(config)
+        widths = tuple(block_out_channels)
+
+        self.conv_in = nn.Conv2d(in_channels, widths[0], kernel_size=3, padding=1)
+        self.time_proj, time_input_dim, time_embed_dim = make_time_projection(config)
+        self.time_embedding = TimestepEmbedding(time_input_dim, time_embed_dim, act_fn=act_fn)
+        self.encoder_hid_proj = make_context_projection(config)
+        # Unlike that of a U-Net, this perceptron has one activation, whatever the blocks have.
+        self.class_embedding = make_class_embedding(
+            {**config, "act_fn": "silu"},
+            time_input_dim=time_input_dim,
+            time_embed_dim=time_embed_dim,
+        )
+        self.add_embedding = make_addition_embedding(config, time_embed_dim=time_embed_dim)
+        assert conditioning_embedding_out_channels, "_check_picture refuses none"
+        self.controlnet_cond_embedding = ControlNetConditioningEmbedding(
+            conditioning_channels, conditioning_embedding_out_channels, widths[0]
+        )
+
+        layout = lay_out(config, time_channels=time_embed_dim)
+        self.down_blocks = nn.ModuleList(map(make_down_block, down_block_types, layout.down))
+        self.mid_block = (
+            None if mid_block_type is None else make_mid_block(mid_block_type, layout.mid)
+        )
+        self.act = get_activation(act_fn)
+        skips = [widths[0]]
+        for spec in layout.down:
+            skips += [spec.out_channels] * (spec.num_layers + spec.resample)
+        self.controlnet_down_blocks = nn.ModuleList(map(_zero_projection, skips))
+        self.controlnet_mid_block = _zero_projection(widths[-1])
+
+    @classmethod
+    def from_unet(
+        cls: type[_Self],
+        unet: Any,
+        controlnet_conditioning_channel_order: str = "rgb",
+        conditioning_embedding_out_channels: Sequence[int] | None = (16, 32, 96, 256),
+        load_weights_from_unet: bool = True,
+        conditioning_channels: int = 3,
+    ) -> _Self:
+        """A ControlNet to be trained for `unet`, with a copy of its encoder's weights.
+
+        Until it is trained it adds nothing.
+
+        Args:
+            unet: a `UNet2DConditionModel`.
+            load_weights_from_unet: False leaves the weights at random values.
+
+        Raises:
+            ConfigError: the U-Net has something that no ControlNet has.
+        """
+        if unet.config.get("time_embedding_type", "positional") != "positional":
+            raise ConfigError(
+                f"the U-Net has time_embedding_type {unet.config.time_embedding_type!r}; a "
+                f"ControlNet can be made of one with 'positional' only"
+            )
+        shared = {name: unet.config[name] for name in cls.init_parameters() if name in unet.config}
+        made = cls(
+            **{
+                **shared,
+                "controlnet_conditioning_channel_order": controlnet_conditioning_channel_order,
+                "conditioning_embedding_out_channels": conditioning_embedding_out_channels,
+                "conditioning_channels": conditioning_channels,
+            }
+        )
+        if load_weights_from_unet:
+            own = made.state_dict()
+            state = unet.state_dict()
+            made.load_state_dict({**own, **{k: state[k] for k in own if k in state}})
+        return made
+
+    def set_attention_slice(self, slice_size: str | int | list[int | None] | None = "auto") -> None:
+        """Compute attention for a few heads at a time; see `UNet2DConditionModel`."""
+        set_attention_slices(self, slice_size)
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float | int,
+        encoder_hidden_states: Tensor,
+        controlnet_cond: Tensor,
+        conditioning_scale: float = 1.0,
+        class_labels: Tensor | None = None,
+        timestep_cond: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        added_cond_kwargs: Mapping[str, Tensor] | None = None,
+        cross_attention_kwargs: Mapping[str, Any] | None = None,
+        guess_mode: bool = False,
+        return_dict: bool = True,
+    ) -> ControlNetOutput | tuple[tuple[Tensor, ...], Tensor]:
+        """What to add to the features of a U-Net that gets the same sample, timestep and prompt.
+
+        Args:
+            sample: (B, in_channels, h, w).
+            timestep: one for all samples, or a tensor (B,).
+            encoder_hidden_states: the encoded prompt, (B, K, cross_attention_dim).
+            controlnet_cond: the picture, (B, conditioning_channels, H, W), of the size whose
+                embedding is (h, w).
+            conditioning_scale: factor of all that is added.
+            class_labels: of models with classes, as in a U-Net.
+            timestep_cond: refused; no ControlNet takes one.
+            attention_mask: (B, h * w), 1 for pixels to attend to.
+            added_cond_kwargs: what `addition_embed_type` asks for.
+            cross_attention_kwargs: `scale` is taken.
+            guess_mode: weigh what is added from a tenth at the highest resolution to all at the
+                lowest, so that the picture alone can say what it shows.
+            return_dict: False returns a tuple.
+
+        Raises:
+            ArgumentError: inputs that the config calls for are missing, or don't fit.
+        """
+        check_cross_attention_kwargs(cross_attention_kwargs)
+        hidden = self.conv_in(self._checked(sample)) + self._embed_picture(sample, controlnet_cond)
+        time = self.embed_time(
+            sample,
+            timestep,
+            timestep_cond=timestep_cond,
+            class_labels=class_labels,
+            context=encoder_hidden_states,
+            added=added_cond_kwargs,
+        )
+        cond = Conditioning(
+            time=self.act(time),
+            context=encoder_hidden_states,
+            self_bias=mask_to_bias(attention_mask, sample),
+        )
+        skips = [hidden]
+        for block in self.down_blocks:
+            hidden, made = block(hidden, cond)
+            skips += made
+        if self.mid_block is not None:
+            hidden = self.mid_block(hidden, cond)
+
+        outputs = [project(skip) for project, skip in zip(self.controlnet_down_blocks, skips)]
+        outputs.append(self.controlnet_mid_block(hidden))
+        if self.config.global_pool_conditions:
+            outputs = [one.mean(dim=(2, 3), keepdim=True) for one in outputs]
+            guess_mode = False
+        scales = torch.full((len(outputs),), float(conditioning_scale), device=sample.device)
+        if guess_mode:
+            scales = torch.logspace(-1, 0, len(outputs), device=sample.device) * conditioning_scale
+        *down, mid = (output * scale for output, scale in zip(outputs, scales))
+        if not return_dict:
+            return tuple(down), mid
+        return ControlNetOutput(down_block_res_samples=tuple(down), mid_block_res_sample=mid)
+
+    def _checked(self, sample: Tensor) -> Tensor:
+        channels = self.config.in_channels
+        if sample.ndim != 4 or sample.shape[1] != channels:
+            raise ArgumentError(
+                f"sample has shape {tuple(sample.shape)}, but this ControlNet takes {channels} "
+                f"channels: (B, {channels}, h, w)"
+            )
+        return sample
+
+    def _embed_picture(self, sample: Tensor, picture: Tensor) -> Tensor:
+        """The picture's embedding, of the sample's height and width."""
+        channels = self.config.conditioning_channels
+        if picture.ndim != 4 or picture.shape[1] != channels:
+            raise ArgumentError(
+                f"the control image has shape {tuple(picture.shape)}, but this ControlNet takes "
+                f"{channels} channels: (B, {channels}, H, W)"
+            )
+        if self.config.controlnet_conditioning_channel_order == "bgr":
+            picture = picture.flip(1)
+        embedded: Tensor = self.controlnet_cond_embedding(picture)
+        if embedded.shape[-2:] != sample.shape[-2:]:
+            halvings = len(self.config.conditioning_embedding_out_channels) - 1
+            raise ArgumentError(
+                f"a control image of {tuple(picture.shape[-2:])} (height, width) gives features "
+                f"of {tuple(embedded.shape[-2:])} and the sample is {tuple(sample.shape[-2:])}; "
+                f"this ControlNet is for images {2**halvings} times as large as the sample"
+            )
+        return embedded
+
+
+def _check_picture(config: Mapping[str, Any]) -> None:
+    """Refuse what a config says of the picture, if it can't be done."""
+    order = config["controlnet_conditioning_channel_order"]
+    if order not in ("rgb", "bgr"):
+        raise ConfigError(
+            f"controlnet_conditioning_channel_order is {order!r}; 'rgb' and 'bgr' are supported"
+        )
+    if not config["conditioning_embedding_out_channels"]:
+        raise ConfigError("conditioning_embedding_out_channels is empty; give at least one width")
+
+
+def _zero(module: nn.Conv2d) -> nn.Conv2d:
+    """`module` with all its parameters at zero."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+def _zero_projection(channels: int) -> nn.Conv2d:
+    """A convolution of single pixels that gives zero until it is trained."""
+    return _zero(nn.Conv2d(channels, channels, kernel_size=1))

@@ -1,0 +1,42 @@
+"""What this package offers: a condition on the lines of other families."""
+
+from __future__ import annotations
+
+from autopipe.hooks import hookimpl
+from autopipe.manifest import Component, Condition, Export, Family, Pipeline
+from autopipe.tasks import Task
+
+_TASKS = {
+    Task.TEXT2IMAGE: ("text2image", ""),
+    Task.IMAGE2IMAGE: ("image2image", "Img2Img"),
+    Task.INPAINT: ("inpaint", "Inpaint"),
+}
+_LINES = {"stable_diffusion": "StableDiffusion", "sdxl": "StableDiffusionXL"}
+
+
+@hookimpl
+def autopipe_family() -> Family:
+    """The manifest."""
+    package = "autopipe_controlnet"
+    pipelines = tuple(
+        Pipeline(
+            f"{prefix}ControlNet{infix}Pipeline",
+            f"{package}.{line}.{module}:{prefix}ControlNet{infix}Pipeline",
+            task,
+            line,
+            conditions=frozenset({"controlnet"}),
+        )
+        for line, prefix in _LINES.items()
+        for task, (module, infix) in _TASKS.items()
+    )
+    return Family(
+        name="controlnet",
+        pipelines=pipelines,
+        components=(
+            Component("ControlNetModel", f"{package}.controlnet:ControlNetModel"),
+            Component("MultiControlNetModel", f"{package}.multicontrolnet:MultiControlNetModel"),
+        ),
+        conditions=(Condition("controlnet", keyword="controlnet"),),
+        exports=(Export("ControlNetOutput", f"{package}.controlnet:ControlNetOutput"),),
+        demo=f"{package}:demo",
+    )

@@ -1,0 +1,99 @@
+"""Several ControlNets at once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError
+from autopipe.modeling import SeveralModels
+
+from .controlnet import ControlNetModel, ControlNetOutput
+
+
+class MultiControlNetModel(SeveralModels):
+    """ControlNets whose additions to a U-Net are summed.
+
+    In a checkpoint it is the folders `controlnet`, `controlnet_1`, `controlnet_2`, ..., one for
+    each network.
+
+    Args:
+        controlnets: at least one `ControlNetModel`.
+
+    Raises:
+        ArgumentError: there is none, or something else is among them.
+    """
+
+    part_class = ControlNetModel
+
+    def __init__(self, controlnets: Sequence[ControlNetModel]) -> None:
+        super().__init__(controlnets)
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float | int,
+        encoder_hidden_states: Tensor,
+        controlnet_cond: Sequence[Tensor],
+        conditioning_scale: Sequence[float],
+        class_labels: Tensor | None = None,
+        timestep_cond: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        added_cond_kwargs: Mapping[str, Tensor] | None = None,
+        cross_attention_kwargs: Mapping[str, Any] | None = None,
+        guess_mode: bool = False,
+        return_dict: bool = True,
+    ) -> ControlNetOutput | tuple[tuple[Tensor, ...], Tensor]:
+        """The sum of what the networks add; see `ControlNetModel`.
+
+        Networks whose scale is 0 are not run, as long as one is left.
+
+        Args:
+            controlnet_cond: a picture for each network.
+            conditioning_scale: a factor for each network.
+
+        Raises:
+            ArgumentError: there are not as many pictures or factors as networks.
+        """
+        if not len(self.nets) == len(controlnet_cond) == len(conditioning_scale):
+            raise ArgumentError(
+                f"{len(self.nets)} ControlNets got {len(controlnet_cond)} images and "
+                f"{len(conditioning_scale)} scales; give one of each for every ControlNet"
+            )
+        used = [n for n, scale in enumerate(conditioning_scale) if scale] or [0]
+        outputs = [
+            self.nets[n](
+                sample,
+                timestep,
+                encoder_hidden_states,
+                controlnet_cond[n],
+                conditioning_scale[n],
+                class_labels,
+                timestep_cond,
+                attention_mask,
+                added_cond_kwargs,
+                cross_attention_kwargs,
+                guess_mode,
+                return_dict=False,
+            )
+            for n in used
+        ]
+        down = tuple(_sum(features) for features in zip(*(one[0] for one in outputs)))
+        mid = _sum([one[1] for one in outputs])
+        if not return_dict:
+            return down, mid
+        return ControlNetOutput(down_block_res_samples=down, mid_block_res_sample=mid)
+
+    def set_attention_slice(self, slice_size: str | int | list[int | None] | None = "auto") -> None:
+        """Compute attention for a few heads at a time, in each network."""
+        for net in self.parts:
+            net.set_attention_slice(slice_size)
+
+
+def _sum(tensors: Sequence[Tensor]) -> Tensor:
+    """The sum, first to last."""
+    return functools.reduce(torch.add, tensors)
