@@ -99,8 +99,8 @@ class ConfigMixin:
         """Construct from `config`, with `overrides` taking precedence.
 
         Keys that this class doesn't know stay in the new object's config, so that a later
-        `from_config` of another class finds them; so does the release that wrote it. With `return_unused_kwargs` the result is
-        `(object, overrides that are no parameters)`.
+        `from_config` of another class finds them; so does the release that wrote them. With
+        `return_unused_kwargs` the result is `(object, overrides that are no parameters)`.
 
         Raises:
             ConfigError: `config` is no mapping (a path belongs to `from_pretrained`), or the
