@@ -11,8 +11,10 @@ from torch.overrides import TorchFunctionMode
 _META = torch.device("meta")
 
 _UNFILLED = frozenset({torch.empty, torch.rand, torch.randn})
+# By name, since transformers wraps the functions of torch.nn.init in its own of the same names.
 _FILL = frozenset(
-    f for name, f in vars(torch.nn.init).items() if name.endswith("_") and callable(f)
+    {name for name in vars(torch.nn.init) if name.endswith("_") and not name.startswith("_")}
+    | {"normal_", "uniform_", "zero_", "fill_", "mul_", "add_", "erfinv_", "clamp_"}
 )
 
 
@@ -21,8 +23,8 @@ class WithoutMemory(TorchFunctionMode):
 
     Those are the unfilled and the random ones: all that layers make their parameters of.
     Tensors with meaningful values (`arange`, `zeros`, `linspace`, ...) are real, so buffers that
-    no file holds are right from the start. The functions of `torch.nn.init` do nothing to
-    tensors on `meta`. Only the current thread is affected.
+    no file holds are right from the start. Filling a tensor on `meta` does nothing. Only the
+    current thread is affected.
     """
 
     def __torch_function__(
@@ -35,7 +37,7 @@ class WithoutMemory(TorchFunctionMode):
         keywords = dict(kwargs or {})
         if func in _UNFILLED:
             keywords["device"] = _META
-        elif func in _FILL:
+        elif getattr(func, "__name__", None) in _FILL:
             tensor = args[0] if args else keywords.get("tensor")
             if isinstance(tensor, torch.Tensor) and tensor.is_meta:
                 return tensor

@@ -182,9 +182,9 @@ def plan_component(
     of_variant = [c for c in every if c.variant == _variant(every, variant, dtype, fall_back)]
     if not of_variant:
         raise VariantError(
-            f"{where} has no weights of the variant {variant!r}; it has "
-            f"{_listed(dict.fromkeys(c.variant for c in every))}. Pass one of those, or "
-            f"variant='auto'"
+            f"{where} has no {_called(variant)}; it has "
+            f"{', '.join(sorted({_called(c.variant) for c in every}))}. Pass one of those as "
+            f"variant, or variant='auto'"
         )
     chosen = _by_format(of_variant, use_safetensors, where)
     return ComponentFiles(folder, _weights(source, folder, listing, chosen), side)
@@ -261,5 +261,5 @@ def shard_names(index: Path, format: Format) -> list[str]:
     return names
 
 
-def _listed(variants: Iterable[str | None]) -> str:
-    return ", ".join("plain weights (no variant)" if v is None else repr(v) for v in variants)
+def _called(variant: str | None) -> str:
+    return "plain weights" if variant is None else f"variant {variant!r}"

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import threading
+
+import torch
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from autopipe.checkpoint.build import WithoutMemory
+
+from .conftest import TinyNet
+
+
+def test_parameters_take_no_memory_and_buffers_are_right() -> None:
+    with WithoutMemory():
+        net = TinyNet(width=8, depth=2)
+    real = TinyNet(width=8, depth=2)
+    assert all(p.is_meta for n, p in net.named_parameters())
+    assert {n: p.shape for n, p in net.named_parameters()} == {
+        n: p.shape for n, p in real.named_parameters()
+    }
+    assert torch.equal(net.steps, real.steps)
+    assert torch.equal(net.count, real.count)
+
+
+def test_no_random_number_is_drawn() -> None:
+    before = torch.random.get_rng_state()
+    with WithoutMemory():
+        TinyNet()
+        nn.Conv2d(3, 3, 3)
+        CLIPTextModel(CLIPTextConfig(num_hidden_layers=1, hidden_size=8, num_attention_heads=2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_other_threads_are_not_affected() -> None:
+    made: list[nn.Linear] = []
+    with WithoutMemory():
+        thread = threading.Thread(target=lambda: made.append(nn.Linear(2, 2)))
+        thread.start()
+        thread.join()
+    assert not made[0].weight.is_meta
+    assert not nn.Linear(2, 2).weight.is_meta
+
+
+def test_real_tensors_are_still_filled() -> None:
+    with WithoutMemory():
+        zeros = torch.zeros(3)
+        assert torch.equal(nn.init.ones_(zeros), torch.ones(3))
+        assert torch.equal(zeros.fill_(2), torch.full((3,), 2.0))

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from autopipe.checkpoint.options import check_keywords, parse_dtype, split_keywords
+from autopipe.errors import ArgumentError, ArgumentTypeError, UnsafeCheckpointError
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype"),
+    [
+        (torch.float16, torch.float16),
+        ("float16", torch.float16),
+        ("torch.bfloat16", torch.bfloat16),
+        ("fp16", torch.float16),
+        ("bf16", torch.bfloat16),
+        ("float32", torch.float32),
+        ("auto", "auto"),
+    ],
+)
+def test_dtypes_have_names(given: Any, dtype: Any) -> None:
+    assert parse_dtype(given) == dtype
+    assert split_keywords({"torch_dtype": given})[0].dtype_of(None) == dtype
+    assert split_keywords({"dtype": given})[0].dtype_of("unet") == dtype
+
+
+@pytest.mark.parametrize("given", ["flaot16", "int8", "Linear", torch.int64, ""])
+def test_what_is_no_dtype_of_weights_is_refused(given: Any) -> None:
+    with pytest.raises(ArgumentError, match="dtype"):
+        parse_dtype(given)
+
+
+def test_a_misspelt_dtype_gets_a_hint() -> None:
+    with pytest.raises(ArgumentError, match="Did you mean 'float16'"):
+        parse_dtype("flaot16")
+
+
+def test_another_type_is_a_type_error() -> None:
+    with pytest.raises(ArgumentTypeError, match="torch.dtype"):
+        parse_dtype(16)
+
+
+def test_both_names_of_the_dtype_must_agree() -> None:
+    agreed, _ = split_keywords({"torch_dtype": "fp16", "dtype": torch.float16})
+    assert agreed.dtype is torch.float16
+    with pytest.raises(ArgumentError, match="contradict"):
+        split_keywords({"torch_dtype": "float16", "dtype": "float32"})
+
+
+def test_a_dtype_for_each_component() -> None:
+    options, _ = split_keywords({"torch_dtype": {"unet": "fp16", "default": torch.bfloat16}})
+    assert options.dtype_of("unet") is torch.float16
+    assert options.dtype_of("vae") is torch.bfloat16
+    options, _ = split_keywords({"torch_dtype": {"unet": "fp16"}})
+    assert options.dtype_of("vae") is torch.float32
+
+
+def test_without_a_dtype_it_is_float32_and_with_a_variant_that_of_its_files() -> None:
+    assert split_keywords({})[0].dtype_of(None) is torch.float32
+    assert split_keywords({"variant": "fp16"})[0].dtype_of(None) == "auto"
+
+
+@pytest.mark.parametrize("name", ["custom_pipeline", "trust_remote_code"])
+def test_code_of_a_checkpoint_is_refused(name: str) -> None:
+    with pytest.raises(UnsafeCheckpointError, match=rf"{name}.*plugin"):
+        split_keywords({name: "owner/code"})
+    assert split_keywords({name: None})[1] == {}
+
+
+def test_other_keywords_are_handed_back() -> None:
+    options, rest = split_keywords({"unet": 1, "revision": "main", "use_safetensors": True})
+    assert rest == {"unet": 1}
+    assert options.hub.revision == "main"
+    assert options.use_safetensors is True
+
+
+def test_keywords_without_meaning_are_ignored_with_one_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _, rest = split_keywords({"resume_download": True, "mirror": "x", "proxies": None})
+    assert rest == {}
+    assert [r.message for r in caplog.records] == [
+        "resume_download=, mirror= no longer mean anything and are ignored"
+    ]
+
+
+@pytest.mark.parametrize(
+    "given", [{"use_safetensors": "yes"}, {"variant": 16}, {"revision": 3}, {"disable_mmap": 2}]
+)
+def test_values_of_the_wrong_type_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentTypeError, match=next(iter(given))):
+        split_keywords(given)
+
+
+def test_a_device_map_is_one_device() -> None:
+    assert split_keywords({"device_map": "cpu"})[0].device == torch.device("cpu")
+    for given in ("balanced", {"unet": "cpu"}):
+        with pytest.raises(ArgumentError, match="device_map"):
+            split_keywords({"device_map": given})
+
+
+def test_what_is_not_there_yet_is_refused_and_not_ignored() -> None:
+    with pytest.raises(ArgumentError, match="max_memory"):
+        split_keywords({"max_memory": {0: "1GB"}})
+
+
+def test_an_unknown_keyword_gets_the_nearest_name() -> None:
+    with pytest.raises(ArgumentTypeError, match="Did you mean 'safety_checker'"):
+        check_keywords(["safty_checker"], ["unet", "safety_checker"], "P")
+    with pytest.raises(ArgumentTypeError, match="Did you mean 'torch_dtype'"):
+        check_keywords(["torch_dytpe"], ["unet"], "P")
+    check_keywords(["unet"], ["unet"], "P")
+
+
+def test_a_token_does_not_show() -> None:
+    options, _ = split_keywords({"token": "hf_secret"})
+    assert options.hub.token == "hf_secret"
+    assert "hf_secret" not in repr(options)

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from autopipe.checkpoint.tensors import TORCH_DTYPES, read_pickled, read_safetensors
+from autopipe.errors import CheckpointError, DamagedFileError, UnsafeCheckpointError
+
+from .conftest import same
+
+
+def keep(name: str, dtype: torch.dtype) -> torch.dtype:
+    return dtype
+
+
+def half(name: str, dtype: torch.dtype) -> torch.dtype:
+    return torch.float16 if dtype.is_floating_point else dtype
+
+
+@pytest.fixture
+def state() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "matrix": torch.randn(3, 5, generator=generator),
+        "half": torch.randn(7, generator=generator).half(),
+        "brain": torch.randn(2, generator=generator).bfloat16(),
+        "ids": torch.arange(4),
+        "flag": torch.tensor([True, False, True]),
+        "scalar": torch.tensor(2.5),
+        "none": torch.zeros(0, 3),
+    }
+
+
+@pytest.mark.parametrize("disable_mmap", [False, True, None])
+def test_tensors_are_what_was_saved(
+    tmp_path: Path, state: dict[str, torch.Tensor], disable_mmap: bool | None
+) -> None:
+    file = tmp_path / "x.safetensors"
+    save_file(state, file)
+    found = read_safetensors([file], keep, disable_mmap)
+    assert same(dict(sorted(found.items())), dict(sorted(state.items())))
+    assert {n: t.dtype for n, t in found.items()} == {n: t.dtype for n, t in state.items()}
+
+
+@pytest.mark.parametrize("disable_mmap", [False, True])
+def test_tensors_are_cast_as_they_are_read(
+    tmp_path: Path, state: dict[str, torch.Tensor], disable_mmap: bool
+) -> None:
+    file = tmp_path / "x.safetensors"
+    save_file(state, file)
+    found = read_safetensors([file], half, disable_mmap)
+    assert found.keys() == state.keys()
+    for name, tensor in state.items():
+        assert found[name].dtype == half(name, tensor.dtype)
+        assert torch.equal(found[name], tensor.to(half(name, tensor.dtype)))
+
+
+def test_changing_a_mapped_tensor_leaves_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "x.safetensors"
+    save_file({"a": torch.ones(4)}, file)
+    before = file.read_bytes()
+    read_safetensors([file], keep, disable_mmap=False)["a"].zero_()
+    assert file.read_bytes() == before
+
+
+def test_tensors_outlive_their_file(tmp_path: Path) -> None:
+    file = tmp_path / "x.safetensors"
+    save_file({"a": torch.arange(1000)}, file)
+    found = read_safetensors([file], keep, disable_mmap=False)
+    save_file({"a": torch.zeros(1000)}, tmp_path / "y")
+    os.replace(tmp_path / "y", file)
+    assert torch.equal(found["a"], torch.arange(1000))
+
+
+def test_a_header_that_breaks_alignment_is_read(tmp_path: Path) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    header += b" " * (5 - len(header) % 4)
+    data = torch.tensor([1.5, -2.0])
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + data.numpy().tobytes())
+    assert (8 + len(header)) % 4
+    assert torch.equal(read_safetensors([file], keep, disable_mmap=False)["a"], data)
+
+
+def test_every_type_of_the_format_is_known(tmp_path: Path) -> None:
+    state = {
+        name: torch.zeros(2, dtype=dtype)
+        for name, dtype in TORCH_DTYPES.items()
+        if name not in ("U16", "U32", "U64")
+    }
+    save_file(state, tmp_path / "x.safetensors")
+    found = read_safetensors([tmp_path / "x.safetensors"], keep, disable_mmap=True)
+    assert {n: t.dtype for n, t in found.items()} == {n: t.dtype for n, t in state.items()}
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_pickled_tensors_are_read(tmp_path: Path, archive: bool) -> None:
+    state = {"a": torch.randn(3), "b": torch.arange(2)}
+    file = tmp_path / "x.bin"
+    torch.save(state, file, _use_new_zipfile_serialization=archive)
+    assert same(dict(sorted(read_pickled([file], keep).items())), state)
+    torch.save({"state_dict": state}, file)
+    assert read_pickled([file], half)["a"].dtype == torch.float16
+
+
+class Payload:
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.place),)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_pickle_with_side_effects_is_refused_and_not_run(tmp_path: Path, plain: bool) -> None:
+    trace, file = tmp_path / "was-run", tmp_path / "x.bin"
+    content = {"a": torch.ones(1), "b": Payload(trace)}
+    if plain:
+        file.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, file)
+    with pytest.raises((UnsafeCheckpointError, DamagedFileError), match=r"x\.bin"):
+        read_pickled([file], keep)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK", b"nonsense" * 20, b"version https://git-lfs.github.com/spec/v1\nsize 1\n"],
+)
+def test_damaged_pickles_are_named(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "x.bin"
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"x\.bin"):
+        read_pickled([file], keep)
+
+
+def test_a_truncated_archive_is_damaged(tmp_path: Path) -> None:
+    file = tmp_path / "x.bin"
+    torch.save({"a": torch.ones(1000)}, file)
+    with file.open("r+b") as stream:
+        stream.truncate(2000)
+    with pytest.raises(DamagedFileError, match="damaged"):
+        read_pickled([file], keep)
+
+
+def test_a_pickle_of_something_else_is_no_state_dict(tmp_path: Path) -> None:
+    for content in ([1, 2], {"a": 1}, {1: torch.ones(1)}, torch.ones(2)):
+        torch.save(content, tmp_path / "x.bin")
+        with pytest.raises(DamagedFileError, match="no state dict"):
+            read_pickled([tmp_path / "x.bin"], keep)
