@@ -1,0 +1,389 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from autopipe.auto import AutoPipelineForText2Image
+from autopipe.checkpoint.load import load_pipeline
+from autopipe.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    CheckpointError,
+    ConfigError,
+    DamagedFileError,
+    UnsafeCheckpointError,
+    UnsupportedCheckpointError,
+    VariantError,
+    WeightsMismatchError,
+)
+from autopipe.pipeline.base import DiffusionPipeline
+
+from .conftest import OtherNet, OtherScheduler, TinyNet, TinyPipeline, TinyScheduler, same
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+Edit = Callable[..., None]
+
+
+def change(file: Path, **tensors: torch.Tensor | None) -> None:
+    """Replace tensors in a file; None removes one."""
+    state = {**load_file(file), **{n.replace("__", "."): t for n, t in tensors.items()}}
+    save_file({n: t for n, t in state.items() if t is not None}, file)
+
+
+# Models
+
+
+def test_a_model_comes_back_as_it_was(net_folder: Path) -> None:
+    torch.manual_seed(0)
+    original = TinyNet(depth=2, note="saved")
+    loaded = TinyNet.from_pretrained(net_folder)
+    assert same(loaded.state_dict(), original.state_dict())
+    assert not loaded.training
+    assert loaded.config.note == "saved"
+    assert all(p.requires_grad for p in loaded.parameters())
+    x = torch.randn(3, 4)
+    assert torch.equal(loaded(x), original(x))
+
+
+def test_loading_draws_no_random_number(net_folder: Path) -> None:
+    before = torch.random.get_rng_state()
+    TinyNet.from_pretrained(net_folder)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_model_in_a_subfolder(saved: Path, pipe: TinyPipeline) -> None:
+    loaded = TinyNet.from_pretrained(saved, subfolder="net")
+    assert same(loaded.state_dict(), pipe.net.state_dict())
+    with pytest.raises(ArgumentError, match="subfolder"):
+        TinyNet.from_pretrained(saved, subfolder="../saved/net")
+
+
+def test_keywords_override_the_config_and_unknown_ones_are_errors(net_folder: Path) -> None:
+    assert TinyNet.from_pretrained(net_folder, note="mine").config.note == "mine"
+    with pytest.raises(ArgumentTypeError, match="Did you mean 'note'"):
+        TinyNet.from_pretrained(net_folder, noet="mine")
+
+
+def test_old_configs_lack_keys_and_new_ones_have_more(net_folder: Path) -> None:
+    (net_folder / "config.json").write_text(json.dumps({"depth": 2, "future": [1]}))
+    loaded = TinyNet.from_pretrained(net_folder)
+    assert loaded.config.note == "default"
+    assert loaded.config.future == [1]
+
+
+def test_old_names_of_tensors_are_converted(net_folder: Path) -> None:
+    state = load_file(net_folder / WEIGHTS)
+    renamed = {name.replace("layers", "old_layers"): t for name, t in state.items()}
+    save_file(renamed, net_folder / WEIGHTS)
+    assert same(TinyNet.from_pretrained(net_folder).state_dict(), state)
+
+
+def test_the_dtype_is_float32_unless_asked_for(net_folder: Path) -> None:
+    state = load_file(net_folder / WEIGHTS)
+    halves = {n: t.half() if t.is_floating_point() else t for n, t in state.items()}
+    save_file(halves, net_folder / WEIGHTS)
+    assert TinyNet.from_pretrained(net_folder).dtype is torch.float32
+    assert TinyNet.from_pretrained(net_folder, torch_dtype="auto").dtype is torch.float16
+    loaded = TinyNet.from_pretrained(net_folder, dtype=torch.bfloat16)
+    assert loaded.seed.dtype is torch.bfloat16
+    assert loaded.steps.dtype is torch.bfloat16
+    assert loaded.count.dtype is torch.int64
+
+
+def test_parts_that_need_float32_keep_it(net_folder: Path) -> None:
+    loaded = TinyNet.from_pretrained(net_folder, torch_dtype=torch.float16)
+    assert loaded.precise.weight.dtype is torch.float32
+    assert loaded.layers[0].weight.dtype is torch.float16
+
+
+def test_a_missing_tensor_is_an_error_that_names_it(net_folder: Path) -> None:
+    change(net_folder / WEIGHTS, seed=None)
+    with pytest.raises(WeightsMismatchError, match=r"lack seed.*low_cpu_mem_usage=False"):
+        TinyNet.from_pretrained(net_folder)
+
+
+def test_a_missing_tensor_may_start_from_initial_values(
+    net_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    change(net_folder / WEIGHTS, seed=None)
+    torch.manual_seed(5)
+    expected = TinyNet(depth=2).seed
+    torch.manual_seed(5)
+    loaded, info = TinyNet.from_pretrained(
+        net_folder, low_cpu_mem_usage=False, output_loading_info=True, torch_dtype="float16"
+    )
+    assert torch.equal(loaded.seed, expected.half())
+    assert info["missing_keys"] == ["seed"]
+    assert "seed" in caplog.text
+
+
+def test_tensors_of_nobody_are_reported(net_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    change(net_folder / WEIGHTS, extra=torch.ones(2))
+    _, info = TinyNet.from_pretrained(net_folder, output_loading_info=True)
+    assert info == {
+        "missing_keys": [],
+        "unexpected_keys": ["extra"],
+        "mismatched_keys": [],
+        "error_msgs": [],
+    }
+    assert "extra" in caplog.text
+
+
+@pytest.mark.parametrize("low_cpu_mem_usage", [True, False])
+def test_another_shape_is_reported_with_both(net_folder: Path, low_cpu_mem_usage: bool) -> None:
+    change(net_folder / WEIGHTS, seed=torch.ones(9))
+    with pytest.raises(WeightsMismatchError, match=r"seed has the shape \(9,\).*\(4,\)") as caught:
+        TinyNet.from_pretrained(net_folder, low_cpu_mem_usage=low_cpu_mem_usage)
+    # The original raises the one or the other.
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, RuntimeError)
+
+
+def test_another_shape_may_be_ignored(net_folder: Path) -> None:
+    change(net_folder / WEIGHTS, seed=torch.ones(9))
+    loaded, info = TinyNet.from_pretrained(
+        net_folder, ignore_mismatched_sizes=True, output_loading_info=True
+    )
+    assert loaded.seed.shape == (4,)
+    assert info["mismatched_keys"] == [("seed", torch.Size([9]), torch.Size([4]))]
+
+
+def test_weights_of_another_config_take_no_memory_before_they_are_refused(
+    net_folder: Path, edit: Edit
+) -> None:
+    edit(net_folder / "config.json", width=2_000_000)
+    with pytest.raises((WeightsMismatchError, ConfigError)):
+        TinyNet.from_pretrained(net_folder)
+
+
+@pytest.mark.parametrize(
+    "config", [{"width": "four"}, {"width": -1}, {"depth": None}, {"width": [4]}]
+)
+def test_a_config_of_wrong_types_is_named(
+    net_folder: Path, edit: Edit, config: dict[str, Any]
+) -> None:
+    edit(net_folder / "config.json", **config)
+    with pytest.raises(ConfigError, match="TinyNet"):
+        TinyNet.from_pretrained(net_folder)
+
+
+def test_absent_folders_configs_and_weights(net_folder: Path, tmp_path: Path) -> None:
+    for missing in (tmp_path / "absent", str(tmp_path / "absent"), "./absent", "a/b/c"):
+        with pytest.raises(CheckpointError, match="absent|a/b/c"):
+            TinyNet.from_pretrained(missing)
+    (net_folder / "config.json").rename(tmp_path / "config.json")
+    with pytest.raises(OSError, match="config.json"):
+        TinyNet.from_pretrained(net_folder)
+    (net_folder / WEIGHTS).unlink()
+    with pytest.raises(CheckpointError, match="no f"):
+        TinyNet.from_pretrained(net_folder)
+
+
+def test_a_git_lfs_pointer_is_called_one(net_folder: Path) -> None:
+    (net_folder / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\nsize 1\n")
+    with pytest.raises(DamagedFileError, match="Git LFS pointer"):
+        TinyNet.from_pretrained(net_folder)
+
+
+# Schedulers
+
+
+def test_a_scheduler_comes_back_and_keywords_override(saved: Path) -> None:
+    loaded = TinyScheduler.from_pretrained(saved, subfolder="scheduler")
+    assert loaded.config.sigma == 0.25
+    assert TinyScheduler.from_pretrained(saved / "scheduler", sigma=0.75).config.sigma == 0.75
+
+
+def test_a_scheduler_keeps_what_another_one_needs(saved: Path) -> None:
+    other = OtherScheduler.from_pretrained(saved, subfolder="scheduler")
+    assert TinyScheduler.from_config(other.config).config.sigma == 0.25
+
+
+def test_unused_keywords_of_a_scheduler(saved: Path) -> None:
+    _, unused = TinyScheduler.from_pretrained(
+        saved, subfolder="scheduler", return_unused_kwargs=True, other=3
+    )
+    assert unused == {"other": 3}
+    with pytest.raises(ArgumentTypeError, match="Did you mean 'sigma'"):
+        TinyScheduler.from_pretrained(saved, subfolder="scheduler", sigam=3)
+
+
+# Pipelines
+
+
+def test_a_pipeline_comes_back_as_it_was(saved: Path, pipe: TinyPipeline) -> None:
+    for opener in (TinyPipeline, DiffusionPipeline, AutoPipelineForText2Image):
+        loaded = opener.from_pretrained(saved)
+        assert type(loaded) is TinyPipeline
+        assert same(loaded.net.state_dict(), pipe.net.state_dict())
+        assert same(loaded.text_encoder.state_dict(), pipe.text_encoder.state_dict())
+        assert type(loaded.checker) is OtherNet
+        assert loaded.scheduler.config.sigma == 0.25
+        assert loaded.options["strict"] is False
+        assert not any(m.training for m in (loaded.net, loaded.text_encoder, loaded.checker))
+        assert loaded.index() == pipe.index()
+
+
+def test_components_of_the_caller_are_used_and_their_folders_not_needed(saved: Path) -> None:
+    shutil.rmtree(saved / "net")
+    shutil.rmtree(saved / "scheduler")
+    net, scheduler = TinyNet(), OtherScheduler()
+    loaded = TinyPipeline.from_pretrained(saved, net=net, scheduler=scheduler, checker=None)
+    assert loaded.net is net
+    assert loaded.scheduler is scheduler
+    assert loaded.checker is None
+
+
+def test_options_of_the_caller_win(saved: Path) -> None:
+    assert TinyPipeline.from_pretrained(saved, strict=True).options["strict"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("net", TinyScheduler()), ("net", "unet"), ("scheduler", TinyNet()), ("checker", [1])],
+)
+def test_the_wrong_kind_of_component_is_refused(saved: Path, name: str, wrong: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match=f"{name}= must be") as caught:
+        TinyPipeline.from_pretrained(saved, **{name: wrong})
+    assert isinstance(caught.value, ValueError)
+
+
+def test_unknown_keywords_get_the_nearest_name(saved: Path) -> None:
+    with pytest.raises(ArgumentTypeError, match="Did you mean 'checker'"):
+        TinyPipeline.from_pretrained(saved, cheker=None)
+
+
+def test_null_components_are_none(saved: Path, edit: Edit) -> None:
+    for entry in ([None, None], None):
+        edit(saved / "model_index.json", checker=entry)
+        assert TinyPipeline.from_pretrained(saved).checker is None
+
+
+def test_a_required_component_that_is_absent_is_named(saved: Path, edit: Edit) -> None:
+    edit(saved / "model_index.json", net=[None, None])
+    with pytest.raises(ArgumentError, match=r"no net; pass net="):
+        TinyPipeline.from_pretrained(saved)
+    assert TinyPipeline.from_pretrained(saved, net=None).net is None
+
+
+def test_an_optional_component_without_a_folder_says_how_to_go_without(saved: Path) -> None:
+    shutil.rmtree(saved / "checker")
+    with pytest.raises(CheckpointError, match="checker=None"):
+        TinyPipeline.from_pretrained(saved)
+
+
+def test_what_a_class_does_not_declare_waits_for_one_that_does(saved: Path, edit: Edit) -> None:
+    class Stricter(TinyPipeline):
+        def __init__(
+            self, net: Any, text_encoder: Any, scheduler: Any, checker: Any, more: int = 0
+        ) -> None:
+            self.register_modules(
+                net=net, text_encoder=text_encoder, scheduler=scheduler, checker=checker
+            )
+            self.register_to_config(more=more)
+
+    edit(saved / "model_index.json", more=7)
+    loaded = TinyPipeline.from_pretrained(saved)
+    assert Stricter.from_pipe(loaded).options["more"] == 7
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [["subprocess", "Popen"], ["os", "system"], ["transformers", "AutoModel"], ["tiny", "X"]],
+)
+def test_only_declared_classes_are_looked_up(saved: Path, edit: Edit, pair: list[str]) -> None:
+    edit(saved / "model_index.json", checker=pair)
+    with pytest.raises(UnsupportedCheckpointError, match=f"{pair[1]} of {pair[0]}"):
+        TinyPipeline.from_pretrained(saved)
+
+
+def test_a_dtype_for_each_component(saved: Path) -> None:
+    loaded = TinyPipeline.from_pretrained(
+        saved, torch_dtype={"net": "float16", "default": "bfloat16"}
+    )
+    assert loaded.net.dtype is torch.float16
+    assert loaded.text_encoder.dtype is torch.bfloat16
+
+
+def test_loading_info_of_each_component(saved: Path) -> None:
+    change(saved / "net" / WEIGHTS, extra=torch.ones(1))
+    loaded, info = TinyPipeline.from_pretrained(saved, output_loading_info=True)
+    assert isinstance(loaded, TinyPipeline)
+    assert info["net"]["unexpected_keys"] == ["extra"]
+    assert info["checker"]["unexpected_keys"] == []
+
+
+def test_a_variant_applies_to_the_components_that_have_it(saved: Path, pipe: TinyPipeline) -> None:
+    pipe.to(torch.float16)
+    pipe.net.save_pretrained(saved / "net", variant="fp16")
+    pipe.text_encoder.config.dtype = None
+    loaded = TinyPipeline.from_pretrained(saved, variant="fp16")
+    # All have the one dtype of the variant's files, or a call would fail.
+    assert loaded.net.dtype is torch.float16
+    assert loaded.text_encoder.dtype is torch.float16
+    assert TinyPipeline.from_pretrained(saved).net.dtype is torch.float32
+    explicit = TinyPipeline.from_pretrained(saved, variant="fp16", torch_dtype=torch.float32)
+    assert explicit.net.dtype is torch.float32
+
+
+def test_a_variant_that_no_component_has_is_an_error(saved: Path, pipe: TinyPipeline) -> None:
+    pipe.net.save_pretrained(saved / "net", variant="ema")
+    with pytest.raises(VariantError, match="'fp16'.*'ema'"):
+        TinyPipeline.from_pretrained(saved, variant="fp16")
+
+
+def test_the_automatic_variant_takes_what_there_is(saved: Path, pipe: TinyPipeline) -> None:
+    pipe.to(torch.float16).save_pretrained(saved / "half", variant="fp16")
+    with pytest.raises(VariantError, match="plain weights"):
+        TinyPipeline.from_pretrained(saved / "half")
+    loaded = TinyPipeline.from_pretrained(saved / "half", variant="auto")
+    assert loaded.net.dtype is loaded.text_encoder.dtype is torch.float16
+
+
+def test_an_error_in_one_component_is_the_error_of_the_pipeline(saved: Path) -> None:
+    (saved / "net" / WEIGHTS).write_bytes(b"")
+    with pytest.raises(DamagedFileError, match="net.*empty"):
+        TinyPipeline.from_pretrained(saved)
+
+
+def test_a_link_out_of_the_checkpoint_is_refused(saved: Path, tmp_path: Path) -> None:
+    (saved / "net").rename(tmp_path / "elsewhere")
+    (saved / "net").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnsafeCheckpointError, match="leads out"):
+        TinyPipeline.from_pretrained(saved)
+
+
+def test_pickled_weights_load_with_a_warning(
+    pipe: TinyPipeline, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipe.save_pretrained(tmp_path / "old", safe_serialization=False)
+    loaded = TinyPipeline.from_pretrained(tmp_path / "old")
+    assert same(loaded.net.state_dict(), pipe.net.state_dict())
+    assert same(loaded.text_encoder.state_dict(), pipe.text_encoder.state_dict())
+    assert sum("pickled" in r.message for r in caplog.records) == 3
+    with pytest.raises(UnsafeCheckpointError, match="pickled"):
+        TinyPipeline.from_pretrained(tmp_path / "old", use_safetensors=True)
+
+
+def test_a_chooser_sees_the_index(saved: Path) -> None:
+    seen: list[str] = []
+
+    def choose(index: Any) -> type:
+        seen.append(index.class_name)
+        return TinyPipeline
+
+    assert isinstance(load_pipeline(choose, saved), TinyPipeline)
+    assert seen == ["TinyPipeline"]
+
+
+def test_an_unknown_pipeline_says_what_is_missing(saved: Path, edit: Edit) -> None:
+    edit(saved / "model_index.json", _class_name="FluxPipeline")
+    with pytest.raises(UnsupportedCheckpointError, match="FluxPipeline"):
+        DiffusionPipeline.from_pretrained(saved)

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import T5Config, T5EncoderModel
+
+from autopipe.checkpoint.components import load_component
+from autopipe.checkpoint.files import plan_component
+from autopipe.checkpoint.options import LoadOptions
+from autopipe.checkpoint.save import parse_size, save_model
+from autopipe.checkpoint.source import LocalSource
+from autopipe.errors import ArgumentError, ArgumentTypeError
+
+from .conftest import TinyNet, TinyPipeline, TinyScheduler, same
+
+STEM = "diffusion_pytorch_model"
+
+
+def names(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_pipeline_is_a_folder_for_each_component_and_an_index(saved: Path) -> None:
+    assert names(saved) == {
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "text_encoder/config.json",
+        "text_encoder/model.safetensors",
+        *(f"{n}/{f}" for n in ("net", "checker") for f in ("config.json", f"{STEM}.safetensors")),
+    }
+    index = json.loads((saved / "model_index.json").read_text())
+    assert index["_class_name"] == "TinyPipeline"
+    assert index["net"] == ["diffusers", "TinyNet"]
+    assert index["checker"] == ["tiny", "OtherNet"]
+    assert index["text_encoder"] == ["transformers", "CLIPTextModel"]
+    assert index["strict"] is False
+
+
+def test_files_can_be_read_by_others(saved: Path) -> None:
+    config = saved / "net" / "config.json"
+    weights = saved / "net" / f"{STEM}.safetensors"
+    assert weights.stat().st_mode & 0o777 == config.stat().st_mode & 0o777
+
+
+def test_an_absent_component_is_null(pipe: TinyPipeline, tmp_path: Path) -> None:
+    pipe.checker = None
+    pipe.save_pretrained(tmp_path / "p")
+    index = json.loads((tmp_path / "p" / "model_index.json").read_text())
+    assert index["checker"] == [None, None]
+    assert not (tmp_path / "p" / "checker").exists()
+    assert TinyPipeline.from_pretrained(tmp_path / "p").checker is None
+
+
+@pytest.mark.parametrize("safe", [True, False])
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_large_models_are_split_and_come_back(
+    tmp_path: Path, safe: bool, variant: str | None
+) -> None:
+    net = TinyNet(depth=6)
+    net.save_pretrained(
+        tmp_path / "n", max_shard_size=100, safe_serialization=safe, variant=variant
+    )
+    suffix, dotted = ("safetensors" if safe else "bin"), f".{variant}" if variant else ""
+    index = tmp_path / "n" / f"{STEM}.{suffix}.index{dotted}.json"
+    content = json.loads(index.read_text())
+    assert set(content["weight_map"]) == set(net.state_dict())
+    shards = set(content["weight_map"].values())
+    assert len(shards) > 2
+    assert names(tmp_path / "n") == {"config.json", index.name, *shards}
+    assert f"{STEM}{dotted}-00001-of-{len(shards):05d}.{suffix}" in shards
+    assert content["metadata"]["total_size"] == sum(t.nbytes for t in net.state_dict().values())
+    assert same(
+        TinyNet.from_pretrained(tmp_path / "n", variant=variant).state_dict(), net.state_dict()
+    )
+
+
+def test_a_save_replaces_weights_of_its_variant_and_keeps_the_rest(tmp_path: Path) -> None:
+    folder = tmp_path / "n"
+    TinyNet().save_pretrained(folder, max_shard_size=50)
+    TinyNet().save_pretrained(folder, variant="fp16")
+    (folder / "README.md").write_text("mine")
+    (folder / "notes").mkdir()
+    (folder / "notes" / "x").write_text("mine too")
+    net = TinyNet()
+    net.save_pretrained(folder)
+    assert names(folder) == {
+        "config.json",
+        f"{STEM}.safetensors",
+        f"{STEM}.fp16.safetensors",
+        "README.md",
+        "notes/x",
+    }
+    assert same(TinyNet.from_pretrained(folder).state_dict(), net.state_dict())
+
+
+def test_a_pipeline_can_be_saved_over_the_folder_it_was_loaded_from(
+    saved: Path, pipe: TinyPipeline
+) -> None:
+    loaded = TinyPipeline.from_pretrained(saved)
+    with torch.no_grad():
+        loaded.net.seed += 1
+    loaded.save_pretrained(saved)
+    again = TinyPipeline.from_pretrained(saved)
+    assert torch.equal(again.net.seed, pipe.net.seed + 1)
+    assert same(again.text_encoder.state_dict(), pipe.text_encoder.state_dict())
+
+
+def test_tied_weights_are_saved_once_and_stay_tied(tmp_path: Path) -> None:
+    config = T5Config(d_model=8, d_ff=8, d_kv=4, num_layers=1, num_heads=2, vocab_size=12)
+    model = T5EncoderModel(config).eval()
+    save_model(model, tmp_path / "t5")
+    state = load_file(tmp_path / "t5" / "model.safetensors")
+    assert "shared.weight" in state
+    assert "encoder.embed_tokens.weight" not in state
+    source = LocalSource(tmp_path)
+    files = plan_component(source, ("t5",), has_weights=True, stems=("model",))
+    loaded, info = load_component(T5EncoderModel, tmp_path, files, LoadOptions())
+    assert info.missing == ()
+    assert loaded.encoder.embed_tokens.weight is loaded.shared.weight
+    ids = torch.tensor([[1, 2, 3]])
+    assert torch.equal(loaded(ids).last_hidden_state, model(ids).last_hidden_state)
+
+
+def test_a_scheduler_is_one_file(tmp_path: Path) -> None:
+    TinyScheduler(sigma=0.125).save_pretrained(tmp_path / "s")
+    assert names(tmp_path / "s") == {"scheduler_config.json"}
+    assert TinyScheduler.from_pretrained(tmp_path / "s").config.sigma == 0.125
+
+
+def test_other_ranks_write_nothing(tmp_path: Path) -> None:
+    TinyNet().save_pretrained(tmp_path / "n", is_main_process=False)
+    assert not (tmp_path / "n").exists()
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(5, 5), ("7", 7), ("5KB", 5000), ("1.5 MB", 1_500_000), ("2GiB", 2 * 2**30), ("1gb", 10**9)],
+)
+def test_sizes(size: int | str, expected: int) -> None:
+    assert parse_size(size) == expected
+
+
+@pytest.mark.parametrize("size", [0, -1, "", "big", "5XB", True, "-3GB"])
+def test_what_is_no_size(size: int | str) -> None:
+    with pytest.raises(ArgumentError, match="max_shard_size"):
+        parse_size(size)
+
+
+def test_bad_calls_write_nothing(tmp_path: Path, pipe: TinyPipeline) -> None:
+    with pytest.raises(ArgumentError, match="variant"):
+        pipe.save_pretrained(tmp_path / "p", variant="../x")
+    with pytest.raises(ArgumentTypeError, match="max_shard"):
+        pipe.save_pretrained(tmp_path / "p", max_shard=3)
+    offloaded = TinyNet().to("meta")
+    with pytest.raises(ArgumentError, match="offload"):
+        offloaded.save_pretrained(tmp_path / "p")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ArgumentError, match="is a file"):
+        pipe.save_pretrained(tmp_path / "file")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
