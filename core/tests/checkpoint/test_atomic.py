@@ -25,6 +25,12 @@ def content(folder: Path) -> dict[str, str]:
     }
 
 
+def write_and_fail(target: Path, error: Exception) -> None:
+    with replaced_folder(target, nothing) as folder:
+        (folder / "a").write_text("new a")
+        raise error
+
+
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     folder = tmp_path / "target"
@@ -59,9 +65,8 @@ def test_an_error_leaves_the_old_folder(
     if not exchange:
         monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
     before = content(old)
-    with pytest.raises(RuntimeError), replaced_folder(old, nothing) as folder:
-        (folder / "a").write_text("new a")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_and_fail(old, RuntimeError())
     assert content(old) == before
     with replaced_folder(old, nothing) as folder:
         (folder / "a").write_text("new a")
@@ -71,12 +76,8 @@ def test_an_error_leaves_the_old_folder(
 
 def test_a_full_disk_is_said_and_leaves_the_old_folder(old: Path) -> None:
     before = content(old)
-    with (
-        pytest.raises(CheckpointError, match=r"disk is full.*unchanged"),
-        replaced_folder(old, nothing) as folder,
-    ):
-        (folder / "a").write_text("new a")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(CheckpointError, match=r"disk is full.*unchanged"):
+        write_and_fail(old, OSError(errno.ENOSPC, "No space left on device"))
     assert content(old) == before
     assert [p.name for p in old.parent.iterdir()] == ["target"]
 

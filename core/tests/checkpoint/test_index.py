@@ -91,7 +91,7 @@ def test_what_the_folder_is_instead_is_said(tmp_path: Path) -> None:
         read_index(tmp_path / "absent")
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / INDEX_NAME).write_text("{}")
-    with pytest.raises(CheckpointError, match="did you mean .*inner"):
+    with pytest.raises(CheckpointError, match=r"did you mean .*inner"):
         read_index(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="single model"):

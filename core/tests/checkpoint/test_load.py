@@ -176,10 +176,10 @@ def test_a_config_of_wrong_types_is_named(
 
 def test_absent_folders_configs_and_weights(net_folder: Path, tmp_path: Path) -> None:
     for missing in (tmp_path / "absent", str(tmp_path / "absent"), "./absent", "a/b/c"):
-        with pytest.raises(CheckpointError, match="absent|a/b/c"):
+        with pytest.raises(CheckpointError, match=r"absent|a/b/c"):
             TinyNet.from_pretrained(missing)
     (net_folder / "config.json").rename(tmp_path / "config.json")
-    with pytest.raises(OSError, match="config.json"):
+    with pytest.raises(OSError, match=r"config\.json"):
         TinyNet.from_pretrained(net_folder)
     (net_folder / WEIGHTS).unlink()
     with pytest.raises(CheckpointError, match="no f"):
@@ -335,7 +335,7 @@ def test_a_variant_applies_to_the_components_that_have_it(saved: Path, pipe: Tin
 
 def test_a_variant_that_no_component_has_is_an_error(saved: Path, pipe: TinyPipeline) -> None:
     pipe.net.save_pretrained(saved / "net", variant="ema")
-    with pytest.raises(VariantError, match="'fp16'.*'ema'"):
+    with pytest.raises(VariantError, match=r"'fp16'.*'ema'"):
         TinyPipeline.from_pretrained(saved, variant="fp16")
 
 
@@ -349,7 +349,7 @@ def test_the_automatic_variant_takes_what_there_is(saved: Path, pipe: TinyPipeli
 
 def test_an_error_in_one_component_is_the_error_of_the_pipeline(saved: Path) -> None:
     (saved / "net" / WEIGHTS).write_bytes(b"")
-    with pytest.raises(DamagedFileError, match="net.*empty"):
+    with pytest.raises(DamagedFileError, match=r"net.*empty"):
         TinyPipeline.from_pretrained(saved)
 
 

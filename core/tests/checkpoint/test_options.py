@@ -39,7 +39,7 @@ def test_a_misspelt_dtype_gets_a_hint() -> None:
 
 
 def test_another_type_is_a_type_error() -> None:
-    with pytest.raises(ArgumentTypeError, match="torch.dtype"):
+    with pytest.raises(ArgumentTypeError, match=r"torch\.dtype"):
         parse_dtype(16)
 
 

@@ -80,7 +80,13 @@ def open_repository(repository: str, options: HubOptions) -> Source:
             or the Hub can't be reached and nothing is in the cache.
     """
     from huggingface_hub import constants, model_info
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
 
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise explained(error, repository, options) from error
     if options.local_files_only or constants.HF_HUB_OFFLINE:
         return _cached(repository, options, None)
     try:
@@ -114,10 +120,9 @@ def _cached(repository: str, options: HubOptions, reason: Exception | None) -> S
 
 def _is_refusal(error: Exception) -> bool:
     """Whether the Hub answered, and said no."""
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
-    from huggingface_hub.errors import RevisionNotFoundError as NoRevision
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-    return isinstance(error, (HFValidationError, RepositoryNotFoundError, NoRevision))
+    return isinstance(error, (RepositoryNotFoundError, RevisionNotFoundError))
 
 
 def explained(error: Exception, repository: str, options: HubOptions) -> CheckpointError:
@@ -141,7 +146,7 @@ def explained(error: Exception, repository: str, options: HubOptions) -> Checkpo
         ),
         (
             errors.HFValidationError,
-            f"{repository!r} is neither a folder nor a valid repository id; check the path",
+            f"{repository!r} is neither a local folder nor a valid repository id; check the path",
         ),
     )
     for kind, text in cases:

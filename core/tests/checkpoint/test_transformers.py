@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from autopipe.checkpoint import transformers as compat
+from autopipe.checkpoint.components import load_component
+from autopipe.checkpoint.files import plan_component
+from autopipe.checkpoint.options import LoadOptions
+from autopipe.checkpoint.save import save_model
+from autopipe.checkpoint.source import LocalSource
+from autopipe.errors import CheckpointError, ConfigError, UnsafeCheckpointError
+
+from .conftest import same, text_encoder
+
+IDS = torch.tensor([[0, 5, 6, 2]])
+WEIGHTS = "model.safetensors"
+
+
+def load(cls: type, folder: Path, **options: Any) -> Any:
+    files = plan_component(
+        LocalSource(folder.parent),
+        (folder.name,),
+        has_weights=hasattr(cls, "forward"),
+        stems=compat.STEMS,
+    )
+    return load_component(cls, folder.parent, files, LoadOptions(**options))[0]
+
+
+@pytest.fixture
+def encoder() -> CLIPTextModel:
+    torch.manual_seed(0)
+    return text_encoder()
+
+
+@pytest.fixture
+def folder(encoder: CLIPTextModel, tmp_path: Path) -> Path:
+    save_model(encoder, tmp_path / "text_encoder")
+    return tmp_path / "text_encoder"
+
+
+def test_every_listed_class_is_there() -> None:
+    for name in compat.CLASSES:
+        assert compat.find_class(name) is not None
+    assert compat.find_class("CLIPFeatureExtractor") is compat.find_class("CLIPImageProcessor")
+
+
+@pytest.mark.parametrize("name", ["AutoModel", "pipeline", "Trainer", "__class__", "os"])
+def test_other_names_are_not_looked_up(name: str) -> None:
+    assert compat.find_class(name) is None
+
+
+def test_index_names_are_those_of_every_release() -> None:
+    assert compat.saved_name("CLIPImageProcessorPil") == "CLIPImageProcessor"
+    assert compat.saved_name("CLIPTextModel") == "CLIPTextModel"
+    assert compat.saved_name("SomethingElse") == "SomethingElse"
+
+
+def test_a_model_gives_the_output_it_gave(folder: Path, encoder: CLIPTextModel) -> None:
+    loaded = load(CLIPTextModel, folder)
+    assert torch.equal(loaded(IDS).last_hidden_state, encoder(IDS).last_hidden_state)
+    assert not loaded.training
+
+
+def test_transformers_loads_what_is_saved(folder: Path, encoder: CLIPTextModel) -> None:
+    loaded = CLIPTextModel.from_pretrained(folder)
+    assert same(loaded.state_dict(), encoder.state_dict())
+    config = json.loads((folder / "config.json").read_text())
+    assert config["architectures"] == ["CLIPTextModel"]
+    assert config["dtype"] == "float32"
+    assert not any(name.startswith("_") for name in config)
+
+
+def test_what_transformers_saves_is_loaded(tmp_path: Path, encoder: CLIPTextModel) -> None:
+    encoder.save_pretrained(tmp_path / "t")
+    assert same(load(CLIPTextModel, tmp_path / "t").state_dict(), encoder.state_dict())
+
+
+@pytest.mark.parametrize("cls", [CLIPTextModel, CLIPTextModelWithProjection])
+@pytest.mark.parametrize("prefixed", [True, False])
+def test_both_forms_of_clip_names_load(
+    tmp_path: Path, encoder: CLIPTextModel, cls: Any, prefixed: bool
+) -> None:
+    model = cls(encoder.config).eval()
+    save_model(model, tmp_path / "t")
+    bare = {
+        name.removeprefix("text_model."): tensor
+        for name, tensor in load_file(tmp_path / "t" / WEIGHTS).items()
+    }
+    state = {
+        f"text_model.{n}" if prefixed and n != "text_projection.weight" else n: tensor
+        for n, tensor in bare.items()
+    }
+    ids = "text_model.embeddings.position_ids" if prefixed else "embeddings.position_ids"
+    state[ids] = torch.arange(5)[None]
+    save_file(state, tmp_path / "t" / WEIGHTS)
+    assert same(load(cls, tmp_path / "t").state_dict(), model.state_dict())
+
+
+def test_the_text_half_of_a_whole_clip_checkpoint_loads(
+    tmp_path: Path, encoder: CLIPTextModel
+) -> None:
+    vision = transformers.CLIPVisionConfig(
+        hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
+        image_size=8, patch_size=4,
+    )  # fmt: skip
+    both = transformers.CLIPConfig(
+        text_config=encoder.config.to_dict(), vision_config=vision.to_dict(), projection_dim=8
+    )
+    clip = transformers.CLIPModel(both).eval()
+    clip.save_pretrained(tmp_path / "clip")
+    loaded = load(CLIPTextModel, tmp_path / "clip")
+    expected = clip.text_model(IDS).last_hidden_state
+    assert torch.equal(loaded(IDS).last_hidden_state, expected)
+
+
+def test_the_dtype_is_recorded_in_the_config(folder: Path) -> None:
+    loaded = load(CLIPTextModel, folder, dtype=torch.float16)
+    assert loaded.dtype is torch.float16
+    assert loaded.config.dtype is torch.float16
+
+
+def test_a_float16_t5_keeps_its_output_matrices_in_float32(tmp_path: Path) -> None:
+    config = transformers.T5Config(
+        d_model=8, d_ff=8, d_kv=4, num_layers=1, num_heads=2, vocab_size=12
+    )
+    save_model(transformers.T5EncoderModel(config), tmp_path / "t5")
+    for dtype, wo in ((torch.float16, torch.float32), (torch.bfloat16, torch.bfloat16)):
+        loaded = load(transformers.T5EncoderModel, tmp_path / "t5", dtype=dtype)
+        feed_forward = loaded.encoder.block[0].layer[1].DenseReluDense
+        assert feed_forward.wo.weight.dtype is wo
+        assert feed_forward.wi.weight.dtype is dtype
+
+
+def test_a_config_can_not_ask_for_code_or_kernels(folder: Path, edit: Callable[..., None]) -> None:
+    edit(
+        folder / "config.json",
+        auto_map={"AutoModel": "owner/code--module.Class"},
+        attn_implementation="owner/kernel",
+        _attn_implementation="owner/kernel",
+        _name_or_path="/secret/place",
+    )
+    loaded = load(CLIPTextModel, folder)
+    assert loaded.config._attn_implementation in ("sdpa", "eager")
+    assert "/secret" not in str(loaded.config.to_dict())
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"hidden_size": "wide"},
+        {"num_attention_heads": 0},
+        {"num_hidden_layers": [1]},
+        {"hidden_act": "os.system"},
+        {"quantization_config": {"quant_method": "bitsandbytes"}},
+    ],
+)
+def test_a_config_that_makes_no_sense_is_named(
+    folder: Path, edit: Callable[..., None], entries: dict[str, Any]
+) -> None:
+    edit(folder / "config.json", **entries)
+    with pytest.raises(ConfigError, match="config"):
+        load(CLIPTextModel, folder)
+
+
+# Tokenizers
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path) -> Path:
+    folder = tmp_path / "tokenizer"
+    folder.mkdir()
+    words = ["a</w>", "b</w>", "a", "b", "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 7}))
+    return folder
+
+
+def test_a_tokenizer_is_made_of_its_folder_alone(tokenizer: Path) -> None:
+    loaded = load(CLIPTokenizer, tokenizer)
+    assert loaded("a b").input_ids == [4, 0, 1, 5]
+    assert loaded.model_max_length == 7
+
+
+@pytest.mark.parametrize("place", ["/etc/passwd", "../secret.json", "a/b"])
+def test_a_tokenizer_reads_no_file_outside(
+    tokenizer: Path, edit: Callable[..., None], place: str
+) -> None:
+    edit(tokenizer / "tokenizer_config.json", vocab_file=place)
+    with pytest.raises(UnsafeCheckpointError, match="vocab_file"):
+        load(CLIPTokenizer, tokenizer)
+
+
+def test_a_tokenizer_without_its_files_says_what_is_there(tokenizer: Path) -> None:
+    (tokenizer / "vocab.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"merges\.txt"):
+        load(CLIPTokenizer, tokenizer)
+
+
+@pytest.mark.parametrize("package", ["sentencepiece", "protobuf"])
+def test_an_absent_package_is_named(
+    tmp_path: Path, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tokenizer"
+    folder.mkdir()
+    (folder / "spiece.model").write_bytes(b"not read")
+    modules = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
+    monkeypatch.setattr(compat, "_is_installed", lambda module: module != modules[package])
+    with pytest.raises(CheckpointError, match=f"pip install {package}"):
+        load(transformers.T5Tokenizer, folder)
+
+
+def test_an_image_processor_loads_and_is_found_by_its_old_name(tmp_path: Path) -> None:
+    cls: Any = compat.find_class("CLIPFeatureExtractor")
+    assert cls is not None
+    cls(size={"shortest_edge": 31}).save_pretrained(tmp_path / "feature_extractor")
+    assert load(cls, tmp_path / "feature_extractor").size["shortest_edge"] == 31
