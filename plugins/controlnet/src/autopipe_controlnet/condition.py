@@ -1,0 +1,216 @@
+"""The condition itself: what a pipeline with a ControlNet does around the steps of its family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError
+from autopipe.pipeline.loop import Tensors
+from autopipe_components.image_processor import VaeImageProcessor
+from autopipe_components.images.masks import Box
+from autopipe_components.latent import Condition, LatentPipeline, Predict
+from autopipe_components.stages.guidance import double
+
+from .control import (
+    Control,
+    Numbers,
+    check_fits,
+    check_same_dtype,
+    images_for,
+    joined,
+    make_control,
+    nets_of,
+    prepare_images,
+)
+from .multicontrolnet import MultiControlNetModel
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the caller gave, before the batch is known."""
+
+    images: list[Any]
+    control: Control
+    size: tuple[int, int]
+    crop: Box | None
+
+
+class ControlNetCondition(LatentPipeline):
+    """Goes before a family's pipeline in the bases of a class, and adds ControlNet to its call.
+
+    The `__call__` of such a class calls `_steer`, then that of the family. From there on the
+    steps of the family are what they are, but for two: at the beginning of the call the control
+    images are prepared, and in each step the U-Net gets what the ControlNets add.
+    """
+
+    _control_name: ClassVar[str] = "control_image"
+    """What step callbacks know the prepared control images by."""
+
+    controlnet: Any
+
+    _request: _Request
+    _images: list[Tensor]
+
+    def _take_controlnet(self, controlnet: Any) -> None:
+        """Register `controlnet`, of which a list becomes a `MultiControlNetModel`."""
+        self.register_modules(controlnet=joined(controlnet))
+        if self.unet is not None and self.vae is not None and self.controlnet is not None:
+            check_fits(self.controlnet, self.unet, self._codec.channels)
+
+    @cached_property
+    def control_image_processor(self) -> VaeImageProcessor:
+        """Makes tensors of control images: RGB in [0, 1]."""
+        return VaeImageProcessor(
+            vae_scale_factor=self.vae_scale_factor, do_convert_rgb=True, do_normalize=False
+        )
+
+    # Before the family's call
+
+    def _steer(
+        self,
+        control_image: Any,
+        *,
+        scale: Numbers,
+        start: Numbers,
+        end: Numbers,
+        guess_mode: bool,
+        height: int | None,
+        width: int | None,
+        like: Any = None,
+        mask_image: Any = None,
+        padding_mask_crop: int | None = None,
+    ) -> tuple[int, int]:
+        """Check what a call asks of its ControlNets, and return the height and width of it all.
+
+        Args:
+            scale, start, end, guess_mode: as the call names them.
+            height, width: in pixels; those of `like` if absent, rounded down to the VAE's factor.
+            like: an image or latents; the first control image if absent.
+            mask_image, padding_mask_crop: cut the control images to the surroundings of the mask.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used.
+        """
+        check_fits(self.controlnet, self.unet, self._codec.channels)
+        check_same_dtype(self.controlnet, self.unet)
+        images = images_for(self.controlnet, control_image)
+        control = make_control(nets_of(self.controlnet), scale, start, end, guess_mode)
+        size = self._size_of(images[0] if like is None else like, height, width)
+        crop = None
+        if padding_mask_crop is not None:
+            crop = self.mask_processor.get_crop_region(mask_image, *size[::-1], padding_mask_crop)
+        self._request = _Request(images, control, size, crop)
+        return size
+
+    def _size_of(self, image: Any, height: int | None, width: int | None) -> tuple[int, int]:
+        pixels = self.control_image_processor.preprocess(image, height, width)
+        are_latents = isinstance(image, Tensor) and pixels.shape[1] == self._codec.channels != 3
+        scale = self.vae_scale_factor if are_latents else 1
+        return pixels.shape[-2] * scale, pixels.shape[-1] * scale
+
+    # In the family's call
+
+    def _start_call(self, prompts: int, **options: Any) -> int:
+        batch_size = super()._start_call(prompts, **options)
+        request = self._request
+        images = prepare_images(
+            nets_of(self.controlnet),
+            request.images,
+            processor=self.control_image_processor,
+            size=request.size,
+            crop=request.crop,
+            prompts=prompts,
+            num_images_per_prompt=options["num_images_per_prompt"],
+        )
+        place = {"device": self._execution_device, "dtype": self.controlnet.dtype}
+        images = [image.to(**place) for image in images]
+        if self.do_classifier_free_guidance and not request.control.guess:
+            images = [double(image) for image in images]
+        self._images = images
+        return batch_size
+
+    def _predictor(
+        self,
+        tensors: Tensors,
+        extra_channels: Callable[[], Sequence[Tensor]] = tuple,
+        condition: Condition | None = None,
+    ) -> Predict:
+        several = isinstance(self.controlnet, MultiControlNetModel)
+        tensors[self._control_name] = self._images if several else self._images[0]
+
+        def residuals(
+            step: int, sample: Tensor, timestep: Tensor, inputs: Mapping[str, Any]
+        ) -> dict[str, Any]:
+            given = {} if condition is None else condition(step, sample, timestep, inputs)
+            return {**given, **self._residuals(tensors, step, sample, timestep, inputs)}
+
+        return super()._predictor(tensors, extra_channels, residuals)
+
+    def _residuals(
+        self,
+        tensors: Tensors,
+        step: int,
+        sample: Tensor,
+        timestep: Tensor,
+        inputs: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """What the ControlNets add to the U-Net's features in this step; nothing if none is on."""
+        control = self._request.control
+        scales = control.scales_at(step, self._steps_in_all)
+        if not any(scales):
+            return {}
+        halved = control.guess and self.do_classifier_free_guidance
+        if halved:
+            sample, inputs = _conditional(sample), _conditional(inputs)
+        images = tensors[self._control_name]
+        several = isinstance(self.controlnet, MultiControlNetModel)
+        # A callback that turned guidance off left the images doubled.
+        pictures = [one[-len(sample) :] for one in (images if several else [images])]
+        down, mid = self.controlnet(
+            sample,
+            timestep,
+            controlnet_cond=pictures if several else pictures[0],
+            conditioning_scale=scales if several else scales[0],
+            guess_mode=control.guess,
+            return_dict=False,
+            **inputs,
+        )
+        if halved:
+            down, mid = [_after_zeros(one) for one in down], _after_zeros(mid)
+        return {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
+
+    @property
+    def _steps_in_all(self) -> int:
+        """The timesteps of which start and end of a ControlNet are parts."""
+        return self.num_timesteps
+
+
+def only_one(image: Any, control_image: Any) -> Any:
+    """The control image of a task that has no other image, by either of its names.
+
+    Raises:
+        ArgumentError: both are given.
+    """
+    if image is not None and control_image is not None:
+        raise ArgumentError(
+            "got both image and control_image; in text to image they are one, so give one of them"
+        )
+    return control_image if image is None else image
+
+
+def _conditional(value: Any) -> Any:
+    """The half of a doubled batch that has the prompt, of a tensor or of all in a dict."""
+    if isinstance(value, Mapping):
+        return {name: _conditional(one) for name, one in value.items()}
+    return value.chunk(2)[1] if isinstance(value, Tensor) else value
+
+
+def _after_zeros(features: Tensor) -> Tensor:
+    """Features for a doubled batch: nothing for the half without the prompt."""
+    return torch.cat([torch.zeros_like(features), features])

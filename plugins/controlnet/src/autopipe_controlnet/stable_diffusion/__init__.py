@@ -1,0 +1,1 @@
+"""The pipelines of Stable Diffusion with a ControlNet."""

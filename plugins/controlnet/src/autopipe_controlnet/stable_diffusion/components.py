@@ -1,0 +1,51 @@
+"""What the three tasks share: their components."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from autopipe_stable_diffusion.steps import StableDiffusionSteps
+
+from ..condition import ControlNetCondition
+
+
+class StableDiffusionControlNet(ControlNetCondition, StableDiffusionSteps):
+    """The components of Stable Diffusion 1.x and 2.x, and a ControlNet.
+
+    Args:
+        controlnet: a `ControlNetModel`, or several: a `MultiControlNetModel` or a list.
+
+    All other parameters are those of `StableDiffusionPipeline`. The scheduler is taken as it is.
+
+    Raises:
+        ArgumentError: the ControlNet is for another kind of U-Net; or a safety checker without a
+            feature extractor.
+    """
+
+    scheduler_corrections: ClassVar = {}
+
+    def __init__(
+        self,
+        vae: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        unet: Any,
+        controlnet: Any,
+        scheduler: Any,
+        safety_checker: Any,
+        feature_extractor: Any,
+        image_encoder: Any = None,
+        requires_safety_checker: bool = True,
+    ) -> None:
+        super().__init__(
+            vae=vae,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            unet=unet,
+            scheduler=scheduler,
+            safety_checker=safety_checker,
+            feature_extractor=feature_extractor,
+            image_encoder=image_encoder,
+            requires_safety_checker=requires_safety_checker,
+        )
+        self._take_controlnet(controlnet)
