@@ -26,7 +26,7 @@ from .stages.checks import (
     check_images_per_prompt,
     check_output_type,
 )
-from .stages.codec import Generators, VaeCodec
+from .stages.codec import Generators, VaeCodec, are_latents
 from .stages.guidance import double, embed_scale, guide
 from .stages.inpaint import Inpainting
 from .stages.reports import Reports
@@ -139,6 +139,14 @@ class LatentPipeline(DiffusionPipeline):
     def _latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
         factor = self.vae_scale_factor
         return (batch_size, self._codec.channels, height // factor, width // factor)
+
+    def _size_in_pixels(self, image: Tensor) -> tuple[int, int]:
+        """Height and width of what latents show, given them, or pixels to be encoded."""
+        factor = self.vae_scale_factor
+        height, width = image.shape[-2:]
+        if are_latents(self._codec, image):
+            return height * factor, width * factor
+        return height - height % factor, width - width % factor
 
     def _start_call(
         self,

@@ -3,7 +3,7 @@
 A family offers a `Codec` (pixels <-> latents) and a prediction; a task composes these pieces in
 numbered steps around the denoising loop of the core:
 
-    checks      typed errors before any work: `check_prompt`, `check_negative_prompt`,
+    checks      typed errors before any work: `check_prompt`, `check_width`, `check_negative_prompt`,
                 `check_size`, `check_strength`, `check_steps`, `check_images_per_prompt`,
                 `check_generators`, `check_callback_inputs`, `check_output_type`,
                 `check_image`, `check_mask`, `check_mask_crop`, `check_guidance`,

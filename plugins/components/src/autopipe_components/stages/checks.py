@@ -45,8 +45,8 @@ def check_prompt(
         raise ArgumentError(
             f"got both negative_{name} and negative_{name}_embeds; give one of them"
         )
-    _check_text(name, prompt)
-    _check_text(f"negative_{name}", negative_prompt)
+    check_text(name, prompt)
+    check_text(f"negative_{name}", negative_prompt)
     check_tensor(f"{name}_embeds", prompt_embeds)
     check_tensor(f"negative_{name}_embeds", negative_prompt_embeds)
     for what, embeds in ((name, prompt_embeds), (f"negative_{name}", negative_prompt_embeds)):
@@ -61,6 +61,15 @@ def check_prompt(
         raise ArgumentError(
             f"{name}_embeds have shape {tuple(prompt_embeds.shape)} and negative_{name}_embeds "
             f"{tuple(negative_prompt_embeds.shape)}; make both of one shape"
+        )
+
+
+def check_width(name: str, embeds: Tensor | None, width: int) -> None:
+    """Embeddings (batch, tokens, `width`), if there are any: what the network was trained on."""
+    if embeds is not None and embeds.shape[-1] != width:
+        raise ArgumentError(
+            f"{name} are {embeds.shape[-1]} wide and the network reads {width}; encode the prompt "
+            f"with the text encoder of this checkpoint"
         )
 
 
@@ -114,6 +123,23 @@ def check_strength(strength: float) -> None:
         raise ArgumentTypeError(f"strength is a {type(strength).__name__}; give a number in [0, 1]")
     if not 0 <= strength <= 1:
         raise ArgumentError(f"strength is {strength}; give a number in [0, 1]")
+
+
+def check_part(
+    start: float | None, end: float | None, *, names: tuple[str, str] = ("start", "end")
+) -> None:
+    """Numbers strictly between 0 and 1, the start before the end; either may be None."""
+    for name, value in zip(names, (start, end)):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a number")
+        if not 0 < value < 1:
+            raise ArgumentError(f"{name} is {value}; give a number between 0 and 1")
+    if start is not None and end is not None and start >= end:
+        raise ArgumentError(
+            f"{names[0]} is {start} and {names[1]} {end}; the start must come before the end"
+        )
 
 
 def check_steps(
@@ -242,7 +268,8 @@ def check_tensor(name: str, value: Any) -> None:
         raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a torch.Tensor")
 
 
-def _check_text(name: str, text: Any) -> None:
+def check_text(name: str, text: Any) -> None:
+    """A text, a list of texts, or None."""
     if text is None or isinstance(text, str):
         return
     if not isinstance(text, list) or not all(isinstance(one, str) for one in text):

@@ -100,6 +100,19 @@ def stop_at(scheduler: SchedulerMixin, schedule: Schedule, fraction: float) -> S
     return Schedule(kept, _steps(scheduler, max(len(kept) - uncounted, 0)))
 
 
+def check_any_left(schedule: Schedule) -> None:
+    """Refuse a schedule without a timestep, for tasks that have nothing to do then.
+
+    Raises:
+        ArgumentError: it is one.
+    """
+    if not len(schedule.timesteps):
+        raise ArgumentError(
+            "no step is left to make; start earlier in the schedule, or give more "
+            "num_inference_steps"
+        )
+
+
 def _steps(scheduler: SchedulerMixin, timesteps: int) -> int:
     return -(-timesteps // scheduler.order)
 

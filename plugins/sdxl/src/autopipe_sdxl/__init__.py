@@ -1,0 +1,1 @@
+"""The Stable Diffusion XL family."""

@@ -1,0 +1,25 @@
+"""What a call of the family returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autopipe.outputs import BaseOutput
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+    from torch import Tensor
+
+
+@dataclass
+class StableDiffusionXLPipelineOutput(BaseOutput):
+    """The images of a call.
+
+    Attributes:
+        images: a list of PIL images, an array (B, H, W, C) or a tensor (B, C, H, W) in [0, 1],
+            or latents (B, C, h, w).
+    """
+
+    images: list[Image] | np.ndarray | Tensor

@@ -1,0 +1,313 @@
+"""What the tasks of the family share: its components, the prompt, the sizes, the pictures.
+
+A task's `__call__` puts these steps around those of its own; nothing here knows a task.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError
+from autopipe.pipeline.loop import Tensors
+from autopipe_components.latent import LatentPipeline
+from autopipe_components.stages.checks import Prompt, check_part
+from autopipe_components.stages.prompt import check_clip_skip
+from autopipe_components.stages.timesteps import Schedule, stop_at
+
+from .output import StableDiffusionXLPipelineOutput
+from .prompt import Prompts, embed
+from .sizes import Ids, Sizes, check_ids, ids_of_noise
+from .watermark import StableDiffusionXLWatermarker, can_watermark
+
+_log = logging.getLogger(__name__)
+
+Result: TypeAlias = "StableDiffusionXLPipelineOutput | tuple[Any]"
+
+
+class StableDiffusionXLSteps(LatentPipeline):
+    """The components of Stable Diffusion XL, and the steps that every task takes.
+
+    Args:
+        vae: an `AutoencoderKL`.
+        text_encoder: a `transformers.CLIPTextModel`; refiners have none.
+        text_encoder_2: a `transformers.CLIPTextModelWithProjection`.
+        tokenizer, tokenizer_2: a `transformers.CLIPTokenizer` for each.
+        unet: a `UNet2DConditionModel` with `addition_embed_type` "text_time".
+        scheduler: any scheduler.
+        image_encoder, feature_extractor: not used yet.
+        force_zeros_for_empty_prompt: whether no negative prompt means zeros instead of the
+            embedding of an empty text.
+        add_watermarker: whether to write the invisible watermark into images; where absent, if
+            the package `invisible-watermark` is installed.
+
+    Raises:
+        ArgumentError: the watermark is asked for and its package is not installed.
+    """
+
+    model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->unet->vae"
+    _optional_components = (
+        "tokenizer",
+        "tokenizer_2",
+        "text_encoder",
+        "text_encoder_2",
+        "image_encoder",
+        "feature_extractor",
+    )
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
+        "latents",
+        "prompt_embeds",
+        "add_text_embeds",
+        "add_time_ids",
+    )
+    _upcasts_vae = True
+
+    text_encoder: Any
+    text_encoder_2: Any
+    tokenizer: Any
+    tokenizer_2: Any
+    image_encoder: Any
+    feature_extractor: Any
+    watermark: StableDiffusionXLWatermarker | None
+
+    _guidance_scale: float = 5.0
+    _denoising_start: float | None = None
+    _denoising_end: float | None = None
+
+    def __init__(
+        self,
+        vae: Any,
+        text_encoder: Any,
+        text_encoder_2: Any,
+        tokenizer: Any,
+        tokenizer_2: Any,
+        unet: Any,
+        scheduler: Any,
+        image_encoder: Any = None,
+        feature_extractor: Any = None,
+        force_zeros_for_empty_prompt: bool = True,
+        add_watermarker: bool | None = None,
+    ) -> None:
+        self.register_modules(
+            vae=vae,
+            text_encoder=text_encoder,
+            text_encoder_2=text_encoder_2,
+            tokenizer=tokenizer,
+            tokenizer_2=tokenizer_2,
+            unet=unet,
+            scheduler=scheduler,
+            image_encoder=image_encoder,
+            feature_extractor=feature_extractor,
+        )
+        self.register_to_config(
+            force_zeros_for_empty_prompt=force_zeros_for_empty_prompt,
+            add_watermarker=add_watermarker,
+        )
+        wanted = can_watermark() if add_watermarker is None else add_watermarker
+        self.watermark = StableDiffusionXLWatermarker() if wanted else None
+
+    # What a call set
+
+    @property
+    def denoising_start(self) -> float | None:
+        """Which part of the noise another model has removed from the latents already."""
+        return self._denoising_start
+
+    @property
+    def denoising_end(self) -> float | None:
+        """Which part of the noise is removed, before another model takes over."""
+        return self._denoising_end
+
+    # Steps of a call, in their order
+
+    def _check_conditions(self, prompts: Prompts, sizes: Sizes) -> None:
+        """Refuse prompts that can't be encoded, and sizes that this U-Net doesn't take.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: it is so.
+        """
+        sizes.check()
+        zeros = self._zeros_for(prompts)
+        reads_negative = (
+            self.do_classifier_free_guidance
+            and prompts.negative_prompt_embeds is None
+            and not zeros
+        )
+        if prompts.prompt is not None or reads_negative:
+            self._check_encoders()
+        if zeros and prompts.negative_prompt_2 is not None:
+            _log.warning(
+                "negative_prompt_2 is not used without negative_prompt: this checkpoint takes "
+                "zeros then (force_zeros_for_empty_prompt)"
+            )
+        pooled = prompts.pooled_prompt_embeds
+        width = self.text_encoder_2.config.projection_dim if pooled is None else pooled.shape[-1]
+        check_ids(self.unet.config, len(self._size_ids(sizes, 8, 8)[0]), width)
+
+    def _check_encoders(self) -> None:
+        if self.text_encoder_2 is None or None in [one for one, _ in self._encoders]:
+            raise ArgumentError(
+                "this pipeline lacks a text encoder or its tokenizer, so it can't read texts; "
+                "give prompt_embeds and pooled_prompt_embeds and, under guidance, the negative ones"
+            )
+        for _, encoder in self._encoders:
+            check_clip_skip(self.clip_skip, encoder.config.num_hidden_layers - 1)
+
+    def _set_denoising(self, start: float | None, end: float | None) -> None:
+        """Set which part of the noise this call removes.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: they are no numbers in range, or in the wrong order.
+        """
+        # The reference ignores an end of 0 or 1, and so must we.
+        end = None if end in (0, 1) else end
+        check_part(start, end, names=("denoising_start", "denoising_end"))
+        self._denoising_start, self._denoising_end = start, end
+
+    def _until_end(self, schedule: Schedule) -> Schedule:
+        """`schedule`, as far as `denoising_end`."""
+        end = self.denoising_end
+        return schedule if end is None else stop_at(self.scheduler, schedule, end)
+
+    @property
+    def _encoders(self) -> list[tuple[Any, Any]]:
+        """The pairs of tokenizer and text encoder that this checkpoint has."""
+        both = ((self.tokenizer, self.text_encoder), (self.tokenizer_2, self.text_encoder_2))
+        return [(tokenizer, encoder) for tokenizer, encoder in both if encoder is not None]
+
+    def encode_prompt(
+        self,
+        prompt: Prompt | None = None,
+        prompt_2: Prompt | None = None,
+        device: torch.device | str | None = None,
+        num_images_per_prompt: int = 1,
+        do_classifier_free_guidance: bool = True,
+        negative_prompt: Prompt | None = None,
+        negative_prompt_2: Prompt | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        pooled_prompt_embeds: Tensor | None = None,
+        negative_pooled_prompt_embeds: Tensor | None = None,
+        lora_scale: float | None = None,
+        clip_skip: int | None = None,
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
+        """The embeddings (B, K, D) of prompt and negative prompt, then their pooled ones (B, P).
+
+        Each is repeated for its images. Without guidance there are no negative ones, unless given.
+
+        Args:
+            prompt, prompt_2, negative_prompt, negative_prompt_2: see `Prompts`.
+            device: where the embeddings are to be; that of the pipeline if None.
+            num_images_per_prompt: how often each prompt is repeated.
+            prompt_embeds, negative_prompt_embeds, pooled_prompt_embeds,
+                negative_pooled_prompt_embeds: used instead of encoding a text.
+            lora_scale: accepted for its place in the signature.
+            clip_skip: leave out so many layers more of the encoders, for the prompt alone.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: the prompts don't fit together.
+        """
+        prompts = Prompts(
+            prompt,
+            prompt_2,
+            negative_prompt,
+            negative_prompt_2,
+            prompt_embeds,
+            negative_prompt_embeds,
+            pooled_prompt_embeds,
+            negative_pooled_prompt_embeds,
+        )
+        prompts.check()
+        device = self._execution_device if device is None else device
+        dtype = (self.unet if self.text_encoder_2 is None else self.text_encoder_2).dtype
+        embeddings = embed(
+            prompts,
+            self._encoders,
+            device=device,
+            guided=do_classifier_free_guidance,
+            zeros=self._zeros_for(prompts),
+            clip_skip=clip_skip,
+        )
+
+        def repeated(tensor: Tensor | None) -> Any:
+            if tensor is None:
+                return None
+            return tensor.to(device, dtype).repeat_interleave(num_images_per_prompt, dim=0)
+
+        embeds, negative, pooled, negative_pooled = map(repeated, embeddings)
+        return embeds, negative, pooled, negative_pooled
+
+    def _zeros_for(self, prompts: Prompts) -> bool:
+        """Whether zeros stand for the negative prompt, as this checkpoint was trained."""
+        return prompts.negative_prompt is None and self.options["force_zeros_for_empty_prompt"]
+
+    def _size_ids(self, sizes: Sizes, height: int, width: int) -> tuple[Ids, Ids]:
+        """What the negative and the positive half are told of an image of so many pixels."""
+        return ids_of_noise(sizes, height, width)
+
+    def _condition(
+        self,
+        prompts: Prompts,
+        sizes: Sizes,
+        *,
+        height: int,
+        width: int,
+        num_images_per_prompt: int,
+    ) -> Tensors:
+        """Prompt and sizes as tensors of the call; under guidance the negative half is first."""
+        guided = self.do_classifier_free_guidance
+        embeds, negative, pooled, pooled_negative = self.encode_prompt(
+            num_images_per_prompt=num_images_per_prompt,
+            do_classifier_free_guidance=guided,
+            clip_skip=self.clip_skip,
+            **vars(prompts),
+        )
+        negative_ids, ids = (
+            embeds.new_tensor([one]).repeat(len(embeds), 1)
+            for one in self._size_ids(sizes, height, width)
+        )
+        if guided:
+            assert negative is not None
+            assert pooled_negative is not None
+            if negative.shape != embeds.shape or pooled_negative.shape != pooled.shape:
+                raise ArgumentError(
+                    f"the negative embeddings have shapes {tuple(negative.shape)} and "
+                    f"{tuple(pooled_negative.shape)} (pooled), and those of the prompt "
+                    f"{tuple(embeds.shape)} and {tuple(pooled.shape)}; make them alike"
+                )
+            embeds = torch.cat([negative, embeds])
+            pooled = torch.cat([pooled_negative, pooled])
+            ids = torch.cat([negative_ids, ids])
+        return {"prompt_embeds": embeds, "add_text_embeds": pooled, "add_time_ids": ids}
+
+    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
+        added = {"text_embeds": tensors["add_text_embeds"], "time_ids": tensors["add_time_ids"]}
+        return {**super()._unet_inputs(tensors), "added_cond_kwargs": added}
+
+    def _decode(
+        self,
+        latents: Tensor,
+        output_type: str,
+        finish: Callable[[Tensor], Tensor] | None = None,
+    ) -> Any:
+        """The images of `latents` in the form asked for, with the watermark if there is one.
+
+        Args:
+            finish: applied to the decoded pixels in [-1, 1], before the watermark.
+        """
+        if output_type == "latent":
+            return latents
+        pixels = self._codec.decode(latents)
+        pixels = pixels if finish is None else finish(pixels)
+        if self.watermark is not None:
+            pixels = self.watermark.apply_watermark(pixels)
+        return self.image_processor.postprocess(pixels, output_type)
+
+
+def returned(images: Any, return_dict: bool) -> Result:
+    """What a call gives back."""
+    return StableDiffusionXLPipelineOutput(images=images) if return_dict else (images,)

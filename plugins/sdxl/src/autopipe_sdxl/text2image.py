@@ -1,0 +1,200 @@
+"""Text to image: from pure noise to what a prompt says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.loop import StepCallback
+from autopipe.tasks import Text2Image
+from autopipe_components.stages.checks import (
+    Prompt,
+    check_network_channels,
+    check_size,
+    check_steps,
+)
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.reports import OlderCallback, step_reports
+from autopipe_components.stages.text2image import check_latents, start_from_noise
+from autopipe_components.stages.timesteps import set_schedule
+
+from .prompt import Prompts
+from .sizes import Size, Sizes
+from .steps import Result, StableDiffusionXLSteps, returned
+
+
+class StableDiffusionXLPipeline(StableDiffusionXLSteps, Text2Image):
+    """Text to image with Stable Diffusion XL."""
+
+    @pipeline_call
+    def __call__(
+        self,
+        prompt: Prompt | None = None,
+        prompt_2: Prompt | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int = 50,
+        timesteps: Sequence[int] | None = None,
+        sigmas: Sequence[float] | None = None,
+        denoising_end: float | None = None,
+        guidance_scale: float = 5.0,
+        negative_prompt: Prompt | None = None,
+        negative_prompt_2: Prompt | None = None,
+        num_images_per_prompt: int = 1,
+        eta: float = 0.0,
+        generator: Generators = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        pooled_prompt_embeds: Tensor | None = None,
+        negative_pooled_prompt_embeds: Tensor | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: Any = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        guidance_rescale: float = 0.0,
+        original_size: Size | None = None,
+        crops_coords_top_left: Size = (0, 0),
+        target_size: Size | None = None,
+        negative_original_size: Size | None = None,
+        negative_crops_coords_top_left: Size = (0, 0),
+        negative_target_size: Size | None = None,
+        clip_skip: int | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        *,
+        callback: OlderCallback | None = None,
+        callback_steps: int | None = None,
+    ) -> Result:
+        """Draw what `prompt` says.
+
+        Args:
+            prompt, prompt_2: a text or a list of them, for the first and the second text encoder;
+                the second reads `prompt` if it has none of its own.
+            height, width: in pixels, multiples of 8; each is what the U-Net was trained for if
+                absent.
+            num_inference_steps: more steps, better images, longer calls.
+            timesteps, sigmas: a schedule of your own instead, for schedulers that take one.
+            denoising_end: stop when this part of the noise, in (0, 1), has been removed, for a
+                refiner to go on with `denoising_start`; 0 and 1 go to the end.
+            guidance_scale: how closely to follow the prompt; 1 and below turns guidance off.
+            negative_prompt, negative_prompt_2: what to keep away from; a lone text counts for all
+                prompts. Without any, checkpoints with `force_zeros_for_empty_prompt` take zeros.
+            num_images_per_prompt: how many images of each prompt.
+            eta: how much noise DDIM adds in its steps, from 0 to 1; others ignore it.
+            generator: the source of noise, or a list with one for each image.
+            latents: the first noise (B, C, height / 8, width / 8), instead of drawing it.
+            prompt_embeds, negative_prompt_embeds: encoded prompts (B, K, D), instead of texts.
+            pooled_prompt_embeds, negative_pooled_prompt_embeds: (B, P), along with them.
+            ip_adapter_image, ip_adapter_image_embeds: refused; not supported yet.
+            output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`.
+            return_dict: False returns a tuple.
+            cross_attention_kwargs: for the U-Net's attention.
+            guidance_rescale: from 0 to 1; counters over-exposure (arXiv 2305.08891).
+            original_size, crops_coords_top_left, target_size: what the U-Net is told of sizes:
+                see `Sizes`. Those of the image if absent.
+            negative_original_size, negative_crops_coords_top_left, negative_target_size: the same
+                for the half without the prompt; used if both negative sizes are given.
+            clip_skip: how many layers more of the text encoders to leave out.
+            callback_on_step_end: `callback(run, step, timestep, tensors)` after each step; tensors
+                in the dict that it returns replace those of the call. `run._interrupt = True`
+                skips the remaining steps.
+            callback_on_step_end_tensor_inputs: which tensors it gets.
+            callback, callback_steps: the older form, `callback(step, timestep, latents)`.
+
+        Returns:
+            `StableDiffusionXLPipelineOutput`, or the tuple of its value.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        # 1. Check everything that can be checked
+        prompts = Prompts(
+            prompt=prompt,
+            prompt_2=prompt_2,
+            negative_prompt=negative_prompt,
+            negative_prompt_2=negative_prompt_2,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            pooled_prompt_embeds=pooled_prompt_embeds,
+            negative_pooled_prompt_embeds=negative_pooled_prompt_embeds,
+        )
+        sizes = Sizes(
+            original_size=original_size,
+            crops_coords_top_left=crops_coords_top_left,
+            target_size=target_size,
+            negative_original_size=negative_original_size,
+            negative_crops_coords_top_left=negative_crops_coords_top_left,
+            negative_target_size=negative_target_size,
+        )
+        batch_size = self._start_call(
+            prompts.check(),
+            num_images_per_prompt=num_images_per_prompt,
+            generator=generator,
+            guidance_scale=guidance_scale,
+            guidance_rescale=guidance_rescale,
+            clip_skip=clip_skip,
+            cross_attention_kwargs=cross_attention_kwargs,
+            output_type=output_type,
+            ip_adapter_image=ip_adapter_image,
+            ip_adapter_image_embeds=ip_adapter_image_embeds,
+        )
+        self._set_denoising(None, denoising_end)
+        self._check_conditions(prompts, sizes)
+        default_height, default_width = self._default_size()
+        height, width = height or default_height, width or default_width
+        check_size(height, width)
+        check_steps(num_inference_steps, timesteps, sigmas)
+        check_network_channels(self.unet.config.in_channels, self._codec.channels)
+        shape = self._latent_shape(batch_size, height, width)
+        if latents is not None:
+            check_latents(latents, shape)
+        reports = step_reports(
+            self,
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
+            callback,
+            callback_steps,
+        )
+
+        # 2. Lay out the steps
+        device = self._execution_device
+        schedule = set_schedule(
+            self.scheduler,
+            num_inference_steps=num_inference_steps,
+            device=device,
+            timesteps=timesteps,
+            sigmas=sigmas,
+        )
+        schedule = self._until_end(schedule)
+
+        # 3. Encode prompt and sizes
+        tensors = self._condition(
+            prompts,
+            sizes,
+            height=height,
+            width=width,
+            num_images_per_prompt=num_images_per_prompt,
+        )
+
+        # 4. Start from noise
+        tensors["latents"] = start_from_noise(
+            shape,
+            generator=generator,
+            dtype=tensors["prompt_embeds"].dtype,
+            device=device,
+            init_noise_sigma=self.scheduler.init_noise_sigma,
+            latents=latents,
+        )
+
+        # 5. Denoise
+        denoised = self._denoise(
+            tensors, self._predictor(tensors), schedule, reports, eta=eta, generator=generator
+        )
+
+        # 6. Decode the images
+        return returned(self._decode(denoised, output_type), return_dict)
