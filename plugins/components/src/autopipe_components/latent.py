@@ -19,12 +19,14 @@ from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
 
 from .image_processor import VaeImageProcessor
+from .images.kinds import ImageInput
 from .networks.conditioning import check_cross_attention_kwargs
 from .stages.checks import (
     check_generators,
     check_guidance,
     check_images_per_prompt,
     check_output_type,
+    check_size,
 )
 from .stages.codec import Generators, VaeCodec, are_latents
 from .stages.guidance import double, embed_scale, guide
@@ -139,6 +141,14 @@ class LatentPipeline(DiffusionPipeline):
     def _latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
         factor = self.vae_scale_factor
         return (batch_size, self._codec.channels, height // factor, width // factor)
+
+    def _pixels_of(self, image: ImageInput) -> Tensor:
+        """The image to start from as the autoencoder takes it, or latents as they are."""
+        return self.image_processor.preprocess(image)
+
+    def _check_size(self, height: int, width: int) -> None:
+        """Refuse a height or width in pixels that text to image can't make."""
+        check_size(height, width)
 
     def _size_in_pixels(self, image: Tensor) -> tuple[int, int]:
         """Height and width of what latents show, given them, or pixels to be encoded."""

@@ -17,10 +17,12 @@ from autopipe_components.stages.checks import (
     check_network_channels,
     check_steps,
     check_strength,
+    check_tensor,
 )
 from autopipe_components.stages.codec import Generators, check_spread
 from autopipe_components.stages.image2image import add_noise, encode_start
 from autopipe_components.stages.reports import OlderCallback, step_reports
+from autopipe_components.stages.text2image import check_latents
 from autopipe_components.stages.timesteps import keep_tail, set_schedule
 
 from .steps import Result, StableDiffusionSteps, returned
@@ -56,6 +58,7 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, Image2Image):
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        latents: Tensor | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says.
 
@@ -65,6 +68,7 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, Image2Image):
             image: where to start: PIL, array or tensor, or a list; or latents (N, 4, h, w). One
                 for each prompt, or fewer, which are then repeated.
             strength: from 0 to 1: which part of the steps is taken; 1 ignores the image.
+            latents: to start from (B, C, h, w), with their noise, instead of the image.
 
         Returns:
             `StableDiffusionPipelineOutput`, or the tuple of its two values.
@@ -91,6 +95,9 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, Image2Image):
         check_strength(strength)
         check_steps(num_inference_steps, timesteps, sigmas)
         check_network_channels(self.unet.config.in_channels, self._codec.channels)
+        check_tensor("latents", latents)
+        if latents is not None:
+            check_latents(latents, (batch_size, self._codec.channels, *latents.shape[-2:]))
         reports = step_reports(
             self,
             callback_on_step_end,
@@ -111,7 +118,7 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, Image2Image):
         schedule = keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
 
         # 3. Make pixels of the image
-        pixels = self.image_processor.preprocess(image)
+        pixels = self._pixels_of(image)
         check_spread(pixels, batch_size, "images")
 
         # 4. Encode the prompt
@@ -120,17 +127,19 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, Image2Image):
         )
 
         # 5. Encode the image and put noise on it
-        clean = encode_start(
-            self._codec,
-            pixels,
-            batch_size=batch_size,
-            generator=generator,
-            dtype=tensors["prompt_embeds"].dtype,
-            device=device,
-        )
-        tensors["latents"] = add_noise(
-            self.scheduler, clean, timestep=schedule.timesteps[0], generator=generator
-        )
+        if latents is None:
+            latents = encode_start(
+                self._codec,
+                pixels,
+                batch_size=batch_size,
+                generator=generator,
+                dtype=tensors["prompt_embeds"].dtype,
+                device=device,
+            )
+            latents = add_noise(
+                self.scheduler, latents, timestep=schedule.timesteps[0], generator=generator
+            )
+        tensors["latents"] = latents.to(tensors["prompt_embeds"])
 
         # 6. Denoise
         denoised = self._denoise(
