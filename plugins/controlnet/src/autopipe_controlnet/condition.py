@@ -13,8 +13,10 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.image_processor import VaeImageProcessor
+from autopipe_components.images.kinds import ImageInput
 from autopipe_components.images.masks import Box
 from autopipe_components.latent import Condition, LatentPipeline, Predict
+from autopipe_components.stages.checks import check_size
 from autopipe_components.stages.guidance import double
 
 from .control import (
@@ -115,6 +117,12 @@ class ControlNetCondition(LatentPipeline):
         return pixels.shape[-2] * scale, pixels.shape[-1] * scale
 
     # In the family's call
+
+    def _check_size(self, height: int, width: int) -> None:
+        check_size(height, width, self.vae_scale_factor)
+
+    def _pixels_of(self, image: ImageInput) -> Tensor:
+        return self.image_processor.preprocess(image, *self._request.size)
 
     def _start_call(self, prompts: int, **options: Any) -> int:
         batch_size = super()._start_call(prompts, **options)

@@ -1,0 +1,117 @@
+"""Image to image with a ControlNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.loop import StepCallback
+from autopipe_components.images.kinds import ImageInput
+from autopipe_components.stages.checks import Prompt, check_image
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.reports import OlderCallback
+from autopipe_stable_diffusion.image2image import StableDiffusionImg2ImgPipeline
+from autopipe_stable_diffusion.steps import Result
+
+from ..control import ControlImage, Numbers
+from .components import StableDiffusionControlNet
+
+
+class StableDiffusionControlNetImg2ImgPipeline(
+    StableDiffusionControlNet, StableDiffusionImg2ImgPipeline
+):
+    """Image to image with Stable Diffusion 1.x and 2.x and a ControlNet."""
+
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
+        *StableDiffusionImg2ImgPipeline._callback_tensor_inputs,
+        "control_image",
+    )
+
+    @pipeline_call
+    def __call__(  # type: ignore[override]
+        self,
+        prompt: Prompt | None = None,
+        image: ImageInput = None,  # type: ignore[assignment]
+        control_image: ControlImage | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        strength: float = 0.8,
+        num_inference_steps: int = 50,
+        guidance_scale: float = 7.5,
+        negative_prompt: Prompt | None = None,
+        num_images_per_prompt: int = 1,
+        eta: float = 0.0,
+        generator: Generators = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: Any = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        controlnet_conditioning_scale: Numbers = 0.8,
+        guess_mode: bool = False,
+        control_guidance_start: Numbers = 0.0,
+        control_guidance_end: Numbers = 1.0,
+        clip_skip: int | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        *,
+        callback: OlderCallback | None = None,
+        callback_steps: int | None = None,
+    ) -> Result:
+        """Change `image` towards what `prompt` says, to the lines of the control image.
+
+        All parameters that are not named here are those of `StableDiffusionImg2ImgPipeline`, and
+        those of the control those of `StableDiffusionControlNetPipeline`.
+
+        Args:
+            control_image: it is brought to the size of `image`.
+            height, width: in pixels; those of `image` if absent. Rounded down to the VAE's factor.
+            latents: to start from (B, C, h, w), with their noise, instead of the image.
+
+        Returns:
+            `StableDiffusionPipelineOutput`, or the tuple of its two values.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        check_image(image)
+        height, width = self._steer(
+            control_image,
+            scale=controlnet_conditioning_scale,
+            start=control_guidance_start,
+            end=control_guidance_end,
+            guess_mode=guess_mode,
+            height=height,
+            width=width,
+            like=image,
+        )
+        return super().__call__(
+            prompt=prompt,
+            image=image,
+            strength=strength,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            negative_prompt=negative_prompt,
+            num_images_per_prompt=num_images_per_prompt,
+            eta=eta,
+            generator=generator,
+            latents=latents,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            ip_adapter_image=ip_adapter_image,
+            ip_adapter_image_embeds=ip_adapter_image_embeds,
+            output_type=output_type,
+            return_dict=return_dict,
+            cross_attention_kwargs=cross_attention_kwargs,
+            clip_skip=clip_skip,
+            callback_on_step_end=callback_on_step_end,
+            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+            callback=callback,
+            callback_steps=callback_steps,
+        )
