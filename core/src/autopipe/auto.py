@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .errors import AutoClassError
 from .registry import Registry, default_registry
@@ -24,7 +24,7 @@ class _AutoPipeline:
     config_name: ClassVar[str] = "model_index.json"
     task: ClassVar[Task]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         name = type(self).__name__
         raise AutoClassError(
             f"{name} is not constructed itself; call {name}.from_pretrained(checkpoint) or "
