@@ -159,7 +159,7 @@ class StableDiffusionXLImg2ImgPipeline(StableDiffusionXLImageSteps, Image2Image)
         )
 
         # 3. Make pixels of the image
-        pixels = self.image_processor.preprocess(image)
+        pixels = self._pixels_of(image)
         check_spread(pixels, batch_size, "images")
         height, width = self._size_in_pixels(pixels if latents is None else latents)
 

@@ -18,7 +18,6 @@ from autopipe_components.stages.checks import (
     check_mask,
     check_mask_crop,
     check_paste,
-    check_size,
     check_steps,
     check_strength,
     check_tensor,
@@ -157,7 +156,7 @@ class StableDiffusionXLInpaintPipeline(StableDiffusionXLImageSteps, Inpaint):
         self._check_conditions(prompts, sizes)
         default_height, default_width = self._default_size()
         height, width = height or default_height, width or default_width
-        check_size(height, width)
+        self._check_size(height, width)
         check_image(image)
         check_mask(image, mask_image)
         check_mask_crop(padding_mask_crop, image, mask_image, output_type)

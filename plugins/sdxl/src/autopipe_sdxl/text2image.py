@@ -13,7 +13,6 @@ from autopipe.tasks import Text2Image
 from autopipe_components.stages.checks import (
     Prompt,
     check_network_channels,
-    check_size,
     check_steps,
 )
 from autopipe_components.stages.codec import Generators
@@ -147,7 +146,7 @@ class StableDiffusionXLPipeline(StableDiffusionXLSteps, Text2Image):
         self._check_conditions(prompts, sizes)
         default_height, default_width = self._default_size()
         height, width = height or default_height, width or default_width
-        check_size(height, width)
+        self._check_size(height, width)
         check_steps(num_inference_steps, timesteps, sigmas)
         check_network_channels(self.unet.config.in_channels, self._codec.channels)
         shape = self._latent_shape(batch_size, height, width)
