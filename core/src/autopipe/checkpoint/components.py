@@ -29,24 +29,30 @@ from .options import LoadOptions
 from .weights import LoadingInfo, casting, fill, finish, read_weights
 
 
-def class_of(pair: Pair, registry: Registry, origin: str) -> type:
-    """The class that an index calls `pair`: one that a family declares, or a listed one.
-
-    Raises:
-        UnsupportedCheckpointError: no installed family declares it. Nothing was imported.
-    """
+def find_class(pair: Pair, registry: Registry) -> type | None:
+    """The class that an index calls `pair`: one that a family declares, a listed one, or None."""
     library, name = pair
     known = registry.component(library, name)
     if known is not None:
         cls: type = load_target(known.target)
         return cls
-    found = transformers.find_class(name) if library == transformers.LIBRARY else None
-    if found is None:
+    return transformers.find_class(name) if library == transformers.LIBRARY else None
+
+
+def class_of(pair: Pair, registry: Registry, origin: str) -> type:
+    """The class that an index calls `pair`; `origin` is that index, for the message.
+
+    Raises:
+        UnsupportedCheckpointError: no installed family declares it. Nothing was imported.
+    """
+    cls = find_class(pair, registry)
+    if cls is None:
+        library, name = pair
         raise UnsupportedCheckpointError(
             f"{origin} needs the class {name} of {library}, which no installed family declares, so "
             f"it is not imported. {registry.explain_missing(name)}"
         )
-    return found
+    return cls
 
 
 def has_weights(cls: type) -> bool:
@@ -76,7 +82,7 @@ def check_kind(cls: type, component: object, name: str) -> None:
     if not isinstance(component, expected):
         raise ArgumentTypeError(
             f"{name}= must be {what}, such as a {cls.__name__}, or None, and is a "
-            f"{type(component).__name__}"
+            f"{type(component).__module__}.{type(component).__name__}"
         )
 
 

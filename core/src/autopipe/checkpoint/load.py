@@ -15,13 +15,14 @@ from ..registry import Registry, default_registry
 from .components import (
     check_kind,
     class_of,
+    find_class,
     has_weights,
     load_component,
     made_from,
     stems_of,
 )
 from .files import AUTO, ComponentFiles, Plan, plan_component, variants_of
-from .headers import main_dtype, read_header
+from .headers import Header, main_dtype, read_header
 from .index import INDEX_NAME, Index, read_index
 from .names import parts_of
 from .options import LoadOptions, check_keywords, split_keywords
@@ -111,7 +112,8 @@ def load_pipeline(
     several = _separate(classes, source)
     plan = _planned(cls, source, classes, options)
     root = source.fetch([INDEX_NAME, *(file.path for file in plan.files)])
-    options = _with_dtype_of_variant(options, plan, root)
+    headers = _checked(plan, root)
+    options = _with_dtype_of_variant(options, plan, headers)
     loaded = _load_side_by_side(classes, plan, root, options)
 
     values: dict[str, Any] = dict.fromkeys(cls.module_names())
@@ -146,8 +148,9 @@ def _classes_to_load(
     for name in cls.module_names():
         pair = index.components.get(name)
         if name in given:
-            if pair is not None and given[name] is not None:
-                check_kind(class_of(pair, registry, index.class_name), given[name], name)
+            kind = None if pair is None else find_class(pair, registry)
+            if kind is not None and given[name] is not None:
+                check_kind(kind, given[name], name)
         elif pair is not None:
             classes[name] = class_of(pair, registry, str(index.folder / INDEX_NAME))
         elif name not in cls.optional_components():
@@ -213,7 +216,20 @@ def _dtype_name(options: LoadOptions, component: str | None) -> str:
     return str(options.dtype_of(component)).removeprefix("torch.")
 
 
-def _with_dtype_of_variant(options: LoadOptions, plan: Plan, root: Path) -> LoadOptions:
+def _checked(plan: Plan, root: Path) -> dict[str, Header]:
+    """The headers of all safetensors files, read before anything is built or loaded.
+
+    Raises:
+        DamagedFileError: a file is not whole.
+    """
+    weights = [part.weights for part in plan.components.values() if part.weights]
+    files = [file for one in weights if one.format == "safetensors" for file in one.files]
+    return {file.path: read_header(root / file.path) for file in files}
+
+
+def _with_dtype_of_variant(
+    options: LoadOptions, plan: Plan, headers: Mapping[str, Header]
+) -> LoadOptions:
     """With a variant and no dtype, all components get the one dtype that its files have.
 
     One for all: a component without that variant would otherwise not fit the others.
@@ -222,8 +238,8 @@ def _with_dtype_of_variant(options: LoadOptions, plan: Plan, root: Path) -> Load
         return options
     weights = [part.weights for part in plan.components.values() if part.weights]
     weights = [one for one in weights if one.variant] or weights
-    files = [file for one in weights if one.format == "safetensors" for file in one.files]
-    name = main_dtype([read_header(root / file.path) for file in files])
+    files = [headers[file.path] for one in weights for file in one.files if file.path in headers]
+    name = main_dtype(files)
     return options if name is None else replace(options, dtype=TORCH_DTYPES[name])
 
 

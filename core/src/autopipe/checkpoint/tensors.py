@@ -50,7 +50,7 @@ def read_safetensors(
     for file in files:
         header = read_header(file)
         names = sorted(header.tensors, key=lambda name: header.tensors[name].offset)
-        by_map = not (_on_network(file) if disable_mmap is None else disable_mmap)
+        by_map = _is_better_mapped(file) if disable_mmap is None else not disable_mmap
         casts = any(_cast(name, header.tensors[name], target) for name in names)
         try:
             if by_map and not casts and _is_aligned(header):
@@ -123,10 +123,16 @@ def _read_tensor(stream: FileIO, info: TensorInfo, file: Path) -> Tensor:
     return tensor.reshape(info.shape)
 
 
-def _on_network(file: Path) -> bool:
-    """Whether `file` is on a network file system; False where that can't be told."""
-    if not sys.platform.startswith("linux"):
+def _is_better_mapped(file: Path) -> bool:
+    """Whether mapping `file` is safe and quick: not on Windows, where a mapped file can't be
+    replaced by a later save, and not on a network."""
+    if sys.platform == "win32":
         return False
+    return not sys.platform.startswith("linux") or not _on_network(file)
+
+
+def _on_network(file: Path) -> bool:
+    """Whether `file` is on a network file system of Linux; False where that can't be told."""
     real = str(file.resolve())
     kind, longest = "", -1
     try:

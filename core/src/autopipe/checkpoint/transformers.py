@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ CLASSES: Mapping[str, str] = {
     "CLIPImageProcessorPil": "CLIPImageProcessor",
     "CLIPFeatureExtractor": "CLIPImageProcessor",
 }
+
+_building = threading.Lock()
 
 _UNTRUSTED = ("auto_map", "attn_implementation", "trust_remote_code", "custom_pipelines")
 _DROPPED_FROM_SAVED = ("_name_or_path", "_commit_hash", "_attn_implementation")
@@ -119,7 +122,9 @@ def _shared(content: Mapping[str, Any]) -> dict[str, Any]:
 def build(cls: Any, config: Any) -> nn.Module:
     """A model of `cls`, its tied weights tied; in evaluation mode."""
     try:
-        model = cls(config)
+        # While it sets initial values, transformers replaces functions of torch for all threads.
+        with _building:
+            model = cls(config)
         model.tie_weights()
     except (TypeError, ValueError, KeyError, RuntimeError, AttributeError) as error:
         raise ConfigError(
