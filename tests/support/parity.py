@@ -1,0 +1,181 @@
+"""Runs one call on diffusers and on us, and keeps the largest difference that any test saw.
+
+A `conftest.py` of parity tests imports the fixtures, and offers `build(kind, **components)`.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import autopipe
+from autopipe.modeling import ModelMixin
+from autopipe.scheduling import SchedulerMixin
+
+from .tiny import BETAS
+
+TOLERANCE = 1e-4
+"""Of images in [0, 1]: float32 rounding, summed in another order, over a few steps."""
+
+SCHEDULERS = (
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LCMScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "TCDScheduler",
+    "UniPCMultistepScheduler",
+)
+
+_largest: dict[str, float] = {}
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if _largest:
+        terminalreporter.section("largest differences of images in [0, 1]")
+        for name, value in sorted(_largest.items()):
+            terminalreporter.write_line(f"{name:42} {value:.2e}")
+        # Each conftest that has this hook runs it.
+        _largest.clear()
+
+
+@pytest.fixture(autouse=True)
+def quiet_reference() -> Iterator[None]:
+    diffusers = pytest.importorskip("diffusers")
+    diffusers.utils.logging.set_verbosity_error()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def as_array(images: Any) -> np.ndarray:
+    """Images of any kind of output as an array; PIL images in [0, 1]."""
+    if isinstance(images, torch.Tensor):
+        return images.detach().numpy()
+    if isinstance(images, np.ndarray):
+        return images
+    return np.stack([np.asarray(one, dtype=np.float32) / 255 for one in images])
+
+
+def generators(seed: int | list[int] | None) -> Any:
+    """A generator, a list of them, or None with the global one seeded."""
+    if seed is None:
+        torch.manual_seed(1)
+        return None
+    if isinstance(seed, list):
+        return [torch.Generator().manual_seed(one) for one in seed]
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def scheduler() -> Callable[..., Any]:
+    """`scheduler(name, **options)`: one of ours, with the betas of Stable Diffusion."""
+    return lambda name, **options: getattr(autopipe, name)(**{**BETAS, **options})
+
+
+@pytest.fixture(params=SCHEDULERS)
+def any_scheduler(request: pytest.FixtureRequest, scheduler: Callable[..., Any]) -> Any:
+    """Each scheduler in turn."""
+    return scheduler(request.param)
+
+
+@pytest.fixture
+def record() -> Callable[..., float]:
+    """`record(kind, ours, theirs)`: the largest difference, kept under the name of `kind`."""
+
+    def difference(kind: str, ours: Any, theirs: Any) -> float:
+        ours, theirs = as_array(ours), as_array(theirs)
+        assert ours.shape == theirs.shape
+        found = float(np.abs(ours - theirs).max())
+        _largest[kind] = max(found, _largest.get(kind, 0.0))
+        return found
+
+    return difference
+
+
+@pytest.fixture(scope="session")
+def twin() -> Callable[[Any], Any]:
+    """The component of diffusers with the class, config and weights of one of ours.
+
+    Others, which both libraries take from transformers, are returned as they are.
+    """
+    import diffusers
+
+    made: dict[int, tuple[Any, Any]] = {}
+
+    def component(ours: Any) -> Any:
+        if isinstance(ours, SchedulerMixin):
+            return getattr(diffusers, type(ours).__name__).from_config(dict(ours.config))
+        if not isinstance(ours, ModelMixin):
+            return ours
+        if id(ours) not in made:
+            config = {k: v for k, v in ours.config.items() if not k.startswith("_")}
+            theirs = getattr(diffusers, type(ours).__name__).from_config(config)
+            theirs.load_state_dict(ours.state_dict())
+            made[id(ours)] = (ours, theirs.eval())
+        return made[id(ours)][1]
+
+    return component
+
+
+@pytest.fixture
+def reference(twin: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The pipeline of diffusers with the classes, configs and weights of one of ours."""
+    import diffusers
+
+    def pipeline(ours: Any) -> Any:
+        components = {name: twin(one) for name, one in ours.components.items()}
+        pipe = getattr(diffusers, type(ours).__name__)(**components, **ours.options)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    return pipeline
+
+
+@pytest.fixture
+def compare(
+    build: Callable[..., Any], reference: Callable[[Any], Any], record: Callable[..., float]
+) -> Callable[..., Any]:
+    """Makes one call on both libraries and compares what they return.
+
+    `seed` is that of the generator, or a list for a list of them; `components` go to `build`.
+    Returns the images of ours.
+    """
+
+    def run(
+        kind: type,
+        prompt: Any = "a cat",
+        *,
+        seed: int | list[int] | None = 0,
+        components: dict[str, Any] | None = None,
+        tolerance: float = TOLERANCE,
+        **call: Any,
+    ) -> Any:
+        call = {"num_inference_steps": 3, "output_type": "np", **call}
+        ours = build(kind, **(components or {}))
+        theirs = reference(ours)
+        found = ours(prompt, generator=generators(seed), **copy.deepcopy(call))
+        expected = theirs(prompt, generator=generators(seed), **copy.deepcopy(call))
+        assert type(found.images) is type(expected.images)
+        assert list(found) == list(expected)
+        assert [found[k] for k in found if k != "images"] == [
+            expected[k] for k in expected if k != "images"
+        ]
+        assert record(kind.__name__, found.images, expected.images) <= tolerance
+        return as_array(found.images)
+
+    return run
