@@ -54,6 +54,9 @@ class ControlNetCondition(LatentPipeline):
     _control_name: ClassVar[str] = "control_image"
     """What step callbacks know the prepared control images by."""
 
+    _pooled_guesses: ClassVar[bool] = True
+    """Whether a ControlNet with `global_pool_conditions` is always used in guess mode."""
+
     controlnet: Any
 
     _request: _Request
@@ -102,7 +105,10 @@ class ControlNetCondition(LatentPipeline):
         check_fits(self.controlnet, self.unet, self._codec.channels)
         check_same_dtype(self.controlnet, self.unet)
         images = images_for(self.controlnet, control_image)
-        control = make_control(nets_of(self.controlnet), scale, start, end, guess_mode)
+        nets = nets_of(self.controlnet)
+        # Of several, the first decides.
+        guess = guess_mode or (self._pooled_guesses and nets[0].config.global_pool_conditions)
+        control = make_control(nets, scale, start, end, bool(guess))
         size = self._size_of(images[0] if like is None else like, height, width)
         crop = None
         if padding_mask_crop is not None:

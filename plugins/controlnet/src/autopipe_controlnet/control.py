@@ -74,8 +74,7 @@ def make_control(
         scales=_one_for_each("controlnet_conditioning_scale", scale, len(nets)),
         starts=_one_for_each("control_guidance_start", start, len(nets)),
         ends=_one_for_each("control_guidance_end", end, len(nets)),
-        # Features without a place can't be weighed by resolution; of several, the first decides.
-        guess=guess or bool(nets[0].config.global_pool_conditions),
+        guess=guess,
     )
     for first, last in zip(control.starts, control.ends):
         if not 0 <= first < last <= 1:

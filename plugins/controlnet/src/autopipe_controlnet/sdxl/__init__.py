@@ -1,0 +1,1 @@
+"""The pipelines of Stable Diffusion XL with a ControlNet."""

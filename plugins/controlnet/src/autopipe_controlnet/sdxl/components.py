@@ -1,0 +1,147 @@
+"""What the tasks share: their components, and what step callbacks are shown of the prompt."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from autopipe.pipeline.loop import Tensors
+from autopipe_components.stages.timesteps import Schedule
+from autopipe_sdxl.image_steps import StableDiffusionXLImageSteps
+from autopipe_sdxl.prompt import Prompts
+from autopipe_sdxl.sizes import Sizes
+from autopipe_sdxl.steps import StableDiffusionXLSteps
+
+from ..condition import ControlNetCondition
+
+
+class _Steered(ControlNetCondition, StableDiffusionXLSteps):
+    """A call of the family with a ControlNet."""
+
+    _negative_halves: ClassVar[dict[str, str]] = {
+        "negative_prompt_embeds": "prompt_embeds",
+        "negative_pooled_prompt_embeds": "add_text_embeds",
+        "add_neg_time_ids": "add_time_ids",
+    }
+    """What callbacks may ask for besides, and the tensor of which it is the first half."""
+
+    _planned: int
+
+    def _condition(
+        self,
+        prompts: Prompts,
+        sizes: Sizes,
+        *,
+        height: int,
+        width: int,
+        num_images_per_prompt: int,
+    ) -> Tensors:
+        tensors = super()._condition(
+            prompts,
+            sizes,
+            height=height,
+            width=width,
+            num_images_per_prompt=num_images_per_prompt,
+        )
+        guided = self.do_classifier_free_guidance
+        for name, whole in self._negative_halves.items():
+            tensors[name] = tensors[whole].chunk(2)[0] if guided else None
+        return tensors
+
+    def _until_end(self, schedule: Schedule) -> Schedule:
+        self._planned = len(schedule.timesteps)
+        return super()._until_end(schedule)
+
+    @property
+    def _steps_in_all(self) -> int:
+        # Also those after `denoising_end`, which are another model's.
+        return self._planned
+
+
+class StableDiffusionXLControlNet(_Steered):
+    """The components of Stable Diffusion XL, and a ControlNet.
+
+    Args:
+        controlnet: a `ControlNetModel`, or several: a `MultiControlNetModel` or a list.
+
+    All other parameters are those of `StableDiffusionXLPipeline`.
+
+    Raises:
+        ArgumentError: the ControlNet is for another kind of U-Net.
+    """
+
+    _negative_halves: ClassVar[dict[str, str]] = {
+        "negative_prompt_embeds": "prompt_embeds",
+        "negative_pooled_prompt_embeds": "add_text_embeds",
+        "negative_add_time_ids": "add_time_ids",
+    }
+
+    def __init__(
+        self,
+        vae: Any,
+        text_encoder: Any,
+        text_encoder_2: Any,
+        tokenizer: Any,
+        tokenizer_2: Any,
+        unet: Any,
+        controlnet: Any,
+        scheduler: Any,
+        force_zeros_for_empty_prompt: bool = True,
+        add_watermarker: bool | None = None,
+        feature_extractor: Any = None,
+        image_encoder: Any = None,
+    ) -> None:
+        super().__init__(
+            vae=vae,
+            text_encoder=text_encoder,
+            text_encoder_2=text_encoder_2,
+            tokenizer=tokenizer,
+            tokenizer_2=tokenizer_2,
+            unet=unet,
+            scheduler=scheduler,
+            image_encoder=image_encoder,
+            feature_extractor=feature_extractor,
+            force_zeros_for_empty_prompt=force_zeros_for_empty_prompt,
+            add_watermarker=add_watermarker,
+        )
+        self._take_controlnet(controlnet)
+
+
+class StableDiffusionXLControlNetOnImages(_Steered, StableDiffusionXLImageSteps):
+    """As `StableDiffusionXLControlNet`, for the tasks that start from an image.
+
+    Args:
+        requires_aesthetics_score: whether the U-Net takes a score in place of the target size, as
+            refiners do.
+    """
+
+    def __init__(
+        self,
+        vae: Any,
+        text_encoder: Any,
+        text_encoder_2: Any,
+        tokenizer: Any,
+        tokenizer_2: Any,
+        unet: Any,
+        controlnet: Any,
+        scheduler: Any,
+        requires_aesthetics_score: bool = False,
+        force_zeros_for_empty_prompt: bool = True,
+        add_watermarker: bool | None = None,
+        feature_extractor: Any = None,
+        image_encoder: Any = None,
+    ) -> None:
+        super().__init__(
+            vae=vae,
+            text_encoder=text_encoder,
+            text_encoder_2=text_encoder_2,
+            tokenizer=tokenizer,
+            tokenizer_2=tokenizer_2,
+            unet=unet,
+            scheduler=scheduler,
+            image_encoder=image_encoder,
+            feature_extractor=feature_extractor,
+            requires_aesthetics_score=requires_aesthetics_score,
+            force_zeros_for_empty_prompt=force_zeros_for_empty_prompt,
+            add_watermarker=add_watermarker,
+        )
+        self._take_controlnet(controlnet)

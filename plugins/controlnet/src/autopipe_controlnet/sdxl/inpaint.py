@@ -1,0 +1,158 @@
+"""Inpainting with a ControlNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.loop import StepCallback
+from autopipe_components.images.kinds import ImageInput
+from autopipe_components.stages.checks import Prompt, check_image, check_mask_crop
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.reports import OlderCallback
+from autopipe_sdxl.inpaint import StableDiffusionXLInpaintPipeline
+from autopipe_sdxl.sizes import Size
+from autopipe_sdxl.steps import Result
+
+from ..control import ControlImage, Numbers
+from .components import StableDiffusionXLControlNetOnImages
+
+
+class StableDiffusionXLControlNetInpaintPipeline(
+    StableDiffusionXLControlNetOnImages, StableDiffusionXLInpaintPipeline
+):
+    """Inpainting with Stable Diffusion XL and a ControlNet."""
+
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
+        *StableDiffusionXLInpaintPipeline._callback_tensor_inputs,
+        *StableDiffusionXLControlNetOnImages._negative_halves,
+        "control_image",
+    )
+    _guidance_scale = 5.0
+    # As in the reference implementation, where this task alone does without.
+    _pooled_guesses = False
+
+    @pipeline_call
+    def __call__(  # type: ignore[override]  # the control image comes after the mask
+        self,
+        prompt: Prompt | None = None,
+        prompt_2: Prompt | None = None,
+        image: ImageInput = None,  # type: ignore[assignment]
+        mask_image: ImageInput = None,  # type: ignore[assignment]
+        control_image: ControlImage | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        padding_mask_crop: int | None = None,
+        strength: float = 0.9999,
+        num_inference_steps: int = 50,
+        denoising_start: float | None = None,
+        denoising_end: float | None = None,
+        guidance_scale: float = 5.0,
+        negative_prompt: Prompt | None = None,
+        negative_prompt_2: Prompt | None = None,
+        num_images_per_prompt: int = 1,
+        eta: float = 0.0,
+        generator: Generators = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: Any = None,
+        pooled_prompt_embeds: Tensor | None = None,
+        negative_pooled_prompt_embeds: Tensor | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        controlnet_conditioning_scale: Numbers = 1.0,
+        guess_mode: bool = False,
+        control_guidance_start: Numbers = 0.0,
+        control_guidance_end: Numbers = 1.0,
+        guidance_rescale: float = 0.0,
+        original_size: Size | None = None,
+        crops_coords_top_left: Size = (0, 0),
+        target_size: Size | None = None,
+        aesthetic_score: float = 6.0,
+        negative_aesthetic_score: float = 2.5,
+        clip_skip: int | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        *,
+        callback: OlderCallback | None = None,
+        callback_steps: int | None = None,
+        paste_unmasked: bool = False,
+    ) -> Result:
+        """Repaint what `mask_image` marks, to the lines of the control image.
+
+        All parameters that are not named here are those of `StableDiffusionXLInpaintPipeline`, and
+        those of the control those of `StableDiffusionXLControlNetPipeline`. The half without the
+        prompt is told the sizes and crops of the other half.
+
+        Args:
+            control_image: it is brought to the size of `image`, and cropped with it.
+            height, width: in pixels; those of `image` if absent. Rounded down to the VAE's factor.
+
+        Returns:
+            `StableDiffusionXLPipelineOutput`, or the tuple of its value.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        check_image(image)
+        check_mask_crop(padding_mask_crop, image, mask_image, output_type)
+        height, width = self._steer(
+            control_image,
+            scale=controlnet_conditioning_scale,
+            start=control_guidance_start,
+            end=control_guidance_end,
+            guess_mode=guess_mode,
+            height=height,
+            width=width,
+            like=image,
+            mask_image=mask_image,
+            padding_mask_crop=padding_mask_crop,
+        )
+        return super().__call__(
+            prompt=prompt,
+            prompt_2=prompt_2,
+            image=image,
+            mask_image=mask_image,
+            height=height,
+            width=width,
+            padding_mask_crop=padding_mask_crop,
+            strength=strength,
+            num_inference_steps=num_inference_steps,
+            denoising_start=denoising_start,
+            denoising_end=denoising_end,
+            guidance_scale=guidance_scale,
+            negative_prompt=negative_prompt,
+            negative_prompt_2=negative_prompt_2,
+            num_images_per_prompt=num_images_per_prompt,
+            eta=eta,
+            generator=generator,
+            latents=latents,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            ip_adapter_image=ip_adapter_image,
+            ip_adapter_image_embeds=ip_adapter_image_embeds,
+            pooled_prompt_embeds=pooled_prompt_embeds,
+            negative_pooled_prompt_embeds=negative_pooled_prompt_embeds,
+            output_type=output_type,
+            return_dict=return_dict,
+            cross_attention_kwargs=cross_attention_kwargs,
+            guidance_rescale=guidance_rescale,
+            original_size=original_size,
+            crops_coords_top_left=crops_coords_top_left,
+            negative_crops_coords_top_left=crops_coords_top_left,
+            target_size=target_size,
+            aesthetic_score=aesthetic_score,
+            negative_aesthetic_score=negative_aesthetic_score,
+            clip_skip=clip_skip,
+            callback_on_step_end=callback_on_step_end,
+            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+            callback=callback,
+            callback_steps=callback_steps,
+            paste_unmasked=paste_unmasked,
+        )

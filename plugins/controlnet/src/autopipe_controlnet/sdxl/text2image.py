@@ -1,0 +1,149 @@
+"""Text to image with a ControlNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.loop import StepCallback
+from autopipe_components.stages.checks import Prompt
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.reports import OlderCallback
+from autopipe_sdxl.sizes import Size
+from autopipe_sdxl.steps import Result
+from autopipe_sdxl.text2image import StableDiffusionXLPipeline
+
+from ..condition import only_one
+from ..control import ControlImage, Numbers
+from .components import StableDiffusionXLControlNet
+
+
+class StableDiffusionXLControlNetPipeline(StableDiffusionXLControlNet, StableDiffusionXLPipeline):
+    """Text to image with Stable Diffusion XL and a ControlNet."""
+
+    _control_name: ClassVar[str] = "image"
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
+        *StableDiffusionXLPipeline._callback_tensor_inputs,
+        *StableDiffusionXLControlNet._negative_halves,
+        "image",
+    )
+
+    @pipeline_call
+    def __call__(  # type: ignore[override]  # the control image comes before the size
+        self,
+        prompt: Prompt | None = None,
+        prompt_2: Prompt | None = None,
+        image: ControlImage | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int = 50,
+        timesteps: Sequence[int] | None = None,
+        sigmas: Sequence[float] | None = None,
+        denoising_end: float | None = None,
+        guidance_scale: float = 5.0,
+        negative_prompt: Prompt | None = None,
+        negative_prompt_2: Prompt | None = None,
+        num_images_per_prompt: int = 1,
+        eta: float = 0.0,
+        generator: Generators = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        pooled_prompt_embeds: Tensor | None = None,
+        negative_pooled_prompt_embeds: Tensor | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: Any = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        controlnet_conditioning_scale: Numbers = 1.0,
+        guess_mode: bool = False,
+        control_guidance_start: Numbers = 0.0,
+        control_guidance_end: Numbers = 1.0,
+        original_size: Size | None = None,
+        crops_coords_top_left: Size = (0, 0),
+        target_size: Size | None = None,
+        negative_original_size: Size | None = None,
+        negative_crops_coords_top_left: Size = (0, 0),
+        negative_target_size: Size | None = None,
+        clip_skip: int | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        *,
+        control_image: ControlImage | None = None,
+        callback: OlderCallback | None = None,
+        callback_steps: int | None = None,
+    ) -> Result:
+        """Draw what `prompt` says, to the lines of the control image.
+
+        All parameters that are not named here are those of `StableDiffusionXLPipeline`.
+
+        Args:
+            image: the control image: PIL, array or tensor with values in [0, 1], or a list, for
+                all prompts or one for each. Several ControlNets take a list with one for each,
+                or such a list for each prompt.
+            control_image: the same, by the name that it has in the other tasks.
+            height, width: in pixels; those of the control image if absent. Rounded down to the
+                VAE's factor.
+            controlnet_conditioning_scale: how strongly to steer; a number, or one for each
+                ControlNet.
+            guess_mode: leave the half of guidance without prompt to the U-Net alone, so that the
+                control image can do without a prompt; guidance of 3 to 5 suits it.
+            control_guidance_start, control_guidance_end: the part of the steps, from 0 to 1, in
+                which the ControlNet is at work; numbers, or one for each ControlNet.
+
+        Returns:
+            `StableDiffusionXLPipelineOutput`, or the tuple of its value.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        height, width = self._steer(
+            only_one(image, control_image),
+            scale=controlnet_conditioning_scale,
+            start=control_guidance_start,
+            end=control_guidance_end,
+            guess_mode=guess_mode,
+            height=height,
+            width=width,
+        )
+        return super().__call__(
+            prompt=prompt,
+            prompt_2=prompt_2,
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
+            timesteps=timesteps,
+            sigmas=sigmas,
+            denoising_end=denoising_end,
+            guidance_scale=guidance_scale,
+            negative_prompt=negative_prompt,
+            negative_prompt_2=negative_prompt_2,
+            num_images_per_prompt=num_images_per_prompt,
+            eta=eta,
+            generator=generator,
+            latents=latents,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            pooled_prompt_embeds=pooled_prompt_embeds,
+            negative_pooled_prompt_embeds=negative_pooled_prompt_embeds,
+            ip_adapter_image=ip_adapter_image,
+            ip_adapter_image_embeds=ip_adapter_image_embeds,
+            output_type=output_type,
+            return_dict=return_dict,
+            cross_attention_kwargs=cross_attention_kwargs,
+            original_size=original_size,
+            crops_coords_top_left=crops_coords_top_left,
+            target_size=target_size,
+            negative_original_size=negative_original_size,
+            negative_crops_coords_top_left=negative_crops_coords_top_left,
+            negative_target_size=negative_target_size,
+            clip_skip=clip_skip,
+            callback_on_step_end=callback_on_step_end,
+            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+            callback=callback,
+            callback_steps=callback_steps,
+        )
