@@ -353,6 +353,22 @@ def test_an_error_in_one_component_is_the_error_of_the_pipeline(saved: Path) -> 
         TinyPipeline.from_pretrained(saved)
 
 
+def test_damage_is_found_before_anything_is_built(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (saved / "text_encoder" / "model.safetensors").write_bytes(b"")
+    monkeypatch.setattr(TinyNet, "from_config", lambda *args: pytest.fail("was built"))
+    with pytest.raises(DamagedFileError, match=r"text_encoder.*empty"):
+        TinyPipeline.from_pretrained(saved)
+
+
+def test_a_replacement_needs_no_family_for_what_it_replaces(saved: Path, edit: Edit) -> None:
+    edit(saved / "model_index.json", checker=["elsewhere", "Unknown"])
+    given = OtherNet()
+    assert TinyPipeline.from_pretrained(saved, checker=given).checker is given
+    assert TinyPipeline.from_pretrained(saved, checker=None).checker is None
+
+
 def test_a_link_out_of_the_checkpoint_is_refused(saved: Path, tmp_path: Path) -> None:
     (saved / "net").rename(tmp_path / "elsewhere")
     (saved / "net").symlink_to(tmp_path / "elsewhere")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from autopipe.checkpoint import tensors
 from autopipe.checkpoint.tensors import TORCH_DTYPES, read_pickled, read_safetensors
 from autopipe.errors import CheckpointError, DamagedFileError, UnsafeCheckpointError
 
@@ -89,6 +90,23 @@ def test_a_header_that_breaks_alignment_is_read(tmp_path: Path) -> None:
     assert torch.equal(read_safetensors([file], keep, disable_mmap=False)["a"], data)
 
 
+@pytest.mark.parametrize(
+    ("kind", "network"),
+    [("ext4", False), ("overlay", False), ("nfs4", True), ("fuse.sshfs", True), ("cifs", True)],
+)
+def test_files_on_a_network_are_not_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, network: bool
+) -> None:
+    file = tmp_path / "x.safetensors"
+    save_file({"a": torch.ones(2)}, file)
+    mounts = f"root / ext4 rw 0 0\nshare {tmp_path.resolve()} {kind} rw 0 0\nx /x nfs rw 0 0\n"
+    monkeypatch.setattr(Path, "read_text", lambda *args, **kwargs: mounts)
+    assert tensors._on_network(file) is network
+    monkeypatch.setattr(tensors, "_mapped", lambda *args: pytest.fail("was mapped"))
+    if network:
+        assert torch.equal(read_safetensors([file], keep)["a"], torch.ones(2))
+
+
 def test_every_type_of_the_format_is_known(tmp_path: Path) -> None:
     state = {
         name: torch.zeros(2, dtype=dtype)
@@ -123,7 +141,7 @@ def test_a_pickle_with_side_effects_is_refused_and_not_run(tmp_path: Path, plain
     trace, file = tmp_path / "was-run", tmp_path / "x.bin"
     content = {"a": torch.ones(1), "b": Payload(trace)}
     if plain:
-        file.write_bytes(pickle.dumps(content))
+        file.write_bytes(pickle.dumps(content, protocol=2))
     else:
         torch.save(content, file)
     with pytest.raises((UnsafeCheckpointError, DamagedFileError), match=r"x\.bin"):
