@@ -21,6 +21,7 @@ from autopipe_components.stages.checks import (
     batch_size_of,
     check_negative_prompt,
     check_prompt,
+    check_width,
 )
 from autopipe_components.stages.codec import Generators
 
@@ -131,6 +132,9 @@ class StableDiffusionSteps(LatentPipeline):
             ArgumentError, ArgumentTypeError: an argument can't be used.
         """
         check_prompt(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
+        width = self.unet.config.encoder_hid_dim or self.unet.config.cross_attention_dim
+        check_width("prompt_embeds", prompt_embeds, width)
+        check_width("negative_prompt_embeds", negative_prompt_embeds, width)
         prompts = batch_size_of(prompt, prompt_embeds)
         batch_size = self._start_call(
             prompts,

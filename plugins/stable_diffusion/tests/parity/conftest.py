@@ -11,8 +11,28 @@ import numpy as np
 import pytest
 import torch
 
+import autopipe
+
 TOLERANCE = 1e-4
 """Of images in [0, 1]: float32 rounding, summed in another order, over a few steps."""
+
+SCHEDULERS = (
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LCMScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "TCDScheduler",
+    "UniPCMultistepScheduler",
+)
 
 _largest: dict[str, float] = {}
 
@@ -39,6 +59,19 @@ def _as_array(images: Any) -> np.ndarray:
     if isinstance(images, np.ndarray):
         return images
     return np.stack([np.asarray(one, dtype=np.float32) / 255 for one in images])
+
+
+@pytest.fixture
+def scheduler() -> Callable[..., Any]:
+    """`scheduler(name, **options)`: one of ours, with the betas of Stable Diffusion."""
+    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    return lambda name, **options: getattr(autopipe, name)(**betas, **options)
+
+
+@pytest.fixture(params=SCHEDULERS)
+def any_scheduler(request: pytest.FixtureRequest, scheduler: Callable[..., Any]) -> Any:
+    """Each scheduler in turn."""
+    return scheduler(request.param)
 
 
 @pytest.fixture

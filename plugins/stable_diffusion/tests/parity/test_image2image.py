@@ -10,16 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-import autopipe
+from autopipe import PNDMScheduler
 from autopipe import StableDiffusionImg2ImgPipeline as Pipe
 
 pytestmark = pytest.mark.parity
-
-
-def scheduler(name: str, **config: Any) -> Any:
-    return getattr(autopipe, name)(
-        **{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", **config}
-    )
 
 
 def pixels(batch: int = 1, height: int = 16, width: int = 16, seed: int = 9) -> np.ndarray:
@@ -35,35 +29,19 @@ def tensors(batch: int = 1, height: int = 16, width: int = 16) -> torch.Tensor:
     return torch.from_numpy(pixels(batch, height, width)).permute(0, 3, 1, 2)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "DDIMScheduler",
-        "DDPMScheduler",
-        "DEISMultistepScheduler",
-        "DPMSolverMultistepScheduler",
-        "DPMSolverSinglestepScheduler",
-        "EulerAncestralDiscreteScheduler",
-        "EulerDiscreteScheduler",
-        "HeunDiscreteScheduler",
-        "KDPM2AncestralDiscreteScheduler",
-        "KDPM2DiscreteScheduler",
-        "LCMScheduler",
-        "LMSDiscreteScheduler",
-        "PNDMScheduler",
-        "TCDScheduler",
-        "UniPCMultistepScheduler",
-    ],
-)
-def test_every_scheduler(compare: Callable[..., Any], name: str) -> None:
-    config = {"skip_prk_steps": True} if name == "PNDMScheduler" else {}
-    given = {"scheduler": scheduler(name, **config)}
+def test_every_scheduler(compare: Callable[..., Any], any_scheduler: Any) -> None:
+    if type(any_scheduler) is PNDMScheduler:
+        # A tail of its warm-up is nothing that the reference can walk.
+        any_scheduler = PNDMScheduler.from_config(any_scheduler.config, skip_prk_steps=True)
+    given = {"scheduler": any_scheduler}
     compare(Pipe, image=pictures()[0], num_inference_steps=5, strength=0.7, components=given)
 
 
 @pytest.mark.parametrize("strength", [0.25, 0.5, 0.99, 1.0])
 @pytest.mark.parametrize("name", ["PNDMScheduler", "HeunDiscreteScheduler"])
-def test_strength(compare: Callable[..., Any], name: str, strength: float) -> None:
+def test_strength(
+    compare: Callable[..., Any], scheduler: Callable[..., Any], name: str, strength: float
+) -> None:
     config = {"skip_prk_steps": True} if name == "PNDMScheduler" else {}
     given = {"scheduler": scheduler(name, **config)}
     compare(Pipe, image=pictures()[0], num_inference_steps=4, strength=strength, components=given)
@@ -123,7 +101,7 @@ def test_embeddings(compare: Callable[..., Any]) -> None:
     compare(Pipe, None, image=pictures()[0], **embeds)
 
 
-def test_noise_inside_steps(compare: Callable[..., Any]) -> None:
+def test_noise_inside_steps(compare: Callable[..., Any], scheduler: Callable[..., Any]) -> None:
     for name, call in (
         ("DDIMScheduler", {"eta": 0.5}),
         ("EulerAncestralDiscreteScheduler", {"seed": [1, 2], "num_images_per_prompt": 2}),
@@ -131,7 +109,9 @@ def test_noise_inside_steps(compare: Callable[..., Any]) -> None:
         compare(Pipe, image=pictures()[0], components={"scheduler": scheduler(name)}, **call)
 
 
-def test_own_timesteps_and_sigmas(compare: Callable[..., Any]) -> None:
+def test_own_timesteps_and_sigmas(
+    compare: Callable[..., Any], scheduler: Callable[..., Any]
+) -> None:
     given = {"scheduler": scheduler("EulerDiscreteScheduler")}
     image = pictures()[0]
     compare(Pipe, image=image, timesteps=[900, 600, 300, 50], strength=0.5, components=given)

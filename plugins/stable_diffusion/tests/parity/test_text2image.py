@@ -9,47 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-import autopipe
 from autopipe import StableDiffusionPipeline as Pipe
 
 pytestmark = pytest.mark.parity
-
-SCHEDULERS = [
-    "DDIMScheduler",
-    "DDPMScheduler",
-    "DEISMultistepScheduler",
-    "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
-    "EulerAncestralDiscreteScheduler",
-    "EulerDiscreteScheduler",
-    "HeunDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
-    "LCMScheduler",
-    "LMSDiscreteScheduler",
-    "PNDMScheduler",
-    "TCDScheduler",
-    "UniPCMultistepScheduler",
-]
-
-
-def scheduler(name: str, **config: Any) -> Any:
-    return getattr(autopipe, name)(
-        **{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", **config}
-    )
 
 
 def embeds(seed: int, batch: int = 1, tokens: int = 12) -> torch.Tensor:
     return torch.randn(batch, tokens, 16, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
-def test_every_scheduler(compare: Callable[..., Any], name: str) -> None:
-    compare(Pipe, num_inference_steps=5, components={"scheduler": scheduler(name)})
+def test_every_scheduler(compare: Callable[..., Any], any_scheduler: Any) -> None:
+    compare(Pipe, num_inference_steps=5, components={"scheduler": any_scheduler})
 
 
 @pytest.mark.parametrize("name", ["PNDMScheduler", "DDIMScheduler", "EulerDiscreteScheduler"])
-def test_v_prediction(compare: Callable[..., Any], name: str) -> None:
+def test_v_prediction(
+    compare: Callable[..., Any], scheduler: Callable[..., Any], name: str
+) -> None:
     given = scheduler(name, prediction_type="v_prediction")
     compare(Pipe, num_inference_steps=4, components={"scheduler": given})
 
@@ -105,7 +81,7 @@ def test_pil_images_are_rounded_alike(compare: Callable[..., Any]) -> None:
     compare(Pipe, output_type="pil", tolerance=1 / 255 + 1e-6)
 
 
-def test_latents(compare: Callable[..., Any]) -> None:
+def test_latents(compare: Callable[..., Any], scheduler: Callable[..., Any]) -> None:
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(5))
     compare(Pipe, latents=latents, num_images_per_prompt=2)
     compare(
@@ -133,17 +109,23 @@ def test_embeddings(compare: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("seed", [0, [1, 2]])
-def test_eta_of_ddim(compare: Callable[..., Any], eta: float, seed: Any) -> None:
+def test_eta_of_ddim(
+    compare: Callable[..., Any], scheduler: Callable[..., Any], eta: float, seed: Any
+) -> None:
     ddim = scheduler("DDIMScheduler")
     compare(Pipe, ["a", "b"], eta=eta, seed=seed, components={"scheduler": ddim})
 
 
 @pytest.mark.parametrize("name", ["EulerAncestralDiscreteScheduler", "DDPMScheduler"])
-def test_each_generator_draws_in_each_step(compare: Callable[..., Any], name: str) -> None:
+def test_each_generator_draws_in_each_step(
+    compare: Callable[..., Any], scheduler: Callable[..., Any], name: str
+) -> None:
     compare(Pipe, ["a", "b"], seed=[7, 8], components={"scheduler": scheduler(name)})
 
 
-def test_own_timesteps_and_sigmas(compare: Callable[..., Any]) -> None:
+def test_own_timesteps_and_sigmas(
+    compare: Callable[..., Any], scheduler: Callable[..., Any]
+) -> None:
     for name in ("DPMSolverMultistepScheduler", "EulerDiscreteScheduler", "DDPMScheduler"):
         given = {"scheduler": scheduler(name)}
         compare(Pipe, timesteps=[900, 601, 300, 50], components=given)
@@ -209,7 +191,9 @@ def test_interrupt(compare: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("name", ["PNDMScheduler", "HeunDiscreteScheduler", "DDIMScheduler"])
 @pytest.mark.parametrize("interval", [1, 2])
-def test_the_older_callback(compare: Callable[..., Any], name: str, interval: int) -> None:
+def test_the_older_callback(
+    compare: Callable[..., Any], scheduler: Callable[..., Any], name: str, interval: int
+) -> None:
     calls: list[Any] = []
 
     def note(step: int, timestep: Any, latents: torch.Tensor) -> None:
@@ -228,7 +212,7 @@ def test_the_older_callback(compare: Callable[..., Any], name: str, interval: in
 
 
 def test_a_unet_distilled_on_the_guidance_scale(
-    compare: Callable[..., Any], unets: Callable[..., Any]
+    compare: Callable[..., Any], scheduler: Callable[..., Any], unets: Callable[..., Any]
 ) -> None:
     given = {"unet": unets(time_cond_proj_dim=8), "scheduler": scheduler("LCMScheduler")}
     weak = compare(Pipe, guidance_scale=2.0, components=given)

@@ -3,11 +3,11 @@
 A family offers a `Codec` (pixels <-> latents) and a prediction; a task composes these pieces in
 numbered steps around the denoising loop of the core:
 
-    checks      typed errors before any work: `check_prompt`, `check_width`, `check_negative_prompt`,
+    checks      typed errors before any work: `check_prompt`, `check_negative_prompt`,
                 `check_size`, `check_strength`, `check_steps`, `check_images_per_prompt`,
                 `check_generators`, `check_callback_inputs`, `check_output_type`,
                 `check_image`, `check_mask`, `check_mask_crop`, `check_guidance`,
-                `check_network_channels`, `check_paste`, `check_tensor`;
+                `check_network_channels`, `check_width`, `check_paste`, `check_tensor`;
                 `batch_size_of(prompt, embeds)`
     reports     `step_reports(run, callback_on_step_end, ...)`: callbacks, as the loop takes them
     timesteps   `set_schedule(scheduler, num_inference_steps=, device=, timesteps=, sigmas=)`,
