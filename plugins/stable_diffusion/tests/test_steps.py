@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -370,3 +371,32 @@ def test_unwanted_images_come_out_black(
     black = threshold < 0
     assert output.nsfw_content_detected == [black, black]
     assert bool((output.images == 0).all()) is black
+
+
+@pytest.mark.parametrize("scheduler", [DDIMScheduler, EulerAncestralDiscreteScheduler])
+def test_half_precision(
+    build: Callable[..., Any],
+    task: Any,
+    seeded: Callable[[int], torch.Generator],
+    scheduler: Any,
+) -> None:
+    """All weights in bfloat16: latents and embeddings follow them, all through the call."""
+    pipe = build(task.kind, scheduler=scheduler())
+    networks = {n: copy.deepcopy(pipe.components[n]) for n in ("vae", "unet", "text_encoder")}
+    half = build(task.kind, scheduler=scheduler(), **networks).to(torch.bfloat16)
+    dtypes: set[torch.dtype] = set()
+
+    def watch(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> None:
+        dtypes.update(tensor.dtype for tensor in tensors.values())
+
+    names = ["latents", "prompt_embeds"]
+    call = {**task.call, "num_inference_steps": 4}
+    found = half(
+        **call,
+        generator=seeded(0),
+        callback_on_step_end=watch,
+        callback_on_step_end_tensor_inputs=names,
+    ).images
+    assert dtypes == {torch.bfloat16}
+    assert found.isfinite().all()
+    assert found.shape == (1, 3, 16, 16)
