@@ -1,0 +1,137 @@
+"""Train the demo ControlNet: outlines of shapes, for the demo checkpoint of Stable Diffusion.
+
+    python -m demo.train --run runs/controlnet
+
+The checkpoint's own networks stay as they are. The state is written to the run folder every few
+minutes; a run that is started again goes on from it, with the same random numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from stable_diffusion_demo.shapes import Scene, caption, draw_outline, random_caption
+from stable_diffusion_demo.train import (
+    Plan,
+    Pool,
+    Trainer,
+    channels_last,
+    encode_pool,
+    signal_and_noise,
+)
+from torch import Tensor
+
+from autopipe import DiffusionPipeline
+from autopipe_controlnet.controlnet import ControlNetModel
+
+MODEL = "demo:stable_diffusion"
+PLAN = Plan(steps=2500, batch=32, rate=1.5e-3, warmup=50, average=0.995)
+POOL = 6000
+EMBEDDING = (16, 32, 64)
+"""Widths of the embedding of outlines: it halves twice, as the demo's autoencoder does."""
+CAPTION_DROPOUT = 0.1
+PLAIN_CAPTIONS = 0.5
+"""How often a caption says no more than colour, shape and, mostly, background."""
+POSITION_SHIFT = 2.0
+"""How much more of the steps are near pure noise: there it is decided where the shape will be."""
+
+
+def as_pictures(scenes: list[Scene]) -> Tensor:
+    """Outlines of scenes, float32 of shape (n, 3, 64, 64) in [0, 1], as pipelines prepare them."""
+    from stable_diffusion_demo.train import as_tensor
+
+    return as_tensor([draw_outline(scene) for scene in scenes]) / 2 + 0.5
+
+
+def describe(scene: Scene, rng: random.Random) -> str:
+    """A caption, none at all now and then, for a scene whose outline is given."""
+    if rng.random() < CAPTION_DROPOUT:
+        return ""
+    if rng.random() < PLAIN_CAPTIONS:
+        return caption(scene, background=rng.random() < 0.6)
+    return random_caption(scene, rng)
+
+
+def losses(
+    pipe: Any, controlnet: ControlNetModel, pool: Pool, trainer: Trainer, device: str
+) -> Iterator[dict[str, Tensor]]:
+    """The error of the velocity that the steered U-Net predicts of noised latents."""
+    signal, noise = signal_and_noise(device)
+    batch = trainer.plan.batch
+    scale = pipe.vae.config.scaling_factor
+    while True:
+        rng = random.Random(f"controlnet {trainer.plan.seed} {trainer.step}")
+        dice = torch.Generator().manual_seed(rng.getrandbits(32))
+        chosen = rng.sample(range(len(pool.scenes)), batch)
+        scenes = [pool.scenes[i] for i in chosen]
+        outlines = as_pictures(scenes).to(device, memory_format=torch.channels_last)
+        first, second = torch.randn(2, *pool.mean[chosen].shape, generator=dice).to(device)
+        latents = (pool.mean[chosen] + pool.std[chosen] * first) * scale
+        # One timestep out of each of `batch` equal stretches: less variance than free draws.
+        parts = (torch.arange(batch) + torch.rand(batch, generator=dice)) / batch
+        steps = ((1 - (1 - parts) ** POSITION_SHIFT) * len(signal)).long().to(device)
+        a, s = (x[steps].view(-1, 1, 1, 1) for x in (signal, noise))
+        noised = (a * latents + s * second).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            states, _ = pipe.encode_prompt([describe(one, rng) for one in scenes], device, 1, False)
+        down, mid = controlnet(noised, steps, states, outlines, return_dict=False)
+        velocity = pipe.unet(
+            noised,
+            steps,
+            states,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=mid,
+        ).sample
+        yield {"v": F.mse_loss(velocity, a * second - s * latents)}
+
+
+def train(run: Path, model: str, plan: Plan, pool_size: int, device: str) -> None:
+    """Train a copy of the U-Net's encoder until the plan's last step."""
+    pipe = DiffusionPipeline.from_pretrained(model, torch_dtype=torch.float32).to(device)
+    for network in (pipe.vae, pipe.unet, pipe.text_encoder):
+        network.requires_grad_(False)
+        channels_last(network)
+    pool = encode_pool(pipe.vae, pool_size, plan.seed + 1, run / "pool.pt", device)
+    torch.manual_seed(plan.seed)
+    controlnet = ControlNetModel.from_unet(
+        pipe.unet, conditioning_embedding_out_channels=EMBEDDING
+    ).train()
+    controlnet.requires_grad_(True)
+    trainer = Trainer({"controlnet": controlnet}, plan, run / "controlnet.pt", device)
+    trainer.run(losses(pipe, controlnet, pool, trainer, device))
+
+
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--run", type=Path, default=Path("runs/controlnet"), help="state folder")
+    parser.add_argument("--model", default=MODEL, help="the checkpoint to steer")
+    parser.add_argument("--steps", type=int, default=PLAN.steps, help="optimiser steps in all")
+    parser.add_argument("--batch", type=int, default=PLAN.batch, help="pictures per step")
+    parser.add_argument("--rate", type=float, default=PLAN.rate, help="highest learning rate")
+    parser.add_argument("--seed", type=int, default=PLAN.seed)
+    parser.add_argument("--pool", type=int, default=POOL, help="scenes to train on")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
+    options = parser.parse_args()
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    options.run.mkdir(parents=True, exist_ok=True)
+    plan = replace(
+        PLAN, steps=options.steps, batch=options.batch, rate=options.rate, seed=options.seed
+    )
+    train(options.run, options.model, plan, options.pool, options.device)
+
+
+if __name__ == "__main__":
+    main()
