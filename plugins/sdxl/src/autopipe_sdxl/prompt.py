@@ -62,6 +62,11 @@ class Prompts:
         second = getattr(self, f"{sign}prompt_2")
         check_text(f"{sign}prompt_2", second)
         check_tensor(f"{sign}pooled_prompt_embeds", pooled)
+        if pooled is not None and pooled.ndim != 2:
+            raise ArgumentError(
+                f"{sign}pooled_prompt_embeds have shape {tuple(pooled.shape)}; they need two axes "
+                f"(batch, width)"
+            )
         if second is not None and embeds is not None:
             raise ArgumentError(
                 f"got both {sign}prompt_2 and {sign}prompt_embeds; give one of them"

@@ -15,7 +15,7 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.latent import LatentPipeline
-from autopipe_components.stages.checks import Prompt, check_part
+from autopipe_components.stages.checks import Prompt, check_part, check_width
 from autopipe_components.stages.prompt import check_clip_skip
 from autopipe_components.stages.timesteps import Schedule, stop_at
 
@@ -131,6 +131,9 @@ class StableDiffusionXLSteps(LatentPipeline):
             ArgumentError, ArgumentTypeError: it is so.
         """
         sizes.check()
+        width = self.unet.config.cross_attention_dim
+        check_width("prompt_embeds", prompts.prompt_embeds, width)
+        check_width("negative_prompt_embeds", prompts.negative_prompt_embeds, width)
         zeros = self._zeros_for(prompts)
         reads_negative = (
             self.do_classifier_free_guidance

@@ -114,8 +114,15 @@ def test_parameters_that_do_not_change_the_image(
     assert np.array_equal(change(components=refiner, prompt_2="a red dog"), plain)
 
 
-@pytest.mark.parametrize("name", ["EulerDiscreteScheduler", "HeunDiscreteScheduler", "DDIMScheduler",
-                                  "DPMSolverMultistepScheduler"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DDIMScheduler",
+        "DPMSolverMultistepScheduler",
+        "EulerDiscreteScheduler",
+        "HeunDiscreteScheduler",
+    ],
+)
 @pytest.mark.parametrize("fraction", [0.4, 0.8])
 def test_base_and_refiner_share_a_schedule(
     build: Callable[..., Any],
