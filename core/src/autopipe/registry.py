@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from .discovery import Installed, Plugin, Problem, discover
 from .errors import MissingPluginError, UnsupportedCheckpointError
-from .hints import dist_for_class, dist_for_keyword, pip_line
+from .hints import DIST_BY_CLASS, dist_for_class, dist_for_keyword, owner_of_family, pip_line
 from .manifest import Component, Condition, Family, Pipeline
 from .targets import load_target, target_of
 from .tasks import Task
@@ -224,12 +224,16 @@ class Registry:
             return self._cannot(
                 pipeline.name, family, f"for {task.value}; it offers {', '.join(row)}"
             )
-        return self._cannot(
+        text = self._cannot(
             pipeline.name,
             family,
             f"together with {' and '.join(sorted(wanted)) or 'no condition'}",
             *(keyword for keyword, c in self._conditions.items() if c.name in wanted),
         )
+        owner = owner_of_family(line)
+        if not wanted and line not in self.families and owner in DIST_BY_CLASS.values():
+            text += f" That is in the package {owner}. Run: {pip_line(owner)}"
+        return text
 
     # Explanations
 
