@@ -6,6 +6,7 @@ A `conftest.py` of parity tests imports the fixtures, and offers `build(kind, **
 from __future__ import annotations
 
 import copy
+import importlib
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +16,6 @@ import pytest
 import torch
 
 import autopipe
-from autopipe.modeling import ModelMixin
 from autopipe.scheduling import SchedulerMixin
 
 from .tiny import BETAS
@@ -40,6 +40,11 @@ SCHEDULERS = (
     "TCDScheduler",
     "UniPCMultistepScheduler",
 )
+
+MODULES = {
+    "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",
+}
+"""Where diffusers has the networks that are not among its own names, and are of transformers."""
 
 _largest: dict[str, float] = {}
 
@@ -111,20 +116,26 @@ def record() -> Callable[..., float]:
 def twin() -> Callable[[Any], Any]:
     """The component of diffusers with the class, config and weights of one of ours.
 
-    Others, which both libraries take from transformers, are returned as they are.
+    What both libraries take from transformers is returned as it is.
     """
     import diffusers
 
     made: dict[int, tuple[Any, Any]] = {}
 
+    def network(ours: Any) -> Any:
+        name = type(ours).__name__
+        if name in MODULES:
+            return getattr(importlib.import_module(MODULES[name]), name)(ours.config)
+        config = {k: v for k, v in ours.config.items() if not k.startswith("_")}
+        return getattr(diffusers, name).from_config(config)
+
     def component(ours: Any) -> Any:
+        if ours is None or type(ours).__module__.startswith("transformers."):
+            return ours
         if isinstance(ours, SchedulerMixin):
             return getattr(diffusers, type(ours).__name__).from_config(dict(ours.config))
-        if not isinstance(ours, ModelMixin):
-            return ours
         if id(ours) not in made:
-            config = {k: v for k, v in ours.config.items() if not k.startswith("_")}
-            theirs = getattr(diffusers, type(ours).__name__).from_config(config)
+            theirs = network(ours)
             theirs.load_state_dict(ours.state_dict())
             made[id(ours)] = (ours, theirs.eval())
         return made[id(ours)][1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,106 +10,30 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTokenizer,
-)
+from support import tiny
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextModel, CLIPTokenizer
 
 import autopipe
 from autopipe import AutoencoderKL, PNDMScheduler, StableDiffusionSafetyChecker
 from autopipe import UNet2DConditionModel as UNet
 from autopipe.pipeline.base import DiffusionPipeline
 
-TOKENS = 12
-WIDTH = 16
-
-UNET = {
-    "sample_size": 8,
-    "block_out_channels": (16, 32),
-    "layers_per_block": 1,
-    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-    "cross_attention_dim": WIDTH,
-    "attention_head_dim": 2,
-    "norm_num_groups": 8,
-}
-VAE = {
-    "block_out_channels": (8, 16),
-    "down_block_types": ("DownEncoderBlock2D",) * 2,
-    "up_block_types": ("UpDecoderBlock2D",) * 2,
-    "norm_num_groups": 4,
-    "latent_channels": 4,
-    "sample_size": 16,
-}
-SCHEDULER = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "skip_prk_steps": True,
-    "set_alpha_to_one": False,
-    "steps_offset": 1,
-}
-
-
-def _characters() -> list[str]:
-    """One printable character for each byte, as byte-level BPE writes them."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [256 + i for i in range(256 - len(printable))]
-    return [chr(code) for code in (*printable, *others)]
+SCHEDULER = {**tiny.BETAS, "skip_prk_steps": True, "set_alpha_to_one": False, "steps_offset": 1}
 
 
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> CLIPTokenizer:
-    """A byte-pair tokenizer with three merges, from files as a checkpoint has them."""
-    folder = tmp_path_factory.mktemp("tokenizer")
-    merges = [("a", "t</w>"), ("c", "at</w>"), ("r", "e")]
-    letters = _characters()
-    words = [*letters, *(c + "</w>" for c in letters), *("".join(m) for m in merges)]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    vocab = {word: i for i, word in enumerate(words)}
-    (folder / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
-    lines = ["#version: 0.2", *(" ".join(m) for m in merges)]
-    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return CLIPTokenizer(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=TOKENS
-    )
-
-
-def _seeded(make: Callable[[], Any], seed: int = 0) -> Any:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return make().eval().requires_grad_(False)
+    return tiny.make_tokenizer(tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.fixture(scope="session")
 def text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    config = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        intermediate_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        max_position_embeddings=TOKENS,
-        projection_dim=WIDTH,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-
-    def make() -> CLIPTextModel:
-        model = CLIPTextModel(config)
-        # The usual initial values are so small that all prompts would be alike.
-        model.embeddings.token_embedding.weight.data.normal_()
-        return model
-
-    return _seeded(make)
+    return tiny.make_text_encoder(CLIPTextModel, tokenizer)
 
 
 @pytest.fixture(scope="session")
 def vae() -> AutoencoderKL:
-    return _seeded(lambda: AutoencoderKL(**VAE))
+    return tiny.seeded(lambda: AutoencoderKL(**tiny.VAE))
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +44,7 @@ def unets() -> Callable[..., UNet]:
     def unet(**changes: Any) -> UNet:
         key = tuple(sorted(changes.items()))
         if key not in made:
-            made[key] = _seeded(lambda: UNet(**{**UNET, **changes}), seed=1)
+            made[key] = tiny.seeded(lambda: UNet(**{**tiny.UNET, **changes}), seed=1)
         return made[key]
 
     return unet
@@ -143,7 +66,7 @@ def checkers() -> Callable[[float], StableDiffusionSafetyChecker]:
             vision_config={**tower, "image_size": 16, "patch_size": 8},
             projection_dim=8,
         )
-        model = _seeded(lambda: StableDiffusionSafetyChecker(config), seed=2)
+        model = tiny.seeded(lambda: StableDiffusionSafetyChecker(config), seed=2)
         for name in ("concept_embeds", "special_care_embeds"):
             getattr(model, name).data.normal_(generator=torch.Generator().manual_seed(3))
             getattr(model, f"{name}_weights").data.fill_(threshold)

@@ -8,32 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from support.pictures import mask, picture, tensor
 
 from autopipe import StableDiffusionInpaintPipeline as Pipe
 
 pytestmark = pytest.mark.parity
 
 CHANNELS = pytest.mark.parametrize("channels", [4, 9])
-
-
-def picture(height: int = 16, width: int = 16, seed: int = 9) -> Image.Image:
-    coarse = np.random.default_rng(seed).integers(0, 256, (height // 4, width // 4, 3), np.uint8)
-    return Image.fromarray(coarse.repeat(4, axis=0).repeat(4, axis=1))
-
-
-def mask(height: int = 16, width: int = 16) -> Image.Image:
-    """White in the middle, with a grey edge on either side of the half."""
-    values = np.zeros((height, width), np.uint8)
-    values[height // 4 : -height // 4, width // 4 : -width // 4] = 255
-    values[height // 4] = 140
-    values[:, width // 4] = 100
-    return Image.fromarray(values)
-
-
-def tensor(image: Image.Image) -> torch.Tensor:
-    values = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255)
-    return values[None, None] if values.ndim == 2 else values.permute(2, 0, 1)[None]
 
 
 @pytest.fixture
