@@ -39,8 +39,8 @@ EMBEDDING = (16, 32, 64)
 CAPTION_DROPOUT = 0.1
 PLAIN_CAPTIONS = 0.5
 """How often a caption says no more than colour, shape and, mostly, background."""
-POSITION_SHIFT = 2.0
-"""How much more of the steps are near pure noise: there it is decided where the shape will be."""
+NOISE_BIAS = 1.5
+"""Above 1, more of the steps are near pure noise: there it is decided where the shape will be."""
 
 
 def as_pictures(scenes: list[Scene]) -> Tensor:
@@ -76,7 +76,8 @@ def losses(
         latents = (pool.mean[chosen] + pool.std[chosen] * first) * scale
         # One timestep out of each of `batch` equal stretches: less variance than free draws.
         parts = (torch.arange(batch) + torch.rand(batch, generator=dice)) / batch
-        steps = ((1 - (1 - parts) ** POSITION_SHIFT) * len(signal)).long().to(device)
+        parts = 1 - (1 - parts) ** NOISE_BIAS
+        steps = (parts * len(signal)).long().clamp(max=len(signal) - 1).to(device)
         a, s = (x[steps].view(-1, 1, 1, 1) for x in (signal, noise))
         noised = (a * latents + s * second).contiguous(memory_format=torch.channels_last)
         with torch.no_grad():

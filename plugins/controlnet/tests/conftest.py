@@ -14,6 +14,8 @@ import torch
 from PIL import Image
 
 from autopipe import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from autopipe.config import register_to_config
+from autopipe.modeling import ModelMixin
 from autopipe.pipeline.base import DiffusionPipeline
 
 WIDTH, POOLED = 12, 10
@@ -55,10 +57,13 @@ TOLD: dict[str, Any] = {
 }
 
 
+def installed(family: str) -> bool:
+    return importlib.util.find_spec(f"autopipe_{family}") is not None
+
+
 def needs(family: str) -> pytest.MarkDecorator:
-    """Skips what can't be tested without a family that this package doesn't need itself."""
-    absent = importlib.util.find_spec(f"autopipe_{family}") is None
-    return pytest.mark.skipif(absent, reason=f"the family {family} is not installed")
+    """Skips what can't be tested without a family, as this package needs none itself."""
+    return pytest.mark.skipif(not installed(family), reason=f"the family {family} is not installed")
 
 
 def _random(make: Callable[[], Any], seed: int) -> Any:
@@ -130,6 +135,31 @@ def build(
         pipe: Any = kind(**{**components, **changes})
         pipe.set_progress_bar_config(disable=True)
         return pipe
+
+    return pipeline
+
+
+class NoEncoder(ModelMixin):
+    """In the place of a text encoder, where texts are not read."""
+
+    @register_to_config
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+
+class NoTokenizer:
+    """In the place of a tokenizer."""
+
+
+@pytest.fixture
+def whole(build: Callable[..., Any]) -> Callable[..., Any]:
+    """As `build`, with stand-ins for what views can't be without."""
+
+    def pipeline(kind: type[DiffusionPipeline], **changes: Any) -> Any:
+        if "XL" not in kind.__name__:
+            changes = {"text_encoder": NoEncoder(), "tokenizer": NoTokenizer(), **changes}
+        return build(kind, **changes)
 
     return pipeline
 

@@ -12,6 +12,8 @@ import torch
 
 from autopipe import ControlNetModel, MultiControlNetModel, UNet2DConditionModel
 
+from ..conftest import SDXL
+
 pytestmark = pytest.mark.parity
 
 HUB = Path(__file__).parents[4].parent / "shared" / "hub"
@@ -20,11 +22,6 @@ HUB = Path(__file__).parents[4].parent / "shared" / "hub"
 TOLERANCE = 1e-5
 
 PROJECTION = {"projection_class_embeddings_input_dim": 7}
-SDXL = {
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 4,
-    "projection_class_embeddings_input_dim": 10 + 6 * 4,
-}
 
 
 def inputs(batch: int = 2, seed: int = 3) -> dict[str, Any]:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import autopipe
 
-pytestmark = [
-    pytest.mark.parity,
-    pytest.mark.skipif(
-        importlib.util.find_spec("autopipe_sdxl") is None,
-        reason="the family sdxl is not installed",
-    ),
-]
+from ..conftest import POOLED, needs, picture
+
+pytestmark = [pytest.mark.parity, needs("sdxl")]
 
 Compare = Callable[..., np.ndarray]
 
-POOLED = 10
 TASKS = ("", "Img2Img", "Inpaint")
 SIZES = {"original_size": (40, 24), "crops_coords_top_left": (3, 5), "target_size": (16, 32)}
 NEGATIVE = {
@@ -35,11 +28,6 @@ NEGATIVE = {
 
 def cls(task: str) -> Any:
     return getattr(autopipe, f"StableDiffusionXLControlNet{task}Pipeline")
-
-
-def picture(seed: int) -> Image.Image:
-    noise = torch.rand(16, 16, 3, generator=torch.Generator().manual_seed(seed))
-    return Image.fromarray((noise * 255).to(torch.uint8).numpy())
 
 
 def images(task: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -14,22 +13,12 @@ from PIL import Image
 import autopipe
 from autopipe import MultiControlNetModel
 
+from ..conftest import SDXL, installed, picture
+
 pytestmark = pytest.mark.parity
 
 FAMILIES = {"stable_diffusion": "StableDiffusion", "sdxl": "StableDiffusionXL"}
 TASKS = {"text2image": "", "image2image": "Img2Img", "inpaint": "Inpaint"}
-
-SDXL: dict[str, Any] = {
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 4,
-    "projection_class_embeddings_input_dim": 10 + 6 * 4,
-}
-
-
-def picture(seed: int = 0, width: int = 16, height: int = 16) -> Image.Image:
-    noise = torch.rand(4, 4, 3, generator=torch.Generator().manual_seed(seed))
-    small = Image.fromarray((noise * 255).to(torch.uint8).numpy())
-    return small.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def mask(width: int = 16, height: int = 16) -> Image.Image:
@@ -63,7 +52,7 @@ class Kind:
 @pytest.fixture(params=[(f, t) for f in FAMILIES for t in TASKS], ids="-".join)
 def kind(request: pytest.FixtureRequest) -> Kind:
     family, task = request.param
-    if importlib.util.find_spec(f"autopipe_{family}") is None:
+    if not installed(family):
         pytest.skip(f"the family {family} is not installed")
     return Kind(family, task)
 
