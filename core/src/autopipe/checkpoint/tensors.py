@@ -1,14 +1,14 @@
 """Reading the tensors of weight files: mapped, or read and cast one by one.
 
-A file that needs no cast is mapped into memory where it is on a local disk: nothing is copied,
-and pages are read on first use. Over a network, page faults are many times slower than reading
-from start to end, so files there are read. A file that is cast is read tensor by tensor, so
-that the peak is the weights once and the largest tensor.
+A file on a local disk is mapped: where nothing is cast, nothing is copied, and pages are read on
+first use. Over a network, page faults are many times slower than reading from start to end, so
+files there are read. Casting goes tensor by tensor, and the pages of the mapped original are
+given back after each, so that the peak is the weights once and the largest tensor.
 """
 
 from __future__ import annotations
 
-import math
+import mmap
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -53,10 +53,12 @@ def read_safetensors(
         by_map = _is_better_mapped(file) if disable_mmap is None else not disable_mmap
         casts = any(_cast(name, header.tensors[name], target) for name in names)
         try:
-            if by_map and not casts and _is_aligned(header):
-                found.update(_mapped(file, header))
-            else:
+            if not by_map or not _is_aligned(header):
                 found.update(_read(file, header, names, target))
+            elif casts:
+                found.update(_mapped_and_cast(file, header, names, target))
+            else:
+                found.update(_mapped(file, header))
         except OSError as error:
             raise CheckpointError(f"{file} can't be read: {error}") from error
     return found
@@ -99,28 +101,65 @@ def _mapped(file: Path, header: Header) -> Iterable[tuple[str, Tensor]]:
         yield name, tensor
 
 
+def _mapped_and_cast(
+    file: Path, header: Header, names: list[str], target: Target
+) -> Iterable[tuple[str, Tensor]]:
+    with file.open("rb") as stream:
+        pages = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+    done = 0
+    for name in names:
+        info = header.tensors[name]
+        yield name, _tensor_in(pages, info.offset, info, target(name, TORCH_DTYPES[info.dtype]))
+        end = (info.offset + info.size) // mmap.PAGESIZE * mmap.PAGESIZE
+        if end > done and hasattr(pages, "madvise"):
+            pages.madvise(mmap.MADV_DONTNEED, done, end - done)
+            done = end
+
+
 def _read(
     file: Path, header: Header, names: list[str], target: Target
 ) -> Iterable[tuple[str, Tensor]]:
     with file.open("rb", buffering=0) as stream:
+        scratch = bytearray()
         for name in names:
             info = header.tensors[name]
-            tensor = _read_tensor(stream, info, file)
-            yield name, tensor.to(target(name, tensor.dtype))
+            dtype = target(name, TORCH_DTYPES[info.dtype])
+            if dtype == TORCH_DTYPES[info.dtype]:
+                # Its own memory, which the tensor keeps.
+                content = bytearray(info.size)
+                _read_into(stream, content, info, file)
+                yield name, _view(content, 0, info)
+            else:
+                if len(scratch) < info.size:
+                    scratch = bytearray(info.size)
+                _read_into(stream, scratch, info, file)
+                yield name, _tensor_in(scratch, 0, info, dtype)
 
 
-def _read_tensor(stream: FileIO, info: TensorInfo, file: Path) -> Tensor:
-    tensor = torch.empty(math.prod(info.shape), dtype=TORCH_DTYPES[info.dtype])
-    if info.size:
-        stream.seek(info.offset)
-        view = memoryview(tensor.view(torch.uint8).numpy())  # type: ignore[arg-type]
-        done = 0
-        while done < info.size:
-            count = stream.readinto(view[done:])
-            if not count:
-                raise DamagedFileError(f"{file} became shorter while it was read; fetch it again")
-            done += count
-    return tensor.reshape(info.shape)
+def _read_into(stream: FileIO, content: bytearray, info: TensorInfo, file: Path) -> None:
+    stream.seek(info.offset)
+    view = memoryview(content)[: info.size]
+    while view:
+        count = stream.readinto(view)
+        if not count:
+            raise DamagedFileError(f"{file} became shorter while it was read; fetch it again")
+        view = view[count:]
+
+
+def _view(content: bytearray | mmap.mmap, offset: int, info: TensorInfo) -> Tensor:
+    """The tensor whose bytes `content` holds at `offset`."""
+    dtype = TORCH_DTYPES[info.dtype]
+    if not info.size:
+        return torch.empty(info.shape, dtype=dtype)
+    count = info.size // dtype.itemsize
+    return torch.frombuffer(content, dtype=dtype, count=count, offset=offset).view(info.shape)
+
+
+def _tensor_in(
+    content: bytearray | mmap.mmap, offset: int, info: TensorInfo, dtype: torch.dtype
+) -> Tensor:
+    """A cast copy of that tensor, which keeps nothing of `content`."""
+    return _view(content, offset, info).to(dtype, copy=True)
 
 
 def _is_better_mapped(file: Path) -> bool:
