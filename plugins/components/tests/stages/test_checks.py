@@ -170,3 +170,16 @@ def test_cropping_around_the_mask():
             checks.check_mask_crop(8, *images, "pil")
     with pytest.raises(ArgumentError, match="0 or more"):
         checks.check_mask_crop(-1, PICTURE, PICTURE, "pil")
+
+
+def test_parts_of_a_schedule():
+    for fine in ((None, None), (0.5, None), (None, 0.5), (0.2, 0.8)):
+        checks.check_part(*fine)
+    for wrong in (0, 1, 1.5, -0.1):
+        with pytest.raises(ArgumentError, match="between 0 and 1"):
+            checks.check_part(wrong, None)
+    for wrong in ("0.5", True):
+        with pytest.raises(ArgumentTypeError, match="end is a"):
+            checks.check_part(None, wrong)
+    with pytest.raises(ArgumentError, match=r"first is 0\.5 and last 0\.5"):
+        checks.check_part(0.5, 0.5, names=("first", "last"))

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from autopipe.errors import ArgumentError, SchedulerError
-from autopipe_components.stages.timesteps import keep_tail, set_schedule, start_at, stop_at
+from autopipe_components.stages.timesteps import (
+    Schedule,
+    check_any_left,
+    keep_tail,
+    set_schedule,
+    start_at,
+    stop_at,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,3 +57,21 @@ def test_custom_schedules_that_the_scheduler_does_not_take(scheduler):
         set_schedule(scheduler, timesteps=[1], sigmas=[1.0])
     with pytest.raises(ArgumentError, match="give one"):
         set_schedule(scheduler)
+
+
+def test_parts_without_a_timestep(scheduler):
+    whole = set_schedule(scheduler, num_inference_steps=10)
+    assert len(stop_at(scheduler, whole, 0.05).timesteps) == 0
+    assert stop_at(scheduler, whole, 0.05).steps == 0
+    scheduler.timesteps = scheduler.timesteps[:-1]
+    left = start_at(scheduler, 0.95)
+    with pytest.raises(ArgumentError, match="no step is left"):
+        check_any_left(left)
+    check_any_left(whole)
+
+
+def test_timesteps_before_the_first_whole_step_are_not_counted(scheduler):
+    """Some solvers walk more timesteps than they make steps; a cut leaves that as it is."""
+    whole = Schedule(scheduler.timesteps, 8)
+    assert stop_at(scheduler, whole, 0.5).steps == 3
+    assert len(stop_at(scheduler, whole, 0.5).timesteps) == 5

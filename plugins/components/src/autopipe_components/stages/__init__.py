@@ -7,12 +7,15 @@ numbered steps around the denoising loop of the core:
                 `check_size`, `check_strength`, `check_steps`, `check_images_per_prompt`,
                 `check_generators`, `check_callback_inputs`, `check_output_type`,
                 `check_image`, `check_mask`, `check_mask_crop`, `check_guidance`,
-                `check_network_channels`, `check_width`, `check_paste`, `check_tensor`;
+                `check_network_channels`, `check_width`, `check_paste`, `check_tensor`,
+                `check_text`, `check_part`;
                 `batch_size_of(prompt, embeds)`
+    prompt      `tokenize(tokenizer, texts, length)`, `distinct_texts`, `check_clip_skip`
     reports     `step_reports(run, callback_on_step_end, ...)`: callbacks, as the loop takes them
     timesteps   `set_schedule(scheduler, num_inference_steps=, device=, timesteps=, sigmas=)`,
                 then for images `keep_tail(scheduler, steps=, strength=)`; both return a
-                `Schedule(timesteps, steps)`. `start_at`, `stop_at` cut at a noise level.
+                `Schedule(timesteps, steps)`. `start_at`, `stop_at` cut at a noise level, and
+                `check_any_left` refuses what they may leave empty
     text2image  `start_from_noise(shape, ...)`
     image2image `encode_start(codec, image, ...)`, then `add_noise(scheduler, latents, ...)`
     canvas      `prepare_canvas(image, mask_image, ..., padding_mask_crop=)` -> `Canvas`: `pixels`
