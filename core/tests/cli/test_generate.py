@@ -46,7 +46,8 @@ class Painter:
 class TextPainter(Painter):
     def __call__(
         self, prompt, height=None, width=None, num_inference_steps=50, guidance_scale=7.5,
-        negative_prompt=None, num_images_per_prompt=1, generator=None,
+        negative_prompt=None, num_images_per_prompt=1, generator=None, control_image=None,
+        controlnet_conditioning_scale=1.0,
     ):  # fmt: skip
         return self._draw(locals(), (width or 8, height or 8))
 
@@ -226,3 +227,14 @@ def test_a_device_that_is_not_there_is_an_error_in_words() -> None:
     assert generate.pick_device("cpu") == "cpu"
     with pytest.raises(ArgumentError, match=r"there are .*cpu"):
         generate.pick_device("cuda:99")
+
+
+def test_a_control_image_reaches_the_pipeline_and_the_settings(painters) -> None:
+    line = ["--controlnet", "nets/edges", "--control-image", "photo.png", "--control-scale", "0.5"]
+    assert main(["generate", "a cat", *line, "-o", "cat.png"]) == 0
+    called = painters[Task.TEXT2IMAGE].called
+    assert (called["control_image"].size, called["control_image"].mode) == ((10, 6), "RGB")
+    assert called["controlnet_conditioning_scale"] == 0.5
+    found = settings("cat.png")
+    assert found["controlnet"] == "nets/edges"
+    assert (found["control_image"], found["control_scale"]) == ("photo.png", "0.5")

@@ -12,7 +12,7 @@ from autopipe.cli.parser import parse
 from autopipe.cli.request import Request, request
 from autopipe.discovery import Installed, Plugin
 from autopipe.errors import AutopipeError, MissingPluginError
-from autopipe.manifest import Component, Family
+from autopipe.manifest import Component, Condition, Family
 from autopipe.registry import Registry
 from autopipe.tasks import Task
 
@@ -61,6 +61,10 @@ def test_the_task_follows_from_the_pictures(arguments: list[str], task: Task) ->
         (["--task", "inpant"], "Did you mean 'inpaint'"),
         (["--strength", "0.5"], "give --image too"),
         (["--image", "foto.png"], "no picture 'foto.png'"),
+        (["--controlnet", "demo"], "give --control-image"),
+        (["--control-image", "photo.png"], "give --controlnet too"),
+        (["--control-scale", "0.5"], "give --controlnet too"),
+        (["--controlnet", "demo", "--control-image", "foto.png"], "no picture 'foto.png'"),
         (["--scheduler", "DDIN"], "Did you mean 'DDIM'"),
         (["--scheduler", "nothing like it"], "Installed are: DDIM, EulerAncestralDiscrete"),
         (["-o", "a.jpg"], "Name it 'a.png'"),
@@ -140,3 +144,17 @@ def test_a_prompt_names_no_folder() -> None:
 def test_several_pictures_stand_beside_their_sheet() -> None:
     assert single_names(Path("d/a.png"), 1) == [Path("d/a.png")]
     assert single_names(Path("d/a.png"), 2) == [Path("d/a-1.png"), Path("d/a-2.png")]
+
+
+def test_a_controlnet_is_a_model_or_that_of_the_demo() -> None:
+    found = asked("--controlnet", "demo", "--control-image", "photo.png", "--control-scale", "0.5")
+    assert (found.controlnet, found.control_image) == ("demo:controlnet", "photo.png")
+    assert found.control_scale == 0.5
+    assert asked("--controlnet", "a/b", "--control-image", "photo.png").controlnet == "a/b"
+    assert asked().controlnet is None
+
+
+def test_the_demo_of_a_condition_is_no_checkpoint() -> None:
+    condition = Family("net", demo="net:demo", conditions=(Condition("net", keyword="net"),))
+    with pytest.raises(MissingPluginError, match="--model"):
+        asked(table=Registry([Installed(Plugin("net", "d-net", "1"), condition)]))

@@ -35,6 +35,7 @@ EXAMPLES = (
     'autopipe generate "a red circle on a white background" -o circle.png',
     'autopipe generate "a blue circle" --image circle.png --strength 0.8',
     'autopipe generate "a green star" --num-images 4 --seed 7 -o stars.png',
+    'autopipe generate "a green star" --controlnet demo --control-image outline.png',
     'autopipe generate "a hut" --model ./my-checkpoint --scheduler DDIM --steps 30',
 )
 
@@ -55,6 +56,18 @@ def declare(parser: argparse.ArgumentParser) -> None:
     )
     add("--image", metavar="FILE", help="the picture to start from: a file or an address")
     add("--mask", metavar="FILE", help="what to repaint of it, in white")
+    add(
+        "--controlnet",
+        metavar="MODEL",
+        help="a ControlNet: a folder, a repository, or demo for that of the demo checkpoint",
+    )
+    add("--control-image", metavar="FILE", help="what the ControlNet follows, such as outlines")
+    add(
+        "--control-scale",
+        metavar="X",
+        type=number,
+        help="how strongly the ControlNet steers (default: the pipeline's)",
+    )
     add("--negative", metavar="TEXT", help="what not to draw (default: nothing)")
     add("--steps", metavar="N", type=count, help="denoising steps (default: the pipeline's)")
     add(
@@ -136,7 +149,8 @@ def _look_up(asked: Request, registry: Registry) -> str | None:
     Done before anything heavy is imported, so that a mistake is known at once.
     """
     checkpoint = open_checkpoint(asked.model, registry, asked.revision)
-    registry.resolve(checkpoint.index.class_name, asked.task)
+    condition = {} if asked.controlnet is None else {"controlnet": True}
+    registry.resolve(checkpoint.index.class_name, asked.task, condition)
     return checkpoint.commit
 
 
@@ -152,7 +166,15 @@ def _load(asked: Request, registry: Registry, commit: str | None) -> DiffusionPi
     }[asked.task]
     wanted = {"torch_dtype": asked.dtype, "variant": asked.variant, "revision": commit}
     options = {name: value for name, value in wanted.items() if value is not None}
-    pipe = opener.from_pretrained(asked.model, **options).to(device)
+    if asked.controlnet is not None:
+        dtype = {} if asked.dtype is None else {"torch_dtype": asked.dtype}
+        controlnet = registry.load("ControlNetModel").from_pretrained(asked.controlnet, **dtype)
+        options["controlnet"] = controlnet
+    pipe = opener.from_pretrained(asked.model, **options)
+    if asked.controlnet is not None:
+        # With "auto" its files may have another dtype than those of the checkpoint.
+        controlnet.to(pipe.unet.dtype)
+    pipe.to(device)
     if asked.scheduler is not None:
         if getattr(pipe, "scheduler", None) is None:
             raise ArgumentError(f"{type(pipe).__name__} has no scheduler; leave out --scheduler")
@@ -190,6 +212,7 @@ def _call(asked: Request, pipe: DiffusionPipeline) -> dict[str, Any]:
     generators = [torch.Generator().manual_seed(asked.seed + i) for i in range(asked.count)]
     image = None if asked.image is None else load_image(asked.image)
     mask = None if asked.mask is None else load_image(asked.mask).convert("L")
+    control = None if asked.control_image is None else load_image(asked.control_image)
     width, height = asked.size or (None, None)
     takes = inspect.signature(type(pipe).__call__).parameters
     if asked.size is not None and image is not None:
@@ -203,6 +226,8 @@ def _call(asked: Request, pipe: DiffusionPipeline) -> dict[str, Any]:
         "negative_prompt": asked.negative,
         "image": image,
         "mask_image": mask,
+        "control_image": control,
+        "controlnet_conditioning_scale": asked.control_scale,
         "num_inference_steps": asked.steps,
         "guidance_scale": asked.guidance,
         "strength": asked.strength,
@@ -247,6 +272,9 @@ def _settings(
         "scheduler": type(scheduler).__name__ if scheduler is not None else None,
         "image": asked.image and Path(asked.image).name,
         "mask": asked.mask and Path(asked.mask).name,
+        "controlnet": asked.controlnet,
+        "control_image": asked.control_image and Path(asked.control_image).name,
+        "control_scale": used("controlnet_conditioning_scale"),
         "paste_unmasked": used("paste_unmasked"),
         "model": asked.model,
         "task": asked.task.value,

@@ -15,6 +15,7 @@ from .families import no_family_cure
 from .names import check_writable, output_name
 
 PREFERRED_DEMO = "stable_diffusion"
+CONTROLNET_DEMO = "demo:controlnet"
 LARGEST_SEED = 2**63 - 1
 
 
@@ -31,6 +32,9 @@ class Request:
     negative: str | None = None
     image: str | None = None
     mask: str | None = None
+    controlnet: str | None = None
+    control_image: str | None = None
+    control_scale: float | None = None
     steps: int | None = None
     guidance: float | None = None
     strength: float | None = None
@@ -53,7 +57,8 @@ def request(arguments: argparse.Namespace, registry: Registry) -> Request:
     """
     task = _task(arguments)
     seed = secrets.randbelow(2**32) if arguments.seed is None else arguments.seed
-    for picture in (arguments.image, arguments.mask):
+    _check_control(arguments)
+    for picture in (arguments.image, arguments.mask, arguments.control_image):
         if picture and not _is_address(picture) and not Path(picture).is_file():
             raise ImageFileError(f"there is no picture {picture!r}")
     output = output_name(arguments.output, arguments.prompt, seed, arguments.num_images)
@@ -68,6 +73,9 @@ def request(arguments: argparse.Namespace, registry: Registry) -> Request:
         negative=arguments.negative,
         image=arguments.image,
         mask=arguments.mask,
+        controlnet=CONTROLNET_DEMO if arguments.controlnet == "demo" else arguments.controlnet,
+        control_image=arguments.control_image,
+        control_scale=arguments.control_scale,
         steps=arguments.steps,
         guidance=arguments.guidance,
         strength=arguments.strength,
@@ -105,13 +113,25 @@ def _task(arguments: argparse.Namespace) -> Task:
     return task
 
 
+def _check_control(arguments: argparse.Namespace) -> None:
+    if arguments.controlnet is None:
+        for name in ("control_image", "control_scale"):
+            if getattr(arguments, name) is not None:
+                option = name.replace("_", "-")
+                raise ArgumentError(f"--{option} is for a ControlNet; give --controlnet too")
+    elif arguments.control_image is None:
+        raise ArgumentError("--controlnet needs the picture that it follows; give --control-image")
+
+
 def _is_address(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
 def _demo(registry: Registry) -> str:
     """The small checkpoint of an installed family."""
-    names = [name for name, family in registry.families.items() if family.demo]
+    # What a condition ships is no checkpoint of its own.
+    families = registry.families.items()
+    names = [name for name, family in families if family.demo and not family.conditions]
     if not names:
         raise MissingPluginError(
             f"no installed family ships a demo checkpoint, so --model is needed. "
