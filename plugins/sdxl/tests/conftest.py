@@ -134,8 +134,18 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.fixture(params=CASES)
 def task(request: pytest.FixtureRequest) -> TaskCase:
     """Each task in turn."""
-    call = {"num_inference_steps": 3, "output_type": "pt", **CASES[request.param]}
-    return TaskCase(getattr(autopipe, request.param), call)
+    return case(request.param)
+
+
+@pytest.fixture(params=list(CASES)[1:])
+def image_task(request: pytest.FixtureRequest) -> TaskCase:
+    """Each task that starts from an image."""
+    return case(request.param)
+
+
+def case(name: str) -> TaskCase:
+    call = {"num_inference_steps": 3, "output_type": "pt", **CASES[name]}
+    return TaskCase(getattr(autopipe, name), call)
 
 
 @pytest.fixture
