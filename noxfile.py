@@ -27,14 +27,18 @@ REFERENCE = ("diffusers==0.42.1",)
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def local_requirements(dist: str) -> list[str]:
-    """`dist` and the dists of this workspace that it declares to need, those needed first."""
+def local_requirements(dist: str, *, extras: bool = False) -> list[str]:
+    """`dist` and the dists of this workspace that it declares to need, those needed first.
+
+    With `extras` also those that it declares to work with where they are installed.
+    """
     by_name = {
         nox.project.load_toml(ROOT / d / "pyproject.toml")["project"]["name"]: d for d in DISTS
     }
     project = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]
+    optional = project.get("optional-dependencies", {}).values() if extras else ()
     found: list[str] = []
-    for requirement in project["dependencies"]:
+    for requirement in [*project["dependencies"], *(one for some in optional for one in some)]:
         needed = by_name.get(re.split(r"[^A-Za-z0-9._-]", requirement)[0])
         if needed:
             found += [d for d in local_requirements(needed) if d not in found]
@@ -105,6 +109,19 @@ def plugin(session: nox.Session, name: str) -> None:
 
 
 @nox.session
+def extras(session: nox.Session) -> None:
+    """Each plugin that works with several families, with one of them at a time."""
+    for dist in PLUGINS:
+        project = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]
+        for extra in project.get("optional-dependencies", {}):
+            session.install("-c", "constraints.txt", *[f"./{d}" for d in local_requirements(dist)])
+            family = f"plugins/{extra.replace('-', '_')}"
+            install(session, local_requirements(family), *TEST_TOOLS)
+            pytest(session, "-m", "not parity", f"{dist}/tests")
+            session.run("python", "-m", "pip", "uninstall", "-y", f"autopipe-{extra}")
+
+
+@nox.session
 def light(session: nox.Session) -> None:
     """Nothing heavy is imported by importing, listing and resolving."""
     install(session, DISTS, *TEST_TOOLS)
@@ -149,7 +166,7 @@ def dist_contracts() -> Iterator[str]:
     """For each dist: it imports none that it doesn't declare to need, and not the reference."""
     package = {d: next((ROOT / d / "src").glob("autopipe*")).name for d in DISTS}
     for dist in DISTS:
-        needed = local_requirements(dist)
+        needed = local_requirements(dist, extras=True)
         others = [package[d] for d in DISTS if d not in needed]
         yield (
             f"\n[importlinter:contract:{package[dist]}]\n"
