@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from autopipe import StableDiffusionXLPipeline
+from autopipe.errors import ArgumentError
 
 LONG = "a red dog and a cat in a very large house"
 
@@ -109,3 +110,11 @@ def test_embeddings_go_through(pipe: Any) -> None:
     assert torch.equal(found[0], given.repeat(2, 1, 1))
     assert torch.equal(found[2], pooled.repeat(2, 1))
     assert found[1].shape == (2, 7, 32)
+
+
+def test_texts_need_their_encoders(build: Callable[..., Any]) -> None:
+    pipe = build(StableDiffusionXLPipeline, text_encoder_2=None)
+    with pytest.raises(ArgumentError, match="lacks a text encoder"):
+        pipe.encode_prompt("a cat")
+    given = {"prompt_embeds": torch.randn(1, 7, 32), "pooled_prompt_embeds": torch.randn(1, 10)}
+    assert not pipe.encode_prompt(**given)[1].any()

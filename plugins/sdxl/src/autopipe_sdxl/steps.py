@@ -134,15 +134,10 @@ class StableDiffusionXLSteps(LatentPipeline):
         width = self.unet.config.cross_attention_dim
         check_width("prompt_embeds", prompts.prompt_embeds, width)
         check_width("negative_prompt_embeds", prompts.negative_prompt_embeds, width)
-        zeros = self._zeros_for(prompts)
-        reads_negative = (
-            self.do_classifier_free_guidance
-            and prompts.negative_prompt_embeds is None
-            and not zeros
+        self._check_encoders(
+            prompts, guided=self.do_classifier_free_guidance, clip_skip=self.clip_skip
         )
-        if prompts.prompt is not None or reads_negative:
-            self._check_encoders()
-        if zeros and prompts.negative_prompt_2 is not None:
+        if self._zeros_for(prompts) and prompts.negative_prompt_2 is not None:
             _log.warning(
                 "negative_prompt_2 is not used without negative_prompt: this checkpoint takes "
                 "zeros then (force_zeros_for_empty_prompt)"
@@ -151,14 +146,22 @@ class StableDiffusionXLSteps(LatentPipeline):
         width = self.text_encoder_2.config.projection_dim if pooled is None else pooled.shape[-1]
         check_ids(self.unet.config, len(self._size_ids(sizes, 8, 8)[0]), width)
 
-    def _check_encoders(self) -> None:
+    def _check_encoders(self, prompts: Prompts, *, guided: bool, clip_skip: int | None) -> None:
+        """Refuse texts without the encoders for them, or with too few layers.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: it is so.
+        """
+        unsaid = prompts.negative_prompt_embeds is None and not self._zeros_for(prompts)
+        if prompts.prompt is None and not (guided and unsaid):
+            return
         if self.text_encoder_2 is None or None in [one for one, _ in self._encoders]:
             raise ArgumentError(
                 "this pipeline lacks a text encoder or its tokenizer, so it can't read texts; "
                 "give prompt_embeds and pooled_prompt_embeds and, under guidance, the negative ones"
             )
         for _, encoder in self._encoders:
-            check_clip_skip(self.clip_skip, encoder.config.num_hidden_layers - 1)
+            check_clip_skip(clip_skip, encoder.config.num_hidden_layers - 1)
 
     def _set_denoising(self, start: float | None, end: float | None) -> None:
         """Set which part of the noise this call removes.
@@ -225,6 +228,7 @@ class StableDiffusionXLSteps(LatentPipeline):
             negative_pooled_prompt_embeds,
         )
         prompts.check()
+        self._check_encoders(prompts, guided=do_classifier_free_guidance, clip_skip=clip_skip)
         device = self._execution_device if device is None else device
         dtype = (self.unet if self.text_encoder_2 is None else self.text_encoder_2).dtype
         embeddings = embed(
