@@ -22,9 +22,11 @@ from stable_diffusion_demo.train import (
     Plan,
     Pool,
     Trainer,
+    as_tensor,
     channels_last,
+    denoising_lesson,
     encode_pool,
-    signal_and_noise,
+    layout_lesson,
 )
 from torch import Tensor
 
@@ -39,14 +41,14 @@ EMBEDDING = (16, 32, 64)
 CAPTION_DROPOUT = 0.1
 PLAIN_CAPTIONS = 0.5
 """How often a caption says no more than colour, shape and, mostly, background."""
-NOISE_BIAS = 1.5
-"""Above 1, more of the steps are near pure noise: there it is decided where the shape will be."""
+EDGE_WEIGHT = 2.0
+"""How much more the latents beside the outline count: it is there that shapes differ."""
+LAYOUTS = 0.5
+"""How much of a batch, at first, has no picture under the noise: see `layout_lesson`."""
 
 
 def as_pictures(scenes: list[Scene]) -> Tensor:
     """Outlines of scenes, float32 of shape (n, 3, 64, 64) in [0, 1], as pipelines prepare them."""
-    from stable_diffusion_demo.train import as_tensor
-
     return as_tensor([draw_outline(scene) for scene in scenes]) / 2 + 0.5
 
 
@@ -59,27 +61,33 @@ def describe(scene: Scene, rng: random.Random) -> str:
     return random_caption(scene, rng)
 
 
+def edge_weights(outlines: Tensor, size: int) -> Tensor:
+    """How much each cell (n, 1, `size`, `size`) of the latents counts: more beside the outline."""
+    lines = F.adaptive_max_pool2d(outlines[:, :1], size)
+    near = F.max_pool2d(lines, 3, stride=1, padding=1)
+    return 1 + EDGE_WEIGHT * near
+
+
 def losses(
     pipe: Any, controlnet: ControlNetModel, pool: Pool, trainer: Trainer, device: str
 ) -> Iterator[dict[str, Tensor]]:
     """The error of the velocity that the steered U-Net predicts of noised latents."""
-    signal, noise = signal_and_noise(device)
-    batch = trainer.plan.batch
+    plan = trainer.plan
     scale = pipe.vae.config.scaling_factor
     while True:
-        rng = random.Random(f"controlnet {trainer.plan.seed} {trainer.step}")
+        rng = random.Random(f"controlnet {plan.seed} {trainer.step}")
         dice = torch.Generator().manual_seed(rng.getrandbits(32))
-        chosen = rng.sample(range(len(pool.scenes)), batch)
+        chosen = rng.sample(range(len(pool.scenes)), plan.batch)
         scenes = [pool.scenes[i] for i in chosen]
         outlines = as_pictures(scenes).to(device, memory_format=torch.channels_last)
-        first, second = torch.randn(2, *pool.mean[chosen].shape, generator=dice).to(device)
-        latents = (pool.mean[chosen] + pool.std[chosen] * first) * scale
-        # One timestep out of each of `batch` equal stretches: less variance than free draws.
-        parts = (torch.arange(batch) + torch.rand(batch, generator=dice)) / batch
-        parts = 1 - (1 - parts) ** NOISE_BIAS
-        steps = (parts * len(signal)).long().clamp(max=len(signal) - 1).to(device)
-        a, s = (x[steps].view(-1, 1, 1, 1) for x in (signal, noise))
-        noised = (a * latents + s * second).contiguous(memory_format=torch.channels_last)
+        drawn = torch.randn(pool.mean[chosen].shape, generator=dice)
+        latents = (pool.mean[chosen] + pool.std[chosen] * drawn) * scale
+        layouts = round(plan.batch * LAYOUTS * (1 - trainer.step / plan.steps))
+        lesson = layout_lesson(latents[:layouts], dice).joined(
+            denoising_lesson(latents[layouts:], dice)
+        )
+        noised = lesson.inputs.to(device, memory_format=torch.channels_last)
+        steps = lesson.timesteps.to(device)
         with torch.no_grad():
             states, _ = pipe.encode_prompt([describe(one, rng) for one in scenes], device, 1, False)
         down, mid = controlnet(noised, steps, states, outlines, return_dict=False)
@@ -90,7 +98,8 @@ def losses(
             down_block_additional_residuals=down,
             mid_block_additional_residual=mid,
         ).sample
-        yield {"v": F.mse_loss(velocity, a * second - s * latents)}
+        error = (velocity - lesson.velocity.to(device)).square()
+        yield {"v": (error * edge_weights(outlines, error.shape[-1])).mean()}
 
 
 def train(run: Path, model: str, plan: Plan, pool_size: int, device: str) -> None:
