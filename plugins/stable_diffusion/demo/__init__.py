@@ -1,0 +1,1 @@
+"""How the demo checkpoint is made: drawn pictures, training, measurement, export."""
