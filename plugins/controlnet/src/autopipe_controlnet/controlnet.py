@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
@@ -32,6 +31,8 @@ from autopipe_components.networks.unet_embeddings import (
 )
 from autopipe_components.networks.unet_layout import lay_out
 
+from .picture import ControlNetConditioningEmbedding, check_picture, zero_projection
+
 _Self = TypeVar("_Self", bound="ControlNetModel")
 
 # Keys of a U-Net's config that a ControlNet's lacks, at the values it is built with.
@@ -55,33 +56,6 @@ class ControlNetOutput(BaseOutput):
 
     down_block_res_samples: tuple[Tensor, ...]
     mid_block_res_sample: Tensor
-
-
-class ControlNetConditioningEmbedding(nn.Module):
-    """A picture (B, C, H, W) brought to the size of latents, (B, D, h, w).
-
-    Each of `block_out_channels` after the first halves height and width. The last convolution
-    begins at zero, as all that leads from a ControlNet into a U-Net does.
-    """
-
-    def __init__(
-        self, conditioning_channels: int, block_out_channels: Sequence[int], out_channels: int
-    ) -> None:
-        super().__init__()
-        first, last = block_out_channels[0], block_out_channels[-1]
-        self.conv_in = nn.Conv2d(conditioning_channels, first, kernel_size=3, padding=1)
-        self.blocks = nn.ModuleList()
-        for wide, wider in pairwise(block_out_channels):
-            self.blocks.append(nn.Conv2d(wide, wide, kernel_size=3, padding=1))
-            self.blocks.append(nn.Conv2d(wide, wider, kernel_size=3, padding=1, stride=2))
-        self.conv_out = _zero(nn.Conv2d(last, out_channels, kernel_size=3, padding=1))
-
-    def forward(self, picture: Tensor) -> Tensor:
-        hidden = nn.functional.silu(self.conv_in(picture))
-        for block in self.blocks:
-            hidden = nn.functional.silu(block(hidden))
-        embedded: Tensor = self.conv_out(hidden)
-        return embedded
 
 
 class ControlNetModel(TimeEmbedded, ModelMixin):
@@ -154,7 +128,7 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
             "up_block_types": tuple(reversed(down_block_types)),
             "attention_head_dim": num_attention_heads or attention_head_dim,
         }
-        _check_picture(config)
+        check_picture(config)
         widths = tuple(block_out_channels)
 
         self.conv_in = nn.Conv2d(in_channels, widths[0], kernel_size=3, padding=1)
@@ -168,7 +142,7 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
             time_embed_dim=time_embed_dim,
         )
         self.add_embedding = make_addition_embedding(config, time_embed_dim=time_embed_dim)
-        assert conditioning_embedding_out_channels, "_check_picture refuses none"
+        assert conditioning_embedding_out_channels, "check_picture refuses none"
         self.controlnet_cond_embedding = ControlNetConditioningEmbedding(
             conditioning_channels, conditioning_embedding_out_channels, widths[0]
         )
@@ -182,8 +156,8 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
         skips = [widths[0]]
         for spec in layout.down:
             skips += [spec.out_channels] * (spec.num_layers + spec.resample)
-        self.controlnet_down_blocks = nn.ModuleList(map(_zero_projection, skips))
-        self.controlnet_mid_block = _zero_projection(widths[-1])
+        self.controlnet_down_blocks = nn.ModuleList(map(zero_projection, skips))
+        self.controlnet_mid_block = zero_projection(widths[-1])
 
     @classmethod
     def from_unet(
@@ -328,26 +302,3 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
                 f"this ControlNet is for images {2**halvings} times as large as the sample"
             )
         return embedded
-
-
-def _check_picture(config: Mapping[str, Any]) -> None:
-    """Refuse what a config says of the picture, if it can't be done."""
-    order = config["controlnet_conditioning_channel_order"]
-    if order not in ("rgb", "bgr"):
-        raise ConfigError(
-            f"controlnet_conditioning_channel_order is {order!r}; 'rgb' and 'bgr' are supported"
-        )
-    if not config["conditioning_embedding_out_channels"]:
-        raise ConfigError("conditioning_embedding_out_channels is empty; give at least one width")
-
-
-def _zero(module: nn.Conv2d) -> nn.Conv2d:
-    """`module` with all its parameters at zero."""
-    for parameter in module.parameters():
-        nn.init.zeros_(parameter)
-    return module
-
-
-def _zero_projection(channels: int) -> nn.Conv2d:
-    """A convolution of single pixels that gives zero until it is trained."""
-    return _zero(nn.Conv2d(channels, channels, kernel_size=1))
