@@ -45,8 +45,8 @@ class Plan:
 
 
 VAE_PLAN = Plan(steps=2000, batch=16, rate=2e-3, warmup=50, average=0.99)
-DIFFUSION_PLAN = Plan(steps=5000, batch=64, rate=1.2e-3, warmup=150, average=0.998)
-DECODER_PLAN = Plan(steps=2500, batch=16, rate=1.5e-3, warmup=50, average=0.99)
+DIFFUSION_PLAN = Plan(steps=14_000, batch=32, rate=1.5e-3, warmup=150, average=0.998)
+DECODER_PLAN = Plan(steps=4000, batch=16, rate=1.5e-3, warmup=50, average=0.99)
 DECODER_BLUR = 0.1
 KL_WEIGHT = 5e-4
 CAPTION_DROPOUT = 0.1
@@ -54,7 +54,7 @@ LAYOUT_SHARES = ((0.5, 0.75), (0.8, 0.25), (math.inf, 0.0))
 """Until which part of the diffusion stage which share of a batch is `layout_lesson`."""
 NOISINESS = 0.6
 """Below 1, more of the training is at high noise, where the caption decides what appears."""
-POOL = 20_000
+POOL = 6_000
 SAVE_EVERY_SECONDS = 120.0
 LOG_EVERY = 25
 
