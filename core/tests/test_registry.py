@@ -48,9 +48,7 @@ def registry(*families: Family, problems: tuple[Problem, ...] = ()) -> Registry:
 
 @pytest.mark.parametrize(
     ("stored", "task", "given"),
-    itertools.product(
-        [p.name for p in (*cells("a"), *cells("a", C))], TASKS, [None, True, False]
-    ),
+    itertools.product([p.name for p in (*cells("a"), *cells("a", C))], TASKS, [None, True, False]),
 )
 def test_every_combination_finds_its_cell(stored: str, task: Task, given: bool | None) -> None:
     conditions = {} if given is None else {"ctrl": given}

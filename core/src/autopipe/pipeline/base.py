@@ -312,8 +312,9 @@ class DiffusionPipeline(ConfigMixin):
         the slices. Applies to all pipelines that share the networks.
         """
         for module in modules_of(self.components).values():
-            if hasattr(module, "set_attention_slice"):
-                module.set_attention_slice(slice_size)
+            slice_attention: Any = getattr(module, "set_attention_slice", None)
+            if slice_attention is not None:
+                slice_attention(slice_size)
 
     def disable_attention_slicing(self) -> None:
         """Undo `enable_attention_slicing`."""
