@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from PIL import Image
 from stable_diffusion_demo.judge import Finding, Mask, intersection_over_union, judge
-from stable_diffusion_demo.shapes import Scene, caption, draw, draw_outline, random_scene
+from stable_diffusion_demo.shapes import Scene, draw, draw_outline, random_scene
 
 from autopipe import AutoPipelineForText2Image
 from autopipe_controlnet.controlnet import ControlNetModel
 
-from .train import MODEL
+from .train import MODEL, plain_caption
 
 DEMO = Path(__file__).parents[1] / "src" / "autopipe_controlnet" / "demo"
 WITHHELD_SHARE = 0.2
@@ -70,7 +70,7 @@ def draw_all(pipe: Any, scenes: list[Scene], batch: int, **settings: Any) -> lis
     for start in range(0, len(scenes), batch):
         part = scenes[start : start + batch]
         pictures = pipe(
-            [caption(scene, background=rng.random() < 0.5) for scene in part],
+            [plain_caption(scene, background=rng.random() < 0.5) for scene in part],
             control_image=[draw_outline(scene) for scene in part],
             generator=[torch.Generator().manual_seed(start + i) for i in range(len(part))],
             **settings,
