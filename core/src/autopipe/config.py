@@ -189,6 +189,8 @@ def read_json_object(file: Path) -> dict[str, Any]:
         found = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{file} does not exist; is this the folder of a checkpoint?") from None
+    except OSError as error:
+        raise ConfigError(f"{file} can't be read: {error}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid JSON ({error}); fetch it again") from error
     if not isinstance(found, dict):

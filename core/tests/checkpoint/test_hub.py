@@ -44,7 +44,9 @@ def hub(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[li
         return SimpleNamespace(sha=COMMIT, siblings=siblings)
 
     def snapshot_download(repository: str, *, allow_patterns: list[str], **options: Any) -> str:
-        assert options["revision"] == COMMIT
+        if options["revision"] == "moved":
+            return str(cache.parent / ("f" * 40))
+        assert options["revision"] in (None, COMMIT)
         fetched.append(allow_patterns)
         for name in allow_patterns:
             (cache / name).parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +74,13 @@ def test_only_needed_files_of_one_commit_are_fetched(
         "text_encoder/config.json",
         "text_encoder/model.safetensors",
     }
+
+
+def test_a_revision_that_moves_meanwhile_does_not_change_the_commit(
+    hub: list[list[str]], pipe: TinyPipeline
+) -> None:
+    loaded = TinyPipeline.from_pretrained("owner/name", revision="moved")
+    assert same(loaded.net.state_dict(), pipe.net.state_dict())
 
 
 def test_a_file_of_another_size_is_damaged(hub: list[list[str]], saved: Path) -> None:

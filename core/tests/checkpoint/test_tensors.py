@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
@@ -174,3 +175,14 @@ def test_a_pickle_of_something_else_is_no_state_dict(tmp_path: Path) -> None:
         torch.save(content, tmp_path / "x.bin")
         with pytest.raises(DamagedFileError, match="no state dict"):
             read_pickled([tmp_path / "x.bin"], keep)
+
+
+def test_a_mapped_tensor_is_copied_and_saved_without_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({"large": torch.ones(100_000), "small": torch.ones(3), "none": torch.ones(0)}, file)
+    found = read_safetensors([file], lambda name, dtype: dtype, disable_mmap=False)
+    assert torch.equal(found["small"], torch.ones(3))
+    assert found["none"].shape == (0,)
+    torch.save({"small": found["small"]}, tmp_path / "small.pt")
+    assert (tmp_path / "small.pt").stat().st_size < 10_000
+    assert copy.deepcopy(found["small"]).untyped_storage().nbytes() == 12

@@ -147,6 +147,7 @@ def test_a_config_can_not_ask_for_code_or_kernels(folder: Path, edit: Callable[.
         attn_implementation="owner/kernel",
         _attn_implementation="owner/kernel",
         _name_or_path="/secret/place",
+        num_labels=2**40,
     )
     loaded = load(CLIPTextModel, folder)
     assert loaded.config._attn_implementation in ("sdpa", "eager")
@@ -157,6 +158,7 @@ def test_a_config_can_not_ask_for_code_or_kernels(folder: Path, edit: Callable[.
     "entries",
     [
         {"hidden_size": "wide"},
+        {"hidden_size": 0},
         {"num_attention_heads": 0},
         {"num_hidden_layers": [1]},
         {"hidden_act": "os.system"},

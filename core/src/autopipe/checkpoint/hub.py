@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,12 @@ _PROBES = ("model_index.json", "config.json", "scheduler_config.json", "unet/con
 
 @dataclass(frozen=True)
 class HubSource:
-    """One commit of a repository: what it lists is fetched from that commit and no other."""
+    """One commit of a repository: what it lists is fetched from that commit and no other.
+
+    Files are asked for by the revision that the caller named, so that the cache remembers which
+    commit it stood for and opens it without the Hub later; if the revision has moved on
+    meanwhile, they are asked for by the commit.
+    """
 
     repository: str
     commit: str
@@ -47,16 +52,19 @@ class HubSource:
         if absent:
             raise CheckpointError(f"{self.name} has no file {absent[0]}")
         try:
-            folder = Path(
-                snapshot_download(
-                    self.repository,
-                    revision=self.commit,
-                    cache_dir=self.options.cache_dir,
-                    force_download=self.options.force_download,
-                    token=self.options.token,
-                    allow_patterns=[glob.escape(path) for path in wanted],
+            for revision in (self.options.revision, self.commit):
+                folder = Path(
+                    snapshot_download(
+                        self.repository,
+                        revision=revision,
+                        cache_dir=self.options.cache_dir,
+                        force_download=self.options.force_download,
+                        token=self.options.token,
+                        allow_patterns=[glob.escape(path) for path in wanted],
+                    )
                 )
-            )
+                if folder.name == self.commit:
+                    break
         except Exception as error:
             raise explained(error, self.repository, self.options) from error
         for path in wanted:
@@ -98,7 +106,7 @@ def open_repository(repository: str, options: HubOptions) -> Source:
             raise explained(error, repository, options) from error
         return _cached(repository, options, error)
     sizes = {s.rfilename: -1 if s.size is None else s.size for s in info.siblings or ()}
-    return HubSource(repository, str(info.sha), sizes, replace(options, revision=str(info.sha)))
+    return HubSource(repository, str(info.sha), sizes, options)
 
 
 def _cached(repository: str, options: HubOptions, reason: Exception | None) -> Source:

@@ -96,8 +96,11 @@ def _mapped(file: Path, header: Header) -> Iterable[tuple[str, Tensor]]:
     storage = torch.UntypedStorage.from_file(str(file), shared=False, nbytes=header.size)
     for name, info in header.tensors.items():
         dtype = TORCH_DTYPES[info.dtype]
-        tensor = torch.empty(0, dtype=dtype)
-        tensor.set_(storage, info.offset // dtype.itemsize, info.shape)  # type: ignore[call-overload]
+        tensor = torch.empty(0, dtype=dtype, device="cpu")
+        # A storage of its own over the same pages: copying or saving one tensor must not take
+        # the whole file along.
+        part = storage[info.offset : info.offset + info.size]
+        tensor.set_(part, 0, info.shape)  # type: ignore[call-overload]
         yield name, tensor
 
 

@@ -48,7 +48,16 @@ CLASSES: Mapping[str, str] = {
 
 _building = threading.Lock()
 
-_UNTRUSTED = ("auto_map", "attn_implementation", "trust_remote_code", "custom_pipelines")
+_UNTRUSTED = (
+    "auto_map",
+    "attn_implementation",
+    "trust_remote_code",
+    "custom_pipelines",
+    # Tables of labels, made as large as these say; no model here classifies.
+    "num_labels",
+    "id2label",
+    "label2id",
+)
 _DROPPED_FROM_SAVED = ("_name_or_path", "_commit_hash", "_attn_implementation")
 
 
@@ -106,7 +115,7 @@ def read_model_config(cls: Any, file: Path) -> Any:
 
 
 def _trusted(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A config less what could fetch or run code, and less private entries, in all depths."""
+    """A config less what could run code or take memory, and less private entries, at any depth."""
     return {
         name: _trusted(value) if isinstance(value, dict) else value
         for name, value in content.items()
@@ -126,7 +135,14 @@ def build(cls: Any, config: Any) -> nn.Module:
         with _building:
             model = cls(config)
         model.tie_weights()
-    except (TypeError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+    except (
+        TypeError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:
         raise ConfigError(
             f"{cls.__name__} can't be made from its config ({error}); correct config.json"
         ) from error
