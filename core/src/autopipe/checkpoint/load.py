@@ -132,11 +132,14 @@ def load_pipeline(
 
 
 def _chosen(chooser: type | Chooser, index: Index, registry: Registry) -> type:
-    from ..pipeline.base import DiffusionPipeline
-
-    if chooser is DiffusionPipeline:
+    if isinstance(chooser, type) and not _declares_components(chooser):
         return registry.resolve(index.class_name).load_class()
     return chooser if isinstance(chooser, type) else chooser(index)
+
+
+def _declares_components(cls: Any) -> bool:
+    """Whether `cls` is a pipeline of its own, and not the base of them all."""
+    return bool(cls.module_names())
 
 
 def _classes_to_load(
