@@ -44,9 +44,13 @@ class Plan:
     seed: int = 0
 
 
-VAE_PLAN = Plan(steps=2000, batch=16, rate=2e-3, warmup=50, average=0.99)
-DIFFUSION_PLAN = Plan(steps=14_000, batch=32, rate=1.5e-3, warmup=150, average=0.998)
-DECODER_PLAN = Plan(steps=4000, batch=16, rate=1.5e-3, warmup=50, average=0.99)
+VAE_PLAN = Plan(steps=9000, batch=16, rate=2e-3, warmup=50, average=0.99)
+DIFFUSION_PLAN = Plan(steps=22_000, batch=32, rate=1.5e-3, warmup=150, average=0.998)
+DECODER_PLAN = Plan(steps=6000, batch=16, rate=1.5e-3, warmup=50, average=0.99)
+CROP = 32
+"""Side of the pieces that the autoencoder mostly learns from: edges are a local matter."""
+WHOLE_EVERY = 4
+"""Each so many steps it sees whole pictures, a quarter as many."""
 DECODER_BLUR = 0.1
 KL_WEIGHT = 5e-4
 CAPTION_DROPOUT = 0.1
@@ -160,7 +164,10 @@ def autoencoder_losses(
     while True:
         rng = random.Random(f"{trainer.path.stem} {trainer.plan.seed} {trainer.step}")
         noise = torch.Generator().manual_seed(rng.getrandbits(32))
-        pictures = [_busy_picture(rng) for _ in range(trainer.plan.batch)]
+        if trainer.step % WHOLE_EVERY == 0:
+            pictures = [_busy_picture(rng) for _ in range(trainer.plan.batch // 4)]
+        else:
+            pictures = [_piece(_busy_picture(rng), rng) for _ in range(trainer.plan.batch)]
         pixels = as_tensor(pictures).to(device, memory_format=torch.channels_last)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
             posterior = vae.encode(pixels).latent_dist
@@ -183,6 +190,12 @@ def _busy_picture(rng: random.Random) -> Image.Image:
         picture = draw(random_scene(rng, withheld=None), colours=colours, over=picture)
     assert picture is not None
     return picture
+
+
+def _piece(picture: Image.Image, rng: random.Random) -> Image.Image:
+    """A square of `CROP` pixels from anywhere in a picture."""
+    left, top = rng.randint(0, picture.width - CROP), rng.randint(0, picture.height - CROP)
+    return picture.crop((left, top, left + CROP, top + CROP))
 
 
 @dataclass(frozen=True)
