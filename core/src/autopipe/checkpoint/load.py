@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,51 @@ def load_scheduler(
     return (scheduler, unused) if return_unused_kwargs else scheduler
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What loading a pipeline will read. Only small files have been fetched to know it.
+
+    Attributes:
+        cls: the pipeline class.
+        source: where the checkpoint is.
+        index: what its index says.
+        options: how to load.
+        given: the components and options that the caller gives.
+        classes: of the components to load, by name.
+        several: of those of several networks, the class that joins them and their names.
+        plan: the files of all of them.
+    """
+
+    cls: Any
+    source: Source
+    index: Index
+    options: LoadOptions
+    given: Mapping[str, Any]
+    classes: Mapping[str, type]
+    several: Mapping[str, tuple[type[SeveralModels], list[str]]]
+    plan: Plan
+
+    @property
+    def paths(self) -> list[str]:
+        """The files to have, the index first."""
+        return [INDEX_NAME, *(file.path for file in self.plan.files)]
+
+
+def prepare(
+    chooser: type | Chooser, path: str | Path, registry: Registry, keywords: Mapping[str, Any]
+) -> Prepared:
+    """Decide what to load, and check the keywords; see `load_pipeline`."""
+    options, given = split_keywords(keywords)
+    source = open_source(path, options.hub, registry)
+    index = read_index(source.fetch([INDEX_NAME]))
+    cls: Any = _chosen(chooser, index, registry)
+    check_keywords(given, cls.init_parameters(), cls.__name__)
+    classes = _classes_to_load(cls, index, given, registry)
+    several = _separate(classes, source)
+    plan = _planned(cls, source, classes, options)
+    return Prepared(cls, source, index, options, given, classes, several, plan)
+
+
 def load_pipeline(
     chooser: type | Chooser,
     path: str | Path,
@@ -101,28 +146,20 @@ def load_pipeline(
         chooser: a pipeline class, or a function from the index to one. `DiffusionPipeline`
             itself stands for the class that the index names.
     """
-    registry = registry or default_registry()
-    options, given = split_keywords(keywords)
-    source = open_source(path, options.hub, registry)
-    index = read_index(source.fetch([INDEX_NAME]))
-    cls: Any = _chosen(chooser, index, registry)
-    check_keywords(given, cls.init_parameters(), cls.__name__)
-
-    classes = _classes_to_load(cls, index, given, registry)
-    several = _separate(classes, source)
-    plan = _planned(cls, source, classes, options)
-    root = source.fetch([INDEX_NAME, *(file.path for file in plan.files)])
-    headers = _checked(plan, root)
-    options = _with_dtype_of_variant(options, plan, headers)
-    loaded = _load_side_by_side(classes, plan, root, options)
+    ready = prepare(chooser, path, registry or default_registry(), keywords)
+    cls, index, options = ready.cls, ready.index, ready.options
+    root = ready.source.fetch(ready.paths)
+    headers = _checked(ready.plan, root)
+    options = _with_dtype_of_variant(options, ready.plan, headers)
+    loaded = _load_side_by_side(ready.classes, ready.plan, root, options)
 
     values: dict[str, Any] = dict.fromkeys(cls.module_names())
     parts = {name: component for name, (component, _) in loaded.items()}
-    for name, (joined, names) in several.items():
+    for name, (joined, names) in ready.several.items():
         parts[name] = joined([parts.pop(part) for part in names])
     values.update(parts)
     values.update({n: index.options[n] for n in cls.option_names() if n in index.options})
-    values.update(given)
+    values.update(ready.given)
     pipe = cls(**values)
     # Options that this class doesn't declare wait for a class that does.
     pipe._carried = {**index.options, **pipe.options}
