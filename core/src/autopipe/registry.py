@@ -144,7 +144,9 @@ class Registry:
     def compatible_schedulers(self, cls: type) -> list[type]:
         """The installed schedulers that can be made from the config of `cls`, by name."""
         found = [c for c in self._components.values() if c.kind == "scheduler"]
-        return [load_target(c.target) for c in sorted(found, key=lambda c: c.name)]
+        classes = [cls, *(load_target(c.target) for c in sorted(found, key=lambda c: c.name))]
+        able, *others = (getattr(one, "has_compatibles", True) for one in classes)
+        return [one for one, other in zip(classes[1:], others) if able and other]
 
     # Resolution
 

@@ -25,6 +25,7 @@ _SCHEDULERS = {
     "LMSDiscreteScheduler": "lms_discrete",
     "PNDMScheduler": "pndm",
     "TCDScheduler": "tcd",
+    "UnCLIPScheduler": "unclip",
     "UniPCMultistepScheduler": "unipc_multistep",
 }
 

@@ -75,13 +75,18 @@ class DiscreteScheduler(SchedulerMixin):
         zero_snr = config.get("rescale_betas_zero_snr")
         if zero_snr:
             self.betas = rescale_zero_terminal_snr(self.betas)
-        self.alphas = 1.0 - self.betas
-        self.alphas_cumprod = torch.cumprod(self.alphas, dim=0)
+        self._follow_betas()
         if zero_snr and self.finite_sigmas:
             self.alphas_cumprod[-1] = LAST_ALPHA_BAR
         to_one = config.get("set_alpha_to_one", True)
         self.final_alpha_cumprod = torch.tensor(1.0) if to_one else self.alphas_cumprod[0]
-        self.timesteps = torch.arange(config.num_train_timesteps - 1, -1, -1)
+
+    def _follow_betas(self) -> None:
+        """Set what follows from `betas`; the sample beyond the first timestep is clean."""
+        self.alphas = 1.0 - self.betas
+        self.alphas_cumprod = torch.cumprod(self.alphas, dim=0)
+        self.final_alpha_cumprod = torch.tensor(1.0)
+        self.timesteps = torch.arange(self.config.num_train_timesteps - 1, -1, -1)
 
     def copy(self: _Self) -> _Self:
         """An independent scheduler with the same config and the state of this one. Cheap."""

@@ -12,17 +12,16 @@ from torch import Generator, Tensor
 from autopipe.config import register_to_config
 from autopipe.errors import SchedulerError
 
-from ..noise import randn_tensor
 from .base import DiscreteScheduler
-from .options import LEARNED_VARIANCES, VARIANCE_TYPES, check_choice, check_one_schedule
+from .options import VARIANCE_TYPES, check_choice, check_one_schedule
 from .output import DenoisingOutput as DDPMSchedulerOutput
-from .prediction import Real, predicted_original
+from .posterior import PosteriorScheduler
 from .step_index import Timestep
 
 __all__ = ["DDPMScheduler", "DDPMSchedulerOutput"]
 
 
-class DDPMScheduler(DiscreteScheduler):
+class DDPMScheduler(PosteriorScheduler):
     """Samples from the posterior q(x_{t-1} | x_t, x0) at the predicted x0 (algorithm 2).
 
     Its variance is that of the posterior (`fixed_small`, the default, also for None), beta_t
@@ -105,42 +104,18 @@ class DDPMScheduler(DiscreteScheduler):
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
         now = int(timestep)
-        bar, bar_before = self._alpha_bar(now), self._alpha_bar(self.previous_timestep(now))
-        step_alpha = bar / bar_before
-        step_beta = 1 - step_alpha
-
-        predicted_variance = None
-        if self.variance_type in LEARNED_VARIANCES and model_output.shape[1] == 2 * sample.shape[1]:
-            model_output, predicted_variance = model_output.chunk(2, dim=1)
-        kind, alpha, sigma = self.config.prediction_type, bar**0.5, (1 - bar) ** 0.5
-        original = self._bounded(predicted_original(kind, model_output, sample, alpha, sigma))
-
-        # Equation 7: the mean of the posterior.
-        previous = (bar_before**0.5 * step_beta / (1 - bar)) * original + (
-            step_alpha**0.5 * (1 - bar_before) / (1 - bar)
-        ) * sample
-        if now > 0:
-            smallest = max((1 - bar_before) / (1 - bar) * step_beta, np.float32(1e-20))
-            noise = randn_tensor(
-                model_output.shape, generator, model_output.device, model_output.dtype
-            )
-            previous = previous + self._deviation(smallest, step_beta, predicted_variance) * noise
+        before = self.previous_timestep(now)
+        alpha = self._alpha_bar(now) / self._alpha_bar(before)
+        previous, original = self._posterior_step(
+            model_output,
+            sample,
+            now,
+            before=before,
+            alpha=alpha,
+            beta=1 - alpha,
+            generator=generator,
+        )
         return DDPMSchedulerOutput(previous, original) if return_dict else (previous, original)
-
-    def _deviation(self, smallest: Real, largest: Real, predicted: Tensor | None) -> Tensor | Real:
-        """The standard deviation of a step between its bounds of variance."""
-        if self.variance_type not in LEARNED_VARIANCES:
-            large = self.variance_type in ("fixed_large", "fixed_large_log")
-            return (largest if large else smallest) ** 0.5
-        if predicted is None:
-            raise SchedulerError(
-                f"variance_type={self.variance_type!r} needs a network with twice the sample's "
-                "channels; use a fixed variance_type with this one"
-            )
-        if self.variance_type == "learned":
-            return predicted**0.5
-        share = (predicted + 1) / 2
-        return (0.5 * (share * np.log(largest) + (1 - share) * np.log(smallest))).exp()
 
 
 def check_descending(scheduler: DiscreteScheduler, timesteps: Sequence[int]) -> None:

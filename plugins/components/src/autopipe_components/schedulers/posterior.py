@@ -1,0 +1,78 @@
+"""One step of ancestral sampling (Ho et al. 2020, arXiv:2006.11239, algorithm 2)."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Generator, Tensor
+
+from autopipe.errors import SchedulerError
+
+from ..noise import randn_tensor
+from .base import DiscreteScheduler
+from .options import LEARNED_VARIANCES
+from .prediction import Real, predicted_original
+
+
+class PosteriorScheduler(DiscreteScheduler):
+    """A scheduler that draws from the posterior q(x_s | x_t, x0), s < t, at the predicted x0."""
+
+    variance_type: str | None
+    """Which variance a step has; the second half of the network's channels for a learned one."""
+
+    def _posterior_step(
+        self,
+        model_output: Tensor,
+        sample: Tensor,
+        timestep: int,
+        *,
+        before: int,
+        alpha: Real,
+        beta: Real,
+        generator: Generator | list[Generator] | None,
+    ) -> tuple[Tensor, Tensor]:
+        """The sample at timestep `before`, and the predicted clean one.
+
+        Args:
+            model_output: what the network predicts for `sample`.
+            sample: the noisy sample.
+            timestep: where `sample` is; no noise is drawn at 0.
+            before: the timestep to step to; -1 for the clean sample.
+            alpha, beta: the share of signal that the step kept when noising, and of variance that
+                it added: their sum is 1.
+            generator: where the noise comes from.
+        """
+        bar, bar_before = self._alpha_bar(timestep), self._alpha_bar(before)
+        predicted_variance = None
+        if self.variance_type in LEARNED_VARIANCES and model_output.shape[1] == 2 * sample.shape[1]:
+            model_output, predicted_variance = model_output.chunk(2, dim=1)
+        kind, signal, noise_share = self.config.prediction_type, bar**0.5, (1 - bar) ** 0.5
+        original = self._bounded(
+            predicted_original(kind, model_output, sample, signal, noise_share)
+        )
+
+        # Equation 7: the mean of the posterior.
+        previous = (bar_before**0.5 * beta / (1 - bar)) * original + (
+            alpha**0.5 * (1 - bar_before) / (1 - bar)
+        ) * sample
+        if timestep > 0:
+            smallest = max((1 - bar_before) / (1 - bar) * beta, np.float32(1e-20))
+            noise = randn_tensor(
+                model_output.shape, generator, model_output.device, model_output.dtype
+            )
+            previous = previous + self._deviation(smallest, beta, predicted_variance) * noise
+        return previous, original
+
+    def _deviation(self, smallest: Real, largest: Real, predicted: Tensor | None) -> Tensor | Real:
+        """The standard deviation of a step between its bounds of variance."""
+        if self.variance_type not in LEARNED_VARIANCES:
+            large = self.variance_type in ("fixed_large", "fixed_large_log")
+            return (largest if large else smallest) ** 0.5
+        if predicted is None:
+            raise SchedulerError(
+                f"variance_type={self.variance_type!r} needs a network with twice the sample's "
+                "channels; use a fixed variance_type with this one"
+            )
+        if self.variance_type == "learned":
+            return predicted**0.5
+        share = (predicted + 1) / 2
+        return (0.5 * (share * np.log(largest) + (1 - share) * np.log(smallest))).exp()

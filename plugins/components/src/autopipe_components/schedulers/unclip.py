@@ -1,0 +1,116 @@
+"""UnCLIP's prior (Ramesh et al. 2022, "Hierarchical Text-Conditional Image Generation with CLIP
+Latents", arXiv:2204.06125).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from autopipe.config import register_to_config
+from autopipe.errors import SchedulerError
+
+from .betas import BETA_SCHEDULES
+from .options import check_choice, check_count
+from .output import DenoisingOutput as UnCLIPSchedulerOutput
+from .posterior import PosteriorScheduler
+from .prediction import scalar
+from .step_index import Timestep
+
+__all__ = ["UnCLIPScheduler", "UnCLIPSchedulerOutput"]
+
+
+class UnCLIPScheduler(PosteriorScheduler):
+    """Ancestral sampling along evenly spaced timesteps that include the first and the last.
+
+    The caller says which timestep a step leads to. The variance is that of the posterior
+    (`fixed_small_log`), or lies between it and the step's beta, where the network's second half
+    of channels puts it (`learned_range`; Nichol & Dhariwal 2021, arXiv:2102.09672, equation 15).
+    """
+
+    prediction_types: ClassVar[tuple[str, ...]] = ("epsilon", "sample")
+    has_compatibles: ClassVar[bool] = False
+
+    @register_to_config
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        variance_type: str = "fixed_small_log",
+        clip_sample: bool = True,
+        clip_sample_range: float = 1.0,
+        prediction_type: str = "epsilon",
+        beta_schedule: str = "squaredcos_cap_v2",
+    ) -> None:
+        check_count(self, "num_train_timesteps", num_train_timesteps)
+        check_choice(self, "prediction_type", prediction_type, self.prediction_types)
+        check_choice(self, "beta_schedule", beta_schedule, ("squaredcos_cap_v2",))
+        check_choice(self, "variance_type", variance_type, ("fixed_small_log", "learned_range"))
+        self.betas = BETA_SCHEDULES[beta_schedule](num_train_timesteps, 0.0, 0.0)
+        self._follow_betas()
+        self.variance_type = variance_type
+
+    def set_timesteps(
+        self, num_inference_steps: int, device: str | torch.device | None = None
+    ) -> None:
+        """Lay out `num_inference_steps` steps, at least two; `timesteps` go to `device`."""
+        self._check_steps(num_inference_steps)
+        if num_inference_steps == 1:
+            raise SchedulerError(
+                "UnCLIPScheduler goes from the last timestep to the first, which takes at least "
+                "two steps; 1 was asked for"
+            )
+        self.num_inference_steps = num_inference_steps
+        spacing = (self.config.num_train_timesteps - 1) / (num_inference_steps - 1)
+        schedule = (np.arange(num_inference_steps) * spacing).round()[::-1].astype(np.int64)
+        self.timesteps = torch.from_numpy(schedule).to(device)
+
+    def step(
+        self,
+        model_output: Tensor,
+        timestep: Timestep,
+        sample: Tensor,
+        prev_timestep: Timestep | None = None,
+        generator: Generator | list[Generator] | None = None,
+        return_dict: bool = True,
+    ) -> UnCLIPSchedulerOutput | tuple[Tensor, ...]:
+        """A sample of the less noisy distribution.
+
+        Args:
+            model_output: what the network predicts for `sample`; same shape, or twice the channels
+                if it predicts the variance too.
+            timestep: where `sample` is.
+            sample: the noisy sample.
+            prev_timestep: the timestep to step to, which the schedule visits next; -1 stands for
+                the clean sample. By default `timestep - 1`.
+            generator: where the noise comes from; none is drawn at timestep 0.
+            return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
+
+        Raises:
+            SchedulerError: `prev_timestep` is not less noisy than `timestep`.
+        """
+        now = int(timestep)
+        before = now - 1 if prev_timestep is None else int(prev_timestep)
+        if before >= now:
+            raise SchedulerError(
+                f"UnCLIPScheduler can't step from timestep {now} to {before}, which is not less "
+                "noisy; pass the next of its `timesteps` as prev_timestep"
+            )
+        if before == now - 1:
+            # Where beta is small, the quotient below leaves few digits of it.
+            alpha, beta = scalar(self.alphas[now]), scalar(self.betas[now])
+        else:
+            beta = 1 - self._alpha_bar(now) / self._alpha_bar(before)
+            alpha = 1 - beta
+        previous, original = self._posterior_step(
+            model_output, sample, now, before=before, alpha=alpha, beta=beta, generator=generator
+        )
+        return UnCLIPSchedulerOutput(previous, original) if return_dict else (previous, original)
+
+    def _bounded(self, sample: Tensor) -> Tensor:
+        config = self.config
+        if config.clip_sample:
+            return sample.clamp(-config.clip_sample_range, config.clip_sample_range)
+        return sample
