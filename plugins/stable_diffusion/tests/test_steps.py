@@ -28,6 +28,7 @@ from autopipe import (
 )
 from autopipe.errors import ArgumentError, ArgumentTypeError, CancelledError, SchedulerError
 from autopipe.tasks import Task, missing_parameters
+from autopipe_components import safety
 
 EMBEDS = torch.zeros(1, 12, 16)
 KINDS = (
@@ -348,9 +349,7 @@ def test_slices_and_tiles_change_little(
 def test_warns_once_of_unchecked_images(
     build: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    from autopipe_stable_diffusion import steps
-
-    steps._warn_unchecked.cache_clear()
+    safety._warn_unchecked.cache_clear()
     for _ in range(2):
         build(StableDiffusionPipeline, requires_safety_checker=True)
     assert [r.message.split(" has")[0] for r in caplog.records] == ["StableDiffusionPipeline"]

@@ -263,10 +263,11 @@ class VaeImageProcessor(ConfigMixin):
         return masks.overlay(mask, init_image, image)
 
 
-def mask_processor(vae_scale_factor: int) -> VaeImageProcessor:
+def mask_processor(vae_scale_factor: int, resample: str = "lanczos") -> VaeImageProcessor:
     """The processor of masks: one channel of zeros and ones, white from a half up."""
     return VaeImageProcessor(
         vae_scale_factor=vae_scale_factor,
+        resample=resample,
         do_normalize=False,
         do_binarize=True,
         do_convert_grayscale=True,

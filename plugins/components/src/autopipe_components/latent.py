@@ -1,51 +1,31 @@
 """What families share that denoise an autoencoder's latents with a U-Net.
 
-A task's `__call__` puts these steps around those of its family; nothing here knows a task's
-signature, and nothing a model's name. A condition adds to the prediction from outside.
+These steps come on top of those that `guided` has for any U-Net.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
-from autopipe.pipeline.base import DiffusionPipeline
-from autopipe.pipeline.loop import Tensors, accepted_options, denoise
+from autopipe.pipeline.loop import Tensors
 
-from .image_processor import VaeImageProcessor
+from .guided import Condition, GuidedPipeline
+from .image_processor import VaeImageProcessor, mask_processor
 from .images.kinds import ImageInput
-from .networks.conditioning import check_cross_attention_kwargs
-from .stages.checks import (
-    check_generators,
-    check_guidance,
-    check_images_per_prompt,
-    check_output_type,
-    check_size,
-)
+from .stages.checks import check_guidance, check_size
 from .stages.codec import Generators, VaeCodec, are_latents
-from .stages.guidance import double, embed_scale, guide
+from .stages.guidance import guide
 from .stages.inpaint import Inpainting
 from .stages.reports import Reports
 from .stages.timesteps import Schedule
 
-Predict: TypeAlias = Callable[[int, Tensor], Tensor]
-"""`(step, timestep) -> prediction`, as the denoising loop takes it."""
 
-Condition: TypeAlias = Callable[[int, Tensor, Tensor, Mapping[str, Any]], Mapping[str, Any]]
-"""`(step, sample, timestep, inputs) -> further inputs` of the U-Net, such as residuals.
-
-`sample` are the latents as the U-Net sees them, scaled and under guidance doubled, without
-further channels; `inputs` are what the family gives the U-Net besides.
-"""
-
-
-class LatentPipeline(DiffusionPipeline):
+class LatentPipeline(GuidedPipeline):
     """The steps of a call that latent families share; see the families for their components."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "prompt_embeds")
@@ -53,12 +33,9 @@ class LatentPipeline(DiffusionPipeline):
     """Whether the family heeds `force_upcast` of its autoencoder."""
 
     vae: Any
-    unet: Any
 
-    _guidance_scale: float = 1.0
     _guidance_rescale: float = 0.0
     _clip_skip: int | None = None
-    _cross_attention_kwargs: dict[str, Any] | None = None
 
     @cached_property
     def vae_scale_factor(self) -> int:
@@ -74,19 +51,9 @@ class LatentPipeline(DiffusionPipeline):
     @cached_property
     def mask_processor(self) -> VaeImageProcessor:
         """Makes masks of images: one channel, 0 or 1."""
-        return VaeImageProcessor(
-            vae_scale_factor=self.vae_scale_factor,
-            do_normalize=False,
-            do_binarize=True,
-            do_convert_grayscale=True,
-        )
+        return mask_processor(self.vae_scale_factor)
 
     # What a call set; a callback may change it
-
-    @property
-    def guidance_scale(self) -> float:
-        """How closely the prompt is followed; guidance is off at 1 and below."""
-        return self._guidance_scale
 
     @property
     def guidance_rescale(self) -> float:
@@ -97,16 +64,6 @@ class LatentPipeline(DiffusionPipeline):
     def clip_skip(self) -> int | None:
         """How many last layers of the text encoder are left out."""
         return self._clip_skip
-
-    @property
-    def cross_attention_kwargs(self) -> dict[str, Any] | None:
-        """What the U-Net's attention gets."""
-        return self._cross_attention_kwargs
-
-    @property
-    def do_classifier_free_guidance(self) -> bool:
-        """Whether each step predicts with and without the prompt."""
-        return self._guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None
 
     # Memory of the autoencoder
 
@@ -134,8 +91,7 @@ class LatentPipeline(DiffusionPipeline):
 
     def _default_size(self) -> tuple[int, int]:
         """Height and width in pixels that the U-Net was trained for."""
-        size = self.unet.config.sample_size
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = self._sample_size()
         return height * self.vae_scale_factor, width * self.vae_scale_factor
 
     def _latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
@@ -172,97 +128,25 @@ class LatentPipeline(DiffusionPipeline):
         ip_adapter_image: Any,
         ip_adapter_image_embeds: Any,
     ) -> int:
-        """Check what every call takes, set the state of the call, and return the batch size.
-
-        The batch is `prompts`, a number, times `num_images_per_prompt`.
-
-        Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
-        """
+        """`_open_call`, with what the latent families take besides."""
         if ip_adapter_image is not None or ip_adapter_image_embeds is not None:
             raise ArgumentError("IP-Adapter images are not supported yet; leave them out")
-        check_images_per_prompt(num_images_per_prompt)
-        check_output_type(output_type)
         check_guidance(guidance_scale, guidance_rescale)
-        check_cross_attention_kwargs(cross_attention_kwargs)
-        self._guidance_scale = guidance_scale
         self._guidance_rescale = guidance_rescale
         self._clip_skip = clip_skip
-        self._cross_attention_kwargs = cross_attention_kwargs
-        batch_size = prompts * num_images_per_prompt
-        check_generators(generator, batch_size)
-        return batch_size
-
-    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
-        """What the U-Net gets besides sample and timestep, from `tensors` as they are now."""
-        return {"encoder_hidden_states": tensors["prompt_embeds"]}
-
-    def _predictor(
-        self,
-        tensors: Tensors,
-        extra_channels: Callable[[], Sequence[Tensor]] = tuple,
-        condition: Condition | None = None,
-    ) -> Predict:
-        """The guided prediction of a step, from what `tensors` hold in that step.
-
-        Args:
-            extra_channels: what the U-Net sees after the latents, each (B or 2B, C, h, w).
-            condition: what else it gets; see `Condition`.
-        """
-        scale_embedding = self._embed_guidance_scale(tensors["latents"])
-
-        def predict(step: int, timestep: Tensor) -> Tensor:
-            guided = self.do_classifier_free_guidance
-            sample = self.scheduler.scale_model_input(tensors["latents"], timestep)
-            sample = double(sample) if guided else sample
-            inputs = self._unet_inputs(tensors)
-            if condition is not None:
-                inputs.update(condition(step, sample, timestep, inputs))
-            extra = [one[-len(sample) :] for one in extra_channels()]
-            prediction = self.unet(
-                torch.cat([sample, *extra], dim=1) if extra else sample,
-                timestep,
-                timestep_cond=scale_embedding,
-                cross_attention_kwargs=self.cross_attention_kwargs,
-                return_dict=False,
-                **inputs,
-            )[0]
-            if not guided:
-                return prediction
-            return guide(prediction, self.guidance_scale, rescale=self.guidance_rescale)
-
-        return predict
-
-    def _embed_guidance_scale(self, latents: Tensor) -> Tensor | None:
-        """The guidance scale (B, D) as a U-Net takes it that was distilled on it; else None."""
-        dim = self.unet.config.time_cond_proj_dim
-        if dim is None:
-            return None
-        embedded = embed_scale(self.guidance_scale, len(latents), dim, dtype=latents.dtype)
-        return embedded.to(latents.device)
-
-    def _denoise(
-        self,
-        tensors: Tensors,
-        predict: Predict,
-        schedule: Schedule,
-        reports: Reports,
-        *,
-        eta: float,
-        generator: Generators,
-        keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
-    ) -> Tensor:
-        """Walk the schedule; the arguments are those of the core's loop."""
-        return denoise(
-            self,
-            tensors,
-            predict,
-            timesteps=schedule.timesteps,
-            steps=schedule.steps,
-            step_options=accepted_options(self.scheduler, eta=eta, generator=generator),
-            keep=keep,
-            **reports,
+        return self._open_call(
+            prompts,
+            num_images_per_prompt=num_images_per_prompt,
+            generator=generator,
+            guidance_scale=guidance_scale,
+            cross_attention_kwargs=cross_attention_kwargs,
+            output_type=output_type,
         )
+
+    def _settle(self, prediction: Tensor, guided: bool) -> Tensor:
+        if not guided:
+            return prediction
+        return guide(prediction, self.guidance_scale, rescale=self.guidance_rescale)
 
     def _repaint(
         self,

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
-from autopipe_components.stages.prompt import check_clip_skip, distinct_texts, tokenize
+from autopipe_components.stages.prompt import (
+    check_clip_skip,
+    check_encoder,
+    distinct_texts,
+    embed_prompts,
+    join_halves,
+    tokenize,
+)
 
 
 class Letters:
@@ -56,3 +63,51 @@ def test_layers_to_leave_out():
     for wrong in ("1", True, 1.0):
         with pytest.raises(ArgumentTypeError, match="whole number"):
             check_clip_skip(wrong, 3)
+
+
+def test_an_encoder_needs_its_tokenizer():
+    check_encoder(object(), object())
+    for pair in ((None, object()), (object(), None)):
+        with pytest.raises(ArgumentError, match="give prompt_embeds"):
+            check_encoder(*pair)
+
+
+def encode(texts, length):
+    """The number of letters, in each of `length` or two tokens, each three wide."""
+    return (
+        torch.tensor([float(len(text)) for text in texts])
+        .reshape(-1, 1, 1)
+        .repeat(1, length or 2, 3)
+    )
+
+
+def embed(prompt=None, negative=None, embeds=None, negative_embeds=None, **options):
+    how = {"guided": True, "num_images_per_prompt": 1, "device": "cpu", "dtype": torch.float32}
+    return embed_prompts(encode, prompt, negative, embeds, negative_embeds, **{**how, **options})
+
+
+def test_prompts_and_negative_prompts_are_repeated_one_by_one():
+    embeds, negative = embed(["a", "bbb"], ["cc", ""], num_images_per_prompt=2)
+    assert embeds.shape == negative.shape == (4, 2, 3)
+    assert embeds[:, 0, 0].tolist() == [1, 1, 3, 3]
+    assert negative[:, 0, 0].tolist() == [2, 2, 0, 0]
+
+
+def test_one_negative_text_for_given_embeddings_gets_their_length():
+    embeds, negative = embed(embeds=torch.ones(2, 5, 3), negative="four", dtype=torch.float64)
+    assert negative.shape == embeds.shape == (2, 5, 3)
+    assert negative.dtype == embeds.dtype == torch.float64
+    assert torch.equal(negative, torch.full_like(negative, 4))
+
+
+def test_without_guidance_negative_prompts_are_left_alone():
+    given = torch.zeros(1, 2, 3)
+    assert embed("a", "b", guided=False)[1] is None
+    assert embed("a", negative_embeds=given, guided=False)[1] is given
+
+
+def test_halves_of_one_shape():
+    joined = join_halves(torch.ones(1, 2, 3), torch.zeros(1, 2, 3))
+    assert joined[:, 0, 0].tolist() == [0, 1]
+    with pytest.raises(ArgumentError, match="one shape"):
+        join_halves(torch.ones(1, 2, 3), torch.zeros(1, 3, 3))

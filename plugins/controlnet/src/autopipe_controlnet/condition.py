@@ -12,10 +12,11 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
+from autopipe_components.guided import Condition, Predict
 from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.images.masks import Box
-from autopipe_components.latent import Condition, LatentPipeline, Predict
+from autopipe_components.latent import LatentPipeline
 from autopipe_components.stages.checks import check_size
 from autopipe_components.stages.guidance import double
 

@@ -8,8 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autopipe.errors import ArgumentError
-from autopipe_components.stages.prompt import check_clip_skip, distinct_texts, tokenize
+from autopipe_components.stages.prompt import (
+    check_clip_skip,
+    check_encoder,
+    distinct_texts,
+    tokenize,
+)
 
 
 def encode_text(
@@ -52,9 +56,5 @@ def check_encoding(encoder: Any, tokenizer: Any, clip_skip: int | None) -> None:
         ArgumentTypeError: `clip_skip` is no whole number.
         ArgumentError: it is negative or too large, or a component is absent.
     """
-    if encoder is None or tokenizer is None:
-        raise ArgumentError(
-            "this pipeline has no text encoder or no tokenizer, so it can't read texts; give "
-            "prompt_embeds and, under guidance, negative_prompt_embeds"
-        )
+    check_encoder(encoder, tokenizer)
     check_clip_skip(clip_skip, encoder.config.num_hidden_layers)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import CLIPConfig, CLIPVisionModel, PreTrainedModel
 
-_log = logging.getLogger(__name__)
+from autopipe_components.safety import blackened
 
 _SPECIAL_CARE = 0.01
 """How much closer a concept counts in an image that is near a special-care concept."""
@@ -49,26 +47,10 @@ class StableDiffusionSafetyChecker(PreTrainedModel):
         closer = _SPECIAL_CARE * (special > 0).any(dim=1, keepdim=True)
         excess = _excess(embeds, self.concept_embeds, self.concept_embeds_weights, closer)
         flags = (excess > 0).any(dim=1).tolist()
-        if not any(flags):
-            return images, flags
-        _log.warning(
-            "the safety checker found unwanted content in %d of %d images and made them black; "
-            "try another prompt or seed",
-            sum(flags),
-            len(flags),
-        )
-        return _blackened(images, flags), flags
+        return blackened(images, flags, "unwanted content"), flags
 
 
 def _excess(embeds: Tensor, concepts: Tensor, thresholds: Tensor, closer: Tensor | float) -> Tensor:
     """By how much (B, concepts) the similarity passes the threshold, to three decimals."""
     similarity = (embeds @ normalize(concepts).T).float()
     return (similarity - thresholds.float() + closer).round(decimals=3)
-
-
-def _blackened(images: Any, flags: list[bool]) -> Any:
-    if isinstance(images, list):
-        return [one * 0 if bad else one for one, bad in zip(images, flags)]
-    black = images.clone() if isinstance(images, Tensor) else np.array(images)
-    black[flags] = 0
-    return black

@@ -5,17 +5,15 @@ A task's `__call__` puts these steps around those of its own; nothing here knows
 
 from __future__ import annotations
 
-import functools
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
-from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.latent import LatentPipeline
+from autopipe_components.safety import check_safety
 from autopipe_components.stages.checks import (
     Prompt,
     batch_size_of,
@@ -24,12 +22,11 @@ from autopipe_components.stages.checks import (
     check_width,
 )
 from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.prompt import embed_prompts, join_halves
 
 from .corrections import correct_sample_size, correct_scheduler
 from .output import StableDiffusionPipelineOutput
 from .prompt import check_encoding, encode_text
-
-_log = logging.getLogger(__name__)
 
 Result: TypeAlias = "StableDiffusionPipelineOutput | tuple[Any, list[bool] | None]"
 
@@ -85,13 +82,13 @@ class StableDiffusionSteps(LatentPipeline):
         image_encoder: Any = None,
         requires_safety_checker: bool = True,
     ) -> None:
-        if safety_checker is not None and feature_extractor is None:
-            raise ArgumentError(
-                "a safety checker needs a feature extractor: pass feature_extractor= too, or "
-                "safety_checker=None to return images unchecked"
-            )
-        if safety_checker is None and requires_safety_checker:
-            _warn_unchecked(type(self).__name__)
+        check_safety(
+            type(self).__name__,
+            safety_checker,
+            feature_extractor,
+            required=requires_safety_checker,
+            license_of="Stable Diffusion",
+        )
         correct_sample_size(unet)
         self.register_modules(
             vae=vae,
@@ -182,30 +179,24 @@ class StableDiffusionSteps(LatentPipeline):
         Raises:
             ArgumentError: the negative prompts are not as many as the prompts.
         """
-        check_prompt(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
-        count = batch_size_of(prompt, prompt_embeds)
         device = self._execution_device if device is None else device
-        if prompt is not None:
-            texts = [prompt] if isinstance(prompt, str) else prompt
-            prompt_embeds = self._encode_text(texts, device=device, clip_skip=clip_skip)
-        assert prompt_embeds is not None
-        dtype = (self.text_encoder if self.text_encoder is not None else self.unet).dtype
 
-        def repeated(embeds: Tensor) -> Tensor:
-            embeds = embeds.to(device=device, dtype=dtype)
-            return embeds.repeat_interleave(num_images_per_prompt, dim=0)
+        def encode(texts: Sequence[str], length: int | None) -> Tensor:
+            # Only prompts come without a length, and only for them are layers left out.
+            skip = clip_skip if length is None else None
+            return self._encode_text(texts, device=device, length=length, clip_skip=skip)
 
-        if not do_classifier_free_guidance:
-            return repeated(prompt_embeds), negative_prompt_embeds
-        if negative_prompt_embeds is None:
-            check_negative_prompt(negative_prompt, prompt, count)
-            negative = negative_prompt or ""
-            negative_prompt_embeds = self._encode_text(
-                [negative] * count if isinstance(negative, str) else negative,
-                device=device,
-                length=prompt_embeds.shape[1],
-            )
-        return repeated(prompt_embeds), repeated(negative_prompt_embeds)
+        return embed_prompts(
+            encode,
+            prompt,
+            negative_prompt,
+            prompt_embeds,
+            negative_prompt_embeds,
+            guided=do_classifier_free_guidance,
+            num_images_per_prompt=num_images_per_prompt,
+            device=device,
+            dtype=(self.text_encoder if self.text_encoder is not None else self.unet).dtype,
+        )
 
     def _encode_text(self, texts: Sequence[str], **options: Any) -> Tensor:
         # The lock covers the encoder too: older transformers collect hidden states in the module.
@@ -234,12 +225,7 @@ class StableDiffusionSteps(LatentPipeline):
         )
         if guided:
             assert negative is not None
-            if negative.shape != embeds.shape:
-                raise ArgumentError(
-                    f"the negative embeddings have shape {tuple(negative.shape)} and those of the "
-                    f"prompt {tuple(embeds.shape)}; make both of one shape"
-                )
-            embeds = torch.cat([negative, embeds])
+            embeds = join_halves(embeds, negative)
         return {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
 
     def _decode(
@@ -287,14 +273,3 @@ def returned(images: Any, flags: list[bool] | None, return_dict: bool) -> Result
     if not return_dict:
         return images, flags
     return StableDiffusionPipelineOutput(images=images, nsfw_content_detected=flags)
-
-
-@functools.cache
-def _warn_unchecked(name: str) -> None:
-    """Say, once for each class, that nothing looks at the images."""
-    _log.warning(
-        "%s has no safety checker, so its images are returned unchecked. The licence of Stable "
-        "Diffusion asks that unfiltered results are not shown to the public; pass "
-        "requires_safety_checker=False where that is settled.",
-        name,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -65,14 +66,14 @@ def tensor_size(images: Any) -> tuple[int, int] | None:
     return (first.shape[-2], first.shape[-1]) if isinstance(first, torch.Tensor) else None
 
 
-def check_output_type(output_type: str | None) -> None:
-    """Refuse what is not one of `OUTPUT_TYPES`.
+def check_output_type(output_type: str | None, allowed: Sequence[str] = OUTPUT_TYPES) -> None:
+    """Refuse what is not one of `allowed`.
 
     Raises:
         ArgumentError: it isn't.
     """
-    if output_type not in OUTPUT_TYPES:
+    if output_type not in allowed:
         raise ArgumentError(
-            f"output_type is {output_type!r}; give one of {', '.join(OUTPUT_TYPES)}."
-            + nearest(str(output_type), OUTPUT_TYPES)
+            f"output_type is {output_type!r}; give one of {', '.join(allowed)}."
+            + nearest(str(output_type), allowed)
         )

@@ -10,7 +10,8 @@ numbered steps around the denoising loop of the core:
                 `check_network_channels`, `check_width`, `check_paste`, `check_tensor`,
                 `check_text`, `check_part`;
                 `batch_size_of(prompt, embeds)`
-    prompt      `tokenize(tokenizer, texts, length)`, `distinct_texts`, `check_clip_skip`
+    prompt      `tokenize(tokenizer, texts, length)`, `distinct_texts`, `check_clip_skip`,
+                `check_encoder`; `embed_prompts(encode, ...)`, `join_halves(embeds, negative)`
     reports     `step_reports(run, callback_on_step_end, ...)`: callbacks, as the loop takes them
     timesteps   `set_schedule(scheduler, num_inference_steps=, device=, timesteps=, sigmas=)`,
                 then for images `keep_tail(scheduler, steps=, strength=)`; both return a

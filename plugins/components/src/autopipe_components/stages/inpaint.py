@@ -60,7 +60,12 @@ class Inpainting:
         upcoming = timesteps[index + 1 : index + 2]
         if len(upcoming):
             original = scheduler.add_noise(original, self.noise, upcoming)
-        return (1 - mask) * original + mask * latents
+        return blend(mask, latents, original)
+
+
+def blend(mask: Tensor, painted: Tensor, kept: Tensor) -> Tensor:
+    """`painted` where `mask` is 1, `kept` where it is 0."""
+    return (1 - mask) * kept + mask * painted
 
 
 def start_inpainting(

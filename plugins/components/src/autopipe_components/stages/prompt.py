@@ -1,14 +1,21 @@
-"""From texts to tokens, as CLIP's text encoders read them."""
+"""From texts to tokens, and from prompts to the embeddings of both halves of guidance."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
+
+from .checks import Prompt, batch_size_of, check_negative_prompt, check_prompt
+
+Encode: TypeAlias = Callable[[list[str], int | None], Tensor]
+"""`(texts, length) -> embeddings` (B, length, D); prompts come without a length in tokens, and
+negative prompts with that of the prompts."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,3 +60,73 @@ def check_clip_skip(clip_skip: int | None, layers: int) -> None:
             f"clip_skip is {clip_skip}; the text encoder has {layers} layers to spare, so give "
             f"0 to {layers}"
         )
+
+
+def check_encoder(encoder: Any, tokenizer: Any) -> None:
+    """Refuse texts without an encoder for them.
+
+    Raises:
+        ArgumentError: one of both is absent.
+    """
+    if encoder is None or tokenizer is None:
+        raise ArgumentError(
+            "this pipeline has no text encoder or no tokenizer, so it can't read texts; give "
+            "prompt_embeds and, under guidance, negative_prompt_embeds"
+        )
+
+
+def embed_prompts(
+    encode: Encode,
+    prompt: Prompt | None,
+    negative_prompt: Prompt | None,
+    prompt_embeds: Tensor | None,
+    negative_prompt_embeds: Tensor | None,
+    *,
+    guided: bool,
+    num_images_per_prompt: int,
+    device: torch.device | str,
+    dtype: torch.dtype | None,
+) -> tuple[Tensor, Tensor | None]:
+    """The embeddings (B, K, D) of prompt and negative prompt, each repeated for its images.
+
+    Args:
+        prompt_embeds, negative_prompt_embeds: used instead of encoding a text.
+        guided: False leaves the negative ones as they were given.
+        device, dtype: what the embeddings are to be; None keeps the dtype.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: the prompts contradict each other.
+    """
+    check_prompt(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
+    count = batch_size_of(prompt, prompt_embeds)
+
+    def repeated(embeds: Tensor) -> Tensor:
+        embeds = embeds.to(device=device, dtype=dtype)
+        return embeds.repeat_interleave(num_images_per_prompt, dim=0)
+
+    if prompt is not None:
+        prompt_embeds = encode([prompt] if isinstance(prompt, str) else prompt, None)
+    assert prompt_embeds is not None
+    if not guided:
+        return repeated(prompt_embeds), negative_prompt_embeds
+    if negative_prompt_embeds is None:
+        check_negative_prompt(negative_prompt, prompt, count)
+        negative = negative_prompt or ""
+        negative_prompt_embeds = encode(
+            [negative] * count if isinstance(negative, str) else negative, prompt_embeds.shape[1]
+        )
+    return repeated(prompt_embeds), repeated(negative_prompt_embeds)
+
+
+def join_halves(embeds: Tensor, negative: Tensor) -> Tensor:
+    """(B, K, D) of prompts and of negative prompts -> (2B, K, D), the negative half first.
+
+    Raises:
+        ArgumentError: they have two shapes.
+    """
+    if negative.shape != embeds.shape:
+        raise ArgumentError(
+            f"the negative embeddings have shape {tuple(negative.shape)} and those of the prompt "
+            f"{tuple(embeds.shape)}; make both of one shape"
+        )
+    return torch.cat([negative, embeds])

@@ -1,0 +1,175 @@
+"""What families share whose U-Net predicts noise under classifier-free guidance.
+
+Nothing here knows what is denoised: latents of an autoencoder, or pixels. A task's `__call__`
+puts these steps around those of its family; nothing here knows a task's signature either, and
+nothing a model's name. A condition adds to the prediction from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from torch import Tensor
+
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.pipeline.loop import Tensors, accepted_options, denoise
+
+from .images.kinds import OUTPUT_TYPES
+from .networks.conditioning import check_cross_attention_kwargs
+from .stages.checks import (
+    check_generators,
+    check_guidance,
+    check_images_per_prompt,
+    check_output_type,
+)
+from .stages.codec import Generators
+from .stages.guidance import double, embed_scale, guide
+from .stages.reports import Reports
+from .stages.timesteps import Schedule
+
+Predict: TypeAlias = Callable[[int, Tensor], Tensor]
+"""`(step, timestep) -> prediction`, as the denoising loop takes it."""
+
+Condition: TypeAlias = Callable[[int, Tensor, Tensor, Mapping[str, Any]], Mapping[str, Any]]
+"""`(step, sample, timestep, inputs) -> further inputs` of the U-Net, such as residuals.
+
+`sample` are the latents as the U-Net sees them, scaled and under guidance doubled, without
+further channels; `inputs` are what the family gives the U-Net besides.
+"""
+
+
+class GuidedPipeline(DiffusionPipeline):
+    """The steps of a call around the denoising loop; see the families for their components."""
+
+    _output_types: ClassVar[tuple[str, ...]] = OUTPUT_TYPES
+
+    unet: Any
+
+    _guidance_scale: float = 1.0
+    _cross_attention_kwargs: dict[str, Any] | None = None
+
+    # What a call set; a callback may change it
+
+    @property
+    def guidance_scale(self) -> float:
+        """How closely the prompt is followed; guidance is off at 1 and below."""
+        return self._guidance_scale
+
+    @property
+    def cross_attention_kwargs(self) -> dict[str, Any] | None:
+        """What the U-Net's attention gets."""
+        return self._cross_attention_kwargs
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether each step predicts with and without the prompt."""
+        return self._guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None
+
+    # Steps of a call, in their order
+
+    def _sample_size(self) -> tuple[int, int]:
+        """Height and width that the U-Net was trained for."""
+        size = self.unet.config.sample_size
+        return (size, size) if isinstance(size, int) else size
+
+    def _open_call(
+        self,
+        prompts: int,
+        *,
+        num_images_per_prompt: int,
+        generator: Generators,
+        guidance_scale: float,
+        cross_attention_kwargs: dict[str, Any] | None,
+        output_type: str | None,
+    ) -> int:
+        """Check what every call takes, set the state of the call, and return the batch size.
+
+        The batch is `prompts`, a number, times `num_images_per_prompt`.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used.
+        """
+        check_images_per_prompt(num_images_per_prompt)
+        check_output_type(output_type, self._output_types)
+        check_guidance(guidance_scale)
+        check_cross_attention_kwargs(cross_attention_kwargs)
+        self._guidance_scale = guidance_scale
+        self._cross_attention_kwargs = cross_attention_kwargs
+        batch_size = prompts * num_images_per_prompt
+        check_generators(generator, batch_size)
+        return batch_size
+
+    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
+        """What the U-Net gets besides sample and timestep, from `tensors` as they are now."""
+        return {"encoder_hidden_states": tensors["prompt_embeds"]}
+
+    def _predictor(
+        self,
+        tensors: Tensors,
+        extra_channels: Callable[[], Sequence[Tensor]] = tuple,
+        condition: Condition | None = None,
+    ) -> Predict:
+        """The guided prediction of a step, from what `tensors` hold in that step.
+
+        Args:
+            extra_channels: what the U-Net sees after the latents, each (B or 2B, C, h, w).
+            condition: what else it gets; see `Condition`.
+        """
+        scale_embedding = self._embed_guidance_scale(tensors["latents"])
+
+        def predict(step: int, timestep: Tensor) -> Tensor:
+            guided = self.do_classifier_free_guidance
+            sample = self.scheduler.scale_model_input(tensors["latents"], timestep)
+            sample = double(sample) if guided else sample
+            inputs = self._unet_inputs(tensors)
+            if condition is not None:
+                inputs.update(condition(step, sample, timestep, inputs))
+            extra = [one[-len(sample) :] for one in extra_channels()]
+            prediction = self.unet(
+                torch.cat([sample, *extra], dim=1) if extra else sample,
+                timestep,
+                timestep_cond=scale_embedding,
+                cross_attention_kwargs=self.cross_attention_kwargs,
+                return_dict=False,
+                **inputs,
+            )[0]
+            return self._settle(prediction, guided)
+
+        return predict
+
+    def _settle(self, prediction: Tensor, guided: bool) -> Tensor:
+        """What the scheduler takes, of the U-Net's prediction, (2B, ...) where `guided`."""
+        return guide(prediction, self.guidance_scale) if guided else prediction
+
+    def _embed_guidance_scale(self, latents: Tensor) -> Tensor | None:
+        """The guidance scale (B, D) as a U-Net takes it that was distilled on it; else None."""
+        dim = self.unet.config.time_cond_proj_dim
+        if dim is None:
+            return None
+        embedded = embed_scale(self.guidance_scale, len(latents), dim, dtype=latents.dtype)
+        return embedded.to(latents.device)
+
+    def _denoise(
+        self,
+        tensors: Tensors,
+        predict: Predict,
+        schedule: Schedule,
+        reports: Reports,
+        *,
+        eta: float,
+        generator: Generators,
+        keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Walk the schedule; the arguments are those of the core's loop."""
+        return denoise(
+            self,
+            tensors,
+            predict,
+            timesteps=schedule.timesteps,
+            steps=schedule.steps,
+            step_options=accepted_options(self.scheduler, eta=eta, generator=generator),
+            keep=keep,
+            **reports,
+        )
