@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from support.hub_server import hub_server  # noqa: F401
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -101,8 +102,14 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test of a local checkpoint may open a socket."""
+def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test without a Hub of its own may open a socket."""
+    if "hub_server" not in request.fixturenames:
+        forbid_sockets(monkeypatch)
+
+
+def forbid_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on, opening a connection fails the test."""
 
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("a socket was opened")

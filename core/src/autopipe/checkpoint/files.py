@@ -165,7 +165,7 @@ def plan_component(
     listing = source.files(*folder)
     where = "/".join((source.name, *folder))
     if not listing:
-        raise CheckpointError(f"there is no folder {where}, or no file in it; check the checkpoint")
+        raise CheckpointError(f"there is no folder {where}, or no file in it; {source.cure}")
     side = tuple(
         File("/".join((*folder, name)), size)
         for name, size in listing.items()
@@ -177,7 +177,7 @@ def plan_component(
     if not every:
         raise CheckpointError(
             f"there are no weights in {where}; looked for "
-            f"{' and '.join(f'{stem}.safetensors' for stem in stems)}, and for .bin"
+            f"{' and '.join(f'{stem}.safetensors' for stem in stems)}, and for .bin; {source.cure}"
         )
     of_variant = [c for c in every if c.variant == _variant(every, variant, dtype, fall_back)]
     if not of_variant:
@@ -236,7 +236,7 @@ def _weights(
     absent = [name for name in names if name not in listing]
     if absent:
         raise DamagedFileError(
-            f"{local} lists the shard {absent[0]}, which is absent; fetch the checkpoint again"
+            f"{local} lists the shard {absent[0]}, which is absent; {source.cure}"
         )
     return Weights(chosen.variant, chosen.format, tuple(map(file, names)), index)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from ..errors import CheckpointError, DamagedFileError
 
 _LARGEST_HEADER = 100_000_000
+_START = 64
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 ITEM_BYTES: Mapping[str, int] = {
@@ -67,32 +68,43 @@ def read_header(file: Path) -> Header:
         DamagedFileError: it is empty, truncated, a Git LFS pointer, or no safetensors file.
     """
     try:
-        size = file.stat().st_size
         with file.open("rb") as stream:
-            start = stream.read(len(_LFS))
-            check_content(file, start, size)
-            length = int.from_bytes(start[:8], "little")
-            if size < 8 or length > min(size - 8, _LARGEST_HEADER):
-                raise _damaged(
-                    file,
-                    f"its header should have {length:,} bytes and the file has {size:,}"
-                    if size >= 8
-                    else f"it has {size} bytes",
-                )
-            stream.seek(8)
-            text = stream.read(length)
+
+            def read(start: int, stop: int) -> bytes:
+                stream.seek(start)
+                return stream.read(stop - start)
+
+            return header_of(file, file.stat().st_size, read)
     except DamagedFileError:
         raise
     except OSError as error:
         raise CheckpointError(f"{file} can't be read: {error}") from error
+
+
+def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) -> Header:
+    """The header of a file of `size` bytes, of which `read(start, stop)` returns a part.
+
+    Args:
+        file: what to call it in messages.
+
+    Raises:
+        DamagedFileError: as for `read_header`.
+    """
+    start = read(0, min(size, _START))
+    check_content(file, start, size)
+    length = int.from_bytes(start[:8], "little")
+    if size < 8:
+        raise _damaged(file, f"it has {size} bytes")
+    if length > min(size - 8, _LARGEST_HEADER):
+        raise _damaged(file, f"its header should have {length:,} bytes and the file has {size:,}")
     try:
-        content = json.loads(text)
+        content = json.loads(read(8, 8 + length))
     except (ValueError, RecursionError) as error:
         raise _damaged(file, f"its header is not valid JSON ({error})") from error
     return _checked(file, content, 8 + length, size)
 
 
-def check_content(file: Path, start: bytes, size: int) -> None:
+def check_content(file: Path | str, start: bytes, size: int) -> None:
     """Raise `DamagedFileError` for an empty file and for a Git LFS pointer."""
     if size == 0:
         raise _damaged(file, "it is empty")
@@ -103,7 +115,7 @@ def check_content(file: Path, start: bytes, size: int) -> None:
         )
 
 
-def _checked(file: Path, content: Any, start: int, size: int) -> Header:
+def _checked(file: Path | str, content: Any, start: int, size: int) -> Header:
     if not isinstance(content, dict):
         raise _damaged(file, "its header is no JSON object")
     tensors: dict[str, TensorInfo] = {}
@@ -149,5 +161,5 @@ def _is_counts(value: Any) -> bool:
     return isinstance(value, list) and all(type(n) is int and 0 <= n < 2**63 for n in value)
 
 
-def _damaged(file: Path, what: str) -> DamagedFileError:
+def _damaged(file: Path | str, what: str) -> DamagedFileError:
     return DamagedFileError(f"{file} is damaged: {what}; fetch this file again")

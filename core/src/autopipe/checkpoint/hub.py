@@ -2,82 +2,193 @@
 
 from __future__ import annotations
 
+import errno
 import glob
+import logging
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..errors import CheckpointError, DamagedFileError
-from .names import inside
-from .source import HubOptions, LocalSource, Source
+from .cache import (
+    Entry,
+    drop,
+    entry_of,
+    in_folder,
+    open_cached,
+    remember,
+    repository_folder,
+    wrong_with,
+)
+from .headers import Header, header_of, read_header
+from .names import inside, is_plain
+from .source import HubOptions, Source
 
-_PROBES = ("model_index.json", "config.json", "scheduler_config.json", "unet/config.json")
+_log = logging.getLogger(__name__)
+
+_FIRST = 1 << 16
+"""Bytes that a header is hoped to fit in: more than most have, and one request."""
+
+_WAITS = (1.0, 4.0)
+"""Seconds before each further attempt at what failed for a reason that may pass."""
 
 
 @dataclass(frozen=True)
 class HubSource:
     """One commit of a repository: what it lists is fetched from that commit and no other.
 
-    Files are asked for by the revision that the caller named, so that the cache remembers which
-    commit it stood for and opens it without the Hub later; if the revision has moved on
-    meanwhile, they are asked for by the commit.
+    A file that is fetched is compared with the digest that the repository gives for it. One that
+    is in the cache with another size is fetched again, alone.
     """
 
     repository: str
     commit: str
-    sizes: Mapping[str, int]
+    entries: Mapping[str, Entry]
     options: HubOptions
+    _done: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @property
     def name(self) -> str:
         """Repository and commit."""
         return f"{self.repository}@{self.commit[:12]}"
 
+    @property
+    def cure(self) -> str:
+        """See `Source`."""
+        return "check the repository and the revision"
+
+    @property
+    def root(self) -> Path:
+        """The local folder of the commit, in the cache."""
+        return repository_folder(self.repository, self.options) / "snapshots" / self.commit
+
     def files(self, *folder: str) -> Mapping[str, int]:
         """See `Source`."""
-        prefix = "".join(f"{part}/" for part in folder)
-        return {
-            path.removeprefix(prefix): size
-            for path, size in self.sizes.items()
-            if path.startswith(prefix) and "/" not in path.removeprefix(prefix)
-        }
+        return in_folder(self.entries, folder)
+
+    def header(self, path: str) -> Header:
+        """See `Source`. Of a file that is not in the cache only the first bytes are fetched."""
+        if path not in self.entries:
+            raise CheckpointError(f"{self.name} has no file {path}; {self.cure}")
+        if not self._must_be_fetched(path):
+            return read_header(self.root / path)
+        size = self.entries[path].size
+        if size < 0:
+            return read_header(self.fetch([path]) / path)
+        first = self._part(path, 0, min(size, _FIRST))
+
+        def read(start: int, stop: int) -> bytes:
+            return first[start:stop] if stop <= len(first) else self._part(path, start, stop)
+
+        return header_of(f"{path} of {self.name}", size, read)
+
+    def _part(self, path: str, start: int, stop: int) -> bytes:
+        """Some bytes of a file, by a range request."""
+        from huggingface_hub import constants, get_session, hf_hub_url
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+
+        if stop <= start:
+            return b""
+        headers = build_hf_headers(token=self.options.token, library_name="autopipe")
+        headers["Range"] = f"bytes={start}-{stop - 1}"
+        headers["Accept-Encoding"] = "identity"
+        try:
+            url = hf_hub_url(self.repository, path, revision=self.commit)
+            with get_session().stream(
+                "GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
+            ) as answer:
+                hf_raise_for_status(answer)
+                content = bytearray()
+                for block in answer.iter_bytes():
+                    content += block
+                    if len(content) >= stop:
+                        break
+        except Exception as error:
+            raise explained(error, self.repository, self.options) from error
+        # A server that knows no ranges sends everything from the start.
+        part = content if answer.status_code == 206 else content[start:]
+        return bytes(part[: stop - start])
+
+    def missing(self, paths: Iterable[str]) -> list[str]:
+        """Those of `paths` that `fetch` would take from the Hub."""
+        return [path for path in paths if self._must_be_fetched(path)]
 
     def fetch(self, paths: Iterable[str]) -> Path:
         """See `Source`."""
+        wanted = sorted(set(paths))
+        absent = [path for path in wanted if path not in self.entries]
+        if absent:
+            raise CheckpointError(f"{self.name} has no file {absent[0]}; {self.cure}")
+        new = self.missing(wanted)
+        if new:
+            self._download(new)
+            # What arrived damaged may arrive whole at a second attempt.
+            again = self.drop_damaged(new)
+            if again:
+                self._download(sorted(again))
+            for path, problem in self.drop_damaged(again).items():
+                raise DamagedFileError(
+                    f"{path} of {self.name} arrived damaged, twice: {problem}. Nothing of it was "
+                    f"kept; try again later, or tell the owner of the repository"
+                )
+            self._done.update(new)
+        try:
+            remember(self.repository, self.options, self.commit)
+        except OSError as error:
+            _log.warning("the cache can't note the commit of %s: %s", self.repository, error)
+        return self.root
+
+    def drop_damaged(self, paths: Iterable[str]) -> dict[str, str]:
+        """Remove those of `paths` from the cache whose content is wrong; says what was wrong."""
+        wrong: dict[str, str] = {}
+        for path in paths:
+            problem = wrong_with(inside(self.root, path), self.entries[path], thoroughly=True)
+            if problem is not None:
+                wrong[path] = problem
+                drop(self.root / path, self.root.parents[1] / "blobs")
+        return wrong
+
+    def _must_be_fetched(self, path: str) -> bool:
+        if path in self._done:
+            return False
+        file = inside(self.root, path)
+        return self.options.force_download or bool(
+            wrong_with(file, self.entries[path], thoroughly=False)
+        )
+
+    def _download(self, paths: list[str]) -> None:
+        for path in paths:
+            file = self.root / path
+            if file.is_file() and (
+                problem := wrong_with(file, self.entries[path], thoroughly=False)
+            ):
+                _log.warning("%s is damaged (%s) and is fetched again", file, problem)
+                drop(file, self.root.parents[1] / "blobs")
+        for wait in (*_WAITS, None):
+            try:
+                self._snapshot(paths)
+                return
+            except Exception as error:
+                if wait is None or not _may_pass(error):
+                    raise explained(error, self.repository, self.options) from error
+                _log.warning("fetching %s failed (%s); trying again", self.repository, error)
+                time.sleep(wait)
+
+    def _snapshot(self, paths: list[str]) -> None:
         from huggingface_hub import snapshot_download
 
-        wanted = sorted(set(paths))
-        absent = [path for path in wanted if path not in self.sizes]
+        snapshot_download(
+            self.repository,
+            revision=self.commit,
+            cache_dir=self.options.cache_dir,
+            force_download=self.options.force_download,
+            token=self.options.token,
+            allow_patterns=[glob.escape(path) for path in paths],
+        )
+        absent = [path for path in paths if not (self.root / path).is_file()]
         if absent:
-            raise CheckpointError(f"{self.name} has no file {absent[0]}")
-        try:
-            for revision in (self.options.revision, self.commit):
-                folder = Path(
-                    snapshot_download(
-                        self.repository,
-                        revision=revision,
-                        cache_dir=self.options.cache_dir,
-                        force_download=self.options.force_download,
-                        token=self.options.token,
-                        allow_patterns=[glob.escape(path) for path in wanted],
-                    )
-                )
-                if folder.name == self.commit:
-                    break
-        except Exception as error:
-            raise explained(error, self.repository, self.options) from error
-        for path in wanted:
-            self._check(inside(folder, path), self.sizes[path])
-        return folder
-
-    def _check(self, file: Path, size: int) -> None:
-        found = file.stat().st_size if file.is_file() else -1
-        if found < 0 or size not in (-1, found):
-            raise DamagedFileError(
-                f"{file} should have {size:,} bytes and has {max(found, 0):,}; "
-                f"load with force_download=True to fetch it again"
-            )
+            raise ConnectionError(f"the Hub did not send {absent[0]}")
 
 
 def open_repository(repository: str, options: HubOptions) -> Source:
@@ -87,7 +198,7 @@ def open_repository(repository: str, options: HubOptions) -> Source:
         CheckpointError: there is no such repository or revision, access to it is not granted,
             or the Hub can't be reached and nothing is in the cache.
     """
-    from huggingface_hub import constants, model_info
+    from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -98,68 +209,113 @@ def open_repository(repository: str, options: HubOptions) -> Source:
     if options.local_files_only or constants.HF_HUB_OFFLINE:
         return _cached(repository, options, None)
     try:
-        info = model_info(
-            repository, revision=options.revision, token=options.token, files_metadata=True
+        info = HfApi(token=options.token, library_name="autopipe").model_info(
+            repository,
+            revision=options.revision,
+            files_metadata=True,
+            timeout=constants.HF_HUB_ETAG_TIMEOUT,
         )
     except Exception as error:
-        if _is_refusal(error):
+        if not _may_pass(error) or options.force_download:
             raise explained(error, repository, options) from error
         return _cached(repository, options, error)
-    sizes = {s.rfilename: -1 if s.size is None else s.size for s in info.siblings or ()}
-    return HubSource(repository, str(info.sha), sizes, options)
+    if not is_plain(info.sha):
+        raise CheckpointError(
+            f"the Hub gave no commit for {repository}; check HF_ENDPOINT, or try again later"
+        )
+    entries = {s.rfilename: entry_of(s) for s in info.siblings or () if _is_path(s.rfilename)}
+    return HubSource(repository, str(info.sha), entries, options)
+
+
+def _is_path(path: str) -> bool:
+    """Whether a listed path leads to a place inside; others are treated as if not listed."""
+    return all(is_plain(part) for part in path.split("/"))
 
 
 def _cached(repository: str, options: HubOptions, reason: Exception | None) -> Source:
-    """What the cache holds of the repository, without opening a socket."""
-    from huggingface_hub import try_to_load_from_cache
-
-    for probe in _PROBES:
-        found = try_to_load_from_cache(
-            repository, probe, cache_dir=options.cache_dir, revision=options.revision
+    source = open_cached(repository, options)
+    if source is None:
+        why = (
+            f"the Hub can't be reached ({_first_line(reason)})"
+            if reason
+            else "only the cache may be used (local_files_only or HF_HUB_OFFLINE)"
         )
-        if isinstance(found, str):
-            return LocalSource(Path(found).parents[probe.count("/")])
-    why = f"the Hub can't be reached ({reason})" if reason else "only local files are allowed"
-    raise CheckpointError(
-        f"{repository} is neither a local folder nor in the cache, and {why}; check the path, or "
-        f"run `hf download {repository}` while online"
-    ) from reason
+        revision = f" --revision {options.revision}" if options.revision else ""
+        raise CheckpointError(
+            f"{repository} is neither a local folder nor in the cache, and {why}; check the path, "
+            f"or run `autopipe download {repository}{revision}` while online"
+        ) from reason
+    if reason is not None:
+        _log.warning(
+            "the Hub can't be reached (%s), so %s is taken from the cache",
+            _first_line(reason),
+            source.name,
+        )
+    return source
 
 
-def _is_refusal(error: Exception) -> bool:
-    """Whether the Hub answered, and said no."""
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
-    return isinstance(error, (RepositoryNotFoundError, RevisionNotFoundError))
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that the Hub answered with, if it answered."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether a later attempt may succeed: no answer, too many requests, a fault of the server."""
+    from huggingface_hub.errors import LocalTokenNotFoundError
+
+    if isinstance(error, LocalTokenNotFoundError):
+        return False
+    status = _status(error)
+    if status is not None:
+        return status == 429 or status >= 500
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
+        return False
+    return isinstance(error, OSError) or any(
+        kind.__name__ in ("TransportError", "XetDownloadError") for kind in type(error).__mro__
+    )
 
 
 def explained(error: Exception, repository: str, options: HubOptions) -> CheckpointError:
     """`error` of the Hub's client as one of ours, with what to do."""
     from huggingface_hub import errors
 
-    cases: tuple[tuple[Any, str], ...] = (
-        (
-            errors.GatedRepoError,
-            f"access to {repository} must be granted; ask for it on its page on the Hub, then "
-            f"run `hf auth login` or pass token=",
-        ),
-        (
-            errors.RepositoryNotFoundError,
+    log_in = "run `hf auth login` or pass token="
+    if isinstance(error, errors.GatedRepoError):
+        return CheckpointError(
+            f"access to {repository} must be granted: ask for it on its page on the Hub, then "
+            f"{log_in}"
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return CheckpointError(
             f"there is no folder {repository!r}, and no repository of this name on the Hub that "
-            f"you may see; check the name, and if it is private run `hf auth login` or pass token=",
-        ),
-        (
-            errors.RevisionNotFoundError,
-            f"{repository} has no revision {options.revision!r}; check its branches and tags",
-        ),
-        (
-            errors.HFValidationError,
-            f"{repository!r} is neither a local folder nor a valid repository id; check the path",
-        ),
-    )
-    for kind, text in cases:
-        if isinstance(error, kind):
-            return CheckpointError(text)
+            f"you may see; check the name, and if it is private {log_in}"
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return CheckpointError(
+            f"{repository} has no revision {options.revision!r}; check its branches and tags"
+        )
+    if isinstance(error, errors.HFValidationError):
+        return CheckpointError(
+            f"{repository!r} is neither a local folder nor a valid repository id; check the path"
+        )
+    if isinstance(error, errors.LocalTokenNotFoundError):
+        return CheckpointError(f"token=True needs a token on this machine; {log_in}")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return CheckpointError(
+            f"{repository} can't be fetched: the disk is full. What was fetched whole is kept; "
+            f"free some space, or pass cache_dir= on another disk"
+        )
+    told = {
+        401: f"the Hub doesn't accept the token; {log_in} that is valid",
+        403: f"your token may not do this; ask the owner of {repository}, or {log_in}",
+        429: "the Hub has had too many requests; wait some minutes",
+    }.get(_status(error) or 0, "check the connection and try again; what was fetched is kept")
     return CheckpointError(
-        f"{repository} can't be fetched from the Hub: {error}; check the connection and try again"
+        f"{repository} can't be fetched from the Hub: {_first_line(error)}; {told}"
     )

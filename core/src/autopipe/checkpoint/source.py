@@ -15,6 +15,7 @@ from typing import Protocol
 
 from ..errors import CheckpointError, PluginError, nearest
 from ..registry import Registry
+from .headers import Header, read_header
 from .names import inside
 
 DEMO = "demo:"
@@ -40,6 +41,10 @@ class Source(Protocol):
     def name(self) -> str:
         """What the caller asked for, for messages."""
 
+    @property
+    def cure(self) -> str:
+        """What to do where something is absent, for messages."""
+
     def files(self, *folder: str) -> Mapping[str, int]:
         """The files directly in a folder of the checkpoint: name -> bytes (-1: unknown)."""
 
@@ -49,6 +54,14 @@ class Source(Protocol):
         Raises:
             CheckpointError: one is absent or can't be fetched.
             UnsafeCheckpointError: one is a link that leads out of the checkpoint.
+        """
+
+    def header(self, path: str) -> Header:
+        """The header of a safetensors file, which need not be fetched for it.
+
+        Raises:
+            CheckpointError, UnsafeCheckpointError: as `fetch`.
+            DamagedFileError: it is not whole, as far as its header and its size tell.
         """
 
 
@@ -63,6 +76,11 @@ class LocalSource:
         """The path."""
         return str(self.root)
 
+    @property
+    def cure(self) -> str:
+        """See `Source`."""
+        return "fetch the checkpoint again"
+
     def files(self, *folder: str) -> Mapping[str, int]:
         """See `Source`."""
         place = self.root.joinpath(*folder)
@@ -76,8 +94,12 @@ class LocalSource:
         """See `Source`."""
         for path in paths:
             if not inside(self.root, path).is_file():
-                raise CheckpointError(f"{self.root / path} is absent; fetch the checkpoint again")
+                raise CheckpointError(f"{self.root / path} is absent; {self.cure}")
         return self.root
+
+    def header(self, path: str) -> Header:
+        """See `Source`."""
+        return read_header(self.fetch([path]) / path)
 
 
 def open_source(path: str | Path, hub: HubOptions, registry: Registry) -> Source:
