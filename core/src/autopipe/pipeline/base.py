@@ -54,13 +54,14 @@ class DiffusionPipeline(ConfigMixin):
     _interrupted: bool
     _cancelled: bool
     _num_timesteps: int
+    _whole: DiffusionPipeline | None
 
     def __new__(cls: type[_Self], *args: Any, **kwargs: Any) -> _Self:
         # State that must be there before any constructor registers something.
         self = super().__new__(cls)
         state = self.__dict__
         state.update(_pool=Pool(), _calls=set(), _calls_lock=threading.Lock())
-        state.update(_carried={}, _progress_bar_config={})
+        state.update(_carried={}, _progress_bar_config={}, _whole=None)
         self._reset_call_state()
         return self
 
@@ -331,7 +332,7 @@ class DiffusionPipeline(ConfigMixin):
     @property
     def interrupt(self) -> bool:
         """Whether the call's remaining steps are to be skipped."""
-        return bool(self._interrupted)
+        return bool(self._interrupted) or (self._whole is not None and self._whole.interrupt)
 
     @property
     def _interrupt(self) -> bool:
@@ -357,6 +358,20 @@ class DiffusionPipeline(ConfigMixin):
         """Raise `CancelledError` if the running call was cancelled."""
         if self._cancelled:
             raise CancelledError("the call was cancelled; the pipeline can be called again")
+        if self._whole is not None:
+            self._whole.check_cancelled()
+
+    def _take_part_in(self, whole: DiffusionPipeline) -> None:
+        """Be a stage of `whole`, whose components this pipeline has some of.
+
+        It shares the pool and the progress settings, and inside a call of `whole` it stops when
+        that does.
+        """
+        self._pool = whole._pool
+        self._pool.join(self)
+        self._progress_bar_config = dict(whole._progress_bar_config)
+        if whole.__dict__.get("_is_run"):
+            self._whole = whole
 
     @property
     def num_timesteps(self) -> int:
