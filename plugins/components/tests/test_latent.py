@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from autopipe import DDIMScheduler
+from autopipe import DDIMScheduler, DDPMScheduler
 from autopipe.errors import ArgumentError
 from autopipe_components.latent import LatentPipeline
 
@@ -122,3 +122,24 @@ def test_a_network_distilled_on_the_scale_gets_it_and_no_guidance(make):
     assert not pipe.do_classifier_free_guidance
     pipe._predictor(tensors())(0, pipe.scheduler.timesteps[0])
     assert pipe.unet.calls[0][1]["timestep_cond"].shape == (2, 6)
+
+
+@pytest.mark.parametrize("scale", [3.0, 1.0])
+def test_a_predicted_variance_is_for_schedulers_that_take_one(make, scale):
+    pipe = make()
+    start(pipe, scale)
+    guided = scale > 1
+    halves = torch.arange(2.0 if guided else 1.0).reshape(-1, 1, 1, 1)
+    # Four channels of the mean, then four of the variance.
+    prediction = torch.cat([halves.expand(-1, 4, 2, 2), 5 + halves.expand(-1, 4, 2, 2)], dim=1)
+    mean, variance = (3.0, 6.0) if guided else (0.0, 5.0)
+
+    def settled(scheduler):
+        pipe.scheduler = scheduler
+        return pipe._settle(prediction, guided, 4)[0, :, 0, 0].tolist()
+
+    assert settled(DDPMScheduler(variance_type="learned_range")) == [mean] * 4 + [variance] * 4
+    assert settled(DDPMScheduler(variance_type="fixed_small")) == [mean] * 4
+    # It keeps the option in its config, for a scheduler to come.
+    kept = DDIMScheduler.from_config(DDPMScheduler(variance_type="learned").config)
+    assert settled(kept) == [mean] * 4

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
+from autopipe.scheduling import SchedulerMixin
 
 from .images.kinds import OUTPUT_TYPES
 from .networks.conditioning import check_cross_attention_kwargs
+from .schedulers.options import LEARNED_VARIANCES
 from .stages.checks import (
     check_generators,
     check_guidance,
@@ -135,13 +137,26 @@ class GuidedPipeline(DiffusionPipeline):
                 return_dict=False,
                 **inputs,
             )[0]
-            return self._settle(prediction, guided)
+            return self._settle(prediction, guided, tensors["latents"].shape[1])
 
         return predict
 
-    def _settle(self, prediction: Tensor, guided: bool) -> Tensor:
-        """What the scheduler takes, of the U-Net's prediction, (2B, ...) where `guided`."""
-        return guide(prediction, self.guidance_scale) if guided else prediction
+    def _settle(self, prediction: Tensor, guided: bool, channels: int) -> Tensor:
+        """What the scheduler takes, of the U-Net's prediction, (2B, ...) where `guided`.
+
+        What comes after the first `channels` is a predicted variance: that of the conditional
+        half, for schedulers that take one.
+        """
+        mean, variance = prediction[:, :channels], prediction[:, channels:]
+        if guided:
+            mean, variance = self._guide(mean), variance.chunk(2)[1]
+        if variance.shape[1] and _takes_variance(self.scheduler):
+            return torch.cat([mean, variance], dim=1)
+        return mean
+
+    def _guide(self, prediction: Tensor) -> Tensor:
+        """The guided prediction (B, ...) of (2B, ...), whose first half is unconditional."""
+        return guide(prediction, self.guidance_scale)
 
     def _embed_guidance_scale(self, latents: Tensor) -> Tensor | None:
         """The guidance scale (B, D) as a U-Net takes it that was distilled on it; else None."""
@@ -173,3 +188,10 @@ class GuidedPipeline(DiffusionPipeline):
             keep=keep,
             **reports,
         )
+
+
+def _takes_variance(scheduler: SchedulerMixin) -> bool:
+    """Whether `scheduler` reads a variance that the network predicts."""
+    # A config may keep the option for another scheduler, so the class is asked too.
+    declared = "variance_type" in type(scheduler).init_parameters()
+    return declared and scheduler.config["variance_type"] in LEARNED_VARIANCES

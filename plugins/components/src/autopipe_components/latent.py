@@ -143,9 +143,7 @@ class LatentPipeline(GuidedPipeline):
             output_type=output_type,
         )
 
-    def _settle(self, prediction: Tensor, guided: bool) -> Tensor:
-        if not guided:
-            return prediction
+    def _guide(self, prediction: Tensor) -> Tensor:
         return guide(prediction, self.guidance_scale, rescale=self.guidance_rescale)
 
     def _repaint(
