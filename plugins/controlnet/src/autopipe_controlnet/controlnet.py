@@ -21,12 +21,12 @@ from autopipe_components.networks.conditioning import (
     mask_to_bias,
 )
 from autopipe_components.networks.embeddings import TimestepEmbedding
+from autopipe_components.networks.unet_additions import make_addition_embedding
 from autopipe_components.networks.unet_blocks import make_down_block, make_mid_block
+from autopipe_components.networks.unet_context import make_context_projection
 from autopipe_components.networks.unet_embeddings import (
     TimeEmbedded,
-    make_addition_embedding,
     make_class_embedding,
-    make_context_projection,
     make_time_projection,
 )
 from autopipe_components.networks.unet_layout import lay_out
@@ -41,6 +41,9 @@ _AS_IN_A_UNET: dict[str, Any] = {
     "reverse_transformer_layers_per_block": None,
     "time_embedding_type": "positional",
     "time_embedding_dim": None,
+    "resnet_out_scale_factor": 1.0,
+    "cross_attention_norm": None,
+    "mid_block_only_cross_attention": None,
 }
 
 

@@ -14,12 +14,12 @@ from autopipe.errors import ArgumentError
 _SCORES_IN_FLOAT32 = frozenset({"cpu", "cuda"})
 
 
-class Attention(nn.Module):
-    """Attention of `heads` heads: (B, Q, query_dim) and context (B, K, context_dim) -> (B, Q, ...).
+class MultiHeadAttention(nn.Module):
+    """What all kinds of attention share: queries of `heads` heads, slices, and the output.
 
-    Without `context_dim` it is self-attention. `upcast` keeps the scores in float32, for models
-    whose scores leave the range of float16; on devices whose kernels do that anyway it costs
-    nothing.
+    `upcast` keeps the scores in float32, for models whose scores leave the range of float16; on
+    devices whose kernels do that anyway it costs nothing. `context_dim` is the width of the
+    encoded prompt, None where there is none.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Attention(nn.Module):
         *,
         heads: int,
         head_dim: int,
-        context_dim: int | None = None,
+        context_dim: int | None,
         bias: bool = False,
         upcast: bool = False,
     ) -> None:
@@ -39,8 +39,6 @@ class Attention(nn.Module):
         self.upcast = upcast
         self.slice_size: int | None = None
         self.to_q = nn.Linear(query_dim, inner_dim, bias=bias)
-        self.to_k = nn.Linear(context_dim or query_dim, inner_dim, bias=bias)
-        self.to_v = nn.Linear(context_dim or query_dim, inner_dim, bias=bias)
         # A list of one, because checkpoints name the projection `to_out.0`.
         self.to_out = nn.ModuleList([nn.Linear(inner_dim, query_dim)])
 
@@ -52,32 +50,20 @@ class Attention(nn.Module):
                 f"{self.heads}; ask for 1 to {self.heads}"
             )
 
-    def forward(
-        self, hidden: Tensor, context: Tensor | None = None, bias: Tensor | None = None
+    def attend(
+        self, hidden: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
     ) -> Tensor:
-        """Attend to `context`, (B, K, context_dim), or to `hidden` itself.
+        """Queries of `hidden`, (B, Q, query_dim), on `key` and `value`, (B, K, heads * head_dim).
 
         `bias`, (B, 1, K), is added to the scores.
-
-        Raises:
-            ArgumentError: context or bias is missing or of another size.
         """
-        context = hidden if self.context_dim is None else self._checked(context, hidden.shape[0])
-        query = self._split_heads(self.to_q(hidden))
-        key = self._split_heads(self.to_k(context))
-        value = self._split_heads(self.to_v(context))
-        if bias is not None:
-            if bias.shape[-1] != key.shape[-2]:
-                raise ArgumentError(
-                    f"an attention mask of {bias.shape[-1]} tokens was given for "
-                    f"{key.shape[-2]} tokens; they must be as many"
-                )
-            bias = bias[:, None]
-        attended = self._attend(query, key, value, bias)
+        query, key, value = map(self._split_heads, (self.to_q(hidden), key, value))
+        attended = self._attend(query, key, value, None if bias is None else bias[:, None])
         projected: Tensor = self.to_out[0](attended.transpose(1, 2).flatten(2))
         return projected
 
-    def _checked(self, context: Tensor | None, batch: int) -> Tensor:
+    def check_context(self, context: Tensor | None, batch: int) -> Tensor:
+        """`context`, which is (batch, tokens, context_dim); ArgumentError if it isn't."""
         if context is None:
             raise ArgumentError("this model attends to a prompt: pass encoder_hidden_states")
         if context.ndim != 3 or context.shape[0] != batch or context.shape[2] != self.context_dim:
@@ -119,6 +105,48 @@ class Attention(nn.Module):
         return torch.cat(samples)
 
 
+class Attention(MultiHeadAttention):
+    """Attention of (B, Q, query_dim) to context (B, K, context_dim), or without one to itself."""
+
+    def __init__(
+        self,
+        query_dim: int,
+        *,
+        heads: int,
+        head_dim: int,
+        context_dim: int | None = None,
+        bias: bool = False,
+        upcast: bool = False,
+    ) -> None:
+        super().__init__(
+            query_dim,
+            heads=heads,
+            head_dim=head_dim,
+            context_dim=context_dim,
+            bias=bias,
+            upcast=upcast,
+        )
+        self.to_k = nn.Linear(context_dim or query_dim, heads * head_dim, bias=bias)
+        self.to_v = nn.Linear(context_dim or query_dim, heads * head_dim, bias=bias)
+
+    def forward(
+        self, hidden: Tensor, context: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
+        """Attend to `context`, (B, K, context_dim), or to `hidden` itself.
+
+        `bias`, (B, 1, K), is added to the scores.
+
+        Raises:
+            ArgumentError: context or bias is missing or of another size.
+        """
+        if self.context_dim is None:
+            context = hidden
+        else:
+            context = self.check_context(context, hidden.shape[0])
+        check_bias(bias, context.shape[1])
+        return self.attend(hidden, self.to_k(context), self.to_v(context), bias)
+
+
 class SpatialAttention(Attention):
     """Self-attention over the pixels of (B, C, H, W), normalised before and added to its input."""
 
@@ -129,16 +157,34 @@ class SpatialAttention(Attention):
     def forward(
         self, hidden: Tensor, context: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
-        pixels = self.group_norm(hidden).flatten(2).transpose(1, 2)
-        attended = super().forward(pixels, context, bias)
-        return hidden + attended.transpose(1, 2).unflatten(2, hidden.shape[-2:])
+        attended = super().forward(to_tokens(self.group_norm(hidden)), context, bias)
+        return hidden + to_pixels(attended, hidden.shape[-2:])
+
+
+def to_tokens(pixels: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, H * W, C), contiguous: every layer that follows wants it so."""
+    return pixels.flatten(2).transpose(1, 2).contiguous()
+
+
+def to_pixels(tokens: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(B, H * W, C) -> (B, C, H, W), a view."""
+    return tokens.transpose(1, 2).unflatten(2, size)
+
+
+def check_bias(bias: Tensor | None, tokens: int) -> None:
+    """Raise ArgumentError unless `bias`, (B, 1, K), if there is one, is for so many tokens."""
+    if bias is not None and bias.shape[-1] != tokens:
+        raise ArgumentError(
+            f"an attention mask of {bias.shape[-1]} tokens was given for {tokens} tokens; "
+            "they must be as many"
+        )
 
 
 def set_attention_slices(
     model: nn.Module, slice_size: str | int | Sequence[int | None] | None
 ) -> None:
     """Slice all attention layers of `model`; see `UNet2DConditionModel.set_attention_slice`."""
-    layers = [module for module in model.modules() if isinstance(module, Attention)]
+    layers = [module for module in model.modules() if isinstance(module, MultiHeadAttention)]
     sizes: Sequence[int | None]
     if isinstance(slice_size, str):
         if slice_size not in ("auto", "max"):

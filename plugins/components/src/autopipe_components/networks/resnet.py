@@ -79,9 +79,13 @@ class ResnetBlock2D(nn.Module):
         )
 
     def forward(self, hidden: Tensor, time: Tensor | None = None) -> Tensor:
-        shortcut = hidden if self.conv_shortcut is None else self.conv_shortcut(hidden)
-        hidden = self.conv1(self.act(self.norm1(hidden)))
-        hidden = self.act(self._norm_with_time(hidden, time))
+        return self._add_branches(hidden, self.act(self.norm1(hidden)), time)
+
+    def _add_branches(self, shortcut: Tensor, hidden: Tensor, time: Tensor | None) -> Tensor:
+        """The input and its activated norm, both at the block's resolution, to the output."""
+        if self.conv_shortcut is not None:
+            shortcut = self.conv_shortcut(shortcut)
+        hidden = self.act(self._norm_with_time(self.conv1(hidden), time))
         hidden = shortcut + self.conv2(self.dropout(hidden))
         # Nearly every block has the factor 1, and a division is a pass over memory.
         return hidden if self.output_scale_factor == 1 else hidden / self.output_scale_factor
@@ -94,6 +98,27 @@ class ResnetBlock2D(nn.Module):
             scale, shift = embedded.chunk(2, dim=1)
             return torch.addcmul(shift, self.norm2(hidden), 1 + scale)
         return self.norm2(hidden + embedded)
+
+
+class ResnetDownsample2D(ResnetBlock2D):
+    """A residual block that halves height and width, rounding up, before its convolutions."""
+
+    def forward(self, hidden: Tensor, time: Tensor | None = None) -> Tensor:
+        shortcut, hidden = (
+            F.avg_pool2d(branch, kernel_size=2, ceil_mode=True)
+            for branch in (hidden, self.act(self.norm1(hidden)))
+        )
+        return self._add_branches(shortcut, hidden, time)
+
+
+class ResnetUpsample2D(ResnetBlock2D):
+    """A residual block that enlarges to `size` before its convolutions, see `enlarge`."""
+
+    def forward(
+        self, hidden: Tensor, time: Tensor | None = None, size: torch.Size | None = None
+    ) -> Tensor:
+        activated = self.act(self.norm1(hidden))
+        return self._add_branches(enlarge(hidden, size), enlarge(activated, size), time)
 
 
 class Downsample2D(nn.Module):
@@ -113,13 +138,18 @@ class Downsample2D(nn.Module):
 
 
 class Upsample2D(nn.Module):
-    """Nearest-neighbour enlargement to `size` (height, width), twice the input by default."""
+    """Enlargement to `size`, see `enlarge`, then a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
 
     def forward(self, hidden: Tensor, size: torch.Size | None = None) -> Tensor:
-        if size is None:
-            size = torch.Size(2 * side for side in hidden.shape[-2:])
-        return self.conv(F.interpolate(hidden, size=size, mode="nearest"))
+        return self.conv(enlarge(hidden, size))
+
+
+def enlarge(hidden: Tensor, size: torch.Size | None = None) -> Tensor:
+    """Nearest-neighbour enlargement to `size` (height, width), twice the input by default."""
+    if size is None:
+        size = torch.Size(2 * side for side in hidden.shape[-2:])
+    return F.interpolate(hidden, size=size, mode="nearest")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import Attention
+from .attention import Attention, to_pixels, to_tokens
 from .checkpointing import Checkpointed
 from .conditioning import Conditioning
 
@@ -109,21 +109,11 @@ class Transformer2DModel(Checkpointed):
         size = hidden.shape[-2:]
         normed = self.norm(hidden)
         if self.linear_projection:
-            tokens = self.proj_in(_tokens(normed))
+            tokens = self.proj_in(to_tokens(normed))
         else:
-            tokens = _tokens(self.proj_in(normed))
+            tokens = to_tokens(self.proj_in(normed))
         for block in self.transformer_blocks:
             tokens = self.run(block, tokens, cond)
         if self.linear_projection:
-            return hidden + _pixels(self.proj_out(tokens), size)
-        return hidden + self.proj_out(_pixels(tokens, size).contiguous())
-
-
-def _tokens(pixels: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, H * W, C), contiguous: every layer that follows wants it so."""
-    return pixels.flatten(2).transpose(1, 2).contiguous()
-
-
-def _pixels(tokens: Tensor, size: tuple[int, ...]) -> Tensor:
-    """(B, H * W, C) -> (B, C, H, W), a view."""
-    return tokens.transpose(1, 2).unflatten(2, size)
+            return hidden + to_pixels(self.proj_out(tokens), size)
+        return hidden + self.proj_out(to_pixels(tokens, size).contiguous())

@@ -17,14 +17,10 @@ from .activations import get_activation
 from .attention import set_attention_slices
 from .conditioning import Conditioning, check_cross_attention_kwargs, mask_to_bias
 from .embeddings import TimestepEmbedding
+from .unet_additions import make_addition_embedding
 from .unet_blocks import UpBlock, make_down_block, make_mid_block, make_up_block
-from .unet_embeddings import (
-    TimeEmbedded,
-    make_addition_embedding,
-    make_class_embedding,
-    make_context_projection,
-    make_time_projection,
-)
+from .unet_context import make_context_projection
+from .unet_embeddings import TimeEmbedded, make_class_embedding, make_time_projection
 from .unet_layout import lay_out, refuse_unsupported
 
 
@@ -38,13 +34,16 @@ class UNet2DConditionOutput(BaseOutput):
 class UNet2DConditionModel(TimeEmbedded, ModelMixin):
     """A U-Net on images or latents whose blocks attend to an encoded prompt.
 
-    `attention_head_dim` is the *number* of attention heads, for all resolutions or one per
-    resolution: the first checkpoints were published with this misnomer. Values given per
-    resolution run from the highest resolution to the lowest. `sample_size` says at which height
-    and width the model was trained; it takes any. `mid_block_only_cross_attention` concerns
-    mid blocks without self-attention of their own and none that is supported reads it.
+    `attention_head_dim`, for all resolutions or one per resolution, is the *number* of heads in
+    blocks with transformers: the first checkpoints were published with this misnomer. In
+    `SimpleCrossAttn` blocks it is the width of a head. Values given per resolution run from the
+    highest resolution to the lowest. `sample_size` says at which height and width the model was
+    trained; it takes any. `mid_block_only_cross_attention` concerns `SimpleCrossAttn` mid blocks;
+    None does there what a single `only_cross_attention` says.
 
-    "High-Resolution Image Synthesis with Latent Diffusion Models" (Rombach et al., 2022).
+    "High-Resolution Image Synthesis with Latent Diffusion Models" (Rombach et al., 2022);
+    "Photorealistic Text-to-Image Diffusion Models with Deep Language Understanding" (Saharia et
+    al., 2022) for the blocks of diffusion among pixels.
 
     Raises:
         ConfigError: values contradict each other, or one is not supported; it is named.
@@ -151,6 +150,12 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
         self.conv_norm_out = nn.GroupNorm(norm_num_groups, block_out_channels[0], eps=norm_eps)
         self.conv_out = _same_conv(block_out_channels[0], out_channels, conv_out_kernel)
 
+    @property
+    def sample_channels(self) -> int:
+        """The channels of `sample`: `in_channels`, less those that a hint becomes."""
+        extra = 0 if self.add_embedding is None else self.add_embedding.extra_channels
+        return int(self.config.in_channels) - extra
+
     def set_attention_slice(self, slice_size: str | int | list[int | None] | None = "auto") -> None:
         """Compute attention for a few heads at a time: less memory, a little slower, same result.
 
@@ -170,7 +175,7 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
         self,
         sample: Tensor,
         timestep: Tensor | float | int,
-        encoder_hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None,
         class_labels: Tensor | None = None,
         timestep_cond: Tensor | None = None,
         attention_mask: Tensor | None = None,
@@ -187,12 +192,17 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
         Args:
             sample: (B, in_channels, H, W), any H and W.
             timestep: one for all samples, or a tensor (B,).
-            encoder_hidden_states: the encoded prompt, (B, K, cross_attention_dim).
+            encoder_hidden_states: the encoded prompt, (B, K, cross_attention_dim), or (B, K,
+                encoder_hid_dim) where that is projected; None for models without one.
             class_labels: (B,), or (B, D) for the projections, of models with classes.
             timestep_cond: (B, time_cond_proj_dim), such as an embedded guidance scale.
-            attention_mask: (B, H * W), 1 for pixels to attend to.
+            attention_mask: (B, H * W), 1 for pixels to attend to. `SimpleCrossAttn` blocks read
+                it as an `encoder_attention_mask` that goes before the other.
             cross_attention_kwargs: `scale` is taken.
-            added_cond_kwargs: what `addition_embed_type` asks for.
+            added_cond_kwargs: what `addition_embed_type` and `encoder_hid_dim_type` ask for:
+                `text_embeds` and `time_ids` (B, 6) for "text_time", `text_embeds` and
+                `image_embeds` for "text_image", `image_embeds` for "image" and "image_hint", and
+                `hint` (B, 3, 8 * H, 8 * W) for the last. Embeddings are (B, D).
             down_block_additional_residuals, mid_block_additional_residual: added to the skip
                 connections and to the output of the mid block; they go together (ControlNet).
             down_intrablock_additional_residuals: one per down block, added to its features
@@ -205,11 +215,13 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
         """
         _check_residuals(down_block_additional_residuals, mid_block_additional_residual)
         check_cross_attention_kwargs(cross_attention_kwargs)
-        if sample.ndim != 4 or sample.shape[1] != self.config.in_channels:
+        channels = self.sample_channels
+        if sample.ndim != 4 or sample.shape[1] != channels:
             raise ArgumentError(
-                f"sample has shape {tuple(sample.shape)}, but this model takes "
-                f"{self.config.in_channels} channels: (B, {self.config.in_channels}, H, W)"
+                f"sample has shape {tuple(sample.shape)}, but this model takes {channels} "
+                f"channels: (B, {channels}, H, W)"
             )
+        added = added_cond_kwargs or {}
         if self.config.center_input_sample:
             sample = 2 * sample - 1.0
 
@@ -219,14 +231,16 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
             timestep_cond=timestep_cond,
             class_labels=class_labels,
             context=encoder_hidden_states,
-            added=added_cond_kwargs,
+            added=added,
         )
+        if self.add_embedding is not None:
+            sample = self.add_embedding.extend(sample, added)
         if self.time_embed_act is not None:
             time = self.time_embed_act(time)
         if self.encoder_hid_proj is not None:
-            encoder_hidden_states = self.encoder_hid_proj(encoder_hidden_states)
+            encoder_hidden_states = self.encoder_hid_proj.project(encoder_hidden_states, added)
         cond = Conditioning(
-            time=self.act(time),
+            time=time if self.config.resnet_skip_time_act else self.act(time),
             context=encoder_hidden_states,
             context_bias=mask_to_bias(encoder_attention_mask, sample),
             self_bias=mask_to_bias(attention_mask, sample),

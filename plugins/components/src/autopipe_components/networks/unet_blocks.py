@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from autopipe.errors import ConfigError, nearest
 
+from .added_kv_attention import AddedKVAttention, AddedKVOptions
 from .checkpointing import Checkpointed
 from .conditioning import Conditioning
-from .resnet import Downsample2D, ResnetBlock2D, ResnetOptions, Upsample2D
+from .resnet import (
+    Downsample2D,
+    ResnetBlock2D,
+    ResnetDownsample2D,
+    ResnetOptions,
+    ResnetUpsample2D,
+    Upsample2D,
+)
 from .transformer import Transformer2DModel, TransformerOptions
-
-_Block = TypeVar("_Block", bound=Checkpointed)
 
 
 @dataclass(frozen=True)
@@ -31,228 +36,200 @@ class BlockSpec:
         num_layers: residual blocks of a down block.
         resample: whether the block changes the resolution at its end.
         downsample_padding: see `Downsample2D`.
-        resnet, transformer: options of the parts.
+        resnet, transformer, added_kv: options of the parts.
     """
 
     in_channels: int
     out_channels: int
     resnet: ResnetOptions
     transformer: TransformerOptions
+    added_kv: AddedKVOptions
     skip_channels: tuple[int, ...] = ()
     num_layers: int = 1
     resample: bool = False
     downsample_padding: int = 1
 
 
-class DownBlock(Checkpointed):
-    """The contract of down blocks: (x, conditioning) -> (output, skip connections).
+@dataclass(frozen=True)
+class BlockKind:
+    """What tells blocks apart.
 
-    `residual` comes from an adapter and joins the features of the block.
+    Attributes:
+        attend: makes what follows the residual block of an index, None if nothing does; it is
+            called with features and `Conditioning`.
+        resnet_sampling: whether resolution is changed inside a further residual block, which
+            sees the time too, and not by a convolution.
     """
+
+    attend: Callable[[BlockSpec, int], nn.Module] | None = None
+    resnet_sampling: bool = False
+
+    def attentions(self, spec: BlockSpec, count: int) -> nn.ModuleList:
+        """The attention layers of a block with `count` residual blocks that have one each."""
+        return nn.ModuleList(self.attend(spec, i) for i in range(count) if self.attend)
+
+
+def _transformer(spec: BlockSpec, index: int) -> nn.Module:
+    options = spec.transformer
+    return Transformer2DModel(spec.out_channels, options.depths[index], options)
+
+
+def _added_kv(spec: BlockSpec, index: int) -> nn.Module:
+    return AddedKVAttention(spec.out_channels, spec.added_kv)
+
+
+class DownBlock(Checkpointed):
+    """Residual blocks, each followed by attention or nothing, then half the resolution."""
+
+    def __init__(self, spec: BlockSpec, kind: BlockKind) -> None:
+        super().__init__()
+        channels = spec.out_channels
+        inputs = [spec.in_channels] + [channels] * (spec.num_layers - 1)
+        self.resnet_sampling = kind.resnet_sampling
+        self.attentions = kind.attentions(spec, spec.num_layers)
+        self.resnets = nn.ModuleList(ResnetBlock2D(n, channels, spec.resnet) for n in inputs)
+        self.downsamplers = nn.ModuleList()
+        if spec.resample:
+            self.downsamplers.append(
+                ResnetDownsample2D(channels, channels, spec.resnet)
+                if kind.resnet_sampling
+                else Downsample2D(channels, padding=spec.downsample_padding)
+            )
 
     def forward(
         self, hidden: Tensor, cond: Conditioning, residual: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        raise NotImplementedError
+        """The output, and the skip connections in the order they were made.
+
+        `residual` comes from an adapter. It joins the features before they are downsampled, or
+        after that in blocks without attention: adapters are trained so.
+        """
+        skips = []
+        for i, resnet in enumerate(self.resnets):
+            hidden = self.run(resnet, hidden, cond.time)
+            if self.attentions:
+                hidden = self.attentions[i](hidden, cond)
+            skips.append(hidden)
+        if self.attentions and residual is not None:
+            hidden = skips[-1] = hidden + residual
+        for downsampler in self.downsamplers:
+            hidden = (
+                self.run(downsampler, hidden, cond.time)
+                if self.resnet_sampling
+                else downsampler(hidden)
+            )
+            skips.append(hidden)
+        if not self.attentions and residual is not None:
+            hidden = skips[-1] = hidden + residual
+        return hidden, skips
 
 
 class UpBlock(Checkpointed):
-    """The contract of up blocks: (x, skip connections, conditioning, output size) -> output.
+    """Residual blocks that each take a skip connection, as `DownBlock` otherwise, upwards."""
 
-    `skips` come in the order the down blocks made them and are used from the end.
-    """
-
-    resnets: nn.ModuleList
-
-    def forward(
-        self, hidden: Tensor, skips: Sequence[Tensor], cond: Conditioning, size: torch.Size | None
-    ) -> Tensor:
-        raise NotImplementedError
-
-
-class DownBlock2D(DownBlock):
-    """Residual blocks, then a downsampling convolution."""
-
-    def __init__(self, spec: BlockSpec) -> None:
+    def __init__(self, spec: BlockSpec, kind: BlockKind) -> None:
         super().__init__()
-        self.resnets = _down_resnets(spec)
-        self.downsamplers = _downsamplers(spec)
-
-    def forward(
-        self, hidden: Tensor, cond: Conditioning, residual: Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
-        skips = []
-        for resnet in self.resnets:
-            hidden = self.run(resnet, hidden, cond.time)
-            skips.append(hidden)
-        for downsampler in self.downsamplers:
-            hidden = downsampler(hidden)
-            skips.append(hidden)
-        if residual is not None:
-            hidden = skips[-1] = hidden + residual
-        return hidden, skips
-
-
-class CrossAttnDownBlock2D(DownBlock):
-    """Residual blocks, each followed by a transformer, then a downsampling convolution."""
-
-    def __init__(self, spec: BlockSpec) -> None:
-        super().__init__()
-        self.attentions = _transformers(spec)
-        self.resnets = _down_resnets(spec)
-        self.downsamplers = _downsamplers(spec)
-
-    def forward(
-        self, hidden: Tensor, cond: Conditioning, residual: Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
-        skips = []
-        for resnet, attention in zip(self.resnets, self.attentions):
-            hidden = attention(self.run(resnet, hidden, cond.time), cond)
-            skips.append(hidden)
-        if residual is not None:
-            hidden = skips[-1] = hidden + residual
-        for downsampler in self.downsamplers:
-            hidden = downsampler(hidden)
-            skips.append(hidden)
-        return hidden, skips
-
-
-class UpBlock2D(UpBlock):
-    """Residual blocks that each take a skip connection, then an upsampling convolution."""
-
-    def __init__(self, spec: BlockSpec) -> None:
-        super().__init__()
-        self.resnets = _up_resnets(spec)
-        self.upsamplers = _upsamplers(spec)
-
-    def forward(
-        self, hidden: Tensor, skips: Sequence[Tensor], cond: Conditioning, size: torch.Size | None
-    ) -> Tensor:
-        for resnet, skip in zip(self.resnets, reversed(skips)):
-            hidden = self.run(resnet, torch.cat((hidden, skip), dim=1), cond.time)
-        for upsampler in self.upsamplers:
-            hidden = upsampler(hidden, size)
-        return hidden
-
-
-class CrossAttnUpBlock2D(UpBlock):
-    """As `UpBlock2D`, each residual block followed by a transformer."""
-
-    def __init__(self, spec: BlockSpec) -> None:
-        super().__init__()
-        self.attentions = _transformers(spec)
-        self.resnets = _up_resnets(spec)
-        self.upsamplers = _upsamplers(spec)
-
-    def forward(
-        self, hidden: Tensor, skips: Sequence[Tensor], cond: Conditioning, size: torch.Size | None
-    ) -> Tensor:
-        for resnet, attention, skip in zip(self.resnets, self.attentions, reversed(skips)):
-            hidden = self.run(resnet, torch.cat((hidden, skip), dim=1), cond.time)
-            hidden = attention(hidden, cond)
-        for upsampler in self.upsamplers:
-            hidden = upsampler(hidden, size)
-        return hidden
-
-
-class UNetMidBlock2DCrossAttn(Checkpointed):
-    """A residual block, a transformer, a residual block."""
-
-    def __init__(self, spec: BlockSpec) -> None:
-        super().__init__()
-        self.attentions = _transformers(spec)
+        channels, layers = spec.out_channels, len(spec.skip_channels)
+        inputs = [spec.in_channels] + [channels] * (layers - 1)
+        self.resnet_sampling = kind.resnet_sampling
+        self.attentions = kind.attentions(spec, layers)
         self.resnets = nn.ModuleList(
-            ResnetBlock2D(spec.in_channels, spec.out_channels, spec.resnet) for _ in range(2)
+            ResnetBlock2D(n + skip, channels, spec.resnet)
+            for n, skip in zip(inputs, spec.skip_channels)
+        )
+        self.upsamplers = nn.ModuleList()
+        if spec.resample:
+            self.upsamplers.append(
+                ResnetUpsample2D(channels, channels, spec.resnet)
+                if kind.resnet_sampling
+                else Upsample2D(channels)
+            )
+
+    def forward(
+        self, hidden: Tensor, skips: Sequence[Tensor], cond: Conditioning, size: torch.Size | None
+    ) -> Tensor:
+        """The output, of height and width `size`.
+
+        `skips` come in the order the down blocks made them and are used from the end.
+        """
+        for i, (resnet, skip) in enumerate(zip(self.resnets, reversed(skips))):
+            hidden = self.run(resnet, torch.cat((hidden, skip), dim=1), cond.time)
+            if self.attentions:
+                hidden = self.attentions[i](hidden, cond)
+        for upsampler in self.upsamplers:
+            hidden = (
+                self.run(upsampler, hidden, cond.time, size)
+                if self.resnet_sampling
+                else upsampler(hidden, size)
+            )
+        return hidden
+
+
+class MidBlock(Checkpointed):
+    """A residual block, then (unless there is no attention) attention and a residual block."""
+
+    def __init__(self, spec: BlockSpec, kind: BlockKind) -> None:
+        super().__init__()
+        self.attentions = kind.attentions(spec, 1)
+        self.resnets = nn.ModuleList(
+            ResnetBlock2D(spec.in_channels, spec.out_channels, spec.resnet)
+            for _ in range(1 + len(self.attentions))
         )
 
     def forward(self, hidden: Tensor, cond: Conditioning) -> Tensor:
-        first, last = self.resnets
+        first, *others = self.resnets
         hidden = self.run(first, hidden, cond.time)
-        return self.run(last, self.attentions[0](hidden, cond), cond.time)
+        for attention, resnet in zip(self.attentions, others):
+            hidden = self.run(resnet, attention(hidden, cond), cond.time)
+        return hidden
 
 
-class UNetMidBlock2D(Checkpointed):
-    """A single residual block."""
+# The blocks of latent diffusion, and those of diffusion among pixels.
+_PLAIN = BlockKind()
+_TRANSFORMER = BlockKind(attend=_transformer)
+_RESNET = BlockKind(resnet_sampling=True)
+_ADDED_KV = BlockKind(attend=_added_kv, resnet_sampling=True)
 
-    def __init__(self, spec: BlockSpec) -> None:
-        super().__init__()
-        self.resnets = nn.ModuleList(
-            [ResnetBlock2D(spec.in_channels, spec.out_channels, spec.resnet)]
-        )
-
-    def forward(self, hidden: Tensor, cond: Conditioning) -> Tensor:
-        return self.run(self.resnets[0], hidden, cond.time)
-
-
-DOWN_BLOCKS: dict[str, type[DownBlock]] = {
-    "DownBlock2D": DownBlock2D,
-    "CrossAttnDownBlock2D": CrossAttnDownBlock2D,
+DOWN_BLOCKS = {
+    "DownBlock2D": _PLAIN,
+    "CrossAttnDownBlock2D": _TRANSFORMER,
+    "ResnetDownsampleBlock2D": _RESNET,
+    "SimpleCrossAttnDownBlock2D": _ADDED_KV,
 }
-MID_BLOCKS: dict[str, type[Checkpointed]] = {
-    "UNetMidBlock2D": UNetMidBlock2D,
-    "UNetMidBlock2DCrossAttn": UNetMidBlock2DCrossAttn,
+MID_BLOCKS = {
+    "UNetMidBlock2D": _PLAIN,
+    "UNetMidBlock2DCrossAttn": _TRANSFORMER,
+    "UNetMidBlock2DSimpleCrossAttn": _ADDED_KV,
 }
-UP_BLOCKS: dict[str, type[UpBlock]] = {
-    "UpBlock2D": UpBlock2D,
-    "CrossAttnUpBlock2D": CrossAttnUpBlock2D,
+UP_BLOCKS = {
+    "UpBlock2D": _PLAIN,
+    "CrossAttnUpBlock2D": _TRANSFORMER,
+    "ResnetUpsampleBlock2D": _RESNET,
+    "SimpleCrossAttnUpBlock2D": _ADDED_KV,
 }
 
 
 def make_down_block(name: str, spec: BlockSpec) -> DownBlock:
     """The down block that a config calls `name`."""
-    return _find(DOWN_BLOCKS, "down_block_types", name)(spec)
+    return DownBlock(spec, _find(DOWN_BLOCKS, "down_block_types", name))
 
 
-def make_mid_block(name: str, spec: BlockSpec) -> Checkpointed:
+def make_mid_block(name: str, spec: BlockSpec) -> MidBlock:
     """The mid block that a config calls `name`."""
-    return _find(MID_BLOCKS, "mid_block_type", name)(spec)
+    return MidBlock(spec, _find(MID_BLOCKS, "mid_block_type", name))
 
 
 def make_up_block(name: str, spec: BlockSpec) -> UpBlock:
     """The up block that a config calls `name`."""
-    return _find(UP_BLOCKS, "up_block_types", name)(spec)
+    return UpBlock(spec, _find(UP_BLOCKS, "up_block_types", name))
 
 
-def _find(
-    blocks: Mapping[str, Callable[[BlockSpec], _Block]], key: str, name: str
-) -> Callable[[BlockSpec], _Block]:
+def _find(kinds: Mapping[str, BlockKind], key: str, name: str) -> BlockKind:
     try:
         # The first releases put `UNetRes` before some names.
-        return blocks[name.removeprefix("UNetRes")]
+        return kinds[name.removeprefix("UNetRes")]
     except KeyError:
         raise ConfigError(
-            f"{key} asks for {name!r}; supported are {', '.join(sorted(blocks))}."
-            f"{nearest(name, blocks)}"
+            f"{key} asks for {name!r}; supported are {', '.join(sorted(kinds))}."
+            f"{nearest(name, kinds)}"
         ) from None
-
-
-def _down_resnets(spec: BlockSpec) -> nn.ModuleList:
-    inputs = [spec.in_channels] + [spec.out_channels] * (spec.num_layers - 1)
-    return nn.ModuleList(ResnetBlock2D(n, spec.out_channels, spec.resnet) for n in inputs)
-
-
-def _up_resnets(spec: BlockSpec) -> nn.ModuleList:
-    layers = len(spec.skip_channels)
-    inputs = [spec.in_channels] + [spec.out_channels] * (layers - 1)
-    return nn.ModuleList(
-        ResnetBlock2D(n + skip, spec.out_channels, spec.resnet)
-        for n, skip in zip(inputs, spec.skip_channels)
-    )
-
-
-def _transformers(spec: BlockSpec) -> nn.ModuleList:
-    return nn.ModuleList(
-        Transformer2DModel(spec.out_channels, depth, spec.transformer)
-        for depth in spec.transformer.depths
-    )
-
-
-def _downsamplers(spec: BlockSpec) -> nn.ModuleList:
-    make = (
-        [Downsample2D(spec.out_channels, padding=spec.downsample_padding)] if spec.resample else []
-    )
-    return nn.ModuleList(make)
-
-
-def _upsamplers(spec: BlockSpec) -> nn.ModuleList:
-    return nn.ModuleList([Upsample2D(spec.out_channels)] if spec.resample else [])

@@ -1,4 +1,4 @@
-"""The optional embeddings of a U-Net: classes, added conditions, encoded prompts."""
+"""One vector for each sample: its timestep, its class, and what is added to them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from autopipe.config import FrozenConfig
 from autopipe.errors import ArgumentError, ConfigError
 
 from .embeddings import FourierTimesteps, TimestepEmbedding, Timesteps
+from .unet_additions import AddedCondition
 
 
 def make_time_projection(config: Mapping[str, Any]) -> tuple[nn.Module, int, int]:
@@ -71,46 +72,6 @@ def make_class_embedding(
     )
 
 
-class TextTimeEmbedding(TimestepEmbedding):
-    """SDXL's added condition: the pooled prompt (B, P) and six sizes and crops (B, 6)."""
-
-    def __init__(self, in_channels: int, time_embed_dim: int, *, id_embedding: Timesteps) -> None:
-        super().__init__(in_channels, time_embed_dim)
-        self.id_embedding = id_embedding
-
-    def embed(self, context: Tensor, added: Mapping[str, Tensor]) -> Tensor:
-        """The added time embedding, (B, time_embed_dim)."""
-        text = required(added, "text_embeds", "text_time")
-        ids = self.id_embedding(required(added, "time_ids", "text_time").flatten())
-        vector = torch.cat((text, ids.reshape(text.shape[0], -1)), dim=-1)
-        expected = self.linear_1.in_features
-        if vector.shape[-1] != expected:
-            raise ArgumentError(
-                f"text_embeds and time_ids make a vector of {vector.shape[-1]} numbers, the model "
-                f"takes {expected}; text_embeds is {tuple(text.shape)}, {ids.shape[0]} time_ids"
-            )
-        return self(vector.to(self.linear_1.weight.dtype))
-
-
-def make_addition_embedding(
-    config: Mapping[str, Any], *, time_embed_dim: int
-) -> TextTimeEmbedding | None:
-    """What turns `added_cond_kwargs` into an addition to the time embedding, if anything."""
-    kind = config["addition_embed_type"]
-    if kind is None:
-        return None
-    if kind == "text_time":
-        width = config["addition_time_embed_dim"]
-        if width is None:
-            raise ConfigError("addition_embed_type 'text_time' needs addition_time_embed_dim")
-        return TextTimeEmbedding(
-            _projection_input(config, "addition_embed_type"),
-            time_embed_dim,
-            id_embedding=_timesteps(width, config),
-        )
-    raise ConfigError(f"addition_embed_type is {kind!r}; supported are None and 'text_time'")
-
-
 class TimeEmbedded:
     """A network that makes one vector of timestep, classes and added conditions."""
 
@@ -118,7 +79,7 @@ class TimeEmbedded:
     time_proj: nn.Module
     time_embedding: TimestepEmbedding
     class_embedding: nn.Module | None
-    add_embedding: TextTimeEmbedding | None
+    add_embedding: AddedCondition | None
 
     def embed_time(
         self,
@@ -127,7 +88,7 @@ class TimeEmbedded:
         *,
         timestep_cond: Tensor | None,
         class_labels: Tensor | None,
-        context: Tensor,
+        context: Tensor | None,
         added: Mapping[str, Tensor] | None,
     ) -> Tensor:
         """The vector of each sample, (B, D), not yet activated.
@@ -137,7 +98,7 @@ class TimeEmbedded:
             timestep: one for all samples, or a tensor (B,).
             timestep_cond: (B, C), for networks whose `time_embedding` takes it.
             class_labels: (B,), or (B, C) for the projections.
-            context: the encoded prompt, (B, K, C).
+            context: the encoded prompt, (B, K, C), of networks that have one.
             added: what `addition_embed_type` asks for.
 
         Raises:
@@ -154,7 +115,13 @@ class TimeEmbedded:
         time = self._with_classes(time, class_labels)
         if self.add_embedding is None:
             return time
-        return time + self.add_embedding.embed(context, added or {})
+        addition = self.add_embedding.embed(context, added or {})
+        if addition.shape[0] != sample.shape[0]:
+            raise ArgumentError(
+                f"conditions of {addition.shape[0]} samples were added to {sample.shape[0]} "
+                "samples; give one for each"
+            )
+        return time + addition.to(time.dtype)
 
     def _with_classes(self, time: Tensor, class_labels: Tensor | None) -> Tensor:
         if self.class_embedding is None:
@@ -170,32 +137,6 @@ class TimeEmbedded:
         if self.config.get("class_embeddings_concat"):
             return torch.cat((time, classes), dim=-1)
         return time + classes
-
-
-def make_context_projection(config: Mapping[str, Any]) -> nn.Linear | None:
-    """What maps the encoded prompt to the width that attention takes, if anything."""
-    kind, width = config["encoder_hid_dim_type"], config["encoder_hid_dim"]
-    if kind is None and width is None:
-        return None
-    if kind not in (None, "text_proj"):
-        raise ConfigError(f"encoder_hid_dim_type is {kind!r}; supported are None and 'text_proj'")
-    if width is None:
-        raise ConfigError(f"encoder_hid_dim_type {kind!r} needs encoder_hid_dim")
-    target = config["cross_attention_dim"]
-    if not isinstance(target, int):
-        raise ConfigError(f"cross_attention_dim is {target}; encoder_hid_dim needs a single one")
-    return nn.Linear(width, target)
-
-
-def required(added: Mapping[str, Tensor], name: str, kind: str) -> Tensor:
-    """`added[name]`, which a model with `addition_embed_type` `kind` can't do without."""
-    try:
-        return added[name]
-    except KeyError:
-        raise ArgumentError(
-            f"this model has addition_embed_type {kind!r}: pass {name!r} in added_cond_kwargs, "
-            f"which has {sorted(added)}"
-        ) from None
 
 
 def _timesteps(width: int, config: Mapping[str, Any]) -> Timesteps:

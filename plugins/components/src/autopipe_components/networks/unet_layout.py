@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from autopipe.errors import ConfigError
 
+from .added_kv_attention import AddedKVOptions
 from .resnet import ResnetOptions, check_groups
 from .transformer import TransformerOptions
 from .unet_blocks import BlockSpec
@@ -19,10 +20,22 @@ _ONLY_SUPPORTED: dict[str, Any] = {
     "num_attention_heads": None,
     "dual_cross_attention": False,
     "attention_type": "default",
+}
+# What only blocks of diffusion among pixels read, at the values of all others.
+_ONLY_AMONG_PIXELS: dict[str, Any] = {
     "cross_attention_norm": None,
     "resnet_skip_time_act": False,
     "resnet_out_scale_factor": 1.0,
 }
+_AMONG_PIXELS = frozenset(
+    {
+        "ResnetDownsampleBlock2D",
+        "SimpleCrossAttnDownBlock2D",
+        "UNetMidBlock2DSimpleCrossAttn",
+        "SimpleCrossAttnUpBlock2D",
+        "ResnetUpsampleBlock2D",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,18 @@ def refuse_unsupported(config: Mapping[str, Any]) -> None:
     for name, value in _ONLY_SUPPORTED.items():
         if config[name] != value:
             raise ConfigError(f"{name} is {config[name]!r}; only {value!r} is supported")
+    if config["class_embeddings_concat"] and config["addition_embed_type"] is not None:
+        raise ConfigError(
+            f"class_embeddings_concat makes a vector to which nothing can be added, but "
+            f"addition_embed_type is {config['addition_embed_type']!r}"
+        )
+    types = (*config["down_block_types"], config["mid_block_type"], *config["up_block_types"])
+    others = [one for one in types if one is not None and one not in _AMONG_PIXELS]
+    for name, value in _ONLY_AMONG_PIXELS.items():
+        if others and config[name] != value:
+            raise ConfigError(
+                f"{name} is {config[name]!r}; only {value!r} is supported by {others[0]}"
+            )
 
 
 def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
@@ -57,6 +82,7 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
     check_groups(config["norm_num_groups"], channels)
 
     layers = per_level("layers_per_block", config["layers_per_block"], levels)
+    # The number of heads for transformers, the width of one for the others.
     heads = per_level("attention_head_dim", config["attention_head_dim"], levels)
     context = per_level("cross_attention_dim", config["cross_attention_dim"], levels)
     only_cross = per_level("only_cross_attention", config["only_cross_attention"], levels)
@@ -67,6 +93,7 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
         act_fn=config["act_fn"],
         dropout=config["dropout"],
         time_scale_shift=config["resnet_time_scale_shift"],
+        output_scale_factor=config["resnet_out_scale_factor"],
     )
     down_depths, mid_depth, up_depths = _depths(config, layers)
 
@@ -81,6 +108,15 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
             upcast_attention=bool(config["upcast_attention"]),
         )
 
+    def added_kv(level: int, *, head_dim: int, cross_only: bool) -> AddedKVOptions:
+        return AddedKVOptions(
+            head_dim=head_dim,
+            context_dim=context[level],
+            groups=config["norm_num_groups"],
+            only_cross_attention=cross_only,
+            prompt_norm=config["cross_attention_norm"],
+        )
+
     down = tuple(
         BlockSpec(
             in_channels=channels[max(i - 1, 0)],
@@ -90,6 +126,7 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
             downsample_padding=config["downsample_padding"],
             resnet=resnet,
             transformer=transformer(i, down_depths[i], cross_only=only_cross[i]),
+            added_kv=added_kv(i, head_dim=heads[i], cross_only=only_cross[i]),
         )
         for i in range(levels)
     )
@@ -98,6 +135,7 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
         out_channels=channels[-1],
         resnet=replace(resnet, output_scale_factor=config["mid_block_scale_factor"]),
         transformer=transformer(-1, mid_depth, cross_only=False),
+        added_kv=added_kv(-1, head_dim=heads[-1], cross_only=_mid_cross_only(config)),
     )
     # An up block undoes the down block of its level: it takes one skip connection for each
     # residual block there and one for what entered the level, which has the channels above it.
@@ -109,10 +147,18 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
             resample=i > 0,
             resnet=resnet,
             transformer=transformer(i, up_depths[i], cross_only=only_cross[i]),
+            # Widths of heads are not mirrored on the way up: networks were trained so.
+            added_kv=added_kv(i, head_dim=heads[-1 - i], cross_only=only_cross[i]),
         )
         for i in reversed(range(levels))
     )
     return UNetLayout(down=down, mid=mid, up=up)
+
+
+def _mid_cross_only(config: Mapping[str, Any]) -> bool:
+    """What the mid block does; one value of `only_cross_attention` for all blocks is its too."""
+    own, of_others = config["mid_block_only_cross_attention"], config["only_cross_attention"]
+    return bool(of_others if own is None and isinstance(of_others, bool) else own)
 
 
 def per_level(name: str, value: _T | Sequence[_T], levels: int) -> tuple[_T, ...]:

@@ -1,0 +1,252 @@
+"""What a U-Net adds to its time embedding: prompts, images, sizes, hints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from autopipe.errors import ArgumentError, ConfigError
+
+from .embeddings import TimestepEmbedding, Timesteps
+
+# What asks for an entry of `added_cond_kwargs`, in the words of its error.
+_TEXT_TIME = "addition_embed_type 'text_time'"
+_TEXT_IMAGE = "addition_embed_type 'text_image'"
+_IMAGE = "addition_embed_type 'image'"
+_IMAGE_HINT = "addition_embed_type 'image_hint'"
+
+_SUPPORTED = ("text", "text_time", "text_image", "image", "image_hint")
+# Widths of a hint's convolutions, the last three of them after a halving; and what they make.
+_HINT_CHANNELS = (3, 16, 32, 96, 256)
+_HINT_FEATURES = 4
+
+
+class AddedCondition(nn.Module):
+    """Turns conditions into an addition to the time embedding.
+
+    `extra_channels` is how many channels it also adds to the network's input.
+    """
+
+    extra_channels: int = 0
+
+    def embed(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
+        """The addition, (B, D), made of the encoded prompt and of `added_cond_kwargs`."""
+        raise NotImplementedError
+
+    def extend(self, sample: Tensor, added: Mapping[str, Tensor]) -> Tensor:
+        """`sample` with `extra_channels` more channels."""
+        return sample
+
+
+class TextCondition(AddedCondition):
+    """DeepFloyd IF's: the encoded prompt (B, K, C), pooled."""
+
+    def __init__(self, text_dim: int, time_embed_dim: int, *, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(text_dim)
+        self.pool = AttentionPooling(text_dim, heads=heads)
+        self.proj = nn.Linear(text_dim, time_embed_dim)
+        self.norm2 = nn.LayerNorm(time_embed_dim)
+
+    def embed(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
+        if context is None:
+            raise ArgumentError(
+                "addition_embed_type 'text' pools a prompt: pass encoder_hidden_states"
+            )
+        addition: Tensor = self.norm2(self.proj(self.pool(self.norm1(context))))
+        return addition
+
+
+class AttentionPooling(nn.Module):
+    """(B, K, C) -> (B, C): what the mean of all tokens sees in itself and in each of them."""
+
+    def __init__(self, width: int, *, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ConfigError(
+                f"addition_embed_type_num_heads is {heads}, which doesn't divide the {width} "
+                "numbers of an encoded prompt's token"
+            )
+        self.heads = heads
+        self.positional_embedding = nn.Parameter(torch.randn(1, width) / width**0.5)
+        self.k_proj = nn.Linear(width, width)
+        self.q_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        first = tokens.mean(dim=1, keepdim=True) + self.positional_embedding.to(tokens.dtype)
+        tokens = torch.cat((first, tokens), dim=1)
+        query, key, value = (
+            projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for projected in (self.q_proj(first), self.k_proj(tokens), self.v_proj(tokens))
+        )
+        return F.scaled_dot_product_attention(query, key, value).flatten(1)
+
+
+class TextTimeCondition(TimestepEmbedding, AddedCondition):
+    """SDXL's: the pooled prompt (B, P) and six sizes and crops (B, 6)."""
+
+    def __init__(self, in_channels: int, time_embed_dim: int, *, id_embedding: Timesteps) -> None:
+        super().__init__(in_channels, time_embed_dim)
+        self.id_embedding = id_embedding
+
+    def embed(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
+        text = required(added, "text_embeds", _TEXT_TIME)
+        ids = self.id_embedding(required(added, "time_ids", _TEXT_TIME).flatten())
+        vector = torch.cat((text, ids.reshape(text.shape[0], -1)), dim=-1)
+        expected = self.linear_1.in_features
+        if vector.shape[-1] != expected:
+            raise ArgumentError(
+                f"text_embeds and time_ids make a vector of {vector.shape[-1]} numbers, the model "
+                f"takes {expected}; text_embeds is {tuple(text.shape)}, {ids.shape[0]} time_ids"
+            )
+        return self(vector.to(self.linear_1.weight.dtype))
+
+
+class TextImageCondition(AddedCondition):
+    """Kandinsky 2.1's: a pooled prompt (B, T) and an embedded image (B, I)."""
+
+    def __init__(self, text_dim: int, image_dim: int, time_embed_dim: int) -> None:
+        super().__init__()
+        self.text_proj = nn.Linear(text_dim, time_embed_dim)
+        self.text_norm = nn.LayerNorm(time_embed_dim)
+        self.image_proj = nn.Linear(image_dim, time_embed_dim)
+
+    def embed(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
+        image = projected(added, "image_embeds", self.image_proj, _TEXT_IMAGE)
+        text = projected(added, "text_embeds", self.text_proj, _TEXT_IMAGE)
+        return image + self.text_norm(text)
+
+
+class ImageCondition(AddedCondition):
+    """Kandinsky 2.2's: an embedded image (B, I)."""
+
+    asked_by = _IMAGE
+
+    def __init__(self, image_dim: int, time_embed_dim: int) -> None:
+        super().__init__()
+        self.image_proj = nn.Linear(image_dim, time_embed_dim)
+        self.image_norm = nn.LayerNorm(time_embed_dim)
+
+    def embed(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
+        image = projected(added, "image_embeds", self.image_proj, self.asked_by)
+        addition: Tensor = self.image_norm(image)
+        return addition
+
+
+class ImageHintCondition(ImageCondition):
+    """Kandinsky 2.2's with control: an embedded image, and a picture such as a depth map.
+
+    The picture (B, 3, 8 * H, 8 * W) becomes channels of the input (B, C, H, W).
+    """
+
+    extra_channels = _HINT_FEATURES
+    asked_by = _IMAGE_HINT
+
+    def __init__(self, image_dim: int, time_embed_dim: int) -> None:
+        super().__init__(image_dim, time_embed_dim)
+        self.input_hint_block = _hint_block()
+
+    def extend(self, sample: Tensor, added: Mapping[str, Tensor]) -> Tensor:
+        hint = required(added, "hint", self.asked_by)
+        channels, batch = _HINT_CHANNELS[0], sample.shape[0]
+        if hint.ndim != 4 or hint.shape[:2] != (batch, channels):
+            raise ArgumentError(
+                f"hint has shape {tuple(hint.shape)}, but this model takes {channels} channels "
+                f"and was given {batch} samples: ({batch}, {channels}, H, W)"
+            )
+        features = self.input_hint_block(hint.to(sample.dtype))
+        if features.shape[-2:] != sample.shape[-2:]:
+            raise ArgumentError(
+                f"a hint of {tuple(hint.shape[-2:])} (height, width) gives features of "
+                f"{tuple(features.shape[-2:])} and the sample is {tuple(sample.shape[-2:])}; "
+                "a hint is 8 times as large as the sample"
+            )
+        return torch.cat((sample, features), dim=1)
+
+
+def make_addition_embedding(
+    config: Mapping[str, Any], *, time_embed_dim: int
+) -> AddedCondition | None:
+    """What turns `added_cond_kwargs` into an addition to the time embedding, if anything."""
+    kind, text_dim = config["addition_embed_type"], config["cross_attention_dim"]
+    if kind is None:
+        return None
+    if kind == "text_time":
+        width, inputs = (
+            _needed(config, name)
+            for name in ("addition_time_embed_dim", "projection_class_embeddings_input_dim")
+        )
+        ids = Timesteps(
+            width,
+            flip_sin_to_cos=config["flip_sin_to_cos"],
+            downscale_freq_shift=config["freq_shift"],
+        )
+        return TextTimeCondition(inputs, time_embed_dim, id_embedding=ids)
+    if kind in ("image", "image_hint"):
+        condition = ImageHintCondition if kind == "image_hint" else ImageCondition
+        return condition(_needed(config, "encoder_hid_dim"), time_embed_dim)
+    if kind not in _SUPPORTED:
+        supported = ", ".join(map(repr, _SUPPORTED))
+        raise ConfigError(f"addition_embed_type is {kind!r}; supported are None, {supported}")
+    if kind == "text":
+        text_dim = config["encoder_hid_dim"] or text_dim
+    if not isinstance(text_dim, int):
+        raise ConfigError(
+            f"cross_attention_dim is {text_dim}; addition_embed_type {kind!r} needs a single one"
+        )
+    if kind == "text":
+        heads = config["addition_embed_type_num_heads"]
+        return TextCondition(text_dim, time_embed_dim, heads=heads)
+    # Checkpoints embed text and images at the width that attention takes.
+    return TextImageCondition(text_dim, text_dim, time_embed_dim)
+
+
+def required(added: Mapping[str, Tensor], name: str, asked_by: str) -> Tensor:
+    """`added[name]`, which a model with the option `asked_by` can't do without."""
+    try:
+        return added[name]
+    except KeyError:
+        raise ArgumentError(
+            f"this model has {asked_by}: pass {name!r} in added_cond_kwargs, "
+            f"which has {sorted(added)}"
+        ) from None
+
+
+def projected(added: Mapping[str, Tensor], name: str, layer: nn.Linear, asked_by: str) -> Tensor:
+    """`layer` of the vectors `added[name]`, (B, D).
+
+    Raises:
+        ArgumentError: there are none, or they are of another width.
+    """
+    vectors = required(added, name, asked_by)
+    if vectors.ndim != 2 or vectors.shape[1] != layer.in_features:
+        raise ArgumentError(
+            f"{name} has shape {tuple(vectors.shape)}, but this model has {asked_by} and takes "
+            f"(B, {layer.in_features})"
+        )
+    made: Tensor = layer(vectors.to(layer.weight.dtype))
+    return made
+
+
+def _hint_block() -> nn.Sequential:
+    channels, first, *_, last = _HINT_CHANNELS
+    layers = [_conv(channels, first), nn.SiLU()]
+    for wide, wider in pairwise(_HINT_CHANNELS[1:]):
+        layers += [_conv(wide, wide), nn.SiLU(), _conv(wide, wider, stride=2), nn.SiLU()]
+    return nn.Sequential(*layers, _conv(last, _HINT_FEATURES))
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
+    return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, stride=stride)
+
+
+def _needed(config: Mapping[str, Any], name: str) -> int:
+    if config[name] is None:
+        raise ConfigError(f"addition_embed_type {config['addition_embed_type']!r} needs {name}")
+    return int(config[name])
