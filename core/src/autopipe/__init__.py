@@ -27,7 +27,7 @@ _CORE = {
         "config": ("ConfigMixin", "FrozenConfig", "register_to_config"),
         "errors": ("AutopipeError",),
         "hooks": ("hookimpl",),
-        "manifest": ("Component", "Condition", "Export", "Family", "Pipeline"),
+        "manifest": ("Component", "Condition", "Export", "Family", "Pipeline", "Probe"),
         "modeling": ("ModelMixin",),
         "outputs": ("BaseOutput", "ImagePipelineOutput"),
         "pipeline.base": ("DiffusionPipeline",),
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .manifest import Export as Export
     from .manifest import Family as Family
     from .manifest import Pipeline as Pipeline
+    from .manifest import Probe as Probe
     from .modeling import ModelMixin as ModelMixin
     from .outputs import BaseOutput as BaseOutput
     from .outputs import ImagePipelineOutput as ImagePipelineOutput

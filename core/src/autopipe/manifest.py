@@ -77,13 +77,29 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """Recognises a checkpoint whose index names no class, or that has no index at all.
+
+    Attributes:
+        folders: the component folders that such a checkpoint has, at least; where one of them
+            is absent the target is not imported.
+        target: a function `(index, configs) -> index or None`. It gets the index as far as
+            there is one, and the config of every component by folder; it returns the content
+            of a whole index, or None if the checkpoint is not of this family.
+    """
+
+    folders: tuple[str, ...]
+    target: str
+
+
+@dataclass(frozen=True)
 class Family:
     """Everything a plugin offers.
 
     Attributes:
         name: a Python identifier, unique among the installed plugins.
         api: the interface number it was written for.
-        pipelines, components, conditions, exports: what it offers.
+        pipelines, components, conditions, exports, probes: what it offers.
         demo: the folder of a small checkpoint shipped in the wheel, as
             `"package:relative/folder"`; it loads by the name `demo:<family name>`.
     """
@@ -94,6 +110,7 @@ class Family:
     components: tuple[Component, ...] = ()
     conditions: tuple[Condition, ...] = ()
     exports: tuple[Export, ...] = ()
+    probes: tuple[Probe, ...] = ()
     demo: str | None = None
 
 
@@ -110,27 +127,20 @@ def flaws(family: object) -> Iterator[str]:
         return
     if not (isinstance(family.name, str) and family.name.isidentifier()):
         yield f"its name {family.name!r} is no Python identifier"
-    kinds: tuple[tuple[str, type], ...] = (
-        ("pipelines", Pipeline),
-        ("components", Component),
-        ("conditions", Condition),
-        ("exports", Export),
-    )
-    for field, kind in kinds:
-        entries = getattr(family, field)
-        if not isinstance(entries, tuple) or not all(isinstance(e, kind) for e in entries):
-            yield f"its {field} are not a tuple of {kind.__name__}"
-            return
-        names = [(getattr(e, "library", None), e.name) for e in entries]
-        for twice in sorted({str(n[1]) for n in names if names.count(n) > 1}):
+    wrong = list(_misshapen(family))
+    yield from wrong
+    if wrong:
+        return
+    for field in ("pipelines", "components", "conditions", "exports"):
+        names = [(getattr(e, "library", None), e.name) for e in getattr(family, field)]
+        for twice in sorted({n[1] for n in names if names.count(n) > 1}):
             yield f"its {field} name {twice} more than once"
-    targeted: tuple[Pipeline | Component | Export, ...]
-    targeted = (*family.pipelines, *family.components, *family.exports)
-    for entry in targeted:
-        module, colon, attribute = entry.target.partition(":")
-        parts = [*module.split("."), attribute]
-        if not colon or not all(part.isidentifier() for part in parts):
-            yield f"the target {entry.target!r} of {entry.name} is not of the form 'module:Class'"
+    targets = [(e.target, e.name) for e in (*family.pipelines, *family.components, *family.exports)]
+    for target, owner in [*targets, *((probe.target, "a probe") for probe in family.probes)]:
+        if not _is_target(target):
+            yield f"the target {target!r} of {owner} is not of the form 'module:Class'"
+    if family.demo is not None and ":" not in family.demo:
+        yield f"its demo {family.demo!r} is not of the form 'package:folder'"
     for pipeline in family.pipelines:
         if pipeline.task is not None and not isinstance(pipeline.task, Task):
             yield f"the task {pipeline.task!r} of {pipeline.name} is no member of Task"
@@ -142,3 +152,44 @@ def flaws(family: object) -> Iterator[str]:
             f"two of its pipelines stand in one cell of the table "
             f"(line {line}, conditions {sorted(conditions)}, task {task})"
         )
+
+
+_ENTRIES: dict[str, type] = {
+    "pipelines": Pipeline,
+    "components": Component,
+    "conditions": Condition,
+    "exports": Export,
+    "probes": Probe,
+}
+
+
+def _misshapen(family: Family) -> Iterator[str]:
+    """What is not of the type that it is declared to have."""
+    for field, kind in _ENTRIES.items():
+        entries = getattr(family, field)
+        if not isinstance(entries, tuple) or not all(isinstance(e, kind) for e in entries):
+            yield f"its {field} are not a tuple of {kind.__name__}"
+            continue
+        for entry in entries:
+            for name, value in vars(entry).items():
+                if not _fits(name, value):
+                    yield f"the {name} {value!r} of an entry of its {field} can't be used"
+    if not isinstance(family.demo, str | None):
+        yield f"its demo {family.demo!r} is not of the form 'package:folder'"
+
+
+def _fits(field: str, value: object) -> bool:
+    """Whether `value` can stand in a field of this name, of any of the entries."""
+    if field in ("task", "line", "opens_as"):
+        return isinstance(value, str | None)
+    if field in ("conditions", "folders"):
+        kind = frozenset if field == "conditions" else tuple
+        return isinstance(value, kind) and all(isinstance(part, str) for part in value)
+    if field == "kind":
+        return value in ("model", "scheduler", "other")
+    return isinstance(value, str)
+
+
+def _is_target(target: str) -> bool:
+    module, colon, attribute = target.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), attribute))

@@ -1,0 +1,62 @@
+"""What every family promises, checked for this one on the lines that are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.tiny import make_text_encoder, make_tokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+import autopipe
+from autopipe.manifest import Pipeline
+from autopipe.testing import Conformance
+
+from .conftest import POOLED, WIDTH, installed, picture
+
+SHARED = (
+    "as in diffusers, of several pictures from one image only the first generator draws for "
+    "encoding it"
+)
+
+
+class TestConformance(Conformance):
+    family = "controlnet"
+    size = (16, 16)
+    expected_failures = {
+        f"repeats-{prefix}ControlNetInpaintPipeline": SHARED
+        for line, prefix in (
+            ("stable_diffusion", "StableDiffusion"),
+            ("sdxl", "StableDiffusionXL"),
+        )
+        if installed(line)
+    }
+
+    @pytest.fixture
+    def checkpoint(self, build: Callable[..., Any], tmp_path: Path) -> dict[str, Any]:
+        tokenizer = make_tokenizer(tmp_path)
+        found = {}
+        if installed("stable_diffusion"):
+            found["stable_diffusion"] = build(
+                autopipe.StableDiffusionControlNetPipeline,
+                tokenizer=tokenizer,
+                text_encoder=make_text_encoder(CLIPTextModel, tokenizer, hidden_size=WIDTH),
+            )
+        if installed("sdxl"):
+            half = {"hidden_size": WIDTH // 2}
+            second = make_text_encoder(
+                CLIPTextModelWithProjection, tokenizer, seed=1, projection_dim=POOLED, **half
+            )
+            found["sdxl"] = build(
+                autopipe.StableDiffusionXLControlNetPipeline,
+                tokenizer=tokenizer,
+                tokenizer_2=tokenizer,
+                text_encoder=make_text_encoder(CLIPTextModel, tokenizer, **half),
+                text_encoder_2=second,
+            )
+        return found
+
+    def inputs(self, pipeline: Pipeline) -> dict[str, Any]:
+        return {"control_image": picture()}

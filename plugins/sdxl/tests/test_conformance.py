@@ -1,0 +1,26 @@
+"""What every family promises, checked for this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from autopipe import StableDiffusionXLPipeline
+from autopipe.testing import Conformance
+
+
+class TestConformance(Conformance):
+    family = "sdxl"
+    size = (16, 16)
+    expected_failures = {
+        "repeats-StableDiffusionXLInpaintPipeline": (
+            "as in diffusers, of several pictures from one image only the first generator draws "
+            "for encoding it"
+        ),
+    }
+
+    @pytest.fixture
+    def checkpoint(self, build: Callable[..., Any]) -> Any:
+        return build(StableDiffusionXLPipeline)
