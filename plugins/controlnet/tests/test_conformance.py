@@ -20,19 +20,18 @@ SHARED = (
     "as in diffusers, of several pictures from one image only the first generator draws for "
     "encoding it"
 )
+PREFIXES = {"stable_diffusion": "StableDiffusion", "sdxl": "StableDiffusionXL"}
+EXPECTED = {
+    f"repeats-{prefix}ControlNetInpaintPipeline": SHARED
+    for line, prefix in PREFIXES.items()
+    if installed(line)
+}
 
 
 class TestConformance(Conformance):
     family = "controlnet"
     size = (16, 16)
-    expected_failures = {
-        f"repeats-{prefix}ControlNetInpaintPipeline": SHARED
-        for line, prefix in (
-            ("stable_diffusion", "StableDiffusion"),
-            ("sdxl", "StableDiffusionXL"),
-        )
-        if installed(line)
-    }
+    expected_failures = EXPECTED
 
     @pytest.fixture
     def checkpoint(self, build: Callable[..., Any], tmp_path: Path) -> dict[str, Any]:

@@ -10,16 +10,18 @@ import pytest
 from autopipe import StableDiffusionXLPipeline
 from autopipe.testing import Conformance
 
+EXPECTED = {
+    "repeats-StableDiffusionXLInpaintPipeline": (
+        "as in diffusers, of several pictures from one image only the first generator draws for "
+        "encoding it"
+    ),
+}
+
 
 class TestConformance(Conformance):
     family = "sdxl"
     size = (16, 16)
-    expected_failures = {
-        "repeats-StableDiffusionXLInpaintPipeline": (
-            "as in diffusers, of several pictures from one image only the first generator draws "
-            "for encoding it"
-        ),
-    }
+    expected_failures = EXPECTED
 
     @pytest.fixture
     def checkpoint(self, build: Callable[..., Any]) -> Any:

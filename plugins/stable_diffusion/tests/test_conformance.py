@@ -10,16 +10,18 @@ import pytest
 from autopipe import StableDiffusionPipeline
 from autopipe.testing import Conformance
 
+EXPECTED = {
+    "repeats-StableDiffusionInpaintPipeline": (
+        "as in diffusers, of several pictures from one image only the first generator draws for "
+        "encoding it"
+    ),
+}
+
 
 class TestConformance(Conformance):
     family = "stable_diffusion"
     size = (16, 16)
-    expected_failures = {
-        "repeats-StableDiffusionInpaintPipeline": (
-            "as in diffusers, of several pictures from one image only the first generator draws "
-            "for encoding it"
-        ),
-    }
+    expected_failures = EXPECTED
 
     @pytest.fixture
     def checkpoint(self, build: Callable[..., Any]) -> Any:

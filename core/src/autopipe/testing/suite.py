@@ -74,7 +74,7 @@ class Conformance:
         checks_of(pipeline)[name](subject)
 
     def test_complete(self, request: pytest.FixtureRequest) -> None:
-        """Every check that the manifest implies is among the tests; so are those expected to fail."""
+        """Every check that the manifest implies is among the tests, and every expected failure."""
         names = set(implied(self._family()))
         prefix = request.node.nodeid.rpartition("::")[0] + "::test_check["
         found = {item.nodeid for item in request.session.items}

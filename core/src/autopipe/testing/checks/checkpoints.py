@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,8 @@ def optional(subject: Subject) -> None:
         assert saved[name] == [None, None]
         assert _load(subject, folder).components[name] is None
         if subject.pipeline.task is not None and subject.pipeline.opens_as is None:
-            try:
+            with contextlib.suppress(AutopipeError):
                 subject.images(pipe)
-            except AutopipeError as error:
-                assert str(error), "an error needs a message"
 
 
 def _load(subject: Subject, folder: Path) -> Any:

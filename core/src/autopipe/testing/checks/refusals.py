@@ -37,10 +37,9 @@ def refusals(subject: Subject) -> None:
         with _without_work(bad):
             try:
                 subject.images(pipe, **bad)
-            except AutopipeError as error:
-                assert str(error), "an error needs a message"
-            else:
-                raise AssertionError(f"{subject.pipeline.name} accepted {bad}")
+            except AutopipeError:
+                continue
+        raise AssertionError(f"{subject.pipeline.name} accepted {bad}")
 
 
 @contextmanager
