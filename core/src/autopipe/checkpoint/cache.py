@@ -183,24 +183,28 @@ class CachedSource:
         """See `Source`."""
         return in_folder(self.entries, folder)
 
-    def fetch(self, paths: Iterable[str]) -> Path:
+    def missing(self, paths: Iterable[str]) -> list[str]:
         """See `Source`."""
-        wanted = sorted(set(paths))
-        wrong = {
-            path: problem
-            for path in wanted
-            if (
-                problem := wrong_with(
-                    inside(self.root, path), self.entries.get(path, Entry()), thoroughly=False
-                )
-            )
-        }
+        return list(self._wrong(paths, thoroughly=False))
+
+    def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
+        """See `Source`."""
+        wrong = self._wrong(sorted(set(paths)), thoroughly)
         if wrong:
             path, problem = next(iter(wrong.items()))
             more = f", and {len(wrong) - 1} more files are not whole" if len(wrong) > 1 else ""
             kind = CheckpointError if problem == "it is missing" else DamagedFileError
             raise kind(f"{path} of {self.name} can't be read: {problem}{more}; {self.cure}")
         return self.root
+
+    def _wrong(self, paths: Iterable[str], thoroughly: bool) -> dict[str, str]:
+        """What is wrong with those of `paths` with which something is."""
+        known = {path: self.entries.get(path, Entry()) for path in paths}
+        return {
+            path: problem
+            for path, entry in known.items()
+            if (problem := wrong_with(inside(self.root, path), entry, thoroughly=thoroughly))
+        }
 
     def header(self, path: str) -> Header:
         """See `Source`."""

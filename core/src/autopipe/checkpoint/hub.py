@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import logging
+import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -111,23 +112,27 @@ class HubSource:
         return bytes(part[: stop - start])
 
     def missing(self, paths: Iterable[str]) -> list[str]:
-        """Those of `paths` that `fetch` would take from the Hub."""
+        """See `Source`."""
         return [path for path in paths if self._must_be_fetched(path)]
 
-    def fetch(self, paths: Iterable[str]) -> Path:
+    def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
         """See `Source`."""
         wanted = sorted(set(paths))
         absent = [path for path in wanted if path not in self.entries]
         if absent:
             raise CheckpointError(f"{self.name} has no file {absent[0]}; {self.cure}")
         new = self.missing(wanted)
+        if thoroughly:
+            damaged = self._drop_damaged([path for path in wanted if path not in new])
+            new = sorted([*new, *damaged])
         if new:
+            self._check_space(new)
             self._download(new)
             # What arrived damaged may arrive whole at a second attempt.
-            again = self.drop_damaged(new)
+            again = self._drop_damaged(new)
             if again:
                 self._download(sorted(again))
-            for path, problem in self.drop_damaged(again).items():
+            for path, problem in self._drop_damaged(again).items():
                 raise DamagedFileError(
                     f"{path} of {self.name} arrived damaged, twice: {problem}. Nothing of it was "
                     f"kept; try again later, or tell the owner of the repository"
@@ -139,15 +144,29 @@ class HubSource:
             _log.warning("the cache can't note the commit of %s: %s", self.repository, error)
         return self.root
 
-    def drop_damaged(self, paths: Iterable[str]) -> dict[str, str]:
+    def _drop_damaged(self, paths: Iterable[str], thoroughly: bool = True) -> dict[str, str]:
         """Remove those of `paths` from the cache whose content is wrong; says what was wrong."""
         wrong: dict[str, str] = {}
         for path in paths:
-            problem = wrong_with(inside(self.root, path), self.entries[path], thoroughly=True)
+            file = inside(self.root, path)
+            problem = wrong_with(file, self.entries[path], thoroughly=thoroughly)
             if problem is not None:
                 wrong[path] = problem
-                drop(self.root / path, self.root.parents[1] / "blobs")
+                if file.is_file():
+                    _log.warning("%s is damaged (%s) and is fetched again", file, problem)
+                drop(file, self.root.parents[1] / "blobs")
         return wrong
+
+    def _check_space(self, paths: Iterable[str]) -> None:
+        """Raise `CheckpointError` if the disk of the cache can't hold what is to be fetched."""
+        size = sum(max(self.entries[path].size, 0) for path in paths)
+        place = next(p for p in (self.root, *self.root.parents) if p.is_dir())
+        free = shutil.disk_usage(place).free
+        if size > free:
+            raise CheckpointError(
+                f"{self.repository} needs {size:,} more bytes, and the disk of {place} has "
+                f"{free:,} left; free some space, or pass cache_dir= on another disk"
+            )
 
     def _must_be_fetched(self, path: str) -> bool:
         if path in self._done:
@@ -158,13 +177,7 @@ class HubSource:
         )
 
     def _download(self, paths: list[str]) -> None:
-        for path in paths:
-            file = self.root / path
-            if file.is_file() and (
-                problem := wrong_with(file, self.entries[path], thoroughly=False)
-            ):
-                _log.warning("%s is damaged (%s) and is fetched again", file, problem)
-                drop(file, self.root.parents[1] / "blobs")
+        self._drop_damaged(paths, thoroughly=False)
         for wait in (*_WAITS, None):
             try:
                 self._snapshot(paths)

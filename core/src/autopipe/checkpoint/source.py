@@ -48,8 +48,15 @@ class Source(Protocol):
     def files(self, *folder: str) -> Mapping[str, int]:
         """The files directly in a folder of the checkpoint: name -> bytes (-1: unknown)."""
 
-    def fetch(self, paths: Iterable[str]) -> Path:
+    def missing(self, paths: Iterable[str]) -> list[str]:
+        """Those of `paths` that are not here yet, or not whole as far as their size tells."""
+
+    def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
         """Make sure that these files are there; returns the checkpoint's local folder.
+
+        Args:
+            thoroughly: compare also those that were here before with their digests, if the
+                source knows any.
 
         Raises:
             CheckpointError: one is absent or can't be fetched.
@@ -90,7 +97,11 @@ class LocalSource:
         except OSError as error:
             raise CheckpointError(f"the folder {place} can't be read: {error}") from error
 
-    def fetch(self, paths: Iterable[str]) -> Path:
+    def missing(self, paths: Iterable[str]) -> list[str]:
+        """See `Source`."""
+        return [path for path in paths if not inside(self.root, path).is_file()]
+
+    def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
         """See `Source`."""
         for path in paths:
             if not inside(self.root, path).is_file():

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import ArgumentError, nearest
-from . import doctor, families, generate, inspect, resolve
+from . import doctor, download, families, generate, inspect, resolve
 from .text import paragraph, terminal_width
 
 COMMANDS = {
@@ -17,6 +17,7 @@ COMMANDS = {
     "doctor": doctor,
     "resolve": resolve,
     "inspect": inspect,
+    "download": download,
     "generate": generate,
 }
 """Each module has `HELP` (a line), `ABOUT`, `EXAMPLES`, `declare(parser)` and `run(arguments)`."""

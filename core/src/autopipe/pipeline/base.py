@@ -178,6 +178,21 @@ class DiffusionPipeline(ConfigMixin):
 
         return load_pipeline(cls, pretrained_model_name_or_path, **kwargs)
 
+    @classmethod
+    def download(cls, pretrained_model_name: str | Path, **kwargs: Any) -> str:
+        """Fetch what `from_pretrained` would read with the same arguments, and load nothing.
+
+        Args:
+            pretrained_model_name: a repository id of the Hub.
+            **kwargs: as for `from_pretrained`; components that are given are not fetched.
+
+        Returns:
+            The local folder, in the cache of huggingface_hub.
+        """
+        from ..checkpoint.download import plan_download
+
+        return str(plan_download(cls, pretrained_model_name, **kwargs).run())
+
     def save_pretrained(
         self,
         save_directory: str | Path,

@@ -1,0 +1,102 @@
+"""What a pipeline needs of a checkpoint: told exactly, then fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..registry import Registry, default_registry
+from .files import File
+from .index import INDEX_NAME
+from .load import Chooser, Prepared, prepare
+from .source import Source
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file to have.
+
+    Attributes:
+        path: inside the checkpoint, with slashes.
+        size: bytes; -1 where the repository doesn't tell.
+        component: whose it is; None for the index.
+        missing: whether it is to be fetched.
+    """
+
+    path: str
+    size: int
+    component: str | None
+    missing: bool
+
+
+@dataclass(frozen=True)
+class Download:
+    """The plan: every file that loading will read, all of one commit."""
+
+    source: Source
+    class_name: str
+    items: tuple[Item, ...]
+
+    @property
+    def commit(self) -> str | None:
+        """The commit; None for a folder."""
+        commit: str | None = getattr(self.source, "commit", None)
+        return commit
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(max(item.size, 0) for item in self.items)
+
+    @property
+    def missing(self) -> tuple[Item, ...]:
+        """The files to fetch."""
+        return tuple(item for item in self.items if item.missing)
+
+    @property
+    def missing_size(self) -> int:
+        """Bytes to fetch."""
+        return sum(max(item.size, 0) for item in self.missing)
+
+    def run(self) -> Path:
+        """Fetch what is missing and what is damaged; returns the local folder.
+
+        Raises:
+            CheckpointError: it can't be fetched, or the disk is too small.
+            DamagedFileError: a file arrives damaged again and again.
+        """
+        return self.source.fetch([item.path for item in self.items], thoroughly=True)
+
+
+def plan_download(
+    chooser: type | Chooser,
+    path: str | Path,
+    *,
+    registry: Registry | None = None,
+    **keywords: Any,
+) -> Download:
+    """The plan for what `load_pipeline` would read with the same arguments.
+
+    Only the index, and lists of shards, are fetched for it.
+    """
+    ready = prepare(chooser, path, registry or default_registry(), keywords)
+    missing = set(ready.source.missing(ready.paths))
+    items = [
+        Item(file.path, file.size, component, file.path in missing)
+        for component, file in _files(ready)
+    ]
+    return Download(ready.source, ready.cls.__name__, tuple(items))
+
+
+def _files(ready: Prepared) -> list[tuple[str | None, File]]:
+    """All files with their component, each once, the index first."""
+    listing: Mapping[str, int] = ready.source.files()
+    found: dict[str, tuple[str | None, File]] = {
+        INDEX_NAME: (None, File(INDEX_NAME, listing.get(INDEX_NAME, -1)))
+    }
+    for name, part in ready.plan.components.items():
+        for file in part.files:
+            found.setdefault(file.path, (name, file))
+    return list(found.values())
