@@ -8,6 +8,7 @@ from autopipe.manifest import Component, Export, Family
 _NETWORKS = {
     "AutoencoderKL": "autoencoder_kl",
     "UNet2DConditionModel": "unet",
+    "VQModel": "vq_model",
 }
 
 _SCHEDULERS = {

@@ -167,8 +167,8 @@ def test_a_config_makes_the_same_network_again(make_vae: MakeVAE) -> None:
     ("changes", "message"),
     [
         (
-            {"down_block_types": ("AttnDownEncoderBlock2D",) * 2},
-            "asks for 'AttnDownEncoderBlock2D'",
+            {"down_block_types": ("AttnDownBlock2D",) * 2},
+            "asks for 'AttnDownBlock2D'.*mean 'AttnDownEncoderBlock2D'",
         ),
         ({"up_block_types": ("UpDecoderBlock2D",)}, "up_block_types has 1 values.*2 resolutions"),
         ({"norm_num_groups": 5}, "norm_num_groups is 5.*16 channels"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,16 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from autopipe.config import register_to_config
-from autopipe.errors import ArgumentError
 from autopipe.modeling import ModelMixin
 from autopipe.outputs import BaseOutput
 
 from .distributions import DiagonalGaussianDistribution, Generators
 from .tiling import in_tiles
-from .vae import Decoder, Encoder
-
-_OLD_ATTENTION = re.compile(r"(.*\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
-_NEW_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+from .vae import Decoder, DecoderOutput, Encoder, check_channels, with_new_names
 
 
 @dataclass
@@ -27,13 +22,6 @@ class AutoencoderKLOutput(BaseOutput):
     """`latent_dist`: the distribution of the latents."""
 
     latent_dist: DiagonalGaussianDistribution
-
-
-@dataclass
-class DecoderOutput(BaseOutput):
-    """`sample`: the decoded images, (B, out_channels, H, W)."""
-
-    sample: Tensor
 
 
 class AutoencoderKL(ModelMixin):
@@ -112,19 +100,8 @@ class AutoencoderKL(ModelMixin):
 
     @classmethod
     def convert_state_dict(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`state` with the attention layers named and shaped as linear layers.
-
-        The first releases called them `query`, `key`, `value` and `proj_attn`, and some files
-        hold them as convolutions of 1x1 pixels.
-        """
-        converted = {}
-        for name, tensor in state.items():
-            if old := _OLD_ATTENTION.fullmatch(name):
-                name = f"{old[1]}.{_NEW_NAMES[old[2]]}.{old[3]}"
-                if tensor.ndim == 4:
-                    tensor = tensor[:, :, 0, 0]
-            converted[name] = tensor
-        return converted
+        """`state` with the names of today for the attention layers of the first releases."""
+        return with_new_names(state)
 
     def enable_slicing(self) -> None:
         """Work on one image at a time: less memory, same result."""
@@ -154,7 +131,7 @@ class AutoencoderKL(ModelMixin):
         Raises:
             ArgumentError: `x` has another shape.
         """
-        _check_channels("images", x, self.config.in_channels)
+        check_channels("images", x, self.config.in_channels)
         posterior = DiagonalGaussianDistribution(self._each_slice(self._encode, x))
         return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
 
@@ -171,7 +148,7 @@ class AutoencoderKL(ModelMixin):
         Raises:
             ArgumentError: `z` has another shape.
         """
-        _check_channels("latents", z, self.config.latent_channels)
+        check_channels("latents", z, self.config.latent_channels)
         images = self._each_slice(self._decode, z)
         return DecoderOutput(sample=images) if return_dict else (images,)
 
@@ -233,12 +210,4 @@ class AutoencoderKL(ModelMixin):
             tile=self.tile_latent_min_size,
             made=self.tile_sample_min_size,
             overlap=self.tile_overlap_factor,
-        )
-
-
-def _check_channels(name: str, batch: Tensor, channels: int) -> None:
-    if batch.ndim != 4 or batch.shape[1] != channels:
-        raise ArgumentError(
-            f"{name} of shape {tuple(batch.shape)} were given to an autoencoder that takes "
-            f"{channels} channels: (B, {channels}, H, W)"
         )

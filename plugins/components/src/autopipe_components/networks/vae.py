@@ -1,87 +1,74 @@
-"""The two halves of an autoencoder: pixels to moments, latents to pixels."""
+"""The two halves of an autoencoder: pixels to latents or their moments, latents to pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, zip_longest
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autopipe.errors import ConfigError, nearest
+from autopipe.errors import ArgumentError, ConfigError, nearest
+from autopipe.outputs import BaseOutput
 
-from .attention import SpatialAttention
 from .checkpointing import Checkpointed
-from .resnet import Downsample2D, ResnetBlock2D, ResnetOptions, Upsample2D, check_groups
+from .resnet import Downsample2D, Upsample2D
+from .vae_layers import Layers
 
-_EPS = 1e-6
+_DOWN_BLOCKS = {"DownEncoderBlock2D": False, "AttnDownEncoderBlock2D": True}
+_UP_BLOCKS = {"UpDecoderBlock2D": False, "AttnUpDecoderBlock2D": True}
+"""The types of blocks, and whether they have attention."""
+
+_OLD_ATTENTION = re.compile(r"(.*\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
+_NEW_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
-class DownEncoderBlock2D(nn.Module):
-    """Residual blocks, then (but at the last level) half the resolution."""
+@dataclass
+class DecoderOutput(BaseOutput):
+    """What an autoencoder decodes.
+
+    Attributes:
+        sample: the images, (B, out_channels, H, W).
+        commit_loss: how far the latents were from the codebook; None without one.
+    """
+
+    sample: Tensor
+    commit_loss: Tensor | None = None
+
+
+class AutoencoderBlock(nn.Module):
+    """Residual blocks with attention over all pixels after the first few, then a resampling."""
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
+        layers: Layers,
         *,
-        layers: int,
-        resample: bool,
-        resnet: ResnetOptions,
+        resnets: int,
+        attentions: int,
+        downsample: bool = False,
+        upsample: bool = False,
     ) -> None:
         super().__init__()
-        self.resnets = _resnets(in_channels, out_channels, layers, resnet)
+        inputs = (in_channels, *(out_channels,) * (resnets - 1))
+        self.attentions = nn.ModuleList(layers.attention(out_channels) for _ in range(attentions))
+        self.resnets = nn.ModuleList(layers.resnet(channels, out_channels) for channels in inputs)
         self.downsamplers = nn.ModuleList(
-            [Downsample2D(out_channels, padding=0)] if resample else []
+            [Downsample2D(out_channels, padding=0)] if downsample else []
         )
+        self.upsamplers = nn.ModuleList([Upsample2D(out_channels)] if upsample else [])
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        for layer in (*self.resnets, *self.downsamplers):
+    def forward(self, hidden: Tensor, latents: Tensor | None = None) -> Tensor:
+        for resnet, attention in zip_longest(self.resnets, self.attentions):
+            hidden = resnet(hidden, latents)
+            if attention is not None:
+                hidden = attention(hidden, latents)
+        for layer in (*self.downsamplers, *self.upsamplers):
             hidden = layer(hidden)
         return hidden
-
-
-class UpDecoderBlock2D(nn.Module):
-    """Residual blocks, then (but at the last level) twice the resolution."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        layers: int,
-        resample: bool,
-        resnet: ResnetOptions,
-    ) -> None:
-        super().__init__()
-        self.resnets = _resnets(in_channels, out_channels, layers, resnet)
-        self.upsamplers = nn.ModuleList([Upsample2D(out_channels)] if resample else [])
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        for layer in (*self.resnets, *self.upsamplers):
-            hidden = layer(hidden)
-        return hidden
-
-
-class AutoencoderMidBlock(nn.Module):
-    """A residual block, attention over all pixels (optional), a residual block."""
-
-    def __init__(self, channels: int, *, add_attention: bool, resnet: ResnetOptions) -> None:
-        super().__init__()
-        self.attentions = nn.ModuleList(
-            [SpatialAttention(channels, heads=1, groups=resnet.groups, eps=_EPS)]
-            if add_attention
-            else []
-        )
-        self.resnets = _resnets(channels, channels, 2, resnet)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        first, last = self.resnets
-        hidden = first(hidden)
-        for attention in self.attentions:
-            hidden = attention(hidden)
-        output: Tensor = last(hidden)
-        return output
 
 
 class Encoder(Checkpointed):
@@ -100,25 +87,26 @@ class Encoder(Checkpointed):
         mid_block_add_attention: bool,
     ) -> None:
         super().__init__()
-        _check_types("down_block_types", block_types, "DownEncoderBlock2D", block_out_channels)
-        check_groups(norm_num_groups, block_out_channels)
-        resnet = ResnetOptions(time_channels=None, eps=_EPS, groups=norm_num_groups, act_fn=act_fn)
+        attend = _attend("down_block_types", block_types, _DOWN_BLOCKS, block_out_channels)
+        layers = Layers(norm_num_groups, act_fn)
+        layers.check(block_out_channels)
         first, last = block_out_channels[0], block_out_channels[-1]
         self.conv_in = nn.Conv2d(in_channels, first, kernel_size=3, padding=1)
         self.down_blocks = nn.ModuleList(
-            DownEncoderBlock2D(
+            AutoencoderBlock(
                 before,
                 after,
-                layers=layers_per_block,
-                resample=level < len(block_out_channels) - 1,
-                resnet=resnet,
+                layers,
+                resnets=layers_per_block,
+                attentions=layers_per_block if attend[level] else 0,
+                downsample=level < len(attend) - 1,
             )
             for level, (before, after) in enumerate(pairwise((first, *block_out_channels)))
         )
-        self.mid_block = AutoencoderMidBlock(
-            last, add_attention=mid_block_add_attention, resnet=resnet
+        self.mid_block = AutoencoderBlock(
+            last, last, layers, resnets=2, attentions=int(mid_block_add_attention)
         )
-        self.conv_norm_out = nn.GroupNorm(norm_num_groups, last, eps=_EPS)
+        self.conv_norm_out = layers.norm(last)
         self.conv_out = nn.Conv2d(last, out_channels, kernel_size=3, padding=1)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -130,7 +118,11 @@ class Encoder(Checkpointed):
 
 
 class Decoder(Checkpointed):
-    """Latents (B, in_channels, h, w) to images, each level doubling the size."""
+    """Latents (B, in_channels, h, w) to images, each level doubling the size.
+
+    With `spatial_norm` the latents that `forward` takes besides, (B, in_channels, h, w),
+    normalise all layers.
+    """
 
     def __init__(
         self,
@@ -143,54 +135,79 @@ class Decoder(Checkpointed):
         act_fn: str,
         norm_num_groups: int,
         mid_block_add_attention: bool,
+        spatial_norm: bool = False,
     ) -> None:
         super().__init__()
-        _check_types("up_block_types", block_types, "UpDecoderBlock2D", block_out_channels)
-        check_groups(norm_num_groups, block_out_channels)
-        resnet = ResnetOptions(time_channels=None, eps=_EPS, groups=norm_num_groups, act_fn=act_fn)
+        attend = _attend("up_block_types", block_types, _UP_BLOCKS, block_out_channels)
+        layers = Layers(norm_num_groups, act_fn, in_channels if spatial_norm else None)
+        layers.check(block_out_channels)
         first, *_, last = channels = (block_out_channels[-1], *reversed(block_out_channels))
         self.conv_in = nn.Conv2d(in_channels, first, kernel_size=3, padding=1)
-        self.mid_block = AutoencoderMidBlock(
-            first, add_attention=mid_block_add_attention, resnet=resnet
+        self.mid_block = AutoencoderBlock(
+            first, first, layers, resnets=2, attentions=int(mid_block_add_attention)
         )
         self.up_blocks = nn.ModuleList(
-            UpDecoderBlock2D(
+            AutoencoderBlock(
                 before,
                 after,
-                layers=layers_per_block + 1,
-                resample=level < len(block_out_channels) - 1,
-                resnet=resnet,
+                layers,
+                resnets=layers_per_block + 1,
+                attentions=layers_per_block + 1 if attend[level] else 0,
+                upsample=level < len(attend) - 1,
             )
             for level, (before, after) in enumerate(pairwise(channels))
         )
-        self.conv_norm_out = nn.GroupNorm(norm_num_groups, last, eps=_EPS)
+        self.conv_norm_out = layers.norm(last)
         self.conv_out = nn.Conv2d(last, out_channels, kernel_size=3, padding=1)
 
-    def forward(self, hidden: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, latents: Tensor | None = None) -> Tensor:
         hidden = self.conv_in(hidden)
         for block in (self.mid_block, *self.up_blocks):
-            hidden = self.run(block, hidden)
-        output: Tensor = self.conv_out(F.silu(self.conv_norm_out(hidden)))
+            hidden = self.run(block, hidden, latents)
+        # A normalisation in groups alone takes no latents.
+        inputs = (hidden,) if latents is None else (hidden, latents)
+        output: Tensor = self.conv_out(F.silu(self.conv_norm_out(*inputs)))
         return output
 
 
-def _resnets(
-    in_channels: int, out_channels: int, layers: int, options: ResnetOptions
-) -> nn.ModuleList:
-    inputs = (in_channels, *(out_channels,) * (layers - 1))
-    return nn.ModuleList(ResnetBlock2D(n, out_channels, options) for n in inputs)
+def with_new_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` with the attention layers named and shaped as linear layers.
+
+    The first releases called them `query`, `key`, `value` and `proj_attn`, and some files hold
+    them as convolutions of 1x1 pixels.
+    """
+    converted = {}
+    for name, tensor in state.items():
+        if old := _OLD_ATTENTION.fullmatch(name):
+            name = f"{old[1]}.{_NEW_NAMES[old[2]]}.{old[3]}"
+            if tensor.ndim == 4:
+                tensor = tensor[:, :, 0, 0]
+        converted[name] = tensor
+    return converted
 
 
-def _check_types(
-    key: str, types: Sequence[str], supported: str, block_out_channels: Sequence[int]
-) -> None:
+def check_channels(name: str, batch: Tensor, channels: int) -> None:
+    """Raise ArgumentError unless the `batch` called `name` is (B, channels, H, W)."""
+    if batch.ndim != 4 or batch.shape[1] != channels:
+        raise ArgumentError(
+            f"{name} of shape {tuple(batch.shape)} were given to an autoencoder that takes "
+            f"{channels} channels: (B, {channels}, H, W)"
+        )
+
+
+def _attend(
+    key: str, types: Sequence[str], known: Mapping[str, bool], block_out_channels: Sequence[int]
+) -> list[bool]:
+    """For each of the block `types` that the config gives as `key`, whether it has attention."""
     for name in types:
-        if name != supported:
+        if name not in known:
             raise ConfigError(
-                f"{key} asks for {name!r}; supported is {supported}.{nearest(name, [supported])}"
+                f"{key} asks for {name!r}; supported are {' and '.join(known)}."
+                f"{nearest(name, known)}"
             )
     if len(types) != len(block_out_channels):
         raise ConfigError(
             f"{key} has {len(types)} values, but block_out_channels names "
             f"{len(block_out_channels)} resolutions; give one for each"
         )
+    return [known[name] for name in types]

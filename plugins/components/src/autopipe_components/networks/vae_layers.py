@@ -1,0 +1,127 @@
+"""The layers of an autoencoder's halves, normalised in groups or by the latents too.
+
+"Spatial norm" is from "MoVQ: Modulating Quantized Vectors for High-Fidelity Image Generation"
+(Zheng et al. 2022, arXiv:2209.09002): the latents say where, and by how much, a decoder's
+activations are scaled and shifted after their group normalisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from autopipe.errors import ConfigError
+
+from .activations import get_activation
+from .attention import Attention, SpatialAttention, to_pixels, to_tokens
+from .resnet import ResnetBlock2D, ResnetOptions, check_groups
+
+EPS = 1e-6
+_SPATIAL_GROUPS = 32
+"""What checkpoints with spatial norm were trained with, whatever their config says."""
+
+
+class SpatialNorm(nn.Module):
+    """(B, channels, H, W), scaled and shifted as the latents (B, latent_channels, h, w) have it."""
+
+    def __init__(self, channels: int, latent_channels: int) -> None:
+        super().__init__()
+        self.norm_layer = nn.GroupNorm(_SPATIAL_GROUPS, channels, eps=EPS)
+        self.conv_y = nn.Conv2d(latent_channels, channels, kernel_size=1)
+        self.conv_b = nn.Conv2d(latent_channels, channels, kernel_size=1)
+
+    def forward(self, hidden: Tensor, latents: Tensor) -> Tensor:
+        # A 1x1 convolution and nearest-neighbour enlargement commute; this order is the cheaper.
+        scale, shift = (
+            F.interpolate(conv(latents), size=hidden.shape[-2:], mode="nearest")
+            for conv in (self.conv_y, self.conv_b)
+        )
+        return torch.addcmul(shift, self.norm_layer(hidden), scale)
+
+
+class SpatialNormResnet(nn.Module):
+    """Two convolutions, normalised by the latents, and a shortcut."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, latent_channels: int, act_fn: str
+    ) -> None:
+        super().__init__()
+        self.act = get_activation(act_fn)
+        self.norm1 = SpatialNorm(in_channels, latent_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+        self.norm2 = SpatialNorm(out_channels, latent_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
+        self.conv_shortcut = (
+            None
+            if in_channels == out_channels
+            else nn.Conv2d(in_channels, out_channels, kernel_size=1)
+        )
+
+    def forward(self, hidden: Tensor, latents: Tensor) -> Tensor:
+        shortcut = hidden if self.conv_shortcut is None else self.conv_shortcut(hidden)
+        hidden = self.conv1(self.act(self.norm1(hidden, latents)))
+        return shortcut + self.conv2(self.act(self.norm2(hidden, latents)))
+
+
+class SpatialNormAttention(Attention):
+    """Attention over the pixels of (B, C, H, W), normalised by the latents, added to its input."""
+
+    def __init__(self, channels: int, *, latent_channels: int) -> None:
+        super().__init__(channels, heads=1, head_dim=channels, bias=True)
+        self.spatial_norm = SpatialNorm(channels, latent_channels)
+
+    def forward(self, hidden: Tensor, latents: Tensor) -> Tensor:  # type: ignore[override]
+        tokens = to_tokens(self.spatial_norm(hidden, latents))
+        return hidden + to_pixels(super().forward(tokens), hidden.shape[-2:])
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Makes the layers of a half; each takes activations, and the latents or None.
+
+    `groups` is the number of groups of a normalisation. `latent_channels` is the width of the
+    latents of a half with spatial norm, None for one without.
+    """
+
+    groups: int
+    act_fn: str
+    latent_channels: int | None = None
+
+    def check(self, block_out_channels: Sequence[int]) -> None:
+        """Raise ConfigError unless the channels can be normalised in groups."""
+        if self.latent_channels is None:
+            check_groups(self.groups, block_out_channels)
+            return
+        for channels in block_out_channels:
+            if channels % _SPATIAL_GROUPS:
+                raise ConfigError(
+                    f"norm_type is 'spatial', whose {_SPATIAL_GROUPS} groups don't divide the "
+                    f"{channels} channels that block_out_channels names"
+                )
+
+    def resnet(self, in_channels: int, out_channels: int) -> nn.Module:
+        """A residual block, (B, in_channels, H, W) -> (B, out_channels, H, W)."""
+        if self.latent_channels is None:
+            options = ResnetOptions(
+                time_channels=None, eps=EPS, groups=self.groups, act_fn=self.act_fn
+            )
+            return ResnetBlock2D(in_channels, out_channels, options)
+        return SpatialNormResnet(
+            in_channels, out_channels, latent_channels=self.latent_channels, act_fn=self.act_fn
+        )
+
+    def attention(self, channels: int) -> nn.Module:
+        """Attention over all pixels, (B, channels, H, W)."""
+        if self.latent_channels is None:
+            return SpatialAttention(channels, heads=1, groups=self.groups, eps=EPS)
+        return SpatialNormAttention(channels, latent_channels=self.latent_channels)
+
+    def norm(self, channels: int) -> nn.Module:
+        """A normalisation; one in groups alone takes no latents."""
+        if self.latent_channels is None:
+            return nn.GroupNorm(self.groups, channels, eps=EPS)
+        return SpatialNorm(channels, self.latent_channels)

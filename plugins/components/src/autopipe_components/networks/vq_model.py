@@ -1,0 +1,198 @@
+"""The autoencoder whose latents come from a codebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from autopipe.config import register_to_config
+from autopipe.errors import ArgumentError, ConfigError, nearest
+from autopipe.modeling import ModelMixin
+from autopipe.outputs import BaseOutput
+
+from .vae import Decoder, DecoderOutput, Encoder, check_channels, with_new_names
+
+_NORMS = ("group", "spatial")
+_COMMITMENT = 0.25
+"""The weight of the codebook's way towards the latents in the loss; theirs towards it has 1."""
+
+
+@dataclass
+class VQEncoderOutput(BaseOutput):
+    """`latents`: before quantisation, (B, vq_embed_dim, h, w)."""
+
+    latents: Tensor
+
+
+class VectorQuantizer(nn.Module):
+    """A codebook of `count` vectors of `width` numbers.
+
+    "Neural Discrete Representation Learning" (van den Oord et al., 2017).
+    """
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(count, width)
+        nn.init.uniform_(self.embedding.weight, -1 / count, 1 / count)
+
+    def forward(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Replace each pixel of `latents`, (B, width, h, w), by the nearest vector.
+
+        Gradients pass to the latents as if they hadn't been replaced.
+
+        Returns:
+            The quantised latents, the loss that draws both towards each other, and which vectors
+            were taken, (B * h * w,).
+        """
+        pixels = latents.movedim(1, -1)
+        weight = self.embedding.weight
+        # Some devices have no kernel of cdist for half precision.
+        indices = torch.cdist(pixels.flatten(0, 2).float(), weight.float()).argmin(dim=1)
+        nearest_vectors = self.embedding(indices).view(pixels.shape)
+        loss = F.mse_loss(pixels, nearest_vectors.detach()) + _COMMITMENT * F.mse_loss(
+            nearest_vectors, pixels.detach()
+        )
+        quantised = pixels + (nearest_vectors - pixels).detach()
+        return quantised.movedim(-1, 1).contiguous(), loss, indices
+
+    def get_codebook_entry(self, indices: Tensor, shape: Sequence[int] | None = None) -> Tensor:
+        """The vectors at `indices`; with `shape`, (B, h, w, width), as latents (B, width, h, w)."""
+        entries: Tensor = self.embedding(indices)
+        return entries if shape is None else entries.view(*shape).movedim(-1, 1).contiguous()
+
+
+class VQModel(ModelMixin):
+    """Encodes images into latents `2 ** (levels - 1)` times smaller that a codebook holds.
+
+    With `norm_type="spatial"` the latents also normalise the layers of the decoder. With
+    `lookup_from_codebook` it decodes indices into the codebook as well as latents.
+    `sample_size`, `scaling_factor` and `force_upcast` are for callers.
+
+    "Taming Transformers for High-Resolution Image Synthesis" (Esser et al., 2021); "MoVQ:
+    Modulating Quantized Vectors for High-Fidelity Image Generation" (Zheng et al., 2022).
+
+    Raises:
+        ConfigError: values contradict each other, or one is not supported; it is named.
+    """
+
+    _supports_gradient_checkpointing = True
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        down_block_types: Sequence[str] = ("DownEncoderBlock2D",),
+        up_block_types: Sequence[str] = ("UpDecoderBlock2D",),
+        block_out_channels: Sequence[int] = (64,),
+        layers_per_block: int = 1,
+        act_fn: str = "silu",
+        latent_channels: int = 3,
+        sample_size: int = 32,
+        num_vq_embeddings: int = 256,
+        norm_num_groups: int = 32,
+        vq_embed_dim: int | None = None,
+        scaling_factor: float = 0.18215,
+        norm_type: str = "group",
+        mid_block_add_attention: bool = True,
+        lookup_from_codebook: bool = False,
+        force_upcast: bool = False,
+    ) -> None:
+        super().__init__()
+        width = vq_embed_dim or latent_channels
+        if norm_type not in _NORMS:
+            raise ConfigError(
+                f"norm_type is {norm_type!r}; supported are {' and '.join(_NORMS)}."
+                f"{nearest(norm_type, _NORMS)}"
+            )
+        if norm_type == "spatial" and width != latent_channels:
+            raise ConfigError(
+                f"norm_type is 'spatial', whose layers take latents of latent_channels, "
+                f"{latent_channels}, but vq_embed_dim is {vq_embed_dim}; they must be the same"
+            )
+        self.encoder = Encoder(
+            in_channels=in_channels,
+            out_channels=latent_channels,
+            block_types=down_block_types,
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            act_fn=act_fn,
+            norm_num_groups=norm_num_groups,
+            mid_block_add_attention=mid_block_add_attention,
+        )
+        self.quant_conv = nn.Conv2d(latent_channels, width, 1)
+        self.quantize = VectorQuantizer(num_vq_embeddings, width)
+        self.post_quant_conv = nn.Conv2d(width, latent_channels, 1)
+        self.decoder = Decoder(
+            in_channels=latent_channels,
+            out_channels=out_channels,
+            block_types=up_block_types,
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            act_fn=act_fn,
+            norm_num_groups=norm_num_groups,
+            mid_block_add_attention=mid_block_add_attention,
+            spatial_norm=norm_type == "spatial",
+        )
+
+    @classmethod
+    def convert_state_dict(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`state` with the names of today for the attention layers of the first releases."""
+        return with_new_names(state)
+
+    def encode(self, x: Tensor, return_dict: bool = True) -> VQEncoderOutput | tuple[Tensor]:
+        """The latents of images (B, in_channels, H, W) in [-1, 1], not yet quantised.
+
+        Raises:
+            ArgumentError: `x` has another shape.
+        """
+        check_channels("images", x, self.config.in_channels)
+        latents: Tensor = self.quant_conv(self.encoder(x))
+        return VQEncoderOutput(latents=latents) if return_dict else (latents,)
+
+    def decode(
+        self,
+        h: Tensor,
+        force_not_quantize: bool = False,
+        return_dict: bool = True,
+        shape: Sequence[int] | None = None,
+    ) -> DecoderOutput | tuple[Tensor, Tensor]:
+        """Images (B, out_channels, H, W) and the commitment loss from latents.
+
+        Args:
+            h: the latents, (B, vq_embed_dim, h, w); or, of a model with `lookup_from_codebook`
+                and together with `force_not_quantize` and `shape`, int indices of vectors.
+            force_not_quantize: take the latents as they are; the loss is zero for each.
+            return_dict: False gives the tuple `(sample, commit_loss)`.
+            shape: (B, h, w, vq_embed_dim) of the latents that indices stand for.
+
+        Raises:
+            ArgumentError: `h` has another shape, or indices come without the shape.
+        """
+        if force_not_quantize and self.config.lookup_from_codebook:
+            if shape is None:
+                raise ArgumentError(
+                    "this model decodes indices into its codebook: pass shape, (B, h, w, "
+                    f"{self.quantize.embedding.embedding_dim}), with them"
+                )
+            latents = self.quantize.get_codebook_entry(h, shape)
+        else:
+            check_channels("latents", h, self.quantize.embedding.embedding_dim)
+            latents = h
+        if force_not_quantize:
+            loss = latents.new_zeros(latents.shape[0])
+        else:
+            latents, loss, _ = self.quantize(latents)
+        spatial = self.config.norm_type == "spatial"
+        images = self.decoder(self.post_quant_conv(latents), latents if spatial else None)
+        return DecoderOutput(sample=images, commit_loss=loss) if return_dict else (images, loss)
+
+    def forward(
+        self, sample: Tensor, return_dict: bool = True
+    ) -> DecoderOutput | tuple[Tensor, Tensor]:
+        """Encode images, quantise the latents and decode them."""
+        return self.decode(self.encode(sample)[0], return_dict=return_dict)
