@@ -11,7 +11,7 @@ from transformers import T5Config, T5EncoderModel
 from autopipe.checkpoint.components import load_component
 from autopipe.checkpoint.files import plan_component
 from autopipe.checkpoint.options import LoadOptions
-from autopipe.checkpoint.save import parse_size, save_model
+from autopipe.checkpoint.save import save_model
 from autopipe.checkpoint.source import LocalSource
 from autopipe.errors import ArgumentError, ArgumentTypeError
 
@@ -134,20 +134,6 @@ def test_a_scheduler_is_one_file(tmp_path: Path) -> None:
 def test_other_ranks_write_nothing(tmp_path: Path) -> None:
     TinyNet().save_pretrained(tmp_path / "n", is_main_process=False)
     assert not (tmp_path / "n").exists()
-
-
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [(5, 5), ("7", 7), ("5KB", 5000), ("1.5 MB", 1_500_000), ("2GiB", 2 * 2**30), ("1gb", 10**9)],
-)
-def test_sizes(size: int | str, expected: int) -> None:
-    assert parse_size(size) == expected
-
-
-@pytest.mark.parametrize("size", [0, -1, "", "big", "5XB", True, "-3GB"])
-def test_what_is_no_size(size: int | str) -> None:
-    with pytest.raises(ArgumentError, match="max_shard_size"):
-        parse_size(size)
 
 
 def test_bad_calls_write_nothing(tmp_path: Path, pipe: TinyPipeline) -> None:

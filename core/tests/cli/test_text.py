@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autopipe.cli.text import paragraph, size, table
+from autopipe.cli.text import paragraph, table
 
 CELLS = st.text("abc ,-_:/.", max_size=60)
 
@@ -48,11 +48,3 @@ def test_a_paragraph_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(len(line) <= 50 for line in text.splitlines())
     assert text.startswith("- word")
     assert text.splitlines()[1].startswith("    word")
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1 KB"), (999_600, "1 MB"), (3_438_000_000, "3.44 GB")],
-)
-def test_sizes_are_short(count: int, text: str) -> None:
-    assert size(count) == text

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..errors import ArgumentError, ArgumentTypeError, UnsupportedCheckpointError
 from ..modeling import ModelMixin, SeveralModels
 from ..scheduling import SchedulerMixin
+from ..sizes import parse_size
 from . import transformers
 from .atomic import replaced_folder
 from .components import stems_of
@@ -26,8 +27,6 @@ from .index import INDEX_NAME
 from .names import is_plain
 from .upload import HUB_KEYWORDS, upload
 
-_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
-          "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
 _DEFAULT_SHARD = "10GB"
 
 
@@ -217,20 +216,6 @@ def _is_replaced(path: str, model: Any, variant: str | None) -> bool:
     shard = re.sub(r"-\d{5}-of-\d{5}", "", path)
     stems = stems_of(type(model))
     return any(candidate.variant == variant for candidate in candidates([shard], stems))
-
-
-def parse_size(size: int | str) -> int:
-    """Bytes from a number, or from text such as `"5GB"` (powers of 1000) or `"5GiB"` (of 1024).
-
-    Raises:
-        ArgumentError: it is no size, or not positive.
-    """
-    text = str(size).strip().upper()
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?B)?", text)
-    found = 0 if match is None else int(float(match[1]) * _UNITS.get(match[2] or "", 1))
-    if found <= 0 or isinstance(size, bool):
-        raise ArgumentError(f"max_shard_size={size!r} is no size; give bytes, or such as '5GB'")
-    return found
 
 
 def _check(saved: Any, variant: str | None, hub: Mapping[str, Any]) -> None:

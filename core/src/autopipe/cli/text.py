@@ -6,6 +6,9 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 
+from ..sizes import size_text
+
+size = size_text
 GAP = "  "
 _NARROWEST = 6
 
@@ -41,14 +44,6 @@ def paragraph(text: str, indent: str = "", first: str | None = None) -> str:
         subsequent_indent=indent,
         break_on_hyphens=False,
     )
-
-
-def size(count: int) -> str:
-    """A number of bytes as people write it."""
-    amount, units = float(count), ["B", "KB", "MB", "GB", "TB"]
-    while amount >= 999.5 and len(units) > 1:
-        amount, units = amount / 1000, units[1:]
-    return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.3g} {units[0]}"
 
 
 def _lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:

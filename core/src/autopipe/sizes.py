@@ -1,0 +1,35 @@
+"""Numbers of bytes, as people write and read them."""
+
+from __future__ import annotations
+
+import re
+
+from .errors import ArgumentError
+
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+          "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
+
+
+def parse_size(size: int | str, name: str = "max_shard_size") -> int:
+    """Bytes from a number, or from text such as `"5GB"` (powers of 1000) or `"5GiB"` (of 1024).
+
+    Args:
+        name: of the argument, for the message.
+
+    Raises:
+        ArgumentError: it is no size, or not positive.
+    """
+    text = str(size).strip().upper()
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?B)?", text)
+    found = 0 if match is None else int(float(match[1]) * _UNITS.get(match[2] or "", 1))
+    if found <= 0 or isinstance(size, bool):
+        raise ArgumentError(f"{name}={size!r} is no size; give bytes, or such as '5GB'")
+    return found
+
+
+def size_text(count: float) -> str:
+    """A number of bytes to read, such as `"1.72 GB"` (powers of 1000)."""
+    amount, units = float(count), ["B", "KB", "MB", "GB", "TB"]
+    while amount >= 999.5 and len(units) > 1:
+        amount, units = amount / 1000, units[1:]
+    return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.3g} {units[0]}"
