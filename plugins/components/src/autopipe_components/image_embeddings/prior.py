@@ -1,0 +1,182 @@
+"""The prior: from text to the CLIP embedding of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.loop import StepCallback
+
+from ..stages.checks import Prompt, check_tensor
+from ..stages.codec import Generators
+from ..stages.reports import step_reports
+from ..stages.text2image import start_from_noise
+from ..stages.timesteps import set_schedule
+from .output import KandinskyPriorPipelineOutput
+from .prior_steps import PriorSteps, Result
+
+
+class ImageEmbeddingPrior(PriorSteps):
+    """Denoises the CLIP embedding of an image, given that of a text."""
+
+    @pipeline_call
+    def __call__(
+        self,
+        prompt: Prompt,
+        negative_prompt: Prompt | None = None,
+        num_images_per_prompt: int = 1,
+        num_inference_steps: int = 25,
+        generator: Generators = None,
+        latents: Tensor | None = None,
+        guidance_scale: float = 4.0,
+        output_type: str = "pt",
+        return_dict: bool = True,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> Result:
+        """The embedding of an image of what `prompt` says.
+
+        Args:
+            prompt: a text or a list of them.
+            negative_prompt: what to keep away from, one for each prompt. Its own embedding
+                becomes the negative one; without it that is the embedding of a black image.
+            num_images_per_prompt: how many embeddings of each prompt.
+            num_inference_steps: at least 2.
+            generator: the source of noise, or a list with one for each embedding.
+            latents: the first noise (B, D) instead of drawing it; with negative prompts B is
+                twice the number of embeddings.
+            guidance_scale: how closely to follow the prompt; 1 and below turns guidance off.
+            output_type: `"pt"` or `"np"`.
+            return_dict: False returns a tuple.
+            callback_on_step_end: `callback(run, step, timestep, tensors)` after each step; tensors
+                in the dict that it returns replace those of the call. `run._interrupt = True`
+                skips the remaining steps.
+            callback_on_step_end_tensor_inputs: which tensors it gets.
+
+        Returns:
+            `KandinskyPriorPipelineOutput`, or the tuple of its values.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        # 1. Check everything that can be checked
+        texts = self._start_call(
+            prompt,
+            negative_prompt,
+            num_images_per_prompt=num_images_per_prompt,
+            num_inference_steps=num_inference_steps,
+            generator=generator,
+            guidance_scale=guidance_scale,
+            output_type=output_type,
+        )
+        shape = (len(texts.prompts) * num_images_per_prompt, self.prior.config.embedding_dim)
+        check_tensor("latents", latents)
+        if latents is not None and latents.shape != shape:
+            raise ArgumentError(
+                f"latents have shape {tuple(latents.shape)} and this call needs {shape}, a row for "
+                f"each embedding" + (" and each negative one" if texts.negative else "")
+            )
+        reports = step_reports(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
+
+        # 2. Lay out the steps
+        device = self._execution_device
+        schedule = set_schedule(
+            self.scheduler, num_inference_steps=num_inference_steps, device=device
+        )
+
+        # 3. Encode the texts
+        tensors = self._condition(texts, num_images_per_prompt)
+
+        # 4. Start from noise
+        generator = texts.generators(generator)
+        tensors["latents"] = start_from_noise(
+            shape,
+            generator=generator,
+            dtype=tensors["prompt_embeds"].dtype,
+            device=device,
+            init_noise_sigma=self.scheduler.init_noise_sigma,
+            latents=latents,
+        )
+
+        # 5. Denoise
+        embeds = self._denoise(tensors, schedule, reports, generator)
+
+        # 6. Say what to keep away from
+        return self._returned(embeds, texts, output_type, return_dict)
+
+    @torch.no_grad()
+    def interpolate(
+        self,
+        images_and_prompts: list[str | Image.Image | Tensor],
+        weights: list[float],
+        num_images_per_prompt: int = 1,
+        num_inference_steps: int = 25,
+        generator: Generators = None,
+        latents: Tensor | None = None,
+        negative_prior_prompt: str | None = None,
+        negative_prompt: str = "",
+        guidance_scale: float = 4.0,
+        device: torch.device | str | None = None,
+    ) -> KandinskyPriorPipelineOutput:
+        """The weighted sum of the embeddings of texts and images.
+
+        Args:
+            images_and_prompts: texts, PIL images, and pixels (1, 3, H, W) as `image_processor`
+                makes them.
+            weights: one for each.
+            num_images_per_prompt: how many sums, each with noise of its own.
+            num_inference_steps, generator, latents, guidance_scale: as of a call, for each text.
+            negative_prior_prompt: what to keep away from while embedding the texts.
+            negative_prompt: the text whose embedding becomes the negative one; if empty, that is
+                the embedding of `negative_prior_prompt`, or of a black image.
+            device: where images are encoded; that of the pipeline if None.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used.
+        """
+        if len(images_and_prompts) != len(weights) or not weights:
+            raise ArgumentError(
+                f"got {len(images_and_prompts)} images and prompts and {len(weights)} weights; "
+                f"give one weight for each, and at least one"
+            )
+        for one in images_and_prompts:
+            if not isinstance(one, (str, Image.Image, Tensor)):
+                raise ArgumentTypeError(
+                    f"images_and_prompts holds a {type(one).__name__}; give texts, PIL images and "
+                    f"tensors"
+                )
+
+        def embed(text: str) -> Any:
+            return ImageEmbeddingPrior.__call__(
+                self,
+                text,
+                negative_prompt=negative_prior_prompt,
+                num_images_per_prompt=num_images_per_prompt,
+                num_inference_steps=num_inference_steps,
+                generator=generator,
+                latents=latents,
+                guidance_scale=guidance_scale,
+            )
+
+        parts = [
+            weight
+            * (
+                embed(one).image_embeds
+                if isinstance(one, str)
+                else self._encode_image(one, device).repeat(num_images_per_prompt, 1)
+            )
+            for one, weight in zip(images_and_prompts, weights)
+        ]
+        away = embed(negative_prompt)
+        return KandinskyPriorPipelineOutput(
+            image_embeds=torch.stack(parts).sum(dim=0),
+            negative_image_embeds=away.image_embeds
+            if negative_prompt
+            else away.negative_image_embeds,
+        )

@@ -1,0 +1,241 @@
+"""What the calls of a prior are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.pipeline.loop import Tensors, accepted_options, denoise
+
+from ..stages.checks import (
+    Prompt,
+    check_generators,
+    check_guidance,
+    check_images_per_prompt,
+    check_output_type,
+    check_steps,
+    check_text,
+)
+from ..stages.codec import Generators
+from ..stages.guidance import double, guide
+from ..stages.prompt import distinct_texts, tokenize
+from ..stages.reports import Reports
+from ..stages.timesteps import Schedule
+from .output import KandinskyPriorPipelineOutput
+
+Result: TypeAlias = "KandinskyPriorPipelineOutput | tuple[Any, Any]"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What a call encodes. With negative prompts, their embeddings are made as further rows.
+
+    Attributes:
+        prompts: the prompts, then the negative prompts if there are any.
+        unconditional: for each of them, what guidance leads away from.
+        negative: whether there are negative prompts.
+    """
+
+    prompts: list[str]
+    unconditional: list[str]
+    negative: bool
+
+    def generators(self, generator: Generators) -> Generators:
+        """A list of them once more for the negative prompts, which draw noise too."""
+        if self.negative and isinstance(generator, (list, tuple)):
+            return list(generator) * 2
+        return generator
+
+
+class PriorSteps(DiffusionPipeline):
+    """The components of a prior, and the steps of its calls.
+
+    Args:
+        prior: a `PriorTransformer`.
+        image_encoder: a `transformers.CLIPVisionModelWithProjection`.
+        text_encoder: a `transformers.CLIPTextModelWithProjection`.
+        tokenizer: a `transformers.CLIPTokenizer`.
+        scheduler: a `UnCLIPScheduler`.
+        image_processor: a `transformers.CLIPImageProcessor`.
+    """
+
+    _exclude_from_cpu_offload = ("prior",)
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
+        "latents",
+        "prompt_embeds",
+        "text_encoder_hidden_states",
+        "text_mask",
+    )
+
+    prior: Any
+    image_encoder: Any
+    text_encoder: Any
+    tokenizer: Any
+    image_processor: Any
+
+    _guidance_scale: float = 4.0
+
+    def __init__(
+        self,
+        prior: Any,
+        image_encoder: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        scheduler: Any,
+        image_processor: Any,
+    ) -> None:
+        self.register_modules(
+            prior=prior,
+            image_encoder=image_encoder,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            scheduler=scheduler,
+            image_processor=image_processor,
+        )
+
+    @property
+    def guidance_scale(self) -> float:
+        """How closely the prompt is followed; guidance is off at 1 and below."""
+        return self._guidance_scale
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether each step predicts with and without the prompt."""
+        return self._guidance_scale > 1
+
+    def get_zero_embed(
+        self, batch_size: int = 1, device: torch.device | str | None = None
+    ) -> Tensor:
+        """The embedding of a black image, (`batch_size`, D)."""
+        size = self.image_encoder.config.image_size
+        black = torch.zeros(1, 3, size, size)
+        return self._encode_image(black, device).repeat(batch_size, 1)
+
+    # Steps of a call, in their order
+
+    def _start_call(
+        self,
+        prompt: Prompt,
+        negative_prompt: Prompt | None,
+        *,
+        num_images_per_prompt: int,
+        num_inference_steps: int,
+        generator: Generators,
+        guidance_scale: float,
+        output_type: str,
+    ) -> Texts:
+        """Check what every call takes, set the guidance, and return the texts to encode."""
+        if prompt is None:
+            raise ArgumentTypeError("prompt is None; give a text or a list of texts")
+        check_text("prompt", prompt)
+        check_text("negative_prompt", negative_prompt)
+        check_images_per_prompt(num_images_per_prompt)
+        check_steps(num_inference_steps)
+        check_guidance(guidance_scale)
+        check_output_type(output_type, ("pt", "np"))
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        check_generators(generator, len(prompts) * num_images_per_prompt)
+        self._guidance_scale = guidance_scale
+        if negative_prompt is None:
+            return Texts(prompts, [""] * len(prompts), False)
+        negative = [negative_prompt] if isinstance(negative_prompt, str) else negative_prompt
+        if len(negative) != len(prompts):
+            raise ArgumentError(
+                f"got {len(negative)} negative prompts for {len(prompts)} prompts; give one for "
+                f"each"
+            )
+        return Texts(prompts + negative, negative * 2, True)
+
+    def _condition(self, texts: Texts, num_images_per_prompt: int) -> Tensors:
+        """The texts as tensors of the call; under guidance the unconditional half is first."""
+        guided = self.do_classifier_free_guidance
+        every = [*texts.unconditional, *texts.prompts] if guided else texts.prompts
+        distinct, places = distinct_texts(every)
+        device = self._execution_device
+        with self.tokenizing(self.tokenizer):
+            ids, mask = tokenize(self.tokenizer, distinct, self.tokenizer.model_max_length)
+        encoded = self.text_encoder(ids.to(device))
+
+        def spread(rows: Tensor) -> Tensor:
+            return rows[places].repeat_interleave(num_images_per_prompt, dim=0)
+
+        return {
+            "prompt_embeds": spread(encoded.text_embeds),
+            "text_encoder_hidden_states": spread(encoded.last_hidden_state),
+            "text_mask": spread(mask.bool().to(device)),
+        }
+
+    def _denoise(
+        self, tensors: Tensors, schedule: Schedule, reports: Reports, generator: Generators
+    ) -> Tensor:
+        """The embedding that the latents lead to."""
+
+        def predict(step: int, timestep: Tensor) -> Tensor:
+            guided = self.do_classifier_free_guidance
+            sample = self.scheduler.scale_model_input(tensors["latents"], timestep)
+            prediction: Tensor = self.prior(
+                double(sample) if guided else sample,
+                timestep=timestep,
+                proj_embedding=tensors["prompt_embeds"],
+                encoder_hidden_states=tensors["text_encoder_hidden_states"],
+                attention_mask=tensors["text_mask"],
+            ).predicted_image_embedding
+            return guide(prediction, self.guidance_scale) if guided else prediction
+
+        walk: Any = Walk(self.scheduler, schedule.timesteps)
+        latents = denoise(
+            self,
+            tensors,
+            predict,
+            timesteps=schedule.timesteps,
+            steps=schedule.steps,
+            scheduler=walk,
+            step_options=accepted_options(self.scheduler, generator=generator),
+            **reports,
+        )
+        embeds: Tensor = self.prior.post_process_latents(latents)
+        return embeds
+
+    def _returned(self, embeds: Tensor, texts: Texts, output_type: str, return_dict: bool) -> Any:
+        """What a call gives back: the embeddings, and those to keep away from."""
+        if texts.negative:
+            embeds, away = embeds.chunk(2)
+        else:
+            away = self.get_zero_embed(len(embeds), device=embeds.device)
+        both: tuple[Any, Any] = embeds, away
+        if output_type == "np":
+            both = embeds.float().cpu().numpy(), away.float().cpu().numpy()
+        return KandinskyPriorPipelineOutput(*both) if return_dict else both
+
+    def _encode_image(self, image: Any, device: torch.device | str | None = None) -> Tensor:
+        """Embeddings (N, D) of PIL images, one or a list, or of pixels (N, 3, H, W)."""
+        if not isinstance(image, Tensor):
+            image = self.image_processor(image, return_tensors="pt").pixel_values
+        image = image.to(device=device or self._execution_device, dtype=self.image_encoder.dtype)
+        embeds: Tensor = self.image_encoder(image).image_embeds
+        return embeds
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A scheduler that is told in each step which timestep comes next, if it wants to know."""
+
+    scheduler: Any
+    timesteps: Tensor
+
+    @property
+    def order(self) -> int:
+        """Timesteps for each step."""
+        return int(self.scheduler.order)
+
+    def step(self, prediction: Tensor, timestep: Tensor, sample: Tensor, **options: Any) -> Any:
+        """As of the scheduler."""
+        later = self.timesteps[self.timesteps < timestep]
+        coming = later[0] if len(later) else None
+        options |= accepted_options(self.scheduler, prev_timestep=coming)
+        return self.scheduler.step(prediction, timestep, sample, **options)

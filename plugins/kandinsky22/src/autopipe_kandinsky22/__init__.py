@@ -1,0 +1,1 @@
+"""The Kandinsky 2.2 family."""

@@ -1,0 +1,46 @@
+"""What the combined pipelines of the family share: the components of prior and decoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autopipe_components.image_embeddings.combined import CombinedPipeline
+
+from ..prior import KandinskyV22PriorPipeline
+
+
+class KandinskyV22Combined(CombinedPipeline):
+    """The components of a Kandinsky 2.2 prior and decoder.
+
+    Args:
+        unet, scheduler, movq: those of a `KandinskyV22Pipeline`.
+        prior_prior, prior_image_encoder, prior_text_encoder, prior_tokenizer, prior_scheduler,
+            prior_image_processor: those of a `KandinskyV22PriorPipeline`.
+    """
+
+    model_cpu_offload_seq = "prior_text_encoder->prior_image_encoder->unet->movq"
+    _prior_class = KandinskyV22PriorPipeline
+
+    def __init__(
+        self,
+        unet: Any,
+        scheduler: Any,
+        movq: Any,
+        prior_prior: Any,
+        prior_image_encoder: Any,
+        prior_text_encoder: Any,
+        prior_tokenizer: Any,
+        prior_scheduler: Any,
+        prior_image_processor: Any,
+    ) -> None:
+        self.register_modules(
+            unet=unet,
+            scheduler=scheduler,
+            movq=movq,
+            prior_prior=prior_prior,
+            prior_image_encoder=prior_image_encoder,
+            prior_text_encoder=prior_text_encoder,
+            prior_tokenizer=prior_tokenizer,
+            prior_scheduler=prior_scheduler,
+            prior_image_processor=prior_image_processor,
+        )

@@ -1,0 +1,47 @@
+"""What this package offers."""
+
+from __future__ import annotations
+
+from autopipe.hooks import hookimpl
+from autopipe.manifest import Family, Pipeline
+from autopipe.tasks import Task
+
+_TASKS = {
+    Task.TEXT2IMAGE: "KandinskyV22CombinedPipeline",
+    Task.IMAGE2IMAGE: "KandinskyV22Img2ImgCombinedPipeline",
+    Task.INPAINT: "KandinskyV22InpaintCombinedPipeline",
+}
+"""The class that fulfils each task, in the module of the task's name."""
+
+_DECODERS = {
+    "KandinskyV22Pipeline": "text2image",
+    "KandinskyV22Img2ImgPipeline": "image2image",
+    "KandinskyV22InpaintPipeline": "inpaint",
+}
+
+_OTHERS = {
+    "KandinskyV22PriorPipeline": "prior",
+    "KandinskyV22PriorEmb2EmbPipeline": "prior",
+    "KandinskyV22ControlnetPipeline": "hint",
+    "KandinskyV22ControlnetImg2ImgPipeline": "hint",
+}
+
+
+@hookimpl
+def autopipe_family() -> Family:
+    """The manifest."""
+    package, line = "autopipe_kandinsky22", "kandinsky22"
+    return Family(
+        name="kandinsky22",
+        pipelines=(
+            *(
+                Pipeline(name, f"{package}.combined.{task}:{name}", task, line)
+                for task, name in _TASKS.items()
+            ),
+            *(
+                Pipeline(name, f"{package}.{module}:{name}", opens_as=line)
+                for name, module in _DECODERS.items()
+            ),
+            *(Pipeline(name, f"{package}.{module}:{name}") for name, module in _OTHERS.items()),
+        ),
+    )

@@ -1,0 +1,232 @@
+"""Decoders whose U-Net takes a further image, the hint: depth, for example."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError
+from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.loop import StepCallback, Tensors
+from autopipe_components.image_embeddings.decoder import Embeds, Result
+from autopipe_components.image_embeddings.image2image import FromImage
+from autopipe_components.image_embeddings.text2image import FromNoise
+from autopipe_components.images.kinds import ImageInput
+from autopipe_components.stages.checks import check_tensor
+from autopipe_components.stages.codec import Generators, tile
+from autopipe_components.stages.reports import OlderCallback, step_reports
+
+from .steps import KandinskyV22Decoder
+
+_CELL = 8
+"""Pixels of a hint for each latent cell, along each axis, whatever the autoencoder has."""
+
+
+class KandinskyV22Hinted(KandinskyV22Decoder):
+    """What decoders with a hint share."""
+
+    def _check_channels(self) -> None:
+        if self.unet.config.addition_embed_type != "image_hint":
+            raise ArgumentError(
+                "this checkpoint's U-Net takes no hint; load one for it, such as a "
+                "controlnet-depth, or a pipeline without hint"
+            )
+
+    def _hints(self, hint: Tensor | list[Tensor], size: tuple[int, int]) -> Tensor:
+        """`hint` as one tensor (N, 3, H, W), checked against the latents' height and width."""
+        hints = torch.cat(hint) if isinstance(hint, (list, tuple)) and hint else hint
+        if hints is None:
+            raise ArgumentError("hint is missing; give a tensor (batch, 3, height, width)")
+        check_tensor("hint", hints)
+        assert isinstance(hints, Tensor)
+        wanted = (3, size[0] * _CELL, size[1] * _CELL)
+        if tuple(hints.shape[1:]) != wanted:
+            raise ArgumentError(
+                f"hint has shape {tuple(hints.shape)} and this call needs (batch, {wanted[0]}, "
+                f"{wanted[1]}, {wanted[2]}); resize it"
+            )
+        return hints
+
+    def _add_hint(
+        self, tensors: Tensors, hints: Tensor, batch_size: int, num_images_per_prompt: int
+    ) -> None:
+        """Put `hints` into the tensors of the call; under guidance for both halves."""
+        spread = tile(hints.repeat_interleave(num_images_per_prompt, dim=0), batch_size, "hints")
+        halves = 2 if self.do_classifier_free_guidance else 1
+        tensors["hint"] = spread.repeat(halves, 1, 1, 1).to(tensors["image_embeds"])
+
+    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
+        inputs = super()._unet_inputs(tensors)
+        return {
+            **inputs,
+            "added_cond_kwargs": {**inputs["added_cond_kwargs"], "hint": tensors["hint"]},
+        }
+
+
+class KandinskyV22ControlnetPipeline(KandinskyV22Hinted, FromNoise):
+    """The decoder of Kandinsky 2.2 with a hint, for text to image."""
+
+    @pipeline_call
+    def __call__(
+        self,
+        image_embeds: Embeds,
+        negative_image_embeds: Embeds,
+        hint: Tensor | list[Tensor],
+        height: int = 512,
+        width: int = 512,
+        num_inference_steps: int = 100,
+        guidance_scale: float = 4.0,
+        num_images_per_prompt: int = 1,
+        generator: Generators = None,
+        latents: Tensor | None = None,
+        output_type: str = "pil",
+        callback: OlderCallback | None = None,
+        callback_steps: int = 1,
+        return_dict: bool = True,
+        *,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> Result:
+        """Draw what the prior made of a text, guided by `hint`.
+
+        All parameters that are not named here are those of `KandinskyV22Pipeline`.
+
+        Args:
+            hint: (N, 3, H, W), 8 pixels for each latent cell; one for each embedding, or fewer,
+                which are then repeated.
+
+        Returns:
+            `ImagePipelineOutput`, or the tuple of its value.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        # 1. Check everything that can be checked
+        batch_size = self._start_call(
+            image_embeds,
+            negative_image_embeds,
+            height=height,
+            width=width,
+            num_images_per_prompt=num_images_per_prompt,
+            generator=generator,
+            guidance_scale=guidance_scale,
+            output_type=output_type,
+        )
+        self._check_start(
+            batch_size,
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
+            latents=latents,
+        )
+        hints = self._hints(hint, self._latent_size(height, width))
+        reports = step_reports(
+            self, callback_on_step_end, callback_on_step_end_tensor_inputs, callback, callback_steps
+        )
+
+        # 2. Take embeddings and hint
+        tensors = self._condition(image_embeds, negative_image_embeds, num_images_per_prompt)
+        self._add_hint(tensors, hints, batch_size, num_images_per_prompt)
+
+        # 3. Denoise noise
+        drawn = self._draw(
+            tensors,
+            batch_size,
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
+            generator=generator,
+            latents=latents,
+            reports=reports,
+        )
+
+        # 4. Decode the images
+        return self._returned(drawn, output_type, return_dict)
+
+
+class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
+    """The decoder of Kandinsky 2.2 with a hint, for image to image."""
+
+    @pipeline_call
+    def __call__(
+        self,
+        image_embeds: Embeds,
+        image: ImageInput,
+        negative_image_embeds: Embeds,
+        hint: Tensor | list[Tensor],
+        height: int = 512,
+        width: int = 512,
+        num_inference_steps: int = 100,
+        guidance_scale: float = 4.0,
+        strength: float = 0.3,
+        num_images_per_prompt: int = 1,
+        generator: Generators = None,
+        output_type: str = "pil",
+        callback: OlderCallback | None = None,
+        callback_steps: int = 1,
+        return_dict: bool = True,
+        *,
+        latents: Tensor | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> Result:
+        """Change `image` towards what the prior made of a text, guided by `hint`.
+
+        `hint` is that of `KandinskyV22ControlnetPipeline`, all others are those of
+        `KandinskyV22Img2ImgPipeline`.
+
+        Returns:
+            `ImagePipelineOutput`, or the tuple of its value.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        # 1. Check everything that can be checked
+        batch_size = self._start_call(
+            image_embeds,
+            negative_image_embeds,
+            height=height,
+            width=width,
+            num_images_per_prompt=num_images_per_prompt,
+            generator=generator,
+            guidance_scale=guidance_scale,
+            output_type=output_type,
+        )
+        self._check_start(
+            batch_size,
+            image,
+            num_inference_steps=num_inference_steps,
+            strength=strength,
+            latents=latents,
+        )
+        factor = self._codec.factor
+        height, width = self._pixel_size(height, width)
+        hints = self._hints(hint, (height // factor, width // factor))
+        reports = step_reports(
+            self, callback_on_step_end, callback_on_step_end_tensor_inputs, callback, callback_steps
+        )
+
+        # 2. Take embeddings and hint
+        tensors = self._condition(image_embeds, negative_image_embeds, num_images_per_prompt)
+        self._add_hint(tensors, hints, batch_size, num_images_per_prompt)
+
+        # 3. Denoise the image with noise on it
+        drawn = self._draw(
+            tensors,
+            batch_size,
+            image=image,
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
+            strength=strength,
+            num_images_per_prompt=num_images_per_prompt,
+            generator=generator,
+            latents=latents,
+            reports=reports,
+        )
+
+        # 4. Decode the images
+        return self._returned(drawn, output_type, return_dict)

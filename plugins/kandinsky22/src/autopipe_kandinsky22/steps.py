@@ -1,0 +1,31 @@
+"""What the decoders of the family share: their components and what their U-Net gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autopipe.pipeline.loop import Tensors
+from autopipe_components.image_embeddings.decoder import EmbeddingDecoder
+
+
+class KandinskyV22Decoder(EmbeddingDecoder):
+    """The components of a Kandinsky 2.2 decoder.
+
+    Args:
+        unet: a `UNet2DConditionModel` with `addition_embed_type` "image" or "image_hint".
+        scheduler: a `DDPMScheduler`, or another scheduler.
+        movq: a `VQModel`.
+    """
+
+    def __init__(self, unet: Any, scheduler: Any, movq: Any) -> None:
+        self.register_modules(unet=unet, scheduler=scheduler, movq=movq)
+
+    @property
+    def _embedding_width(self) -> int:
+        return int(self.unet.config.encoder_hid_dim)
+
+    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
+        return {
+            "encoder_hidden_states": None,
+            "added_cond_kwargs": {"image_embeds": tensors["image_embeds"]},
+        }

@@ -1,0 +1,107 @@
+"""Tiny components of priors and of the decoders that draw their embeddings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import (
+    CLIPImageProcessor,
+    CLIPTextModelWithProjection,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
+
+from .tiny import TOKENS, WIDTH, make_text_encoder, make_tokenizer, seeded
+
+DIM = 16
+"""Of an image embedding."""
+
+FACTOR = 2
+"""Pixels per latent cell."""
+
+PRIOR: dict[str, Any] = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 8,
+    "num_layers": 1,
+    "embedding_dim": DIM,
+    "num_embeddings": TOKENS,
+    "additional_embeddings": 4,
+}
+MOVQ: dict[str, Any] = {
+    "block_out_channels": (32, 32),
+    "down_block_types": ("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
+    "up_block_types": ("AttnUpDecoderBlock2D", "UpDecoderBlock2D"),
+    "latent_channels": 4,
+    "vq_embed_dim": 4,
+    "num_vq_embeddings": 12,
+    "layers_per_block": 1,
+    "norm_type": "spatial",
+}
+UNET: dict[str, Any] = {
+    "sample_size": 8,
+    "in_channels": 4,
+    "out_channels": 8,
+    "block_out_channels": (32, 64),
+    "layers_per_block": 1,
+    "down_block_types": ("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+    "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
+    "up_block_types": ("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+    "cross_attention_dim": DIM,
+    "encoder_hid_dim": DIM,
+    "attention_head_dim": 8,
+    "resnet_time_scale_shift": "scale_shift",
+}
+SCHEDULE: dict[str, Any] = {
+    "beta_schedule": "linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "clip_sample": False,
+}
+
+
+def make_prior_components(folder: Path) -> dict[str, Any]:
+    """The components of a prior; tokenizer files are written into `folder`."""
+    from autopipe import PriorTransformer, UnCLIPScheduler
+
+    assert WIDTH == DIM
+    tokenizer = make_tokenizer(folder)
+    vision = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=8,
+        projection_dim=DIM,
+    )
+    prior = seeded(lambda: PriorTransformer(**PRIOR))
+    # The statistics of real embeddings, so that they are not all alike.
+    prior.clip_std.data.fill_(0.7)
+    prior.clip_mean.data.fill_(0.1)
+    return {
+        "prior": prior,
+        "image_encoder": seeded(lambda: CLIPVisionModelWithProjection(vision)),
+        "text_encoder": make_text_encoder(CLIPTextModelWithProjection, tokenizer),
+        "tokenizer": tokenizer,
+        "scheduler": UnCLIPScheduler(
+            prediction_type="sample", clip_sample=True, clip_sample_range=5.0
+        ),
+        "image_processor": CLIPImageProcessor(
+            size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}
+        ),
+    }
+
+
+def make_movq() -> Any:
+    """A MoVQ autoencoder."""
+    from autopipe import VQModel
+
+    return seeded(lambda: VQModel(**MOVQ))
+
+
+def make_unet(**changes: Any) -> Any:
+    """A U-Net of a decoder."""
+    from autopipe import UNet2DConditionModel
+
+    return seeded(lambda: UNet2DConditionModel(**{**UNET, **changes}))
