@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..checkpoint.files import STEMS, File, Weights, candidates, plan_component, variants_of
-from ..checkpoint.headers import main_dtype, read_header
+from ..checkpoint.headers import Header, main_dtype
 from ..checkpoint.index import INDEX_NAME, Index, read_index
 from ..checkpoint.source import HubOptions, LocalSource, Source, open_source
+from ..checkpoint.values import not_finite
 from ..errors import AutopipeError, CheckpointError
 from ..registry import Registry
 
@@ -41,7 +41,7 @@ class Checkpoint:
 class Part:
     """One component: its class, its weights as far as their headers tell, its other files.
 
-    `parameters` and `dtype` are None for pickled weights and for files that are not here yet.
+    `parameters` and `dtype` are None for pickled weights.
     """
 
     name: str
@@ -72,45 +72,68 @@ def open_checkpoint(path: str, registry: Registry, revision: str | None = None) 
     if isinstance(source, LocalSource):
         return Checkpoint(source, read_index(source.root))
     if INDEX_NAME not in source.files():
-        raise CheckpointError(f"{source.name} holds no {INDEX_NAME}, so it is no pipeline's")
+        raise CheckpointError(
+            f"{source.name} holds no {INDEX_NAME}, so it is no pipeline's; {source.cure}"
+        )
     return Checkpoint(source, read_index(source.fetch([INDEX_NAME])))
 
 
-def parts(checkpoint: Checkpoint, registry: Registry) -> Iterator[Part]:
-    """The components, by name. What is wrong with one is said in it, and the others go on."""
+def parts(checkpoint: Checkpoint, registry: Registry, values: bool = True) -> Iterator[Part]:
+    """The components, by name. What is wrong with one is said in it, and the others go on.
+
+    Args:
+        values: read the weights that are on this machine, and find those that are no numbers.
+    """
     for name, pair in sorted(checkpoint.index.components.items()):
         try:
-            yield Part(name, None) if pair is None else _part(checkpoint, name, pair, registry)
+            if pair is None:
+                yield Part(name, None)
+            else:
+                yield _part(checkpoint, name, pair, registry, values)
         except AutopipeError as error:
             yield Part(name, pair, problem=str(error))
 
 
-def _part(checkpoint: Checkpoint, name: str, pair: tuple[str, str], registry: Registry) -> Part:
+def _part(
+    checkpoint: Checkpoint, name: str, pair: tuple[str, str], registry: Registry, values: bool
+) -> Part:
     source = checkpoint.source
     names = source.files(name)
     known = registry.component(*pair)
     # Networks have a config.json; tokenizers, image processors and schedulers call theirs else.
     has_weights = "config.json" in names or bool(candidates(names, STEMS))
     files = plan_component(source, (name,), has_weights=has_weights, variant="auto")
-    parameters, dtype = None, None
-    if files.weights and files.weights.format == "safetensors" and isinstance(source, LocalSource):
-        parameters, dtype = _measure(source.root, files.weights)
+    headers: dict[str, Header] = {}
+    if files.weights and files.weights.format == "safetensors":
+        headers = {file.path: source.header(file.path) for file in files.weights.files}
+    tensors = [info for header in headers.values() for info in header.tensors.values()]
+    kind = main_dtype(list(headers.values()))
     unknown = known is None and pair[0] != "transformers"
     return Part(
         name,
         pair,
         weights=files.weights,
         side=files.side,
-        parameters=parameters,
-        dtype=dtype,
+        parameters=sum(math.prod(info.shape) for info in tensors) if headers else None,
+        dtype=DTYPES.get(kind or "", kind),
         variants=variants_of(names),
-        problem=registry.explain_missing(pair[1]) if unknown else None,
+        problem=registry.explain_missing(pair[1])
+        if unknown
+        else (_no_numbers(source, headers) if values else None),
     )
 
 
-def _measure(root: Path, weights: Weights) -> tuple[int, str | None]:
-    """Parameters and dtype, from the headers of the files. Raises as `read_header`."""
-    headers = [read_header(root / file.path) for file in weights.files]
-    tensors = [info for header in headers for info in header.tensors.values()]
-    kind = main_dtype(headers)
-    return sum(math.prod(info.shape) for info in tensors), DTYPES.get(kind or "", kind)
+def _no_numbers(source: Source, headers: Mapping[str, Header]) -> str | None:
+    """Which tensors hold NaN or infinity, of files on this machine; None if there are none."""
+    here = [path for path in headers if path not in source.missing([path])]
+    root = source.fetch(here)
+    for path in here:
+        found = not_finite(root / path, headers[path])
+        if found:
+            name, count = next(iter(found.items()))
+            more = f", and {len(found) - 1} more tensors hold some" if len(found) > 1 else ""
+            return (
+                f"{path} has {count:,} values that are NaN or infinite in {name}{more}; pictures "
+                f"come out black. Fetch this file again, or use other weights"
+            )
+    return None

@@ -17,8 +17,9 @@ from .text import paragraph, size, table
 HELP = "show a checkpoint's components, sizes, dtypes, variants and files"
 ABOUT = (
     "Show what is in a checkpoint: its components, how large they are, their dtypes, variants and "
-    "files. Weights are not read, but for the headers of safetensors files on this machine, and "
-    "those are checked: exit code 1 if something is missing or damaged, else 0."
+    "files. Of a repository only the index and the headers of weights are fetched. Weights on this "
+    "machine are read, for values that are no numbers; --headers leaves that out. Exit code 1 if "
+    "something is missing or damaged, else 0."
 )
 EXAMPLES = (
     "autopipe inspect demo:stable_diffusion",
@@ -29,6 +30,7 @@ EXAMPLES = (
 def declare(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     declare_checkpoint(parser)
+    parser.add_argument("--headers", action="store_true", help="read no weights, only headers")
     parser.add_argument("--json", action="store_true", help="print JSON, with every file")
 
 
@@ -36,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the content; 1 if something is wrong with it."""
     registry = default_registry()
     checkpoint = open_checkpoint(arguments.checkpoint, registry, arguments.revision)
-    found = list(parts(checkpoint, registry))
+    found = list(parts(checkpoint, registry, values=not arguments.headers))
     told = {"checkpoint": arguments.checkpoint, **_summary(checkpoint, registry)}
     if arguments.json:
         print(json.dumps({**told, "components": [_as_json(part) for part in found]}, indent=2))
