@@ -7,6 +7,7 @@ from autopipe.manifest import Component, Export, Family
 
 _NETWORKS = {
     "AutoencoderKL": "autoencoder_kl",
+    "PriorTransformer": "prior_transformer",
     "UNet2DConditionModel": "unet",
     "VQModel": "vq_model",
 }

@@ -54,8 +54,23 @@ class FourierTimesteps(nn.Module):
         return _waves(angles, cosines_first=self.flip_sin_to_cos)
 
 
+def timesteps_of(timestep: Tensor | float | int, sample: Tensor) -> Tensor:
+    """`timestep`, one for all or one for each of the batch, as a tensor (1,) or (B,).
+
+    Raises:
+        ArgumentError: it has another length.
+    """
+    timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
+    if timesteps.shape[0] not in (1, sample.shape[0]):
+        raise ArgumentError(
+            f"{timesteps.shape[0]} timesteps were given for {sample.shape[0]} samples; "
+            "give one for all or one for each"
+        )
+    return timesteps
+
+
 class TimestepEmbedding(nn.Module):
-    """A two-layer perceptron, (N, in_channels) -> (N, time_embed_dim).
+    """A two-layer perceptron, (N, in_channels) -> (N, out_dim), `time_embed_dim` by default.
 
     With `cond_proj_dim` it takes a second input (N, cond_proj_dim) that is projected and added
     to the first, such as the guidance scale of a latent consistency model.
@@ -69,13 +84,14 @@ class TimestepEmbedding(nn.Module):
         act_fn: str = "silu",
         post_act_fn: str | None = None,
         cond_proj_dim: int | None = None,
+        out_dim: int | None = None,
     ) -> None:
         super().__init__()
         self.linear_1 = nn.Linear(in_channels, time_embed_dim)
         self.cond_proj = (
             None if cond_proj_dim is None else nn.Linear(cond_proj_dim, in_channels, bias=False)
         )
-        self.linear_2 = nn.Linear(time_embed_dim, time_embed_dim)
+        self.linear_2 = nn.Linear(time_embed_dim, out_dim or time_embed_dim)
         self.act = get_activation(act_fn)
         self.post_act = None if post_act_fn is None else get_activation(post_act_fn)
 

@@ -41,14 +41,25 @@ class GEGLU(nn.Module):
         return value * F.gelu(gate)
 
 
-class FeedForward(nn.Module):
-    """A perceptron with a gated hidden layer four times as wide."""
+class GELU(nn.Module):
+    """A projection and GELU, (..., in) -> (..., out)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
-        # Position 1 holds no parameters: checkpoints name the last projection `net.2`.
+        self.proj = nn.Linear(in_features, out_features)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return F.gelu(self.proj(hidden))
+
+
+class FeedForward(nn.Module):
+    """A perceptron with a hidden layer, gated or not, that is four times as wide."""
+
+    def __init__(self, width: int, *, gated: bool = True, dropout: float = 0.0) -> None:
+        super().__init__()
+        hidden_layer = GEGLU if gated else GELU
         self.net = nn.Sequential(
-            GEGLU(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)
+            hidden_layer(width, 4 * width), nn.Dropout(dropout), nn.Linear(4 * width, width)
         )
 
     def forward(self, hidden: Tensor) -> Tensor:

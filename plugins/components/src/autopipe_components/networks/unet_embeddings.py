@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from autopipe.config import FrozenConfig
 from autopipe.errors import ArgumentError, ConfigError
 
-from .embeddings import FourierTimesteps, TimestepEmbedding, Timesteps
+from .embeddings import FourierTimesteps, TimestepEmbedding, Timesteps, timesteps_of
 from .unet_additions import AddedCondition
 
 
@@ -104,12 +104,7 @@ class TimeEmbedded:
         Raises:
             ArgumentError: inputs that the config calls for are missing, or don't fit.
         """
-        timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
-        if timesteps.shape[0] not in (1, sample.shape[0]):
-            raise ArgumentError(
-                f"{timesteps.shape[0]} timesteps were given for {sample.shape[0]} samples; "
-                "give one for all or one for each"
-            )
+        timesteps = timesteps_of(timestep, sample)
         waves = self.time_proj(timesteps).to(sample.dtype).expand(sample.shape[0], -1)
         time: Tensor = self.time_embedding(waves, timestep_cond)
         time = self._with_classes(time, class_labels)
