@@ -152,6 +152,7 @@ def test_inputs_that_do_not_fit_are_refused(
         {"conditioning_embedding_out_channels": ()},
         {"down_block_types": ("DownBlock2D",)},
         {"mid_block_type": "MidBlock"},
+        {"mid_block_type": "UNetMidBlock2DSimpleCrossAttn"},
         {"norm_num_groups": 7},
         {"addition_embed_type": "text_time"},
         {"class_embed_type": "projection"},

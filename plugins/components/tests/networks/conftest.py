@@ -21,6 +21,23 @@ UNET: dict[str, Any] = {
     "attention_head_dim": 4,
     "norm_num_groups": 8,
 }
+# Of diffusion among pixels.
+PIXELS: dict[str, Any] = {
+    "in_channels": 3,
+    "out_channels": 6,
+    "block_out_channels": (8, 16, 16),
+    "down_block_types": ("ResnetDownsampleBlock2D",) + ("SimpleCrossAttnDownBlock2D",) * 2,
+    "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
+    "up_block_types": ("SimpleCrossAttnUpBlock2D",) * 2 + ("ResnetUpsampleBlock2D",),
+    "cross_attention_dim": 32,
+    "attention_head_dim": 4,
+    "resnet_time_scale_shift": "scale_shift",
+    "encoder_hid_dim": 12,
+    "encoder_hid_dim_type": "text_proj",
+    "addition_embed_type": "text",
+    "addition_embed_type_num_heads": 4,
+    "cross_attention_norm": "group_norm",
+}
 VAE: dict[str, Any] = {
     "block_out_channels": (16, 32),
     "down_block_types": ("DownEncoderBlock2D",) * 2,
@@ -37,6 +54,13 @@ def make_unet() -> Callable[..., UNet2DConditionModel]:
         return UNet2DConditionModel(**{**UNET, **changes}).eval()
 
     return make
+
+
+@pytest.fixture
+def make_pixel_unet(
+    make_unet: Callable[..., UNet2DConditionModel],
+) -> Callable[..., UNet2DConditionModel]:
+    return lambda **changes: make_unet(**{**PIXELS, **changes})
 
 
 @pytest.fixture

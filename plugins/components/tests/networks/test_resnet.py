@@ -10,7 +10,9 @@ from autopipe.errors import ConfigError
 from autopipe_components.networks.resnet import (
     Downsample2D,
     ResnetBlock2D,
+    ResnetDownsample2D,
     ResnetOptions,
+    ResnetUpsample2D,
     Upsample2D,
 )
 
@@ -81,3 +83,29 @@ def test_upsampling_doubles_or_meets_a_size() -> None:
     x = torch.zeros(1, 2, 3, 4)
     assert up(x).shape == (1, 2, 6, 8)
     assert up(x, torch.Size((5, 7))).shape == (1, 2, 5, 7)
+
+
+def test_a_block_halves_its_shortcut_by_means() -> None:
+    block = ResnetDownsample2D(4, 4, OPTIONS)
+    zero(block.conv2)
+    x = torch.randn(2, 4, 6, 8)
+    means = x.unflatten(3, (4, 2)).unflatten(2, (3, 2)).mean(dim=(3, 5))
+    torch.testing.assert_close(block(x, torch.randn(2, 6)), means)
+
+
+@pytest.mark.parametrize("kind", [ResnetDownsample2D, ResnetUpsample2D])
+def test_both_branches_of_a_block_change_resolution(kind: type[ResnetBlock2D]) -> None:
+    block = kind(4, 4, OPTIONS)
+    x, time = torch.randn(1, 4, 7, 1), torch.randn(1, 6)
+    expected = (4, 1) if kind is ResnetDownsample2D else (14, 2)
+    assert block(x, time).shape == (1, 4, *expected)
+    assert not torch.equal(block(x, time), block(x, time + 1))
+
+
+def test_a_block_repeats_its_shortcut_or_meets_a_size() -> None:
+    block = ResnetUpsample2D(4, 4, OPTIONS)
+    zero(block.conv2)
+    x, time = torch.randn(1, 4, 2, 3), torch.randn(1, 6)
+    doubled = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    assert torch.equal(block(x, time), doubled)
+    assert torch.equal(block(x, time, torch.Size((3, 5))), doubled[:, :, :3, :5])

@@ -61,6 +61,29 @@ def test_values_per_resolution_are_mirrored_on_the_way_up() -> None:
     ]
 
 
+def test_blocks_among_pixels_have_widths_of_heads_in_the_order_of_blocks() -> None:
+    layout = of(attention_head_dim=(2, 4, 8), resnet_out_scale_factor=1.5)
+    parts = [spec.added_kv for spec in (*layout.down, layout.mid, *layout.up)]
+    assert [part.head_dim for part in parts] == [2, 4, 8, 8, 2, 4, 8]
+    factors = [spec.resnet.output_scale_factor for spec in (layout.down[0], layout.mid)]
+    assert factors == [1.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("of_all", "own", "found"),
+    [
+        (True, None, True),
+        (True, False, False),
+        (False, True, True),
+        ((True, True, True), None, False),
+    ],
+)
+def test_what_the_mid_block_looks_at(of_all: Any, own: bool | None, found: bool) -> None:
+    mid = of(only_cross_attention=of_all, mid_block_only_cross_attention=own).mid
+    assert mid.added_kv.only_cross_attention is found
+    assert mid.transformer.only_cross_attention is False
+
+
 def test_nested_depths_need_those_of_the_way_up() -> None:
     nested = ((1, 2), (3, 4), (5, 6))
     with pytest.raises(ConfigError, match="reverse_transformer_layers_per_block is needed"):

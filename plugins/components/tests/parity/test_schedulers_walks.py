@@ -97,6 +97,12 @@ CONFIGS: dict[str, list[dict[str, Any]]] = {
             {"variance_type": "learned_range"},
         ]
     )
+    # As DeepFloyd IF is published.
+    + crossed(
+        [{"variance_type": "learned_range", "beta_schedule": "squaredcos_cap_v2"}],
+        [{"thresholding": True, "dynamic_thresholding_ratio": 0.95, "sample_max_value": 1.5}],
+        SPACED,
+    )
     + crossed(BOUNDED, PREDICTIONS),
     "LMSDiscreteScheduler": crossed(SPACED, WITH_SAMPLE) + crossed(SPACED, RESPACED) + BETAS,
     "EulerDiscreteScheduler": crossed(SPACED, WITH_SAMPLE)

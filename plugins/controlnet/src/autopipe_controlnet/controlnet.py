@@ -29,7 +29,7 @@ from autopipe_components.networks.unet_embeddings import (
     make_class_embedding,
     make_time_projection,
 )
-from autopipe_components.networks.unet_layout import lay_out
+from autopipe_components.networks.unet_layout import lay_out, refuse_pixel_blocks
 
 from .picture import ControlNetConditioningEmbedding, check_picture, zero_projection
 
@@ -132,6 +132,7 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
             "attention_head_dim": num_attention_heads or attention_head_dim,
         }
         check_picture(config)
+        refuse_pixel_blocks(config)
         widths = tuple(block_out_channels)
 
         self.conv_in = nn.Conv2d(in_channels, widths[0], kernel_size=3, padding=1)

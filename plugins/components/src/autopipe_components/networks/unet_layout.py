@@ -57,13 +57,25 @@ def refuse_unsupported(config: Mapping[str, Any]) -> None:
             f"class_embeddings_concat makes a vector to which nothing can be added, but "
             f"addition_embed_type is {config['addition_embed_type']!r}"
         )
-    types = (*config["down_block_types"], config["mid_block_type"], *config["up_block_types"])
-    others = [one for one in types if one is not None and one not in _AMONG_PIXELS]
+    others = [name for name in _types(config) if name not in _AMONG_PIXELS]
     for name, value in _ONLY_AMONG_PIXELS.items():
         if others and config[name] != value:
             raise ConfigError(
                 f"{name} is {config[name]!r}; only {value!r} is supported by {others[0]}"
             )
+
+
+def refuse_pixel_blocks(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError for blocks that only whole U-Nets have."""
+    for name in _types(config):
+        if name in _AMONG_PIXELS:
+            raise ConfigError(f"{name} is a block of U-Nets among pixels; no ControlNet has it")
+
+
+def _types(config: Mapping[str, Any]) -> list[str]:
+    mid = config["mid_block_type"]
+    between = [] if mid is None else [mid]
+    return [*config["down_block_types"], *between, *config["up_block_types"]]
 
 
 def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
