@@ -10,7 +10,7 @@ import pytest
 from autopipe.discovery import discover
 from autopipe.errors import PluginError
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Component, Family, Pipeline
+from autopipe.manifest import Component, Export, Family, Pipeline, Probe
 from autopipe.tasks import Task
 
 
@@ -68,6 +68,18 @@ def test_families_come_with_their_distribution() -> None:
         (family("bad", pipelines=["x"]), "broken", "tuple of Pipeline"),
         (family("bad", components=(Component("A", "no-colon"),)), "broken", "no-colon"),
         (family("bad", components=(Component("A", "m:A"),) * 2), "broken", "more than once"),
+        (family("bad", components=(Component("A", "m:A", kind="net"),)), "broken", "'net'"),
+        (family("bad", components=(Component(5, "m:A"),)), "broken", "name 5"),
+        (family("bad", exports=(Export("A", None),)), "broken", "target None"),
+        (family("bad", demo="folder"), "broken", "package:folder"),
+        (family("bad", demo=5), "broken", "demo 5"),
+        (family("bad", probes=(Probe(("unet",), "nowhere"),)), "broken", "a probe"),
+        (family("bad", probes=(Probe("unet", "m:f"),)), "broken", "folders 'unet'"),
+        (
+            family("bad", pipelines=(Pipeline("P", "m:P", Task.INPAINT, "x", "control"),)),
+            "broken",
+            "conditions 'control'",
+        ),
         (family("bad", pipelines=(Pipeline("P", "m:P", Task.INPAINT),)), "broken", "neither"),
         (
             family(

@@ -10,9 +10,14 @@ import pytest
 
 import autopipe
 from autopipe.discovery import Installed, Plugin, Problem
-from autopipe.errors import ArgumentError, MissingPluginError, UnsupportedCheckpointError
+from autopipe.errors import (
+    ArgumentError,
+    MissingPluginError,
+    PluginError,
+    UnsupportedCheckpointError,
+)
 from autopipe.manifest import Component, Condition, Export, Family, Pipeline
-from autopipe.registry import Registry, default_registry
+from autopipe.registry import Registry, default_registry, register, resolve
 from autopipe.targets import load_target
 from autopipe.tasks import Task
 
@@ -147,3 +152,38 @@ def test_unknown_attributes_are_attribute_errors_with_a_hint() -> None:
     with pytest.raises(AttributeError, match="DiffusionPipeline"):
         autopipe.DifusionPipeline  # noqa: B018
     assert not hasattr(autopipe, "__nothing__")
+
+
+# Families registered at run time
+
+
+@pytest.fixture
+def restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default registry is what it was, afterwards."""
+    monkeypatch.setattr("autopipe.registry._default", default_registry())
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_registered_family_is_used_like_an_installed_one() -> None:
+    before = default_registry()
+    noted = Family("noted", pipelines=cells("noted"))
+    register(noted)
+    assert resolve("notedINPAINT", "text2image").pipeline.name == "notedTEXT2IMAGE"
+    assert autopipe.registry.families == {**before.families, "noted": noted}
+    assert "noted" not in before.families, "a registry that someone holds must not change"
+    after = default_registry()
+    register(Family("noted", pipelines=cells("noted")))
+    assert default_registry() is after, "the same value again changes nothing"
+
+
+@pytest.mark.usefixtures("restored")
+def test_what_is_taken_or_flawed_is_not_registered() -> None:
+    register(Family("noted", pipelines=cells("noted")))
+    after = default_registry()
+    with pytest.raises(PluginError, match="already offered by noted"):
+        register(Family("noted"))
+    with pytest.raises(PluginError, match="pipeline notedINPAINT"):
+        register(Family("other", pipelines=cells("noted")[-1:]))
+    with pytest.raises(PluginError, match="identifier"):
+        register(Family("no name"))
+    assert default_registry() is after

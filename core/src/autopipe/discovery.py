@@ -3,12 +3,14 @@
 Errors are values here: a plugin that can't be used becomes a `Problem` and the others go on.
 The environment decides before anything is imported: `AUTOPIPE_DISABLE` lists plugins to leave
 out, `AUTOPIPE_PLUGINS`, if set, the only ones to take; both are comma-separated names of entry
-points or distributions. `AUTOPIPE_STRICT=1` turns the first problem into an exception.
+points or distributions. `AUTOPIPE_STRICT=1` turns the first problem into an exception, and
+`AUTOPIPE_DEBUG=1` names every plugin on stderr before it is imported: one that hangs is the last.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -84,8 +86,8 @@ def discover(
     environ = os.environ if environ is None else environ
     points = entry_points(group=ENTRY_POINT_GROUP) if found is None else found
     outcomes = [_load_one(point, environ) for point in _in_order(points)]
-    families, problems = _without_duplicates(outcomes)
-    if environ.get("AUTOPIPE_STRICT", "") not in ("", "0"):
+    families, problems = without_duplicates(outcomes)
+    if _is_set(environ, "AUTOPIPE_STRICT"):
         for problem in problems:
             if problem.kind != "disabled":
                 raise PluginError(f"{problem} (AUTOPIPE_STRICT is set)")
@@ -112,6 +114,10 @@ def _names(environ: Mapping[str, str], variable: str) -> frozenset[str] | None:
     return None if text is None else frozenset(n.strip() for n in text.split(",") if n.strip())
 
 
+def _is_set(environ: Mapping[str, str], variable: str) -> bool:
+    return environ.get(variable, "") not in ("", "0")
+
+
 def _load_one(point: EntryPointLike, environ: Mapping[str, str]) -> Installed | Problem:
     plugin = _plugin(point)
     called = {plugin.name, plugin.dist}
@@ -121,8 +127,13 @@ def _load_one(point: EntryPointLike, environ: Mapping[str, str]) -> Installed | 
     if allowed is not None and not called & allowed:
         return Problem(plugin, "disabled", "AUTOPIPE_PLUGINS does not name it")
     try:
+        if _is_set(environ, "AUTOPIPE_DEBUG"):
+            print(f"autopipe: importing the plugin {plugin}", file=sys.stderr, flush=True)
         family = _ask(plugin, point.load())
         wrong = list(flaws(family))
+    except KeyboardInterrupt:
+        print(f"autopipe: stopped while importing the plugin {plugin}", file=sys.stderr)
+        raise
     except (Exception, SystemExit) as error:
         return Problem(plugin, "broken", f"{type(error).__name__}: {error}")
     if wrong:
@@ -144,7 +155,7 @@ def _ask(plugin: Plugin, module: object) -> object:
     return results[0]
 
 
-def _without_duplicates(
+def without_duplicates(
     outcomes: Iterable[Installed | Problem],
 ) -> tuple[tuple[Installed, ...], tuple[Problem, ...]]:
     """Keep the first of each name; a later plugin that claims a taken name becomes a problem."""

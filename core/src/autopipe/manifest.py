@@ -33,6 +33,9 @@ class Pipeline:
         conditions: the names of the conditions of that row.
         opens_as: the line whose pipeline an Auto class opens instead, where this class is a
             stage of a chain (a decoder that needs a prior).
+        needs: the keyword by which the other stage of that chain is given, such as `prior`. It is
+            also the key in the README's metadata that names its checkpoint, and the pipelines of
+            the line `opens_as` call its components by that word, an underscore and their name.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Pipeline:
     line: str | None = None
     conditions: frozenset[str] = frozenset()
     opens_as: str | None = None
+    needs: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,10 @@ def flaws(family: object) -> Iterator[str]:
             yield f"the task {pipeline.task!r} of {pipeline.name} is no member of Task"
         if (pipeline.task is None) != (pipeline.line is None):
             yield f"{pipeline.name} must give both a task and a line, or neither"
+        if pipeline.needs is not None and not pipeline.needs.isidentifier():
+            yield f"{pipeline.name} needs {pipeline.needs!r}, which is no keyword"
+        if pipeline.needs is not None and pipeline.opens_as is None:
+            yield f"{pipeline.name} needs {pipeline.needs} and doesn't say as what it then opens"
     cells = [(p.line, p.conditions, p.task) for p in family.pipelines if p.task]
     for line, conditions, task in {c for c in cells if cells.count(c) > 1}:
         yield (
@@ -180,7 +188,7 @@ def _misshapen(family: Family) -> Iterator[str]:
 
 def _fits(field: str, value: object) -> bool:
     """Whether `value` can stand in a field of this name, of any of the entries."""
-    if field in ("task", "line", "opens_as"):
+    if field in ("task", "line", "opens_as", "needs"):
         return isinstance(value, str | None)
     if field in ("conditions", "folders"):
         kind = frozenset if field == "conditions" else tuple

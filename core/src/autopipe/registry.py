@@ -12,7 +12,8 @@ the cell of the task. Nothing is derived from the spelling of a class name.
 
 A registry never changes. The default one is filled from the entry points of the installed
 distributions, once in a process; this module shows its public face: `families`, `tasks`,
-`problems` and `resolve`. Nothing here imports a family's code; targets do that on first use.
+`problems` and `resolve`. `register` puts one with a family more in its place. Nothing here
+imports a family's code; targets do that on first use.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from .discovery import Installed, Plugin, Problem, discover
-from .errors import MissingPluginError, UnsupportedCheckpointError
+from .discovery import Installed, Plugin, Problem, discover, without_duplicates
+from .errors import MissingPluginError, PluginError, UnsupportedCheckpointError
 from .hints import DIST_BY_CLASS, dist_for_class, dist_for_keyword, owner_of_family, pip_line
-from .manifest import Component, Condition, Family, Pipeline
+from .manifest import Component, Condition, Family, Pipeline, flaws
 from .targets import load_target, target_of
 from .tasks import Task
 
@@ -36,6 +37,7 @@ __all__ = [
     "default_registry",
     "families",
     "problems",
+    "register",
     "resolve",
     "tasks",
 ]
@@ -59,7 +61,7 @@ class Registry:
     """An immutable table of families. See the module's docstring for how it is read."""
 
     def __init__(self, installed: Iterable[Installed] = (), problems: Iterable[Problem] = ()):
-        everything = tuple(installed)
+        self.installed = everything = tuple(installed)
         self.problems: tuple[Problem, ...] = tuple(problems)
         self.families: Mapping[str, Family] = MappingProxyType(
             {i.family.name: i.family for i in everything}
@@ -301,6 +303,32 @@ def default_registry() -> Registry:
             if _default is None:
                 _default = Registry(*discover())
     return _default
+
+
+def register(family: Family) -> None:
+    """Add `family` to the default registry of this process.
+
+    For notebooks and experiments: targets may name classes of `__main__`. Other processes don't
+    see it, worker processes neither; a family for them is an installed package. The same family
+    again changes nothing.
+
+    Raises:
+        PluginError: the manifest is flawed, or claims what another family offers.
+    """
+    global _default
+    wrong = "; ".join(flaws(family))
+    if wrong:
+        raise PluginError(f"the family can't be registered: {wrong}")
+    default_registry()
+    with _lock:
+        assert _default is not None
+        if _default.families.get(family.name) == family:
+            return
+        new = Installed(Plugin(family.name, "registered at run time", "-"), family)
+        together, problems = without_duplicates([*_default.installed, new])
+        if problems:
+            raise PluginError(f"the family can't be registered: {problems[0].reason}")
+        _default = Registry(together, _default.problems)
 
 
 def resolve(

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import ArgumentError, nearest
-from . import doctor, download, families, generate, inspect, resolve
+from . import doctor, download, families, generate, inspect, new, resolve
 from .text import paragraph, terminal_width
 
 COMMANDS = {
@@ -19,6 +19,7 @@ COMMANDS = {
     "inspect": inspect,
     "download": download,
     "generate": generate,
+    "new": new,
 }
 """Each module has `HELP` (a line), `ABOUT`, `EXAMPLES`, `declare(parser)` and `run(arguments)`."""
 

@@ -1,0 +1,1 @@
+"""The doodle family: little pictures of coloured shapes."""

@@ -1,0 +1,162 @@
+"""Plugins as pip installs them, in processes of their own: one that is bad harms no other."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.dists import env, python, write_dist, write_plugin
+
+GOOD = """
+from autopipe import Family, Pipeline, Task, hookimpl
+
+@hookimpl
+def autopipe_family():
+    return Family({name!r}, pipelines=(
+        Pipeline({cls!r}, "plugin_{name}:{cls}", Task.TEXT2IMAGE, {name!r}),
+    ){more})
+"""
+SHOW = """
+import json
+from autopipe import registry
+if __name__ == "__main__":
+    print(json.dumps({
+        "families": sorted(registry.families),
+        "problems": {p.plugin.name: [p.kind, str(p)] for p in registry.problems},
+    }))
+"""
+
+
+def good(name: str, cls: str | None = None, more: str = "") -> str:
+    return GOOD.format(name=name, cls=cls or f"{name.title()}Pipeline", more=more)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder with one sound plugin, `sound`."""
+    write_plugin(tmp_path, "sound", good("sound"))
+    return tmp_path
+
+
+def seen(*sites: Path, **environ: str) -> dict:
+    done = python(["-c", SHOW], *sites, **environ)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+BAD = {
+    "raises": ("raise RuntimeError('no such kernel')", "broken", "no such kernel"),
+    "leaves": ("import sys; sys.exit(3)", "broken", "SystemExit"),
+    "lacks": ("import a_module_that_is_absent", "broken", "a_module_that_is_absent"),
+    "typo": ("def autopipe_family(:", "broken", "SyntaxError"),
+    "hookless": ("", "broken", "autopipe_family"),
+    "nonsense": (good("nonsense").replace("Family(", "dict(").replace("'nonsense', ", ""),
+                 "broken", "dict"),
+    "shapeless": (good("shapeless", more=", components=('a',)"), "broken", "Component"),
+    "newer": (good("newer", more=", api=99"), "incompatible", "interface 99"),
+    "thief": (good("thief", "SoundPipeline"), "duplicate", "dist-sound 1.0"),
+}  # fmt: skip
+
+
+def test_every_bad_plugin_is_named_with_dist_version_and_reason(site: Path) -> None:
+    for name, (source, _, _) in BAD.items():
+        write_plugin(site, name, source, version="2.5")
+    found = seen(site)
+    assert "sound" in found["families"]
+    assert not set(BAD) & set(found["families"])
+    for name, (_, kind, reason) in BAD.items():
+        assert found["problems"][name][0] == kind, name
+        assert f"(dist-{name} 2.5)" in found["problems"][name][1]
+        assert reason in found["problems"][name][1]
+
+
+def test_doctor_names_it_and_says_how_to_mend_it(site: Path) -> None:
+    write_plugin(site, "raises", BAD["raises"][0])
+    done = python(["-m", "autopipe", "doctor", "--json"], site)
+    assert done.returncode == 1
+    (finding,) = (f for f in json.loads(done.stdout)["findings"] if "raises" in f["subject"])
+    assert "dist-raises 1.0" in finding["subject"]
+    assert "no such kernel" in finding["reason"]
+    assert finding["cure"].startswith("python -m pip install")
+
+
+def test_an_error_that_a_broken_plugin_may_explain_names_it(site: Path) -> None:
+    write_plugin(site, "raises", BAD["raises"][0])
+    done = python(["-c", "from autopipe import registry; registry.resolve('Lost')"], site)
+    assert "UnsupportedCheckpointError" in done.stderr
+    assert "dist-raises 1.0" in done.stderr
+    assert "no such kernel" in done.stderr
+
+
+def test_a_plugin_that_hangs_is_named(site: Path) -> None:
+    write_plugin(site, "hangs", "import time\ntime.sleep(600)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "autopipe", "families"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env(site, AUTOPIPE_DEBUG="1"),
+    )
+    assert process.stderr is not None
+    with process:
+        for line in process.stderr:
+            if "hangs" in line:
+                break
+        assert line == "autopipe: importing the plugin hangs (dist-hangs 1.0)\n"
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert "stopped while importing the plugin hangs (dist-hangs 1.0)" in rest
+    assert process.returncode == 130
+
+
+def test_one_that_is_left_out_is_not_imported(site: Path) -> None:
+    write_plugin(site, "hangs", "import time\ntime.sleep(600)")
+    for environ in ({"AUTOPIPE_DISABLE": "dist-hangs"}, {"AUTOPIPE_PLUGINS": "sound"}):
+        found = seen(site, **environ)
+        assert "sound" in found["families"]
+        assert found["problems"]["hangs"][0] == "disabled"
+    assert found["families"] == ["sound"]
+
+
+def test_strict_stops_at_the_first_problem_and_names_it(site: Path) -> None:
+    write_plugin(site, "raises", BAD["raises"][0])
+    done = python(["-c", SHOW], site, AUTOPIPE_STRICT="1")
+    assert "PluginError" in done.stderr
+    assert "dist-raises 1.0" in done.stderr
+
+
+def test_a_plugin_that_is_twice_on_the_path_counts_once(site: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    write_plugin(second, "sound", good("sound"), version="0.9")
+    found = seen(site, second)
+    assert found["families"].count("sound") == 1
+    assert found["problems"].get("sound") is None
+    # Under another spelling of the dist's name it is still the same one.
+    third = tmp_path / "third"
+    write_dist(third, "Dist_Sound", {"sound": "plugin_sound"})
+    assert seen(site, third) == found
+
+
+def test_worker_processes_see_what_is_installed_and_not_what_was_registered(
+    site: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "workers.py"
+    script.write_text(
+        "import multiprocessing\n"
+        "from autopipe import Family, registry\n"
+        "def families():\n"
+        "    return sorted(registry.families)\n"
+        "if __name__ == '__main__':\n"
+        "    before = families()\n"
+        "    registry.register(Family('noted'))\n"
+        "    assert families() == sorted([*before, 'noted'])\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "        assert pool.apply(families) == before\n"
+        "    assert 'sound' in before\n"
+    )
+    done = python([str(script)], site)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,39 @@
+"""Distributions as pip leaves them, made by hand, and processes that see them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def write_dist(site: Path, dist: str, points: dict[str, str], version: str = "1.0") -> None:
+    """Write the metadata of `dist` into the folder `site`, with families by entry point."""
+    info = site / f"{dist.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: {version}\n")
+    lines = [f"{name} = {target}\n" for name, target in points.items()]
+    (info / "entry_points.txt").write_text("[autopipe.families]\n" + "".join(lines))
+
+
+def write_plugin(site: Path, name: str, source: str, version: str = "1.0") -> None:
+    """Write a plugin `dist-<name>` of one module, whose family is called `name`."""
+    write_dist(site, f"dist-{name}", {name: f"plugin_{name}"}, version)
+    (site / f"plugin_{name}.py").write_text(source)
+
+
+def python(
+    arguments: Sequence[str], *sites: Path, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own that finds the distributions in `sites`."""
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=env(*sites, **environ)
+    )
+
+
+def env(*sites: Path, **environ: str) -> dict[str, str]:
+    """The environment of a process that finds the distributions in `sites`."""
+    path = os.pathsep.join([*map(str, sites), *filter(None, sys.path)])
+    return {**os.environ, "PYTHONPATH": path, **environ}
