@@ -63,6 +63,10 @@ class LoadOptions:
             return dtype
         return torch.float32 if self.variant is None else "auto"
 
+    def dtype_name_of(self, component: str | None) -> str:
+        """The same as plain text, such as `"float16"`."""
+        return str(self.dtype_of(component)).removeprefix("torch.")
+
 
 KEYWORDS = (
     *(one.name for one in fields(LoadOptions) if one.name not in ("device", "hub")),

@@ -22,8 +22,8 @@ from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig
 from ..errors import ArgumentError, ArgumentTypeError, CancelledError, nearest
 from ..registry import default_registry
 from ..scheduling import SchedulerMixin
-from .placement import Move, parse_move
-from .pool import Pool, guard, modules_of
+from .memory import MemoryMixin
+from .pool import Pool, guard
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _Self = TypeVar("_Self", bound="DiffusionPipeline")
 
 
-class DiffusionPipeline(ConfigMixin):
+class DiffusionPipeline(MemoryMixin, ConfigMixin):
     """Loads, saves, moves and switches a set of components that work together.
 
     A subclass declares its components in the constructor, calls `register_modules` and
@@ -40,14 +40,12 @@ class DiffusionPipeline(ConfigMixin):
     """
 
     config_name: ClassVar[str | None] = "model_index.json"
-    model_cpu_offload_seq: ClassVar[str | None] = None
     _optional_components: ClassVar[tuple[str, ...]] = ()
-    _exclude_from_cpu_offload: ClassVar[tuple[str, ...]] = ()
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents",)
 
     scheduler: Any
-    _pool: Pool
     _carried: dict[str, Any]
+    _origins: dict[str, str]
     _progress_bar_config: dict[str, Any]
     _calls: set[DiffusionPipeline]
     _calls_lock: threading.Lock
@@ -61,7 +59,7 @@ class DiffusionPipeline(ConfigMixin):
         self = super().__new__(cls)
         state = self.__dict__
         state.update(_pool=Pool(), _calls=set(), _calls_lock=threading.Lock())
-        state.update(_carried={}, _progress_bar_config={}, _whole=None)
+        state.update(_carried={}, _origins={}, _progress_bar_config={}, _whole=None)
         self._reset_call_state()
         return self
 
@@ -106,6 +104,15 @@ class DiffusionPipeline(ConfigMixin):
         """The options by name."""
         recorded = self._recorded()
         return MappingProxyType({name: recorded.get(name) for name in self.option_names()})
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """Where the components were loaded from: folders, and repositories with their commit.
+
+        The key is empty for the checkpoint itself; of a further one, it is the stage that it is
+        (`"prior"`, for example).
+        """
+        return MappingProxyType(self._origins)
 
     @property
     def config(self) -> FrozenConfig:
@@ -233,6 +240,8 @@ class DiffusionPipeline(ConfigMixin):
         The components are the same objects: nothing is copied, cast or moved. The scheduler is
         a copy of its own. `kwargs` replace components (None included) and options; options that
         the source was given or carried are kept, also those that this class doesn't declare.
+        Where the source is one stage of a chain and this class is the chain, the other stage is
+        given by its keyword: a loaded pipeline, or a folder or repository to load.
 
         Raises:
             ArgumentTypeError: a keyword is neither component nor option of this class.
@@ -240,7 +249,7 @@ class DiffusionPipeline(ConfigMixin):
                 shared weights is asked for.
         """
         pipeline._pool.check_open(pipeline)
-        kwargs = _without_dtype(pipeline, kwargs)
+        kwargs = _with_stage(cls, pipeline, _without_dtype(pipeline, kwargs))
         modules, options = cls.module_names(), cls.option_names()
         for name in kwargs:
             if name not in (*modules, *options):
@@ -265,45 +274,13 @@ class DiffusionPipeline(ConfigMixin):
         values.update({n: kwargs[n] for n in options if n in kwargs})
         view = cls(**values)
         view._carried = {**carried, **view.options}
+        view._origins = dict(pipeline._origins)
         view._progress_bar_config = dict(pipeline._progress_bar_config)
         view._pool = pipeline._pool
         view._pool.join(view)
         return view
 
-    # Placement
-
-    def to(self: _Self, *args: Any, **kwargs: Any) -> _Self:
-        """Move and cast all networks; returns the pipeline itself.
-
-        `to(dtype)`, `to(device)`, `to(device, dtype)`, by position or by the keywords `device`
-        (or `torch_device`) and `dtype` (or `torch_dtype`). Pipelines that share the weights see
-        the change.
-        """
-        move: Move = parse_move(*args, **kwargs)
-        for module in modules_of(self.components).values():
-            move.apply(module)
-        return self
-
-    @property
-    def device(self) -> torch.device:
-        """Where the first network is."""
-        for module in modules_of(self.components).values():
-            for tensor in (*module.parameters(), *module.buffers()):
-                return tensor.device
-        return torch.device("cpu")
-
-    @property
-    def _execution_device(self) -> torch.device:
-        return self.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of the first network."""
-        for module in modules_of(self.components).values():
-            for parameter in module.parameters():
-                if parameter.is_floating_point():
-                    return parameter.dtype
-        return torch.float32
+    # The end
 
     def close(self) -> None:
         """Give back the memory of this pipeline and of all that share its components."""
@@ -318,23 +295,6 @@ class DiffusionPipeline(ConfigMixin):
     def _drop_components(self) -> None:
         for name in self.module_names():
             self.__dict__.pop(name, None)
-
-    # Attention
-
-    def enable_attention_slicing(self, slice_size: str | int | None = "auto") -> None:
-        """Compute attention in slices: less memory, more time.
-
-        `"auto"` halves the batch of heads, `"max"` takes one head at a time, a number gives
-        the slices. Applies to all pipelines that share the networks.
-        """
-        for module in modules_of(self.components).values():
-            slice_attention: Any = getattr(module, "set_attention_slice", None)
-            if slice_attention is not None:
-                slice_attention(slice_size)
-
-    def disable_attention_slicing(self) -> None:
-        """Undo `enable_attention_slicing`."""
-        self.enable_attention_slicing(None)
 
     # Calls
 
@@ -423,6 +383,26 @@ class DiffusionPipeline(ConfigMixin):
 def _own(component: Any) -> Any:
     """What a view gets of a shared component: itself, but a copy of a scheduler."""
     return component.copy() if isinstance(component, SchedulerMixin) else component
+
+
+def _with_stage(
+    cls: type[DiffusionPipeline], pipeline: DiffusionPipeline, kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """`kwargs` with the components of the stage that `cls` needs besides those of `pipeline`."""
+    from ..checkpoint import chain
+
+    registry = default_registry()
+    known = registry.pipeline_of(type(pipeline))
+    keyword = chain.keyword_of(known.name, cls, registry) if known else None
+    if keyword is None:
+        return kwargs
+    stage = kwargs.get(keyword)
+    if isinstance(stage, (str, Path)):
+        loaded = DiffusionPipeline.from_pretrained(stage, torch_dtype=pipeline.dtype)
+        kwargs = {**kwargs, keyword: loaded.to(pipeline.device)}
+    kwargs = chain.with_loaded(keyword, cls, kwargs)
+    chain.check_all_given(keyword, cls, kwargs, f"a {type(pipeline).__name__}")
+    return kwargs
 
 
 def _without_dtype(pipeline: DiffusionPipeline, kwargs: dict[str, Any]) -> dict[str, Any]:

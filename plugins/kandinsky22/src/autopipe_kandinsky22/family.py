@@ -39,7 +39,7 @@ def autopipe_family() -> Family:
                 for task, name in _TASKS.items()
             ),
             *(
-                Pipeline(name, f"{package}.{module}:{name}", opens_as=line)
+                Pipeline(name, f"{package}.{module}:{name}", opens_as=line, needs="prior")
                 for name, module in _DECODERS.items()
             ),
             *(Pipeline(name, f"{package}.{module}:{name}") for name, module in _OTHERS.items()),

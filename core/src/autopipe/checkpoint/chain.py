@@ -1,0 +1,181 @@
+"""Checkpoints that are one stage of a chain, and where the stage that they need is.
+
+A family's manifest says of such a class which line it opens as, and by which keyword the other
+stage goes: `prior`, for example. The same word is the key in the metadata of the checkpoint's
+README.md that names the other checkpoint, and begins the names of its components in the pipeline
+of both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    CheckpointError,
+    ConfigError,
+    UnsafeCheckpointError,
+)
+from ..registry import Registry
+from ..scheduling import SchedulerMixin
+from .names import is_plain
+from .source import HubOptions, LocalSource, Source
+
+CARD_NAME = "README.md"
+
+_LARGEST_CARD = 2**20
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+
+
+def keyword_of(stage: str, opened: Any, registry: Registry) -> str | None:
+    """The keyword of what the class `opened` needs besides a checkpoint of the class `stage`."""
+    given, wanted = registry.pipeline(stage), registry.pipeline_of(opened)
+    if given is None or wanted is None or given.needs is None or wanted is given:
+        return None
+    return given.needs if wanted.line == given.opens_as else None
+
+
+def names_of(keyword: str, opened: Any) -> dict[str, str]:
+    """The components of `opened` that belong to the other stage, with their names there."""
+    prefix = f"{keyword}_"
+    return {n: n.removeprefix(prefix) for n in opened.module_names() if n.startswith(prefix)}
+
+
+def check_fits(keyword: str, opened: Any, names: Iterable[str], what: str) -> None:
+    """Refuse a pipeline that lacks components with `names`, as the other stage of `opened`.
+
+    Args:
+        what: it, for the message.
+
+    Raises:
+        ArgumentError: it is so.
+    """
+    wanted = names_of(keyword, opened).values()
+    missing = sorted(set(wanted) - set(names))
+    if missing:
+        raise ArgumentError(
+            f"{opened.__name__} can't take {what} as its {keyword}, which has no "
+            f"{' and no '.join(missing)}; pass another one as {keyword}="
+        )
+
+
+def with_loaded(keyword: str, opened: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """`given`, with the components of a pipeline that it holds under `keyword` by their names.
+
+    What is given by its own name goes first. Schedulers are copied, others shared.
+
+    Raises:
+        ArgumentTypeError: it is no pipeline.
+        ArgumentError: its components don't fit.
+    """
+    rest = {name: value for name, value in given.items() if name != keyword}
+    pipe = given.get(keyword)
+    if pipe is None:
+        return rest
+    components = getattr(pipe, "components", None)
+    if not isinstance(components, Mapping):
+        raise ArgumentTypeError(
+            f"{keyword}= is a {type(pipe).__name__}; give a folder, a repository id or a loaded "
+            f"pipeline"
+        )
+    check_fits(keyword, opened, components, f"a {type(pipe).__name__}")
+    taken = {name: _own(components[own]) for name, own in names_of(keyword, opened).items()}
+    return {**taken, **rest}
+
+
+def _own(component: Any) -> Any:
+    return component.copy() if isinstance(component, SchedulerMixin) else component
+
+
+def check_all_given(keyword: str, opened: Any, given: Mapping[str, Any], what: str) -> None:
+    """Refuse to go on without the other stage.
+
+    Raises:
+        ArgumentError: a component of it is not given.
+    """
+    if not set(names_of(keyword, opened)) <= set(given):
+        raise ArgumentError(
+            f"{what} is one stage of a chain, and {opened.__name__} needs a {keyword} besides; "
+            f"pass {keyword}= a folder, a repository id or a loaded pipeline"
+        )
+
+
+def open_named(keyword: str, source: Source, hub: HubOptions) -> Source | None:
+    """The checkpoint that the README.md of `source` names under `keyword`; None if it names none.
+
+    What it names is either a folder inside its own or beside it, or a repository of the Hub,
+    `owner/name`, which is opened at one commit. Nothing else is followed.
+
+    Args:
+        hub: where to look for a repository.
+
+    Raises:
+        ConfigError: the metadata can't be read, or the entry is no name.
+        UnsafeCheckpointError: it leads elsewhere.
+        CheckpointError: there is no such folder or repository.
+    """
+    named = _metadata(source).get(keyword)
+    if named is None:
+        return None
+    card = f"the {CARD_NAME} of {source.name}"
+    names = named if isinstance(named, list) else [named]
+    if len(names) != 1 or not isinstance(names[0], str):
+        raise ConfigError(
+            f"{card} gives {named!r} as its {keyword}, where one folder or repository is expected; "
+            f"correct it, or pass {keyword}="
+        )
+    name = names[0].strip()
+    folder = _folder(name, source, f"{card} names the {keyword} {name!r}", keyword)
+    if folder is not None:
+        return LocalSource(folder)
+    if not _REPOSITORY.fullmatch(name):
+        raise CheckpointError(
+            f"{card} names the {keyword} {name!r}, and there is no such folder inside or beside "
+            f"it; correct it, or pass {keyword}="
+        )
+    from .hub import open_repository
+
+    return open_repository(name, hub)
+
+
+def _folder(name: str, source: Source, said: str, keyword: str) -> Path | None:
+    """The folder that `name` means, seen from that of `source`; None if there is none."""
+    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
+    if not parts or not all(map(is_plain, parts)) or name.startswith("~"):
+        raise UnsafeCheckpointError(
+            f"{said}, which is neither a folder inside or beside its own nor a repository; pass "
+            f"{keyword}= if you trust it"
+        )
+    if not isinstance(source, LocalSource):
+        return None
+    own = source.root.resolve()
+    target = (own / name).resolve()
+    if not (target.is_relative_to(own) or target.parent == own.parent):
+        raise UnsafeCheckpointError(
+            f"{said}, which is neither inside its own folder nor beside it; pass {keyword}= if you "
+            f"trust it"
+        )
+    return target if target.is_dir() else None
+
+
+def _metadata(source: Source) -> Mapping[str, Any]:
+    """The metadata block at the head of the README.md, if there is one."""
+    size = source.files().get(CARD_NAME)
+    if size is None:
+        return {}
+    file = source.fetch([CARD_NAME]) / CARD_NAME
+    if file.stat().st_size > _LARGEST_CARD:
+        raise ConfigError(f"{file} is larger than {_LARGEST_CARD:,} bytes, so it is not read")
+    from huggingface_hub import metadata_load
+
+    try:
+        found = metadata_load(file)
+    except (Exception, RecursionError) as error:
+        raise ConfigError(
+            f"the metadata in {file} can't be read ({type(error).__name__}: {error}); correct it"
+        ) from error
+    return found or {}
