@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +20,6 @@ _TEXT_IMAGE = "addition_embed_type 'text_image'"
 _IMAGE = "addition_embed_type 'image'"
 _IMAGE_HINT = "addition_embed_type 'image_hint'"
 
-_SUPPORTED = ("text", "text_time", "text_image", "image", "image_hint")
 # Widths of a hint's convolutions, the last three of them after a halving; and what they make.
 _HINT_CHANNELS = (3, 16, 32, 96, 256)
 _HINT_FEATURES = 4
@@ -174,37 +173,52 @@ def make_addition_embedding(
     config: Mapping[str, Any], *, time_embed_dim: int
 ) -> AddedCondition | None:
     """What turns `added_cond_kwargs` into an addition to the time embedding, if anything."""
-    kind, text_dim = config["addition_embed_type"], config["cross_attention_dim"]
+    kind = config["addition_embed_type"]
     if kind is None:
         return None
-    if kind == "text_time":
-        width, inputs = (
-            _needed(config, name)
-            for name in ("addition_time_embed_dim", "projection_class_embeddings_input_dim")
-        )
-        ids = Timesteps(
-            width,
-            flip_sin_to_cos=config["flip_sin_to_cos"],
-            downscale_freq_shift=config["freq_shift"],
-        )
-        return TextTimeCondition(inputs, time_embed_dim, id_embedding=ids)
-    if kind in ("image", "image_hint"):
-        condition = ImageHintCondition if kind == "image_hint" else ImageCondition
-        return condition(_needed(config, "encoder_hid_dim"), time_embed_dim)
-    if kind not in _SUPPORTED:
-        supported = ", ".join(map(repr, _SUPPORTED))
+    if kind not in _MAKERS:
+        supported = ", ".join(map(repr, _MAKERS))
         raise ConfigError(f"addition_embed_type is {kind!r}; supported are None, {supported}")
-    if kind == "text":
-        text_dim = config["encoder_hid_dim"] or text_dim
-    if not isinstance(text_dim, int):
-        raise ConfigError(
-            f"cross_attention_dim is {text_dim}; addition_embed_type {kind!r} needs a single one"
-        )
-    if kind == "text":
-        heads = config["addition_embed_type_num_heads"]
-        return TextCondition(text_dim, time_embed_dim, heads=heads)
+    return _MAKERS[kind](config, time_embed_dim)
+
+
+def _text(config: Mapping[str, Any], time_embed_dim: int) -> AddedCondition:
+    projected_first = config["encoder_hid_dim"] is not None
+    width = _needed(config, "encoder_hid_dim" if projected_first else "cross_attention_dim")
+    return TextCondition(width, time_embed_dim, heads=config["addition_embed_type_num_heads"])
+
+
+def _text_time(config: Mapping[str, Any], time_embed_dim: int) -> AddedCondition:
+    ids = Timesteps(
+        _needed(config, "addition_time_embed_dim"),
+        flip_sin_to_cos=config["flip_sin_to_cos"],
+        downscale_freq_shift=config["freq_shift"],
+    )
+    inputs = _needed(config, "projection_class_embeddings_input_dim")
+    return TextTimeCondition(inputs, time_embed_dim, id_embedding=ids)
+
+
+def _text_image(config: Mapping[str, Any], time_embed_dim: int) -> AddedCondition:
     # Checkpoints embed text and images at the width that attention takes.
-    return TextImageCondition(text_dim, text_dim, time_embed_dim)
+    width = _needed(config, "cross_attention_dim")
+    return TextImageCondition(width, width, time_embed_dim)
+
+
+def _image(config: Mapping[str, Any], time_embed_dim: int) -> AddedCondition:
+    return ImageCondition(_needed(config, "encoder_hid_dim"), time_embed_dim)
+
+
+def _image_hint(config: Mapping[str, Any], time_embed_dim: int) -> AddedCondition:
+    return ImageHintCondition(_needed(config, "encoder_hid_dim"), time_embed_dim)
+
+
+_MAKERS: dict[str, Callable[[Mapping[str, Any], int], AddedCondition]] = {
+    "text": _text,
+    "text_time": _text_time,
+    "text_image": _text_image,
+    "image": _image,
+    "image_hint": _image_hint,
+}
 
 
 def required(added: Mapping[str, Tensor], name: str, asked_by: str) -> Tensor:
@@ -247,6 +261,10 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
 
 
 def _needed(config: Mapping[str, Any], name: str) -> int:
-    if config[name] is None:
-        raise ConfigError(f"addition_embed_type {config['addition_embed_type']!r} needs {name}")
-    return int(config[name])
+    """A width that the kind of condition can't do without."""
+    width, asked_by = config[name], f"addition_embed_type {config['addition_embed_type']!r}"
+    if width is None:
+        raise ConfigError(f"{asked_by} needs {name}")
+    if not isinstance(width, int):
+        raise ConfigError(f"{name} is {width}; {asked_by} needs a single one")
+    return width

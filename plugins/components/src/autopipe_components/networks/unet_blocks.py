@@ -207,6 +207,13 @@ UP_BLOCKS = {
     "ResnetUpsampleBlock2D": _RESNET,
     "SimpleCrossAttnUpBlock2D": _ADDED_KV,
 }
+PIXEL_BLOCKS = frozenset(
+    name
+    for kinds in (DOWN_BLOCKS, MID_BLOCKS, UP_BLOCKS)
+    for name, kind in kinds.items()
+    if kind.resnet_sampling
+)
+"""The blocks of diffusion among pixels."""
 
 
 def make_down_block(name: str, spec: BlockSpec) -> DownBlock:

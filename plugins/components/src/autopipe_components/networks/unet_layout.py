@@ -11,7 +11,7 @@ from autopipe.errors import ConfigError
 from .added_kv_attention import AddedKVOptions
 from .resnet import ResnetOptions, check_groups
 from .transformer import TransformerOptions
-from .unet_blocks import BlockSpec
+from .unet_blocks import PIXEL_BLOCKS, BlockSpec
 
 _T = TypeVar("_T")
 
@@ -21,21 +21,12 @@ _ONLY_SUPPORTED: dict[str, Any] = {
     "dual_cross_attention": False,
     "attention_type": "default",
 }
-# What only blocks of diffusion among pixels read, at the values of all others.
+# What only the blocks of diffusion among pixels read, at the values of all others.
 _ONLY_AMONG_PIXELS: dict[str, Any] = {
     "cross_attention_norm": None,
     "resnet_skip_time_act": False,
     "resnet_out_scale_factor": 1.0,
 }
-_AMONG_PIXELS = frozenset(
-    {
-        "ResnetDownsampleBlock2D",
-        "SimpleCrossAttnDownBlock2D",
-        "UNetMidBlock2DSimpleCrossAttn",
-        "SimpleCrossAttnUpBlock2D",
-        "ResnetUpsampleBlock2D",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,7 @@ def refuse_unsupported(config: Mapping[str, Any]) -> None:
             f"class_embeddings_concat makes a vector to which nothing can be added, but "
             f"addition_embed_type is {config['addition_embed_type']!r}"
         )
-    others = [name for name in _types(config) if name not in _AMONG_PIXELS]
+    others = [name for name in _types(config) if name not in PIXEL_BLOCKS]
     for name, value in _ONLY_AMONG_PIXELS.items():
         if others and config[name] != value:
             raise ConfigError(
@@ -68,7 +59,7 @@ def refuse_unsupported(config: Mapping[str, Any]) -> None:
 def refuse_pixel_blocks(config: Mapping[str, Any]) -> None:
     """Raise ConfigError for blocks that only whole U-Nets have."""
     for name in _types(config):
-        if name in _AMONG_PIXELS:
+        if name in PIXEL_BLOCKS:
             raise ConfigError(f"{name} is a block of U-Nets among pixels; no ControlNet has it")
 
 
