@@ -88,12 +88,14 @@ class Probe:
         folders: the component folders that such a checkpoint has, at least; where one of them
             is absent the target is not imported.
         target: a function `(index, configs) -> index or None`. It gets the index as far as
-            there is one, and the config of every component by folder; it returns the content
+            there is one, and the config of every folder that is there; it returns the content
             of a whole index, or None if the checkpoint is not of this family.
+        others: folders that such a checkpoint may have too.
     """
 
     folders: tuple[str, ...]
     target: str
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ def _fits(field: str, value: object) -> bool:
     """Whether `value` can stand in a field of this name, of any of the entries."""
     if field in ("task", "line", "opens_as", "needs"):
         return isinstance(value, str | None)
-    if field in ("conditions", "folders"):
+    if field in ("conditions", "folders", "others"):
         kind = frozenset if field == "conditions" else tuple
         return isinstance(value, kind) and all(isinstance(part, str) for part in value)
     if field == "kind":

@@ -91,11 +91,11 @@ def plan_download(
 
 
 def _files(ready: Prepared) -> list[tuple[str | None, File]]:
-    """All files with their component, each once, the index first."""
+    """All files with their component, each once, the index first if there is one."""
     listing: Mapping[str, int] = ready.source.files()
-    found: dict[str, tuple[str | None, File]] = {
-        INDEX_NAME: (None, File(INDEX_NAME, listing.get(INDEX_NAME, -1)))
-    }
+    found: dict[str, tuple[str | None, File]] = {}
+    if INDEX_NAME in listing:
+        found[INDEX_NAME] = (None, File(INDEX_NAME, listing[INDEX_NAME]))
     for name, part in ready.plan.components.items():
         for file in part.files:
             found.setdefault(file.path, (name, file))

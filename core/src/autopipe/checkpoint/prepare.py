@@ -15,6 +15,7 @@ from .components import check_kind, class_of, find_class, has_weights, stems_of
 from .files import AUTO, ComponentFiles, Plan, plan_component, variants_of
 from .index import INDEX_NAME, Index, read_index
 from .options import LoadOptions, check_keywords, split_keywords
+from .probe import open_index
 from .source import Source, open_source
 
 Chooser = Callable[[Index], type]
@@ -50,8 +51,9 @@ class Prepared:
 
     @property
     def paths(self) -> list[str]:
-        """The files to have, the index first."""
-        return [INDEX_NAME, *(file.path for file in self.plan.files)]
+        """The files to have, the index first if there is one."""
+        index = [INDEX_NAME] if INDEX_NAME in self.source.files() else []
+        return [*index, *(file.path for file in self.plan.files)]
 
 
 def prepare(
@@ -60,7 +62,7 @@ def prepare(
     """Decide what to load, and check the keywords; see `load_pipeline`."""
     options, given = split_keywords(keywords)
     source = open_source(path, options.hub, registry)
-    index = read_index(source.fetch([INDEX_NAME]))
+    index = open_index(source, registry)
     cls: Any = _chosen(chooser, index, registry)
     keyword = chain.keyword_of(index.class_name, cls, registry)
     check_keywords(given, (*cls.init_parameters(), *filter(None, [keyword])), cls.__name__)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from ..checkpoint.files import STEMS, File, Weights, candidates, plan_component, variants_of
 from ..checkpoint.headers import Header, main_dtype
-from ..checkpoint.index import INDEX_NAME, Index, read_index
-from ..checkpoint.source import HubOptions, LocalSource, Source, open_source
+from ..checkpoint.index import Index
+from ..checkpoint.probe import open_index
+from ..checkpoint.source import HubOptions, Source, open_source
 from ..checkpoint.values import not_finite
-from ..errors import AutopipeError, CheckpointError
+from ..errors import AutopipeError
 from ..registry import Registry
 
 CHECKPOINT_HELP = "a folder, a repository of the Hub, or demo:FAMILY"
@@ -69,13 +70,7 @@ def open_checkpoint(path: str, registry: Registry, revision: str | None = None) 
         ConfigError, UnsafeCheckpointError: its index is malformed, or can't be trusted.
     """
     source = open_source(path, HubOptions(revision=revision), registry)
-    if isinstance(source, LocalSource):
-        return Checkpoint(source, read_index(source.root))
-    if INDEX_NAME not in source.files():
-        raise CheckpointError(
-            f"{source.name} holds no {INDEX_NAME}, so it is no pipeline's; {source.cure}"
-        )
-    return Checkpoint(source, read_index(source.fetch([INDEX_NAME])))
+    return Checkpoint(source, open_index(source, registry))
 
 
 def parts(checkpoint: Checkpoint, registry: Registry, values: bool = True) -> Iterator[Part]:

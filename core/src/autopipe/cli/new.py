@@ -25,12 +25,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--task",
         metavar="TASK",
         action="append",
-        default=[],
         help=f"{', '.join(t.value for t in Task)}; may be given several times (default: all)",
     )
-    parser.add_argument(
-        "--to", metavar="DIR", help="the folder to write (default: autopipe-NAME)"
-    )
+    parser.add_argument("--to", metavar="DIR", help="the folder to write (default: autopipe-NAME)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -38,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     name = family_name(arguments.name)
     if name in default_registry().families:
         raise ArgumentError(f"a family {name} is installed already; take another name")
-    tasks = [Task.parse(task) for task in arguments.task]
+    tasks = [Task.parse(task) for task in arguments.task or ()]
     folder = create(name, arguments.to, tasks)
     print(f"{folder} is the project of the family {name}. To try it:\n")
     print(f'  python -m pip install -e "{folder}[test]"')

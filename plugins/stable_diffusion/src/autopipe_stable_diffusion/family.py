@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Component, Export, Family, Pipeline
+from autopipe.manifest import Component, Export, Family, Pipeline, Probe
 from autopipe.tasks import Task
 
 
@@ -43,6 +43,13 @@ def autopipe_family() -> Family:
         exports=(
             Export(
                 "StableDiffusionPipelineOutput", f"{package}.output:StableDiffusionPipelineOutput"
+            ),
+        ),
+        probes=(
+            Probe(
+                folders=("unet", "vae", "text_encoder", "tokenizer"),
+                target=f"{package}.probe:recognise",
+                others=("scheduler", "safety_checker", "feature_extractor", "text_encoder_2"),
             ),
         ),
         demo=f"{package}:demo",

@@ -62,6 +62,7 @@ def main() -> None:
 def save(network: DoodleNetwork) -> None:
     """Write the checkpoint, as the first of the family's tasks."""
     from autopipe.targets import load_target
+
     from autopipe_doodle.family import autopipe_family
 
     pipeline = load_target(autopipe_family().pipelines[0].target)

@@ -1,9 +1,8 @@
 """Image to image changes a picture by as much as it is told."""
 
 import numpy as np
-from PIL import Image
-
 from autopipe import AutoPipelineForImage2Image
+from PIL import Image
 
 
 def test_strength_is_how_much_of_the_picture_may_change() -> None:

@@ -1,9 +1,8 @@
 """Inpainting repaints what the mask marks, and nothing else."""
 
 import numpy as np
-from PIL import Image
-
 from autopipe import AutoPipelineForInpainting
+from PIL import Image
 
 
 def test_pixels_outside_the_mask_stay_as_they_are() -> None:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-
 from autopipe import AutoPipelineForText2Image
 
 COLOURS = {"red": (1, 0, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0)}

@@ -6,10 +6,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from autopipe.errors import ArgumentError, ArgumentTypeError
 from PIL.Image import Image
 from torch import Tensor
-
-from autopipe.errors import ArgumentError, ArgumentTypeError
 
 Images: TypeAlias = "Image | list[Image]"
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
-
 from autopipe import Inpaint
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
+from torch import Tensor
 
 from .images import Images, check_images, check_strength, marked, pixels
 from .steps import Call, DoodleSteps, Generators, Prompt, Result

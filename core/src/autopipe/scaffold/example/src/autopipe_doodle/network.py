@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
-
 from autopipe import ModelMixin, register_to_config
+from torch import Tensor, nn
 
 LETTERS = 128
 """Characters that are told apart; others count as the last."""
@@ -25,7 +24,9 @@ class DoodleNetwork(ModelMixin):
     def __init__(self, sample_size: int = 16, width: int = 24) -> None:
         super().__init__()
         self.letters = nn.Embedding(LETTERS, width)
-        self.read = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+        self.read = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
+        )
         self.time = nn.Linear(1, width)
         # Two channels more tell each pixel where it is.
         self.enter = nn.Conv2d(3 + 2, width, 3, padding=1)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
 from autopipe import BaseOutput, SchedulerMixin, register_to_config
+from torch import Tensor
 
 
 @dataclass

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
-
 from autopipe import DiffusionPipeline, ImagePipelineOutput
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.pipeline.loop import StepCallback, denoise
 from autopipe.utils import pt_to_pil
+from torch import Tensor
 
 Prompt: TypeAlias = "str | list[str]"
 Generators: TypeAlias = "torch.Generator | list[torch.Generator] | None"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from autopipe import Text2Image
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
+from torch import Tensor
 
 from .steps import Call, DoodleSteps, Generators, Prompt, Result
 
