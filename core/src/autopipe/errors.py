@@ -74,6 +74,14 @@ class ClosedPipelineError(AutopipeError, RuntimeError):
     """The pipeline's weights were given back by `close()`."""
 
 
+class PlacementError(AutopipeError, ValueError, RuntimeError):
+    """Networks can't be where they were asked to be, or not now."""
+
+
+class MissingPackageError(AutopipeError, ModuleNotFoundError):
+    """A package that only this feature needs is not installed."""
+
+
 class CancelledError(AutopipeError, RuntimeError):
     """The call was cancelled by `cancel()`; the pipeline stays usable."""
 

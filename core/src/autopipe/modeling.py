@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,24 @@ from .config import ConfigMixin
 from .errors import ArgumentError
 
 _Self = TypeVar("_Self", bound="ModelMixin")
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def entry_point(method: _Method) -> _Method:
+    """Mark a method, beside `forward`, by which pipelines use a network.
+
+    Offloading then brings the weights for it too: hooks of accelerate wrap `forward` alone.
+    """
+
+    @functools.wraps(method)
+    def hooked(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        hook: Any = getattr(self, "_hf_hook", None)
+        if hook is None:
+            return method(self, *args, **kwargs)
+        args, kwargs = hook.pre_forward(self, *args, **kwargs)
+        return hook.post_forward(self, method(self, *args, **kwargs))
+
+    return cast(_Method, hooked)
 
 
 class ModelMixin(nn.Module, ConfigMixin):

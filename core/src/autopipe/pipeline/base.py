@@ -16,8 +16,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-import torch
-
 from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig
 from ..errors import ArgumentError, ArgumentTypeError, CancelledError, nearest
 from ..registry import default_registry
@@ -221,15 +219,16 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin):
         """
         from ..checkpoint.save import save_pipeline
 
-        save_pipeline(
-            self,
-            save_directory,
-            safe_serialization=safe_serialization,
-            variant=variant,
-            max_shard_size=max_shard_size,
-            push_to_hub=push_to_hub,
-            **hub,
-        )
+        with self._pool.at_rest():
+            save_pipeline(
+                self,
+                save_directory,
+                safe_serialization=safe_serialization,
+                variant=variant,
+                max_shard_size=max_shard_size,
+                push_to_hub=push_to_hub,
+                **hub,
+            )
 
     # Views
 

@@ -48,7 +48,7 @@ def pipeline_call(call: _Call) -> _Call:
         with self._calls_lock:
             self._calls.add(run)
         try:
-            with torch.no_grad():
+            with self._pool.call(run), torch.no_grad():
                 return call(run, *args, **kwargs)
         finally:
             with self._calls_lock:

@@ -1,81 +1,137 @@
-"""Where networks are and in which dtype: what `to` was asked for, and doing it."""
+"""Where networks are, and how they get to where they compute.
+
+A `Placement` is how the networks of a pool are placed; this one, the base of the others, leaves
+each where `to` put it. What is placed otherwise is known by network, not by pipeline, so that one
+network in two pools is never placed twice.
+"""
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
+import copy
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..errors import ArgumentError, ArgumentTypeError, nearest
-
 
 @dataclass(frozen=True)
-class Move:
-    """A device, a dtype, or both; None leaves that as it is."""
+class Role:
+    """What a network is to the pipelines that share it.
 
-    device: torch.device | None = None
-    dtype: torch.dtype | None = None
-
-    def apply(self, module: nn.Module) -> None:
-        """Move and cast `module` in place, leaving in float32 what must stay so."""
-        module.to(device=self.device, dtype=self.dtype)
-        if self.dtype is None or self.dtype is torch.float32:
-            return
-        for name in getattr(module, "_keep_in_fp32_modules", None) or ():
-            for path, part in module.named_modules():
-                if name in path.split("."):
-                    part.to(dtype=torch.float32)
-
-
-def parse_move(
-    *args: Any,
-    device: torch.device | str | int | None = None,
-    dtype: torch.dtype | None = None,
-    torch_device: torch.device | str | int | None = None,
-    torch_dtype: torch.dtype | None = None,
-    silence_dtype_warnings: bool = False,
-    **unknown: Any,
-) -> Move:
-    """The arguments of `to` in any of its forms: a dtype, a device, or device and dtype.
-
-    Raises:
-        ArgumentTypeError: a keyword is unknown, or a value is neither device nor dtype.
-        ArgumentError: a device or a dtype is given twice.
+    Attributes:
+        name: of the component.
+        in_turn: it is used before and after others and never in alternation with them, so it
+            may leave the device when another comes.
+        stays: offloading leaves it on the device.
     """
-    for name in unknown:
-        known = ("device", "dtype", "torch_device", "torch_dtype", "silence_dtype_warnings")
-        raise ArgumentTypeError(f"to() has no keyword {name!r}.{nearest(name, known)}")
-    devices = [d for d in (device, torch_device) if d is not None]
-    dtypes = [d for d in (dtype, torch_dtype) if d is not None]
-    for value in args:
-        if isinstance(value, torch.dtype):
-            dtypes.append(value)
-        elif isinstance(value, (torch.device, str, int)):
-            devices.append(value)
-        elif value is not None:
-            raise ArgumentTypeError(
-                f"to() takes a torch.device, a torch.dtype, or both, not {type(value).__name__}"
-            )
-    if len(devices) > 1 or len(dtypes) > 1:
-        raise ArgumentError("to() takes at most one device and one dtype")
-    if dtypes and not isinstance(dtypes[0], torch.dtype):
-        raise ArgumentTypeError(f"{dtypes[0]!r} is no torch.dtype")
+
+    name: str
+    in_turn: bool = False
+    stays: bool = False
+
+
+class Placement:
+    """Networks are where `to` puts them, and compute there.
+
+    Attributes:
+        title: what it is called.
+        alone: whether a call needs the networks for itself.
+        device: where calls compute; None says where the networks are.
+        device_map: what `hf_device_map` shows.
+        reason: why the networks are placed so, for `explain`.
+    """
+
+    title: str = "resident"
+    alone: bool = False
+    moves: bool = False
+    device: torch.device | None = None
+
+    def __init__(self, *, device_map: Any = None, reason: str = "") -> None:
+        self.device_map = device_map
+        self.reason = reason
+
+    def install(self, network: nn.Module, role: Role) -> None:
+        """Place `network`, which nothing else places."""
+
+    def remove(self, network: nn.Module, role: Role) -> None:
+        """Undo `install`: the weights are in the network again, in main memory."""
+
+    def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
+        """Bring everything back to where it rests; after an error perhaps from half-way."""
+
+    def check_move(self, device: torch.device) -> None:
+        """Refuse, or comment on, that the caller wants the networks on `device` by `to`.
+
+        Raises:
+            PlacementError: that contradicts the placement.
+        """
+
+    def where(self, network: nn.Module, role: Role) -> str:
+        """Where `network` rests and where it computes, in a few words."""
+        return ", ".join(sorted({str(tensor.device) for tensor in tensors_of(network)})) or "empty"
+
+
+def tensors_of(network: nn.Module) -> Iterator[torch.Tensor]:
+    """The parameters and buffers of a network."""
+    yield from network.parameters()
+    yield from network.buffers()
+
+
+def bytes_of(network: nn.Module) -> int:
+    """What the weights of a network take."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(network))
+
+
+_placed: weakref.WeakKeyDictionary[nn.Module, tuple[Placement, Role]] = weakref.WeakKeyDictionary()
+
+
+def placed_by(network: nn.Module) -> tuple[Placement, Role] | None:
+    """What places `network`, and in which role; None where it simply is where it is."""
+    return _placed.get(network)
+
+
+def put(network: nn.Module, placement: Placement, role: Role) -> None:
+    """Place `network`, whatever placed it before.
+
+    A network that its owner gave hooks of accelerate stays as it is.
+    """
+    take(network)
+    if hasattr(network, "_hf_hook"):
+        return
+    placement.install(network, role)
+    _placed[network] = placement, role
+
+
+def take(network: nn.Module) -> None:
+    """Let nothing place `network` any more; if it was placed, it is in main memory then."""
+    found = _placed.pop(network, None)
+    if found is not None:
+        found[0].remove(network, found[1])
+
+
+@contextmanager
+def at_rest(*networks: nn.Module) -> Iterator[None]:
+    """Inside, the networks are without hooks and hold their weights, as if never placed."""
+    found = {network: _placed[network] for network in networks if network in _placed}
+    for network in found:
+        take(network)
     try:
-        target = torch.device(devices[0]) if devices else None
-    except (RuntimeError, TypeError) as error:
-        raise ArgumentError(f"there is no device {devices[0]!r}: {error}") from None
-    move = Move(target, dtypes[0] if dtypes else None)
-    if (
-        move.dtype is torch.float16
-        and (move.device is None or move.device.type == "cpu")
-        and not silence_dtype_warnings
-        and move.device is not None
-    ):
-        warnings.warn(
-            "float16 is slow on a CPU and lacks some operations; use bfloat16 or float32 there",
-            stacklevel=3,
-        )
-    return move
+        yield
+    finally:
+        for network, (placement, role) in found.items():
+            put(network, placement, role)
+
+
+def float32_copy(network: nn.Module) -> nn.Module:
+    """A copy of `network` in float32, placed as the network itself is."""
+    found = placed_by(network)
+    with at_rest(network):
+        made = copy.deepcopy(network).float()
+    if found is not None:
+        placement, role = found
+        put(made, placement, replace(role, name=f"{role.name} in float32"))
+    return made

@@ -5,11 +5,16 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ..errors import ClosedPipelineError
+from ..errors import ClosedPipelineError, PlacementError
+from .move import Move
+from .placement import Placement, Role, at_rest, placed_by, put, take
+from .turns import Turns
 
 if TYPE_CHECKING:
     from .base import DiffusionPipeline
@@ -18,24 +23,144 @@ if TYPE_CHECKING:
 class Pool:
     """Shared by all pipelines that `from_pipe` made of each other.
 
-    It knows the views, and gives the memory of all of them back at once.
+    It knows the views, places their networks, says whose turn it is, and gives the memory of all
+    of them back at once.
     """
 
     def __init__(self) -> None:
         self.closed = False
-        self._views: weakref.WeakSet[DiffusionPipeline] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self.placement = Placement()
+        self._views: weakref.WeakValueDictionary[int, DiffusionPipeline]
+        self._views = weakref.WeakValueDictionary()
+        self._known: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+        self._lock = threading.RLock()
+        self._turns = Turns()
 
     def join(self, view: DiffusionPipeline) -> None:
-        """Count `view` among the users of these weights."""
+        """Count `view` among the users of these weights, and place what it brings."""
         with self._lock:
-            self._views.add(view)
+            self._views[id(view)] = view
+        if self.placement.moves:
+            with self._turns.take(alone=self.placement.alone):
+                self._settle()
+
+    # Placement
+
+    def roles(self) -> dict[nn.Module, Role]:
+        """The networks of all views, and what they are to them together.
+
+        A network that is placed keeps its name; else the view that came first names it.
+        """
+        roles: dict[nn.Module, Role] = {}
+        with self._lock:
+            views = list(self._views.values())
+        for view in views:
+            order = (view.model_cpu_offload_seq or "").split("->")
+            for name, network in modules_of(view.components).items():
+                found = placed_by(network)
+                named = name if found is None or found[0] is not self.placement else found[1].name
+                known = roles.get(network, Role(named))
+                in_turn = known.in_turn or name in order
+                stays = known.stays or name in view._exclude_from_cpu_offload
+                roles[network] = Role(known.name, in_turn, stays and not in_turn)
+        return roles
+
+    def place(self, placement: Placement) -> None:
+        """Place all networks by `placement` instead of how they were. Waits for running calls.
+
+        Raises:
+            PlacementError: this is asked for inside a call.
+        """
+        with self._turns.take(alone=True) as outside:
+            if not outside:
+                raise PlacementError(
+                    "the networks can't be placed anew while a call uses them; do it before the "
+                    "call or after it"
+                )
+            self._leave()
+            self.placement = placement
+            try:
+                self._settle()
+            except BaseException:
+                self._leave()
+                self.placement = Placement()
+                raise
+
+    def move(self, view: DiffusionPipeline, move: Move) -> None:
+        """Move and cast the networks of `view`, as far as their placement lets them be moved."""
+        with self._turns.take(alone=True):
+            networks = list(modules_of(view.components).values())
+            if move.device is not None:
+                for placement in {found[0] for n in networks if (found := placed_by(n))}:
+                    placement.check_move(move.device)
+            for network in networks:
+                if placed_by(network) is None:
+                    move.apply(network)
+                elif move.dtype is not None:
+                    with at_rest(network):
+                        Move(dtype=move.dtype).apply(network)
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Inside, all networks hold their weights and have no hooks."""
+        with self._turns.take(alone=self.placement.alone), at_rest(*self.roles()):
+            yield
+
+    @contextmanager
+    def call(self, run: DiffusionPipeline) -> Iterator[None]:
+        """A call of `run`: wait for its turn, and afterwards bring everything back."""
+        while True:
+            placement = self.placement
+            with self._turns.take(alone=placement.alone, check=run.check_cancelled) as outside:
+                if outside and placement is not self.placement:
+                    continue
+                self.check_open(run)
+                self._settle()
+                failed = True
+                try:
+                    yield
+                    failed = False
+                finally:
+                    if outside:
+                        self.free(failed)
+                return
+
+    def free(self, failed: bool = False) -> None:
+        """Let networks that a call brought to a device rest again."""
+        self.placement.after_call(list(self._known), failed)
+
+    def _settle(self) -> None:
+        """Place what came, let go what no view has any more."""
+        if not self.placement.moves:
+            return
+        with self._lock:
+            roles = self.roles()
+            for network in [one for one in self._known if one not in roles]:
+                self._let_go(network)
+            for network, role in roles.items():
+                if placed_by(network) != (self.placement, role):
+                    self._known.add(network)
+                    put(network, self.placement, role)
+
+    def _leave(self) -> None:
+        with self._lock:
+            for network in list(self._known):
+                self._let_go(network)
+
+    def _let_go(self, network: nn.Module) -> None:
+        self._known.discard(network)
+        found = placed_by(network)
+        # Another pool may have placed it since.
+        if found is not None and found[0] is self.placement:
+            take(network)
+
+    # The end
 
     def close(self) -> None:
         """Drop every component of every view, so that their memory is free."""
         with self._lock:
             self.closed = True
-            views = list(self._views)
+            views = list(self._views.values())
         for view in views:
             view._drop_components()
         gc.collect()

@@ -16,7 +16,7 @@ class MovqCodec(VaeCodec):
     def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Latents of `image`, in its dtype."""
         latents: Tensor = self.vae.encode(image.to(self.vae.dtype)).latents  # type: ignore[operator]
-        return latents.to(image.dtype)
+        return latents.to(image)
 
     def _decode(self, vae: Any, latents: Tensor) -> Tensor:
         image: Tensor = vae.decode(latents.to(vae.dtype), force_not_quantize=True).sample

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autopipe.config import register_to_config
-from autopipe.modeling import ModelMixin
+from autopipe.modeling import ModelMixin, entry_point
 from autopipe.outputs import BaseOutput
 
 from .distributions import DiagonalGaussianDistribution, Generators
@@ -123,6 +123,7 @@ class AutoencoderKL(ModelMixin):
         """Undo `enable_tiling`."""
         self.enable_tiling(False)
 
+    @entry_point
     def encode(
         self, x: Tensor, return_dict: bool = True
     ) -> AutoencoderKLOutput | tuple[DiagonalGaussianDistribution]:
@@ -135,6 +136,7 @@ class AutoencoderKL(ModelMixin):
         posterior = DiagonalGaussianDistribution(self._each_slice(self._encode, x))
         return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
 
+    @entry_point
     def decode(
         self,
         z: Tensor,
@@ -152,6 +154,7 @@ class AutoencoderKL(ModelMixin):
         images = self._each_slice(self._decode, z)
         return DecoderOutput(sample=images) if return_dict else (images,)
 
+    @entry_point
     def tiled_decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
         """`decode` in tiles, whatever the settings."""
         images = self._decode_tiles(z)

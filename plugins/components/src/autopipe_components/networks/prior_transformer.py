@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from autopipe.config import register_to_config
 from autopipe.errors import ArgumentError, ConfigError
-from autopipe.modeling import ModelMixin
+from autopipe.modeling import ModelMixin, entry_point
 from autopipe.outputs import BaseOutput
 
 from .attention import Attention
@@ -157,6 +157,7 @@ class PriorTransformer(ModelMixin):
         predicted: Tensor = self.proj_to_clip_embeddings(predicting)
         return PriorTransformerOutput(predicted) if return_dict else (predicted,)
 
+    @entry_point
     def post_process_latents(self, prior_latents: Tensor) -> Tensor:
         """Image embeddings from normalised ones, (..., clip_embed_dim)."""
         device = prior_latents.device

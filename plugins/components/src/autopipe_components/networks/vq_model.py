@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from autopipe.config import register_to_config
 from autopipe.errors import ArgumentError, ConfigError, nearest
-from autopipe.modeling import ModelMixin
+from autopipe.modeling import ModelMixin, entry_point
 from autopipe.outputs import BaseOutput
 
 from .vae import Decoder, DecoderOutput, Encoder, check_channels, with_new_names
@@ -144,6 +144,7 @@ class VQModel(ModelMixin):
         """`state` with the names of today for the attention layers of the first releases."""
         return with_new_names(state)
 
+    @entry_point
     def encode(self, x: Tensor, return_dict: bool = True) -> VQEncoderOutput | tuple[Tensor]:
         """The latents of images (B, in_channels, H, W) in [-1, 1], not yet quantised.
 
@@ -154,6 +155,7 @@ class VQModel(ModelMixin):
         latents: Tensor = self.quant_conv(self.encoder(x))
         return VQEncoderOutput(latents=latents) if return_dict else (latents,)
 
+    @entry_point
     def decode(
         self,
         h: Tensor,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import logging
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
+from autopipe.pipeline.placement import float32_copy
 
 if TYPE_CHECKING:
     from autopipe.modeling import ModelMixin
@@ -19,6 +20,9 @@ Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
 """One source of noise for the whole batch, one for each sample, or the global one."""
 
 _log = logging.getLogger(__name__)
+
+_overflowed: weakref.WeakSet[ModelMixin] = weakref.WeakSet()
+"""The models of which was said that half precision overflows."""
 
 
 class Codec(Protocol):
@@ -87,22 +91,27 @@ class VaeCodec:
         """Latents of `image`, in its dtype."""
         vae = self._precise() if self._upcast_from(torch.float16, torch.bfloat16) else self.vae
         posterior = vae.encode(image.to(_dtype(vae))).latent_dist  # type: ignore[operator]
-        latents: Tensor = posterior.sample(generator).to(image.dtype)
+        latents: Tensor = posterior.sample(generator).to(image)
         mean, deviation = self._statistics(latents)
         return (latents - mean) * self.vae.config.scaling_factor / deviation
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Pixels of `latents`; if half precision overflows, once more in float32."""
+        """Pixels of `latents`, where those are; if half precision overflows, in float32."""
+        device = latents.device
         if self._upcast_from(torch.float16):
-            return self._decode(self._precise(), latents)
-        image = self._decode(self.vae, latents)
+            return self._decode(self._precise(), latents).to(device)
+        image = self._decode(self.vae, latents).to(device)
         if image.dtype == torch.float32 or bool(torch.isfinite(image).all()):
             return image
-        _log.warning(
-            "decoding in %s gave values that are not finite; decoding again in float32",
-            image.dtype,
-        )
-        return self._decode(self._precise(), latents).to(image.dtype)
+        if self.vae not in _overflowed:
+            _overflowed.add(self.vae)
+            _log.warning(
+                "decoding in %s gave values that are not finite, so it is done again in float32, "
+                "now and whenever that happens; an autoencoder made for %s saves the time",
+                image.dtype,
+                image.dtype,
+            )
+        return self._decode(self._precise(), latents).to(image)
 
     def _decode(self, vae: Any, latents: Tensor) -> Tensor:
         latents = latents.to(_dtype(vae))
@@ -126,7 +135,7 @@ class VaeCodec:
 
     def _precise(self) -> Any:
         """The model in float32: a copy, because other calls may be using the shared weights."""
-        return copy.deepcopy(self.vae).float()
+        return float32_copy(self.vae)
 
 
 def _dtype(vae: ModelMixin) -> torch.dtype:

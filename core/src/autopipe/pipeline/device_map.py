@@ -1,0 +1,239 @@
+"""A place for each network: devices, main memory, the disk."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from accelerate import cpu_offload, disk_offload
+from accelerate.hooks import ModelHook, add_hook_to_module
+from accelerate.utils import send_to_device
+from torch import nn
+
+from ..errors import ArgumentError, PlacementError, nearest
+from ..sizes import size_text
+from .devices import CPU, Place, accelerator, key_of, memory_limits, parse_device
+from .offload import empty_cache, recover, unhook
+from .placement import Placement, Role
+
+DISK = "disk"
+STRATEGIES = ("auto", "balanced")
+
+DeviceMapping: TypeAlias = Place | Mapping[str, Place]
+"""What `device_map` may be: a device, a strategy, or a device or `"disk"` for each component."""
+
+
+class DeviceMap(Placement):
+    """Each network has a place of its own, and results go to the device of the main one.
+
+    A network with an accelerator computes there. One that is in main memory or on the disk lends
+    its layers, one by one, to the main device; where that is the CPU, main memory is a device.
+    """
+
+    title = "device map"
+    moves = True
+    device: torch.device
+
+    def __init__(
+        self,
+        places: Mapping[str, torch.device | str],
+        device: torch.device,
+        *,
+        offload_folder: str | Path | None = None,
+        reason: str = "",
+    ) -> None:
+        shown = {n: p if isinstance(p, str) else key_of(p) for n, p in places.items()}
+        super().__init__(device_map=shown, reason=reason)
+        self.places = dict(places)
+        self.device = device
+        self.folder = offload_folder
+        self._folders: weakref.WeakKeyDictionary[nn.Module, weakref.finalize[Any, Any]]
+        self._folders = weakref.WeakKeyDictionary()
+        self.alone = any(self._lends(place) for place in places.values())
+
+    def _lends(self, place: torch.device | str) -> bool:
+        return place == DISK or (place == CPU and self.device != CPU)
+
+    def _place(self, role: Role) -> torch.device | str:
+        return self.places.get(role.name, self.device)
+
+    def install(self, network: nn.Module, role: Role) -> None:
+        place = self._place(role)
+        if isinstance(place, torch.device) and not self._lends(place):
+            network.to(place)
+            add_hook_to_module(network, _Visit(place, self.device))
+        elif place == CPU:
+            cpu_offload(network.to(CPU), self.device)
+        else:
+            disk_offload(network.to(CPU), self._folder_for(network, role), self.device)
+
+    def _folder_for(self, network: nn.Module, role: Role) -> str:
+        """A new folder, which goes when the network does or is placed otherwise."""
+        assert self.folder is not None, "a map with the disk has a folder"
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=f"{role.name.replace(' ', '-')}-", dir=self.folder)
+        remove = weakref.finalize(network, shutil.rmtree, folder, ignore_errors=True)
+        self._folders[network] = remove
+        return folder
+
+    def remove(self, network: nn.Module, role: Role) -> None:
+        unhook(network)
+        remove_folder = self._folders.pop(network, None)
+        if remove_folder is not None:
+            remove_folder()
+
+    def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
+        for network in networks if failed else ():
+            recover(network)
+        if self.alone:
+            empty_cache(self.device)
+
+    def check_move(self, device: torch.device) -> None:
+        raise PlacementError(
+            f"the pipeline can't be moved to {device}: its device map says where each network is; "
+            f"call reset_device_map() first, or leave the move out"
+        )
+
+    def where(self, network: nn.Module, role: Role) -> str:
+        place = self._place(role)
+        return f"{place}; on {self.device} by layers" if self._lends(place) else str(place)
+
+
+class _Visit(ModelHook):
+    """Takes what a network is given to where it is, and what it makes to the main device."""
+
+    def __init__(self, device: torch.device, main: torch.device) -> None:
+        self.device, self.main = device, main
+
+    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        return send_to_device(args, self.device), send_to_device(kwargs, self.device)
+
+    def post_forward(self, module: nn.Module, output: Any) -> Any:
+        return send_to_device(output, self.main)
+
+
+def plan(
+    device_map: DeviceMapping,
+    sizes: Mapping[str, int],
+    *,
+    max_memory: Mapping[Place, int | str] | None = None,
+    offload_folder: str | Path | None = None,
+) -> Placement:
+    """The placement that `device_map` asks for.
+
+    Args:
+        device_map: see `DeviceMapping`. `"balanced"` spreads the networks over the accelerators
+            evenly, `"auto"` fills one after another; what doesn't fit rests in main memory and,
+            under `"auto"`, on the disk. A dict names all networks or has the key `""` for others.
+        sizes: the bytes of each network.
+        max_memory: bytes, or text such as `"10GiB"`, by device; nine tenths of what is free on
+            each if absent.
+        offload_folder: for what goes to the disk.
+
+    Raises:
+        ArgumentError: it is no device map, or doesn't fit these networks.
+        PlacementError: the networks don't fit into `max_memory`.
+    """
+    if isinstance(device_map, Mapping):
+        places = _places_of(device_map, sizes)
+    elif device_map in STRATEGIES:
+        limits = memory_limits(max_memory)
+        accelerators = {d: size for d, size in limits.items() if d.type != "cpu"}
+        spread = balanced if device_map == "balanced" else filled
+        places = dict(spread(sizes, accelerators))
+        room = limits.get(CPU)
+        disk = device_map == "auto" and offload_folder is not None
+        places |= _left_over({n: s for n, s in sizes.items() if n not in places}, room, disk)
+    else:
+        found = parse_device(device_map, "device_map")
+        return Placement(device_map=str(device_map), reason=f"device_map={str(found)!r}")
+    if DISK in places.values() and offload_folder is None:
+        raise ArgumentError(
+            "device_map puts networks on the disk; say where, by offload_folder='some/folder'"
+        )
+    return DeviceMap(
+        {name: places[name] for name in sizes},
+        _main_device(places, sizes),
+        offload_folder=offload_folder,
+        reason=f"device_map={device_map!r}",
+    )
+
+
+def _places_of(
+    device_map: Mapping[str, Place], sizes: Mapping[str, int]
+) -> dict[str, torch.device | str]:
+    for name in device_map:
+        if name and name not in sizes:
+            raise ArgumentError(
+                f"device_map has a place for {name!r}, and the networks are {', '.join(sizes)}."
+                f"{nearest(name, sizes)}"
+            )
+    missing = [name for name in sizes if name not in device_map and "" not in device_map]
+    if missing:
+        raise ArgumentError(
+            f"device_map has no place for {', '.join(missing)}; give one, or one for all others "
+            f"under the key ''"
+        )
+    found = {name: device_map.get(name, device_map.get("")) for name in sizes}
+    return {n: DISK if p == DISK else parse_device(p, "device_map") for n, p in found.items()}  # type: ignore[arg-type]
+
+
+def balanced(
+    sizes: Mapping[str, int], limits: Mapping[torch.device, int]
+) -> dict[str, torch.device]:
+    """The largest first, each to the device with the most room; those that fit nowhere left out."""
+    room, places = dict(limits), {}
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        device = max(room, key=lambda one: room[one], default=None)
+        if device is not None and sizes[name] <= room[device]:
+            places[name] = device
+            room[device] -= sizes[name]
+    return places
+
+
+def filled(sizes: Mapping[str, int], limits: Mapping[torch.device, int]) -> dict[str, torch.device]:
+    """The largest first, each to the first device with room; those that fit nowhere left out."""
+    room, places = dict(limits), {}
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        device = next((one for one, free in room.items() if sizes[name] <= free), None)
+        if device is not None:
+            places[name] = device
+            room[device] -= sizes[name]
+    return places
+
+
+def _left_over(
+    sizes: Mapping[str, int], room: int | None, disk: bool
+) -> dict[str, torch.device | str]:
+    """Main memory, as far as there is room, for what no accelerator took; then the disk."""
+    places: dict[str, torch.device | str] = {}
+    fitting = sizes if room is None else filled(sizes, {CPU: room})
+    for name in sizes:
+        if name not in fitting and not disk:
+            raise PlacementError(
+                f"{name} has {size_text(sizes[name])} and fits into no device within max_memory "
+                f"({size_text(room or 0)} of main memory); allow more, or use device_map='auto' "
+                f"with an offload_folder"
+            )
+        places[name] = CPU if name in fitting else DISK
+    return places
+
+
+def _main_device(
+    places: Mapping[str, torch.device | str], sizes: Mapping[str, int]
+) -> torch.device:
+    """The accelerator of the largest network that is on one, or the CPU."""
+    devices = [
+        place
+        for name, place in sorted(places.items(), key=lambda item: -sizes[item[0]])
+        if isinstance(place, torch.device) and place.type != "cpu"
+    ]
+    if devices:
+        return devices[0]
+    kind = accelerator() if DISK in places.values() else None
+    return CPU if kind is None else torch.device(kind.type, 0)

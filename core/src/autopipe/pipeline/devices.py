@@ -1,0 +1,105 @@
+"""Devices: which this machine has, which one a caller means, and what is free on each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from ..errors import ArgumentError, PlacementError
+from ..sizes import parse_size
+
+CPU = torch.device("cpu")
+
+Place = torch.device | str | int
+"""A device as callers name it; a number counts those of the accelerator."""
+
+
+def accelerator() -> torch.device | None:
+    """The kind of accelerator that this machine has, such as `cuda`; None without one."""
+    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+
+
+def parse_device(place: Place, name: str = "device") -> torch.device:
+    """The device that `place` names.
+
+    Args:
+        name: of the argument, for the message.
+
+    Raises:
+        ArgumentError: there is no such kind of device.
+    """
+    try:
+        return torch.device(place)
+    except (RuntimeError, TypeError) as error:
+        raise ArgumentError(f"{name}={place!r} names no device: {error}") from None
+
+
+def offload_device(
+    gpu_id: int | None, device: Place | None, before: torch.device | None
+) -> torch.device:
+    """The device to compute on where the networks rest elsewhere.
+
+    Args:
+        gpu_id: which accelerator; the one used before if absent, else the first.
+        device: which kind, or which one; what the machine has if absent.
+        before: the one used before, if there was one.
+
+    Raises:
+        ArgumentError: `gpu_id` contradicts `device`, or there is no such kind of device.
+        PlacementError: the machine has no accelerator, and no device is named.
+    """
+    found = accelerator() if device is None else parse_device(device)
+    if found is None:
+        raise PlacementError(
+            "offloading brings networks to an accelerator when they are used, and torch sees none "
+            "here; install torch for your accelerator, or leave the pipeline where it is"
+        )
+    if gpu_id is not None and found.index is not None and device is not None:
+        raise ArgumentError(
+            f"gpu_id={gpu_id} and device={device!r} both say which one; give gpu_id, or a device "
+            f"with its number, not both"
+        )
+    if gpu_id is None:
+        known = device is not None and found.index is not None
+        same = before is not None and before.type == found.type
+        gpu_id = found.index if known else before.index if same and before is not None else None
+    return CPU if found.type == "cpu" else torch.device(found.type, gpu_id or 0)
+
+
+def free_memory() -> dict[torch.device, int]:
+    """The bytes that are free on each accelerator and, as `cpu`, in main memory."""
+    from accelerate.utils import get_max_memory
+
+    return {device_of(key): size for key, size in get_max_memory().items()}
+
+
+def device_of(key: Place) -> torch.device:
+    """The device of a key of `max_memory`: a number counts accelerators."""
+    kind = accelerator()
+    if isinstance(key, int) and not isinstance(key, bool):
+        return torch.device("cuda" if kind is None else kind.type, key)
+    found = parse_device(key, "max_memory")
+    return torch.device(found.type, 0) if kind and found == kind else found
+
+
+def key_of(device: torch.device) -> int | str:
+    """How `hf_device_map` names a device: by its number where it has one."""
+    return device.type if device.index is None else device.index
+
+
+def memory_limits(max_memory: Mapping[Place, int | str] | None) -> dict[torch.device, int]:
+    """How many bytes each device may hold: what is given, or nine tenths of what is free.
+
+    Raises:
+        ArgumentError: a device or a size can't be read.
+    """
+    if max_memory is None:
+        # The rest is for what a call computes.
+        return {device: size * 9 // 10 for device, size in free_memory().items()}
+    if not isinstance(max_memory, Mapping):
+        raise ArgumentError(
+            f"max_memory={max_memory!r} must give a size for each device, such as "
+            f"{{0: '10GiB', 'cpu': '30GiB'}}"
+        )
+    return {device_of(key): parse_size(size, "max_memory") for key, size in max_memory.items()}

@@ -1,0 +1,231 @@
+"""What a pipeline offers to say where its networks are and how much memory it takes."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import nn
+
+from ..errors import ArgumentError, MissingPackageError
+from .devices import CPU, Place, offload_device
+from .layout import Layout, layout_of
+from .move import parse_move
+from .placement import Placement, bytes_of, placed_by
+from .pool import Pool, modules_of
+
+_log = logging.getLogger(__name__)
+
+_Self = TypeVar("_Self", bound="MemoryMixin")
+
+
+class MemoryMixin:
+    """Placement, offloading and attention; all of it holds for every pipeline of the pool."""
+
+    model_cpu_offload_seq: ClassVar[str | None] = None
+    _exclude_from_cpu_offload: ClassVar[tuple[str, ...]] = ()
+
+    _pool: Pool
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """The components by name."""
+        raise NotImplementedError
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return modules_of(self.components)
+
+    # Where the networks are
+
+    def to(self: _Self, *args: Any, **kwargs: Any) -> _Self:
+        """Move and cast all networks; returns the pipeline itself.
+
+        `to(dtype)`, `to(device)`, `to(device, dtype)`, by position or by the keywords `device`
+        (or `torch_device`) and `dtype` (or `torch_dtype`). Pipelines that share the weights see
+        the change. It waits for running calls. An offloaded pipeline is cast as any other, and
+        stays offloaded: a move to the CPU changes nothing, one to an accelerator is refused, or
+        with model offload only commented on.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: the arguments name no device and no dtype.
+            PlacementError: sequential offload or a device map is in force.
+        """
+        self._pool.move(self, parse_move(*args, **kwargs))  # type: ignore[arg-type]
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the first network is; the CPU, if its weights come from there."""
+        for network in self._networks().values():
+            for tensor in (*network.parameters(), *network.buffers()):
+                return CPU if placed_by(network) and tensor.is_meta else tensor.device
+        return CPU
+
+    @property
+    def _execution_device(self) -> torch.device:
+        """Where calls compute."""
+        if self._pool.placement.device is not None:
+            return self._pool.placement.device
+        for network in self._networks().values():
+            found = placed_by(network)
+            if found is not None and found[0].device is not None:
+                return found[0].device
+            for module in network.modules() if hasattr(network, "_hf_hook") else ():
+                hooks = getattr(module, "_hf_hook", None)
+                for hook in getattr(hooks, "hooks", (hooks,)):
+                    device = getattr(hook, "execution_device", None)
+                    if device is not None:
+                        return torch.device(device)
+        return self.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the first network."""
+        for network in self._networks().values():
+            for parameter in network.parameters():
+                if parameter.is_floating_point():
+                    return parameter.dtype
+        return torch.float32
+
+    @property
+    def placement(self) -> Layout:
+        """The networks with their sizes and places; `print` it."""
+        return layout_of(type(self).__name__, self._networks(), self._pool)
+
+    # Offloading
+
+    def enable_model_cpu_offload(
+        self, gpu_id: int | None = None, device: Place | None = None
+    ) -> None:
+        """Let networks rest in main memory, and bring each to the device as a whole for its use.
+
+        Device memory: the largest network, and what works along with it. Calls of all pipelines
+        that share the networks take turns.
+
+        Args:
+            gpu_id: which accelerator; the one used before if absent, else the first.
+            device: which kind of device, or which one; the machine's accelerator if absent.
+
+        Raises:
+            ArgumentError: `gpu_id` and `device` contradict each other.
+            PlacementError: there is no accelerator, or a call is running in this thread.
+        """
+        from .offload import ModelOffload
+
+        chosen = offload_device(gpu_id, device, self._pool.placement.device)
+        self._pool.place(ModelOffload(chosen, reason="enable_model_cpu_offload()"))
+
+    def enable_sequential_cpu_offload(
+        self, gpu_id: int | None = None, device: Place | None = None
+    ) -> None:
+        """Let networks rest in main memory, and bring each layer to the device for its use.
+
+        Device memory: the largest layer, and what is computed. Much slower than model offload.
+        Arguments and errors are those of `enable_model_cpu_offload`.
+        """
+        from .offload import SequentialOffload
+
+        chosen = offload_device(gpu_id, device, self._pool.placement.device)
+        self._pool.place(SequentialOffload(chosen, reason="enable_sequential_cpu_offload()"))
+
+    def maybe_free_model_hooks(self) -> None:
+        """Let networks that a call brought to the device rest again; each call ends so."""
+        self._pool.free()
+
+    def remove_all_hooks(self) -> None:
+        """End offloading or a device map; the networks are in main memory then."""
+        self._pool.place(Placement())
+
+    # Device maps
+
+    @property
+    def hf_device_map(self) -> dict[str, int | str] | str | None:
+        """The place of each network under a device map, or the one device; None without."""
+        return self._pool.placement.device_map
+
+    def set_device_map(
+        self,
+        device_map: Any,
+        *,
+        max_memory: Mapping[Place, int | str] | None = None,
+        offload_folder: str | Path | None = None,
+    ) -> None:
+        """Give each network a place of its own; what `device_map=` does while loading.
+
+        Args:
+            device_map: a device; `"balanced"` or `"auto"`; or a dict from component to device or
+                `"disk"`, with `""` for those it doesn't name.
+            max_memory: how much each device may take, such as `{0: "10GiB", "cpu": "30GiB"}`.
+            offload_folder: for what goes to the disk.
+
+        Raises:
+            ArgumentError: it is no device map, or names no networks of this pipeline.
+            PlacementError: the networks don't fit, or a call is running in this thread.
+        """
+        from .device_map import plan
+
+        sizes = {name: bytes_of(network) for name, network in self._networks().items()}
+        placement = plan(device_map, sizes, max_memory=max_memory, offload_folder=offload_folder)
+        self._pool.place(placement)
+        if not placement.moves:
+            self.to(device_map)
+
+    def reset_device_map(self) -> None:
+        """End a device map; the networks are in main memory then."""
+        if self.hf_device_map is not None:
+            self.remove_all_hooks()
+            self.to(CPU)
+
+    # Attention
+
+    def enable_attention_slicing(self, slice_size: str | int | None = "auto") -> None:
+        """Compute attention in slices: less memory, more time.
+
+        `"auto"` halves the batch of heads, `"max"` takes one head at a time, a number gives
+        the slices. Applies to all pipelines that share the networks.
+        """
+        for network in self._networks().values():
+            slice_attention: Any = getattr(network, "set_attention_slice", None)
+            if slice_attention is not None:
+                slice_attention(slice_size)
+
+    def disable_attention_slicing(self) -> None:
+        """Undo `enable_attention_slicing`."""
+        self.enable_attention_slicing(None)
+
+    def enable_xformers_memory_efficient_attention(self, attention_op: Any = None) -> None:
+        """Accepted for programs that call it; attention is memory-efficient without xformers.
+
+        Raises:
+            ArgumentError: an operator of xformers is asked for.
+            MissingPackageError: xformers is not installed.
+        """
+        if attention_op is not None:
+            raise ArgumentError(
+                "attention_op= chooses an operator of xformers, and attention here is computed by "
+                "torch's scaled_dot_product_attention; leave it out"
+            )
+        if importlib.util.find_spec("xformers") is None:
+            raise MissingPackageError(
+                "xformers is not installed, and is not needed: attention is computed by torch's "
+                "scaled_dot_product_attention, which takes as little memory; remove the call of "
+                "enable_xformers_memory_efficient_attention()",
+                name="xformers",
+            )
+        _say_xformers_is_of_no_use()
+
+    def disable_xformers_memory_efficient_attention(self) -> None:
+        """Accepted for programs that call it; nothing was enabled."""
+
+
+@functools.cache
+def _say_xformers_is_of_no_use() -> None:
+    _log.warning(
+        "enable_xformers_memory_efficient_attention() changes nothing: attention is computed by "
+        "torch's scaled_dot_product_attention, which takes as little memory"
+    )

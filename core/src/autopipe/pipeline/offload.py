@@ -1,0 +1,174 @@
+"""Offloading: networks rest in main memory, and come to the device where they compute.
+
+The hooks are those of accelerate. What it leaves to its caller happens here: that networks leave
+the device again after a call, and after an error too.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from accelerate import cpu_offload
+from accelerate.hooks import (
+    AlignDevicesHook,
+    ModelHook,
+    add_hook_to_module,
+    remove_hook_from_module,
+)
+from accelerate.utils import send_to_device
+from torch import nn
+
+from ..errors import PlacementError
+from .devices import CPU
+from .placement import Placement, Role, tensors_of
+
+_log = logging.getLogger(__name__)
+
+
+class ModelOffload(Placement):
+    """A network comes to the device whole when it is used, and the one before it leaves.
+
+    Those that are used in alternation with others, such as a ControlNet, stay until the call ends.
+    """
+
+    title = "model offload"
+    alone = True
+    moves = True
+    device: torch.device
+
+    def __init__(self, device: torch.device, *, reason: str = "") -> None:
+        super().__init__(reason=reason)
+        self.device = device
+        self._in_turn: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+
+    def install(self, network: nn.Module, role: Role) -> None:
+        network.to(self.device if role.stays else CPU)
+        if role.stays:
+            return
+        if role.in_turn:
+            self._in_turn.add(network)
+        add_hook_to_module(network, _Fetch(self))
+
+    def remove(self, network: nn.Module, role: Role) -> None:
+        self._in_turn.discard(network)
+        remove_hook_from_module(network)
+        network.to(CPU)
+
+    def fetch(self, network: nn.Module) -> None:
+        """Make room for `network`, and bring it."""
+        if network in self._in_turn:
+            for other in self._in_turn:
+                if other is not network:
+                    _send(other, CPU)
+        _send(network, self.device)
+
+    def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
+        for network in networks:
+            if isinstance(getattr(network, "_hf_hook", None), _Fetch):
+                _send(network, CPU)
+        # Copies that were made for the call are no components.
+        for network in self._in_turn:
+            _send(network, CPU)
+        empty_cache(self.device)
+
+    def check_move(self, device: torch.device) -> None:
+        if device.type != "cpu":
+            _log.warning(
+                "the pipeline is not moved to %s: with model offload its networks come to %s when "
+                "they are used; call remove_all_hooks() first to keep them there",
+                device,
+                self.device,
+            )
+
+    def where(self, network: nn.Module, role: Role) -> str:
+        if role.stays:
+            return f"{self.device}, stays"
+        return f"cpu; on {self.device} " + ("in turn" if role.in_turn else "from its use on")
+
+
+class _Fetch(ModelHook):
+    """Brings a network to the device before it is used."""
+
+    def __init__(self, offload: ModelOffload) -> None:
+        self.offload = offload
+
+    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        self.offload.fetch(module)
+        device = self.offload.device
+        return send_to_device(args, device), send_to_device(kwargs, device)
+
+
+class SequentialOffload(Placement):
+    """Each layer's weights come to the device for the time of its own computation."""
+
+    title = "sequential offload"
+    alone = True
+    moves = True
+    device: torch.device
+
+    def __init__(self, device: torch.device, *, reason: str = "") -> None:
+        super().__init__(reason=reason)
+        self.device = device
+
+    def install(self, network: nn.Module, role: Role) -> None:
+        if role.stays:
+            network.to(self.device)
+        else:
+            network.to(CPU)
+            cpu_offload(network, self.device)
+
+    def remove(self, network: nn.Module, role: Role) -> None:
+        unhook(network)
+
+    def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
+        for network in networks if failed else ():
+            recover(network)
+        empty_cache(self.device)
+
+    def check_move(self, device: torch.device) -> None:
+        if device.type != "cpu":
+            raise PlacementError(
+                f"the pipeline can't be moved to {device}: with sequential offload its layers come "
+                f"to {self.device} one by one; call remove_all_hooks() first, or leave the move out"
+            )
+
+    def where(self, network: nn.Module, role: Role) -> str:
+        return f"{self.device}, stays" if role.stays else f"cpu; on {self.device} by layers"
+
+
+def unhook(network: nn.Module) -> None:
+    """Take all hooks off `network`, its weights being in main memory then."""
+    remove_hook_from_module(network, recurse=True)
+    network.to(CPU)
+    # What was one parameter under two names is two by now.
+    tie_weights = getattr(network, "tie_weights", None)
+    if tie_weights is not None:
+        tie_weights()
+
+
+def recover(network: nn.Module) -> None:
+    """Send the weights that an error has left on the device back to where they rest."""
+    for module in network.modules():
+        hook = getattr(module, "_hf_hook", None)
+        for one in getattr(hook, "hooks", (hook,)):
+            visited = hasattr(one, "tied_pointers_to_remove")
+            if isinstance(one, AlignDevicesHook) and one.offload and visited:
+                one.post_forward(module, None)
+
+
+def empty_cache(device: torch.device) -> None:
+    """Give back the memory of `device` that torch keeps for later."""
+    backend = getattr(torch, device.type, None)
+    if device.type != "cpu" and backend is not None and hasattr(backend, "empty_cache"):
+        backend.empty_cache()
+
+
+def _send(network: nn.Module, device: torch.device) -> None:
+    # The first tensor tells: moving starts with it, also where it fails later on.
+    first = next(tensors_of(network), None)
+    if first is not None and first.device != device:
+        network.to(device)

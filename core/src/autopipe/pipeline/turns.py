@@ -1,0 +1,56 @@
+"""Whose turn it is: calls that may run together, and those that have the networks alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_PATIENCE = 0.1
+"""Seconds between two looks at whether waiting still makes sense."""
+
+
+class Turns:
+    """A lock that many hold together, or one alone. A thread that is inside may enter again."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside: dict[int, int] = {}
+        self._is_alone = False
+        self._want_alone = 0
+
+    @contextmanager
+    def take(self, *, alone: bool, check: Callable[[], None] = lambda: None) -> Iterator[bool]:
+        """Wait for the turn and have it. Gives whether this thread was outside before.
+
+        Args:
+            alone: whether no other thread may be inside.
+            check: called while waiting; what it raises ends the wait.
+        """
+        me = threading.get_ident()
+        with self._changed:
+            was_outside = me not in self._inside
+            if was_outside:
+                self._wait(alone, check)
+                self._is_alone = alone
+            self._inside[me] = self._inside.get(me, 0) + 1
+        try:
+            yield was_outside
+        finally:
+            with self._changed:
+                self._inside[me] -= 1
+                if not self._inside[me]:
+                    del self._inside[me]
+                    self._is_alone = False
+                    self._changed.notify_all()
+
+    def _wait(self, alone: bool, check: Callable[[], None]) -> None:
+        self._want_alone += alone
+        try:
+            # Those who come together let who waits alone go first, who would else wait forever.
+            while self._inside if alone else (self._is_alone or self._want_alone):
+                self._changed.wait(_PATIENCE)
+                check()
+        finally:
+            self._want_alone -= alone
+            self._changed.notify_all()
