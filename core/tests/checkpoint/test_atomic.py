@@ -146,3 +146,58 @@ def test_killed_at_any_moment_the_folder_is_old_or_new(tmp_path: Path) -> None:
         found = content(target)
         assert sorted(found) == list("abcdefgh")
         assert len(set(found.values())) == 1
+
+
+SAVING = """
+import sys
+from autopipe.checkpoint.atomic import replaced_folder
+with replaced_folder(sys.argv[1], lambda path: False) as folder:
+    (folder / "a").write_text(sys.argv[2])
+    print(folder, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def start_saving(target: Path, text: str) -> tuple[subprocess.Popen[str], Path]:
+    """A process in the middle of a save, and its temporary folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAVING, str(target), text],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file locks that end with a process")
+def test_what_a_killed_save_left_goes_with_the_next(old: Path) -> None:
+    (old.parent / ".target2.saving-123").mkdir()
+    killed, left = start_saving(old, "of the killed")
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert (left / "a").read_text() == "of the killed"
+    living, in_use = start_saving(old, "of the living")
+    with replaced_folder(old, nothing) as folder:
+        (folder / "a").write_text("new a")
+    assert content(old)["a"] == "new a"
+    assert not left.exists()
+    assert (in_use / "a").read_text() == "of the living"
+    living.communicate("go on\n")
+    assert living.returncode == 0
+    assert content(old)["a"] == "of the living"
+    assert sorted(p.name for p in old.parent.iterdir()) == [".target2.saving-123", "target"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file locks that end with a process")
+def test_the_old_folder_is_kept_until_there_is_a_new_one(tmp_path: Path) -> None:
+    """Where two folders can't change places, a kill may find neither under the target's name."""
+    aside = tmp_path / ".target.saving-123.old"
+    aside.mkdir()
+    with pytest.raises(RuntimeError):
+        write_and_fail(tmp_path / "target", RuntimeError())
+    assert aside.exists()
+    for _ in range(2):
+        with replaced_folder(tmp_path / "target", nothing) as folder:
+            (folder / "a").write_text("new a")
+    assert not aside.exists()

@@ -5,6 +5,9 @@ changes places with the target in one step of the file system. Whenever the prog
 the target is the old folder or the new one.
 
 Files in the target that are not replaced stay: they are linked into the new folder.
+
+A program that is killed leaves its temporary folder behind. It was locked by that program, so the
+next one to save can tell it from the folder of a living one, and removes it.
 """
 
 from __future__ import annotations
@@ -21,8 +24,14 @@ from pathlib import Path
 
 from ..errors import ArgumentError, CheckpointError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _MOST_FILES = 10_000
 _EXCHANGE = 2
+_ASIDE = ".old"
 
 Stale = Callable[[str], bool]
 """Whether a file of the old folder, a path with slashes, is not to be kept."""
@@ -45,10 +54,11 @@ def replaced_folder(target: str | Path, stale: Stale) -> Iterator[Path]:
     if place.exists() and not place.is_dir():
         raise ArgumentError(f"{place} is a file; give a folder to save into")
     temporary: Path | None = None
+    lock: int | None = None
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = place.parent / f".{place.name}.saving-{uuid.uuid4().hex[:12]}"
-        temporary.mkdir()
+        _remove_left(place)
+        temporary, lock = _make_locked(place)
         yield temporary
         _flush(temporary)
         if place.exists():
@@ -63,6 +73,55 @@ def replaced_folder(target: str | Path, stale: Stale) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _prefix(place: Path) -> str:
+    """How the names of temporary folders beside `place` begin."""
+    return f".{place.name}.saving-"
+
+
+def _make_locked(place: Path) -> tuple[Path, int | None]:
+    """A temporary folder beside `place` and the lock on it, which ends with this process."""
+    while True:
+        temporary = place.parent / f"{_prefix(place)}{uuid.uuid4().hex[:12]}"
+        temporary.mkdir()
+        lock = _lock(temporary, wait=True)
+        # Between the two it was unlocked, and another process may have removed it.
+        if temporary.exists():
+            return temporary, lock
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(folder: Path, *, wait: bool) -> int | None:
+    """A lock on `folder`; None if another process has it and `wait` is False, or without locks."""
+    if fcntl is None:
+        return None
+    descriptor = None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        if descriptor is not None:
+            os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove_left(place: Path) -> None:
+    """Remove the temporary folders of `place` that belong to no living process."""
+    for left in place.parent.iterdir():
+        if not left.name.startswith(_prefix(place)):
+            continue
+        # An old folder that was put aside is the only one there is until the new one is in place.
+        if left.suffix == _ASIDE and not place.exists():
+            continue
+        lock = _lock(left, wait=False)
+        if lock is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
 
 
 def _why(place: Path, error: OSError) -> str:
@@ -109,7 +168,7 @@ def _change_places(new: Path, place: Path) -> None:
     if place not in (Path.cwd(), *Path.cwd().parents) and not place.is_mount():
         if _exchange(new, place):
             return
-        aside = new.with_name(f"{new.name}.old")
+        aside = new.with_name(new.name + _ASIDE)
         place.rename(aside)
         try:
             new.rename(place)
