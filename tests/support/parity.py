@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 import autopipe
+from autopipe.modeling import ModelMixin
 from autopipe.scheduling import SchedulerMixin
 
 from .tiny import BETAS
@@ -42,9 +44,12 @@ SCHEDULERS = (
 )
 
 MODULES = {
+    "IFSafetyChecker": "diffusers.pipelines.deepfloyd_if",
+    "IFWatermarker": "diffusers.pipelines.deepfloyd_if",
+    "MultilingualCLIP": "diffusers.pipelines.kandinsky.text_encoder",
     "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",
 }
-"""Where diffusers has the networks that are not among its own names, and are of transformers."""
+"""Where diffusers has the networks that are not among its own names."""
 
 _largest: dict[str, float] = {}
 
@@ -124,10 +129,10 @@ def twin() -> Callable[[Any], Any]:
 
     def network(ours: Any) -> Any:
         name = type(ours).__name__
-        if name in MODULES:
-            return getattr(importlib.import_module(MODULES[name]), name)(ours.config)
-        config = {k: v for k, v in ours.config.items() if not k.startswith("_")}
-        return getattr(diffusers, name).from_config(config)
+        cls = getattr(importlib.import_module(MODULES.get(name, "diffusers")), name)
+        if not isinstance(ours, ModelMixin):
+            return cls(ours.config)
+        return cls.from_config({k: v for k, v in ours.config.items() if not k.startswith("_")})
 
     def component(ours: Any) -> Any:
         if ours is None or type(ours).__module__.startswith("transformers."):
@@ -164,7 +169,7 @@ def compare(
     """Makes one call on both libraries and compares what they return.
 
     `seed` is that of the generator, or a list for a list of them; `components` go to `build`.
-    Returns the images of ours.
+    `prompt` goes to pipelines that take one. Returns the images of ours.
     """
 
     def run(
@@ -177,16 +182,19 @@ def compare(
         **call: Any,
     ) -> Any:
         call = {"num_inference_steps": 3, "output_type": "np", **call}
+        if "prompt" in inspect.signature(kind.__call__).parameters:
+            call["prompt"] = prompt
         ours = build(kind, **(components or {}))
         theirs = reference(ours)
-        found = ours(prompt, generator=generators(seed), **copy.deepcopy(call))
-        expected = theirs(prompt, generator=generators(seed), **copy.deepcopy(call))
+        found = ours(generator=generators(seed), **copy.deepcopy(call))
+        expected = theirs(generator=generators(seed), **copy.deepcopy(call))
         assert type(found.images) is type(expected.images)
         assert list(found) == list(expected)
         assert [found[k] for k in found if k != "images"] == [
             expected[k] for k in expected if k != "images"
         ]
-        assert record(kind.__name__, found.images, expected.images) <= tolerance
+        name = f"{kind.__name__}, {call['output_type']}"
+        assert record(name, found.images, expected.images) <= tolerance
         return as_array(found.images)
 
     return run

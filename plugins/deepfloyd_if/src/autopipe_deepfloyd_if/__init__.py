@@ -1,0 +1,1 @@
+"""The DeepFloyd IF family."""

@@ -1,0 +1,181 @@
+"""The components of the family: how they make a pipeline, read prompts and look at pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autopipe_components.guided import GuidedPipeline
+from autopipe_components.safety import check_safety
+from autopipe_components.stages.checks import Prompt
+from autopipe_components.stages.prompt import (
+    check_encoder,
+    distinct_texts,
+    embed_prompts,
+    tokenize,
+)
+
+from .captions import prepare_captions
+
+TOKENS = 77
+"""What the U-Nets were trained to read of a prompt; the text encoder could read more."""
+
+
+class IFComponents(GuidedPipeline):
+    """The components of DeepFloyd IF, and what can be done without drawing: encode and check.
+
+    Args:
+        tokenizer: a `transformers.T5Tokenizer`.
+        text_encoder: a `transformers.T5EncoderModel`; None for calls with embeddings.
+        unet: a `UNet2DConditionModel`; None where only prompts are to be encoded.
+        scheduler: a scheduler, such as `DDPMScheduler`.
+        safety_checker: an `IFSafetyChecker`; None returns images unchecked.
+        feature_extractor: a `transformers.CLIPImageProcessor`, which the safety checker needs.
+        watermarker: an `IFWatermarker`, which marks PIL images; None leaves them as they are.
+        requires_safety_checker: whether to warn if there is no safety checker.
+
+    Raises:
+        ArgumentError: a safety checker without a feature extractor.
+    """
+
+    model_cpu_offload_seq = "text_encoder->unet"
+    _optional_components = (
+        "tokenizer",
+        "text_encoder",
+        "safety_checker",
+        "feature_extractor",
+        "watermarker",
+    )
+    _exclude_from_cpu_offload = ("watermarker",)
+    cascade_components: ClassVar[tuple[str, ...]] = _optional_components
+    """The components of the first stage of a cascade with which the others work too."""
+
+    tokenizer: Any
+    text_encoder: Any
+    safety_checker: Any
+    feature_extractor: Any
+    watermarker: Any
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        text_encoder: Any,
+        unet: Any,
+        scheduler: Any,
+        safety_checker: Any,
+        feature_extractor: Any,
+        watermarker: Any,
+        requires_safety_checker: bool = True,
+    ) -> None:
+        check_safety(
+            type(self).__name__,
+            safety_checker,
+            feature_extractor,
+            required=requires_safety_checker,
+            license_of="DeepFloyd IF",
+        )
+        self.register_modules(
+            tokenizer=tokenizer,
+            text_encoder=text_encoder,
+            unet=unet,
+            scheduler=scheduler,
+            safety_checker=safety_checker,
+            feature_extractor=feature_extractor,
+            watermarker=watermarker,
+        )
+        self.register_to_config(requires_safety_checker=requires_safety_checker)
+
+    # The prompt
+
+    def encode_prompt(
+        self,
+        prompt: Prompt | None,
+        do_classifier_free_guidance: bool = True,
+        num_images_per_prompt: int = 1,
+        device: torch.device | str | None = None,
+        negative_prompt: Prompt | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        clean_caption: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The embeddings (B, K, D) of prompt and negative prompt, each repeated for its images.
+
+        They serve every stage of a cascade; the U-Net is not needed.
+
+        Args:
+            prompt: one text or several; None if `prompt_embeds` are given.
+            do_classifier_free_guidance: False returns None for the negative ones.
+            num_images_per_prompt: how often each prompt is repeated.
+            device: where the embeddings are to be; that of the pipeline if None.
+            negative_prompt: as `prompt`; empty texts if absent.
+            prompt_embeds, negative_prompt_embeds: used instead of encoding a text.
+            clean_caption: see `Call`.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: the prompts contradict each other, or there is no
+                text encoder for them.
+        """
+        place = self._execution_device if device is None else device
+
+        def encode(texts: Sequence[str], length: int | None) -> Tensor:
+            return self._encode_text(
+                prepare_captions(texts, clean=clean_caption), length or TOKENS, place
+            )
+
+        network = self.unet if self.text_encoder is None else self.text_encoder
+        embeds, negative = embed_prompts(
+            encode,
+            prompt,
+            negative_prompt,
+            prompt_embeds,
+            negative_prompt_embeds,
+            guided=do_classifier_free_guidance,
+            num_images_per_prompt=num_images_per_prompt,
+            device=place,
+            dtype=None if network is None else network.dtype,
+        )
+        return embeds, negative if do_classifier_free_guidance else None
+
+    def encode_for_cascade(
+        self, prompt: Prompt, negative_prompt: Prompt | None = None
+    ) -> dict[str, Any]:
+        """Prompts, encoded as a call encodes them, by the names of a call's parameters."""
+        embeds, negative = self.encode_prompt(
+            prompt, negative_prompt=negative_prompt, clean_caption=True
+        )
+        return {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
+
+    def _encode_text(self, texts: Sequence[str], length: int, device: torch.device | str) -> Tensor:
+        """The hidden states (B, length, D) of `texts`; equal texts are encoded once."""
+        check_encoder(self.text_encoder, self.tokenizer)
+        distinct, places = distinct_texts(texts)
+        with self.tokenizing(self.tokenizer):
+            ids, mask = tokenize(self.tokenizer, distinct, length)
+        states = self.text_encoder(ids.to(device), attention_mask=mask.to(device))
+        embeds: Tensor = states.last_hidden_state[places]
+        return embeds
+
+    # The pictures
+
+    def run_safety_checker(
+        self, image: np.ndarray, device: torch.device | str, dtype: torch.dtype
+    ) -> tuple[np.ndarray, list[bool] | None, list[bool] | None]:
+        """`image` with unwanted ones set to zero, and flags of unwanted content and watermarks.
+
+        Args:
+            image: (B, H, W, 3) in [0, 1].
+
+        Returns:
+            Flags are None without a safety checker.
+        """
+        if self.safety_checker is None:
+            return image, None, None
+        seen = self.feature_extractor(self.numpy_to_pil(image), return_tensors="pt").pixel_values
+        checked: tuple[np.ndarray, list[bool], list[bool]] = self.safety_checker(
+            images=image, clip_input=seen.to(device=device, dtype=dtype)
+        )
+        return checked

@@ -1,0 +1,104 @@
+"""Inpainting: what a mask marks becomes what a prompt says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.loop import StepCallback
+from autopipe.tasks import Inpaint
+from autopipe_components.images.kinds import ImageInput
+from autopipe_components.stages.checks import Prompt
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.reports import OlderCallback
+
+from .call import Call
+from .image_steps import IFMaskSteps
+from .steps import Result
+
+
+class IFInpaintingPipeline(IFMaskSteps, Inpaint):
+    """Inpainting with the first stage of DeepFloyd IF."""
+
+    @pipeline_call
+    def __call__(
+        self,
+        prompt: Prompt | None = None,
+        image: ImageInput = None,  # type: ignore[assignment]
+        mask_image: ImageInput = None,  # type: ignore[assignment]
+        strength: float = 1.0,
+        num_inference_steps: int = 50,
+        timesteps: Sequence[int] | None = None,
+        guidance_scale: float = 7.0,
+        negative_prompt: Prompt | None = None,
+        num_images_per_prompt: int = 1,
+        eta: float = 0.0,
+        generator: Generators = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback: OlderCallback | None = None,
+        callback_steps: int = 1,
+        clean_caption: bool = True,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        *,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> Result:
+        """Repaint what `mask_image` marks white with what `prompt` says; the rest stays exactly.
+
+        All parameters that are not named here are those of `Call`.
+
+        Args:
+            image, strength: as for `IFImg2ImgPipeline`.
+            mask_image: PIL, array or tensor, or a list; 0.5 and above is repainted.
+
+        Returns:
+            `IFPipelineOutput`, or the tuple of its three values.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        # 1. Check everything that can be checked
+        call = Call(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            num_inference_steps=num_inference_steps,
+            timesteps=timesteps,
+            guidance_scale=guidance_scale,
+            num_images_per_prompt=num_images_per_prompt,
+            eta=eta,
+            generator=generator,
+            output_type=output_type,
+            return_dict=return_dict,
+            callback=callback,
+            callback_steps=callback_steps,
+            clean_caption=clean_caption,
+            cross_attention_kwargs=cross_attention_kwargs,
+            callback_on_step_end=callback_on_step_end,
+            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+        )
+        reports = self._begin(call)
+        start = self._pixels_of(image, call, strength)
+        mask = self._mask_of(mask_image, image, start, call)
+
+        # 2. Lay out the steps, and keep the last of them
+        schedule = self._lay_out(call, strength)
+
+        # 3. Encode the prompt
+        tensors = self._condition(call)
+
+        # 4. Put noise on the image, inside the mask
+        self._start_inside(mask, self._spread(start, tensors, call), tensors, schedule, call)
+
+        # 5. Denoise, keeping what is outside the mask
+        pixels = self._walk(tensors, schedule, reports, call, keep=self._outside(tensors))
+
+        # 6. Make pictures
+        return self._finish(pixels, call)

@@ -1,0 +1,217 @@
+"""The steps that all pipelines of the family share, from the checks to the pictures.
+
+A pipeline's `__call__` puts these steps around those of its own; nothing here knows a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias
+
+from torch import Tensor
+
+from autopipe.errors import ArgumentError
+from autopipe.pipeline.loop import Tensors
+from autopipe_components.images.arrays import denormalize, pt_to_numpy
+from autopipe_components.stages.checks import (
+    check_negative_prompt,
+    check_prompt,
+    check_size,
+    check_steps,
+    check_width,
+)
+from autopipe_components.stages.codec import PixelCodec
+from autopipe_components.stages.image2image import encode_start
+from autopipe_components.stages.prompt import (
+    check_encoder,
+    join_halves,
+)
+from autopipe_components.stages.reports import Reports, step_reports
+from autopipe_components.stages.text2image import check_latents, start_from_noise
+from autopipe_components.stages.timesteps import Schedule, keep_tail, set_schedule
+
+from .call import Call
+from .components import IFComponents
+from .output import IFPipelineOutput
+from .pixels import CHANNELS
+
+Result: TypeAlias = "IFPipelineOutput | tuple[Any, list[bool] | None, list[bool] | None]"
+
+
+class IFSteps(IFComponents):
+    """The steps that every pipeline takes; the arguments are those of `IFComponents`."""
+
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "prompt_embeds")
+    _output_types = ("pil", "np", "pt")
+    _in_channels: ClassVar[int] = CHANNELS
+    """What a U-Net for this pipeline sees: the pixels that are denoised, and maybe others."""
+
+    _guidance_scale: float = 7.0
+
+    # Steps of a call, in their order
+
+    def _begin(self, call: Call) -> Reports:
+        """Check what every pipeline takes, and set the state of the call.
+
+        Returns:
+            The callbacks, as the loop takes them.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used, or the U-Net is not one
+                for this pipeline.
+        """
+        check_prompt(
+            call.prompt, call.prompt_embeds, call.negative_prompt, call.negative_prompt_embeds
+        )
+        self._check_network()
+        width = self.unet.config.encoder_hid_dim or self.unet.config.cross_attention_dim
+        check_width("prompt_embeds", call.prompt_embeds, width)
+        check_width("negative_prompt_embeds", call.negative_prompt_embeds, width)
+        self._open_call(
+            call.prompts,
+            num_images_per_prompt=call.num_images_per_prompt,
+            generator=call.generator,
+            guidance_scale=call.guidance_scale,
+            cross_attention_kwargs=call.cross_attention_kwargs,
+            output_type=call.output_type,
+        )
+        guided = self.do_classifier_free_guidance
+        if guided:
+            check_negative_prompt(call.negative_prompt, call.prompt, call.prompts)
+        if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
+            check_encoder(self.text_encoder, self.tokenizer)
+        check_steps(call.num_inference_steps, call.timesteps)
+        return step_reports(
+            self,
+            call.callback_on_step_end,
+            call.callback_on_step_end_tensor_inputs,
+            call.callback,
+            call.callback_steps,
+        )
+
+    def _check_network(self) -> None:
+        """Refuse a U-Net that sees or predicts something else.
+
+        Raises:
+            ArgumentError: it is such, or absent.
+        """
+        if self.unet is None:
+            raise ArgumentError(
+                f"this {type(self).__name__} has no U-Net, so it can encode prompts but draw "
+                f"nothing; load the checkpoint without unet=None"
+            )
+        config = self.unet.config
+        if config.in_channels != self._in_channels:
+            raise ArgumentError(
+                f"{type(self).__name__} gives the U-Net {self._in_channels} channels and it takes "
+                f"{config.in_channels}; those of the first stage take {CHANNELS}, those for "
+                f"super-resolution {2 * CHANNELS}"
+            )
+        if config.out_channels != 2 * CHANNELS:
+            raise ArgumentError(
+                f"the U-Net predicts {config.out_channels} channels; DeepFloyd IF needs "
+                f"{2 * CHANNELS}: those of the noise, and as many of its variance"
+            )
+
+    def _check_size(self, height: int, width: int) -> None:
+        """Refuse pixels that the U-Net can't halve and double as often as it does."""
+        check_size(height, width, 2 ** (len(self.unet.config.block_out_channels) - 1))
+
+    def _lay_out(self, call: Call, strength: float = 1.0) -> Schedule:
+        """The steps, or the last part of them that `strength` says."""
+        schedule = set_schedule(
+            self.scheduler,
+            num_inference_steps=call.num_inference_steps,
+            device=self._execution_device,
+            timesteps=call.timesteps,
+        )
+        return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
+
+    def _condition(self, call: Call) -> Tensors:
+        """The encoded prompt as tensors of the call; under guidance the negative half is first."""
+        embeds, negative = self.encode_prompt(
+            call.prompt,
+            self.do_classifier_free_guidance,
+            call.num_images_per_prompt,
+            negative_prompt=call.negative_prompt,
+            prompt_embeds=call.prompt_embeds,
+            negative_prompt_embeds=call.negative_prompt_embeds,
+            clean_caption=call.clean_caption,
+        )
+        return {"prompt_embeds": embeds if negative is None else join_halves(embeds, negative)}
+
+    def _shape(
+        self, call: Call, height: int | None, width: int | None, latents: Tensor | None
+    ) -> tuple[int, ...]:
+        """The shape (B, 3, height, width) of images made of noise, and of `latents` if given.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: the U-Net can't make that size, or the latents have
+                another shape.
+        """
+        default_height, default_width = self._sample_size()
+        size = height or default_height, width or default_width
+        self._check_size(*size)
+        shape = (call.batch_size, CHANNELS, *size)
+        if latents is not None:
+            check_latents(latents, shape)
+        return shape
+
+    def _noise(
+        self, shape: tuple[int, ...], tensors: Tensors, call: Call, latents: Tensor | None
+    ) -> Tensor:
+        """Pixels of pure noise, or the caller's own."""
+        return start_from_noise(
+            shape,
+            generator=call.generator,
+            dtype=tensors["prompt_embeds"].dtype,
+            device=self._execution_device,
+            init_noise_sigma=self.scheduler.init_noise_sigma,
+            latents=latents,
+        )
+
+    def _spread(self, pixels: Tensor, tensors: Tensors, call: Call) -> Tensor:
+        """`pixels` of N images as (B, 3, H, W): for each prompt, then each of its images."""
+        spread = encode_start(
+            PixelCodec(CHANNELS),
+            pixels,
+            batch_size=call.prompts,
+            dtype=tensors["prompt_embeds"].dtype,
+            device=self._execution_device,
+        )
+        return spread.repeat_interleave(call.num_images_per_prompt, dim=0)
+
+    def _walk(
+        self,
+        tensors: Tensors,
+        schedule: Schedule,
+        reports: Reports,
+        call: Call,
+        keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Denoise along `schedule`; `keep` is that of the core's loop."""
+        return self._denoise(
+            tensors,
+            self._predictor(tensors),
+            schedule,
+            reports,
+            eta=call.eta,
+            generator=call.generator,
+            keep=keep,
+        )
+
+    def _finish(self, pixels: Tensor, call: Call) -> Result:
+        """What a call gives back of the denoised `pixels` (B, 3, H, W)."""
+        images: Any = pixels
+        unwanted = marked = None
+        if call.output_type != "pt":
+            images, unwanted, marked = self.run_safety_checker(
+                pt_to_numpy(denormalize(pixels)), pixels.device, pixels.dtype
+            )
+        if call.output_type == "pil":
+            images = self.numpy_to_pil(images)
+            if self.watermarker is not None:
+                self.watermarker.apply_watermark(images, self.unet.config.sample_size)
+        if not call.return_dict:
+            return images, unwanted, marked
+        return IFPipelineOutput(images=images, nsfw_detected=unwanted, watermark_detected=marked)

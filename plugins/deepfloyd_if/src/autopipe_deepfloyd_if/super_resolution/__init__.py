@@ -1,0 +1,1 @@
+"""The stages that enlarge what the stage before has made."""

@@ -1,0 +1,109 @@
+"""Super-resolution of an image that was made from another image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.loop import StepCallback
+from autopipe_components.images.kinds import ImageInput
+from autopipe_components.stages.checks import Prompt
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.reports import OlderCallback
+
+from ..call import Call
+from ..image_steps import IFImageSteps
+from ..steps import Result
+from .steps import SuperResolutionSteps
+
+
+class IFImg2ImgSuperResolutionPipeline(SuperResolutionSteps, IFImageSteps):
+    """Enlarges a changed image with the second stage of DeepFloyd IF."""
+
+    @pipeline_call
+    def __call__(
+        self,
+        image: ImageInput,
+        original_image: ImageInput = None,  # type: ignore[assignment]
+        strength: float = 0.8,
+        prompt: Prompt | None = None,
+        num_inference_steps: int = 50,
+        timesteps: Sequence[int] | None = None,
+        guidance_scale: float = 4.0,
+        negative_prompt: Prompt | None = None,
+        num_images_per_prompt: int = 1,
+        eta: float = 0.0,
+        generator: Generators = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback: OlderCallback | None = None,
+        callback_steps: int = 1,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        noise_level: int = 250,
+        clean_caption: bool = True,
+        *,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> Result:
+        """Enlarge `image`, which was made of `original_image`.
+
+        All parameters that are not named here are those of `Call`.
+
+        Args:
+            image, noise_level: as for `IFSuperResolutionPipeline`.
+            original_image, strength: where to start, as `image` of `IFImg2ImgPipeline`; the result
+                has its size.
+
+        Returns:
+            `IFPipelineOutput`, or the tuple of its three values.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        # 1. Check everything that can be checked
+        call = Call(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            num_inference_steps=num_inference_steps,
+            timesteps=timesteps,
+            guidance_scale=guidance_scale,
+            num_images_per_prompt=num_images_per_prompt,
+            eta=eta,
+            generator=generator,
+            output_type=output_type,
+            return_dict=return_dict,
+            callback=callback,
+            callback_steps=callback_steps,
+            clean_caption=clean_caption,
+            cross_attention_kwargs=cross_attention_kwargs,
+            callback_on_step_end=callback_on_step_end,
+            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+        )
+        reports = self._begin(call)
+        start = self._pixels_of(original_image, call, strength, "original_image")
+        small = self._small_pixels_of(image, call, noise_level)
+
+        # 2. Lay out the steps, and keep the last of them
+        schedule = self._lay_out(call, strength)
+
+        # 3. Encode the prompt
+        tensors = self._condition(call)
+
+        # 4. Put noise on the original image
+        tensors["latents"] = self._noised(self._spread(start, tensors, call), schedule, call)
+
+        # 5. Enlarge the small image
+        self._enlarge(small, noise_level, tensors, call)
+
+        # 6. Denoise
+        pixels = self._walk(tensors, schedule, reports, call)
+
+        # 7. Make pictures
+        return self._finish(pixels, call)

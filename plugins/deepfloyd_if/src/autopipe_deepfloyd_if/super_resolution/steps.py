@@ -1,0 +1,122 @@
+"""What the pipelines for super-resolution share: the small image, enlarged, as further channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.pipeline.loop import Tensors
+from autopipe.tasks import Task
+from autopipe_components.guided import Condition, Predict
+from autopipe_components.images.kinds import ImageInput
+from autopipe_components.stages.checks import check_image
+from autopipe_components.stages.codec import check_spread
+from autopipe_components.stages.guidance import double
+from autopipe_components.stages.image2image import add_noise
+
+from ..call import Call
+from ..pixels import CHANNELS, make_pixels
+from ..steps import IFSteps
+
+
+class SuperResolutionSteps(IFSteps):
+    """The components of a stage that enlarges, and the steps that its pipelines take.
+
+    The U-Net sees the enlarged image beside what is denoised, and gets the level of the noise on
+    it as a class label: noise conditioning augmentation (arXiv 2106.15282, section 3.2).
+
+    Args:
+        image_noising_scheduler: a scheduler that puts noise on the enlarged image. The other
+            arguments are those of `IFSteps`.
+    """
+
+    _callback_tensor_inputs = (*IFSteps._callback_tensor_inputs, "upscaled", "noise_level")
+    _in_channels = 2 * CHANNELS
+
+    cascade_classes: ClassVar[Mapping[Task, str]] = {
+        Task.TEXT2IMAGE: "IFSuperResolutionPipeline",
+        Task.IMAGE2IMAGE: "IFImg2ImgSuperResolutionPipeline",
+        Task.INPAINT: "IFInpaintingSuperResolutionPipeline",
+    }
+    """The class that goes on with what the first stage has made, by the task of that."""
+
+    image_noising_scheduler: Any
+
+    _guidance_scale = 4.0
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        text_encoder: Any,
+        unet: Any,
+        scheduler: Any,
+        image_noising_scheduler: Any,
+        safety_checker: Any,
+        feature_extractor: Any,
+        watermarker: Any,
+        requires_safety_checker: bool = True,
+    ) -> None:
+        super().__init__(
+            tokenizer,
+            text_encoder,
+            unet,
+            scheduler,
+            safety_checker,
+            feature_extractor,
+            watermarker,
+            requires_safety_checker,
+        )
+        self.register_modules(image_noising_scheduler=image_noising_scheduler)
+
+    # Steps of a call, in their order
+
+    def _small_pixels_of(self, image: ImageInput, call: Call, noise_level: int) -> Tensor:
+        """The image to enlarge (N, 3, h, w).
+
+        Raises:
+            ArgumentError, ArgumentTypeError: it can't be used, or `noise_level` can't.
+        """
+        check_image(image)
+        levels = self.image_noising_scheduler.config.num_train_timesteps
+        if isinstance(noise_level, bool) or not isinstance(noise_level, int):
+            raise ArgumentTypeError(
+                f"noise_level is a {type(noise_level).__name__}; give a whole number"
+            )
+        if not 0 <= noise_level < levels:
+            raise ArgumentError(f"noise_level is {noise_level}; give 0 to {levels - 1}")
+        pixels = make_pixels(image)
+        check_spread(pixels, call.prompts, "images")
+        return pixels
+
+    def _enlarge(self, small: Tensor, noise_level: int, tensors: Tensors, call: Call) -> None:
+        """Put `small`, enlarged to the latents and noised, and its noise level into `tensors`."""
+        large = interpolate(
+            self._spread(small, tensors, call),
+            size=tensors["latents"].shape[-2:],
+            mode="bilinear",
+            align_corners=True,
+        )
+        level = torch.tensor(noise_level, device=large.device)
+        tensors["upscaled"] = add_noise(
+            self.image_noising_scheduler, large, timestep=level, generator=call.generator
+        )
+        tensors["noise_level"] = level.repeat(len(tensors["prompt_embeds"]))
+
+    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
+        return {**super()._unet_inputs(tensors), "class_labels": tensors["noise_level"]}
+
+    def _predictor(
+        self,
+        tensors: Tensors,
+        extra_channels: Callable[[], Sequence[Tensor]] = tuple,
+        condition: Condition | None = None,
+    ) -> Predict:
+        def channels() -> Sequence[Tensor]:
+            return [double(tensors["upscaled"]), *extra_channels()]
+
+        return super()._predictor(tensors, channels, condition)
