@@ -1,0 +1,220 @@
+"""Placement: whatever it is, calls give the same; views inherit it, and modes can be switched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import cpu_offload
+from support.relay import (
+    MODES,
+    OFFLOADED,
+    PaintingPipeline,
+    RelayPipeline,
+    linear,
+    relay,
+    state,
+)
+
+from autopipe.errors import ClosedPipelineError, PlacementError
+from autopipe.pipeline.placement import float32_copy, placed_by
+
+Mode = Callable[[RelayPipeline], object]
+each_mode = pytest.mark.parametrize("name", MODES)
+each_offload = pytest.mark.parametrize("name", OFFLOADED)
+
+
+@each_mode
+def test_every_mode_gives_what_the_resident_pipeline_gives(
+    name: str, modes: dict[str, Mode], pipe: RelayPipeline, expected: torch.Tensor
+) -> None:
+    modes[name](pipe)
+    before = state(pipe)
+    assert torch.equal(pipe(), expected)
+    assert torch.equal(pipe(), expected)
+    assert state(pipe) == before
+
+
+@pytest.mark.parametrize("first", MODES)
+@pytest.mark.parametrize("second", MODES)
+def test_modes_follow_each_other_in_any_order(
+    first: str, second: str, modes: dict[str, Mode], expected: torch.Tensor
+) -> None:
+    direct, switched = relay(), relay()
+    modes[second](direct)
+    for name in (first, first, second, second):
+        modes[name](switched)
+    assert state(switched) == state(direct)
+    assert torch.equal(switched(), expected)
+    switched.remove_all_hooks()
+    assert state(switched) == state(relay())
+    assert torch.equal(switched(), expected)
+
+
+@each_mode
+def test_the_weights_come_back_in_the_same_memory(
+    name: str, modes: dict[str, Mode], pipe: RelayPipeline
+) -> None:
+    before = {n: p.clone() for n, p in pipe.coder.named_parameters()}
+    modes[name](pipe)
+    pipe()
+    pipe.remove_all_hooks()
+    after = dict(pipe.coder.named_parameters())
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[n], after[n]) for n in before)
+
+
+# Views
+
+
+@each_offload
+def test_views_inherit_what_is_in_force(
+    name: str, modes: dict[str, Mode], pipe: RelayPipeline
+) -> None:
+    plain = PaintingPipeline.from_pipe(relay())()
+    early = PaintingPipeline.from_pipe(pipe)
+    modes[name](pipe)
+    late = PaintingPipeline.from_pipe(early)
+    for view in (early, late):
+        assert view.placement.title == pipe.placement.title
+        assert torch.equal(view(), plain)
+    late.remove_all_hooks()
+    assert pipe.placement.title == "resident"
+    assert not hasattr(pipe.painter, "_hf_hook")
+
+
+@each_offload
+def test_what_a_view_adds_is_placed_too(
+    name: str, modes: dict[str, Mode], pipe: RelayPipeline, expected: torch.Tensor
+) -> None:
+    guide = pipe.guide
+    small = RelayPipeline.from_pipe(pipe, guide=None)
+    small = RelayPipeline(small.reader, small.painter, small.coder, guard=small.guard)
+    modes[name](small)
+    added = RelayPipeline.from_pipe(small, guide=guide)
+    assert placed_by(guide) is not None
+    assert torch.equal(added(), expected)
+
+
+@each_offload
+def test_a_network_put_in_later_is_placed_at_the_next_call(
+    name: str, modes: dict[str, Mode], pipe: RelayPipeline, expected: torch.Tensor
+) -> None:
+    painter = pipe.painter
+    modes[name](pipe)
+    pipe.painter = linear()
+    pipe()
+    assert placed_by(painter) is None
+    assert not painter.weight.is_meta
+    pipe.painter = painter
+    assert torch.equal(pipe(), expected)
+    assert placed_by(painter) is not None
+
+
+def test_pipelines_made_one_by_one_may_share_networks(
+    pipe: RelayPipeline, expected: torch.Tensor
+) -> None:
+    other = RelayPipeline(**pipe.components)
+    pipe.enable_sequential_cpu_offload(device="cpu")
+    assert torch.equal(other(), expected)
+    other.enable_model_cpu_offload(device="cpu")
+    assert torch.equal(pipe(), expected)
+    assert torch.equal(other(), expected)
+    other.remove_all_hooks()
+    pipe.remove_all_hooks()
+    assert state(pipe) == state(relay())
+
+
+def test_a_network_with_hooks_of_its_owner_is_left_alone(expected: torch.Tensor) -> None:
+    pipe = relay()
+    cpu_offload(pipe.painter, torch.device("cpu"))
+    pipe.enable_model_cpu_offload(device="cpu")
+    assert torch.equal(pipe(), expected)
+    pipe.remove_all_hooks()
+    assert pipe.painter.weight.is_meta
+    assert torch.equal(pipe(), expected)
+    assert pipe._execution_device == torch.device("cpu")
+
+
+# What else works with it
+
+
+@each_offload
+def test_casting_and_saving(name: str, modes: dict[str, Mode], pipe: RelayPipeline) -> None:
+    modes[name](pipe)
+    before = state(pipe)
+    assert pipe.to(torch.float64).dtype is torch.float64
+    assert all(item.dtype is torch.float64 for item in pipe.placement)
+    pipe.to(torch.float32)
+    assert state(pipe) == before
+    with pipe._pool.at_rest():
+        assert not any(hasattr(network, "_hf_hook") for network in pipe._networks().values())
+        assert all(not tensor.is_meta for tensor in pipe.coder.parameters())
+    assert state(pipe) == before
+
+
+def test_moving_an_offloaded_pipeline(
+    pipe: RelayPipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipe.enable_model_cpu_offload(device="cpu")
+    assert pipe.to("cpu") is pipe
+    assert not caplog.records
+    assert pipe.to("meta") is pipe
+    assert "remove_all_hooks" in caplog.text
+    assert pipe.painter.weight.device.type == "cpu"
+    pipe.enable_sequential_cpu_offload(device="cpu")
+    pipe.to("cpu")
+    with pytest.raises(PlacementError, match="remove_all_hooks"):
+        pipe.to("meta")
+    with pytest.raises(ValueError, match="sequential"):
+        pipe.to("meta", torch.float16)
+    assert pipe.dtype is torch.float32
+    pipe.set_device_map("balanced")
+    with pytest.raises(PlacementError, match="reset_device_map"):
+        pipe.to("cpu")
+    pipe.reset_device_map()
+    assert pipe.hf_device_map is None
+    pipe.to("cpu")
+
+
+def test_hf_device_map_is_that_of_the_reference(pipe: RelayPipeline, tmp_path: Path) -> None:
+    assert pipe.hf_device_map is None
+    pipe.set_device_map("cpu")
+    assert pipe.hf_device_map == "cpu"
+    pipe.set_device_map({"": "cpu", "guard": "disk"}, offload_folder=tmp_path)
+    assert pipe.hf_device_map == {
+        "reader": "cpu", "painter": "cpu", "coder": "cpu", "guide": "cpu", "guard": "disk",
+    }  # fmt: skip
+    pipe.enable_model_cpu_offload(device="cpu")
+    assert pipe.hf_device_map is None
+
+
+def test_closing_an_offloaded_pipeline(pipe: RelayPipeline, tmp_path: Path) -> None:
+    view = PaintingPipeline.from_pipe(pipe)
+    pipe.set_device_map({"": "disk"}, offload_folder=tmp_path)
+    assert list(tmp_path.iterdir())
+    with view:
+        view()
+    with pytest.raises(ClosedPipelineError):
+        pipe()
+    with pytest.raises(ClosedPipelineError):
+        pipe.enable_model_cpu_offload(device="cpu")
+    assert not list(tmp_path.iterdir()), "what was written for the pipeline is gone with it"
+
+
+@each_mode
+def test_a_float32_copy_is_placed_as_the_network_is(
+    name: str, modes: dict[str, Mode], pipe: RelayPipeline
+) -> None:
+    pipe.to(torch.bfloat16)
+    modes[name](pipe)
+    before = state(pipe)
+    made: Any = float32_copy(pipe.coder)
+    x = torch.ones(1, 4)
+    plain = relay()
+    wanted = plain.to(torch.bfloat16).to(torch.float32).coder.decode(x)
+    assert torch.equal(made.decode(x), wanted)
+    assert state(pipe) == before

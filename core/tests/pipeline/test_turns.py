@@ -1,0 +1,162 @@
+"""Calls of an offloaded pipeline: one after another, and all as before after a failure."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+from support.relay import MODES, OFFLOADED, RelayPipeline, state
+from torch import nn
+
+from autopipe.errors import CancelledError, PlacementError
+
+Mode = Callable[[RelayPipeline], object]
+each_mode = pytest.mark.parametrize("name", MODES)
+each_offload = pytest.mark.parametrize("name", OFFLOADED)
+
+
+# Errors and cancelling
+
+
+@each_offload
+def test_an_error_in_a_network_leaves_all_as_before(
+    name: str,
+    modes: dict[str, Mode],
+    pipe: RelayPipeline,
+    expected: torch.Tensor,
+) -> None:
+    class Failing(nn.Linear):
+        fails = True
+
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            if self.fails:
+                raise OSError("in the middle of a layer")
+            return super().forward(input)
+
+    painter = Failing(*pipe.painter.weight.shape)
+    painter.load_state_dict(pipe.painter.state_dict())
+    pipe.painter = painter
+    modes[name](pipe)
+    before = state(pipe)
+    with pytest.raises(OSError, match="in the middle"):
+        pipe()
+    assert state(pipe) == before
+    Failing.fails = False
+    assert torch.equal(pipe(), expected)
+
+
+@each_mode
+@pytest.mark.parametrize("stage", ["encoding", "step", "decoding"])
+def test_cancelling_at_any_stage_leaves_all_as_before(
+    name: str,
+    stage: str,
+    modes: dict[str, Mode],
+    pipe: RelayPipeline,
+    expected: torch.Tensor,
+) -> None:
+    modes[name](pipe)
+    before = state(pipe)
+    reached, cancelled = threading.Event(), threading.Event()
+
+    def wait(*_: Any) -> None:
+        reached.set()
+        assert cancelled.wait(10)
+
+    def callback(run: Any, step: int) -> None:
+        if (stage, step) in (("step", 0), ("decoding", 1)):
+            wait()
+
+    hook = pipe.reader.register_forward_pre_hook(wait) if stage == "encoding" else None
+    with ThreadPoolExecutor(1) as thread:
+        call = thread.submit(pipe, callback=callback)
+        assert reached.wait(10)
+        pipe.cancel()
+        cancelled.set()
+        with pytest.raises(CancelledError):
+            call.result(10)
+    if hook is not None:
+        hook.remove()
+    assert state(pipe) == before
+    assert torch.equal(pipe(), expected)
+
+
+def test_a_call_that_waits_for_its_turn_can_be_cancelled(pipe: RelayPipeline) -> None:
+    pipe.enable_model_cpu_offload(device="cpu")
+    view = RelayPipeline.from_pipe(pipe)
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold(run: Any, step: int) -> None:
+        inside.set()
+        assert leave.wait(10)
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(pipe, callback=hold)
+        assert inside.wait(10)
+        second = threads.submit(view)
+        while not view._calls:
+            pass
+        view.cancel()
+        with pytest.raises(CancelledError):
+            second.result(10)
+        leave.set()
+        first.result(10)
+    assert view() is not None
+
+
+# Threads
+
+
+@each_mode
+def test_threads_get_what_serial_calls_give(
+    name: str, modes: dict[str, Mode], pipe: RelayPipeline
+) -> None:
+    serial = [pipe(float(i), 1 + i % 3) for i in range(12)]
+    view = RelayPipeline.from_pipe(pipe)
+    modes[name](pipe)
+    with ThreadPoolExecutor(4) as threads:
+        jobs = [threads.submit((pipe, view)[i % 2], float(i), 1 + i % 3) for i in range(12)]
+        parallel = [job.result(30) for job in jobs]
+    assert all(torch.equal(a, b) for a, b in zip(serial, parallel, strict=True))
+
+
+@each_offload
+def test_a_call_inside_a_call(
+    name: str, modes: dict[str, Mode], pipe: RelayPipeline, expected: torch.Tensor
+) -> None:
+    modes[name](pipe)
+    inner: list[torch.Tensor] = []
+    outer = pipe(callback=lambda run, step: inner.append(pipe()))
+    assert all(torch.equal(one, expected) for one in (outer, *inner))
+
+
+def test_placement_waits_for_running_calls_and_is_refused_inside_one(
+    pipe: RelayPipeline, expected: torch.Tensor
+) -> None:
+    inside, switching = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def hold(run: Any, step: int) -> None:
+        inside.set()
+        assert switching.wait(10)
+        order.append("step")
+
+    def switch() -> None:
+        switching.set()
+        pipe.enable_sequential_cpu_offload(device="cpu")
+        order.append("switched")
+
+    with ThreadPoolExecutor(2) as threads:
+        call = threads.submit(pipe, callback=hold)
+        assert inside.wait(10)
+        threads.submit(switch).result(10)
+        assert torch.equal(call.result(10), expected)
+    assert order == ["step", "step", "switched"]
+
+    before = state(pipe)
+    with pytest.raises(PlacementError, match="while a call uses them"):
+        pipe(callback=lambda run, step: pipe.enable_model_cpu_offload(device="cpu"))
+    assert state(pipe) == before
