@@ -312,6 +312,23 @@ def test_a_dtype_for_each_component(saved: Path) -> None:
     assert loaded.text_encoder.dtype is torch.bfloat16
 
 
+def test_a_dtype_for_a_component_that_is_not_there_is_an_error(saved: Path) -> None:
+    for keyword in ("torch_dtype", "dtype"):
+        with pytest.raises(ArgumentError, match=r"'text_encodr'.*Did you mean 'text_encoder'"):
+            TinyPipeline.from_pretrained(saved, **{keyword: {"text_encodr": "float16"}})
+    # One that is absent from this checkpoint is one of the class nevertheless.
+    loaded = TinyPipeline.from_pretrained(saved, checker=None, dtype={"checker": "float16"})
+    assert loaded.net.dtype is torch.float32
+
+
+def test_a_single_model_has_no_components_to_name(net_folder: Path) -> None:
+    assert TinyNet.from_pretrained(net_folder, dtype={"default": "float16"}).seed.dtype is (
+        torch.float16
+    )
+    with pytest.raises(ArgumentError, match=r"'net'.*TinyNet.*'default'"):
+        TinyNet.from_pretrained(net_folder, dtype={"net": "float16"})
+
+
 def test_loading_info_of_each_component(saved: Path) -> None:
     change(saved / "net" / WEIGHTS, extra=torch.ones(1))
     loaded, info = TinyPipeline.from_pretrained(saved, output_loading_info=True)

@@ -14,7 +14,7 @@ from .components import load_component, made_from, stems_of
 from .files import Plan, plan_component
 from .headers import Header, main_dtype, read_header
 from .names import parts_of
-from .options import LoadOptions, check_keywords, split_keywords
+from .options import LoadOptions, check_dtypes, check_keywords, split_keywords
 from .prepare import Chooser as Chooser
 from .prepare import Prepared as Prepared
 from .prepare import prepare as prepare
@@ -36,6 +36,7 @@ def load_model(
     """The model of class `cls` in a folder or repository; see `ModelMixin.from_pretrained`."""
     options, overrides = split_keywords(keywords)
     check_keywords(overrides, cls.init_parameters(), cls.__name__)
+    check_dtypes(options, (), cls.__name__)
     source = open_source(path, options.hub, registry or default_registry())
     files = plan_component(
         source,

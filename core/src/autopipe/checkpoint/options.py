@@ -128,6 +128,17 @@ def check_keywords(given: Iterable[str], known: Iterable[str], owner: str) -> No
             )
 
 
+def check_dtypes(options: LoadOptions, components: Iterable[str], owner: str) -> None:
+    """Raise `ArgumentError` for a dtype of a component that is none of `components`."""
+    names = ("default", *components)
+    for name in options.dtype if isinstance(options.dtype, Mapping) else ():
+        if name not in names:
+            raise ArgumentError(
+                f"a dtype is given for {name!r}, which {owner} doesn't have."
+                + (nearest(name, names) or f" Dtypes can be for {', '.join(map(repr, names))}.")
+            )
+
+
 def parse_dtype(value: Any) -> Dtype:
     """A dtype from a `torch.dtype`, a name such as `"float16"` or `"fp16"`, or `"auto"`.
 

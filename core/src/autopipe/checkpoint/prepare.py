@@ -14,7 +14,7 @@ from . import chain
 from .components import check_kind, class_of, find_class, has_weights, stems_of
 from .files import AUTO, ComponentFiles, Plan, plan_component, variants_of
 from .index import INDEX_NAME, Index, read_index
-from .options import LoadOptions, check_keywords, split_keywords
+from .options import LoadOptions, check_dtypes, check_keywords, split_keywords
 from .probe import open_index
 from .source import Source, open_source
 
@@ -67,11 +67,14 @@ def prepare(
     keyword = chain.keyword_of(index.class_name, cls, registry)
     check_keywords(given, (*cls.init_parameters(), *filter(None, [keyword])), cls.__name__)
     if keyword is None:
-        return _prepare(cls, source, index, options, given, registry)
-    stage, given = _prepare_stage(keyword, cls, source, index, options, given, registry)
-    elsewhere = chain.names_of(keyword, cls)
-    ready = _prepare(cls, source, index, options, given, registry, elsewhere=elsewhere)
-    return replace(ready, stage=stage, stage_keyword=keyword)
+        ready = _prepare(cls, source, index, options, given, registry)
+    else:
+        stage, given = _prepare_stage(keyword, cls, source, index, options, given, registry)
+        elsewhere = chain.names_of(keyword, cls)
+        ready = _prepare(cls, source, index, options, given, registry, elsewhere=elsewhere)
+        ready = replace(ready, stage=stage, stage_keyword=keyword)
+    check_dtypes(options, (*cls.module_names(), *ready.classes), cls.__name__)
+    return ready
 
 
 def _prepare(
