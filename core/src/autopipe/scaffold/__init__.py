@@ -27,6 +27,9 @@ CLASSES = {
 _NEEDED_BY = {"images.py": {Task.IMAGE2IMAGE, Task.INPAINT}}
 """The files that only some tasks need, beyond those that are called after a task."""
 
+_CACHE = re.compile(r"_cache/|__pycache__/")
+"""What tools leave in the example."""
+
 _BINARY = (".safetensors",)
 _INDEX = "model_index.json"
 
@@ -79,7 +82,7 @@ def files(name: str, tasks: Collection[Task]) -> Iterator[tuple[str, bytes]]:
     """The files of the project for a family `name`: path and content."""
     for source in sorted(EXAMPLE.rglob("*")):
         path = source.relative_to(EXAMPLE).as_posix()
-        if source.is_dir() or "__pycache__" in path or not _is_wanted(source.name, tasks):
+        if source.is_dir() or _CACHE.search(path) or not _is_wanted(source.name, tasks):
             continue
         if source.suffix in _BINARY:
             content = source.read_bytes()
