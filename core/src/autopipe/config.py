@@ -22,6 +22,9 @@ FORMAT_VERSION = "0.42.1"
 _Self = TypeVar("_Self", bound="ConfigMixin")
 _Init = TypeVar("_Init", bound=Callable[..., None])
 
+_LARGEST_FILE = 1 << 26
+"""Bytes of a JSON file: those that list the shards of the largest models have a few millions."""
+
 _USED_DEFAULTS = "_use_default_values"
 _BOOKKEEPING = frozenset({"_class_name", "_diffusers_version", _USED_DEFAULTS})
 
@@ -186,7 +189,17 @@ def read_json_object(file: Path) -> dict[str, Any]:
         ConfigError: the file is absent, is not JSON, or holds something else than an object.
     """
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        if file.stat().st_size > _LARGEST_FILE:
+            raise ConfigError(f"{file} is larger than any config; fetch it again")
+        text = file.read_text(encoding="utf-8")
+        if text.startswith("version https://git-lfs.github.com/"):
+            raise ConfigError(
+                f"{file} is a Git LFS pointer, not the file itself; run `git lfs pull` in the "
+                f"folder, or download the checkpoint again"
+            )
+        found = json.loads(text)
+    except ConfigError:
+        raise
     except FileNotFoundError:
         raise ConfigError(f"{file} does not exist; is this the folder of a checkpoint?") from None
     except OSError as error:

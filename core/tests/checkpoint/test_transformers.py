@@ -11,6 +11,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from autopipe.checkpoint import processors
 from autopipe.checkpoint import transformers as compat
 from autopipe.checkpoint.components import load_component
 from autopipe.checkpoint.files import plan_component
@@ -216,7 +217,7 @@ def test_an_absent_package_is_named(
     folder.mkdir()
     (folder / "spiece.model").write_bytes(b"not read")
     modules = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
-    monkeypatch.setattr(compat, "_is_installed", lambda module: module != modules[package])
+    monkeypatch.setattr(processors, "_is_installed", lambda module: module != modules[package])
     with pytest.raises(CheckpointError, match=f"pip install {package}"):
         load(transformers.T5Tokenizer, folder)
 

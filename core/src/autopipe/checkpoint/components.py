@@ -25,7 +25,9 @@ from . import transformers
 from .build import WithoutMemory
 from .files import ComponentFiles, Weights
 from .index import Pair
+from .limits import check_sizes
 from .options import LoadOptions
+from .processors import load_processor
 from .weights import LoadingInfo, casting, fill, finish, read_weights
 
 
@@ -111,9 +113,7 @@ def load_component(
         config = read_json_object(folder / str(cls.config_name))
         return made_from(cls, {**config, **(overrides or {})}, folder), LoadingInfo()
     if files.weights is None:
-        if transformers.is_listed_class(cls):
-            return transformers.load_processor(cls, folder), LoadingInfo()
-        return cls.from_pretrained(str(folder)), LoadingInfo()
+        return load_processor(cls, root, folder), LoadingInfo()
     if issubclass(cls, ModelMixin) or transformers.is_model(cls):
         model, info = _load_network(cls, root, files.weights, folder, options, name, overrides)
         return (model if options.device is None else model.to(options.device)), info
@@ -125,6 +125,7 @@ def load_component(
 
 def made_from(cls: Any, config: Mapping[str, Any], origin: Path) -> Any:
     """`cls.from_config(config)`, whatever goes wrong being a `ConfigError` that names `origin`."""
+    check_sizes(config, origin)
     try:
         return cls.from_config(config)
     except AutopipeError:
@@ -147,7 +148,10 @@ def _load_network(
 ) -> tuple[Any, LoadingInfo]:
     # Initial values are made only where they may stay.
     initialised = not options.low_cpu_mem_usage or options.ignore_mismatched_sizes
-    model = _build(cls, folder, overrides or {}, initialised)
+    model = _build(cls, folder, overrides or {}, initialised=False)
+    if initialised:
+        _check_memory(model, weights, folder)
+        model = _build(cls, folder, overrides or {}, initialised=True)
     of_us = issubclass(cls, ModelMixin)
 
     def keep(dtype: torch.dtype) -> frozenset[str]:
@@ -158,9 +162,9 @@ def _load_network(
 
     target = casting(weights, root, options.dtype_of(name), keep)
     state = read_weights(weights, root, target, options.disable_mmap)
-    state = cls.convert_state_dict(state) if of_us else transformers.fitted(model, state)
     origin = str(root / weights.files[0].path) if len(weights.files) == 1 else str(folder)
     try:
+        state = cls.convert_state_dict(state) if of_us else transformers.fitted(model, state)
         info = fill(
             model,
             state,
@@ -168,12 +172,27 @@ def _load_network(
             initialised=not options.low_cpu_mem_usage,
             ignore_mismatched_sizes=options.ignore_mismatched_sizes,
         )
-    except (AttributeError, KeyError) as error:
-        raise WeightsMismatchError(f"{origin} doesn't fit {cls.__name__}: {error}") from error
+    except AutopipeError:
+        raise
+    except Exception as error:
+        raise WeightsMismatchError(
+            f"{origin} doesn't fit {cls.__name__} ({type(error).__name__}: {error}); fetch the "
+            f"checkpoint again"
+        ) from error
     finish(model, state, target, origin)
     if not of_us:
         transformers.record_dtype(model)
     return model, info
+
+
+def _check_memory(model: nn.Module, weights: Weights, folder: Path) -> None:
+    """Raise `ConfigError` if initial values would take far more memory than the files have."""
+    size = sum(tensor.nbytes for tensor in model.parameters())
+    if size > 8 * weights.size + (1 << 30):
+        raise ConfigError(
+            f"the config in {folder} asks for {size:,} bytes of weights, and the files have "
+            f"{weights.size:,}; correct it, or fetch the checkpoint again"
+        )
 
 
 def _build(cls: Any, folder: Path, overrides: Mapping[str, Any], initialised: bool) -> Any:

@@ -61,9 +61,13 @@ def inside(root: Path, relative: str) -> Path:
         UnsafeCheckpointError: a link leads elsewhere.
     """
     path = root / relative
-    real_root = root.resolve()
+    try:
+        real_root, real = root.resolve(), path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UnsafeCheckpointError(
+            f"{path} can't be followed ({error}); replace the link by the file itself"
+        ) from error
     allowed = [real_root, *_blobs(real_root)]
-    real = path.resolve()
     if not any(real.is_relative_to(folder) for folder in allowed):
         raise UnsafeCheckpointError(
             f"{path} is a link that leads out of the checkpoint, to {real}; replace it by the "

@@ -2,13 +2,12 @@
 
 A checkpoint names these classes; only those listed here are ever looked up. Configs are read by
 us, weights by our own reader, and what remains for transformers is to build a model from a
-config and a tokenizer from files whose names have been checked. No code is fetched or run.
+config. Tokenizers are in `processors`. No code is fetched or run.
 """
 
 from __future__ import annotations
 
 import copy
-import importlib.util
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from ..config import read_json_object
-from ..errors import CheckpointError, ConfigError, UnsafeCheckpointError
-from .names import is_plain
+from ..errors import AutopipeError, ConfigError
+from .limits import check_sizes
 
 LIBRARY = "transformers"
 
@@ -108,6 +107,7 @@ def read_model_config(cls: Any, file: Path) -> Any:
             f"{file} describes quantized weights, which are not supported; use a checkpoint "
             f"without quantization"
         )
+    check_sizes(content, file)
     try:
         return cls.config_class.from_dict(content)
     except Exception as error:
@@ -135,14 +135,9 @@ def build(cls: Any, config: Any) -> nn.Module:
         with _building:
             model = cls(config)
         model.tie_weights()
-    except (
-        TypeError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-        AttributeError,
-        ArithmeticError,
-    ) as error:
+    except AutopipeError:
+        raise
+    except Exception as error:
         raise ConfigError(
             f"{cls.__name__} can't be made from its config ({error}); correct config.json"
         ) from error
@@ -212,61 +207,3 @@ def save_model_config(model: Any, folder: Path) -> None:
     for name in _DROPPED_FROM_SAVED:
         config.__dict__.pop(name, None)
     config.save_pretrained(folder)
-
-
-# Tokenizers and image processors
-
-
-def load_processor(cls: Any, folder: Path) -> Any:
-    """A tokenizer or image processor from the files in `folder`.
-
-    Raises:
-        CheckpointError: a file is absent or malformed, or a package that it needs is.
-        UnsafeCheckpointError: its config names a file outside.
-    """
-    _check_file_names(cls, folder)
-    try:
-        return cls.from_pretrained(str(folder))
-    except Exception as error:
-        raise CheckpointError(_why_not(cls, folder, error)) from error
-
-
-def _check_file_names(cls: Any, folder: Path) -> None:
-    file = folder / "tokenizer_config.json"
-    if not file.is_file():
-        return
-    content = read_json_object(file)
-    for name in getattr(cls, "vocab_files_names", {}):
-        value = content.get(name)
-        if value is not None and not is_plain(value):
-            raise UnsafeCheckpointError(
-                f"{file} names the file {value!r} as its {name}, which is no plain name inside "
-                f"its own folder; remove that entry"
-            )
-
-
-def _why_not(cls: Any, folder: Path, error: Exception) -> str:
-    name = cls.__name__
-    model = next((f.name for f in folder.glob("*.model")), None)
-    if model and not (folder / "tokenizer.json").is_file():
-        for package, module in (
-            ("sentencepiece", "sentencepiece"),
-            ("protobuf", "google.protobuf"),
-        ):
-            if not _is_installed(module):
-                return (
-                    f"{name} reads {folder / model} with the package {package}, which is not "
-                    f"installed. Run: pip install {package}"
-                )
-    present = ", ".join(sorted(f.name for f in folder.iterdir())) if folder.is_dir() else "nothing"
-    return (
-        f"{name} can't be loaded from {folder}, which holds {present}: {error}; fetch the "
-        f"checkpoint again"
-    )
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
