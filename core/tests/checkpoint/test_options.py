@@ -5,7 +5,12 @@ from typing import Any
 import pytest
 import torch
 
-from autopipe.checkpoint.options import check_keywords, parse_dtype, split_keywords
+from autopipe.checkpoint.options import (
+    check_device_map,
+    check_keywords,
+    parse_dtype,
+    split_keywords,
+)
 from autopipe.errors import ArgumentError, ArgumentTypeError, UnsafeCheckpointError
 
 
@@ -95,16 +100,30 @@ def test_values_of_the_wrong_type_are_refused(given: dict[str, Any]) -> None:
         split_keywords(given)
 
 
-def test_a_device_map_is_one_device() -> None:
+def test_a_device_map_is_a_device_a_strategy_or_a_place_for_each() -> None:
     assert split_keywords({"device_map": "cpu"})[0].device == torch.device("cpu")
-    for given in ("balanced", {"unet": "cpu"}):
+    for given in ("auto", "balanced", {"unet": 0, "": "disk"}):
+        options = split_keywords({"device_map": given, "max_memory": {0: "1GB"}})[0]
+        assert (options.device, options.device_map) == (None, given)
+        assert options.max_memory == {0: "1GB"}
+    for wrong in ("everywhere", 1.5, ["cpu"]):
         with pytest.raises(ArgumentError, match="device_map"):
-            split_keywords({"device_map": given})
+            split_keywords({"device_map": wrong})
 
 
-def test_what_is_not_there_yet_is_refused_and_not_ignored() -> None:
-    with pytest.raises(ArgumentError, match="max_memory"):
-        split_keywords({"max_memory": {0: "1GB"}})
+def test_a_device_map_names_components_of_pipelines() -> None:
+    check_device_map({"unet": 0, "": "cpu"}, ("unet", "vae"), "P")
+    check_device_map("cuda", None, "M")
+    with pytest.raises(ArgumentError, match="Did you mean 'unet'"):
+        check_device_map({"unett": 0}, ("unet", "vae"), "P")
+    for given in ("auto", {"": "cpu"}):
+        with pytest.raises(ArgumentError, match="for pipelines"):
+            check_device_map(given, None, "M")
+
+
+def test_quantization_is_not_there_yet() -> None:
+    with pytest.raises(ArgumentError, match="quantization_config"):
+        split_keywords({"quantization_config": {}})
 
 
 def test_an_unknown_keyword_gets_the_nearest_name() -> None:

@@ -14,7 +14,13 @@ from .components import load_component, made_from, stems_of
 from .files import Plan, plan_component
 from .headers import Header, main_dtype, read_header
 from .names import parts_of
-from .options import LoadOptions, check_dtypes, check_keywords, split_keywords
+from .options import (
+    LoadOptions,
+    check_device_map,
+    check_dtypes,
+    check_keywords,
+    split_keywords,
+)
 from .prepare import Chooser as Chooser
 from .prepare import Prepared as Prepared
 from .prepare import prepare as prepare
@@ -37,6 +43,7 @@ def load_model(
     options, overrides = split_keywords(keywords)
     check_keywords(overrides, cls.init_parameters(), cls.__name__)
     check_dtypes(options, (), cls.__name__)
+    check_device_map(options.device_map, None, cls.__name__)
     source = open_source(path, options.hub, registry or default_registry())
     files = plan_component(
         source,
@@ -93,7 +100,8 @@ def load_pipeline(
             itself stands for the class that the index names.
     """
     ready = prepare(chooser, path, registry or default_registry(), keywords)
-    cls, index = ready.cls, ready.index
+    cls, index, options = ready.cls, ready.index, ready.options
+    check_device_map(options.device_map, cls.module_names(), cls.__name__)
     values: dict[str, Any] = dict.fromkeys(cls.module_names())
     parts, told = _load_components(ready)
     values.update(parts)
@@ -103,7 +111,13 @@ def load_pipeline(
     # Options that this class doesn't declare wait for a class that does.
     pipe._carried = {**index.options, **pipe.options}
     pipe._origins = _origins(ready)
-    return (pipe, told) if ready.options.output_loading_info else pipe
+    if options.device_map is not None:
+        pipe.set_device_map(
+            options.device_map,
+            max_memory=options.max_memory,
+            offload_folder=options.offload_folder,
+        )
+    return (pipe, told) if options.output_loading_info else pipe
 
 
 def _load_components(

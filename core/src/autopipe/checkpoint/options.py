@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -20,8 +21,11 @@ _SHORT = {"fp16": "float16", "half": "float16", "bf16": "bfloat16", "fp32": "flo
 _NAMED = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2")
 
 _REMOTE_CODE = ("custom_pipeline", "trust_remote_code")
-_WITHOUT_MEANING = ("resume_download", "mirror", "custom_revision", "proxies", "use_onnx")
-_NOT_YET = ("max_memory", "offload_folder", "offload_state_dict", "quantization_config")
+# Weights are mapped from their files, so no state dict needs to be put anywhere.
+_WITHOUT_MEANING = ("resume_download", "mirror", "custom_revision", "proxies", "use_onnx",
+                    "offload_state_dict")  # fmt: skip
+_NOT_YET = ("quantization_config",)
+_STRATEGIES = ("auto", "balanced")
 _HUB = tuple(one.name for one in fields(HubOptions))
 
 
@@ -39,6 +43,9 @@ class LoadOptions:
         ignore_mismatched_sizes: leave parameters of another shape at their initial values.
         disable_mmap: read files instead of mapping them; None maps those on local disks.
         device: where the networks go.
+        device_map: a strategy, or where each network of a pipeline goes.
+        max_memory: how much each device may take, for a strategy.
+        offload_folder: for networks that go to the disk.
         hub: where to look for a repository.
     """
 
@@ -50,6 +57,9 @@ class LoadOptions:
     ignore_mismatched_sizes: bool = False
     disable_mmap: bool | None = None
     device: torch.device | None = None
+    device_map: Any = None
+    max_memory: Mapping[Any, int | str] | None = None
+    offload_folder: str | Path | None = None
     hub: HubOptions = field(default_factory=HubOptions)
 
     def dtype_of(self, component: str | None) -> Dtype:
@@ -72,7 +82,6 @@ KEYWORDS = (
     *(one.name for one in fields(LoadOptions) if one.name not in ("device", "hub")),
     *_HUB,
     "torch_dtype",
-    "device_map",
     "use_auth_token",
     "load_connected_pipeline",
 )
@@ -106,6 +115,9 @@ def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any
         ignore_mismatched_sizes=bool(_flag(given, "ignore_mismatched_sizes", False)),
         disable_mmap=_flag(given, "disable_mmap", None),
         device=_device(given.get("device_map")),
+        device_map=given.get("device_map"),
+        max_memory=given.get("max_memory"),
+        offload_folder=given.get("offload_folder"),
         hub=HubOptions(
             revision=_text(given, "revision"),
             token=given.get("token", given.get("use_auth_token")),
@@ -184,8 +196,31 @@ def _parse_dtypes(value: Any) -> Dtype | Mapping[str, Dtype]:
     return parse_dtype(value)
 
 
+def check_device_map(device_map: Any, components: Iterable[str] | None, owner: str) -> None:
+    """Refuse a device map that `owner` can't have.
+
+    Args:
+        components: what it may name; None for a model, which is in one place.
+
+    Raises:
+        ArgumentError: it names something else, or is for pipelines.
+    """
+    if components is None and (isinstance(device_map, Mapping) or device_map in _STRATEGIES):
+        raise ArgumentError(
+            f"device_map={device_map!r} is for pipelines; for a model give a device, such as 'cuda'"
+        )
+    names = ("", *(components or ()))
+    for name in device_map if isinstance(device_map, Mapping) else ():
+        if name not in names:
+            raise ArgumentError(
+                f"device_map has a place for {name!r}, which {owner} doesn't have."
+                + (nearest(str(name), names) or f" It has {', '.join(names[1:])}.")
+            )
+
+
 def _device(device_map: Any) -> torch.device | None:
-    if device_map is None:
+    """The one device of a device map that is only that."""
+    if device_map is None or isinstance(device_map, Mapping) or device_map in _STRATEGIES:
         return None
     if isinstance(device_map, (str, int, torch.device)):
         try:
@@ -193,8 +228,8 @@ def _device(device_map: Any) -> torch.device | None:
         except RuntimeError:
             pass
     raise ArgumentError(
-        f"device_map={device_map!r} is not supported; give one device, such as 'cuda', or leave "
-        f"it out"
+        f"device_map={device_map!r} is not supported; give a device such as 'cuda', 'balanced', "
+        f"'auto', or a dict from component to device"
     )
 
 
