@@ -420,3 +420,46 @@ def test_an_unknown_pipeline_says_what_is_missing(saved: Path, edit: Edit) -> No
     edit(saved / "model_index.json", _class_name="FluxPipeline")
     with pytest.raises(UnsupportedCheckpointError, match="FluxPipeline"):
         DiffusionPipeline.from_pretrained(saved)
+
+
+# What an index says a component is
+
+
+@pytest.mark.parametrize(
+    ("name", "pair", "found", "expected"),
+    [
+        ("scheduler", ["transformers", "CLIPTokenizer"], "a tokenizer or proc", "a scheduler"),
+        ("scheduler", ["diffusers", "TinyNet"], "a network", "a scheduler"),
+        ("net", ["diffusers", "TinyScheduler"], "a scheduler", "a network"),
+        ("checker", ["diffusers", "OtherScheduler"], "a scheduler", "a network"),
+    ],
+)
+def test_a_class_of_another_kind_is_refused(
+    saved: Path, edit: Edit, name: str, pair: list[str], found: str, expected: str
+) -> None:
+    edit(saved / "model_index.json", **{name: pair})
+    message = (
+        rf"model_index.json names {pair[1]}.* for {name!r}, which is {found}.*takes {expected}"
+    )
+    with pytest.raises(ConfigError, match=message):
+        TinyPipeline.from_pretrained(saved)
+
+
+def test_what_is_given_stands_for_a_wrong_entry(saved: Path, edit: Edit) -> None:
+    edit(saved / "model_index.json", scheduler=["transformers", "CLIPTokenizer"])
+    loaded = TinyPipeline.from_pretrained(saved, scheduler=OtherScheduler())
+    assert isinstance(loaded.scheduler, OtherScheduler)
+    with pytest.raises(ArgumentTypeError, match="scheduler= must be a scheduler"):
+        TinyPipeline.from_pretrained(saved, scheduler=TinyNet())
+
+
+def test_other_classes_of_the_kind_are_taken(saved: Path, edit: Edit) -> None:
+    edit(
+        saved / "model_index.json",
+        net=["tiny", "OtherNet"],
+        scheduler=["diffusers", "OtherScheduler"],
+        checker=["diffusers", "TinyNet"],
+    )
+    loaded = TinyPipeline.from_pretrained(saved)
+    kinds = (type(loaded.net), type(loaded.scheduler), type(loaded.checker))
+    assert kinds == (OtherNet, OtherScheduler, TinyNet)

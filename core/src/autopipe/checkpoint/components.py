@@ -11,7 +11,6 @@ from torch import nn
 
 from ..config import read_json_object
 from ..errors import (
-    ArgumentTypeError,
     AutopipeError,
     ConfigError,
     UnsupportedCheckpointError,
@@ -65,27 +64,6 @@ def has_weights(cls: type) -> bool:
 def stems_of(cls: type) -> tuple[str, ...]:
     """What the weight files of `cls` are called."""
     return (cls.weights_name,) if issubclass(cls, ModelMixin) else transformers.STEMS
-
-
-def check_kind(cls: type, component: object, name: str) -> None:
-    """Raise `ArgumentTypeError` if `component`, given by a caller, can't stand for a `cls`."""
-    expected: type
-    if has_weights(cls):
-        expected, what = nn.Module, "a network"
-        several = component if isinstance(component, (list, tuple)) else ()
-        if several and all(isinstance(one, nn.Module) for one in several):
-            return
-    elif issubclass(cls, SchedulerMixin):
-        expected, what = SchedulerMixin, "a scheduler"
-    else:
-        if callable(component) and not isinstance(component, (nn.Module, SchedulerMixin, type)):
-            return
-        expected, what = cls, "a tokenizer or processor"
-    if not isinstance(component, expected):
-        raise ArgumentTypeError(
-            f"{name}= must be {what}, such as a {cls.__name__}, or None, and is a "
-            f"{type(component).__module__}.{type(component).__name__}"
-        )
 
 
 def load_component(

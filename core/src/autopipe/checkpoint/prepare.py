@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentError, CheckpointError, VariantError
+from ..errors import ArgumentError, CheckpointError, ConfigError, VariantError
+from ..kinds import Place, kind_of, place_of, places_of
 from ..modeling import SeveralModels
 from ..registry import Registry
 from . import chain
-from .components import check_kind, class_of, find_class, has_weights, stems_of
+from .components import class_of, find_class, has_weights, stems_of
 from .files import AUTO, ComponentFiles, Plan, plan_component, variants_of
 from .index import INDEX_NAME, Index, read_index
 from .options import LoadOptions, check_dtypes, check_keywords, split_keywords
@@ -160,16 +161,19 @@ def _classes_to_load(
     """The class of every component that has to be loaded, imported here, one after another."""
     classes: dict[str, type] = {}
     missing: list[str] = []
+    places = places_of(cls)
     for name in cls.module_names():
         if name in elsewhere:
             continue
         pair = index.components.get(name)
         if name in given:
             kind = None if pair is None else find_class(pair, registry)
-            if kind is not None and given[name] is not None:
-                check_kind(kind, given[name], name)
+            place = places.get(name) or (kind and place_of(kind))
+            if place and given[name] is not None:
+                place.check(given[name], name)
         elif pair is not None:
             classes[name] = class_of(pair, registry, str(index.folder / INDEX_NAME))
+            _check_kind(classes[name], name, places.get(name), cls, index)
         elif name not in cls.optional_components():
             missing.append(name)
     if missing:
@@ -178,6 +182,16 @@ def _classes_to_load(
             f"({index.class_name}) has no {' and no '.join(missing)}; pass {missing[0]}=..."
         )
     return classes
+
+
+def _check_kind(found: type, name: str, place: Place | None, cls: type, index: Index) -> None:
+    """Raise `ConfigError` if the index names a class that `cls` has no use for as `name`."""
+    if place is not None and not place.takes(found):
+        raise ConfigError(
+            f"{index.folder / INDEX_NAME} names {found.__name__} for {name!r}, which is "
+            f"{kind_of(found).value}, and {cls.__name__} takes {place}; correct the entry, or "
+            f"pass {name}=..."
+        )
 
 
 def _separate(
