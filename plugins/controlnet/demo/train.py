@@ -26,6 +26,7 @@ from stable_diffusion_demo.train import (
     channels_last,
     denoising_lesson,
     encode_pool,
+    guided,
     layout_lesson,
 )
 from torch import Tensor
@@ -34,11 +35,11 @@ from autopipe import DiffusionPipeline
 from autopipe_controlnet.controlnet import ControlNetModel
 
 MODEL = "demo:stable_diffusion"
-PLAN = Plan(steps=2500, batch=32, rate=1.5e-3, warmup=50, average=0.995)
+PLAN = Plan(steps=5000, batch=16, rate=3e-3, warmup=50, average=0.995)
 POOL = 6000
 EMBEDDING = (16, 32, 64)
 """Widths of the embedding of outlines: it halves twice, as the demo's autoencoder does."""
-CAPTION_DROPOUT = 0.1
+CAPTION_DROPOUT = 0.2
 PLAIN_CAPTIONS = 0.8
 """How often a caption says no more than colour, shape and, mostly, background."""
 EDGE_WEIGHT = 2.0
@@ -77,7 +78,7 @@ def edge_weights(outlines: Tensor, size: int) -> Tensor:
 def losses(
     pipe: Any, controlnet: ControlNetModel, pool: Pool, trainer: Trainer, device: str
 ) -> Iterator[dict[str, Tensor]]:
-    """The error of the velocity that the steered U-Net predicts of noised latents."""
+    """The error of the velocity that the steered U-Net predicts under guidance."""
     plan = trainer.plan
     scale = pipe.vae.config.scaling_factor
     while True:
@@ -93,19 +94,36 @@ def losses(
             denoising_lesson(latents[layouts:], dice)
         )
         noised = lesson.inputs.to(device, memory_format=torch.channels_last)
-        steps = lesson.timesteps.to(device)
+        timesteps, wanted = lesson.timesteps.to(device), lesson.velocity.to(device)
+        captions = [describe(one, rng) for one in scenes]
+        velocity = steered(pipe, controlnet, noised, timesteps, captions, outlines)
         with torch.no_grad():
-            states, _ = pipe.encode_prompt([describe(one, rng) for one in scenes], device, 1, False)
-        down, mid = controlnet(noised, steps, states, outlines, return_dict=False)
-        velocity = pipe.unet(
-            noised,
-            steps,
-            states,
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=mid,
-        ).sample
-        error = (velocity - lesson.velocity.to(device)).square()
+            blank = [""] * plan.batch
+            plain = steered(pipe, controlnet, noised, timesteps, blank, outlines)
+        error = (guided(velocity, plain, captions) - wanted).square()
         yield {"v": (error * edge_weights(outlines, error.shape[-1])).mean()}
+
+
+def steered(
+    pipe: Any,
+    controlnet: ControlNetModel,
+    noised: Tensor,
+    timesteps: Tensor,
+    captions: list[str],
+    outlines: Tensor,
+) -> Tensor:
+    """What the U-Net predicts with the ControlNet's help."""
+    with torch.no_grad():
+        states, _ = pipe.encode_prompt(captions, noised.device, 1, False)
+    down, mid = controlnet(noised, timesteps, states, outlines, return_dict=False)
+    velocity: Tensor = pipe.unet(
+        noised,
+        timesteps,
+        states,
+        down_block_additional_residuals=down,
+        mid_block_additional_residual=mid,
+    ).sample
+    return velocity
 
 
 def train(run: Path, model: str, plan: Plan, pool_size: int, device: str) -> None:

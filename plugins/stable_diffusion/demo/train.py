@@ -53,7 +53,14 @@ WHOLE_EVERY = 4
 """Each so many steps it sees whole pictures, a quarter as many."""
 DECODER_BLUR = 0.1
 KL_WEIGHT = 5e-4
-CAPTION_DROPOUT = 0.1
+CAPTION_DROPOUT = 0.2
+GUIDANCE = 5.0
+"""The guidance scale at which a guided prediction is the true one for its caption.
+
+Pipelines guide by 7.5 unless told otherwise, which is then one and a half times as far from the
+prediction without a caption as the true one. For networks that are trained without guidance it
+is 7.5 times as far, and as small a one as this then paints in glaring colours.
+"""
 LAYOUT_SHARES = ((0.5, 0.75), (0.8, 0.25), (math.inf, 0.0))
 """Until which part of the diffusion stage which share of a batch is `layout_lesson`."""
 NOISINESS = 0.6
@@ -298,8 +305,14 @@ def diffusion_losses(
     device: str,
     bf16: bool,
 ) -> Iterator[dict[str, Tensor]]:
-    """The error of the predicted velocity, in lessons of both kinds."""
+    """The error of the velocity predicted under guidance, in lessons of both kinds."""
     plan = trainer.plan
+
+    def encode(texts: list[str]) -> Tensor:
+        ids = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        states: Tensor = text_encoder(ids.to(device)).last_hidden_state
+        return states
+
     while True:
         rng = random.Random(f"diffusion {plan.seed} {trainer.step}")
         dice = torch.Generator().manual_seed(rng.getrandbits(32))
@@ -311,19 +324,27 @@ def diffusion_losses(
             else random_caption(pool.scenes[i], rng)
             for n, i in enumerate(chosen)
         ]
-        ids = tokenizer(
-            captions, padding="max_length", truncation=True, return_tensors="pt"
-        ).input_ids
         drawn = torch.randn(pool.mean[chosen].shape, generator=dice)
         latents = (pool.mean[chosen] + pool.std[chosen] * drawn) * pool.scale
         lesson = layout_lesson(latents[:layouts], dice).joined(
             denoising_lesson(latents[layouts:], dice)
         )
         inputs = lesson.inputs.to(device, memory_format=torch.channels_last)
+        timesteps, wanted = lesson.timesteps.to(device), lesson.velocity.to(device)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            states = text_encoder(ids.to(device)).last_hidden_state
-            velocity = unet(inputs, lesson.timesteps.to(device), states).sample
-        yield {"v": F.mse_loss(velocity.float(), lesson.velocity.to(device))}
+            velocity = unet(inputs, timesteps, encode(captions)).sample.float()
+            with torch.no_grad():
+                plain = unet(inputs, timesteps, encode([""] * plan.batch)).sample.float()
+        yield {"v": F.mse_loss(guided(velocity, plain, captions), wanted)}
+
+
+def guided(velocity: Tensor, plain: Tensor, captions: list[str]) -> Tensor:
+    """What guidance by `GUIDANCE` makes of predictions with and without a caption.
+
+    Where the caption is empty there is nothing to guide, and the prediction stays.
+    """
+    scale = torch.tensor([GUIDANCE if caption else 1.0 for caption in captions])
+    return plain.lerp(velocity, scale.to(velocity).view(-1, 1, 1, 1))
 
 
 def train_autoencoder(run: Path, plan: Plan, device: str, bf16: bool) -> None:
