@@ -264,6 +264,24 @@ def second(request: pytest.FixtureRequest) -> TaskCase:
     return case(request.param)
 
 
+@pytest.fixture(params=[name for name in CASES if "Im" in name or "In" in name])
+def image_task(request: pytest.FixtureRequest) -> TaskCase:
+    """Each class that starts from an image."""
+    return case(request.param)
+
+
+@pytest.fixture(params=[name for name in CASES if "mask_image" in CASES[name]])
+def mask_task(request: pytest.FixtureRequest) -> TaskCase:
+    """Each class that repaints a part of an image."""
+    return case(request.param)
+
+
+@pytest.fixture(params=["IFPipeline", "IFSuperResolutionPipeline"])
+def noise_task(request: pytest.FixtureRequest) -> TaskCase:
+    """Each class that starts from noise."""
+    return case(request.param)
+
+
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """No network may be used in this test."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autopipe.kinds import Network, Processor, Scheduler
 from autopipe_components.guided import GuidedPipeline
 from autopipe_components.safety import check_safety
 from autopipe_components.stages.checks import Prompt
@@ -62,12 +63,12 @@ class IFComponents(GuidedPipeline):
 
     def __init__(
         self,
-        tokenizer: Any,
-        text_encoder: Any,
-        unet: Any,
-        scheduler: Any,
-        safety_checker: Any,
-        feature_extractor: Any,
+        tokenizer: Processor,
+        text_encoder: Network,
+        unet: Network,
+        scheduler: Scheduler,
+        safety_checker: Network,
+        feature_extractor: Processor,
         watermarker: Any,
         requires_safety_checker: bool = True,
     ) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe.tasks import Task
 from autopipe_components.guided import Condition, Predict
@@ -51,13 +52,13 @@ class SuperResolutionSteps(IFSteps):
 
     def __init__(
         self,
-        tokenizer: Any,
-        text_encoder: Any,
-        unet: Any,
-        scheduler: Any,
-        image_noising_scheduler: Any,
-        safety_checker: Any,
-        feature_extractor: Any,
+        tokenizer: Processor,
+        text_encoder: Network,
+        unet: Network,
+        scheduler: Scheduler,
+        image_noising_scheduler: Scheduler,
+        safety_checker: Network,
+        feature_extractor: Processor,
         watermarker: Any,
         requires_safety_checker: bool = True,
     ) -> None:
