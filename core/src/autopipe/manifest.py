@@ -141,7 +141,9 @@ def flaws(family: object) -> Iterator[str]:
         names = [(getattr(e, "library", None), e.name) for e in getattr(family, field)]
         for twice in sorted({n[1] for n in names if names.count(n) > 1}):
             yield f"its {field} name {twice} more than once"
-    targets = [(e.target, e.name) for e in (*family.pipelines, *family.components, *family.exports)]
+    named: tuple[Pipeline | Component | Export, ...]
+    named = (*family.pipelines, *family.components, *family.exports)
+    targets = [(entry.target, entry.name) for entry in named]
     for target, owner in [*targets, *((probe.target, "a probe") for probe in family.probes)]:
         if not _is_target(target):
             yield f"the target {target!r} of {owner} is not of the form 'module:Class'"

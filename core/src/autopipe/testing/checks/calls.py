@@ -43,7 +43,9 @@ def batch(subject: Subject) -> None:
     pipe = subject.load()
     prompts = ["a red circle", "a blue star"]
     given = subject.arguments()
-    pictures = {name: [given[name]] * 2 for name in ("image", "mask_image") if name in given}
+    pictures: dict[str, Any] = {
+        name: [given[name]] * 2 for name in ("image", "mask_image") if name in given
+    }
     singles = [subject.images(pipe, number, prompt=prompt) for number, prompt in enumerate(prompts)]
     together = subject.images(pipe, prompt=prompts, generator=_generators(), **pictures)
     _assert_close(together, singles)

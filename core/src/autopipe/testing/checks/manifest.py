@@ -13,7 +13,7 @@ from torch import nn
 import autopipe
 
 from ...hooks import ENTRY_POINT_GROUP
-from ...manifest import Family, flaws
+from ...manifest import Component, Export, Family, Pipeline, flaws
 from ...pipeline.base import DiffusionPipeline
 from ...registry import default_registry
 from ...scheduling import SchedulerMixin
@@ -64,7 +64,9 @@ def light(family: Family) -> None:
 
 def targets(family: Family) -> None:
     """Every target can be imported, is the class it says, and is public under its name."""
-    for entry in (*family.pipelines, *family.components, *family.exports):
+    entries: tuple[Pipeline | Component | Export, ...]
+    entries = (*family.pipelines, *family.components, *family.exports)
+    for entry in entries:
         found = load_target(entry.target)
         assert getattr(autopipe, entry.name) is found
         if isinstance(found, type):
