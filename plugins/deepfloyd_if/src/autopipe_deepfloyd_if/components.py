@@ -142,11 +142,14 @@ class IFComponents(GuidedPipeline):
         return embeds, negative if do_classifier_free_guidance else None
 
     def encode_for_cascade(
-        self, prompt: Prompt, negative_prompt: Prompt | None = None
+        self, prompt: Prompt, negative_prompt: Prompt | None = None, num_images_per_prompt: int = 1
     ) -> dict[str, Any]:
         """Prompts, encoded as a call encodes them, by the names of a call's parameters."""
         embeds, negative = self.encode_prompt(
-            prompt, negative_prompt=negative_prompt, clean_caption=True
+            prompt,
+            num_images_per_prompt=num_images_per_prompt,
+            negative_prompt=negative_prompt,
+            clean_caption=True,
         )
         return {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autopipe.kinds import Network, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.image_embeddings.decoder import EmbeddingDecoder
 
@@ -17,7 +18,7 @@ class KandinskyV22Decoder(EmbeddingDecoder):
         movq: a `VQModel`.
     """
 
-    def __init__(self, unet: Any, scheduler: Any, movq: Any) -> None:
+    def __init__(self, unet: Network, scheduler: Scheduler, movq: Network) -> None:
         self.register_modules(unet=unet, scheduler=scheduler, movq=movq)
 
     @property

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from autopipe.kinds import Network, Processor, Scheduler
 from autopipe_components.stages.timesteps import Schedule, keep_tail, set_schedule, start_at
 
 from .sizes import Ids, Sizes, ids_of_image, ids_of_scored_image
@@ -21,15 +21,15 @@ class StableDiffusionXLImageSteps(StableDiffusionXLSteps):
 
     def __init__(
         self,
-        vae: Any,
-        text_encoder: Any,
-        text_encoder_2: Any,
-        tokenizer: Any,
-        tokenizer_2: Any,
-        unet: Any,
-        scheduler: Any,
-        image_encoder: Any = None,
-        feature_extractor: Any = None,
+        vae: Network,
+        text_encoder: Network,
+        text_encoder_2: Network,
+        tokenizer: Processor,
+        tokenizer_2: Processor,
+        unet: Network,
+        scheduler: Scheduler,
+        image_encoder: Network = None,
+        feature_extractor: Processor = None,
         requires_aesthetics_score: bool = False,
         force_zeros_for_empty_prompt: bool = True,
         add_watermarker: bool | None = None,

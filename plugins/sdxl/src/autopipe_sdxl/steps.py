@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
+from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.latent import LatentPipeline
 from autopipe_components.stages.checks import Prompt, check_part, check_width
@@ -80,15 +81,15 @@ class StableDiffusionXLSteps(LatentPipeline):
 
     def __init__(
         self,
-        vae: Any,
-        text_encoder: Any,
-        text_encoder_2: Any,
-        tokenizer: Any,
-        tokenizer_2: Any,
-        unet: Any,
-        scheduler: Any,
-        image_encoder: Any = None,
-        feature_extractor: Any = None,
+        vae: Network,
+        text_encoder: Network,
+        text_encoder_2: Network,
+        tokenizer: Processor,
+        tokenizer_2: Processor,
+        unet: Network,
+        scheduler: Scheduler,
+        image_encoder: Network = None,
+        feature_extractor: Processor = None,
         force_zeros_for_empty_prompt: bool = True,
         add_watermarker: bool | None = None,
     ) -> None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor
 
+from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.latent import LatentPipeline
 from autopipe_components.safety import check_safety
@@ -72,14 +73,14 @@ class StableDiffusionSteps(LatentPipeline):
 
     def __init__(
         self,
-        vae: Any,
-        text_encoder: Any,
-        tokenizer: Any,
-        unet: Any,
-        scheduler: Any,
-        safety_checker: Any,
-        feature_extractor: Any,
-        image_encoder: Any = None,
+        vae: Network,
+        text_encoder: Network,
+        tokenizer: Processor,
+        unet: Network,
+        scheduler: Scheduler,
+        safety_checker: Network,
+        feature_extractor: Processor,
+        image_encoder: Network = None,
         requires_safety_checker: bool = True,
     ) -> None:
         check_safety(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
 
@@ -82,12 +83,12 @@ class PriorSteps(DiffusionPipeline):
 
     def __init__(
         self,
-        prior: Any,
-        image_encoder: Any,
-        text_encoder: Any,
-        tokenizer: Any,
-        scheduler: Any,
-        image_processor: Any,
+        prior: Network,
+        image_encoder: Network,
+        text_encoder: Network,
+        tokenizer: Processor,
+        scheduler: Scheduler,
+        image_processor: Processor,
     ) -> None:
         self.register_modules(
             prior=prior,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.stages.timesteps import Schedule
 from autopipe_sdxl.image_steps import StableDiffusionXLImageSteps
@@ -77,18 +78,18 @@ class StableDiffusionXLControlNet(_Steered):
 
     def __init__(
         self,
-        vae: Any,
-        text_encoder: Any,
-        text_encoder_2: Any,
-        tokenizer: Any,
-        tokenizer_2: Any,
-        unet: Any,
-        controlnet: Any,
-        scheduler: Any,
+        vae: Network,
+        text_encoder: Network,
+        text_encoder_2: Network,
+        tokenizer: Processor,
+        tokenizer_2: Processor,
+        unet: Network,
+        controlnet: Network,
+        scheduler: Scheduler,
         force_zeros_for_empty_prompt: bool = True,
         add_watermarker: bool | None = None,
-        feature_extractor: Any = None,
-        image_encoder: Any = None,
+        feature_extractor: Processor = None,
+        image_encoder: Network = None,
     ) -> None:
         super().__init__(
             vae=vae,
@@ -116,19 +117,19 @@ class StableDiffusionXLControlNetOnImages(_Steered, StableDiffusionXLImageSteps)
 
     def __init__(
         self,
-        vae: Any,
-        text_encoder: Any,
-        text_encoder_2: Any,
-        tokenizer: Any,
-        tokenizer_2: Any,
-        unet: Any,
-        controlnet: Any,
-        scheduler: Any,
+        vae: Network,
+        text_encoder: Network,
+        text_encoder_2: Network,
+        tokenizer: Processor,
+        tokenizer_2: Processor,
+        unet: Network,
+        controlnet: Network,
+        scheduler: Scheduler,
         requires_aesthetics_score: bool = False,
         force_zeros_for_empty_prompt: bool = True,
         add_watermarker: bool | None = None,
-        feature_extractor: Any = None,
-        image_encoder: Any = None,
+        feature_extractor: Processor = None,
+        image_encoder: Network = None,
     ) -> None:
         super().__init__(
             vae=vae,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from autopipe.kinds import Network, Processor, Scheduler
 from autopipe_stable_diffusion.steps import StableDiffusionSteps
 
 from ..condition import ControlNetCondition
@@ -26,15 +27,15 @@ class StableDiffusionControlNet(ControlNetCondition, StableDiffusionSteps):
 
     def __init__(
         self,
-        vae: Any,
-        text_encoder: Any,
-        tokenizer: Any,
-        unet: Any,
-        controlnet: Any,
-        scheduler: Any,
-        safety_checker: Any,
-        feature_extractor: Any,
-        image_encoder: Any = None,
+        vae: Network,
+        text_encoder: Network,
+        tokenizer: Processor,
+        unet: Network,
+        controlnet: Network,
+        scheduler: Scheduler,
+        safety_checker: Network,
+        feature_extractor: Processor,
+        image_encoder: Network = None,
         requires_safety_checker: bool = True,
     ) -> None:
         super().__init__(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from autopipe.kinds import Network, Processor, Scheduler
 from autopipe_components.image_embeddings.combined import CombinedPipeline
 
 from ..prior import KandinskyV22PriorPipeline
@@ -23,15 +22,15 @@ class KandinskyV22Combined(CombinedPipeline):
 
     def __init__(
         self,
-        unet: Any,
-        scheduler: Any,
-        movq: Any,
-        prior_prior: Any,
-        prior_image_encoder: Any,
-        prior_text_encoder: Any,
-        prior_tokenizer: Any,
-        prior_scheduler: Any,
-        prior_image_processor: Any,
+        unet: Network,
+        scheduler: Scheduler,
+        movq: Network,
+        prior_prior: Network,
+        prior_image_encoder: Network,
+        prior_text_encoder: Network,
+        prior_tokenizer: Processor,
+        prior_scheduler: Scheduler,
+        prior_image_processor: Processor,
     ) -> None:
         self.register_modules(
             unet=unet,

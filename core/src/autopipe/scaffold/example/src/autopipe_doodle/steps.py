@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from autopipe import DiffusionPipeline, ImagePipelineOutput
 from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.kinds import Network, Scheduler
 from autopipe.pipeline.loop import StepCallback, denoise
 from autopipe.utils import pt_to_pil
 from torch import Tensor
@@ -82,7 +83,7 @@ class DoodleSteps(DiffusionPipeline):
 
     network: Any
 
-    def __init__(self, network: Any, scheduler: Any) -> None:
+    def __init__(self, network: Network, scheduler: Scheduler) -> None:
         self.register_modules(network=network, scheduler=scheduler)
 
     def _noise(self, call: Call, height: int, width: int) -> Tensor:
