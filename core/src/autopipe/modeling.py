@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from .checkpoint.upload import PushToHubMixin
 from .config import ConfigMixin
 from .errors import ArgumentError
 
@@ -34,7 +35,7 @@ def entry_point(method: _Method) -> _Method:
     return cast(_Method, hooked)
 
 
-class ModelMixin(nn.Module, ConfigMixin):
+class ModelMixin(nn.Module, ConfigMixin, PushToHubMixin):
     """A network that is saved as `config.json` and `diffusion_pytorch_model.safetensors`.
 
     Subclasses decorate `__init__` with `register_to_config` and name their parameters as the

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from .checkpoint.upload import PushToHubMixin
 from .config import ConfigMixin
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _Self = TypeVar("_Self", bound="SchedulerMixin")
 
 
-class SchedulerMixin(ConfigMixin):
+class SchedulerMixin(ConfigMixin, PushToHubMixin):
     """The base of all schedulers.
 
     A scheduler has `timesteps` (1-D tensor, descending), `init_noise_sigma` (the standard

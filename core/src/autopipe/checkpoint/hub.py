@@ -87,7 +87,7 @@ class HubSource:
     def _part(self, path: str, start: int, stop: int) -> bytes:
         """Some bytes of a file, by a range request."""
         from huggingface_hub import constants, get_session, hf_hub_url
-        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+        from huggingface_hub.utils import build_hf_headers
 
         if stop <= start:
             return b""
@@ -249,7 +249,7 @@ def _cached(repository: str, options: HubOptions, reason: Exception | None) -> S
     source = open_cached(repository, options)
     if source is None:
         why = (
-            f"the Hub can't be reached ({_first_line(reason)})"
+            f"the Hub can't be reached ({first_line(reason)})"
             if reason
             else "only the cache may be used (local_files_only or HF_HUB_OFFLINE)"
         )
@@ -261,18 +261,19 @@ def _cached(repository: str, options: HubOptions, reason: Exception | None) -> S
     if reason is not None:
         _log.warning(
             "the Hub can't be reached (%s), so %s is taken from the cache",
-            _first_line(reason),
+            first_line(reason),
             source.name,
         )
     return source
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error of the client says, without the paragraphs that follow."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def _status(error: BaseException) -> int | None:
+def status_of(error: BaseException) -> int | None:
     """The HTTP status that the Hub answered with, if it answered."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     return status if isinstance(status, int) else None
@@ -284,7 +285,7 @@ def _may_pass(error: BaseException) -> bool:
 
     if isinstance(error, LocalTokenNotFoundError):
         return False
-    status = _status(error)
+    status = status_of(error)
     if status is not None:
         return status == 429 or status >= 500
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
@@ -328,7 +329,7 @@ def explained(error: Exception, repository: str, options: HubOptions) -> Checkpo
         401: f"the Hub doesn't accept the token; {log_in} that is valid",
         403: f"your token may not do this; ask the owner of {repository}, or {log_in}",
         429: "the Hub has had too many requests; wait some minutes",
-    }.get(_status(error) or 0, "check the connection and try again; what was fetched is kept")
+    }.get(status_of(error) or 0, "check the connection and try again; what was fetched is kept")
     return CheckpointError(
-        f"{repository} can't be fetched from the Hub: {_first_line(error)}; {told}"
+        f"{repository} can't be fetched from the Hub: {first_line(error)}; {told}"
     )

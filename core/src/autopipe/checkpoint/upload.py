@@ -2,9 +2,64 @@
 
 from __future__ import annotations
 
+import inspect
+import tempfile
 from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError
 
 HUB_KEYWORDS = ("repo_id", "commit_message", "private", "token", "create_pr")
+
+
+class PushToHubMixin:
+    """Gives whatever has `save_pretrained` a `push_to_hub`."""
+
+    save_pretrained: Any
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        commit_message: str | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+        create_pr: bool = False,
+        safe_serialization: bool = True,
+        variant: str | None = None,
+        subfolder: str | None = None,
+    ) -> str:
+        """Upload to a repository of the Hub, in one commit.
+
+        Args:
+            repo_id: `owner/name`, or a name of your own; made if absent.
+            commit_message: what the commit says.
+            private: whether a repository that is made is private.
+            token: one that may write; that of `hf auth login` when absent.
+            create_pr: propose the commit as a pull request.
+            safe_serialization: safetensors, or (False) pickled state dicts.
+            variant: goes into the names of the weight files.
+            subfolder: where in the repository.
+
+        Returns:
+            The address of the commit, or of the pull request.
+
+        Raises:
+            CheckpointError: the Hub refuses, or can't be reached.
+        """
+        given = {"safe_serialization": safe_serialization, "variant": variant}
+        known = inspect.signature(self.save_pretrained).parameters
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / repo_id.rpartition("/")[2]
+            self.save_pretrained(folder, **{k: v for k, v in given.items() if k in known})
+            return push_folder(
+                folder,
+                repo_id,
+                commit_message=commit_message,
+                private=private,
+                token=token,
+                create_pr=create_pr,
+                subfolder=subfolder,
+            )
 
 
 def upload(
@@ -17,30 +72,79 @@ def upload(
     token: str | bool | None = None,
     create_pr: bool = False,
 ) -> None:
-    """Upload `folder` if `wanted`, into a repository that is made if absent.
-
-    Args:
-        repo_id: the repository; the folder's name by default.
+    """Upload what was saved in `folder`, if `wanted`; `repo_id` is the folder's name by default.
 
     Raises:
         CheckpointError: the Hub refuses, or can't be reached.
     """
     if not wanted:
         return
-    from huggingface_hub import create_repo, upload_folder
-
-    from .hub import explained
-    from .source import HubOptions
-
-    name = repo_id or Path(folder).resolve().name
     try:
-        repository = create_repo(name, private=private, token=token, exist_ok=True)
-        upload_folder(
-            repo_id=repository.repo_id,
-            folder_path=folder,
-            commit_message=commit_message or "Upload a checkpoint",
+        push_folder(
+            folder,
+            repo_id or Path(folder).resolve().name,
+            commit_message=commit_message,
+            private=private,
             token=token,
             create_pr=create_pr,
         )
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder} is saved, but {error}") from error.__cause__
+
+
+def push_folder(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    commit_message: str | None = None,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    create_pr: bool = False,
+    subfolder: str | None = None,
+) -> str:
+    """Commit the files of `folder` to a repository, which is made if absent.
+
+    Returns:
+        The address of the commit, or of the pull request.
+
+    Raises:
+        CheckpointError: the Hub refuses, or can't be reached.
+    """
+    from huggingface_hub import HfApi
+
+    from .names import parts_of
+
+    place = "/".join(parts_of(subfolder))
+    try:
+        api = HfApi(token=token, library_name="autopipe")
+        repository = api.create_repo(repo_id, private=private, exist_ok=True)
+        info = api.upload_folder(
+            repo_id=repository.repo_id,
+            folder_path=folder,
+            path_in_repo=place or None,
+            commit_message=commit_message or "Upload with autopipe",
+            create_pr=create_pr,
+        )
     except Exception as error:
-        raise explained(error, name, HubOptions(token=token)) from error
+        raise _explained(error, repo_id) from error
+    return str(info.pr_url or info.commit_url)
+
+
+def _explained(error: Exception, repository: str) -> CheckpointError:
+    """Why an upload failed, with what to do."""
+    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+
+    from .hub import first_line, status_of
+
+    status = status_of(error)
+    if isinstance(error, OfflineModeIsEnabled):
+        cure = "HF_HUB_OFFLINE is set; unset it"
+    elif isinstance(error, HFValidationError):
+        cure = "give a name such as 'owner/name' as repo_id"
+    elif status in (401, 403, 404):
+        cure = "run `hf auth login` or pass token=, with a token that may write there"
+    else:
+        cure = "check the connection and try again"
+    return CheckpointError(
+        f"{repository} can't be uploaded to the Hub: {first_line(error)}; {cure}"
+    )

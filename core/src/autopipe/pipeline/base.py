@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from ..checkpoint.upload import PushToHubMixin
 from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig
 from ..errors import ArgumentError, ArgumentTypeError, CancelledError, nearest
 from ..registry import default_registry
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _Self = TypeVar("_Self", bound="DiffusionPipeline")
 
 
-class DiffusionPipeline(MemoryMixin, ConfigMixin):
+class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
     """Loads, saves, moves and switches a set of components that work together.
 
     A subclass declares its components in the constructor, calls `register_modules` and
@@ -215,7 +216,9 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin):
             safe_serialization: safetensors, or (False) pickled state dicts.
             variant: goes into the names of the weight files.
             max_shard_size: bytes, or text such as `"5GB"`; larger weights are split.
-            push_to_hub: upload afterwards.
+            push_to_hub: upload afterwards, as `push_to_hub` does; `repo_id` is the folder's name
+                by default.
+            **hub: `repo_id`, `commit_message`, `private`, `token`, `create_pr`.
         """
         from ..checkpoint.save import save_pipeline
 

@@ -1,0 +1,112 @@
+"""Uploads through the real client, to a small Hub on loopback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import constants
+from support.hub_server import STRANGER, TOKEN, HubServer
+
+from autopipe.errors import CheckpointError
+
+from .conftest import TinyNet, TinyPipeline, TinyScheduler, same
+
+WEIGHTS = "diffusion_pytorch_model"
+
+
+def test_a_pipeline_comes_back_from_the_hub(hub_server: HubServer, pipe: TinyPipeline) -> None:
+    address = pipe.push_to_hub("owner/mine", token=TOKEN, commit_message="first")
+    repo = hub_server.repositories["owner/mine"]
+    assert address == f"{hub_server.url}/owner/mine/commit/{repo.refs['main']}"
+    assert repo.messages[-1] == "first"
+    assert not repo.private
+    loaded = TinyPipeline.from_pretrained("owner/mine")
+    assert same(loaded.net.state_dict(), pipe.net.state_dict())
+    assert same(loaded.text_encoder.state_dict(), pipe.text_encoder.state_dict())
+    assert loaded.index() == pipe.index()
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_a_model_under_a_variant_in_a_subfolder(hub_server: HubServer, safe: bool) -> None:
+    net = TinyNet(note="pushed")
+    net.push_to_hub(
+        "owner/net", private=True, token=TOKEN, subfolder="a/net", variant="fp16",
+        safe_serialization=safe,
+    )  # fmt: skip
+    repo = hub_server.repositories["owner/net"]
+    assert repo.private
+    suffix = "safetensors" if safe else "bin"
+    assert {f"a/net/{WEIGHTS}.fp16.{suffix}", "a/net/config.json"} < set(repo.files())
+    loaded = TinyNet.from_pretrained("owner/net", subfolder="a/net", variant="fp16", token=TOKEN)
+    assert same(loaded.state_dict(), net.state_dict())
+
+
+def test_a_scheduler_as_a_pull_request(hub_server: HubServer) -> None:
+    TinyScheduler().push_to_hub("owner/steps", token=TOKEN)
+    address = TinyScheduler(sigma=0.125).push_to_hub("owner/steps", token=TOKEN, create_pr=True)
+    repo = hub_server.repositories["owner/steps"]
+    assert address.startswith(f"{hub_server.url}/owner/steps/discussions/")
+    assert json.loads(repo.files()["scheduler_config.json"])["sigma"] == 0.5
+    loaded = TinyScheduler.from_pretrained("owner/steps", revision="refs/pr/1")
+    assert loaded.config.sigma == 0.125
+
+
+@pytest.mark.parametrize("what", ["pipe", "net", "scheduler"])
+def test_save_pretrained_uploads_too(
+    hub_server: HubServer, pipe: TinyPipeline, tmp_path: Path, what: str
+) -> None:
+    saved: Any = pipe if what == "pipe" else getattr(pipe, what)
+    saved.save_pretrained(tmp_path / "mine", push_to_hub=True, token=TOKEN, private=True)
+    repo = hub_server.repositories["owner/mine"]
+    assert repo.private
+    here = {
+        p.relative_to(tmp_path / "mine").as_posix(): p.read_bytes()
+        for p in (tmp_path / "mine").rglob("*")
+        if p.is_file()
+    }
+    assert {k: v for k, v in repo.files().items() if k != ".gitattributes"} == here
+    saved.save_pretrained(
+        tmp_path / "mine", push_to_hub=True, repo_id="owner/other", token=TOKEN,
+        commit_message="by name",
+    )  # fmt: skip
+    assert hub_server.repositories["owner/other"].messages[-1] == "by name"
+
+
+def test_without_the_right_token_one_is_told_to_log_in(
+    hub_server: HubServer, tmp_path: Path
+) -> None:
+    hub_server.add("owner/theirs", {"x": b"y"})
+    for token in (None, STRANGER):
+        with pytest.raises(CheckpointError, match=r"theirs can't be uploaded.*hf auth login"):
+            TinyScheduler().push_to_hub("owner/theirs", token=token)
+    with pytest.raises(CheckpointError, match="s is saved, but owner/theirs can't be uploaded"):
+        TinyScheduler().save_pretrained(
+            tmp_path / "s", push_to_hub=True, repo_id="owner/theirs", token=STRANGER
+        )
+    assert TinyScheduler.from_pretrained(tmp_path / "s").config.sigma == 0.5
+
+
+def test_what_else_can_go_wrong(hub_server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CheckpointError, match="give a name such as"):
+        TinyScheduler().push_to_hub("owner/-bad-", token=TOKEN)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE is set"):
+        TinyScheduler().push_to_hub("owner/steps", token=TOKEN)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    hub_server.fault("POST .*/commit/", times=100, status=503)
+    with pytest.raises(CheckpointError, match=r"503.*try again"):
+        TinyScheduler().push_to_hub("owner/steps", token=TOKEN)
+    hub_server.down()
+    with pytest.raises(CheckpointError, match="check the connection"):
+        TinyScheduler().push_to_hub("owner/steps", token=TOKEN)
+
+
+def test_a_fault_that_passes_is_waited_for(hub_server: HubServer, pipe: TinyPipeline) -> None:
+    hub_server.fault("PUT /large/", status=500)
+    hub_server.fault("POST .*/preupload/", status=503)
+    pipe.net.push_to_hub("owner/net", token=TOKEN)
+    loaded = TinyNet.from_pretrained("owner/net")
+    assert same(loaded.state_dict(), pipe.net.state_dict())
