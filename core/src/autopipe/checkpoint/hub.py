@@ -87,7 +87,7 @@ class HubSource:
     def _part(self, path: str, start: int, stop: int) -> bytes:
         """Some bytes of a file, by a range request."""
         from huggingface_hub import constants, get_session, hf_hub_url
-        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
         if stop <= start:
             return b""
