@@ -8,6 +8,7 @@ import torch
 from autopipe.checkpoint.options import (
     check_device_map,
     check_keywords,
+    check_one_place,
     parse_dtype,
     split_keywords,
 )
@@ -113,12 +114,30 @@ def test_a_device_map_is_a_device_a_strategy_or_a_place_for_each() -> None:
 
 def test_a_device_map_names_components_of_pipelines() -> None:
     check_device_map({"unet": 0, "": "cpu"}, ("unet", "vae"), "P")
-    check_device_map("cuda", None, "M")
     with pytest.raises(ArgumentError, match="Did you mean 'unet'"):
         check_device_map({"unett": 0}, ("unet", "vae"), "P")
-    for given in ("auto", {"": "cpu"}):
-        with pytest.raises(ArgumentError, match="for pipelines"):
-            check_device_map(given, None, "M")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"device_map": "auto"},
+        {"device_map": {"": "cpu"}},
+        {"memory": "auto"},
+        {"max_memory": {0: 1}},
+    ],
+)
+def test_a_model_is_in_one_place(given: dict[str, Any]) -> None:
+    check_one_place(split_keywords({"device_map": "cuda"})[0], "Net")
+    with pytest.raises(ArgumentError, match=f"{next(iter(given))}=.* is for pipelines"):
+        check_one_place(split_keywords(given)[0], "Net")
+
+
+def test_memory_is_a_budget_and_stands_alone() -> None:
+    assert split_keywords({"memory": "6GiB"})[0].memory == "6GiB"
+    for wrong in ({"memory": "much"}, {"memory": "auto", "device_map": "cpu"}):
+        with pytest.raises(ArgumentError, match="memory"):
+            split_keywords(wrong)
 
 
 def test_quantization_is_not_there_yet() -> None:

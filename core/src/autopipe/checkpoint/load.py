@@ -19,6 +19,7 @@ from .options import (
     check_device_map,
     check_dtypes,
     check_keywords,
+    check_one_place,
     split_keywords,
 )
 from .prepare import Chooser as Chooser
@@ -43,7 +44,7 @@ def load_model(
     options, overrides = split_keywords(keywords)
     check_keywords(overrides, cls.init_parameters(), cls.__name__)
     check_dtypes(options, (), cls.__name__)
-    check_device_map(options.device_map, None, cls.__name__)
+    check_one_place(options, cls.__name__)
     source = open_source(path, options.hub, registry or default_registry())
     files = plan_component(
         source,
@@ -117,6 +118,8 @@ def load_pipeline(
             max_memory=options.max_memory,
             offload_folder=options.offload_folder,
         )
+    if options.memory is not None:
+        pipe.fit_memory(options.memory, offload_folder=options.offload_folder)
     return (pipe, told) if options.output_loading_info else pipe
 
 

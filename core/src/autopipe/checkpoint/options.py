@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from ..errors import ArgumentError, ArgumentTypeError, UnsafeCheckpointError, nearest
+from ..sizes import parse_size
 from .source import HubOptions
 
 _log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class LoadOptions:
         device_map: a strategy, or where each network of a pipeline goes.
         max_memory: how much each device may take, for a strategy.
         offload_folder: for networks that go to the disk.
+        memory: a budget, by which the networks of a pipeline are placed; `"auto"` for what is free.
         hub: where to look for a repository.
     """
 
@@ -60,6 +62,7 @@ class LoadOptions:
     device_map: Any = None
     max_memory: Mapping[Any, int | str] | None = None
     offload_folder: str | Path | None = None
+    memory: int | str | None = None
     hub: HubOptions = field(default_factory=HubOptions)
 
     def dtype_of(self, component: str | None) -> Dtype:
@@ -118,6 +121,7 @@ def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any
         device_map=given.get("device_map"),
         max_memory=given.get("max_memory"),
         offload_folder=given.get("offload_folder"),
+        memory=_budget(given),
         hub=HubOptions(
             revision=_text(given, "revision"),
             token=given.get("token", given.get("use_auth_token")),
@@ -196,25 +200,27 @@ def _parse_dtypes(value: Any) -> Dtype | Mapping[str, Dtype]:
     return parse_dtype(value)
 
 
-def check_device_map(device_map: Any, components: Iterable[str] | None, owner: str) -> None:
-    """Refuse a device map that `owner` can't have.
-
-    Args:
-        components: what it may name; None for a model, which is in one place.
-
-    Raises:
-        ArgumentError: it names something else, or is for pipelines.
-    """
-    if components is None and (isinstance(device_map, Mapping) or device_map in _STRATEGIES):
-        raise ArgumentError(
-            f"device_map={device_map!r} is for pipelines; for a model give a device, such as 'cuda'"
-        )
-    names = ("", *(components or ()))
+def check_device_map(device_map: Any, components: Iterable[str], owner: str) -> None:
+    """Raise `ArgumentError` for a device map that names something else than `components`."""
+    names = ("", *components)
     for name in device_map if isinstance(device_map, Mapping) else ():
         if name not in names:
             raise ArgumentError(
                 f"device_map has a place for {name!r}, which {owner} doesn't have."
                 + (nearest(str(name), names) or f" It has {', '.join(names[1:])}.")
+            )
+
+
+def check_one_place(options: LoadOptions, owner: str) -> None:
+    """Raise `ArgumentError` for options that place several networks; a model is but one."""
+    several = {name: getattr(options, name) for name in ("max_memory", "offload_folder", "memory")}
+    if options.device is None:
+        several["device_map"] = options.device_map
+    for name, value in several.items():
+        if value is not None:
+            raise ArgumentError(
+                f"{name}={value!r} is for pipelines; for a {owner} give device_map a device, such "
+                f"as 'cuda'"
             )
 
 
@@ -231,6 +237,17 @@ def _device(device_map: Any) -> torch.device | None:
         f"device_map={device_map!r} is not supported; give a device such as 'cuda', 'balanced', "
         f"'auto', or a dict from component to device"
     )
+
+
+def _budget(given: Mapping[str, Any]) -> int | str | None:
+    memory: int | str | None = given.get("memory")
+    if memory is not None and given.get("device_map") is not None:
+        raise ArgumentError(
+            "memory= and device_map= both say where the networks go; give one of them"
+        )
+    if memory not in (None, "auto"):
+        parse_size(memory, "memory")
+    return memory
 
 
 def _refuse_code(given: Mapping[str, Any]) -> None:

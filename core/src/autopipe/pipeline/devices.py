@@ -29,6 +29,11 @@ def parse_device(place: Place, name: str = "device") -> torch.device:
     Raises:
         ArgumentError: there is no such kind of device.
     """
+    if isinstance(place, int):
+        kind = accelerator()
+        if kind is None:
+            raise ArgumentError(f"{name}={place!r} counts accelerators, and torch sees none here")
+        return torch.device(kind.type, place)
     try:
         return torch.device(place)
     except (RuntimeError, TypeError) as error:
@@ -76,11 +81,8 @@ def free_memory() -> dict[torch.device, int]:
 
 def device_of(key: Place) -> torch.device:
     """The device of a key of `max_memory`: a number counts accelerators."""
-    kind = accelerator()
-    if isinstance(key, int) and not isinstance(key, bool):
-        return torch.device("cuda" if kind is None else kind.type, key)
-    found = parse_device(key, "max_memory")
-    return torch.device(found.type, 0) if kind and found == kind else found
+    found, kind = parse_device(key, "max_memory"), accelerator()
+    return torch.device(found.type, 0) if kind and found == torch.device(kind.type) else found
 
 
 def key_of(device: torch.device) -> int | str:

@@ -141,6 +141,40 @@ class MemoryMixin:
         """End offloading or a device map; the networks are in main memory then."""
         self._pool.place(Placement())
 
+    def fit_memory(
+        self: _Self,
+        budget: int | str = "auto",
+        *,
+        device: Place | None = None,
+        offload_folder: str | Path | None = None,
+    ) -> _Self:
+        """Place the networks so that calls fit into `budget`; what `memory=` does while loading.
+
+        Takes the fastest that fits: resident, model offload, sequential offload; without an
+        accelerator resident, or from the disk. Where little is left, pictures are decoded one by
+        one and large ones in tiles. `explain` says what was chosen and why; what calls compute
+        is estimated from the configs, for one picture of the size they were trained for.
+
+        Args:
+            budget: bytes of the device, or text such as `"6GiB"`; `"auto"` is nine tenths of
+                what is free.
+            device: where calls compute; the machine's accelerator if absent, else the CPU.
+            offload_folder: for what goes to the disk, without an accelerator.
+
+        Raises:
+            ArgumentError: `budget` is no size.
+            PlacementError: a call is running in this thread.
+        """
+        from .fit import fit
+
+        fit(self, self._pool, budget, device=device, offload_folder=offload_folder)
+        return self
+
+    def explain(self) -> str:
+        """In a few lines, how the networks are placed and why."""
+        layout = self.placement
+        return f"{str(layout).splitlines()[0]}\n{layout.reason or 'nothing else was asked for'}"
+
     # Device maps
 
     @property

@@ -1,0 +1,114 @@
+"""What a pipeline tells of its memory, and what it does to fit a budget."""
+
+from __future__ import annotations
+
+import importlib.machinery
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.relay import RelayPipeline, relay
+from torch import nn
+
+from autopipe.errors import ArgumentError, MissingPackageError
+
+
+def test_the_layout_shows_sizes_and_places(pipe: RelayPipeline) -> None:
+    layout = pipe.placement
+    assert (layout.title, layout.device, layout.size) == ("resident", None, 4 * 80 + 88)
+    assert layout["coder"].where == "cpu"
+    lines = str(layout).splitlines()
+    assert lines[0] == "RelayPipeline: resident, 408 B in all"
+    assert [line.split()[0] for line in lines[1:]] == list(pipe._networks())
+    pipe.enable_model_cpu_offload(device="cpu")
+    lines = str(pipe.placement).splitlines()
+    assert lines[0] == "RelayPipeline: model offload on cpu, 408 B in all"
+    assert "in turn" in lines[1]
+    assert "stays" in lines[-1]
+    pipe.enable_sequential_cpu_offload(device="cpu")
+    assert pipe.placement.size == 408, "weights count also where they are not in the network"
+
+
+def test_it_explains_itself(pipe: RelayPipeline) -> None:
+    assert pipe.explain().splitlines() == [
+        "RelayPipeline: resident, 408 B in all",
+        "nothing else was asked for",
+    ]
+    pipe.enable_sequential_cpu_offload(device="cpu")
+    assert pipe.explain().splitlines()[1] == "enable_sequential_cpu_offload()"
+    pipe.fit_memory("1GB", device="cpu")
+    assert "memory='1GB' on cpu allows 1 GB" in pipe.explain()
+
+
+def test_on_the_cpu_a_budget_leads_to_the_disk(
+    pipe: RelayPipeline, tmp_path: Path, expected: torch.Tensor
+) -> None:
+    pipe.fit_memory(408, device="cpu")
+    assert pipe.placement.title == "resident"
+    pipe.fit_memory(407, device="cpu", offload_folder=tmp_path)
+    assert set((pipe.hf_device_map or {}).values()) == {"disk"}
+    assert torch.equal(pipe(), expected)
+    pipe.fit_memory(device="cpu")
+    assert pipe.placement.title == "resident"
+    assert torch.equal(pipe(), expected)
+    with pytest.raises(ArgumentError, match="memory='much'"):
+        pipe.fit_memory("much")
+
+
+class Cuttable(nn.Linear):
+    """An autoencoder that can work in slices and tiles."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 4)
+        self.cut: list[str] = []
+
+    decode = nn.Linear.forward
+
+    def enable_slicing(self) -> None:
+        self.cut.append("slices")
+
+    def enable_tiling(self) -> None:
+        self.cut.append("tiles")
+
+    def set_attention_slice(self, size: Any) -> None:
+        self.cut.append(f"attention {size}")
+
+
+@pytest.mark.parametrize(
+    ("budget", "cut"), [("1GB", []), (410, []), (10, ["slices", "tiles", "attention auto"])]
+)
+def test_decoding_and_attention_are_cut_where_memory_is_short(
+    budget: int | str, cut: list[str], expected: torch.Tensor
+) -> None:
+    coder = Cuttable()
+    pipe = relay(coder=coder)
+    pipe.fit_memory(budget, device="cpu")
+    assert coder.cut == cut
+
+
+def test_attention_slicing_reaches_the_networks_that_have_it(pipe: RelayPipeline) -> None:
+    coder = Cuttable()
+    pipe = relay(coder=coder)
+    pipe.enable_attention_slicing(2)
+    pipe.disable_attention_slicing()
+    assert coder.cut == ["attention 2", "attention None"]
+
+
+def test_xformers_is_not_needed(
+    pipe: RelayPipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    enable = pipe.enable_xformers_memory_efficient_attention
+    with pytest.raises(MissingPackageError, match="is not needed") as caught:
+        enable()
+    assert isinstance(caught.value, ModuleNotFoundError)
+    assert caught.value.name == "xformers"
+    with pytest.raises(ArgumentError, match="attention_op"):
+        enable(attention_op=object())
+    spec = importlib.machinery.ModuleSpec("xformers", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    enable()
+    enable()
+    assert len(caplog.records) == 1
+    assert "changes nothing" in caplog.text
+    pipe.disable_xformers_memory_efficient_attention()
