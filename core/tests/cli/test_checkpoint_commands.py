@@ -102,7 +102,7 @@ def test_the_commit_of_a_cached_repository_is_told(checkpoint: Path, capsys) -> 
 def test_generate_looks_before_it_loads(checkpoint: Path, capsys, monkeypatch) -> None:
     (checkpoint / "photo.png").touch()
     monkeypatch.setattr(generate, "default_registry", resolve.default_registry)
-    monkeypatch.setattr(generate, "_load", None)
+    monkeypatch.setattr(generate, "load_for", None)
     line = ["--model", str(checkpoint), "--image", str(checkpoint / "photo.png")]
     assert main(["generate", "a cat", *line]) == 2
     assert "can't find a pipeline" in capsys.readouterr().err

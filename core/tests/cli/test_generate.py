@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 import torch
 
-from autopipe.cli import generate, main
+from autopipe.cli import generate, loading, main
 from autopipe.discovery import Installed, Plugin
 from autopipe.errors import ArgumentError
 from autopipe.manifest import Component, Family, Pipeline
@@ -29,6 +29,7 @@ class Painter:
         self.scheduler = SimpleNamespace()
         self.bar: dict[str, Any] = {}
         self.flags: list[bool] | None = None
+        self.returned: list[PIL.Image.Image] = []
 
     def set_progress_bar_config(self, **options: Any) -> None:
         self.bar = options
@@ -39,15 +40,15 @@ class Painter:
         if not isinstance(generators, list):
             generators = [generators]
         shades = [int(torch.randint(256, (), generator=g)) for g in generators]
-        images = [PIL.Image.new("RGB", size, (shade, 0, 0)) for shade in shades]
-        return SimpleNamespace(images=images, nsfw_content_detected=self.flags)
+        self.returned = [PIL.Image.new("RGB", size, (shade, 0, 0)) for shade in shades]
+        return SimpleNamespace(images=self.returned, nsfw_content_detected=self.flags)
 
 
 class TextPainter(Painter):
     def __call__(
         self, prompt, height=None, width=None, num_inference_steps=50, guidance_scale=7.5,
         negative_prompt=None, num_images_per_prompt=1, generator=None, control_image=None,
-        controlnet_conditioning_scale=1.0,
+        controlnet_conditioning_scale=1.0, output_type="pil",
     ):  # fmt: skip
         return self._draw(locals(), (width or 8, height or 8))
 
@@ -55,9 +56,9 @@ class TextPainter(Painter):
 class ImagePainter(Painter):
     def __call__(
         self, prompt, image, strength=0.8, num_inference_steps=50, guidance_scale=7.5,
-        negative_prompt=None, num_images_per_prompt=1, generator=None,
+        negative_prompt=None, num_images_per_prompt=1, generator=None, output_type="pil",
     ):  # fmt: skip
-        return self._draw(locals(), image.size)
+        return self._draw(locals(), (image[0] if isinstance(image, list) else image).size)
 
 
 class MaskPainter(Painter):
@@ -86,8 +87,8 @@ def painters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Task, Pain
     made = {task: cls() for task, cls in PAINTERS.items()}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(generate, "default_registry", lambda: REGISTRY)
-    monkeypatch.setattr(generate, "_look_up", lambda asked, registry: None)
-    monkeypatch.setattr(generate, "_load", lambda asked, registry, commit: made[asked.task])
+    monkeypatch.setattr(generate, "look_up", lambda asked, registry: None)
+    monkeypatch.setattr(generate, "load_for", lambda asked, registry, commit: made[asked.task])
     PIL.Image.new("RGBA", (10, 6), "blue").save("photo.png")
     PIL.Image.new("L", (10, 6), 255).save("mask.png")
     return made
@@ -161,7 +162,7 @@ def test_settings_that_play_no_part_are_left_out() -> None:
 
 
 def test_the_commit_of_a_repository_is_kept(monkeypatch) -> None:
-    monkeypatch.setattr(generate, "_look_up", lambda asked, registry: "c0ffee")
+    monkeypatch.setattr(generate, "look_up", lambda asked, registry: "c0ffee")
     assert main(["generate", "a cat", "-o", "a.png"]) == 0
     assert settings("a.png")["commit"] == "c0ffee"
 
@@ -224,9 +225,9 @@ def test_stopping_leaves_no_file(painters, monkeypatch, capsys) -> None:
 
 
 def test_a_device_that_is_not_there_is_an_error_in_words() -> None:
-    assert generate.pick_device("cpu") == "cpu"
+    assert loading.pick_device("cpu") == "cpu"
     with pytest.raises(ArgumentError, match=r"there are .*cpu"):
-        generate.pick_device("cuda:99")
+        loading.pick_device("cuda:99")
 
 
 def test_a_control_image_reaches_the_pipeline_and_the_settings(painters) -> None:
@@ -238,3 +239,22 @@ def test_a_control_image_reaches_the_pipeline_and_the_settings(painters) -> None
     found = settings("cat.png")
     assert found["controlnet"] == "nets/edges"
     assert (found["control_image"], found["control_scale"]) == ("photo.png", "0.5")
+
+
+def test_what_was_made_is_enlarged_stage_by_stage(painters, monkeypatch) -> None:
+    made = {name: ImagePainter() for name in ("two", "three")}
+    monkeypatch.setattr(generate, "look_up_stage", lambda name, registry: {"two": "beef"}.get(name))
+    monkeypatch.setattr(generate, "load_stage_for", lambda name, asked, first, commit: made[name])
+    line = ["--upscale", "two", "--upscale", "three", "--num-images", "2", "--steps", "9"]
+    assert main(["generate", "a cat", *line, "--negative", "dog", "-o", "cat.png", "-q"]) == 0
+    first = painters[Task.TEXT2IMAGE].called
+    assert (first["prompt"], first["num_inference_steps"]) == (["a cat"] * 2, 9)
+    for stage in made.values():
+        assert stage.called["prompt"] == ["a cat"] * 2
+        assert stage.called["negative_prompt"] == ["dog"] * 2
+        # Other settings are those of the first stage alone, and pictures are made once.
+        assert stage.called["num_inference_steps"] == 50
+        assert stage.called["num_images_per_prompt"] == 1
+        assert stage.bar == {"desc": "upscale", "disable": True}
+    assert made["three"].called["image"] is made["two"].returned
+    assert settings("cat-1.png")["upscale"] == "two@beef, three"

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArgumentError
 from ..registry import Registry, default_registry
 from ..tasks import Task
-from .checkpoint import CHECKPOINT_HELP, REVISION_HELP, open_checkpoint
+from .checkpoint import CHECKPOINT_HELP, REVISION_HELP
+from .loading import load_for, load_stage_for, look_up, look_up_stage
 from .names import single_names
 from .request import Request, count, fraction, number, request, seed, size
 from .requirements import installed_version
@@ -29,7 +29,8 @@ ABOUT = (
     "given: --image and --mask repaint the white part of the mask, --image alone changes the "
     "picture, and neither makes a new one. Every PNG holds its settings as text fields. With "
     "--num-images, picture i of NAME.png is NAME-i.png with the seed SEED + i - 1, and NAME.png "
-    "shows them all."
+    "shows them all. With --upscale a further checkpoint enlarges what --model makes; steps, "
+    "guidance, strength, size and scheduler are those of --model alone."
 )
 EXAMPLES = (
     'autopipe generate "a red circle on a white background" -o circle.png',
@@ -37,6 +38,7 @@ EXAMPLES = (
     'autopipe generate "a green star" --num-images 4 --seed 7 -o stars.png',
     'autopipe generate "a green star" --controlnet demo --control-image outline.png',
     'autopipe generate "a hut" --model ./my-checkpoint --scheduler DDIM --steps 30',
+    'autopipe generate "a hut" --model ./first-stage --upscale ./second-stage',
 )
 
 
@@ -48,6 +50,13 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="CHECKPOINT",
         help=f"{CHECKPOINT_HELP} (default: the demo of an installed family)",
+    )
+    add(
+        "--upscale",
+        metavar="CHECKPOINT",
+        action="append",
+        help="a checkpoint that enlarges what --model makes; give it again for what enlarges that "
+        "(default: none)",
     )
     add(
         "--task",
@@ -130,75 +139,43 @@ def run(arguments: argparse.Namespace) -> int:
     """Make the pictures, write them and print where they are."""
     registry = default_registry()
     asked = request(arguments, registry)
-    commit = _look_up(asked, registry)
+    commit = look_up(asked, registry)
+    upscale = [(name, look_up_stage(name, registry)) for name in asked.upscale]
     if not arguments.quiet:
         print(f"Loading {asked.model}", file=sys.stderr)
-    pipe = _load(asked, registry, commit)
+    pipe = load_for(asked, registry, commit)
     pipe.set_progress_bar_config(desc=asked.task.value, disable=arguments.quiet)
     call = _call(asked, pipe)
-    output = pipe(**call)  # type: ignore[operator]
+    further = []
+    for name, its_commit in upscale:
+        stage = load_stage_for(name, asked, pipe, its_commit)
+        stage.set_progress_bar_config(desc="upscale", disable=arguments.quiet)
+        further.append(stage)
+    output = _enlarged(pipe, further, call) if further else pipe(**call)  # type: ignore[operator]
     _report_blackened(output)
-    common = {**_settings(asked, pipe, call, registry), **({"commit": commit} if commit else {})}
+    common = {
+        **_settings(asked, pipe, call, registry),
+        **({"commit": commit} if commit else {}),
+        **({"upscale": ", ".join(map(_at_commit, upscale))} if upscale else {}),
+    }
     print_result(write(asked, output.images, common), as_json=arguments.json)
     return 0
 
 
-def _look_up(asked: Request, registry: Registry) -> str | None:
-    """Make sure that the checkpoint can do the task; the commit where it is a repository's.
+def _enlarged(
+    pipe: DiffusionPipeline, further: list[DiffusionPipeline], call: dict[str, Any]
+) -> Any:
+    """What the last stage makes, where `call` is that of the first."""
+    from ..cascade import cascade
 
-    Done before anything heavy is imported, so that a mistake is known at once.
-    """
-    checkpoint = open_checkpoint(asked.model, registry, asked.revision)
-    condition = {} if asked.controlnet is None else {"controlnet": True}
-    registry.resolve(checkpoint.index.class_name, asked.task, condition)
-    return checkpoint.commit
-
-
-def _load(asked: Request, registry: Registry, commit: str | None) -> DiffusionPipeline:
-    """The pipeline for the task, on its device, with the scheduler asked for."""
-    from .. import auto
-
-    device = pick_device(asked.device)
-    opener: Any = {
-        Task.TEXT2IMAGE: auto.AutoPipelineForText2Image,
-        Task.IMAGE2IMAGE: auto.AutoPipelineForImage2Image,
-        Task.INPAINT: auto.AutoPipelineForInpainting,
-    }[asked.task]
-    wanted = {"torch_dtype": asked.dtype, "variant": asked.variant, "revision": commit}
-    options = {name: value for name, value in wanted.items() if value is not None}
-    if asked.controlnet is not None:
-        dtype = {} if asked.dtype is None else {"torch_dtype": asked.dtype}
-        controlnet = registry.load("ControlNetModel").from_pretrained(asked.controlnet, **dtype)
-        options["controlnet"] = controlnet
-    pipe = opener.from_pretrained(asked.model, **options)
-    if asked.controlnet is not None:
-        # With "auto" its files may have another dtype than those of the checkpoint.
-        controlnet.to(pipe.unet.dtype)
-    pipe.to(device)
-    if asked.scheduler is not None:
-        if getattr(pipe, "scheduler", None) is None:
-            raise ArgumentError(f"{type(pipe).__name__} has no scheduler; leave out --scheduler")
-        pipe.scheduler = registry.load(asked.scheduler).from_config(pipe.scheduler.config)
-    return pipe
+    named = inspect.signature(cascade).parameters
+    shared = {name: value for name, value in call.items() if name in named}
+    own = {name: value for name, value in call.items() if name not in named}
+    return cascade([pipe, *further], **shared, options=[own])
 
 
-def pick_device(name: str | None) -> str:
-    """The device called `name`; without a name an accelerator if there is one.
-
-    Raises:
-        ArgumentError: there is no such device here.
-    """
-    import torch
-
-    here = ["cpu"]
-    if torch.backends.mps.is_available():
-        here.insert(0, "mps")
-    here = [f"cuda:{i}" for i in range(torch.cuda.device_count())] + here
-    if name is None:
-        return here[0]
-    if (f"{name}:0" if name == "cuda" else name) not in here:
-        raise ArgumentError(f"there is no device {name!r} here; there are {', '.join(here)}")
-    return name
+def _at_commit(checkpoint: tuple[str, str | None]) -> str:
+    return "@".join(part for part in checkpoint if part)
 
 
 def _call(asked: Request, pipe: DiffusionPipeline) -> dict[str, Any]:
@@ -242,8 +219,10 @@ def _call(asked: Request, pipe: DiffusionPipeline) -> dict[str, Any]:
 
 def _report_blackened(output: Any) -> None:
     """Say which pictures the checkpoint's safety checker made black."""
-    for i, flagged in enumerate(getattr(output, "nsfw_content_detected", None) or (), start=1):
-        if flagged:
+    names = ("nsfw_content_detected", "nsfw_detected", "watermark_detected")
+    given = [flags for name in names if (flags := getattr(output, name, None))]
+    for i, flagged in enumerate(zip(*given), start=1):
+        if any(flagged):
             print(
                 f"autopipe: the checkpoint's safety checker made picture {i} black; "
                 f"try another seed or prompt",

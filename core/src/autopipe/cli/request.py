@@ -30,6 +30,7 @@ class Request:
     seed: int
     count: int
     negative: str | None = None
+    upscale: tuple[str, ...] = ()
     image: str | None = None
     mask: str | None = None
     controlnet: str | None = None
@@ -71,6 +72,7 @@ def request(arguments: argparse.Namespace, registry: Registry) -> Request:
         seed=seed,
         count=arguments.num_images,
         negative=arguments.negative,
+        upscale=tuple(arguments.upscale or ()),
         image=arguments.image,
         mask=arguments.mask,
         controlnet=CONTROLNET_DEMO if arguments.controlnet == "demo" else arguments.controlnet,
