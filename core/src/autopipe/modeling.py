@@ -35,6 +35,17 @@ def entry_point(method: _Method) -> _Method:
     return cast(_Method, hooked)
 
 
+def hook_device(network: nn.Module) -> torch.device | None:
+    """Where hooks of accelerate let `network` compute; None where none of them says."""
+    for module in network.modules():
+        hook = getattr(module, "_hf_hook", None)
+        for one in getattr(hook, "hooks", (hook,)):
+            device = getattr(one, "execution_device", None)
+            if device is not None:
+                return torch.device(device)
+    return None
+
+
 class ModelMixin(nn.Module, ConfigMixin, PushToHubMixin):
     """A network that is saved as `config.json` and `diffusion_pytorch_model.safetensors`.
 
@@ -149,9 +160,9 @@ class ModelMixin(nn.Module, ConfigMixin, PushToHubMixin):
 
     @property
     def device(self) -> torch.device:
-        """The device of the first parameter or buffer."""
+        """Where the first parameter or buffer is, or comes to where layers are offloaded."""
         for tensor in (*self.parameters(), *self.buffers()):
-            return tensor.device
+            return (hook_device(self) or tensor.device) if tensor.is_meta else tensor.device
         return torch.device("cpu")
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:

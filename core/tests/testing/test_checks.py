@@ -164,6 +164,15 @@ def gathers_parameters(patch: pytest.MonkeyPatch, cls: Any) -> None:
     patch.setattr(cls, "__init__", init)
 
 
+def forgets_an_entry_point(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    network = part("network").DoodleNetwork
+    patch.setattr(network, "encode", network.encode.__wrapped__)
+
+
+def names_no_component(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    patch.setattr(cls, "model_cpu_offload_seq", "netwrok")
+
+
 BROKEN: list[tuple[str, Break]] = [
     ("seed", noise_of_no_seed),
     ("seed", a_scheduler_that_is_used_up),
@@ -181,6 +190,8 @@ BROKEN: list[tuple[str, Break]] = [
     ("views", copies_the_weights),
     ("views", casts_the_source),
     ("tasks", copies_the_weights),
+    ("placement", forgets_an_entry_point),
+    ("placement", names_no_component),
     ("saves", loads_something_else),
     ("optional", fails_without_it),
     ("protocol", lacks_a_parameter),

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ..errors import ArgumentError, MissingPackageError
+from ..modeling import hook_device
 from .devices import CPU, Place, offload_device
 from .layout import Layout, layout_of
 from .move import parse_move
@@ -75,12 +76,9 @@ class MemoryMixin:
             found = placed_by(network)
             if found is not None and found[0].device is not None:
                 return found[0].device
-            for module in network.modules() if hasattr(network, "_hf_hook") else ():
-                hooks = getattr(module, "_hf_hook", None)
-                for hook in getattr(hooks, "hooks", (hooks,)):
-                    device = getattr(hook, "execution_device", None)
-                    if device is not None:
-                        return torch.device(device)
+            device = hook_device(network) if hasattr(network, "_hf_hook") else None
+            if device is not None:
+                return device
         return self.device
 
     @property

@@ -63,16 +63,23 @@ class ModelOffload(Placement):
         if network in self._in_turn:
             for other in self._in_turn:
                 if other is not network:
-                    _send(other, CPU)
-        _send(network, self.device)
+                    self.send(other, CPU)
+        self.send(network, self.device)
+
+    def send(self, network: nn.Module, device: torch.device) -> None:
+        """Bring `network` to a device, if it is elsewhere."""
+        # The first tensor tells: moving starts with it, also where it fails later on.
+        first = next(tensors_of(network), None)
+        if first is not None and first.device != device:
+            network.to(device)
 
     def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
         for network in networks:
             if isinstance(getattr(network, "_hf_hook", None), _Fetch):
-                _send(network, CPU)
+                self.send(network, CPU)
         # Copies that were made for the call are no components.
         for network in self._in_turn:
-            _send(network, CPU)
+            self.send(network, CPU)
         empty_cache(self.device)
 
     def check_move(self, device: torch.device) -> None:
@@ -165,10 +172,3 @@ def empty_cache(device: torch.device) -> None:
     backend = getattr(torch, device.type, None)
     if device.type != "cpu" and backend is not None and hasattr(backend, "empty_cache"):
         backend.empty_cache()
-
-
-def _send(network: nn.Module, device: torch.device) -> None:
-    # The first tensor tells: moving starts with it, also where it fails later on.
-    first = next(tensors_of(network), None)
-    if first is not None and first.device != device:
-        network.to(device)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...manifest import Family, Pipeline
 from ..subject import Subject
-from . import calls, checkpoints, manifest, outputs, refusals, views
+from . import calls, checkpoints, manifest, outputs, placement, refusals, views
 
 OF_A_FAMILY: dict[str, Callable[[Family], None]] = {
     "manifest": manifest.manifest,
@@ -35,6 +35,7 @@ OF_A_TASK: dict[str, Callable[[Subject], None]] = {
     "refusals": refusals.refusals,
     "views": views.views,
     "tasks": views.tasks,
+    "placement": placement.placement,
 }
 """Run for every pipeline that fulfils a task."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from autopipe import ModelMixin, register_to_config
+from autopipe.modeling import entry_point
 from torch import Tensor, nn
 
 LETTERS = 128
@@ -33,6 +34,7 @@ class DoodleNetwork(ModelMixin):
         self.blocks = nn.ModuleList(Block(width, reach) for reach in (1, 2, 4))
         self.leave = nn.Conv2d(width, 3, 3, padding=1)
 
+    @entry_point
     def encode(self, texts: Sequence[str]) -> Tensor:
         """(B, D) from B texts, of the letters in each; zeros for an empty one."""
         rows = []

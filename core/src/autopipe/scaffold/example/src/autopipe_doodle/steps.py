@@ -94,7 +94,7 @@ class DoodleSteps(DiffusionPipeline):
             noise = torch.cat(parts)
         else:
             noise = torch.randn(shape, generator=call.generator)
-        return noise.to(self.device, self.dtype)
+        return noise.to(self._execution_device, self.dtype)
 
     def _denoise(
         self,
