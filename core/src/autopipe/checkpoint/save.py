@@ -6,6 +6,7 @@ files that are no part of a checkpoint, stay.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -201,12 +202,29 @@ def _shards(state: Mapping[str, Tensor], limit: int) -> Iterator[dict[str, Tenso
 
 
 def _write_tensors(state: dict[str, Tensor], file: Path, safe: bool) -> None:
-    if not safe:
-        torch.save({name: tensor.clone() for name, tensor in state.items()}, file)
-        return
+    """Write one file.
+
+    Raises:
+        OSError: it can't be written; both writers say so in ways of their own.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    save_file({n: t.contiguous() for n, t in state.items()}, file, metadata={"format": "pt"})
+    try:
+        if safe:
+            save_file(
+                {n: t.contiguous() for n, t in state.items()}, file, metadata={"format": "pt"}
+            )
+        else:
+            with file.open("wb") as stream:
+                torch.save({name: tensor.clone() for name, tensor in state.items()}, stream)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise OSError(errno.EIO, str(error).partition("\n")[0]) from error
     # safetensors makes files that only their owner may read; others of the team load them too.
     file.chmod(file.parent.stat().st_mode & 0o666)
 
