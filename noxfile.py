@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,8 +115,10 @@ def extras(session: nox.Session) -> None:
     for dist in PLUGINS:
         project = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]
         for extra in project.get("optional-dependencies", {}):
-            session.install("-c", "constraints.txt", *[f"./{d}" for d in local_requirements(dist)])
             family = f"plugins/{extra.replace('-', '_')}"
+            if family not in DISTS:  # an extra of another kind
+                continue
+            session.install("-c", "constraints.txt", *[f"./{d}" for d in local_requirements(dist)])
             install(session, local_requirements(family), *TEST_TOOLS)
             pytest(session, "-m", "not parity", f"{dist}/tests")
             session.run("python", "-m", "pip", "uninstall", "-y", f"autopipe-{extra}")
@@ -174,6 +177,54 @@ def dist_contracts() -> Iterator[str]:
             f"type = forbidden\nsource_modules = {package[dist]}\n"
             f"forbidden_modules =\n" + "".join(f"    {name}\n" for name in [*others, "diffusers"])
         )
+
+
+@nox.session
+def third_party(session: nox.Session) -> None:
+    """The tutorial, command by command: a family made, tested, installed and gone again.
+
+    In a fresh environment outside the repository, with a wheel of the core and nothing else.
+    """
+    tutorial = (ROOT / "docs/publish-a-family.md").read_text(encoding="utf-8")
+    commands = "".join(re.findall(r"^```sh\n(.*?)^```", tutorial, re.MULTILINE | re.DOTALL))
+    with tempfile.TemporaryDirectory() as folder:
+        wheels, place = Path(folder, "wheels"), Path(folder, "work")
+        place.mkdir()
+        session.run("python", "-m", "pip", "wheel", "--no-deps", "-w", str(wheels), f"./{CORE}")
+        session.run("python", "-m", "venv", f"{folder}/venv")
+        bin_ = Path(folder, "venv/bin")
+        env = {
+            **ENVIRONMENT,
+            "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
+            "PYTHONPATH": "",
+        }
+
+        def run(*command: str, cwd: Path = place, silent: bool = False) -> str:
+            with session.chdir(cwd):
+                found = session.run(*command, env=env, external=True, silent=silent)
+            return str(found)
+
+        python, autopipe = str(bin_ / "python"), str(bin_ / "autopipe")
+        run(python, "-m", "pip", "install", "--quiet", *map(str, wheels.glob("*.whl")))
+        run("bash", "-euxc", f'export PATH="{bin_}:$PATH"\n{commands}')
+        (project,) = place.iterdir()
+        assert (project / "circle.png").is_file()
+        run(python, "-m", "pip", "uninstall", "--yes", "--quiet", project.name)
+        assert project.name not in run(autopipe, "families", silent=True)
+        (wheel,) = project.glob("dist/*.whl")
+        run(python, "-m", "pip", "install", "--quiet", str(wheel))
+        assert project.name in run(autopipe, "families", silent=True)
+        run(autopipe, "doctor")
+        run(python, "-m", "pytest", "--quiet", "tests", cwd=project)
+        run(python, "-m", "pip", "uninstall", "--yes", "--quiet", project.name)
+        assert project.name not in run(autopipe, "families", silent=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation as pages in site/; a broken link or reference is an error."""
+    session.install("mkdocs==1.6.1", "mkdocs-material==9.6.23", "mkdocstrings[python]==0.30.1")
+    session.run("mkdocs", "build", "--strict", *session.posargs)
 
 
 @nox.session

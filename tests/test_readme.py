@@ -11,6 +11,7 @@ import pytest
 
 from autopipe.cli import main
 from autopipe.cli.parser import COMMANDS
+from autopipe.registry import default_registry
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -38,6 +39,8 @@ def test_its_python_runs_from_top_to_bottom(
     document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # What a document registers is forgotten afterwards.
+    monkeypatch.setattr("autopipe.registry._default", default_registry())
     names: dict[str, object] = {}
     for number, block in enumerate(blocks(document, "python"), start=1):
         exec(compile(block, f"{document.name}, block {number}", "exec"), names)

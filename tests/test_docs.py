@@ -1,0 +1,122 @@
+"""The documentation is complete, and the tutorial shows the example that is tested."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import autopipe.errors
+import autopipe.testing
+from autopipe.cli.parser import COMMANDS, build
+from autopipe.errors import AutopipeError
+from autopipe.hooks import Hooks
+from autopipe.manifest import Component, Condition, Export, Family, Pipeline, Probe
+from autopipe.scaffold import EXAMPLE
+from autopipe.testing.checks import OF_A_FAMILY, OF_A_TASK
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+
+
+def text(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def section(page: str, heading: str) -> str:
+    """What stands under a heading of the second level."""
+    found = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", text(page), re.M | re.S)
+    assert found is not None, f"{page} has no section {heading!r}"
+    return found[1]
+
+
+@pytest.mark.parametrize("name", [n for n in vars(Hooks) if n.startswith("autopipe_")])
+def test_every_hook_has_a_heading_with_its_signature(name: str) -> None:
+    signature = inspect.signature(getattr(Hooks, name))
+    parameters = [p for p in signature.parameters.values() if p.name != "self"]
+    exact = str(signature.replace(parameters=parameters)).replace("'", "")
+    section("hooks.md", f"`{name}{exact}`")
+
+
+@pytest.mark.parametrize("entry", [Family, Pipeline, Component, Condition, Export, Probe])
+def test_every_field_of_the_manifest_is_told(entry: type) -> None:
+    told = re.findall(r"^\| `(\w+)` \|", section("manifest.md", entry.__name__), re.M)
+    assert told == [field.name for field in fields(entry)]
+
+
+def test_every_check_is_told() -> None:
+    told = set(re.findall(r"^\| `(\w+)` \| [A-Z`]", text("conformance.md"), re.M))
+    assert {*OF_A_FAMILY, *OF_A_TASK} <= told
+    for check in (*OF_A_FAMILY.values(), *OF_A_TASK.values()):
+        assert " ".join((check.__doc__ or "").split()) in text("conformance.md")
+
+
+def test_all_that_the_kit_can_be_told_is_told() -> None:
+    suite = autopipe.testing.Conformance
+    public = {n for n in {**vars(suite), **suite.__annotations__} if not n.startswith("_")}
+    told = section("conformance.md", "What it can be told")
+    methods = {n for n in public if n.startswith(("test_", "pytest_"))}
+    assert [name for name in public - methods if f"| `{name}" not in told] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_of_the_command_line_is_told(command: str) -> None:
+    chooser = next(action for action in build()._actions if action.choices)
+    told = section("command-line.md", command)
+    for action in chooser.choices[command]._actions:
+        if action.dest not in ("help", "traceback"):
+            for name in action.option_strings or [action.metavar]:
+                assert f"`{name}`" in told, f"{command} {name}"
+
+
+ERRORS = [
+    kind
+    for kind in vars(autopipe.errors).values()
+    if isinstance(kind, type) and issubclass(kind, AutopipeError)
+]
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_every_error_is_told_with_what_it_is(kind: type) -> None:
+    row = next((r for r in text("errors.md").splitlines() if f"| `{kind.__name__}` |" in r), None)
+    assert row is not None, f"{kind.__name__} is not in errors.md"
+    assert [f"`{base.__name__}`" for base in kind.__bases__] == row.split(" | ")[1].split(", ")
+
+
+def test_every_variable_of_the_environment_is_told() -> None:
+    sources = "".join(
+        p.read_text(encoding="utf-8") for p in (ROOT / "core/src/autopipe").glob("*.py")
+    )
+    for name in set(re.findall(r'"(AUTOPIPE_[A-Z]+)"', sources)):
+        assert f"`{name}`" in text("plugins.md")
+
+
+def test_every_page_is_in_the_contents() -> None:
+    contents = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert [p.name for p in PAGES if p.relative_to(DOCS).as_posix() not in contents] == []
+
+
+EXCERPTS = [
+    (page.name, title, block)
+    for page in PAGES
+    for title, block in re.findall(
+        r'^```\w+ title="([^"]+)"\n(.*?)^```', page.read_text(encoding="utf-8"), re.M | re.S
+    )
+]
+
+
+@pytest.mark.parametrize(("page", "title", "block"), EXCERPTS)
+def test_code_with_the_name_of_a_file_is_an_excerpt_of_the_example(
+    page: str, title: str, block: str
+) -> None:
+    assert block in (EXAMPLE / title).read_text(encoding="utf-8")
+
+
+def test_the_tutorial_shows_every_kind_of_file() -> None:
+    shown = {title for page, title, _ in EXCERPTS if page == "publish-a-family.md"}
+    assert {"pyproject.toml", "tests/test_conformance.py"} <= shown
+    assert {f"src/autopipe_doodle/{n}.py" for n in ("family", "network", "steps")} <= shown
