@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+import torch
 from transformers import (
     CLIPImageProcessor,
     CLIPTextModelWithProjection,
@@ -56,7 +58,9 @@ SCHEDULE: dict[str, Any] = {
     "beta_schedule": "linear",
     "beta_start": 0.00085,
     "beta_end": 0.012,
-    "clip_sample": False,
+    # Latents of random networks would grow to where rounding is seen in the image.
+    "clip_sample": True,
+    "clip_sample_range": 3.0,
 }
 
 
@@ -76,7 +80,7 @@ def make_prior_components(folder: Path) -> dict[str, Any]:
         projection_dim=DIM,
     )
     prior = seeded(lambda: PriorTransformer(**PRIOR))
-    # The statistics of real embeddings, so that they are not all alike.
+    # Not 1 and 0, which would hide it if they were not used.
     prior.clip_std.data.fill_(0.7)
     prior.clip_mean.data.fill_(0.1)
     return {
@@ -105,3 +109,20 @@ def make_unet(**changes: Any) -> Any:
     from autopipe import UNet2DConditionModel
 
     return seeded(lambda: UNet2DConditionModel(**{**UNET, **changes}))
+
+
+@pytest.fixture(scope="session")
+def prior_components(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The components of a prior."""
+    return make_prior_components(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="session")
+def movq() -> Any:
+    """A MoVQ autoencoder."""
+    return make_movq()
+
+
+def embeds(rows: int = 1, seed: int = 1) -> torch.Tensor:
+    """Image embeddings (`rows`, `DIM`)."""
+    return torch.randn(rows, DIM, generator=torch.Generator().manual_seed(seed))

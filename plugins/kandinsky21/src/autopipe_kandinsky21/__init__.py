@@ -1,0 +1,1 @@
+"""The Kandinsky 2.1 family."""

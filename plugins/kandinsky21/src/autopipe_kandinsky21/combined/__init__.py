@@ -1,0 +1,1 @@
+"""Prior and decoder as one pipeline, for each task."""

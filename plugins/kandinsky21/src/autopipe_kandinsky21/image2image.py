@@ -1,0 +1,129 @@
+"""Image to image: a decoder that draws embeddings and a text from an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.loop import StepCallback
+from autopipe_components.image_embeddings.decoder import Embeds, Result
+from autopipe_components.image_embeddings.image2image import FromImage
+from autopipe_components.images.kinds import ImageInput
+from autopipe_components.stages.checks import Prompt
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.reports import OlderCallback, step_reports
+from autopipe_components.stages.text2image import unit_noise
+
+from .steps import KandinskyImageDecoder, noised
+
+
+class KandinskyImg2ImgPipeline(KandinskyImageDecoder, FromImage):
+    """The decoder of Kandinsky 2.1 for image to image."""
+
+    _guidance_scale = 7.0
+
+    @pipeline_call
+    def __call__(
+        self,
+        prompt: Prompt,
+        image: ImageInput,
+        image_embeds: Embeds,
+        negative_image_embeds: Embeds,
+        negative_prompt: Prompt | None = None,
+        height: int = 512,
+        width: int = 512,
+        num_inference_steps: int = 100,
+        strength: float = 0.3,
+        guidance_scale: float = 7.0,
+        num_images_per_prompt: int = 1,
+        generator: Generators = None,
+        output_type: str = "pil",
+        callback: OlderCallback | None = None,
+        callback_steps: int = 1,
+        return_dict: bool = True,
+        *,
+        latents: Tensor | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> Result:
+        """Change `image` towards what `prompt` says and what the prior made of it.
+
+        All parameters that are not named here are those of `KandinskyPipeline`.
+
+        Args:
+            image: where to start: PIL, array or tensor, or a list; or latents (N, C, h, w). One
+                for each prompt, or fewer, which are then repeated.
+            strength: from 0 to 1: which part of the steps is taken, and how much noise is put on
+                the image.
+            output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`; pixels are in [0, 1].
+            latents: (B, C, h, w), noised already, in place of those of `image`.
+
+        Returns:
+            `ImagePipelineOutput`, or the tuple of its value.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        # 1. Check everything that can be checked
+        batch_size = self._start_text_call(
+            prompt,
+            negative_prompt,
+            image_embeds,
+            negative_image_embeds,
+            height=height,
+            width=width,
+            num_images_per_prompt=num_images_per_prompt,
+            generator=generator,
+            guidance_scale=guidance_scale,
+            output_type=output_type,
+        )
+        self._check_start(
+            batch_size,
+            image,
+            num_inference_steps=num_inference_steps,
+            strength=strength,
+            latents=latents,
+        )
+        reports = step_reports(
+            self, callback_on_step_end, callback_on_step_end_tensor_inputs, callback, callback_steps
+        )
+
+        # 2. Encode the text, take the embeddings
+        tensors = self._condition_on_text(
+            prompt, negative_prompt, image_embeds, negative_image_embeds, num_images_per_prompt
+        )
+
+        # 3. Denoise the image with noise on it
+        drawn = self._draw(
+            tensors,
+            batch_size,
+            image=image,
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
+            strength=strength,
+            num_images_per_prompt=num_images_per_prompt,
+            generator=generator,
+            latents=latents,
+            reports=reports,
+        )
+
+        # 4. Decode the images
+        return self._returned(drawn, output_type, return_dict)
+
+    def _pixel_size(self, height: int, width: int) -> tuple[int, int]:
+        """As of the images made from noise."""
+        rows, columns = self._latent_size(height, width)
+        return rows * self._codec.factor, columns * self._codec.factor
+
+    def _noised(
+        self, clean: Tensor, timestep: Tensor, strength: float, generator: Generators
+    ) -> Tensor:
+        """`clean` with noise that depends on `strength`, and not on the first timestep."""
+        noise = unit_noise(
+            tuple(clean.shape), generator=generator, dtype=clean.dtype, device=clean.device
+        )
+        level = int(self.scheduler.config["num_train_timesteps"] * strength) - 2
+        return noised(clean * self.scheduler.init_noise_sigma, noise, max(level, 0))

@@ -1,0 +1,125 @@
+"""Inpainting: a decoder that draws embeddings and a text into a part of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.loop import StepCallback
+from autopipe_components.image_embeddings.decoder import Embeds, Result
+from autopipe_components.image_embeddings.inpaint import Repaint
+from autopipe_components.images.kinds import ImageInput
+from autopipe_components.stages.checks import Prompt
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.reports import OlderCallback, step_reports
+
+from .steps import KandinskyDecoder, KandinskyImageDecoder
+
+
+class KandinskyInpaintPipeline(KandinskyImageDecoder, Repaint):
+    """The decoder of Kandinsky 2.1 for inpainting."""
+
+    _callback_tensor_inputs = (
+        *KandinskyDecoder._callback_tensor_inputs,
+        "masked_image",
+        "mask_image",
+    )
+    _blends = False
+
+    @pipeline_call
+    def __call__(
+        self,
+        prompt: Prompt,
+        image: ImageInput,
+        mask_image: ImageInput,
+        image_embeds: Embeds,
+        negative_image_embeds: Embeds,
+        negative_prompt: Prompt | None = None,
+        height: int = 512,
+        width: int = 512,
+        num_inference_steps: int = 100,
+        guidance_scale: float = 4.0,
+        num_images_per_prompt: int = 1,
+        generator: Generators = None,
+        latents: Tensor | None = None,
+        output_type: str = "pil",
+        callback: OlderCallback | None = None,
+        callback_steps: int = 1,
+        return_dict: bool = True,
+        *,
+        strength: float = 1.0,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> Result:
+        """Draw what `prompt` says and what the prior made of it where `mask_image` is white.
+
+        All parameters that are not named here are those of `KandinskyPipeline`.
+
+        Args:
+            image: PIL images, arrays of bytes, or tensors in [-1, 1], or a list. One for each
+                prompt, or fewer, which are then repeated.
+            mask_image: white (at least a half) is repainted; as many as images, or one. It is
+                widened by one latent cell.
+            strength: from 0 to 1: which part of the steps is taken; at 1 the part is repainted
+                from noise alone.
+            callback_on_step_end_tensor_inputs: also `"mask_image"`, 1 where the image is kept,
+                and `"masked_image"`, both in latents.
+
+        Returns:
+            `ImagePipelineOutput`, or the tuple of its value.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        # 1. Check everything that can be checked
+        batch_size = self._start_text_call(
+            prompt,
+            negative_prompt,
+            image_embeds,
+            negative_image_embeds,
+            height=height,
+            width=width,
+            num_images_per_prompt=num_images_per_prompt,
+            generator=generator,
+            guidance_scale=guidance_scale,
+            output_type=output_type,
+        )
+        self._check_start(
+            batch_size,
+            image,
+            mask_image,
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
+            strength=strength,
+            latents=latents,
+        )
+        reports = step_reports(
+            self, callback_on_step_end, callback_on_step_end_tensor_inputs, callback, callback_steps
+        )
+
+        # 2. Encode the text, take the embeddings
+        tensors = self._condition_on_text(
+            prompt, negative_prompt, image_embeds, negative_image_embeds, num_images_per_prompt
+        )
+
+        # 3. Denoise what is masked
+        drawn = self._draw(
+            tensors,
+            batch_size,
+            image=image,
+            mask_image=mask_image,
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
+            strength=strength,
+            num_images_per_prompt=num_images_per_prompt,
+            generator=generator,
+            latents=latents,
+            reports=reports,
+        )
+
+        # 4. Decode the images
+        return self._returned(drawn, output_type, return_dict)

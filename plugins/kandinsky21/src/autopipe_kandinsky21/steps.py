@@ -1,0 +1,155 @@
+"""What the decoders of the family share: their components, and the text that they read too."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError
+from autopipe.pipeline.loop import Tensors
+from autopipe_components.image_embeddings.decoder import EmbeddingDecoder, Embeds
+from autopipe_components.stages.checks import Prompt, batch_size_of, check_text
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.prompt import distinct_texts, tokenize
+
+_TOKENS = 77
+"""What is read of a text."""
+
+
+class KandinskyDecoder(EmbeddingDecoder):
+    """The components of a Kandinsky 2.1 decoder.
+
+    Args:
+        text_encoder: a `MultilingualCLIP`.
+        tokenizer: a `transformers.XLMRobertaTokenizer`.
+        unet: a `UNet2DConditionModel` with `addition_embed_type` "text_image".
+        scheduler: a `DDIMScheduler`, a `DDPMScheduler`, or another scheduler.
+        movq: a `VQModel`.
+    """
+
+    model_cpu_offload_seq = "text_encoder->unet->movq"
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
+        *EmbeddingDecoder._callback_tensor_inputs,
+        "prompt_embeds",
+        "text_encoder_hidden_states",
+    )
+
+    text_encoder: Any
+    tokenizer: Any
+
+    def __init__(
+        self, text_encoder: Any, tokenizer: Any, unet: Any, scheduler: Any, movq: Any
+    ) -> None:
+        self.register_modules(
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            unet=unet,
+            scheduler=scheduler,
+            movq=movq,
+        )
+
+    @property
+    def _embedding_width(self) -> int:
+        return int(self.unet.config.cross_attention_dim)
+
+    # Steps of a call, in their order
+
+    def _start_text_call(
+        self,
+        prompt: Prompt,
+        negative_prompt: Prompt | None,
+        image_embeds: Embeds,
+        negative_image_embeds: Embeds,
+        *,
+        height: int,
+        width: int,
+        num_images_per_prompt: int,
+        generator: Generators,
+        guidance_scale: float,
+        output_type: str,
+    ) -> int:
+        """`_start_call`, with the texts checked too: as many as there are embeddings."""
+        if prompt is None:
+            raise ArgumentError("prompt is missing; give a text or a list of texts")
+        check_text("prompt", prompt)
+        check_text("negative_prompt", negative_prompt)
+        batch_size = self._start_call(
+            image_embeds,
+            negative_image_embeds,
+            height=height,
+            width=width,
+            num_images_per_prompt=num_images_per_prompt,
+            generator=generator,
+            guidance_scale=guidance_scale,
+            output_type=output_type,
+        )
+        rows = batch_size // num_images_per_prompt
+        counts = {"prompts": batch_size_of(prompt, None)}
+        if negative_prompt is not None and self.do_classifier_free_guidance:
+            counts["negative prompts"] = batch_size_of(negative_prompt, None)
+        for what, count in counts.items():
+            if count != rows:
+                raise ArgumentError(
+                    f"there are {count} {what} for {rows} image_embeds; give one for each"
+                )
+        return batch_size
+
+    def _condition_on_text(
+        self,
+        prompt: Prompt,
+        negative_prompt: Prompt | None,
+        image_embeds: Embeds,
+        negative_image_embeds: Embeds,
+        num_images_per_prompt: int,
+    ) -> Tensors:
+        """Texts and embeddings as tensors; under guidance the negative half is first."""
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        negative = negative_prompt or [""] * len(prompts)
+        negative = [negative] if isinstance(negative, str) else negative
+        texts = [*negative, *prompts] if self.do_classifier_free_guidance else prompts
+        distinct, places = distinct_texts(texts)
+        with self.tokenizing(self.tokenizer):
+            ids, mask = tokenize(self.tokenizer, distinct, _TOKENS)
+        device = self._execution_device
+        encoded, states = self.text_encoder(
+            input_ids=ids.to(device), attention_mask=mask.to(device)
+        )
+
+        def spread(rows: Tensor) -> Tensor:
+            return rows[places].repeat_interleave(num_images_per_prompt, dim=0)
+
+        return {
+            **self._condition(image_embeds, negative_image_embeds, num_images_per_prompt),
+            "prompt_embeds": spread(encoded),
+            "text_encoder_hidden_states": spread(states),
+        }
+
+    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
+        return {
+            "encoder_hidden_states": tensors["text_encoder_hidden_states"],
+            "added_cond_kwargs": {
+                "text_embeds": tensors["prompt_embeds"],
+                "image_embeds": tensors["image_embeds"],
+            },
+        }
+
+
+class KandinskyImageDecoder(KandinskyDecoder):
+    """A decoder that starts from an image: the same components, in the order that it has them."""
+
+    def __init__(
+        self, text_encoder: Any, movq: Any, tokenizer: Any, unet: Any, scheduler: Any
+    ) -> None:
+        super().__init__(text_encoder, tokenizer, unet, scheduler, movq)
+
+
+def noised(clean: Tensor, noise: Tensor, timestep: int) -> Tensor:
+    """`clean` at the noise level of `timestep`, in the schedule that such starts were trained on.
+
+    It is not that of the scheduler: betas rise linearly from 0.0001 to 0.02 in 1000 steps.
+    """
+    bars = torch.cumprod(1 - torch.linspace(0.0001, 0.02, 1000, dtype=torch.float32), dim=0)
+    bar = bars.to(device=clean.device, dtype=clean.dtype)[timestep]
+    return bar**0.5 * clean + (1 - bar) ** 0.5 * noise

@@ -1,0 +1,50 @@
+"""Multilingual CLIP: an XLM-R whose mean lies near the CLIP embedding of the same text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel, XLMRobertaConfig, XLMRobertaModel
+
+
+class MCLIPConfig(XLMRobertaConfig):
+    """That of XLM-R, and two widths.
+
+    Args:
+        transformerDimSize: of the hidden states; saved as `transformerDimensions`.
+        imageDimSize: of the CLIP embedding; saved as `numDims`.
+    """
+
+    model_type = "M-CLIP"
+
+    def __init__(
+        self, transformerDimSize: int = 1024, imageDimSize: int = 768, **kwargs: Any
+    ) -> None:
+        self.transformerDimensions = transformerDimSize
+        self.numDims = imageDimSize
+        super().__init__(**kwargs)
+
+
+class MultilingualCLIP(PreTrainedModel):
+    """Encodes texts of many languages ("Cross-lingual and Multilingual CLIP", LREC 2022)."""
+
+    config_class = MCLIPConfig
+
+    def __init__(self, config: MCLIPConfig) -> None:
+        super().__init__(config)
+        self.transformer = XLMRobertaModel(config)
+        self.LinearTransformation = nn.Linear(config.transformerDimensions, config.numDims)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The embedding (B, numDims) of each text, and its hidden states (B, K, D).
+
+        Args:
+            input_ids: tokens (B, K).
+            attention_mask: (B, K), 0 where there is padding, which the mean leaves out.
+        """
+        states = self.transformer(input_ids=input_ids, attention_mask=attention_mask)[0]
+        summed = (states * attention_mask.unsqueeze(2)).sum(dim=1)
+        mean = summed / attention_mask.sum(dim=1)[:, None]
+        return self.LinearTransformation(mean), states
