@@ -223,7 +223,7 @@ def third_party(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation as pages in site/; a broken link or reference is an error."""
-    session.install("mkdocs==1.6.1", "mkdocs-material==9.6.23", "mkdocstrings[python]==0.30.1")
+    session.install("mkdocs==1.6.1", "mkdocs-material==9.8.1", "mkdocstrings[python]==1.0.8")
     session.run("mkdocs", "build", "--strict", *session.posargs)
 
 

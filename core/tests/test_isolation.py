@@ -84,6 +84,42 @@ def test_doctor_names_it_and_says_how_to_mend_it(site: Path) -> None:
     assert finding["cure"].startswith("python -m pip install")
 
 
+def skew(site: Path, package: str) -> dict:
+    """What doctor says of `package`."""
+    done = python(["-m", "autopipe", "doctor", "--json"], site)
+    assert done.returncode == 1
+    return next(
+        f for f in json.loads(done.stdout)["findings"] if f["subject"] == f"package {package}"
+    )
+
+
+def test_doctor_finds_a_plugin_made_for_another_core(site: Path) -> None:
+    write_plugin(site, "newer", good("newer"), requires=["autopipe>=99"])
+    write_plugin(site, "older", good("older"), requires=["autopipe<99"])
+    finding = skew(site, "autopipe")
+    assert "dist-newer needs >=99" in finding["reason"]
+    assert "dist-older" not in finding["reason"]
+    line = finding["cure"].removeprefix("python -m pip install --upgrade ").split()
+    assert {"autopipe", "dist-newer"} <= set(line)
+
+
+def test_doctor_finds_plugins_that_contradict_each_other(site: Path) -> None:
+    write_dist(site, "paint", {}, version="1.5")
+    write_plugin(site, "low", good("low"), requires=["paint<2"])
+    write_plugin(site, "high", good("high"), requires=["paint>=2"])
+    finding = skew(site, "paint")
+    assert finding["reason"] == "dist-high needs >=2 and 1.5 is installed"
+    assert finding["cure"] == "python -m pip install --upgrade dist-high dist-low paint"
+
+
+def test_doctor_gives_the_version_that_does_for_all(site: Path) -> None:
+    write_dist(site, "paint", {}, version="1.5")
+    write_plugin(site, "low", good("low"), requires=["paint<3"])
+    write_plugin(site, "high", good("high"), requires=["paint>=2", "absent>=1"])
+    assert skew(site, "paint")["cure"] == "python -m pip install 'paint>=2,<3'"
+    assert skew(site, "absent")["cure"] == "python -m pip install 'absent>=1'"
+
+
 def test_an_error_that_a_broken_plugin_may_explain_names_it(site: Path) -> None:
     write_plugin(site, "raises", BAD["raises"][0])
     done = python(["-c", "from autopipe import registry; registry.resolve('Lost')"], site)

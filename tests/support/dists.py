@@ -9,18 +9,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def write_dist(site: Path, dist: str, points: dict[str, str], version: str = "1.0") -> None:
+def write_dist(
+    site: Path,
+    dist: str,
+    points: dict[str, str],
+    version: str = "1.0",
+    requires: Sequence[str] = (),
+) -> None:
     """Write the metadata of `dist` into the folder `site`, with families by entry point."""
     info = site / f"{dist.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: {version}\n")
+    told = [f"Name: {dist}", f"Version: {version}", *(f"Requires-Dist: {r}" for r in requires)]
+    (info / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", *told, ""]))
     lines = [f"{name} = {target}\n" for name, target in points.items()]
     (info / "entry_points.txt").write_text("[autopipe.families]\n" + "".join(lines))
 
 
-def write_plugin(site: Path, name: str, source: str, version: str = "1.0") -> None:
+def write_plugin(
+    site: Path, name: str, source: str, version: str = "1.0", requires: Sequence[str] = ()
+) -> None:
     """Write a plugin `dist-<name>` of one module, whose family is called `name`."""
-    write_dist(site, f"dist-{name}", {name: f"plugin_{name}"}, version)
+    write_dist(site, f"dist-{name}", {name: f"plugin_{name}"}, version, requires)
     (site / f"plugin_{name}.py").write_text(source)
 
 

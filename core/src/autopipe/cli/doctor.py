@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,8 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
     # AUTOPIPE_STRICT makes discovery stop at the first problem; here all of them are wanted.
     registry = Registry(*discover(environ={**os.environ, "AUTOPIPE_STRICT": ""}))
     plugins = [*registry.plugins.values(), *(p.plugin for p in registry.problems)]
-    needed = requirements(["autopipe", *(plugin.dist for plugin in plugins)])
-    findings = [*map(_of_plugin, registry.problems), *_of_packages(needed), *_of_families(registry)]
+    dists = list(dict.fromkeys(["autopipe", *(plugin.dist for plugin in plugins)]))
+    needed = requirements(dists)
+    findings = [
+        *map(_of_plugin, registry.problems),
+        *_of_packages(needed, dists),
+        *_of_families(registry),
+    ]
     if arguments.json:
         print(json.dumps(_as_json(registry, needed, findings), indent=2))
     else:
@@ -73,18 +79,37 @@ def _of_plugin(problem: Problem) -> Finding:
     )
 
 
-def _of_packages(needed: list[Requirement]) -> list[Finding]:
+def _of_packages(needed: list[Requirement], dists: Collection[str]) -> list[Finding]:
     return [
         Finding(
             "missing" if need.installed is None else "incompatible",
             f"package {need.name}",
-            f"{', '.join(need.wanted_by)} needs {need.wanted or 'it'} and "
-            + (f"{need.installed} is installed" if need.installed else "it is not installed"),
-            f"python -m pip install '{need.name}{need.wanted}'",
+            _why_not(need),
+            _pip_line(need, dists),
         )
         for need in needed
         if not need.met
     ]
+
+
+def _why_not(need: Requirement) -> str:
+    if need.installed is None:
+        return f"{', '.join(need.wanted_by)} needs {need.wanted or 'it'} and it is not installed"
+    refusals = ", ".join(f"{dist} needs {wanted}" for dist, wanted in need.refused_by)
+    return f"{refusals} and {need.installed} is installed"
+
+
+def _pip_line(need: Requirement, dists: Collection[str]) -> str:
+    """What makes the versions fit.
+
+    The core and the plugins go together, and what wants versions that contradict each other has
+    to change itself: pip finds versions that fit, if all are named at once.
+    """
+    together = need.name in dists or not need.possible
+    if need.installed is None or not together:
+        return f"python -m pip install '{need.name}{need.wanted}'"
+    ours = [dist for dist in need.wanted_by if dist in dists]
+    return f"python -m pip install --upgrade {' '.join(dict.fromkeys([*ours, need.name]))}"
 
 
 def _of_families(registry: Registry) -> list[Finding]:
