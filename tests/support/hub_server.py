@@ -109,6 +109,8 @@ class HubServer:
         self.gone = False
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
+        # Clients that are killed break connections; that is no news.
+        self._http.handle_error = lambda *args: None  # type: ignore[method-assign]
         port = self._http.server_address[1]
         self.url = f"http://127.0.0.1:{port}"
         # Large files come from another host, which must not be told the token.

@@ -10,7 +10,7 @@ from typing import Any
 from ..registry import Registry, default_registry
 from .files import File
 from .index import INDEX_NAME
-from .load import Chooser, Prepared, prepare
+from .prepare import Chooser, Prepared, prepare
 from .source import Source
 
 
@@ -33,11 +33,17 @@ class Item:
 
 @dataclass(frozen=True)
 class Download:
-    """The plan: every file that loading will read, all of one commit."""
+    """The plan: every file that loading will read, all of one commit.
+
+    `stage` is the same for another checkpoint, which is one stage of a chain with this one, and
+    `keyword` the word by which it goes. It has a commit of its own.
+    """
 
     source: Source
     class_name: str
     items: tuple[Item, ...]
+    stage: Download | None = None
+    keyword: str = ""
 
     @property
     def commit(self) -> str | None:
@@ -47,18 +53,20 @@ class Download:
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
-        return sum(max(item.size, 0) for item in self.items)
+        """Bytes in all, those of the other stage included."""
+        own = sum(max(item.size, 0) for item in self.items)
+        return own + (self.stage.size if self.stage else 0)
 
     @property
     def missing(self) -> tuple[Item, ...]:
-        """The files to fetch."""
+        """The files to fetch, of this checkpoint."""
         return tuple(item for item in self.items if item.missing)
 
     @property
     def missing_size(self) -> int:
-        """Bytes to fetch."""
-        return sum(max(item.size, 0) for item in self.missing)
+        """Bytes to fetch, those of the other stage included."""
+        own = sum(max(item.size, 0) for item in self.missing)
+        return own + (self.stage.missing_size if self.stage else 0)
 
     def run(self) -> Path:
         """Fetch what is missing and what is damaged; returns the local folder.
@@ -67,6 +75,8 @@ class Download:
             CheckpointError: it can't be fetched, or the disk is too small.
             DamagedFileError: a file arrives damaged again and again.
         """
+        if self.stage is not None:
+            self.stage.run()
         return self.source.fetch([item.path for item in self.items], thoroughly=True)
 
 
@@ -81,21 +91,25 @@ def plan_download(
 
     Only the index, and lists of shards, are fetched for it.
     """
-    ready = prepare(chooser, path, registry or default_registry(), keywords)
+    return _plan(prepare(chooser, path, registry or default_registry(), keywords))
+
+
+def _plan(ready: Prepared) -> Download:
     missing = set(ready.source.missing(ready.paths))
-    items = [
+    items = tuple(
         Item(file.path, file.size, component, file.path in missing)
         for component, file in _files(ready)
-    ]
-    return Download(ready.source, ready.cls.__name__, tuple(items))
+    )
+    stage = None if ready.stage is None else _plan(ready.stage)
+    return Download(ready.source, ready.cls.__name__, items, stage, ready.stage_keyword)
 
 
 def _files(ready: Prepared) -> list[tuple[str | None, File]]:
-    """All files with their component, each once, the index first if there is one."""
+    """All files with their component, each once, the index first."""
     listing: Mapping[str, int] = ready.source.files()
-    found: dict[str, tuple[str | None, File]] = {}
-    if INDEX_NAME in listing:
-        found[INDEX_NAME] = (None, File(INDEX_NAME, listing[INDEX_NAME]))
+    found: dict[str, tuple[str | None, File]] = {
+        path: (None, File(path, listing[path])) for path in (INDEX_NAME,) if path in listing
+    }
     for name, part in ready.plan.components.items():
         for file in part.files:
             found.setdefault(file.path, (name, file))

@@ -42,6 +42,10 @@ class Source(Protocol):
         """What the caller asked for, for messages."""
 
     @property
+    def root(self) -> Path:
+        """The local folder; of a repository it may not be there yet."""
+
+    @property
     def cure(self) -> str:
         """What to do where something is absent, for messages."""
 

@@ -58,49 +58,55 @@ def run(arguments: argparse.Namespace) -> int:
         cache_dir=arguments.cache_dir,
         **dict.fromkeys(arguments.without or ()),
     )
-    if not arguments.json:
-        print(_as_text(arguments.checkpoint, plan), flush=True)
-    folder = None if arguments.dry_run else str(plan.run())
     if arguments.json:
-        print(json.dumps(_as_json(arguments.checkpoint, plan, folder), indent=2))
-    elif folder is not None:
-        print(f"\nAll of it is in {folder}")
+        if not arguments.dry_run:
+            plan.run()
+        told = {"checkpoint": arguments.checkpoint, **_as_json(plan, not arguments.dry_run)}
+        print(json.dumps(told, indent=2))
+        return 0
+    print(_as_text(arguments.checkpoint, plan), flush=True)
+    if not arguments.dry_run:
+        print(f"\nAll of it is in {plan.run()}")
     return 0
 
 
-def _as_json(checkpoint: str, plan: Download, folder: str | None) -> dict[str, Any]:
+def _as_json(plan: Download, done: bool) -> dict[str, Any]:
     return {
-        "checkpoint": checkpoint,
         "commit": plan.commit,
         "class": plan.class_name,
-        "folder": folder,
+        "folder": str(plan.source.root) if done else None,
         "bytes": plan.size,
         "bytes_to_fetch": plan.missing_size,
         "files": [
             {"path": i.path, "bytes": i.size, "component": i.component, "to_fetch": i.missing}
             for i in plan.items
         ],
+        **({plan.keyword: _as_json(plan.stage, done)} if plan.stage else {}),
     }
 
 
 def _as_text(checkpoint: str, plan: Download) -> str:
-    count = len(plan.missing)
-    to_fetch = f"{size(plan.missing_size)} in {count} file{'' if count == 1 else 's'}"
+    stages = [("", plan), *([(plan.keyword, plan.stage)] if plan.stage else [])]
+    count = sum(len(stage.missing) for _, stage in stages)
     facts = {
         "checkpoint": checkpoint,
         "commit": plan.commit,
         "class": plan.class_name,
-        "files": f"{size(plan.size)} in {len(plan.items)} files",
-        "to fetch": to_fetch if plan.missing else "nothing",
+        **({plan.keyword: plan.stage.source.name} if plan.stage else {}),
+        "files": f"{size(plan.size)} in {sum(len(stage.items) for _, stage in stages)} files",
+        "to fetch": f"{size(plan.missing_size)} in {count} file{'' if count == 1 else 's'}"
+        if count
+        else "nothing",
     }
     rows = [
         (
             item.path,
             f"{item.size:,}" if item.size >= 0 else "unknown",
-            item.component or "",
+            " ".join(filter(None, [keyword, item.component])),
             "to fetch" if item.missing else "here",
         )
-        for item in plan.items
+        for keyword, stage in stages
+        for item in stage.items
     ]
     return "\n\n".join(
         [
