@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from .parity import generators
 from .tiny import TOKENS, WIDTH, make_text_encoder, make_tokenizer, seeded
 
 DIM = 16
@@ -126,3 +129,31 @@ def movq() -> Any:
 def embeds(rows: int = 1, seed: int = 1) -> torch.Tensor:
     """Image embeddings (`rows`, `DIM`)."""
     return torch.randn(rows, DIM, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def compare_embeds(
+    build: Callable[..., Any], reference: Callable[[Any], Any], record: Callable[..., float]
+) -> Callable[..., Any]:
+    """Makes one call of a prior on both libraries and compares the embeddings.
+
+    `method` is what is called instead of the prior itself. Returns what ours returns.
+    """
+
+    def run(kind: Any, *args: Any, seed: Any = 0, method: str = "__call__", **call: Any) -> Any:
+        ours = build(kind)
+        theirs = reference(ours)
+        call = {"num_inference_steps": 4, **call}
+        found, expected = (
+            getattr(pipe, method)(*args, generator=generators(seed), **copy.deepcopy(call))
+            for pipe in (ours, theirs)
+        )
+        assert list(found) == list(expected)
+        for name in found:
+            one, other = found[name], expected[name]
+            assert type(one) is type(other)
+            # Float32 rounding: texts are encoded in one batch here and in two there.
+            assert record(f"{kind.__name__}, {name}", one, other) <= 1e-5
+        return found
+
+    return run

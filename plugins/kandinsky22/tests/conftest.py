@@ -50,17 +50,15 @@ def build(
     """`build(kind, **components)`: a pipeline of the tiny components."""
 
     def make(kind: type[DiffusionPipeline], **components: Any) -> DiffusionPipeline:
-        parts = {
-            **prior_components,
-            **{f"prior_{name}": one for name, one in prior_components.items()},
-        }
-        if "unet" in kind.module_names():
-            parts |= {
+        names = kind.module_names()
+        parts = dict(prior_components)
+        if "unet" in names:
+            parts = {
+                **{f"prior_{name}": one for name, one in prior_components.items()},
                 "unet": unets(kind.__name__),
                 "scheduler": DDPMScheduler(**SCHEDULE, variance_type="fixed_small"),
                 "movq": movq,
             }
-        names = kind.module_names()
         pipe = kind(**{name: {**parts, **components}[name] for name in names})
         pipe.set_progress_bar_config(disable=True)
         return pipe
