@@ -13,7 +13,7 @@ from autopipe.config import register_to_config
 from .base import SigmaScheduler
 from .options import check_one_schedule
 from .output import DenoisingOutput as HeunDiscreteSchedulerOutput
-from .prediction import Real, original_of_sigma
+from .prediction import original_of_sigma
 from .step_index import Timestep
 
 __all__ = ["HeunDiscreteScheduler", "HeunDiscreteSchedulerOutput"]
@@ -74,7 +74,7 @@ class HeunDiscreteScheduler(SigmaScheduler):
         self.timesteps = self.timesteps.repeat_interleave(2)[1:]
         self.sigmas = torch.cat([self.sigmas[:-1].repeat_interleave(2)[1:], self.sigmas[-1:]])
         self.prev_derivative: Tensor | None = None
-        self.dt: Real | None = None
+        self.dt: Tensor | None = None
         self.sample: Tensor | None = None
 
     @property
@@ -94,18 +94,19 @@ class HeunDiscreteScheduler(SigmaScheduler):
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
         index = self._index_of(timestep)
-        sigma = self._sigma(index)
+        # Tensors without axes, which cost less than numbers where samples are all they multiply.
+        sigma = self.sigmas[index]
         original = original_of_sigma(self.config.prediction_type, model_output, sample, sigma)
         if self.config.clip_sample:
             limit = self.config.clip_sample_range
             original = original.clamp(-limit, limit)
         derivative = (sample - original) / sigma
         if self.prev_derivative is None or self.sample is None or self.dt is None:
-            dt = self._sigma(index + 1) - sigma
+            dt = self.sigmas[index + 1] - sigma
             self.prev_derivative, self.sample, self.dt = derivative, sample, dt
             previous = sample + derivative * dt
         else:
-            previous = self.sample + (self.prev_derivative + derivative) / 2 * self.dt
+            previous = self.sample + (self.prev_derivative + derivative) * (self.dt / 2)
             self.prev_derivative = self.sample = self.dt = None
         self._step_index = index + 1
         if not return_dict:
