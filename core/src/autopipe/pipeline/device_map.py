@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from accelerate import cpu_offload, disk_offload
+from accelerate import cpu_offload
 from accelerate.hooks import ModelHook, add_hook_to_module
 from accelerate.utils import send_to_device
 from torch import nn
@@ -18,6 +18,7 @@ from torch import nn
 from ..errors import ArgumentError, PlacementError, nearest
 from ..sizes import size_text
 from .devices import CPU, Place, accelerator, key_of, memory_limits, parse_device
+from .disk import offload_to_disk
 from .offload import empty_cache, recover, unhook
 from .placement import Placement, Role
 
@@ -70,16 +71,16 @@ class DeviceMap(Placement):
         elif place == CPU:
             cpu_offload(network.to(CPU), self.device)
         else:
-            disk_offload(network.to(CPU), self._folder_for(network, role), self.device)
+            offload_to_disk(network.to(CPU), self._folder_for(network, role), self.device)
 
-    def _folder_for(self, network: nn.Module, role: Role) -> str:
+    def _folder_for(self, network: nn.Module, role: Role) -> Path:
         """A new folder, which goes when the network does or is placed otherwise."""
         assert self.folder is not None, "a map with the disk has a folder"
         Path(self.folder).mkdir(parents=True, exist_ok=True)
         folder = tempfile.mkdtemp(prefix=f"{role.name.replace(' ', '-')}-", dir=self.folder)
         remove = weakref.finalize(network, shutil.rmtree, folder, ignore_errors=True)
         self._folders[network] = remove
-        return folder
+        return Path(folder)
 
     def remove(self, network: nn.Module, role: Role) -> None:
         unhook(network)
