@@ -120,8 +120,8 @@ class KDPM2DiscreteScheduler(MidpointScheduler):
         """
         index = self._index_of(timestep)
         start = index if self.state_in_first_order else index - 1
-        sigma, following = self._sigma(start), self._sigma(start + 1)
-        middle = scalar(self.sigmas_interpol[start + 1])
+        # Tensors without axes, which cost less than numbers where samples are all they multiply.
+        sigma, middle = self.sigmas[start], self.sigmas_interpol[start + 1]
         here = sigma if self.state_in_first_order else middle
         original = original_of_sigma(self.config.prediction_type, model_output, sample, here)
         derivative = (sample - original) / here
@@ -129,7 +129,7 @@ class KDPM2DiscreteScheduler(MidpointScheduler):
             self.sample = sample
             previous = sample + derivative * (middle - sigma)
         else:
-            previous = self.sample + derivative * (following - sigma)
+            previous = self.sample + derivative * (self.sigmas[start + 1] - sigma)
             self.sample = None
         self._step_index = index + 1
         if not return_dict:
