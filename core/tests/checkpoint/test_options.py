@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from autopipe.checkpoint.options import (
+    KEYWORDS,
+    REFUSED,
+    WITHOUT_MEANING,
     check_device_map,
     check_keywords,
     check_one_place,
@@ -83,18 +88,65 @@ def test_other_keywords_are_handed_back() -> None:
     assert options.use_safetensors is True
 
 
-def test_keywords_without_meaning_are_ignored_with_one_warning(
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize("name", WITHOUT_MEANING)
+def test_a_keyword_without_meaning_is_accepted_with_one_warning(
+    name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _, rest = split_keywords({"resume_download": True, "mirror": "x", "proxies": None})
-    assert rest == {}
-    assert [r.message for r in caplog.records] == [
-        "resume_download=, mirror= no longer mean anything and are ignored"
-    ]
+    assert split_keywords({name: None}) == split_keywords({name: False}) == split_keywords({})
+    assert caplog.records == []
+    assert split_keywords({name: "x"}) == split_keywords({})
+    assert len(caplog.records) == 1
+    assert f"{name}= ({WITHOUT_MEANING[name]})" in caplog.text
+
+
+def test_several_of_them_share_the_warning(caplog: pytest.LogCaptureFixture) -> None:
+    split_keywords({"resume_download": True, "mirror": "x", "proxies": {"https": "x"}})
+    assert len(caplog.records) == 1
+
+
+ORIGINAL = """
+    torch_dtype custom_pipeline force_download cache_dir resume_download proxies
+    output_loading_info local_files_only token use_auth_token revision custom_revision mirror
+    device_map max_memory offload_folder offload_state_dict low_cpu_mem_usage use_safetensors
+    use_onnx variant trust_remote_code disable_mmap quantization_config load_connected_pipeline
+""".split()  # noqa: SIM905
+
+
+def test_the_docs_have_a_row_for_every_keyword() -> None:
+    table = (Path(__file__).parents[3] / "docs" / "loading.md").read_text(encoding="utf-8")
+    names = {
+        name
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    assert {*ORIGINAL, *KEYWORDS, *WITHOUT_MEANING, *REFUSED} <= names
+    assert names <= {*KEYWORDS, *WITHOUT_MEANING, *REFUSED}
+
+
+def test_token_goes_before_its_old_name() -> None:
+    assert split_keywords({"token": None, "use_auth_token": "a"})[0].hub.token == "a"
+    assert split_keywords({"token": "b", "use_auth_token": "a"})[0].hub.token == "b"
+    assert split_keywords({"token": False, "use_auth_token": "a"})[0].hub.token is False
+    assert "secret" not in repr(split_keywords({"token": "secret"}))
+
+
+def test_what_contradicts_itself_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"force_download.*local_files_only"):
+        split_keywords({"force_download": True, "local_files_only": True})
 
 
 @pytest.mark.parametrize(
-    "given", [{"use_safetensors": "yes"}, {"variant": 16}, {"revision": 3}, {"disable_mmap": 2}]
+    "given",
+    [
+        {"use_safetensors": "yes"},
+        {"variant": 16},
+        {"revision": 3},
+        {"disable_mmap": 2},
+        {"token": 3},
+        {"cache_dir": 7},
+        {"force_download": "yes"},
+    ],
 )
 def test_values_of_the_wrong_type_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ArgumentTypeError, match=next(iter(given))):

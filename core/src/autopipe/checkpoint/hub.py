@@ -219,6 +219,11 @@ def open_repository(repository: str, options: HubOptions) -> Source:
         validate_repo_id(repository)
     except HFValidationError as error:
         raise explained(error, repository, options) from error
+    if options.force_download and constants.HF_HUB_OFFLINE:
+        raise CheckpointError(
+            f"{repository} can't be fetched again while HF_HUB_OFFLINE is set; unset it, or leave "
+            f"force_download out"
+        )
     if options.local_files_only or constants.HF_HUB_OFFLINE:
         return _cached(repository, options, None)
     try:

@@ -22,9 +22,18 @@ _SHORT = {"fp16": "float16", "half": "float16", "bf16": "bfloat16", "fp32": "flo
 _NAMED = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2")
 
 _REMOTE_CODE = ("custom_pipeline", "trust_remote_code")
-# Weights are mapped from their files, so no state dict needs to be put anywhere.
-_WITHOUT_MEANING = ("resume_download", "mirror", "custom_revision", "proxies", "use_onnx",
-                    "offload_state_dict")  # fmt: skip
+
+WITHOUT_MEANING: Mapping[str, str] = {
+    "resume_download": "a download always goes on where it was",
+    "proxies": "set HTTPS_PROXY and HTTP_PROXY in the environment",
+    "mirror": "set HF_ENDPOINT in the environment to the address of the mirror",
+    "custom_revision": "code of a checkpoint is never run, so there is none to choose",
+    "use_onnx": "there are no ONNX pipelines, and ONNX files are never fetched",
+    "offload_state_dict": "weights are mapped from their files, so none need to be put away",
+    "load_connected_pipeline": "the other stage of a chain is found without it",
+}
+"""Keywords of the original API that are accepted and do nothing, and why, or what to do instead."""
+
 _NOT_YET = ("quantization_config",)
 _STRATEGIES = ("auto", "balanced")
 _HUB = tuple(one.name for one in fields(HubOptions))
@@ -86,9 +95,11 @@ KEYWORDS = (
     *_HUB,
     "torch_dtype",
     "use_auth_token",
-    "load_connected_pipeline",
 )
 """Every keyword of loading that does something."""
+
+REFUSED = (*_REMOTE_CODE, *_NOT_YET)
+"""Those that are errors unless they are None or False."""
 
 
 def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any]]:
@@ -103,11 +114,10 @@ def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any
     for name in _NOT_YET:
         if given.get(name) is not None:
             raise ArgumentError(f"{name}= is not supported yet; leave it out")
-    useless = [name for name in _WITHOUT_MEANING if given.get(name)]
+    useless = [f"{name}= ({why})" for name, why in WITHOUT_MEANING.items() if given.get(name)]
     if useless:
-        _log.warning("%s no longer mean anything and are ignored", "=, ".join(useless) + "=")
-    known = {"torch_dtype", "use_auth_token", "load_connected_pipeline"}
-    known |= {*KEYWORDS, *_REMOTE_CODE, *_WITHOUT_MEANING, *_NOT_YET}
+        _log.warning("ignored, since it means nothing here: %s", "; ".join(useless))
+    known = {*KEYWORDS, *REFUSED, *WITHOUT_MEANING}
     rest = {name: value for name, value in given.items() if name not in known}
     options = LoadOptions(
         dtype=_agreed_dtype(given.get("torch_dtype"), given.get("dtype")),
@@ -122,15 +132,30 @@ def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any
         max_memory=given.get("max_memory"),
         offload_folder=given.get("offload_folder"),
         memory=_budget(given),
-        hub=HubOptions(
-            revision=_text(given, "revision"),
-            token=given.get("token", given.get("use_auth_token")),
-            cache_dir=given.get("cache_dir"),
-            force_download=bool(_flag(given, "force_download", False)),
-            local_files_only=bool(_flag(given, "local_files_only", False)),
-        ),
+        hub=_hub(given),
     )
     return options, rest
+
+
+def _hub(given: Mapping[str, Any]) -> HubOptions:
+    token = given.get("token")
+    options = HubOptions(
+        revision=_text(given, "revision"),
+        token=given.get("use_auth_token") if token is None else token,
+        cache_dir=given.get("cache_dir"),
+        force_download=bool(_flag(given, "force_download", False)),
+        local_files_only=bool(_flag(given, "local_files_only", False)),
+    )
+    if not isinstance(options.token, (str, bool, type(None))):
+        raise ArgumentTypeError("token must be text, True, False or None")
+    if not isinstance(options.cache_dir, (str, Path, type(None))):
+        raise ArgumentTypeError(f"cache_dir must be a path or None, not {options.cache_dir!r}")
+    if options.force_download and options.local_files_only:
+        raise ArgumentError(
+            "force_download=True asks to fetch from the Hub, and local_files_only=True not to; "
+            "give one"
+        )
+    return options
 
 
 def check_keywords(given: Iterable[str], known: Iterable[str], owner: str) -> None:
