@@ -23,7 +23,8 @@ SOURCES = [f"{dist}/src" for dist in DISTS]
 PACKAGES = [package.name for source in SOURCES for package in (ROOT / source).glob("autopipe*")]
 
 TEST_TOOLS = ("pytest>=8", "hypothesis>=6.100")
-REFERENCE = ("diffusers==0.42.1",)
+# The two others are what diffusers cleans captions with.
+REFERENCE = ("diffusers==0.42.1", "beautifulsoup4>=4.12", "ftfy>=6.1")
 # Small models gain nothing from more threads, and two test runs then share a small machine.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 

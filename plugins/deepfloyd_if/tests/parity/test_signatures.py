@@ -55,3 +55,14 @@ def test_the_output() -> None:
 
     fields = list(inspect.signature(IFPipelineOutput).parameters)
     assert list(inspect.signature(autopipe.IFPipelineOutput).parameters) == fields
+
+
+def test_published_schedules() -> None:
+    from diffusers.pipelines.deepfloyd_if import timesteps as theirs
+
+    from autopipe_deepfloyd_if import timesteps as ours
+
+    names = [name for name in vars(theirs) if name.endswith("_timesteps")]
+    assert len(names) == 8
+    for name in names:
+        assert getattr(ours, name) == getattr(theirs, name)
