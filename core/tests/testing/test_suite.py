@@ -106,6 +106,20 @@ def test_a_pipeline_without_a_checkpoint_fails(pytester: pytest.Pytester, doodle
     assert (found["passed"], found["failed"]) == (1, 2)
 
 
+def test_a_checkpoint_may_be_made_for_each_pipeline(
+    pytester: pytest.Pytester, doodle: Family
+) -> None:
+    pytester.makepyfile(
+        test_conformance=TESTS.format(expected={})
+        + "    import pytest\n"
+        + "    @pytest.fixture\n"
+        + "    def checkpoint(self):\n"
+        + "        return lambda pipeline: {'DoodlePipeline': 'demo:doodle'}[pipeline.name]\n"
+    )
+    found = pytester.runpytest_inprocess("-k", "protocol").parseoutcomes()
+    assert (found["passed"], found["failed"]) == (1, 2)
+
+
 def test_a_family_that_is_not_there_fails_with_the_reason(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_conformance=TESTS.format(expected={}).replace("doodle", "nobody"))
     result = pytester.runpytest_inprocess()

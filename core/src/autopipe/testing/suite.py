@@ -38,8 +38,8 @@ class Conformance:
     def checkpoint(self) -> Any:
         """A tiny checkpoint; override it where the family ships none.
 
-        A folder or a pipeline that serves for all, or a dict of them by line or, where a
-        pipeline needs one of its own, by class name.
+        A folder or a pipeline that serves for all; where they need several, a dict of them by
+        line or by class name, or a function of the manifest's entry for the pipeline.
         """
         return f"{DEMO}{self.family}"
 
@@ -120,6 +120,8 @@ def _folder(given: Any, pipeline: Pipeline, place: Path) -> Path:
             f"its line {pipeline.line!r}"
         )
         given = found
+    elif callable(given) and not isinstance(given, DiffusionPipeline):
+        given = given(pipeline)
     if isinstance(given, DiffusionPipeline):
         given.save_pretrained(place)
         return place
