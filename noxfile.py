@@ -126,6 +126,14 @@ def extras(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Hypothesis looks for a checkpoint that ends in an error that is none of ours."""
+    install(session, [CORE], *TEST_TOOLS)
+    session.env["AUTOPIPE_FUZZ"] = "2000"
+    pytest(session, "core/tests/checkpoint/test_fuzz.py")
+
+
+@nox.session
 def light(session: nox.Session) -> None:
     """Nothing heavy is imported by importing, listing and resolving."""
     install(session, DISTS, *TEST_TOOLS)
