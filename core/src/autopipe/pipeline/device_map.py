@@ -18,8 +18,7 @@ from torch import nn
 from ..errors import ArgumentError, PlacementError, nearest
 from ..sizes import size_text
 from .devices import CPU, Place, accelerator, key_of, memory_limits, parse_device
-from .disk import offload_to_disk
-from .offload import empty_cache, recover, unhook
+from .offload import empty_cache, offload_to_disk, recover, unhook
 from .placement import Placement, Role
 
 DISK = "disk"

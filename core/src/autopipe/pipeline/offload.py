@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from accelerate.hooks import (
     AlignDevicesHook,
     ModelHook,
     add_hook_to_module,
+    attach_align_device_hook,
     remove_hook_from_module,
 )
 from accelerate.utils import send_to_device
@@ -145,6 +147,19 @@ class SequentialOffload(Placement):
 
     def where(self, network: nn.Module, role: Role) -> str:
         return f"{self.device}, stays" if role.stays else f"cpu; on {self.device} by layers"
+
+
+def offload_to_disk(network: nn.Module, folder: Path, device: torch.device) -> None:
+    """Let the layers of `network` come from a file in `folder` to `device` when they compute.
+
+    One file for all, which is mapped: accelerate's own file for each tensor takes many times as
+    long to write. Torch's format, since there each tensor begins where kernels like it to.
+    """
+    file = folder / "weights.pt"
+    torch.save(network.state_dict(), file)
+    weights = torch.load(file, map_location=CPU, mmap=True, weights_only=True)
+    add_hook_to_module(network, AlignDevicesHook(io_same_device=True))
+    attach_align_device_hook(network, execution_device=device, offload=True, weights_map=weights)
 
 
 def unhook(network: nn.Module) -> None:
