@@ -118,7 +118,7 @@ def open_named(keyword: str, source: Source, hub: HubOptions) -> Source | None:
         UnsafeCheckpointError: it leads elsewhere.
         CheckpointError: there is no such folder or repository.
     """
-    named = _metadata(source).get(keyword)
+    named = _metadata(source, keyword).get(keyword)
     if named is None:
         return None
     card = f"the {CARD_NAME} of {source.name}"
@@ -162,20 +162,23 @@ def _folder(name: str, source: Source, said: str, keyword: str) -> Path | None:
     return target if target.is_dir() else None
 
 
-def _metadata(source: Source) -> Mapping[str, Any]:
+def _metadata(source: Source, keyword: str) -> Mapping[str, Any]:
     """The metadata block at the head of the README.md, if there is one."""
     size = source.files().get(CARD_NAME)
     if size is None:
         return {}
     file = source.fetch([CARD_NAME]) / CARD_NAME
     if file.stat().st_size > _LARGEST_CARD:
-        raise ConfigError(f"{file} is larger than {_LARGEST_CARD:,} bytes, so it is not read")
+        raise ConfigError(
+            f"{file} is larger than {_LARGEST_CARD:,} bytes, so it is not read; pass {keyword}="
+        )
     from huggingface_hub import metadata_load
 
     try:
         found = metadata_load(file)
     except (Exception, RecursionError) as error:
         raise ConfigError(
-            f"the metadata in {file} can't be read ({type(error).__name__}: {error}); correct it"
+            f"the metadata in {file} can't be read ({type(error).__name__}: {error}); correct it, "
+            f"or pass {keyword}="
         ) from error
     return found or {}

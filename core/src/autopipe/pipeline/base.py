@@ -147,7 +147,10 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
         if component is None:
             return None, None
         cls = type(component)
-        return default_registry().identity(cls) or (cls.__module__, cls.__name__)
+        library, class_name = default_registry().identity(cls) or (cls.__module__, cls.__name__)
+        from ..checkpoint.transformers import LIBRARY, saved_name
+
+        return library, saved_name(class_name) if library == LIBRARY else class_name
 
     def to_json_string(self) -> str:
         """The index as JSON."""

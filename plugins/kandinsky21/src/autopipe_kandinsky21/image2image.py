@@ -82,6 +82,8 @@ class KandinskyImg2ImgPipeline(KandinskyImageDecoder, FromImage):
         self._check_start(
             batch_size,
             image,
+            height=height,
+            width=width,
             num_inference_steps=num_inference_steps,
             strength=strength,
             latents=latents,

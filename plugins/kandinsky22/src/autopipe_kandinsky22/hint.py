@@ -198,6 +198,8 @@ class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
         self._check_start(
             batch_size,
             image,
+            height=height,
+            width=width,
             num_inference_steps=num_inference_steps,
             strength=strength,
             latents=latents,

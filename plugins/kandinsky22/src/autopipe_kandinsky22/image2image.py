@@ -75,6 +75,8 @@ class KandinskyV22Img2ImgPipeline(KandinskyV22Decoder, FromImage):
         self._check_start(
             batch_size,
             image,
+            height=height,
+            width=width,
             num_inference_steps=num_inference_steps,
             strength=strength,
             latents=latents,

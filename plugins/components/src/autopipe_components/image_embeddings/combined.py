@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
+import torch
 from torch import Tensor
 
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.loop import StepCallback
 
-from ..stages.checks import Prompt
+from ..stages.checks import Prompt, check_images_per_prompt, check_text
 from ..stages.codec import Generators
+from ..stages.reports import OlderCallback, step_reports
 
 PRIOR = "prior_"
 """What the names of the prior's components begin with."""
@@ -44,6 +46,54 @@ class CombinedPipeline(DiffusionPipeline):
         stage = cls(**{name: components[prefix + name] for name in cls.module_names()})
         stage._take_part_in(self)
         return stage
+
+    def _check_decoder(
+        self,
+        prompt: Prompt,
+        num_images_per_prompt: int,
+        *,
+        height: int,
+        width: int,
+        generator: Generators,
+        guidance_scale: float,
+        output_type: str,
+        callback_on_step_end: StepCallback | None,
+        callback_on_step_end_tensor_inputs: Sequence[str],
+        callback: OlderCallback | None,
+        callback_steps: int | None,
+        **start: Any,
+    ) -> None:
+        """Refuse what the decoder can't use before the prior has done its work.
+
+        Args:
+            start: what the decoder's start takes besides.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: it is so.
+        """
+        check_text("prompt", prompt)
+        check_images_per_prompt(num_images_per_prompt)
+        decoder = self.decoder_pipe
+        prompts = 1 if prompt is None or isinstance(prompt, str) else len(prompt)
+        unknown = torch.empty(prompts * num_images_per_prompt, decoder._embedding_width)
+        batch_size = decoder._start_call(
+            unknown,
+            unknown,
+            height=height,
+            width=width,
+            num_images_per_prompt=1,
+            generator=generator,
+            guidance_scale=guidance_scale,
+            output_type=output_type,
+        )
+        decoder._check_start(batch_size, height=height, width=width, **start)
+        step_reports(
+            decoder,
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
+            callback,
+            callback_steps,
+        )
 
     def _embed(
         self,

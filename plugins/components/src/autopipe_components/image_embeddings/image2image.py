@@ -32,6 +32,8 @@ class FromImage(EmbeddingDecoder):
         batch_size: int,
         image: ImageInput,
         *,
+        height: int,
+        width: int,
         num_inference_steps: int,
         strength: float,
         latents: Tensor | None,
@@ -46,7 +48,8 @@ class FromImage(EmbeddingDecoder):
         check_strength(strength)
         self._check_channels()
         if latents is not None:
-            check_latents(latents, (batch_size, self._codec.channels, *latents.shape[-2:]))
+            rows, columns = (side // self._codec.factor for side in self._pixel_size(height, width))
+            check_latents(latents, (batch_size, self._codec.channels, rows, columns))
 
     def _check_channels(self) -> None:
         check_network_channels(self.unet.config.in_channels, self._codec.channels)

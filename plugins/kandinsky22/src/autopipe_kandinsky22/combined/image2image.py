@@ -66,9 +66,28 @@ class KandinskyV22Img2ImgCombinedPipeline(KandinskyV22Combined, Image2Image):
             `ImagePipelineOutput`, or the tuple of its value.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Turn the text into embeddings
+        # 1. Check everything that the decoder takes; the prior checks the rest
+        self._check_decoder(
+            prompt,
+            num_images_per_prompt,
+            image=image,
+            strength=strength,
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            generator=generator,
+            latents=latents,
+            output_type=output_type,
+            callback_on_step_end=callback_on_step_end,
+            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+            callback=callback,
+            callback_steps=callback_steps,
+        )
+
+        # 2. Turn the text into embeddings
         embeds = self._embed(
             prompt,
             negative_prompt,
@@ -81,7 +100,7 @@ class KandinskyV22Img2ImgCombinedPipeline(KandinskyV22Combined, Image2Image):
             prior_callback_on_step_end_tensor_inputs=prior_callback_on_step_end_tensor_inputs,
         )
 
-        # 2. Draw them
+        # 3. Draw them
         result: Result = self.decoder_pipe(
             **embeds,
             image=image,

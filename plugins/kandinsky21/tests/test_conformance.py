@@ -1,0 +1,32 @@
+"""What every family promises, checked for this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import autopipe
+from autopipe.manifest import Pipeline
+from autopipe.testing import Conformance
+
+EXPECTED = {
+    f"outputs-{name}": "as in diffusers, its tensors are pixels in [-1, 1]"
+    for name in ("KandinskyCombinedPipeline", "KandinskyInpaintCombinedPipeline")
+}
+
+
+class TestConformance(Conformance):
+    family = "kandinsky21"
+    size = (16, 16)
+    expected_failures = EXPECTED
+
+    @pytest.fixture
+    def checkpoint(self, build: Callable[..., Any]) -> Any:
+        return lambda pipeline: build(getattr(autopipe, pipeline.name))
+
+    def inputs(self, pipeline: Pipeline) -> dict[str, Any]:
+        if pipeline.task is None:
+            return {}
+        return {"height": 16, "width": 16, "prior_num_inference_steps": 2}
