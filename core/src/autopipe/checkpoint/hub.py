@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import logging
 import shutil
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import CheckpointError, DamagedFileError
+from .answers import explained, first_line, may_pass
 from .cache import (
     Entry,
     drop,
@@ -183,7 +183,7 @@ class HubSource:
                 self._snapshot(paths)
                 return
             except Exception as error:
-                if wait is None or not _may_pass(error):
+                if wait is None or not may_pass(error):
                     raise explained(error, self.repository, self.options) from error
                 _log.warning("fetching %s failed (%s); trying again", self.repository, error)
                 time.sleep(wait)
@@ -234,7 +234,7 @@ def open_repository(repository: str, options: HubOptions) -> Source:
             timeout=constants.HF_HUB_ETAG_TIMEOUT,
         )
     except Exception as error:
-        if not _may_pass(error) or options.force_download:
+        if not may_pass(error) or options.force_download:
             raise explained(error, repository, options) from error
         return _cached(repository, options, error)
     if not is_plain(info.sha):
@@ -270,71 +270,3 @@ def _cached(repository: str, options: HubOptions, reason: Exception | None) -> S
             source.name,
         )
     return source
-
-
-def first_line(error: Exception) -> str:
-    """What an error of the client says, without the paragraphs that follow."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
-
-
-def status_of(error: BaseException) -> int | None:
-    """The HTTP status that the Hub answered with, if it answered."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return status if isinstance(status, int) else None
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether a later attempt may succeed: no answer, too many requests, a fault of the server."""
-    from huggingface_hub.errors import LocalTokenNotFoundError
-
-    if isinstance(error, LocalTokenNotFoundError):
-        return False
-    status = status_of(error)
-    if status is not None:
-        return status == 429 or status >= 500
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
-        return False
-    return isinstance(error, OSError) or any(
-        kind.__name__ in ("TransportError", "XetDownloadError") for kind in type(error).__mro__
-    )
-
-
-def explained(error: Exception, repository: str, options: HubOptions) -> CheckpointError:
-    """`error` of the Hub's client as one of ours, with what to do."""
-    from huggingface_hub import errors
-
-    log_in = "run `hf auth login` or pass token="
-    if isinstance(error, errors.GatedRepoError):
-        return CheckpointError(
-            f"access to {repository} must be granted: ask for it on its page on the Hub, then "
-            f"{log_in}"
-        )
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return CheckpointError(
-            f"there is no folder {repository!r}, and no repository of this name on the Hub that "
-            f"you may see; check the name, and if it is private {log_in}"
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return CheckpointError(
-            f"{repository} has no revision {options.revision!r}; check its branches and tags"
-        )
-    if isinstance(error, errors.HFValidationError):
-        return CheckpointError(
-            f"{repository!r} is neither a local folder nor a valid repository id; check the path"
-        )
-    if isinstance(error, errors.LocalTokenNotFoundError):
-        return CheckpointError(f"token=True needs a token on this machine; {log_in}")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return CheckpointError(
-            f"{repository} can't be fetched: the disk is full. What was fetched whole is kept; "
-            f"free some space, or pass cache_dir= on another disk"
-        )
-    told = {
-        401: f"the Hub doesn't accept the token; {log_in} that is valid",
-        403: f"your token may not do this; ask the owner of {repository}, or {log_in}",
-        429: "the Hub has had too many requests; wait some minutes",
-    }.get(status_of(error) or 0, "check the connection and try again; what was fetched is kept")
-    return CheckpointError(
-        f"{repository} can't be fetched from the Hub: {first_line(error)}; {told}"
-    )

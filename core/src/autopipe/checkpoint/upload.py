@@ -134,7 +134,7 @@ def _explained(error: Exception, repository: str) -> CheckpointError:
     """Why an upload failed, with what to do."""
     from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 
-    from .hub import first_line, status_of
+    from .answers import first_line, status_of
 
     status = status_of(error)
     if isinstance(error, OfflineModeIsEnabled):

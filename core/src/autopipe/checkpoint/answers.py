@@ -1,0 +1,76 @@
+"""What the Hub and its client answer where they refuse or fail, in words of ours."""
+
+from __future__ import annotations
+
+import errno
+
+from ..errors import CheckpointError
+from .source import HubOptions
+
+
+def first_line(error: Exception) -> str:
+    """What an error of the client says, without the paragraphs that follow."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that the Hub answered with, if it answered."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a later attempt may succeed: no answer, too many requests, a fault of the server."""
+    from huggingface_hub.errors import LocalTokenNotFoundError
+
+    if isinstance(error, LocalTokenNotFoundError):
+        return False
+    status = status_of(error)
+    if status is not None:
+        return status == 429 or status >= 500
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
+        return False
+    return isinstance(error, OSError) or any(
+        kind.__name__ in ("TransportError", "XetDownloadError") for kind in type(error).__mro__
+    )
+
+
+def explained(error: Exception, repository: str, options: HubOptions) -> CheckpointError:
+    """`error` of the Hub's client as one of ours, with what to do."""
+    from huggingface_hub import errors
+
+    log_in = "run `hf auth login` or pass token="
+    if isinstance(error, errors.GatedRepoError):
+        return CheckpointError(
+            f"access to {repository} must be granted: ask for it on its page on the Hub, then "
+            f"{log_in}"
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return CheckpointError(
+            f"there is no folder {repository!r}, and no repository of this name on the Hub that "
+            f"you may see; check the name, and if it is private {log_in}"
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return CheckpointError(
+            f"{repository} has no revision {options.revision!r}; check its branches and tags"
+        )
+    if isinstance(error, errors.HFValidationError):
+        return CheckpointError(
+            f"{repository!r} is neither a local folder nor a valid repository id; check the path"
+        )
+    if isinstance(error, errors.LocalTokenNotFoundError):
+        return CheckpointError(f"token=True needs a token on this machine; {log_in}")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return CheckpointError(
+            f"{repository} can't be fetched: the disk is full. What was fetched whole is kept; "
+            f"free some space, or pass cache_dir= on another disk"
+        )
+    told = {
+        401: f"the Hub doesn't accept the token; {log_in} that is valid",
+        403: f"your token may not do this; ask the owner of {repository}, or {log_in}",
+        429: "the Hub has had too many requests; wait some minutes",
+    }.get(status_of(error) or 0, "check the connection and try again; what was fetched is kept")
+    return CheckpointError(
+        f"{repository} can't be fetched from the Hub: {first_line(error)}; {told}"
+    )
