@@ -17,8 +17,8 @@ from torch import nn
 
 from ..errors import ArgumentError, PlacementError, nearest
 from ..sizes import size_text
-from .devices import CPU, Place, accelerator, key_of, memory_limits, parse_device
-from .offload import empty_cache, offload_to_disk, recover, unhook
+from .devices import CPU, Place, accelerator, empty_cache, key_of, memory_limits, parse_device
+from .offload import offload_to_disk, recover, unhook
 from .placement import Placement, Role
 
 DISK = "disk"

@@ -105,3 +105,10 @@ def memory_limits(max_memory: Mapping[Place, int | str] | None) -> dict[torch.de
             f"{{0: '10GiB', 'cpu': '30GiB'}}"
         )
     return {device_of(key): parse_size(size, "max_memory") for key, size in max_memory.items()}
+
+
+def empty_cache(device: torch.device) -> None:
+    """Give back the memory of `device` that torch keeps for later."""
+    backend = getattr(torch, device.type, None)
+    if device.type != "cpu" and backend is not None and hasattr(backend, "empty_cache"):
+        backend.empty_cache()

@@ -25,7 +25,7 @@ from accelerate.utils import send_to_device
 from torch import nn
 
 from ..errors import PlacementError
-from .devices import CPU
+from .devices import CPU, empty_cache
 from .placement import Placement, Role, tensors_of
 
 _log = logging.getLogger(__name__)
@@ -180,10 +180,3 @@ def recover(network: nn.Module) -> None:
             visited = hasattr(one, "tied_pointers_to_remove")
             if isinstance(one, AlignDevicesHook) and one.offload and visited:
                 one.post_forward(module, None)
-
-
-def empty_cache(device: torch.device) -> None:
-    """Give back the memory of `device` that torch keeps for later."""
-    backend = getattr(torch, device.type, None)
-    if device.type != "cpu" and backend is not None and hasattr(backend, "empty_cache"):
-        backend.empty_cache()

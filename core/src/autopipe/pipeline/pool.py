@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ..errors import ClosedPipelineError, PlacementError
+from .devices import accelerator, empty_cache
 from .move import Move
 from .placement import Placement, Role, at_rest, placed_by, put, take
 from .turns import Turns
@@ -164,7 +167,7 @@ class Pool:
         for view in views:
             view._drop_components()
         gc.collect()
-        _empty_caches()
+        _give_back()
 
     def check_open(self, view: object) -> None:
         """Raise `ClosedPipelineError` if the weights were given back."""
@@ -197,8 +200,13 @@ def modules_of(components: dict[str, Any]) -> dict[str, nn.Module]:
     return found
 
 
-def _empty_caches() -> None:
-    import torch
-
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+def _give_back() -> None:
+    """Give freed memory to the system that torch and the C library keep for later."""
+    kind = accelerator()
+    if kind is not None:
+        empty_cache(kind)
+    if sys.platform == "linux":
+        # There is none in other libraries than glibc.
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
