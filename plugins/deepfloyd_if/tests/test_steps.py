@@ -202,6 +202,7 @@ def test_prompts_are_encoded_without_the_rest(
     alone = IFPipeline.from_pretrained(folder, unet=None)
     assert alone.unet is None
     embeds, negative = alone.encode_prompt("a cat", negative_prompt="blurry")
+    assert not embeds.requires_grad
     without = IFPipeline.from_pretrained(folder, text_encoder=None)
     without.set_progress_bar_config(disable=True)
     call = {"num_inference_steps": 2, "output_type": "pt"}

@@ -92,6 +92,7 @@ class IFComponents(GuidedPipeline):
 
     # The prompt
 
+    @torch.no_grad()
     def encode_prompt(
         self,
         prompt: Prompt | None,
