@@ -76,6 +76,15 @@ def test_a_plugin_is_found_by_its_entry_point(folder: Path, project: dict) -> No
     assert set(declared) <= set(default_registry().families), default_registry().problems
 
 
+@each_dist
+def test_a_family_checks_its_conformance(folder: Path, project: dict) -> None:
+    offered = project.get("entry-points", {}).get("autopipe.families", {})
+    for name in offered:
+        if default_registry().families[name].pipelines:
+            suite = (folder / "tests/test_conformance.py").read_text(encoding="utf-8")
+            assert f'family = "{name}"' in suite
+
+
 def test_no_plugin_has_a_problem() -> None:
     assert default_registry().problems == ()
 
