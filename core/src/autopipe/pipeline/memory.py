@@ -30,6 +30,8 @@ class MemoryMixin:
 
     model_cpu_offload_seq: ClassVar[str | None] = None
     _exclude_from_cpu_offload: ClassVar[tuple[str, ...]] = ()
+    _also_in_turn: ClassVar[tuple[str, ...]] = ()
+    """Networks that come and go in model offload, though the two above keep to the reference."""
 
     _pool: Pool
 

@@ -58,7 +58,7 @@ class Pool:
         with self._lock:
             views = list(self._views.values())
         for view in views:
-            order = (view.model_cpu_offload_seq or "").split("->")
+            order = (*(view.model_cpu_offload_seq or "").split("->"), *view._also_in_turn)
             for name, network in modules_of(view.components).items():
                 found = placed_by(network)
                 named = name if found is None or found[0] is not self.placement else found[1].name

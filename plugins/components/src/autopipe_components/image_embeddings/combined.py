@@ -28,6 +28,7 @@ class CombinedPipeline(DiffusionPipeline):
     """
 
     _exclude_from_cpu_offload = ("prior_prior",)
+    _also_in_turn = ("prior_prior",)
     _prior_class: ClassVar[type[DiffusionPipeline]]
     _decoder_class: ClassVar[type[DiffusionPipeline]]
 
