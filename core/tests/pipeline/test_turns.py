@@ -123,6 +123,30 @@ def test_threads_get_what_serial_calls_give(
     assert all(torch.equal(a, b) for a, b in zip(serial, parallel, strict=True))
 
 
+@pytest.mark.parametrize(("name", "together"), [("model", 1), ("sequential", 1), ("resident", 2)])
+def test_only_calls_that_share_a_device_in_turn_wait_for_each_other(
+    name: str, together: int, modes: dict[str, Mode], pipe: RelayPipeline
+) -> None:
+    modes[name](pipe)
+    inside, most = set(), []
+    second_is_inside = threading.Event()
+
+    def callback(run: Any, step: int) -> None:
+        inside.add(id(run))
+        most.append(len(inside))
+        if len(inside) == 2:
+            second_is_inside.set()
+        # One that is alone waits in vain, and not long; of two, the first waits for the other.
+        second_is_inside.wait(0.2 if together == 1 else 10)
+        if step == 1:
+            inside.discard(id(run))
+
+    with ThreadPoolExecutor(2) as threads:
+        for job in [threads.submit(pipe, callback=callback) for _ in range(2)]:
+            job.result(30)
+    assert max(most) == together
+
+
 @each_offload
 def test_a_call_inside_a_call(
     name: str, modes: dict[str, Mode], pipe: RelayPipeline, expected: torch.Tensor
