@@ -46,8 +46,7 @@ def test_a_tenth_of_what_is_free_is_left_for_computing() -> None:
     found = plan("balanced", {"unet": 95, "vae": 40})
     assert found.device_map == {"unet": "cpu", "vae": 0}
     assert found.device == GPU[0]
-    assert found.alone, "what lends its layers to a device needs calls to take turns"
-    assert not plan("balanced", {"unet": 90, "vae": 40}).alone
+    assert plan("balanced", {"unet": 90, "vae": 40}).device_map == {"unet": 0, "vae": 1}
 
 
 @pytest.mark.usefixtures("two_gpus")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -212,9 +214,20 @@ def test_a_float32_copy_is_placed_as_the_network_is(
     pipe.to(torch.bfloat16)
     modes[name](pipe)
     before = state(pipe)
-    made: Any = float32_copy(pipe.coder)
     x = torch.ones(1, 4)
     plain = relay()
     wanted = plain.to(torch.bfloat16).to(torch.float32).coder.decode(x)
-    assert torch.equal(made.decode(x), wanted)
+    pipe.coder.decode(x.bfloat16())  # what the first use imports refers to its frames
+    gc.collect()
+    made: Any
+    gc.disable()
+    try:
+        with float32_copy(pipe.coder) as made:
+            assert (placed_by(made) is None) == (placed_by(pipe.coder) is None)
+            assert torch.equal(made.decode(x), wanted)
+        alive = weakref.ref(made)
+        del made
+        assert alive() is None, "its memory is free at once"
+    finally:
+        gc.enable()
     assert state(pipe) == before

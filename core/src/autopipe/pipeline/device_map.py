@@ -36,6 +36,7 @@ class DeviceMap(Placement):
     """
 
     title = "device map"
+    alone = True
     moves = True
     device: torch.device
 
@@ -54,7 +55,6 @@ class DeviceMap(Placement):
         self.folder = offload_folder
         self._folders: weakref.WeakKeyDictionary[nn.Module, weakref.finalize[Any, Any]]
         self._folders = weakref.WeakKeyDictionary()
-        self.alone = any(self._lends(place) for place in places.values())
 
     def _lends(self, place: torch.device | str) -> bool:
         return place == DISK or (place == CPU and self.device != CPU)
@@ -90,8 +90,7 @@ class DeviceMap(Placement):
     def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
         for network in networks if failed else ():
             recover(network)
-        if self.alone:
-            empty_cache(self.device)
+        empty_cache(self.device)
 
     def check_move(self, device: torch.device) -> None:
         raise PlacementError(

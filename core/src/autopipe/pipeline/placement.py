@@ -102,7 +102,11 @@ def put(network: nn.Module, placement: Placement, role: Role) -> None:
     take(network)
     if hasattr(network, "_hf_hook"):
         return
-    placement.install(network, role)
+    try:
+        placement.install(network, role)
+    except BaseException:
+        placement.remove(network, role)
+        raise
     _placed[network] = placement, role
 
 
@@ -126,12 +130,19 @@ def at_rest(*networks: nn.Module) -> Iterator[None]:
             put(network, placement, role)
 
 
-def float32_copy(network: nn.Module) -> nn.Module:
-    """A copy of `network` in float32, placed as the network itself is."""
+@contextmanager
+def float32_copy(network: nn.Module) -> Iterator[nn.Module]:
+    """Inside there is a copy of `network` in float32, placed as the network itself is."""
     found = placed_by(network)
     with at_rest(network):
         made = copy.deepcopy(network).float()
-    if found is not None:
-        placement, role = found
-        put(made, placement, replace(role, name=f"{role.name} in float32"))
-    return made
+    if found is None:
+        yield made
+        return
+    placement, role = found
+    put(made, placement, replace(role, name=f"{role.name} in float32"))
+    try:
+        yield made
+    finally:
+        # Hooks refer to the network that refers to them: without them its memory is free at once.
+        take(made)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import weakref
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.placement import float32_copy
@@ -89,9 +90,10 @@ class VaeCodec:
 
     def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Latents of `image`, in its dtype."""
-        vae = self._precise() if self._upcast_from(torch.float16, torch.bfloat16) else self.vae
-        posterior = vae.encode(image.to(_dtype(vae))).latent_dist  # type: ignore[operator]
-        latents: Tensor = posterior.sample(generator).to(image)
+        upcast = self._upcast_from(torch.float16, torch.bfloat16)
+        with float32_copy(self.vae) if upcast else nullcontext(self.vae) as vae:
+            posterior = vae.encode(image.to(_dtype(vae))).latent_dist  # type: ignore[operator]
+            latents: Tensor = posterior.sample(generator).to(image)
         mean, deviation = self._statistics(latents)
         return (latents - mean) * self.vae.config.scaling_factor / deviation
 
@@ -99,7 +101,7 @@ class VaeCodec:
         """Pixels of `latents`, where those are; if half precision overflows, in float32."""
         device = latents.device
         if self._upcast_from(torch.float16):
-            return self._decode(self._precise(), latents).to(device)
+            return self._decode_in_float32(latents).to(device)
         image = self._decode(self.vae, latents).to(device)
         if image.dtype == torch.float32 or bool(torch.isfinite(image).all()):
             return image
@@ -111,7 +113,7 @@ class VaeCodec:
                 image.dtype,
                 image.dtype,
             )
-        return self._decode(self._precise(), latents).to(image)
+        return self._decode_in_float32(latents).to(image)
 
     def _decode(self, vae: Any, latents: Tensor) -> Tensor:
         latents = latents.to(_dtype(vae))
@@ -133,12 +135,13 @@ class VaeCodec:
         wanted = self.upcasts and getattr(self.vae.config, "force_upcast", False)
         return bool(wanted) and _dtype(self.vae) in dtypes
 
-    def _precise(self) -> Any:
-        """The model in float32: a copy, because other calls may be using the shared weights."""
-        return float32_copy(self.vae)
+    def _decode_in_float32(self, latents: Tensor) -> Tensor:
+        # By a copy, because other calls may be using the shared weights.
+        with float32_copy(self.vae) as vae:
+            return self._decode(vae, latents)
 
 
-def _dtype(vae: ModelMixin) -> torch.dtype:
+def _dtype(vae: nn.Module) -> torch.dtype:
     return next(vae.parameters()).dtype
 
 
