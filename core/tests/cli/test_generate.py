@@ -29,6 +29,7 @@ class Painter:
         self.scheduler = SimpleNamespace()
         self.bar: dict[str, Any] = {}
         self.flags: list[bool] | None = None
+        self.origins = {"": "demo:zoo"}
         self.returned: list[PIL.Image.Image] = []
 
     def set_progress_bar_config(self, **options: Any) -> None:
@@ -165,6 +166,12 @@ def test_the_commit_of_a_repository_is_kept(monkeypatch) -> None:
     monkeypatch.setattr(generate, "look_up", lambda asked, registry: "c0ffee")
     assert main(["generate", "a cat", "-o", "a.png"]) == 0
     assert settings("a.png")["commit"] == "c0ffee"
+
+
+def test_the_other_stages_of_a_chain_are_kept_with_their_commits(painters) -> None:
+    painters[Task.TEXT2IMAGE].origins = {"": "owner/decoder@beef", "prior": "owner/prior@c0ffee"}
+    assert main(["generate", "a cat", "-o", "a.png"]) == 0
+    assert settings("a.png")["prior"] == "owner/prior@c0ffee"
 
 
 def test_each_of_several_pictures_can_be_made_again_by_its_own_seed(capsys) -> None:

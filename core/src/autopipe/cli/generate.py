@@ -156,6 +156,7 @@ def run(arguments: argparse.Namespace) -> int:
     common = {
         **_settings(asked, pipe, call, registry),
         **({"commit": commit} if commit else {}),
+        **{stage: origin for stage, origin in pipe.origins.items() if stage},
         **({"upscale": ", ".join(map(_at_commit, upscale))} if upscale else {}),
     }
     print_result(write(asked, output.images, common), as_json=arguments.json)
