@@ -141,8 +141,9 @@ def _load_components(
     for name, (joined, names) in ready.several.items():
         parts[name] = joined([parts.pop(part) for part in names])
     if ready.stage is not None:
+        own = ready.stage.options.dtype
         others, told_of_others = _load_components(
-            ready.stage, ready.stage.options.dtype or options.dtype
+            ready.stage, options.dtype if own is None else own
         )
         parts.update({f"{ready.stage_keyword}_{name}": one for name, one in others.items()})
         told.update({f"{ready.stage_keyword}_{n}": one for n, one in told_of_others.items()})

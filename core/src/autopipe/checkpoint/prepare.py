@@ -134,7 +134,8 @@ def _prepare_stage(
     chain.check_fits(keyword, cls, kind.module_names(), f"{other.name} ({found.class_name})")
     dtype = options.dtype
     if isinstance(dtype, Mapping):
-        dtype = {names.get(name, name): one for name, one in dtype.items()}
+        own_names = {**names, "default": "default"}
+        dtype = {own_names[name]: one for name, one in dtype.items() if name in own_names}
     taken = {own: rest[name] for name, own in names.items() if name in rest}
     of_stage = replace(options, dtype=dtype, hub=hub)
     return _prepare(kind, other, found, of_stage, taken, registry, strict=False), rest

@@ -1,0 +1,164 @@
+"""A checkpoint that is one stage of a chain, and the folder of the stage that it needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from autopipe import AutoPipelineForInpainting, AutoPipelineForText2Image
+from autopipe.checkpoint.download import plan_download
+from autopipe.checkpoint.load import load_pipeline
+from autopipe.discovery import Installed, Plugin
+from autopipe.errors import ArgumentError, ArgumentTypeError, UnsupportedCheckpointError
+from autopipe.manifest import Family, Pipeline, flaws
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.registry import Registry
+from autopipe.targets import target_of
+from autopipe.tasks import Task
+
+from .conftest import FAMILY, OtherNet, TinyNet, TinyScheduler, same
+
+
+class Sketch(DiffusionPipeline):
+    """The first stage: what it makes, the second needs."""
+
+    def __init__(self, net: OtherNet, scheduler: TinyScheduler) -> None:
+        self.register_modules(net=net, scheduler=scheduler)
+
+
+class Paint(DiffusionPipeline):
+    """The second stage, whose checkpoint names that of the first."""
+
+    def __init__(self, net: TinyNet, scheduler: TinyScheduler) -> None:
+        self.register_modules(net=net, scheduler=scheduler)
+
+
+class Whole(DiffusionPipeline):
+    """Both."""
+
+    def __init__(
+        self,
+        net: TinyNet,
+        scheduler: TinyScheduler,
+        sketch_net: OtherNet,
+        sketch_scheduler: TinyScheduler,
+    ) -> None:
+        self.register_modules(
+            net=net,
+            scheduler=scheduler,
+            sketch_net=sketch_net,
+            sketch_scheduler=sketch_scheduler,
+        )
+
+
+STAGE = Pipeline(
+    "Paint", target_of(Paint), Task.TEXT2IMAGE, "whole.paint", opens_as="whole", needs="sketch"
+)
+CHAIN = Family(
+    "chain",
+    pipelines=(
+        STAGE,
+        Pipeline("Whole", target_of(Whole), Task.TEXT2IMAGE, "whole"),
+        Pipeline("Sketch", target_of(Sketch)),
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """The tiny family and the chain."""
+    made = Registry([Installed(Plugin(f.name, f.name, "1"), f) for f in (FAMILY, CHAIN)])
+    monkeypatch.setattr("autopipe.registry._default", made)
+    return made
+
+
+@pytest.fixture
+def sketch() -> Sketch:
+    return Sketch(OtherNet(width=2).eval(), TinyScheduler(sigma=0.25))
+
+
+@pytest.fixture
+def paint() -> Paint:
+    return Paint(TinyNet().eval(), TinyScheduler(sigma=0.75))
+
+
+@pytest.fixture
+def folder(sketch: Sketch, paint: Paint, tmp_path: Path) -> Path:
+    """The folder of the second stage, whose card names that of the first beside it."""
+    sketch.save_pretrained(tmp_path / "sketch")
+    paint.save_pretrained(tmp_path / "paint")
+    card = "---\nsketch: ../sketch\n---\n"
+    (tmp_path / "paint" / "README.md").write_text(card, encoding="utf-8")
+    return tmp_path / "paint"
+
+
+def test_a_sound_chain_has_no_flaws() -> None:
+    assert list(flaws(CHAIN)) == []
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "said"),
+    [
+        (Pipeline("P", "m:P", opens_as="whole", needs="no word"), "is no keyword"),
+        (Pipeline("P", "m:P", needs="sketch"), "as what it then opens"),
+        (Pipeline("P", "m:P", opens_as="whole", needs=1), "can't be used"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_a_manifest_may_not_say(pipeline: Pipeline, said: str) -> None:
+    (flaw,) = flaws(Family("bad", pipelines=(pipeline,)))
+    assert said in flaw
+
+
+def test_a_stage_resolves_to_its_chain_where_a_task_is_wanted(registry: Registry) -> None:
+    assert registry.resolve("Paint", "text2image").pipeline.name == "Whole"
+    assert registry.resolve("Paint").pipeline is STAGE
+    with pytest.raises(UnsupportedCheckpointError, match=r"inpaint.*Whole"):
+        registry.resolve("Paint", "inpaint")
+
+
+def test_two_folders_are_one_pipeline(folder: Path, sketch: Sketch, paint: Paint) -> None:
+    pipe: Any = AutoPipelineForText2Image.from_pretrained(folder)
+    assert type(pipe) is Whole
+    assert same(pipe.net.state_dict(), paint.net.state_dict())
+    assert same(pipe.sketch_net.state_dict(), sketch.net.state_dict())
+    assert (pipe.scheduler.config.sigma, pipe.sketch_scheduler.config.sigma) == (0.75, 0.25)
+    assert pipe.origins == {"": str(folder), "sketch": str(folder.parent / "sketch")}
+    assert plan_download(Whole, folder).stage.class_name == "Sketch"  # type: ignore[union-attr]
+    with pytest.raises(UnsupportedCheckpointError):
+        AutoPipelineForInpainting.from_pretrained(folder)
+
+
+def test_the_stage_of_the_caller(folder: Path, sketch: Sketch) -> None:
+    (folder / "README.md").unlink()
+    pipe: Any = AutoPipelineForText2Image.from_pretrained(folder, sketch=sketch)
+    assert pipe.sketch_net is sketch.net
+    assert pipe.sketch_scheduler is not sketch.scheduler
+    loaded: Any = AutoPipelineForText2Image.from_pretrained(folder, sketch=folder.parent / "sketch")
+    assert same(loaded.sketch_net.state_dict(), sketch.net.state_dict())
+
+
+def test_dtypes_go_by_the_names_of_the_chain(folder: Path) -> None:
+    dtypes = {"sketch_net": torch.float16, "net": torch.bfloat16}
+    pipe: Any = AutoPipelineForText2Image.from_pretrained(folder, torch_dtype=dtypes)
+    assert (pipe.net.seed.dtype, pipe.sketch_net.seed.dtype) == (torch.bfloat16, torch.float16)
+    # Both stages call theirs `net`.
+    pipe = AutoPipelineForText2Image.from_pretrained(folder, torch_dtype={"net": torch.bfloat16})
+    assert (pipe.net.seed.dtype, pipe.sketch_net.seed.dtype) == (torch.bfloat16, torch.float32)
+
+
+def test_the_stage_that_is_missing_or_wrong_is_named(folder: Path) -> None:
+    (folder / "README.md").unlink()
+    with pytest.raises(ArgumentError, match="pass sketch="):
+        AutoPipelineForText2Image.from_pretrained(folder)
+    with pytest.raises(ArgumentTypeError, match="sketch= is a int"):
+        AutoPipelineForText2Image.from_pretrained(folder, sketch=3)
+    with pytest.raises(ArgumentTypeError, match="'sketch'"):
+        AutoPipelineForText2Image.from_pretrained(folder, sketsh=folder)
+
+
+def test_saved_as_one_it_needs_no_other(folder: Path, tmp_path: Path) -> None:
+    AutoPipelineForText2Image.from_pretrained(folder).save_pretrained(tmp_path / "both")
+    assert type(load_pipeline(DiffusionPipeline, tmp_path / "both")) is Whole
