@@ -97,6 +97,7 @@ def _prepare(
     """
     classes = _classes_to_load(cls, index, given, registry, elsewhere)
     several = _separate(classes, source)
+    options = _for_every_part(options, several)
     plan = _planned(cls, source, classes, options, strict=strict)
     return Prepared(cls, source, index, options, given, classes, several, plan)
 
@@ -211,6 +212,21 @@ def _separate(
             classes.update(dict.fromkeys(names, kind.part_class))
             several[name] = kind, names
     return several
+
+
+def _for_every_part(
+    options: LoadOptions, several: Mapping[str, tuple[type[SeveralModels], list[str]]]
+) -> LoadOptions:
+    """`options` with a dtype for a component of several networks given to each of them."""
+    if not isinstance(options.dtype, Mapping):
+        return options
+    parts = {
+        part: options.dtype[name]
+        for name, (_, names) in several.items()
+        if name in options.dtype
+        for part in names
+    }
+    return replace(options, dtype={**parts, **options.dtype})
 
 
 def _planned(
