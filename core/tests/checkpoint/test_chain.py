@@ -162,3 +162,23 @@ def test_the_stage_that_is_missing_or_wrong_is_named(folder: Path) -> None:
 def test_saved_as_one_it_needs_no_other(folder: Path, tmp_path: Path) -> None:
     AutoPipelineForText2Image.from_pretrained(folder).save_pretrained(tmp_path / "both")
     assert type(load_pipeline(DiffusionPipeline, tmp_path / "both")) is Whole
+
+
+def test_the_base_class_opens_the_stage_or_on_request_the_chain(folder: Path) -> None:
+    for wanted, kind in ((None, Paint), (False, Paint), (True, Whole)):
+        pipe = DiffusionPipeline.from_pretrained(folder, load_connected_pipeline=wanted)
+        assert type(pipe) is kind
+    plan = plan_download(DiffusionPipeline, folder, load_connected_pipeline=True)
+    assert (plan.class_name, plan.keyword) == ("Whole", "sketch")
+
+
+def test_a_class_that_is_named_is_opened_as_it_is(folder: Path) -> None:
+    # Also what is no stage of a chain, and has no task.
+    for kind, path in ((Paint, folder), (Sketch, folder.parent / "sketch")):
+        assert type(kind.from_pretrained(path, load_connected_pipeline=True)) is kind
+    sketch = DiffusionPipeline.from_pretrained(
+        folder.parent / "sketch", load_connected_pipeline=True
+    )
+    assert type(sketch) is Sketch
+    with pytest.raises(ArgumentTypeError, match="load_connected_pipeline"):
+        Paint.from_pretrained(folder, load_connected_pipeline="yes")

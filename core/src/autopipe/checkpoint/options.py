@@ -30,7 +30,6 @@ WITHOUT_MEANING: Mapping[str, str] = {
     "custom_revision": "code of a checkpoint is never run, so there is none to choose",
     "use_onnx": "there are no ONNX pipelines, and ONNX files are never fetched",
     "offload_state_dict": "weights are mapped from their files, so none need to be put away",
-    "load_connected_pipeline": "the other stage of a chain is found without it",
 }
 """Keywords of the original API that are accepted and do nothing, and why, or what to do instead."""
 
@@ -57,6 +56,8 @@ class LoadOptions:
         max_memory: how much each device may take, for a strategy.
         offload_folder: for networks that go to the disk.
         memory: a budget, by which the networks of a pipeline are placed; `"auto"` for what is free.
+        load_connected_pipeline: where the index names one stage of a chain, `DiffusionPipeline`
+            opens the class of all stages.
         hub: where to look for a repository.
     """
 
@@ -72,6 +73,7 @@ class LoadOptions:
     max_memory: Mapping[Any, int | str] | None = None
     offload_folder: str | Path | None = None
     memory: int | str | None = None
+    load_connected_pipeline: bool = False
     hub: HubOptions = field(default_factory=HubOptions)
 
     def dtype_of(self, component: str | None) -> Dtype:
@@ -132,6 +134,7 @@ def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any
         max_memory=given.get("max_memory"),
         offload_folder=given.get("offload_folder"),
         memory=_budget(given),
+        load_connected_pipeline=bool(_flag(given, "load_connected_pipeline", False)),
         hub=_hub(given),
     )
     return options, rest

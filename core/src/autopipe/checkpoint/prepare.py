@@ -64,7 +64,7 @@ def prepare(
     options, given = split_keywords(keywords)
     source = open_source(path, options.hub, registry)
     index = open_index(source, registry)
-    cls: Any = _chosen(chooser, index, registry)
+    cls: Any = _chosen(chooser, index, registry, connected=options.load_connected_pipeline)
     keyword = chain.keyword_of(index.class_name, cls, registry)
     check_keywords(given, (*cls.init_parameters(), *filter(None, [keyword])), cls.__name__)
     if keyword is None:
@@ -142,9 +142,12 @@ def _prepare_stage(
     return _prepare(kind, other, found, of_stage, taken, registry, strict=False), rest
 
 
-def _chosen(chooser: type | Chooser, index: Index, registry: Registry) -> type:
+def _chosen(chooser: type | Chooser, index: Index, registry: Registry, *, connected: bool) -> type:
+    """The class to open; of a stage, the class of its chain for the same task if `connected`."""
     if isinstance(chooser, type) and not _declares_components(chooser):
-        return registry.resolve(index.class_name).load_class()
+        stored = registry.pipeline(index.class_name)
+        task = stored.task if stored and connected else None
+        return registry.resolve(index.class_name, task).load_class()
     return chooser if isinstance(chooser, type) else chooser(index)
 
 

@@ -14,10 +14,11 @@ _TASKS = {
 """The class that fulfils each task, in the module of the task's name."""
 
 _DECODERS = {
-    "KandinskyPipeline": "text2image",
-    "KandinskyImg2ImgPipeline": "image2image",
-    "KandinskyInpaintPipeline": "inpaint",
+    Task.TEXT2IMAGE: "KandinskyPipeline",
+    Task.IMAGE2IMAGE: "KandinskyImg2ImgPipeline",
+    Task.INPAINT: "KandinskyInpaintPipeline",
 }
+"""The class that draws for each task what a prior has made of the text."""
 
 
 @hookimpl
@@ -32,8 +33,15 @@ def autopipe_family() -> Family:
                 for task, name in _TASKS.items()
             ),
             *(
-                Pipeline(name, f"{package}.{module}:{name}", opens_as=line, needs="prior")
-                for name, module in _DECODERS.items()
+                Pipeline(
+                    name,
+                    f"{package}.{task}:{name}",
+                    task,
+                    f"{line}.decoder",
+                    opens_as=line,
+                    needs="prior",
+                )
+                for task, name in _DECODERS.items()
             ),
             Pipeline("KandinskyPriorPipeline", f"{package}.prior:KandinskyPriorPipeline"),
         ),

@@ -14,10 +14,11 @@ _TASKS = {
 """The class that fulfils each task, in the module of the task's name."""
 
 _DECODERS = {
-    "KandinskyV22Pipeline": "text2image",
-    "KandinskyV22Img2ImgPipeline": "image2image",
-    "KandinskyV22InpaintPipeline": "inpaint",
+    Task.TEXT2IMAGE: "KandinskyV22Pipeline",
+    Task.IMAGE2IMAGE: "KandinskyV22Img2ImgPipeline",
+    Task.INPAINT: "KandinskyV22InpaintPipeline",
 }
+"""The class that draws for each task what a prior has made of the text."""
 
 _OTHERS = {
     "KandinskyV22PriorPipeline": "prior",
@@ -39,8 +40,15 @@ def autopipe_family() -> Family:
                 for task, name in _TASKS.items()
             ),
             *(
-                Pipeline(name, f"{package}.{module}:{name}", opens_as=line, needs="prior")
-                for name, module in _DECODERS.items()
+                Pipeline(
+                    name,
+                    f"{package}.{task}:{name}",
+                    task,
+                    f"{line}.decoder",
+                    opens_as=line,
+                    needs="prior",
+                )
+                for task, name in _DECODERS.items()
             ),
             *(Pipeline(name, f"{package}.{module}:{name}") for name, module in _OTHERS.items()),
         ),
