@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         revision=arguments.revision,
         variant=arguments.variant,
         cache_dir=arguments.cache_dir,
+        load_connected_pipeline=True,
         **dict.fromkeys(arguments.without or ()),
     )
     if arguments.json:
