@@ -114,8 +114,8 @@ class ModelMixin(nn.Module, ConfigMixin, PushToHubMixin):
     def save_pretrained(
         self,
         save_directory: str | Path,
-        *,
         is_main_process: bool = True,
+        save_function: object = None,
         safe_serialization: bool = True,
         variant: str | None = None,
         max_shard_size: int | str = "10GB",
@@ -127,6 +127,7 @@ class ModelMixin(nn.Module, ConfigMixin, PushToHubMixin):
         Args:
             save_directory: the folder to write.
             is_main_process: False writes nothing (the other ranks of a distributed run).
+            save_function: accepted with a warning, and not called, as in diffusers.
             safe_serialization: safetensors, or (False) a pickled state dict.
             variant: goes into the file name: `diffusion_pytorch_model.<variant>.safetensors`.
             max_shard_size: bytes, or text such as `"5GB"`; larger models are split.
@@ -138,6 +139,7 @@ class ModelMixin(nn.Module, ConfigMixin, PushToHubMixin):
             self,
             save_directory,
             is_main_process=is_main_process,
+            save_function=save_function,
             safe_serialization=safe_serialization,
             variant=variant,
             max_shard_size=max_shard_size,
@@ -241,15 +243,16 @@ class SeveralModels(nn.Module):
         """What part `number`, from 0, is called, if the first is `name`."""
         return f"{name}_{number}" if number else name
 
-    def save_pretrained(self, save_directory: str | Path, **keywords: Any) -> None:
+    def save_pretrained(self, save_directory: str | Path, *arguments: Any, **keywords: Any) -> None:
         """Write the first network into `save_directory`, the others beside it: `..._1`, `..._2`.
 
         Args:
             save_directory: the folder of the first.
-            **keywords: as for `ModelMixin.save_pretrained`.
+            *arguments, **keywords: as for `ModelMixin.save_pretrained`.
         """
         for number, part in enumerate(self.parts):
-            part.save_pretrained(self.part_name(str(save_directory), number), **keywords)
+            folder = self.part_name(str(save_directory), number)
+            part.save_pretrained(folder, *arguments, **keywords)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_path: str | Path, **keywords: Any) -> Any:

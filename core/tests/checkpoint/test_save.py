@@ -148,3 +148,26 @@ def test_bad_calls_write_nothing(tmp_path: Path, pipe: TinyPipeline) -> None:
     with pytest.raises(ArgumentError, match="is a file"):
         pipe.save_pretrained(tmp_path / "file")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_arguments_have_the_order_of_the_original(pipe: TinyPipeline, tmp_path: Path) -> None:
+    pipe.save_pretrained(tmp_path / "p", False, "v", "10GB", False)
+    assert f"net/{STEM}.v.bin" in names(tmp_path / "p")
+    pipe.net.save_pretrained(tmp_path / "n", False)
+    assert not (tmp_path / "n").exists()
+    pipe.net.save_pretrained(tmp_path / "n", True, None, False, "v", "10GB", False)
+    assert names(tmp_path / "n") == {"config.json", f"{STEM}.v.bin"}
+    pipe.scheduler.save_pretrained(tmp_path / "s", False)
+    assert names(tmp_path / "s") == {"scheduler_config.json"}
+
+
+def test_a_function_to_save_with_is_not_called(
+    pipe: TinyPipeline, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def function(*arguments: object) -> None:
+        raise AssertionError("it is called")
+
+    pipe.net.save_pretrained(tmp_path / "n", save_function=function)
+    assert names(tmp_path / "n") == {"config.json", f"{STEM}.safetensors"}
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert "save_function=" in caplog.text

@@ -60,3 +60,9 @@ def test_a_dtype_for_the_component_is_for_every_network(
     assert [part.seed.dtype for part in pipe.nets.parts] == [
         getattr(torch, name) for name in expected
     ]
+
+
+def test_arguments_of_saving_are_for_every_network(tmp_path: Path) -> None:
+    Nets([TinyNet(), TinyNet()]).save_pretrained(tmp_path / "nets", True, None, False, "v")
+    for name in ("nets", "nets_1"):
+        assert (tmp_path / name / "diffusion_pytorch_model.v.bin").is_file()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ from .index import INDEX_NAME
 from .names import is_plain
 from .upload import HUB_KEYWORDS, upload
 
+_log = logging.getLogger(__name__)
+
 _DEFAULT_SHARD = "10GB"
 
 
@@ -36,6 +39,7 @@ def save_model(
     directory: str | Path,
     *,
     is_main_process: bool = True,
+    save_function: object = None,
     safe_serialization: bool = True,
     variant: str | None = None,
     max_shard_size: int | str = _DEFAULT_SHARD,
@@ -44,6 +48,8 @@ def save_model(
 ) -> None:
     """Write config and weights of `model`; see `ModelMixin.save_pretrained`."""
     _check(model, variant, hub)
+    if save_function is not None:
+        _log.warning("ignored, since it means nothing here: save_function= (never called)")
     limit = parse_size(max_shard_size)
     if not is_main_process:
         return

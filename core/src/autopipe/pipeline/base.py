@@ -205,7 +205,6 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
     def save_pretrained(
         self,
         save_directory: str | Path,
-        *,
         safe_serialization: bool = True,
         variant: str | None = None,
         max_shard_size: int | str | None = None,
