@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -19,6 +20,33 @@ PRIOR = "prior_"
 """What the names of the prior's components begin with."""
 
 _Stage = TypeVar("_Stage", bound=DiffusionPipeline)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """What a decoder takes besides embeddings, named as its parameters are.
+
+    Attributes:
+        start: what it takes for its task alone: `image`, `strength`, `mask_image`.
+    """
+
+    start: Mapping[str, Any]
+    height: int
+    width: int
+    num_inference_steps: int
+    guidance_scale: float
+    generator: Generators
+    latents: Tensor | None
+    output_type: str
+    callback_on_step_end: StepCallback | None
+    callback_on_step_end_tensor_inputs: Sequence[str]
+    callback: OlderCallback | None
+    callback_steps: int | None
+
+    def arguments(self) -> dict[str, Any]:
+        """All of it by the names of parameters."""
+        names = (one.name for one in fields(self) if one.name != "start")
+        return {**self.start, **{name: getattr(self, name) for name in names}}
 
 
 class CombinedPipeline(DiffusionPipeline):
@@ -48,26 +76,8 @@ class CombinedPipeline(DiffusionPipeline):
         stage._take_part_in(self)
         return stage
 
-    def _check_decoder(
-        self,
-        prompt: Prompt,
-        num_images_per_prompt: int,
-        *,
-        height: int,
-        width: int,
-        generator: Generators,
-        guidance_scale: float,
-        output_type: str,
-        callback_on_step_end: StepCallback | None,
-        callback_on_step_end_tensor_inputs: Sequence[str],
-        callback: OlderCallback | None,
-        callback_steps: int | None,
-        **start: Any,
-    ) -> None:
+    def _check_decoder(self, prompt: Prompt, num_images_per_prompt: int, drawing: Drawing) -> None:
         """Refuse what the decoder can't use before the prior has done its work.
-
-        Args:
-            start: what the decoder's start takes besides.
 
         Raises:
             ArgumentError, ArgumentTypeError: it is so.
@@ -80,20 +90,27 @@ class CombinedPipeline(DiffusionPipeline):
         batch_size = decoder._start_call(
             unknown,
             unknown,
-            height=height,
-            width=width,
+            height=drawing.height,
+            width=drawing.width,
             num_images_per_prompt=1,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            output_type=output_type,
+            generator=drawing.generator,
+            guidance_scale=drawing.guidance_scale,
+            output_type=drawing.output_type,
         )
-        decoder._check_start(batch_size, height=height, width=width, **start)
+        decoder._check_start(
+            batch_size,
+            **drawing.start,
+            height=drawing.height,
+            width=drawing.width,
+            num_inference_steps=drawing.num_inference_steps,
+            latents=drawing.latents,
+        )
         step_reports(
             decoder,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-            callback,
-            callback_steps,
+            drawing.callback_on_step_end,
+            drawing.callback_on_step_end_tensor_inputs,
+            drawing.callback,
+            drawing.callback_steps,
         )
 
     def _embed(

@@ -9,6 +9,7 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Inpaint
+from autopipe_components.image_embeddings.combined import Drawing
 from autopipe_components.image_embeddings.decoder import Result
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.stages.checks import Prompt
@@ -70,12 +71,8 @@ class KandinskyInpaintCombinedPipeline(KandinskyCombined, Inpaint):
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
         # 1. Check everything that the decoder takes; the prior checks the rest
-        self._check_decoder(
-            prompt,
-            num_images_per_prompt,
-            image=image,
-            mask_image=mask_image,
-            strength=strength,
+        drawing = Drawing(
+            start={"image": image, "mask_image": mask_image, "strength": strength},
             height=height,
             width=width,
             num_inference_steps=num_inference_steps,
@@ -88,6 +85,7 @@ class KandinskyInpaintCombinedPipeline(KandinskyCombined, Inpaint):
             callback=callback,
             callback_steps=callback_steps,
         )
+        self._check_decoder(prompt, num_images_per_prompt, drawing)
 
         # 2. Turn the text into embeddings
         embeds = self._embed(
@@ -106,20 +104,7 @@ class KandinskyInpaintCombinedPipeline(KandinskyCombined, Inpaint):
         result: Result = self.decoder_pipe(
             tiled(prompt, len(embeds["image_embeds"])),
             **embeds,
-            image=image,
-            mask_image=mask_image,
-            strength=strength,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            generator=generator,
-            latents=latents,
-            output_type=output_type,
+            **drawing.arguments(),
             return_dict=return_dict,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-            callback=callback,
-            callback_steps=callback_steps,
         )
         return result

@@ -9,6 +9,7 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
+from autopipe_components.image_embeddings.combined import Drawing
 from autopipe_components.image_embeddings.decoder import Result
 from autopipe_components.stages.checks import Prompt
 from autopipe_components.stages.codec import Generators
@@ -66,9 +67,8 @@ class KandinskyV22CombinedPipeline(KandinskyV22Combined, Text2Image):
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
         # 1. Check everything that the decoder takes; the prior checks the rest
-        self._check_decoder(
-            prompt,
-            num_images_per_prompt,
+        drawing = Drawing(
+            start={},
             height=height,
             width=width,
             num_inference_steps=num_inference_steps,
@@ -81,6 +81,7 @@ class KandinskyV22CombinedPipeline(KandinskyV22Combined, Text2Image):
             callback=callback,
             callback_steps=callback_steps,
         )
+        self._check_decoder(prompt, num_images_per_prompt, drawing)
 
         # 2. Turn the text into embeddings
         embeds = self._embed(
@@ -96,19 +97,5 @@ class KandinskyV22CombinedPipeline(KandinskyV22Combined, Text2Image):
         )
 
         # 3. Draw them
-        result: Result = self.decoder_pipe(
-            **embeds,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            generator=generator,
-            latents=latents,
-            output_type=output_type,
-            return_dict=return_dict,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-            callback=callback,
-            callback_steps=callback_steps,
-        )
+        result: Result = self.decoder_pipe(**embeds, **drawing.arguments(), return_dict=return_dict)
         return result
