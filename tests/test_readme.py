@@ -48,6 +48,7 @@ def test_its_python_runs_from_top_to_bottom(
 
 @each_document
 def test_its_commands_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Blocks marked `sh` need more than this machine: a network, or a fresh environment.
     monkeypatch.chdir(tmp_path)
     lines = [line for block in blocks(document, "") for line in block.splitlines()]
     for line in lines:

@@ -24,6 +24,7 @@ from stable_diffusion_demo.shapes import Scene, draw, draw_outline, random_scene
 from autopipe import AutoPipelineForText2Image
 from autopipe_controlnet.controlnet import ControlNetModel
 
+from .card import model_card
 from .train import MODEL, plain_caption
 
 DEMO = Path(__file__).parents[1] / "src" / "autopipe_controlnet" / "demo"
@@ -115,6 +116,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="of the ControlNet")
     parser.add_argument("--batch", type=int, default=50, help="pictures per call")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
+    parser.add_argument("--card", action="store_true", help="write the figures to the model card")
     parser.add_argument("--sheet", type=Path, help="file for a contact sheet of the pictures")
     options = parser.parse_args()
 
@@ -134,6 +136,13 @@ def main() -> None:
         controlnet_conditioning_scale=options.scale,
     )
     print(json.dumps(figures(judged), indent=2))
+    if options.card:
+        settings = {name: getattr(options, name) for name in ("steps", "guidance")}
+        command = "python -m demo.evaluate --card " + " ".join(
+            f"--{name} {getattr(options, name)}" for name in ("outlines", "steps", "guidance")
+        )
+        card = model_card(figures(judged), settings, command)
+        Path(options.controlnet, "README.md").write_text(card, "utf-8")
     if options.sheet:
         contact_sheet(judged).save(options.sheet)
 

@@ -151,6 +151,9 @@ class NoEncoder(ModelMixin):
 class NoTokenizer:
     """In the place of a tokenizer."""
 
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        raise AssertionError("these calls bring their embeddings")
+
 
 @pytest.fixture
 def whole(build: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,7 +18,8 @@ pipeline_tag: text-to-image
 
 A Stable Diffusion in miniature, 64x64 pixels: a CLIP text encoder, a U-Net, an autoencoder and
 their tokenizer, of the ordinary classes and in the ordinary folder format, float16. It was trained
-on drawn pictures alone, by `plugins/stable_diffusion/demo` of the autopipe repository.
+on drawn pictures alone, by `plugins/stable_diffusion/demo` of the autopipe repository, in stages
+whose plans were improved on the way.
 
 It understands one sentence, more or less:
 
@@ -35,6 +36,9 @@ from autopipe import AutoPipelineForText2Image
 pipe = AutoPipelineForText2Image.from_pretrained("demo:stable_diffusion")
 pipe("a red circle on a white background").images[0].save("circle.png")
 ```
+
+It is trained for guidance as pipelines use it unless told otherwise, `guidance_scale=7.5`. With
+less than 5 it follows the caption less and less, and without guidance hardly at all.
 
 ## Figures
 

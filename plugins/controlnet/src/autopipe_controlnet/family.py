@@ -38,4 +38,5 @@ def autopipe_family() -> Family:
         ),
         conditions=(Condition("controlnet", keyword="controlnet"),),
         exports=(Export("ControlNetOutput", f"{package}.controlnet:ControlNetOutput"),),
+        demo=f"{package}:demo",
     )

@@ -68,3 +68,13 @@ def test_captions_say_what_the_outline_can_not() -> None:
     # Three standard deviations of so many draws.
     assert abs(captions.count("") / 400 - train.CAPTION_DROPOUT) < 0.06
     assert sum("red" in one for one in captions) > 300
+
+
+def test_the_card_tells_the_figures_and_the_command() -> None:
+    judged = [evaluate.Judged(SCENE, picture := draw(SCENE), judge(picture))]
+    card = evaluate.model_card(
+        evaluate.figures(judged), {"steps": 9, "guidance": 2.5}, "measure --it"
+    )
+    assert "measure --it" in card
+    assert "9 steps, guidance 2.5" in card
+    assert "| colour as the prompt names it | 100.0 % |" in card
