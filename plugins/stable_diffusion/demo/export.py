@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from autopipe_components.schedulers.ddim import DDIMScheduler
+from autopipe_components.schedulers.euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 
 from .models import NOISE, TEXT_LENGTH, build_text_encoder, build_unet, build_vae
 from .tokenizer import END, START, write_tokenizer
@@ -24,7 +24,7 @@ INDEX = {
     "image_encoder": [None, None],
     "requires_safety_checker": False,
     "safety_checker": [None, None],
-    "scheduler": ["diffusers", "DDIMScheduler"],
+    "scheduler": ["diffusers", "EulerAncestralDiscreteScheduler"],
     "text_encoder": ["transformers", "CLIPTextModel"],
     "tokenizer": ["transformers", "CLIPTokenizer"],
     "unet": ["diffusers", "UNet2DConditionModel"],
@@ -54,15 +54,9 @@ def export(run: Path, folder: Path) -> None:
     vae.register_to_config(scaling_factor=round(scale, 5))
     for name, network in (("vae", vae), ("unet", unet), ("text_encoder", text_encoder)):
         network.half().save_pretrained(folder / name)
-    # Without clipping (latents exceed 1) and down to t = 0; "trailing" starts from pure noise,
-    # as in training, however few the steps are.
-    scheduler = DDIMScheduler(
-        **NOISE,
-        clip_sample=False,
-        set_alpha_to_one=True,
-        steps_offset=1,
-        timestep_spacing="trailing",
-    )
+    # Fresh noise at each step mends what an earlier one drew wrongly. "trailing" starts from pure
+    # noise, as in training, however few the steps are.
+    scheduler = EulerAncestralDiscreteScheduler(**NOISE, timestep_spacing="trailing")
     scheduler.save_pretrained(folder / "scheduler")
     (folder / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n", "utf-8")
     for file in folder.rglob("*.safetensors"):
