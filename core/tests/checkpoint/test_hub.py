@@ -175,9 +175,12 @@ def test_what_was_fetched_before_a_failure_is_kept(hub_server: HubServer, commit
     with pytest.raises(CheckpointError, match=r"503.*what was fetched is kept"):
         TinyPipeline.from_pretrained("owner/name")
     hub_server.faults.clear()
+    # Which of the small files come before the failure of a large one is a matter of timing.
+    kept = [path for path in hub_server.fetched() if not path.endswith("tensors")]
+    assert kept
     hub_server.requests.clear()
     TinyPipeline.from_pretrained("owner/name")
-    assert hub_server.fetched() == sorted(path for path in NEEDED if path.endswith("tensors"))
+    assert sorted(kept + hub_server.fetched()) == sorted(NEEDED)
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])

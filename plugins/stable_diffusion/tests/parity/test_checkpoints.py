@@ -64,6 +64,8 @@ def test_we_load_what_diffusers_saves(
     assert record("saved there, loaded here", found.images, expected.images) < 1e-4
     assert found.nsfw_content_detected == expected.nsfw_content_detected
     index = json.loads((folder / "model_index.json").read_text())
+    # Without torchvision transformers has another name for the class, which older ones don't know.
+    index["feature_extractor"][1] = index["feature_extractor"][1].removesuffix("Pil")
     assert {k: v for k, v in loaded.index().items() if k[0] != "_"} == {
         k: v for k, v in index.items() if k[0] != "_"
     }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.parity import TOLERANCE
 
 from autopipe import StableDiffusionPipeline as Pipe
 
@@ -63,7 +64,7 @@ def test_parameters(compare: Callable[..., Any], call: dict[str, Any]) -> None:
 
 
 def test_parameters_change_the_image(compare: Callable[..., Any]) -> None:
-    """What the comparisons above compare is not all the same picture."""
+    """Ignoring one of these would be seen: it changes more than the comparisons above allow."""
     plain = compare(Pipe)
     for call in (
         {"prompt": "a red dog"},
@@ -73,7 +74,7 @@ def test_parameters_change_the_image(compare: Callable[..., Any]) -> None:
         {"seed": 1},
         {"num_inference_steps": 4},
     ):
-        assert np.abs(compare(Pipe, **call) - plain).max() > 0.01, call
+        assert np.abs(compare(Pipe, **call) - plain).max() > 10 * TOLERANCE, call
 
 
 def test_pil_images_are_rounded_alike(compare: Callable[..., Any]) -> None:
