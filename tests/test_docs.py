@@ -34,6 +34,18 @@ def section(page: str, heading: str) -> str:
     return found[1]
 
 
+def test_every_family_has_a_page_and_a_row_in_the_readme() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for manifest in ROOT.glob("plugins/*/src/*/family.py"):
+        dist = manifest.parents[2].name
+        if dist == "components":  # networks and schedulers, no pipelines
+            continue
+        assert f"families/{dist}.md\n" in navigation
+        assert f"](plugins/{dist}) |" in readme
+        assert text(f"families/{dist}.md").startswith(f'--8<-- "plugins/{dist}/README.md"\n')
+
+
 @pytest.mark.parametrize("name", [n for n in vars(Hooks) if n.startswith("autopipe_")])
 def test_every_hook_has_a_heading_with_its_signature(name: str) -> None:
     signature = inspect.signature(getattr(Hooks, name))
