@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import cpu_offload
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -171,6 +172,16 @@ def test_images_and_latents_of_another_shape_are_described() -> None:
     for quantised in (True, False):
         with pytest.raises(ArgumentError, match=r"latents of shape \(1, 3, 8, 8\).*4 channels"):
             model.decode(torch.zeros(1, 3, 8, 8), force_not_quantize=quantised)
+
+
+@torch.no_grad()
+def test_layers_may_be_offloaded() -> None:
+    model, latents = make(), draw(2, 4, 4, 4)
+    expected = model.decode(latents)
+    cpu_offload(model, torch.device("cpu"))
+    found = model.decode(latents)
+    assert torch.equal(found.sample, expected.sample)
+    assert torch.equal(found.commit_loss, expected.commit_loss)
 
 
 @torch.no_grad()

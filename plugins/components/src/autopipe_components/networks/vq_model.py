@@ -49,10 +49,11 @@ class VectorQuantizer(nn.Module):
             were taken, (B * h * w,).
         """
         pixels = latents.movedim(1, -1)
-        weight = self.embedding.weight
+        # By a call of the module, which brings its weights where layers are offloaded.
+        vectors = self.embedding(torch.arange(self.embedding.num_embeddings, device=latents.device))
         # Some devices have no kernel of cdist for half precision.
-        indices = torch.cdist(pixels.flatten(0, 2).float(), weight.float()).argmin(dim=1)
-        nearest_vectors = self.embedding(indices).view(pixels.shape)
+        indices = torch.cdist(pixels.flatten(0, 2).float(), vectors.float()).argmin(dim=1)
+        nearest_vectors = vectors[indices].view(pixels.shape)
         loss = F.mse_loss(pixels, nearest_vectors.detach()) + _COMMITMENT * F.mse_loss(
             nearest_vectors, pixels.detach()
         )
