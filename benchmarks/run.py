@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import checkpoints
+import torch
 
 HERE = Path(__file__).parent
 LIBRARIES = ("autopipe", "diffusers")
@@ -33,6 +34,8 @@ PLAN = (
     ("call", "small", 5),
     ("call", "real", 3),
 )
+# With a GPU: resident, offloaded by component (model) and by layer (each).
+GPU_PLAN = (("gpu", "real", 3), ("gpu_model", "real", 3), ("gpu_each", "real", 3))
 
 
 def measure(library: str, task: str, folder: Path) -> dict[str, float]:
@@ -97,12 +100,14 @@ def main() -> None:
         help="where checkpoints and results go; the real size takes 4.3 GB (default: %(default)s)",
     )
     options = parser.parse_args()
-    wanted = options.only.split(",") if options.only else [task for task, _, _ in PLAN]
+    plan = [*PLAN, *(GPU_PLAN if torch.cuda.is_available() else ())]
+    wanted = options.only.split(",") if options.only else [task for task, _, _ in plan]
     print(
         f"{'task':<10} {'size':<6} {'quantity':<9} {'autopipe':>10} {'diffusers':>10} ratio (range)"
     )
     rows = []
-    for task, size, turns in PLAN:
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for task, size, turns in plan:
         if task in wanted and options.size in (None, size):
             for row in compare(task, size, turns, checkpoints.make(options.folder, size)):
                 rows.append(row)
