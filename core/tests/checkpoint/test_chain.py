@@ -12,7 +12,12 @@ from autopipe import AutoPipelineForInpainting, AutoPipelineForText2Image
 from autopipe.checkpoint.download import plan_download
 from autopipe.checkpoint.load import load_pipeline
 from autopipe.discovery import Installed, Plugin
-from autopipe.errors import ArgumentError, ArgumentTypeError, UnsupportedCheckpointError
+from autopipe.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    AutopipeError,
+    UnsupportedCheckpointError,
+)
 from autopipe.manifest import Family, Pipeline, flaws
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry
@@ -138,6 +143,56 @@ def test_the_stage_of_the_caller(folder: Path, sketch: Sketch) -> None:
     assert pipe.sketch_scheduler is not sketch.scheduler
     loaded: Any = AutoPipelineForText2Image.from_pretrained(folder, sketch=folder.parent / "sketch")
     assert same(loaded.sketch_net.state_dict(), sketch.net.state_dict())
+
+
+LINES = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
+MERGED = LINES.replace("[", "{<<: [").replace("]", "]}")
+CARDS = {
+    "aliases": f"a0: &a0 [x]\n{LINES}sketch: *a29",
+    "merges": f"a0: &a0 {{x: y}}\n{MERGED}sketch: *a29",
+    "depth": "sketch: " + "[" * 5_000,
+    "length": f"sketch: {'x' * 100_000}",
+    "a long path": "sketch: " + "/".join(["x" * 200] * 40),
+    "code": "sketch: !!python/object/apply:os.mkdir [ran]",
+    "several": "sketch: [../sketch, ../other]",
+    "a number": "sketch: 1" + ":59" * 5_000,
+    "above": "sketch: ../../sketch",
+    "elsewhere": "sketch: /etc",
+    "a home": "sketch: ~/sketch",
+    "nonsense": "sketch: : :",
+}
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_can_do_no_harm(
+    name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one of a few lines that stand for more than any memory holds."""
+    monkeypatch.chdir(tmp_path)
+    (folder / "README.md").write_text(f"---\n{CARDS[name]}\n---\n", encoding="utf-8")
+    with pytest.raises(AutopipeError, match="sketch") as caught:
+        AutoPipelineForText2Image.from_pretrained(folder)
+    assert len(str(caught.value)) < 1000
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        "---\nother: &x [1]\nmore: *x\nsketch:\n- ../sketch\n---\n# Title\n",
+        "\ufeff---\r\nsketch: '../sketch'\r\n---\r\n",
+    ],
+)
+def test_cards_as_people_write_them(card: str, folder: Path) -> None:
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    assert type(AutoPipelineForText2Image.from_pretrained(folder)) is Whole
+
+
+@pytest.mark.parametrize("card", ["", "# Title", "---\nsketch: ../sketch\n", "---\nsketch:\n---\n"])
+def test_a_card_that_names_nothing(card: str, folder: Path) -> None:
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    with pytest.raises(ArgumentError, match="pass sketch="):
+        AutoPipelineForText2Image.from_pretrained(folder)
 
 
 def test_dtypes_go_by_the_names_of_the_chain(folder: Path) -> None:

@@ -219,6 +219,16 @@ def pickled(stem: str, kind: str, also_safe: bool = False) -> Callable[[Path], o
     return change
 
 
+def tensors(stem: str, make: Callable[[], dict[str, Any]]) -> Callable[[Path], object]:
+    """Replace weights by a pickle of tensors."""
+
+    def change(folder: Path) -> None:
+        pickled(stem, "plain")(folder)
+        torch.save(make(), next((folder / stem).parent.glob("*.bin")))
+
+    return change
+
+
 def zipped(folder: Path) -> None:
     """Make a .bin that is a zip archive of something else."""
     for file in (folder / "text_encoder").glob("*.safetensors*"):
@@ -274,6 +284,12 @@ CORPUS: dict[str, tuple[Callable[[Path], object], str]] = {
     "half a pair": (edit(INDEX, net=["diffusers", None]), r"model_index\.json"),
     "a component that is text": (edit(INDEX, net="TinyNet"), "net"),
     "no class": (edit(INDEX, _class_name=None), r"model_index\.json"),
+    "a class name that is long": (edit(INDEX, _class_name=["x" * 10**6] * 9), INDEX),
+    "a component's name that is long": (
+        edit(INDEX, **{"x" * 10**6: ["diffusers", "TinyNet"]}), "plain folder"
+    ),
+    "a class that is long": (edit(INDEX, net=["diffusers", "x" * 10**6]), "no names of"),
+    "a library that is long": (edit(INDEX, net=["x." * 10**6 + "y", "Net"]), "no names of"),
     "a class name of path": (edit(INDEX, _class_name="../Full"), r"model_index\.json"),
     # JSON
     "an index that is a list": (write(INDEX, b"[]"), INDEX),
@@ -421,6 +437,16 @@ CORPUS: dict[str, tuple[Callable[[Path], object], str]] = {
     "an empty pickle": (
         both(pickled(NET, "zip"), write(f"{NET}.bin", b"")), "empty"
     ),
+    "a pickle of one number, many times": (
+        tensors(NET, lambda: {"seed": torch.zeros(1).expand(10**6, 10**6)}), "claim"
+    ),
+    "a pickle of one tensor, many times": (
+        tensors(TEXT, lambda: dict.fromkeys(map(str, range(900)), torch.zeros(10**5))), "claim"
+    ),
+    "a pickle without values": (
+        tensors(NET, lambda: {"seed": torch.empty(4, device="meta")}), "plain tensors"
+    ),
+    "a sparse pickle": (tensors(NET, lambda: {"seed": torch.eye(4).to_sparse()}), "plain tensors"),
     "a pickle that is a pointer": (both(pickled(NET, "zip"), write(f"{NET}.bin", LFS)), "pointer"),
 }  # fmt: skip
 

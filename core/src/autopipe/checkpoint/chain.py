@@ -22,12 +22,15 @@ from ..errors import (
 )
 from ..registry import Registry
 from ..scheduling import SchedulerMixin
-from .names import is_plain
+from .names import is_plain, shown
 from .source import HubOptions, LocalSource, Source
 
 CARD_NAME = "README.md"
 
 _LARGEST_CARD = 2**20
+_LARGEST_HEAD = 2**15
+_LONGEST_NAME = 1000
+_NULL = "tag:yaml.org,2002:null"
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
@@ -118,24 +121,17 @@ def open_named(keyword: str, source: Source, hub: HubOptions) -> Source | None:
         UnsafeCheckpointError: it leads elsewhere.
         CheckpointError: there is no such folder or repository.
     """
-    named = _metadata(source, keyword).get(keyword)
-    if named is None:
+    name = _named(source, keyword)
+    if name is None:
         return None
     card = f"the {CARD_NAME} of {source.name}"
-    names = named if isinstance(named, list) else [named]
-    if len(names) != 1 or not isinstance(names[0], str):
-        raise ConfigError(
-            f"{card} gives {named!r} as its {keyword}, where one folder or repository is expected; "
-            f"correct it, or pass {keyword}="
-        )
-    name = names[0].strip()
-    folder = _folder(name, source, f"{card} names the {keyword} {name!r}", keyword)
+    folder = _folder(name, source, f"{card} names the {keyword} {shown(name)}", keyword)
     if folder is not None:
         return LocalSource(folder)
     if not _REPOSITORY.fullmatch(name):
         raise CheckpointError(
-            f"{card} names the {keyword} {name!r}, and there is no such folder inside or beside "
-            f"it; correct it, or pass {keyword}="
+            f"{card} names the {keyword} {shown(name)}, and there is no such folder inside or "
+            f"beside it; correct it, or pass {keyword}="
         )
     from .hub import open_repository
 
@@ -145,7 +141,8 @@ def open_named(keyword: str, source: Source, hub: HubOptions) -> Source | None:
 def _folder(name: str, source: Source, said: str, keyword: str) -> Path | None:
     """The folder that `name` means, seen from that of `source`; None if there is none."""
     parts = [part for part in name.split("/") if part not in ("", ".", "..")]
-    if not parts or not all(map(is_plain, parts)) or name.startswith("~"):
+    plain = parts and all(map(is_plain, parts)) and len(name) <= _LONGEST_NAME
+    if not plain or name.startswith("~"):
         raise UnsafeCheckpointError(
             f"{said}, which is neither a folder inside or beside its own nor a repository; pass "
             f"{keyword}= if you trust it"
@@ -162,23 +159,45 @@ def _folder(name: str, source: Source, said: str, keyword: str) -> Path | None:
     return target if target.is_dir() else None
 
 
-def _metadata(source: Source, keyword: str) -> Mapping[str, Any]:
-    """The metadata block at the head of the README.md, if there is one."""
+def _named(source: Source, keyword: str) -> str | None:
+    """What the metadata at the head of the README.md has under `keyword`; None for nothing."""
     size = source.files().get(CARD_NAME)
     if size is None:
-        return {}
+        return None
     file = source.fetch([CARD_NAME]) / CARD_NAME
     if file.stat().st_size > _LARGEST_CARD:
         raise ConfigError(
             f"{file} is larger than {_LARGEST_CARD:,} bytes, so it is not read; pass {keyword}="
         )
-    from huggingface_hub import metadata_load
+    import yaml
 
     try:
-        found = metadata_load(file)
-    except (Exception, RecursionError) as error:
+        # Nothing is made of what is read: a few lines of YAML can stand for any amount of it.
+        root = yaml.compose(_head(file), yaml.SafeLoader)
+    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"the metadata in {file} can't be read ({type(error).__name__}: {error}); correct it, "
             f"or pass {keyword}="
         ) from error
-    return found or {}
+    entries = root.value if isinstance(root, yaml.MappingNode) else []
+    named = next((value for key, value in entries if key.value == keyword), None)
+    if isinstance(named, yaml.SequenceNode) and len(named.value) == 1:
+        (named,) = named.value
+    if named is None or named.tag == _NULL:
+        return None
+    if not isinstance(named, yaml.ScalarNode):
+        raise ConfigError(
+            f"{file} has as its {keyword} something else than the name of one folder or "
+            f"repository; correct it, or pass {keyword}="
+        )
+    return str(named.value).strip()
+
+
+def _head(file: Path) -> str:
+    """The lines of a card between the first, `---`, and the next one like it."""
+    first, *lines = file.read_text(encoding="utf-8-sig").lstrip().splitlines() or [""]
+    ends = (number for number, line in enumerate(lines) if line.rstrip() == "---")
+    head = "\n".join(lines[: next(ends, 0)]) if first.rstrip() == "---" else ""
+    if len(head) > _LARGEST_HEAD:
+        raise ValueError(f"it is longer than {_LARGEST_HEAD:,} characters")
+    return head

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..config import read_json_object
 from ..errors import CheckpointError, ConfigError, UnsafeCheckpointError
-from .names import is_plain
+from .names import is_plain, shown
 
 INDEX_NAME = "model_index.json"
 
@@ -58,13 +58,13 @@ def parse_index(content: Mapping[str, Any], file: Path) -> Index:
     class_name = content.get("_class_name")
     if isinstance(class_name, list):
         raise UnsafeCheckpointError(
-            f"{file} names a pipeline in a code file of its own ({class_name!r}), and code of a "
-            f"checkpoint is never run; a custom pipeline is an installed plugin"
+            f"{file} names a pipeline in a code file of its own ({shown(class_name)}), and code of "
+            f"a checkpoint is never run; a custom pipeline is an installed plugin"
         )
-    if not isinstance(class_name, str) or not class_name.isidentifier():
+    if not _is_class_name(class_name):
         raise ConfigError(
-            f"{file} must give the pipeline's class as '_class_name', and gives {class_name!r}; "
-            f"fetch the checkpoint again"
+            f"{file} must give the pipeline's class as '_class_name', and gives "
+            f"{shown(class_name)}; fetch the checkpoint again"
         )
     components: dict[str, Pair | None] = {}
     options: dict[str, Any] = {}
@@ -75,7 +75,7 @@ def parse_index(content: Mapping[str, Any], file: Path) -> Index:
             options[name] = entry
         elif not is_plain(name):
             raise UnsafeCheckpointError(
-                f"{file} calls a component {name!r}, which is no plain folder name; don't use "
+                f"{file} calls a component {shown(name)}, which is no plain folder name; don't use "
                 f"this checkpoint unless you trust it"
             )
         else:
@@ -102,15 +102,20 @@ def _pair(entry: list[Any], name: str, file: Path) -> Pair | None:
         return None
     if library is None or class_name is None:
         raise ConfigError(
-            f"{file} gives {entry!r} for the component {name!r}, where [library, class] or "
-            f"[null, null] is expected; correct the entry"
+            f"{file} gives {shown(entry)} for the component {shown(name)}, where [library, class] "
+            f"or [null, null] is expected; correct the entry"
         )
-    if not _LIBRARY.fullmatch(library) or not class_name.isidentifier():
+    known = is_plain(library) and _LIBRARY.fullmatch(library)
+    if not known or not _is_class_name(class_name):
         raise UnsafeCheckpointError(
-            f"{file} gives {entry!r} for the component {name!r}, which are no names of a library "
-            f"and a class; don't use this checkpoint unless you trust it"
+            f"{file} gives {shown(entry)} for the component {shown(name)}, which are no names of "
+            f"a library and a class; don't use this checkpoint unless you trust it"
         )
     return library, class_name
+
+
+def _is_class_name(name: object) -> TypeGuard[str]:
+    return is_plain(name) and str(name).isidentifier()
 
 
 def _why_no_index(folder: Path) -> str:

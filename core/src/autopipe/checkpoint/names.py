@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 
 from ..errors import ArgumentError, UnsafeCheckpointError
 
 _FORBIDDEN = frozenset("/\\:\0")
+
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = _brief.maxlong = 100
 
 
 def is_plain(name: object) -> bool:
@@ -20,6 +24,11 @@ def is_plain(name: object) -> bool:
     )
 
 
+def shown(value: object) -> str:
+    """`value`, which a checkpoint supplies, for a message: cut short where it is long."""
+    return _brief.repr(value)
+
+
 def plain_name(name: object, origin: str) -> str:
     """`name`, which `origin` (a file, for the message) supplies.
 
@@ -28,8 +37,8 @@ def plain_name(name: object, origin: str) -> str:
     """
     if not is_plain(name):
         raise UnsafeCheckpointError(
-            f"{origin} names the file or folder {name!r}, which is no plain name inside its own "
-            f"folder; don't use this checkpoint unless you trust it, and correct the name"
+            f"{origin} names the file or folder {shown(name)}, which is no plain name inside its "
+            f"own folder; don't use this checkpoint unless you trust it, and correct the name"
         )
     assert isinstance(name, str)
     return name

@@ -17,7 +17,7 @@ from ..config import read_json_object
 from ..errors import AutopipeError, CheckpointError, ConfigError, UnsafeCheckpointError
 from .headers import check_content
 from .limits import LARGEST_SIDE, check_sizes
-from .names import inside, is_plain
+from .names import inside, is_plain, shown
 from .transformers import is_listed_class
 
 _TOKENIZER_CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
@@ -78,13 +78,13 @@ def _check_tokenizer_config(cls: Any, file: Path) -> None:
         is_name = name in (*_NAMES, *getattr(cls, "vocab_files_names", {}))
         if is_name and value is not None and not _is_in(file.parent, value):
             raise UnsafeCheckpointError(
-                f"{file} names the file {value!r} as its {name}, which is no file of its own "
+                f"{file} names the file {shown(value)} as its {name}, which is no file of its own "
                 f"folder; remove that entry"
             )
         if name.endswith("_files") and not _are_in(file.parent, value):
             raise UnsafeCheckpointError(
-                f"{file} names the files {value!r} as its {name}, which are not all in its own "
-                f"folder; remove that entry"
+                f"{file} names the files {shown(value)} as its {name}, which are not all in its "
+                f"own folder; remove that entry"
             )
         if name in _CONTENT and value:
             raise UnsafeCheckpointError(

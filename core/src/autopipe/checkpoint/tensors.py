@@ -34,6 +34,9 @@ _NETWORK = frozenset(
      "afs", "virtiofs"}
 )  # fmt: skip
 
+_MOST_TIMES = 8
+"""How often over the tensors of a pickle may have the bytes of its file, since some share them."""
+
 Target = Callable[[str, torch.dtype], torch.dtype]
 """From a tensor's name and its dtype in the file to the dtype wanted."""
 
@@ -211,7 +214,23 @@ def _unpickled(file: Path) -> dict[str, Tensor]:
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+        isinstance(name, str) and _is_plain(tensor) for name, tensor in state.items()
     ):
-        raise DamagedFileError(f"{file} holds no state dict; fetch this file again")
+        raise DamagedFileError(
+            f"{file} holds no state dict of plain tensors; fetch this file again"
+        )
+    needed = sum(tensor.nbytes for tensor in state.values())
+    if needed > _MOST_TIMES * size:
+        raise DamagedFileError(
+            f"{file} has {size:,} bytes and its tensors claim {needed:,}; fetch this file again"
+        )
     return state
+
+
+def _is_plain(tensor: object) -> bool:
+    return (
+        isinstance(tensor, Tensor)
+        and tensor.layout is torch.strided
+        and tensor.device.type == "cpu"
+        and not tensor.is_quantized
+    )
