@@ -73,6 +73,8 @@ BAD_CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"output_type": "jpeg"}, ArgumentError, "give one of pil, np, pt"),
     ({"output_type": "latent"}, ArgumentError, "give one of pil, np, pt"),
     ({"cross_attention_kwargs": {"scael": 1}}, ArgumentError, "scale"),
+    ({"cross_attention_kwargs": 5}, ArgumentTypeError, "give a dict"),
+    ({"eta": 2.0}, ArgumentError, "eta"),
     ({"callback_steps": 0}, ArgumentError, "callback_steps"),
     ({"callback": 5}, ArgumentTypeError, "callback"),
     ({"callback_on_step_end": 5}, ArgumentTypeError, "callback_on_step_end"),
@@ -118,6 +120,7 @@ def test_bad_images_are_refused_before_any_work(
     [
         ({"mask_image": None}, "mask_image is missing"),
         ({"mask_image": [mask()] * 2}, "2 masks"),
+        ({"mask_image": torch.ones(1, 3, 16, 16)}, "3 channels"),
         ({"mask_image": "mask.png"}, "mask_image is made of str"),
     ],
     ids=str,
@@ -153,6 +156,7 @@ def test_bad_images_to_enlarge_are_refused_before_any_work(
     ("bad", "words"),
     [
         ({"height": 15}, "height is 15"),
+        ({"height": 0}, "height is 0"),
         ({"width": -8}, "width is -8"),
         ({"latents": torch.zeros(1, 3, 8, 8)}, "latents have shape"),
         ({"latents": 5}, "latents is a int"),

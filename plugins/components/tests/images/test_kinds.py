@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from autopipe.errors import ArgumentError
+from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe_components.images.kinds import OUTPUT_TYPES, check_output_type, kind_of, tensor_size
 
 
@@ -14,6 +14,27 @@ def test_kinds():
     assert kind_of([Image.new("RGB", (4, 4))] * 2) == "pil"
     assert kind_of(np.zeros((4, 4, 3))) == "np"
     assert kind_of((torch.zeros(3, 4, 4), torch.zeros(3, 4, 4))) == "pt"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.new("RGB", (0, 4)),
+        np.zeros((0, 4, 3)),
+        torch.zeros(1, 3, 4, 0),
+        [torch.zeros(3, 4, 4), torch.zeros(3, 0, 4)],
+    ],
+    ids=["pil", "np", "pt", "list"],
+)
+def test_images_without_pixels(image):
+    with pytest.raises(ArgumentError, match="picture is empty"):
+        kind_of(image, "picture")
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4), object), torch.zeros(4, 4, dtype=torch.cfloat)])
+def test_pixels_that_are_no_real_numbers(image):
+    with pytest.raises(ArgumentTypeError, match="whole numbers or floats"):
+        kind_of(image)
 
 
 def test_only_tensors_have_a_tensor_size():

@@ -27,6 +27,8 @@ def test_prompts_that_are_fine(prompt):
         (("a", None, "b", EMBEDS), "both negative_prompt and"),
         ((None, EMBEDS, None, EMBEDS[:1]), r"\(2, 7, 8\).*\(1, 7, 8\)"),
         (([],), "empty list"),
+        ((None, EMBEDS[:0]), "none of them empty"),
+        ((None, EMBEDS, None, EMBEDS[0]), "negative_prompt_embeds .*three axes"),
     ],
 )
 def test_prompts_of_wrong_values(arguments, message):
@@ -112,6 +114,34 @@ def test_steps():
         checks.check_steps(None, [1], [1.0])
     with pytest.raises(ArgumentError, match="sigmas is empty"):
         checks.check_steps(5, sigmas=[])
+    for fine in ((9, 4), range(9, 4, -1), torch.arange(4), np.arange(4)):
+        checks.check_steps(None, timesteps=fine)
+    for wrong_type in (5, "abc", ["a"], [None], [float("nan")], [[1]], object()):
+        with pytest.raises(ArgumentTypeError, match="timesteps is .* give a list of numbers"):
+            checks.check_steps(5, timesteps=wrong_type)
+
+
+def test_guidance():
+    for fine in (-1, 0, 7.5, np.float32(2)):
+        checks.check_guidance(fine)
+    for wrong_type in ("7", None, True, torch.tensor(3.0)):
+        with pytest.raises(ArgumentTypeError, match="guidance_scale is a"):
+            checks.check_guidance(wrong_type)
+    for wrong in (float("nan"), float("inf")):
+        with pytest.raises(ArgumentError, match="finite"):
+            checks.check_guidance(wrong)
+    with pytest.raises(ArgumentError, match="guidance_rescale is 2"):
+        checks.check_guidance(7.5, 2)
+
+
+def test_eta():
+    for fine in (0, 1, 0.5):
+        checks.check_eta(fine)
+    with pytest.raises(ArgumentTypeError, match="eta is a str"):
+        checks.check_eta("0.5")
+    for wrong in (-0.1, 2, float("nan")):
+        with pytest.raises(ArgumentError, match=r"\[0, 1\]"):
+            checks.check_eta(wrong)
 
 
 def test_images_per_prompt():
@@ -137,6 +167,9 @@ def test_callback_inputs():
     checks.check_callback_inputs(["latents"], ("latents", "mask"))
     with pytest.raises(ArgumentError, match="Did you mean 'latents'"):
         checks.check_callback_inputs(["latent"], ("latents", "mask"))
+    for wrong_type in (5, "latents", {"latents": 1}):
+        with pytest.raises(ArgumentTypeError, match="give a list of names"):
+            checks.check_callback_inputs(wrong_type, ("latents",))
 
 
 def test_image_and_mask_of_different_sizes():

@@ -10,6 +10,7 @@ from autopipe_components.image_processor import mask_processor
 from autopipe_components.images import arrays
 from autopipe_components.images.fit import resize_pil
 from autopipe_components.images.kinds import ImageInput, as_list, kind_of
+from autopipe_components.images.masks import check_single_channel
 
 CHANNELS = 3
 """Of the pixels that are denoised."""
@@ -53,11 +54,17 @@ def make_pixels(image: ImageInput, side: int | None = None) -> Tensor:
 
 
 def make_mask(mask: ImageInput, height: int, width: int) -> Tensor:
-    """`mask` as (M, 1, height, width), 1 where it is at least a half, else 0."""
+    """`mask` as (M, 1, height, width), 1 where it is at least a half, else 0.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: it is no image, or has several channels.
+    """
     items = [one.convert("L") if isinstance(one, Image.Image) else one for one in as_list(mask)]
     # A lone tensor of three axes is a batch of masks, one in a list a mask with its channel.
     given = items if isinstance(mask, (list, tuple)) else items[0]
-    return mask_processor(1, resample=_FILTER).preprocess(given, height, width)
+    made = mask_processor(1, resample=_FILTER).preprocess(given, height, width)
+    check_single_channel(made)
+    return made
 
 
 def fitted_size(image: Image.Image, side: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.images.arrays import denormalize, pt_to_numpy
 from autopipe_components.stages.checks import (
+    check_eta,
     check_negative_prompt,
     check_prompt,
     check_size,
@@ -22,10 +23,7 @@ from autopipe_components.stages.checks import (
 )
 from autopipe_components.stages.codec import PixelCodec
 from autopipe_components.stages.image2image import encode_start
-from autopipe_components.stages.prompt import (
-    check_encoder,
-    join_halves,
-)
+from autopipe_components.stages.prompt import check_encoder, join_halves
 from autopipe_components.stages.reports import Reports, step_reports
 from autopipe_components.stages.text2image import check_latents, start_from_noise
 from autopipe_components.stages.timesteps import Schedule, keep_tail, set_schedule
@@ -81,6 +79,7 @@ class IFSteps(IFComponents):
         if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
             check_encoder(self.text_encoder, self.tokenizer)
         check_steps(call.num_inference_steps, call.timesteps)
+        check_eta(call.eta)
         return step_reports(
             self,
             call.callback_on_step_end,
@@ -150,7 +149,10 @@ class IFSteps(IFComponents):
                 another shape.
         """
         default_height, default_width = self._sample_size()
-        size = height or default_height, width or default_width
+        size = (
+            default_height if height is None else height,
+            default_width if width is None else width,
+        )
         self._check_size(*size)
         shape = (call.batch_size, CHANNELS, *size)
         if latents is not None:

@@ -37,8 +37,8 @@ def kind_of(images: Any, name: str = "image") -> Kind:
     Arrays and tensors have 2 to 4 axes, in one list all the same number.
 
     Raises:
-        ArgumentTypeError: they are neither, or of several kinds.
-        ArgumentError: the list is empty, or an array has another number of axes.
+        ArgumentTypeError: they are neither, or of several kinds, or hold no real numbers.
+        ArgumentError: the list is empty, or an image is, or an array has another number of axes.
     """
     items = as_list(images)
     if not items:
@@ -52,12 +52,24 @@ def kind_of(images: Any, name: str = "image") -> Kind:
                 f"{name} has arrays of {sorted(axes)} axes; give 2 (grey), 3 or 4 (a batch), "
                 f"the same for all"
             )
+        for item in items:
+            _check_content(item, kind, name)
         return kind
     found = ", ".join(sorted({type(item).__name__ for item in items}))
     raise ArgumentTypeError(
         f"{name} is made of {found}; give a PIL image, a numpy array, a torch tensor, or a list "
         f"of one of these (to read a file: autopipe.utils.load_image)"
     )
+
+
+def _check_content(image: Any, kind: Kind, name: str) -> None:
+    """Refuse an image without pixels, or with pixels that are no real numbers."""
+    shape = image.size if kind == "pil" else tuple(image.shape)
+    if 0 in shape:
+        raise ArgumentError(f"{name} is empty: its size is {shape}; give one with pixels")
+    complex_tensor = kind == "pt" and image.is_complex()
+    if complex_tensor or (kind == "np" and image.dtype.kind not in "biuf"):
+        raise ArgumentTypeError(f"{name} is made of {image.dtype}; give whole numbers or floats")
 
 
 def tensor_size(images: Any) -> tuple[int, int] | None:

@@ -20,6 +20,16 @@ def binarize(image: Pixels) -> Pixels:
     return (image >= 0.5).astype(image.dtype)
 
 
+def check_single_channel(mask: torch.Tensor) -> None:
+    """Refuse a mask (M, C, H, W) in colour.
+
+    Raises:
+        ArgumentError: C is not 1.
+    """
+    if mask.shape[1] != 1:
+        raise ArgumentError(f"mask_image has {mask.shape[1]} channels; give one with a single one")
+
+
 def erode(mask: torch.Tensor) -> torch.Tensor:
     """`mask` (..., H, W) of 0 and 1 with each 0 spread by one cell: to the sides, up and down,
     and along one diagonal, as the Kandinsky inpainting networks were trained.

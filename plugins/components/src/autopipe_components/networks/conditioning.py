@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from autopipe.errors import ArgumentError, nearest
+from autopipe.errors import ArgumentError, ArgumentTypeError, nearest
 
 _CROSS_ATTENTION_KWARGS = frozenset({"scale"})
 
@@ -36,7 +36,15 @@ def mask_to_bias(mask: Tensor | None, like: Tensor) -> Tensor | None:
 
 
 def check_cross_attention_kwargs(given: Mapping[str, Any] | None) -> None:
-    """Raise ArgumentError for options of attention that nothing here reads."""
+    """Refuse options of attention that nothing here reads.
+
+    Raises:
+        ArgumentError: there is one; ArgumentTypeError: they are in no dict.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise ArgumentTypeError(
+            f"cross_attention_kwargs is a {type(given).__name__}; give a dict, or None"
+        )
     for name in given or ():
         if name not in _CROSS_ATTENTION_KWARGS:
             raise ArgumentError(

@@ -6,6 +6,7 @@ also an `ArgumentError`) with a sentence that says what to do. Both are `ValueEr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -50,10 +51,10 @@ def check_prompt(
     check_tensor(f"{name}_embeds", prompt_embeds)
     check_tensor(f"negative_{name}_embeds", negative_prompt_embeds)
     for what, embeds in ((name, prompt_embeds), (f"negative_{name}", negative_prompt_embeds)):
-        if embeds is not None and embeds.ndim != 3:
+        if embeds is not None and (embeds.ndim != 3 or not embeds.numel()):
             raise ArgumentError(
                 f"{what}_embeds have shape {tuple(embeds.shape)}; they need three axes "
-                f"(batch, tokens, width)"
+                f"(batch, tokens, width), none of them empty"
             )
     if prompt_embeds is None or negative_prompt_embeds is None:
         return
@@ -108,7 +109,7 @@ def batch_size_of(prompt: Prompt | None, prompt_embeds: Tensor | None) -> int:
 def check_size(height: int, width: int, multiple: int = 8) -> None:
     """Height and width are positive multiples of `multiple` pixels."""
     for name, value in (("height", height), ("width", width)):
-        _check_whole(name, value)
+        check_whole(name, value)
         if value <= 0 or value % multiple:
             below = max(value - value % multiple, multiple)
             raise ArgumentError(
@@ -119,8 +120,7 @@ def check_size(height: int, width: int, multiple: int = 8) -> None:
 
 def check_strength(strength: float) -> None:
     """A number from 0 (keep the image) to 1 (ignore it)."""
-    if isinstance(strength, bool) or not isinstance(strength, Real):
-        raise ArgumentTypeError(f"strength is a {type(strength).__name__}; give a number in [0, 1]")
+    _check_number("strength", strength)
     if not 0 <= strength <= 1:
         raise ArgumentError(f"strength is {strength}; give a number in [0, 1]")
 
@@ -132,8 +132,7 @@ def check_part(
     for name, value in zip(names, (start, end)):
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, Real):
-            raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a number")
+        _check_number(name, value)
         if not 0 < value < 1:
             raise ArgumentError(f"{name} is {value}; give a number between 0 and 1")
     if start is not None and end is not None and start >= end:
@@ -151,7 +150,15 @@ def check_steps(
     if timesteps is not None and sigmas is not None:
         raise ArgumentError("got both timesteps and sigmas; give one of them")
     for name, custom in (("timesteps", timesteps), ("sigmas", sigmas)):
-        if custom is not None and len(custom) == 0:
+        if custom is None:
+            continue
+        try:
+            numbers = torch.as_tensor(custom, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError):
+            numbers = torch.tensor(math.nan)
+        if numbers.ndim != 1 or numbers.isnan().any():
+            raise ArgumentTypeError(f"{name} is {custom!r}; give a list of numbers")
+        if not len(numbers):
             raise ArgumentError(f"{name} is empty; give at least one")
     if timesteps is None and sigmas is None:
         _check_at_least_one("num_inference_steps", num_inference_steps)
@@ -163,12 +170,20 @@ def check_images_per_prompt(num_images_per_prompt: int) -> None:
 
 
 def check_guidance(guidance_scale: float, guidance_rescale: float = 0.0) -> None:
-    """Both are numbers; the rescale is a part, from 0 to 1."""
+    """Both are finite numbers; the rescale is a part, from 0 to 1."""
     for name, value in (("guidance_scale", guidance_scale), ("guidance_rescale", guidance_rescale)):
-        if isinstance(value, bool) or not isinstance(value, Real):
-            raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a number")
+        _check_number(name, value)
+        if not math.isfinite(value):
+            raise ArgumentError(f"{name} is {value}; give a finite number")
     if not 0 <= guidance_rescale <= 1:
         raise ArgumentError(f"guidance_rescale is {guidance_rescale}; give a number in [0, 1]")
+
+
+def check_eta(eta: float) -> None:
+    """A number from 0 (DDIM adds no noise) to 1."""
+    _check_number("eta", eta)
+    if not 0 <= eta <= 1:
+        raise ArgumentError(f"eta is {eta}; give a number in [0, 1]")
 
 
 def check_network_channels(in_channels: int, channels: int) -> None:
@@ -199,6 +214,10 @@ def check_generators(generator: Generators, batch_size: int) -> None:
 
 def check_callback_inputs(names: Sequence[str] | None, allowed: Sequence[str]) -> None:
     """The tensors a callback asks for are tensors that this pipeline shows."""
+    if names is not None and not isinstance(names, (list, tuple)):
+        raise ArgumentTypeError(
+            f"callback_on_step_end_tensor_inputs is a {type(names).__name__}; give a list of names"
+        )
     for name in names or ():
         if name not in allowed:
             raise ArgumentError(
@@ -233,7 +252,7 @@ def check_mask_crop(padding_mask_crop: int | None, image: Any, mask: Any, output
     """`padding_mask_crop` is a number of pixels, and all images around it are PIL."""
     if padding_mask_crop is None:
         return
-    _check_whole("padding_mask_crop", padding_mask_crop)
+    check_whole("padding_mask_crop", padding_mask_crop)
     if padding_mask_crop < 0:
         raise ArgumentError(f"padding_mask_crop is {padding_mask_crop}; give 0 or more pixels")
     for name, value in (("image", image), ("mask_image", mask)):
@@ -262,6 +281,12 @@ def check_paste(paste_unmasked: bool, pixels: Tensor, output_type: str) -> None:
         )
 
 
+def check_whole(name: str, value: Any) -> None:
+    """A whole number."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a whole number")
+
+
 def check_tensor(name: str, value: Any) -> None:
     """A tensor, or None."""
     if value is not None and not isinstance(value, Tensor):
@@ -287,12 +312,12 @@ def _described(value: Any) -> str:
     return name
 
 
-def _check_whole(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a whole number")
+def _check_number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a number")
 
 
 def _check_at_least_one(name: str, value: Any) -> None:
-    _check_whole(name, value)
+    check_whole(name, value)
     if value < 1:
         raise ArgumentError(f"{name} is {value}; give 1 or more")

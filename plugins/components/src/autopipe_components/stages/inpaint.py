@@ -15,6 +15,7 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.scheduling import SchedulerMixin
 
+from ..images.masks import check_single_channel
 from .codec import Codec, Generators, are_latents, encode_images, tile
 from .guidance import double
 from .text2image import unit_noise
@@ -108,8 +109,7 @@ def start_inpainting(
             are neither C nor 2C + 1.
     """
     sees_mask = network_sees_mask(in_channels, codec.channels)
-    if mask.shape[1] != 1:
-        raise ArgumentError(f"the mask has {mask.shape[1]} channels; give one with a single one")
+    check_single_channel(mask)
     image = image.to(torch.float32)
     pure = strength == 1.0
 

@@ -48,6 +48,7 @@ def step_reports(
         raise ArgumentTypeError(
             f"callback_on_step_end is a {type(callback_on_step_end).__name__}; give a function"
         )
+    check_callback_inputs(tensor_inputs, run._callback_tensor_inputs)
     names = callback_inputs(callback_on_step_end, tensor_inputs)
     check_callback_inputs(names, run._callback_tensor_inputs)
     return {

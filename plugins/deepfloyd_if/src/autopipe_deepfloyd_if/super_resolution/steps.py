@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe.tasks import Task
 from autopipe_components.guided import Condition, Predict
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.stages.checks import check_image
+from autopipe_components.stages.checks import check_image, check_whole
 from autopipe_components.stages.codec import check_spread
 from autopipe_components.stages.guidance import double
 from autopipe_components.stages.image2image import add_noise
@@ -84,10 +84,7 @@ class SuperResolutionSteps(IFSteps):
         """
         check_image(image)
         levels = self.image_noising_scheduler.config.num_train_timesteps
-        if isinstance(noise_level, bool) or not isinstance(noise_level, int):
-            raise ArgumentTypeError(
-                f"noise_level is a {type(noise_level).__name__}; give a whole number"
-            )
+        check_whole("noise_level", noise_level)
         if not 0 <= noise_level < levels:
             raise ArgumentError(f"noise_level is {noise_level}; give 0 to {levels - 1}")
         pixels = make_pixels(image)
