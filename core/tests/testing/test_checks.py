@@ -88,6 +88,14 @@ def values_beyond_one(patch: pytest.MonkeyPatch, cls: Any) -> None:
     )  # fmt: skip
 
 
+def tensors_from_minus_one(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    original = steps().DoodleSteps._returned
+    patch.setattr(
+        steps().DoodleSteps, "_returned", lambda self, call, x: original(self, call, x * 2 - 1)
+        if call.output_type == "pt" else original(self, call, x),
+    )  # fmt: skip
+
+
 def no_callback(patch: pytest.MonkeyPatch, cls: Any) -> None:
     patch.setattr(steps(), "denoise", lambda *a, callback_on_step_end, **k: denoise(*a, **k))
 
@@ -180,6 +188,7 @@ BROKEN: list[tuple[str, Break]] = [
     ("batch", texts_of_a_batch_in_one),
     ("repeats", the_first_noise_for_all),
     ("outputs", values_beyond_one),
+    ("tensors", tensors_from_minus_one),
     ("callback", no_callback),
     ("callback", no_interrupt),
     ("cancel", no_cancel),

@@ -15,7 +15,7 @@ class TestConformance(Conformance):
     family = "deepfloyd_if"
     size = (16, 16)
     expected_failures = {  # noqa: RUF012
-        "outputs": "as in diffusers, tensors are in [-1, 1], since the next stage takes them so"
+        "tensors": "as in diffusers, they are in [-1, 1], since the next stage takes them so"
     }
 
     @pytest.fixture

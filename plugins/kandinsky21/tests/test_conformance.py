@@ -12,7 +12,7 @@ from autopipe.manifest import Pipeline
 from autopipe.testing import Conformance
 
 EXPECTED = {
-    f"outputs-{name}": "as in diffusers, its tensors are pixels in [-1, 1]"
+    f"tensors-{name}": "as in diffusers, they are pixels in [-1, 1]"
     for name in ("KandinskyCombinedPipeline", "KandinskyInpaintCombinedPipeline")
 }
 

@@ -25,6 +25,7 @@ OF_A_TASK: dict[str, Callable[[Subject], None]] = {
     **OF_A_MEMBER,
     "protocol": outputs.protocol,
     "outputs": outputs.outputs,
+    "tensors": outputs.tensors,
     "seed": calls.seed,
     "batch": calls.batch,
     "repeats": calls.repeats,
