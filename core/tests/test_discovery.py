@@ -116,6 +116,8 @@ def test_only_allowed_plugins_are_imported() -> None:
     found, _ = discover([alpha, beta], {"AUTOPIPE_PLUGINS": "dist-beta"})
     assert names(found) == ["beta"]
     assert not alpha.loaded
+    found, _ = discover([alpha, beta], {"AUTOPIPE_PLUGINS": "Dist_Beta"})
+    assert names(found) == ["beta"]
     assert names(discover([alpha, beta], {"AUTOPIPE_PLUGINS": ""})[0]) == []
 
 

@@ -10,6 +10,7 @@ points or distributions. `AUTOPIPE_STRICT=1` turns the first problem into an exc
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -111,7 +112,12 @@ def _in_order(points: Iterable[EntryPointLike]) -> list[EntryPointLike]:
 
 def _names(environ: Mapping[str, str], variable: str) -> frozenset[str] | None:
     text = environ.get(variable)
-    return None if text is None else frozenset(n.strip() for n in text.split(",") if n.strip())
+    return None if text is None else frozenset(_plain(n) for n in text.split(",") if n.strip())
+
+
+def _plain(name: str) -> str:
+    """A name of a package, or of an entry point, in the one spelling of all that mean the same."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def _is_set(environ: Mapping[str, str], variable: str) -> bool:
@@ -120,7 +126,7 @@ def _is_set(environ: Mapping[str, str], variable: str) -> bool:
 
 def _load_one(point: EntryPointLike, environ: Mapping[str, str]) -> Installed | Problem:
     plugin = _plugin(point)
-    called = {plugin.name, plugin.dist}
+    called = {_plain(plugin.name), _plain(plugin.dist)}
     if called & (_names(environ, "AUTOPIPE_DISABLE") or frozenset()):
         return Problem(plugin, "disabled", "AUTOPIPE_DISABLE names it")
     allowed = _names(environ, "AUTOPIPE_PLUGINS")

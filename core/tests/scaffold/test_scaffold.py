@@ -103,6 +103,12 @@ def test_what_can_be_no_package_is_refused(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["sdxl", "autopipe-stable-diffusion", "components"])
+def test_a_name_of_ours_is_refused_though_it_is_not_installed(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="autopipe itself"):
+        create(name, tmp_path / "p")
+
+
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("mine")
     with pytest.raises(ArgumentError, match="there already"):

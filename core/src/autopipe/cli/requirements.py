@@ -82,8 +82,8 @@ def installed_version(dist: str) -> str | None:
 
 
 def _text(specifiers: SpecifierSet) -> str:
-    """As people write it: the lower bound first."""
-    return ",".join(sorted(map(str, specifiers), reverse=True))
+    """As people write it: each once, the lower bound first."""
+    return ",".join(sorted(set(map(str, specifiers)), reverse=True))
 
 
 def _declared(dist: str) -> Iterable[Parsed]:

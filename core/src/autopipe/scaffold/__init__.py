@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..errors import ArgumentError
+from ..hints import DIST_BY_CLASS
 from ..tasks import Task
 
 EXAMPLE = Path(__file__).parent / "example"
@@ -67,7 +68,7 @@ def family_name(name: str) -> str:
     """`name` as families are called.
 
     Raises:
-        ArgumentError: it can't be the name of a Python package.
+        ArgumentError: it can't be the name of a Python package, or is one of ours.
     """
     plain = name.lower().replace("-", "_").removeprefix("autopipe_")
     if not re.fullmatch(r"[a-z][a-z0-9_]*[a-z0-9]", plain) or keyword.iskeyword(plain):
@@ -75,6 +76,9 @@ def family_name(name: str) -> str:
             f"{name!r} can't be the name of a family; take a word of letters, digits and "
             f"underscores that begins with a letter, such as 'zoo'"
         )
+    dist = _replaced(f"autopipe-{NAME}", plain)
+    if dist in DIST_BY_CLASS.values():
+        raise ArgumentError(f"{dist} is a package of autopipe itself; take another name")
     return plain
 
 
