@@ -141,6 +141,13 @@ def test_the_stage_of_the_caller(folder: Path, sketch: Sketch) -> None:
     pipe: Any = AutoPipelineForText2Image.from_pretrained(folder, sketch=sketch)
     assert pipe.sketch_net is sketch.net
     assert pipe.sketch_scheduler is not sketch.scheduler
+    assert pipe.origins == {"": str(folder)}, "this sketch was made, and not loaded"
+    first: Any = DiffusionPipeline.from_pretrained(folder.parent / "sketch")
+    second: Any = DiffusionPipeline.from_pretrained(folder)
+    origins = {"": str(folder), "sketch": str(folder.parent / "sketch")}
+    for stage in (first, folder.parent / "sketch"):
+        assert AutoPipelineForText2Image.from_pretrained(folder, sketch=stage).origins == origins
+        assert AutoPipelineForText2Image.from_pipe(second, sketch=stage).origins == origins
     loaded: Any = AutoPipelineForText2Image.from_pretrained(folder, sketch=folder.parent / "sketch")
     assert same(loaded.sketch_net.state_dict(), sketch.net.state_dict())
 

@@ -182,6 +182,46 @@ def test_moving_an_offloaded_pipeline(
     pipe.to("cpu")
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda pipe: pipe.to("cuda:7"),
+        lambda pipe: pipe.set_device_map("cuda:7"),
+        lambda pipe: pipe.set_device_map({"painter": "cuda:7", "": "cpu"}),
+        lambda pipe: pipe.enable_model_cpu_offload(device="cuda:7"),
+        lambda pipe: pipe.enable_sequential_cpu_offload(device="cuda:7"),
+        lambda pipe: pipe.fit_memory("1GB", device="cuda:7"),
+    ],
+)
+def test_a_device_that_is_not_there_changes_nothing(
+    place: Mode, pipe: RelayPipeline, expected: torch.Tensor
+) -> None:
+    pipe.enable_model_cpu_offload(device="cpu")
+    before = state(pipe), pipe.explain()
+    with pytest.raises(PlacementError, match=r"'cuda:7' can't be used here.* sees .*cpu"):
+        place(pipe)
+    assert (state(pipe), pipe.explain()) == before
+    assert torch.equal(pipe(), expected)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [lambda pipe: pipe.set_device_map("meta"), lambda pipe: pipe.fit_memory("1GB", device="meta")],
+)
+def test_what_comes_later_joins_networks_that_are_on_one_device(
+    place: Mode, pipe: RelayPipeline
+) -> None:
+    place(pipe)
+    added = linear()
+    view = RelayPipeline.from_pipe(pipe, guide=added)
+    assert added.weight.is_meta
+    assert view._execution_device == torch.device("meta")
+    pipe.to("meta")
+    assert pipe.hf_device_map is None, "a move by hand ends the map"
+    RelayPipeline.from_pipe(pipe, guide=(later := linear()))
+    assert not later.weight.is_meta
+
+
 def test_hf_device_map_is_that_of_the_reference(pipe: RelayPipeline, tmp_path: Path) -> None:
     assert pipe.hf_device_map is None
     pipe.set_device_map("cpu")

@@ -94,6 +94,12 @@ def _own(component: Any) -> Any:
     return component.copy() if isinstance(component, SchedulerMixin) else component
 
 
+def origin_of(keyword: str, stage: object) -> dict[str, str]:
+    """Where a pipeline that is given under `keyword` was loaded from, by that; empty if unknown."""
+    origin = getattr(stage, "origins", {}).get("")
+    return {} if origin is None else {keyword: origin}
+
+
 def check_all_given(keyword: str, opened: Any, given: Mapping[str, Any], what: str) -> None:
     """Refuse to go on without the other stage.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..config import read_json_object
 from ..registry import Registry, default_registry
+from .chain import origin_of
 from .components import load_component, made_from, stems_of
 from .files import Plan, plan_component
 from .headers import Header, main_dtype, read_header
@@ -111,7 +112,7 @@ def load_pipeline(
     pipe = cls(**values)
     # Options that this class doesn't declare wait for a class that does.
     pipe._carried = {**index.options, **pipe.options}
-    pipe._origins = _origins(ready)
+    pipe._origins = _origins(ready, keywords)
     if options.device_map is not None:
         pipe.set_device_map(
             options.device_map,
@@ -150,14 +151,19 @@ def _load_components(
     return parts, told
 
 
-def _origins(ready: Prepared) -> dict[str, str]:
-    """The checkpoints of `ready`, the repositories among them with their commit, by stage."""
-    source: Any = ready.source
+def _origins(ready: Prepared, keywords: Mapping[str, Any]) -> dict[str, str]:
+    """The checkpoints of `ready`, and that of a stage among `keywords`, by stage."""
+    if ready.stage is None:
+        stage = origin_of(ready.stage_keyword, keywords.get(ready.stage_keyword))
+    else:
+        stage = {ready.stage_keyword: _name_of(ready.stage.source)}
+    return {"": _name_of(ready.source), **stage}
+
+
+def _name_of(source: Any) -> str:
+    """A folder, or a repository with its commit."""
     commit = getattr(source, "commit", None)
-    found = {"": f"{source.repository}@{commit}" if commit else source.name}
-    return (
-        found if ready.stage is None else {**found, ready.stage_keyword: _origins(ready.stage)[""]}
-    )
+    return f"{source.repository}@{commit}" if commit else str(source.name)
 
 
 def _checked(plan: Plan, root: Path) -> dict[str, Header]:

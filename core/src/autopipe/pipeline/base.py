@@ -253,7 +253,7 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
                 shared weights is asked for.
         """
         pipeline._pool.check_open(pipeline)
-        kwargs = _with_stage(cls, pipeline, _without_dtype(pipeline, kwargs))
+        kwargs, origins = _with_stage(cls, pipeline, _without_dtype(pipeline, kwargs))
         modules, options = cls.module_names(), cls.option_names()
         for name in kwargs:
             if name not in (*modules, *options):
@@ -278,7 +278,7 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
         values.update({n: kwargs[n] for n in options if n in kwargs})
         view = cls(**values)
         view._carried = {**carried, **view.options}
-        view._origins = dict(pipeline._origins)
+        view._origins = {**pipeline._origins, **origins}
         view._progress_bar_config = dict(pipeline._progress_bar_config)
         view._pool = pipeline._pool
         view._pool.join(view)
@@ -391,22 +391,25 @@ def _own(component: Any) -> Any:
 
 def _with_stage(
     cls: type[DiffusionPipeline], pipeline: DiffusionPipeline, kwargs: dict[str, Any]
-) -> dict[str, Any]:
-    """`kwargs` with the components of the stage that `cls` needs besides those of `pipeline`."""
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """`kwargs` with the components of the stage that `cls` needs besides those of `pipeline`.
+
+    And its origin by its keyword, if it is known.
+    """
     from ..checkpoint import chain
 
     registry = default_registry()
     known = registry.pipeline_of(type(pipeline))
     keyword = chain.keyword_of(known.name, cls, registry) if known else None
     if keyword is None:
-        return kwargs
+        return kwargs, {}
     stage = kwargs.get(keyword)
     if isinstance(stage, (str, Path)):
-        loaded = DiffusionPipeline.from_pretrained(stage, torch_dtype=pipeline.dtype)
-        kwargs = {**kwargs, keyword: loaded.to(pipeline.device)}
-    kwargs = chain.with_loaded(keyword, cls, kwargs)
+        stage = DiffusionPipeline.from_pretrained(stage, torch_dtype=pipeline.dtype)
+        stage.to(pipeline.device)
+    kwargs = chain.with_loaded(keyword, cls, {**kwargs, keyword: stage})
     chain.check_all_given(keyword, cls, kwargs, f"a {type(pipeline).__name__}")
-    return kwargs
+    return kwargs, chain.origin_of(keyword, stage)
 
 
 def _without_dtype(pipeline: DiffusionPipeline, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,16 @@ from torch import nn
 
 from ..errors import ArgumentError, PlacementError, nearest
 from ..sizes import size_text
-from .devices import CPU, Place, accelerator, empty_cache, key_of, memory_limits, parse_device
+from .devices import (
+    CPU,
+    Place,
+    accelerator,
+    empty_cache,
+    key_of,
+    memory_limits,
+    numbered,
+    parse_device,
+)
 from .offload import offload_to_disk, recover, unhook
 from .placement import Placement, Role
 
@@ -49,12 +58,15 @@ class DeviceMap(Placement):
         reason: str = "",
     ) -> None:
         shown = {n: p if isinstance(p, str) else key_of(p) for n, p in places.items()}
-        super().__init__(device_map=shown, reason=reason)
+        super().__init__(device, device_map=shown, reason=reason)
         self.places = dict(places)
-        self.device = device
         self.folder = offload_folder
         self._folders: weakref.WeakKeyDictionary[nn.Module, weakref.finalize[Any, Any]]
         self._folders = weakref.WeakKeyDictionary()
+
+    @property
+    def devices(self) -> set[torch.device]:
+        return {self.device, *(p for p in self.places.values() if isinstance(p, torch.device))}
 
     def _lends(self, place: torch.device | str) -> bool:
         return place == DISK or (place == CPU and self.device != CPU)
@@ -149,8 +161,10 @@ def plan(
         disk = device_map == "auto" and offload_folder is not None
         places |= _left_over({n: s for n, s in sizes.items() if n not in places}, room, disk)
     else:
-        found = parse_device(device_map, "device_map")
-        return Placement(device_map=str(device_map), reason=f"device_map={str(found)!r}")
+        found = parse_device(device_map, "device_map", STRATEGIES)
+        return Placement(
+            numbered(found), device_map=str(device_map), reason=f"by device_map={str(device_map)!r}"
+        )
     if DISK in places.values() and offload_folder is None:
         raise ArgumentError(
             "device_map puts networks on the disk; say where, by offload_folder='some/folder'"
@@ -159,7 +173,7 @@ def plan(
         {name: places[name] for name in sizes},
         _main_device(places, sizes),
         offload_folder=offload_folder,
-        reason=f"device_map={device_map!r}",
+        reason=f"by device_map={device_map!r}",
     )
 
 
@@ -235,4 +249,4 @@ def _main_device(
     if devices:
         return devices[0]
     kind = accelerator() if DISK in places.values() else None
-    return CPU if kind is None else torch.device(kind.type, 0)
+    return CPU if kind is None else numbered(kind)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 
-from ..errors import ArgumentError, PlacementError
+from ..errors import ArgumentError, PlacementError, nearest
 from ..sizes import parse_size
 
 CPU = torch.device("cpu")
@@ -20,11 +20,31 @@ def accelerator() -> torch.device | None:
     return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
 
 
-def parse_device(place: Place, name: str = "device") -> torch.device:
+def devices_here() -> list[str]:
+    """The names of this machine's devices, those of the accelerator first."""
+    kind = accelerator()
+    if kind is None:
+        return ["cpu"]
+    return [*(f"{kind.type}:{i}" for i in range(torch.accelerator.device_count())), "cpu"]
+
+
+def check_here(device: torch.device) -> None:
+    """Raise `PlacementError` unless torch can compute on `device` on this machine."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise PlacementError(
+            f"{str(device)!r} can't be used here, where torch sees {', '.join(devices_here())}: "
+            f"{str(error).partition(chr(10))[0]}"
+        ) from error
+
+
+def parse_device(place: Place, name: str = "device", others: Iterable[str] = ()) -> torch.device:
     """The device that `place` names.
 
     Args:
         name: of the argument, for the message.
+        others: what the argument may be besides.
 
     Raises:
         ArgumentError: there is no such kind of device.
@@ -36,8 +56,19 @@ def parse_device(place: Place, name: str = "device") -> torch.device:
         return torch.device(kind.type, place)
     try:
         return torch.device(place)
-    except (RuntimeError, TypeError) as error:
-        raise ArgumentError(f"{name}={place!r} names no device: {error}") from None
+    except (RuntimeError, TypeError):
+        here = devices_here()
+        raise ArgumentError(
+            f"{name}={place!r} names no device.{nearest(str(place), (*others, *here))} There are "
+            f"here: {', '.join(here)}"
+        ) from None
+
+
+def numbered(device: torch.device, number: int = 0) -> torch.device:
+    """`device` as its tensors name it: with its number, here `number` if it has none."""
+    if device.type in ("cpu", "meta"):
+        return torch.device(device.type)
+    return torch.device(device.type, number if device.index is None else device.index)
 
 
 def offload_device(
@@ -65,11 +96,9 @@ def offload_device(
             f"gpu_id={gpu_id} and device={device!r} both say which one; give gpu_id, or a device "
             f"with its number, not both"
         )
-    if gpu_id is None:
-        known = device is not None and found.index is not None
-        same = before is not None and before.type == found.type
-        gpu_id = found.index if known else before.index if same and before is not None else None
-    return CPU if found.type == "cpu" else torch.device(found.type, gpu_id or 0)
+    same = before is not None and before.type == found.type
+    last = before.index if same and before is not None else None
+    return numbered(found, gpu_id if gpu_id is not None else last or 0)
 
 
 def free_memory() -> dict[torch.device, int]:
@@ -82,7 +111,7 @@ def free_memory() -> dict[torch.device, int]:
 def device_of(key: Place) -> torch.device:
     """The device of a key of `max_memory`: a number counts accelerators."""
     found, kind = parse_device(key, "max_memory"), accelerator()
-    return torch.device(found.type, 0) if kind and found == torch.device(kind.type) else found
+    return numbered(found) if kind and kind.type == found.type else found
 
 
 def key_of(device: torch.device) -> int | str:

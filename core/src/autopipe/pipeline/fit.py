@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,15 @@ import torch
 from ..sizes import parse_size
 from .budget import Way, choose, needs_of, ways
 from .device_map import DISK, DeviceMap
-from .devices import CPU, Place, accelerator, free_memory, parse_device
+from .devices import CPU, Place, accelerator, free_memory, numbered, parse_device
 from .offload import ModelOffload, SequentialOffload
 from .placement import Placement, tensors_of
 from .pool import Pool
 
 if TYPE_CHECKING:
     from .memory import MemoryMixin
+
+_log = logging.getLogger(__name__)
 
 AUTO = "auto"
 
@@ -34,9 +37,10 @@ def fit(
     networks = pipe._networks()
     needs = needs_of(networks, pool.roles())
     found = ways(needs)
+    has_disk = offload_folder is not None
     if main == CPU:
         from_disk = [Way("from the disk", found[-1].takes, found[-1].largest)]
-        found = [found[0], *(from_disk if offload_folder is not None else [])]
+        found = [found[0], *(from_disk if has_disk else [])]
     limit = _free(main, pipe) * 9 // 10 if budget == AUTO else parse_size(budget, "memory")
     choice = choose(
         found,
@@ -44,28 +48,27 @@ def fit(
         work=max((need.work for need in needs), default=0),
         asked=f"memory={budget!r} on {main}",
     )
+    reason = choice.reason
+    if not choice.fits and main == CPU and not has_disk:
+        reason += "; with an offload_folder weights could rest on the disk"
     placements: dict[str, Any] = {
-        "resident": lambda: Placement(reason=choice.reason),
-        "model offload": lambda: ModelOffload(main, reason=choice.reason),
-        "sequential offload": lambda: SequentialOffload(main, reason=choice.reason),
+        "resident": lambda: Placement(main, reason=reason),
+        "model offload": lambda: ModelOffload(main, reason=reason),
+        "sequential offload": lambda: SequentialOffload(main, reason=reason),
         "from the disk": lambda: DeviceMap(
-            dict.fromkeys(networks, DISK), main, offload_folder=offload_folder, reason=choice.reason
+            dict.fromkeys(networks, DISK), main, offload_folder=offload_folder, reason=reason
         ),
     }
     pool.place(placements[choice.way.title]())
-    if choice.way.title == "resident":
-        pipe.to(main)
-    if choice.is_tight:
-        _cut_decoding(pipe)
+    _cut_decoding(pipe, choice.is_tight)
+    pipe.enable_attention_slicing(None if choice.fits else "auto")
     if not choice.fits:
-        pipe.enable_attention_slicing()
+        _log.warning("%s", reason)
 
 
 def _main_device(device: Place | None) -> torch.device:
     kind = accelerator() if device is None else parse_device(device)
-    if kind is None or kind.type == "cpu":
-        return CPU
-    return torch.device(kind.type, kind.index or 0)
+    return CPU if kind is None else numbered(kind)
 
 
 def _free(device: torch.device, pipe: MemoryMixin) -> int:
@@ -74,10 +77,10 @@ def _free(device: torch.device, pipe: MemoryMixin) -> int:
     return free_memory().get(device, 0) + sum(t.nbytes for t in own if t.device == device)
 
 
-def _cut_decoding(pipe: MemoryMixin) -> None:
-    """Let autoencoders work on one picture at a time, and on large ones in tiles."""
+def _cut_decoding(pipe: MemoryMixin, cut: bool) -> None:
+    """Let autoencoders work on one picture at a time and on large ones in tiles, or as a whole."""
     for network in pipe._networks().values():
-        for name in ("enable_slicing", "enable_tiling"):
-            enable: Any = getattr(network, name, None)
-            if enable is not None:
-                enable()
+        for what in ("slicing", "tiling"):
+            switch: Any = getattr(network, f"{'enable' if cut else 'disable'}_{what}", None)
+            if switch is not None:
+                switch()

@@ -56,7 +56,8 @@ class Layout:
         return next(item for item in self.items if item.name == name)
 
     def __str__(self) -> str:
-        on = "" if self.device is None else f" on {self.device}"
+        places = {item.where for item in self.items} if self.device is None else {str(self.device)}
+        on = f" on {places.pop()}" if len(places) == 1 else ""
         head = f"{self.owner}: {self.title}{on}, {size_text(self.size)} in all"
         rows = [
             (item.name, size_text(item.size), str(item.dtype).removeprefix("torch."), item.where)

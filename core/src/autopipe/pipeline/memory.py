@@ -56,7 +56,8 @@ class MemoryMixin:
 
         Raises:
             ArgumentError, ArgumentTypeError: the arguments name no device and no dtype.
-            PlacementError: sequential offload or a device map is in force.
+            PlacementError: sequential offload or a device map is in force, or the device is not
+                there.
         """
         self._pool.move(self, parse_move(*args, **kwargs))  # type: ignore[arg-type]
         return self
@@ -113,12 +114,13 @@ class MemoryMixin:
 
         Raises:
             ArgumentError: `gpu_id` and `device` contradict each other.
-            PlacementError: there is no accelerator, or a call is running in this thread.
+            PlacementError: there is no accelerator, or not that one, or a call is running in this
+                thread.
         """
         from .offload import ModelOffload
 
         chosen = offload_device(gpu_id, device, self._pool.placement.device)
-        self._pool.place(ModelOffload(chosen, reason="enable_model_cpu_offload()"))
+        self._pool.place(ModelOffload(chosen, reason="by enable_model_cpu_offload()"))
 
     def enable_sequential_cpu_offload(
         self, gpu_id: int | None = None, device: Place | None = None
@@ -131,7 +133,7 @@ class MemoryMixin:
         from .offload import SequentialOffload
 
         chosen = offload_device(gpu_id, device, self._pool.placement.device)
-        self._pool.place(SequentialOffload(chosen, reason="enable_sequential_cpu_offload()"))
+        self._pool.place(SequentialOffload(chosen, reason="by enable_sequential_cpu_offload()"))
 
     def maybe_free_model_hooks(self) -> None:
         """Let networks that a call brought to the device rest again; each call ends so."""
@@ -152,8 +154,9 @@ class MemoryMixin:
 
         Takes the fastest that fits: resident, model offload, sequential offload; without an
         accelerator resident, or from the disk. Where little is left, pictures are decoded one by
-        one and large ones in tiles. `explain` says what was chosen and why; what calls compute
-        is estimated from the configs, for one picture of the size they were trained for.
+        one and large ones in tiles, else not. Where nothing fits, a warning says so, and attention
+        is sliced, else not. `explain` says what was chosen and why; what calls compute is
+        estimated from the configs, for one picture of the size they were trained for.
 
         Args:
             budget: bytes of the device, or text such as `"6GiB"`; `"auto"` is nine tenths of
@@ -163,7 +166,7 @@ class MemoryMixin:
 
         Raises:
             ArgumentError: `budget` is no size.
-            PlacementError: a call is running in this thread.
+            PlacementError: the device is not there, or a call is running in this thread.
         """
         from .fit import fit
 
@@ -199,15 +202,15 @@ class MemoryMixin:
 
         Raises:
             ArgumentError: it is no device map, or names no networks of this pipeline.
-            PlacementError: the networks don't fit, or a call is running in this thread.
+            PlacementError: the networks don't fit, a device is not there, or a call is running in
+                this thread.
         """
         from .device_map import plan
 
         sizes = {name: bytes_of(network) for name, network in self._networks().items()}
-        placement = plan(device_map, sizes, max_memory=max_memory, offload_folder=offload_folder)
-        self._pool.place(placement)
-        if not placement.moves:
-            self.to(device_map)
+        self._pool.place(
+            plan(device_map, sizes, max_memory=max_memory, offload_folder=offload_folder)
+        )
 
     def reset_device_map(self) -> None:
         """End a device map; the networks are in main memory then."""

@@ -26,7 +26,7 @@ from torch import nn
 
 from ..errors import PlacementError
 from .devices import CPU, empty_cache
-from .placement import Placement, Role, tensors_of
+from .placement import Placement, Role, send
 
 _log = logging.getLogger(__name__)
 
@@ -43,8 +43,7 @@ class ModelOffload(Placement):
     device: torch.device
 
     def __init__(self, device: torch.device, *, reason: str = "") -> None:
-        super().__init__(reason=reason)
-        self.device = device
+        super().__init__(device, reason=reason)
         self._in_turn: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
     def install(self, network: nn.Module, role: Role) -> None:
@@ -70,10 +69,7 @@ class ModelOffload(Placement):
 
     def send(self, network: nn.Module, device: torch.device) -> None:
         """Bring `network` to a device, if it is elsewhere."""
-        # The first tensor tells: moving starts with it, also where it fails later on.
-        first = next(tensors_of(network), None)
-        if first is not None and first.device != device:
-            network.to(device)
+        send(network, device)
 
     def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
         for network in networks:
@@ -120,8 +116,7 @@ class SequentialOffload(Placement):
     device: torch.device
 
     def __init__(self, device: torch.device, *, reason: str = "") -> None:
-        super().__init__(reason=reason)
-        self.device = device
+        super().__init__(device, reason=reason)
 
     def install(self, network: nn.Module, role: Role) -> None:
         if role.stays:

@@ -35,11 +35,12 @@ class Role:
 
 
 class Placement:
-    """Networks are where `to` puts them, and compute there.
+    """Networks are where `to` puts them, or all on `device`, and compute there.
 
     Attributes:
         title: what it is called.
         alone: whether a call needs the networks for itself.
+        moves: whether networks are elsewhere when they rest, by `install`.
         device: where calls compute; None says where the networks are.
         device_map: what `hf_device_map` shows.
         reason: why the networks are placed so, for `explain`.
@@ -48,11 +49,18 @@ class Placement:
     title: str = "resident"
     alone: bool = False
     moves: bool = False
-    device: torch.device | None = None
 
-    def __init__(self, *, device_map: Any = None, reason: str = "") -> None:
+    def __init__(
+        self, device: torch.device | None = None, *, device_map: Any = None, reason: str = ""
+    ) -> None:
+        self.device = device
         self.device_map = device_map
         self.reason = reason
+
+    @property
+    def devices(self) -> set[torch.device]:
+        """The devices that must be there."""
+        return set() if self.device is None else {self.device}
 
     def install(self, network: nn.Module, role: Role) -> None:
         """Place `network`, which nothing else places."""
@@ -84,6 +92,14 @@ def tensors_of(network: nn.Module) -> Iterator[torch.Tensor]:
 def bytes_of(network: nn.Module) -> int:
     """What the weights of a network take."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(network))
+
+
+def send(network: nn.Module, device: torch.device) -> None:
+    """Bring `network` to a device, if it is elsewhere."""
+    # The first tensor tells: moving starts with it, also where it fails later on.
+    first = next(tensors_of(network), None)
+    if first is not None and first.device != device:
+        network.to(device)
 
 
 _placed: weakref.WeakKeyDictionary[nn.Module, tuple[Placement, Role]] = weakref.WeakKeyDictionary()

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ..errors import ClosedPipelineError, PlacementError
-from .devices import accelerator, empty_cache
+from .devices import accelerator, check_here, empty_cache
 from .move import Move
-from .placement import Placement, Role, at_rest, placed_by, put, take
+from .placement import Placement, Role, at_rest, placed_by, put, send, take
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Pool:
         """Count `view` among the users of these weights, and place what it brings."""
         with self._lock:
             self._views[id(view)] = view
-        if self.placement.moves:
+        if self.placement.device is not None:
             with self._turns.take(alone=self.placement.alone):
                 self._settle()
 
@@ -72,8 +72,10 @@ class Pool:
         """Place all networks by `placement` instead of how they were. Waits for running calls.
 
         Raises:
-            PlacementError: this is asked for inside a call.
+            PlacementError: this is asked for inside a call, or a device is not there.
         """
+        for device in placement.devices:
+            check_here(device)
         with self._turns.take(alone=True) as outside:
             if not outside:
                 raise PlacementError(
@@ -90,12 +92,20 @@ class Pool:
                 raise
 
     def move(self, view: DiffusionPipeline, move: Move) -> None:
-        """Move and cast the networks of `view`, as far as their placement lets them be moved."""
+        """Move and cast the networks of `view`, as far as their placement lets them be moved.
+
+        Raises:
+            PlacementError: it doesn't let them, or the device is not there.
+        """
+        if move.device is not None:
+            check_here(move.device)
         with self._turns.take(alone=True):
             networks = list(modules_of(view.components).values())
             if move.device is not None:
                 for placement in {found[0] for n in networks if (found := placed_by(n))}:
                     placement.check_move(move.device)
+                if not self.placement.moves:
+                    self.placement = Placement()
             for network in networks:
                 if placed_by(network) is None:
                     move.apply(network)
@@ -134,16 +144,23 @@ class Pool:
 
     def _settle(self) -> None:
         """Place what came, let go what no view has any more."""
-        if not self.placement.moves:
+        placement = self.placement
+        if placement.device is None:
             return
         with self._lock:
             roles = self.roles()
+            if not placement.moves:
+                for network in roles:
+                    # One with a hook is placed by another pool, or by its owner.
+                    if not hasattr(network, "_hf_hook"):
+                        send(network, placement.device)
+                return
             for network in [one for one in self._known if one not in roles]:
                 self._let_go(network)
             for network, role in roles.items():
-                if placed_by(network) != (self.placement, role):
+                if placed_by(network) != (placement, role):
                     self._known.add(network)
-                    put(network, self.placement, role)
+                    put(network, placement, role)
 
     def _leave(self) -> None:
         with self._lock:
