@@ -12,6 +12,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 from .errors import ConfigError
@@ -66,6 +67,7 @@ class ConfigMixin:
     has_compatibles: ClassVar[bool] = False
 
     _config: FrozenConfig
+    _init_parameters: ClassVar[Mapping[str, inspect.Parameter]]
 
     @property
     def config(self) -> FrozenConfig:
@@ -81,15 +83,18 @@ class ConfigMixin:
         object.__setattr__(self, "_config", FrozenConfig({**self._recorded(), **values}))
 
     @classmethod
-    def init_parameters(cls) -> dict[str, inspect.Parameter]:
+    def init_parameters(cls) -> Mapping[str, inspect.Parameter]:
         """The constructor's parameters that a config may set, by name."""
-        return {
-            name: parameter
-            for name, parameter in inspect.signature(cls.__init__).parameters.items()
-            if name != "self"
-            and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-            and name not in cls.ignore_for_config
-        }
+        if "_init_parameters" not in cls.__dict__:
+            found = {
+                name: parameter
+                for name, parameter in inspect.signature(cls.__init__).parameters.items()
+                if name != "self"
+                and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+                and name not in cls.ignore_for_config
+            }
+            cls._init_parameters = MappingProxyType(found)
+        return cls._init_parameters
 
     @classmethod
     def from_config(

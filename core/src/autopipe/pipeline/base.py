@@ -261,10 +261,11 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
                     f"{cls.__name__}.from_pipe has no keyword {name!r}."
                     + (nearest(name, (*modules, *options)) or f" It has {', '.join(modules)}.")
                 )
+        shared = pipeline.components
         values = {
-            name: kwargs[name] if name in kwargs else _own(pipeline.components[name])
+            name: kwargs[name] if name in kwargs else _own(shared[name])
             for name in modules
-            if name in kwargs or pipeline.components.get(name) is not None
+            if name in kwargs or shared.get(name) is not None
         }
         missing = [n for n in modules if n not in values and n not in cls.optional_components()]
         if missing:
