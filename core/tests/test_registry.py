@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -125,6 +126,25 @@ def test_identities_go_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     assert table.identity(type("Mine", (cls,), {})) == ("lib", "Net")
     assert table.identity(dict) is None
     assert table.component("subprocess", "Popen") is None
+
+
+@pytest.mark.parametrize("line", ["raise RuntimeError('no kernel')", "def (", "raise SystemExit"])
+def test_a_target_that_can_not_be_imported_harms_no_other(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_zoo.py").write_text(line)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = ModuleType("fake_a")
+    module.Good = type("Good", (), {"__module__": "fake_a"})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "fake_a", module)
+    schedulers = tuple(
+        Component(target.partition(":")[2], target, kind="scheduler")
+        for target in ("broken_zoo:Bad", "fake_a:Good")
+    )
+    table = registry(Family("zoo", components=schedulers))
+    with pytest.raises(PluginError, match="reinstall the package 'broken_zoo'"):
+        table.load("Bad")
+    assert table.compatible_schedulers(dict) == [table.load("Good")]
 
 
 def test_a_missing_public_name_gives_the_pip_line() -> None:

@@ -18,6 +18,7 @@ imports a family's code; targets do that on first use.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -144,9 +145,15 @@ class Registry:
         return next((p for b in cls.__mro__ if (p := self._by_target.get(target_of(b)))), None)
 
     def compatible_schedulers(self, cls: type) -> list[type]:
-        """The installed schedulers that can be made from the config of `cls`, by name."""
+        """The installed schedulers that can be made from the config of `cls`, by name.
+
+        One that can't be imported is left out.
+        """
         found = [c for c in self._components.values() if c.kind == "scheduler"]
-        classes = [cls, *(load_target(c.target) for c in sorted(found, key=lambda c: c.name))]
+        classes = [cls]
+        for component in sorted(found, key=lambda c: c.name):
+            with contextlib.suppress(PluginError, MissingPluginError):
+                classes.append(load_target(component.target))
         able, *others = (getattr(one, "has_compatibles", True) for one in classes)
         return [one for one, other in zip(classes[1:], others) if able and other]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from .errors import MissingPluginError, PluginError
+from .errors import AutopipeError, MissingPluginError, PluginError
 from .hints import owner_of_family, pip_line
 
 _FAMILY = "autopipe_"
@@ -23,7 +23,9 @@ def load_target(target: str) -> Any:
     try:
         module = importlib.import_module(module_name)
         return getattr(module, attribute)
-    except (ImportError, AttributeError) as error:
+    except AutopipeError:
+        raise
+    except (Exception, SystemExit) as error:
         absent = (getattr(error, "name", None) or "").partition(".")[0]
         is_absent = isinstance(error, ModuleNotFoundError) and absent != package
         if is_absent and absent.startswith(_FAMILY):

@@ -45,6 +45,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
 
     module.yes, module.no = yes, lambda index, configs: None
     module.rude = lambda index, configs: {**ANSWER, "../net": ["zoo", "Net"]}
+    module.nonsense, module.raises = lambda *given: 7, lambda *given: given[5]
     monkeypatch.setitem(sys.modules, "zoo_probe", module)
     return calls
 
@@ -106,6 +107,17 @@ def test_what_nobody_recognises_is_refused_as_before(checkpoint: Path, asked: li
 def test_two_families_that_claim_it_are_named(checkpoint: Path, asked: list) -> None:
     with pytest.raises(UnsupportedCheckpointError, match="one and two both"):
         opened(checkpoint, registry(one="yes", two="yes"))
+
+
+@pytest.mark.parametrize("bad", ["raises", "nonsense", "absent"])
+def test_a_probe_that_is_broken_is_named_and_harms_no_other(
+    bad: str, checkpoint: Path, asked: list, caplog: pytest.LogCaptureFixture
+) -> None:
+    index = opened(checkpoint, registry(broken=bad, zoo="yes"))
+    assert index.class_name == "ZooPipeline"
+    assert "broken (d-broken 1)" in caplog.text
+    with pytest.raises(CheckpointError, match=r"no model_index\.json"):
+        opened(checkpoint, registry(broken=bad))
 
 
 def test_an_answer_is_checked_like_an_index(checkpoint: Path, asked: list) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..config import read_json_object
+from ..discovery import Plugin
 from ..errors import UnsupportedCheckpointError
 from ..manifest import Probe
 from ..registry import Registry
 from ..targets import load_target
 from .index import INDEX_NAME, Index, parse_index, read_index
 from .source import LocalSource, Source
+
+_log = logging.getLogger(__name__)
 
 CONFIGS = (
     "config.json",
@@ -57,10 +61,28 @@ def _answers(
         for probe in family.probes:
             configs = _configs(source, probe)
             if all(folder in configs for folder in probe.folders):
-                found = load_target(probe.target)(dict(content), configs)
+                found = _asked(probe, registry.plugins[name], content, configs)
                 if found is not None:
                     yield name, {**content, **found}
                     break
+
+
+def _asked(
+    probe: Probe, plugin: Plugin, content: Mapping[str, Any], configs: dict[str, dict[str, Any]]
+) -> dict[str, Any] | None:
+    """What a probe answers; None, with a warning that names the plugin, if it fails."""
+    try:
+        found = load_target(probe.target)(dict(content), configs)
+        return None if found is None else dict(found)
+    except Exception as error:
+        _log.warning(
+            "the plugin %s can't tell whether a checkpoint is its own (%s: %s), so it is taken "
+            "for none of its own; update that package",
+            plugin,
+            type(error).__name__,
+            error,
+        )
+        return None
 
 
 def _configs(source: Source, probe: Probe) -> dict[str, dict[str, Any]]:
