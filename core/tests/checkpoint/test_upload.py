@@ -75,6 +75,25 @@ def test_save_pretrained_uploads_too(
     assert hub_server.repositories["owner/other"].messages[-1] == "by name"
 
 
+def test_a_card_is_written_where_there_is_none(hub_server: HubServer, tmp_path: Path) -> None:
+    net = TinyNet()
+    net.push_to_hub("owner/net", token=TOKEN)
+    card = hub_server.repositories["owner/net"].files()["README.md"].decode()
+    assert "library_name: diffusers" in card
+    assert 'from_pretrained("owner/net")' in card
+    # That of the repository stays, and so does that of the folder.
+    hub_server.add("owner/old", {"README.md": b"theirs"})
+    net.push_to_hub("owner/old", token=TOKEN)
+    assert hub_server.repositories["owner/old"].files()["README.md"] == b"theirs"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/README.md").write_text("mine")
+    net.save_pretrained(tmp_path / "mine", push_to_hub=True, token=TOKEN)
+    assert hub_server.repositories["owner/mine"].files()["README.md"] == b"mine"
+    # A part of a repository has none of its own.
+    net.push_to_hub("owner/part", token=TOKEN, subfolder="net")
+    assert not [name for name in hub_server.repositories["owner/part"].files() if "README" in name]
+
+
 def test_without_the_right_token_one_is_told_to_log_in(
     hub_server: HubServer, tmp_path: Path
 ) -> None:

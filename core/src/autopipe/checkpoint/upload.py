@@ -11,6 +11,18 @@ from ..errors import CheckpointError
 
 HUB_KEYWORDS = ("repo_id", "commit_message", "private", "token", "create_pr")
 
+_CARD = """---
+library_name: diffusers
+tags:
+- autopipe
+---
+
+# {name}
+
+Saved by autopipe in the format of diffusers; `from_pretrained("{repository}")` of either loads it.
+"""
+"""The Hub shows by `library_name` how a repository is used."""
+
 
 class PushToHubMixin:
     """Gives whatever has `save_pretrained` a `push_to_hub`."""
@@ -104,6 +116,8 @@ def push_folder(
 ) -> str:
     """Commit the files of `folder` to a repository, which is made if absent.
 
+    Where neither has a README.md, one that names the library is written into `folder` first.
+
     Returns:
         The address of the commit, or of the pull request.
 
@@ -112,14 +126,19 @@ def push_folder(
     """
     from huggingface_hub import HfApi
 
+    from .chain import CARD_NAME
     from .names import parts_of
 
     place = "/".join(parts_of(subfolder))
     try:
         api = HfApi(token=token, library_name="autopipe")
-        repository = api.create_repo(repo_id, private=private, exist_ok=True)
+        repository = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        card = Path(folder) / CARD_NAME
+        if not place and not card.exists() and not api.file_exists(repository, CARD_NAME):
+            name = repository.rpartition("/")[2]
+            card.write_text(_CARD.format(name=name, repository=repository), encoding="utf-8")
         info = api.upload_folder(
-            repo_id=repository.repo_id,
+            repo_id=repository,
             folder_path=folder,
             path_in_repo=place or None,
             commit_message=commit_message or "Upload with autopipe",
