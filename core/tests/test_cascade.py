@@ -106,6 +106,7 @@ def test_stages_that_do_not_fit_are_refused_before_any_work() -> None:
         ([first, Text("two")], [], ArgumentError, "Text takes no image"),
         ([first], [{}, {}], ArgumentError, "2 stages and 1"),
         ([first], ["steps"], ArgumentTypeError, "options holds a str"),
+        ([first, Enlarge("two")], [{}, {"lvel": 7}], ArgumentTypeError, "mean 'level'"),
     ):
         with pytest.raises(error, match=words):
             cascade(stages, "a cat", options=options)

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from .errors import ArgumentError, ArgumentTypeError
+from .errors import ArgumentError, ArgumentTypeError, nearest
 from .registry import default_registry
 from .tasks import Task
 
@@ -153,13 +153,18 @@ def _check_stages(
             f"got options for {len(options)} stages and {len(stages)} stages; give one mapping "
             f"for each, or fewer"
         )
-    for further in options:
+    for stage in stages[1:]:
+        _check_takes_image(type(stage))
+    for stage, further in zip(stages, options):
         if not isinstance(further, Mapping):
             raise ArgumentTypeError(
                 f"options holds a {type(further).__name__}; give a dict of arguments per stage"
             )
-    for stage in stages[1:]:
-        _check_takes_image(type(stage))
+        for name in further:
+            if name not in (known := _takes(stage)):
+                raise ArgumentTypeError(
+                    f"calling {type(stage).__name__}: it takes no {name!r}.{nearest(name, known)}"
+                )
 
 
 def _check_takes_image(cls: type) -> None:

@@ -10,10 +10,12 @@ from typing import Any
 import PIL.Image
 import pytest
 import torch
+from support.relay import relay
 
 from autopipe.cli import generate, loading, main
+from autopipe.cli.request import Request
 from autopipe.discovery import Installed, Plugin
-from autopipe.errors import ArgumentError
+from autopipe.errors import ArgumentError, PlacementError
 from autopipe.manifest import Component, Family, Pipeline
 from autopipe.registry import Registry
 from autopipe.tasks import Task
@@ -22,7 +24,7 @@ from autopipe.tasks import Task
 class Painter:
     """A stand-in for a pipeline: it remembers its call, and draws in a shade of the first noise."""
 
-    dtype, device = torch.float32, torch.device("cpu")
+    dtype, _execution_device = torch.float32, torch.device("cpu")
     called: dict[str, Any]
 
     def __init__(self) -> None:
@@ -233,8 +235,10 @@ def test_stopping_leaves_no_file(painters, monkeypatch, capsys) -> None:
 
 def test_a_device_that_is_not_there_is_an_error_in_words() -> None:
     assert loading.pick_device("cpu") == "cpu"
-    with pytest.raises(ArgumentError, match=r"there are .*cpu"):
+    with pytest.raises(PlacementError, match=r"'cuda:99' can't be used here.*cpu"):
         loading.pick_device("cuda:99")
+    with pytest.raises(ArgumentError, match="--device='gpu' names no device"):
+        loading.pick_device("gpu")
 
 
 def test_a_control_image_reaches_the_pipeline_and_the_settings(painters) -> None:
@@ -251,17 +255,64 @@ def test_a_control_image_reaches_the_pipeline_and_the_settings(painters) -> None
 def test_what_was_made_is_enlarged_stage_by_stage(painters, monkeypatch) -> None:
     made = {name: ImagePainter() for name in ("two", "three")}
     monkeypatch.setattr(generate, "look_up_stage", lambda name, registry: {"two": "beef"}.get(name))
-    monkeypatch.setattr(generate, "load_stage_for", lambda name, asked, first, commit: made[name])
-    line = ["--upscale", "two", "--upscale", "three", "--num-images", "2", "--steps", "9"]
+    monkeypatch.setattr(generate, "load_stage_for", lambda stage, *_: made[stage.model])
+    line = ["--upscale", "two", "--upscale", "three", "--num-images", "2"]
+    line += ["--steps", "9", "--steps", "5", "--guidance", "2"]
     assert main(["generate", "a cat", *line, "--negative", "dog", "-o", "cat.png", "-q"]) == 0
     first = painters[Task.TEXT2IMAGE].called
     assert (first["prompt"], first["num_inference_steps"]) == (["a cat"] * 2, 9)
     for stage in made.values():
         assert stage.called["prompt"] == ["a cat"] * 2
         assert stage.called["negative_prompt"] == ["dog"] * 2
-        # Other settings are those of the first stage alone, and pictures are made once.
-        assert stage.called["num_inference_steps"] == 50
-        assert stage.called["num_images_per_prompt"] == 1
+        assert stage.called["guidance_scale"] == 7.5
+        assert stage.called["num_images_per_prompt"] == 1, "pictures are made once"
         assert stage.bar == {"desc": "upscale", "disable": True}
     assert made["three"].called["image"] is made["two"].returned
-    assert settings("cat-1.png")["upscale"] == "two@beef, three"
+    assert [made[n].called["num_inference_steps"] for n in ("two", "three")] == [5, 50]
+    found = settings("cat-1.png")
+    assert (found["upscale"], found["upscale_steps"]) == ("two@beef, three", "5, 50")
+    assert (found["steps"], found["guidance"], found["upscale_guidance"]) == (
+        "9",
+        "2.0",
+        "7.5, 7.5",
+    )
+
+
+def asked(**settings: Any) -> Request:
+    return Request(
+        model="m", prompt="a cat", task=Task.TEXT2IMAGE, output=Path("a.png"), seed=1, count=1,
+        **settings,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "head"),
+    [
+        ({}, "resident on cpu"),
+        ({"memory": "auto"}, "resident on cpu"),
+        ({"memory": "300", "offload_folder": "offloaded"}, "device map on cpu"),
+        ({"offload": "model"}, "model offload on cpu"),
+        ({"offload": "sequential"}, "sequential offload on cpu"),
+    ],
+)
+def test_networks_are_placed_as_asked(settings: dict[str, Any], head: str) -> None:
+    pipe = relay()
+    loading.place(pipe, asked(device="cpu", **settings))
+    assert pipe.explain().startswith(f"RelayPipeline: {head}, 408 B")
+
+
+def test_a_budget_is_for_all_stages_together() -> None:
+    first, second = relay(), relay()
+    request = asked(device="cpu", memory="500")
+    loading.place(first, request)
+    loading.place(second, request, [first])
+    assert "allows 500 B" in first.explain()
+    assert "allows 92 B" in second.explain()
+
+
+def test_the_placement_is_told(painters, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(Painter, "explain", lambda self: "in pieces", raising=False)
+    assert main(["generate", "a cat", "--memory", "6GiB"]) == 0
+    assert "in pieces" in capsys.readouterr().err
+    assert main(["generate", "a cat", "--memory", "6GiB", "-q"]) == 0
+    assert capsys.readouterr().err == ""

@@ -9,7 +9,7 @@ import pytest
 
 from autopipe.cli.names import output_name, single_names
 from autopipe.cli.parser import parse
-from autopipe.cli.request import Request, request
+from autopipe.cli.request import Request, Stage, request
 from autopipe.discovery import Installed, Plugin
 from autopipe.errors import AutopipeError, MissingPluginError
 from autopipe.manifest import Component, Condition, Family
@@ -60,6 +60,11 @@ def test_the_task_follows_from_the_pictures(arguments: list[str], task: Task) ->
         (["--task", "image2image"], "needs --image"),
         (["--task", "inpant"], "Did you mean 'inpaint'"),
         (["--strength", "0.5"], "give --image too"),
+        (["--memory", "much"], "write it as 6GiB, or auto"),
+        (["--memory", "auto", "--offload", "model"], "give it or --offload"),
+        (["--offload", "disk"], "'model', 'sequential'"),
+        (["--offload-folder", "there"], "give that too"),
+        (["--steps", "3", "--steps", "4"], "--steps is given 2 times; give it once for --model"),
         (["--image", "foto.png"], "no picture 'foto.png'"),
         (["--controlnet", "demo"], "give --control-image"),
         (["--control-image", "photo.png"], "give --controlnet too"),
@@ -99,6 +104,16 @@ def test_values_are_parsed() -> None:
     full = asked("--size", "64X32", "--steps", "3", "--guidance", "-1.5", "--seed", "9")
     assert (full.size, full.steps, full.guidance, full.seed) == ((64, 32), 3, -1.5, 9)
     assert asked("--size", "48").size == (48, 48)
+
+
+def test_settings_given_again_are_for_the_stages_that_enlarge() -> None:
+    line = ["--upscale", "two", "--upscale", "three", "--steps", "9", "--steps", "5"]
+    full = asked(*line, "--scheduler", "DDIM", "--scheduler", "EulerDiscrete", "--size", "64")
+    assert (full.steps, full.scheduler, full.size) == (9, "DDIMScheduler", (64, 64))
+    assert full.upscale == (
+        Stage(model="two", steps=5, scheduler="EulerDiscreteScheduler"),
+        Stage(model="three"),
+    )
 
 
 def test_without_a_seed_each_run_draws_its_own() -> None:

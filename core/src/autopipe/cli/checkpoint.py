@@ -17,6 +17,7 @@ from ..errors import AutopipeError
 from ..registry import Registry
 
 CHECKPOINT_HELP = "a folder, a repository of the Hub, or demo:FAMILY"
+PRIOR_HELP = "the prior of a Kandinsky decoder (default: that which its README names)"
 REVISION_HELP = "branch, tag or commit of a repository (default: main)"
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}

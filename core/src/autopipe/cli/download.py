@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..registry import default_registry
-from .checkpoint import declare_checkpoint
+from .checkpoint import PRIOR_HELP, declare_checkpoint
 from .text import size, table
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     declare_checkpoint(parser)
     add("--task", metavar="TASK", help="fetch what the pipeline for this task needs")
     add("--variant", metavar="NAME", help="which weight files, such as fp16")
+    add("--prior", metavar="CHECKPOINT", help=PRIOR_HELP)
     add("--without", metavar="NAME", action="append", help="a component to leave out")
     add("--cache-dir", metavar="FOLDER", help="the cache (default: that of huggingface_hub)")
     add("--dry-run", action="store_true", help="tell what would be fetched, and fetch nothing")
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         cache_dir=arguments.cache_dir,
         load_connected_pipeline=True,
         **dict.fromkeys(arguments.without or ()),
+        **({} if arguments.prior is None else {"prior": arguments.prior}),
     )
     if arguments.json:
         if not arguments.dry_run:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..registry import Registry, default_registry
+from ..registry import default_registry
 from ..tasks import Task
-from .checkpoint import CHECKPOINT_HELP, REVISION_HELP
+from .checkpoint import CHECKPOINT_HELP, PRIOR_HELP, REVISION_HELP
 from .loading import load_for, load_stage_for, look_up, look_up_stage
-from .names import single_names
-from .request import Request, count, fraction, number, request, seed, size
-from .requirements import installed_version
+from .record import print_result, settings_of, settings_of_stages, write
+from .request import Request, Stage, budget, count, fraction, number, request, seed, size
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from ..pipeline.base import DiffusionPipeline
 
 HELP = "make pictures from a prompt"
@@ -29,8 +24,9 @@ ABOUT = (
     "given: --image and --mask repaint the white part of the mask, --image alone changes the "
     "picture, and neither makes a new one. Every PNG holds its settings as text fields. With "
     "--num-images, picture i of NAME.png is NAME-i.png with the seed SEED + i - 1, and NAME.png "
-    "shows them all. With --upscale a further checkpoint enlarges what --model makes; steps, "
-    "guidance, strength, size and scheduler are those of --model alone."
+    "shows them all. With --upscale a further checkpoint enlarges what --model makes. --steps, "
+    "--guidance, --size and --scheduler are for --model; given again, for the first --upscale, "
+    "and so on. --memory holds for all checkpoints together."
 )
 EXAMPLES = (
     'autopipe generate "a red circle on a white background" -o circle.png',
@@ -38,7 +34,8 @@ EXAMPLES = (
     'autopipe generate "a green star" --num-images 4 --seed 7 -o stars.png',
     'autopipe generate "a green star" --controlnet demo --control-image outline.png',
     'autopipe generate "a hut" --model ./my-checkpoint --scheduler DDIM --steps 30',
-    'autopipe generate "a hut" --model ./first-stage --upscale ./second-stage',
+    'autopipe generate "a hut" --model ./one --upscale ./two --steps 50 --steps 30',
+    'autopipe generate "a hut" --model ./my-checkpoint --memory 6GiB',
 )
 
 
@@ -63,6 +60,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         metavar="TASK",
         help=f"{', '.join(t.value for t in Task)} (default: by the pictures given)",
     )
+    add("--prior", metavar="CHECKPOINT", help=PRIOR_HELP)
     add("--image", metavar="FILE", help="the picture to start from: a file or an address")
     add("--mask", metavar="FILE", help="what to repaint of it, in white")
     add(
@@ -78,11 +76,18 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="how strongly the ControlNet steers (default: the pipeline's)",
     )
     add("--negative", metavar="TEXT", help="what not to draw (default: nothing)")
-    add("--steps", metavar="N", type=count, help="denoising steps (default: the pipeline's)")
+    add(
+        "--steps",
+        metavar="N",
+        type=count,
+        action="append",
+        help="denoising steps (default: the pipeline's)",
+    )
     add(
         "--guidance",
         metavar="X",
         type=number,
+        action="append",
         help="how closely to follow the prompt (default: the pipeline's)",
     )
     add(
@@ -95,6 +100,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--size",
         metavar="WxH",
         type=size,
+        action="append",
         help="pixels, as 512x768 or 512; an --image is resized to it (default: the model's)",
     )
     add("--seed", metavar="N", type=seed, help="same seed, same picture (default: a random one)")
@@ -102,6 +108,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     add(
         "--scheduler",
         metavar="NAME",
+        action="append",
         help="such as DDIM or EulerDiscrete (default: the checkpoint's)",
     )
     add("--revision", metavar="NAME", help=REVISION_HELP)
@@ -117,6 +124,25 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "that of the files)",
     )
     add("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the fastest here)")
+    add(
+        "--memory",
+        metavar="SIZE",
+        type=budget,
+        help="what to take of the device, such as 6GiB, or auto for what is free; weights rest in "
+        "main memory where they must (default: no limit)",
+    )
+    add(
+        "--offload-folder",
+        metavar="FOLDER",
+        help="with --memory and without an accelerator: where weights may rest on the disk "
+        "(default: nowhere)",
+    )
+    add(
+        "--offload",
+        choices=("model", "sequential"),
+        help="let weights rest in main memory: networks come to the device one by one, or their "
+        "layers, which takes least and is slow (default: no)",
+    )
     add(
         "-o",
         "--output",
@@ -140,31 +166,38 @@ def run(arguments: argparse.Namespace) -> int:
     registry = default_registry()
     asked = request(arguments, registry)
     commit = look_up(asked, registry)
-    upscale = [(name, look_up_stage(name, registry)) for name in asked.upscale]
+    upscale = [(stage, look_up_stage(stage.model, registry)) for stage in asked.upscale]
     if not arguments.quiet:
         print(f"Loading {asked.model}", file=sys.stderr)
     pipe = load_for(asked, registry, commit)
     pipe.set_progress_bar_config(desc=asked.task.value, disable=arguments.quiet)
     call = _call(asked, pipe)
-    further = []
-    for name, its_commit in upscale:
-        stage = load_stage_for(name, asked, pipe, its_commit)
-        stage.set_progress_bar_config(desc="upscale", disable=arguments.quiet)
-        further.append(stage)
-    output = _enlarged(pipe, further, call) if further else pipe(**call)  # type: ignore[operator]
+    further: list[tuple[DiffusionPipeline, dict[str, Any]]] = []
+    for stage, its_commit in upscale:
+        before = [pipe, *(one for one, _ in further)]
+        enlarge = load_stage_for(stage, asked, before, registry, its_commit)
+        enlarge.set_progress_bar_config(desc="upscale", disable=arguments.quiet)
+        further.append((enlarge, _stage_call(stage)))
+    if asked.memory is not None and not arguments.quiet:
+        for one in (pipe, *(one for one, _ in further)):
+            print(one.explain(), file=sys.stderr)
+    output = _enlarged(pipe, call, further) if further else pipe(**call)  # type: ignore[operator]
     _report_blackened(output)
     common = {
-        **_settings(asked, pipe, call, registry),
+        **settings_of(asked, pipe, call, registry),
         **({"commit": commit} if commit else {}),
         **{stage: origin for stage, origin in pipe.origins.items() if stage},
-        **({"upscale": ", ".join(map(_at_commit, upscale))} if upscale else {}),
+        **({"upscale": ", ".join(_at_commit(s.model, c) for s, c in upscale)} if upscale else {}),
+        **settings_of_stages(further),
     }
     print_result(write(asked, output.images, common), as_json=arguments.json)
     return 0
 
 
 def _enlarged(
-    pipe: DiffusionPipeline, further: list[DiffusionPipeline], call: dict[str, Any]
+    pipe: DiffusionPipeline,
+    call: dict[str, Any],
+    further: Sequence[tuple[DiffusionPipeline, dict[str, Any]]],
 ) -> Any:
     """What the last stage makes, where `call` is that of the first."""
     from ..cascade import cascade
@@ -172,11 +205,24 @@ def _enlarged(
     named = inspect.signature(cascade).parameters
     shared = {name: value for name, value in call.items() if name in named}
     own = {name: value for name, value in call.items() if name not in named}
-    return cascade([pipe, *further], **shared, options=[own])
+    stages = [pipe, *(stage for stage, _ in further)]
+    return cascade(stages, **shared, options=[own, *(its_own for _, its_own in further)])
 
 
-def _at_commit(checkpoint: tuple[str, str | None]) -> str:
-    return "@".join(part for part in checkpoint if part)
+def _at_commit(name: str, commit: str | None) -> str:
+    return f"{name}@{commit}" if commit else name
+
+
+def _stage_call(stage: Stage) -> dict[str, Any]:
+    """The arguments of a call that each stage has its own of."""
+    width, height = stage.size or (None, None)
+    wanted = {
+        "num_inference_steps": stage.steps,
+        "guidance_scale": stage.guidance,
+        "width": width,
+        "height": height,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def _call(asked: Request, pipe: DiffusionPipeline) -> dict[str, Any]:
@@ -191,7 +237,7 @@ def _call(asked: Request, pipe: DiffusionPipeline) -> dict[str, Any]:
     image = None if asked.image is None else load_image(asked.image)
     mask = None if asked.mask is None else load_image(asked.mask).convert("L")
     control = None if asked.control_image is None else load_image(asked.control_image)
-    width, height = asked.size or (None, None)
+    stage_call = _stage_call(asked)
     takes = inspect.signature(type(pipe).__call__).parameters
     if asked.size is not None and image is not None:
         from PIL.Image import Resampling
@@ -199,23 +245,20 @@ def _call(asked: Request, pipe: DiffusionPipeline) -> dict[str, Any]:
         image = image.resize(asked.size, Resampling.LANCZOS)
         mask = mask and mask.resize(asked.size, Resampling.NEAREST)
         if "width" not in takes:
-            width = height = None
+            del stage_call["width"], stage_call["height"]
     optional = {
         "negative_prompt": asked.negative,
         "image": image,
         "mask_image": mask,
         "control_image": control,
         "controlnet_conditioning_scale": asked.control_scale,
-        "num_inference_steps": asked.steps,
-        "guidance_scale": asked.guidance,
         "strength": asked.strength,
-        "width": width,
-        "height": height,
         "generator": generators if asked.count > 1 else generators[0],
         "num_images_per_prompt": asked.count if asked.count > 1 else None,
         "paste_unmasked": asked.paste_unmasked or None if "paste_unmasked" in takes else None,
     }
-    return {"prompt": asked.prompt, **{k: v for k, v in optional.items() if v is not None}}
+    given = {name: value for name, value in optional.items() if value is not None}
+    return {"prompt": asked.prompt, **given, **stage_call}
 
 
 def _report_blackened(output: Any) -> None:
@@ -229,71 +272,3 @@ def _report_blackened(output: Any) -> None:
                 f"try another seed or prompt",
                 file=sys.stderr,
             )
-
-
-def _settings(
-    asked: Request, pipe: DiffusionPipeline, call: Mapping[str, Any], registry: Registry
-) -> dict[str, Any]:
-    """What all pictures of this run have in common, defaults of the pipeline included."""
-    parameters = inspect.signature(type(pipe).__call__).parameters
-
-    def used(name: str) -> Any:
-        return call.get(name, parameters[name].default if name in parameters else None)
-
-    scheduler = getattr(pipe, "scheduler", None)
-    cls = type(pipe).__name__
-    dist = registry.plugins[registry.resolve(cls).family].dist
-    found = {
-        "prompt": asked.prompt,
-        "negative_prompt": asked.negative,
-        "steps": used("num_inference_steps"),
-        "guidance": used("guidance_scale"),
-        "strength": None if asked.image is None else used("strength"),
-        "scheduler": type(scheduler).__name__ if scheduler is not None else None,
-        "image": asked.image and Path(asked.image).name,
-        "mask": asked.mask and Path(asked.mask).name,
-        "controlnet": asked.controlnet,
-        "control_image": asked.control_image and Path(asked.control_image).name,
-        "control_scale": used("controlnet_conditioning_scale"),
-        "paste_unmasked": used("paste_unmasked"),
-        "model": asked.model,
-        "task": asked.task.value,
-        "class": cls,
-        "dtype": str(pipe.dtype).removeprefix("torch."),
-        "device": str(pipe.device),
-        **{name: installed_version(name) for name in ("autopipe", dist, "torch")},
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def write(
-    asked: Request, images: list[Image], common: Mapping[str, Any]
-) -> list[tuple[Path, dict[str, Any]]]:
-    """Write every picture, and the sheet of several; the files with their settings."""
-    from .pictures import contact_sheet, write_png
-
-    files = single_names(asked.output, len(images))
-    written = []
-    for i, (image, file) in enumerate(zip(images, files)):
-        settings = {**common, "seed": asked.seed + i, "size": f"{image.width}x{image.height}"}
-        write_png(image, file, settings)
-        written.append((file, settings))
-    if len(images) > 1:
-        sheet = contact_sheet(images)
-        last = asked.seed + len(images) - 1
-        settings = {
-            **common,
-            "seed": f"{asked.seed} to {last}",
-            "size": f"{sheet.width}x{sheet.height}",
-        }
-        write_png(sheet, asked.output, settings)
-        written.append((asked.output, settings))
-    return written
-
-
-def print_result(written: list[tuple[Path, dict[str, Any]]], *, as_json: bool) -> None:
-    """Print the files, a line each, or as JSON with their settings."""
-    if as_json:
-        print(json.dumps([{"file": str(file), **settings} for file, settings in written], indent=2))
-    else:
-        print("\n".join(str(file) for file, _ in written))

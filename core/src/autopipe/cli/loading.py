@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError
 from ..registry import Registry
+from ..sizes import parse_size
 from ..tasks import Task
 from .checkpoint import open_checkpoint
-from .request import Request
+from .request import Request, Stage
 
 if TYPE_CHECKING:
     from ..pipeline.base import DiffusionPipeline
@@ -36,13 +38,14 @@ def load_for(asked: Request, registry: Registry, commit: str | None) -> Diffusio
     """The pipeline for the task, on its device, with the scheduler asked for."""
     from .. import auto
 
-    device = pick_device(asked.device)
     opener: Any = {
         Task.TEXT2IMAGE: auto.AutoPipelineForText2Image,
         Task.IMAGE2IMAGE: auto.AutoPipelineForImage2Image,
         Task.INPAINT: auto.AutoPipelineForInpainting,
     }[asked.task]
     options = _options(asked, commit)
+    if asked.prior is not None:
+        options["prior"] = asked.prior
     if asked.controlnet is not None:
         dtype = {} if asked.dtype is None else {"torch_dtype": asked.dtype}
         controlnet = registry.load("ControlNetModel").from_pretrained(asked.controlnet, **dtype)
@@ -51,22 +54,56 @@ def load_for(asked: Request, registry: Registry, commit: str | None) -> Diffusio
     if asked.controlnet is not None:
         # With "auto" its files may have another dtype than those of the checkpoint.
         controlnet.to(pipe.unet.dtype)
-    pipe.to(device)
-    if asked.scheduler is not None:
-        if getattr(pipe, "scheduler", None) is None:
-            raise ArgumentError(f"{type(pipe).__name__} has no scheduler; leave out --scheduler")
-        pipe.scheduler = registry.load(asked.scheduler).from_config(pipe.scheduler.config)
+    _set_scheduler(pipe, asked, registry)
+    place(pipe, asked)
     return pipe
 
 
 def load_stage_for(
-    name: str, asked: Request, first: DiffusionPipeline, commit: str | None
+    stage: Stage,
+    asked: Request,
+    before: Sequence[DiffusionPipeline],
+    registry: Registry,
+    commit: str | None,
 ) -> DiffusionPipeline:
-    """The pipeline that enlarges what `first` makes, on its device."""
+    """The pipeline that enlarges what those `before` it make, placed as they are."""
     from ..cascade import load_stage
 
     options = _options(asked, commit)
-    return load_stage(name, after=first, task=asked.task, **options).to(first.device)
+    pipe = load_stage(stage.model, after=before[0], task=asked.task, **options)
+    _set_scheduler(pipe, stage, registry)
+    place(pipe, asked, before)
+    return pipe
+
+
+def place(
+    pipe: DiffusionPipeline, asked: Request, before: Sequence[DiffusionPipeline] = ()
+) -> None:
+    """Put the networks of `pipe` where they were asked to be.
+
+    Args:
+        before: the pipelines of earlier stages. What they keep on the device is less for this one.
+    """
+    device = pick_device(asked.device)
+    if asked.memory is not None:
+        budget: int | str = asked.memory
+        if budget != "auto":
+            held = (b.placement.size for b in before if b.placement.title == "resident")
+            budget = max(1, parse_size(budget) - sum(held))
+        pipe.fit_memory(budget, device=device, offload_folder=asked.offload_folder)
+    elif asked.offload == "model":
+        pipe.enable_model_cpu_offload(device=asked.device)
+    elif asked.offload == "sequential":
+        pipe.enable_sequential_cpu_offload(device=asked.device)
+    else:
+        pipe.to(device)
+
+
+def _set_scheduler(pipe: DiffusionPipeline, stage: Stage, registry: Registry) -> None:
+    if stage.scheduler is not None:
+        if getattr(pipe, "scheduler", None) is None:
+            raise ArgumentError(f"{type(pipe).__name__} has no scheduler; leave out --scheduler")
+        pipe.scheduler = registry.load(stage.scheduler).from_config(pipe.scheduler.config)
 
 
 def _options(asked: Request, commit: str | None) -> dict[str, Any]:
@@ -79,16 +116,11 @@ def pick_device(name: str | None) -> str:
     """The device called `name`; without a name an accelerator if there is one.
 
     Raises:
-        ArgumentError: there is no such device here.
+        ArgumentError, PlacementError: there is no such device, or not here.
     """
-    import torch
+    from ..pipeline.devices import check_here, devices_here, parse_device
 
-    here = ["cpu"]
-    if torch.backends.mps.is_available():
-        here.insert(0, "mps")
-    here = [f"cuda:{i}" for i in range(torch.cuda.device_count())] + here
     if name is None:
-        return here[0]
-    if (f"{name}:0" if name == "cuda" else name) not in here:
-        raise ArgumentError(f"there is no device {name!r} here; there are {', '.join(here)}")
+        return devices_here()[0]
+    check_here(parse_device(name, "--device"))
     return name

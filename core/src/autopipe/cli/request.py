@@ -7,9 +7,11 @@ import math
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import ArgumentError, ImageFileError, MissingPluginError, nearest
 from ..registry import Registry
+from ..sizes import parse_size
 from ..tasks import Task
 from .families import no_family_cure
 from .names import check_writable, output_name
@@ -19,32 +21,42 @@ CONTROLNET_DEMO = "demo:controlnet"
 LARGEST_SEED = 2**63 - 1
 
 
-@dataclass(frozen=True)
-class Request:
-    """One run of `generate`. What is None is left to the pipeline's own default."""
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What is asked of one checkpoint. What is None is left to the pipeline's own default."""
+
+    model: str
+    steps: int | None = None
+    guidance: float | None = None
+    size: tuple[int, int] | None = None
+    scheduler: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(Stage):
+    """One run of `generate`: its first stage, and what there is besides."""
 
     prompt: str
-    model: str
     task: Task
     output: Path
     seed: int
     count: int
+    upscale: tuple[Stage, ...] = ()
     negative: str | None = None
-    upscale: tuple[str, ...] = ()
+    prior: str | None = None
     image: str | None = None
     mask: str | None = None
     controlnet: str | None = None
     control_image: str | None = None
     control_scale: float | None = None
-    steps: int | None = None
-    guidance: float | None = None
     strength: float | None = None
-    size: tuple[int, int] | None = None
-    scheduler: str | None = None
     revision: str | None = None
     variant: str | None = None
     dtype: str | None = None
     device: str | None = None
+    memory: str | None = None
+    offload_folder: str | None = None
+    offload: str | None = None
     paste_unmasked: bool = True
 
 
@@ -59,34 +71,36 @@ def request(arguments: argparse.Namespace, registry: Registry) -> Request:
     task = _task(arguments)
     seed = secrets.randbelow(2**32) if arguments.seed is None else arguments.seed
     _check_control(arguments)
+    _check_memory(arguments)
     for picture in (arguments.image, arguments.mask, arguments.control_image):
         if picture and not _is_address(picture) and not Path(picture).is_file():
             raise ImageFileError(f"there is no picture {picture!r}")
     output = output_name(arguments.output, arguments.prompt, seed, arguments.num_images)
     check_writable(output)
+    first, *others = _stages(arguments, registry)
     return Request(
+        **first,
         prompt=arguments.prompt,
-        model=arguments.model or _demo(registry),
         task=task,
         output=output,
         seed=seed,
         count=arguments.num_images,
         negative=arguments.negative,
-        upscale=tuple(arguments.upscale or ()),
+        upscale=tuple(Stage(**stage) for stage in others),
+        prior=arguments.prior,
         image=arguments.image,
         mask=arguments.mask,
         controlnet=CONTROLNET_DEMO if arguments.controlnet == "demo" else arguments.controlnet,
         control_image=arguments.control_image,
         control_scale=arguments.control_scale,
-        steps=arguments.steps,
-        guidance=arguments.guidance,
         strength=arguments.strength,
-        size=arguments.size,
-        scheduler=_scheduler(arguments.scheduler, registry) if arguments.scheduler else None,
         revision=arguments.revision,
         variant=arguments.variant,
         dtype=arguments.dtype,
         device=arguments.device,
+        memory=arguments.memory,
+        offload_folder=arguments.offload_folder,
+        offload=arguments.offload,
         paste_unmasked=arguments.paste_unmasked,
     )
 
@@ -123,6 +137,29 @@ def _check_control(arguments: argparse.Namespace) -> None:
                 raise ArgumentError(f"--{option} is for a ControlNet; give --controlnet too")
     elif arguments.control_image is None:
         raise ArgumentError("--controlnet needs the picture that it follows; give --control-image")
+
+
+def _check_memory(arguments: argparse.Namespace) -> None:
+    if arguments.memory is not None and arguments.offload is not None:
+        raise ArgumentError("--memory chooses whether to offload; give it or --offload")
+    if arguments.offload_folder is not None and arguments.memory is None:
+        raise ArgumentError("--offload-folder is for --memory; give that too")
+
+
+def _stages(arguments: argparse.Namespace, registry: Registry) -> list[dict[str, Any]]:
+    """What is asked of each checkpoint: the first value of an option, the second, ..."""
+    models = [arguments.model or _demo(registry), *(arguments.upscale or ())]
+    stages: list[dict[str, Any]] = [{"model": model} for model in models]
+    for name in ("steps", "guidance", "size", "scheduler"):
+        values = getattr(arguments, name) or ()
+        if len(values) > len(models):
+            raise ArgumentError(
+                f"--{name} is given {len(values)} times; give it once for --model, and once for "
+                f"each --upscale"
+            )
+        for stage, value in zip(stages, values):
+            stage[name] = _scheduler(value, registry) if name == "scheduler" else value
+    return stages
 
 
 def _is_address(text: str) -> bool:
@@ -191,6 +228,18 @@ def fraction(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return value
+
+
+def budget(text: str) -> str:
+    """`auto`, or a number of bytes such as `6GiB`."""
+    if text != "auto":
+        try:
+            parse_size(text)
+        except ArgumentError:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no size; write it as 6GiB, or auto"
+            ) from None
+    return text
 
 
 def size(text: str) -> tuple[int, int]:

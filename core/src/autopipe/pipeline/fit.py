@@ -63,7 +63,7 @@ def fit(
     _cut_decoding(pipe, choice.is_tight)
     pipe.enable_attention_slicing(None if choice.fits else "auto")
     if not choice.fits:
-        _log.warning("%s", reason)
+        _log.warning("memory=%r is too little: %s", budget, reason.rpartition("\n")[2])
 
 
 def _main_device(device: Place | None) -> torch.device:
