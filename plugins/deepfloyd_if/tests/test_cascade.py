@@ -140,12 +140,25 @@ def test_loading_a_stage(build: Callable[..., Any], stored: Path, encodings: lis
         load_stage(stored / "one", after=first)
 
 
-def test_the_command_line(stored: Path, monkeypatch: pytest.MonkeyPatch, encodings: Any) -> None:
+@pytest.mark.parametrize(
+    "placed",
+    [
+        [],
+        ["--offload", "model"],
+        ["--offload", "sequential"],
+        ["--memory", "10KB", "--offload-folder", "offloaded"],
+    ],
+)
+def test_the_command_line(
+    placed: list[str], stored: Path, monkeypatch: pytest.MonkeyPatch, encodings: Any
+) -> None:
     monkeypatch.chdir(stored)
-    line = ["--model", "one", "--steps", "2", "--seed", "3", "--num-images", "2", "--device", "cpu"]
-    assert main(["generate", "a cat", *line, "--upscale", "two", "-q", "-o", "cat.png"]) == 0
+    line = ["--model", "one", "--upscale", "two", "--seed", "3", "--num-images", "2"]
+    line += ["--steps", "2", "--steps", "3", "--device", "cpu", *placed]
+    assert main(["generate", "a cat", *line, "-q", "-o", "cat.png"]) == 0
     with PIL.Image.open("cat-2.png") as image:
         assert image.size == (32, 32)
         assert image.text["upscale"] == "two"
+        assert image.text["upscale_steps"] == "3"
         assert image.text["class"] == "IFPipeline"
     assert encodings == [1, 1]

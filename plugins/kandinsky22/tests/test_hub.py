@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 from support.hub_server import HubServer, hub_server  # noqa: F401
 
@@ -53,6 +54,25 @@ def test_a_plan_for_the_chain_is_what_loading_it_fetches(
     assert hub_server.fetched() == []
     hub_server.down()
     assert AutoPipelineForText2Image.from_pretrained("owner/decoder").unet is not None
+
+
+def test_the_command_line_takes_another_prior(
+    commits: dict[str, str],
+    hub_server: HubServer,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hub_server.add("owner/other", tmp_path / "prior")
+    line = ["download", "owner/decoder", "--prior", "owner/other"]
+    assert main(line) == 0
+    printed = capsys.readouterr().out
+    assert "owner/other" in printed
+    assert "owner/prior" not in printed
+    line = ["--model", "owner/decoder", "--prior", "owner/other", "--steps", "1", "--size", "16"]
+    output = tmp_path / "cat.png"
+    assert main(["generate", "a cat", *line, "--device", "cpu", "-q", "-o", str(output)]) == 0
+    with PIL.Image.open(output) as image:
+        assert image.text["prior"].startswith("owner/other@")
 
 
 def test_the_prior_is_of_one_commit_of_its_own(
