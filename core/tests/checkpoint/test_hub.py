@@ -402,6 +402,20 @@ def test_a_truncated_file_is_found_offline_too(
         TinyPipeline.from_pretrained("owner/name", **offline())
 
 
+def test_contents_are_compared_offline_too(
+    hub_server: HubServer, commit: str, offline: Any
+) -> None:
+    TinyPipeline.from_pretrained("owner/name")
+    keywords = offline()
+    assert Path(TinyPipeline.download("owner/name", **keywords)) == snapshot(commit)
+    file = (snapshot(commit) / WEIGHTS).resolve()
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DamagedFileError, match=f"{WEIGHTS} .*content is not what"):
+        TinyPipeline.download("owner/name", **keywords)
+
+
 def test_a_complete_cache_works_when_the_network_is_down(
     hub_server: HubServer, commit: str, pipe: TinyPipeline, caplog: pytest.LogCaptureFixture
 ) -> None:

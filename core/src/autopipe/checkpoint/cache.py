@@ -87,7 +87,8 @@ def cached_listing(repository: str, options: HubOptions, commit: str) -> Mapping
         found = listing(repository, revision=commit, cache_dir=options.cache_dir)
     except Exception:
         return None
-    return {file.path: entry_of(file) for file in found}
+    # Of a file of Git LFS it tells the digest of the pointer, so none is taken from there.
+    return {file.path: Entry(file.size) for file in found}
 
 
 def entry_of(file: object) -> Entry:
@@ -136,6 +137,12 @@ def _digest(file: Path, size: int, expected: str) -> bool | None:
         while block := stream.read(_BLOCK):
             state.update(block)
     return state.hexdigest() == expected
+
+
+def _kept_under(file: Path) -> str | None:
+    """The digest that names the content of a file in the cache; None in a cache without links."""
+    real = file.resolve()
+    return real.name if real.parent.name == "blobs" else None
 
 
 def drop(file: Path, blobs: Path) -> None:
@@ -199,12 +206,13 @@ class CachedSource:
 
     def _wrong(self, paths: Iterable[str], thoroughly: bool) -> dict[str, str]:
         """What is wrong with those of `paths` with which something is."""
-        known = {path: self.entries.get(path, Entry()) for path in paths}
-        return {
-            path: problem
-            for path, entry in known.items()
-            if (problem := wrong_with(inside(self.root, path), entry, thoroughly=thoroughly))
-        }
+        wrong: dict[str, str] = {}
+        for path in paths:
+            file = inside(self.root, path)
+            entry = Entry(self.entries.get(path, Entry()).size, _kept_under(file))
+            if problem := wrong_with(file, entry, thoroughly=thoroughly):
+                wrong[path] = problem
+        return wrong
 
     def header(self, path: str) -> Header:
         """See `Source`."""
