@@ -126,6 +126,16 @@ def movq() -> Any:
     return make_movq()
 
 
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network may be used in this test."""
+
+    def used(self: Any, *args: Any, **kwargs: Any) -> None:
+        pytest.fail(f"{type(self).__name__} was used before the error")
+
+    monkeypatch.setattr(torch.nn.Module, "__call__", used)
+
+
 def embeds(rows: int = 1, seed: int = 1) -> torch.Tensor:
     """Image embeddings (`rows`, `DIM`)."""
     return torch.randn(rows, DIM, generator=torch.Generator().manual_seed(seed))

@@ -12,6 +12,7 @@ import torch
 from support.image_embeddings import (
     DIM,
     SCHEDULE,
+    idle,  # noqa: F401
     make_unet,
     movq,  # noqa: F401
     prior_components,  # noqa: F401

@@ -20,7 +20,12 @@ from autopipe import (
     KandinskyPipeline,
     KandinskyPriorPipeline,
 )
-from autopipe.errors import ArgumentError, CancelledError, UnsupportedCheckpointError
+from autopipe.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    CancelledError,
+    UnsupportedCheckpointError,
+)
 
 AUTOS: dict[Any, Any] = {
     AutoPipelineForText2Image: KandinskyCombinedPipeline,
@@ -53,6 +58,9 @@ def test_a_decoder_opens_with_its_prior(build: Callable[..., Any], folder: Path,
     ours.save_pretrained(folder / "decoder")
     assert ours.index()["text_encoder"] == ["kandinsky", "MultilingualCLIP"]
     (folder / "decoder" / "README.md").write_text("---\nprior: ../prior\n---\n", "utf-8")
+    for name in ("scheduler", "prior_scheduler"):
+        with pytest.raises(ArgumentTypeError, match="scheduler= must be a scheduler"):
+            auto.from_pretrained(folder / "decoder", **{name: ours.tokenizer})
     pipe = auto.from_pretrained(folder / "decoder")
     assert type(pipe) is AUTOS[auto]
     for name, tensor in ours.text_encoder.state_dict().items():

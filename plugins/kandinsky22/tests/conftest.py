@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.image_embeddings import (
     SCHEDULE,
+    idle,  # noqa: F401
     make_unet,
     movq,  # noqa: F401
     prior_components,  # noqa: F401

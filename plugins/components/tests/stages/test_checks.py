@@ -117,7 +117,7 @@ def test_steps():
     for fine in ((9, 4), range(9, 4, -1), torch.arange(4), np.arange(4)):
         checks.check_steps(None, timesteps=fine)
     for wrong_type in (5, "abc", ["a"], [None], [float("nan")], [[1]], object()):
-        with pytest.raises(ArgumentTypeError, match="timesteps is .* give a list of numbers"):
+        with pytest.raises(ArgumentTypeError, match="give a list of numbers"):
             checks.check_steps(5, timesteps=wrong_type)
 
 

@@ -11,6 +11,7 @@ from autopipe_components.images import arrays
 from autopipe_components.images.fit import resize_pil
 from autopipe_components.images.kinds import ImageInput, as_list, kind_of
 from autopipe_components.images.masks import check_single_channel
+from autopipe_components.stages.checks import check_colours
 
 CHANNELS = 3
 """Of the pixels that are denoised."""
@@ -45,11 +46,7 @@ def make_pixels(image: ImageInput, side: int | None = None) -> Tensor:
                 f"(x / 127.5 - 1), or a PIL image"
             )
     pixels = (arrays.batch_arrays if kind == "np" else arrays.batch_tensors)(items)
-    if pixels.shape[1] != CHANNELS:
-        raise ArgumentError(
-            f"the image has {pixels.shape[1]} channels; give {CHANNELS}, in an array last, in a "
-            f"tensor before height and width"
-        )
+    check_colours(pixels)
     return pixels
 
 

@@ -66,8 +66,8 @@ class KandinskyImg2ImgPipeline(KandinskyImageDecoder, FromImage):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked
-        batch_size = self._start_text_call(
+        # 1. Check everything that can be checked, and prepare what to start from
+        rows = self._start_text_call(
             prompt,
             negative_prompt,
             image_embeds,
@@ -79,8 +79,9 @@ class KandinskyImg2ImgPipeline(KandinskyImageDecoder, FromImage):
             guidance_scale=guidance_scale,
             output_type=output_type,
         )
-        self._check_start(
-            batch_size,
+        start = self._prepare(
+            rows,
+            num_images_per_prompt,
             image,
             height=height,
             width=width,
@@ -98,19 +99,7 @@ class KandinskyImg2ImgPipeline(KandinskyImageDecoder, FromImage):
         )
 
         # 3. Denoise the image with noise on it
-        drawn = self._draw(
-            tensors,
-            batch_size,
-            image=image,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            strength=strength,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            latents=latents,
-            reports=reports,
-        )
+        drawn = self._draw(tensors, start, generator=generator, reports=reports)
 
         # 4. Decode the images
         return self._returned(drawn, output_type, return_dict)

@@ -73,8 +73,8 @@ class KandinskyInpaintPipeline(KandinskyImageDecoder, Repaint):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked
-        batch_size = self._start_text_call(
+        # 1. Check everything that can be checked, and prepare what to start from
+        rows = self._start_text_call(
             prompt,
             negative_prompt,
             image_embeds,
@@ -86,8 +86,9 @@ class KandinskyInpaintPipeline(KandinskyImageDecoder, Repaint):
             guidance_scale=guidance_scale,
             output_type=output_type,
         )
-        self._check_start(
-            batch_size,
+        start = self._prepare(
+            rows,
+            num_images_per_prompt,
             image,
             mask_image,
             height=height,
@@ -106,20 +107,7 @@ class KandinskyInpaintPipeline(KandinskyImageDecoder, Repaint):
         )
 
         # 3. Denoise what is masked
-        drawn = self._draw(
-            tensors,
-            batch_size,
-            image=image,
-            mask_image=mask_image,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            strength=strength,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            latents=latents,
-            reports=reports,
-        )
+        drawn = self._draw(tensors, start, generator=generator, reports=reports)
 
         # 4. Decode the images
         return self._returned(drawn, output_type, return_dict)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
+from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.image_embeddings.decoder import EmbeddingDecoder, Embeds
 from autopipe_components.stages.checks import Prompt, batch_size_of, check_text
@@ -40,7 +41,12 @@ class KandinskyDecoder(EmbeddingDecoder):
     tokenizer: Any
 
     def __init__(
-        self, text_encoder: Any, tokenizer: Any, unet: Any, scheduler: Any, movq: Any
+        self,
+        text_encoder: Network,
+        tokenizer: Processor,
+        unet: Network,
+        scheduler: Scheduler,
+        movq: Network,
     ) -> None:
         self.register_modules(
             text_encoder=text_encoder,
@@ -75,7 +81,7 @@ class KandinskyDecoder(EmbeddingDecoder):
             raise ArgumentError("prompt is missing; give a text or a list of texts")
         check_text("prompt", prompt)
         check_text("negative_prompt", negative_prompt)
-        batch_size = self._start_call(
+        rows = self._start_call(
             image_embeds,
             negative_image_embeds,
             height=height,
@@ -85,7 +91,6 @@ class KandinskyDecoder(EmbeddingDecoder):
             guidance_scale=guidance_scale,
             output_type=output_type,
         )
-        rows = batch_size // num_images_per_prompt
         counts = {"prompts": batch_size_of(prompt, None)}
         if negative_prompt is not None and self.do_classifier_free_guidance:
             counts["negative prompts"] = batch_size_of(negative_prompt, None)
@@ -94,7 +99,7 @@ class KandinskyDecoder(EmbeddingDecoder):
                 raise ArgumentError(
                     f"there are {count} {what} for {rows} image_embeds; give one for each"
                 )
-        return batch_size
+        return rows
 
     def _condition_on_text(
         self,
@@ -140,7 +145,12 @@ class KandinskyImageDecoder(KandinskyDecoder):
     """A decoder that starts from an image: the same components, in the order that it has them."""
 
     def __init__(
-        self, text_encoder: Any, movq: Any, tokenizer: Any, unet: Any, scheduler: Any
+        self,
+        text_encoder: Network,
+        movq: Network,
+        tokenizer: Processor,
+        unet: Network,
+        scheduler: Scheduler,
     ) -> None:
         super().__init__(text_encoder, tokenizer, unet, scheduler, movq)
 

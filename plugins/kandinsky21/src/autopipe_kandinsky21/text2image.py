@@ -69,8 +69,8 @@ class KandinskyPipeline(KandinskyDecoder, FromNoise):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked
-        batch_size = self._start_text_call(
+        # 1. Check everything that can be checked, and prepare what to start from
+        rows = self._start_text_call(
             prompt,
             negative_prompt,
             image_embeds,
@@ -82,8 +82,9 @@ class KandinskyPipeline(KandinskyDecoder, FromNoise):
             guidance_scale=guidance_scale,
             output_type=output_type,
         )
-        self._check_start(
-            batch_size,
+        start = self._prepare(
+            rows,
+            num_images_per_prompt,
             height=height,
             width=width,
             num_inference_steps=num_inference_steps,
@@ -99,16 +100,7 @@ class KandinskyPipeline(KandinskyDecoder, FromNoise):
         )
 
         # 3. Denoise noise
-        drawn = self._draw(
-            tensors,
-            batch_size,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            generator=generator,
-            latents=latents,
-            reports=reports,
-        )
+        drawn = self._draw(tensors, start, generator=generator, reports=reports)
 
         # 4. Decode the images
         return self._returned(drawn, output_type, return_dict)

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
-from autopipe_components.image_embeddings.decoder import Embeds, Result
+from autopipe_components.image_embeddings.decoder import Embeds, Result, joined, spread
 from autopipe_components.image_embeddings.image2image import FromImage
 from autopipe_components.image_embeddings.text2image import FromNoise
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.stages.checks import check_tensor
-from autopipe_components.stages.codec import Generators, tile
+from autopipe_components.stages.codec import Generators, check_spread
+from autopipe_components.stages.guidance import double
 from autopipe_components.stages.reports import OlderCallback, step_reports
 
 from .steps import KandinskyV22Decoder
@@ -35,28 +34,25 @@ class KandinskyV22Hinted(KandinskyV22Decoder):
                 "controlnet-depth, or a pipeline without hint"
             )
 
-    def _hints(self, hint: Tensor | list[Tensor], size: tuple[int, int]) -> Tensor:
-        """`hint` as one tensor (N, 3, H, W), checked against the latents' height and width."""
-        hints = torch.cat(hint) if isinstance(hint, (list, tuple)) and hint else hint
-        if hints is None:
-            raise ArgumentError("hint is missing; give a tensor (batch, 3, height, width)")
-        check_tensor("hint", hints)
-        assert isinstance(hints, Tensor)
-        wanted = (3, size[0] * _CELL, size[1] * _CELL)
-        if tuple(hints.shape[1:]) != wanted:
-            raise ArgumentError(
-                f"hint has shape {tuple(hints.shape)} and this call needs (batch, {wanted[0]}, "
-                f"{wanted[1]}, {wanted[2]}); resize it"
-            )
+    def _hints(self, hint: Tensor | list[Tensor], rows: int, size: tuple[int, int]) -> Tensor:
+        """`hint` as one tensor (N, 3, H, W), for latents of `size` (height, width).
+
+        Raises:
+            ArgumentError, ArgumentTypeError: it is absent or has another size, or the number of
+                `rows` is no multiple of N.
+        """
+        height, width = size[0] * _CELL, size[1] * _CELL
+        hints = joined("hint", hint, (3, height, width), "give such a tensor")
+        check_spread(hints, rows, "hints")
         return hints
 
     def _add_hint(
-        self, tensors: Tensors, hints: Tensor, batch_size: int, num_images_per_prompt: int
+        self, tensors: Tensors, hints: Tensor, rows: int, num_images_per_prompt: int
     ) -> None:
         """Put `hints` into the tensors of the call; under guidance for both halves."""
-        spread = tile(hints.repeat_interleave(num_images_per_prompt, dim=0), batch_size, "hints")
-        halves = 2 if self.do_classifier_free_guidance else 1
-        tensors["hint"] = spread.repeat(halves, 1, 1, 1).to(tensors["image_embeds"])
+        every = spread(hints, rows, num_images_per_prompt, "hints")
+        every = double(every) if self.do_classifier_free_guidance else every
+        tensors["hint"] = every.to(tensors["image_embeds"])
 
     def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
         inputs = super()._unet_inputs(tensors)
@@ -104,8 +100,8 @@ class KandinskyV22ControlnetPipeline(KandinskyV22Hinted, FromNoise):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked
-        batch_size = self._start_call(
+        # 1. Check everything that can be checked, and prepare what to start from
+        rows = self._start_call(
             image_embeds,
             negative_image_embeds,
             height=height,
@@ -115,33 +111,25 @@ class KandinskyV22ControlnetPipeline(KandinskyV22Hinted, FromNoise):
             guidance_scale=guidance_scale,
             output_type=output_type,
         )
-        self._check_start(
-            batch_size,
+        start = self._prepare(
+            rows,
+            num_images_per_prompt,
             height=height,
             width=width,
             num_inference_steps=num_inference_steps,
             latents=latents,
         )
-        hints = self._hints(hint, self._latent_size(height, width))
+        hints = self._hints(hint, rows, start.size)
         reports = step_reports(
             self, callback_on_step_end, callback_on_step_end_tensor_inputs, callback, callback_steps
         )
 
         # 2. Take embeddings and hint
         tensors = self._condition(image_embeds, negative_image_embeds, num_images_per_prompt)
-        self._add_hint(tensors, hints, batch_size, num_images_per_prompt)
+        self._add_hint(tensors, hints, rows, num_images_per_prompt)
 
         # 3. Denoise noise
-        drawn = self._draw(
-            tensors,
-            batch_size,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            generator=generator,
-            latents=latents,
-            reports=reports,
-        )
+        drawn = self._draw(tensors, start, generator=generator, reports=reports)
 
         # 4. Decode the images
         return self._returned(drawn, output_type, return_dict)
@@ -184,8 +172,8 @@ class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked
-        batch_size = self._start_call(
+        # 1. Check everything that can be checked, and prepare what to start from
+        rows = self._start_call(
             image_embeds,
             negative_image_embeds,
             height=height,
@@ -195,8 +183,9 @@ class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
             guidance_scale=guidance_scale,
             output_type=output_type,
         )
-        self._check_start(
-            batch_size,
+        start = self._prepare(
+            rows,
+            num_images_per_prompt,
             image,
             height=height,
             width=width,
@@ -204,31 +193,17 @@ class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
             strength=strength,
             latents=latents,
         )
-        factor = self._codec.factor
-        height, width = self._pixel_size(height, width)
-        hints = self._hints(hint, (height // factor, width // factor))
+        hints = self._hints(hint, rows, start.size)
         reports = step_reports(
             self, callback_on_step_end, callback_on_step_end_tensor_inputs, callback, callback_steps
         )
 
         # 2. Take embeddings and hint
         tensors = self._condition(image_embeds, negative_image_embeds, num_images_per_prompt)
-        self._add_hint(tensors, hints, batch_size, num_images_per_prompt)
+        self._add_hint(tensors, hints, rows, num_images_per_prompt)
 
         # 3. Denoise the image with noise on it
-        drawn = self._draw(
-            tensors,
-            batch_size,
-            image=image,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            strength=strength,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            latents=latents,
-            reports=reports,
-        )
+        drawn = self._draw(tensors, start, generator=generator, reports=reports)
 
         # 4. Decode the images
         return self._returned(drawn, output_type, return_dict)

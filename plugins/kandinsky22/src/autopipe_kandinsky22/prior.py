@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import torch
-from torch import Tensor
-
-from autopipe.errors import ArgumentError
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.image_embeddings.prior import ImageEmbeddingPrior
 from autopipe_components.image_embeddings.prior_steps import Result
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.stages.checks import Prompt, check_image, check_strength
-from autopipe_components.stages.codec import Generators, tile
+from autopipe_components.stages.codec import Generators, check_spread, tile
 from autopipe_components.stages.image2image import add_noise
 from autopipe_components.stages.reports import step_reports
 from autopipe_components.stages.timesteps import keep_tail, set_schedule
@@ -54,8 +49,9 @@ class KandinskyV22PriorEmb2EmbPipeline(ImageEmbeddingPrior):
         All parameters that are not named here are those of `KandinskyV22PriorPipeline`.
 
         Args:
-            image: PIL images, pixels (N, 3, H, W) as `image_processor` makes them, or embeddings
-                (N, D); one for each prompt, or fewer, which are then repeated.
+            image: PIL images, arrays (H, W, 3) of bytes, pixels (N, 3, H, W) as `image_processor`
+                makes them, or embeddings (N, D), or a list; one for each prompt, or fewer, which
+                are then repeated.
             strength: from 0 to 1: which part of the steps is taken; 1 ignores the image.
 
         Returns:
@@ -65,7 +61,7 @@ class KandinskyV22PriorEmb2EmbPipeline(ImageEmbeddingPrior):
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
         # 1. Check everything that can be checked
-        texts = self._start_call(
+        texts = self._check_call(
             prompt,
             negative_prompt,
             num_images_per_prompt=num_images_per_prompt,
@@ -74,8 +70,12 @@ class KandinskyV22PriorEmb2EmbPipeline(ImageEmbeddingPrior):
             guidance_scale=guidance_scale,
             output_type=output_type,
         )
+        self._guidance_scale = guidance_scale
         check_image(image)
         check_strength(strength)
+        seen = self._as_seen(image)
+        rows = len(texts.prompts)
+        check_spread(seen, rows, "images")
         reports = step_reports(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
 
         # 2. Lay out the steps
@@ -86,9 +86,8 @@ class KandinskyV22PriorEmb2EmbPipeline(ImageEmbeddingPrior):
 
         # 3. Encode texts and image
         tensors = self._condition(texts, num_images_per_prompt)
-        embeds = self._embeds_of(image).to(tensors["prompt_embeds"])
-        rows = len(texts.prompts) * num_images_per_prompt
-        embeds = tile(embeds.repeat_interleave(num_images_per_prompt, dim=0), rows, "images")
+        embeds = self._embed(seen).to(tensors["prompt_embeds"])
+        embeds = tile(embeds, rows, "images").repeat_interleave(num_images_per_prompt, dim=0)
 
         # 4. Put noise on the image's embedding
         generator = texts.generators(generator)
@@ -101,17 +100,3 @@ class KandinskyV22PriorEmb2EmbPipeline(ImageEmbeddingPrior):
 
         # 6. Say what to keep away from
         return self._returned(denoised, texts, output_type, return_dict)
-
-    def _embeds_of(self, image: Any) -> Tensor:
-        """Embeddings (N, D) of images, or those given as such."""
-        if isinstance(image, (list, tuple)) and isinstance(image[0], Tensor):
-            image = torch.cat(list(image))
-        if not isinstance(image, Tensor) or image.ndim == 4:
-            return self._encode_image(image)
-        width = self.prior.config.embedding_dim
-        if image.ndim != 2 or image.shape[1] != width:
-            raise ArgumentError(
-                f"image is a tensor of shape {tuple(image.shape)}; give pixels (batch, 3, height, "
-                f"width), or embeddings (batch, {width})"
-            )
-        return image

@@ -15,7 +15,8 @@ from autopipe.errors import ArgumentError
 from ..image_processor import VaeImageProcessor, mask_processor
 from ..images.fit import resize_tensor
 from ..images.kinds import ImageInput, as_list, kind_of
-from ..images.masks import erode
+from ..images.masks import check_single_channel, erode
+from ..stages.checks import check_colours
 
 _BYTES = VaeImageProcessor(
     vae_scale_factor=1, resample="bicubic", reducing_gap=1, do_convert_rgb=True
@@ -31,19 +32,18 @@ def pixels_of(image: ImageInput, height: int, width: int) -> Tensor:
         image: PIL images; arrays (H, W, 3) of bytes, or in [0, 1]; tensors in [-1, 1].
 
     Raises:
-        ArgumentError: they are none of these.
+        ArgumentError: they are none of these, or not in colour.
     """
     kind = kind_of(image)
     if kind == "pil":
         return _BYTES.preprocess(image, height, width)
     if kind == "np":
-        return _BYTES.preprocess([_unit(one) for one in as_list(image)], height, width)
+        pixels = _BYTES.preprocess([_unit(one) for one in as_list(image)], height, width)
+        check_colours(pixels)
+        return pixels
     pixels = _AS_IT_IS.preprocess(image).float()
-    if pixels.min() < -1 or pixels.max() > 1:
-        raise ArgumentError(
-            f"image is a tensor from {float(pixels.min()):.3g} to {float(pixels.max()):.3g}; "
-            f"scale it to [-1, 1]"
-        )
+    check_colours(pixels)
+    _check_range("image", pixels, -1)
     return resize_tensor(pixels, height, width)
 
 
@@ -64,10 +64,20 @@ def kept_of(mask_image: ImageInput, height: int, width: int, size: tuple[int, in
     elif kind == "np":
         mask = _MASK.preprocess([np.clip(one, 0.0, 1.0) for one in as_list(mask_image)])
     else:
+        for one in as_list(mask_image):
+            _check_range("mask_image", one, 0)
         mask = _MASK.preprocess(mask_image)
-    if mask.shape[1] != 1:
-        raise ArgumentError(f"mask_image has {mask.shape[1]} channels; give one with a single one")
+    check_single_channel(mask)
     return erode(resize_tensor(1 - mask.float(), *size))
+
+
+def _check_range(name: str, values: Tensor, low: int) -> None:
+    """Refuse a tensor outside [`low`, 1], or with values that are no numbers."""
+    least, most = float(values.min()), float(values.max())
+    if not (low <= least and most <= 1):
+        raise ArgumentError(
+            f"{name} is a tensor from {least:.3g} to {most:.3g}; scale it to [{low}, 1]"
+        )
 
 
 def _unit(image: Any) -> np.ndarray:

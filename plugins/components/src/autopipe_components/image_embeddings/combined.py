@@ -62,12 +62,16 @@ class CombinedPipeline(DiffusionPipeline):
 
     @property
     def prior_pipe(self) -> Any:
-        """The prior, a pipeline on the same components."""
+        """The prior, a pipeline on the components that this one has now.
+
+        It is made anew each time: what is assigned to it, a scheduler for example, is not seen
+        here; assign to `prior_scheduler` instead.
+        """
         return self._stage(self._prior_class, PRIOR)
 
     @property
     def decoder_pipe(self) -> Any:
-        """The decoder, a pipeline on the same components."""
+        """The decoder, a pipeline on the components that this one has now; as `prior_pipe`."""
         return self._stage(self._decoder_class, "")
 
     def _stage(self, cls: type[_Stage], prefix: str) -> _Stage:
@@ -87,7 +91,7 @@ class CombinedPipeline(DiffusionPipeline):
         decoder = self.decoder_pipe
         prompts = 1 if prompt is None or isinstance(prompt, str) else len(prompt)
         unknown = torch.empty(prompts * num_images_per_prompt, decoder._embedding_width)
-        batch_size = decoder._start_call(
+        rows = decoder._start_call(
             unknown,
             unknown,
             height=drawing.height,
@@ -97,8 +101,9 @@ class CombinedPipeline(DiffusionPipeline):
             guidance_scale=drawing.guidance_scale,
             output_type=drawing.output_type,
         )
-        decoder._check_start(
-            batch_size,
+        decoder._prepare(
+            rows,
+            1,
             **drawing.start,
             height=drawing.height,
             width=drawing.width,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
 
@@ -15,7 +16,7 @@ from autopipe.pipeline.loop import Tensors
 from ..guided import GuidedPipeline
 from ..image_processor import VaeImageProcessor
 from ..stages.checks import check_size, check_tensor
-from ..stages.codec import Generators
+from ..stages.codec import Generators, tile
 from .codec import MovqCodec
 
 Embeds: TypeAlias = Tensor | list[Tensor]
@@ -82,14 +83,16 @@ class EmbeddingDecoder(GuidedPipeline):
         guidance_scale: float,
         output_type: str | None,
     ) -> int:
-        """Check what every call takes, set the state of the call, and return the batch size.
+        """Check what every call takes, set the state of the call, and return the number of rows.
+
+        They are those of the embeddings; of each, `num_images_per_prompt` images are made.
 
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used.
         """
         rows = len(self._rows("image_embeds", image_embeds))
         check_size(height, width, 1)
-        batch_size = self._open_call(
+        self._open_call(
             rows,
             num_images_per_prompt=num_images_per_prompt,
             generator=generator,
@@ -104,21 +107,13 @@ class EmbeddingDecoder(GuidedPipeline):
                     f"there are {rows} image_embeds and {negative} negative_image_embeds; give as "
                     f"many, as the prior returns them"
                 )
-        return batch_size
+        return rows
 
     def _rows(self, name: str, embeds: Embeds | None) -> Tensor:
         """`embeds` as one tensor (B, D)."""
-        joined = torch.cat(embeds) if isinstance(embeds, (list, tuple)) and embeds else embeds
-        if joined is None:
-            raise ArgumentError(f"{name} is missing; give what the prior returns")
-        check_tensor(name, joined)
-        assert isinstance(joined, Tensor)
-        if joined.ndim != 2 or joined.shape[1] != self._embedding_width:
-            raise ArgumentError(
-                f"{name} have shape {tuple(joined.shape)} and this decoder takes "
-                f"(batch, {self._embedding_width}); use the prior that belongs to it"
-            )
-        return joined
+        return joined(
+            name, embeds, (self._embedding_width,), "give what the prior of this decoder returns"
+        )
 
     def _condition(
         self,
@@ -128,14 +123,14 @@ class EmbeddingDecoder(GuidedPipeline):
     ) -> Tensors:
         """The embeddings as tensors of the call; under guidance the negative half is first."""
 
-        def spread(name: str, embeds: Embeds | None) -> Tensor:
+        def repeated(name: str, embeds: Embeds | None) -> Tensor:
             rows = self._rows(name, embeds).repeat_interleave(num_images_per_prompt, dim=0)
             return rows.to(device=self._execution_device, dtype=self.unet.dtype)
 
-        positive = spread("image_embeds", image_embeds)
+        positive = repeated("image_embeds", image_embeds)
         if not self.do_classifier_free_guidance:
             return {"image_embeds": positive, "negative_image_embeds": negative_image_embeds}
-        negative = spread("negative_image_embeds", negative_image_embeds)
+        negative = repeated("negative_image_embeds", negative_image_embeds)
         return {
             "image_embeds": torch.cat([negative, positive]),
             "negative_image_embeds": negative,
@@ -154,3 +149,36 @@ class EmbeddingDecoder(GuidedPipeline):
             if not (output_type == "pt" and self._tensors_as_decoded):
                 images = self.image_processor.postprocess(images, output_type)
         return ImagePipelineOutput(images=images) if return_dict else (images,)
+
+
+def joined(
+    name: str, given: Tensor | Sequence[Tensor] | None, shape: tuple[int, ...], advice: str
+) -> Tensor:
+    """`given`, a tensor (N, *`shape`) or a list of such, as one tensor.
+
+    Args:
+        advice: what to do where it can't be used, for the error.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: it is absent, or something else.
+    """
+    parts: list[Any] = list(given) if isinstance(given, (list, tuple)) else [given]
+    for part in parts or [None]:
+        if part is None:
+            raise ArgumentError(f"{name} is missing; {advice}")
+        check_tensor(name, part)
+        if tuple(part.shape[1:]) != shape or not len(part):
+            wanted = ", ".join(map(str, ("batch", *shape)))
+            raise ArgumentError(
+                f"{name} has shape {tuple(part.shape)} and this call needs ({wanted}); {advice}"
+            )
+    return torch.cat(parts)
+
+
+def spread(tensor: Tensor, rows: int, num_images_per_prompt: int, what: str) -> Tensor:
+    """`tensor` (N, ...) for all images of a call: repeated for all rows, then for each image.
+
+    Raises:
+        ArgumentError: the number of rows is no multiple of N, which counts `what`.
+    """
+    return tile(tensor, rows, what).repeat_interleave(num_images_per_prompt, dim=0)

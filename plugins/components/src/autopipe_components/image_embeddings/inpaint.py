@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -11,14 +11,36 @@ from autopipe.pipeline.loop import Tensors
 
 from ..images.kinds import ImageInput
 from ..stages.checks import check_image, check_steps, check_strength
-from ..stages.codec import Generators, tile
+from ..stages.codec import Generators, check_spread
 from ..stages.guidance import double
 from ..stages.inpaint import Inpainting, network_sees_mask
 from ..stages.reports import Reports
 from ..stages.text2image import check_latents, unit_noise
-from ..stages.timesteps import keep_tail, set_schedule
+from ..stages.timesteps import Schedule, keep_tail, set_schedule
 from .canvas import kept_of, pixels_of
-from .decoder import EmbeddingDecoder
+from .decoder import EmbeddingDecoder, spread
+
+
+@dataclass(frozen=True)
+class RepaintStart:
+    """What a call starts from.
+
+    Attributes:
+        schedule: the steps that are taken.
+        pixels: (N, 3, H, W), in [-1, 1].
+        kept: (M, 1, h, w) at the size of the latents, 1 where the image is kept, else 0.
+        rows, num_images_per_prompt: for how many embeddings, and how often for each.
+        strength: from 0 to 1, which is noise alone.
+        latents: the caller's own noise (B, C, h, w).
+    """
+
+    schedule: Schedule
+    pixels: Tensor
+    kept: Tensor
+    rows: int
+    num_images_per_prompt: int
+    strength: float
+    latents: Tensor | None
 
 
 class Repaint(EmbeddingDecoder):
@@ -32,9 +54,10 @@ class Repaint(EmbeddingDecoder):
     _blends = True
     """Whether the original is put back outside the mask after each step."""
 
-    def _check_start(
+    def _prepare(
         self,
-        batch_size: int,
+        rows: int,
+        num_images_per_prompt: int,
         image: ImageInput,
         mask_image: ImageInput,
         *,
@@ -43,11 +66,11 @@ class Repaint(EmbeddingDecoder):
         num_inference_steps: int,
         strength: float,
         latents: Tensor | None,
-    ) -> None:
-        """Refuse what repainting can't use.
+    ) -> RepaintStart:
+        """Lay out the steps and bring image and mask to their sizes; no network is used.
 
         Raises:
-            ArgumentError, ArgumentTypeError: it is so.
+            ArgumentError, ArgumentTypeError, SchedulerError: an argument can't be used.
         """
         check_image(image)
         check_image(mask_image, "mask_image")
@@ -58,66 +81,60 @@ class Repaint(EmbeddingDecoder):
                 "this checkpoint's U-Net takes no mask; load one for inpainting, such as a "
                 "decoder-inpaint"
             )
+        size = self._latent_size(height, width)
         if latents is not None:
-            size = self._latent_size(height, width)
+            batch_size = rows * num_images_per_prompt
             check_latents(latents, (batch_size, self._codec.channels, *size))
-
-    def _draw(
-        self,
-        tensors: Tensors,
-        batch_size: int,
-        *,
-        image: ImageInput,
-        mask_image: ImageInput,
-        height: int,
-        width: int,
-        num_inference_steps: int,
-        strength: float,
-        num_images_per_prompt: int,
-        generator: Generators,
-        latents: Tensor | None,
-        reports: Reports,
-    ) -> Tensor:
-        """The latents of `image`, repainted where `mask_image` is white."""
-        # 1. Lay out the steps
-        device, dtype = self._execution_device, tensors["image_embeds"].dtype
         schedule = set_schedule(
-            self.scheduler, num_inference_steps=num_inference_steps, device=device
+            self.scheduler, num_inference_steps=num_inference_steps, device=self._execution_device
         )
         if strength < 1:
             schedule = keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
-
-        # 2. Encode the image, and bring the mask to the size of its latents
-        size = self._latent_size(height, width)
         height, width = (side * self._codec.factor for side in size)
+        pixels = pixels_of(image, height, width)
+        kept = kept_of(mask_image, height, width, size)
+        check_spread(pixels, rows, "images")
+        check_spread(kept, rows, "masks")
+        return RepaintStart(schedule, pixels, kept, rows, num_images_per_prompt, strength, latents)
 
-        def spread(rows: Tensor, what: str) -> Tensor:
-            rows = rows.to(device=device, dtype=dtype)
-            return tile(rows.repeat_interleave(num_images_per_prompt, dim=0), batch_size, what)
+    def _draw(
+        self, tensors: Tensors, start: RepaintStart, *, generator: Generators, reports: Reports
+    ) -> Tensor:
+        """The latents of the image, repainted where its mask is white."""
+        # 1. Encode the image
+        device, dtype = self._execution_device, tensors["image_embeds"].dtype
+        schedule = start.schedule
 
-        pixels = pixels_of(image, height, width).to(device=device, dtype=dtype)
-        original = spread(self._codec.encode(pixels), "images")
-        kept = spread(kept_of(mask_image, height, width, size), "masks")
+        def for_all(one: Tensor, what: str) -> Tensor:
+            one = one.to(device=device, dtype=dtype)
+            return spread(one, start.rows, start.num_images_per_prompt, what)
 
-        # 3. Start from noise, or from the noised image
+        original = self._codec.encode(start.pixels.to(device=device, dtype=dtype))
+        original, kept = for_all(original, "images"), for_all(start.kept, "masks")
+
+        # 2. Start from noise, or from the noised image
         noise = unit_noise(
-            tuple(original.shape), generator=generator, dtype=dtype, device=device, given=latents
+            tuple(original.shape),
+            generator=generator,
+            dtype=dtype,
+            device=device,
+            given=start.latents,
         )
         first = noise * self.scheduler.init_noise_sigma
-        if strength < 1:
+        if start.strength < 1:
             first = self.scheduler.add_noise(original, noise, schedule.timesteps[:1])
         guided = self.do_classifier_free_guidance
         tensors["latents"] = first
         tensors["mask_image"] = double(kept) if guided else kept
         tensors["masked_image"] = double(original * kept) if guided else original * kept
 
-        # 4. Denoise
+        # 3. Denoise
         def keep(step: int, timestep: Tensor | None, after: Tensor) -> Tensor:
             """With the mask as it is now: a callback may have changed it."""
-            now = replace(start, mask=1 - tensors["mask_image"])
+            now = replace(repaint, mask=1 - tensors["mask_image"])
             return now.keep(self.scheduler, schedule.timesteps, step, after)
 
-        start = Inpainting(first, noise, original, 1 - kept, None)
+        repaint = Inpainting(first, noise, original, 1 - kept, None)
         denoised = self._denoise(
             tensors,
             self._predictor(tensors, lambda: (tensors["masked_image"], tensors["mask_image"])),
@@ -128,5 +145,5 @@ class Repaint(EmbeddingDecoder):
             keep=keep if self._blends else None,
         )
 
-        # 5. Put the original back, in case a callback changed what surrounds the mask
+        # 4. Put the original back, in case a callback changed what surrounds the mask
         return keep(len(schedule.timesteps) - 1, None, denoised) if self._blends else denoised

@@ -13,7 +13,7 @@ from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 
-from ..stages.checks import Prompt, check_tensor
+from ..stages.checks import Prompt, check_number, check_tensor, check_text
 from ..stages.codec import Generators
 from ..stages.reports import step_reports
 from ..stages.text2image import start_from_noise
@@ -66,7 +66,7 @@ class ImageEmbeddingPrior(PriorSteps):
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
         # 1. Check everything that can be checked
-        texts = self._start_call(
+        texts = self._check_call(
             prompt,
             negative_prompt,
             num_images_per_prompt=num_images_per_prompt,
@@ -75,6 +75,7 @@ class ImageEmbeddingPrior(PriorSteps):
             guidance_scale=guidance_scale,
             output_type=output_type,
         )
+        self._guidance_scale = guidance_scale
         shape = (len(texts.prompts) * num_images_per_prompt, self.prior.config.embedding_dim)
         check_tensor("latents", latents)
         if latents is not None and latents.shape != shape:
@@ -127,9 +128,9 @@ class ImageEmbeddingPrior(PriorSteps):
         """The weighted sum of the embeddings of texts and images.
 
         Args:
-            images_and_prompts: texts, PIL images, and pixels (1, 3, H, W) as `image_processor`
-                makes them.
-            weights: one for each.
+            images_and_prompts: texts, PIL images, pixels (1, 3, H, W) as `image_processor` makes
+                them, and embeddings (1, D).
+            weights: a number for each.
             num_images_per_prompt: how many sums, each with noise of its own.
             num_inference_steps, generator, latents, guidance_scale: as of a call, for each text.
             negative_prior_prompt: what to keep away from while embedding the texts.
@@ -138,8 +139,12 @@ class ImageEmbeddingPrior(PriorSteps):
             device: where images are encoded; that of the pipeline if None.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
+        # 1. Check everything that can be checked
+        for name, given in (("images_and_prompts", images_and_prompts), ("weights", weights)):
+            if not isinstance(given, (list, tuple)):
+                raise ArgumentTypeError(f"{name} is a {type(given).__name__}; give a list")
         if len(images_and_prompts) != len(weights) or not weights:
             raise ArgumentError(
                 f"got {len(images_and_prompts)} images and prompts and {len(weights)} weights; "
@@ -151,31 +156,35 @@ class ImageEmbeddingPrior(PriorSteps):
                     f"images_and_prompts holds a {type(one).__name__}; give texts, PIL images and "
                     f"tensors"
                 )
+        for weight in weights:
+            check_number("weights", weight)
+        check_text("negative_prompt", negative_prompt)
+        call: dict[str, Any] = {
+            "negative_prompt": negative_prior_prompt,
+            "num_images_per_prompt": num_images_per_prompt,
+            "num_inference_steps": num_inference_steps,
+            "generator": generator,
+            "guidance_scale": guidance_scale,
+        }
+        self._check_call(negative_prompt, **call, output_type="pt")
+        parts = [o if isinstance(o, str) else self._as_seen(o) for o in images_and_prompts]
 
+        # 2. Embed each text and image
         def embed(text: str) -> Any:
-            return ImageEmbeddingPrior.__call__(
-                self,
-                text,
-                negative_prompt=negative_prior_prompt,
-                num_images_per_prompt=num_images_per_prompt,
-                num_inference_steps=num_inference_steps,
-                generator=generator,
-                latents=latents,
-                guidance_scale=guidance_scale,
-            )
+            return ImageEmbeddingPrior.__call__(self, text, latents=latents, **call)
 
-        parts = [
-            weight
-            * (
-                embed(one).image_embeds
-                if isinstance(one, str)
-                else self._encode_image(one, device).repeat(num_images_per_prompt, 1)
-            )
-            for one, weight in zip(images_and_prompts, weights)
+        embeds = [
+            embed(part).image_embeds
+            if isinstance(part, str)
+            else self._embed(part, device).repeat(num_images_per_prompt, 1)
+            for part in parts
         ]
         away = embed(negative_prompt)
+
+        # 3. Mix them
+        weighted = [weight * one for one, weight in zip(embeds, weights)]
         return KandinskyPriorPipelineOutput(
-            image_embeds=torch.stack(parts).sum(dim=0),
+            image_embeds=torch.stack(weighted).sum(dim=0),
             negative_image_embeds=away.image_embeds
             if negative_prompt
             else away.negative_image_embeds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
 
+from ..images.kinds import as_list, kind_of
 from ..stages.checks import (
     Prompt,
     check_generators,
@@ -115,11 +117,11 @@ class PriorSteps(DiffusionPipeline):
         """The embedding of a black image, (`batch_size`, D)."""
         size = self.image_encoder.config.image_size
         black = torch.zeros(1, 3, size, size)
-        return self._encode_image(black, device).repeat(batch_size, 1)
+        return self._embed(black, device).repeat(batch_size, 1)
 
     # Steps of a call, in their order
 
-    def _start_call(
+    def _check_call(
         self,
         prompt: Prompt,
         negative_prompt: Prompt | None,
@@ -130,7 +132,11 @@ class PriorSteps(DiffusionPipeline):
         guidance_scale: float,
         output_type: str,
     ) -> Texts:
-        """Check what every call takes, set the guidance, and return the texts to encode."""
+        """Check what every call takes, and return the texts to encode.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used.
+        """
         if prompt is None:
             raise ArgumentTypeError("prompt is None; give a text or a list of texts")
         check_text("prompt", prompt)
@@ -141,7 +147,6 @@ class PriorSteps(DiffusionPipeline):
         check_output_type(output_type, ("pt", "np"))
         prompts = [prompt] if isinstance(prompt, str) else prompt
         check_generators(generator, len(prompts) * num_images_per_prompt)
-        self._guidance_scale = guidance_scale
         if negative_prompt is None:
             return Texts(prompts, [""] * len(prompts), False)
         negative = [negative_prompt] if isinstance(negative_prompt, str) else negative_prompt
@@ -213,12 +218,38 @@ class PriorSteps(DiffusionPipeline):
             both = embeds.float().cpu().numpy(), away.float().cpu().numpy()
         return KandinskyPriorPipelineOutput(*both) if return_dict else both
 
-    def _encode_image(self, image: Any, device: torch.device | str | None = None) -> Tensor:
-        """Embeddings (N, D) of PIL images, one or a list, or of pixels (N, 3, H, W)."""
-        if not isinstance(image, Tensor):
-            image = self.image_processor(image, return_tensors="pt").pixel_values
-        image = image.to(device=device or self._execution_device, dtype=self.image_encoder.dtype)
-        embeds: Tensor = self.image_encoder(image).image_embeds
+    def _as_seen(self, image: Any) -> Tensor:
+        """Images as the image encoder sees them (N, 3, H, W), or embeddings (N, D) as given.
+
+        Args:
+            image: PIL images or arrays (H, W, 3) of bytes, which are brought to its size; pixels
+                (N, 3, H, W) that are so already; embeddings (N, D); or a list of one kind.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: it is none of these.
+        """
+        items = as_list(image)
+        if kind_of(image) != "pt":
+            if any(isinstance(one, np.ndarray) and one.shape[-1] != 3 for one in items):
+                raise ArgumentError("an array given as image needs 3 channels, as its last axis")
+            seen: Tensor = self.image_processor(items, return_tensors="pt").pixel_values
+            return seen
+        side = self.image_encoder.config.image_size
+        for shape in ((self.prior.config.embedding_dim,), (3, side, side)):
+            if all(tuple(one.shape[1:]) == shape for one in items):
+                return torch.cat(items)
+        raise ArgumentError(
+            f"the image is given as tensors of shape {[tuple(one.shape) for one in items]}; give "
+            f"pixels (batch, 3, {side}, {side}), as image_processor makes them, or embeddings "
+            f"(batch, {self.prior.config.embedding_dim})"
+        )
+
+    def _embed(self, seen: Tensor, device: torch.device | str | None = None) -> Tensor:
+        """Embeddings (N, D) of what `_as_seen` returns."""
+        if seen.ndim == 2:
+            return seen
+        seen = seen.to(device=device or self._execution_device, dtype=self.image_encoder.dtype)
+        embeds: Tensor = self.image_encoder(seen).image_embeds
         return embeds
 
 

@@ -120,7 +120,7 @@ def check_size(height: int, width: int, multiple: int = 8) -> None:
 
 def check_strength(strength: float) -> None:
     """A number from 0 (keep the image) to 1 (ignore it)."""
-    _check_number("strength", strength)
+    check_number("strength", strength)
     if not 0 <= strength <= 1:
         raise ArgumentError(f"strength is {strength}; give a number in [0, 1]")
 
@@ -132,7 +132,7 @@ def check_part(
     for name, value in zip(names, (start, end)):
         if value is None:
             continue
-        _check_number(name, value)
+        check_number(name, value)
         if not 0 < value < 1:
             raise ArgumentError(f"{name} is {value}; give a number between 0 and 1")
     if start is not None and end is not None and start >= end:
@@ -172,7 +172,7 @@ def check_images_per_prompt(num_images_per_prompt: int) -> None:
 def check_guidance(guidance_scale: float, guidance_rescale: float = 0.0) -> None:
     """Both are finite numbers; the rescale is a part, from 0 to 1."""
     for name, value in (("guidance_scale", guidance_scale), ("guidance_rescale", guidance_rescale)):
-        _check_number(name, value)
+        check_number(name, value)
         if not math.isfinite(value):
             raise ArgumentError(f"{name} is {value}; give a finite number")
     if not 0 <= guidance_rescale <= 1:
@@ -181,7 +181,7 @@ def check_guidance(guidance_scale: float, guidance_rescale: float = 0.0) -> None
 
 def check_eta(eta: float) -> None:
     """A number from 0 (DDIM adds no noise) to 1."""
-    _check_number("eta", eta)
+    check_number("eta", eta)
     if not 0 <= eta <= 1:
         raise ArgumentError(f"eta is {eta}; give a number in [0, 1]")
 
@@ -233,6 +233,15 @@ def check_image(image: Any, name: str = "image") -> None:
     kind_of(image, name)
 
 
+def check_colours(pixels: Tensor) -> None:
+    """Pixels (N, 3, H, W)."""
+    if pixels.shape[1] != 3:
+        raise ArgumentError(
+            f"the image has {pixels.shape[1]} channels; give 3, in an array last, in a tensor "
+            f"before height and width"
+        )
+
+
 def check_mask(image: Any, mask: Any) -> None:
     """A mask is there, and if image and mask both are tensors, they have one height and width.
 
@@ -281,6 +290,12 @@ def check_paste(paste_unmasked: bool, pixels: Tensor, output_type: str) -> None:
         )
 
 
+def check_number(name: str, value: Any) -> None:
+    """A real number; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a number")
+
+
 def check_whole(name: str, value: Any) -> None:
     """A whole number."""
     if isinstance(value, bool) or not isinstance(value, Integral):
@@ -310,11 +325,6 @@ def _described(value: Any) -> str:
     if isinstance(value, list):
         return f"list of {', '.join(sorted({type(one).__name__ for one in value}))}"
     return name
-
-
-def _check_number(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a number")
 
 
 def _check_at_least_one(name: str, value: Any) -> None:

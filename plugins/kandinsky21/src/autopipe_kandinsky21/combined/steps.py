@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from autopipe.kinds import Network, Processor, Scheduler
 from autopipe_components.image_embeddings.combined import CombinedPipeline
 from autopipe_components.stages.checks import Prompt
 
@@ -26,17 +25,17 @@ class KandinskyCombined(CombinedPipeline):
 
     def __init__(
         self,
-        text_encoder: Any,
-        tokenizer: Any,
-        unet: Any,
-        scheduler: Any,
-        movq: Any,
-        prior_prior: Any,
-        prior_image_encoder: Any,
-        prior_text_encoder: Any,
-        prior_tokenizer: Any,
-        prior_scheduler: Any,
-        prior_image_processor: Any,
+        text_encoder: Network,
+        tokenizer: Processor,
+        unet: Network,
+        scheduler: Scheduler,
+        movq: Network,
+        prior_prior: Network,
+        prior_image_encoder: Network,
+        prior_text_encoder: Network,
+        prior_tokenizer: Processor,
+        prior_scheduler: Scheduler,
+        prior_image_processor: Processor,
     ) -> None:
         self.register_modules(
             text_encoder=text_encoder,
