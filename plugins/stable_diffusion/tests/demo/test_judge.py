@@ -33,6 +33,28 @@ def test_a_soft_and_noisy_drawing_is_told_too(shape: str, size: str):
     assert (found.colour, found.shape) == ("blue", shape)
 
 
+@pytest.mark.parametrize("shape", shapes.OUTLINES)
+def test_burrs_on_its_sides_leave_the_shape(shape: str):
+    pixels = np.array(shapes.draw(replace(a_scene(shape, "small"), centre=(32.0, 32.0))))
+    mask = judge(Image.fromarray(pixels)).mask
+    assert mask is not None
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    top, bottom, left, right = rows[0], rows[-1], columns[0], columns[-1]
+    pixels[top - 1, columns[mask[top, columns]][0]] = shapes.COLOURS["blue"]
+    pixels[bottom + 1, columns[mask[bottom, columns]][0]] = shapes.COLOURS["blue"]
+    pixels[rows[mask[rows, left]][0], left - 1] = shapes.COLOURS["blue"]
+    pixels[rows[mask[rows, right]][0], right + 1] = shapes.COLOURS["blue"]
+    assert judge(Image.fromarray(pixels)).shape == shape
+
+
+def test_between_two_shapes_is_neither():
+    """A square whose corners are so round that it is half a circle."""
+    y, x = np.mgrid[:64, :64] - 31.5
+    pixels = np.full((64, 64, 3), shapes.COLOURS["white"], np.uint8)
+    pixels[abs(x) ** 3.2 + abs(y) ** 3.2 < 14**3.2] = shapes.COLOURS["red"]
+    assert judge(Image.fromarray(pixels)).shape is None
+
+
 @pytest.mark.parametrize("colour", shapes.COLOURS)
 def test_an_empty_picture_shows_nothing(colour: str):
     found = judge(Image.new("RGB", (64, 64), shapes.COLOURS[colour]))
