@@ -117,6 +117,10 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         path = os.path.realpath(os.fsdecode(arguments[0]))
         if any(path.startswith(f"{place}{os.sep}") for place in _watched):
             _seen.append(f"open {path}")
+    elif event in ("os.listdir", "os.scandir") and isinstance(arguments[0], (str, bytes)):
+        path = os.path.realpath(os.fsdecode(arguments[0]))
+        if any(f"{path}{os.sep}".startswith(f"{place}{os.sep}") for place in _watched):
+            _seen.append(f"list {path}")
     elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect"):
         _seen.append(event)
 
@@ -126,7 +130,7 @@ sys.addaudithook(_audit)
 
 @contextmanager
 def watching(folder: Path) -> Iterator[None]:
-    """Inside, nothing beside `folder` is opened, no process started, no connection made."""
+    """Inside, nothing beside `folder` is opened or listed, no process started, no connection made."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _watched.append(folder.parent / "secret")
     try:

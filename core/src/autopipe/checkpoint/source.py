@@ -50,7 +50,11 @@ class Source(Protocol):
         """What to do where something is absent, for messages."""
 
     def files(self, *folder: str) -> Mapping[str, int]:
-        """The files directly in a folder of the checkpoint: name -> bytes (-1: unknown)."""
+        """The files directly in a folder of the checkpoint: name -> bytes (-1: unknown).
+
+        Raises:
+            UnsafeCheckpointError: the folder is a link that leads out of the checkpoint.
+        """
 
     def missing(self, paths: Iterable[str]) -> list[str]:
         """Those of `paths` that are not here yet, or not whole as far as their size tells."""
@@ -94,7 +98,7 @@ class LocalSource:
 
     def files(self, *folder: str) -> Mapping[str, int]:
         """See `Source`."""
-        place = self.root.joinpath(*folder)
+        place = inside(self.root, "/".join(folder))
         try:
             found = sorted(place.iterdir()) if place.is_dir() else []
             return {p.name: p.stat().st_size for p in found if p.is_file()}
