@@ -130,7 +130,7 @@ sys.addaudithook(_audit)
 
 @contextmanager
 def watching(folder: Path) -> Iterator[None]:
-    """Inside, nothing beside `folder` is opened or listed, no process started, no connection made."""
+    """Inside, nothing beside `folder` is opened or listed, and no process or connection made."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _watched.append(folder.parent / "secret")
     try:
