@@ -234,11 +234,19 @@ def test_stopping_leaves_no_file(painters, monkeypatch, capsys) -> None:
 
 
 def test_a_device_that_is_not_there_is_an_error_in_words() -> None:
-    assert loading.pick_device("cpu") == "cpu"
+    assert loading.device_of(asked(device="cpu")).type == "cpu"
     with pytest.raises(PlacementError, match=r"'cuda:99' can't be used here.*cpu"):
-        loading.pick_device("cuda:99")
+        loading.load_for(asked(device="cuda:99"), REGISTRY, None)
     with pytest.raises(ArgumentError, match="--device='gpu' names no device"):
-        loading.pick_device("gpu")
+        loading.load_for(asked(device="gpu"), REGISTRY, None)
+
+
+def test_offloading_needs_an_accelerator_or_a_device(monkeypatch) -> None:
+    monkeypatch.setattr("autopipe.pipeline.devices.accelerator", lambda: None)
+    assert loading.device_of(asked()).type == "cpu"
+    assert loading.device_of(asked(offload="model", device="cpu")).type == "cpu"
+    with pytest.raises(PlacementError, match="torch sees none"):
+        loading.load_for(asked(offload="model"), REGISTRY, None)
 
 
 def test_a_control_image_reaches_the_pipeline_and_the_settings(painters) -> None:
@@ -306,7 +314,7 @@ def test_a_budget_is_for_all_stages_together() -> None:
     request = asked(device="cpu", memory="500")
     loading.place(first, request)
     loading.place(second, request, [first])
-    assert "allows 500 B" in first.explain()
+    assert "memory='500' on cpu allows 500 B" in first.explain()
     assert "allows 92 B" in second.explain()
 
 

@@ -13,6 +13,8 @@ from .checkpoint import open_checkpoint
 from .request import Request, Stage
 
 if TYPE_CHECKING:
+    import torch
+
     from ..pipeline.base import DiffusionPipeline
 
 
@@ -38,6 +40,7 @@ def load_for(asked: Request, registry: Registry, commit: str | None) -> Diffusio
     """The pipeline for the task, on its device, with the scheduler asked for."""
     from .. import auto
 
+    device_of(asked)  # A mistake is known before the weights are read.
     opener: Any = {
         Task.TEXT2IMAGE: auto.AutoPipelineForText2Image,
         Task.IMAGE2IMAGE: auto.AutoPipelineForImage2Image,
@@ -84,17 +87,17 @@ def place(
     Args:
         before: the pipelines of earlier stages. What they keep on the device is less for this one.
     """
-    device = pick_device(asked.device)
+    device = device_of(asked)
     if asked.memory is not None:
         budget: int | str = asked.memory
-        if budget != "auto":
-            held = (b.placement.size for b in before if b.placement.title == "resident")
-            budget = max(1, parse_size(budget) - sum(held))
+        held = sum(b.placement.size for b in before if b.placement.title == "resident")
+        if held and budget != "auto":
+            budget = max(1, parse_size(budget) - held)
         pipe.fit_memory(budget, device=device, offload_folder=asked.offload_folder)
     elif asked.offload == "model":
-        pipe.enable_model_cpu_offload(device=asked.device)
+        pipe.enable_model_cpu_offload(device=device)
     elif asked.offload == "sequential":
-        pipe.enable_sequential_cpu_offload(device=asked.device)
+        pipe.enable_sequential_cpu_offload(device=device)
     else:
         pipe.to(device)
 
@@ -112,15 +115,20 @@ def _options(asked: Request, commit: str | None) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def pick_device(name: str | None) -> str:
-    """The device called `name`; without a name an accelerator if there is one.
+def device_of(asked: Request) -> torch.device:
+    """Where to compute: the device asked for, else an accelerator if there is one.
 
     Raises:
-        ArgumentError, PlacementError: there is no such device, or not here.
+        ArgumentError, PlacementError: there is no such device, or not here; or there is no
+            accelerator to offload from, and no other device is asked for.
     """
-    from ..pipeline.devices import check_here, devices_here, parse_device
+    from ..pipeline.devices import check_here, devices_here, offload_device, parse_device
 
-    if name is None:
-        return devices_here()[0]
-    check_here(parse_device(name, "--device"))
-    return name
+    if asked.device is not None:
+        device = parse_device(asked.device, "--device")
+    elif asked.offload is not None:
+        device = offload_device(None, None, None)
+    else:
+        device = parse_device(devices_here()[0])
+    check_here(device)
+    return device
