@@ -241,7 +241,7 @@ def random_caption(scene: Scene, rng: Random) -> str:
     words += noun
     if scene.position != "centre" or rng.random() < 0.4:
         words.append(rng.choice(_PLACES[scene.position]))
-    if rng.random() < 0.9:
+    if rng.random() < 0.75:
         words.append(f"on {_article(scene.background)} {scene.background} background")
     return " ".join(words)
 

@@ -45,8 +45,8 @@ class Plan:
 
 
 VAE_PLAN = Plan(steps=9000, batch=16, rate=2e-3, warmup=50, average=0.99)
-DIFFUSION_PLAN = Plan(steps=22_000, batch=32, rate=1.5e-3, warmup=150, average=0.998)
-DECODER_PLAN = Plan(steps=6000, batch=16, rate=1.5e-3, warmup=50, average=0.99)
+DIFFUSION_PLAN = Plan(steps=30_000, batch=32, rate=1.5e-3, warmup=150, average=0.998)
+DECODER_PLAN = Plan(steps=8500, batch=16, rate=1.5e-3, warmup=50, average=0.99)
 CROP = 32
 """Side of the pieces that the autoencoder mostly learns from: edges are a local matter."""
 WHOLE_EVERY = 4
@@ -65,7 +65,7 @@ LAYOUT_SHARES = ((0.5, 0.75), (0.8, 0.25), (math.inf, 0.0))
 """Until which part of the diffusion stage which share of a batch is `layout_lesson`."""
 NOISINESS = 0.6
 """Below 1, more of the training is at high noise, where the caption decides what appears."""
-POOL = 6_000
+POOL = 12_000
 SAVE_EVERY_SECONDS = 120.0
 LOG_EVERY = 25
 
