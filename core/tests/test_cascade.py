@@ -107,7 +107,17 @@ def test_stages_that_do_not_fit_are_refused_before_any_work() -> None:
         ([first], [{}, {}], ArgumentError, "2 stages and 1"),
         ([first], ["steps"], ArgumentTypeError, "options holds a str"),
         ([first, Enlarge("two")], [{}, {"lvel": 7}], ArgumentTypeError, "mean 'level'"),
+        ([first], [{"generator": "noise"}], ArgumentError, "give it to cascade itself"),
+        (first, [], ArgumentTypeError, "no list of pipelines"),
+        ([first, 5], [], ArgumentTypeError, "no list of pipelines"),
     ):
         with pytest.raises(error, match=words):
             cascade(stages, "a cat", options=options)
+    for call, error, words in (
+        ({"num_images_per_prompt": "2"}, ArgumentTypeError, "give a whole number"),
+        ({"num_images_per_prompt": 0}, ArgumentError, "give 1 or more"),
+        ({"encoded": 5}, ArgumentTypeError, "encode_for_cascade"),
+    ):
+        with pytest.raises(error, match=words):
+            cascade([first], "a cat", **call)
     assert first.got == {}

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -62,12 +63,18 @@ def load_stage(
 
     Raises:
         ArgumentError: the pipeline takes no image.
+        ArgumentTypeError: `after` is no pipeline.
     """
     from .checkpoint.load import load_pipeline
     from .checkpoint.options import split_keywords
     from .checkpoint.probe import open_index
     from .checkpoint.source import open_source
+    from .pipeline.base import DiffusionPipeline
 
+    if not isinstance(after, DiffusionPipeline):
+        raise ArgumentTypeError(
+            f"after is a {type(after).__name__}; give the pipeline of the first stage"
+        )
     registry = default_registry()
     options, _ = split_keywords(keywords)
     index = open_index(open_source(checkpoint, options.hub, registry), registry)
@@ -112,12 +119,23 @@ def cascade(
         output_type: of the last stage.
         encoded: what `encode_for_cascade` of the first stage returned, where that no longer has
             its text encoder; `prompt` is then needed only by stages with one of their own.
-        options: for each stage, or for the first ones, further arguments of its call.
+        options: for each stage, or for the first ones, further arguments of its call: none of
+            those above.
 
     Raises:
         ArgumentError, ArgumentTypeError: the stages don't fit together. Nothing was computed.
     """
     _check_stages(stages, options)
+    if encoded is not None and not isinstance(encoded, Mapping):
+        raise ArgumentTypeError(
+            f"encoded is a {type(encoded).__name__}; give what encode_for_cascade returned"
+        )
+    if isinstance(num_images_per_prompt, bool) or not isinstance(num_images_per_prompt, Integral):
+        raise ArgumentTypeError(
+            f"num_images_per_prompt is {num_images_per_prompt!r}; give a whole number"
+        )
+    if num_images_per_prompt < 1:
+        raise ArgumentError(f"num_images_per_prompt is {num_images_per_prompt}; give 1 or more")
     first = stages[0]
     count = num_images_per_prompt
     if encoded is None and isinstance(first, FirstStage):
@@ -146,6 +164,8 @@ def cascade(
 def _check_stages(
     stages: Sequence[DiffusionPipeline], options: Sequence[Mapping[str, Any]]
 ) -> None:
+    if not isinstance(stages, (list, tuple)) or not all(map(callable, stages)):
+        raise ArgumentTypeError("stages is no list of pipelines; give one, such as [first, second]")
     if not stages:
         raise ArgumentError("a cascade needs at least one pipeline, and got none")
     if len(options) > len(stages):
@@ -161,6 +181,11 @@ def _check_stages(
                 f"options holds a {type(further).__name__}; give a dict of arguments per stage"
             )
         for name in further:
+            if name in inspect.signature(cascade).parameters:
+                raise ArgumentError(
+                    f"options holds {name!r}, which is the same for all stages; give it to "
+                    f"cascade itself"
+                )
             if name not in (known := _takes(stage)):
                 raise ArgumentTypeError(
                     f"calling {type(stage).__name__}: it takes no {name!r}.{nearest(name, known)}"

@@ -21,7 +21,7 @@ from autopipe import (
 )
 from autopipe.cascade import FirstStage, cascade, load_stage
 from autopipe.cli import main
-from autopipe.errors import ArgumentError
+from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.tasks import Task
 
 STEPS = [{"num_inference_steps": 2}, {"num_inference_steps": 3}]
@@ -138,6 +138,8 @@ def test_loading_a_stage(build: Callable[..., Any], stored: Path, encodings: lis
     assert load_stage(stored / "two", after=first, text_encoder=None).text_encoder is None
     with pytest.raises(ArgumentError, match="IFPipeline takes no image"):
         load_stage(stored / "one", after=first)
+    with pytest.raises(ArgumentTypeError, match="after is a str"):
+        load_stage(stored / "two", after="one")
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,9 @@ def test_prompts_are_encoded_without_the_rest(
     whole.save_pretrained(folder)
     alone = IFPipeline.from_pretrained(folder, unet=None)
     assert alone.unet is None
+    for wrong in (0, "2"):
+        with pytest.raises(ArgumentError, match="num_images_per_prompt"):
+            alone.encode_prompt("a cat", num_images_per_prompt=wrong)
     embeds, negative = alone.encode_prompt("a cat", negative_prompt="blurry")
     assert not embeds.requires_grad
     without = IFPipeline.from_pretrained(folder, text_encoder=None)

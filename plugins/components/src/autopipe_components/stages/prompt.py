@@ -11,7 +11,13 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
 
-from .checks import Prompt, batch_size_of, check_negative_prompt, check_prompt
+from .checks import (
+    Prompt,
+    batch_size_of,
+    check_images_per_prompt,
+    check_negative_prompt,
+    check_prompt,
+)
 
 Encode: TypeAlias = Callable[[list[str], int | None], Tensor]
 """`(texts, length) -> embeddings` (B, length, D); prompts come without a length in tokens, and
@@ -95,9 +101,11 @@ def embed_prompts(
         device, dtype: what the embeddings are to be; None keeps the dtype.
 
     Raises:
-        ArgumentError, ArgumentTypeError: the prompts contradict each other.
+        ArgumentError, ArgumentTypeError: the prompts contradict each other, or the number of
+            images is none.
     """
     check_prompt(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
+    check_images_per_prompt(num_images_per_prompt)
     count = batch_size_of(prompt, prompt_embeds)
 
     def repeated(embeds: Tensor) -> Tensor:
