@@ -155,9 +155,7 @@ def cascade(
             given = {"image": output.images, **{n: kept[n] for n in kept if n in _takes(stage)}}
         call |= {name: value for name, value in given.items() if value is not None}
         is_last = number == len(stages) - 1
-        output = stage(  # type: ignore[operator]
-            **call, generator=generator, output_type=output_type if is_last else "pt"
-        )
+        output = stage(**call, generator=generator, output_type=output_type if is_last else "pt")
     return output
 
 

@@ -15,6 +15,7 @@ from support.pictures import mask, picture
 
 import autopipe
 from autopipe import (
+    DDIMScheduler,
     KandinskyV22CombinedPipeline,
     KandinskyV22Img2ImgPipeline,
     KandinskyV22InpaintPipeline,
@@ -71,6 +72,15 @@ def test_height_is_height(build: Callable[..., Any], kind: Any) -> None:
     masks = {"mask_image": mask()} if kind is KandinskyV22InpaintPipeline else {}
     call = {**SMALL, "height": 8, "width": 24, "image": picture(), "strength": 1.0, **masks}
     assert build(kind)(**BOTH, **call).images.shape[-2:] == (4, 12)
+
+
+@pytest.mark.parametrize("name", ["scheduler", "prior_scheduler"])
+def test_a_scheduler_that_is_assigned_counts(build: Callable[..., Any], name: str) -> None:
+    pipe = build(KandinskyV22CombinedPipeline)
+    before = pipe("a cat", **CHAIN, generator=seed(0)).images
+    setattr(pipe, name, DDIMScheduler(prediction_type="sample" if "prior" in name else "epsilon"))
+    after = pipe("a cat", **CHAIN, generator=seed(0)).images
+    assert not torch.equal(before, after)
 
 
 def test_latents_belong_to_the_decoder(build: Callable[..., Any]) -> None:
