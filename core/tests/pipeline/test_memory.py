@@ -91,8 +91,8 @@ def test_decoding_and_attention_are_cut_where_memory_is_short_and_else_not(
     pipe = relay(coder=coder)
     pipe.fit_memory(10, device="cpu")
     assert coder.cut == ["slices", "tiles", "attention auto"]
-    assert "memory=10 on cpu" in caplog.text
-    assert "nothing fits" in caplog.text
+    assert "memory=10 is too little: nothing fits" in caplog.text
+    assert "memory=10 on cpu allows 10 B" in pipe.explain()
     assert "offload_folder" in pipe.explain()
     coder.cut.clear()
     caplog.clear()
