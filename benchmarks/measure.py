@@ -158,7 +158,9 @@ def on_device(name: str, folder: str, offload: str) -> dict[str, float]:
     import torch
 
     library = importlib.import_module(name)
-    pipe = quiet(library.AutoPipelineForText2Image.from_pretrained(folder, torch_dtype=torch.float16))
+    pipe = quiet(
+        library.AutoPipelineForText2Image.from_pretrained(folder, torch_dtype=torch.float16)
+    )
     if offload:
         getattr(pipe, f"enable_{offload}_cpu_offload")()
     else:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.networks import assert_same_names, hub_config
 from torch import Tensor
 
 from autopipe_components.networks.unet import UNet2DConditionModel
 
 pytestmark = pytest.mark.parity
 
-HUB = Path(__file__).parents[4].parent / "shared" / "hub"
 CHECKPOINTS = [
     "stable-diffusion-v1-5",
     "stable-diffusion-inpainting",
@@ -130,20 +128,7 @@ def compare(models: tuple[Any, Any], size: tuple[int, int] = (8, 8), **inputs: A
 
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_state_dicts(checkpoint: str) -> None:
-    import diffusers
-
-    file = HUB / checkpoint / "unet" / "config.json"
-    if not file.exists():
-        pytest.skip(f"no metadata of public checkpoints at {HUB}")
-    config = json.loads(file.read_text())
-    with torch.device("meta"):
-        ours = UNet2DConditionModel.from_config(config)
-        reference = diffusers.UNet2DConditionModel.from_config(config)
-    found, expected = (
-        {name: tensor.shape for name, tensor in model.state_dict().items()}
-        for model in (ours, reference)
-    )
-    assert found == expected
+    assert_same_names(UNet2DConditionModel, hub_config(f"{checkpoint}/unet"))
 
 
 @pytest.mark.parametrize(

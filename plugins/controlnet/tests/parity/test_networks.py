@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.networks import assert_same_names, hub_config
 
 from autopipe import ControlNetModel, MultiControlNetModel, UNet2DConditionModel
 
@@ -16,7 +16,6 @@ from ..conftest import SDXL
 
 pytestmark = pytest.mark.parity
 
-HUB = Path(__file__).parents[4].parent / "shared" / "hub"
 
 # The same sums in another order; largest difference over largest value.
 TOLERANCE = 1e-5
@@ -48,17 +47,7 @@ def same(record: Callable[..., float], ours: Any, theirs: Any, **given: Any) -> 
 
 @pytest.mark.parametrize("checkpoint", ["controlnet-sd15", "controlnet-sdxl"])
 def test_state_dicts(checkpoint: str) -> None:
-    import diffusers
-
-    file = HUB / checkpoint / "config.json"
-    if not file.exists():
-        pytest.skip(f"no metadata of public checkpoints at {HUB}")
-    config = json.loads(file.read_text())
-    with torch.device("meta"):
-        ours = ControlNetModel.from_config(config)
-        reference = diffusers.ControlNetModel.from_config(config)
-    shapes = {name: tensor.shape for name, tensor in ours.state_dict().items()}
-    assert shapes == {name: tensor.shape for name, tensor in reference.state_dict().items()}
+    assert_same_names(ControlNetModel, hub_config(checkpoint))
 
 
 def test_configs() -> None:

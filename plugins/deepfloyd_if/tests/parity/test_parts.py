@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import random
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,8 @@ import torch
 from PIL import Image
 from support.pictures import picture
 
-from autopipe import IFPipeline
+from autopipe import IFPipeline, IFPipelineOutput
+from autopipe_deepfloyd_if import timesteps
 from autopipe_deepfloyd_if.captions import prepare_captions
 
 pytestmark = pytest.mark.parity
@@ -101,3 +103,19 @@ def test_the_watermark(
     assert returned is images
     for found, expected in zip(images, theirs):
         assert np.array_equal(np.asarray(found), np.asarray(expected))
+
+
+def test_fields_of_the_output() -> None:
+    from diffusers.pipelines.deepfloyd_if import IFPipelineOutput as theirs
+
+    fields = list(inspect.signature(theirs).parameters)
+    assert list(inspect.signature(IFPipelineOutput).parameters) == fields
+
+
+def test_published_schedules() -> None:
+    from diffusers.pipelines.deepfloyd_if import timesteps as theirs
+
+    names = [name for name in vars(theirs) if name.endswith("_timesteps")]
+    assert len(names) == 8
+    for name in names:
+        assert getattr(timesteps, name) == getattr(theirs, name)

@@ -1,0 +1,63 @@
+"""Whatever diffusers has under the name of one of ours takes the same arguments by position."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+import autopipe
+from autopipe.registry import default_registry
+
+pytestmark = pytest.mark.parity
+
+diffusers = pytest.importorskip("diffusers")
+
+FAMILIES = default_registry().families.values()
+PIPELINES = [p.name for f in FAMILIES for p in f.pipelines]
+COMPONENTS = [c.name for f in FAMILIES for c in f.components]
+METHODS = ("__init__", "__call__", "encode_prompt", "interpolate", "forward", "step", "from_unet")
+
+
+def shared(names: list[str], methods: tuple[str, ...]) -> list[Any]:
+    """A case for each of the methods that both classes of a name have."""
+    return [
+        pytest.param(name, method, id=f"{name}.{method}")
+        for name in names
+        for method in methods
+        if hasattr(diffusers, name) and hasattr(getattr(diffusers, name), method)
+    ]
+
+
+def by_position(function: Any) -> dict[str, Any]:
+    """What may be passed by position, with its default; lists are made tuples."""
+    return {
+        name: tuple(p.default) if isinstance(p.default, list) else p.default
+        for name, p in inspect.signature(function).parameters.items()
+        if p.kind is p.POSITIONAL_OR_KEYWORD
+    }
+
+
+@pytest.mark.parametrize(("name", "method"), shared([*PIPELINES, *COMPONENTS], METHODS))
+def test_names_order_and_defaults(name: str, method: str) -> None:
+    ours = by_position(getattr(getattr(autopipe, name), method))
+    theirs = by_position(getattr(getattr(diffusers, name), method))
+    assert list(ours)[: len(theirs)] == list(theirs)
+    required = inspect.Parameter.empty
+    for parameter, default in theirs.items():  # what they require, ours may do without
+        assert default in (ours[parameter], required), parameter
+    assert required not in list(ours.values())[len(theirs) :]
+
+
+@pytest.mark.parametrize("name", [n for n in PIPELINES if hasattr(diffusers, n)])
+def test_declarations_of_pipelines(name: str) -> None:
+    ours, theirs = getattr(autopipe, name), getattr(diffusers, name)
+    # The image encoder is of IP-Adapters, which are not run; not all of theirs place it.
+    order = [cls.model_cpu_offload_seq.replace("image_encoder->", "") for cls in (ours, theirs)]
+    assert order[0] == order[1]
+    assert set(ours._exclude_from_cpu_offload) == set(theirs._exclude_from_cpu_offload)
+    # One of theirs, only, can't do without a watermarker.
+    assert set(ours._optional_components) - set(theirs._optional_components) <= {"watermarker"}
+    assert set(theirs._optional_components) <= set(ours._optional_components)
+    assert set(getattr(theirs, "_callback_tensor_inputs", ())) <= set(ours._callback_tensor_inputs)
