@@ -85,6 +85,14 @@ def places_of(pipeline: type) -> Mapping[str, Place]:
     return {name: place for name, place in places.items() if place is not None}
 
 
+def check_given(pipeline: type, components: Mapping[str, object]) -> None:
+    """Raise `ArgumentTypeError` if one of `components` can't be where `pipeline` would have it."""
+    places = places_of(pipeline) if components else {}
+    for name, component in components.items():
+        if name in places and component is not None:
+            places[name].check(component, name)
+
+
 def _place(hint: Any) -> Place | None:
     """What an annotation stands for; None if it can be anything."""
     origin = get_origin(hint)

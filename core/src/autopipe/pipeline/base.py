@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from ..checkpoint.upload import PushToHubMixin
 from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig
 from ..errors import ArgumentError, ArgumentTypeError, CancelledError, nearest
+from ..kinds import check_given
 from ..registry import default_registry
 from ..scheduling import SchedulerMixin
 from .memory import MemoryMixin
@@ -248,7 +249,8 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
         given by its keyword: a loaded pipeline, or a folder or repository to load.
 
         Raises:
-            ArgumentTypeError: a keyword is neither component nor option of this class.
+            ArgumentTypeError: a keyword is neither component nor option of this class, or a
+                component is of another kind than the class takes there.
             ArgumentError: a required component is missing, or a dtype other than that of the
                 shared weights is asked for.
         """
@@ -261,6 +263,7 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
                     f"{cls.__name__}.from_pipe has no keyword {name!r}."
                     + (nearest(name, (*modules, *options)) or f" It has {', '.join(modules)}.")
                 )
+        check_given(cls, {name: kwargs[name] for name in modules if name in kwargs})
         shared = pipeline.components
         values = {
             name: kwargs[name] if name in kwargs else _own(shared[name])
