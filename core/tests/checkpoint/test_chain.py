@@ -221,6 +221,11 @@ def test_the_stage_that_is_missing_or_wrong_is_named(folder: Path) -> None:
         AutoPipelineForText2Image.from_pretrained(folder, sketsh=folder)
 
 
+def test_a_wrong_component_is_called_as_the_caller_called_it(folder: Path) -> None:
+    with pytest.raises(ArgumentTypeError, match="^sketch_scheduler= must be a scheduler"):
+        AutoPipelineForText2Image.from_pretrained(folder, sketch_scheduler=TinyNet())
+
+
 def test_saved_as_one_it_needs_no_other(folder: Path, tmp_path: Path) -> None:
     AutoPipelineForText2Image.from_pretrained(folder).save_pretrained(tmp_path / "both")
     assert type(load_pipeline(DiffusionPipeline, tmp_path / "both")) is Whole

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, CheckpointError, ConfigError, VariantError
-from ..kinds import Place, kind_of, place_of, places_of
+from ..kinds import Place, check_given, kind_of, place_of, places_of
 from ..modeling import SeveralModels
 from ..registry import Registry
 from . import chain
@@ -116,6 +116,8 @@ def _prepare_stage(
     The other checkpoint is taken at a commit of its own, with the variant where it has it.
     """
     names = chain.names_of(keyword, cls)
+    # The stage knows its components by names of its own, which the caller did not use.
+    check_given(cls, {name: given[name] for name in names if name in given})
     named = given.get(keyword)
     if named is not None and not isinstance(named, (str, Path)):
         return None, chain.with_loaded(keyword, cls, given)
