@@ -100,4 +100,5 @@ def _tokenizer(folder: Path) -> CLIPTokenizer:
     vocabulary = {word: index for index, word in enumerate(words)}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    files = (str(folder / name) for name in ("vocab.json", "merges.txt"))
+    return CLIPTokenizer(*files, model_max_length=77)

@@ -96,6 +96,16 @@ def test_long_texts_are_cut_with_a_warning(pipe: Any, caplog: pytest.LogCaptureF
     assert LONG.endswith(record.message.split("'")[1].strip()[-5:])
 
 
+def test_a_tokenizer_that_names_no_length_gets_that_of_the_encoder(
+    pipe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, _ = pipe.encode_prompt("a cat", "cpu", 1, False)
+    monkeypatch.setattr(pipe.tokenizer, "model_max_length", 10**30)
+    found, _ = pipe.encode_prompt("a cat", "cpu", 1, False)
+    assert found.shape[1] == pipe.text_encoder.config.max_position_embeddings
+    assert torch.equal(found[:, : expected.shape[1]], expected)
+
+
 def test_a_text_that_just_fits_is_not_warned_of(
     pipe: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

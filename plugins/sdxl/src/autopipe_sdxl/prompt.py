@@ -18,7 +18,7 @@ from autopipe_components.stages.checks import (
     check_tensor,
     check_text,
 )
-from autopipe_components.stages.prompt import distinct_texts, tokenize
+from autopipe_components.stages.prompt import distinct_texts, text_length, tokenize
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def encode_texts(
         distinct, places = distinct_texts(prompts)
         # The lock covers the encoder: older transformers collect hidden states in the module.
         with guard(tokenizer):
-            ids, _ = tokenize(tokenizer, distinct, length or tokenizer.model_max_length)
+            ids, _ = tokenize(tokenizer, distinct, length or text_length(tokenizer, encoder))
             output = encoder(ids.to(device), output_hidden_states=True)
         states.append(output.hidden_states[-2 - (clip_skip or 0)][places])
         if output[0].ndim == 2:

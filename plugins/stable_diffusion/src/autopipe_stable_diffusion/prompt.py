@@ -12,6 +12,7 @@ from autopipe_components.stages.prompt import (
     check_clip_skip,
     check_encoder,
     distinct_texts,
+    text_length,
     tokenize,
 )
 
@@ -34,7 +35,7 @@ def encode_text(
         clip_skip: leave out so many of the last layers; the final norm stays.
     """
     distinct, places = distinct_texts(texts)
-    ids, mask = tokenize(tokenizer, distinct, length or tokenizer.model_max_length)
+    ids, mask = tokenize(tokenizer, distinct, length or text_length(tokenizer, encoder))
     masked = getattr(encoder.config, "use_attention_mask", False)
     output = encoder(
         ids.to(device),

@@ -26,7 +26,7 @@ from ..stages.checks import (
 )
 from ..stages.codec import Generators
 from ..stages.guidance import double, guide
-from ..stages.prompt import distinct_texts, tokenize
+from ..stages.prompt import distinct_texts, text_length, tokenize
 from ..stages.reports import Reports
 from ..stages.timesteps import Schedule
 from .output import KandinskyPriorPipelineOutput
@@ -164,7 +164,8 @@ class PriorSteps(DiffusionPipeline):
         distinct, places = distinct_texts(every)
         device = self._execution_device
         with self.tokenizing(self.tokenizer):
-            ids, mask = tokenize(self.tokenizer, distinct, self.tokenizer.model_max_length)
+            length = text_length(self.tokenizer, self.text_encoder)
+            ids, mask = tokenize(self.tokenizer, distinct, length)
         encoded = self.text_encoder(ids.to(device))
 
         def spread(rows: Tensor) -> Tensor:

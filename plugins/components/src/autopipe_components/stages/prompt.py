@@ -32,6 +32,14 @@ def distinct_texts(texts: Sequence[str]) -> tuple[list[str], list[int]]:
     return distinct, [distinct.index(text) for text in texts]
 
 
+def text_length(tokenizer: Any, encoder: Any) -> int:
+    """How many tokens `encoder` reads: those that its tokenizer names, or all that it has room for.
+
+    Where a tokenizer's config doesn't say, transformers makes it a number beyond all sense.
+    """
+    return int(min(tokenizer.model_max_length, encoder.config.max_position_embeddings))
+
+
 def tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
     """Token ids and attention mask (B, length), with a warning of what was cut off.
 
