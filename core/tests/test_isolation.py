@@ -136,6 +136,8 @@ def test_a_plugin_that_hangs_is_named(site: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         env=env(site, AUTOPIPE_DEBUG="1"),
+        # A test run in the background may have been told to ignore it, and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     with process:
