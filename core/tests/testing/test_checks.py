@@ -20,6 +20,7 @@ from autopipe.manifest import Component, Family, Pipeline
 from autopipe.pipeline.loop import denoise
 from autopipe.registry import Registry, default_registry
 from autopipe.scaffold import EXAMPLE
+from autopipe.tasks import Task
 from autopipe.testing.checks import OF_A_FAMILY, OF_A_TASK, checks_of
 from autopipe.testing.subject import Subject
 
@@ -243,6 +244,16 @@ def test_targets_must_be_what_they_say(doodle: Family) -> None:
     ):
         with pytest.raises(Exception):  # noqa: B017
             check(wrong)
+
+
+def test_targets_of_rows_for_a_family_that_is_absent_are_left_alone(doodle: Family) -> None:
+    row = Pipeline(
+        "Row", "autopipe_absent.row:Row", Task.TEXT2IMAGE, "absent", conditions=frozenset({"hint"})
+    )
+    OF_A_FAMILY["targets"](replace(doodle, pipelines=(*doodle.pipelines, row)))
+    here = replace(row, line=doodle.pipelines[0].line)
+    with pytest.raises(AutopipeError):
+        OF_A_FAMILY["targets"](replace(doodle, pipelines=(*doodle.pipelines, here)))
 
 
 def test_an_empty_or_unused_family_is_no_family(doodle: Family) -> None:

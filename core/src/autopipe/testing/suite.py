@@ -13,6 +13,7 @@ from ..manifest import Family, Pipeline
 from ..pipeline.base import DiffusionPipeline
 from ..registry import Registry, default_registry
 from .checks import OF_A_FAMILY, checks_of
+from .checks.manifest import usable
 from .plugin import deselected
 from .subject import Subject
 
@@ -104,11 +105,8 @@ def implied(family: Family | None, registry: Registry | None = None) -> Iterator
     yield from OF_A_FAMILY
     if family is None:
         return
-    there = registry or default_registry()
-    lines = {p.line for of in there.tasks.values() for p in of if not p.conditions}
-    for pipeline in family.pipelines:
-        if not pipeline.conditions or pipeline.line in lines:
-            yield from (f"{check}-{pipeline.name}" for check in checks_of(pipeline))
+    for pipeline in usable(family, registry):
+        yield from (f"{check}-{pipeline.name}" for check in checks_of(pipeline))
 
 
 def _folder(given: Any, pipeline: Pipeline, place: Path) -> Path:

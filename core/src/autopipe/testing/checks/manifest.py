@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 from importlib_metadata import entry_points
 from torch import nn
@@ -15,7 +16,7 @@ import autopipe
 from ...hooks import ENTRY_POINT_GROUP
 from ...manifest import Component, Export, Family, Pipeline, flaws
 from ...pipeline.base import DiffusionPipeline
-from ...registry import default_registry
+from ...registry import Registry, default_registry
 from ...scheduling import SchedulerMixin
 from ...targets import load_target, target_of
 
@@ -30,6 +31,13 @@ import importlib, json, sys
 importlib.import_module(sys.argv[1]).autopipe_family()
 print(json.dumps(sorted(sys.modules)))
 """
+
+
+def usable(family: Family, registry: Registry | None = None) -> Iterator[Pipeline]:
+    """The pipelines of a family, but those that it adds to the line of an absent one."""
+    there = registry or default_registry()
+    lines = {p.line for of in there.tasks.values() for p in of if not p.conditions}
+    return (p for p in family.pipelines if not p.conditions or p.line in lines)
 
 
 def manifest(family: Family) -> None:
@@ -65,7 +73,8 @@ def light(family: Family) -> None:
 def targets(family: Family) -> None:
     """Every target can be imported, is the class it says, and is public under its name."""
     entries: tuple[Pipeline | Component | Export, ...]
-    entries = (*family.pipelines, *family.components, *family.exports)
+    pipelines = list(usable(family))
+    entries = (*pipelines, *family.components, *family.exports)
     for entry in entries:
         found = load_target(entry.target)
         assert getattr(autopipe, entry.name) is found
@@ -73,7 +82,7 @@ def targets(family: Family) -> None:
             assert target_of(found) == entry.target, (
                 f"the target of {entry.name} must name the module that defines it"
             )
-    for pipeline in family.pipelines:
+    for pipeline in pipelines:
         cls = load_target(pipeline.target)
         assert issubclass(cls, DiffusionPipeline)
         assert cls.__name__ == pipeline.name
