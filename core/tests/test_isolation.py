@@ -94,13 +94,13 @@ def skew(site: Path, package: str) -> dict:
 
 
 def test_doctor_finds_a_plugin_made_for_another_core(site: Path) -> None:
-    write_plugin(site, "newer", good("newer"), requires=["autopipe>=99"])
-    write_plugin(site, "older", good("older"), requires=["autopipe<99"])
-    finding = skew(site, "autopipe")
+    write_plugin(site, "newer", good("newer"), requires=["autopipe-core>=99"])
+    write_plugin(site, "older", good("older"), requires=["autopipe-core<99"])
+    finding = skew(site, "autopipe-core")
     assert "dist-newer needs >=99" in finding["reason"]
     assert "dist-older" not in finding["reason"]
     line = finding["cure"].removeprefix("python -m pip install --upgrade ").split()
-    assert {"autopipe", "dist-newer"} <= set(line)
+    assert {"autopipe-core", "dist-newer"} <= set(line)
 
 
 def test_doctor_finds_plugins_that_contradict_each_other(site: Path) -> None:

@@ -156,7 +156,7 @@ def test_the_settings_stand_in_the_file() -> None:
         "device": "cpu", "torch": torch.__version__,
     }  # fmt: skip
     assert {k: found.get(k) for k in expected} == expected
-    assert "autopipe" in found
+    assert "autopipe-core" in found
 
 
 def test_settings_that_play_no_part_are_left_out() -> None:

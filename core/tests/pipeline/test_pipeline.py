@@ -470,3 +470,26 @@ def test_progress_can_be_silenced(pipe: TinyPipeline, capfd: pytest.CaptureFixtu
     assert "2/2" in capfd.readouterr().err
     with pytest.raises(ArgumentError):
         pipe.progress_bar()
+
+
+def test_the_record_of_a_call_has_every_argument_and_is_constant() -> None:
+    net = nn.Linear(3, 3)
+    records: list[Any] = []
+
+    def note(run: Any, i: int, t: Any, tensors: dict[str, Any]) -> None:
+        records.append(run.call)
+
+    double = DoublePipeline(net, CountingScheduler())
+    double(1.5, note)
+    record = records[0]
+    # That of the class extended, inside its call: what `super().__call__` was given, and defaults.
+    assert dict(record) == {"value": 3.0, "steps": 4, "callback": note, "eta": 0.0}
+    assert record.steps == 4
+    assert record.get("clip_skip") is None
+    assert dict(record.replace(steps=2))["steps"] == 2
+    assert record.steps == 4
+    with pytest.raises(AttributeError, match="no argument 'stepz'"):
+        _ = record.stepz
+    with pytest.raises(AttributeError, match="constant"):
+        record.steps = 5
+    assert not hasattr(double, "call")

@@ -118,7 +118,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
 
 def test_the_example_asks_for_this_core() -> None:
     project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
-    (core,) = (r for r in map(Requirement, project["dependencies"]) if r.name == "autopipe")
+    (core,) = (r for r in map(Requirement, project["dependencies"]) if r.name == "autopipe-core")
     assert core.specifier.contains(autopipe.__version__)
     assert Family("x").api == API
 

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     # AUTOPIPE_STRICT makes discovery stop at the first problem; here all of them are wanted.
     registry = Registry(*discover(environ={**os.environ, "AUTOPIPE_STRICT": ""}))
     plugins = [*registry.plugins.values(), *(p.plugin for p in registry.problems)]
-    dists = list(dict.fromkeys(["autopipe", *(plugin.dist for plugin in plugins)]))
+    dists = list(dict.fromkeys(["autopipe-core", *(plugin.dist for plugin in plugins)]))
     needed = requirements(dists)
     findings = [
         *map(_of_plugin, registry.problems),
@@ -66,7 +66,7 @@ def _of_plugin(problem: Problem) -> Finding:
     dist = problem.plugin.dist
     cures = {
         "broken": f"python -m pip install --force-reinstall --no-deps {dist}",
-        "incompatible": f"python -m pip install --upgrade autopipe {dist}",
+        "incompatible": f"python -m pip install --upgrade autopipe-core {dist}",
         "duplicate": f"python -m pip uninstall {dist}",
         "disabled": "change that environment variable",
     }

@@ -42,7 +42,7 @@ def settings_of(
         "class": cls,
         "dtype": str(pipe.dtype).removeprefix("torch."),
         "device": str(pipe._execution_device),
-        **{name: installed_version(name) for name in ("autopipe", dist, "torch")},
+        **{name: installed_version(name) for name in ("autopipe-core", dist, "torch")},
     }
     return {name: value for name, value in found.items() if value is not None}
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
+    from .call import Arguments
+
 _Self = TypeVar("_Self", bound="DiffusionPipeline")
 
 
@@ -44,6 +46,8 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents",)
 
     scheduler: Any
+    call: Arguments
+    """Inside a call: its arguments."""
     _carried: dict[str, Any]
     _origins: dict[str, str]
     _progress_bar_config: dict[str, Any]

@@ -3,14 +3,15 @@
 `pipeline_call` decorates the `__call__` of a pipeline class. The body runs on a *run*: a view of
 the same components that shares nothing that changes. Its schedulers are copies, its `_interrupt`
 and guidance are its own, and it is what a step callback receives. So one pipeline serves many
-threads, and a call leaves no trace in the pipeline.
+threads, and a call leaves no trace in the pipeline. `run.call` is the record of its arguments,
+which every step reads instead of being handed them one by one.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
@@ -22,6 +23,38 @@ if TYPE_CHECKING:
     from .base import DiffusionPipeline
 
 _Call = TypeVar("_Call", bound=Callable[..., Any])
+
+
+class Arguments(Mapping[str, Any]):
+    """The arguments of one call by name, defaults included; also as attributes. It is constant.
+
+    `arguments.get("clip_skip")` is for steps that serve calls without such a parameter too.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.__dict__.update(values)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.__dict__[name]
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"this call has no argument {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("the arguments of a call are constant; use replace(name=value)")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.__dict__)
+
+    def __len__(self) -> int:
+        return len(self.__dict__)
+
+    def __repr__(self) -> str:
+        return f"Arguments({', '.join(self)})"
+
+    def replace(self, **changes: Any) -> Arguments:
+        """The same with other values, or further arguments."""
+        return Arguments({**self, **changes})
 
 
 def pipeline_call(call: _Call) -> _Call:
@@ -39,12 +72,17 @@ def pipeline_call(call: _Call) -> _Call:
 
     @functools.wraps(call)
     def wrapped(self: DiffusionPipeline, *args: Any, **kwargs: Any) -> Any:
-        _check_arguments(type(self).__name__, signature, self, args, kwargs)
+        arguments = _bound(type(self).__name__, signature, self, args, kwargs)
         if self.__dict__.get("_is_run") and type(self).__call__ is not wrapped:
             # `super().__call__` of a class that puts something around another's call.
-            return call(self, *args, **kwargs)
+            outer, self.call = self.call, arguments
+            try:
+                return call(self, *args, **kwargs)
+            finally:
+                self.call = outer
         self._pool.check_open(self)
         run = _begin(self)
+        run.call = arguments
         with self._calls_lock:
             self._calls.add(run)
         try:
@@ -69,15 +107,15 @@ def _begin(pipe: DiffusionPipeline) -> DiffusionPipeline:
     return run
 
 
-def _check_arguments(
+def _bound(
     name: str,
     signature: inspect.Signature,
     self: object,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-) -> None:
+) -> Arguments:
     try:
-        signature.bind(self, *args, **kwargs)
+        bound = signature.bind(self, *args, **kwargs)
     except TypeError as error:
         known = [p for p in signature.parameters if p != "self"]
         hint = ""
@@ -86,3 +124,5 @@ def _check_arguments(
             if unknown:
                 hint = nearest(unknown[0], known) or f" It takes {', '.join(known)}."
         raise ArgumentTypeError(f"calling {name}: {error}.{hint}") from None
+    bound.apply_defaults()
+    return Arguments({n: value for n, value in bound.arguments.items() if n != "self"})
