@@ -130,7 +130,12 @@ def declare(monkeypatch, needs: dict[str, list[str]], there: dict[str, str]) -> 
 def test_the_doctor_compares_versions(install, monkeypatch, capsys) -> None:
     install(INSTALLED)
     needs = {
-        "autopipe-core": ["torch>=2.6,<3", "gone", 'old; python_version < "3"', "x; extra == 'dev'"],
+        "autopipe-core": [
+            "torch>=2.6,<3",
+            "gone",
+            'old; python_version < "3"',
+            "x; extra == 'dev'",
+        ],
         "autopipe-parts": ["torch>=2.8", "not a ! requirement"],
     }
     declare(monkeypatch, needs, {"torch": "2.7.1+cpu"})
