@@ -11,11 +11,13 @@ import pytest
 
 import autopipe.errors
 import autopipe.testing
-from autopipe.cli.parser import COMMANDS, build
+from autopipe.cli.parser import build, commands
 from autopipe.errors import AutopipeError
+from autopipe.flaws import ENTRIES
 from autopipe.hooks import Hooks
-from autopipe.manifest import Component, Condition, Export, Family, Pipeline, Probe
+from autopipe.manifest import Manifest
 from autopipe.scaffold import EXAMPLE
+from autopipe.tasks import Input, Task
 from autopipe.testing.checks import OF_A_FAMILY, OF_A_TASK
 
 ROOT = Path(__file__).parents[1]
@@ -54,10 +56,16 @@ def test_every_hook_has_a_heading_with_its_signature(name: str) -> None:
     section("hooks.md", f"`{name}{exact}`")
 
 
-@pytest.mark.parametrize("entry", [Family, Pipeline, Component, Condition, Export, Probe])
+@pytest.mark.parametrize("entry", [Manifest, Input, *ENTRIES.values()])
 def test_every_field_of_the_manifest_is_told(entry: type) -> None:
     told = re.findall(r"^\| `(\w+)` \|", section("manifest.md", entry.__name__), re.M)
-    assert told == [field.name for field in fields(entry)]
+    names = [n for n in Task.__annotations__ if n.islower()] if entry is Task else None
+    assert told == (names or [field.name for field in fields(entry)])
+
+
+def test_every_extension_point_is_in_the_table() -> None:
+    told = section("manifest.md", "Extension points")
+    assert [field for field in ENTRIES if f"[`{field}`]" not in told and field != "exports"] == []
 
 
 def test_every_check_is_told() -> None:
@@ -75,9 +83,9 @@ def test_all_that_the_kit_can_be_told_is_told() -> None:
     assert [name for name in public - methods if f"| `{name}" not in told] == []
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", commands())
 def test_every_option_of_the_command_line_is_told(command: str) -> None:
-    chooser = next(action for action in build()._actions if action.choices)
+    chooser = next(action for action in build([command])._actions if action.choices)
     told = section("command-line.md", command)
     for action in chooser.choices[command]._actions:
         if action.dest not in ("help", "traceback"):

@@ -259,7 +259,7 @@ def test_targets_of_rows_for_a_family_that_is_absent_are_left_alone(doodle: Fami
 def test_an_empty_or_unused_family_is_no_family(doodle: Family) -> None:
     OF_A_FAMILY["manifest"](doodle)
     with pytest.raises(AssertionError):
-        OF_A_FAMILY["manifest"](replace(doodle, api=2))
+        OF_A_FAMILY["manifest"](replace(doodle, api=1))
     with pytest.raises(KeyError):
         OF_A_FAMILY["manifest"](Family("unknown"))
 

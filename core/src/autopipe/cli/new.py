@@ -8,8 +8,8 @@ from ..errors import ArgumentError
 from ..registry import default_registry
 from ..scaffold import create, family_name
 from ..tasks import Task
+from .command import Run, explain
 
-HELP = "write the project of a new family, to begin with"
 ABOUT = (
     "Write a complete project of a family: package, manifest, a small pipeline that runs, tests "
     "and a file for CI. It is an example under the name that you give; replace its network by "
@@ -18,8 +18,9 @@ ABOUT = (
 EXAMPLES = ("autopipe new zoo", "autopipe new zoo --task text2image --to work/zoo")
 
 
-def declare(parser: argparse.ArgumentParser) -> None:
+def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
+    explain(parser, ABOUT, EXAMPLES)
     parser.add_argument("name", metavar="NAME", help="of the family, such as zoo")
     parser.add_argument(
         "--task",
@@ -28,6 +29,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(t.value for t in Task)}; may be given several times (default: all)",
     )
     parser.add_argument("--to", metavar="DIR", help="the folder to write (default: autopipe-NAME)")
+    return run
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..errors import ArgumentError
-from ..hints import DIST_BY_CLASS
+from ..hints import published
 from ..tasks import Task
 
 EXAMPLE = Path(__file__).parent / "example"
@@ -77,7 +77,7 @@ def family_name(name: str) -> str:
             f"underscores that begins with a letter, such as 'zoo'"
         )
     dist = _replaced(f"autopipe-{NAME}", plain)
-    if dist in DIST_BY_CLASS.values():
+    if dist in published():
         raise ArgumentError(f"{dist} is a package of autopipe itself; take another name")
     return plain
 

@@ -54,7 +54,7 @@ class Subject:
     def task(self) -> Task:
         """What the pipeline does."""
         assert self.pipeline.task is not None
-        return self.pipeline.task
+        return Task(self.pipeline.task)
 
     @property
     def row(self) -> list[Pipeline]:

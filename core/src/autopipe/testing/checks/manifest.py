@@ -13,8 +13,9 @@ from torch import nn
 
 import autopipe
 
+from ...flaws import flaws
 from ...hooks import ENTRY_POINT_GROUP
-from ...manifest import Component, Export, Family, Pipeline, flaws
+from ...manifest import Component, Export, Family, Pipeline
 from ...pipeline.base import DiffusionPipeline
 from ...registry import Registry, default_registry
 from ...scheduling import SchedulerMixin

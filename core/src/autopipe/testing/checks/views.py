@@ -63,7 +63,7 @@ def tasks(subject: Subject) -> None:
         assert other.task is not None
         assert default_registry().resolve(name, other.task).pipeline == other
         with quiet():
-            away = AUTO[other.task].from_pipe(pipe)
+            away = AUTO[Task(other.task)].from_pipe(pipe)
             back = AUTO[task].from_pipe(away)
         assert type(away) is load_target(other.target)
         assert type(back) is subject.cls
