@@ -22,7 +22,7 @@ from support.relay import (
 )
 
 from autopipe.errors import ClosedPipelineError, PlacementError
-from autopipe.pipeline.placement import float32_copy, placed_by
+from autopipe.placement.base import float32_copy, placed_by
 
 Mode = Callable[[RelayPipeline], object]
 each_mode = pytest.mark.parametrize("name", MODES)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import ArgumentError, ArgumentTypeError, nearest
-from .devices import parse_device
+from .devices import DeviceLike, parse_device
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Move:
 
 def parse_move(
     *args: Any,
-    device: torch.device | str | int | None = None,
+    device: DeviceLike | None = None,
     dtype: torch.dtype | None = None,
-    torch_device: torch.device | str | int | None = None,
+    torch_device: DeviceLike | None = None,
     torch_dtype: torch.dtype | None = None,
     silence_dtype_warnings: bool = False,
     **unknown: Any,
@@ -64,14 +64,12 @@ def parse_move(
         raise ArgumentError("to() takes at most one device and one dtype")
     if dtypes and not isinstance(dtypes[0], torch.dtype):
         raise ArgumentTypeError(f"{dtypes[0]!r} is no torch.dtype")
-    target = parse_device(devices[0]) if devices else None
-    move = Move(target, dtypes[0] if dtypes else None)
-    if (
-        move.dtype is torch.float16
-        and (move.device is None or move.device.type == "cpu")
-        and not silence_dtype_warnings
-        and move.device is not None
-    ):
+    move = Move(
+        parse_device(devices[0]) if devices else None,
+        dtypes[0] if dtypes else None,
+    )
+    on_cpu = move.device is not None and move.device.type == "cpu"
+    if on_cpu and move.dtype is torch.float16 and not silence_dtype_warnings:
         warnings.warn(
             "float16 is slow on a CPU and lacks some operations; use bfloat16 or float32 there",
             stacklevel=3,

@@ -13,8 +13,8 @@ from support.relay import Coder, PaintingPipeline, RelayPipeline, relay, state
 from torch import nn
 
 from autopipe.errors import ArgumentError
-from autopipe.pipeline.offload import ModelOffload
-from autopipe.pipeline.placement import Role, put
+from autopipe.placement.base import Role, put
+from autopipe.placement.offload import ModelOffload
 
 
 class Traveller(nn.Module):
@@ -101,7 +101,7 @@ def test_roles_follow_from_all_views() -> None:
 def test_without_an_accelerator_it_says_so(
     pipe: RelayPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autopipe.pipeline.devices.accelerator", lambda: None)
+    monkeypatch.setattr("autopipe.placement.devices.accelerator", lambda: None)
     for enable in (pipe.enable_model_cpu_offload, pipe.enable_sequential_cpu_offload):
         with pytest.raises(RuntimeError, match="torch sees none"):
             enable()
