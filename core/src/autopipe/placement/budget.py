@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,15 +174,11 @@ def fit(
     if not choice.fits and main == CPU and offload_folder is None:
         hint = "; with an offload_folder weights could rest on the disk"
         choice = replace(choice, reason=choice.reason + hint)
-    makers: dict[str, Callable[..., Placement]] = {
-        "resident": Placement,
-        "model offload": ModelOffload,
-        "sequential offload": SequentialOffload,
-        "from the disk": partial(
-            DeviceMap, dict.fromkeys(networks, DISK), offload_folder=offload_folder
-        ),
-    }
-    return makers[choice.way.title](device=main, reason=choice.reason), choice
+    for kind in (Placement, ModelOffload, SequentialOffload):
+        if kind.title == choice.way.title:
+            return kind(main, reason=choice.reason), choice
+    on_disk = dict.fromkeys(networks, DISK)
+    return DeviceMap(on_disk, main, offload_folder=offload_folder, reason=choice.reason), choice
 
 
 def _free(device: torch.device, networks: Mapping[str, nn.Module]) -> int:

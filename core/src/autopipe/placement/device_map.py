@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import weakref
 from collections.abc import Mapping
@@ -147,12 +148,12 @@ def plan(
     if isinstance(device_map, Mapping):
         places = _places_of(device_map, sizes)
     elif device_map in STRATEGIES:
-        limits = memory_limits(max_memory)
-        accelerators = {d: size for d, size in limits.items() if d.type != "cpu"}
-        places = dict(spread(sizes, accelerators, evenly=device_map == "balanced"))
-        room = limits.get(CPU)
-        disk = device_map == "auto" and offload_folder is not None
-        places |= _left_over({n: s for n, s in sizes.items() if n not in places}, room, disk)
+        places = _spread_all(
+            sizes,
+            memory_limits(max_memory),
+            evenly=device_map == "balanced",
+            disk=device_map == "auto" and offload_folder is not None,
+        )
     else:
         found = parse_device(device_map, "device_map", STRATEGIES)
         return Placement(
@@ -187,35 +188,37 @@ def _places_of(device_map: Mapping[str, DeviceLike], sizes: Mapping[str, int]) -
     return {n: DISK if p == DISK else parse_device(p, "device_map") for n, p in found.items()}  # type: ignore[arg-type]
 
 
+def _spread_all(
+    sizes: Mapping[str, int], limits: Mapping[torch.device, int], *, evenly: bool, disk: bool
+) -> dict[str, Place]:
+    """As `spread`; main memory comes after the accelerators, and (`disk`) the disk after that."""
+    room = {device: limit for device, limit in limits.items() if device != CPU}
+    room[CPU] = limits.get(CPU, sys.maxsize)
+    fitting = spread(sizes, room, evenly=evenly)
+    for name, size in sizes.items():
+        if name not in fitting and not disk:
+            raise PlacementError(
+                f"{name} has {size_text(size)} and fits into no device within max_memory "
+                f"({size_text(room[CPU])} of main memory); allow more, or use device_map='auto' "
+                f"with an offload_folder"
+            )
+    return {name: fitting.get(name, DISK) for name in sizes}
+
+
 def spread(
-    sizes: Mapping[str, int], limits: Mapping[torch.device, int], *, evenly: bool = False
+    sizes: Mapping[str, int], room: Mapping[torch.device, int], *, evenly: bool = False
 ) -> dict[str, torch.device]:
     """The largest first, each to the first device with room, or (`evenly`) to that with the most.
 
-    Those that fit nowhere are left out.
+    An accelerator goes before main memory. Those that fit nowhere are left out.
     """
-    room, places = dict(limits), {}
+    left, places = dict(room), {}
     for name in sorted(sizes, key=lambda name: -sizes[name]):
-        fitting = [device for device, free in room.items() if sizes[name] <= free]
+        fitting = [device for device in left if sizes[name] <= left[device]]
         if fitting:
-            device = max(fitting, key=lambda one: room[one]) if evenly else fitting[0]
-            places[name] = device
-            room[device] -= sizes[name]
-    return places
-
-
-def _left_over(sizes: Mapping[str, int], room: int | None, disk: bool) -> dict[str, Place]:
-    """Main memory, as far as there is room, for what no accelerator took; then the disk."""
-    places: dict[str, Place] = {}
-    fitting = sizes if room is None else spread(sizes, {CPU: room})
-    for name in sizes:
-        if name not in fitting and not disk:
-            raise PlacementError(
-                f"{name} has {size_text(sizes[name])} and fits into no device within max_memory "
-                f"({size_text(room or 0)} of main memory); allow more, or use device_map='auto' "
-                f"with an offload_folder"
-            )
-        places[name] = CPU if name in fitting else DISK
+            most = max(fitting, key=lambda device: (device != CPU, left[device]))
+            places[name] = most if evenly else fitting[0]
+            left[places[name]] -= sizes[name]
     return places
 
 
