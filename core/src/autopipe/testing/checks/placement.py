@@ -11,10 +11,9 @@ import torch
 from torch import nn
 
 from ...pipeline.base import DiffusionPipeline
-from ...pipeline.devices import CPU
-from ...pipeline.offload import ModelOffload
-from ...pipeline.placement import Role
-from ...pipeline.pool import modules_of
+from ...placement.base import Role, networks_of
+from ...placement.devices import CPU
+from ...placement.offload import ModelOffload
 from ..subject import Subject, quiet
 
 
@@ -84,6 +83,6 @@ def placement(subject: Subject) -> None:
 
 def _in_memory(pipe: DiffusionPipeline) -> None:
     """Copy the weights out of their files: how kernels round depends on where a tensor begins."""
-    for network in modules_of(pipe.components).values():
+    for network in networks_of(pipe.components).values():
         for parameter in network.parameters():
             parameter.data = parameter.data.clone()

@@ -9,7 +9,7 @@ import torch
 
 from ... import auto
 from ...pipeline.base import DiffusionPipeline
-from ...pipeline.pool import modules_of
+from ...placement.base import networks_of
 from ...registry import default_registry
 from ...scheduling import SchedulerMixin
 from ...targets import load_target
@@ -45,7 +45,7 @@ def views(subject: Subject) -> None:
 def _weights(pipe: DiffusionPipeline) -> dict[str, tuple[Any, ...]]:
     return {
         f"{name}.{key}": (tensor.data_ptr(), tensor.dtype, tensor.device)
-        for name, network in modules_of(pipe.components).items()
+        for name, network in networks_of(pipe.components).items()
         for key, tensor in network.state_dict().items()
     }
 
