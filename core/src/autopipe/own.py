@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from . import __version__
 from .discovery import Installed, Plugin
 from .hints import CORE
 from .manifest import Command, Manifest
 from .tasks import CORE as TASKS
+from .version import __version__
 
 _COMMANDS = {
     "families": "list the installed families and the tasks they offer",

@@ -7,6 +7,7 @@ declares three, by the very means that a plugin uses; see `autopipe.own`.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -288,7 +289,6 @@ def _plain(word: str) -> str:
 
 
 def _installed() -> tuple[Task, ...]:
-    # By the package's lazy attribute, since what is installed is known above, to the registry.
-    import autopipe
-
-    return tuple(autopipe.registry.tasks)
+    # Found by name at the first question, since what is installed is known above, to the registry.
+    registry = importlib.import_module(f"{__package__}.registry")
+    return tuple(registry.default_registry().tasks)

@@ -11,9 +11,9 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .. import __version__
 from ..discovery import Problem, discover
 from ..registry import Registry
+from ..version import __version__
 from .command import Run, explain
 from .families import no_family_cure
 from .requirements import Requirement, requirements

@@ -7,12 +7,12 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .. import __version__
 from ..errors import ArgumentError, PluginError, nearest
 from ..manifest import Command
 from ..own import OWN
 from ..registry import default_registry
 from ..targets import load_target
+from ..version import __version__
 from .text import terminal_width
 
 
