@@ -10,8 +10,7 @@ from typing import Any
 from ..checkpoint.files import Weights
 from ..errors import UnsupportedCheckpointError
 from ..registry import Registry, default_registry
-from ..tasks import Task
-from .checkpoint import Checkpoint, Part, declare_checkpoint, open_checkpoint, parts
+from .checkpoint import Checkpoint, Part, declare_checkpoint, open_checkpoint, parts, tasks_of
 from .command import Run, explain
 from .text import paragraph, size, table
 
@@ -22,8 +21,8 @@ ABOUT = (
     "something is missing or damaged, else 0."
 )
 EXAMPLES = (
-    "autopipe inspect demo:stable_diffusion",
-    "autopipe inspect stable-diffusion-v1-5/stable-diffusion-v1-5 --json",
+    "autopipe inspect ./my-checkpoint",
+    "autopipe inspect OWNER/NAME --json",
 )
 
 
@@ -66,19 +65,11 @@ def _summary(checkpoint: Checkpoint, registry: Registry) -> dict[str, Any]:
             "note": registry.explain_missing(index.class_name),
         }  # fmt: skip
     plugin = found.plugin
-    tasks = [str(task) for task in Task if _opens(registry, index.class_name, task)]
+    tasks = [str(task) for task in tasks_of(index.class_name, registry)]
     return {
         **told, "family": found.family, "package": plugin.dist, "version": plugin.version,
         "tasks": tasks, "note": None,
     }  # fmt: skip
-
-
-def _opens(registry: Registry, class_name: str, task: Task) -> bool:
-    try:
-        registry.resolve(class_name, task)
-    except UnsupportedCheckpointError:
-        return False
-    return True
 
 
 def _as_json(part: Part) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from autopipe.cli.pictures import contact_sheet, write_png
+from autopipe.cli.results import contact_sheet, write_png
 from autopipe.errors import ImageFileError
 
 RED = PIL.Image.new("RGB", (6, 4), "red")
