@@ -99,7 +99,8 @@ def test_doctor_finds_a_plugin_made_for_another_core(site: Path) -> None:
     assert "dist-newer needs >=99" in finding["reason"]
     assert "dist-older" not in finding["reason"]
     line = finding["cure"].removeprefix("python -m pip install --upgrade ").split()
-    assert {"autopipe-core", "dist-newer"} <= set(line)
+    assert "dist-newer" in line
+    assert any(word == "autopipe-core" or Path(word).name == "core" for word in line)
 
 
 def test_doctor_finds_plugins_that_contradict_each_other(site: Path) -> None:

@@ -45,7 +45,7 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
     explain(parser, ABOUT, EXAMPLES)
     registry, add = default_registry(), parser.add_argument
-    add(PROMPT, nargs="?", help="what to draw, for tasks that start from a text")
+    add(PROMPT, metavar=PROMPT, nargs="?", help="what to draw, for tasks that start from a text")
     add(
         "--model",
         metavar="CHECKPOINT",

@@ -177,7 +177,12 @@ class _Choice:
                 self.registry.resolve(self.class_name, found.task, wanted)
             return None
         offered.sort(key=lambda task: task != found.task)
-        return self._checked(min(offered, key=self._misfit))
+        task = min(offered, key=self._misfit)
+        if self._missing(task) or self._useless(task):
+            for other in self.registry.tasks:
+                if not self._missing(other) and not self._useless(other):
+                    self.registry.resolve(self.class_name, other, wanted)  # It says why not.
+        return self._checked(task)
 
     def _missing(self, task: Task) -> list[str]:
         return [text for text in needs_of(task) if text not in self.given]
