@@ -35,7 +35,7 @@ def published() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
 
 def is_published(dist: str, name: str) -> bool:
     """Whether this project publishes `name`, of whatever kind, as part of `dist`."""
-    return any(name in names for names in published().get(dist, {}).values())
+    return dist == CORE or any(name in names for names in published().get(dist, {}).values())
 
 
 def dist_of(name: str, *kinds: str) -> str | None:

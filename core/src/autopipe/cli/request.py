@@ -177,12 +177,7 @@ class _Choice:
                 self.registry.resolve(self.class_name, found.task, wanted)
             return None
         offered.sort(key=lambda task: task != found.task)
-        task = min(offered, key=self._misfit)
-        if self._missing(task) or self._useless(task):
-            for other in self.registry.tasks:
-                if not self._missing(other) and not self._useless(other):
-                    self.registry.resolve(self.class_name, other, wanted)  # It says why not.
-        return self._checked(task)
+        return self._checked(min(offered, key=self._misfit))
 
     def _missing(self, task: Task) -> list[str]:
         return [text for text in needs_of(task) if text not in self.given]
@@ -197,7 +192,10 @@ class _Choice:
     def _checked(self, task: Task) -> Task:
         missing, useless = self._missing(task), self._useless(task)
         if missing or useless:
-            wrong = f"the task {task} needs {listed(needs_of(task)) or 'no input'}"
+            fit = (t for t in self.registry.tasks if not (self._missing(t) or self._useless(t)))
+            other = next(fit, None)
+            wrong = f"{self.class_name} is not for the task {other}: " * (other is not None)
+            wrong += f"the task {task} needs {listed(needs_of(task)) or 'no input'}"
             wrong += f" and takes no {listed(useless, 'or')}" * bool(useless)
             cure = f"give {listed(missing)}{' too' if self.given else ''}" if missing else ""
             cure += " and " * bool(missing and useless)
