@@ -327,6 +327,6 @@ def test_a_pipeline_without_a_task_takes_what_is_given(checkpoint: SimpleNamespa
 def test_add_ons_and_engines_are_named_with_what_they_load() -> None:
     line = ["--attach", "style=a=b", "--attach", "freely", "--style-image", "photo.png"]
     found = asked(*line, "--engine", "net=fast")
-    assert found.attach == (("style", "a=b"), ("freely", None))
-    assert found.engine == (("fast", "net"),)
+    assert found.attach == ["style=a=b", "freely"]
+    assert found.engine == ["net=fast"]
     assert given(found)["style_image"] == "photo.png"

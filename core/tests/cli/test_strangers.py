@@ -305,7 +305,7 @@ def test_any_argument_of_the_call_can_be_set(value: str, frames: int, capsys) ->
     ("value", "words"),
     [
         ("num_frame=5", "Film takes no 'num_frame'. Did you mean 'num_frames'"),
-        ("num_frames=5.5", "num_frames takes int, as JSON"),
+        ("num_frames=5.5", "num_frames takes int"),
         ("num_frames=five", "num_frames takes int"),
         ("levels=[1, NaN]", "levels takes list[float] | None"),
         ("mode=loud", "mode takes"),
@@ -333,11 +333,11 @@ def test_add_ons_are_attached_and_engines_used_in_the_order_given(monkeypatch, c
     request = SimpleNamespace(
         device="cpu", dtype=None, variant=None, commit=None, memory=None, offload=None,
         offload_folder=None, task=None, conditions={}, stages={}, model="measure", scheduler=None,
-        attach=(("glow", "a.bin"), ("glow", None)), engine=(("fast", "shade"),),
+        attach=["glow=a.bin", "glow"], engine=["shade=fast"],
     )  # fmt: skip
     loading.load_for(request, Registry())
     assert done == [("glow", "a.bin"), ("glow", None), {"shade": "fast"}]
-    request.engine = (("fast", None),)
+    request.engine = ["fast"]
     loading.load_for(request, Registry())
     assert done[-1] == "fast"
     assert "Did you mean 'glow'" in refused(capsys, "--model", "dream", "--attach", "glw")

@@ -63,18 +63,6 @@ def size(text: str) -> tuple[int, int]:
     return pixels
 
 
-def addon(text: str) -> tuple[str, str | None]:
-    """The name of an add-on, and what to load, from `NAME` or `NAME=FILE`."""
-    name, sign, source = text.partition("=")
-    return name, source if sign else None
-
-
-def engine(text: str) -> tuple[str, str | None]:
-    """The name of an engine, and the component it is for, from `NAME` or `COMPONENT=NAME`."""
-    component, sign, name = text.partition("=")
-    return (name, component) if sign else (text, None)
-
-
 def assignment(text: str) -> tuple[str, str]:
     """A name and a value, from `NAME=VALUE`."""
     name, sign, value = text.partition("=")

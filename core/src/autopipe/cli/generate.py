@@ -6,12 +6,13 @@ import argparse
 import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..registry import default_registry
-from .arguments import addon, assignment, budget, count, engine, fraction, number, seed, size
+from .arguments import assignment, budget, count, fraction, number, seed, size
 from .checkpoint import CHECKPOINT_HELP, REVISION_HELP
-from .command import Run, explain
+from .command import Run, explain, option
 from .inputs import PROMPT, declare_inputs
 from .loading import class_of, load_for, load_stage_for
 from .record import print_result, settings_of, settings_of_stages, write
@@ -44,123 +45,59 @@ EXAMPLES = (
 def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
     explain(parser, ABOUT, EXAMPLES)
-    registry, add = default_registry(), parser.add_argument
+    registry, add, take = default_registry(), parser.add_argument, partial(option, parser)
+    default = "(default: the pipeline's)"
+    tasks = ", ".join(registry.tasks)
+    addons, engines = (", ".join(registry.of(kind)) or "none" for kind in ("addon", "engine"))
     add(PROMPT, metavar=PROMPT, nargs="?", help="what to draw, for tasks that start from a text")
-    add(
-        "--model",
-        metavar="CHECKPOINT",
-        help=f"{CHECKPOINT_HELP} (default: the demo of an installed family)",
-    )
-    add(
-        "--upscale",
-        metavar="CHECKPOINT",
-        action="append",
-        help="a checkpoint that enlarges what --model makes; give it again for what enlarges that "
-        "(default: none)",
-    )
-    add(
-        "--task",
-        metavar="TASK",
-        help=f"{', '.join(registry.tasks)} (default: by the inputs given)",
-    )
-    add("--negative", metavar="TEXT", help="what not to draw (default: nothing)")
-    add(
-        "--steps",
-        metavar="N",
-        type=count,
-        action="append",
-        help="denoising steps (default: the pipeline's)",
-    )
-    add(
-        "--guidance",
-        metavar="X",
-        type=number,
-        action="append",
-        help="how closely to follow the prompt (default: the pipeline's)",
-    )
-    add(
-        "--strength",
-        metavar="X",
-        type=fraction,
-        help="how much of the picture to change, 0 to 1 (default: the pipeline's)",
-    )
-    add(
-        "--size",
-        metavar="WxH",
-        type=size,
-        action="append",
-        help="pixels, as 512x768 or 512; input pictures are resized to it (default: the model's)",
-    )
-    add("--seed", metavar="N", type=seed, help="same seed, same picture (default: a random one)")
-    add("--num-images", metavar="N", type=count, default=1, help="how many (default: 1)")
-    add(
-        "--scheduler",
-        metavar="NAME",
-        action="append",
-        help="such as DDIM or EulerDiscrete (default: the checkpoint's)",
-    )
-    add(
-        "--set",
-        metavar="NAME=VALUE",
-        type=assignment,
-        action="append",
-        help="any argument of the pipeline's call, as JSON or text; @FILE is a picture",
-    )
-    add(
-        "--attach",
-        metavar="NAME[=FILE]",
-        type=addon,
-        action="append",
-        help=f"an add-on, with what it loads: {', '.join(registry.of('addon')) or 'none'} "
-        f"installed (default: none)",
-    )
-    add(
-        "--engine",
-        metavar="[PART=]NAME",
-        type=engine,
-        action="append",
-        help="what runs the networks, or one of them: "
-        f"{', '.join(registry.of('engine')) or 'none'} installed (default: torch)",
-    )
-    add("--revision", metavar="NAME", help=REVISION_HELP)
-    add(
-        "--variant",
-        metavar="NAME",
-        help="of the weight files, such as fp16; auto takes what there is (default: none)",
-    )
+    take("--model CHECKPOINT", f"{CHECKPOINT_HELP} (default: the demo of an installed family)")
+    about = "a checkpoint that enlarges what --model makes; give it again for what enlarges that"
+    take("--upscale CHECKPOINT", f"{about} (default: none)", many=True)
+    take("--task TASK", f"{tasks} (default: by the inputs given)")
+    take("--negative TEXT", "what not to draw (default: nothing)")
+    take("--steps N", f"denoising steps {default}", type=count, many=True)
+    take("--guidance X", f"how closely to follow the prompt {default}", type=number, many=True)
+    take("--strength X", f"how much of the picture to change, 0 to 1 {default}", type=fraction)
+    about = "pixels, as 512x768 or 512; input pictures are resized to it (default: the model's)"
+    take("--size WxH", about, type=size, many=True)
+    take("--seed N", "same seed, same picture (default: a random one)", type=seed)
+    take("--num-images N", "how many (default: 1)", type=count, default=1)
+    about = "such as DDIM or EulerDiscrete (default: the checkpoint's)"
+    take("--scheduler NAME", about, many=True)
+    about = "any argument of the pipeline's call, as JSON or text; @FILE is a picture"
+    take("--set NAME=VALUE", about, type=assignment, many=True)
+    about = f"an add-on, with what it loads; there are: {addons}"
+    take("--attach NAME[=FILE]", about, many=True)
+    about = f"what runs the networks, or one of them, instead of torch; there are: {engines}"
+    take("--engine [PART=]NAME", about, many=True)
+    take("--revision NAME", REVISION_HELP)
+    about = "of the weight files, such as fp16; auto takes what there is (default: none)"
+    take("--variant NAME", about)
     add(
         "--dtype",
         choices=("auto", "float32", "float16", "bfloat16"),
         help="of the weights; auto is that of the files (default: float32, or with --variant "
         "that of the files)",
     )
-    add("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the fastest here)")
-    add(
-        "--memory",
-        metavar="SIZE",
-        type=budget,
-        help="what to take of the device, such as 6GiB, or auto for what is free; weights rest in "
-        "main memory where they must (default: no limit)",
+    take("--device NAME", "cpu, cuda, cuda:1, mps (default: the fastest here)")
+    about = (
+        "what to take of the device, such as 6GiB, or auto for what is free; weights rest in main "
+        "memory where they must (default: no limit)"
     )
-    add(
-        "--offload-folder",
-        metavar="FOLDER",
-        help="with --memory and without an accelerator: where weights may rest on the disk "
-        "(default: nowhere)",
-    )
+    take("--memory SIZE", about, type=budget)
+    about = "with --memory and without an accelerator: where weights may rest on the disk"
+    take("--offload-folder FOLDER", f"{about} (default: nowhere)")
     add(
         "--offload",
         choices=("model", "sequential"),
         help="let weights rest in main memory: networks come to the device one by one, or their "
         "layers, which takes least and is slow (default: no)",
     )
-    add(
-        "-o",
-        "--output",
-        metavar="FILE",
-        help="the file to write, a PNG for pictures; one that is there is replaced (default: a new "
-        "name made of prompt and seed; a folder gets such a name too)",
+    about = (
+        "the file to write, a PNG for pictures; one that is there is replaced (default: a new "
+        "name made of prompt and seed; a folder gets such a name too)"
     )
+    take("-o --output FILE", about)
     add(
         "--paste-unmasked",
         action=argparse.BooleanOptionalAction,

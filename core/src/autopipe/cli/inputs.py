@@ -7,11 +7,12 @@ command line, such as `--image`.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from ..registry import Registry
 from ..tasks import Input
+from .command import option
 from .text import help_text
 
 PROMPT = "PROMPT"
@@ -29,22 +30,36 @@ def word(one: Input) -> str:
 
 
 def declare_inputs(parser: argparse.ArgumentParser, registry: Registry) -> None:
-    """Add the options of what is installed. One that `parser` has already is left as it is."""
+    """Add the options of what is installed. One that `parser` has already is left as it is.
+
+    The arguments get `owners`: by the word for each input, the option that has to be given with
+    it; empty for those of tasks.
+    """
+    owners = {PROMPT: ""}
+    parser.set_defaults(owners=owners)
+
+    def add_inputs(group: Any, inputs: Iterable[Input], owner: str = "") -> None:
+        for one in inputs:
+            if word(one) not in owners and _add(
+                group,
+                word(one),
+                _METAVARS.get(one.kind, "FILE"),
+                (one.help or one.name) + ("" if one.required else " (default: the pipeline's)"),
+            ):
+                owners[word(one)] = owner
+
     group = parser.add_argument_group("inputs of the installed tasks")
     for task in registry.tasks:
-        for one in task.inputs:
-            _add_input(group, one, f"of the task {task}")
+        add_inputs(group, task.inputs)
     group = parser.add_argument_group("what the installed plugins add")
     for keyword, condition in registry.conditions.items():
         if condition.target is not None:
             about = condition.help or f"a model for {keyword}"
             about += ": a folder, a repository, or demo for that of the plugin"
             _add(group, f"--{keyword}", "MODEL", about)
-            for one in condition.inputs:
-                _add_input(group, one, f"with --{keyword}")
+            add_inputs(group, condition.inputs, f"--{keyword}")
     for name, addon in registry.of("addon").items():
-        for one in addon.inputs:
-            _add_input(group, one, f"with --attach {name}")
+        add_inputs(group, addon.inputs, f"--attach {name}")
     declare_stages(group, registry)
 
 
@@ -72,25 +87,9 @@ def given_of(arguments: argparse.Namespace) -> dict[str, str]:
     }
 
 
-def owner_of_word(text: str, registry: Registry) -> str:
-    """The option that has to be given too where this one is; empty for those of tasks."""
-    owners: Mapping[str, Any] = {
-        **{f"--{keyword}": condition for keyword, condition in registry.conditions.items()},
-        **{f"--attach {name}": addon for name, addon in registry.of("addon").items()},
-    }
-    for option, owner in owners.items():
-        if text in map(word, owner.inputs):
-            return option
-    return ""
-
-
-def _add_input(group: Any, one: Input, owner: str) -> None:
-    if word(one) != PROMPT:
-        default = "" if one.required else " (default: the pipeline's)"
-        about = (one.help or f"{one.name}, {owner}") + default
-        _add(group, word(one), _METAVARS.get(one.kind, "FILE"), about)
-
-
-def _add(group: Any, option: str, metavar: str, about: str) -> None:
-    if option not in group._option_string_actions:
-        group.add_argument(option, dest=option, metavar=metavar, help=help_text(about))
+def _add(group: Any, name: str, metavar: str, about: str) -> bool:
+    """Add an option, unless there is one of that name; whether it was added."""
+    is_new = name not in group._option_string_actions
+    if is_new:
+        option(group, f"{name} {metavar}", help_text(about), dest=name)
+    return is_new

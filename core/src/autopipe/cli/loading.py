@@ -43,13 +43,13 @@ def load_for(asked: Request, registry: Registry) -> DiffusionPipeline:
         # With "auto" its files may have another dtype than those of the checkpoint.
         model.to(pipe.dtype)
     _set_scheduler(pipe, asked, registry)
-    for name, source in asked.attach:
-        pipe.attach(name, source)
+    for text in asked.attach:
+        name, _, source = text.partition("=")
+        pipe.attach(name, source or None)
     place(pipe, asked)
-    for name in (name for name, component in asked.engine if component is None):
-        pipe.use_engine(name)
-    if chosen := {component: name for name, component in asked.engine if component is not None}:
-        pipe.use_engine(chosen)
+    if asked.engine:
+        chosen = dict(text.split("=", 1) for text in asked.engine if "=" in text)
+        pipe.use_engine(chosen or asked.engine[0])
     loaded: DiffusionPipeline = pipe
     return loaded
 

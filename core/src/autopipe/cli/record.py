@@ -34,7 +34,7 @@ def settings_of(
     cls = type(pipe).__name__
     dist = registry.resolve(cls).plugin.dist
     added = [registry.conditions[keyword] for keyword in asked.conditions]
-    added += [registry.entry("addon", name) for name, _ in asked.attach]
+    added += [registry.entry("addon", name) for name in asked.addons]
     inputs = {**dict.fromkeys((one for owner in added for one in owner.inputs), ""), **asked.inputs}
     found = {
         "prompt": None,
@@ -44,9 +44,8 @@ def settings_of(
         **asked.conditions,
         **{_key(one): _told(one, text, used) for one, text in inputs.items()},
         **asked.set,
-        "attach": ", ".join(_joined(*pair) for pair in asked.attach) or None,
-        "engine": ", ".join(_joined(part or name, part and name) for name, part in asked.engine)
-        or None,
+        "attach": ", ".join(asked.attach) or None,
+        "engine": ", ".join(asked.engine) or None,
         "paste_unmasked": used("paste_unmasked"),
         "model": asked.model,
         "task": None if asked.task is None else asked.task.value,
@@ -80,10 +79,6 @@ def _key(one: Input) -> str:
 
 def _told(one: Input, text: str, used: Callable[[str], Any]) -> Any:
     return Path(text).name or None if one.kind in FILES else used(one.name)
-
-
-def _joined(name: str, value: str | None) -> str:
-    return name if value is None else f"{name}={value}"
 
 
 def _of_a_stage(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..registry import Registry
 from ..tasks import Input, Task
 from .checkpoint import open_checkpoint, tasks_of
 from .families import no_family_cure
-from .inputs import FILES, PROMPT, given_of, owner_of_word, stage_keywords, word
+from .inputs import FILES, PROMPT, given_of, stage_keywords, word
 from .results import SUFFIXES, check_writable, output_name, suffix_of
 
 OPTIONS: Mapping[str, str] = {
@@ -60,7 +60,8 @@ class Request(Stage):
         set: arguments of the call by name, as they were written.
         conditions: the models given, by the keyword of their condition.
         stages: the checkpoints of other stages of a chain, by keyword.
-        attach, engine: names of add-ons and engines, with what stands behind or before the `=`.
+        attach: names of add-ons, or `NAME=FILE` with what each loads.
+        engine: the name of an engine, or `COMPONENT=NAME` for each of some components.
     """
 
     class_name: str
@@ -72,8 +73,8 @@ class Request(Stage):
     set: Mapping[str, str] = field(default_factory=dict)
     conditions: Mapping[str, str] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
-    attach: tuple[tuple[str, str | None], ...] = ()
-    engine: tuple[tuple[str, str | None], ...] = ()
+    attach: Sequence[str] = ()
+    engine: Sequence[str] = ()
     upscale: tuple[Stage, ...] = ()
     paste_unmasked: bool = True
     variant: str | None = None
@@ -82,6 +83,11 @@ class Request(Stage):
     memory: str | None = None
     offload_folder: str | None = None
     offload: str | None = None
+
+    @property
+    def addons(self) -> list[str]:
+        """The names of the add-ons."""
+        return [text.partition("=")[0] for text in self.attach]
 
 
 def request(arguments: argparse.Namespace, registry: Registry) -> Request:
@@ -137,8 +143,8 @@ def request(arguments: argparse.Namespace, registry: Registry) -> Request:
         set=chosen,
         conditions=conditions,
         stages=stages,
-        attach=tuple(arguments.attach or ()),
-        engine=tuple(arguments.engine or ()),
+        attach=arguments.attach or (),
+        engine=arguments.engine or (),
         upscale=tuple(_later(stage, registry) for stage in others),
     )
 
@@ -213,14 +219,14 @@ def _further_inputs(
 ) -> dict[Input, str]:
     """The inputs of the conditions and add-ons asked for."""
     owners: dict[str, Any] = {f"--{key}": registry.conditions[key] for key in conditions}
-    for name, _ in arguments.attach or ():
+    for text in arguments.attach or ():
+        name = text.partition("=")[0]
         owners[f"--attach {name}"] = registry.entry("addon", name)
-    engines = arguments.engine or ()
-    for name, component in engines:
-        registry.entry("engine", name)
-        if component is None and len(engines) > 1:
+    for text in arguments.engine or ():
+        registry.entry("engine", text.rpartition("=")[2])
+        if "=" not in text and len(arguments.engine) > 1:
             raise ArgumentError(
-                f"--engine {name} is for all networks; give it alone, or as COMPONENT={name}"
+                f"--engine {text} is for all networks; give it alone, or as COMPONENT={text}"
             )
     found: dict[Input, str] = {}
     for option, owner in owners.items():
@@ -230,10 +236,8 @@ def _further_inputs(
             elif one.required and one.name not in chosen:
                 needed = f" {one.help}" if one.help else " an input"
                 raise ArgumentError(f"{option} needs{needed}; give {word(one)}")
-    of_tasks = {word(one) for task in registry.tasks for one in task.inputs}
     for text in given:
-        if text not in of_tasks and text not in map(word, found) and text != PROMPT:
-            owner = owner_of_word(text, registry)
+        if (owner := arguments.owners[text]) and text not in map(word, found):
             raise ArgumentError(f"{text} is for {owner}; give {owner} too")
     return found
 

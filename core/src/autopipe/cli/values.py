@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 _SCALARS = (bool, int, float, str, list, tuple, dict, types.NoneType)
 _WITHOUT_ANNOTATION: Mapping[str, Any] = {"number": int | float, "label": int | str}
 _CONSTANTS = {"True": "true", "False": "false", "None": "null"}
-_OURS = {"generator": "--seed", "output_type": "the suffix of --output", "return_dict": "nothing"}
+_RESAMPLING = {"image": "LANCZOS", "mask": "NEAREST"}
+_SIZE = ("width", "height")
+_OURS = {"generator": "--seed", "output_type": "--output", "return_dict": "--json"}
+"""What is never set by name, and the option that has to do with it."""
 
 
 def call_of(asked: Request, cls: type, registry: Registry) -> dict[str, Any]:
@@ -36,28 +39,31 @@ def call_of(asked: Request, cls: type, registry: Registry) -> dict[str, Any]:
         ArgumentError: the call has no such argument, or a value doesn't fit.
         ImageFileError: a file can't be read.
     """
-    takes = {**parameters_of(cls), **dict.fromkeys(_of_addons(asked, registry))}
-    known = [name for name in takes if name not in _OURS]
-    for one in asked.inputs:
-        if one.name not in takes:
-            raise ArgumentError(f"{cls.__name__} takes no {word(one)}; leave it out")
-    for name in asked.set:
-        if name in _OURS:
-            raise ArgumentError(f"--set {name}: that follows from {_OURS[name]}; leave it out")
-        if name not in takes:
-            raise ArgumentError(f"{cls.__name__} takes no {name!r}.{nearest(name, known)}")
-    call = {one.name: _read(one, text, cls) for one, text in asked.inputs.items()}
+    from PIL.Image import Resampling
+
+    takes = [*parameters_of(cls)]
+    takes += [one.name for n in asked.addons for one in registry.entry("addon", n).inputs]
     options = dict(asked.call)
-    if "width" in options and _fit_to_size(call, asked) and "width" not in takes:
-        del options["width"], options["height"]
-    for name in options:
+    if _pictures(asked) and "width" not in takes:
+        options = {name: value for name, value in options.items() if name not in _SIZE}
+    written = {
+        **{name: f"--{OPTIONS.get(name, 'size')}" for name in options},
+        **{one.name: word(one) for one in asked.inputs},
+    }
+    for name in asked.set:
+        if source := {**_OURS, **written}.get(name):
+            raise ArgumentError(f"--set {name}: that is given by {source}; leave out one")
+    for name, text in {**{name: repr(name) for name in asked.set}, **written}.items():
         if name not in takes:
-            raise ArgumentError(_no_option(name, cls, asked, registry))
+            hint = "." + nearest(name, takes) if name in asked.set else ""
+            hint = hint or _needed(name, asked, registry)
+            raise ArgumentError(f"{cls.__name__} takes no {text}{hint}")
+    call = {one.name: _read(one, text, cls) for one, text in asked.inputs.items()}
+    for one in _pictures(asked) if "width" in asked.call else ():
+        size = asked.call["width"], asked.call["height"]
+        call[one.name] = call[one.name].resize(size, Resampling[_RESAMPLING[one.kind]])
     call |= options
-    for name, text in asked.set.items():
-        if name in call:
-            raise ArgumentError(f"{name} is given by an option and by --set; leave out one")
-        call[name] = _set(name, text, cls)
+    call |= {name: _set(name, text, cls) for name, text in asked.set.items()}
     if "paste_unmasked" in takes and asked.paste_unmasked:
         call.setdefault("paste_unmasked", True)
     for name, parameter in parameters_of(cls).items():
@@ -76,29 +82,18 @@ def parameters_of(cls: type) -> dict[str, inspect.Parameter]:
     }
 
 
-def _of_addons(asked: Request, registry: Registry) -> list[str]:
-    return [one.name for n, _ in asked.attach for one in registry.entry("addon", n).inputs]
-
-
-def _no_option(name: str, cls: type, asked: Request, registry: Registry) -> str:
-    text = f"{cls.__name__} takes no --{OPTIONS.get(name, 'size')}"
+def _needed(name: str, asked: Request, registry: Registry) -> str:
+    """What has to be given too for a task that has a parameter of this name."""
     given = set(map(word, asked.inputs))
     others = [task for task in registry.tasks if name in task.parameters and task != asked.task]
-    missing = [one for task in others[:1] for one in needs_of(task) if one not in given]
-    return f"{text}; leave it out" + (f", or give {listed(missing)} too" if missing else "")
+    missing = [text for task in others[:1] for text in needs_of(task) if text not in given]
+    return "; leave it out" + (f", or give {listed(missing)} too" if missing else "")
 
 
-def _fit_to_size(call: dict[str, Any], asked: Request) -> bool:
-    """Resize the pictures that the task starts from; whether there are any."""
-    from PIL.Image import Resampling
-
-    how = {"image": Resampling.LANCZOS, "mask": Resampling.NEAREST}
+def _pictures(asked: Request) -> list[Input]:
+    """The pictures given that the task starts from."""
     of_task = asked.task.inputs if asked.task else asked.inputs
-    pictures = [one for one in of_task if one.kind in how and one.name in call]
-    for one in pictures:
-        size = asked.call["width"], asked.call["height"]
-        call[one.name] = call[one.name].resize(size, how[one.kind])
-    return bool(pictures)
+    return [one for one in of_task if one.kind in _RESAMPLING and one in asked.inputs]
 
 
 def _read(one: Input, text: str, cls: type) -> Any:
@@ -165,7 +160,7 @@ def _typed(text: str, kind: Any, written: str, name: str) -> Any:
         return adapter.validate_python(text)
     shown = plain.__name__ if isinstance(plain, type) else str(plain)
     raise ArgumentError(
-        f"{written} can't be used: {name} takes {shown.replace('NoneType', 'None')}, as JSON"
+        f"{written} can't be used: {name} takes {shown.replace('NoneType', 'None')}"
     )
 
 
