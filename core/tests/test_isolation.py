@@ -103,6 +103,16 @@ def test_doctor_finds_a_plugin_made_for_another_core(site: Path) -> None:
     assert any(word == "autopipe-core" or Path(word).name == "core" for word in line)
 
 
+def test_doctor_finds_a_stranger_that_has_the_modules_name(site: Path) -> None:
+    write_dist(site, "autopipe", {}, version="0.3")
+    (site / "autopipe-0.3.dist-info" / "top_level.txt").write_text("autopipe\n")
+    finding = skew(site, "autopipe")
+    assert "provides the module autopipe too" in finding["reason"]
+    first, then = finding["cure"].split(", then ")
+    assert first == "python -m pip uninstall autopipe"
+    assert "--force-reinstall" in then
+
+
 def test_doctor_finds_plugins_that_contradict_each_other(site: Path) -> None:
     write_dist(site, "paint", {}, version="1.5")
     write_plugin(site, "low", good("low"), requires=["paint<2"])
