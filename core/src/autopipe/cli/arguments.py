@@ -4,40 +4,37 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
+from typing import TypeVar
 
 from ..errors import ArgumentError
 from ..sizes import parse_size
 
-LARGEST_SEED = 2**63 - 1
+_Number = TypeVar("_Number", int, float)
 
 
-def count(text: str) -> int:
-    """A whole number from 1."""
-    return _whole(text, 1, 100_000)
+def _between(kind: type[_Number], least: float, most: float) -> Callable[[str], _Number]:
+    """Reads numbers from `least` to `most`."""
+
+    def read(text: str) -> _Number:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not math.isfinite(value):
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
+        return value
+
+    return read
 
 
-def seed(text: str) -> int:
-    """A whole number that a random generator takes."""
-    return _whole(text, 0, LARGEST_SEED)
-
-
-def number(text: str) -> float:
-    """A finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return value
-
-
-def fraction(text: str) -> float:
-    """A number from 0 to 1."""
-    value = number(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
+count = _between(int, 1, 100_000)
+seed = _between(int, 0, 2**63 - 1)
+number = _between(float, -math.inf, math.inf)
+fraction = _between(float, 0, 1)
 
 
 def budget(text: str) -> str:
@@ -69,13 +66,3 @@ def assignment(text: str) -> tuple[str, str]:
     if not sign or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r} sets nothing; write it as NAME=VALUE")
     return name, value
-
-
-def _whole(text: str, least: int, most: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-    if not least <= value <= most:
-        raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
-    return value

@@ -16,6 +16,7 @@ from ..checkpoint.values import not_finite
 from ..errors import AutopipeError, UnsupportedCheckpointError
 from ..registry import Registry
 from ..tasks import Task
+from .command import option
 
 CHECKPOINT_HELP = "a folder, a repository of the Hub, or demo:FAMILY"
 REVISION_HELP = "branch, tag or commit of a repository (default: main)"
@@ -58,9 +59,8 @@ class Part:
 
 def declare_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name a checkpoint to look at."""
-    add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
-    add("--revision", metavar="NAME", help=REVISION_HELP)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
+    option(parser, "--revision NAME", REVISION_HELP)
 
 
 def open_checkpoint(path: str, registry: Registry, revision: str | None = None) -> Checkpoint:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..registry import default_registry
 from .checkpoint import declare_checkpoint
-from .command import Run, explain
+from .command import Run, explain, option
 from .inputs import declare_stages, given_of
 from .text import size, table
 
@@ -32,12 +33,12 @@ EXAMPLES = (
 def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
     explain(parser, ABOUT, EXAMPLES)
-    add = parser.add_argument
+    add, take = parser.add_argument, partial(option, parser)
     declare_checkpoint(parser)
-    add("--task", metavar="TASK", help="fetch what the pipeline for this task needs")
-    add("--variant", metavar="NAME", help="which weight files, such as fp16")
-    add("--without", metavar="NAME", action="append", help="a component to leave out")
-    add("--cache-dir", metavar="FOLDER", help="the cache (default: that of huggingface_hub)")
+    take("--task TASK", "fetch what the pipeline for this task needs")
+    take("--variant NAME", "which weight files, such as fp16")
+    take("--without NAME", "a component to leave out", many=True)
+    take("--cache-dir FOLDER", "the cache (default: that of huggingface_hub)")
     add("--dry-run", action="store_true", help="tell what would be fetched, and fetch nothing")
     add("--json", action="store_true", help="print JSON")
     declare_stages(parser, default_registry())

@@ -72,14 +72,7 @@ def describe(registry: Registry) -> list[dict[str, Any]]:
                 str(t) for t in registry.tasks if any(t in p.tasks for p in family.pipelines)
             ],
             "pipelines": [
-                {
-                    "name": p.name,
-                    "task": p.task and str(p.task),
-                    "tasks": [str(task) for task in p.tasks],
-                    "line": p.line,
-                    "conditions": sorted(p.conditions),
-                    "target": p.target,
-                }
+                {**vars(p), "conditions": sorted(p.conditions), "tasks": p.tasks}
                 for p in family.pipelines
             ],
             "components": [c.name for c in family.components],

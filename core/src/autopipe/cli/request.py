@@ -108,9 +108,13 @@ def request(arguments: argparse.Namespace, registry: Registry) -> Request:
     conditions = {
         keyword: _model(text, keyword, registry)
         for keyword in registry.conditions
-        if (text := given.pop(f"--{keyword}", None)) is not None
+        if (text := _taken(f"--{keyword}", given, arguments)) is not None
     }
-    stages = {k: given.pop(f"--{k}") for k in stage_keywords(registry) if f"--{k}" in given}
+    stages = {
+        keyword: text
+        for keyword in stage_keywords(registry)
+        if (text := _taken(f"--{keyword}", given, arguments)) is not None
+    }
     inputs = _further_inputs(arguments, given, conditions, chosen, registry)
     first, *others = _stages(arguments, registry)
     checkpoint = open_checkpoint(first["model"], registry, arguments.revision)
@@ -177,13 +181,17 @@ class _Choice:
             self.registry.resolve(self.class_name, task, wanted)
             return self._checked(task)
         found = self.registry.resolve(self.class_name).pipeline
-        offered = tasks_of(self.class_name, self.registry, wanted)
+        offered = self._offered()
         if not offered:
             if wanted or found.task is not None:
                 self.registry.resolve(self.class_name, found.task, wanted)
             return None
         offered.sort(key=lambda task: task != found.task)
         return self._checked(min(offered, key=self._misfit))
+
+    def _offered(self) -> list[Task]:
+        wanted = dict.fromkeys(self.conditions, True)
+        return tasks_of(self.class_name, self.registry, wanted)
 
     def _missing(self, task: Task) -> list[str]:
         return [text for text in needs_of(task) if text not in self.given]
@@ -198,14 +206,14 @@ class _Choice:
     def _checked(self, task: Task) -> Task:
         missing, useless = self._missing(task), self._useless(task)
         if missing or useless:
-            fit = (t for t in self.registry.tasks if not (self._missing(t) or self._useless(t)))
-            other = next(fit, None)
-            wrong = f"{self.class_name} is not for the task {other}: " * (other is not None)
-            wrong += f"the task {task} needs {listed(needs_of(task)) or 'no input'}"
+            fit = [t for t in self.registry.tasks if not (self._missing(t) or self._useless(t))]
+            wrong = f"the task {task} needs {listed(needs_of(task)) or 'no input'}"
             wrong += f" and takes no {listed(useless, 'or')}" * bool(useless)
             cure = f"give {listed(missing)}{' too' if self.given else ''}" if missing else ""
             cure += " and " * bool(missing and useless)
             cure += f"leave out {listed(useless)}" * bool(useless)
+            if fit and fit[0] not in self._offered():
+                wrong = f"{self.class_name} is not for the task {fit[0]}: {wrong}"
             raise ArgumentError(f"{wrong}; {cure}. See 'autopipe generate --help'")
         return task
 
@@ -234,12 +242,18 @@ def _further_inputs(
             if word(one) in given:
                 found[one] = given[word(one)]
             elif one.required and one.name not in chosen:
-                needed = f" {one.help}" if one.help else " an input"
-                raise ArgumentError(f"{option} needs{needed}; give {word(one)}")
+                is_option = word(one) in arguments.owners
+                cure = word(one) if is_option else f"--set {one.name}=VALUE"
+                raise ArgumentError(f"{option} needs {one.help or 'an input'}; give {cure}")
     for text in given:
         if (owner := arguments.owners[text]) and text not in map(word, found):
             raise ArgumentError(f"{text} is for {owner}; give {owner} too")
     return found
+
+
+def _taken(option: str, given: dict[str, str], arguments: argparse.Namespace) -> str | None:
+    """The value of an option that is no input, no longer among those given."""
+    return None if option in arguments.owners else given.pop(option, None)
 
 
 def _model(text: str, keyword: str, registry: Registry) -> str:

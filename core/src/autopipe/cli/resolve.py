@@ -8,7 +8,7 @@ from typing import Any
 
 from ..registry import default_registry
 from .checkpoint import declare_checkpoint, open_checkpoint
-from .command import Run, explain
+from .command import Run, explain, option
 from .text import table
 
 ABOUT = (
@@ -25,11 +25,8 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
     explain(parser, ABOUT, EXAMPLES)
     declare_checkpoint(parser)
-    parser.add_argument(
-        "--task",
-        metavar="TASK",
-        help=f"{', '.join(default_registry().tasks)} (default: what the checkpoint was saved as)",
-    )
+    tasks = ", ".join(default_registry().tasks)
+    option(parser, "--task TASK", f"{tasks} (default: what the checkpoint was saved as)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return run
 
