@@ -16,10 +16,8 @@ class LatentImage2Image(LatentPipeline):
 
     def _draw(self) -> Any:
         """Make a call: from an image with noise on it to what the prompt says."""
-        call, latents = self.call, self.call.latents
-
         # 1. Check everything that can be checked
-        batch_size = self._begin()
+        batch_size, call, latents = self._begin(), self.call, self.call.latents
         check_image(call.image)
         check_strength(call.strength)
         self._check_steps()

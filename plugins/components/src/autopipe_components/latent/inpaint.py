@@ -31,10 +31,8 @@ class LatentInpaint(LatentPipeline):
 
     def _draw(self) -> Any:
         """Make a call: from an image and a mask to what the prompt says, within the mask."""
-        call = self.call
-
         # 1. Check everything that can be checked
-        batch_size = self._begin()
+        batch_size, call = self._begin(), self.call
         height, width = self._asked_size()
         check_image(call.image)
         check_mask(call.image, call.mask_image)

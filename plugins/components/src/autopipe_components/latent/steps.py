@@ -195,7 +195,8 @@ class LatentPipeline(GuidedPipeline):
     def _begin(self) -> int:
         """Check what every task takes, set the state of the call, and return the batch size.
 
-        The batch is prompts times `num_images_per_prompt`.
+        The batch is prompts times `num_images_per_prompt`. A condition may put another record in
+        the place of `self.call` here, such as one with a size.
 
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used.

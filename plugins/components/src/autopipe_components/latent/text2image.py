@@ -13,10 +13,8 @@ class LatentText2Image(LatentPipeline):
 
     def _draw(self) -> Any:
         """Make a call: from pure noise to what the prompt says."""
-        call = self.call
-
         # 1. Check everything that can be checked
-        batch_size = self._begin()
+        batch_size, call = self._begin(), self.call
         height, width = self._asked_size()
         self._check_steps()
         self._check_network()
