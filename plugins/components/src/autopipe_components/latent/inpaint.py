@@ -34,9 +34,10 @@ class LatentInpaint(LatentPipeline):
         # 1. Check everything that can be checked
         batch_size, call = self._begin(), self.call
         height, width = self._asked_size()
+        crop, paste = call.get("padding_mask_crop"), call.get("paste_unmasked", False)
         check_image(call.image)
         check_mask(call.image, call.mask_image)
-        check_mask_crop(call.padding_mask_crop, call.image, call.mask_image, call.output_type)
+        check_mask_crop(crop, call.image, call.mask_image, call.output_type)
         check_tensor("masked_image_latents", call.get("masked_image_latents"))
         check_strength(call.strength)
         self._check_steps()
@@ -57,11 +58,11 @@ class LatentInpaint(LatentPipeline):
             width=width,
             image_processor=self.image_processor,
             mask_processor=self.mask_processor,
-            padding_mask_crop=call.padding_mask_crop,
+            padding_mask_crop=crop,
         )
         check_spread(canvas.pixels, batch_size, "images")
         check_spread(canvas.mask, batch_size, "masks")
-        check_paste(call.paste_unmasked, canvas.pixels, call.output_type)
+        check_paste(paste, canvas.pixels, call.output_type)
 
         # 4. Encode the prompt
         tensors = self._condition(*self._size_in_pixels(canvas.pixels))
@@ -89,8 +90,7 @@ class LatentInpaint(LatentPipeline):
         denoised = self._repaint(tensors, start, self._until_end(schedule), reports)
 
         # 7. Decode the images, and put a cropped part back
-        paste = canvas.paste_unmasked if call.paste_unmasked else None
-        return self._finish(denoised, paste, canvas.put_back)
+        return self._finish(denoised, canvas.paste_unmasked if paste else None, canvas.put_back)
 
     def _check_network(self) -> None:
         network_sees_mask(self._in_channels, self._codec.channels)
