@@ -81,7 +81,7 @@ class GuidedPipeline(DiffusionPipeline):
     @property
     def _guidance_width(self) -> int | None:
         """How wide the guidance scale is that a network distilled on it takes; None for others."""
-        width: int | None = self._network.config.time_cond_proj_dim
+        width: int | None = getattr(self._network.config, "time_cond_proj_dim", None)
         return width
 
     def _sample_size(self) -> tuple[int, int]:

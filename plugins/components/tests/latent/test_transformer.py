@@ -124,6 +124,21 @@ class ToyInpaintPipeline(ToySteps, LatentInpaint):
         return self._draw()
 
 
+class ToyPipelineOfTwoHalves(ToyPipeline):
+    """As SD3 is: guided by a second half of the batch, which has no prompt."""
+
+    do_classifier_free_guidance = LatentPipeline.do_classifier_free_guidance
+
+    def _condition(self, height, width):
+        embeds = super()._condition(height, width)["prompt_embeds"]
+        if self.do_classifier_free_guidance:
+            embeds = torch.cat([torch.zeros_like(embeds), embeds])
+        return {"prompt_embeds": embeds}
+
+    def _embed_guidance_scale(self, latents):
+        return torch.zeros(2 * len(latents) if self.do_classifier_free_guidance else len(latents))
+
+
 # What it draws
 
 
@@ -202,6 +217,17 @@ def test_the_transformer_sees_packed_latents_once_a_step(make, kind, given):
     assert all(0 <= one < 1 for one in times)
     assert scales == ([5.0, 5.0],) * len(shapes)
     assert len(shapes) == (2 if kind is ToyImg2ImgPipeline else 4)
+
+
+def test_a_transformer_is_guided_by_two_halves_as_well(make):
+    pipe = make(ToyPipelineOfTwoHalves)
+    assert pipe._guidance_width is None
+    guided, further = draw(pipe), draw(pipe, guidance_scale=9.0)
+    assert {shape for shape, *_ in pipe.transformer.seen} == {(2, 16, 16)}
+    pipe.transformer.seen.clear()
+    alone = draw(pipe, guidance_scale=1.0)
+    assert {shape for shape, *_ in pipe.transformer.seen} == {(1, 16, 16)}
+    assert float((further - alone).norm()) > float((guided - alone).norm()) > 0
 
 
 def test_text_to_image_starts_from_the_latents_given_in_any_size(make):

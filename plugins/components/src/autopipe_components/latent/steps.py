@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -17,17 +16,15 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 
-from ..guided import GuidedPipeline
-from ..image_processor import VaeImageProcessor, mask_processor
 from ..images.kinds import ImageInput
 from ..stages.checks import check_guidance, check_network_channels, check_size, check_steps
-from ..stages.codec import VaeCodec, are_latents
 from ..stages.guidance import guide
 from ..stages.reports import Reports, step_reports
 from ..stages.timesteps import Schedule, keep_tail, set_schedule
+from .autoencoder import AutoencoderPipeline
 
 
-class LatentPipeline(GuidedPipeline):
+class LatentPipeline(AutoencoderPipeline):
     """The steps of a call that latent families share; see the families for their components.
 
     What a family must say of itself raises `NotImplementedError` here. All else is as most
@@ -35,8 +32,6 @@ class LatentPipeline(GuidedPipeline):
     """
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "prompt_embeds")
-    _upcasts_vae: ClassVar[bool] = False
-    """Whether the family heeds `force_upcast` of its autoencoder."""
 
     _output: ClassVar[type[Any]]
     """The record that a call returns: a dataclass whose first field is `images`."""
@@ -47,26 +42,8 @@ class LatentPipeline(GuidedPipeline):
     _sizes_together: ClassVar[bool] = False
     """Whether a height without a width, or a width without a height, doesn't count."""
 
-    vae: Any
-
     _guidance_rescale: float = 0.0
     _clip_skip: int | None = None
-
-    @cached_property
-    def vae_scale_factor(self) -> int:
-        """Pixels per latent cell, along each axis."""
-        return 8 if self.vae is None else self._codec.factor
-
-    @cached_property
-    def image_processor(self) -> VaeImageProcessor:
-        """Makes tensors of images, and images of tensors."""
-        # Converted to RGB, since a fourth channel would make latents of a transparent image.
-        return VaeImageProcessor(vae_scale_factor=self.vae_scale_factor, do_convert_rgb=True)
-
-    @cached_property
-    def mask_processor(self) -> VaeImageProcessor:
-        """Makes masks of images: one channel, 0 or 1."""
-        return mask_processor(self.vae_scale_factor)
 
     # What a call set; a callback may change it
 
@@ -80,30 +57,7 @@ class LatentPipeline(GuidedPipeline):
         """How many last layers of the text encoder are left out."""
         return self._clip_skip
 
-    # Memory of the autoencoder
-
-    def enable_vae_slicing(self) -> None:
-        """Decode and encode one image at a time: less memory for batches."""
-        self.vae.enable_slicing()
-
-    def disable_vae_slicing(self) -> None:
-        """Undo `enable_vae_slicing`."""
-        self.vae.disable_slicing()
-
-    def enable_vae_tiling(self) -> None:
-        """Decode and encode in overlapping tiles: less memory for large images."""
-        self.vae.enable_tiling()
-
-    def disable_vae_tiling(self) -> None:
-        """Undo `enable_vae_tiling`."""
-        self.vae.disable_tiling()
-
     # What a family says of itself
-
-    @property
-    def _codec(self) -> VaeCodec:
-        """Maps pixels to latents and back."""
-        return VaeCodec(self.vae, upcasts=self._upcasts_vae)
 
     @property
     def _in_channels(self) -> int:
@@ -177,18 +131,6 @@ class LatentPipeline(GuidedPipeline):
             height, width = height or default[0], width or default[1]
         check_size(height, width, self._size_multiple or self.vae_scale_factor)
         return height, width
-
-    def _latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
-        factor = self.vae_scale_factor
-        return (batch_size, self._codec.channels, height // factor, width // factor)
-
-    def _size_in_pixels(self, image: Tensor) -> tuple[int, int]:
-        """Height and width of what latents show, given them, or pixels to be encoded."""
-        factor = self.vae_scale_factor
-        height, width = image.shape[-2:]
-        if are_latents(self._codec, image):
-            return height * factor, width * factor
-        return height - height % factor, width - width % factor
 
     # Steps of a call, in their order
 
