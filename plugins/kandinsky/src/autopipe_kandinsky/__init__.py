@@ -6,6 +6,7 @@ adds components, signatures and what its U-Net gets.
 
 prior       `ImageEmbeddingPrior`: text to embedding, and mixing of texts and images
 prior_steps `PriorSteps`: the call of a prior, whatever it starts from
+walk        `Walk`: a scheduler that is told which timestep comes next
 decoder     `EmbeddingDecoder`: the call of a decoder, whatever it starts from
 text2image  `FromNoise`: a decoder that starts from noise
 image2image `FromImage`: one that starts from an image

@@ -10,13 +10,12 @@ from autopipe.pipeline.base import DiffusionPipeline
 from autopipe_components.stages.checks import batch_size_of, check_images_per_prompt, check_text
 
 PRIOR = "prior_"
-"""What the names of the prior's components begin with."""
-
-_Stage = TypeVar("_Stage", bound=DiffusionPipeline)
-
+"""What the names of the prior's components and arguments begin with."""
 
 _OF_PRIOR = ("prompt", "negative_prompt", "num_images_per_prompt")
-"""The prior's arguments whose names are their own, without that prefix."""
+"""The prior's arguments that have no such beginning."""
+
+_Stage = TypeVar("_Stage", bound=DiffusionPipeline)
 
 
 class CombinedPipeline(DiffusionPipeline):

@@ -31,6 +31,7 @@ from autopipe_components.stages.reports import Reports, step_reports
 from autopipe_components.stages.timesteps import Schedule, keep_tail, set_schedule
 
 from .output import KandinskyPriorPipelineOutput
+from .walk import Walk
 
 Result: TypeAlias = "KandinskyPriorPipelineOutput | tuple[Any, Any]"
 
@@ -291,23 +292,3 @@ class PriorSteps(DiffusionPipeline):
         seen = seen.to(device=device or self._execution_device, dtype=self.image_encoder.dtype)
         embeds: Tensor = self.image_encoder(seen).image_embeds
         return embeds
-
-
-@dataclass(frozen=True)
-class Walk:
-    """A scheduler that is told in each step which timestep comes next, if it wants to know."""
-
-    scheduler: Any
-    timesteps: Tensor
-
-    @property
-    def order(self) -> int:
-        """Timesteps for each step."""
-        return int(self.scheduler.order)
-
-    def step(self, prediction: Tensor, timestep: Tensor, sample: Tensor, **options: Any) -> Any:
-        """As of the scheduler."""
-        later = self.timesteps[self.timesteps < timestep]
-        coming = later[0] if len(later) else None
-        options |= accepted_options(self.scheduler, prev_timestep=coming)
-        return self.scheduler.step(prediction, timestep, sample, **options)
