@@ -51,7 +51,8 @@ def names_needed(kind: type[Any]) -> set[str]:
     """The names that the steps of a call of `kind` read as attributes of its record.
 
     Every branch counts, also one that is seldom taken. Followed from `__call__` are methods and
-    properties of `self` and `super()`; `self.call`, and `call` for short, is the record.
+    properties of `self` and `super()`, and functions that get the record; it is `self.call`, and
+    `call` for short.
     """
     needed: set[str] = set()
     seen: set[tuple[type[Any], str]] = set()
@@ -65,7 +66,15 @@ def names_needed(kind: type[Any]) -> set[str]:
         seen.add((owner, name))
         if owner.__module__.startswith(("autopipe.", "builtins", "typing")):
             continue
-        for node in ast.walk(_method(owner, name)):
+        method = _method(owner, name)
+        handed = [
+            _source(getattr(inspect.getmodule(owner), node.func.id))
+            for node in ast.walk(method)
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and any(ast.unparse(one) == "self.call" for one in node.args)
+        ]
+        for node in (one for tree in (method, *handed) for one in ast.walk(tree)):
             if not isinstance(node, ast.Attribute):
                 continue
             of = ast.unparse(node.value)
@@ -76,11 +85,13 @@ def names_needed(kind: type[Any]) -> set[str]:
     return needed - set(dir(Arguments))
 
 
+def _source(of: Any) -> Any:
+    return ast.parse(textwrap.dedent(inspect.getsource(of)))
+
+
 def _method(owner: type[Any], name: str) -> ast.AST:
     """The definition of a method or property in the source of `owner`; else nothing."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
-    assert isinstance(body, ast.ClassDef)
-    for node in body.body:
+    for node in _source(owner).body[0].body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return node
     return ast.Pass()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor
 
 from autopipe.pipeline.loop import Tensors
+from autopipe_components.images.kinds import ImageInput
 from autopipe_components.stages.checks import check_image, check_mask, check_strength
 from autopipe_components.stages.codec import check_spread
 from autopipe_components.stages.image2image import add_noise
@@ -19,9 +18,6 @@ from .steps import IFSteps, Keep, Start
 
 class IFImageSteps(IFSteps):
     """Starts from an image with noise on it."""
-
-    _starts_from: ClassVar[str] = "image"
-    """The argument that is this image."""
 
     def _prepare(self) -> Start:
         """As of `IFSteps`: the image, at the size of the result."""
@@ -38,14 +34,17 @@ class IFImageSteps(IFSteps):
         Raises:
             ArgumentError, ArgumentTypeError: it can't be used, or `strength` can't.
         """
-        name = self._starts_from
-        image = self.call[name]
+        name, image = self._original()
         check_image(image, name)
         check_strength(self.call.strength)
         pixels = make_pixels(image, self.unet.config.sample_size)
         self._check_size(*pixels.shape[-2:])
         check_spread(pixels, self._prompts, f"{name}s")
         return pixels
+
+    def _original(self) -> tuple[str, ImageInput]:
+        """The argument that is the image to start from: its name and itself."""
+        return "image", self.call.image
 
     def _noised(self, clean: Tensor, schedule: Schedule) -> Tensor:
         """`clean` pixels (B, 3, H, W) with the noise of the first step."""
@@ -85,7 +84,8 @@ class IFMaskSteps(IFImageSteps):
         Raises:
             ArgumentError, ArgumentTypeError: it can't be used.
         """
-        check_mask(self.call[self._starts_from], self.call.mask_image)
+        _, image = self._original()
+        check_mask(image, self.call.mask_image)
         mask = make_mask(self.call.mask_image, *pixels.shape[-2:])
         check_spread(mask, self._prompts, "masks")
         return mask

@@ -18,7 +18,7 @@ from autopipe_components.stages.text2image import start_from_noise
 from autopipe_components.stages.timesteps import Schedule
 
 from .output import KandinskyPriorPipelineOutput
-from .prior_steps import PriorSteps, Result, Start, Texts
+from .prior_steps import PriorSteps, Result, Start, Texts, check_texts
 
 
 class ImageEmbeddingPrior(PriorSteps):
@@ -146,7 +146,7 @@ class ImageEmbeddingPrior(PriorSteps):
             "guidance_scale": guidance_scale,
             "output_type": "pt",
         }
-        self._checked(Arguments({"prompt": negative_prompt, **call}))
+        check_texts(Arguments({"prompt": negative_prompt, **call}))
         parts = [o if isinstance(o, str) else self._as_seen(o) for o in images_and_prompts]
 
         # 2. Embed each text and image

@@ -35,6 +35,9 @@ from .walk import Walk
 
 Result: TypeAlias = "KandinskyPriorPipelineOutput | tuple[Any, Any]"
 
+Start: TypeAlias = Callable[[Tensors, Schedule, Generators], Tensor]
+"""`(tensors, schedule, generator) -> latents`, from which the steps start."""
+
 
 @dataclass(frozen=True)
 class Texts:
@@ -57,8 +60,31 @@ class Texts:
         return generator
 
 
-Start: TypeAlias = Callable[[Tensors, Schedule, Generators], Tensor]
-"""`(tensors, schedule, generator) -> latents`, from which the steps start."""
+def check_texts(call: Arguments) -> Texts:
+    """Check what every call takes, and return the texts to encode.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: an argument can't be used.
+    """
+    prompt, negative_prompt = call.prompt, call.negative_prompt
+    if prompt is None:
+        raise ArgumentTypeError("prompt is None; give a text or a list of texts")
+    check_text("prompt", prompt)
+    check_text("negative_prompt", negative_prompt)
+    check_images_per_prompt(call.num_images_per_prompt)
+    check_steps(call.num_inference_steps)
+    check_guidance(call.guidance_scale)
+    check_output_type(call.output_type, ("pt", "np"))
+    prompts = [prompt] if isinstance(prompt, str) else prompt
+    check_generators(call.generator, len(prompts) * call.num_images_per_prompt)
+    if negative_prompt is None:
+        return Texts(prompts, [""] * len(prompts), False)
+    negative = [negative_prompt] if isinstance(negative_prompt, str) else negative_prompt
+    if len(negative) != len(prompts):
+        raise ArgumentError(
+            f"got {len(negative)} negative prompts for {len(prompts)} prompts; give one for each"
+        )
+    return Texts(prompts + negative, negative * 2, True)
 
 
 class PriorSteps(DiffusionPipeline):
@@ -132,7 +158,7 @@ class PriorSteps(DiffusionPipeline):
             prepare: checks what the call starts from, and says how it starts.
         """
         # 1. Check everything that can be checked
-        texts = self._checked(self.call)
+        texts = check_texts(self.call)
         self._guidance_scale = self.call.guidance_scale
         start = prepare(texts)
         reports = step_reports(
@@ -156,34 +182,6 @@ class PriorSteps(DiffusionPipeline):
         return self._returned(embeds, texts)
 
     # Its steps, in their order
-
-    @staticmethod
-    def _checked(call: Arguments) -> Texts:
-        """Check what every call takes, and return the texts to encode.
-
-        Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
-        """
-        prompt, negative_prompt = call.prompt, call.negative_prompt
-        if prompt is None:
-            raise ArgumentTypeError("prompt is None; give a text or a list of texts")
-        check_text("prompt", prompt)
-        check_text("negative_prompt", negative_prompt)
-        check_images_per_prompt(call.num_images_per_prompt)
-        check_steps(call.num_inference_steps)
-        check_guidance(call.guidance_scale)
-        check_output_type(call.output_type, ("pt", "np"))
-        prompts = [prompt] if isinstance(prompt, str) else prompt
-        check_generators(call.generator, len(prompts) * call.num_images_per_prompt)
-        if negative_prompt is None:
-            return Texts(prompts, [""] * len(prompts), False)
-        negative = [negative_prompt] if isinstance(negative_prompt, str) else negative_prompt
-        if len(negative) != len(prompts):
-            raise ArgumentError(
-                f"got {len(negative)} negative prompts for {len(prompts)} prompts; give one for "
-                f"each"
-            )
-        return Texts(prompts + negative, negative * 2, True)
 
     def _lay_out(self) -> Schedule:
         """The steps, or the last part of them that a `strength` says."""

@@ -22,8 +22,6 @@ from .steps import SuperResolutionSteps
 class IFImg2ImgSuperResolutionPipeline(SuperResolutionSteps, IFImageSteps):
     """Enlarges a changed image with the second stage of DeepFloyd IF."""
 
-    _starts_from = "original_image"
-
     @pipeline_call
     def __call__(
         self,

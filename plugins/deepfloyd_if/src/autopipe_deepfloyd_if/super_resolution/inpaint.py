@@ -22,8 +22,6 @@ from .steps import SuperResolutionSteps
 class IFInpaintingSuperResolutionPipeline(SuperResolutionSteps, IFMaskSteps):
     """Enlarges a repainted image with the second stage of DeepFloyd IF."""
 
-    _starts_from = "original_image"
-
     @pipeline_call
     def __call__(
         self,

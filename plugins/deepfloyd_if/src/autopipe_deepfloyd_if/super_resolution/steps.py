@@ -14,6 +14,7 @@ from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe.tasks import Task
 from autopipe_components.guided import Condition, Predict
+from autopipe_components.images.kinds import ImageInput
 from autopipe_components.stages.checks import check_image, check_whole
 from autopipe_components.stages.codec import check_spread
 from autopipe_components.stages.guidance import double
@@ -85,6 +86,10 @@ class SuperResolutionSteps(IFSteps):
             self._enlarge(small, tensors)
 
         return start_and_enlarge
+
+    def _original(self) -> tuple[str, ImageInput]:
+        """For tasks that start from an image: `image` is the one to enlarge."""
+        return "original_image", self.call.original_image
 
     def _small_pixels(self) -> Tensor:
         """The image to enlarge (N, 3, h, w).
