@@ -2,7 +2,7 @@
 
 Followed from `__call__` on: through `self.name` and `super().name`, and through what gets the
 record, `function(self.call)` or `Bundle.of(self.call)`. A dataclass with such an `of` reads all of
-its fields that the call has.
+its fields that the call has, and `self.call.items()` reads all that there is, to hand it on.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class _Function:
 
     def _attribute(self, node: ast.Attribute) -> None:
         if self._is_record(node.value):
-            if node.attr == "items":
+            if node.attr in ("items", "keys", "values"):
                 self.found.wanted |= parameters_of(self.cls)
             elif node.attr not in ("get", "replace"):
                 self.found.needed.add(node.attr)
