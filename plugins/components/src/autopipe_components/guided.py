@@ -91,10 +91,6 @@ class GuidedPipeline(DiffusionPipeline):
 
     def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
         """What the network gets besides sample and timestep, from `tensors` as they are now."""
-        return self._unet_inputs(tensors)
-
-    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
-        """`_network_inputs`, by the name that it has where the network is a U-Net."""
         return {"encoder_hidden_states": tensors["prompt_embeds"]}
 
     def _predict_noise(

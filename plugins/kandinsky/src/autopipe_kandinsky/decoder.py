@@ -46,7 +46,7 @@ class Start:
 class EmbeddingDecoder(GuidedPipeline):
     """Draws images of CLIP image embeddings with a U-Net, in the latents of a MoVQ.
 
-    A family says what its U-Net gets by `_unet_inputs`.
+    A family says what its U-Net gets by `_network_inputs`.
     """
 
     model_cpu_offload_seq = "unet->movq"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -38,6 +38,8 @@ class ImageEmbeddingPrior(PriorSteps):
         return_dict: bool = True,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        *,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """The embedding of an image of what `prompt` says.
 
@@ -57,6 +59,8 @@ class ImageEmbeddingPrior(PriorSteps):
                 in the dict that it returns replace those of the call. `run._interrupt = True`
                 skips the remaining steps.
             callback_on_step_end_tensor_inputs: which tensors it gets.
+            adapters: the attachments that act in this call, and how strongly, such as
+                `{"ink": 0.7}`; those that are switched on if absent.
 
         Returns:
             `KandinskyPriorPipelineOutput`, or the tuple of its values.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -200,20 +200,25 @@ class PriorSteps(DiffusionPipeline):
         guided = self.do_classifier_free_guidance
         every = [*texts.unconditional, *texts.prompts] if guided else texts.prompts
         distinct, places = distinct_texts(every)
-        device = self._execution_device
-        with self.tokenizing(self.tokenizer):
-            length = text_length(self.tokenizer, self.text_encoder)
-            ids, mask = tokenize(self.tokenizer, distinct, length)
-        encoded = self.text_encoder(ids.to(device))
+        states, pooled, mask = self.encoder("text_encoder", self._encode_text)(distinct)
 
         def spread(rows: Tensor) -> Tensor:
             return rows[places].repeat_interleave(self.call.num_images_per_prompt, dim=0)
 
         return {
-            "prompt_embeds": spread(encoded.text_embeds),
-            "text_encoder_hidden_states": spread(encoded.last_hidden_state),
-            "text_mask": spread(mask.bool().to(device)),
+            "prompt_embeds": spread(pooled),
+            "text_encoder_hidden_states": spread(states),
+            "text_mask": spread(mask),
         }
+
+    def _encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+        """Hidden states (B, K, D), pooled texts (B, P), and which states are of text (B, K)."""
+        device = self._execution_device
+        with self.tokenizing(self.tokenizer):
+            length = text_length(self.tokenizer, self.text_encoder)
+            ids, mask = tokenize(self.tokenizer, texts, length)
+        encoded = self.text_encoder(ids.to(device))
+        return encoded.last_hidden_state, encoded.text_embeds, mask.bool().to(device)
 
     def _denoise(
         self, tensors: Tensors, schedule: Schedule, reports: Reports, generator: Generators

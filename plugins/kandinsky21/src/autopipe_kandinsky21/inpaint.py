@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -52,6 +52,7 @@ class KandinskyInpaintPipeline(KandinskyImageDecoder, Repaint):
         strength: float = 1.0,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says and what the prior made of it where `mask_image` is white.
 

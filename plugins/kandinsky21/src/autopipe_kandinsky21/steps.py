@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -87,23 +88,26 @@ class KandinskyDecoder(EmbeddingDecoder):
         negative = [negative] if isinstance(negative, str) else negative
         texts = [*negative, *prompts] if self.do_classifier_free_guidance else prompts
         distinct, places = distinct_texts(texts)
-        with self.tokenizing(self.tokenizer):
-            ids, mask = tokenize(self.tokenizer, distinct, _TOKENS)
-        device = self._execution_device
-        encoded, states = self.text_encoder(
-            input_ids=ids.to(device), attention_mask=mask.to(device)
-        )
+        states, pooled = self.encoder("text_encoder", self._encode_text)(distinct)
 
         def spread(rows: Tensor) -> Tensor:
             return rows[places].repeat_interleave(call.num_images_per_prompt, dim=0)
 
         return {
             **super()._condition(start),
-            "prompt_embeds": spread(encoded),
+            "prompt_embeds": spread(pooled),
             "text_encoder_hidden_states": spread(states),
         }
 
-    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
+    def _encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Hidden states (B, K, D), and pooled texts (B, P)."""
+        with self.tokenizing(self.tokenizer):
+            ids, mask = tokenize(self.tokenizer, texts, _TOKENS)
+        device = self._execution_device
+        pooled, states = self.text_encoder(input_ids=ids.to(device), attention_mask=mask.to(device))
+        return states, pooled
+
+    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
         return {
             "encoder_hidden_states": tensors["text_encoder_hidden_states"],
             "added_cond_kwargs": {

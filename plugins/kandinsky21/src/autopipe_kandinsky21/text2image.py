@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -41,6 +41,7 @@ class KandinskyPipeline(KandinskyDecoder, FromNoise):
         *,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says and what the prior made of it.
 
@@ -62,6 +63,8 @@ class KandinskyPipeline(KandinskyDecoder, FromNoise):
                 in the dict that it returns replace those of the call. `run._interrupt = True`
                 skips the remaining steps.
             callback_on_step_end_tensor_inputs: which tensors it gets.
+            adapters: the attachments that act in this call, and how strongly, such as
+                `{"ink": 0.7}`; those that are switched on if absent.
 
         Returns:
             `ImagePipelineOutput`, or the tuple of its value.

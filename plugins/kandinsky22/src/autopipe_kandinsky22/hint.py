@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -57,8 +57,8 @@ class KandinskyV22Hinted(KandinskyV22Decoder):
         check_spread(hints, start.rows, "hints")
         return hints
 
-    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
-        inputs = super()._unet_inputs(tensors)
+    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
+        inputs = super()._network_inputs(tensors)
         return {
             **inputs,
             "added_cond_kwargs": {**inputs["added_cond_kwargs"], "hint": tensors["hint"]},
@@ -88,6 +88,7 @@ class KandinskyV22ControlnetPipeline(KandinskyV22Hinted, FromNoise):
         *,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what the prior made of a text, guided by `hint`.
 
@@ -131,6 +132,7 @@ class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
         latents: Tensor | None = None,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what the prior made of a text, guided by `hint`.
 

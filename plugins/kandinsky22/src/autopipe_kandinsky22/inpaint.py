@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -42,6 +42,7 @@ class KandinskyV22InpaintPipeline(KandinskyV22Decoder, Repaint):
         strength: float = 1.0,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what the prior made of a text where `mask_image` is white.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -38,6 +38,7 @@ class KandinskyV22Pipeline(KandinskyV22Decoder, FromNoise):
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what the prior made of a text.
 
@@ -56,6 +57,8 @@ class KandinskyV22Pipeline(KandinskyV22Decoder, FromNoise):
                 skips the remaining steps.
             callback_on_step_end_tensor_inputs: which tensors it gets.
             callback, callback_steps: the older form, `callback(step, timestep, latents)`.
+            adapters: the attachments that act in this call, and how strongly, such as
+                `{"ink": 0.7}`; those that are switched on if absent.
 
         Returns:
             `ImagePipelineOutput`, or the tuple of its value.

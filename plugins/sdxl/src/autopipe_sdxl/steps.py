@@ -6,6 +6,7 @@ The tasks of `autopipe_components.latent` are made of these steps; nothing here 
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
 import torch
@@ -20,7 +21,7 @@ from autopipe_components.stages.prompt import check_clip_skip
 from autopipe_components.stages.timesteps import Schedule, stop_at
 
 from .output import StableDiffusionXLPipelineOutput
-from .prompt import Prompts, embed
+from .prompt import Prompts, embed, encode_text
 from .sizes import Ids, Sizes, check_ids, ids_of_noise
 from .watermark import StableDiffusionXLWatermarker, can_watermark
 
@@ -166,12 +167,12 @@ class StableDiffusionXLSteps(LatentPipeline):
         unsaid = prompts.negative_prompt_embeds is None and not self._zeros_for(prompts)
         if prompts.prompt is None and not (guided and unsaid):
             return
-        if self.text_encoder_2 is None or None in [one for one, _ in self._encoders]:
+        if self.text_encoder_2 is None or None in [one for one, _ in self._encoders.values()]:
             raise ArgumentError(
                 "this pipeline lacks a text encoder or its tokenizer, so it can't read texts; "
                 "give prompt_embeds and pooled_prompt_embeds and, under guidance, the negative ones"
             )
-        for _, encoder in self._encoders:
+        for _, encoder in self._encoders.values():
             check_clip_skip(clip_skip, encoder.config.num_hidden_layers - 1)
 
     def _set_denoising(self, start: float | None, end: float | None) -> None:
@@ -190,10 +191,13 @@ class StableDiffusionXLSteps(LatentPipeline):
         return schedule if end is None else stop_at(self.scheduler, schedule, end)
 
     @property
-    def _encoders(self) -> list[tuple[Any, Any]]:
-        """The pairs of tokenizer and text encoder that this checkpoint has."""
-        both = ((self.tokenizer, self.text_encoder), (self.tokenizer_2, self.text_encoder_2))
-        return [(tokenizer, encoder) for tokenizer, encoder in both if encoder is not None]
+    def _encoders(self) -> dict[str, tuple[Any, Any]]:
+        """The pairs of tokenizer and text encoder that are here, by the encoder's name."""
+        both = {
+            "text_encoder": (self.tokenizer, self.text_encoder),
+            "text_encoder_2": (self.tokenizer_2, self.text_encoder_2),
+        }
+        return {name: pair for name, pair in both.items() if pair[1] is not None}
 
     def encode_prompt(
         self,
@@ -243,7 +247,7 @@ class StableDiffusionXLSteps(LatentPipeline):
         dtype = (self.unet if self.text_encoder_2 is None else self.text_encoder_2).dtype
         embeddings = embed(
             prompts,
-            self._encoders,
+            [self.encoder(name, partial(encode_text, *p)) for name, p in self._encoders.items()],
             device=device,
             guided=do_classifier_free_guidance,
             zeros=self._zeros_for(prompts),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -50,6 +50,7 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, LatentImage2Image, Im
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         latents: Tensor | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says.
 

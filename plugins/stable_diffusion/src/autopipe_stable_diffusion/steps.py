@@ -152,11 +152,12 @@ class StableDiffusionSteps(LatentPipeline):
             ArgumentError: the negative prompts are not as many as the prompts.
         """
         device = self._execution_device if device is None else device
+        encode_texts = self.encoder("text_encoder", self._encode_text)
 
         def encode(texts: Sequence[str], length: int | None) -> Tensor:
             # Only prompts come without a length, and only for them are layers left out.
             skip = clip_skip if length is None else None
-            return self._encode_text(texts, device=device, length=length, clip_skip=skip)
+            return encode_texts(texts, device=device, length=length, clip_skip=skip)
 
         return embed_prompts(
             encode,
@@ -170,7 +171,7 @@ class StableDiffusionSteps(LatentPipeline):
             dtype=(self.text_encoder if self.text_encoder is not None else self.unet).dtype,
         )
 
-    def _encode_text(self, texts: Sequence[str], **options: Any) -> Tensor:
+    def _encode_text(self, texts: Sequence[str], **options: Any) -> Any:
         # The lock covers the encoder too: older transformers collect hidden states in the module.
         with self.tokenizing(self.tokenizer):
             return encode_text(self.tokenizer, self.text_encoder, texts, **options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -52,6 +52,7 @@ class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image, Text2Image
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says.
 
@@ -79,6 +80,8 @@ class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image, Text2Image
                 skips the remaining steps.
             callback_on_step_end_tensor_inputs: which tensors it gets.
             callback, callback_steps: the older form, `callback(step, timestep, latents)`.
+            adapters: the attachments that act in this call, and how strongly, such as
+                `{"ink": 0.7}`; those that are switched on if absent.
 
         Returns:
             `StableDiffusionPipelineOutput`, or the tuple of its two values.

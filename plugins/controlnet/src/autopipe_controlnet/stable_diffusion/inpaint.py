@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -66,6 +66,7 @@ class StableDiffusionControlNetInpaintPipeline(
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         paste_unmasked: bool = False,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Repaint what `mask_image` marks, to the lines of the control image.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -49,6 +49,7 @@ class IFInpaintingSuperResolutionPipeline(SuperResolutionSteps, IFMaskSteps):
         *,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Enlarge the repainted part of `image`; the rest stays that of `original_image`, exactly.
 

@@ -121,8 +121,8 @@ class SuperResolutionSteps(IFSteps):
         )
         tensors["noise_level"] = level.repeat(len(tensors["prompt_embeds"]))
 
-    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
-        return {**super()._unet_inputs(tensors), "class_labels": tensors["noise_level"]}
+    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
+        return {**super()._network_inputs(tensors), "class_labels": tensors["noise_level"]}
 
     def _predictor(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -49,6 +49,7 @@ class IFSuperResolutionPipeline(SuperResolutionSteps, IFNoiseSteps):
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         latents: Tensor | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Enlarge `image`, which shows what `prompt` says.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -51,6 +51,7 @@ class KandinskyV22InpaintCombinedPipeline(KandinskyV22Combined, Inpaint):
         prior_latents: Tensor | None = None,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says where `mask_image` is white.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -47,6 +47,7 @@ class KandinskyV22CombinedPipeline(KandinskyV22Combined, Text2Image):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         prior_latents: Tensor | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says.
 
