@@ -12,7 +12,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 import autopipe
 from autopipe.manifest import Pipeline
-from autopipe.testing import Conformance
+from autopipe_devkit.conformance import Conformance
 
 from .conftest import POOLED, WIDTH, installed, picture
 

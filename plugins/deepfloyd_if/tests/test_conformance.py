@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import autopipe
-from autopipe.testing import Conformance
+from autopipe_devkit.conformance import Conformance
 
 
 class TestConformance(Conformance):

@@ -9,7 +9,7 @@ import pytest
 
 import autopipe
 from autopipe.manifest import Pipeline
-from autopipe.testing import Conformance
+from autopipe_devkit.conformance import Conformance
 
 EXPECTED = {
     f"tensors-{name}": "as in diffusers, they are pixels in [-1, 1]"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from autopipe_devkit.scaffold import create, family_name
+
 from ..errors import ArgumentError
 from ..registry import default_registry
-from ..scaffold import create, family_name
 from ..tasks import Task
 
 HELP = "write the project of a new family, to begin with"

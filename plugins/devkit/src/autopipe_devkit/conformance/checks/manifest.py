@@ -1,0 +1,95 @@
+"""Checks of a family's manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from importlib_metadata import entry_points
+from torch import nn
+
+import autopipe
+from autopipe.hooks import ENTRY_POINT_GROUP
+from autopipe.manifest import Component, Export, Family, Pipeline, flaws
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.registry import Registry, default_registry
+from autopipe.scheduling import SchedulerMixin
+from autopipe.targets import load_target, target_of
+
+HEAVY = (
+    "torch", "numpy", "scipy", "PIL", "transformers", "tokenizers", "accelerate", "safetensors",
+    "diffusers", "pydantic", "huggingface_hub", "requests", "httpx",
+)  # fmt: skip
+"""What takes long to import, and nothing that only lists families may need."""
+
+_PROBE = """
+import importlib, json, sys
+importlib.import_module(sys.argv[1]).autopipe_family()
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def usable(family: Family, registry: Registry | None = None) -> Iterator[Pipeline]:
+    """The pipelines of a family, but those that it adds to the line of an absent one."""
+    there = registry or default_registry()
+    lines = {p.line for of in there.tasks.values() for p in of if not p.conditions}
+    return (p for p in family.pipelines if not p.conditions or p.line in lines)
+
+
+def manifest(family: Family) -> None:
+    """The manifest is sound, and the plugin that gives it is in use, with no problem."""
+    assert list(flaws(family)) == []
+    plugin = default_registry().plugins[family.name]
+    ours = [p for p in default_registry().problems if p.plugin.dist == plugin.dist]
+    assert ours == []
+    assert family.pipelines or family.components or family.conditions or family.exports, (
+        f"the family {family.name} offers nothing"
+    )
+
+
+def light(family: Family) -> None:
+    """Importing the manifest, in a process of its own, imports nothing heavy."""
+    plugin = default_registry().plugins[family.name]
+    points = entry_points(group=ENTRY_POINT_GROUP, name=plugin.name)
+    module = next((p.value for p in points if p.dist and p.dist.name == plugin.dist), None)
+    assert module is not None, f"the installed {plugin} has no entry point {plugin.name}"
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE, module],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert done.returncode == 0, done.stderr
+    imported = set(json.loads(done.stdout.splitlines()[-1]))
+    assert [name for name in HEAVY if name in imported] == [], (
+        f"importing {module} imports heavy packages; name classes by target instead"
+    )
+
+
+def targets(family: Family) -> None:
+    """Every target can be imported, is the class it says, and is public under its name."""
+    entries: tuple[Pipeline | Component | Export, ...]
+    pipelines = list(usable(family))
+    entries = (*pipelines, *family.components, *family.exports)
+    for entry in entries:
+        found = load_target(entry.target)
+        assert getattr(autopipe, entry.name) is found
+        if isinstance(found, type):
+            assert target_of(found) == entry.target, (
+                f"the target of {entry.name} must name the module that defines it"
+            )
+    for pipeline in pipelines:
+        cls = load_target(pipeline.target)
+        assert issubclass(cls, DiffusionPipeline)
+        assert cls.__name__ == pipeline.name
+    for component in family.components:
+        cls = load_target(component.target)
+        if component.kind == "scheduler":
+            assert issubclass(cls, SchedulerMixin)
+        if component.kind == "model":
+            assert issubclass(cls, nn.Module)
+    for probe in family.probes:
+        assert callable(load_target(probe.target))
