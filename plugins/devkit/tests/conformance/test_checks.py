@@ -20,9 +20,11 @@ from autopipe.manifest import Component, Family, Pipeline
 from autopipe.pipeline.loop import denoise
 from autopipe.registry import Registry, default_registry
 from autopipe.tasks import Task
-from autopipe_devkit.conformance.checks import OF_A_FAMILY, OF_A_TASK, checks_of
+from autopipe_devkit.conformance.checks import OF_A_FAMILY, OF_A_MEMBER, OF_A_TASK, tasks_of
 from autopipe_devkit.conformance.subject import Subject
 from autopipe_devkit.scaffold import EXAMPLE
+
+CHECKS = {**OF_A_MEMBER, **OF_A_TASK}
 
 Break = Callable[[pytest.MonkeyPatch, Any], None]
 
@@ -35,7 +37,8 @@ def subjects(doodle: Family, tmp_path: Path) -> list[Subject]:
         scratch = tmp_path / pipeline.name
         scratch.mkdir()
         folder = EXAMPLE / "src/autopipe_doodle/demo"
-        made.append(Subject(doodle, pipeline, folder, scratch, size=(16, 16)))
+        task = Task(pipeline.task)
+        made.append(Subject(doodle, pipeline, folder, scratch, task, size=(16, 16)))
     return made
 
 
@@ -86,6 +89,19 @@ def values_beyond_one(patch: pytest.MonkeyPatch, cls: Any) -> None:
     patch.setattr(
         steps().DoodleSteps, "_returned", lambda self, call, x: original(self, call, x * 0 + 1.5)
         if call.output_type == "pil" else original(self, call, x),
+    )  # fmt: skip
+
+
+def values_that_are_none(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    original = steps().DoodleSteps._denoise
+    patch.setattr(steps().DoodleSteps, "_denoise", lambda *given: original(*given) * float("nan"))
+
+
+def a_tuple_of_something_else(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    original = steps().DoodleSteps._returned
+    patch.setattr(
+        steps().DoodleSteps, "_returned", lambda self, call, x: original(self, call, x)
+        if call.return_dict else original(self, call, x / 2),
     )  # fmt: skip
 
 
@@ -188,7 +204,9 @@ BROKEN: list[tuple[str, Break]] = [
     ("threads", noise_of_the_thread),
     ("batch", texts_of_a_batch_in_one),
     ("repeats", the_first_noise_for_all),
-    ("outputs", values_beyond_one),
+    ("outputs", values_that_are_none),
+    ("outputs", a_tuple_of_something_else),
+    ("pictures", values_beyond_one),
     ("tensors", tensors_from_minus_one),
     ("callback", no_callback),
     ("callback", no_interrupt),
@@ -217,17 +235,18 @@ def test_a_check_fails_where_its_promise_is_broken(
     with monkeypatch.context() as patch:
         broken(patch, subject.cls)
         with pytest.raises(Exception) as caught:
-            OF_A_TASK[check](subject)
+            CHECKS[check](subject)
     assert not isinstance(caught.value, AutopipeError), "it is no error of the check itself"
 
 
 def test_every_check_of_a_pipeline_is_tried() -> None:
-    assert {check for check, _ in BROKEN} == set(OF_A_TASK)
+    assert {check for check, _ in BROKEN} == set(CHECKS)
 
 
-def test_a_stage_of_a_chain_is_not_called() -> None:
-    stage = Pipeline("Decoder", "m:D", opens_as="zoo")
-    assert set(checks_of(stage)) == {"saves", "optional"}
+def test_a_stage_of_a_chain_serves_nothing_by_itself() -> None:
+    stage = Pipeline("Decoder", "m:D", Task.INPAINT, "zoo.decoder", opens_as="zoo")
+    assert tasks_of(stage) == ()
+    assert tasks_of(replace(stage, opens_as=None)) == (Task.INPAINT,)
 
 
 def test_targets_must_be_what_they_say(doodle: Family) -> None:
@@ -259,7 +278,7 @@ def test_targets_of_rows_for_a_family_that_is_absent_are_left_alone(doodle: Fami
 def test_an_empty_or_unused_family_is_no_family(doodle: Family) -> None:
     OF_A_FAMILY["manifest"](doodle)
     with pytest.raises(AssertionError):
-        OF_A_FAMILY["manifest"](replace(doodle, api=2))
+        OF_A_FAMILY["manifest"](replace(doodle, api=1))
     with pytest.raises(KeyError):
         OF_A_FAMILY["manifest"](Family("unknown"))
 

@@ -1,7 +1,8 @@
-"""What a check looks at: a family, or one of its pipelines with a checkpoint and inputs."""
+"""What a check looks at: one of a plugin's pipelines, with a checkpoint and inputs."""
 
 from __future__ import annotations
 
+import inspect
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -10,19 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autopipe.manifest import Family, Pipeline
+from autopipe.manifest import Manifest, Pipeline
 from autopipe.registry import default_registry
 from autopipe.targets import load_target
-from autopipe.tasks import Task
+from autopipe.tasks import Input, Task
+
+from .samples import made_of, samples_of
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL.Image import Image
 
     from autopipe.pipeline.base import DiffusionPipeline
-
-STEPS = 2
-"""Of a call: the fewest that make a loop."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +32,17 @@ class Subject:
         family: the manifest.
         pipeline: its entry for the pipeline.
         folder: a tiny checkpoint that the pipeline's class loads.
-        inputs: arguments of a call beyond those that the task implies.
-        size: width and height of the pictures that calls start from.
         scratch: an empty folder.
+        serves: the task that calls are made for; None for a pipeline that serves none by itself.
+        inputs: the author's arguments of a call, beyond those that the task implies.
+        size: width and height of the pictures that calls start from.
     """
 
-    family: Family
+    family: Manifest
     pipeline: Pipeline
     folder: Path
     scratch: Path
+    serves: Task | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
     size: tuple[int, int] = (64, 64)
 
@@ -52,16 +53,21 @@ class Subject:
 
     @property
     def task(self) -> Task:
-        """What the pipeline does."""
-        assert self.pipeline.task is not None
-        return self.pipeline.task
+        """The task, for checks that only those of a task run."""
+        assert self.serves is not None
+        return self.serves
 
     @property
-    def row(self) -> list[Pipeline]:
-        """The pipelines that the checkpoint can be switched to, itself among them."""
+    def can_be_called(self) -> bool:
+        """Whether it is known what to call it with."""
+        return self.serves is not None or bool(self.inputs)
+
+    @property
+    def row(self) -> list[tuple[Task, Pipeline]]:
+        """The tasks that the checkpoint can be switched to, with their pipelines."""
         own = (self.pipeline.line, self.pipeline.conditions)
-        found = [p for of_task in default_registry().tasks.values() for p in of_task]
-        return [p for p in found if (p.line, p.conditions) == own]
+        found = [(task, p) for task, of_task in default_registry().tasks.items() for p in of_task]
+        return [(task, p) for task, p in found if (p.line, p.conditions) == own]
 
     def load(self, **changes: Any) -> DiffusionPipeline:
         """The pipeline, silent."""
@@ -70,48 +76,52 @@ class Subject:
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
-    def arguments(self, seed: int = 0, task: Task | None = None, **changes: Any) -> dict[str, Any]:
-        """The arguments of a call: those of the task, the author's, then `changes`."""
+    def arguments(self, seed: int = 0, second: bool = False, **changes: Any) -> dict[str, Any]:
+        """The arguments of a call: those of the task, the author's, then `changes`.
+
+        Args:
+            seed: of the generator, where the call takes one.
+            second: whether to take the second value of every sample that has two.
+        """
         import torch
 
-        task = task or self.task
-        given: dict[str, Any] = {
-            "prompt": "a red circle",
-            "num_inference_steps": STEPS,
-            "generator": torch.Generator().manual_seed(seed),
-            "output_type": "np",
-        }
-        if task is not Task.TEXT2IMAGE:
-            # Of so many steps, at least `STEPS` are left.
-            given |= {"image": picture(self.size), "strength": 0.5, "num_inference_steps": 4}
-        if task is Task.INPAINT:
-            given["mask_image"] = mask(self.size)
+        given: dict[str, Any] = {}
+        taken: Any = inspect.signature(self.cls.__call__).parameters
+        if self.serves is not None:
+            taken = self.serves.parameters
+            given = {"output_type": "np"} if "output_type" in taken else {}
+            given |= made_of([*self.serves.inputs, *self._inputs_of_conditions()], self.size)
+            given |= samples_of(self.serves, second)
+        if "generator" in taken:
+            given["generator"] = torch.Generator().manual_seed(seed)
         return {**given, **self.inputs, **changes}
 
-    def images(self, pipe: DiffusionPipeline, seed: int = 0, **changes: Any) -> np.ndarray:
-        """The pictures of a call, (B, H, W, C) in [0, 1]."""
+    def _inputs_of_conditions(self) -> Iterator[Input]:
+        for condition in default_registry().conditions.values():
+            if condition.name in self.pipeline.conditions:
+                yield from condition.inputs
+
+    def output(self, pipe: DiffusionPipeline, seed: int = 0, **changes: Any) -> Any:
+        """What a call returns; `changes` as for `arguments`."""
         with quiet():
-            output = pipe(**self.arguments(seed, **changes))  # type: ignore[operator]
-        images: np.ndarray = output.images
-        return images
+            return pipe(**self.arguments(seed, **changes))  # type: ignore[operator]
+
+    def result(self, pipe: DiffusionPipeline, seed: int = 0, **changes: Any) -> np.ndarray:
+        """What a call makes, as an array: pictures are (B, H, W, C) in [0, 1]."""
+        output = self.output(pipe, seed, **changes)
+        return as_array(output[0] if self.serves is None else output[self.serves.output])
 
 
-def picture(size: tuple[int, int]) -> Image:
-    """A picture with four colours, blurred a little by its size."""
-    from PIL import Image
+def as_array(made: Any) -> np.ndarray:
+    """Numbers of any kind as an array: of a tensor, of pictures, or of several of them alike."""
+    import numpy as np
+    import torch
 
-    small = Image.new("RGB", (2, 2))
-    small.putdata([(220, 40, 40), (40, 200, 60), (50, 60, 220), (230, 220, 60)])
-    return small.resize(size, Image.Resampling.BILINEAR)
-
-
-def mask(size: tuple[int, int]) -> Image:
-    """White in the right half."""
-    from PIL import Image
-
-    found = Image.new("L", size)
-    found.paste(255, (size[0] // 2, 0, *size))
-    return found
+    if isinstance(made, torch.Tensor):
+        return made.detach().cpu().float().numpy()
+    if isinstance(made, (list, tuple)):
+        return np.stack([as_array(one) for one in made])
+    return np.asarray(made)
 
 
 @contextmanager

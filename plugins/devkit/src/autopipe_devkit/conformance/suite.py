@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import pytest
 
 from autopipe.checkpoint.source import DEMO, demo_folder
-from autopipe.manifest import Family, Pipeline
+from autopipe.manifest import Manifest, Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry, default_registry
+from autopipe.tasks import Task
 
-from .checks import OF_A_FAMILY, checks_of
+from .checks import OF_A_FAMILY, OF_A_MEMBER, OF_A_STAGE, OF_A_TASK, of_family, of_task, tasks_of
 from .checks.manifest import usable
 from .plugin import deselected
 from .subject import Subject
@@ -26,8 +27,8 @@ class Conformance:
         family: the name of the family.
         size: width and height of the pictures that calls start from.
         expected_failures: the reason why a check can't pass yet, by the check's name, or by
-            name and pipeline such as `"batch-ZooPipeline"`. A check that passes although its
-            failure is expected fails.
+            what the test is called, such as `"batch-ZooPipeline"`. A check that passes although
+            its failure is expected fails.
     """
 
     family: ClassVar[str]
@@ -46,7 +47,11 @@ class Conformance:
         return f"{DEMO}{self.family}"
 
     def inputs(self, pipeline: Pipeline) -> dict[str, Any]:
-        """Arguments of a call of `pipeline` beyond those that its task implies."""
+        """Arguments of a call of `pipeline` beyond those that its task implies.
+
+        All of them for one that serves no task by itself, such as a stage of a chain; where there
+        are none it is not called.
+        """
         return {}
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
@@ -64,7 +69,7 @@ class Conformance:
     def test_check(self, check: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
         """One check, of the family or of one of its pipelines."""
         family = self._family()
-        name, _, class_name = check.partition("-")
+        name, class_name, task = [*check.split("-", 2), "", ""][:3]
         if not class_name:
             OF_A_FAMILY[name](family)
             return
@@ -72,8 +77,10 @@ class Conformance:
         folder = _folder(request.getfixturevalue("checkpoint"), pipeline, tmp_path / "checkpoint")
         scratch = tmp_path / "scratch"
         scratch.mkdir()
-        subject = Subject(family, pipeline, folder, scratch, self.inputs(pipeline), self.size)
-        checks_of(pipeline)[name](subject)
+        serves = Task(task) if task else next(iter(tasks_of(pipeline)), None)
+        inputs = self.inputs(pipeline)
+        subject = Subject(family, pipeline, folder, scratch, serves, inputs, self.size)
+        {**OF_A_MEMBER, **OF_A_STAGE, **OF_A_TASK}[name](subject)
 
     def test_complete(self, request: pytest.FixtureRequest) -> None:
         """Every check that the manifest implies is among the tests, and every expected failure."""
@@ -89,7 +96,7 @@ class Conformance:
         assert set(self.expected_failures) - known == set(), "there are no such checks"
         assert all(self.expected_failures.values()), "an expected failure needs a reason"
 
-    def _family(self) -> Family:
+    def _family(self) -> Manifest:
         registry = default_registry()
         found = registry.families.get(self.family)
         assert found is not None, f"the family {self.family} is not in use. " + (
@@ -98,16 +105,20 @@ class Conformance:
         return found
 
 
-def implied(family: Family | None, registry: Registry | None = None) -> Iterator[str]:
-    """The names of the checks that a manifest implies.
+def implied(family: Manifest | None, registry: Registry | None = None) -> Iterator[str]:
+    """The names of the checks that a manifest implies: `check`, or with a pipeline, and a task.
 
-    A row that the family adds to another one's line counts where that one is installed.
+    The task is left out for the primary one of a pipeline. A row that the family adds to another
+    one's line counts where that one is installed.
     """
-    yield from OF_A_FAMILY
-    if family is None:
-        return
-    for pipeline in usable(family, registry):
-        yield from (f"{check}-{pipeline.name}" for check in checks_of(pipeline))
+    yield from of_family(family)
+    for pipeline in usable(family, registry) if family else ():
+        tasks = tasks_of(pipeline)
+        once = OF_A_MEMBER if tasks else {**OF_A_MEMBER, **OF_A_STAGE}
+        yield from (f"{check}-{pipeline.name}" for check in once)
+        for number, task in enumerate(tasks):
+            further = f"-{task}" if number else ""
+            yield from (f"{check}-{pipeline.name}{further}" for check in of_task(task))
 
 
 def _folder(given: Any, pipeline: Pipeline, place: Path) -> Path:

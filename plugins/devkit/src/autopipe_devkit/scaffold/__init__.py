@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from autopipe.errors import ArgumentError
-from autopipe.hints import DIST_BY_CLASS
+from autopipe.hints import published
 from autopipe.tasks import Task
 
 EXAMPLE = Path(__file__).parent / "example"
@@ -25,6 +25,8 @@ CLASSES = {
     Task.IMAGE2IMAGE: "DoodleImg2ImgPipeline",
     Task.INPAINT: "DoodleInpaintPipeline",
 }
+"""The tasks that the example serves, with the class for each."""
+
 _NEEDED_BY = {"images.py": {Task.IMAGE2IMAGE, Task.INPAINT}}
 """The files that only some tasks need, beyond those that are called after a task."""
 
@@ -41,14 +43,19 @@ def create(name: str, folder: str | Path | None = None, tasks: Collection[Task] 
     Args:
         name: of the family: letters, digits and underscores; dashes count as underscores.
         folder: where to write it, `autopipe-<name>` when absent. It must not be there yet.
-        tasks: those that the family is to fulfil; all when empty.
+        tasks: those of the example that the family is to serve; all when empty.
 
     Raises:
-        ArgumentError: the name can't be one, or there is something in `folder`.
+        ArgumentError: the name can't be one, there is something in `folder`, or the example
+            serves no such task.
     """
     name = family_name(name)
     place = Path(folder or _replaced("autopipe-doodle", name))
-    wanted = set(tasks or Task)
+    wanted = set(tasks or CLASSES)
+    for task in sorted(wanted - CLASSES.keys()):
+        raise ArgumentError(
+            f"the example has no pipeline for the task {task}; begin with {', '.join(CLASSES)}"
+        )
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise ArgumentError(f"{place} is there already; give another folder by --to")
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +84,7 @@ def family_name(name: str) -> str:
             f"underscores that begins with a letter, such as 'zoo'"
         )
     dist = _replaced(f"autopipe-{NAME}", plain)
-    if dist in DIST_BY_CLASS.values():
+    if dist in published():
         raise ArgumentError(f"{dist} is a package of autopipe itself; take another name")
     return plain
 
@@ -97,17 +104,17 @@ def files(name: str, tasks: Collection[Task]) -> Iterator[tuple[str, bytes]]:
 
 
 def _is_wanted(file: str, tasks: Collection[Task]) -> bool:
-    owner = next((t for t in Task if file in (f"{t.value}.py", f"test_{t.value}.py")), None)
-    needed_by = {owner} if owner else _NEEDED_BY.get(file, set(Task))
+    owner = next((t for t in CLASSES if file in (f"{t}.py", f"test_{t}.py")), None)
+    needed_by = {owner} if owner else _NEEDED_BY.get(file, set(CLASSES))
     return bool(needed_by & set(tasks))
 
 
 def _for_tasks(file: str, text: str, tasks: Collection[Task]) -> str:
     """`text` without the lines that speak of other tasks."""
     if file == _INDEX:
-        first = next(CLASSES[task] for task in Task if task in tasks)
+        first = next(made for task, made in CLASSES.items() if task in tasks)
         return json.dumps({**json.loads(text), "_class_name": first}, indent=2) + "\n"
-    others = [word for t in Task if t not in tasks for word in (t.value, t.name, CLASSES[t])]
+    others = [word for t in CLASSES if t not in tasks for word in (str(t), t.name, CLASSES[t])]
     lines = text.splitlines(keepends=True)
     return "".join(line for line in lines if not any(word in line for word in others))
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from autopipe.errors import CancelledError
 from autopipe.pipeline.base import DiffusionPipeline
 
+from ..samples import batched
 from ..subject import Subject
 
 BATCHED = 1e-4
@@ -25,14 +27,14 @@ THREADS = 4
 def seed(subject: Subject) -> None:
     """The same seed is the same picture, another one is another, and a call leaves no trace."""
     pipe = subject.load()
-    before = _state(pipe)
-    first, again, other = (subject.images(pipe, seed=number) for number in (1, 1, 2))
+    before = state(pipe)
+    first, again, other = (subject.result(pipe, seed=number) for number in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
-    assert _state(pipe) == before, "a call must not change its pipeline"
+    assert state(pipe) == before, "a call must not change its pipeline"
 
 
-def _state(pipe: DiffusionPipeline) -> dict[str, Any]:
+def state(pipe: DiffusionPipeline) -> dict[str, Any]:
     """What a call might change: attributes, and those of the scheduler."""
     scheduler = getattr(pipe, "scheduler", None)
     state = {name: id(value) for name, value in pipe.__dict__.items()}
@@ -40,23 +42,22 @@ def _state(pipe: DiffusionPipeline) -> dict[str, Any]:
 
 
 def batch(subject: Subject) -> None:
-    """A batch of prompts, with a picture and a generator for each, equals its singles."""
+    """A batch, with inputs and a generator for each, equals its singles."""
     pipe = subject.load()
-    prompts = ["a red circle", "a blue star"]
-    given = subject.arguments()
-    pictures: dict[str, Any] = {
-        name: [given[name]] * 2 for name in ("image", "mask_image") if name in given
-    }
-    singles = [subject.images(pipe, number, prompt=prompt) for number, prompt in enumerate(prompts)]
-    together = subject.images(pipe, prompt=prompts, generator=_generators(), **pictures)
-    _assert_close(together, singles)
+    names = batched(subject.task)
+    given = [subject.arguments(second=second) for second in (False, True)]
+    inputs = [{name: one[name] for name in names} for one in given]
+    singles = [subject.result(pipe, number, **one) for number, one in enumerate(inputs)]
+    lists = {name: [one[name] for one in inputs] for name in names}
+    _assert_close(subject.result(pipe, generator=_generators(), **lists), singles)
 
 
 def repeats(subject: Subject) -> None:
-    """`num_images_per_prompt`, with a generator for each picture, equals single calls."""
+    """Several results of the same inputs, with a generator for each, equal single calls."""
+    assert subject.task.repeats is not None
     pipe = subject.load()
-    singles = [subject.images(pipe, number) for number in (0, 1)]
-    together = subject.images(pipe, num_images_per_prompt=2, generator=_generators())
+    singles = [subject.result(pipe, number) for number in (0, 1)]
+    together = subject.result(pipe, generator=_generators(), **{subject.task.repeats: 2})
     _assert_close(together, singles)
 
 
@@ -73,17 +74,13 @@ def _assert_close(together: np.ndarray, singles: list[np.ndarray]) -> None:
 def threads(subject: Subject) -> None:
     """Calls in several threads give bitwise what they give one after another."""
     pipe = subject.load()
-    jobs = [
-        subject.arguments()["num_inference_steps"] + number % 2 for number in range(2 * THREADS)
-    ]
 
-    def run(job: tuple[int, int]) -> np.ndarray:
-        number, steps = job
-        return subject.images(pipe, number, num_inference_steps=steps)
+    def run(number: int) -> np.ndarray:
+        return subject.result(pipe, number, second=number % 2 == 1)
 
-    serial = [run(job) for job in enumerate(jobs)]
+    serial = [run(number) for number in range(2 * THREADS)]
     with ThreadPoolExecutor(THREADS) as pool:
-        parallel = list(pool.map(run, enumerate(jobs)))
+        parallel = list(pool.map(run, range(2 * THREADS)))
     assert all(np.array_equal(one, other) for one, other in zip(serial, parallel))
 
 
@@ -101,30 +98,33 @@ def callback(subject: Subject) -> None:
         seen.append(step)
         run._interrupt = True
 
-    watched = subject.images(pipe, callback_on_step_end=watch)
-    assert np.array_equal(watched, subject.images(pipe))
+    watched = subject.result(pipe, callback_on_step_end=watch)
+    assert np.array_equal(watched, subject.result(pipe))
     assert seen, "callback_on_step_end was not called"
     assert seen == list(range(len(seen)))
     seen.clear()
-    subject.images(pipe, callback_on_step_end=stop)
+    subject.result(pipe, callback_on_step_end=stop)
     assert seen == [0], "a step was taken after run._interrupt = True"
 
 
 def cancel(subject: Subject) -> None:
     """`pipe.cancel()` ends a running call by `CancelledError`; the pipeline stays usable."""
     pipe = subject.load()
-    expected = subject.images(pipe)
+    expected = subject.result(pipe)
 
-    def give_up(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> None:
+    def give_up(module: nn.Module, arguments: Any) -> None:
         pipe.cancel()
 
+    handle = nn.modules.module.register_module_forward_pre_hook(give_up)
     try:
-        subject.images(pipe, callback_on_step_end=give_up)
+        subject.result(pipe)
     except CancelledError:
         pass
     else:
         raise AssertionError("cancel() was ignored")
-    assert np.array_equal(subject.images(pipe), expected)
+    finally:
+        handle.remove()
+    assert np.array_equal(subject.result(pipe), expected)
 
 
 def progress(subject: Subject) -> None:
@@ -132,9 +132,9 @@ def progress(subject: Subject) -> None:
     pipe = subject.load()
     silent, shown = io.StringIO(), io.StringIO()
     with contextlib.redirect_stderr(silent), contextlib.redirect_stdout(silent):
-        subject.images(pipe)
+        subject.result(pipe)
     assert silent.getvalue() == ""
     pipe.set_progress_bar_config(disable=False)
     with contextlib.redirect_stderr(shown):
-        subject.images(pipe)
+        subject.result(pipe)
     assert "%" in shown.getvalue(), "use self.progress_bar, or autopipe.pipeline.loop.denoise"

@@ -55,9 +55,9 @@ def optional(subject: Subject) -> None:
         saved = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         assert saved[name] == [None, None]
         assert _load(subject, folder).components[name] is None
-        if subject.pipeline.task is not None and subject.pipeline.opens_as is None:
+        if subject.can_be_called:
             with contextlib.suppress(AutopipeError):
-                subject.images(pipe)
+                subject.output(pipe)
 
 
 def _load(subject: Subject, folder: Path) -> Any:

@@ -58,13 +58,13 @@ class StrictOffload(ModelOffload):
 
 
 def placement(subject: Subject) -> None:
-    """However the networks are placed, pictures are bitwise the same, of views too."""
+    """However the networks are placed, results are bitwise the same, of views too."""
     order = subject.cls.model_cpu_offload_seq
     named = set() if order is None else set(order.split("->"))
     assert named <= set(subject.cls.module_names()), "model_cpu_offload_seq names components"
     pipe = subject.load()
     _in_memory(pipe)
-    expected = subject.images(pipe)
+    expected = subject.result(pipe)
     ways: list[Callable[[DiffusionPipeline], Any]] = [
         lambda p: p._pool.place(StrictOffload()),
         lambda p: p.enable_model_cpu_offload(device="cpu"),
@@ -75,11 +75,11 @@ def placement(subject: Subject) -> None:
     for place in ways:
         place(pipe)
         found = str(pipe.placement)
-        assert np.array_equal(subject.images(pipe), expected), found
+        assert np.array_equal(subject.result(pipe), expected), found
         with quiet():
             view = subject.cls.from_pipe(pipe)
         view.set_progress_bar_config(disable=True)
-        assert np.array_equal(subject.images(view), expected), f"a view, {found}"
+        assert np.array_equal(subject.result(view), expected), f"a view, {found}"
         assert str(pipe.placement) == found, "a call must leave the placement as it was"
 
 

@@ -14,33 +14,53 @@ from autopipe.tasks import Task
 
 from ..subject import Subject
 
-OF_EVERY_TASK: tuple[dict[str, Any], ...] = (
-    {"no_such_keyword": 1},
-    {"prompt": 5},
-    {"prompt": None},
+WRONG_INPUTS: dict[str, Any] = {
+    "text": 5,
+    "image": 5,
+    "mask": 5,
+    "video": 5,
+    "audio": 5,
+    "label": "no such label",
+    "number": "no number",
+}
+"""By the kind of an input, what it can't be."""
+
+WRONG: tuple[dict[str, Any], ...] = (
     {"num_inference_steps": 0},
-    {"num_images_per_prompt": 0},
     {"output_type": "jpeg"},
     {"generator": [torch.Generator()] * 3},
     {"callback_on_step_end_tensor_inputs": ["no_such_tensor"], "callback_on_step_end": print},
+    {"latents": torch.zeros(1, 1, 1)},
+    {"height": -8, "width": -8},
+    {"strength": 2.0},
+    {"strength": -1.0},
 )
-OF_A_TASK: dict[Task, tuple[dict[str, Any], ...]] = {
-    Task.TEXT2IMAGE: ({"latents": torch.zeros(1, 1, 1)}, {"height": -8, "width": -8}),
-    Task.IMAGE2IMAGE: ({"image": None}, {"image": 5}, {"strength": 2.0}),
-    Task.INPAINT: ({"mask_image": None}, {"image": 5}, {"strength": -1.0}),
-}
+"""What parameters can't be, in every task that names them."""
 
 
 def refusals(subject: Subject) -> None:
     """A bad argument is one of `autopipe.errors`, raised before any network was used."""
     pipe = subject.load()
-    for bad in (*OF_EVERY_TASK, *OF_A_TASK[subject.task]):
+    for bad in wrong(subject.task):
         with _without_work(bad):
             try:
-                subject.images(pipe, **bad)
+                subject.output(pipe, **bad)
             except AutopipeError:
                 continue
         raise AssertionError(f"{subject.pipeline.name} accepted {bad}")
+
+
+def wrong(task: Task) -> Iterator[dict[str, Any]]:
+    """Arguments that a call for `task` must refuse."""
+    yield {"no_such_keyword": 1}
+    for given in task.inputs:
+        if given.kind in WRONG_INPUTS:
+            yield {given.name: WRONG_INPUTS[given.kind]}
+        if given.required:
+            yield {given.name: None}
+    if task.repeats is not None:
+        yield {task.repeats: 0}
+    yield from (bad for bad in WRONG if bad.keys() <= set(task.parameters))
 
 
 @contextmanager

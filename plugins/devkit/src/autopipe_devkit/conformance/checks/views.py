@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from autopipe import auto
+import autopipe
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.pool import modules_of
 from autopipe.registry import default_registry
@@ -16,12 +16,6 @@ from autopipe.targets import load_target
 from autopipe.tasks import Task
 
 from ..subject import Subject, quiet
-
-AUTO: dict[Task, Any] = {
-    Task.TEXT2IMAGE: auto.AutoPipelineForText2Image,
-    Task.IMAGE2IMAGE: auto.AutoPipelineForImage2Image,
-    Task.INPAINT: auto.AutoPipelineForInpainting,
-}
 
 
 def views(subject: Subject) -> None:
@@ -54,20 +48,25 @@ def _weights(pipe: DiffusionPipeline) -> dict[str, tuple[Any, ...]]:
 def tasks(subject: Subject) -> None:
     """The Auto class opens the checkpoint, and goes to every task of its row and back."""
     name, task = subject.pipeline.name, subject.task
-    assert default_registry().resolve(name).pipeline.name == name
+    registry = default_registry()
+    assert registry.resolve(name, task).pipeline.name == name
     with quiet():
-        pipe = AUTO[task].from_pretrained(subject.folder)
+        pipe = _auto(task).from_pretrained(subject.folder)
     assert type(pipe) is subject.cls
     pipe.set_progress_bar_config(disable=True)
-    expected = subject.images(pipe)
-    for other in subject.row:
-        assert other.task is not None
-        assert default_registry().resolve(name, other.task).pipeline == other
+    expected = subject.result(pipe)
+    for other, there in subject.row:
+        assert registry.resolve(name, other).pipeline == there
         with quiet():
-            away = AUTO[other.task].from_pipe(pipe)
-            back = AUTO[task].from_pipe(away)
-        assert type(away) is load_target(other.target)
+            away = _auto(other).from_pipe(pipe)
+            back = _auto(task).from_pipe(away)
+        assert type(away) is load_target(there.target)
         assert type(back) is subject.cls
         assert dict(back.options) == dict(pipe.options)
-        assert np.array_equal(subject.images(back), expected)
+        assert np.array_equal(subject.result(back), expected)
         assert _weights(back) == _weights(pipe)
+
+
+def _auto(task: Task) -> Any:
+    """The Auto class of `task`."""
+    return getattr(autopipe, task.auto_class)

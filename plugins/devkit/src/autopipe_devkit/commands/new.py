@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from autopipe_devkit.scaffold import create, family_name
+from autopipe.cli.command import Run, explain
+from autopipe.errors import ArgumentError
+from autopipe.registry import default_registry
+from autopipe.tasks import Task
 
-from ..errors import ArgumentError
-from ..registry import default_registry
-from ..tasks import Task
+from ..scaffold import CLASSES, create, family_name
 
-HELP = "write the project of a new family, to begin with"
 ABOUT = (
     "Write a complete project of a family: package, manifest, a small pipeline that runs, tests "
     "and a file for CI. It is an example under the name that you give; replace its network by "
@@ -19,16 +19,18 @@ ABOUT = (
 EXAMPLES = ("autopipe new zoo", "autopipe new zoo --task text2image --to work/zoo")
 
 
-def declare(parser: argparse.ArgumentParser) -> None:
+def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
+    explain(parser, ABOUT, EXAMPLES)
     parser.add_argument("name", metavar="NAME", help="of the family, such as zoo")
     parser.add_argument(
         "--task",
         metavar="TASK",
         action="append",
-        help=f"{', '.join(t.value for t in Task)}; may be given several times (default: all)",
+        help=f"{', '.join(CLASSES)}; may be given several times (default: all)",
     )
     parser.add_argument("--to", metavar="DIR", help="the folder to write (default: autopipe-NAME)")
+    return run
 
 
 def run(arguments: argparse.Namespace) -> int:
