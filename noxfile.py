@@ -162,6 +162,16 @@ def parity(session: nox.Session) -> None:
 
 
 @nox.session
+def table(session: nox.Session) -> None:
+    """Write the table of what this project publishes; a test compares it with the manifests."""
+    install(session, DISTS)
+    names = [
+        nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]["name"] for dist in PLUGINS
+    ]
+    session.run("python", "tools/published.py", *names)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style and format."""
     session.install("ruff==0.17.5")

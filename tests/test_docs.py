@@ -10,13 +10,20 @@ from pathlib import Path
 import pytest
 
 import autopipe.errors
-from autopipe.cli.parser import COMMANDS, build
+from autopipe.cli.parser import build, commands
 from autopipe.errors import AutopipeError
+from autopipe.flaws import ENTRIES
 from autopipe.hooks import Hooks
-from autopipe.manifest import Component, Condition, Export, Family, Pipeline, Probe
+from autopipe.manifest import Manifest
 from autopipe.registry import default_registry
+from autopipe.tasks import Input, Task
 from autopipe_devkit.conformance import Conformance
-from autopipe_devkit.conformance.checks import OF_A_FAMILY, OF_A_TASK
+from autopipe_devkit.conformance.checks import (
+    OF_A_FAMILY,
+    OF_A_MEMBER,
+    OF_A_STAGE,
+    OF_A_TASK,
+)
 from autopipe_devkit.scaffold import EXAMPLE
 
 ROOT = Path(__file__).parents[1]
@@ -54,16 +61,23 @@ def test_every_hook_has_a_heading_with_its_signature(name: str) -> None:
     section("hooks.md", f"`{name}{exact}`")
 
 
-@pytest.mark.parametrize("entry", [Family, Pipeline, Component, Condition, Export, Probe])
+@pytest.mark.parametrize("entry", [Manifest, Input, *ENTRIES.values()])
 def test_every_field_of_the_manifest_is_told(entry: type) -> None:
     told = re.findall(r"^\| `(\w+)` \|", section("manifest.md", entry.__name__), re.M)
-    assert told == [field.name for field in fields(entry)]
+    names = [n for n in Task.__annotations__ if n.islower()] if entry is Task else None
+    assert told == (names or [field.name for field in fields(entry)])
+
+
+def test_every_extension_point_is_in_the_table() -> None:
+    told = section("manifest.md", "Extension points")
+    assert [field for field in ENTRIES if f"[`{field}`]" not in told and field != "exports"] == []
 
 
 def test_every_check_is_told() -> None:
-    told = set(re.findall(r"^\| `(\w+)` \| [A-Z`]", text("conformance.md"), re.M))
-    assert {*OF_A_FAMILY, *OF_A_TASK} <= told
-    for check in (*OF_A_FAMILY.values(), *OF_A_TASK.values()):
+    checks = {**OF_A_FAMILY, **OF_A_MEMBER, **OF_A_STAGE, **OF_A_TASK}
+    told = re.findall(r"^\| `(\w+)` \| [A-Z`]", text("conformance.md"), re.M)
+    assert sorted(told) == sorted(checks)
+    for check in checks.values():
         assert " ".join((check.__doc__ or "").split()) in text("conformance.md")
 
 
@@ -76,9 +90,9 @@ def test_all_that_the_kit_can_be_told_is_told() -> None:
     assert [name for name in public - methods if f"| `{name}" not in told] == []
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", commands())
 def test_every_option_of_the_command_line_is_told(command: str) -> None:
-    chooser = next(action for action in build()._actions if action.choices)
+    chooser = next(action for action in build([command])._actions if action.choices)
     told = section("command-line.md", command)
     for action in chooser.choices[command]._actions:
         if action.dest not in ("help", "traceback"):

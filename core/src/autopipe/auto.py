@@ -1,10 +1,12 @@
 """The Auto classes: a task and a checkpoint, or a task and a pipeline, give a pipeline.
 
 They hold no knowledge of any family: the registry finds the class, and the class does the rest.
+Each task has one, made of the task's record, also where a plugin declares it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _AutoPipeline:
-    """What the three Auto classes share: everything but the task."""
+    """What the Auto classes share: everything but the task."""
 
     config_name: ClassVar[str] = "model_index.json"
     task: ClassVar[Task]
@@ -81,19 +83,23 @@ class _AutoPipeline:
 
 def _conditions(registry: Registry, kwargs: Mapping[str, Any]) -> dict[str, bool]:
     """Which conditions the caller's keywords ask for, or ask to be without."""
-    from .hints import dist_for_keyword
-
-    return {
-        name: value is not None
-        for name, value in kwargs.items()
-        if name in registry.conditions or dist_for_keyword(name) is not None
-    }
+    return {n: value is not None for n, value in kwargs.items() if registry.is_condition(n)}
 
 
 def _without_nothing(registry: Registry, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """`kwargs` less the conditions that are None: the class selected has no such component."""
     conditions = _conditions(registry, kwargs)
     return {name: value for name, value in kwargs.items() if conditions.get(name, True)}
+
+
+def auto_class(task: Task | str) -> type[_AutoPipeline]:
+    """The Auto class of a task.
+
+    Raises:
+        ArgumentError: there is no such task.
+    """
+    found: type[_AutoPipeline] = getattr(sys.modules[__name__], Task.parse(task).auto_class)
+    return found
 
 
 class AutoPipelineForText2Image(_AutoPipeline):
@@ -112,3 +118,12 @@ class AutoPipelineForInpainting(_AutoPipeline):
     """Opens any checkpoint, or switches any pipeline, to repainting a masked part."""
 
     task = Task.INPAINT
+
+
+def __getattr__(name: str) -> Any:
+    for task in Task:
+        if task.auto_class == name:
+            about = f"Opens any checkpoint, or switches any pipeline, to the task {task}."
+            members = {"task": task, "__doc__": about, "__module__": __name__}
+            return globals().setdefault(name, type(name, (_AutoPipeline,), members))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
 from torch import nn
 
 from ..errors import ClosedPipelineError, PlacementError
-from .devices import accelerator, check_here, empty_cache
-from .move import Move
-from .placement import Placement, Role, at_rest, placed_by, put, send, take
+from ..placement.base import Placement, Role, at_rest, placed_by, put, send, take
+from ..placement.devices import check_here, give_back_memory
+from ..placement.move import Move
 from .turns import Turns
 
-if TYPE_CHECKING:
-    from .base import DiffusionPipeline
+
+class View(Protocol):
+    """What a pool needs of a pipeline."""
+
+    def _roles(self) -> dict[nn.Module, Role]:
+        """The networks, and what each is to this pipeline."""
+
+    def _drop_components(self) -> None:
+        """Hold no component any more."""
 
 
 class Pool:
@@ -33,18 +38,17 @@ class Pool:
     def __init__(self) -> None:
         self.closed = False
         self.placement = Placement()
-        self._views: weakref.WeakValueDictionary[int, DiffusionPipeline]
-        self._views = weakref.WeakValueDictionary()
+        self._views: weakref.WeakValueDictionary[int, View] = weakref.WeakValueDictionary()
         self._known: weakref.WeakSet[nn.Module] = weakref.WeakSet()
         self._lock = threading.RLock()
         self._turns = Turns()
 
-    def join(self, view: DiffusionPipeline) -> None:
+    def join(self, view: View) -> None:
         """Count `view` among the users of these weights, and place what it brings."""
         with self._lock:
             self._views[id(view)] = view
         if self.placement.device is not None:
-            with self._turns.take(alone=self.placement.alone):
+            with self._turns.take(alone=self.placement.moves):
                 self._settle()
 
     # Placement
@@ -58,13 +62,12 @@ class Pool:
         with self._lock:
             views = list(self._views.values())
         for view in views:
-            order = (*(view.model_cpu_offload_seq or "").split("->"), *view._also_in_turn)
-            for name, network in modules_of(view.components).items():
+            for network, role in view._roles().items():
                 found = placed_by(network)
-                named = name if found is None or found[0] is not self.placement else found[1].name
-                known = roles.get(network, Role(named))
-                in_turn = known.in_turn or name in order
-                stays = known.stays or name in view._exclude_from_cpu_offload
+                ours = found if found is not None and found[0] is self.placement else None
+                known = roles.get(network, Role(role.name if ours is None else ours[1].name))
+                in_turn = known.in_turn or role.in_turn
+                stays = known.stays or role.stays
                 roles[network] = Role(known.name, in_turn, stays and not in_turn)
         return roles
 
@@ -91,7 +94,7 @@ class Pool:
                 self.placement = Placement()
                 raise
 
-    def move(self, view: DiffusionPipeline, move: Move) -> None:
+    def move(self, view: View, move: Move) -> None:
         """Move and cast the networks of `view`, as far as their placement lets them be moved.
 
         Raises:
@@ -100,7 +103,7 @@ class Pool:
         if move.device is not None:
             check_here(move.device)
         with self._turns.take(alone=True):
-            networks = list(modules_of(view.components).values())
+            networks = list(view._roles())
             if move.device is not None:
                 for placement in {found[0] for n in networks if (found := placed_by(n))}:
                     placement.check_move(move.device)
@@ -116,15 +119,19 @@ class Pool:
     @contextmanager
     def at_rest(self) -> Iterator[None]:
         """Inside, all networks hold their weights and have no hooks."""
-        with self._turns.take(alone=self.placement.alone), at_rest(*self.roles()):
+        with self._turns.take(alone=self.placement.moves), at_rest(*self.roles()):
             yield
 
     @contextmanager
-    def call(self, run: DiffusionPipeline) -> Iterator[None]:
-        """A call of `run`: wait for its turn, and afterwards bring everything back."""
+    def call(self, run: View, check: Callable[[], None]) -> Iterator[None]:
+        """A call of `run`: wait for its turn, and afterwards bring everything back.
+
+        Args:
+            check: called while waiting; what it raises ends the wait.
+        """
         while True:
             placement = self.placement
-            with self._turns.take(alone=placement.alone, check=run.check_cancelled) as outside:
+            with self._turns.take(alone=placement.moves, check=check) as outside:
                 if outside and placement is not self.placement:
                     continue
                 self.check_open(run)
@@ -184,7 +191,7 @@ class Pool:
         for view in views:
             view._drop_components()
         gc.collect()
-        _give_back()
+        give_back_memory()
 
     def check_open(self, view: object) -> None:
         """Raise `ClosedPipelineError` if the weights were given back."""
@@ -193,37 +200,3 @@ class Pool:
                 f"this {type(view).__name__} was closed, or a pipeline that shares its weights "
                 f"was; load the checkpoint again"
             )
-
-
-_guards: weakref.WeakKeyDictionary[object, threading.RLock] = weakref.WeakKeyDictionary()
-_guards_lock = threading.Lock()
-
-
-def guard(component: object) -> threading.RLock:
-    """The lock to hold while using a component that is not thread-safe (a tokenizer).
-
-    It belongs to the object, since pipelines that were constructed one by one may share it too.
-    """
-    with _guards_lock:
-        return _guards.setdefault(component, threading.RLock())
-
-
-def modules_of(components: dict[str, Any]) -> dict[str, nn.Module]:
-    """The networks among `components`, each once."""
-    found: dict[str, nn.Module] = {}
-    for name, component in components.items():
-        if isinstance(component, nn.Module) and all(component is not m for m in found.values()):
-            found[name] = component
-    return found
-
-
-def _give_back() -> None:
-    """Give freed memory to the system that torch and the C library keep for later."""
-    kind = accelerator()
-    if kind is not None:
-        empty_cache(kind)
-    if sys.platform == "linux":
-        # There is none in other libraries than glibc.
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)

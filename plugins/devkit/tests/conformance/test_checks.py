@@ -37,7 +37,7 @@ def subjects(doodle: Family, tmp_path: Path) -> list[Subject]:
         scratch = tmp_path / pipeline.name
         scratch.mkdir()
         folder = EXAMPLE / "src/autopipe_doodle/demo"
-        task = Task(pipeline.task)
+        task = Task(pipeline.task or "")
         made.append(Subject(doodle, pipeline, folder, scratch, task, size=(16, 16)))
     return made
 

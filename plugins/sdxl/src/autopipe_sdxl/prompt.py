@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
-from autopipe.pipeline.pool import guard
+from autopipe.pipeline.turns import guard
 from autopipe_components.stages.checks import (
     Prompt,
     batch_size_of,

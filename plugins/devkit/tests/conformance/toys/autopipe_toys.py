@@ -274,12 +274,11 @@ class ToyStage(Toy):
         return AudiosOutput(self.draw([told], (SIZE,), 2, generator))
 
 
-SERVED: dict[str, str | tuple[str, ...] | None] = {
-    "ToyUnconditional": "unconditional",
-    "ToyVideo": "text2video",
-    "ToyAudio": "text2audio",
+SERVED = {
+    "ToyUnconditional": ("unconditional",),
+    "ToyVideo": ("text2video",),
+    "ToyAudio": ("text2audio",),
     "ToyEdit": ("enlarge", "edit"),
-    "ToyStage": None,
 }
 
 
@@ -288,9 +287,12 @@ def autopipe_family() -> Family:
     return Family(
         "toys",
         tasks=TASKS,
-        pipelines=tuple(
-            Pipeline(name, f"{__name__}:{name}", tasks, tasks and f"toys.{name}")
-            for name, tasks in SERVED.items()
+        pipelines=(
+            *(
+                Pipeline(name, f"{__name__}:{name}", first, f"toys.{name}", also=tuple(also))
+                for name, (first, *also) in SERVED.items()
+            ),
+            Pipeline("ToyStage", f"{__name__}:ToyStage"),
         ),
         components=(
             Component("ToyNetwork", f"{__name__}:ToyNetwork", library=__name__),

@@ -25,7 +25,7 @@ THREADS = 4
 
 
 def seed(subject: Subject) -> None:
-    """The same seed is the same picture, another one is another, and a call leaves no trace."""
+    """The same seed is the same result, another one is another, and a call leaves no trace."""
     pipe = subject.load()
     before = state(pipe)
     first, again, other = (subject.result(pipe, seed=number) for number in (1, 1, 2))

@@ -11,7 +11,7 @@ import torch
 
 from autopipe.errors import AutopipeError
 from autopipe.pipeline.base import DiffusionPipeline
-from autopipe.pipeline.pool import modules_of
+from autopipe.placement.base import networks_of
 
 from ..subject import Subject, quiet
 
@@ -27,7 +27,7 @@ def saves(subject: Subject) -> None:
     assert type(second) is type(first)
     assert second.index() == first.index()
     assert json.loads((folder / INDEX).read_text(encoding="utf-8")) == first.index()
-    networks, again = modules_of(first.components), modules_of(second.components)
+    networks, again = networks_of(first.components), networks_of(second.components)
     assert networks.keys() == again.keys()
     for name, network in networks.items():
         expected, found = network.state_dict(), again[name].state_dict()

@@ -11,10 +11,9 @@ import torch
 from torch import nn
 
 from autopipe.pipeline.base import DiffusionPipeline
-from autopipe.pipeline.devices import CPU
-from autopipe.pipeline.offload import ModelOffload
-from autopipe.pipeline.placement import Role
-from autopipe.pipeline.pool import modules_of
+from autopipe.placement.base import Role, networks_of
+from autopipe.placement.devices import CPU
+from autopipe.placement.offload import ModelOffload
 
 from ..subject import Subject, quiet
 
@@ -85,6 +84,6 @@ def placement(subject: Subject) -> None:
 
 def _in_memory(pipe: DiffusionPipeline) -> None:
     """Copy the weights out of their files: how kernels round depends on where a tensor begins."""
-    for network in modules_of(pipe.components).values():
+    for network in networks_of(pipe.components).values():
         for parameter in network.parameters():
             parameter.data = parameter.data.clone()

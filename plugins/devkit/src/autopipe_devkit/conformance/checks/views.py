@@ -9,7 +9,7 @@ import torch
 
 import autopipe
 from autopipe.pipeline.base import DiffusionPipeline
-from autopipe.pipeline.pool import modules_of
+from autopipe.placement.base import networks_of
 from autopipe.registry import default_registry
 from autopipe.scheduling import SchedulerMixin
 from autopipe.targets import load_target
@@ -40,7 +40,7 @@ def views(subject: Subject) -> None:
 def _weights(pipe: DiffusionPipeline) -> dict[str, tuple[Any, ...]]:
     return {
         f"{name}.{key}": (tensor.data_ptr(), tensor.dtype, tensor.device)
-        for name, network in modules_of(pipe.components).items()
+        for name, network in networks_of(pipe.components).items()
         for key, tensor in network.state_dict().items()
     }
 

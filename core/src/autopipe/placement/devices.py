@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -11,7 +13,7 @@ from ..sizes import parse_size
 
 CPU = torch.device("cpu")
 
-Place = torch.device | str | int
+DeviceLike = torch.device | str | int
 """A device as callers name it; a number counts those of the accelerator."""
 
 
@@ -39,8 +41,10 @@ def check_here(device: torch.device) -> None:
         ) from error
 
 
-def parse_device(place: Place, name: str = "device", others: Iterable[str] = ()) -> torch.device:
-    """The device that `place` names.
+def parse_device(
+    device: DeviceLike, name: str = "device", others: Iterable[str] = ()
+) -> torch.device:
+    """The device that a caller names.
 
     Args:
         name: of the argument, for the message.
@@ -49,17 +53,17 @@ def parse_device(place: Place, name: str = "device", others: Iterable[str] = ())
     Raises:
         ArgumentError: there is no such kind of device.
     """
-    if isinstance(place, int):
+    if isinstance(device, int):
         kind = accelerator()
         if kind is None:
-            raise ArgumentError(f"{name}={place!r} counts accelerators, and torch sees none here")
-        return torch.device(kind.type, place)
+            raise ArgumentError(f"{name}={device!r} counts accelerators, and torch sees none here")
+        return torch.device(kind.type, device)
     try:
-        return torch.device(place)
+        return torch.device(device)
     except (RuntimeError, TypeError):
         here = devices_here()
         raise ArgumentError(
-            f"{name}={place!r} names no device.{nearest(str(place), (*others, *here))} There are "
+            f"{name}={device!r} names no device.{nearest(str(device), (*others, *here))} There are "
             f"here: {', '.join(here)}"
         ) from None
 
@@ -71,8 +75,14 @@ def numbered(device: torch.device, number: int = 0) -> torch.device:
     return torch.device(device.type, number if device.index is None else device.index)
 
 
+def main_device(device: DeviceLike | None = None) -> torch.device:
+    """`device` with its number; if absent the machine's accelerator, or the CPU without one."""
+    found = accelerator() if device is None else parse_device(device)
+    return CPU if found is None else numbered(found)
+
+
 def offload_device(
-    gpu_id: int | None, device: Place | None, before: torch.device | None
+    gpu_id: int | None, device: DeviceLike | None, before: torch.device | None
 ) -> torch.device:
     """The device to compute on where the networks rest elsewhere.
 
@@ -108,10 +118,9 @@ def free_memory() -> dict[torch.device, int]:
     return {device_of(key): size for key, size in get_max_memory().items()}
 
 
-def device_of(key: Place) -> torch.device:
+def device_of(key: DeviceLike) -> torch.device:
     """The device of a key of `max_memory`: a number counts accelerators."""
-    found, kind = parse_device(key, "max_memory"), accelerator()
-    return numbered(found) if kind and kind.type == found.type else found
+    return numbered(parse_device(key, "max_memory"))
 
 
 def key_of(device: torch.device) -> int | str:
@@ -119,7 +128,7 @@ def key_of(device: torch.device) -> int | str:
     return device.type if device.index is None else device.index
 
 
-def memory_limits(max_memory: Mapping[Place, int | str] | None) -> dict[torch.device, int]:
+def memory_limits(max_memory: Mapping[DeviceLike, int | str] | None) -> dict[torch.device, int]:
     """How many bytes each device may hold: what is given, or nine tenths of what is free.
 
     Raises:
@@ -141,3 +150,15 @@ def empty_cache(device: torch.device) -> None:
     backend = getattr(torch, device.type, None)
     if device.type != "cpu" and backend is not None and hasattr(backend, "empty_cache"):
         backend.empty_cache()
+
+
+def give_back_memory() -> None:
+    """Give freed memory to the system that torch and the C library keep for later."""
+    kind = accelerator()
+    if kind is not None:
+        empty_cache(kind)
+    if sys.platform == "linux":
+        # There is none in other libraries than glibc.
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -10,8 +10,8 @@ import torch
 from support.relay import Coder, linear, relay
 from torch import nn
 
-from autopipe.pipeline.budget import Need, Way, choose, needs_of, ways
-from autopipe.pipeline.placement import Role
+from autopipe.placement.base import Role
+from autopipe.placement.budget import Need, Way, choose, needs_of, ways
 
 TURN, STAYS, BESIDE = {"in_turn": True}, {"stays": True}, {}
 

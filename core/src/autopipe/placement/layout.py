@@ -1,19 +1,15 @@
-"""Which networks a pipeline has, how large they are, and where: what `pipe.placement` shows."""
+"""Which networks there are, how large, and where: what `pipe.placement` shows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from ..sizes import size_text
-from .placement import Role, bytes_of, placed_by, tensors_of
-
-if TYPE_CHECKING:
-    from .pool import Pool
+from .base import Placement, Role, bytes_of, placed_by, tensors_of
 
 
 @dataclass(frozen=True)
@@ -68,12 +64,11 @@ class Layout:
         return "\n".join([head, *(f"  {line}" for line in lines)])
 
 
-def layout_of(owner: str, networks: Mapping[str, nn.Module], pool: Pool) -> Layout:
-    """The layout of `networks`, which are components of a pipeline of `pool`."""
+def layout_of(owner: str, networks: Mapping[str, nn.Module], placement: Placement) -> Layout:
+    """The layout of `networks`, placed by `placement` unless something else placed one."""
     items = []
     for name, network in networks.items():
-        placement, role = placed_by(network) or (pool.placement, Role(name))
+        by, role = placed_by(network) or (placement, Role(name))
         dtype = next((t.dtype for t in tensors_of(network) if t.is_floating_point()), None)
-        items.append(Item(name, bytes_of(network), dtype, placement.where(network, role)))
-    placement = pool.placement
+        items.append(Item(name, bytes_of(network), dtype, by.where(network, role)))
     return Layout(owner, placement.title, placement.device, placement.reason, tuple(items))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from autopipe.errors import ArgumentError, PlacementError
-from autopipe.pipeline.device_map import DeviceMap, balanced, filled, plan
+from autopipe.placement.device_map import DeviceMap, plan, spread
 
 GPU = [torch.device("cuda", i) for i in range(3)]
 CPU = torch.device("cpu")
@@ -17,28 +17,27 @@ SIZES = {"text": 30, "unet": 70, "vae": 20}
 
 
 def test_balanced_gives_the_largest_the_most_room() -> None:
-    assert balanced(SIZES, {GPU[0]: 100, GPU[1]: 90}) == {
+    assert spread(SIZES, {GPU[0]: 100, GPU[1]: 90}, evenly=True) == {
         "unet": GPU[0], "text": GPU[1], "vae": GPU[1],
     }  # fmt: skip
-    assert balanced(SIZES, {GPU[0]: 40}) == {"text": GPU[0]}
-    assert balanced(SIZES, {}) == {}
+    assert spread(SIZES, {GPU[0]: 40}, evenly=True) == {"text": GPU[0]}
+    assert spread(SIZES, {}, evenly=True) == {}
 
 
 def test_auto_fills_one_device_after_another() -> None:
-    assert filled(SIZES, {GPU[0]: 100, GPU[1]: 90}) == {
+    assert spread(SIZES, {GPU[0]: 100, GPU[1]: 90}) == {
         "unet": GPU[0], "text": GPU[0], "vae": GPU[1],
     }  # fmt: skip
-    assert filled(SIZES, {GPU[0]: 200}) == dict.fromkeys(("unet", "text", "vae"), GPU[0])
+    assert spread(SIZES, {GPU[0]: 200}) == dict.fromkeys(("unet", "text", "vae"), GPU[0])
 
 
 @pytest.fixture
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with two accelerators, as far as planning can see."""
     monkeypatch.setattr(
-        "autopipe.pipeline.devices.free_memory", lambda: {GPU[0]: 100, GPU[1]: 50, CPU: 1000}
+        "autopipe.placement.devices.free_memory", lambda: {GPU[0]: 100, GPU[1]: 50, CPU: 1000}
     )
-    for module in ("devices", "device_map"):
-        monkeypatch.setattr(f"autopipe.pipeline.{module}.accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr("autopipe.placement.devices.accelerator", lambda: torch.device("cuda"))
 
 
 @pytest.mark.usefixtures("two_gpus")

@@ -1,15 +1,15 @@
-"""Where networks are, and how they get to where they compute.
+"""What places networks, and the record of what placed each.
 
-A `Placement` is how the networks of a pool are placed; this one, the base of the others, leaves
-each where `to` put it. What is placed otherwise is known by network, not by pipeline, so that one
-network in two pools is never placed twice.
+A `Placement` is how networks that belong together are placed; this one, the base of the others,
+leaves each where `to` put it. What is placed otherwise is known by network, so that one which two
+pipelines have is never placed twice.
 """
 
 from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,15 +39,13 @@ class Placement:
 
     Attributes:
         title: what it is called.
-        alone: whether a call needs the networks for itself.
-        moves: whether networks are elsewhere when they rest, by `install`.
+        moves: whether networks rest elsewhere, by `install`. A call then needs them for itself.
         device: where calls compute; None says where the networks are.
         device_map: what `hf_device_map` shows.
         reason: why the networks are placed so, for `explain`.
     """
 
     title: str = "resident"
-    alone: bool = False
     moves: bool = False
 
     def __init__(
@@ -83,15 +81,24 @@ class Placement:
         return ", ".join(sorted({str(tensor.device) for tensor in tensors_of(network)})) or "empty"
 
 
-def tensors_of(network: nn.Module) -> Iterator[torch.Tensor]:
-    """The parameters and buffers of a network."""
-    yield from network.parameters()
-    yield from network.buffers()
+def networks_of(components: Mapping[str, Any]) -> dict[str, nn.Module]:
+    """The networks among `components`, each once."""
+    found: dict[str, nn.Module] = {}
+    for name, component in components.items():
+        if isinstance(component, nn.Module) and all(component is not n for n in found.values()):
+            found[name] = component
+    return found
 
 
-def bytes_of(network: nn.Module) -> int:
-    """What the weights of a network take."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(network))
+def tensors_of(module: nn.Module, recurse: bool = True) -> Iterator[torch.Tensor]:
+    """The parameters and buffers of a network, or of one of its modules without those inside."""
+    yield from module.parameters(recurse)
+    yield from module.buffers(recurse)
+
+
+def bytes_of(module: nn.Module, recurse: bool = True) -> int:
+    """What the weights of a network take, or those of one of its modules alone."""
+    return sum(tensor.nbytes for tensor in tensors_of(module, recurse))
 
 
 def send(network: nn.Module, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""Offloading: who comes to the device when, and what asking for it needs."""
+"""Model offload: who comes to the device, and when."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import cpu_offload
-from support.relay import Coder, PaintingPipeline, RelayPipeline, relay, state
 from torch import nn
 
-from autopipe.errors import ArgumentError
-from autopipe.pipeline.offload import ModelOffload
-from autopipe.pipeline.placement import Role, put
+from autopipe.placement.base import Role, put
+from autopipe.placement.offload import ModelOffload
 
 
 class Traveller(nn.Module):
@@ -79,57 +76,3 @@ def test_what_alternates_stays_until_the_call_ends_and_what_is_excluded_for_good
         "guide comes", "guide", "painter comes", "painter", "guide", "painter", "guard",
         "painter leaves", "guide leaves",
     ]  # fmt: skip
-
-
-def test_roles_follow_from_all_views() -> None:
-    pipe = relay()
-    view = PaintingPipeline.from_pipe(pipe)
-    roles = {role.name: role for role in pipe._pool.roles().values()}
-    assert roles == {
-        "reader": Role("reader", in_turn=True),
-        "painter": Role("painter", in_turn=True),
-        "coder": Role("coder", in_turn=True),
-        "guide": Role("guide"),
-        "guard": Role("guard", stays=True),
-    }
-    assert view._pool is pipe._pool
-
-
-# What it asks for
-
-
-def test_without_an_accelerator_it_says_so(
-    pipe: RelayPipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("autopipe.pipeline.devices.accelerator", lambda: None)
-    for enable in (pipe.enable_model_cpu_offload, pipe.enable_sequential_cpu_offload):
-        with pytest.raises(RuntimeError, match="torch sees none"):
-            enable()
-    assert pipe.placement.title == "resident"
-
-
-def test_a_device_and_a_number_must_agree(pipe: RelayPipeline) -> None:
-    with pytest.raises(ArgumentError, match="both say which one"):
-        pipe.enable_model_cpu_offload(gpu_id=0, device="cuda:1")
-
-
-def test_a_placement_that_fails_leaves_the_pipeline_resident(
-    pipe: RelayPipeline, expected: torch.Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(self: Any, network: Any, role: Any) -> None:
-        if role.name == "coder":
-            raise MemoryError("full")
-
-    monkeypatch.setattr(ModelOffload, "install", refuse)
-    with pytest.raises(MemoryError):
-        pipe.enable_model_cpu_offload(device="cpu")
-    assert state(pipe) == state(relay())
-    assert torch.equal(pipe(), expected)
-
-
-def test_the_coder_of_these_tests_needs_its_entry_point() -> None:
-    # Without it, weights of its own would not be there: so the tests above mean something.
-    coder = Coder()
-    cpu_offload(coder, torch.device("cpu"))
-    with pytest.raises((RuntimeError, NotImplementedError)):
-        Coder.decode.__wrapped__(coder, torch.ones(1, 4)).sum().item()  # type: ignore[attr-defined]

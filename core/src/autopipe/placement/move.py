@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from ..errors import ArgumentError, ArgumentTypeError, nearest
-from .devices import parse_device
+from .devices import DeviceLike, parse_device
+
+_KEYWORDS = ("device", "dtype", "torch_device", "torch_dtype", "silence_dtype_warnings")
 
 
 @dataclass(frozen=True)
@@ -31,30 +33,22 @@ class Move:
                     part.to(dtype=torch.float32)
 
 
-def parse_move(
-    *args: Any,
-    device: torch.device | str | int | None = None,
-    dtype: torch.dtype | None = None,
-    torch_device: torch.device | str | int | None = None,
-    torch_dtype: torch.dtype | None = None,
-    silence_dtype_warnings: bool = False,
-    **unknown: Any,
-) -> Move:
+def parse_move(*args: Any, silence_dtype_warnings: bool = False, **keywords: Any) -> Move:
     """The arguments of `to` in any of its forms: a dtype, a device, or device and dtype.
 
     Raises:
         ArgumentTypeError: a keyword is unknown, or a value is neither device nor dtype.
         ArgumentError: a device or a dtype is given twice.
     """
-    for name in unknown:
-        known = ("device", "dtype", "torch_device", "torch_dtype", "silence_dtype_warnings")
-        raise ArgumentTypeError(f"to() has no keyword {name!r}.{nearest(name, known)}")
-    devices = [d for d in (device, torch_device) if d is not None]
-    dtypes = [d for d in (dtype, torch_dtype) if d is not None]
+    for name in keywords:
+        if name not in _KEYWORDS:
+            raise ArgumentTypeError(f"to() has no keyword {name!r}.{nearest(name, _KEYWORDS)}")
+    devices = [keywords[n] for n in ("device", "torch_device") if keywords.get(n) is not None]
+    dtypes = [keywords[n] for n in ("dtype", "torch_dtype") if keywords.get(n) is not None]
     for value in args:
         if isinstance(value, torch.dtype):
             dtypes.append(value)
-        elif isinstance(value, (torch.device, str, int)):
+        elif isinstance(value, DeviceLike):
             devices.append(value)
         elif value is not None:
             raise ArgumentTypeError(
@@ -64,14 +58,9 @@ def parse_move(
         raise ArgumentError("to() takes at most one device and one dtype")
     if dtypes and not isinstance(dtypes[0], torch.dtype):
         raise ArgumentTypeError(f"{dtypes[0]!r} is no torch.dtype")
-    target = parse_device(devices[0]) if devices else None
-    move = Move(target, dtypes[0] if dtypes else None)
-    if (
-        move.dtype is torch.float16
-        and (move.device is None or move.device.type == "cpu")
-        and not silence_dtype_warnings
-        and move.device is not None
-    ):
+    move = Move(parse_device(devices[0]) if devices else None, dtypes[0] if dtypes else None)
+    on_cpu = move.device is not None and move.device.type == "cpu"
+    if on_cpu and move.dtype is torch.float16 and not silence_dtype_warnings:
         warnings.warn(
             "float16 is slow on a CPU and lacks some operations; use bfloat16 or float32 there",
             stacklevel=3,

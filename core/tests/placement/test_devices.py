@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from autopipe.errors import ArgumentError, PlacementError
-from autopipe.pipeline.devices import device_of, free_memory, key_of, offload_device
+from autopipe.placement.devices import device_of, free_memory, key_of, offload_device
 
 CUDA = torch.device("cuda")
 
@@ -34,7 +34,7 @@ def test_the_device_to_compute_on(
     expected: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("autopipe.pipeline.devices.accelerator", lambda: CUDA)
+    monkeypatch.setattr("autopipe.placement.devices.accelerator", lambda: CUDA)
     known = None if before is None else torch.device(before)
     assert offload_device(gpu_id, device, known) == torch.device(expected)
 
@@ -47,7 +47,7 @@ def test_contradictions_and_unknown_devices_are_refused() -> None:
 
 
 def test_without_an_accelerator_one_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autopipe.pipeline.devices.accelerator", lambda: None)
+    monkeypatch.setattr("autopipe.placement.devices.accelerator", lambda: None)
     with pytest.raises(PlacementError, match="torch sees none"):
         offload_device(None, None, None)
     assert offload_device(None, "cpu", None) == torch.device("cpu")
@@ -57,7 +57,7 @@ def test_without_an_accelerator_one_must_be_named(monkeypatch: pytest.MonkeyPatc
     ("key", "device"), [(0, "cuda:0"), ("cuda:1", "cuda:1"), ("cuda", "cuda:0"), ("cpu", "cpu")]
 )
 def test_keys_of_max_memory(key: Any, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autopipe.pipeline.devices.accelerator", lambda: CUDA)
+    monkeypatch.setattr("autopipe.placement.devices.accelerator", lambda: CUDA)
     assert device_of(key) == torch.device(device)
 
 

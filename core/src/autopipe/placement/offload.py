@@ -25,22 +25,34 @@ from accelerate.utils import send_to_device
 from torch import nn
 
 from ..errors import PlacementError
+from .base import Placement, Role, send
 from .devices import CPU, empty_cache
-from .placement import Placement, Role, send
 
 _log = logging.getLogger(__name__)
 
 
-class ModelOffload(Placement):
+class Offload(Placement):
+    """Networks rest elsewhere, and lend the weights of their layers to the device."""
+
+    moves = True
+    device: torch.device
+
+    def remove(self, network: nn.Module, role: Role) -> None:
+        unhook(network)
+
+    def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
+        for network in networks if failed else ():
+            recover(network)
+        empty_cache(self.device)
+
+
+class ModelOffload(Offload):
     """A network comes to the device whole when it is used, and the one before it leaves.
 
     Those that are used in alternation with others, such as a ControlNet, stay until the call ends.
     """
 
     title = "model offload"
-    alone = True
-    moves = True
-    device: torch.device
 
     def __init__(self, device: torch.device, *, reason: str = "") -> None:
         super().__init__(device, reason=reason)
@@ -107,16 +119,10 @@ class _Fetch(ModelHook):
         return send_to_device(args, device), send_to_device(kwargs, device)
 
 
-class SequentialOffload(Placement):
+class SequentialOffload(Offload):
     """Each layer's weights come to the device for the time of its own computation."""
 
     title = "sequential offload"
-    alone = True
-    moves = True
-    device: torch.device
-
-    def __init__(self, device: torch.device, *, reason: str = "") -> None:
-        super().__init__(device, reason=reason)
 
     def install(self, network: nn.Module, role: Role) -> None:
         if role.stays:
@@ -124,14 +130,6 @@ class SequentialOffload(Placement):
         else:
             network.to(CPU)
             cpu_offload(network, self.device)
-
-    def remove(self, network: nn.Module, role: Role) -> None:
-        unhook(network)
-
-    def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
-        for network in networks if failed else ():
-            recover(network)
-        empty_cache(self.device)
 
     def check_move(self, device: torch.device) -> None:
         if device.type != "cpu":

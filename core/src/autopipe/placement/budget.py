@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
-from ..sizes import size_text
-from .placement import Role, bytes_of, tensors_of
+from ..sizes import parse_size, size_text
+from .base import Placement, Role, bytes_of, tensors_of
+from .device_map import DISK, DeviceMap
+from .devices import CPU, DeviceLike, free_memory, main_device
+from .offload import ModelOffload, SequentialOffload
+
+AUTO = "auto"
 
 # How many tensors as large as the first block's output are alive at once, counted in the dispatch
 # of the real configs: 7 for decoders of latents (which work on pixels), 33 to 52 for a U-Net with
@@ -46,17 +53,12 @@ def needs_of(networks: Mapping[str, nn.Module], roles: Mapping[nn.Module, Role])
         Need(
             name,
             bytes_of(network),
-            max((_own_bytes(module) for module in network.modules()), default=0),
+            max((bytes_of(module, recurse=False) for module in network.modules()), default=0),
             _work_of(network),
             roles.get(network, Role(name)),
         )
         for name, network in networks.items()
     ]
-
-
-def _own_bytes(module: nn.Module) -> int:
-    tensors = (*module.parameters(recurse=False), *module.buffers(recurse=False))
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _work_of(network: nn.Module) -> int:
@@ -142,3 +144,44 @@ def choose(found: Iterable[Way], budget: int, *, work: int, asked: str) -> Choic
         lines.append(f"{takes}: too much")
     lines.append(f"nothing fits; {way.title} takes least, attention and decoding are cut")
     return Choice(way, False, True, "\n".join(lines))
+
+
+def fit(
+    networks: Mapping[str, nn.Module],
+    roles: Mapping[nn.Module, Role],
+    budget: int | str,
+    *,
+    device: DeviceLike | None = None,
+    offload_folder: str | Path | None = None,
+) -> tuple[Placement, Choice]:
+    """The placement with which calls fit into `budget`, and how it was chosen.
+
+    See `fit_memory` for the arguments.
+    """
+    main = main_device(device)
+    needs = needs_of(networks, roles)
+    found = ways(needs)
+    if main == CPU:
+        from_disk = [Way("from the disk", found[-1].takes, found[-1].largest)]
+        found = [found[0], *(from_disk if offload_folder is not None else [])]
+    limit = _free(main, networks) * 9 // 10 if budget == AUTO else parse_size(budget, "memory")
+    choice = choose(
+        found,
+        limit,
+        work=max((need.work for need in needs), default=0),
+        asked=f"memory={budget!r} on {main}",
+    )
+    if not choice.fits and main == CPU and offload_folder is None:
+        hint = "; with an offload_folder weights could rest on the disk"
+        choice = replace(choice, reason=choice.reason + hint)
+    for kind in (Placement, ModelOffload, SequentialOffload):
+        if kind.title == choice.way.title:
+            return kind(main, reason=choice.reason), choice
+    on_disk = dict.fromkeys(networks, DISK)
+    return DeviceMap(on_disk, main, offload_folder=offload_folder, reason=choice.reason), choice
+
+
+def _free(device: torch.device, networks: Mapping[str, nn.Module]) -> int:
+    """What is free on `device` once the networks have left it."""
+    own = [tensor for network in networks.values() for tensor in tensors_of(network)]
+    return free_memory().get(device, 0) + sum(t.nbytes for t in own if t.device == device)

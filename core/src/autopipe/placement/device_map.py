@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from accelerate import cpu_offload
@@ -17,27 +18,29 @@ from torch import nn
 
 from ..errors import ArgumentError, PlacementError, nearest
 from ..sizes import size_text
+from .base import Placement, Role
 from .devices import (
     CPU,
-    Place,
-    accelerator,
-    empty_cache,
+    DeviceLike,
     key_of,
+    main_device,
     memory_limits,
     numbered,
     parse_device,
 )
-from .offload import offload_to_disk, recover, unhook
-from .placement import Placement, Role
+from .offload import Offload, offload_to_disk
 
-DISK = "disk"
+DISK: Literal["disk"] = "disk"
 STRATEGIES = ("auto", "balanced")
 
-DeviceMapping: TypeAlias = Place | Mapping[str, Place]
+Place: TypeAlias = torch.device | Literal["disk"]
+"""Where a network is. The CPU stands for main memory."""
+
+DeviceMapping: TypeAlias = DeviceLike | Mapping[str, DeviceLike]
 """What `device_map` may be: a device, a strategy, or a device or `"disk"` for each component."""
 
 
-class DeviceMap(Placement):
+class DeviceMap(Offload):
     """Each network has a place of its own, and results go to the device of the main one.
 
     A network with an accelerator computes there. One that is in main memory or on the disk lends
@@ -45,13 +48,10 @@ class DeviceMap(Placement):
     """
 
     title = "device map"
-    alone = True
-    moves = True
-    device: torch.device
 
     def __init__(
         self,
-        places: Mapping[str, torch.device | str],
+        places: Mapping[str, Place],
         device: torch.device,
         *,
         offload_folder: str | Path | None = None,
@@ -68,10 +68,10 @@ class DeviceMap(Placement):
     def devices(self) -> set[torch.device]:
         return {self.device, *(p for p in self.places.values() if isinstance(p, torch.device))}
 
-    def _lends(self, place: torch.device | str) -> bool:
+    def _lends(self, place: Place) -> bool:
         return place == DISK or (place == CPU and self.device != CPU)
 
-    def _place(self, role: Role) -> torch.device | str:
+    def _place(self, role: Role) -> Place:
         return self.places.get(role.name, self.device)
 
     def install(self, network: nn.Module, role: Role) -> None:
@@ -94,15 +94,10 @@ class DeviceMap(Placement):
         return Path(folder)
 
     def remove(self, network: nn.Module, role: Role) -> None:
-        unhook(network)
+        super().remove(network, role)
         remove_folder = self._folders.pop(network, None)
         if remove_folder is not None:
             remove_folder()
-
-    def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
-        for network in networks if failed else ():
-            recover(network)
-        empty_cache(self.device)
 
     def check_move(self, device: torch.device) -> None:
         raise PlacementError(
@@ -132,7 +127,7 @@ def plan(
     device_map: DeviceMapping,
     sizes: Mapping[str, int],
     *,
-    max_memory: Mapping[Place, int | str] | None = None,
+    max_memory: Mapping[DeviceLike, int | str] | None = None,
     offload_folder: str | Path | None = None,
 ) -> Placement:
     """The placement that `device_map` asks for.
@@ -153,13 +148,12 @@ def plan(
     if isinstance(device_map, Mapping):
         places = _places_of(device_map, sizes)
     elif device_map in STRATEGIES:
-        limits = memory_limits(max_memory)
-        accelerators = {d: size for d, size in limits.items() if d.type != "cpu"}
-        spread = balanced if device_map == "balanced" else filled
-        places = dict(spread(sizes, accelerators))
-        room = limits.get(CPU)
-        disk = device_map == "auto" and offload_folder is not None
-        places |= _left_over({n: s for n, s in sizes.items() if n not in places}, room, disk)
+        places = _spread_all(
+            sizes,
+            memory_limits(max_memory),
+            evenly=device_map == "balanced",
+            disk=device_map == "auto" and offload_folder is not None,
+        )
     else:
         found = parse_device(device_map, "device_map", STRATEGIES)
         return Placement(
@@ -171,15 +165,13 @@ def plan(
         )
     return DeviceMap(
         {name: places[name] for name in sizes},
-        _main_device(places, sizes),
+        _computing(places, sizes),
         offload_folder=offload_folder,
         reason=f"by device_map={device_map!r}",
     )
 
 
-def _places_of(
-    device_map: Mapping[str, Place], sizes: Mapping[str, int]
-) -> dict[str, torch.device | str]:
+def _places_of(device_map: Mapping[str, DeviceLike], sizes: Mapping[str, int]) -> dict[str, Place]:
     for name in device_map:
         if name and name not in sizes:
             raise ArgumentError(
@@ -196,57 +188,44 @@ def _places_of(
     return {n: DISK if p == DISK else parse_device(p, "device_map") for n, p in found.items()}  # type: ignore[arg-type]
 
 
-def balanced(
-    sizes: Mapping[str, int], limits: Mapping[torch.device, int]
-) -> dict[str, torch.device]:
-    """The largest first, each to the device with the most room; those that fit nowhere left out."""
-    room, places = dict(limits), {}
-    for name in sorted(sizes, key=lambda name: -sizes[name]):
-        device = max(room, key=lambda one: room[one], default=None)
-        if device is not None and sizes[name] <= room[device]:
-            places[name] = device
-            room[device] -= sizes[name]
-    return places
-
-
-def filled(sizes: Mapping[str, int], limits: Mapping[torch.device, int]) -> dict[str, torch.device]:
-    """The largest first, each to the first device with room; those that fit nowhere left out."""
-    room, places = dict(limits), {}
-    for name in sorted(sizes, key=lambda name: -sizes[name]):
-        device = next((one for one, free in room.items() if sizes[name] <= free), None)
-        if device is not None:
-            places[name] = device
-            room[device] -= sizes[name]
-    return places
-
-
-def _left_over(
-    sizes: Mapping[str, int], room: int | None, disk: bool
-) -> dict[str, torch.device | str]:
-    """Main memory, as far as there is room, for what no accelerator took; then the disk."""
-    places: dict[str, torch.device | str] = {}
-    fitting = sizes if room is None else filled(sizes, {CPU: room})
-    for name in sizes:
+def _spread_all(
+    sizes: Mapping[str, int], limits: Mapping[torch.device, int], *, evenly: bool, disk: bool
+) -> dict[str, Place]:
+    """As `spread`; main memory comes after the accelerators, and (`disk`) the disk after that."""
+    room = {device: limit for device, limit in limits.items() if device != CPU}
+    room[CPU] = limits.get(CPU, sys.maxsize)
+    fitting = spread(sizes, room, evenly=evenly)
+    for name, size in sizes.items():
         if name not in fitting and not disk:
             raise PlacementError(
-                f"{name} has {size_text(sizes[name])} and fits into no device within max_memory "
-                f"({size_text(room or 0)} of main memory); allow more, or use device_map='auto' "
+                f"{name} has {size_text(size)} and fits into no device within max_memory "
+                f"({size_text(room[CPU])} of main memory); allow more, or use device_map='auto' "
                 f"with an offload_folder"
             )
-        places[name] = CPU if name in fitting else DISK
+    return {name: fitting.get(name, DISK) for name in sizes}
+
+
+def spread(
+    sizes: Mapping[str, int], room: Mapping[torch.device, int], *, evenly: bool = False
+) -> dict[str, torch.device]:
+    """The largest first, each to the first device with room, or (`evenly`) to that with the most.
+
+    An accelerator goes before main memory. Those that fit nowhere are left out.
+    """
+    left, places = dict(room), {}
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        fitting = [device for device in left if sizes[name] <= left[device]]
+        if fitting:
+            most = max(fitting, key=lambda device: (device != CPU, left[device]))
+            places[name] = most if evenly else fitting[0]
+            left[places[name]] -= sizes[name]
     return places
 
 
-def _main_device(
-    places: Mapping[str, torch.device | str], sizes: Mapping[str, int]
-) -> torch.device:
+def _computing(places: Mapping[str, Place], sizes: Mapping[str, int]) -> torch.device:
     """The accelerator of the largest network that is on one, or the CPU."""
-    devices = [
-        place
-        for name, place in sorted(places.items(), key=lambda item: -sizes[item[0]])
-        if isinstance(place, torch.device) and place.type != "cpu"
-    ]
-    if devices:
-        return devices[0]
-    kind = accelerator() if DISK in places.values() else None
-    return CPU if kind is None else numbered(kind)
+    for name in sorted(places, key=lambda name: -sizes[name]):
+        place = places[name]
+        if isinstance(place, torch.device) and place.type != "cpu":
+            return place
+    return main_device() if DISK in places.values() else CPU
