@@ -81,7 +81,7 @@ OCCASIONS: dict[str, Callable[[Task], bool]] = {
 def of_family(family: Manifest | None) -> Iterator[str]:
     """The checks of a family that its manifest implies; those of every one if there is none."""
     for name in OF_A_FAMILY:
-        if name not in EXTENSIONS or getattr(family, EXTENSIONS[name], ()):
+        if name not in EXTENSIONS or bool(getattr(family, EXTENSIONS[name], None)):
             yield name
 
 

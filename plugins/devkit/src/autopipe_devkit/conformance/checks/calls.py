@@ -49,7 +49,7 @@ def batch(subject: Subject) -> None:
     inputs = [{name: one[name] for name in names} for one in given]
     singles = [subject.result(pipe, number, **one) for number, one in enumerate(inputs)]
     lists = {name: [one[name] for one in inputs] for name in names}
-    _assert_close(subject.result(pipe, generator=_generators(), **lists), singles)
+    _assert_close(subject.result(pipe, 0, generator=_generators(), **lists), singles)
 
 
 def repeats(subject: Subject) -> None:
@@ -57,7 +57,7 @@ def repeats(subject: Subject) -> None:
     assert subject.task.repeats is not None
     pipe = subject.load()
     singles = [subject.result(pipe, number) for number in (0, 1)]
-    together = subject.result(pipe, generator=_generators(), **{subject.task.repeats: 2})
+    together = subject.result(pipe, 0, generator=_generators(), **{subject.task.repeats: 2})
     _assert_close(together, singles)
 
 
