@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .moved import load_moved
 
-if TYPE_CHECKING:
-    from autopipe_devkit.conformance import Conformance as Conformance
-
-__all__ = ["Conformance"]
+_NAMES = ["Conformance"]
 
 
 def __getattr__(name: str) -> Any:
-    return load_moved(__name__, __all__, "autopipe_devkit.conformance", name)
+    return load_moved(__name__, _NAMES, "autopipe_devkit.conformance", name)
