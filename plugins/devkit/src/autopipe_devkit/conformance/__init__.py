@@ -6,7 +6,7 @@
     class TestConformance(Conformance):
         family = "zoo"
 
-Installed by `pip install "autopipe-devkit"`. See `Conformance` for what it can be told.
+Installed by `pip install autopipe-devkit`. See `Conformance` for what it can be told.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The pytest plugin: a conformance check that did not run is a failure.
 
-Loaded in every test run where autopipe is installed, so it imports nothing of it.
+Loaded in every test run where autopipe-devkit is installed, so it imports nothing of autopipe.
 """
 
 from __future__ import annotations
