@@ -6,7 +6,7 @@ from typing import Any
 
 from autopipe.kinds import Network, Scheduler
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.image_embeddings.decoder import EmbeddingDecoder
+from autopipe_kandinsky.decoder import EmbeddingDecoder
 
 
 class KandinskyV22Decoder(EmbeddingDecoder):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
+from autopipe.pipeline.call import Arguments
 from autopipe.pipeline.turns import guard
 from autopipe_components.stages.checks import (
     Prompt,
@@ -41,6 +42,11 @@ class Prompts:
     negative_prompt_embeds: Tensor | None = None
     pooled_prompt_embeds: Tensor | None = None
     negative_pooled_prompt_embeds: Tensor | None = None
+
+    @classmethod
+    def of(cls, call: Arguments) -> Prompts:
+        """Those of a call."""
+        return cls(**{one.name: call[one.name] for one in fields(cls)})
 
     def check(self) -> int:
         """Refuse what contradicts itself; returns how many prompts there are.

@@ -1,7 +1,8 @@
-"""What the calls of a prior are made of."""
+"""The call of a prior, whatever it starts from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -12,11 +13,10 @@ from torch import Tensor
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.pipeline.call import Arguments
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
-
-from ..images.kinds import as_list, kind_of
-from ..stages.checks import (
-    Prompt,
+from autopipe_components.images.kinds import as_list, kind_of
+from autopipe_components.stages.checks import (
     check_generators,
     check_guidance,
     check_images_per_prompt,
@@ -24,14 +24,19 @@ from ..stages.checks import (
     check_steps,
     check_text,
 )
-from ..stages.codec import Generators
-from ..stages.guidance import double, guide
-from ..stages.prompt import distinct_texts, text_length, tokenize
-from ..stages.reports import Reports
-from ..stages.timesteps import Schedule
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.guidance import double, guide
+from autopipe_components.stages.prompt import distinct_texts, text_length, tokenize
+from autopipe_components.stages.reports import Reports, step_reports
+from autopipe_components.stages.timesteps import Schedule, keep_tail, set_schedule
+
 from .output import KandinskyPriorPipelineOutput
+from .walk import Walk
 
 Result: TypeAlias = "KandinskyPriorPipelineOutput | tuple[Any, Any]"
+
+Start: TypeAlias = Callable[[Tensors, Schedule, Generators], Tensor]
+"""`(tensors, schedule, generator) -> latents`, from which the steps start."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,35 @@ class Texts:
         return generator
 
 
+def check_texts(call: Arguments) -> Texts:
+    """Check what every call takes, and return the texts to encode.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: an argument can't be used.
+    """
+    prompt, negative_prompt = call.prompt, call.negative_prompt
+    if prompt is None:
+        raise ArgumentTypeError("prompt is None; give a text or a list of texts")
+    check_text("prompt", prompt)
+    check_text("negative_prompt", negative_prompt)
+    check_images_per_prompt(call.num_images_per_prompt)
+    check_steps(call.num_inference_steps)
+    check_guidance(call.guidance_scale)
+    check_output_type(call.output_type, ("pt", "np"))
+    prompts = [prompt] if isinstance(prompt, str) else prompt
+    check_generators(call.generator, len(prompts) * call.num_images_per_prompt)
+    if negative_prompt is None:
+        return Texts(prompts, [""] * len(prompts), False)
+    negative = [negative_prompt] if isinstance(negative_prompt, str) else negative_prompt
+    if len(negative) != len(prompts):
+        raise ArgumentError(
+            f"got {len(negative)} negative prompts for {len(prompts)} prompts; give one for each"
+        )
+    return Texts(prompts + negative, negative * 2, True)
+
+
 class PriorSteps(DiffusionPipeline):
-    """The components of a prior, and the steps of its calls.
+    """The components of a prior, and its call.
 
     Args:
         prior: a `PriorTransformer`.
@@ -119,45 +151,51 @@ class PriorSteps(DiffusionPipeline):
         black = torch.zeros(1, 3, size, size)
         return self._embed(black, device).repeat(batch_size, 1)
 
-    # Steps of a call, in their order
+    def _embedded(self, prepare: Callable[[Texts], Start]) -> Result:
+        """The body of every call.
 
-    def _check_call(
-        self,
-        prompt: Prompt,
-        negative_prompt: Prompt | None,
-        *,
-        num_images_per_prompt: int,
-        num_inference_steps: int,
-        generator: Generators,
-        guidance_scale: float,
-        output_type: str,
-    ) -> Texts:
-        """Check what every call takes, and return the texts to encode.
-
-        Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
+        Args:
+            prepare: checks what the call starts from, and says how it starts.
         """
-        if prompt is None:
-            raise ArgumentTypeError("prompt is None; give a text or a list of texts")
-        check_text("prompt", prompt)
-        check_text("negative_prompt", negative_prompt)
-        check_images_per_prompt(num_images_per_prompt)
-        check_steps(num_inference_steps)
-        check_guidance(guidance_scale)
-        check_output_type(output_type, ("pt", "np"))
-        prompts = [prompt] if isinstance(prompt, str) else prompt
-        check_generators(generator, len(prompts) * num_images_per_prompt)
-        if negative_prompt is None:
-            return Texts(prompts, [""] * len(prompts), False)
-        negative = [negative_prompt] if isinstance(negative_prompt, str) else negative_prompt
-        if len(negative) != len(prompts):
-            raise ArgumentError(
-                f"got {len(negative)} negative prompts for {len(prompts)} prompts; give one for "
-                f"each"
-            )
-        return Texts(prompts + negative, negative * 2, True)
+        # 1. Check everything that can be checked
+        texts = check_texts(self.call)
+        self._guidance_scale = self.call.guidance_scale
+        start = prepare(texts)
+        reports = step_reports(
+            self, self.call.callback_on_step_end, self.call.callback_on_step_end_tensor_inputs
+        )
 
-    def _condition(self, texts: Texts, num_images_per_prompt: int) -> Tensors:
+        # 2. Lay out the steps
+        schedule = self._lay_out()
+
+        # 3. Encode the texts
+        tensors = self._condition(texts)
+
+        # 4. Start
+        generator = texts.generators(self.call.generator)
+        tensors["latents"] = start(tensors, schedule, generator)
+
+        # 5. Denoise
+        embeds = self._denoise(tensors, schedule, reports, generator)
+
+        # 6. Say what to keep away from
+        return self._returned(embeds, texts)
+
+    # Its steps, in their order
+
+    def _lay_out(self) -> Schedule:
+        """The steps, or the last part of them that a `strength` says."""
+        schedule = set_schedule(
+            self.scheduler,
+            num_inference_steps=self.call.num_inference_steps,
+            device=self._execution_device,
+        )
+        strength = self.call.get("strength")
+        if strength is None:
+            return schedule
+        return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
+
+    def _condition(self, texts: Texts) -> Tensors:
         """The texts as tensors of the call; under guidance the unconditional half is first."""
         guided = self.do_classifier_free_guidance
         every = [*texts.unconditional, *texts.prompts] if guided else texts.prompts
@@ -169,7 +207,7 @@ class PriorSteps(DiffusionPipeline):
         encoded = self.text_encoder(ids.to(device))
 
         def spread(rows: Tensor) -> Tensor:
-            return rows[places].repeat_interleave(num_images_per_prompt, dim=0)
+            return rows[places].repeat_interleave(self.call.num_images_per_prompt, dim=0)
 
         return {
             "prompt_embeds": spread(encoded.text_embeds),
@@ -208,16 +246,16 @@ class PriorSteps(DiffusionPipeline):
         embeds: Tensor = self.prior.post_process_latents(latents)
         return embeds
 
-    def _returned(self, embeds: Tensor, texts: Texts, output_type: str, return_dict: bool) -> Any:
+    def _returned(self, embeds: Tensor, texts: Texts) -> Result:
         """What a call gives back: the embeddings, and those to keep away from."""
         if texts.negative:
             embeds, away = embeds.chunk(2)
         else:
             away = self.get_zero_embed(len(embeds), device=embeds.device)
         both: tuple[Any, Any] = embeds, away
-        if output_type == "np":
+        if self.call.output_type == "np":
             both = embeds.float().cpu().numpy(), away.float().cpu().numpy()
-        return KandinskyPriorPipelineOutput(*both) if return_dict else both
+        return KandinskyPriorPipelineOutput(*both) if self.call.return_dict else both
 
     def _as_seen(self, image: Any) -> Tensor:
         """Images as the image encoder sees them (N, 3, H, W), or embeddings (N, D) as given.
@@ -252,23 +290,3 @@ class PriorSteps(DiffusionPipeline):
         seen = seen.to(device=device or self._execution_device, dtype=self.image_encoder.dtype)
         embeds: Tensor = self.image_encoder(seen).image_embeds
         return embeds
-
-
-@dataclass(frozen=True)
-class Walk:
-    """A scheduler that is told in each step which timestep comes next, if it wants to know."""
-
-    scheduler: Any
-    timesteps: Tensor
-
-    @property
-    def order(self) -> int:
-        """Timesteps for each step."""
-        return int(self.scheduler.order)
-
-    def step(self, prediction: Tensor, timestep: Tensor, sample: Tensor, **options: Any) -> Any:
-        """As of the scheduler."""
-        later = self.timesteps[self.timesteps < timestep]
-        coming = later[0] if len(later) else None
-        options |= accepted_options(self.scheduler, prev_timestep=coming)
-        return self.scheduler.step(prediction, timestep, sample, **options)

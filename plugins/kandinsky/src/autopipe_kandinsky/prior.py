@@ -10,16 +10,15 @@ from PIL import Image
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
-from autopipe.pipeline.call import pipeline_call
-from autopipe.pipeline.loop import StepCallback
+from autopipe.pipeline.call import Arguments, pipeline_call
+from autopipe.pipeline.loop import StepCallback, Tensors
+from autopipe_components.stages.checks import Prompt, check_number, check_tensor, check_text
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.text2image import start_from_noise
+from autopipe_components.stages.timesteps import Schedule
 
-from ..stages.checks import Prompt, check_number, check_tensor, check_text
-from ..stages.codec import Generators
-from ..stages.reports import step_reports
-from ..stages.text2image import start_from_noise
-from ..stages.timesteps import set_schedule
 from .output import KandinskyPriorPipelineOutput
-from .prior_steps import PriorSteps, Result
+from .prior_steps import PriorSteps, Result, Start, Texts, check_texts
 
 
 class ImageEmbeddingPrior(PriorSteps):
@@ -65,51 +64,31 @@ class ImageEmbeddingPrior(PriorSteps):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked
-        texts = self._check_call(
-            prompt,
-            negative_prompt,
-            num_images_per_prompt=num_images_per_prompt,
-            num_inference_steps=num_inference_steps,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            output_type=output_type,
-        )
-        self._guidance_scale = guidance_scale
-        shape = (len(texts.prompts) * num_images_per_prompt, self.prior.config.embedding_dim)
+        return self._embedded(self._from_noise)
+
+    def _from_noise(self, texts: Texts) -> Start:
+        """As `PriorSteps._embedded` asks for: from noise, or the caller's `latents`."""
+        latents = self.call.latents
+        rows = len(texts.prompts) * self.call.num_images_per_prompt
+        shape = (rows, self.prior.config.embedding_dim)
         check_tensor("latents", latents)
         if latents is not None and latents.shape != shape:
             raise ArgumentError(
                 f"latents have shape {tuple(latents.shape)} and this call needs {shape}, a row for "
                 f"each embedding" + (" and each negative one" if texts.negative else "")
             )
-        reports = step_reports(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
 
-        # 2. Lay out the steps
-        device = self._execution_device
-        schedule = set_schedule(
-            self.scheduler, num_inference_steps=num_inference_steps, device=device
-        )
+        def start(tensors: Tensors, schedule: Schedule, generator: Generators) -> Tensor:
+            return start_from_noise(
+                shape,
+                generator=generator,
+                dtype=tensors["prompt_embeds"].dtype,
+                device=self._execution_device,
+                init_noise_sigma=self.scheduler.init_noise_sigma,
+                latents=latents,
+            )
 
-        # 3. Encode the texts
-        tensors = self._condition(texts, num_images_per_prompt)
-
-        # 4. Start from noise
-        generator = texts.generators(generator)
-        tensors["latents"] = start_from_noise(
-            shape,
-            generator=generator,
-            dtype=tensors["prompt_embeds"].dtype,
-            device=device,
-            init_noise_sigma=self.scheduler.init_noise_sigma,
-            latents=latents,
-        )
-
-        # 5. Denoise
-        embeds = self._denoise(tensors, schedule, reports, generator)
-
-        # 6. Say what to keep away from
-        return self._returned(embeds, texts, output_type, return_dict)
+        return start
 
     @torch.no_grad()
     def interpolate(
@@ -165,8 +144,9 @@ class ImageEmbeddingPrior(PriorSteps):
             "num_inference_steps": num_inference_steps,
             "generator": generator,
             "guidance_scale": guidance_scale,
+            "output_type": "pt",
         }
-        self._check_call(negative_prompt, **call, output_type="pt")
+        check_texts(Arguments({"prompt": negative_prompt, **call}))
         parts = [o if isinstance(o, str) else self._as_seen(o) for o in images_and_prompts]
 
         # 2. Embed each text and image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 
 from autopipe import DDIMScheduler, DDPMScheduler
 from autopipe.errors import ArgumentError
+from autopipe.outputs import BaseOutput
+from autopipe.pipeline.call import Arguments
 from autopipe_components.latent import LatentPipeline
 
 
@@ -48,17 +51,9 @@ def make():
 
 
 def start(pipe, scale, **changes):
-    options = {
-        "num_images_per_prompt": 1,
-        "generator": None,
-        "guidance_rescale": 0.0,
-        "clip_skip": None,
-        "cross_attention_kwargs": None,
-        "output_type": "pt",
-        "ip_adapter_image": None,
-        "ip_adapter_image_embeds": None,
-    }
-    return pipe._start_call(2, guidance_scale=scale, **{**options, **changes})
+    given = {"num_images_per_prompt": 1, "generator": None, "output_type": "pt"}
+    pipe.call = Arguments({**given, "guidance_scale": scale, **changes})
+    return pipe._start_call(2)
 
 
 def tensors():
@@ -72,6 +67,41 @@ def test_sizes_follow_the_autoencoder(make):
     assert pipe._latent_shape(2, 12, 20) == (2, 4, 3, 5)
     assert pipe._size_in_pixels(torch.zeros(1, 3, 13, 23)) == (12, 20)
     assert pipe._size_in_pixels(torch.zeros(1, 4, 3, 5)) == (12, 20)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_size_that_is_absent_is_the_trained_one(make, together):
+    pipe = make(sample_size=(2, 4))
+    pipe._sizes_together = together
+
+    def asked(height, width):
+        pipe.call = Arguments({"height": height, "width": width})
+        return pipe._asked_size()
+
+    assert asked(24, 40) == (24, 40)
+    assert asked(None, None) == asked(0, None) == (8, 16)
+    assert asked(24, None) == ((8, 16) if together else (24, 16))
+    with pytest.raises(ArgumentError, match="divisible by 8"):
+        asked(12, 40)
+    pipe._size_multiple = None
+    assert asked(12, 40) == (12, 40)
+
+
+def test_a_record_has_nothing_to_say_of_latents(make):
+    @dataclass
+    class Output(BaseOutput):
+        images: object
+        flags: object
+        more: object
+
+    pipe, latents = make(), torch.rand(1, 4, 2, 2)
+    pipe._output = Output
+    for return_dict in (True, False):
+        pipe.call = Arguments({"output_type": "latent", "return_dict": return_dict})
+        found = pipe._finish(latents, on_images=lambda images: images + 1)
+        images, *rest = vars(found).values() if return_dict else found
+        assert torch.equal(images, latents + 1)
+        assert rest == [None, None]
 
 
 def test_a_call_sets_its_state(make):

@@ -1,0 +1,30 @@
+"""Signatures and what the steps of a call read of its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.arguments import arguments_read, names_needed, parameters  # noqa: F401
+from support.chains import least_call
+
+import autopipe
+from autopipe.registry import default_registry
+
+KINDS = [getattr(autopipe, p.name) for p in default_registry().families["kandinsky21"].pipelines]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_argument_of_a_call_is_read(
+    build: Callable[..., Any],
+    kind: Any,
+    arguments_read: list[set[str]],  # noqa: F811
+) -> None:
+    build(kind)(**least_call(kind))
+    assert parameters(kind) - arguments_read[0] == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_steps_need_no_other_argument(kind: Any) -> None:
+    assert names_needed(kind) - parameters(kind) == set()
