@@ -11,19 +11,37 @@ from typing import Any
 
 import pytest
 
+from autopipe.attachment import Attachment
+from autopipe.engine import NetworkEngine
 from autopipe.manifest import AddOn, Command, Condition, Engine, Family, Reader
 from autopipe.tasks import Input, Task
 from autopipe_devkit.conformance.checks import EXTENSIONS, OF_A_FAMILY, of_family
 from autopipe_devkit.family import autopipe_family
 
 
-class Base:
-    """Stands for the interface of an add-on, or of an engine."""
+class Glow(Attachment):
+    inputs = (Input("glow_scale", "number"),)
+
+    def after_step(self, run: Any, strength: float) -> Any:
+        return None
 
 
-class Good(Base):
+class Idle(Attachment):
+    pass
+
+
+class Fast(NetworkEngine):
+    def prepare(self, network: Any, method: str) -> Any:
+        return getattr(network, method)
+
+
+class Slow(NetworkEngine):
+    pass
+
+
+class Sketch:
     @classmethod
-    def from_pretrained(cls, name: str) -> Good:
+    def from_pretrained(cls, name: str) -> Sketch:
         return cls()
 
 
@@ -55,12 +73,10 @@ def read_the_path_alone(path: str) -> None:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Targets find what is in this module, and the interfaces."""
+    """Targets find what is in this module."""
     module = ModuleType("stranger")
     vars(module).update(globals())
     monkeypatch.setitem(sys.modules, "stranger", module)
-    monkeypatch.setattr("autopipe_devkit.conformance.checks.extensions.ATTACHMENT", "stranger:Base")
-    monkeypatch.setattr("autopipe_devkit.conformance.checks.extensions.ENGINE", "stranger:Base")
 
 
 def of(field: str, *entries: Any) -> Family:
@@ -82,17 +98,21 @@ LABELLED = Task(
 )
 
 GOOD = [
-    ("addons", AddOn("glow", "stranger:Good")),
-    ("engines", Engine("fast", "stranger:Good")),
+    ("addons", AddOn("glow", "stranger:Glow", Glow.inputs)),
+    ("engines", Engine("fast", "stranger:Fast")),
     ("commands", Command("map", "stranger:declare", "draw a map")),
     ("readers", Reader("flat", ("a.b",), "stranger:read")),
     ("samples", TASK),
-    ("conditions", Condition("sketch", "sketch", "stranger:Good")),
+    ("conditions", Condition("sketch", "sketch", "stranger:Sketch")),
 ]
 BAD = [
     ("addons", AddOn("glow", "stranger:Absent")),
     ("addons", AddOn("glow", "stranger:ModuleType")),
+    ("addons", AddOn("glow", "stranger:Glow")),
+    ("addons", AddOn("glow", "stranger:Idle")),
+    ("engines", Engine("fast", "stranger:Absent")),
     ("engines", Engine("fast", "stranger:ModuleType")),
+    ("engines", Engine("fast", "stranger:Slow")),
     ("commands", Command("map", "stranger:declare")),
     ("commands", Command("map", "stranger:declare_nothing_to_run", "draw a map")),
     ("commands", Command("map", "stranger:declare_in_silence", "draw a map")),
@@ -100,7 +120,7 @@ BAD = [
     ("readers", Reader("flat", ("a.b",), "stranger:read_the_path_alone")),
     ("readers", Reader("flat", (), "stranger:read")),
     ("samples", LABELLED),
-    ("conditions", Condition("sketch", "sketch", "stranger:Base")),
+    ("conditions", Condition("sketch", "sketch", "stranger:ModuleType")),
 ]
 
 

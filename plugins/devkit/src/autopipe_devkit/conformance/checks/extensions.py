@@ -6,15 +6,16 @@ import argparse
 import inspect
 
 import autopipe
+from autopipe.attachment import Attachment
+from autopipe.engine import NetworkEngine
 from autopipe.manifest import Manifest
 from autopipe.targets import load_target
 
 from ..samples import MADE
 from .manifest import usable
 
-ATTACHMENT = "autopipe.attachment:Attachment"
-ENGINE = "autopipe.engine:NetworkEngine"
-"""What add-ons and engines have to be; imported only for plugins that bring some."""
+PLACES = ("answers", "encode", "predict", "after_step")
+"""The methods by which an add-on touches a pipeline."""
 
 
 def samples(family: Manifest) -> None:
@@ -46,15 +47,20 @@ def conditions(family: Manifest) -> None:
 
 
 def addons(family: Manifest) -> None:
-    """Every add-on can be imported, and is an `Attachment`."""
+    """Every add-on is an `Attachment` that touches something, with the inputs that are declared."""
     for addon in family.addons:
-        assert issubclass(load_target(addon.target), load_target(ATTACHMENT))
+        cls = load_target(addon.target)
+        assert issubclass(cls, Attachment)
+        assert any(map(cls.overrides, PLACES)), f"{addon.name} touches nothing of a pipeline"
+        assert cls.inputs == addon.inputs, f"{addon.name} takes other inputs than the manifest says"
 
 
 def engines(family: Manifest) -> None:
-    """Every engine can be imported, and is a `NetworkEngine`."""
+    """Every engine is a `NetworkEngine` that prepares networks."""
     for engine in family.engines:
-        assert issubclass(load_target(engine.target), load_target(ENGINE))
+        cls = load_target(engine.target)
+        assert issubclass(cls, NetworkEngine)
+        assert cls.prepare is not NetworkEngine.prepare, f"{engine.name} prepares nothing"
 
 
 def commands(family: Manifest) -> None:
