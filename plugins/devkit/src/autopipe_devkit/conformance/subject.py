@@ -109,7 +109,7 @@ class Subject:
     def result(self, pipe: DiffusionPipeline, seed: int = 0, **changes: Any) -> np.ndarray:
         """What a call makes, as an array: pictures are (B, H, W, C) in [0, 1]."""
         output = self.output(pipe, seed, **changes)
-        return as_array(output[0] if self.serves is None else output[self.serves.output])
+        return as_array(output[0] if self.serves is None else getattr(output, self.serves.output))
 
 
 def as_array(made: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.targets import load_target
 from autopipe.tasks import missing_parameters
 
@@ -73,5 +74,6 @@ def tensors(subject: Subject) -> None:
     assert np.array_equal(array, subject.result(pipe))
 
 
-def _made(subject: Subject, pipe: object, kind: str) -> object:
-    return subject.output(pipe, output_type=kind)[subject.task.output]  # type: ignore[arg-type]
+def _made(subject: Subject, pipe: DiffusionPipeline, kind: str) -> object:
+    made: object = getattr(subject.output(pipe, output_type=kind), subject.task.output)
+    return made
