@@ -12,10 +12,10 @@ import torch
 
 import autopipe
 
-from .arguments import parameters
 from .image_embeddings import DIM
 from .parity import TOLERANCE, generators
 from .pictures import mask, picture
+from .record import parameters_of
 
 SMALL = {"height": 16, "width": 16, "num_inference_steps": 3, "prior_num_inference_steps": 3}
 OWN: dict[str, dict[str, Any]] = {
@@ -38,7 +38,7 @@ _LEAST = {
 
 def least_call(kind: Any) -> dict[str, Any]:
     """A small call of a prior, a decoder or both: what its signature asks for."""
-    return {name: value for name, value in _LEAST.items() if name in parameters(kind)}
+    return {name: value for name, value in _LEAST.items() if name in parameters_of(kind)}
 
 
 LATENTS = torch.randn(2, DIM, generator=torch.Generator().manual_seed(5))

@@ -2,7 +2,7 @@
 
 Followed from `__call__` on: through `self.name` and `super().name`, and through what gets the
 record, `function(self.call)` or `Bundle.of(self.call)`. A dataclass with such an `of` reads all of
-its fields that the call has.
+its fields that the call has, and `self.call.items()` reads all that there is, to hand it on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Reads:
 
     Attributes:
         needed: read as `call.name`: without them the call fails.
-        wanted: read as `call.get("name")`, or by a bundle.
+        wanted: read as `call.get("name")`, by a bundle, or with all others as `call.items()`.
     """
 
     needed: set[str] = field(default_factory=set)
@@ -85,7 +85,9 @@ class _Function:
 
     def _attribute(self, node: ast.Attribute) -> None:
         if self._is_record(node.value):
-            if node.attr not in ("get", "replace"):
+            if node.attr in ("items", "keys", "values"):
+                self.found.wanted |= parameters_of(self.cls)
+            elif node.attr not in ("get", "replace"):
                 self.found.needed.add(node.attr)
         elif isinstance(node.value, ast.Name) and node.value.id == "self":
             self._reach(self.cls.__mro__, node.attr)

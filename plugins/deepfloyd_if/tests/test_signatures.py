@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from support.arguments import arguments_read, names_needed, parameters  # noqa: F401
+from support.arguments import arguments_read  # noqa: F401
+from support.record import parameters_of
 
 from autopipe_deepfloyd_if.call import Call
 
@@ -17,12 +18,8 @@ def test_every_argument_of_a_call_is_read(
 ) -> None:
     build(task.kind)(prompt="a cat", **task.call)
     (read,) = arguments_read
-    assert parameters(task.kind) - read == set()
-
-
-def test_the_steps_need_no_other_argument(task: Any) -> None:
-    assert names_needed(task.kind) - parameters(task.kind) == set()
+    assert parameters_of(task.kind) - read == set()
 
 
 def test_every_call_takes_what_is_documented_for_all(task: Any) -> None:
-    assert set(Call.__annotations__) - parameters(task.kind) == set()
+    assert set(Call.__annotations__) - parameters_of(task.kind) == set()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.arguments import arguments_read, names_needed, parameters  # noqa: F401
+from support.arguments import arguments_read  # noqa: F401
+from support.record import parameters_of, reads_of
 
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.call import pipeline_call
@@ -36,11 +37,11 @@ def test_what_a_decoder_has_to_take(start: type[Any], own: set[str]) -> None:
         def __call__(self) -> Any:
             return self._draw()
 
-    assert names_needed(Decoder) == EVERY_DECODER | own
+    assert reads_of(Decoder).needed == EVERY_DECODER | own
 
 
 def test_a_prior_takes_what_its_steps_need() -> None:
-    assert names_needed(ImageEmbeddingPrior) == parameters(ImageEmbeddingPrior)
+    assert reads_of(ImageEmbeddingPrior).needed == parameters_of(ImageEmbeddingPrior)
 
 
 def test_what_a_call_reads_is_told(arguments_read: list[set[str]]) -> None:  # noqa: F811

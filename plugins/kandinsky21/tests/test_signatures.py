@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.arguments import arguments_read, names_needed, parameters  # noqa: F401
+from support.arguments import arguments_read  # noqa: F401
 from support.chains import least_call
+from support.record import parameters_of
 
 import autopipe
 from autopipe.registry import default_registry
@@ -22,9 +23,4 @@ def test_every_argument_of_a_call_is_read(
     arguments_read: list[set[str]],  # noqa: F811
 ) -> None:
     build(kind)(**least_call(kind))
-    assert parameters(kind) - arguments_read[0] == set()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_steps_need_no_other_argument(kind: Any) -> None:
-    assert names_needed(kind) - parameters(kind) == set()
+    assert parameters_of(kind) - arguments_read[0] == set()

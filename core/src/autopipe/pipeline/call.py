@@ -166,7 +166,7 @@ def pipeline_call(call: _Call) -> _Call:
             self._calls.add(run)
         try:
             with self._pool.call(run, run.check_cancelled), torch.no_grad():
-                adapters = arguments.get("adapters")
+                adapters = vars(arguments).get("adapters")
                 if self._pool.attachments or self._pool.engines or adapters is not None:
                     run._take_attached(adapters)
                 return call(run, *args, **kwargs)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
-from autopipe.pipeline.call import Arguments
 from autopipe.pipeline.turns import guard
 from autopipe_components.stages.checks import (
     Prompt,
@@ -20,6 +19,9 @@ from autopipe_components.stages.checks import (
     check_text,
 )
 from autopipe_components.stages.prompt import distinct_texts, text_length, tokenize
+
+if TYPE_CHECKING:
+    from autopipe.pipeline.call import Arguments
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
-from autopipe.pipeline.call import Arguments
+
+if TYPE_CHECKING:
+    from autopipe.pipeline.call import Arguments
 
 Size: TypeAlias = tuple[int, int]
 Ids: TypeAlias = Sequence[float]
