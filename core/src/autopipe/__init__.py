@@ -24,7 +24,9 @@ _CORE = {
             "AutoPipelineForInpainting",
             "AutoPipelineForText2Image",
         ),
+        "attachment": ("Attachment",),
         "config": ("ConfigMixin", "FrozenConfig", "register_to_config"),
+        "engine": ("NetworkEngine",),
         "errors": ("AutopipeError",),
         "hooks": ("hookimpl",),
         "manifest": (
@@ -54,12 +56,14 @@ if TYPE_CHECKING:
     from . import errors as errors
     from . import registry as registry
     from . import utils as utils
+    from .attachment import Attachment as Attachment
     from .auto import AutoPipelineForImage2Image as AutoPipelineForImage2Image
     from .auto import AutoPipelineForInpainting as AutoPipelineForInpainting
     from .auto import AutoPipelineForText2Image as AutoPipelineForText2Image
     from .config import ConfigMixin as ConfigMixin
     from .config import FrozenConfig as FrozenConfig
     from .config import register_to_config as register_to_config
+    from .engine import NetworkEngine as NetworkEngine
     from .errors import AutopipeError as AutopipeError
     from .hooks import hookimpl as hookimpl
     from .manifest import AddOn as AddOn

@@ -90,7 +90,7 @@ def _fits(owner: str, field: str, value: Any) -> bool:
         return _all(value, str) and bool(value or field != "keys")
     if field == "kind":
         return value in ("model", "scheduler", "other")
-    optional = ("task", "line", "opens_as", "needs", "demo", "protocol")
+    optional = ("task", "line", "opens_as", "needs", "demo", "protocol", "repeats")
     if field in optional or (owner == "conditions" and field == "target"):
         return isinstance(value, str | None)
     return isinstance(value, str)

@@ -15,7 +15,6 @@ _COMMANDS = {
     "inspect": "show what a checkpoint holds, without loading it",
     "download": "fetch what a pipeline needs of a checkpoint, or list it",
     "generate": "make pictures, or what else the installed tasks make",
-    "new": "write the project of a new family, to begin with",
 }
 
 OWN = Installed(

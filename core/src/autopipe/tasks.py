@@ -73,6 +73,7 @@ class Task(str, metaclass=_Tasks):
         samples: by parameter, a value for tests and tools, and a second one where the two should
             differ in their result. A value may be a function without arguments that makes it.
             Inputs of the kinds `"image"` and `"mask"` need none.
+        repeats: the parameter that says how many results a call makes of each input, or None.
         protocol: the target of a typed protocol that pipelines of the task fulfil, or None.
 
     Raises:
@@ -89,6 +90,7 @@ class Task(str, metaclass=_Tasks):
     parameters: tuple[str, ...]
     output: str
     samples: Mapping[str, tuple[Any, ...]]
+    repeats: str | None
     protocol: str | None
 
     def __new__(
@@ -101,6 +103,7 @@ class Task(str, metaclass=_Tasks):
         parameters: tuple[str, ...] = (),
         output: str = "images",
         samples: Mapping[str, tuple[Any, ...]] | None = None,
+        repeats: str | None = None,
         protocol: str | None = None,
     ) -> Task:
         if auto_class is None:
@@ -113,6 +116,7 @@ class Task(str, metaclass=_Tasks):
             parameters=parameters,
             output=output,
             samples=MappingProxyType(dict(samples or {})),
+            repeats=repeats,
             protocol=protocol,
         )
         return self
@@ -163,6 +167,7 @@ class Task(str, metaclass=_Tasks):
             parameters=self.parameters,
             output=self.output,
             samples={**other.samples, **self.samples},
+            repeats=self.repeats or other.repeats,
             protocol=self.protocol or other.protocol,
         )
 
@@ -227,6 +232,7 @@ CORE = (
         inputs=(_PROMPT,),
         parameters=(*_EVERY_CALL, "height", "width", "latents"),
         samples={**_PROMPTS, "num_inference_steps": (2, 3)},
+        repeats="num_images_per_prompt",
         protocol="autopipe.tasks:Text2Image",
     ),
     Task(
@@ -236,6 +242,7 @@ CORE = (
         inputs=(_PROMPT, _IMAGE),
         parameters=(*_EVERY_CALL, "image", "strength"),
         samples=_CHANGES,
+        repeats="num_images_per_prompt",
         protocol="autopipe.tasks:Image2Image",
     ),
     Task(
@@ -245,6 +252,7 @@ CORE = (
         inputs=(_PROMPT, _IMAGE, _MASK),
         parameters=(*_EVERY_CALL, "image", "mask_image", "strength"),
         samples=_CHANGES,
+        repeats="num_images_per_prompt",
         protocol="autopipe.tasks:Inpaint",
     ),
 )

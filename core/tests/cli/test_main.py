@@ -14,6 +14,7 @@ import autopipe
 from autopipe.cli import families, main
 from autopipe.cli.parser import build, commands
 from autopipe.errors import CheckpointError
+from autopipe.registry import Registry
 
 
 def outcome(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments: str) -> int:
@@ -124,3 +125,10 @@ def test_a_reader_that_goes_away_leaves_no_traceback() -> None:
         text=True,
     )
     assert done.stderr == ""
+
+
+def test_a_command_of_a_package_that_is_not_installed_says_which(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("autopipe.cli.parser.default_registry", Registry)
+    assert main(["new", "zoo"]) == 2
+    error = capsys.readouterr().err
+    assert "no command 'new'. It comes with the package autopipe-devkit. Run: " in error

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ..errors import ArgumentError, AutopipeError, PluginError, nearest
+from ..hints import dist_of, pip_line
 from ..manifest import Command
 from ..own import OWN
 from ..registry import default_registry
@@ -29,6 +30,9 @@ class Parser(argparse.ArgumentParser):
         if wrong:
             known = commands()
             hint = nearest(wrong[1], known) or f" There are: {', '.join(known)}"
+            dist = dist_of(wrong[1], "command")
+            if dist is not None:
+                hint = f" It comes with the package {dist}. Run: {pip_line(dist)}"
             message = f"there is no command {wrong[1]!r}.{hint}"
         stop = "" if message.endswith("?") else "."
         raise ArgumentError(f"{message}{stop} See '{self.prog} --help'")

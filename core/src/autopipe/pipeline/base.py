@@ -37,6 +37,7 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
         self = super().__new__(cls)
         self._pool = Pool()
         self._carried, self._origins, self._progress_bar_config = {}, {}, {}
+        self._strengths, self._views = {}, {}
         self._reset_call_state()
         return self
 
@@ -159,6 +160,8 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
         view._progress_bar_config = dict(pipeline._progress_bar_config)
         view._pool = pipeline._pool
         view._pool.join(view)
+        view._strengths = dict(pipeline._strengths)
+        view._show_attached()
         return view
 
     def _take_part_in(self, whole: DiffusionPipeline) -> None:
@@ -170,6 +173,7 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
         self._pool = whole._pool
         self._pool.join(self)
         self._progress_bar_config = dict(whole._progress_bar_config)
+        self._strengths = dict(whole._strengths)
         if whole._is_run:
             self._whole = whole
 

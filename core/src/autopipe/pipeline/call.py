@@ -13,13 +13,15 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import torch
 
 from ..errors import ArgumentError, ArgumentTypeError, CancelledError, nearest
+from ..registry import default_registry
 from ..scheduling import SchedulerMixin
-from .components import ComponentsMixin
+from .attaching import AttachingMixin
 from .turns import guard
 
 _Call = TypeVar("_Call", bound=Callable[..., Any])
@@ -57,12 +59,13 @@ class Arguments(Mapping[str, Any]):
         return Arguments({**self, **changes})
 
 
-class CallMixin(ComponentsMixin):
+class CallMixin(AttachingMixin):
     """Following the calls of a pipeline and stopping them: progress, interrupting, cancelling."""
 
     scheduler: Any
     call: Arguments
-    """Inside a call: its arguments."""
+    """Inside a call: its arguments, with those that attachments add."""
+    _added: Mapping[str, Any] = MappingProxyType({})
     _is_run = False
     _whole: CallMixin | None = None
     _num_timesteps = 0
@@ -147,21 +150,25 @@ def pipeline_call(call: _Call) -> _Call:
 
     @functools.wraps(call)
     def wrapped(self: CallMixin, *args: Any, **kwargs: Any) -> Any:
-        arguments = _bound(type(self).__name__, signature, self, args, kwargs)
+        added = _taken(self, signature, kwargs)
+        arguments = _bound(type(self).__name__, signature, self, args, kwargs, added)
         if self._is_run and type(self).__call__ is not wrapped:
             # `super().__call__` of a class that puts something around another's call.
-            outer, self.call = self.call, arguments
+            outer, self.call = self.call, arguments.replace(**self._added)
             try:
                 return call(self, *args, **kwargs)
             finally:
                 self.call = outer
         self._pool.check_open(self)
         run = _begin(self)
-        run.call = arguments
+        run.call, run._added = arguments, added
         with self._calls_lock:
             self._calls.add(run)
         try:
             with self._pool.call(run, run.check_cancelled), torch.no_grad():
+                adapters = vars(arguments).get("adapters")
+                if self._pool.attachments or self._pool.engines or adapters is not None:
+                    run._take_attached(adapters)
                 return call(run, *args, **kwargs)
         finally:
             with self._calls_lock:
@@ -182,22 +189,41 @@ def _begin(pipe: CallMixin) -> CallMixin:
     return run
 
 
+def _taken(
+    self: CallMixin, signature: inspect.Signature, kwargs: dict[str, Any]
+) -> Mapping[str, Any]:
+    """The arguments that the class doesn't name and attachments do, taken out of `kwargs`."""
+    if not self._pool.attachments and "adapters" not in kwargs:
+        return {}
+    names = [n for n in ("adapters", *self._inputs()) if n not in signature.parameters]
+    return {name: kwargs.pop(name, None) for name in names}
+
+
 def _bound(
     name: str,
     signature: inspect.Signature,
     self: object,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    added: Mapping[str, Any],
 ) -> Arguments:
     try:
         bound = signature.bind(self, *args, **kwargs)
     except TypeError as error:
-        known = [p for p in signature.parameters if p != "self"]
+        known = [*(p for p in signature.parameters if p != "self"), *added]
         hint = ""
         if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
             unknown = [k for k in kwargs if k not in known]
             if unknown:
-                hint = nearest(unknown[0], known) or f" It takes {', '.join(known)}."
+                hint = _hint(unknown[0], known)
         raise ArgumentTypeError(f"calling {name}: {error}.{hint}") from None
     bound.apply_defaults()
-    return Arguments({n: value for n, value in bound.arguments.items() if n != "self"})
+    values = {n: value for n, value in bound.arguments.items() if n != "self"}
+    return Arguments({**values, **added})
+
+
+def _hint(unknown: str, known: Iterable[str]) -> str:
+    for addon in default_registry().of("addon").values():
+        if any(unknown == one.name for one in addon.inputs):
+            return f" It belongs to the add-on {addon.name!r}; attach that first."
+    return nearest(unknown, known) or f" It takes {', '.join(known)}."

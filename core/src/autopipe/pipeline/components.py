@@ -35,6 +35,8 @@ class ComponentsMixin(ConfigMixin):
 
     _pool: Pool
     _origins: dict[str, str]
+    _views: dict[str, tuple[nn.Module, object]]
+    """By component: the network, and what stands in its place while something changes it."""
 
     # What the class declares
 
@@ -68,9 +70,13 @@ class ComponentsMixin(ConfigMixin):
 
     @property
     def components(self) -> dict[str, Any]:
-        """The components by name, absent ones as None."""
+        """The components by name, absent ones as None; networks as they are without attachments."""
         self._pool.check_open(self)
-        return {name: self.__dict__.get(name) for name in self.module_names()}
+        held = {name: self.__dict__.get(name) for name in self.module_names()}
+        for name, (network, view) in self._views.items():
+            if held.get(name) is view:
+                held[name] = network
+        return held
 
     def _networks(self) -> dict[str, nn.Module]:
         return networks_of(self.components)
@@ -151,5 +157,6 @@ class ComponentsMixin(ConfigMixin):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _drop_components(self) -> None:
+        self._views = {}
         for name in self.module_names():
             self.__dict__.pop(name, None)

@@ -63,6 +63,7 @@ def denoise(
     if scheduler is None:
         scheduler = run.scheduler
         assert scheduler is not None
+    predict, keep = run._predictor_of(tensors, predict), run._keeper_of(keep)
     options = dict(step_options or {})
     order = scheduler.order
     if steps is None:

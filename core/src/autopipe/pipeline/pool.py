@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
+import torch
 from torch import nn
 
+from ..attachment import Attachment
+from ..engine import NetworkEngine
 from ..errors import ClosedPipelineError, PlacementError
 from ..placement.base import Placement, Role, at_rest, placed_by, put, send, take
 from ..placement.devices import check_here, give_back_memory
 from ..placement.move import Move
 from .turns import Turns
+
+_log = logging.getLogger(__name__)
 
 
 class View(Protocol):
@@ -27,21 +33,38 @@ class View(Protocol):
     def _drop_components(self) -> None:
         """Hold no component any more."""
 
+    def _show_attached(self) -> None:
+        """Follow a change of what is attached."""
+
 
 class Pool:
     """Shared by all pipelines that `from_pipe` made of each other.
 
     It knows the views, places their networks, says whose turn it is, and gives the memory of all
     of them back at once.
+
+    Attributes:
+        attachments: the add-ons of these weights, by name; changed by replacing the mapping.
+        engines: the engine of each network that has one, by component.
     """
 
     def __init__(self) -> None:
         self.closed = False
         self.placement = Placement()
+        self.attachments: Mapping[str, Attachment] = {}
+        self.engines: Mapping[str, NetworkEngine] = {}
+        self._runners: weakref.WeakKeyDictionary[nn.Module, dict[str, Callable[..., Any]]]
+        self._runners = weakref.WeakKeyDictionary()
+        self._said: set[str] = set()
         self._views: weakref.WeakValueDictionary[int, View] = weakref.WeakValueDictionary()
         self._known: weakref.WeakSet[nn.Module] = weakref.WeakSet()
         self._lock = threading.RLock()
         self._turns = Turns()
+
+    def views(self) -> list[View]:
+        """All pipelines that share these weights."""
+        with self._lock:
+            return list(self._views.values())
 
     def join(self, view: View) -> None:
         """Count `view` among the users of these weights, and place what it brings."""
@@ -59,9 +82,7 @@ class Pool:
         A network that is placed keeps its name; else the view that came first names it.
         """
         roles: dict[nn.Module, Role] = {}
-        with self._lock:
-            views = list(self._views.values())
-        for view in views:
+        for view in self.views():
             for network, role in view._roles().items():
                 found = placed_by(network)
                 ours = found if found is not None and found[0] is self.placement else None
@@ -115,6 +136,9 @@ class Pool:
                 elif move.dtype is not None:
                     with at_rest(network):
                         Move(dtype=move.dtype).apply(network)
+            for attachment in self.attachments.values():
+                if attachment.weights is not None:
+                    move.apply(attachment.weights)
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
@@ -181,14 +205,54 @@ class Pool:
         if found is not None and found[0] is self.placement:
             take(network)
 
+    # Attachments and engines
+
+    def bring(self, weights: nn.Module, device: torch.device) -> None:
+        """Have the weights of an attachment where calls compute."""
+        with self._lock:
+            send(weights, device)
+
+    def set_engines(self, engines: Mapping[str, NetworkEngine]) -> None:
+        """Choose the engines by component, and give back what others made."""
+        with self._lock:
+            for network, runners in self._runners.items():
+                for engine in self.engines.values() if runners else ():
+                    engine.release(network)
+            self._runners.clear()
+            self._said.clear()
+            self.engines = dict(engines)
+
+    def runner(
+        self, network: nn.Module, engine: NetworkEngine
+    ) -> Callable[[str], Callable[..., Any]]:
+        """What gives, for a method of `network`, what `engine` made of it."""
+
+        def of(method: str) -> Callable[..., Any]:
+            with self._lock:
+                made = self._runners.setdefault(network, {})
+                if method not in made:
+                    made[method] = engine.prepare(network, method)
+                return made[method]
+
+        return of
+
+    def say_once(self, text: str) -> None:
+        """Log a warning, the first time."""
+        with self._lock:
+            is_new = text not in self._said
+            self._said.add(text)
+        if is_new:
+            _log.warning("%s", text)
+
     # The end
 
     def close(self) -> None:
         """Drop every component of every view, so that their memory is free."""
         with self._lock:
             self.closed = True
-            views = list(self._views.values())
-        for view in views:
+        self.set_engines({})
+        self.attachments = {}
+        for view in self.views():
             view._drop_components()
         gc.collect()
         give_back_memory()
