@@ -7,7 +7,6 @@ import json
 import wave
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,9 +14,11 @@ import PIL.Image
 import pytest
 import torch
 
-from autopipe.cli import loading, main
+from autopipe.attachment import Attachment
+from autopipe.cli import main
 from autopipe.config import register_to_config
 from autopipe.discovery import Installed, Plugin
+from autopipe.engine import NetworkEngine
 from autopipe.manifest import AddOn, Command, Component, Condition, Engine, Manifest, Pipeline
 from autopipe.modeling import ModelMixin
 from autopipe.outputs import BaseOutput, ImagePipelineOutput
@@ -35,6 +36,9 @@ class Shade(ModelMixin):
         super().__init__()
         self.level = torch.nn.Parameter(torch.tensor(start))
 
+    def forward(self, noise: torch.Tensor) -> torch.Tensor:
+        return (self.level + noise).clamp(0, 1)
+
 
 class Toy(DiffusionPipeline):
     """What the toys share: a network, and squares in a shade of noise."""
@@ -42,10 +46,29 @@ class Toy(DiffusionPipeline):
     def __init__(self, shade: Shade) -> None:
         self.register_modules(shade=shade)
 
-    def squares(self, shape: tuple[int, ...], generator: Any, scale: float = 1.0) -> np.ndarray:
-        noise = torch.rand((), generator=generator)
-        pixels = (self.shade.level + noise * scale).clamp(0, 1).expand(shape)
-        return pixels.detach().float().numpy()
+    def squares(self, shape: tuple[int, ...], generator: Any) -> np.ndarray:
+        pixels = self.shade(torch.rand((), generator=generator))
+        for attachment, strength in self._active():
+            pixels = pixels * 0 + attachment.level * strength * (self.call.glow_by or 1)
+        return pixels.expand(shape).detach().float().numpy()
+
+
+class Glow(Attachment):
+    """All pictures are as bright as a file says."""
+
+    inputs = (Input("glow_by", "number", required=False),)
+
+    def __init__(self, source: str = "") -> None:
+        self.level = float(Path(source).read_text()) if source else 0.5
+
+
+class Dark(NetworkEngine):
+    """Makes all black."""
+
+    name = "dark"
+
+    def prepare(self, network: Any, method: str) -> Any:
+        return lambda noise: noise * 0
 
 
 class Dream(Toy):
@@ -173,8 +196,8 @@ MANIFEST = Manifest(
             ),
         ),
     ),
-    addons=(AddOn("glow", f"{HERE}:Glow", inputs=(Input("glow_by", "number", required=False),)),),
-    engines=(Engine("fast", f"{HERE}:Fast"),),
+    addons=(AddOn("glow", f"{HERE}:Glow", Glow.inputs),),
+    engines=(Engine("dark", f"{HERE}:Dark"),),
     commands=(
         Command("wave", f"{HERE}:declare", "greet somebody, 100 % friendly"),
         Command("torn", f"{HERE}:fails", "fails"),
@@ -317,45 +340,43 @@ def test_any_argument_of_the_call_can_be_set(value: str, frames: int, capsys) ->
 def test_what_can_not_be_set_is_refused_before_anything_is_loaded(
     value: str, words: str, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr(loading.load_target, "__call__", None, raising=False)
     monkeypatch.setattr("autopipe.cli.generate.load_for", None)
     assert words in refused(capsys, "a cat", "--model", "film", "--set", value)
 
 
-def test_add_ons_are_attached_and_engines_used_in_the_order_given(monkeypatch, capsys) -> None:
-    done: list[Any] = []
-    monkeypatch.setattr(
-        DiffusionPipeline, "attach", lambda self, *what: done.append(what), raising=False
-    )
-    monkeypatch.setattr(
-        DiffusionPipeline, "use_engine", lambda self, what: done.append(what), raising=False
-    )
-    request = SimpleNamespace(
-        device="cpu", dtype=None, variant=None, commit=None, memory=None, offload=None,
-        offload_folder=None, task=None, conditions={}, stages={}, model="measure", scheduler=None,
-        attach=["glow=a.bin", "glow"], engine=["shade=fast"],
-    )  # fmt: skip
-    loading.load_for(request, Registry())
-    assert done == [("glow", "a.bin"), ("glow", None), {"shade": "fast"}]
-    request.engine = ["fast"]
-    loading.load_for(request, Registry())
-    assert done[-1] == "fast"
-    assert "Did you mean 'glow'" in refused(capsys, "--model", "dream", "--attach", "glw")
+def shade(name: str) -> int:
+    with PIL.Image.open(name) as image:
+        found: int = image.convert("L").getpixel((0, 0))
+        return found
 
 
-def test_the_inputs_of_an_add_on_are_keywords_of_the_call(monkeypatch) -> None:
-    drawn = {}
-
-    def call(self: Dream, generator: Any = None, **more: Any) -> ImagePipelineOutput:
-        drawn.update(more)
-        return ImagePipelineOutput(self.squares((1, 8, 8, 3), generator))
-
-    monkeypatch.setattr(Dream, "attach", lambda self, name, source: None, raising=False)
-    monkeypatch.setattr(Dream, "__call__", call)
-    generate("--model", "dream", "--attach", "glow=a.bin", "--glow-by", "2.5", "-o", "a.png")
-    assert drawn == {"glow_by": 2.5}
+def test_add_ons_are_attached_with_what_they_load(capsys) -> None:
+    Path("quarter.txt").write_text("0.25")
+    line = ["--model", "dream", "-o", "a.png", "--attach"]
+    for more, level in (
+        (["glow"], 128),
+        (["glow=quarter.txt"], 64),
+        (["glow=quarter.txt", "--glow-by", "3"], 191),
+        (["glow", "--set", 'adapters={"glow": 0.5}'], 64),
+    ):
+        generate(*line, *more)
+        assert shade("a.png") == level, more
+    generate(*line, "glow=quarter.txt", "--glow-by", "2.0")
     with PIL.Image.open("a.png") as image:
-        assert (image.text["attach"], image.text["glow_by"]) == ("glow=a.bin", "2.5")
+        assert (image.text["attach"], image.text["glow_by"]) == ("glow=quarter.txt", "2.0")
+    capsys.readouterr()
+    assert "Did you mean 'glow'" in refused(capsys, "--model", "dream", "--attach", "glw")
+    assert "takes no 'adapters'" in refused(capsys, "--model", "dream", "--set", "adapters={}")
+
+
+@pytest.mark.parametrize("engine", ["dark", "shade=dark"])
+def test_an_engine_runs_all_networks_or_one(engine: str, capsys) -> None:
+    generate("--model", "dream", "--engine", engine, "-o", "a.png")
+    assert shade("a.png") == 0
+    with PIL.Image.open("a.png") as image:
+        assert image.text["engine"] == engine
+    capsys.readouterr()
+    assert "'shad'" in refused(capsys, "--model", "dream", "--engine", "shad=dark")
 
 
 def test_help_lists_what_is_installed(capsys) -> None:
@@ -384,13 +405,13 @@ def test_the_listings_know_tasks_and_extensions(capsys) -> None:
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
     flat = " ".join(text.split())
-    for word in ("dream, text2video,", "1 more pipeline", "glow", "wave, torn, gone", "fast"):
+    for word in ("dream, text2video,", "1 more pipeline", "glow", "wave, torn, gone", "dark"):
         assert word in flat.replace("  ", " "), word
     assert main(["families", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert found["declares"] == ["dream", "text2video", "sing", "sing_along"]
     assert (found["addons"], found["engines"], found["commands"]) == (
-        ["glow"], ["fast"], ["wave", "torn", "gone"],
+        ["glow"], ["dark"], ["wave", "torn", "gone"],
     )  # fmt: skip
     assert main(["resolve", "sing", "--task", "sing-along", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -41,7 +41,7 @@ def call_of(asked: Request, cls: type, registry: Registry) -> dict[str, Any]:
     """
     from PIL.Image import Resampling
 
-    takes = [*parameters_of(cls)]
+    takes = [*parameters_of(cls), *(["adapters"] if asked.attach else [])]
     takes += [one.name for n in asked.addons for one in registry.entry("addon", n).inputs]
     options = dict(asked.call)
     if _pictures(asked) and "width" not in takes:
