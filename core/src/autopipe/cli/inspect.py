@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..checkpoint.files import Weights
-from ..errors import UnsupportedCheckpointError
 from ..registry import Registry, default_registry
 from .checkpoint import Checkpoint, Part, declare_checkpoint, open_checkpoint, parts, tasks_of
 from .command import Run, explain
@@ -51,25 +50,19 @@ def run(arguments: argparse.Namespace) -> int:
 def _summary(checkpoint: Checkpoint, registry: Registry) -> dict[str, Any]:
     """What the index says of the whole."""
     index = checkpoint.index
-    told = {
+    is_known = registry.pipeline(index.class_name) is not None
+    found = registry.resolve(index.class_name) if is_known else None
+    return {
         "folder": str(index.folder),
         "commit": checkpoint.commit,
         "class": index.class_name,
         "options": dict(index.options),
+        "family": found and found.family,
+        "package": found and found.plugin.dist,
+        "version": found and found.plugin.version,
+        "tasks": [str(task) for task in tasks_of(index.class_name, registry)],
+        "note": None if found else registry.explain_missing(index.class_name),
     }
-    try:
-        found = registry.resolve(index.class_name)
-    except UnsupportedCheckpointError:
-        return {
-            **told, "family": None, "package": None, "version": None, "tasks": [],
-            "note": registry.explain_missing(index.class_name),
-        }  # fmt: skip
-    plugin = found.plugin
-    tasks = [str(task) for task in tasks_of(index.class_name, registry)]
-    return {
-        **told, "family": found.family, "package": plugin.dist, "version": plugin.version,
-        "tasks": tasks, "note": None,
-    }  # fmt: skip
 
 
 def _as_json(part: Part) -> dict[str, Any]:

@@ -84,16 +84,12 @@ def _declared(command: Command, parser: Parser) -> Run:
     except AutopipeError:
         raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-    else:
-        if callable(run):
-            return run
-        reason = f"it returned a {type(run).__name__} where a function is expected"
-    package = command.target.partition(".")[0].partition(":")[0]
-    raise PluginError(
-        f"the command {command.name} can't be used, {command.target} is broken ({reason}); "
-        f"reinstall the package {package!r}"
-    )
+        raise PluginError(
+            f"the command {command.name} can't be used, {command.target} is broken "
+            f"({type(error).__name__}: {error}); reinstall the package "
+            f"{command.target.partition('.')[0].partition(':')[0]!r}"
+        ) from error
+    return run
 
 
 def _add_traceback(parser: argparse.ArgumentParser, default: Any) -> None:

@@ -105,16 +105,14 @@ def request(arguments: argparse.Namespace, registry: Registry) -> Request:
     chosen = dict(arguments.set or ())
     if not given and arguments.model is None and arguments.task is None:
         arguments.command.error(f"give {PROMPT}, or a --model that needs none")
+    no_inputs = {text: given.pop(text) for text in [*given] if text not in arguments.owners}
     conditions = {
-        keyword: _model(text, keyword, registry)
+        keyword: _model(no_inputs[f"--{keyword}"], keyword, registry)
         for keyword in registry.conditions
-        if (text := _taken(f"--{keyword}", given, arguments)) is not None
+        if f"--{keyword}" in no_inputs
     }
-    stages = {
-        keyword: text
-        for keyword in stage_keywords(registry)
-        if (text := _taken(f"--{keyword}", given, arguments)) is not None
-    }
+    names = stage_keywords(registry)
+    stages = {name: no_inputs[f"--{name}"] for name in names if f"--{name}" in no_inputs}
     inputs = _further_inputs(arguments, given, conditions, chosen, registry)
     first, *others = _stages(arguments, registry)
     checkpoint = open_checkpoint(first["model"], registry, arguments.revision)
@@ -249,11 +247,6 @@ def _further_inputs(
         if (owner := arguments.owners[text]) and text not in map(word, found):
             raise ArgumentError(f"{text} is for {owner}; give {owner} too")
     return found
-
-
-def _taken(option: str, given: dict[str, str], arguments: argparse.Namespace) -> str | None:
-    """The value of an option that is no input, no longer among those given."""
-    return None if option in arguments.owners else given.pop(option, None)
 
 
 def _model(text: str, keyword: str, registry: Registry) -> str:
