@@ -113,6 +113,46 @@ def test_doctor_finds_a_stranger_that_has_the_modules_name(site: Path) -> None:
     assert "--force-reinstall" in then
 
 
+COMMANDS = """
+from autopipe import Command, Condition, Input, Manifest, hookimpl
+
+@hookimpl
+def autopipe_family():
+    return Manifest("tools",
+        commands=(
+            Command("wave", "plugin_tools:declare", "greet"),
+            Command("torn", "plugin_tools:torn", "50 %"),
+        ),
+        conditions=(
+            Condition("sketch", "sketch", "plugin_tools:Sketch", (Input("lines", "image"),)),
+        ),
+    )
+
+def declare(parser):
+    parser.add_argument("name")
+    return lambda arguments: print("Hello,", arguments.name) or 0
+
+def torn(parser):
+    raise RuntimeError("torn apart")
+"""
+
+
+def test_a_strangers_commands_and_conditions_are_on_the_command_line(site: Path) -> None:
+    write_plugin(site, "tools", COMMANDS)
+    write_plugin(site, "raises", BAD["raises"][0])
+    done = python(["-m", "autopipe", "wave", "Ada"], site)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello, Ada\n", "")
+    torn = python(["-m", "autopipe", "torn"], site)
+    assert torn.returncode == 2
+    assert "the command torn can't be used" in torn.stderr
+    assert "torn apart" in torn.stderr
+    told = python(["-m", "autopipe", "generate", "--help"], site).stdout
+    assert "--sketch MODEL" in told
+    assert "--lines FILE" in told
+    listed = python(["-m", "autopipe", "--help"], site).stdout
+    assert {"wave", "torn", "generate"} <= set(listed.split())
+
+
 def test_doctor_finds_plugins_that_contradict_each_other(site: Path) -> None:
     write_dist(site, "paint", {}, version="1.5")
     write_plugin(site, "low", good("low"), requires=["paint<2"])

@@ -103,7 +103,9 @@ class Film(Toy):
 
 
 @dataclass
-class Sounds(BaseOutput):
+class Sounds:
+    """A record of its own kind."""
+
     audios: Any
 
 
@@ -114,10 +116,11 @@ class Sing(Toy):
 
     @pipeline_call
     def __call__(
-        self, prompt: str, voice: Any = None, pitch: float = 1.0, generator: Any = None
+        self, prompt: str, voice: Any = None, takes: int = 1, generator: Any = None
     ) -> Sounds:
+        assert takes == 1 or len(generator) == takes
         loud = 1.0 if voice is None else float(np.abs(voice).max())
-        return Sounds(torch.full((1, 2, 80), 0.5 * loud * pitch))
+        return Sounds(torch.full((takes, 2, 80), 0.5 * loud))
 
 
 @dataclass
@@ -161,6 +164,7 @@ MANIFEST = Manifest(
             inputs=(PROMPT, Input("num_frames", "number", required=False)),
             parameters=("prompt", "num_frames"),
             output="frames",
+            repeats="clips",
         ),
         Task(
             "sing",
@@ -168,6 +172,7 @@ MANIFEST = Manifest(
             inputs=(PROMPT,),
             parameters=("prompt",),
             output="audios",
+            repeats="takes",
         ),
         Task(
             "sing_along",
@@ -334,6 +339,7 @@ def test_any_argument_of_the_call_can_be_set(value: str, frames: int, capsys) ->
         ("mode=loud", "mode takes"),
         ("ending=@gone.png", "gone.png"),
         ("generator=3", "--seed"),
+        ("clips=3", "--num-images"),
         ("prompt=dog", "leave out one"),
     ],
 )

@@ -151,9 +151,10 @@ def _outputs(
     # and on any device.
     generators = [torch.Generator().manual_seed(asked.seed + i) for i in range(asked.count)]
     takes = parameters_of(type(pipe))
-    if further or (asked.count > 1 and "num_images_per_prompt" in takes):
-        if asked.count > 1:
-            call = {**call, "num_images_per_prompt": asked.count}
+    repeats = asked.task.repeats if asked.task and not further else "num_images_per_prompt"
+    if further or (asked.count > 1 and repeats in takes):
+        if asked.count > 1 and repeats:
+            call = {**call, repeats: asked.count}
         together = generators if asked.count > 1 else generators[0]
         yield _enlarged(pipe, {**call, "generator": together}, further)
     else:

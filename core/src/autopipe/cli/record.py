@@ -107,48 +107,29 @@ def write(
         PluginError: the output of the pipeline lacks what its task is to give.
     """
     field = _field(asked.task, pipe, outputs[0])
-    made = [one for output in outputs for one in _READ.get(field, _arrays)(output[field])]
+    made = [one for output in outputs for one in _READ.get(field, _arrays)(getattr(output, field))]
     target = asked.output.with_suffix(results.suffix_of(field))
     rates = {
         name: getattr(outputs[0], name, None) or getattr(pipe, name, None) or usual
         for name, usual in (("frame_rate", _FRAME_RATE), ("sampling_rate", _SAMPLING_RATE))
     }
-    written = []
-    for i, (one, file) in enumerate(zip(made, results.single_names(target, len(made)))):
-        settings = {**common, "seed": asked.seed + i}
-        written.append((file, _write_one(field, one, file, settings, rates)))
+    files = results.single_names(target, len(made))
+    seeds = [asked.seed + i for i in range(asked.count)]
+    if len(made) != asked.count:
+        seeds = [asked.seed] * len(made)
+    done: list[tuple[Any, Path, Any]] = list(zip(made, files, seeds))
     if field == "images" and len(made) > 1:
-        settings = {**common, "seed": f"{asked.seed} to {asked.seed + len(made) - 1}"}
-        sheet = results.contact_sheet(made)
-        written.append((target, _write_one(field, sheet, target, settings, rates)))
-    return written
-
-
-def _write_one(
-    field: str, one: Any, file: Path, settings: dict[str, Any], rates: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Write one result; the settings with its size."""
-    if field == "images":
-        settings["size"] = f"{one.width}x{one.height}"
-        results.write_png(one, file, settings)
-    elif field == "frames":
-        size = f"{one[0].width}x{one[0].height}"
-        settings |= {"size": size, "frames": len(one), "frame_rate": rates["frame_rate"]}
-        results.write_gif(one, file, settings, rates["frame_rate"])
-    elif field == "audios":
-        settings |= {"samples": one.shape[-1], "sampling_rate": rates["sampling_rate"]}
-        results.write_wav(one, file, rates["sampling_rate"])
-    else:
-        settings["shape"] = "x".join(map(str, one.shape))
-        results.write_npy(one, file)
-    return settings
+        done.append((results.contact_sheet(made), target, f"{seeds[0]} to {seeds[-1]}"))
+    return [
+        (file, results.write(file, field, one, {**common, "seed": seed}, rates))
+        for one, file, seed in done
+    ]
 
 
 def _field(task: Task | None, pipe: DiffusionPipeline, output: Any) -> str:
     """The field of an output that holds what was made."""
-    names = list(output.keys()) if hasattr(output, "keys") else []
-    wanted = [task.output] if task else [*results.FIELDS, *names]
-    found = next((name for name in wanted if name in names), None)
+    names = [task.output] if task else [*results.FIELDS, *getattr(output, "__dict__", ())]
+    found = next((name for name in names if getattr(output, name, None) is not None), None)
     if found is None:
         what = task.output if task else "result"
         raise PluginError(f"the output of {type(pipe).__name__} has no {what}; update its package")

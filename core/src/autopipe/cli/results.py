@@ -9,6 +9,7 @@ import os
 import re
 import wave
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ..errors import ArgumentError, ImageFileError
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
+    from PIL.PngImagePlugin import PngInfo
 
 _LONGEST = 48
 _SUFFIX_OF = {"images": ".png", "frames": ".gif", "audios": ".wav"}
@@ -99,55 +101,65 @@ def check_writable(output: Path) -> None:
 # Files
 
 
-def write_png(image: Image, path: Path, settings: Mapping[str, Any]) -> None:
-    """Write `image` with `settings` as its text fields, whole or not at all.
+def write(
+    path: Path, field: str, one: Any, settings: dict[str, Any], rates: Mapping[str, int]
+) -> dict[str, Any]:
+    """Write one result, whole or not at all; what it tells of itself, and how large it is.
 
     A file that is there is replaced; folders that are missing are made.
 
+    Args:
+        field: of the output that it comes from: `"images"` for a picture, `"frames"` for a list
+            of them, `"audios"` for an array (samples,) or (channels, samples) in [-1, 1], or
+            another for an array of any shape.
+        settings: how it was made. Pictures keep them as text fields, frames as a comment.
+        rates: `frame_rate` and `sampling_rate`.
+
     Raises:
-        ImageFileError: the file system refuses. So do the other functions here.
+        ImageFileError: the file system refuses.
     """
+    if field == "images":
+        told = {**settings, "size": f"{one.width}x{one.height}"}
+        _write(path, partial(one.save, format="PNG", pnginfo=_text_fields(told)))
+    elif field == "frames":
+        first, rate = one[0], rates["frame_rate"]
+        size = f"{first.width}x{first.height}"
+        told = {**settings, "size": size, "frames": len(one), "frame_rate": rate}
+        how = {"append_images": one[1:], "duration": round(1000 / rate), "loop": 0}
+        about = json.dumps(told, default=str).encode()
+        _write(path, partial(first.save, format="GIF", save_all=True, comment=about, **how))
+    elif field == "audios":
+        rate = rates["sampling_rate"]
+        told = {**settings, "samples": one.shape[-1], "sampling_rate": rate}
+        _write(path, partial(_save_sound, one, rate))
+    else:
+        told = {**settings, "shape": "x".join(map(str, one.shape))}
+        _write(path, partial(_save_array, one))
+    return told
+
+
+def _text_fields(settings: Mapping[str, Any]) -> PngInfo:
     from PIL.PngImagePlugin import PngInfo
 
     text = PngInfo()
     for key, value in settings.items():
         text.add_text(key, str(value))
-    _write(path, lambda file: image.save(file, format="PNG", pnginfo=text))
+    return text
 
 
-def write_gif(
-    frames: Sequence[Image], path: Path, settings: Mapping[str, Any], rate: float
-) -> None:
-    """Write `frames` as an animation of `rate` frames a second, with `settings` as its comment."""
-    about = json.dumps(settings).encode()
-    first, *others = frames
-    how: dict[str, Any] = {"save_all": True, "append_images": others, "loop": 0}
-    how |= {"duration": round(1000 / rate), "comment": about}
-    _write(path, lambda file: first.save(file, format="GIF", **how))
-
-
-def write_wav(sound: np.ndarray, path: Path, rate: int) -> None:
-    """Write a `sound` in [-1, 1], of shape (samples,) or (channels, samples), in 16 bits."""
+def _save_sound(sound: np.ndarray, rate: int, file: Path) -> None:
     channels = sound if sound.ndim == 2 else sound[None]
     samples = (channels.T.clip(-1, 1) * 32767).round().astype("<i2")
-
-    def save(file: Path) -> None:
-        with wave.open(str(file), "wb") as target:
-            target.setparams((len(channels), 2, rate, 0, "NONE", ""))
-            target.writeframes(samples.tobytes())
-
-    _write(path, save)
+    with wave.open(str(file), "wb") as target:
+        target.setparams((len(channels), 2, rate, 0, "NONE", ""))
+        target.writeframes(samples.tobytes())
 
 
-def write_npy(values: np.ndarray, path: Path) -> None:
-    """Write an array."""
+def _save_array(values: np.ndarray, file: Path) -> None:
     import numpy as np
 
-    def save(file: Path) -> None:
-        with file.open("wb") as target:
-            np.save(target, values, allow_pickle=False)
-
-    _write(path, save)
+    with file.open("wb") as target:
+        np.save(target, values, allow_pickle=False)
 
 
 def _write(path: Path, save: Callable[[Path], Any]) -> None:

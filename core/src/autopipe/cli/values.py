@@ -50,8 +50,10 @@ def call_of(asked: Request, cls: type, registry: Registry) -> dict[str, Any]:
         **{name: f"--{OPTIONS.get(name, 'size')}" for name in options},
         **{one.name: word(one) for one in asked.inputs},
     }
+    repeats = asked.task.repeats if asked.task else None
+    ours = {**_OURS, **({repeats: "--num-images"} if repeats else {}), **written}
     for name in asked.set:
-        if source := {**_OURS, **written}.get(name):
+        if source := ours.get(name):
             raise ArgumentError(f"--set {name}: that is given by {source}; leave out one")
     for name, text in {**{name: repr(name) for name in asked.set}, **written}.items():
         if name not in takes:
