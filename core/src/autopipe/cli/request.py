@@ -117,12 +117,12 @@ def request(arguments: argparse.Namespace, registry: Registry) -> Request:
     first, *others = _stages(arguments, registry)
     checkpoint = open_checkpoint(first["model"], registry, arguments.revision)
     class_name = checkpoint.index.class_name
-    left = {text: value for text, value in given.items() if text not in map(word, inputs)}
+    left = [text for text in given if text not in map(word, inputs)]
     with_set = [
         *given,
         *(word(one) for t in registry.tasks for one in t.inputs if one.name in chosen),
     ]
-    task = _Choice(registry, class_name, conditions, with_set, left).task(arguments.task)
+    task = _task(arguments.task, class_name, conditions, with_set, left, registry)
     known = task.inputs if task else [one for t in registry.tasks for one in t.inputs]
     by_word = {word(one): one for one in reversed(known)}
     inputs.update({by_word[text]: given[text] for text in by_word if text in given})
@@ -156,64 +156,55 @@ def needs_of(task: Task) -> list[str]:
     return [word(one) for one in task.inputs if one.required]
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """Which task is meant.
+def _task(
+    asked: str | None,
+    class_name: str,
+    conditions: Iterable[str],
+    given: Sequence[str],
+    own: Sequence[str],
+    registry: Registry,
+) -> Task | None:
+    """The task asked for, else that of the checkpoint's whose inputs are those given.
 
-    Attributes:
+    Args:
         given: the words of everything that was given.
-        own: those that only tasks can have use for.
+        own: those of them that only tasks can have use for.
     """
+    wanted = dict.fromkeys(conditions, True)
+    named = registry.resolve(class_name).pipeline.task
+    offered = tasks_of(class_name, registry, wanted)
+    candidates = sorted(offered, key=lambda task: task != named)
+    if asked is not None or (not offered and (wanted or named)):
+        chosen = named if asked is None else registry.task(asked)
+        registry.resolve(class_name, chosen, wanted)  # It says what is wrong.
+        candidates = [registry.task(chosen or "")]
+    if not candidates:
+        return None
+    misfits = {task: _misfit(task, given, own) for task in registry.tasks}
+    task = min(candidates, key=lambda task: [len(words) for words in misfits[task]])
+    useless, missing, _ = misfits[task]
+    if useless or missing:
+        wrong = f"the task {task} needs {listed(needs_of(task)) or 'no input'}"
+        wrong += f" and takes no {listed(useless, 'or')}" if useless else ""
+        cures = [f"give {listed(missing)}" + " too" * bool(given)] if missing else []
+        cures += [f"leave out {listed(useless)}"] if useless else []
+        fit = next((t for t in registry.tasks if not any(misfits[t][:2])), task)
+        if fit not in offered:
+            wrong = f"{class_name} is not for the task {fit}: {wrong}"
+        raise ArgumentError(f"{wrong}; {listed(cures)}. See 'autopipe generate --help'")
+    return task
 
-    registry: Registry
-    class_name: str
-    conditions: Mapping[str, str]
-    given: Iterable[str]
-    own: Iterable[str]
 
-    def task(self, asked: str | None) -> Task | None:
-        """The task: that asked for, else the one whose inputs are those given."""
-        wanted = dict.fromkeys(self.conditions, True)
-        if asked is not None:
-            task = self.registry.task(asked)
-            self.registry.resolve(self.class_name, task, wanted)
-            return self._checked(task)
-        found = self.registry.resolve(self.class_name).pipeline
-        offered = self._offered()
-        if not offered:
-            if wanted or found.task is not None:
-                self.registry.resolve(self.class_name, found.task, wanted)
-            return None
-        offered.sort(key=lambda task: task != found.task)
-        return self._checked(min(offered, key=self._misfit))
-
-    def _offered(self) -> list[Task]:
-        wanted = dict.fromkeys(self.conditions, True)
-        return tasks_of(self.class_name, self.registry, wanted)
-
-    def _missing(self, task: Task) -> list[str]:
-        return [text for text in needs_of(task) if text not in self.given]
-
-    def _useless(self, task: Task) -> list[str]:
-        return [text for text in self.own if text not in map(word, task.inputs)]
-
-    def _misfit(self, task: Task) -> tuple[int, int, int]:
-        not_needed = [text for text in self.own if text not in needs_of(task)]
-        return len(self._useless(task)), len(self._missing(task)), len(not_needed)
-
-    def _checked(self, task: Task) -> Task:
-        missing, useless = self._missing(task), self._useless(task)
-        if missing or useless:
-            fit = [t for t in self.registry.tasks if not (self._missing(t) or self._useless(t))]
-            wrong = f"the task {task} needs {listed(needs_of(task)) or 'no input'}"
-            wrong += f" and takes no {listed(useless, 'or')}" * bool(useless)
-            cure = f"give {listed(missing)}{' too' if self.given else ''}" if missing else ""
-            cure += " and " * bool(missing and useless)
-            cure += f"leave out {listed(useless)}" * bool(useless)
-            if fit and fit[0] not in self._offered():
-                wrong = f"{self.class_name} is not for the task {fit[0]}: {wrong}"
-            raise ArgumentError(f"{wrong}; {cure}. See 'autopipe generate --help'")
-        return task
+def _misfit(
+    task: Task, given: Sequence[str], own: Sequence[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """What the task has no use for, what is missing for it, and what it can do without."""
+    takes, needs = [word(one) for one in task.inputs], needs_of(task)
+    return (
+        [text for text in own if text not in takes],
+        [text for text in needs if text not in given],
+        [text for text in own if text not in needs],
+    )
 
 
 def _further_inputs(
