@@ -53,6 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(told, indent=2))
     else:
-        told["tasks"] = ", ".join(told["tasks"]) or "none"
+        told["task"] = task or ", ".join(told.pop("tasks")) or "none"
         print(table([(name, value) for name, value in told.items() if value is not None]))
     return 0
