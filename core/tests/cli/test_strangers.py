@@ -422,6 +422,10 @@ def test_the_listings_know_tasks_and_extensions(capsys) -> None:
     assert main(["resolve", "sing", "--task", "sing-along", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["task"], told["tasks"]) == ("sing_along", ["sing", "sing_along"])
+    for more, told in ((["--task", "sing_along"], "sing_along"), ([], "sing, sing_along")):
+        assert main(["resolve", "sing", *more]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert told in [line.partition("task  ")[2].strip() for line in lines]
     assert main(["resolve", "measure"]) == 0
     assert "none" in capsys.readouterr().out
     assert main(["inspect", "sing", "--json"]) == 0

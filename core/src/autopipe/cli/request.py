@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from ..errors import ArgumentError, ImageFileError, MissingPluginError, nearest
 from ..hints import dist_with_demo
 from ..registry import Registry
 from ..tasks import Input, Task
-from .checkpoint import open_checkpoint, tasks_of
+from .checkpoint import open_checkpoint
 from .families import no_family_cure
-from .inputs import FILES, PROMPT, given_of, stage_keywords, word
+from .inputs import FILES, PROMPT, given_of, stage_keywords, task_of, word
 from .results import SUFFIXES, check_writable, output_name, suffix_of
 
 OPTIONS: Mapping[str, str] = {
@@ -122,7 +122,7 @@ def request(arguments: argparse.Namespace, registry: Registry) -> Request:
         *given,
         *(word(one) for t in registry.tasks for one in t.inputs if one.name in chosen),
     ]
-    task = _task(arguments.task, class_name, conditions, with_set, left, registry)
+    task = task_of(arguments.task, class_name, conditions, with_set, left, registry)
     known = task.inputs if task else [one for t in registry.tasks for one in t.inputs]
     by_word = {word(one): one for one in reversed(known)}
     inputs.update({by_word[text]: given[text] for text in by_word if text in given})
@@ -148,62 +148,6 @@ def request(arguments: argparse.Namespace, registry: Registry) -> Request:
         attach=arguments.attach or (),
         engine=arguments.engine or (),
         upscale=tuple(_later(stage, registry) for stage in others),
-    )
-
-
-def needs_of(task: Task) -> list[str]:
-    """The words for what a call of the task can't do without."""
-    return [word(one) for one in task.inputs if one.required]
-
-
-def _task(
-    asked: str | None,
-    class_name: str,
-    conditions: Iterable[str],
-    given: Sequence[str],
-    own: Sequence[str],
-    registry: Registry,
-) -> Task | None:
-    """The task asked for, else that of the checkpoint's whose inputs are those given.
-
-    Args:
-        given: the words of everything that was given.
-        own: those of them that only tasks can have use for.
-    """
-    wanted = dict.fromkeys(conditions, True)
-    named = registry.resolve(class_name).pipeline.task
-    offered = tasks_of(class_name, registry, wanted)
-    candidates = sorted(offered, key=lambda task: task != named)
-    if asked is not None or (not offered and (wanted or named)):
-        chosen = named if asked is None else registry.task(asked)
-        registry.resolve(class_name, chosen, wanted)  # It says what is wrong.
-        candidates = [registry.task(chosen or "")]
-    if not candidates:
-        return None
-    misfits = {task: _misfit(task, given, own) for task in registry.tasks}
-    task = min(candidates, key=lambda task: [len(words) for words in misfits[task]])
-    useless, missing, _ = misfits[task]
-    if useless or missing:
-        wrong = f"the task {task} needs {listed(needs_of(task)) or 'no input'}"
-        wrong += f" and takes no {listed(useless, 'or')}" if useless else ""
-        cures = [f"give {listed(missing)}" + " too" * bool(given)] if missing else []
-        cures += [f"leave out {listed(useless)}"] if useless else []
-        fit = next((t for t in registry.tasks if not any(misfits[t][:2])), task)
-        if fit not in offered:
-            wrong = f"{class_name} is not for the task {fit}: {wrong}"
-        raise ArgumentError(f"{wrong}; {listed(cures)}. See 'autopipe generate --help'")
-    return task
-
-
-def _misfit(
-    task: Task, given: Sequence[str], own: Sequence[str]
-) -> tuple[list[str], list[str], list[str]]:
-    """What the task has no use for, what is missing for it, and what it can do without."""
-    takes, needs = [word(one) for one in task.inputs], needs_of(task)
-    return (
-        [text for text in own if text not in takes],
-        [text for text in needs if text not in given],
-        [text for text in own if text not in needs],
     )
 
 
@@ -330,9 +274,3 @@ def _scheduler(name: str, registry: Registry) -> str:
             f"there is no scheduler {name!r}.{hint} Installed are: {', '.join(short) or 'none'}"
         )
     return found
-
-
-def listed(words: Iterable[str], last: str = "and") -> str:
-    """`a, b and c`."""
-    *most, end = [*words] or [""]
-    return f"{', '.join(most)} {last} {end}" if most else end

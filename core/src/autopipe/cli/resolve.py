@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(told, indent=2))
     else:
-        told["task"] = task or ", ".join(told.pop("tasks")) or "none"
+        every = ", ".join(told.pop("tasks"))
+        told["task"] = task or every or "none"
         print(table([(name, value) for name, value in told.items() if value is not None]))
     return 0

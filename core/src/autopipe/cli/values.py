@@ -16,8 +16,8 @@ from ..errors import ArgumentError, ImageFileError, nearest
 from ..registry import Registry
 from ..tasks import Input
 from ..utils import load_image
-from .inputs import word
-from .request import OPTIONS, Request, listed, needs_of
+from .inputs import listed, needs_of, word
+from .request import OPTIONS, Request
 
 if TYPE_CHECKING:
     import numpy as np
