@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..registry import default_registry
 from .checkpoint import declare_checkpoint
 from .command import Run, explain, option
-from .inputs import declare_stages, given_of
+from .options import declare_stages, given_of
 from .text import size, table
 
 if TYPE_CHECKING:
