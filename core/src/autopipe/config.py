@@ -66,21 +66,17 @@ class ConfigMixin:
     ignore_for_config: ClassVar[tuple[str, ...]] = ()
     has_compatibles: ClassVar[bool] = False
 
-    _config: FrozenConfig
+    _config: FrozenConfig = FrozenConfig()
     _init_parameters: ClassVar[Mapping[str, inspect.Parameter]]
 
     @property
     def config(self) -> FrozenConfig:
         """The values this object was made with; immutable."""
-        return self._recorded()
-
-    def _recorded(self) -> FrozenConfig:
-        recorded: FrozenConfig | None = self.__dict__.get("_config")
-        return FrozenConfig() if recorded is None else recorded
+        return self._config
 
     def register_to_config(self, **values: Any) -> None:
         """Record `values` in the config, over those already there."""
-        object.__setattr__(self, "_config", FrozenConfig({**self._recorded(), **values}))
+        object.__setattr__(self, "_config", FrozenConfig({**self._config, **values}))
 
     @classmethod
     def init_parameters(cls) -> Mapping[str, inspect.Parameter]:

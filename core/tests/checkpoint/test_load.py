@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from autopipe.auto import AutoPipelineForText2Image
-from autopipe.checkpoint.load import load_pipeline
+from autopipe.checkpoint.checkpoint import Checkpoint
 from autopipe.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -325,7 +325,7 @@ def test_a_single_model_has_no_components_to_name(net_folder: Path) -> None:
     assert TinyNet.from_pretrained(net_folder, dtype={"default": "float16"}).seed.dtype is (
         torch.float16
     )
-    with pytest.raises(ArgumentError, match=r"'net'.*TinyNet.*'default'"):
+    with pytest.raises(ArgumentError, match=r"TinyNet has no 'net'.*default"):
         TinyNet.from_pretrained(net_folder, dtype={"net": "float16"})
 
 
@@ -405,15 +405,14 @@ def test_pickled_weights_load_with_a_warning(
         TinyPipeline.from_pretrained(tmp_path / "old", use_safetensors=True)
 
 
-def test_a_chooser_sees_the_index(saved: Path) -> None:
-    seen: list[str] = []
-
-    def choose(index: Any) -> type:
-        seen.append(index.class_name)
-        return TinyPipeline
-
-    assert isinstance(load_pipeline(choose, saved), TinyPipeline)
-    assert seen == ["TinyPipeline"]
+def test_the_index_is_known_before_a_class_is_chosen(saved: Path) -> None:
+    checkpoint = Checkpoint.open(saved, {"strict": True})
+    assert checkpoint.index.class_name == "TinyPipeline"
+    plan = checkpoint.plan(TinyPipeline)
+    assert {item.component for item in plan.items} == {None, *checkpoint.index.components}
+    pipe = checkpoint.load(plan)
+    assert isinstance(pipe, TinyPipeline)
+    assert pipe.options == {"strict": True}
 
 
 def test_an_unknown_pipeline_says_what_is_missing(saved: Path, edit: Edit) -> None:

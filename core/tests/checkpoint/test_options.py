@@ -11,8 +11,7 @@ from autopipe.checkpoint.options import (
     KEYWORDS,
     REFUSED,
     WITHOUT_MEANING,
-    check_device_map,
-    check_keywords,
+    check_names,
     check_one_place,
     parse_dtype,
     split_keywords,
@@ -164,10 +163,13 @@ def test_a_device_map_is_a_device_a_strategy_or_a_place_for_each() -> None:
             split_keywords({"device_map": wrong})
 
 
-def test_a_device_map_names_components_of_pipelines() -> None:
-    check_device_map({"unet": 0, "": "cpu"}, ("unet", "vae"), "P")
-    with pytest.raises(ArgumentError, match="Did you mean 'unet'"):
-        check_device_map({"unett": 0}, ("unet", "vae"), "P")
+def test_what_is_given_by_component_names_components() -> None:
+    check_names({"unet": 0, "": "cpu"}, ("", "unet", "vae"), "P has no")
+    check_names("auto", ("unet",), "P has no")
+    with pytest.raises(ArgumentError, match=r"P has no 'unett'\. Did you mean 'unet'"):
+        check_names({"unett": 0}, ("unet", "vae"), "P has no")
+    with pytest.raises(ArgumentError, match=r"There are unet, vae\."):
+        check_names({"controlnet": 0}, ("", "unet", "vae"), "P has no")
 
 
 @pytest.mark.parametrize(
@@ -198,11 +200,12 @@ def test_quantization_is_not_there_yet() -> None:
 
 
 def test_an_unknown_keyword_gets_the_nearest_name() -> None:
+    known = ("unet", "safety_checker", *KEYWORDS)
     with pytest.raises(ArgumentTypeError, match="Did you mean 'safety_checker'"):
-        check_keywords(["safty_checker"], ["unet", "safety_checker"], "P")
+        check_names({"safty_checker": None}, known, "P has no keyword")
     with pytest.raises(ArgumentTypeError, match="Did you mean 'torch_dtype'"):
-        check_keywords(["torch_dytpe"], ["unet"], "P")
-    check_keywords(["unet"], ["unet"], "P")
+        check_names({"torch_dytpe": None}, known, "P has no keyword")
+    check_names({"unet": None}, known, "P has no keyword")
 
 
 def test_a_token_does_not_show() -> None:

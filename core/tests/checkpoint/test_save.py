@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import T5Config, T5EncoderModel
 
-from autopipe.checkpoint.components import load_component
 from autopipe.checkpoint.files import plan_component
+from autopipe.checkpoint.load import load_component
 from autopipe.checkpoint.options import LoadOptions
 from autopipe.checkpoint.save import save_model
 from autopipe.checkpoint.source import LocalSource
@@ -118,7 +118,7 @@ def test_tied_weights_are_saved_once_and_stay_tied(tmp_path: Path) -> None:
     assert "encoder.embed_tokens.weight" not in state
     source = LocalSource(tmp_path)
     files = plan_component(source, ("t5",), has_weights=True, stems=("model",))
-    loaded, info = load_component(T5EncoderModel, tmp_path, files, LoadOptions())
+    loaded, info = load_component(T5EncoderModel, source, files, LoadOptions())
     assert info.missing == ()
     assert loaded.encoder.embed_tokens.weight is loaded.shared.weight
     ids = torch.tensor([[1, 2, 3]])

@@ -13,8 +13,8 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from autopipe.checkpoint import processors
 from autopipe.checkpoint import transformers as compat
-from autopipe.checkpoint.components import load_component
 from autopipe.checkpoint.files import plan_component
+from autopipe.checkpoint.load import load_component
 from autopipe.checkpoint.options import LoadOptions
 from autopipe.checkpoint.save import save_model
 from autopipe.checkpoint.source import LocalSource
@@ -27,13 +27,14 @@ WEIGHTS = "model.safetensors"
 
 
 def load(cls: type, folder: Path, **options: Any) -> Any:
+    source = LocalSource(folder.parent)
     files = plan_component(
-        LocalSource(folder.parent),
+        source,
         (folder.name,),
         has_weights=hasattr(cls, "forward"),
         stems=compat.STEMS,
     )
-    return load_component(cls, folder.parent, files, LoadOptions(**options))[0]
+    return load_component(cls, source, files, LoadOptions(**options))[0]
 
 
 @pytest.fixture

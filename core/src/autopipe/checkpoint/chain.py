@@ -20,8 +20,10 @@ from ..errors import (
     ConfigError,
     UnsafeCheckpointError,
 )
+from ..kinds import shared
+from ..manifest import Pipeline
 from ..registry import Registry
-from ..scheduling import SchedulerMixin
+from .hub.repository import open_repository
 from .names import is_plain, shown
 from .source import HubOptions, LocalSource, Source
 
@@ -34,12 +36,12 @@ _NULL = "tag:yaml.org,2002:null"
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
-def keyword_of(stage: str, opened: Any, registry: Registry) -> str | None:
-    """The keyword of what the class `opened` needs besides a checkpoint of the class `stage`."""
-    given, wanted = registry.pipeline(stage), registry.pipeline_of(opened)
-    if given is None or wanted is None or given.needs is None or wanted is given:
+def keyword_of(stage: Pipeline, opened: type, registry: Registry) -> str | None:
+    """The keyword of what the class `opened` needs besides a checkpoint of the pipeline `stage`."""
+    wanted = registry.pipeline_of(opened)
+    if wanted is None or wanted is stage:
         return None
-    return given.needs if wanted.line == given.opens_as else None
+    return stage.needs if wanted.line == stage.opens_as else None
 
 
 def names_of(keyword: str, opened: Any) -> dict[str, str]:
@@ -86,12 +88,8 @@ def with_loaded(keyword: str, opened: Any, given: Mapping[str, Any]) -> dict[str
             f"pipeline"
         )
     check_fits(keyword, opened, components, f"a {type(pipe).__name__}")
-    taken = {name: _own(components[own]) for name, own in names_of(keyword, opened).items()}
+    taken = {name: shared(components[own]) for name, own in names_of(keyword, opened).items()}
     return {**taken, **rest}
-
-
-def _own(component: Any) -> Any:
-    return component.copy() if isinstance(component, SchedulerMixin) else component
 
 
 def origin_of(keyword: str, stage: object) -> dict[str, str]:
@@ -139,8 +137,6 @@ def open_named(keyword: str, source: Source, hub: HubOptions) -> Source | None:
             f"{card} names the {keyword} {shown(name)}, and there is no such folder inside or "
             f"beside it; correct it, or pass {keyword}="
         )
-    from .hub import open_repository
-
     return open_repository(name, hub)
 
 

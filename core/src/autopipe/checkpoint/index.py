@@ -1,19 +1,43 @@
-"""`model_index.json`: which pipeline a checkpoint is, its components and its options."""
+"""`model_index.json`: which pipeline a checkpoint is, its components and its options.
+
+Families recognise theirs among checkpoints without an index, or with one that names no class.
+"""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeGuard
+from typing import Any
 
 from ..config import read_json_object
-from ..errors import CheckpointError, ConfigError, UnsafeCheckpointError
+from ..discovery import Plugin
+from ..errors import (
+    CheckpointError,
+    ConfigError,
+    UnsafeCheckpointError,
+    UnsupportedCheckpointError,
+)
+from ..manifest import Probe
+from ..registry import Registry
+from ..targets import load_target
 from .names import is_plain, shown
+from .source import LocalSource, Source
+
+_log = logging.getLogger(__name__)
 
 INDEX_NAME = "model_index.json"
+
+CONFIGS = (
+    "config.json",
+    "scheduler_config.json",
+    "tokenizer_config.json",
+    "preprocessor_config.json",
+)
+"""What the config of a component may be called."""
 
 Pair = tuple[str, str]
 """A class as an index names it: (library, class name)."""
@@ -53,6 +77,31 @@ def read_index(folder: str | Path) -> Index:
     return parse_index(read_json_object(file), file)
 
 
+def open_index(source: Source, registry: Registry) -> Index:
+    """The index of a checkpoint; where it names no class, the one that a family makes of it.
+
+    Raises:
+        CheckpointError, ConfigError, UnsafeCheckpointError: as `read_index`.
+        UnsupportedCheckpointError: several families take it for theirs.
+    """
+    present = INDEX_NAME in source.files()
+    content = source.json(INDEX_NAME) if present else {}
+    if content.get("_class_name") is None:
+        answers = dict(_answers(source, content, registry))
+        if len(answers) > 1:
+            raise UnsupportedCheckpointError(
+                f"{source.name} names no pipeline class, and {' and '.join(sorted(answers))} both "
+                f"take it for theirs; load it with from_pretrained of the class that you mean, "
+                f"or write '_class_name' into its {INDEX_NAME}"
+            )
+        content = next(iter(answers.values()), content)
+        if not present and not answers:
+            if isinstance(source, LocalSource):
+                raise CheckpointError(_why_no_index(source.root))
+            content = source.json(INDEX_NAME)
+    return parse_index(content, source.root / INDEX_NAME)
+
+
 def parse_index(content: Mapping[str, Any], file: Path) -> Index:
     """Check the content of an index; `file` is where it was read. Raises as `read_index`."""
     class_name = content.get("_class_name")
@@ -61,7 +110,7 @@ def parse_index(content: Mapping[str, Any], file: Path) -> Index:
             f"{file} names a pipeline in a code file of its own ({shown(class_name)}), and code of "
             f"a checkpoint is never run; a custom pipeline is an installed plugin"
         )
-    if not _is_class_name(class_name):
+    if not is_plain(class_name) or not class_name.isidentifier():
         raise ConfigError(
             f"{file} must give the pipeline's class as '_class_name', and gives "
             f"{shown(class_name)}; fetch the checkpoint again"
@@ -71,7 +120,8 @@ def parse_index(content: Mapping[str, Any], file: Path) -> Index:
     for name, entry in content.items():
         if name.startswith("_"):
             continue
-        if not _looks_like_a_pair(entry):
+        texts = isinstance(entry, list) and all(isinstance(p, str) or p is None for p in entry)
+        if not texts or len(entry) != 2:
             options[name] = entry
         elif not is_plain(name):
             raise UnsafeCheckpointError(
@@ -88,14 +138,6 @@ def parse_index(content: Mapping[str, Any], file: Path) -> Index:
     )
 
 
-def _looks_like_a_pair(entry: object) -> bool:
-    return (
-        isinstance(entry, list)
-        and len(entry) == 2
-        and all(part is None or isinstance(part, str) for part in entry)
-    )
-
-
 def _pair(entry: list[Any], name: str, file: Path) -> Pair | None:
     library, class_name = entry
     if library is None and class_name is None:
@@ -106,16 +148,12 @@ def _pair(entry: list[Any], name: str, file: Path) -> Pair | None:
             f"or [null, null] is expected; correct the entry"
         )
     known = is_plain(library) and _LIBRARY.fullmatch(library)
-    if not known or not _is_class_name(class_name):
+    if not known or not is_plain(class_name) or not class_name.isidentifier():
         raise UnsafeCheckpointError(
             f"{file} gives {shown(entry)} for the component {shown(name)}, which are no names of "
             f"a library and a class; don't use this checkpoint unless you trust it"
         )
     return library, class_name
-
-
-def _is_class_name(name: object) -> TypeGuard[str]:
-    return is_plain(name) and str(name).isidentifier()
 
 
 def _why_no_index(folder: Path) -> str:
@@ -129,3 +167,46 @@ def _why_no_index(folder: Path) -> str:
     inner = sorted(p.parent.name for p in folder.glob(f"*/{INDEX_NAME}"))
     hint = f" (did you mean {folder / inner[0]}?)" if inner else ""
     return f"{folder} holds no {INDEX_NAME}, so it is not the folder of a pipeline{hint}"
+
+
+def _answers(
+    source: Source, content: Mapping[str, Any], registry: Registry
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The families that recognise the checkpoint, with the index that each makes of it."""
+    for name, family in registry.families.items():
+        for probe in family.probes:
+            configs = _configs(source, probe)
+            if all(folder in configs for folder in probe.folders):
+                found = _asked(probe, registry.plugins[name], content, configs)
+                if found is not None:
+                    yield name, {**content, **found}
+                    break
+
+
+def _asked(
+    probe: Probe, plugin: Plugin, content: Mapping[str, Any], configs: dict[str, dict[str, Any]]
+) -> dict[str, Any] | None:
+    """What a probe answers; None, with a warning that names the plugin, if it fails."""
+    try:
+        found = load_target(probe.target)(dict(content), configs)
+        return None if found is None else dict(found)
+    except Exception as error:
+        _log.warning(
+            "the plugin %s can't tell whether a checkpoint is its own (%s: %s), so it is taken "
+            "for none of its own; update that package",
+            plugin,
+            type(error).__name__,
+            error,
+        )
+        return None
+
+
+def _configs(source: Source, probe: Probe) -> dict[str, dict[str, Any]]:
+    """The config of every folder that `probe` asks for and that is there, empty without one."""
+    found: dict[str, dict[str, Any]] = {}
+    for folder in (*probe.folders, *probe.others):
+        names = source.files(folder)
+        if names:
+            config = next((name for name in CONFIGS if name in names), None)
+            found[folder] = {} if config is None else source.json(f"{folder}/{config}")
+    return found

@@ -18,16 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ArgumentError, ArgumentTypeError, UnsupportedCheckpointError
-from ..modeling import ModelMixin, SeveralModels
-from ..scheduling import SchedulerMixin
+from ..kinds import BaseNetwork, BaseScheduler
 from ..sizes import parse_size
 from . import transformers
 from .atomic import replaced_folder
-from .components import stems_of
 from .files import candidates
+from .hub.upload import HUB_KEYWORDS, upload
 from .index import INDEX_NAME
 from .names import is_plain
-from .upload import HUB_KEYWORDS, upload
+from .plan import stems_of
 
 _log = logging.getLogger(__name__)
 
@@ -53,11 +52,10 @@ def save_model(
     limit = parse_size(max_shard_size)
     if not is_main_process:
         return
-    stem = _stem(model, safe_serialization)
     with replaced_folder(directory, lambda path: _is_replaced(path, model, variant)) as folder:
-        _write_config(model, folder)
-        _write_weights(model, folder, stem, safe_serialization, variant, limit)
-    upload(directory, push_to_hub, **hub)
+        _write_model(model, folder, safe_serialization, variant, limit)
+    if push_to_hub:
+        upload(directory, **hub)
 
 
 def save_scheduler(
@@ -67,7 +65,8 @@ def save_scheduler(
     _check(scheduler, None, hub)
     with replaced_folder(directory, lambda path: False) as folder:
         scheduler.save_config(folder)
-    upload(directory, push_to_hub, **hub)
+    if push_to_hub:
+        upload(directory, **hub)
 
 
 def save_pipeline(
@@ -99,13 +98,14 @@ def save_pipeline(
             _write_component(component, folder / name, safe_serialization, variant, limit)
         text = json.dumps(index, indent=2) + "\n"
         (folder / INDEX_NAME).write_text(text, encoding="utf-8")
-    upload(directory, push_to_hub, **hub)
+    if push_to_hub:
+        upload(directory, **hub)
 
 
 def _separate(components: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The components that have a folder each, with its name."""
     for name, component in components.items():
-        if isinstance(component, SeveralModels):
+        if hasattr(component, "part_class"):
             for number, part in enumerate(component.parts):
                 yield component.part_name(name, number), part
         elif component is not None:
@@ -115,7 +115,7 @@ def _separate(components: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _is_left_over(folder: str, components: Mapping[str, Any]) -> bool:
     """Whether an old folder holds a network more than a component of several has now."""
     name, _, number = folder.rpartition("_")
-    return number.isdecimal() and isinstance(components.get(name), SeveralModels)
+    return number.isdecimal() and hasattr(components.get(name), "part_class")
 
 
 def _index(pipe: Any) -> dict[str, Any]:
@@ -132,11 +132,10 @@ def _write_component(
     component: Any, folder: Path, safe: bool, variant: str | None, limit: int
 ) -> None:
     folder.mkdir()
-    if isinstance(component, SchedulerMixin):
+    if isinstance(component, BaseScheduler):
         component.save_config(folder)
-    elif isinstance(component, ModelMixin) or transformers.is_model(type(component)):
-        _write_config(component, folder)
-        _write_weights(component, folder, _stem(component, safe), safe, variant, limit)
+    elif isinstance(component, BaseNetwork) or transformers.is_model(type(component)):
+        _write_model(component, folder, safe, variant, limit)
     elif hasattr(component, "save_pretrained"):
         component.save_pretrained(str(folder))
     else:
@@ -145,37 +144,30 @@ def _write_component(
         )
 
 
-def _write_config(model: Any, folder: Path) -> None:
-    if isinstance(model, ModelMixin):
+def _write_model(model: Any, folder: Path, safe: bool, variant: str | None, limit: int) -> None:
+    """Write the config, and the weights in as many files as `limit` bytes each make necessary."""
+    from huggingface_hub import split_torch_state_dict_into_shards
+
+    if isinstance(model, BaseNetwork):
         model.save_config(folder)
     else:
         transformers.save_model_config(model, folder)
-
-
-def _stem(model: Any, safe: bool) -> str:
-    stems = stems_of(type(model))
-    return stems[0] if safe else stems[-1]
-
-
-def _write_weights(
-    model: nn.Module, folder: Path, stem: str, safe: bool, variant: str | None, limit: int
-) -> None:
-    """Write the state dict in as many files as `limit` bytes for each make necessary."""
     suffix = "safetensors" if safe else "bin"
     dotted = f".{variant}" if variant else ""
-    shards = list(_shards(_state(model), limit))
-    if len(shards) == 1:
-        _write_tensors(shards[0], folder / f"{stem}{dotted}.{suffix}", safe)
-        return
-    places: dict[str, str] = {}
-    for number, shard in enumerate(shards, 1):
-        name = f"{stem}{dotted}-{number:05d}-of-{len(shards):05d}.{suffix}"
-        _write_tensors(shard, folder / name, safe)
-        places.update(dict.fromkeys(shard, name))
-    total = sum(tensor.nbytes for shard in shards for tensor in shard.values())
-    content = {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))}
-    index = folder / f"{stem}.{suffix}.index{dotted}.json"
-    index.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    stems = stems_of(type(model))
+    stem = stems[0] if safe else stems[-1]
+    state = _state(model)
+    shards = split_torch_state_dict_into_shards(
+        state, filename_pattern=f"{stem}{dotted}{{suffix}}.{suffix}", max_shard_size=limit
+    )
+    for name, tensors in shards.filename_to_tensors.items():
+        _write_tensors({tensor: state[tensor] for tensor in tensors}, folder / name, safe)
+    if shards.is_sharded:
+        total = sum(tensor.nbytes for tensor in state.values())
+        places = dict(sorted(shards.tensor_to_filename.items()))
+        content = {"metadata": {"total_size": total}, "weight_map": places}
+        index = folder / f"{stem}.{suffix}.index{dotted}.json"
+        index.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
@@ -192,19 +184,6 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
             seen.add(id(tensor))
             state[name] = tensor.detach()
     return state
-
-
-def _shards(state: Mapping[str, Tensor], limit: int) -> Iterator[dict[str, Tensor]]:
-    """`state` in parts of at most `limit` bytes, or of one tensor."""
-    shard: dict[str, Tensor] = {}
-    size = 0
-    for name, tensor in state.items():
-        if shard and size + tensor.nbytes > limit:
-            yield shard
-            shard, size = {}, 0
-        shard[name] = tensor
-        size += tensor.nbytes
-    yield shard
 
 
 def _write_tensors(state: dict[str, Tensor], file: Path, safe: bool) -> None:

@@ -7,12 +7,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ..checkpoint.address import open_source
 from ..checkpoint.files import STEMS, File, Weights, candidates, plan_component, variants_of
-from ..checkpoint.headers import Header, main_dtype
-from ..checkpoint.index import Index
-from ..checkpoint.probe import open_index
-from ..checkpoint.source import HubOptions, Source, open_source
-from ..checkpoint.values import not_finite
+from ..checkpoint.headers import Header, main_dtype, not_finite
+from ..checkpoint.index import Index, open_index
+from ..checkpoint.source import HubOptions, Source
 from ..errors import AutopipeError
 from ..registry import Registry
 
@@ -35,8 +34,7 @@ class Checkpoint:
         """The commit of a repository of the Hub, also where only the cache was asked."""
         folder = self.index.folder.absolute()
         in_cache = folder.parent.name == "snapshots"
-        commit: str | None = getattr(self.source, "commit", folder.name if in_cache else None)
-        return commit
+        return self.source.commit or (folder.name if in_cache else None)
 
 
 @dataclass(frozen=True)

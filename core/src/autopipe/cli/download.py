@@ -11,8 +11,7 @@ from .checkpoint import PRIOR_HELP, declare_checkpoint
 from .text import size, table
 
 if TYPE_CHECKING:
-    from ..checkpoint.download import Download
-    from ..checkpoint.index import Index
+    from ..checkpoint.plan import Plan
 
 HELP = "fetch what a pipeline needs of a repository, after telling exactly what that is"
 ABOUT = (
@@ -43,24 +42,23 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan and carry it out."""
-    from ..checkpoint.download import plan_download
+    from ..checkpoint.checkpoint import Checkpoint
     from ..pipeline.base import DiffusionPipeline
 
-    registry = default_registry()
-
-    def choose(index: Index) -> type:
-        return registry.resolve(index.class_name, arguments.task).load_class()
-
-    plan = plan_download(
-        choose if arguments.task else DiffusionPipeline,
-        arguments.checkpoint,
-        revision=arguments.revision,
-        variant=arguments.variant,
-        cache_dir=arguments.cache_dir,
-        load_connected_pipeline=True,
+    keywords = {
+        "revision": arguments.revision,
+        "variant": arguments.variant,
+        "cache_dir": arguments.cache_dir,
+        "load_connected_pipeline": True,
         **dict.fromkeys(arguments.without or ()),
         **({} if arguments.prior is None else {"prior": arguments.prior}),
-    )
+    }
+    checkpoint = Checkpoint.open(arguments.checkpoint, keywords)
+    cls: type = DiffusionPipeline
+    if arguments.task:
+        found = default_registry().resolve(checkpoint.index.class_name, arguments.task)
+        cls = found.load_class()
+    plan = checkpoint.plan(cls)
     if arguments.json:
         if not arguments.dry_run:
             plan.run()
@@ -73,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _as_json(plan: Download, done: bool) -> dict[str, Any]:
+def _as_json(plan: Plan, done: bool) -> dict[str, Any]:
     return {
         "commit": plan.commit,
         "class": plan.class_name,
@@ -88,7 +86,7 @@ def _as_json(plan: Download, done: bool) -> dict[str, Any]:
     }
 
 
-def _as_text(checkpoint: str, plan: Download) -> str:
+def _as_text(checkpoint: str, plan: Plan) -> str:
     stages = [("", plan), *([(plan.keyword, plan.stage)] if plan.stage else [])]
     count = sum(len(stage.missing) for _, stage in stages)
     facts = {

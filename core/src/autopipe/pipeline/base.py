@@ -16,12 +16,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from ..checkpoint.upload import PushToHubMixin
+from ..checkpoint.hub.upload import PushToHubMixin
 from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig
 from ..errors import ArgumentError, ArgumentTypeError, CancelledError, nearest
-from ..kinds import check_given
+from ..kinds import check_given, shared
 from ..registry import default_registry
-from ..scheduling import SchedulerMixin
 from .memory import MemoryMixin
 from .pool import Pool, guard
 
@@ -106,8 +105,7 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
     @property
     def options(self) -> Mapping[str, Any]:
         """The options by name."""
-        recorded = self._recorded()
-        return MappingProxyType({name: recorded.get(name) for name in self.option_names()})
+        return MappingProxyType({name: self._config.get(name) for name in self.option_names()})
 
     @property
     def origins(self) -> Mapping[str, str]:
@@ -188,9 +186,10 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
             **kwargs: components and options of the class by name, and the keywords of
                 `autopipe.checkpoint.options.LoadOptions` (`torch_dtype`, `variant`, ...).
         """
-        from ..checkpoint.load import load_pipeline
+        from ..checkpoint.checkpoint import Checkpoint
 
-        return load_pipeline(cls, pretrained_model_name_or_path, **kwargs)
+        checkpoint = Checkpoint.open(pretrained_model_name_or_path, kwargs)
+        return checkpoint.load(checkpoint.plan(cls))
 
     @classmethod
     def download(cls, pretrained_model_name: str | Path, **kwargs: Any) -> str:
@@ -203,9 +202,9 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
         Returns:
             The local folder, in the cache of huggingface_hub.
         """
-        from ..checkpoint.download import plan_download
+        from ..checkpoint.checkpoint import Checkpoint
 
-        return str(plan_download(cls, pretrained_model_name, **kwargs).run())
+        return str(Checkpoint.open(pretrained_model_name, kwargs).plan(cls).run())
 
     def save_pretrained(
         self,
@@ -268,11 +267,11 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
                     + (nearest(name, (*modules, *options)) or f" It has {', '.join(modules)}.")
                 )
         check_given(cls, {name: kwargs[name] for name in modules if name in kwargs})
-        shared = pipeline.components
+        present = pipeline.components
         values = {
-            name: kwargs[name] if name in kwargs else _own(shared[name])
+            name: kwargs[name] if name in kwargs else shared(present[name])
             for name in modules
-            if name in kwargs or shared.get(name) is not None
+            if name in kwargs or present.get(name) is not None
         }
         missing = [n for n in modules if n not in values and n not in cls.optional_components()]
         if missing:
@@ -392,11 +391,6 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
         return numpy_to_pil(images)
 
 
-def _own(component: Any) -> Any:
-    """What a view gets of a shared component: itself, but a copy of a scheduler."""
-    return component.copy() if isinstance(component, SchedulerMixin) else component
-
-
 def _with_stage(
     cls: type[DiffusionPipeline], pipeline: DiffusionPipeline, kwargs: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -408,7 +402,7 @@ def _with_stage(
 
     registry = default_registry()
     known = registry.pipeline_of(type(pipeline))
-    keyword = chain.keyword_of(known.name, cls, registry) if known else None
+    keyword = chain.keyword_of(known, cls, registry) if known else None
     if keyword is None:
         return kwargs, {}
     stage = kwargs.get(keyword)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ..checkpoint.source import DEMO, demo_folder
+from ..checkpoint.address import DEMO, demo_folder
 from ..manifest import Family, Pipeline
 from ..pipeline.base import DiffusionPipeline
 from ..registry import Registry, default_registry

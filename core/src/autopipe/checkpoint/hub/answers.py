@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 
-from ..errors import CheckpointError
-from .source import HubOptions
+from ...errors import CheckpointError
+from ..source import HubOptions
 
 
 def first_line(error: Exception) -> str:
