@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
@@ -12,6 +13,8 @@ from torch import nn
 
 from .checkpoint.hub.upload import PushToHubMixin
 from .kinds import BaseNetwork
+
+_log = logging.getLogger(__name__)
 
 _Self = TypeVar("_Self", bound="ModelMixin")
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -129,19 +132,13 @@ class ModelMixin(BaseNetwork, PushToHubMixin):
             max_shard_size: bytes, or text such as `"5GB"`; larger models are split.
             push_to_hub: upload afterwards, to the repository `repo_id`.
         """
-        from .checkpoint.save import save_model
+        from .checkpoint.save import SaveOptions, save_model
 
-        save_model(
-            self,
-            save_directory,
-            is_main_process=is_main_process,
-            save_function=save_function,
-            safe_serialization=safe_serialization,
-            variant=variant,
-            max_shard_size=max_shard_size,
-            push_to_hub=push_to_hub,
-            **hub,
-        )
+        options = SaveOptions(safe_serialization, variant, max_shard_size, push_to_hub, hub)
+        if save_function is not None:
+            _log.warning("ignored, since it means nothing here: save_function= (never called)")
+        if is_main_process:
+            save_model(self, save_directory, options)
 
     @property
     def dtype(self) -> torch.dtype:

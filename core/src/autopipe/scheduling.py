@@ -63,9 +63,9 @@ class SchedulerMixin(BaseScheduler, PushToHubMixin):
         self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any
     ) -> None:
         """Write `scheduler_config.json` into `save_directory`."""
-        from .checkpoint.save import save_scheduler
+        from .checkpoint.save import SaveOptions, save_scheduler
 
-        save_scheduler(self, save_directory, push_to_hub=push_to_hub, **kwargs)
+        save_scheduler(self, save_directory, SaveOptions(push_to_hub=push_to_hub, hub=kwargs))
 
     @property
     def compatibles(self) -> list[type[SchedulerMixin]]:

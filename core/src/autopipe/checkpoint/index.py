@@ -14,14 +14,12 @@ from types import MappingProxyType
 from typing import Any
 
 from ..config import read_json_object
-from ..discovery import Plugin
 from ..errors import (
     CheckpointError,
     ConfigError,
     UnsafeCheckpointError,
     UnsupportedCheckpointError,
 )
-from ..manifest import Probe
 from ..registry import Registry
 from ..targets import load_target
 from .names import is_plain, shown
@@ -123,37 +121,31 @@ def parse_index(content: Mapping[str, Any], file: Path) -> Index:
         texts = isinstance(entry, list) and all(isinstance(p, str) or p is None for p in entry)
         if not texts or len(entry) != 2:
             options[name] = entry
-        elif not is_plain(name):
+            continue
+        if not is_plain(name):
             raise UnsafeCheckpointError(
                 f"{file} calls a component {shown(name)}, which is no plain folder name; don't use "
                 f"this checkpoint unless you trust it"
             )
-        else:
-            components[name] = _pair(entry, name, file)
+        said = f"{file} gives {shown(entry)} for the component {shown(name)}"
+        library, kind = entry
+        if (library is None) != (kind is None):
+            raise ConfigError(
+                f"{said}, where [library, class] or [null, null] is expected; correct the entry"
+            )
+        known = is_plain(library) and _LIBRARY.fullmatch(library) and is_plain(kind)
+        if library is not None and not (known and kind.isidentifier()):
+            raise UnsafeCheckpointError(
+                f"{said}, which are no names of a library and a class; don't use this checkpoint "
+                f"unless you trust it"
+            )
+        components[name] = None if library is None else (library, kind)
     return Index(
         class_name=class_name,
         components=MappingProxyType(components),
         options=MappingProxyType(options),
         folder=file.parent,
     )
-
-
-def _pair(entry: list[Any], name: str, file: Path) -> Pair | None:
-    library, class_name = entry
-    if library is None and class_name is None:
-        return None
-    if library is None or class_name is None:
-        raise ConfigError(
-            f"{file} gives {shown(entry)} for the component {shown(name)}, where [library, class] "
-            f"or [null, null] is expected; correct the entry"
-        )
-    known = is_plain(library) and _LIBRARY.fullmatch(library)
-    if not known or not is_plain(class_name) or not class_name.isidentifier():
-        raise UnsafeCheckpointError(
-            f"{file} gives {shown(entry)} for the component {shown(name)}, which are no names of "
-            f"a library and a class; don't use this checkpoint unless you trust it"
-        )
-    return library, class_name
 
 
 def _why_no_index(folder: Path) -> str:
@@ -172,41 +164,33 @@ def _why_no_index(folder: Path) -> str:
 def _answers(
     source: Source, content: Mapping[str, Any], registry: Registry
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The families that recognise the checkpoint, with the index that each makes of it."""
+    """The families that recognise the checkpoint, with the index that each makes of it.
+
+    A probe that fails answers nothing, with a warning that names its plugin.
+    """
     for name, family in registry.families.items():
         for probe in family.probes:
-            configs = _configs(source, probe)
-            if all(folder in configs for folder in probe.folders):
-                found = _asked(probe, registry.plugins[name], content, configs)
+            configs = {f: _config(source, f) for f in (*probe.folders, *probe.others)}
+            there = {folder: config for folder, config in configs.items() if config is not None}
+            if not there.keys() >= set(probe.folders):
+                continue
+            try:
+                found = load_target(probe.target)(dict(content), there)
                 if found is not None:
                     yield name, {**content, **found}
                     break
+            except Exception as error:
+                _log.warning(
+                    "the plugin %s can't tell whether a checkpoint is its own (%s: %s), so it is "
+                    "taken for none of its own; update that package",
+                    registry.plugins[name],
+                    type(error).__name__,
+                    error,
+                )
 
 
-def _asked(
-    probe: Probe, plugin: Plugin, content: Mapping[str, Any], configs: dict[str, dict[str, Any]]
-) -> dict[str, Any] | None:
-    """What a probe answers; None, with a warning that names the plugin, if it fails."""
-    try:
-        found = load_target(probe.target)(dict(content), configs)
-        return None if found is None else dict(found)
-    except Exception as error:
-        _log.warning(
-            "the plugin %s can't tell whether a checkpoint is its own (%s: %s), so it is taken "
-            "for none of its own; update that package",
-            plugin,
-            type(error).__name__,
-            error,
-        )
-        return None
-
-
-def _configs(source: Source, probe: Probe) -> dict[str, dict[str, Any]]:
-    """The config of every folder that `probe` asks for and that is there, empty without one."""
-    found: dict[str, dict[str, Any]] = {}
-    for folder in (*probe.folders, *probe.others):
-        names = source.files(folder)
-        if names:
-            config = next((name for name in CONFIGS if name in names), None)
-            found[folder] = {} if config is None else source.json(f"{folder}/{config}")
-    return found
+def _config(source: Source, folder: str) -> dict[str, Any] | None:
+    """The config of a component, empty where it has none; None where there is no such folder."""
+    names = source.files(folder)
+    config = next((f"{folder}/{name}" for name in CONFIGS if name in names), None)
+    return (source.json(config) if config else {}) if names else None

@@ -20,7 +20,7 @@ from ..registry import Registry
 from ..targets import load_target
 from . import transformers
 from .files import AUTO, ComponentFiles, plan_component, variants_of
-from .index import INDEX_NAME, Index, Pair
+from .index import INDEX_NAME, Index
 from .options import LoadOptions
 from .source import Source
 
@@ -135,16 +135,6 @@ class Plan:
         return self.source.fetch([item.path for item in self.items], thoroughly=True)
 
 
-def find_class(pair: Pair, registry: Registry) -> type | None:
-    """The class that an index calls `pair`: one that a family declares, a listed one, or None."""
-    library, name = pair
-    known = registry.component(library, name)
-    if known is not None:
-        cls: type = load_target(known.target)
-        return cls
-    return transformers.find_class(name) if library == transformers.LIBRARY else None
-
-
 def stems_of(cls: type) -> tuple[str, ...]:
     """What the weight files of `cls` are called; empty for what is no network."""
     if issubclass(cls, BaseNetwork):
@@ -233,7 +223,11 @@ def _classes(
         if name in elsewhere:
             continue
         pair = index.components.get(name)
-        found = None if pair is None else find_class(pair, registry)
+        found: type | None = None
+        if pair is not None and (known := registry.component(*pair)) is not None:
+            found = load_target(known.target)
+        elif pair is not None and pair[0] == transformers.LIBRARY:
+            found = transformers.find_class(pair[1])
         slot = slots.get(name)
         if name in given:
             if slot is None and found is not None:

@@ -12,7 +12,6 @@ import mmap
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from io import FileIO
 from pathlib import Path
 
 import torch
@@ -127,30 +126,19 @@ def _read(
     file: Path, header: Header, names: list[str], target: Target
 ) -> Iterable[tuple[str, Tensor]]:
     with file.open("rb", buffering=0) as stream:
-        scratch = bytearray()
         for name in names:
             info = header.tensors[name]
-            dtype = target(name, TORCH_DTYPES[info.dtype])
-            if dtype == TORCH_DTYPES[info.dtype]:
-                # Its own memory, which the tensor keeps.
-                content = bytearray(info.size)
-                _read_into(stream, content, info, file)
-                yield name, _view(content, 0, info)
-            else:
-                if len(scratch) < info.size:
-                    scratch = bytearray(info.size)
-                _read_into(stream, scratch, info, file)
-                yield name, _view(scratch, 0, info).to(dtype, copy=True)
-
-
-def _read_into(stream: FileIO, content: bytearray, info: TensorInfo, file: Path) -> None:
-    stream.seek(info.offset)
-    view = memoryview(content)[: info.size]
-    while view:
-        count = stream.readinto(view)
-        if not count:
-            raise DamagedFileError(f"{file} became shorter while it was read; fetch it again")
-        view = view[count:]
+            # Memory of its own, which the tensor keeps unless it is cast.
+            content = bytearray(info.size)
+            stream.seek(info.offset)
+            left = memoryview(content)
+            while left:
+                count = stream.readinto(left)
+                if not count:
+                    raise DamagedFileError(f"{file} changed while it was loaded; load it again")
+                left = left[count:]
+            tensor = _view(content, 0, info)
+            yield name, tensor.to(target(name, tensor.dtype))
 
 
 def _view(content: bytearray | mmap.mmap, offset: int, info: TensorInfo) -> Tensor:

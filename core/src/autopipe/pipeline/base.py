@@ -226,18 +226,12 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
                 by default.
             **hub: `repo_id`, `commit_message`, `private`, `token`, `create_pr`.
         """
-        from ..checkpoint.save import save_pipeline
+        from ..checkpoint.save import SaveOptions, save_pipeline
 
+        size = "10GB" if max_shard_size is None else max_shard_size
+        options = SaveOptions(safe_serialization, variant, size, push_to_hub, hub)
         with self._pool.at_rest():
-            save_pipeline(
-                self,
-                save_directory,
-                safe_serialization=safe_serialization,
-                variant=variant,
-                max_shard_size=max_shard_size,
-                push_to_hub=push_to_hub,
-                **hub,
-            )
+            save_pipeline(self, save_directory, options)
 
     # Views
 

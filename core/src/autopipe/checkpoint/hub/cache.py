@@ -6,6 +6,7 @@ the client's own, so that diffusers and transformers share the files.
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from pathlib import Path
 from ...errors import CheckpointError
 from ..names import is_plain
 from ..source import HubOptions
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,19 @@ def cached_commit(folder: Path, revision: str) -> str | None:
 
 
 def remember(folder: Path, revision: str, commit: str) -> None:
-    """Note which commit `revision` stands for, as the client does."""
+    """Note which commit `revision` stands for, as the client does; a warning where that fails."""
+    ref = folder / "refs" / revision
     if revision == commit or not _is_ref(revision):
         return
-    ref = folder / "refs" / revision
-    if ref.is_file() and ref.read_text(encoding="utf-8") == commit:
-        return
-    ref.parent.mkdir(parents=True, exist_ok=True)
-    temporary = ref.with_name(f"{ref.name}.{uuid.uuid4().hex[:8]}")
-    temporary.write_text(commit, encoding="utf-8")
-    os.replace(temporary, ref)
+    try:
+        if ref.is_file() and ref.read_text(encoding="utf-8") == commit:
+            return
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        temporary = ref.with_name(f"{ref.name}.{uuid.uuid4().hex[:8]}")
+        temporary.write_text(commit, encoding="utf-8")
+        os.replace(temporary, ref)
+    except (OSError, ValueError) as error:
+        _log.warning("the cache can't note the commit in %s: %s", ref, error)
 
 
 def _is_ref(revision: str) -> bool:

@@ -34,12 +34,14 @@ _WAITS = (1.0, 4.0)
 """Seconds before each further attempt at what failed for a reason that may pass."""
 
 
-class RepositorySource(Source):
-    """One commit of a repository, in the cache.
+class HubSource(Source):
+    """One commit of a repository, in the cache. What is missing is fetched, from no other commit.
+
+    A file that is fetched is compared with the digest that the repository gives for it. One that
+    is in the cache with another size is fetched again, alone.
 
     Attributes:
-        entries: the files of the commit; offline, where the client kept no listing, those that
-            were fetched before.
+        entries: the files of the commit.
     """
 
     commit: str
@@ -50,11 +52,10 @@ class RepositorySource(Source):
     ) -> None:
         self.folder = repository_folder(repository, options)
         super().__init__(self.folder / "snapshots" / commit, f"{repository}@{commit[:12]}")
-        self.commit = commit
         self.origin = f"{repository}@{commit}"
-        self.repository = repository
-        self.entries = entries
-        self.options = options
+        self.repository, self.commit = repository, commit
+        self.entries, self.options = entries, options
+        self._done: set[str] = set()
 
     def files(self, *folder: str) -> Mapping[str, int]:
         """See `Source`."""
@@ -67,48 +68,8 @@ class RepositorySource(Source):
 
     def missing(self, paths: Iterable[str]) -> list[str]:
         """See `Source`."""
-        return list(self._wrong(paths, thoroughly=False))
-
-    def _wrong(self, paths: Iterable[str], thoroughly: bool) -> dict[str, str]:
-        """What is wrong with those of `paths` in the cache with which something is."""
-        found: dict[str, str] = {}
-        for path in paths:
-            entry = self.entries.get(path, Entry())
-            problem = wrong_with(inside(self.root, path), entry, thoroughly=thoroughly)
-            if problem is not None:
-                found[path] = problem
-        return found
-
-
-class CachedSource(RepositorySource):
-    """A commit as far as it was fetched before: what is used offline."""
-
-    def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
-        """See `Source`."""
-        for path, problem in (wrong := self._wrong(sorted(set(paths)), thoroughly)).items():
-            more = f", and {len(wrong) - 1} more files are not whole" if len(wrong) > 1 else ""
-            kind = CheckpointError if problem == "it is missing" else DamagedFileError
-            raise kind(f"{path} of {self.name} can't be read: {problem}{more}; {self.cure}")
-        return self.root
-
-
-class HubSource(RepositorySource):
-    """A commit whose files are fetched from the Hub, from that commit and no other.
-
-    A file that is fetched is compared with the digest that the repository gives for it. One that
-    is in the cache with another size is fetched again, alone.
-    """
-
-    def __init__(
-        self, repository: str, commit: str, entries: Mapping[str, Entry], options: HubOptions
-    ) -> None:
-        super().__init__(repository, commit, entries, options)
-        self._done: set[str] = set()
-
-    def missing(self, paths: Iterable[str]) -> list[str]:
-        """See `Source`."""
         new = [path for path in paths if path not in self._done]
-        return new if self.options.force_download else super().missing(new)
+        return new if self.options.force_download else list(self._wrong(new, thoroughly=False))
 
     def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
         """See `Source`."""
@@ -131,11 +92,18 @@ class HubSource(RepositorySource):
                     f"kept; try again later, or tell the owner of the repository"
                 )
             self._done.update(new)
-        try:
-            remember(self.folder, self.options.revision or "main", self.commit)
-        except OSError as error:
-            _log.warning("the cache can't note the commit of %s: %s", self.repository, error)
+        remember(self.folder, self.options.revision or "main", self.commit)
         return self.root
+
+    def _wrong(self, paths: Iterable[str], thoroughly: bool) -> dict[str, str]:
+        """What is wrong with those of `paths` in the cache with which something is."""
+        found = {
+            path: wrong_with(
+                inside(self.root, path), self.entries.get(path, Entry()), thoroughly=thoroughly
+            )
+            for path in paths
+        }
+        return {path: problem for path, problem in found.items() if problem is not None}
 
     def _check_listed(self, paths: Iterable[str]) -> None:
         for path in paths:
@@ -164,31 +132,28 @@ class HubSource(RepositorySource):
             )
 
     def _download(self, paths: list[str]) -> None:
+        from huggingface_hub import snapshot_download
+
         self._drop_damaged(paths, thoroughly=False)
         for wait in (*_WAITS, None):
             try:
-                self._snapshot(paths)
+                snapshot_download(
+                    self.repository,
+                    revision=self.commit,
+                    cache_dir=self.options.cache_dir,
+                    force_download=self.options.force_download,
+                    token=self.options.token,
+                    allow_patterns=[glob.escape(path) for path in paths],
+                )
+                absent = [path for path in paths if not (self.root / path).is_file()]
+                if absent:
+                    raise ConnectionError(f"the Hub did not send {absent[0]}")
                 return
             except Exception as error:
                 if wait is None or not may_pass(error):
                     raise explained(error, self.repository, self.options) from error
                 _log.warning("fetching %s failed (%s); trying again", self.repository, error)
                 time.sleep(wait)
-
-    def _snapshot(self, paths: list[str]) -> None:
-        from huggingface_hub import snapshot_download
-
-        snapshot_download(
-            self.repository,
-            revision=self.commit,
-            cache_dir=self.options.cache_dir,
-            force_download=self.options.force_download,
-            token=self.options.token,
-            allow_patterns=[glob.escape(path) for path in paths],
-        )
-        absent = [path for path in paths if not (self.root / path).is_file()]
-        if absent:
-            raise ConnectionError(f"the Hub did not send {absent[0]}")
 
     def header(self, path: str) -> Header:
         """See `Source`. Of a file that is not in the cache only the first bytes are fetched."""
@@ -229,6 +194,25 @@ class HubSource(RepositorySource):
         # A server that knows no ranges sends everything from the start.
         part = content if answer.status_code == 206 else content[start:]
         return bytes(part[: stop - start])
+
+
+class CachedSource(HubSource):
+    """A commit as far as it was fetched before: what is used offline.
+
+    Where the client kept no listing, `entries` are those files that were fetched.
+    """
+
+    def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
+        """See `Source`."""
+        for path, problem in (wrong := self._wrong(sorted(set(paths)), thoroughly)).items():
+            more = f", and {len(wrong) - 1} more files are not whole" if len(wrong) > 1 else ""
+            kind = CheckpointError if problem == "it is missing" else DamagedFileError
+            raise kind(f"{path} of {self.name} can't be read: {problem}{more}; {self.cure}")
+        return self.root
+
+    def header(self, path: str) -> Header:
+        """See `Source`."""
+        return Source.header(self, path)
 
 
 def open_repository(repository: str, options: HubOptions) -> Source:
