@@ -127,19 +127,22 @@ def parse_index(content: Mapping[str, Any], file: Path) -> Index:
                 f"{file} calls a component {shown(name)}, which is no plain folder name; don't use "
                 f"this checkpoint unless you trust it"
             )
-        said = f"{file} gives {shown(entry)} for the component {shown(name)}"
         library, kind = entry
-        if (library is None) != (kind is None):
-            raise ConfigError(
-                f"{said}, where [library, class] or [null, null] is expected; correct the entry"
-            )
         known = is_plain(library) and _LIBRARY.fullmatch(library) and is_plain(kind)
-        if library is not None and not (known and kind.isidentifier()):
-            raise UnsafeCheckpointError(
-                f"{said}, which are no names of a library and a class; don't use this checkpoint "
-                f"unless you trust it"
+        if entry == [None, None]:
+            components[name] = None
+        elif None in entry:
+            raise ConfigError(
+                f"{file} gives {shown(entry)} for the component {shown(name)}, where [library, "
+                f"class] or [null, null] is expected; correct the entry"
             )
-        components[name] = None if library is None else (library, kind)
+        elif known and kind.isidentifier():
+            components[name] = library, kind
+        else:
+            raise UnsafeCheckpointError(
+                f"{file} gives {shown(entry)} for the component {shown(name)}, which are no names "
+                f"of a library and a class; don't use this checkpoint unless you trust it"
+            )
     return Index(
         class_name=class_name,
         components=MappingProxyType(components),
