@@ -24,10 +24,9 @@ from ..kinds import shared
 from ..manifest import Pipeline
 from ..registry import Registry
 from .hub.repository import open_repository
+from .hub.upload import CARD_NAME
 from .names import is_plain, shown
 from .source import HubOptions, LocalSource, Source
-
-CARD_NAME = "README.md"
 
 _LARGEST_CARD = 2**20
 _LARGEST_HEAD = 2**15
@@ -98,17 +97,12 @@ def origin_of(keyword: str, stage: object) -> dict[str, str]:
     return {} if origin is None else {keyword: origin}
 
 
-def check_all_given(keyword: str, opened: Any, given: Mapping[str, Any], what: str) -> None:
-    """Refuse to go on without the other stage.
-
-    Raises:
-        ArgumentError: a component of it is not given.
-    """
-    if not set(names_of(keyword, opened)) <= set(given):
-        raise ArgumentError(
-            f"{what} is one stage of a chain, and {opened.__name__} needs a {keyword} besides; "
-            f"pass {keyword}= a folder, a repository id or a loaded pipeline"
-        )
+def lacks(keyword: str, opened: Any, what: str) -> ArgumentError:
+    """The error where the other stage of `opened` is not given; `what` is the one that is."""
+    return ArgumentError(
+        f"{what} is one stage of a chain, and {opened.__name__} needs a {keyword} besides; "
+        f"pass {keyword}= a folder, a repository id or a loaded pipeline"
+    )
 
 
 def open_named(keyword: str, source: Source, hub: HubOptions) -> Source | None:
@@ -163,8 +157,7 @@ def _folder(name: str, source: Source, said: str, keyword: str) -> Path | None:
 
 def _named(source: Source, keyword: str) -> str | None:
     """What the metadata at the head of the README.md has under `keyword`; None for nothing."""
-    size = source.files().get(CARD_NAME)
-    if size is None:
+    if CARD_NAME not in source.files():
         return None
     file = source.fetch([CARD_NAME]) / CARD_NAME
     if file.stat().st_size > _LARGEST_CARD:

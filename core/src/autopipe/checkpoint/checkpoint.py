@@ -114,14 +114,12 @@ class Checkpoint:
         if set(names) <= set(rest):
             return None, rest
         hub = replace(self.options.hub, revision=None)
-        if named is not None:
-            other: Source | None = open_source(named, hub, self.registry)
-        else:
+        if named is None:
             other = chain.open_named(keyword, self.source, hub)
+        else:
+            other = open_source(named, hub, self.registry)
         if other is None:
-            said = f"{self.source.name} ({self.index.class_name})"
-            chain.check_all_given(keyword, cls, rest, said)
-        assert other is not None
+            raise chain.lacks(keyword, cls, f"{self.source.name} ({self.index.class_name})")
         found = open_index(other, self.registry)
         kind: Any = self.registry.resolve(found.class_name).load_class()
         said = f"{other.name} ({found.class_name})"

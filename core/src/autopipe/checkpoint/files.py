@@ -91,21 +91,22 @@ class _Candidate:
 
 def candidates(names: Iterable[str], stems: Iterable[str] = STEMS) -> list[_Candidate]:
     """The sets of weights among the names of a folder, in the order of `stems`."""
-    stem = "|".join(re.escape(stem) for stem in stems)
-    single = re.compile(rf"({stem})(?:\.([^.]+))?\.(safetensors|bin)")
-    index = re.compile(rf"({stem})\.(safetensors|bin)(?:\.([^.]+))?\.index(?:\.([^.]+))?\.json")
     order = list(stems)
+    pattern = re.compile(
+        rf"(?P<stem>{'|'.join(map(re.escape, order))})(?:\.(?P<single>[^.]+))?"
+        rf"\.(?P<format>safetensors|bin)"
+        rf"(?P<index>(?:\.(?P<before>[^.]+))?\.index(?:\.(?P<after>[^.]+))?\.json)?"
+    )
     found: list[tuple[tuple[int, bool, str], _Candidate]] = []
     for name in names:
-        if (match := single.fullmatch(name)) and not _SHARD.search(name):
-            candidate = _Candidate(match[2], cast(Format, match[3]), name, sharded=False)
-        elif match := index.fullmatch(name):
-            variant = match[3] or match[4]
-            candidate = _Candidate(variant, cast(Format, match[2]), name, sharded=True)
-        else:
+        match = pattern.fullmatch(name)
+        if match is None or (_SHARD.search(name) if not match["index"] else match["single"]):
             continue
+        variant = match["single"] or match["before"] or match["after"]
+        sharded = match["index"] is not None
+        candidate = _Candidate(variant, cast(Format, match["format"]), name, sharded)
         # A whole file goes before shards of the same kind: one left behind by a later save.
-        found.append(((order.index(match[1]), not candidate.sharded, name), candidate))
+        found.append(((order.index(match["stem"]), not sharded, name), candidate))
     return [candidate for _, candidate in sorted(found, key=lambda pair: pair[0])]
 
 

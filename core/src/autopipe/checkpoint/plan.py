@@ -107,21 +107,19 @@ class Plan:
         return [*index, *(file.path for p in self.parts.values() for file in p.files.files)]
 
     @property
-    def size(self) -> int:
-        """Bytes in all, those of the other stage included."""
-        own = sum(max(item.size, 0) for item in self.items)
-        return own + (self.stage.size if self.stage else 0)
-
-    @property
     def missing(self) -> tuple[Item, ...]:
         """The files to fetch, of this checkpoint."""
         return tuple(item for item in self.items if item.missing)
 
     @property
+    def size(self) -> int:
+        """Bytes in all, those of the other stage included."""
+        return _bytes(self.items) + (self.stage.size if self.stage else 0)
+
+    @property
     def missing_size(self) -> int:
         """Bytes to fetch, those of the other stage included."""
-        own = sum(max(item.size, 0) for item in self.missing)
-        return own + (self.stage.missing_size if self.stage else 0)
+        return _bytes(self.missing) + (self.stage.missing_size if self.stage else 0)
 
     def run(self) -> Path:
         """Fetch what is missing and what is damaged of all stages; returns the local folder.
@@ -133,6 +131,10 @@ class Plan:
         if self.stage is not None:
             self.stage.run()
         return self.source.fetch([item.path for item in self.items], thoroughly=True)
+
+
+def _bytes(items: Iterable[Item]) -> int:
+    return sum(max(item.size, 0) for item in items)
 
 
 def stems_of(cls: type) -> tuple[str, ...]:

@@ -404,7 +404,8 @@ def _with_stage(
         stage = DiffusionPipeline.from_pretrained(stage, torch_dtype=pipeline.dtype)
         stage.to(pipeline.device)
     kwargs = chain.with_loaded(keyword, cls, {**kwargs, keyword: stage})
-    chain.check_all_given(keyword, cls, kwargs, f"a {type(pipeline).__name__}")
+    if not kwargs.keys() >= chain.names_of(keyword, cls).keys():
+        raise chain.lacks(keyword, cls, f"a {type(pipeline).__name__}")
     return kwargs, chain.origin_of(keyword, stage)
 
 
