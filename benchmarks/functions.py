@@ -4,8 +4,8 @@ Counted are the distinct functions defined by `def` in the core and in the plugi
 repository that run in any thread while a step runs: methods, properties and nested functions
 included; lambdas, comprehensions, class bodies and module bodies not, nor methods that a decorator
 such as `@dataclass` writes. The core's are what goes through loading and calling itself; those of
-plugins are mostly constructors and layers of networks. A first run of every step, which imports and fills caches, is not
-counted.
+plugins are mostly constructors and layers of networks. A first run of every step, which imports
+and fills caches, is not counted.
 
     python benchmarks/functions.py [--list resolve|from_pretrained|call]
 """
@@ -38,7 +38,7 @@ def touched(step: Callable[[], object]) -> set[CodeType]:
         step()
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
     return {code for code in found if _is_counted(code)}
 
 
@@ -52,7 +52,7 @@ def steps() -> dict[str, Callable[[], object]]:
     """What is counted, by name."""
     from autopipe import AutoPipelineForText2Image, registry
 
-    pipe = AutoPipelineForText2Image.from_pretrained(CHECKPOINT)
+    pipe: Any = AutoPipelineForText2Image.from_pretrained(CHECKPOINT)
     pipe.set_progress_bar_config(disable=True)
     return {
         "resolve": lambda: registry.resolve("StableDiffusionPipeline", "image2image"),

@@ -7,6 +7,7 @@ weights stay with the source, which is made for one loading.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ class HubOptions:
     local_files_only: bool = False
 
 
-class Source:
+class Source(ABC):
     """A checkpoint whose files can be listed, and fetched to a local folder.
 
     Attributes:
@@ -50,13 +51,13 @@ class Source:
         self._json: dict[str, dict[str, Any]] = {}
         self._headers: dict[str, Header] = {}
 
+    @abstractmethod
     def files(self, *folder: str) -> Mapping[str, int]:
         """The files directly in a folder of the checkpoint: name -> bytes (-1: unknown).
 
         Raises:
             UnsafeCheckpointError: the folder is a link that leads out of the checkpoint.
         """
-        raise NotImplementedError
 
     def json(self, path: str) -> dict[str, Any]:
         """The JSON object in a file.
@@ -80,10 +81,11 @@ class Source:
             self._headers[path] = read_header(self._here(path))
         return self._headers[path]
 
+    @abstractmethod
     def missing(self, paths: Iterable[str]) -> list[str]:
         """Those of `paths` that are not here yet, or not whole as far as their size tells."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
         """Make sure that these files are there; returns the checkpoint's local folder.
 
@@ -95,7 +97,6 @@ class Source:
             CheckpointError: one is absent or can't be fetched.
             UnsafeCheckpointError: one is a link that leads out of the checkpoint.
         """
-        raise NotImplementedError
 
     def _here(self, path: str) -> Path:
         """A file, fetched if need be."""

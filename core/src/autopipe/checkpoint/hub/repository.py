@@ -56,6 +56,7 @@ class HubSource(Source):
         self.repository, self.commit = repository, commit
         self.entries, self.options = entries, options
         self._done: set[str] = set()
+        self._noted = False
 
     def files(self, *folder: str) -> Mapping[str, int]:
         """See `Source`."""
@@ -92,7 +93,9 @@ class HubSource(Source):
                     f"kept; try again later, or tell the owner of the repository"
                 )
             self._done.update(new)
-        remember(self.folder, self.options.revision or "main", self.commit)
+        if not self._noted:
+            remember(self.folder, self.options.revision or "main", self.commit)
+            self._noted = True
         return self.root
 
     def _wrong(self, paths: Iterable[str], thoroughly: bool) -> dict[str, str]:
