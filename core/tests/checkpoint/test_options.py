@@ -11,7 +11,6 @@ from autopipe.checkpoint.options import (
     KEYWORDS,
     REFUSED,
     WITHOUT_MEANING,
-    check_names,
     check_one_place,
     parse_dtype,
     split_keywords,
@@ -163,15 +162,6 @@ def test_a_device_map_is_a_device_a_strategy_or_a_place_for_each() -> None:
             split_keywords({"device_map": wrong})
 
 
-def test_what_is_given_by_component_names_components() -> None:
-    check_names({"unet": 0, "": "cpu"}, ("", "unet", "vae"), "P has no")
-    check_names("auto", ("unet",), "P has no")
-    with pytest.raises(ArgumentError, match=r"P has no 'unett'\. Did you mean 'unet'"):
-        check_names({"unett": 0}, ("unet", "vae"), "P has no")
-    with pytest.raises(ArgumentError, match=r"There are unet, vae\."):
-        check_names({"controlnet": 0}, ("", "unet", "vae"), "P has no")
-
-
 @pytest.mark.parametrize(
     "given",
     [
@@ -197,15 +187,6 @@ def test_memory_is_a_budget_and_stands_alone() -> None:
 def test_quantization_is_not_there_yet() -> None:
     with pytest.raises(ArgumentError, match="quantization_config"):
         split_keywords({"quantization_config": {}})
-
-
-def test_an_unknown_keyword_gets_the_nearest_name() -> None:
-    known = ("unet", "safety_checker", *KEYWORDS)
-    with pytest.raises(ArgumentTypeError, match="Did you mean 'safety_checker'"):
-        check_names({"safty_checker": None}, known, "P has no keyword")
-    with pytest.raises(ArgumentTypeError, match="Did you mean 'torch_dtype'"):
-        check_names({"torch_dytpe": None}, known, "P has no keyword")
-    check_names({"unet": None}, known, "P has no keyword")
 
 
 def test_a_token_does_not_show() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..errors import check_names
 from ..kinds import check_given
 from ..registry import Registry, default_registry
 from . import chain
@@ -19,7 +20,6 @@ from .names import parts_of
 from .options import (
     KEYWORDS,
     LoadOptions,
-    check_names,
     check_one_place,
     split_keywords,
 )
@@ -82,8 +82,10 @@ class Checkpoint:
             cls = self.registry.resolve(self.index.class_name, task).load_class()
         keyword = chain.keyword_of(stored, cls, self.registry) if stored and stored.needs else None
         name, names = cls.__name__, cls.module_names()
-        known = (*cls.init_parameters(), *([keyword] if keyword else ()), *KEYWORDS)
-        check_names(self.given, known, f"{name}.from_pretrained has no keyword")
+        own = (*cls.init_parameters(), *([keyword] if keyword else ()))
+        check_names(
+            self.given, (*own, *KEYWORDS), f"{name}.from_pretrained has no keyword", listed=own
+        )
         given, stage, elsewhere = self.given, None, dict[str, str]()
         if keyword is not None:
             elsewhere = chain.names_of(keyword, cls)
@@ -205,8 +207,9 @@ def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[
 def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **keywords: Any) -> Any:
     """The model of class `cls` in a folder or repository; see `ModelMixin.from_pretrained`."""
     options, overrides = split_keywords(keywords)
-    known = (*cls.init_parameters(), *KEYWORDS)
-    check_names(overrides, known, f"{cls.__name__}.from_pretrained has no keyword")
+    known = cls.init_parameters()
+    said = f"{cls.__name__}.from_pretrained has no keyword"
+    check_names(overrides, (*known, *KEYWORDS), said, listed=known)
     check_names(options.dtype, ("default",), f"dtype= goes by component, and {cls.__name__} has no")
     check_one_place(options, cls.__name__)
     source = open_source(path, options.hub, default_registry())
@@ -240,7 +243,7 @@ def load_scheduler(
     known = cls.init_parameters()
     if not return_unused_kwargs:
         said = f"{cls.__name__}.from_pretrained has no keyword"
-        check_names(overrides, (*known, *KEYWORDS), said)
+        check_names(overrides, (*known, *KEYWORDS), said, listed=known)
     source = open_source(path, options.hub, default_registry())
     file = "/".join((*parts_of(subfolder), str(cls.config_name)))
     used = {name: value for name, value in overrides.items() if name in known}

@@ -45,10 +45,6 @@ class Header:
     tensors: Mapping[str, TensorInfo]
     size: int
 
-    def dtype(self) -> str | None:
-        """The floating-point type that most of the bytes have; None without any."""
-        return main_dtype([self])
-
 
 def main_dtype(headers: list[Header]) -> str | None:
     """The floating-point type that most bytes of several files have; None without any."""

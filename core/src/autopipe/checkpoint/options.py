@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -209,22 +209,6 @@ def _refusal(error: ValidationError) -> AutopipeError:
     kinds = {"bool_type": "True or False"}
     wanted = "a path or None" if name == "cache_dir" else kinds.get(first["type"], "text or None")
     return ArgumentTypeError(f"{name} must be {wanted}, not {first['input']!r}")
-
-
-def check_names(given: object, known: Iterable[str], said: str) -> None:
-    """Raise `ArgumentTypeError` for the first name in a mapping `given` that is not `known`.
-
-    Args:
-        given: something else than a mapping passes.
-        said: what there is no such name for, for the message.
-    """
-    names = tuple(known)
-    for name in given if isinstance(given, Mapping) else ():
-        if name not in names:
-            others = ", ".join(filter(None, (n for n in names if n not in KEYWORDS)))
-            raise ArgumentTypeError(
-                f"{said} {name!r}.{nearest(str(name), names) or f' There are {others}.'}"
-            )
 
 
 def parse_dtype(value: Any) -> Dtype:

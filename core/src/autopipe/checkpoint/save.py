@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ArgumentError, ArgumentTypeError, UnsupportedCheckpointError, nearest
+from ..errors import ArgumentError, UnsupportedCheckpointError, check_names
 from ..kinds import BaseNetwork, BaseScheduler
 from ..sizes import parse_size
 from . import transformers
@@ -58,13 +58,8 @@ class SaveOptions:
                 f"variant={self.variant!r} can't be part of a file name; use a word"
             )
         parse_size(self.max_shard_size)
-        known = (*(one.name for one in fields(self)), *HUB_KEYWORDS)
-        for name in self.hub:
-            if name not in HUB_KEYWORDS:
-                raise ArgumentTypeError(
-                    f"save_pretrained has no keyword {name!r}.{nearest(name, known)} Of the Hub "
-                    f"it takes {', '.join(HUB_KEYWORDS)}"
-                )
+        own = [one.name for one in fields(self) if one.name != "hub"]
+        check_names(self.hub, (*own, *HUB_KEYWORDS), "save_pretrained has no keyword")
 
 
 def save_model(model: Any, directory: str | Path, options: SaveOptions) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..checkpoint.hub.upload import PushToHubMixin
 from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig
-from ..errors import ArgumentError, ArgumentTypeError, CancelledError, nearest
+from ..errors import ArgumentError, CancelledError, check_names
 from ..kinds import check_given, shared
 from ..registry import default_registry
 from .memory import MemoryMixin
@@ -254,12 +254,7 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
         pipeline._pool.check_open(pipeline)
         kwargs, origins = _with_stage(cls, pipeline, _without_dtype(pipeline, kwargs))
         modules, options = cls.module_names(), cls.option_names()
-        for name in kwargs:
-            if name not in (*modules, *options):
-                raise ArgumentTypeError(
-                    f"{cls.__name__}.from_pipe has no keyword {name!r}."
-                    + (nearest(name, (*modules, *options)) or f" It has {', '.join(modules)}.")
-                )
+        check_names(kwargs, (*modules, *options), f"{cls.__name__}.from_pipe has no keyword")
         check_given(cls, {name: kwargs[name] for name in modules if name in kwargs})
         present = pipeline.components
         values = {
