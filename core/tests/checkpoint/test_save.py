@@ -117,7 +117,7 @@ def test_tied_weights_are_saved_once_and_stay_tied(tmp_path: Path) -> None:
     assert "shared.weight" in state
     assert "encoder.embed_tokens.weight" not in state
     source = LocalSource(tmp_path)
-    files = plan_component(source, ("t5",), has_weights=True, stems=("model",))
+    files = plan_component(source, ("t5",), stems=("model",))
     loaded, info = load_component(T5EncoderModel, source, files, LoadOptions())
     assert info.missing == ()
     assert loaded.encoder.embed_tokens.weight is loaded.shared.weight

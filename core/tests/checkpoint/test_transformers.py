@@ -31,8 +31,7 @@ def load(cls: type, folder: Path, **options: Any) -> Any:
     files = plan_component(
         source,
         (folder.name,),
-        has_weights=hasattr(cls, "forward"),
-        stems=compat.STEMS,
+        stems=compat.STEMS if hasattr(cls, "forward") else (),
     )
     return load_component(cls, source, files, LoadOptions(**options))[0]
 

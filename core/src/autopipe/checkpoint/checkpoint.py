@@ -216,7 +216,6 @@ def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **ke
     files = plan_component(
         source,
         parts_of(subfolder),
-        has_weights=True,
         stems=stems_of(cls),
         variant=options.variant,
         use_safetensors=options.use_safetensors,

@@ -119,7 +119,6 @@ def plan_component(
     source: Source,
     folder: tuple[str, ...],
     *,
-    has_weights: bool,
     stems: tuple[str, ...] = STEMS,
     variant: str | None = None,
     use_safetensors: bool | None = None,
@@ -129,7 +128,7 @@ def plan_component(
     """Choose the files of the component in `folder`.
 
     Args:
-        has_weights: False for tokenizers, schedulers and the like.
+        stems: what weight files are called; none for tokenizers, schedulers and the like.
         variant: a variant, None for plain names, or `"auto"`: the variant that fits `dtype`
             (a name such as `"float16"`), else plain names, else whatever there is.
         use_safetensors: True refuses pickled weights, False wants them, None prefers safetensors.
@@ -149,7 +148,7 @@ def plan_component(
         for name, size in listing.items()
         if name.endswith(_SIDE_FILES) and ".index." not in name
     )
-    if not has_weights:
+    if not stems:
         return ComponentFiles(folder, None, side)
     every = candidates(listing, stems)
     if not every:

@@ -190,7 +190,6 @@ def make_plan(
         files = plan_component(
             source,
             (name,),
-            has_weights=bool(stems_of(kind)),
             stems=stems_of(kind),
             variant=options.variant,
             use_safetensors=options.use_safetensors,

@@ -96,7 +96,7 @@ def _part(
     known = registry.component(*pair)
     # Networks have a config.json; tokenizers, image processors and schedulers call theirs else.
     has_weights = "config.json" in names or bool(candidates(names, STEMS))
-    files = plan_component(source, (name,), has_weights=has_weights, variant="auto")
+    files = plan_component(source, (name,), stems=STEMS if has_weights else (), variant="auto")
     headers: dict[str, Header] = {}
     if files.weights and files.weights.format == "safetensors":
         headers = {file.path: source.header(file.path) for file in files.weights.files}
