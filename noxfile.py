@@ -29,22 +29,37 @@ REFERENCE = ("diffusers==0.42.1", "beautifulsoup4>=4.12", "ftfy>=6.1")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def local_requirements(dist: str, *, extras: bool = False) -> list[str]:
+TEST_EXTRA = "test"
+"""The extra in which a plugin declares what its tests need."""
+
+
+def local_requirements(dist: str, *extras: str) -> list[str]:
     """`dist` and the dists of this workspace that it declares to need, those needed first.
 
-    With `extras` also those that it declares to work with where they are installed.
+    With `extras`, also what these optional dependencies name.
     """
-    by_name = {
-        nox.project.load_toml(ROOT / d / "pyproject.toml")["project"]["name"]: d for d in DISTS
-    }
+    by_name = {distribution(d): d for d in DISTS}
     project = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]
-    optional = project.get("optional-dependencies", {}).values() if extras else ()
+    optional = [one for extra in extras for one in optional_dependencies(dist).get(extra, ())]
     found: list[str] = []
-    for requirement in [*project["dependencies"], *(one for some in optional for one in some)]:
+    for requirement in [*project["dependencies"], *optional]:
         needed = by_name.get(re.split(r"[^A-Za-z0-9._-]", requirement)[0])
         if needed:
             found += [d for d in local_requirements(needed) if d not in found]
     return [*found, dist]
+
+
+def distribution(dist: str) -> str:
+    """The name under which `dist` is published."""
+    name: str = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]["name"]
+    return name
+
+
+def optional_dependencies(dist: str) -> dict[str, list[str]]:
+    """What `dist` declares to need or to work with, by extra."""
+    project = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]
+    declared: dict[str, list[str]] = project.get("optional-dependencies", {})
+    return declared
 
 
 def install(session: nox.Session, dists: list[str], *tools: str) -> None:
@@ -106,7 +121,7 @@ def core(session: nox.Session) -> None:
 @nox.parametrize("name", [Path(p).name for p in PLUGINS], ids=[Path(p).name for p in PLUGINS])
 def plugin(session: nox.Session, name: str) -> None:
     """One plugin with its declared dependencies only."""
-    install(session, local_requirements(f"plugins/{name}"), *TEST_TOOLS)
+    install(session, local_requirements(f"plugins/{name}", TEST_EXTRA), *TEST_TOOLS)
     pytest(session, "-m", "not parity", f"plugins/{name}/tests")
 
 
@@ -114,13 +129,12 @@ def plugin(session: nox.Session, name: str) -> None:
 def extras(session: nox.Session) -> None:
     """Each plugin that works with several families, with one of them at a time."""
     for dist in PLUGINS:
-        project = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]
-        for extra in project.get("optional-dependencies", {}):
+        for extra in optional_dependencies(dist):
             family = f"plugins/{extra.replace('-', '_')}"
             if family not in DISTS:  # an extra of another kind
                 continue
-            session.install("-c", "constraints.txt", *[f"./{d}" for d in local_requirements(dist)])
-            install(session, local_requirements(family), *TEST_TOOLS)
+            install(session, local_requirements(dist, TEST_EXTRA), *TEST_TOOLS)
+            install(session, local_requirements(family))
             pytest(session, "-m", "not parity", f"{dist}/tests")
             session.run("python", "-m", "pip", "uninstall", "-y", f"autopipe-{extra}")
 
@@ -148,6 +162,16 @@ def parity(session: nox.Session) -> None:
 
 
 @nox.session
+def table(session: nox.Session) -> None:
+    """Write the table of what this project publishes; a test compares it with the manifests."""
+    install(session, DISTS)
+    names = [
+        nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]["name"] for dist in PLUGINS
+    ]
+    session.run("python", "tools/published.py", *names)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style and format."""
     session.install("ruff==0.17.5")
@@ -158,8 +182,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Static types of the product."""
-    # The conformance kit is a plugin of pytest, and typed by it.
-    install(session, DISTS, "mypy==2.4.1", "pytest>=8")
+    install(session, DISTS, "mypy==2.4.1")
     session.run("mypy", *[option for package in PACKAGES for option in ("-p", package)])
 
 
@@ -179,7 +202,7 @@ def dist_contracts() -> Iterator[str]:
     """For each dist: it imports none that it doesn't declare to need, and not the reference."""
     package = {d: next((ROOT / d / "src").glob("autopipe*")).name for d in DISTS}
     for dist in DISTS:
-        needed = local_requirements(dist, extras=True)
+        needed = local_requirements(dist, *(optional_dependencies(dist).keys() - {TEST_EXTRA}))
         others = [package[d] for d in DISTS if d not in needed]
         yield (
             f"\n[importlinter:contract:{package[dist]}]\n"
@@ -193,19 +216,24 @@ def dist_contracts() -> Iterator[str]:
 def third_party(session: nox.Session) -> None:
     """The tutorial, command by command: a family made, tested, installed and gone again.
 
-    In a fresh environment outside the repository, with a wheel of the core and nothing else.
+    In a fresh environment outside the repository, with nothing but what it installs. Of this
+    workspace that is found as wheels of what it names.
     """
     tutorial = (ROOT / "docs/publish-a-family.md").read_text(encoding="utf-8")
     commands = "".join(re.findall(r"^```sh\n(.*?)^```", tutorial, re.MULTILINE | re.DOTALL))
+    named = [d for d in DISTS if re.search(rf"\b{distribution(d)}\b", commands)]
+    needed = {local for dist in named for local in local_requirements(dist)}
     with tempfile.TemporaryDirectory() as folder:
         wheels, place = Path(folder, "wheels"), Path(folder, "work")
         place.mkdir()
-        session.run("python", "-m", "pip", "wheel", "--no-deps", "-w", str(wheels), f"./{CORE}")
+        wheel = ("python", "-m", "pip", "wheel", "--no-deps", "-w", str(wheels))
+        session.run(*wheel, *[f"./{dist}" for dist in sorted(needed)])
         session.run("python", "-m", "venv", f"{folder}/venv")
         bin_ = Path(folder, "venv/bin")
         env = {
             **ENVIRONMENT,
             "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
+            "PIP_FIND_LINKS": str(wheels),
             "PYTHONPATH": "",
         }
 
@@ -215,7 +243,6 @@ def third_party(session: nox.Session) -> None:
             return str(found)
 
         python, autopipe = str(bin_ / "python"), str(bin_ / "autopipe")
-        run(python, "-m", "pip", "install", "--quiet", *map(str, wheels.glob("*.whl")))
         run("bash", "-euxc", f'export PATH="{bin_}:$PATH"\n{commands}')
         (project,) = place.iterdir()
         assert (project / "circle.png").is_file()

@@ -10,13 +10,21 @@ from pathlib import Path
 import pytest
 
 import autopipe.errors
-import autopipe.testing
-from autopipe.cli.parser import COMMANDS, build
+from autopipe.cli.parser import build, commands
 from autopipe.errors import AutopipeError
+from autopipe.flaws import ENTRIES
 from autopipe.hooks import Hooks
-from autopipe.manifest import Component, Condition, Export, Family, Pipeline, Probe
-from autopipe.scaffold import EXAMPLE
-from autopipe.testing.checks import OF_A_FAMILY, OF_A_TASK
+from autopipe.manifest import Manifest
+from autopipe.registry import default_registry
+from autopipe.tasks import Input, Task
+from autopipe_devkit.conformance import Conformance
+from autopipe_devkit.conformance.checks import (
+    OF_A_FAMILY,
+    OF_A_MEMBER,
+    OF_A_STAGE,
+    OF_A_TASK,
+)
+from autopipe_devkit.scaffold import EXAMPLE
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -34,16 +42,15 @@ def section(page: str, heading: str) -> str:
     return found[1]
 
 
-def test_every_family_has_a_page_and_a_row_in_the_readme() -> None:
+def test_every_plugin_has_a_row_in_the_readme_and_every_family_a_page() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for manifest in ROOT.glob("plugins/*/src/*/family.py"):
         dist = manifest.parents[2].name
-        if dist == "components":  # networks and schedulers, no pipelines
-            continue
-        assert f"families/{dist}.md\n" in navigation
         assert f"](plugins/{dist}) |" in readme
-        assert text(f"families/{dist}.md").startswith(f'--8<-- "plugins/{dist}/README.md"\n')
+        if default_registry().families[dist].pipelines:
+            assert f"families/{dist}.md\n" in navigation
+            assert text(f"families/{dist}.md").startswith(f'--8<-- "plugins/{dist}/README.md"\n')
 
 
 @pytest.mark.parametrize("name", [n for n in vars(Hooks) if n.startswith("autopipe_")])
@@ -54,30 +61,38 @@ def test_every_hook_has_a_heading_with_its_signature(name: str) -> None:
     section("hooks.md", f"`{name}{exact}`")
 
 
-@pytest.mark.parametrize("entry", [Family, Pipeline, Component, Condition, Export, Probe])
+@pytest.mark.parametrize("entry", [Manifest, Input, *ENTRIES.values()])
 def test_every_field_of_the_manifest_is_told(entry: type) -> None:
     told = re.findall(r"^\| `(\w+)` \|", section("manifest.md", entry.__name__), re.M)
-    assert told == [field.name for field in fields(entry)]
+    names = [n for n in Task.__annotations__ if n.islower()] if entry is Task else None
+    assert told == (names or [field.name for field in fields(entry)])
+
+
+def test_every_extension_point_is_in_the_table() -> None:
+    told = section("manifest.md", "Extension points")
+    assert [field for field in ENTRIES if f"[`{field}`]" not in told and field != "exports"] == []
 
 
 def test_every_check_is_told() -> None:
-    told = set(re.findall(r"^\| `(\w+)` \| [A-Z`]", text("conformance.md"), re.M))
-    assert {*OF_A_FAMILY, *OF_A_TASK} <= told
-    for check in (*OF_A_FAMILY.values(), *OF_A_TASK.values()):
+    checks = {**OF_A_FAMILY, **OF_A_MEMBER, **OF_A_STAGE, **OF_A_TASK}
+    told = re.findall(r"^\| `(\w+)` \| [A-Z`]", text("conformance.md"), re.M)
+    assert sorted(told) == sorted(checks)
+    for check in checks.values():
         assert " ".join((check.__doc__ or "").split()) in text("conformance.md")
 
 
 def test_all_that_the_kit_can_be_told_is_told() -> None:
-    suite = autopipe.testing.Conformance
-    public = {n for n in {**vars(suite), **suite.__annotations__} if not n.startswith("_")}
+    public = {
+        n for n in {**vars(Conformance), **Conformance.__annotations__} if not n.startswith("_")
+    }
     told = section("conformance.md", "What it can be told")
     methods = {n for n in public if n.startswith(("test_", "pytest_"))}
     assert [name for name in public - methods if f"| `{name}" not in told] == []
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", commands())
 def test_every_option_of_the_command_line_is_told(command: str) -> None:
-    chooser = next(action for action in build()._actions if action.choices)
+    chooser = next(action for action in build([command])._actions if action.choices)
     told = section("command-line.md", command)
     for action in chooser.choices[command]._actions:
         if action.dest not in ("help", "traceback"):

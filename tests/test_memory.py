@@ -20,7 +20,7 @@ from support.relay import state
 
 from autopipe import AutoPipelineForImage2Image, AutoPipelineForText2Image, ControlNetModel
 from autopipe.errors import CancelledError
-from autopipe.testing.checks.placement import StrictOffload
+from autopipe_devkit.conformance.checks.placement import StrictOffload
 
 Place = Callable[[Any, Path], object]
 

@@ -39,6 +39,13 @@ def package_of(folder: Path) -> Path:
     return package
 
 
+def is_needed(name: str) -> bool:
+    """Whether another dist that is found by its entry point requires this one."""
+    found = [p["project"] for p in PROJECTS.values() if "entry-points" in p["project"]]
+    required = {re.match(r"[\w.-]+", d)[0] for one in found for d in one["dependencies"]}
+    return name in required
+
+
 @each_dist
 def test_versions_move_in_lockstep(folder: Path, project: dict) -> None:
     assert project["version"] == VERSION == autopipe.__version__
@@ -69,9 +76,11 @@ def test_a_plugin_is_found_by_its_entry_point(folder: Path, project: dict) -> No
     if folder == ROOT / "core":
         assert project["scripts"] == {"autopipe": "autopipe.cli:main"}
         return
-    declared = project["entry-points"]["autopipe.families"]
+    declared = project.get("entry-points", {}).get("autopipe.families", {})
+    if not declared:
+        assert is_needed(project["name"]), "it is neither found nor a library of those that are"
+        return
     installed = {e.name: e.value for e in entry_points(group="autopipe.families")}
-    assert declared
     assert declared.items() <= installed.items()
     assert set(declared) <= set(default_registry().families), default_registry().problems
 
@@ -136,3 +145,36 @@ def test_the_families_demo_folders_are_in_their_packages() -> None:
             # A condition ships a model alone.
             file = "config.json" if family.conditions else "model_index.json"
             assert (Path(spec.origin).parent / folder / file).is_file()
+
+
+def test_the_table_of_what_is_published_is_that_of_the_manifests() -> None:
+    spec = importlib.util.spec_from_file_location("published", ROOT / "tools/published.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    written = module.FILE.read_text(encoding="utf-8")
+    made = module.text(module.table(default_registry(), NAMES - {"autopipe-core"}))
+    assert written == made, "run: python -m nox -s table"
+
+
+def test_nothing_speaks_of_the_stranger_that_has_our_name_on_the_index() -> None:
+    """A requirement or a line of pip that names `autopipe` gets somebody else's project."""
+    bare = re.compile(
+        r"pip install[^`\n]* \"?autopipe(?![\w-])"
+        r"|^\s*\"autopipe(\[[^\"\n]*\]|\s*[=<>~!]=[^\"\n]*)\",?$",
+        re.MULTILINE,
+    )
+    files = [
+        file
+        for pattern in ("*.md", "*.py", "*.toml", "*.yml", "*.yaml", "*.json", "*.sh", "*.txt")
+        for file in ROOT.rglob(pattern)
+        if not {".git", ".nox", "site", "build", ".venv", "demo-pictures"} & set(file.parts)
+    ]
+    assert len(files) > 100
+    found = [
+        f"{file.relative_to(ROOT)}: {match[0].strip()}"
+        for file in files
+        for match in bare.finditer(file.read_text(encoding="utf-8"))
+    ]
+    assert found == []

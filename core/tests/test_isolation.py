@@ -58,7 +58,6 @@ BAD = {
                  "broken", "dict"),
     "shapeless": (good("shapeless", more=", components=('a',)"), "broken", "Component"),
     "newer": (good("newer", more=", api=99"), "incompatible", "interface 99"),
-    "thief": (good("thief", "SoundPipeline"), "duplicate", "dist-sound 1.0"),
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -200,10 +201,13 @@ def test_a_registered_family_is_used_like_an_installed_one() -> None:
 def test_what_is_taken_or_flawed_is_not_registered() -> None:
     register(Family("noted", pipelines=cells("noted")))
     after = default_registry()
-    with pytest.raises(PluginError, match="already offered by noted"):
+    with pytest.raises(PluginError, match="family noted is already offered by noted"):
         register(Family("noted"))
+    mine = replace(cells("noted")[-1], target="mine:Pipe")
     with pytest.raises(PluginError, match="pipeline notedINPAINT"):
-        register(Family("other", pipelines=cells("noted")[-1:]))
+        register(Family("other", pipelines=(mine,)))
+    with pytest.raises(PluginError, match="serves the task smell"):
+        register(Family("other", pipelines=(Pipeline("X", "m:X", "smell", "x"),)))
     with pytest.raises(PluginError, match="identifier"):
         register(Family("no name"))
     assert default_registry() is after

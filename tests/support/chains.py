@@ -15,6 +15,7 @@ import autopipe
 from .image_embeddings import DIM
 from .parity import TOLERANCE, generators
 from .pictures import mask, picture
+from .record import parameters_of
 
 SMALL = {"height": 16, "width": 16, "num_inference_steps": 3, "prior_num_inference_steps": 3}
 OWN: dict[str, dict[str, Any]] = {
@@ -23,6 +24,22 @@ OWN: dict[str, dict[str, Any]] = {
     "inpaint": {"image": picture(), "mask_image": mask()},
 }
 """What the call of each task needs besides."""
+
+_LEAST = {
+    **SMALL,
+    **OWN["inpaint"],
+    "strength": 0.7,
+    "prompt": "a cat",
+    "image_embeds": torch.ones(1, DIM),
+    "negative_image_embeds": torch.zeros(1, DIM),
+    "hint": torch.ones(1, 3, 64, 64),
+}
+
+
+def least_call(kind: Any) -> dict[str, Any]:
+    """A small call of a prior, a decoder or both: what its signature asks for."""
+    return {name: value for name, value in _LEAST.items() if name in parameters_of(kind)}
+
 
 LATENTS = torch.randn(2, DIM, generator=torch.Generator().manual_seed(5))
 

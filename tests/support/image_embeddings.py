@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from transformers import (
 )
 
 from .parity import generators
+from .pictures import mask, picture
 from .tiny import TOKENS, WIDTH, make_text_encoder, make_tokenizer, seeded
 
 DIM = 16
@@ -139,6 +141,24 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
 def embeds(rows: int = 1, seed: int = 1) -> torch.Tensor:
     """Image embeddings (`rows`, `DIM`)."""
     return torch.randn(rows, DIM, generator=torch.Generator().manual_seed(seed))
+
+
+def stage_call(kind: Any) -> dict[str, Any]:
+    """Arguments of a quick call of a prior or of a decoder, as far as it takes them."""
+    known = {
+        "prompt": "a red circle",
+        "image_embeds": embeds(),
+        "negative_image_embeds": embeds(seed=2),
+        "image": picture(),
+        "mask_image": mask(),
+        "hint": torch.zeros(1, 3, 64, 64),
+        "height": 16,
+        "width": 16,
+        "strength": 0.5,
+        "num_inference_steps": 4,
+    }
+    takes = inspect.signature(kind.__call__).parameters
+    return {name: value for name, value in known.items() if name in takes}
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from .version import __version__ as __version__
 
 _CORE = {
     name: module
@@ -24,15 +24,29 @@ _CORE = {
             "AutoPipelineForInpainting",
             "AutoPipelineForText2Image",
         ),
+        "attachment": ("Attachment",),
         "config": ("ConfigMixin", "FrozenConfig", "register_to_config"),
+        "engine": ("NetworkEngine",),
         "errors": ("AutopipeError",),
         "hooks": ("hookimpl",),
-        "manifest": ("Component", "Condition", "Export", "Family", "Pipeline", "Probe"),
+        "manifest": (
+            "AddOn",
+            "Command",
+            "Component",
+            "Condition",
+            "Engine",
+            "Export",
+            "Family",
+            "Manifest",
+            "Pipeline",
+            "Probe",
+            "Reader",
+        ),
         "modeling": ("ModelMixin",),
         "outputs": ("BaseOutput", "ImagePipelineOutput"),
         "pipeline.base": ("DiffusionPipeline",),
         "scheduling": ("SchedulerMixin",),
-        "tasks": ("Image2Image", "Inpaint", "Task", "Text2Image"),
+        "tasks": ("Image2Image", "Inpaint", "Input", "Task", "Text2Image"),
     }.items()
     for name in names
 }
@@ -42,20 +56,27 @@ if TYPE_CHECKING:
     from . import errors as errors
     from . import registry as registry
     from . import utils as utils
+    from .attachment import Attachment as Attachment
     from .auto import AutoPipelineForImage2Image as AutoPipelineForImage2Image
     from .auto import AutoPipelineForInpainting as AutoPipelineForInpainting
     from .auto import AutoPipelineForText2Image as AutoPipelineForText2Image
     from .config import ConfigMixin as ConfigMixin
     from .config import FrozenConfig as FrozenConfig
     from .config import register_to_config as register_to_config
+    from .engine import NetworkEngine as NetworkEngine
     from .errors import AutopipeError as AutopipeError
     from .hooks import hookimpl as hookimpl
+    from .manifest import AddOn as AddOn
+    from .manifest import Command as Command
     from .manifest import Component as Component
     from .manifest import Condition as Condition
+    from .manifest import Engine as Engine
     from .manifest import Export as Export
     from .manifest import Family as Family
+    from .manifest import Manifest as Manifest
     from .manifest import Pipeline as Pipeline
     from .manifest import Probe as Probe
+    from .manifest import Reader as Reader
     from .modeling import ModelMixin as ModelMixin
     from .outputs import BaseOutput as BaseOutput
     from .outputs import ImagePipelineOutput as ImagePipelineOutput
@@ -63,6 +84,7 @@ if TYPE_CHECKING:
     from .scheduling import SchedulerMixin as SchedulerMixin
     from .tasks import Image2Image as Image2Image
     from .tasks import Inpaint as Inpaint
+    from .tasks import Input as Input
     from .tasks import Task as Task
     from .tasks import Text2Image as Text2Image
 
@@ -75,19 +97,19 @@ def __getattr__(name: str) -> Any:
     elif name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     else:
-        value = _from_a_family(name)
+        value = _from_a_plugin(name)
     globals()[name] = value
     return value
 
 
-def _from_a_family(name: str) -> Any:
+def _from_a_plugin(name: str) -> Any:
     from .errors import nearest
-    from .hints import DIST_BY_CLASS, dist_for_class
+    from .hints import published_names
     from .registry import default_registry
 
     registry = default_registry()
-    if registry.target(name) is None and dist_for_class(name) is None:
-        known = {*_CORE, *registry.names(), *DIST_BY_CLASS}
+    if registry.is_unheard_of(name):
+        known = {*_CORE, *registry.names(), *published_names()}
         raise AttributeError(f"autopipe has no {name!r}.{nearest(name, known)}")
     return registry.load(name)
 

@@ -1,10 +1,12 @@
 """The Auto classes: a task and a checkpoint, or a task and a pipeline, give a pipeline.
 
 They hold no knowledge of any family: the registry finds the class, and the class does the rest.
+Each task has one, made of the task's record, also where a plugin declares it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _AutoPipeline:
-    """What the three Auto classes share: everything but the task."""
+    """What the Auto classes share: everything but the task."""
 
     config_name: ClassVar[str] = "model_index.json"
     task: ClassVar[Task]
@@ -81,14 +83,18 @@ def _conditions(
 
     And the keywords less the conditions that are None: the class selected has no such component.
     """
-    from .hints import dist_for_keyword
-
-    conditions = {
-        name: value is not None
-        for name, value in kwargs.items()
-        if name in registry.conditions or dist_for_keyword(name) is not None
-    }
+    conditions = {n: value is not None for n, value in kwargs.items() if registry.is_condition(n)}
     return conditions, {n: value for n, value in kwargs.items() if conditions.get(n, True)}
+
+
+def auto_class(task: Task | str) -> type[_AutoPipeline]:
+    """The Auto class of a task.
+
+    Raises:
+        ArgumentError: there is no such task.
+    """
+    found: type[_AutoPipeline] = getattr(sys.modules[__name__], Task.parse(task).auto_class)
+    return found
 
 
 class AutoPipelineForText2Image(_AutoPipeline):
@@ -107,3 +113,12 @@ class AutoPipelineForInpainting(_AutoPipeline):
     """Opens any checkpoint, or switches any pipeline, to repainting a masked part."""
 
     task = Task.INPAINT
+
+
+def __getattr__(name: str) -> Any:
+    for task in Task:
+        if task.auto_class == name:
+            about = f"Opens any checkpoint, or switches any pipeline, to the task {task}."
+            members = {"task": task, "__doc__": about, "__module__": __name__}
+            return globals().setdefault(name, type(name, (_AutoPipeline,), members))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

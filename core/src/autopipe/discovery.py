@@ -1,4 +1,4 @@
-"""From the entry points of installed distributions to families, each plugin isolated.
+"""From the entry points of installed distributions to manifests, each plugin isolated.
 
 Errors are values here: a plugin that can't be used becomes a `Problem` and the others go on.
 The environment decides before anything is imported: `AUTOPIPE_DISABLE` lists plugins to leave
@@ -20,14 +20,14 @@ import pluggy
 from importlib_metadata import entry_points
 
 from .errors import PluginError
-from .hints import owner_of_family
+from .flaws import flaws
 from .hooks import ENTRY_POINT_GROUP, PROJECT, Hooks
-from .manifest import Family, flaws
+from .manifest import Manifest
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """Where a family comes from: the entry point's name, the distribution and its version."""
+    """Where a manifest comes from: the entry point's name, the distribution and its version."""
 
     name: str
     dist: str
@@ -39,18 +39,18 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Installed:
-    """A family and the plugin that offers it."""
+    """A manifest and the plugin that it is of."""
 
     plugin: Plugin
-    family: Family
+    manifest: Manifest
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A plugin that is installed but not in use, and why."""
+    """What is wrong with an installed plugin, and why it is not in use, or not with all it has."""
 
     plugin: Plugin
-    kind: Literal["disabled", "broken", "incompatible", "duplicate"]
+    kind: Literal["disabled", "broken", "incompatible", "duplicate", "missing"]
     reason: str
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ class EntryPointLike(Protocol):
 def discover(
     found: Iterable[EntryPointLike] | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[tuple[Installed, ...], tuple[Problem, ...]]:
-    """The usable families and the problems of all others, in a stable order.
+    """The usable plugins and the problems of all others, in a stable order.
 
     Raises:
         PluginError: there is a problem (other than a disabled plugin) and `AUTOPIPE_STRICT` is set.
@@ -87,12 +87,20 @@ def discover(
     environ = os.environ if environ is None else environ
     points = entry_points(group=ENTRY_POINT_GROUP) if found is None else found
     outcomes = [_load_one(point, environ) for point in _in_order(points)]
-    families, problems = without_duplicates(outcomes)
-    if _is_set(environ, "AUTOPIPE_STRICT"):
+    problems = tuple(one for one in outcomes if isinstance(one, Problem))
+    raise_if_strict(problems, environ)
+    return tuple(one for one in outcomes if isinstance(one, Installed)), problems
+
+
+def raise_if_strict(problems: Iterable[Problem], environ: Mapping[str, str] | None = None) -> None:
+    """Raise `PluginError` for the first problem, if `AUTOPIPE_STRICT` is set.
+
+    A disabled plugin is none.
+    """
+    if _is_set(os.environ if environ is None else environ, "AUTOPIPE_STRICT"):
         for problem in problems:
             if problem.kind != "disabled":
                 raise PluginError(f"{problem} (AUTOPIPE_STRICT is set)")
-    return families, problems
 
 
 def _plugin(point: EntryPointLike) -> Plugin:
@@ -101,21 +109,15 @@ def _plugin(point: EntryPointLike) -> Plugin:
 
 
 def _in_order(points: Iterable[EntryPointLike]) -> list[EntryPointLike]:
-    """Sorted by name and distribution, the one that this project publishes first."""
-
-    def key(point: EntryPointLike) -> tuple[str, bool, str, str]:
-        plugin = _plugin(point)
-        return plugin.name, plugin.dist != owner_of_family(plugin.name), plugin.dist, point.value
-
-    return sorted(points, key=key)
+    return sorted(points, key=lambda point: (point.name, _plugin(point).dist, point.value))
 
 
 def _names(environ: Mapping[str, str], variable: str) -> frozenset[str] | None:
     text = environ.get(variable)
-    return None if text is None else frozenset(_plain(n) for n in text.split(",") if n.strip())
+    return None if text is None else frozenset(plain(n) for n in text.split(",") if n.strip())
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A name of a package, or of an entry point, in the one spelling of all that mean the same."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
@@ -126,7 +128,7 @@ def _is_set(environ: Mapping[str, str], variable: str) -> bool:
 
 def _load_one(point: EntryPointLike, environ: Mapping[str, str]) -> Installed | Problem:
     plugin = _plugin(point)
-    called = {_plain(plugin.name), _plain(plugin.dist)}
+    called = {plain(plugin.name), plain(plugin.dist)}
     if called & (_names(environ, "AUTOPIPE_DISABLE") or frozenset()):
         return Problem(plugin, "disabled", "AUTOPIPE_DISABLE names it")
     allowed = _names(environ, "AUTOPIPE_PLUGINS")
@@ -135,18 +137,18 @@ def _load_one(point: EntryPointLike, environ: Mapping[str, str]) -> Installed | 
     try:
         if _is_set(environ, "AUTOPIPE_DEBUG"):
             print(f"autopipe: importing the plugin {plugin}", file=sys.stderr, flush=True)
-        family = _ask(plugin, point.load())
-        wrong = list(flaws(family))
+        manifest = _ask(plugin, point.load())
+        wrong = list(flaws(manifest))
     except KeyboardInterrupt:
         print(f"autopipe: stopped while importing the plugin {plugin}", file=sys.stderr)
         raise
     except (Exception, SystemExit) as error:
         return Problem(plugin, "broken", f"{type(error).__name__}: {error}")
     if wrong:
-        incompatible = isinstance(family, Family) and "interface" in wrong[0]
+        incompatible = isinstance(manifest, Manifest) and "interface" in wrong[0]
         return Problem(plugin, "incompatible" if incompatible else "broken", "; ".join(wrong))
-    assert isinstance(family, Family)
-    return Installed(plugin, family)
+    assert isinstance(manifest, Manifest)
+    return Installed(plugin, manifest)
 
 
 def _ask(plugin: Plugin, module: object) -> object:
@@ -159,45 +161,3 @@ def _ask(plugin: Plugin, module: object) -> object:
     if len(results) != 1:
         raise PluginError("its module implements no hook 'autopipe_family' that returns a Family")
     return results[0]
-
-
-def without_duplicates(
-    outcomes: Iterable[Installed | Problem],
-) -> tuple[tuple[Installed, ...], tuple[Problem, ...]]:
-    """Keep the first of each name; a later plugin that claims a taken name becomes a problem."""
-    kept: list[Installed] = []
-    problems: list[Problem] = []
-    taken: dict[tuple[str, ...], Plugin] = {}
-    for outcome in outcomes:
-        if isinstance(outcome, Problem):
-            problems.append(outcome)
-            continue
-        claims = list(_claims(outcome.family))
-        clash = next((claim for claim in claims if claim in taken), None)
-        if clash is not None:
-            first = taken[clash]
-            problems.append(
-                Problem(
-                    outcome.plugin,
-                    "duplicate",
-                    f"{' '.join(clash)} is already offered by {first}; uninstall one of the two",
-                )
-            )
-            continue
-        taken.update(dict.fromkeys(claims, outcome.plugin))
-        kept.append(outcome)
-    return tuple(kept), tuple(problems)
-
-
-def _claims(family: Family) -> Iterable[tuple[str, ...]]:
-    yield "family", family.name
-    for pipeline in family.pipelines:
-        yield "pipeline", pipeline.name
-        if pipeline.task is not None:
-            conditions = "+".join(sorted(pipeline.conditions))
-            yield "cell", str(pipeline.line), conditions, pipeline.task.value
-    for component in family.components:
-        yield "component", component.library, component.name
-    for condition in family.conditions:
-        yield "condition", condition.name
-        yield "keyword", condition.keyword

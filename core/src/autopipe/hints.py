@@ -1,60 +1,69 @@
-"""Which package to install for a class that no installed plugin offers: text for errors.
+"""Which package to install for what no installed plugin offers: text for errors.
 
-This table is the only place where the core mentions families, and nothing but messages and the
-order of duplicates depends on it. A third party's family needs no line here.
+The table of what this project publishes is data, `published.json`, written by
+`python -m nox -s table` from the manifests under `plugins/`. Nothing but messages and the order of
+duplicates depends on it. A third party's plugin needs no line there.
 """
 
 from __future__ import annotations
 
-_CLASSES: dict[str, str] = {
-    "autopipe-components": (
-        "UNet2DConditionModel AutoencoderKL VaeImageProcessor PNDMScheduler DDIMScheduler "
-        "DDPMScheduler LMSDiscreteScheduler EulerDiscreteScheduler "
-        "EulerAncestralDiscreteScheduler HeunDiscreteScheduler KDPM2DiscreteScheduler "
-        "KDPM2AncestralDiscreteScheduler DPMSolverMultistepScheduler "
-        "DPMSolverSinglestepScheduler UniPCMultistepScheduler DEISMultistepScheduler "
-        "LCMScheduler TCDScheduler PriorTransformer VQModel UnCLIPScheduler"
-    ),
-    "autopipe-stable-diffusion": (
-        "StableDiffusionPipeline StableDiffusionImg2ImgPipeline "
-        "StableDiffusionInpaintPipeline StableDiffusionSafetyChecker"
-    ),
-    "autopipe-sdxl": (
-        "StableDiffusionXLPipeline StableDiffusionXLImg2ImgPipeline "
-        "StableDiffusionXLInpaintPipeline"
-    ),
-    "autopipe-controlnet": (
-        "ControlNetModel MultiControlNetModel StableDiffusionControlNetPipeline "
-        "StableDiffusionControlNetImg2ImgPipeline "
-        "StableDiffusionControlNetInpaintPipeline StableDiffusionXLControlNetPipeline "
-        "StableDiffusionXLControlNetImg2ImgPipeline "
-        "StableDiffusionXLControlNetInpaintPipeline"
-    ),
-    "autopipe-deepfloyd-if": (
-        "IFPipeline IFImg2ImgPipeline IFInpaintingPipeline IFSuperResolutionPipeline "
-        "IFImg2ImgSuperResolutionPipeline IFInpaintingSuperResolutionPipeline "
-        "IFSafetyChecker IFWatermarker"
-    ),
-    "autopipe-kandinsky21": (
-        "KandinskyPriorPipeline KandinskyPipeline KandinskyImg2ImgPipeline "
-        "KandinskyInpaintPipeline KandinskyCombinedPipeline "
-        "KandinskyImg2ImgCombinedPipeline KandinskyInpaintCombinedPipeline "
-        "MultilingualCLIP"
-    ),
-    "autopipe-kandinsky22": (
-        "KandinskyV22PriorPipeline KandinskyV22PriorEmb2EmbPipeline KandinskyV22Pipeline "
-        "KandinskyV22Img2ImgPipeline KandinskyV22InpaintPipeline "
-        "KandinskyV22CombinedPipeline KandinskyV22Img2ImgCombinedPipeline "
-        "KandinskyV22InpaintCombinedPipeline KandinskyV22ControlnetPipeline "
-        "KandinskyV22ControlnetImg2ImgPipeline"
-    ),
-}
+import functools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-_KEYWORDS: dict[str, str] = {"controlnet": "autopipe-controlnet"}
+from importlib_metadata import PackageNotFoundError, distribution
 
-DIST_BY_CLASS: dict[str, str] = {
-    name: dist for dist, names in _CLASSES.items() for name in names.split()
-}
+CORE = "autopipe-core"
+"""The distribution of the core."""
+
+
+@functools.cache
+def published() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+    """What each distribution of this project offers: names by their kind."""
+    file = Path(__file__).with_name("published.json")
+    content: dict[str, dict[str, list[str]]] = json.loads(file.read_text(encoding="utf-8"))
+    return {
+        dist: {kind: tuple(names) for kind, names in by_kind.items()}
+        for dist, by_kind in content.items()
+    }
+
+
+def is_published(dist: str, name: str) -> bool:
+    """Whether this project publishes `name`, of whatever kind, as part of `dist`."""
+    return any(name in names for names in published().get(dist, {}).values())
+
+
+def dist_of(name: str, *kinds: str) -> str | None:
+    """The distribution of this project that offers `name`, as one of `kinds`; None if none does."""
+    for dist, by_kind in published().items():
+        if any(name in by_kind.get(kind, ()) for kind in kinds):
+            return dist
+    return None
+
+
+def dist_for_class(class_name: str) -> str | None:
+    """The distribution that offers a public name, if this project publishes it."""
+    return dist_of(class_name, "name")
+
+
+def dist_for_keyword(keyword: str) -> str | None:
+    """The distribution whose condition has this keyword, if this project publishes it."""
+    return dist_of(keyword, "keyword")
+
+
+def published_names() -> Iterator[str]:
+    """Every public name that this project publishes."""
+    for by_kind in published().values():
+        yield from by_kind.get("name", ())
+
+
+def dist_with_demo() -> str:
+    """The distribution of a family that ships a demo checkpoint of its own."""
+    return next(dist for dist, by_kind in published().items() if by_kind.get("demo"))
 
 
 def owner_of_family(name: str) -> str:
@@ -62,16 +71,40 @@ def owner_of_family(name: str) -> str:
     return "autopipe-" + name.replace("_", "-")
 
 
-def dist_for_class(class_name: str) -> str | None:
-    """The distribution that offers `class_name`, if this project publishes it."""
-    return DIST_BY_CLASS.get(class_name)
-
-
-def dist_for_keyword(keyword: str) -> str | None:
-    """The distribution whose condition has this keyword, if this project publishes it."""
-    return _KEYWORDS.get(keyword)
-
-
 def pip_line(dist: str) -> str:
-    """The command that installs `dist`."""
-    return f"python -m pip install {dist}"
+    """The command that installs `dist`.
+
+    Where the core was installed from a clone of this project, it names the clone's folders: those
+    of `dist` and of what that needs there.
+    """
+    root = _clone()
+    folders = [] if root is None else _folders(root, dist)
+    what = " ".join(f"'{f}'" if " " in str(f) else str(f) for f in folders)
+    return f"python -m pip install {what or dist}"
+
+
+def _clone() -> Path | None:
+    """The clone that the core was installed from; None if it came from an index."""
+    try:
+        origin = json.loads(distribution(CORE).read_text("direct_url.json") or "{}")
+        url = urlsplit(origin.get("url", ""))
+    except (PackageNotFoundError, ValueError, AttributeError):
+        return None
+    folder = Path(url2pathname(url.path)) if url.scheme == "file" else None
+    return folder.parent if folder is not None and (folder / "pyproject.toml").is_file() else None
+
+
+def _folders(root: Path, dist: str) -> list[Path]:
+    """The folder of `dist` in a clone, after those of the plugins that it needs."""
+    projects = {
+        match[1]: (file.parent, text)
+        for file in sorted(root.glob("plugins/*/pyproject.toml"))
+        if (match := re.search(r'^name = "(.+)"$', text := file.read_text("utf-8"), re.MULTILINE))
+    }
+    if dist not in projects:
+        return []
+    folder, text = projects[dist]
+    declared = re.search(r"^dependencies = \[(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    needed = re.findall(r'"([\w.-]+)', declared[1] if declared else "")
+    before = [one for name in needed if name in projects for one in _folders(root, name)]
+    return [*dict.fromkeys(before), folder]

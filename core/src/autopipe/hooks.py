@@ -1,4 +1,4 @@
-"""The whole extension interface: one hook, which a family's entry-point module implements."""
+"""The whole extension interface: one hook, which a plugin's entry-point module implements."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from .manifest import Family
+    from .manifest import Manifest
 
 PROJECT = "autopipe"
 ENTRY_POINT_GROUP = "autopipe.families"
@@ -20,6 +20,6 @@ class Hooks:
     """The hooks that autopipe calls."""
 
     @hookspec
-    def autopipe_family(self) -> Family:
+    def autopipe_family(self) -> Manifest:
         """Return the manifest. Called once in a process; must import nothing heavy."""
         raise NotImplementedError

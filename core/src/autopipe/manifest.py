@@ -1,7 +1,8 @@
-"""How a family says what it is: data, and nothing that has to be imported to be read.
+"""How a plugin says what it brings: data, and nothing that has to be imported to be read.
 
-A family's entry point names a light module whose hook returns one `Family`. Everything that is
-heavy is named by a target, a string `"module:Attribute"` that is imported on first use.
+A plugin's entry point names a light module whose hook returns one `Manifest`, which is called
+`Family` where it brings a model family. Everything that is heavy is named by a target, a string
+`"module:Attribute"` that is imported on first use.
 
 Cross-task links are cells of a table, not pairs: all pipelines of one *line* and one set of
 *conditions* form a row, and switching task moves along the row. Cross-family links are
@@ -11,14 +12,13 @@ and the keyword of that condition moves between the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from .tasks import Task
+from .tasks import Input, Task
 
-API = 1
-"""The number of this interface. A family whose `api` is another one is not loaded."""
+API = 2
+"""The number of this interface. A manifest whose `api` is another one is not used."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Pipeline:
     Attributes:
         name: the class name, as `_class_name` in a `model_index.json` gives it.
         target: where the class is defined.
-        task: the task it fulfils; None for members of a family that fulfil none.
+        task: the name of the task that it serves, of several the primary one; None for members of
+            a family that serve none.
         line: the row of the table it stands in; None where `task` is.
         conditions: the names of the conditions of that row.
         opens_as: the line whose pipeline an Auto class opens instead, where this class is a
@@ -36,20 +37,30 @@ class Pipeline:
         needs: the keyword by which the other stage of that chain is given, such as `prior`. It is
             also the key in the README's metadata that names its checkpoint, and the pipelines of
             the line `opens_as` call its components by that word, an underscore and their name.
+        also: the names of further tasks that it serves.
     """
 
     name: str
     target: str
-    task: Task | None = None
+    task: str | None = None
     line: str | None = None
     conditions: frozenset[str] = frozenset()
     opens_as: str | None = None
     needs: str | None = None
+    also: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """All tasks that it serves, the primary one first."""
+        return () if self.task is None else (self.task, *self.also)
 
 
 @dataclass(frozen=True)
 class Component:
     """A class that a checkpoint may name, known by the identity pair of its index entry.
+
+    One of the library `"transformers"` stands for that class in checkpoints of the plugin's own
+    lines; for all others it stays that of transformers.
 
     Attributes:
         name: the class name in the pair.
@@ -66,10 +77,84 @@ class Component:
 
 @dataclass(frozen=True)
 class Condition:
-    """A keyword of the Auto classes that moves to another row, such as `controlnet`."""
+    """A keyword of the Auto classes that moves to another row, such as `controlnet`.
+
+    Attributes:
+        name: what rows call it.
+        keyword: the keyword, which is also the component that it brings.
+        target: the class whose `from_pretrained` loads what is named on a command line; None if
+            it can't be given there.
+        inputs: what calls take with it, beyond those of the task.
+        help: a line for the command line.
+    """
 
     name: str
     keyword: str
+    target: str | None = None
+    inputs: tuple[Input, ...] = ()
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class AddOn:
+    """What attaches to a pipeline that is there, and changes how it draws.
+
+    Attributes:
+        name: by which `pipe.attach(name)` finds it.
+        target: an `autopipe.attachment.Attachment` class.
+        inputs: the keywords that it adds to calls while it is attached.
+        help: a line for the command line.
+    """
+
+    name: str
+    target: str
+    inputs: tuple[Input, ...] = ()
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs a network of a pipeline in place of torch's eager mode.
+
+    Attributes:
+        name: by which `pipe.use_engine(name)` finds it.
+        target: an `autopipe.engine.NetworkEngine` class.
+    """
+
+    name: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand of `autopipe`; its code is imported when it is called.
+
+    Attributes:
+        name: the word on the command line.
+        target: a function that gets the `argparse.ArgumentParser` of the subcommand, declares
+            its arguments, and returns the function that runs it: `(Namespace) -> exit code`.
+        help: a line for the list of commands.
+    """
+
+    name: str
+    target: str
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Knows the layout of a single-file checkpoint by the names of its tensors.
+
+    Attributes:
+        name: of the layout.
+        keys: names of tensors that only files of this layout have, all of them.
+        target: a function `(path, folder) -> None` that writes the file's content as a checkpoint
+            folder.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    target: str
 
 
 @dataclass(frozen=True)
@@ -99,15 +184,16 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Family:
+class Manifest:
     """Everything a plugin offers.
 
     Attributes:
-        name: a Python identifier, unique among the installed plugins.
+        name: a Python identifier, the plugin's own.
         api: the interface number it was written for.
-        pipelines, components, conditions, exports, probes: what it offers.
+        tasks, pipelines, components, conditions, addons, engines, commands, readers, exports,
+            probes: what it offers.
         demo: the folder of a small checkpoint shipped in the wheel, as
-            `"package:relative/folder"`; it loads by the name `demo:<family name>`.
+            `"package:relative/folder"`; it loads by the name `demo:<name>`.
     """
 
     name: str
@@ -118,90 +204,17 @@ class Family:
     exports: tuple[Export, ...] = ()
     probes: tuple[Probe, ...] = ()
     demo: str | None = None
+    tasks: tuple[Task, ...] = ()
+    addons: tuple[AddOn, ...] = ()
+    engines: tuple[Engine, ...] = ()
+    commands: tuple[Command, ...] = ()
+    readers: tuple[Reader, ...] = ()
+
+    @property
+    def own_lines(self) -> frozenset[str]:
+        """The lines whose first row, without conditions, is here."""
+        return frozenset(p.line for p in self.pipelines if p.line and not p.conditions)
 
 
-def flaws(family: object) -> Iterator[str]:
-    """What is wrong with a manifest, a sentence each; nothing for a sound one."""
-    if not isinstance(family, Family):
-        yield f"its hook returned a {type(family).__name__} where an autopipe Family is expected"
-        return
-    if family.api != API:
-        yield (
-            f"it speaks interface {family.api!r} and this autopipe speaks {API}; "
-            f"install versions of both that match"
-        )
-        return
-    if not (isinstance(family.name, str) and family.name.isidentifier()):
-        yield f"its name {family.name!r} is no Python identifier"
-    wrong = list(_misshapen(family))
-    yield from wrong
-    if wrong:
-        return
-    for field in ("pipelines", "components", "conditions", "exports"):
-        names = [(getattr(e, "library", None), e.name) for e in getattr(family, field)]
-        for twice in sorted({n[1] for n in names if names.count(n) > 1}):
-            yield f"its {field} name {twice} more than once"
-    named: tuple[Pipeline | Component | Export, ...]
-    named = (*family.pipelines, *family.components, *family.exports)
-    targets = [(entry.target, entry.name) for entry in named]
-    for target, owner in [*targets, *((probe.target, "a probe") for probe in family.probes)]:
-        if not _is_target(target):
-            yield f"the target {target!r} of {owner} is not of the form 'module:Class'"
-    if family.demo is not None and ":" not in family.demo:
-        yield f"its demo {family.demo!r} is not of the form 'package:folder'"
-    for pipeline in family.pipelines:
-        if pipeline.task is not None and not isinstance(pipeline.task, Task):
-            yield f"the task {pipeline.task!r} of {pipeline.name} is no member of Task"
-        if (pipeline.task is None) != (pipeline.line is None):
-            yield f"{pipeline.name} must give both a task and a line, or neither"
-        if pipeline.needs is not None and not pipeline.needs.isidentifier():
-            yield f"{pipeline.name} needs {pipeline.needs!r}, which is no keyword"
-        if pipeline.needs is not None and pipeline.opens_as is None:
-            yield f"{pipeline.name} needs {pipeline.needs} and doesn't say as what it then opens"
-    cells = [(p.line, p.conditions, p.task) for p in family.pipelines if p.task]
-    for line, conditions, task in {c for c in cells if cells.count(c) > 1}:
-        yield (
-            f"two of its pipelines stand in one cell of the table "
-            f"(line {line}, conditions {sorted(conditions)}, task {task})"
-        )
-
-
-_ENTRIES: dict[str, type] = {
-    "pipelines": Pipeline,
-    "components": Component,
-    "conditions": Condition,
-    "exports": Export,
-    "probes": Probe,
-}
-
-
-def _misshapen(family: Family) -> Iterator[str]:
-    """What is not of the type that it is declared to have."""
-    for field, kind in _ENTRIES.items():
-        entries = getattr(family, field)
-        if not isinstance(entries, tuple) or not all(isinstance(e, kind) for e in entries):
-            yield f"its {field} are not a tuple of {kind.__name__}"
-            continue
-        for entry in entries:
-            for name, value in vars(entry).items():
-                if not _fits(name, value):
-                    yield f"the {name} {value!r} of an entry of its {field} can't be used"
-    if not isinstance(family.demo, str | None):
-        yield f"its demo {family.demo!r} is not of the form 'package:folder'"
-
-
-def _fits(field: str, value: object) -> bool:
-    """Whether `value` can stand in a field of this name, of any of the entries."""
-    if field in ("task", "line", "opens_as", "needs"):
-        return isinstance(value, str | None)
-    if field in ("conditions", "folders", "others"):
-        kind = frozenset if field == "conditions" else tuple
-        return isinstance(value, kind) and all(isinstance(part, str) for part in value)
-    if field == "kind":
-        return value in ("model", "scheduler", "other")
-    return isinstance(value, str)
-
-
-def _is_target(target: str) -> bool:
-    module, colon, attribute = target.partition(":")
-    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), attribute))
+Family = Manifest
+"""The manifest of a plugin that brings a model family."""

@@ -13,11 +13,14 @@ from torch import nn
 
 from .checkpoint.hub.upload import PushToHubMixin
 from .kinds import BaseNetwork
+from .network_view import origin_of
 
 _log = logging.getLogger(__name__)
 
 _Self = TypeVar("_Self", bound="ModelMixin")
 _Method = TypeVar("_Method", bound=Callable[..., Any])
+
+_MARK = "_is_entry_point"
 
 
 def entry_point(method: _Method) -> _Method:
@@ -31,10 +34,17 @@ def entry_point(method: _Method) -> _Method:
         hook: Any = getattr(self, "_hf_hook", None)
         if hook is None:
             return method(self, *args, **kwargs)
-        args, kwargs = hook.pre_forward(self, *args, **kwargs)
-        return hook.post_forward(self, method(self, *args, **kwargs))
+        placed = origin_of(self)
+        args, kwargs = hook.pre_forward(placed, *args, **kwargs)
+        return hook.post_forward(placed, method(self, *args, **kwargs))
 
+    setattr(hooked, _MARK, True)
     return cast(_Method, hooked)
+
+
+def is_entry_point(cls: type, name: str) -> bool:
+    """Whether pipelines use networks of `cls` by the method `name` as they use `forward`."""
+    return bool(getattr(getattr(cls, name, None), _MARK, False))
 
 
 def hook_device(network: nn.Module) -> torch.device | None:

@@ -1,34 +1,44 @@
 """The registry: which class serves which checkpoint for which task.
 
-Every installed family declares its pipelines as cells of one table:
+Every installed plugin declares its pipelines as cells of one table:
 
     row                                text2image        image2image       inpaint
     line "sd"                          SDPipeline        SDImg2Img...      SDInpaint...
     line "sd", condition "controlnet"  SDControlNet...   SDControlNet...   SDControlNet...
 
-A *line* is a kind of checkpoint, a *condition* something added from outside by a keyword. To
-resolve is to find the row of a class, to change its conditions as the caller asks, and to read
-the cell of the task. Nothing is derived from the spelling of a class name.
+A *line* is a kind of checkpoint, a *condition* something added from outside by a keyword, and the
+columns are the tasks that are installed. To resolve is to find the row of a class, to change its
+conditions as the caller asks, and to read the cell of the task. Nothing is derived from the
+spelling of a class name. Where two plugins claim one name, `claims` says who has it.
 
 A registry never changes. The default one is filled from the entry points of the installed
 distributions, once in a process; this module shows its public face: `families`, `tasks`,
-`problems` and `resolve`. `register` puts one with a family more in its place. Nothing here
-imports a family's code; targets do that on first use.
+`problems` and `resolve`. `register` puts one with a plugin more in its place. Nothing here
+imports a plugin's code; targets do that on first use.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from .discovery import Installed, Plugin, Problem, discover, without_duplicates
-from .errors import MissingPluginError, PluginError, UnsupportedCheckpointError
-from .hints import DIST_BY_CLASS, dist_for_class, dist_for_keyword, owner_of_family, pip_line
-from .manifest import Component, Condition, Family, Pipeline, flaws
+from .claims import Settled
+from .discovery import Installed, Plugin, Problem, discover, raise_if_strict
+from .errors import (
+    MissingPluginError,
+    PluginError,
+    UnsupportedCheckpointError,
+)
+from .explanations import Explanations
+from .flaws import flaws
+from .hints import dist_for_class, dist_for_keyword
+from .manifest import Component, Condition, Manifest, Pipeline, Reader
+from .own import OWN
 from .targets import load_target, target_of
 from .tasks import Task
 
@@ -46,9 +56,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Resolution:
-    """The answer of `resolve`: the pipeline to use, the family that offers it, and why."""
+    """The answer of `resolve`: the pipeline to use, the plugin that offers it, and why."""
 
     pipeline: Pipeline
+    plugin: Plugin
     family: str
     reason: str
 
@@ -59,71 +70,118 @@ class Resolution:
 
 
 class Registry:
-    """An immutable table of families. See the module's docstring for how it is read."""
+    """An immutable table of plugins. See the module's docstring for how it is read.
+
+    Args:
+        installed: the plugins; the core itself is always among them.
+        problems: of those that could not be read.
+    """
 
     def __init__(self, installed: Iterable[Installed] = (), problems: Iterable[Problem] = ()):
-        self.installed = everything = tuple(installed)
-        self.problems: tuple[Problem, ...] = tuple(problems)
-        self.families: Mapping[str, Family] = MappingProxyType(
-            {i.family.name: i.family for i in everything}
+        self.installed = tuple(installed)
+        everything = (OWN, *self.installed)
+        self._settled = settled = Settled(everything)
+        families = [c for c in settled.of("family").values() if c.installed is not OWN]
+        self.families: Mapping[str, Manifest] = MappingProxyType(
+            {c.installed.manifest.name: c.installed.manifest for c in families}
         )
         self.plugins: Mapping[str, Plugin] = MappingProxyType(
-            {i.family.name: i.plugin for i in everything}
+            {c.installed.manifest.name: c.installed.plugin for c in families}
         )
-        self._pipelines: dict[str, tuple[Pipeline, str]] = {}
-        self._cells: dict[tuple[str | None, frozenset[str], Task], tuple[Pipeline, str]] = {}
-        self._components: dict[tuple[str, str], Component] = {}
-        self._conditions: dict[str, Condition] = {}
-        self._targets: dict[str, str] = {}
-        for family in self.families.values():
-            self._add(family)
-        self._by_target = {p.target: p for p, _ in self._pipelines.values()}
-        self._identities = {c.target: (c.library, c.name) for c in self._components.values()}
+        self._pipelines = settled.of("pipeline")
+        self._cells = settled.of("cell")
+        self._components = settled.of("component")
+        self._tasks = {
+            name: reduce(Task.united, (c.entry for c in settled.shared("task", name)))
+            for name in settled.of("task")
+        }
+        self._conditions: dict[str, Condition] = self._entries("keyword")
+        manifests = [one.manifest for one in everything]
+        self._by_target = {p.target: p for m in manifests for p in m.pipelines}
+        self._identities = {c.target: (c.library, c.name) for m in manifests for c in m.components}
+        self.problems: tuple[Problem, ...] = (*problems, *settled.problems, *self._lacking())
+        self._explain = Explanations(self.problems, settled, self.families)
 
-    def _add(self, family: Family) -> None:
-        for pipeline in family.pipelines:
-            self._pipelines[pipeline.name] = (pipeline, family.name)
-            self._targets[pipeline.name] = pipeline.target
-            if pipeline.task is not None:
-                cell = (pipeline.line, pipeline.conditions, pipeline.task)
-                self._cells[cell] = (pipeline, family.name)
-        for component in family.components:
-            self._components[component.library, component.name] = component
-            self._targets[component.name] = component.target
-        for export in family.exports:
-            self._targets.setdefault(export.name, export.target)
-        for condition in family.conditions:
-            self._conditions[condition.keyword] = condition
+    def _entries(self, kind: str) -> dict[str, Any]:
+        return {name: claim.entry for name, claim in self._settled.of(kind).items()}
+
+    def _lacking(self) -> Iterator[Problem]:
+        """Pipelines that serve tasks which no plugin declares."""
+        for one in self.installed:
+            for pipeline in one.manifest.pipelines:
+                for task in pipeline.tasks:
+                    if task not in self._tasks:
+                        reason = f"{pipeline.name} serves the task {task}, which is not declared"
+                        yield Problem(one.plugin, "missing", f"{reason} by any installed plugin")
 
     # What there is
 
     @property
     def tasks(self) -> Mapping[Task, tuple[Pipeline, ...]]:
-        """The pipelines that fulfil each task."""
-        found = [pipeline for pipeline, _ in self._pipelines.values()]
-        return MappingProxyType({t: tuple(p for p in found if p.task is t) for t in Task})
+        """The pipelines that serve each task."""
+        found = [claim.entry for claim in self._pipelines.values()]
+        return MappingProxyType(
+            {task: tuple(p for p in found if task in p.tasks) for task in self._tasks.values()}
+        )
 
     @property
     def conditions(self) -> Mapping[str, Condition]:
         """The conditions by their keyword."""
         return MappingProxyType(self._conditions)
 
+    def of(self, kind: str) -> Mapping[str, Any]:
+        """The entries of one kind by name: `"addon"`, `"engine"`, `"command"` or `"reader"`."""
+        return MappingProxyType(self._entries(kind))
+
+    def entry(self, kind: str, name: str) -> Any:
+        """The entry of a kind, such as `entry("engine", "compile")`.
+
+        Raises:
+            MissingPluginError: no installed plugin offers it, or several do in different ways.
+        """
+        entries = self._entries(kind)
+        if name not in entries:
+            raise MissingPluginError(self._explain.no_entry(kind, name, entries))
+        return entries[name]
+
     def names(self) -> list[str]:
-        """All public names that the installed families add to `autopipe`."""
-        return sorted(self._targets)
+        """All public names that the installed plugins add to `autopipe`."""
+        return sorted(self._settled.of("name"))
 
     def target(self, name: str) -> str | None:
         """The target of a public name, or None."""
-        return self._targets.get(name)
+        claim = self._settled.of("name").get(name)
+        return None if claim is None else str(claim.entry)
 
     def pipeline(self, class_name: str) -> Pipeline | None:
         """The pipeline called `class_name`, or None."""
-        entry = self._pipelines.get(class_name)
-        return entry[0] if entry else None
+        claim = self._pipelines.get(class_name)
+        return claim.entry if claim else None
 
-    def component(self, library: str, class_name: str) -> Component | None:
-        """The component that an index entry `[library, class_name]` names, or None."""
-        return self._components.get((library, class_name))
+    def component(
+        self, library: str, class_name: str, pipeline: Pipeline | None = None
+    ) -> Component | None:
+        """The component that an index entry `[library, class_name]` names, or None.
+
+        Args:
+            pipeline: that of the checkpoint. What the plugins of its line claim counts first, and
+                only there may a claim stand for a class of transformers.
+        """
+        for installed in self._owners(pipeline):
+            for component in installed.manifest.components:
+                if (component.library, component.name) == (library, class_name):
+                    return component
+        claim = self._components.get((library, class_name))
+        return claim.entry if claim else None
+
+    def _owners(self, pipeline: Pipeline | None) -> list[Installed]:
+        """The plugin of a pipeline, then those whose line it stands in."""
+        if pipeline is None:
+            return []
+        claim = self._pipelines.get(pipeline.name)
+        own = [claim.installed] if claim and claim.entry == pipeline else []
+        lines = {pipeline.line, pipeline.opens_as}
+        return [*own, *(i for i in self.installed if lines & i.manifest.own_lines)]
 
     def identity(self, cls: type) -> tuple[str, str] | None:
         """The pair that an index gives for objects of `cls`, or None.
@@ -149,13 +207,26 @@ class Registry:
 
         One that can't be imported is left out.
         """
-        found = [c for c in self._components.values() if c.kind == "scheduler"]
+        found = [c.entry for c in self._components.values() if c.entry.kind == "scheduler"]
         classes = [cls]
         for component in sorted(found, key=lambda c: c.name):
             with contextlib.suppress(PluginError, MissingPluginError):
                 classes.append(load_target(component.target))
         able, *others = (getattr(one, "has_compatibles", True) for one in classes)
         return [one for one, other in zip(classes[1:], others) if able and other]
+
+    def reader(self, keys: Collection[str], origin: str) -> Reader:
+        """The reader of a single file with these names of tensors; `origin` is it, for messages.
+
+        Raises:
+            UnsupportedCheckpointError: no installed plugin knows its layout, or several do.
+        """
+        present = set(keys)
+        readers = self._entries("reader").values()
+        found = [reader for reader in readers if present >= set(reader.keys)]
+        if len(found) != 1:
+            raise UnsupportedCheckpointError(self._explain.no_reader(origin, found))
+        return found[0]
 
     # Resolution
 
@@ -176,29 +247,47 @@ class Registry:
         Raises:
             UnsupportedCheckpointError: no installed pipeline fits; the message says what would.
         """
-        entry = self._pipelines.get(class_name)
-        if entry is None:
-            raise UnsupportedCheckpointError(self._cannot(class_name, None, None))
-        pipeline, family = entry
+        claim = self._pipelines.get(class_name)
+        if claim is None:
+            raise UnsupportedCheckpointError(self._explain.unknown(class_name))
+        pipeline, plugin, family = (
+            claim.entry,
+            claim.installed.plugin,
+            claim.installed.manifest.name,
+        )
         wanted = self._wanted_conditions(pipeline, family, conditions or {})
         if task is None:
             if wanted == pipeline.conditions:
-                return Resolution(pipeline, family, f"the checkpoint names {class_name}")
+                return Resolution(pipeline, plugin, family, f"the checkpoint names {class_name}")
             task = pipeline.task
-        if task is None:
-            raise UnsupportedCheckpointError(self._cannot(class_name, family, "that has no task"))
-        task = Task.parse(task)
         line = pipeline.opens_as or pipeline.line
-        found = self._cells.get((line, wanted, task)) if line else None
+        if task is None or line is None:
+            raise UnsupportedCheckpointError(self._explain.no_task(pipeline, family))
+        task = self.task(task)
+        found = self._cells.get((line, wanted, str(task)))
         if found is None:
-            raise UnsupportedCheckpointError(self._no_cell(pipeline, family, task, wanted))
+            row = {
+                t: c.entry for (at, has, t), c in self._cells.items() if (at, has) == (line, wanted)
+            }
+            raise UnsupportedCheckpointError(
+                self._explain.no_cell(pipeline, family, (line, wanted, task), row, self.conditions)
+            )
         with_conditions = f" with {' and '.join(sorted(wanted))}" if wanted else ""
         return Resolution(
-            found[0],
-            found[1],
-            f"{class_name} stands in the line {line}, whose pipeline for {task.value}"
-            f"{with_conditions} is {found[0].name}",
+            found.entry,
+            found.installed.plugin,
+            found.installed.manifest.name,
+            f"{class_name} stands in the line {line}, whose pipeline for {task}"
+            f"{with_conditions} is {found.entry.name}",
         )
+
+    def task(self, name: Task | str) -> Task:
+        """The task called `name` here, or by the other names that `Task.parse` understands.
+
+        Raises:
+            ArgumentError: there is no such task.
+        """
+        return self._tasks.get(str(name)) or Task.parse(name)
 
     def _wanted_conditions(
         self, pipeline: Pipeline, family: str, given: Mapping[str, bool]
@@ -209,7 +298,7 @@ class Registry:
             if condition is None:
                 if present:
                     raise UnsupportedCheckpointError(
-                        self._cannot(pipeline.name, family, f"with {keyword}=", keyword)
+                        self._explain.no_condition(pipeline, family, keyword)
                     )
             elif present:
                 wanted.add(condition.name)
@@ -217,125 +306,88 @@ class Registry:
                 wanted.discard(condition.name)
         return frozenset(wanted)
 
-    def _no_cell(self, pipeline: Pipeline, family: str, task: Task, wanted: frozenset[str]) -> str:
-        line = pipeline.opens_as or pipeline.line
-        if line is None:
-            return self._cannot(
-                pipeline.name,
-                family,
-                f"which fulfils no task by itself; load it with "
-                f"{pipeline.name}.from_pretrained or DiffusionPipeline.from_pretrained",
-            )
-        row = sorted(
-            f"{p.name} ({t.value})"
-            for (row_line, row_conditions, t), (p, _) in self._cells.items()
-            if (row_line, row_conditions) == (line, wanted)
-        )
-        if row:
-            return self._cannot(
-                pipeline.name, family, f"for {task.value}; it offers {', '.join(row)}"
-            )
-        text = self._cannot(
-            pipeline.name,
-            family,
-            f"together with {' and '.join(sorted(wanted)) or 'no condition'}",
-            *(keyword for keyword, c in self._conditions.items() if c.name in wanted),
-        )
-        owner = owner_of_family(line)
-        if not wanted and line not in self.families and owner in DIST_BY_CLASS.values():
-            text += f" That is in the package {owner}. Run: {pip_line(owner)}"
-        return text
-
-    # Explanations
-
-    def _cannot(
-        self, class_name: str, family: str | None, detail: str | None, *keywords: str
-    ) -> str:
-        text = f"AutoPipeline can't find a pipeline linked to {class_name} for {family}"
-        text += f" {detail}." if detail else "."
-        if family is None:
-            text += " " + self.explain_missing(class_name)
-        for keyword in keywords:
-            dist = dist_for_keyword(keyword)
-            if keyword not in self._conditions:
-                text += (
-                    f" No installed plugin knows {keyword}=."
-                    + (f" Run: {pip_line(dist)}" if dist else "")
-                    + self._problem_with(dist)
-                )
-            else:
-                text += f" The installed plugins offer no {keyword} pipelines for this family."
-        return text
+    def is_condition(self, keyword: str) -> bool:
+        """Whether a keyword is that of a condition, installed or of a package that can be."""
+        return keyword in self._conditions or dist_for_keyword(keyword) is not None
 
     def explain_missing(self, class_name: str) -> str:
         """Why `class_name` is not here and what to do: a broken plugin, or the pip line."""
-        dist = dist_for_class(class_name)
-        if dist is not None:
-            trouble = self._problem_with(dist)
-            return (
-                trouble.strip() or f"{class_name} is in the package {dist}. Run: {pip_line(dist)}"
-            )
-        troubles = " ".join(
-            f"A plugin that may offer it is not in use: {p}." for p in self.problems
-        )
-        return troubles or (
-            f"No installed plugin offers {class_name}; install the package of its family. "
-            f"Installed families: {', '.join(sorted(self.families)) or 'none'}."
-        )
+        return self._explain.missing(class_name)
 
-    def _problem_with(self, dist: str | None) -> str:
-        return "".join(f" Note that {p}." for p in self.problems if dist == p.plugin.dist)
+    def is_unheard_of(self, name: str) -> bool:
+        """Whether neither an installed plugin nor one that can be installed offers `name`."""
+        contested = self._settled.contested("name", name)
+        return self.target(name) is None and contested is None and dist_for_class(name) is None
 
     def load(self, name: str) -> Any:
         """Import what the public `name` stands for.
 
         Raises:
-            MissingPluginError: no installed plugin offers it.
+            MissingPluginError: no installed plugin offers it, or several do in different ways.
         """
-        target = self._targets.get(name)
+        target = self.target(name)
         if target is None:
             raise MissingPluginError(f"{name} can't be imported. {self.explain_missing(name)}")
         return load_target(target)
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _default: Registry | None = None
+_is_building = False
 
 
 def default_registry() -> Registry:
-    """The registry of the installed distributions, built at the first look."""
-    global _default
+    """The registry of the installed distributions, built at the first look.
+
+    Raises:
+        PluginError: a manifest asks for it, which is read to build it.
+    """
+    global _default, _is_building
     if _default is None:
         with _lock:
+            if _is_building:
+                raise PluginError(
+                    "a manifest asks what is installed, which isn't known before all manifests are "
+                    "read; it may name tasks by plain strings, such as 'upscale'"
+                )
             if _default is None:
-                _default = Registry(*discover())
+                _is_building = True
+                try:
+                    built = Registry(*discover())
+                    raise_if_strict(built.problems)
+                    _default = built
+                finally:
+                    _is_building = False
     return _default
 
 
-def register(family: Family) -> None:
-    """Add `family` to the default registry of this process.
+def register(manifest: Manifest) -> None:
+    """Add a plugin's manifest to the default registry of this process.
 
     For notebooks and experiments: targets may name classes of `__main__`. Other processes don't
-    see it, worker processes neither; a family for them is an installed package. The same family
+    see it, worker processes neither; a family for them is an installed package. The same manifest
     again changes nothing.
 
     Raises:
-        PluginError: the manifest is flawed, or claims what another family offers.
+        PluginError: the manifest is flawed, or claims what another plugin offers in another way.
     """
     global _default
-    wrong = "; ".join(flaws(family))
+    wrong = "; ".join(flaws(manifest))
     if wrong:
         raise PluginError(f"the family can't be registered: {wrong}")
     default_registry()
     with _lock:
         assert _default is not None
-        if _default.families.get(family.name) == family:
+        if _default.families.get(manifest.name) == manifest:
             return
-        new = Installed(Plugin(family.name, "registered at run time", "-"), family)
-        together, problems = without_duplicates([*_default.installed, new])
-        if problems:
-            raise PluginError(f"the family can't be registered: {problems[0].reason}")
-        _default = Registry(together, _default.problems)
+        before = _default
+        new = Installed(Plugin(manifest.name, "registered at run time", "-"), manifest)
+        known = [p for p in before.problems if p.kind in ("disabled", "broken", "incompatible")]
+        after = Registry([*before.installed, new], known)
+        added = [p for p in after.problems if p not in before.problems]
+        if added:
+            raise PluginError(f"the family can't be registered: {added[0].reason}")
+        _default = after
 
 
 def resolve(
@@ -348,7 +400,7 @@ def resolve(
 
 
 if TYPE_CHECKING:
-    families: Mapping[str, Family]
+    families: Mapping[str, Manifest]
     tasks: Mapping[Task, tuple[Pipeline, ...]]
     problems: tuple[Problem, ...]
 

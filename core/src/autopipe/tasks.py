@@ -1,46 +1,175 @@
-"""The tasks, and what a pipeline must take to fulfil one."""
+"""The tasks: what a user wants done, as data that any plugin can add to.
+
+A `Task` is its name, a plain string, with what tools need to know of it: which inputs its calls
+take, which parameters they must name, what comes out, and the name of its Auto class. The core
+declares three, by the very means that a plugin uses; see `autopipe.own`.
+"""
 
 from __future__ import annotations
 
+import importlib
 import inspect
-from enum import Enum
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from .errors import ArgumentError, nearest
 
+KINDS = ("text", "image", "mask", "label", "number", "video", "audio", "value")
+"""What an input may be. Tools know how to read each from a command line; a value is JSON."""
 
-class Task(str, Enum):
-    """What a user wants done. The value is the name used in manifests and on command lines."""
 
-    TEXT2IMAGE = "text2image"
-    IMAGE2IMAGE = "image2image"
-    INPAINT = "inpaint"
+@dataclass(frozen=True)
+class Input:
+    """An argument of calls that tools offer, of a task, a condition or an add-on.
 
-    def __str__(self) -> str:
-        return self.value
+    Attributes:
+        name: the parameter of the call.
+        kind: one of `KINDS`.
+        option: what it is called on the command line, without dashes; the name if empty.
+        required: whether a call can't do without.
+        help: a line for the command line.
+    """
+
+    name: str
+    kind: str
+    option: str = ""
+    required: bool = True
+    help: str = ""
+
+
+class _Tasks(type):
+    """Iterating over `Task` gives the tasks that are installed, those of the core first."""
+
+    def __iter__(cls) -> Iterator[Task]:
+        return iter(_installed())
+
+    def __len__(cls) -> int:
+        return len(_installed())
+
+
+class Task(str, metaclass=_Tasks):
+    """A task. It equals its name, which manifests and command lines use.
+
+    `Task("inpaint")` is the installed task of that name. With an `auto_class` it is a new one, for
+    the `tasks` of a manifest:
+
+        Task(
+            "unconditional",
+            auto_class="AutoPipelineForUnconditional",
+            parameters=("num_inference_steps", "generator", "output_type"),
+            output="images",
+            samples={"num_inference_steps": (2, 3)},
+        )
+
+    Attributes:
+        auto_class: the name of the class in `autopipe` that opens checkpoints for this task.
+        aliases: other names, such as the Hub's pipeline tag.
+        inputs: what a call starts from, in the order of its parameters.
+        parameters: all that the `__call__` of a pipeline must name: what the task needs, no more.
+        output: the field of a call's output that holds what was made: `"images"`, `"frames"`,
+            `"audios"`, or another.
+        samples: by parameter, a value for tests and tools, and a second one where the two should
+            differ in their result. A value may be a function without arguments that makes it.
+            Inputs of the kinds `"image"` and `"mask"` need none.
+        repeats: the parameter that says how many results a call makes of each input, or None.
+        protocol: the target of a typed protocol that pipelines of the task fulfil, or None.
+
+    Raises:
+        ArgumentError: no installed plugin declares the task.
+    """
+
+    TEXT2IMAGE: ClassVar[Task]
+    IMAGE2IMAGE: ClassVar[Task]
+    INPAINT: ClassVar[Task]
+
+    auto_class: str
+    aliases: tuple[str, ...]
+    inputs: tuple[Input, ...]
+    parameters: tuple[str, ...]
+    output: str
+    samples: Mapping[str, tuple[Any, ...]]
+    repeats: str | None
+    protocol: str | None
+
+    def __new__(
+        cls,
+        name: str,
+        *,
+        auto_class: str | None = None,
+        aliases: tuple[str, ...] = (),
+        inputs: tuple[Input, ...] = (),
+        parameters: tuple[str, ...] = (),
+        output: str = "images",
+        samples: Mapping[str, tuple[Any, ...]] | None = None,
+        repeats: str | None = None,
+        protocol: str | None = None,
+    ) -> Task:
+        if auto_class is None:
+            return _find(str(name))
+        self = str.__new__(cls, name)
+        self.__dict__.update(
+            auto_class=auto_class,
+            aliases=aliases,
+            inputs=inputs,
+            parameters=parameters,
+            output=output,
+            samples=MappingProxyType(dict(samples or {})),
+            repeats=repeats,
+            protocol=protocol,
+        )
+        return self
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"the task {self} is constant")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Task, (str(self),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Task:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Task {str(self)!r}>"
+
+    @property
+    def value(self) -> str:
+        """The name."""
+        return str(self)
+
+    @property
+    def name(self) -> str:
+        """The name in capitals, as the constants of the core's tasks have it."""
+        return self.upper()
+
+    @property
+    def claim(self) -> tuple[Any, ...]:
+        """What two declarations of one task must agree on to be the same."""
+        return self.inputs, self.output, self.auto_class
 
     @classmethod
     def parse(cls, name: Task | str) -> Task:
-        """The task called `name`; dashes and the Hub's long names are understood.
+        """The task called `name`; dashes and other names of it, such as the Hub's, are understood.
 
         Raises:
             ArgumentError: there is no such task.
         """
-        plain = str(name).lower().replace("_", "-")
-        known = {task.value: task for task in cls}
-        known |= {
-            "text-to-image": cls.TEXT2IMAGE,
-            "image-to-image": cls.IMAGE2IMAGE,
-            "img2img": cls.IMAGE2IMAGE,
-            "inpainting": cls.INPAINT,
-            "image-inpainting": cls.INPAINT,
-        }
-        if plain not in known:
-            raise ArgumentError(
-                f"there is no task {str(name)!r}; the tasks are {', '.join(t.value for t in cls)}."
-                + nearest(plain, known)
-            )
-        return known[plain]
+        return _find(_plain(str(name)), by_alias=True)
+
+    def united(self, other: Task) -> Task:
+        """This task with the aliases and samples of another declaration of it too."""
+        return Task(
+            str(self),
+            auto_class=self.auto_class,
+            aliases=tuple(dict.fromkeys((*self.aliases, *other.aliases))),
+            inputs=self.inputs,
+            parameters=self.parameters,
+            output=self.output,
+            samples={**other.samples, **self.samples},
+            repeats=self.repeats or other.repeats,
+            protocol=self.protocol or other.protocol,
+        )
 
 
 @runtime_checkable
@@ -76,13 +205,11 @@ class Inpaint(Protocol):
         ...
 
 
-PROTOCOLS: dict[Task, type] = {
-    Task.TEXT2IMAGE: Text2Image,
-    Task.IMAGE2IMAGE: Image2Image,
-    Task.INPAINT: Inpaint,
-}
+_PROMPT = Input("prompt", "text")
+_IMAGE = Input("image", "image")
+_MASK = Input("mask_image", "mask", option="mask")
 
-_EVERY_TASK = (
+_EVERY_CALL = (
     "prompt",
     "num_inference_steps",
     "guidance_scale",
@@ -93,16 +220,83 @@ _EVERY_TASK = (
     "callback_on_step_end",
     "callback_on_step_end_tensor_inputs",
 )
+_PROMPTS = {"prompt": ("a red circle", "a blue star"), "guidance_scale": (7.5, 2.0)}
+# Of so many steps, at least two are left.
+_CHANGES = {**_PROMPTS, "num_inference_steps": (4, 6), "strength": (0.5, 0.75)}
 
-PARAMETERS: dict[Task, tuple[str, ...]] = {
-    Task.TEXT2IMAGE: (*_EVERY_TASK, "height", "width", "latents"),
-    Task.IMAGE2IMAGE: (*_EVERY_TASK, "image", "strength"),
-    Task.INPAINT: (*_EVERY_TASK, "image", "mask_image", "strength"),
-}
-"""The named parameters that `__call__` of a pipeline must have, by task."""
+CORE = (
+    Task(
+        "text2image",
+        auto_class="AutoPipelineForText2Image",
+        aliases=("text-to-image",),
+        inputs=(_PROMPT,),
+        parameters=(*_EVERY_CALL, "height", "width", "latents"),
+        samples={**_PROMPTS, "num_inference_steps": (2, 3)},
+        repeats="num_images_per_prompt",
+        protocol="autopipe.tasks:Text2Image",
+    ),
+    Task(
+        "image2image",
+        auto_class="AutoPipelineForImage2Image",
+        aliases=("image-to-image", "img2img"),
+        inputs=(_PROMPT, _IMAGE),
+        parameters=(*_EVERY_CALL, "image", "strength"),
+        samples=_CHANGES,
+        repeats="num_images_per_prompt",
+        protocol="autopipe.tasks:Image2Image",
+    ),
+    Task(
+        "inpaint",
+        auto_class="AutoPipelineForInpainting",
+        aliases=("inpainting", "image-inpainting"),
+        inputs=(_PROMPT, _IMAGE, _MASK),
+        parameters=(*_EVERY_CALL, "image", "mask_image", "strength"),
+        samples=_CHANGES,
+        repeats="num_images_per_prompt",
+        protocol="autopipe.tasks:Inpaint",
+    ),
+)
+"""The tasks that the core declares."""
+
+Task.TEXT2IMAGE, Task.IMAGE2IMAGE, Task.INPAINT = CORE
+
+PROTOCOLS: Mapping[Task, type] = dict(zip(CORE, (Text2Image, Image2Image, Inpaint)))
+"""The typed protocols of the core's tasks."""
+
+PARAMETERS: Mapping[Task, tuple[str, ...]] = {task: task.parameters for task in CORE}
+"""The named parameters that `__call__` of a pipeline must have, for the core's tasks."""
 
 
 def missing_parameters(pipeline_class: type, task: Task) -> tuple[str, ...]:
     """The parameters of `task` that the `__call__` of `pipeline_class` doesn't name."""
     named = inspect.signature(pipeline_class.__call__).parameters
-    return tuple(name for name in PARAMETERS[task] if name not in named)
+    return tuple(name for name in task.parameters if name not in named)
+
+
+def _find(name: str, *, by_alias: bool = False) -> Task:
+    known = _names(CORE, by_alias)
+    if name not in known:
+        # Only then: manifests ask for those of the core while what is installed is being read.
+        known = _names(_installed(), by_alias)
+    if name not in known:
+        names = ", ".join(_installed())
+        raise ArgumentError(
+            f"there is no task {name!r}; the tasks are {names}.{nearest(name, known)}"
+        )
+    return known[name]
+
+
+def _names(tasks: Iterable[Task], by_alias: bool) -> dict[str, Task]:
+    if not by_alias:
+        return {str(task): task for task in tasks}
+    return {_plain(word): task for task in tasks for word in (*task.aliases, task)}
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("_", "-")
+
+
+def _installed() -> tuple[Task, ...]:
+    # Found by name at the first question, since what is installed is known above, to the registry.
+    registry = importlib.import_module(f"{__package__}.registry")
+    return tuple(registry.default_registry().tasks)

@@ -17,7 +17,8 @@ from autopipe.errors import (
     AutopipeError,
     UnsupportedCheckpointError,
 )
-from autopipe.manifest import Family, Pipeline, flaws
+from autopipe.flaws import flaws
+from autopipe.manifest import Family, Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry
 from autopipe.targets import target_of
@@ -106,7 +107,7 @@ def test_a_sound_chain_has_no_flaws() -> None:
 @pytest.mark.parametrize(
     ("pipeline", "said"),
     [
-        (Pipeline("P", "m:P", opens_as="whole", needs="no word"), "is no keyword"),
+        (Pipeline("P", "m:P", opens_as="whole", needs="no word"), "is not a keyword"),
         (Pipeline("P", "m:P", needs="sketch"), "as what it then opens"),
         (Pipeline("P", "m:P", opens_as="whole", needs=1), "can't be used"),  # type: ignore[arg-type]
     ],

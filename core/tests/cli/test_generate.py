@@ -242,7 +242,7 @@ def test_a_device_that_is_not_there_is_an_error_in_words() -> None:
 
 
 def test_offloading_needs_an_accelerator_or_a_device(monkeypatch) -> None:
-    monkeypatch.setattr("autopipe.pipeline.devices.accelerator", lambda: None)
+    monkeypatch.setattr("autopipe.placement.devices.accelerator", lambda: None)
     assert loading.device_of(asked()).type == "cpu"
     assert loading.device_of(asked(offload="model", device="cpu")).type == "cpu"
     with pytest.raises(PlacementError, match="torch sees none"):

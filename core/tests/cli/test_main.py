@@ -12,8 +12,9 @@ import pytest
 
 import autopipe
 from autopipe.cli import families, main
-from autopipe.cli.parser import COMMANDS, build
+from autopipe.cli.parser import build, commands
 from autopipe.errors import CheckpointError
+from autopipe.registry import Registry
 
 
 def outcome(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments: str) -> int:
@@ -86,7 +87,7 @@ def test_the_version_is_that_of_the_package(capsys) -> None:
     assert capsys.readouterr().out == f"autopipe {autopipe.__version__}\n"
 
 
-@pytest.mark.parametrize("name", [None, *COMMANDS])
+@pytest.mark.parametrize("name", [None, *commands()])
 def test_help_fits_80_columns_and_explains_every_argument(name, capsys, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert main([name, "--help"] if name else ["--help"]) == 0
@@ -96,8 +97,10 @@ def test_help_fits_80_columns_and_explains_every_argument(name, capsys, monkeypa
 
 
 def test_every_argument_of_every_command_is_explained() -> None:
-    chooser = next(a for a in build()._actions if a.choices and "families" in a.choices)
-    for name, command in chooser.choices.items():
+    for name in commands():
+        chooser = next(a for a in build([name])._actions if a.choices and name in a.choices)
+        command = chooser.choices[name]
+        assert len(command._actions) > 2, name
         for action in command._actions:
             assert action.help, (name, action.dest)
         takes_value = [a for a in command._actions if a.option_strings and a.nargs != 0]
@@ -122,3 +125,10 @@ def test_a_reader_that_goes_away_leaves_no_traceback() -> None:
         text=True,
     )
     assert done.stderr == ""
+
+
+def test_a_command_of_a_package_that_is_not_installed_says_which(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("autopipe.cli.parser.default_registry", Registry)
+    assert main(["new", "zoo"]) == 2
+    error = capsys.readouterr().err
+    assert "no command 'new'. It comes with the package autopipe-devkit. Run: " in error

@@ -43,6 +43,21 @@ def test_it_explains_itself(pipe: RelayPipeline) -> None:
     assert "nothing else" in pipe.explain(), "what was moved by hand is where it was moved to"
 
 
+def test_without_an_accelerator_it_says_so(
+    pipe: RelayPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autopipe.placement.devices.accelerator", lambda: None)
+    for enable in (pipe.enable_model_cpu_offload, pipe.enable_sequential_cpu_offload):
+        with pytest.raises(RuntimeError, match="torch sees none"):
+            enable()
+    assert pipe.placement.title == "resident"
+
+
+def test_a_device_and_a_number_must_agree(pipe: RelayPipeline) -> None:
+    with pytest.raises(ArgumentError, match="both say which one"):
+        pipe.enable_model_cpu_offload(gpu_id=0, device="cuda:1")
+
+
 def test_on_the_cpu_a_budget_leads_to_the_disk(
     pipe: RelayPipeline, tmp_path: Path, expected: torch.Tensor
 ) -> None:

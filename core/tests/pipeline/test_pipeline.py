@@ -103,7 +103,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
         ),
     )
     table = Registry([Installed(Plugin("tiny", "d", "1"), family)])
-    monkeypatch.setattr("autopipe.pipeline.base.default_registry", lambda: table)
+    monkeypatch.setattr("autopipe.pipeline.components.default_registry", lambda: table)
     return table
 
 

@@ -14,6 +14,7 @@ from accelerate import cpu_offload
 from support.relay import (
     MODES,
     OFFLOADED,
+    Coder,
     PaintingPipeline,
     RelayPipeline,
     linear,
@@ -22,7 +23,7 @@ from support.relay import (
 )
 
 from autopipe.errors import ClosedPipelineError, PlacementError
-from autopipe.pipeline.placement import float32_copy, placed_by
+from autopipe.placement.base import float32_copy, placed_by
 
 Mode = Callable[[RelayPipeline], object]
 each_mode = pytest.mark.parametrize("name", MODES)
@@ -271,3 +272,11 @@ def test_a_float32_copy_is_placed_as_the_network_is(
     finally:
         gc.enable()
     assert state(pipe) == before
+
+
+def test_the_coder_of_these_tests_needs_its_entry_point() -> None:
+    # Without it, weights of its own would not be there: so the tests above mean something.
+    coder = Coder()
+    cpu_offload(coder, torch.device("cpu"))
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        Coder.decode.__wrapped__(coder, torch.ones(1, 4)).sum().item()  # type: ignore[attr-defined]

@@ -11,10 +11,9 @@ from support.tiny import make_text_encoder, make_tokenizer
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 import autopipe
-from autopipe.manifest import Pipeline
-from autopipe.testing import Conformance
+from autopipe_devkit.conformance import Conformance
 
-from .conftest import POOLED, WIDTH, installed, picture
+from .conftest import POOLED, WIDTH, installed
 
 SHARED = (
     "as in diffusers, of several pictures from one image only the first generator draws for "
@@ -56,6 +55,3 @@ class TestConformance(Conformance):
                 text_encoder_2=second,
             )
         return found
-
-    def inputs(self, pipeline: Pipeline) -> dict[str, Any]:
-        return {"control_image": picture()}

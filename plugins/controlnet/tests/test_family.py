@@ -139,6 +139,8 @@ class Absent:
         if name.partition(".")[0] == "autopipe_{absent}":
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
+import autopipe.hints
+autopipe.hints._clone = lambda: None
 from autopipe.errors import MissingPluginError
 from autopipe.registry import default_registry
 families = default_registry().families["controlnet"].pipelines

@@ -19,10 +19,10 @@ from autopipe import (
     IFPipeline,
     IFSuperResolutionPipeline,
 )
-from autopipe.cascade import FirstStage, cascade, load_stage
 from autopipe.cli import main
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.tasks import Task
+from autopipe_components.cascade import FirstStage, cascade, load_stage
 
 STEPS = [{"num_inference_steps": 2}, {"num_inference_steps": 3}]
 

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 import autopipe
-from autopipe.testing import Conformance
+from autopipe.manifest import Pipeline
+from autopipe_devkit.conformance import Conformance
+
+from .conftest import STAGE_2
 
 
 class TestConformance(Conformance):
@@ -22,3 +25,8 @@ class TestConformance(Conformance):
     def checkpoint(self, build: Callable[..., Any]) -> dict[str, Any]:
         names = (p.name for p in autopipe.registry.families[self.family].pipelines)
         return {name: build(getattr(autopipe, name)) for name in names}
+
+    def inputs(self, pipeline: Pipeline) -> dict[str, Any]:
+        if pipeline.task is not None:
+            return {}
+        return {"prompt": "a red cat", "num_inference_steps": 3, **STAGE_2[pipeline.name]}

@@ -397,7 +397,7 @@ def test_there_is_no_controlnet_for_the_family(
 @pytest.mark.parametrize("auto", AUTOS)
 def test_a_second_stage_has_no_task(build: Callable[..., Any], auto: Any, folder: Path) -> None:
     build(IFSuperResolutionPipeline).save_pretrained(folder)
-    with pytest.raises(UnsupportedCheckpointError, match="fulfils no task by itself"):
+    with pytest.raises(UnsupportedCheckpointError, match="serves no task by itself"):
         auto.from_pretrained(folder)
     assert type(autopipe.DiffusionPipeline.from_pretrained(folder)) is IFSuperResolutionPipeline
 

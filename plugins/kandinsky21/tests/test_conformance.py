@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.image_embeddings import stage_call
 
 import autopipe
 from autopipe.manifest import Pipeline
-from autopipe.testing import Conformance
+from autopipe_devkit.conformance import Conformance
 
 EXPECTED = {
     f"tensors-{name}": "as in diffusers, they are pixels in [-1, 1]"
@@ -27,6 +28,6 @@ class TestConformance(Conformance):
         return lambda pipeline: build(getattr(autopipe, pipeline.name))
 
     def inputs(self, pipeline: Pipeline) -> dict[str, Any]:
-        if pipeline.task is None:
-            return {}
+        if pipeline.task is None or pipeline.opens_as is not None:
+            return stage_call(getattr(autopipe, pipeline.name))
         return {"height": 16, "width": 16, "prior_num_inference_steps": 2}

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from autopipe import KandinskyV22CombinedPipeline
-from autopipe.pipeline.offload import ModelOffload
+from autopipe.placement.offload import ModelOffload
 
 
 @pytest.fixture

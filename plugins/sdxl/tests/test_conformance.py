@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autopipe import StableDiffusionXLPipeline
-from autopipe.testing import Conformance
+from autopipe_devkit.conformance import Conformance
 
 EXPECTED = {
     "repeats-StableDiffusionXLInpaintPipeline": (

@@ -11,14 +11,14 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .. import __version__
 from ..discovery import Problem, discover
 from ..registry import Registry
+from ..version import __version__
+from .command import Run, explain
 from .families import no_family_cure
 from .requirements import Requirement, requirements
 from .text import paragraph, table
 
-HELP = "find what is broken in this installation, and say what mends it"
 ABOUT = (
     "Look for plugins that are broken, incompatible, duplicate or disabled, and for packages "
     "that are missing or of a version that does not fit. Every finding comes with its cure. "
@@ -38,9 +38,11 @@ class Finding:
     harmless: bool = False
 
 
-def declare(parser: argparse.ArgumentParser) -> None:
+def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
+    explain(parser, ABOUT, EXAMPLES)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    return run
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..registry import default_registry
 from .checkpoint import PRIOR_HELP, declare_checkpoint
+from .command import Run, explain
 from .text import size, table
 
 if TYPE_CHECKING:
     from ..checkpoint.plan import Plan
 
-HELP = "fetch what a pipeline needs of a repository, after telling exactly what that is"
 ABOUT = (
     "Tell which files of a checkpoint its pipeline needs, with their bytes, then fetch those that "
     "are not in the cache yet. All are of one commit, and each is compared with the digest that "
@@ -27,8 +27,9 @@ EXAMPLES = (
 )
 
 
-def declare(parser: argparse.ArgumentParser) -> None:
+def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
+    explain(parser, ABOUT, EXAMPLES)
     add = parser.add_argument
     declare_checkpoint(parser)
     add("--task", metavar="TASK", help="fetch what the pipeline for this task needs")
@@ -38,6 +39,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     add("--cache-dir", metavar="FOLDER", help="the cache (default: that of huggingface_hub)")
     add("--dry-run", action="store_true", help="tell what would be fetched, and fetch nothing")
     add("--json", action="store_true", help="print JSON")
+    return run
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,10 +9,9 @@ from typing import Any
 
 from ..hints import pip_line
 from ..registry import Registry, default_registry
-from ..tasks import Task
+from .command import Run, explain
 from .text import paragraph, table
 
-HELP = "list the installed families and the tasks they offer"
 ABOUT = (
     "List the installed families: the tasks each offers, and the package it comes from. "
     "Nothing of a family is imported but its manifest."
@@ -20,9 +19,11 @@ ABOUT = (
 EXAMPLES = ("autopipe families", "autopipe families --json")
 
 
-def declare(parser: argparse.ArgumentParser) -> None:
+def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
+    explain(parser, ABOUT, EXAMPLES)
     parser.add_argument("--json", action="store_true", help="print JSON, with every pipeline")
+    return run
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,11 +57,14 @@ def describe(registry: Registry) -> list[dict[str, Any]]:
             "package": registry.plugins[name].dist,
             "version": registry.plugins[name].version,
             "api": family.api,
-            "tasks": [t.value for t in Task if any(p.task is t for p in family.pipelines)],
+            "tasks": [
+                str(t) for t in registry.tasks if any(t in p.tasks for p in family.pipelines)
+            ],
             "pipelines": [
                 {
                     "name": p.name,
-                    "task": p.task.value if p.task else None,
+                    "task": p.task and str(p.task),
+                    "tasks": [str(task) for task in p.tasks],
                     "line": p.line,
                     "conditions": sorted(p.conditions),
                     "target": p.target,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..registry import default_registry
 from ..tasks import Task
 from .checkpoint import CHECKPOINT_HELP, PRIOR_HELP, REVISION_HELP
+from .command import Run, explain
 from .loading import load_for, load_stage_for, look_up, look_up_stage
 from .record import print_result, settings_of, settings_of_stages, write
 from .request import Request, Stage, budget, count, fraction, number, request, seed, size
@@ -18,7 +19,6 @@ from .request import Request, Stage, budget, count, fraction, number, request, s
 if TYPE_CHECKING:
     from ..pipeline.base import DiffusionPipeline
 
-HELP = "make pictures from a prompt"
 ABOUT = (
     "Make pictures from a prompt, and from a picture to change. The task follows from what is "
     "given: --image and --mask repaint the white part of the mask, --image alone changes the "
@@ -39,8 +39,9 @@ EXAMPLES = (
 )
 
 
-def declare(parser: argparse.ArgumentParser) -> None:
+def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
+    explain(parser, ABOUT, EXAMPLES)
     add = parser.add_argument
     add("prompt", metavar="PROMPT", help="what to draw")
     add(
@@ -159,6 +160,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     )
     add("--json", action="store_true", help="print files and settings as JSON")
     add("-q", "--quiet", action="store_true", help="no progress on stderr")
+    return run
 
 
 def run(arguments: argparse.Namespace) -> int:

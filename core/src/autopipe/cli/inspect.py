@@ -12,9 +12,9 @@ from ..errors import UnsupportedCheckpointError
 from ..registry import Registry, default_registry
 from ..tasks import Task
 from .checkpoint import Checkpoint, Part, declare_checkpoint, open_checkpoint, parts
+from .command import Run, explain
 from .text import paragraph, size, table
 
-HELP = "show a checkpoint's components, sizes, dtypes, variants and files"
 ABOUT = (
     "Show what is in a checkpoint: its components, how large they are, their dtypes, variants and "
     "files. Of a repository only the index and the headers of weights are fetched. Weights on this "
@@ -27,11 +27,13 @@ EXAMPLES = (
 )
 
 
-def declare(parser: argparse.ArgumentParser) -> None:
+def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
+    explain(parser, ABOUT, EXAMPLES)
     declare_checkpoint(parser)
     parser.add_argument("--headers", action="store_true", help="read no weights, only headers")
     parser.add_argument("--json", action="store_true", help="print JSON, with every file")
+    return run
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,16 +59,16 @@ def _summary(checkpoint: Checkpoint, registry: Registry) -> dict[str, Any]:
         "options": dict(index.options),
     }
     try:
-        family = registry.resolve(index.class_name).family
+        found = registry.resolve(index.class_name)
     except UnsupportedCheckpointError:
         return {
             **told, "family": None, "package": None, "version": None, "tasks": [],
             "note": registry.explain_missing(index.class_name),
         }  # fmt: skip
-    plugin = registry.plugins[family]
-    tasks = [task.value for task in Task if _opens(registry, index.class_name, task)]
+    plugin = found.plugin
+    tasks = [str(task) for task in Task if _opens(registry, index.class_name, task)]
     return {
-        **told, "family": family, "package": plugin.dist, "version": plugin.version,
+        **told, "family": found.family, "package": plugin.dist, "version": plugin.version,
         "tasks": tasks, "note": None,
     }  # fmt: skip
 

@@ -122,7 +122,7 @@ def device_of(asked: Request) -> torch.device:
         ArgumentError, PlacementError: there is no such device, or not here; or there is no
             accelerator to offload from, and no other device is asked for.
     """
-    from ..pipeline.devices import check_here, devices_here, offload_device, parse_device
+    from ..placement.devices import check_here, devices_here, offload_device, parse_device
 
     if asked.device is not None:
         device = parse_device(asked.device, "--device")

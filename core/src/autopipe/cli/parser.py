@@ -7,21 +7,14 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .. import __version__
-from ..errors import ArgumentError, nearest
-from . import doctor, download, families, generate, inspect, new, resolve
-from .text import paragraph, terminal_width
-
-COMMANDS = {
-    "families": families,
-    "doctor": doctor,
-    "resolve": resolve,
-    "inspect": inspect,
-    "download": download,
-    "generate": generate,
-    "new": new,
-}
-"""Each module has `HELP` (a line), `ABOUT`, `EXAMPLES`, `declare(parser)` and `run(arguments)`."""
+from ..errors import ArgumentError, PluginError, nearest
+from ..hints import dist_of, pip_line
+from ..manifest import Command
+from ..own import OWN
+from ..registry import default_registry
+from ..targets import load_target
+from ..version import __version__
+from .text import terminal_width
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,7 +27,11 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong and where the help is."""
         wrong = re.match(r"argument COMMAND: invalid choice: '(.*?)'", message)
         if wrong:
-            hint = nearest(wrong[1], COMMANDS) or f" There are: {', '.join(COMMANDS)}"
+            known = commands()
+            hint = nearest(wrong[1], known) or f" There are: {', '.join(known)}"
+            dist = dist_of(wrong[1], "command")
+            if dist is not None:
+                hint = f" It comes with the package {dist}. Run: {pip_line(dist)}"
             message = f"there is no command {wrong[1]!r}.{hint}"
         stop = "" if message.endswith("?") else "."
         raise ArgumentError(f"{message}{stop} See '{self.prog} --help'")
@@ -46,8 +43,17 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
     )
 
 
-def build() -> Parser:
-    """The parser of the whole command line."""
+def commands() -> dict[str, Command]:
+    """The commands by name: those of the core, then those of plugins."""
+    own = {command.name: command for command in OWN.manifest.commands}
+    try:
+        return {**own, **default_registry().of("command")}
+    except PluginError:  # AUTOPIPE_STRICT is set; the command that tells why has to run
+        return own
+
+
+def build(argv: Sequence[str] = ()) -> Parser:
+    """The parser of the command line; only the command that `argv` calls is imported."""
     parser = Parser(
         prog="autopipe",
         description="Load any diffusion checkpoint for a task, and make pictures with it.",
@@ -58,17 +64,14 @@ def build() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"autopipe {__version__}")
     _add_traceback(parser, default=False)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
-    for name, module in COMMANDS.items():
-        command = commands.add_parser(
-            name,
-            help=module.HELP,
-            description=paragraph(module.ABOUT),
-            epilog="examples:\n" + "\n".join(f"  {line}" for line in module.EXAMPLES),
-        )
-        module.declare(command)
-        _add_traceback(command, default=argparse.SUPPRESS)
-        command.set_defaults(run=module.run, command=command)
+    known = commands()
+    called = next((word for word in argv if not word.startswith("-")), None)
+    under = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    for name, command in known.items():
+        made = under.add_parser(name, help=command.help)
+        _add_traceback(made, default=argparse.SUPPRESS)
+        if name == called:
+            made.set_defaults(run=load_target(command.target)(made), command=made)
     return parser
 
 
@@ -88,7 +91,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         ArgumentError: they are not what the command takes.
         SystemExit: help or the version was asked for, and printed.
     """
-    arguments, unknown = build().parse_known_args(argv)
+    arguments, unknown = build(argv).parse_known_args(argv)
     if unknown:
         command: Parser = arguments.command
         known = [text for action in command._actions for text in action.option_strings]

@@ -25,7 +25,7 @@ def settings_of(
     """What all pictures of this run have in common, defaults of the pipeline included."""
     used = _values_of(pipe, call)
     cls = type(pipe).__name__
-    dist = registry.plugins[registry.resolve(cls).family].dist
+    dist = registry.resolve(cls).plugin.dist
     found = {
         "prompt": asked.prompt,
         "negative_prompt": asked.negative,

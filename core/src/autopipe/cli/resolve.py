@@ -8,9 +8,9 @@ import json
 from ..registry import default_registry
 from ..tasks import Task
 from .checkpoint import declare_checkpoint, open_checkpoint
+from .command import Run, explain
 from .text import table
 
-HELP = "tell which class opens a checkpoint for a task, and why"
 ABOUT = (
     "Tell which pipeline class of which installed family opens a checkpoint, and why. Only the "
     "checkpoint's index is read, and no model code is imported."
@@ -21,15 +21,17 @@ EXAMPLES = (
 )
 
 
-def declare(parser: argparse.ArgumentParser) -> None:
+def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
+    explain(parser, ABOUT, EXAMPLES)
     declare_checkpoint(parser)
     parser.add_argument(
         "--task",
         metavar="TASK",
-        help=f"{', '.join(t.value for t in Task)} (default: what the checkpoint was saved as)",
+        help=f"{', '.join(Task)} (default: what the checkpoint was saved as)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    return run
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -37,12 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
     registry = default_registry()
     checkpoint = open_checkpoint(arguments.checkpoint, registry, arguments.revision)
     found = registry.resolve(checkpoint.index.class_name, arguments.task)
-    plugin = registry.plugins[found.family]
+    plugin = found.plugin
     told = {
         "checkpoint": arguments.checkpoint,
         "commit": checkpoint.commit,
         "class": found.pipeline.name,
-        "task": found.pipeline.task.value if found.pipeline.task else None,
+        "task": found.pipeline.task and str(found.pipeline.task),
         "family": found.family,
         "package": plugin.dist,
         "version": plugin.version,

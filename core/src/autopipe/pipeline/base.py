@@ -1,173 +1,44 @@
-"""The base of every pipeline: components, config, views, placement, progress.
-
-A pipeline's constructor parameters are its component list: those without a default, and those
-that the class lists in `_optional_components`, are *modules*; the others are *options*. A
-component is an attribute, a subfolder of the checkpoint and a key of its `model_index.json`,
-all of the same name.
-"""
+"""The base of every pipeline: loading, saving, views of the same components, and the end."""
 
 from __future__ import annotations
 
-import inspect
-import json
-import threading
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..checkpoint.hub.upload import PushToHubMixin
-from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig
-from ..errors import ArgumentError, CancelledError, check_names
+from ..errors import ArgumentError, check_names
 from ..kinds import check_given, shared
 from ..registry import default_registry
+from .call import CallMixin
 from .memory import MemoryMixin
-from .pool import Pool, guard
+from .pool import Pool
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-    from .call import Arguments
-
 _Self = TypeVar("_Self", bound="DiffusionPipeline")
 
 
-class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
+class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
     """Loads, saves, moves and switches a set of components that work together.
 
     A subclass declares its components in the constructor, calls `register_modules` and
     `register_to_config` there, and decorates its `__call__` with `pipeline_call`.
     """
 
-    config_name: ClassVar[str | None] = "model_index.json"
-    _optional_components: ClassVar[tuple[str, ...]] = ()
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents",)
 
-    scheduler: Any
-    call: Arguments
-    """Inside a call: its arguments."""
     _carried: dict[str, Any]
-    _origins: dict[str, str]
-    _progress_bar_config: dict[str, Any]
-    _calls: set[DiffusionPipeline]
-    _calls_lock: threading.Lock
-    _interrupted: bool
-    _cancelled: bool
-    _num_timesteps: int
-    _whole: DiffusionPipeline | None
 
     def __new__(cls: type[_Self], *args: Any, **kwargs: Any) -> _Self:
         # State that must be there before any constructor registers something.
         self = super().__new__(cls)
-        state = self.__dict__
-        state.update(_pool=Pool(), _calls=set(), _calls_lock=threading.Lock())
-        state.update(_carried={}, _origins={}, _progress_bar_config={}, _whole=None)
+        self._pool = Pool()
+        self._carried, self._origins, self._progress_bar_config = {}, {}, {}
+        self._strengths, self._views = {}, {}
         self._reset_call_state()
         return self
-
-    # What the class declares
-
-    @classmethod
-    def module_names(cls) -> tuple[str, ...]:
-        """The constructor parameters that are components, in their order."""
-        return tuple(
-            name
-            for name, parameter in cls.init_parameters().items()
-            if parameter.default is inspect.Parameter.empty or name in cls._optional_components
-        )
-
-    @classmethod
-    def optional_components(cls) -> tuple[str, ...]:
-        """The components that may be None."""
-        return tuple(name for name in cls.module_names() if name in cls._optional_components)
-
-    @classmethod
-    def option_names(cls) -> tuple[str, ...]:
-        """The constructor parameters that are plain values."""
-        modules = cls.module_names()
-        return tuple(name for name in cls.init_parameters() if name not in modules)
-
-    def register_modules(self, **modules: Any) -> None:
-        """Take the components; called by constructors."""
-        for name, module in modules.items():
-            setattr(self, name, module)
-        self._pool.join(self)
-
-    # What the object holds
-
-    @property
-    def components(self) -> dict[str, Any]:
-        """The components by name, absent ones as None."""
-        self._pool.check_open(self)
-        return {name: self.__dict__.get(name) for name in self.module_names()}
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """The options by name."""
-        return MappingProxyType({name: self._config.get(name) for name in self.option_names()})
-
-    @property
-    def origins(self) -> Mapping[str, str]:
-        """Where the components were loaded from: folders, and repositories with their commit.
-
-        The key is empty for the checkpoint itself; of a further one, it is the stage that it is
-        (`"prior"`, for example).
-        """
-        return MappingProxyType(self._origins)
-
-    @property
-    def config(self) -> FrozenConfig:
-        """The entries of the index: a pair (library, class) for each component, and the options."""
-        return FrozenConfig({**self._entries(), **{n: self._pair(n) for n in self.components}})
-
-    def index(self) -> dict[str, Any]:
-        """The content of this pipeline's `model_index.json`.
-
-        Raises:
-            ArgumentError: a component is of a class that no installed family declares.
-        """
-        for name, component in self.components.items():
-            if component is not None and default_registry().identity(type(component)) is None:
-                raise ArgumentError(
-                    f"the component {name!r} is a {type(component).__name__}, which no installed "
-                    f"family declares, so an index can't name it"
-                )
-        return self._entries()
-
-    def _entries(self) -> dict[str, Any]:
-        pipeline = default_registry().pipeline_of(type(self))
-        entries = {**{name: list(self._pair(name)) for name in self.components}, **self.options}
-        return {
-            "_class_name": pipeline.name if pipeline else type(self).__name__,
-            "_diffusers_version": FORMAT_VERSION,
-            **dict(sorted(entries.items())),
-        }
-
-    def _pair(self, name: str) -> tuple[str | None, str | None]:
-        """Library and class of a component; by its module where no family declares it."""
-        component = self.components[name]
-        if component is None:
-            return None, None
-        cls = type(component)
-        library, class_name = default_registry().identity(cls) or (cls.__module__, cls.__name__)
-        from ..checkpoint.transformers import LIBRARY, saved_name
-
-        return library, saved_name(class_name) if library == LIBRARY else class_name
-
-    def to_json_string(self) -> str:
-        """The index as JSON."""
-        return json.dumps(self._entries(), indent=2) + "\n"
-
-    def __repr__(self) -> str:
-        if self._pool.closed:
-            return f"{type(self).__name__} (closed)"
-        return f"{type(self).__name__} {self.to_json_string()}"
-
-    def __getattr__(self, name: str) -> Any:
-        if name in type(self).module_names():
-            self._pool.check_open(self)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # Loading and saving
 
@@ -278,7 +149,22 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
         view._progress_bar_config = dict(pipeline._progress_bar_config)
         view._pool = pipeline._pool
         view._pool.join(view)
+        view._strengths = dict(pipeline._strengths)
+        view._show_attached()
         return view
+
+    def _take_part_in(self, whole: DiffusionPipeline) -> None:
+        """Be a stage of `whole`, whose components this pipeline has some of.
+
+        It shares the pool and the progress settings, and inside a call of `whole` it stops when
+        that does.
+        """
+        self._pool = whole._pool
+        self._pool.join(self)
+        self._progress_bar_config = dict(whole._progress_bar_config)
+        self._strengths = dict(whole._strengths)
+        if whole._is_run:
+            self._whole = whole
 
     # The end
 
@@ -291,86 +177,6 @@ class DiffusionPipeline(MemoryMixin, ConfigMixin, PushToHubMixin):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-    def _drop_components(self) -> None:
-        for name in self.module_names():
-            self.__dict__.pop(name, None)
-
-    # Calls
-
-    def _reset_call_state(self) -> None:
-        """Give the object call state of its own, and no calls of others."""
-        self.__dict__.update(
-            _calls=set(), _calls_lock=threading.Lock(), _interrupted=False, _cancelled=False
-        )
-
-    @property
-    def interrupt(self) -> bool:
-        """Whether the call's remaining steps are to be skipped."""
-        return bool(self._interrupted) or (self._whole is not None and self._whole.interrupt)
-
-    @property
-    def _interrupt(self) -> bool:
-        return bool(self._interrupted)
-
-    @_interrupt.setter
-    def _interrupt(self, value: bool) -> None:
-        self._interrupted = bool(value)
-        with self._calls_lock:
-            for run in self._calls:
-                run._interrupted = bool(value)
-
-    def cancel(self) -> None:
-        """Make the calls that are running raise `CancelledError` at the next opportunity.
-
-        May be called from any thread. Later calls are not affected.
-        """
-        with self._calls_lock:
-            for run in self._calls:
-                run._cancelled = True
-
-    def check_cancelled(self) -> None:
-        """Raise `CancelledError` if the running call was cancelled."""
-        if self._cancelled:
-            raise CancelledError("the call was cancelled; the pipeline can be called again")
-        if self._whole is not None:
-            self._whole.check_cancelled()
-
-    def _take_part_in(self, whole: DiffusionPipeline) -> None:
-        """Be a stage of `whole`, whose components this pipeline has some of.
-
-        It shares the pool and the progress settings, and inside a call of `whole` it stops when
-        that does.
-        """
-        self._pool = whole._pool
-        self._pool.join(self)
-        self._progress_bar_config = dict(whole._progress_bar_config)
-        if whole.__dict__.get("_is_run"):
-            self._whole = whole
-
-    @property
-    def num_timesteps(self) -> int:
-        """Inside a call: how many timesteps its schedule has."""
-        return int(self.__dict__.get("_num_timesteps", 0))
-
-    @staticmethod
-    def tokenizing(tokenizer: object) -> threading.RLock:
-        """The lock to hold while using a tokenizer, whose state is not thread-safe."""
-        return guard(tokenizer)
-
-    # Progress
-
-    def progress_bar(self, iterable: Iterable[Any] | None = None, total: int | None = None) -> Any:
-        """A tqdm bar over `iterable`, or of `total` steps, with this pipeline's settings."""
-        from tqdm.auto import tqdm
-
-        if (iterable is None) == (total is None):
-            raise ArgumentError("progress_bar takes either iterable or total")
-        return tqdm(iterable, total=total, **self._progress_bar_config)
-
-    def set_progress_bar_config(self, **kwargs: Any) -> None:
-        """Set keywords of tqdm for all later calls, such as `disable=True`."""
-        self._progress_bar_config = dict(kwargs)
 
     @staticmethod
     def numpy_to_pil(images: np.ndarray) -> list[Image]:

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar, cast
 
 import torch
 
-from ..errors import ArgumentTypeError, nearest
+from ..errors import ArgumentError, ArgumentTypeError, CancelledError, nearest
+from ..registry import default_registry
 from ..scheduling import SchedulerMixin
-
-if TYPE_CHECKING:
-    from .base import DiffusionPipeline
+from .attaching import AttachingMixin
+from .turns import guard
 
 _Call = TypeVar("_Call", bound=Callable[..., Any])
 
@@ -57,6 +59,82 @@ class Arguments(Mapping[str, Any]):
         return Arguments({**self, **changes})
 
 
+class CallMixin(AttachingMixin):
+    """Following the calls of a pipeline and stopping them: progress, interrupting, cancelling."""
+
+    scheduler: Any
+    call: Arguments
+    """Inside a call: its arguments, with those that attachments add."""
+    _added: Mapping[str, Any] = MappingProxyType({})
+    _is_run = False
+    _whole: CallMixin | None = None
+    _num_timesteps = 0
+    _calls: set[CallMixin]
+    _calls_lock: threading.Lock
+    _interrupted: bool
+    _cancelled: bool
+    _progress_bar_config: dict[str, Any]
+
+    def _reset_call_state(self) -> None:
+        """Give the object call state of its own, and no calls of others."""
+        self._calls, self._calls_lock = set(), threading.Lock()
+        self._interrupted = self._cancelled = False
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether the call's remaining steps are to be skipped."""
+        return self._interrupted or (self._whole is not None and self._whole.interrupt)
+
+    @property
+    def _interrupt(self) -> bool:
+        return self._interrupted
+
+    @_interrupt.setter
+    def _interrupt(self, value: bool) -> None:
+        self._interrupted = bool(value)
+        with self._calls_lock:
+            for run in self._calls:
+                run._interrupted = bool(value)
+
+    def cancel(self) -> None:
+        """Make the calls that are running raise `CancelledError` at the next opportunity.
+
+        May be called from any thread. Later calls are not affected.
+        """
+        with self._calls_lock:
+            for run in self._calls:
+                run._cancelled = True
+
+    def check_cancelled(self) -> None:
+        """Raise `CancelledError` if the running call was cancelled."""
+        if self._cancelled:
+            raise CancelledError("the call was cancelled; the pipeline can be called again")
+        if self._whole is not None:
+            self._whole.check_cancelled()
+
+    @property
+    def num_timesteps(self) -> int:
+        """Inside a call: how many timesteps its schedule has."""
+        return self._num_timesteps
+
+    @staticmethod
+    def tokenizing(tokenizer: object) -> threading.RLock:
+        """The lock to hold while using a tokenizer, whose state is not thread-safe."""
+        return guard(tokenizer)
+
+    def progress_bar(self, iterable: Iterable[Any] | None = None, total: int | None = None) -> Any:
+        """A tqdm bar over `iterable`, or of `total` steps, with this pipeline's settings."""
+        from tqdm.auto import tqdm
+
+        if (iterable is None) == (total is None):
+            raise ArgumentError("progress_bar takes either iterable or total")
+        return tqdm(iterable, total=total, **self._progress_bar_config)
+
+    def set_progress_bar_config(self, **kwargs: Any) -> None:
+        """Set keywords of tqdm for all later calls, such as `disable=True`."""
+        self._progress_bar_config = dict(kwargs)
+
+
 def pipeline_call(call: _Call) -> _Call:
     """Make the `__call__` of a pipeline re-entrant, cancellable and free of gradients.
 
@@ -71,22 +149,26 @@ def pipeline_call(call: _Call) -> _Call:
     signature = inspect.signature(call)
 
     @functools.wraps(call)
-    def wrapped(self: DiffusionPipeline, *args: Any, **kwargs: Any) -> Any:
-        arguments = _bound(type(self).__name__, signature, self, args, kwargs)
-        if self.__dict__.get("_is_run") and type(self).__call__ is not wrapped:
+    def wrapped(self: CallMixin, *args: Any, **kwargs: Any) -> Any:
+        added = _taken(self, signature, kwargs)
+        arguments = _bound(type(self).__name__, signature, self, args, kwargs, added)
+        if self._is_run and type(self).__call__ is not wrapped:
             # `super().__call__` of a class that puts something around another's call.
-            outer, self.call = self.call, arguments
+            outer, self.call = self.call, arguments.replace(**self._added)
             try:
                 return call(self, *args, **kwargs)
             finally:
                 self.call = outer
         self._pool.check_open(self)
         run = _begin(self)
-        run.call = arguments
+        run.call, run._added = arguments, added
         with self._calls_lock:
             self._calls.add(run)
         try:
-            with self._pool.call(run), torch.no_grad():
+            with self._pool.call(run, run.check_cancelled), torch.no_grad():
+                adapters = vars(arguments).get("adapters")
+                if self._pool.attachments or self._pool.engines or adapters is not None:
+                    run._take_attached(adapters)
                 return call(run, *args, **kwargs)
         finally:
             with self._calls_lock:
@@ -95,16 +177,26 @@ def pipeline_call(call: _Call) -> _Call:
     return cast(_Call, wrapped)
 
 
-def _begin(pipe: DiffusionPipeline) -> DiffusionPipeline:
+def _begin(pipe: CallMixin) -> CallMixin:
     """A run of `pipe`: the same components, schedulers and call state of its own."""
     run = object.__new__(type(pipe))
     run.__dict__.update(pipe.__dict__)
     run._reset_call_state()
-    run.__dict__["_is_run"] = True
+    run._is_run = True
     for name, component in pipe.components.items():
         if isinstance(component, SchedulerMixin):
             run.__dict__[name] = component.copy()
     return run
+
+
+def _taken(
+    self: CallMixin, signature: inspect.Signature, kwargs: dict[str, Any]
+) -> Mapping[str, Any]:
+    """The arguments that the class doesn't name and attachments do, taken out of `kwargs`."""
+    if not self._pool.attachments and "adapters" not in kwargs:
+        return {}
+    names = [n for n in ("adapters", *self._inputs()) if n not in signature.parameters]
+    return {name: kwargs.pop(name, None) for name in names}
 
 
 def _bound(
@@ -113,16 +205,25 @@ def _bound(
     self: object,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    added: Mapping[str, Any],
 ) -> Arguments:
     try:
         bound = signature.bind(self, *args, **kwargs)
     except TypeError as error:
-        known = [p for p in signature.parameters if p != "self"]
+        known = [*(p for p in signature.parameters if p != "self"), *added]
         hint = ""
         if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
             unknown = [k for k in kwargs if k not in known]
             if unknown:
-                hint = nearest(unknown[0], known) or f" It takes {', '.join(known)}."
+                hint = _hint(unknown[0], known)
         raise ArgumentTypeError(f"calling {name}: {error}.{hint}") from None
     bound.apply_defaults()
-    return Arguments({n: value for n, value in bound.arguments.items() if n != "self"})
+    values = {n: value for n, value in bound.arguments.items() if n != "self"}
+    return Arguments({**values, **added})
+
+
+def _hint(unknown: str, known: Iterable[str]) -> str:
+    for addon in default_registry().of("addon").values():
+        if any(unknown == one.name for one in addon.inputs):
+            return f" It belongs to the add-on {addon.name!r}; attach that first."
+    return nearest(unknown, known) or f" It takes {', '.join(known)}."

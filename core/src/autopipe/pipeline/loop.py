@@ -23,7 +23,7 @@ Tensors = dict[str, Any]
 """The tensors of a call by name. `"latents"` is the sample; a step callback may replace any."""
 
 OnStep = Callable[[int, "Tensor", "Tensor"], None]
-"""`on_step(index, timestep, latents)`; `index` is the place in the timesteps."""
+"""`on_step(index, timestep, latents)`; `index` is that of the timestep."""
 
 StepCallback = Callable[..., Any]
 """`callback(pipe, step, timestep, tensors) -> dict | None`; entries returned replace tensors."""
@@ -63,6 +63,7 @@ def denoise(
     if scheduler is None:
         scheduler = run.scheduler
         assert scheduler is not None
+    predict, keep = run._predictor_of(tensors, predict), run._keeper_of(keep)
     options = dict(step_options or {})
     order = scheduler.order
     if steps is None:
@@ -119,7 +120,7 @@ def every(
 
     Args:
         callback: called with the number of the solver step; what it returns is not used.
-        interval: it is called where the place in the timesteps is a multiple; 1 when absent.
+        interval: it is called where the index of the timestep is a multiple; 1 when absent.
         order: of the scheduler.
 
     Raises:

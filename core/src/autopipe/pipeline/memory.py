@@ -7,41 +7,25 @@ import importlib.util
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
 
 from ..errors import ArgumentError, MissingPackageError
 from ..modeling import hook_device
-from .devices import CPU, Place, offload_device
-from .layout import Layout, layout_of
-from .move import parse_move
-from .placement import Placement, bytes_of, placed_by
-from .pool import Pool, modules_of
+from ..placement.base import Placement, bytes_of, placed_by, tensors_of
+from ..placement.devices import CPU, DeviceLike, offload_device
+from ..placement.layout import Layout, layout_of
+from ..placement.move import parse_move
+from .components import ComponentsMixin
 
 _log = logging.getLogger(__name__)
 
 _Self = TypeVar("_Self", bound="MemoryMixin")
 
 
-class MemoryMixin:
+class MemoryMixin(ComponentsMixin):
     """Placement, offloading and attention; all of it holds for every pipeline of the pool."""
-
-    model_cpu_offload_seq: ClassVar[str | None] = None
-    _exclude_from_cpu_offload: ClassVar[tuple[str, ...]] = ()
-    _also_in_turn: ClassVar[tuple[str, ...]] = ()
-    """Networks that come and go in model offload, though the two above keep to the reference."""
-
-    _pool: Pool
-
-    @property
-    def components(self) -> dict[str, Any]:
-        """The components by name."""
-        raise NotImplementedError
-
-    def _networks(self) -> dict[str, nn.Module]:
-        return modules_of(self.components)
 
     # Where the networks are
 
@@ -59,14 +43,14 @@ class MemoryMixin:
             PlacementError: sequential offload or a device map is in force, or the device is not
                 there.
         """
-        self._pool.move(self, parse_move(*args, **kwargs))  # type: ignore[arg-type]
+        self._pool.move(self, parse_move(*args, **kwargs))
         return self
 
     @property
     def device(self) -> torch.device:
         """Where the first network is; the CPU, if its weights come from there."""
         for network in self._networks().values():
-            for tensor in (*network.parameters(), *network.buffers()):
+            for tensor in tensors_of(network):
                 return CPU if placed_by(network) and tensor.is_meta else tensor.device
         return CPU
 
@@ -96,12 +80,12 @@ class MemoryMixin:
     @property
     def placement(self) -> Layout:
         """The networks with their sizes and places; `print` it."""
-        return layout_of(type(self).__name__, self._networks(), self._pool)
+        return layout_of(type(self).__name__, self._networks(), self._pool.placement)
 
     # Offloading
 
     def enable_model_cpu_offload(
-        self, gpu_id: int | None = None, device: Place | None = None
+        self, gpu_id: int | None = None, device: DeviceLike | None = None
     ) -> None:
         """Let networks rest in main memory, and bring each to the device as a whole for its use.
 
@@ -117,20 +101,20 @@ class MemoryMixin:
             PlacementError: there is no accelerator, or not that one, or a call is running in this
                 thread.
         """
-        from .offload import ModelOffload
+        from ..placement.offload import ModelOffload
 
         chosen = offload_device(gpu_id, device, self._pool.placement.device)
         self._pool.place(ModelOffload(chosen, reason="by enable_model_cpu_offload()"))
 
     def enable_sequential_cpu_offload(
-        self, gpu_id: int | None = None, device: Place | None = None
+        self, gpu_id: int | None = None, device: DeviceLike | None = None
     ) -> None:
         """Let networks rest in main memory, and bring each layer to the device for its use.
 
         Device memory: the largest layer, and what is computed. Much slower than model offload.
         Arguments and errors are those of `enable_model_cpu_offload`.
         """
-        from .offload import SequentialOffload
+        from ..placement.offload import SequentialOffload
 
         chosen = offload_device(gpu_id, device, self._pool.placement.device)
         self._pool.place(SequentialOffload(chosen, reason="by enable_sequential_cpu_offload()"))
@@ -147,7 +131,7 @@ class MemoryMixin:
         self: _Self,
         budget: int | str = "auto",
         *,
-        device: Place | None = None,
+        device: DeviceLike | None = None,
         offload_folder: str | Path | None = None,
     ) -> _Self:
         """Place the networks so that calls fit into `budget`; what `memory=` does while loading.
@@ -168,9 +152,20 @@ class MemoryMixin:
             ArgumentError: `budget` is no size.
             PlacementError: the device is not there, or a call is running in this thread.
         """
-        from .fit import fit
+        from ..placement.budget import fit
 
-        fit(self, self._pool, budget, device=device, offload_folder=offload_folder)
+        networks, roles = self._networks(), self._pool.roles()
+        placement, choice = fit(
+            networks, roles, budget, device=device, offload_folder=offload_folder
+        )
+        self._pool.place(placement)
+        for network in networks.values():
+            for what in ("slicing", "tiling"):
+                name = f"{'enable' if choice.is_tight else 'disable'}_{what}"
+                getattr(network, name, lambda: None)()
+        self.enable_attention_slicing(None if choice.fits else "auto")
+        if not choice.fits:
+            _log.warning("memory=%r is too little: %s", budget, choice.reason.rpartition("\n")[2])
         return self
 
     def explain(self) -> str:
@@ -189,7 +184,7 @@ class MemoryMixin:
         self,
         device_map: Any,
         *,
-        max_memory: Mapping[Place, int | str] | None = None,
+        max_memory: Mapping[DeviceLike, int | str] | None = None,
         offload_folder: str | Path | None = None,
     ) -> None:
         """Give each network a place of its own; what `device_map=` does while loading.
@@ -205,7 +200,7 @@ class MemoryMixin:
             PlacementError: the networks don't fit, a device is not there, or a call is running in
                 this thread.
         """
-        from .device_map import plan
+        from ..placement.device_map import plan
 
         sizes = {name: bytes_of(network) for name, network in self._networks().items()}
         self._pool.place(

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import sys
+import logging
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+import torch
 from torch import nn
 
+from ..attachment import Attachment
+from ..engine import NetworkEngine
 from ..errors import ClosedPipelineError, PlacementError
-from .devices import accelerator, check_here, empty_cache
-from .move import Move
-from .placement import Placement, Role, at_rest, placed_by, put, send, take
+from ..placement.base import Placement, Role, at_rest, placed_by, put, send, take
+from ..placement.devices import check_here, give_back_memory
+from ..placement.move import Move
 from .turns import Turns
 
-if TYPE_CHECKING:
-    from .base import DiffusionPipeline
+_log = logging.getLogger(__name__)
+
+
+class View(Protocol):
+    """What a pool needs of a pipeline."""
+
+    def _roles(self) -> dict[nn.Module, Role]:
+        """The networks, and what each is to this pipeline."""
+
+    def _drop_components(self) -> None:
+        """Hold no component any more."""
+
+    def _show_attached(self) -> None:
+        """Follow a change of what is attached."""
 
 
 class Pool:
@@ -28,23 +42,36 @@ class Pool:
 
     It knows the views, places their networks, says whose turn it is, and gives the memory of all
     of them back at once.
+
+    Attributes:
+        attachments: the add-ons of these weights, by name; changed by replacing the mapping.
+        engines: the engine of each network that has one, by component.
     """
 
     def __init__(self) -> None:
         self.closed = False
         self.placement = Placement()
-        self._views: weakref.WeakValueDictionary[int, DiffusionPipeline]
-        self._views = weakref.WeakValueDictionary()
+        self.attachments: Mapping[str, Attachment] = {}
+        self.engines: Mapping[str, NetworkEngine] = {}
+        self._runners: weakref.WeakKeyDictionary[nn.Module, dict[str, Callable[..., Any]]]
+        self._runners = weakref.WeakKeyDictionary()
+        self._said: set[str] = set()
+        self._views: weakref.WeakValueDictionary[int, View] = weakref.WeakValueDictionary()
         self._known: weakref.WeakSet[nn.Module] = weakref.WeakSet()
         self._lock = threading.RLock()
         self._turns = Turns()
 
-    def join(self, view: DiffusionPipeline) -> None:
+    def views(self) -> list[View]:
+        """All pipelines that share these weights."""
+        with self._lock:
+            return list(self._views.values())
+
+    def join(self, view: View) -> None:
         """Count `view` among the users of these weights, and place what it brings."""
         with self._lock:
             self._views[id(view)] = view
         if self.placement.device is not None:
-            with self._turns.take(alone=self.placement.alone):
+            with self._turns.take(alone=self.placement.moves):
                 self._settle()
 
     # Placement
@@ -55,16 +82,13 @@ class Pool:
         A network that is placed keeps its name; else the view that came first names it.
         """
         roles: dict[nn.Module, Role] = {}
-        with self._lock:
-            views = list(self._views.values())
-        for view in views:
-            order = (*(view.model_cpu_offload_seq or "").split("->"), *view._also_in_turn)
-            for name, network in modules_of(view.components).items():
+        for view in self.views():
+            for network, role in view._roles().items():
                 found = placed_by(network)
-                named = name if found is None or found[0] is not self.placement else found[1].name
-                known = roles.get(network, Role(named))
-                in_turn = known.in_turn or name in order
-                stays = known.stays or name in view._exclude_from_cpu_offload
+                ours = found if found is not None and found[0] is self.placement else None
+                known = roles.get(network, Role(role.name if ours is None else ours[1].name))
+                in_turn = known.in_turn or role.in_turn
+                stays = known.stays or role.stays
                 roles[network] = Role(known.name, in_turn, stays and not in_turn)
         return roles
 
@@ -91,7 +115,7 @@ class Pool:
                 self.placement = Placement()
                 raise
 
-    def move(self, view: DiffusionPipeline, move: Move) -> None:
+    def move(self, view: View, move: Move) -> None:
         """Move and cast the networks of `view`, as far as their placement lets them be moved.
 
         Raises:
@@ -100,7 +124,7 @@ class Pool:
         if move.device is not None:
             check_here(move.device)
         with self._turns.take(alone=True):
-            networks = list(modules_of(view.components).values())
+            networks = list(view._roles())
             if move.device is not None:
                 for placement in {found[0] for n in networks if (found := placed_by(n))}:
                     placement.check_move(move.device)
@@ -112,19 +136,26 @@ class Pool:
                 elif move.dtype is not None:
                     with at_rest(network):
                         Move(dtype=move.dtype).apply(network)
+            for attachment in self.attachments.values():
+                if attachment.weights is not None:
+                    move.apply(attachment.weights)
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
         """Inside, all networks hold their weights and have no hooks."""
-        with self._turns.take(alone=self.placement.alone), at_rest(*self.roles()):
+        with self._turns.take(alone=self.placement.moves), at_rest(*self.roles()):
             yield
 
     @contextmanager
-    def call(self, run: DiffusionPipeline) -> Iterator[None]:
-        """A call of `run`: wait for its turn, and afterwards bring everything back."""
+    def call(self, run: View, check: Callable[[], None]) -> Iterator[None]:
+        """A call of `run`: wait for its turn, and afterwards bring everything back.
+
+        Args:
+            check: called while waiting; what it raises ends the wait.
+        """
         while True:
             placement = self.placement
-            with self._turns.take(alone=placement.alone, check=run.check_cancelled) as outside:
+            with self._turns.take(alone=placement.moves, check=check) as outside:
                 if outside and placement is not self.placement:
                     continue
                 self.check_open(run)
@@ -174,17 +205,57 @@ class Pool:
         if found is not None and found[0] is self.placement:
             take(network)
 
+    # Attachments and engines
+
+    def bring(self, weights: nn.Module, device: torch.device) -> None:
+        """Have the weights of an attachment where calls compute."""
+        with self._lock:
+            send(weights, device)
+
+    def set_engines(self, engines: Mapping[str, NetworkEngine]) -> None:
+        """Choose the engines by component, and give back what others made."""
+        with self._lock:
+            for network, runners in self._runners.items():
+                for engine in self.engines.values() if runners else ():
+                    engine.release(network)
+            self._runners.clear()
+            self._said.clear()
+            self.engines = dict(engines)
+
+    def runner(
+        self, network: nn.Module, engine: NetworkEngine
+    ) -> Callable[[str], Callable[..., Any]]:
+        """What gives, for a method of `network`, what `engine` made of it."""
+
+        def of(method: str) -> Callable[..., Any]:
+            with self._lock:
+                made = self._runners.setdefault(network, {})
+                if method not in made:
+                    made[method] = engine.prepare(network, method)
+                return made[method]
+
+        return of
+
+    def say_once(self, text: str) -> None:
+        """Log a warning, the first time."""
+        with self._lock:
+            is_new = text not in self._said
+            self._said.add(text)
+        if is_new:
+            _log.warning("%s", text)
+
     # The end
 
     def close(self) -> None:
         """Drop every component of every view, so that their memory is free."""
         with self._lock:
             self.closed = True
-            views = list(self._views.values())
-        for view in views:
+        self.set_engines({})
+        self.attachments = {}
+        for view in self.views():
             view._drop_components()
         gc.collect()
-        _give_back()
+        give_back_memory()
 
     def check_open(self, view: object) -> None:
         """Raise `ClosedPipelineError` if the weights were given back."""
@@ -193,37 +264,3 @@ class Pool:
                 f"this {type(view).__name__} was closed, or a pipeline that shares its weights "
                 f"was; load the checkpoint again"
             )
-
-
-_guards: weakref.WeakKeyDictionary[object, threading.RLock] = weakref.WeakKeyDictionary()
-_guards_lock = threading.Lock()
-
-
-def guard(component: object) -> threading.RLock:
-    """The lock to hold while using a component that is not thread-safe (a tokenizer).
-
-    It belongs to the object, since pipelines that were constructed one by one may share it too.
-    """
-    with _guards_lock:
-        return _guards.setdefault(component, threading.RLock())
-
-
-def modules_of(components: dict[str, Any]) -> dict[str, nn.Module]:
-    """The networks among `components`, each once."""
-    found: dict[str, nn.Module] = {}
-    for name, component in components.items():
-        if isinstance(component, nn.Module) and all(component is not m for m in found.values()):
-            found[name] = component
-    return found
-
-
-def _give_back() -> None:
-    """Give freed memory to the system that torch and the C library keep for later."""
-    kind = accelerator()
-    if kind is not None:
-        empty_cache(kind)
-    if sys.platform == "linux":
-        # There is none in other libraries than glibc.
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)

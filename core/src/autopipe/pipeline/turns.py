@@ -1,8 +1,9 @@
-"""Whose turn it is: calls that may run together, and those that have the networks alone."""
+"""Whose turn it is: who may use networks together, who has them alone, who has a tokenizer."""
 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -54,3 +55,16 @@ class Turns:
         finally:
             self._want_alone -= alone
             self._changed.notify_all()
+
+
+_guards: weakref.WeakKeyDictionary[object, threading.RLock] = weakref.WeakKeyDictionary()
+_guards_lock = threading.Lock()
+
+
+def guard(component: object) -> threading.RLock:
+    """The lock to hold while using a component that is not thread-safe (a tokenizer).
+
+    It belongs to the object, since pipelines that were constructed one by one may share it too.
+    """
+    with _guards_lock:
+        return _guards.setdefault(component, threading.RLock())

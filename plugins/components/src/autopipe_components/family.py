@@ -1,9 +1,9 @@
-"""What this package offers: components that any family may use, and no pipeline."""
+"""What this package offers: components and engines that any family may use, and no pipeline."""
 
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Component, Export, Family
+from autopipe.manifest import Component, Engine, Export, Manifest
 
 _NETWORKS = {
     "AutoencoderKL": "autoencoder_kl",
@@ -33,7 +33,7 @@ _SCHEDULERS = {
 
 
 @hookimpl
-def autopipe_family() -> Family:
+def autopipe_family() -> Manifest:
     """The manifest."""
     networks = tuple(
         Component(name, f"autopipe_components.networks.{module}:{name}")
@@ -43,9 +43,10 @@ def autopipe_family() -> Family:
         Component(name, f"autopipe_components.schedulers.{module}:{name}", kind="scheduler")
         for name, module in _SCHEDULERS.items()
     )
-    return Family(
+    return Manifest(
         name="components",
         components=(*networks, *schedulers),
+        engines=(Engine("compile", "autopipe_components.engines.compile:Compile"),),
         exports=(
             Export("VaeImageProcessor", "autopipe_components.image_processor:VaeImageProcessor"),
         ),

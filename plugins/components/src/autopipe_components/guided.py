@@ -1,8 +1,10 @@
-"""What families share whose U-Net predicts noise under classifier-free guidance.
+"""What families share whose network predicts noise under classifier-free guidance.
 
-Nothing here knows what is denoised: latents of an autoencoder, or pixels. A task's `__call__`
-puts these steps around those of its family; nothing here knows a task's signature either, and
-nothing a model's name. A condition adds to the prediction from outside.
+Nothing here knows what is denoised: latents of an autoencoder, or pixels. A task puts these steps
+around those of its family; nothing here knows a task's signature either, and nothing a model's
+name. A condition adds to the prediction from outside. The network is asked through hooks: here it
+is a U-Net, and a family with another kind says in `_network` which one it is, and in
+`_predict_noise` how it is asked.
 """
 
 from __future__ import annotations
@@ -35,10 +37,10 @@ Predict: TypeAlias = Callable[[int, Tensor], Tensor]
 """`(step, timestep) -> prediction`, as the denoising loop takes it."""
 
 Condition: TypeAlias = Callable[[int, Tensor, Tensor, Mapping[str, Any]], Mapping[str, Any]]
-"""`(step, sample, timestep, inputs) -> further inputs` of the U-Net, such as residuals.
+"""`(step, sample, timestep, inputs) -> further inputs` of the network, such as residuals.
 
-`sample` are the latents as the U-Net sees them, scaled and under guidance doubled, without
-further channels; `inputs` are what the family gives the U-Net besides.
+`sample` are the latents as the network sees them, scaled and under guidance doubled, without
+further channels; `inputs` are what the family gives the network besides.
 """
 
 
@@ -61,20 +63,57 @@ class GuidedPipeline(DiffusionPipeline):
 
     @property
     def cross_attention_kwargs(self) -> dict[str, Any] | None:
-        """What the U-Net's attention gets."""
+        """What the network's attention gets."""
         return self._cross_attention_kwargs
 
     @property
     def do_classifier_free_guidance(self) -> bool:
         """Whether each step predicts with and without the prompt."""
-        return self._guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None
+        return self._guidance_scale > 1 and self._guidance_width is None
 
-    # Steps of a call, in their order
+    # The network, and how it is asked
+
+    @property
+    def _network(self) -> Any:
+        """The network that predicts."""
+        return self.unet
+
+    @property
+    def _guidance_width(self) -> int | None:
+        """How wide the guidance scale is that a network distilled on it takes; None for others."""
+        width: int | None = getattr(self._network.config, "time_cond_proj_dim", None)
+        return width
 
     def _sample_size(self) -> tuple[int, int]:
-        """Height and width that the U-Net was trained for."""
-        size = self.unet.config.sample_size
+        """Height and width that the network was trained for, in cells of what it denoises."""
+        size = self._network.config.sample_size
         return (size, size) if isinstance(size, int) else size
+
+    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
+        """What the network gets besides sample and timestep, from `tensors` as they are now."""
+        return {"encoder_hidden_states": tensors["prompt_embeds"]}
+
+    def _predict_noise(
+        self, sample: Tensor, timestep: Tensor, guidance: Tensor | None, inputs: Mapping[str, Any]
+    ) -> Tensor:
+        """The network's prediction (B or 2B, C, h, w), a variance after it along the channels.
+
+        Args:
+            sample: (B or 2B, C, h, w), scaled for `timestep`, with further channels if there are.
+            guidance: what `_embed_guidance_scale` made.
+            inputs: those of `_network_inputs`, and what a condition added to them.
+        """
+        prediction: Tensor = self._network(
+            sample,
+            timestep,
+            timestep_cond=guidance,
+            cross_attention_kwargs=self.cross_attention_kwargs,
+            return_dict=False,
+            **inputs,
+        )[0]
+        return prediction
+
+    # Steps of a call, in their order
 
     def _open_call(
         self,
@@ -103,10 +142,6 @@ class GuidedPipeline(DiffusionPipeline):
         check_generators(generator, batch_size)
         return batch_size
 
-    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
-        """What the U-Net gets besides sample and timestep, from `tensors` as they are now."""
-        return {"encoder_hidden_states": tensors["prompt_embeds"]}
-
     def _predictor(
         self,
         tensors: Tensors,
@@ -116,33 +151,27 @@ class GuidedPipeline(DiffusionPipeline):
         """The guided prediction of a step, from what `tensors` hold in that step.
 
         Args:
-            extra_channels: what the U-Net sees after the latents, each (B or 2B, C, h, w).
+            extra_channels: what the network sees after the latents, each (B or 2B, C, h, w).
             condition: what else it gets; see `Condition`.
         """
-        scale_embedding = self._embed_guidance_scale(tensors["latents"])
+        guidance = self._embed_guidance_scale(tensors["latents"])
 
         def predict(step: int, timestep: Tensor) -> Tensor:
             guided = self.do_classifier_free_guidance
             sample = self.scheduler.scale_model_input(tensors["latents"], timestep)
             sample = double(sample) if guided else sample
-            inputs = self._unet_inputs(tensors)
+            inputs = self._network_inputs(tensors)
             if condition is not None:
                 inputs.update(condition(step, sample, timestep, inputs))
             extra = [one[-len(sample) :] for one in extra_channels()]
-            prediction = self.unet(
-                torch.cat([sample, *extra], dim=1) if extra else sample,
-                timestep,
-                timestep_cond=scale_embedding,
-                cross_attention_kwargs=self.cross_attention_kwargs,
-                return_dict=False,
-                **inputs,
-            )[0]
+            seen = torch.cat([sample, *extra], dim=1) if extra else sample
+            prediction = self._predict_noise(seen, timestep, guidance, inputs)
             return self._settle(prediction, guided, tensors["latents"].shape[1])
 
         return predict
 
     def _settle(self, prediction: Tensor, guided: bool, channels: int) -> Tensor:
-        """What the scheduler takes, of the U-Net's prediction, (2B, ...) where `guided`.
+        """What the scheduler takes, of the network's prediction, (2B, ...) where `guided`.
 
         What comes after the first `channels` is a predicted variance: that of the conditional
         half, for schedulers that take one.
@@ -159,11 +188,11 @@ class GuidedPipeline(DiffusionPipeline):
         return guide(prediction, self.guidance_scale)
 
     def _embed_guidance_scale(self, latents: Tensor) -> Tensor | None:
-        """The guidance scale (B, D) as a U-Net takes it that was distilled on it; else None."""
-        dim = self.unet.config.time_cond_proj_dim
-        if dim is None:
+        """The guidance scale (B, D) as a network takes it that was distilled on it; else None."""
+        width = self._guidance_width
+        if width is None:
             return None
-        embedded = embed_scale(self.guidance_scale, len(latents), dim, dtype=latents.dtype)
+        embedded = embed_scale(self.guidance_scale, len(latents), width, dtype=latents.dtype)
         return embedded.to(latents.device)
 
     def _denoise(

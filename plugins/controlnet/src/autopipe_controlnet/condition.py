@@ -17,12 +17,11 @@ from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.images.masks import Box
 from autopipe_components.latent import LatentPipeline
-from autopipe_components.stages.checks import check_size
+from autopipe_components.stages.checks import check_image, check_mask_crop
 from autopipe_components.stages.guidance import double
 
 from .control import (
     Control,
-    Numbers,
     check_fits,
     check_same_dtype,
     images_for,
@@ -40,17 +39,18 @@ class _Request:
 
     images: list[Any]
     control: Control
-    size: tuple[int, int]
     crop: Box | None
 
 
 class ControlNetCondition(LatentPipeline):
     """Goes before a family's pipeline in the bases of a class, and adds ControlNet to its call.
 
-    The `__call__` of such a class calls `_steer`, then that of the family. From there on the
-    steps of the family are what they are, but for two: at the beginning of the call the control
-    images are prepared, and in each step the U-Net gets what the ControlNets add.
+    The steps of the family are what they are, but for a few: before all others it is checked what
+    the call asks of its ControlNets, and settled how large the picture is; once the batch is known
+    the control images are prepared; and in each step the U-Net gets what the ControlNets add.
     """
+
+    _size_multiple = None
 
     _control_name: ClassVar[str] = "control_image"
     """What step callbacks know the prepared control images by."""
@@ -76,46 +76,54 @@ class ControlNetCondition(LatentPipeline):
             vae_scale_factor=self.vae_scale_factor, do_convert_rgb=True, do_normalize=False
         )
 
-    # Before the family's call
+    # Before the family's steps
 
-    def _steer(
-        self,
-        control_image: Any,
-        *,
-        scale: Numbers,
-        start: Numbers,
-        end: Numbers,
-        guess_mode: bool,
-        height: int | None,
-        width: int | None,
-        like: Any = None,
-        mask_image: Any = None,
-        padding_mask_crop: int | None = None,
-    ) -> tuple[int, int]:
-        """Check what a call asks of its ControlNets, and return the height and width of it all.
+    def _begin(self) -> int:
+        self._steer()
+        return super()._begin()
 
-        Args:
-            scale, start, end, guess_mode: as the call names them.
-            height, width: in pixels; those of `like` if absent, rounded down to the VAE's factor.
-            like: an image or latents; the first control image if absent.
-            mask_image, padding_mask_crop: cut the control images to the surroundings of the mask.
+    def _given_images(self) -> tuple[Any, Any]:
+        """The control image as it was given, and the image whose size counts.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: one of them can't be used.
+        """
+        call = self.call
+        check_image(call.image)
+        crop = call.get("padding_mask_crop")
+        check_mask_crop(crop, call.image, call.get("mask_image"), call.output_type)
+        return call.control_image, call.image
+
+    def _steer(self) -> None:
+        """Check what the call asks of its ControlNets, and note the height and width of it all.
+
+        These are rounded down to the VAE's factor, and those of an image if absent.
 
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used.
         """
+        call = self.call
+        control_image, like = self._given_images()
         check_fits(self.controlnet, self.unet, self._codec.channels)
         check_same_dtype(self.controlnet, self.unet)
         images = images_for(self.controlnet, control_image)
         nets = nets_of(self.controlnet)
         # Of several, the first decides.
-        guess = guess_mode or (self._pooled_guesses and nets[0].config.global_pool_conditions)
-        control = make_control(nets, scale, start, end, bool(guess))
-        size = self._size_of(images[0] if like is None else like, height, width)
-        crop = None
-        if padding_mask_crop is not None:
-            crop = self.mask_processor.get_crop_region(mask_image, *size[::-1], padding_mask_crop)
-        self._request = _Request(images, control, size, crop)
-        return size
+        guess = call.guess_mode or (self._pooled_guesses and nets[0].config.global_pool_conditions)
+        control = make_control(
+            nets,
+            call.controlnet_conditioning_scale,
+            call.control_guidance_start,
+            call.control_guidance_end,
+            bool(guess),
+        )
+        height, width = self._size_of(images[0] if like is None else like, call.height, call.width)
+        crop, padding = None, call.get("padding_mask_crop")
+        if padding is not None:
+            mask: Any = call.get("mask_image")
+            crop = self.mask_processor.get_crop_region(mask, width, height, padding)
+        self._request = _Request(images, control, crop)
+        self.call = call.replace(height=height, width=width)
 
     def _size_of(self, image: Any, height: int | None, width: int | None) -> tuple[int, int]:
         pixels = self.control_image_processor.preprocess(image, height, width)
@@ -123,25 +131,22 @@ class ControlNetCondition(LatentPipeline):
         scale = self.vae_scale_factor if are_latents else 1
         return pixels.shape[-2] * scale, pixels.shape[-1] * scale
 
-    # In the family's call
-
-    def _check_size(self, height: int, width: int) -> None:
-        check_size(height, width, self.vae_scale_factor)
+    # Among the family's steps
 
     def _pixels_of(self, image: ImageInput) -> Tensor:
-        return self.image_processor.preprocess(image, *self._request.size)
+        return self.image_processor.preprocess(image, self.call.height, self.call.width)
 
-    def _start_call(self, prompts: int, **options: Any) -> int:
-        batch_size = super()._start_call(prompts, **options)
-        request = self._request
+    def _start_call(self, prompts: int) -> int:
+        batch_size = super()._start_call(prompts)
+        call, request = self.call, self._request
         images = prepare_images(
             nets_of(self.controlnet),
             request.images,
             processor=self.control_image_processor,
-            size=request.size,
+            size=(call.height, call.width),
             crop=request.crop,
             prompts=prompts,
-            num_images_per_prompt=options["num_images_per_prompt"],
+            num_images_per_prompt=call.num_images_per_prompt,
         )
         place = {"device": self._execution_device, "dtype": self.controlnet.dtype}
         images = [image.to(**place) for image in images]
@@ -206,17 +211,19 @@ class ControlNetCondition(LatentPipeline):
         return self.num_timesteps
 
 
-def only_one(image: Any, control_image: Any) -> Any:
-    """The control image of a task that has no other image, by either of its names.
+class ControlNetAlone(ControlNetCondition):
+    """The same for a task that has no other image: the control image is its `image`."""
 
-    Raises:
-        ArgumentError: both are given.
-    """
-    if image is not None and control_image is not None:
-        raise ArgumentError(
-            "got both image and control_image; in text to image they are one, so give one of them"
-        )
-    return control_image if image is None else image
+    _control_name: ClassVar[str] = "image"
+
+    def _given_images(self) -> tuple[Any, Any]:
+        image, control_image = self.call.image, self.call.control_image
+        if image is not None and control_image is not None:
+            raise ArgumentError(
+                "got both image and control_image; in text to image they are one, so give one of "
+                "them"
+            )
+        return control_image if image is None else image, None
 
 
 def _conditional(value: Any) -> Any:

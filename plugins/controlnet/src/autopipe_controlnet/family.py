@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autopipe.hooks import hookimpl
 from autopipe.manifest import Component, Condition, Export, Family, Pipeline
-from autopipe.tasks import Task
+from autopipe.tasks import Input, Task
 
 _TASKS = {
     Task.TEXT2IMAGE: ("text2image", ""),
@@ -36,7 +36,28 @@ def autopipe_family() -> Family:
             Component("ControlNetModel", f"{package}.controlnet:ControlNetModel"),
             Component("MultiControlNetModel", f"{package}.multicontrolnet:MultiControlNetModel"),
         ),
-        conditions=(Condition("controlnet", keyword="controlnet"),),
+        conditions=(
+            Condition(
+                "controlnet",
+                keyword="controlnet",
+                target=f"{package}.controlnet:ControlNetModel",
+                inputs=(
+                    Input(
+                        "control_image",
+                        "image",
+                        help="what the ControlNet follows, such as outlines",
+                    ),
+                    Input(
+                        "controlnet_conditioning_scale",
+                        "number",
+                        option="control-scale",
+                        required=False,
+                        help="how strongly the ControlNet steers",
+                    ),
+                ),
+                help="a ControlNet",
+            ),
+        ),
         exports=(Export("ControlNetOutput", f"{package}.controlnet:ControlNetOutput"),),
         demo=f"{package}:demo",
     )

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from autopipe.pipeline.call import Arguments
 from autopipe.pipeline.loop import StepCallback
-from autopipe_components.stages.checks import Prompt, batch_size_of
+from autopipe_components.stages.checks import Prompt
 from autopipe_components.stages.codec import Generators
 from autopipe_components.stages.reports import OlderCallback
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
+class Call(Arguments):
     """What every call of the family takes, named as its parameters are.
 
     Attributes:
@@ -58,13 +57,3 @@ class Call:
     cross_attention_kwargs: dict[str, Any] | None
     callback_on_step_end: StepCallback | None
     callback_on_step_end_tensor_inputs: Sequence[str]
-
-    @property
-    def prompts(self) -> int:
-        """How many there are."""
-        return batch_size_of(self.prompt, self.prompt_embeds)
-
-    @property
-    def batch_size(self) -> int:
-        """How many images are made."""
-        return self.prompts * self.num_images_per_prompt

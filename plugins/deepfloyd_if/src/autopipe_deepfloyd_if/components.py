@@ -124,7 +124,7 @@ class IFComponents(GuidedPipeline):
         place = self._execution_device if device is None else device
 
         def encode(texts: Sequence[str], length: int | None) -> Tensor:
-            return self._encode_text(
+            return self.encoder("text_encoder", self._encode_text)(
                 prepare_captions(texts, clean=clean_caption), length or TOKENS, place
             )
 

@@ -1,6 +1,7 @@
-"""The steps that all pipelines of the family share, from the checks to the pictures.
+"""The call of all pipelines of the family, from the checks to the pictures.
 
-A pipeline's `__call__` puts these steps around those of its own; nothing here knows a task.
+What a pipeline starts from is its own, and what it keeps after each step; nothing here knows a
+task.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.images.arrays import denormalize, pt_to_numpy
 from autopipe_components.stages.checks import (
+    batch_size_of,
     check_eta,
     check_negative_prompt,
     check_prompt,
@@ -25,7 +27,6 @@ from autopipe_components.stages.codec import PixelCodec
 from autopipe_components.stages.image2image import encode_start
 from autopipe_components.stages.prompt import check_encoder, join_halves
 from autopipe_components.stages.reports import Reports, step_reports
-from autopipe_components.stages.text2image import check_latents, start_from_noise
 from autopipe_components.stages.timesteps import Schedule, keep_tail, set_schedule
 
 from .call import Call
@@ -35,9 +36,15 @@ from .pixels import CHANNELS
 
 Result: TypeAlias = "IFPipelineOutput | tuple[Any, list[bool] | None, list[bool] | None]"
 
+Start: TypeAlias = Callable[[Tensors, Schedule], None]
+"""Puts the first pixels into the tensors of a call, as `"latents"`, and what goes with them."""
+
+Keep: TypeAlias = Callable[[int, Tensor, Tensor], Tensor]
+"""That of the core's loop: what a task restores after each step."""
+
 
 class IFSteps(IFComponents):
-    """The steps that every pipeline takes; the arguments are those of `IFComponents`."""
+    """The call of every pipeline; the arguments are those of `IFComponents`."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "prompt_embeds")
     _output_types = ("pil", "np", "pt")
@@ -46,9 +53,50 @@ class IFSteps(IFComponents):
 
     _guidance_scale: float = 7.0
 
-    # Steps of a call, in their order
+    call: Call
 
-    def _begin(self, call: Call) -> Reports:
+    @property
+    def _prompts(self) -> int:
+        """How many prompts the call has."""
+        return batch_size_of(self.call.prompt, self.call.prompt_embeds)
+
+    @property
+    def _batch_size(self) -> int:
+        """How many images the call makes."""
+        return self._prompts * self.call.num_images_per_prompt
+
+    def _draw(self) -> Result:
+        """The body of every call."""
+        # 1. Check everything that can be checked
+        reports = self._begin()
+        start = self._prepare()
+
+        # 2. Lay out the steps
+        schedule = self._lay_out()
+
+        # 3. Encode the prompt
+        tensors = self._condition()
+
+        # 4. Put there what the steps start from
+        start(tensors, schedule)
+
+        # 5. Denoise
+        pixels = self._denoise(
+            tensors,
+            self._predictor(tensors),
+            schedule,
+            reports,
+            eta=self.call.eta,
+            generator=self.call.generator,
+            keep=self._keep(tensors),
+        )
+
+        # 6. Make pictures
+        return self._finish(pixels)
+
+    # Its steps, in their order
+
+    def _begin(self) -> Reports:
         """Check what every pipeline takes, and set the state of the call.
 
         Returns:
@@ -58,6 +106,7 @@ class IFSteps(IFComponents):
             ArgumentError, ArgumentTypeError: an argument can't be used, or the U-Net is not one
                 for this pipeline.
         """
+        call = self.call
         check_prompt(
             call.prompt, call.prompt_embeds, call.negative_prompt, call.negative_prompt_embeds
         )
@@ -66,7 +115,7 @@ class IFSteps(IFComponents):
         check_width("prompt_embeds", call.prompt_embeds, width)
         check_width("negative_prompt_embeds", call.negative_prompt_embeds, width)
         self._open_call(
-            call.prompts,
+            self._prompts,
             num_images_per_prompt=call.num_images_per_prompt,
             generator=call.generator,
             guidance_scale=call.guidance_scale,
@@ -75,7 +124,7 @@ class IFSteps(IFComponents):
         )
         guided = self.do_classifier_free_guidance
         if guided:
-            check_negative_prompt(call.negative_prompt, call.prompt, call.prompts)
+            check_negative_prompt(call.negative_prompt, call.prompt, self._prompts)
         if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
             check_encoder(self.text_encoder, self.tokenizer)
         check_steps(call.num_inference_steps, call.timesteps)
@@ -116,18 +165,28 @@ class IFSteps(IFComponents):
         """Refuse pixels that the U-Net can't halve and double as often as it does."""
         check_size(height, width, 2 ** (len(self.unet.config.block_out_channels) - 1))
 
-    def _lay_out(self, call: Call, strength: float = 1.0) -> Schedule:
-        """The steps, or the last part of them that `strength` says."""
+    def _prepare(self) -> Start:
+        """Check what a call starts from, and say how it starts.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used.
+        """
+        raise NotImplementedError
+
+    def _lay_out(self) -> Schedule:
+        """The steps, or the last part of them that a `strength` says."""
         schedule = set_schedule(
             self.scheduler,
-            num_inference_steps=call.num_inference_steps,
+            num_inference_steps=self.call.num_inference_steps,
             device=self._execution_device,
-            timesteps=call.timesteps,
+            timesteps=self.call.timesteps,
         )
+        strength = self.call.get("strength", 1.0)
         return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
 
-    def _condition(self, call: Call) -> Tensors:
+    def _condition(self) -> Tensors:
         """The encoded prompt as tensors of the call; under guidance the negative half is first."""
+        call = self.call
         embeds, negative = self.encode_prompt(
             call.prompt,
             self.do_classifier_free_guidance,
@@ -139,81 +198,34 @@ class IFSteps(IFComponents):
         )
         return {"prompt_embeds": embeds if negative is None else join_halves(embeds, negative)}
 
-    def _shape(
-        self, call: Call, height: int | None, width: int | None, latents: Tensor | None
-    ) -> tuple[int, ...]:
-        """The shape (B, 3, height, width) of images made of noise, and of `latents` if given.
-
-        Raises:
-            ArgumentError, ArgumentTypeError: the U-Net can't make that size, or the latents have
-                another shape.
-        """
-        default_height, default_width = self._sample_size()
-        size = (
-            default_height if height is None else height,
-            default_width if width is None else width,
-        )
-        self._check_size(*size)
-        shape = (call.batch_size, CHANNELS, *size)
-        if latents is not None:
-            check_latents(latents, shape)
-        return shape
-
-    def _noise(
-        self, shape: tuple[int, ...], tensors: Tensors, call: Call, latents: Tensor | None
-    ) -> Tensor:
-        """Pixels of pure noise, or the caller's own."""
-        return start_from_noise(
-            shape,
-            generator=call.generator,
-            dtype=tensors["prompt_embeds"].dtype,
-            device=self._execution_device,
-            init_noise_sigma=self.scheduler.init_noise_sigma,
-            latents=latents,
-        )
-
-    def _spread(self, pixels: Tensor, tensors: Tensors, call: Call) -> Tensor:
+    def _spread(self, pixels: Tensor, tensors: Tensors) -> Tensor:
         """`pixels` of N images as (B, 3, H, W): for each prompt, then each of its images."""
         spread = encode_start(
             PixelCodec(CHANNELS),
             pixels,
-            batch_size=call.prompts,
+            batch_size=self._prompts,
             dtype=tensors["prompt_embeds"].dtype,
             device=self._execution_device,
         )
-        return spread.repeat_interleave(call.num_images_per_prompt, dim=0)
+        return spread.repeat_interleave(self.call.num_images_per_prompt, dim=0)
 
-    def _walk(
-        self,
-        tensors: Tensors,
-        schedule: Schedule,
-        reports: Reports,
-        call: Call,
-        keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
-    ) -> Tensor:
-        """Denoise along `schedule`; `keep` is that of the core's loop."""
-        return self._denoise(
-            tensors,
-            self._predictor(tensors),
-            schedule,
-            reports,
-            eta=call.eta,
-            generator=call.generator,
-            keep=keep,
-        )
+    def _keep(self, tensors: Tensors) -> Keep | None:
+        """What is restored after each step; nothing if None."""
+        return None
 
-    def _finish(self, pixels: Tensor, call: Call) -> Result:
+    def _finish(self, pixels: Tensor) -> Result:
         """What a call gives back of the denoised `pixels` (B, 3, H, W)."""
+        output_type = self.call.output_type
         images: Any = pixels
         unwanted = marked = None
-        if call.output_type != "pt":
+        if output_type != "pt":
             images, unwanted, marked = self.run_safety_checker(
                 pt_to_numpy(denormalize(pixels)), pixels.device, pixels.dtype
             )
-        if call.output_type == "pil":
+        if output_type == "pil":
             images = self.numpy_to_pil(images)
             if self.watermarker is not None:
                 self.watermarker.apply_watermark(images, self.unet.config.sample_size)
-        if not call.return_dict:
+        if not self.call.return_dict:
             return images, unwanted, marked
         return IFPipelineOutput(images=images, nsfw_detected=unwanted, watermark_detected=marked)

@@ -10,7 +10,7 @@ from support.parity import generators
 from support.pictures import mask, picture
 
 import autopipe
-from autopipe.cascade import cascade
+from autopipe_components.cascade import cascade
 
 pytestmark = pytest.mark.parity
 

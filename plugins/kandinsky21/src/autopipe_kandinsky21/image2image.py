@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
-from autopipe_components.image_embeddings.decoder import Embeds, Result
-from autopipe_components.image_embeddings.image2image import FromImage
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.stages.checks import Prompt
 from autopipe_components.stages.codec import Generators
-from autopipe_components.stages.reports import OlderCallback, step_reports
+from autopipe_components.stages.reports import OlderCallback
 from autopipe_components.stages.text2image import unit_noise
+from autopipe_kandinsky.decoder import Embeds, Result
+from autopipe_kandinsky.image2image import FromImage
 
 from .steps import KandinskyImageDecoder, noised
 
@@ -47,6 +47,7 @@ class KandinskyImg2ImgPipeline(KandinskyImageDecoder, FromImage):
         latents: Tensor | None = None,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says and what the prior made of it.
 
@@ -66,55 +67,20 @@ class KandinskyImg2ImgPipeline(KandinskyImageDecoder, FromImage):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked, and prepare what to start from
-        rows = self._start_text_call(
-            prompt,
-            negative_prompt,
-            image_embeds,
-            negative_image_embeds,
-            height=height,
-            width=width,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            output_type=output_type,
-        )
-        start = self._prepare(
-            rows,
-            num_images_per_prompt,
-            image,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            strength=strength,
-            latents=latents,
-        )
-        reports = step_reports(
-            self, callback_on_step_end, callback_on_step_end_tensor_inputs, callback, callback_steps
-        )
-
-        # 2. Encode the text, take the embeddings
-        tensors = self._condition_on_text(
-            prompt, negative_prompt, image_embeds, negative_image_embeds, num_images_per_prompt
-        )
-
-        # 3. Denoise the image with noise on it
-        drawn = self._draw(tensors, start, generator=generator, reports=reports)
-
-        # 4. Decode the images
-        return self._returned(drawn, output_type, return_dict)
+        return self._draw()
 
     def _pixel_size(self, height: int, width: int) -> tuple[int, int]:
         """As of the images made from noise."""
         rows, columns = self._latent_size(height, width)
         return rows * self._codec.factor, columns * self._codec.factor
 
-    def _noised(
-        self, clean: Tensor, timestep: Tensor, strength: float, generator: Generators
-    ) -> Tensor:
+    def _noised(self, clean: Tensor, timestep: Tensor) -> Tensor:
         """`clean` with noise that depends on `strength`, and not on the first timestep."""
         noise = unit_noise(
-            tuple(clean.shape), generator=generator, dtype=clean.dtype, device=clean.device
+            tuple(clean.shape),
+            generator=self.call.generator,
+            dtype=clean.dtype,
+            device=clean.device,
         )
-        level = int(self.scheduler.config["num_train_timesteps"] * strength) - 2
+        level = int(self.scheduler.config["num_train_timesteps"] * self.call.strength) - 2
         return noised(clean * self.scheduler.init_noise_sigma, noise, max(level, 0))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
-from autopipe_components.image_embeddings.decoder import Embeds, Result
-from autopipe_components.image_embeddings.inpaint import Repaint
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.stages.checks import Prompt
 from autopipe_components.stages.codec import Generators
-from autopipe_components.stages.reports import OlderCallback, step_reports
+from autopipe_components.stages.reports import OlderCallback
+from autopipe_kandinsky.decoder import Embeds, Result
+from autopipe_kandinsky.inpaint import Repaint
 
 from .steps import KandinskyDecoder, KandinskyImageDecoder
 
@@ -52,6 +52,7 @@ class KandinskyInpaintPipeline(KandinskyImageDecoder, Repaint):
         strength: float = 1.0,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says and what the prior made of it where `mask_image` is white.
 
@@ -73,41 +74,4 @@ class KandinskyInpaintPipeline(KandinskyImageDecoder, Repaint):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked, and prepare what to start from
-        rows = self._start_text_call(
-            prompt,
-            negative_prompt,
-            image_embeds,
-            negative_image_embeds,
-            height=height,
-            width=width,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            output_type=output_type,
-        )
-        start = self._prepare(
-            rows,
-            num_images_per_prompt,
-            image,
-            mask_image,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            strength=strength,
-            latents=latents,
-        )
-        reports = step_reports(
-            self, callback_on_step_end, callback_on_step_end_tensor_inputs, callback, callback_steps
-        )
-
-        # 2. Encode the text, take the embeddings
-        tensors = self._condition_on_text(
-            prompt, negative_prompt, image_embeds, negative_image_embeds, num_images_per_prompt
-        )
-
-        # 3. Denoise what is masked
-        drawn = self._draw(tensors, start, generator=generator, reports=reports)
-
-        # 4. Decode the images
-        return self._returned(drawn, output_type, return_dict)
+        return self._draw()

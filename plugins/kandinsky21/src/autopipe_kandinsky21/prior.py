@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autopipe_components.image_embeddings.prior import ImageEmbeddingPrior
+from autopipe_kandinsky.prior import ImageEmbeddingPrior
 
 
 class KandinskyPriorPipeline(ImageEmbeddingPrior):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,10 +11,9 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.image_embeddings.decoder import EmbeddingDecoder, Embeds
-from autopipe_components.stages.checks import Prompt, batch_size_of, check_text
-from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.checks import batch_size_of, check_text
 from autopipe_components.stages.prompt import distinct_texts, tokenize
+from autopipe_kandinsky.decoder import EmbeddingDecoder, Start
 
 _TOKENS = 77
 """What is read of a text."""
@@ -62,38 +62,17 @@ class KandinskyDecoder(EmbeddingDecoder):
 
     # Steps of a call, in their order
 
-    def _start_text_call(
-        self,
-        prompt: Prompt,
-        negative_prompt: Prompt | None,
-        image_embeds: Embeds,
-        negative_image_embeds: Embeds,
-        *,
-        height: int,
-        width: int,
-        num_images_per_prompt: int,
-        generator: Generators,
-        guidance_scale: float,
-        output_type: str,
-    ) -> int:
-        """`_start_call`, with the texts checked too: as many as there are embeddings."""
-        if prompt is None:
+    def _begin(self) -> int:
+        """As of every decoder, with the texts checked too: as many as there are embeddings."""
+        call = self.call
+        if call.prompt is None:
             raise ArgumentError("prompt is missing; give a text or a list of texts")
-        check_text("prompt", prompt)
-        check_text("negative_prompt", negative_prompt)
-        rows = self._start_call(
-            image_embeds,
-            negative_image_embeds,
-            height=height,
-            width=width,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            output_type=output_type,
-        )
-        counts = {"prompts": batch_size_of(prompt, None)}
-        if negative_prompt is not None and self.do_classifier_free_guidance:
-            counts["negative prompts"] = batch_size_of(negative_prompt, None)
+        check_text("prompt", call.prompt)
+        check_text("negative_prompt", call.negative_prompt)
+        rows = super()._begin()
+        counts = {"prompts": batch_size_of(call.prompt, None)}
+        if call.negative_prompt is not None and self.do_classifier_free_guidance:
+            counts["negative prompts"] = batch_size_of(call.negative_prompt, None)
         for what, count in counts.items():
             if count != rows:
                 raise ArgumentError(
@@ -101,37 +80,34 @@ class KandinskyDecoder(EmbeddingDecoder):
                 )
         return rows
 
-    def _condition_on_text(
-        self,
-        prompt: Prompt,
-        negative_prompt: Prompt | None,
-        image_embeds: Embeds,
-        negative_image_embeds: Embeds,
-        num_images_per_prompt: int,
-    ) -> Tensors:
+    def _condition(self, start: Start) -> Tensors:
         """Texts and embeddings as tensors; under guidance the negative half is first."""
-        prompts = [prompt] if isinstance(prompt, str) else prompt
-        negative = negative_prompt or [""] * len(prompts)
+        call = self.call
+        prompts = [call.prompt] if isinstance(call.prompt, str) else call.prompt
+        negative = call.negative_prompt or [""] * len(prompts)
         negative = [negative] if isinstance(negative, str) else negative
         texts = [*negative, *prompts] if self.do_classifier_free_guidance else prompts
         distinct, places = distinct_texts(texts)
-        with self.tokenizing(self.tokenizer):
-            ids, mask = tokenize(self.tokenizer, distinct, _TOKENS)
-        device = self._execution_device
-        encoded, states = self.text_encoder(
-            input_ids=ids.to(device), attention_mask=mask.to(device)
-        )
+        states, pooled = self.encoder("text_encoder", self._encode_text)(distinct)
 
         def spread(rows: Tensor) -> Tensor:
-            return rows[places].repeat_interleave(num_images_per_prompt, dim=0)
+            return rows[places].repeat_interleave(call.num_images_per_prompt, dim=0)
 
         return {
-            **self._condition(image_embeds, negative_image_embeds, num_images_per_prompt),
-            "prompt_embeds": spread(encoded),
+            **super()._condition(start),
+            "prompt_embeds": spread(pooled),
             "text_encoder_hidden_states": spread(states),
         }
 
-    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
+    def _encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Hidden states (B, K, D), and pooled texts (B, P)."""
+        with self.tokenizing(self.tokenizer):
+            ids, mask = tokenize(self.tokenizer, texts, _TOKENS)
+        device = self._execution_device
+        pooled, states = self.text_encoder(input_ids=ids.to(device), attention_mask=mask.to(device))
+        return states, pooled
+
+    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
         return {
             "encoder_hidden_states": tensors["text_encoder_hidden_states"],
             "added_cond_kwargs": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -10,13 +10,13 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
-from autopipe_components.image_embeddings.decoder import Embeds, Result, joined, spread
-from autopipe_components.image_embeddings.image2image import FromImage
-from autopipe_components.image_embeddings.text2image import FromNoise
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.stages.codec import Generators, check_spread
 from autopipe_components.stages.guidance import double
-from autopipe_components.stages.reports import OlderCallback, step_reports
+from autopipe_components.stages.reports import OlderCallback
+from autopipe_kandinsky.decoder import Embeds, Result, Start, joined
+from autopipe_kandinsky.image2image import FromImage
+from autopipe_kandinsky.text2image import FromNoise
 
 from .steps import KandinskyV22Decoder
 
@@ -34,28 +34,31 @@ class KandinskyV22Hinted(KandinskyV22Decoder):
                 "controlnet-depth, or a pipeline without hint"
             )
 
-    def _hints(self, hint: Tensor | list[Tensor], rows: int, size: tuple[int, int]) -> Tensor:
-        """`hint` as one tensor (N, 3, H, W), for latents of `size` (height, width).
+    def _prepare(self, rows: int) -> Start:
+        start = super()._prepare(rows)
+        self._hints(start)
+        return start
+
+    def _condition(self, start: Start) -> Tensors:
+        tensors = super()._condition(start)
+        hints = self._spread(self._hints(start), start.rows, "hints")
+        hints = double(hints) if self.do_classifier_free_guidance else hints
+        return {**tensors, "hint": hints.to(tensors["image_embeds"])}
+
+    def _hints(self, start: Start) -> Tensor:
+        """The hints as one tensor (N, 3, H, W).
 
         Raises:
-            ArgumentError, ArgumentTypeError: it is absent or has another size, or the number of
-                `rows` is no multiple of N.
+            ArgumentError, ArgumentTypeError: there are none, they have another size, or the
+                number of rows is no multiple of N.
         """
-        height, width = size[0] * _CELL, size[1] * _CELL
-        hints = joined("hint", hint, (3, height, width), "give such a tensor")
-        check_spread(hints, rows, "hints")
+        height, width = start.size[0] * _CELL, start.size[1] * _CELL
+        hints = joined("hint", self.call.hint, (3, height, width), "give such a tensor")
+        check_spread(hints, start.rows, "hints")
         return hints
 
-    def _add_hint(
-        self, tensors: Tensors, hints: Tensor, rows: int, num_images_per_prompt: int
-    ) -> None:
-        """Put `hints` into the tensors of the call; under guidance for both halves."""
-        every = spread(hints, rows, num_images_per_prompt, "hints")
-        every = double(every) if self.do_classifier_free_guidance else every
-        tensors["hint"] = every.to(tensors["image_embeds"])
-
-    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
-        inputs = super()._unet_inputs(tensors)
+    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
+        inputs = super()._network_inputs(tensors)
         return {
             **inputs,
             "added_cond_kwargs": {**inputs["added_cond_kwargs"], "hint": tensors["hint"]},
@@ -85,6 +88,7 @@ class KandinskyV22ControlnetPipeline(KandinskyV22Hinted, FromNoise):
         *,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what the prior made of a text, guided by `hint`.
 
@@ -100,39 +104,7 @@ class KandinskyV22ControlnetPipeline(KandinskyV22Hinted, FromNoise):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked, and prepare what to start from
-        rows = self._start_call(
-            image_embeds,
-            negative_image_embeds,
-            height=height,
-            width=width,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            output_type=output_type,
-        )
-        start = self._prepare(
-            rows,
-            num_images_per_prompt,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            latents=latents,
-        )
-        hints = self._hints(hint, rows, start.size)
-        reports = step_reports(
-            self, callback_on_step_end, callback_on_step_end_tensor_inputs, callback, callback_steps
-        )
-
-        # 2. Take embeddings and hint
-        tensors = self._condition(image_embeds, negative_image_embeds, num_images_per_prompt)
-        self._add_hint(tensors, hints, rows, num_images_per_prompt)
-
-        # 3. Denoise noise
-        drawn = self._draw(tensors, start, generator=generator, reports=reports)
-
-        # 4. Decode the images
-        return self._returned(drawn, output_type, return_dict)
+        return self._draw()
 
 
 class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
@@ -160,6 +132,7 @@ class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
         latents: Tensor | None = None,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what the prior made of a text, guided by `hint`.
 
@@ -172,38 +145,4 @@ class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked, and prepare what to start from
-        rows = self._start_call(
-            image_embeds,
-            negative_image_embeds,
-            height=height,
-            width=width,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            output_type=output_type,
-        )
-        start = self._prepare(
-            rows,
-            num_images_per_prompt,
-            image,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            strength=strength,
-            latents=latents,
-        )
-        hints = self._hints(hint, rows, start.size)
-        reports = step_reports(
-            self, callback_on_step_end, callback_on_step_end_tensor_inputs, callback, callback_steps
-        )
-
-        # 2. Take embeddings and hint
-        tensors = self._condition(image_embeds, negative_image_embeds, num_images_per_prompt)
-        self._add_hint(tensors, hints, rows, num_images_per_prompt)
-
-        # 3. Denoise the image with noise on it
-        drawn = self._draw(tensors, start, generator=generator, reports=reports)
-
-        # 4. Decode the images
-        return self._returned(drawn, output_type, return_dict)
+        return self._draw()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
-from autopipe_components.image_embeddings.decoder import Embeds, Result
-from autopipe_components.image_embeddings.image2image import FromImage
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.stages.codec import Generators
-from autopipe_components.stages.reports import OlderCallback, step_reports
+from autopipe_components.stages.reports import OlderCallback
+from autopipe_kandinsky.decoder import Embeds, Result
+from autopipe_kandinsky.image2image import FromImage
 
 from .steps import KandinskyV22Decoder
 
@@ -41,6 +41,7 @@ class KandinskyV22Img2ImgPipeline(KandinskyV22Decoder, FromImage):
         latents: Tensor | None = None,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what the prior made of a text.
 
@@ -61,36 +62,4 @@ class KandinskyV22Img2ImgPipeline(KandinskyV22Decoder, FromImage):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked, and prepare what to start from
-        rows = self._start_call(
-            image_embeds,
-            negative_image_embeds,
-            height=height,
-            width=width,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            output_type=output_type,
-        )
-        start = self._prepare(
-            rows,
-            num_images_per_prompt,
-            image,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            strength=strength,
-            latents=latents,
-        )
-        reports = step_reports(
-            self, callback_on_step_end, callback_on_step_end_tensor_inputs, callback, callback_steps
-        )
-
-        # 2. Take the embeddings
-        tensors = self._condition(image_embeds, negative_image_embeds, num_images_per_prompt)
-
-        # 3. Denoise the image with noise on it
-        drawn = self._draw(tensors, start, generator=generator, reports=reports)
-
-        # 4. Decode the images
-        return self._returned(drawn, output_type, return_dict)
+        return self._draw()

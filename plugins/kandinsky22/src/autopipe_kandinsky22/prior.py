@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
 
 from autopipe.pipeline.call import pipeline_call
-from autopipe.pipeline.loop import StepCallback
-from autopipe_components.image_embeddings.prior import ImageEmbeddingPrior
-from autopipe_components.image_embeddings.prior_steps import Result
+from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.stages.checks import Prompt, check_image, check_strength
 from autopipe_components.stages.codec import Generators, check_spread, tile
 from autopipe_components.stages.image2image import add_noise
-from autopipe_components.stages.reports import step_reports
-from autopipe_components.stages.timesteps import keep_tail, set_schedule
+from autopipe_components.stages.timesteps import Schedule
+from autopipe_kandinsky.prior import ImageEmbeddingPrior
+from autopipe_kandinsky.prior_steps import Result, Start, Texts
 
 
 class KandinskyV22PriorPipeline(ImageEmbeddingPrior):
@@ -43,6 +44,7 @@ class KandinskyV22PriorEmb2EmbPipeline(ImageEmbeddingPrior):
         *,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """The embedding of `image`, changed towards what `prompt` says.
 
@@ -60,43 +62,21 @@ class KandinskyV22PriorEmb2EmbPipeline(ImageEmbeddingPrior):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked
-        texts = self._check_call(
-            prompt,
-            negative_prompt,
-            num_images_per_prompt=num_images_per_prompt,
-            num_inference_steps=num_inference_steps,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            output_type=output_type,
-        )
-        self._guidance_scale = guidance_scale
-        check_image(image)
-        check_strength(strength)
-        seen = self._as_seen(image)
+        return self._embedded(self._from_image)
+
+    def _from_image(self, texts: Texts) -> Start:
+        """As `PriorSteps._embedded` asks for: from the embedding of the image, with noise on it."""
+        check_image(self.call.image)
+        check_strength(self.call.strength)
+        seen = self._as_seen(self.call.image)
         rows = len(texts.prompts)
         check_spread(seen, rows, "images")
-        reports = step_reports(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
 
-        # 2. Lay out the steps
-        schedule = set_schedule(
-            self.scheduler, num_inference_steps=num_inference_steps, device=self._execution_device
-        )
-        schedule = keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
+        def start(tensors: Tensors, schedule: Schedule, generator: Generators) -> Tensor:
+            embeds = self._embed(seen).to(tensors["prompt_embeds"])
+            embeds = tile(embeds, rows, "images")
+            embeds = embeds.repeat_interleave(self.call.num_images_per_prompt, dim=0)
+            timestep = schedule.timesteps[0]
+            return add_noise(self.scheduler, embeds, timestep=timestep, generator=generator)
 
-        # 3. Encode texts and image
-        tensors = self._condition(texts, num_images_per_prompt)
-        embeds = self._embed(seen).to(tensors["prompt_embeds"])
-        embeds = tile(embeds, rows, "images").repeat_interleave(num_images_per_prompt, dim=0)
-
-        # 4. Put noise on the image's embedding
-        generator = texts.generators(generator)
-        tensors["latents"] = add_noise(
-            self.scheduler, embeds, timestep=schedule.timesteps[0], generator=generator
-        )
-
-        # 5. Denoise
-        denoised = self._denoise(tensors, schedule, reports, generator)
-
-        # 6. Say what to keep away from
-        return self._returned(denoised, texts, output_type, return_dict)
+        return start

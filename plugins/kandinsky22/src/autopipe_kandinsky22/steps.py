@@ -6,7 +6,7 @@ from typing import Any
 
 from autopipe.kinds import Network, Scheduler
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.image_embeddings.decoder import EmbeddingDecoder
+from autopipe_kandinsky.decoder import EmbeddingDecoder
 
 
 class KandinskyV22Decoder(EmbeddingDecoder):
@@ -25,7 +25,7 @@ class KandinskyV22Decoder(EmbeddingDecoder):
     def _embedding_width(self) -> int:
         return int(self.unet.config.encoder_hid_dim)
 
-    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
+    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
         return {
             "encoder_hidden_states": None,
             "added_cond_kwargs": {"image_embeds": tensors["image_embeds"]},

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
-from autopipe_components.image_embeddings.decoder import Embeds, Result
-from autopipe_components.image_embeddings.text2image import FromNoise
 from autopipe_components.stages.codec import Generators
-from autopipe_components.stages.reports import OlderCallback, step_reports
+from autopipe_components.stages.reports import OlderCallback
+from autopipe_kandinsky.decoder import Embeds, Result
+from autopipe_kandinsky.text2image import FromNoise
 
 from .steps import KandinskyV22Decoder
 
@@ -38,6 +38,7 @@ class KandinskyV22Pipeline(KandinskyV22Decoder, FromNoise):
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what the prior made of a text.
 
@@ -56,6 +57,8 @@ class KandinskyV22Pipeline(KandinskyV22Decoder, FromNoise):
                 skips the remaining steps.
             callback_on_step_end_tensor_inputs: which tensors it gets.
             callback, callback_steps: the older form, `callback(step, timestep, latents)`.
+            adapters: the attachments that act in this call, and how strongly, such as
+                `{"ink": 0.7}`; those that are switched on if absent.
 
         Returns:
             `ImagePipelineOutput`, or the tuple of its value.
@@ -63,34 +66,4 @@ class KandinskyV22Pipeline(KandinskyV22Decoder, FromNoise):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked, and prepare what to start from
-        rows = self._start_call(
-            image_embeds,
-            negative_image_embeds,
-            height=height,
-            width=width,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            output_type=output_type,
-        )
-        start = self._prepare(
-            rows,
-            num_images_per_prompt,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            latents=latents,
-        )
-        reports = step_reports(
-            self, callback_on_step_end, callback_on_step_end_tensor_inputs, callback, callback_steps
-        )
-
-        # 2. Take the embeddings
-        tensors = self._condition(image_embeds, negative_image_embeds, num_images_per_prompt)
-
-        # 3. Denoise noise
-        drawn = self._draw(tensors, start, generator=generator, reports=reports)
-
-        # 4. Decode the images
-        return self._returned(drawn, output_type, return_dict)
+        return self._draw()

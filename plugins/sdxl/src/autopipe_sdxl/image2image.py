@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -11,26 +11,17 @@ from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Image2Image
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.stages.checks import (
-    Prompt,
-    check_image,
-    check_network_channels,
-    check_steps,
-    check_strength,
-    check_tensor,
-)
-from autopipe_components.stages.codec import Generators, check_spread
-from autopipe_components.stages.image2image import add_noise, encode_start
-from autopipe_components.stages.reports import OlderCallback, step_reports
-from autopipe_components.stages.text2image import check_latents
+from autopipe_components.latent import LatentImage2Image
+from autopipe_components.stages.checks import Prompt
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.reports import OlderCallback
 
 from .image_steps import StableDiffusionXLImageSteps
-from .prompt import Prompts
-from .sizes import Size, Sizes
-from .steps import Result, returned
+from .sizes import Size
+from .steps import Result
 
 
-class StableDiffusionXLImg2ImgPipeline(StableDiffusionXLImageSteps, Image2Image):
+class StableDiffusionXLImg2ImgPipeline(StableDiffusionXLImageSteps, LatentImage2Image, Image2Image):
     """Image to image with Stable Diffusion XL, and the second half of a base + refiner chain."""
 
     @pipeline_call
@@ -76,6 +67,7 @@ class StableDiffusionXLImg2ImgPipeline(StableDiffusionXLImageSteps, Image2Image)
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says.
 
@@ -100,103 +92,4 @@ class StableDiffusionXLImg2ImgPipeline(StableDiffusionXLImageSteps, Image2Image)
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked
-        prompts = Prompts(
-            prompt=prompt,
-            prompt_2=prompt_2,
-            negative_prompt=negative_prompt,
-            negative_prompt_2=negative_prompt_2,
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            pooled_prompt_embeds=pooled_prompt_embeds,
-            negative_pooled_prompt_embeds=negative_pooled_prompt_embeds,
-        )
-        sizes = Sizes(
-            original_size=original_size,
-            crops_coords_top_left=crops_coords_top_left,
-            target_size=target_size,
-            negative_original_size=negative_original_size,
-            negative_crops_coords_top_left=negative_crops_coords_top_left,
-            negative_target_size=negative_target_size,
-            aesthetic_score=aesthetic_score,
-            negative_aesthetic_score=negative_aesthetic_score,
-        )
-        batch_size = self._start_call(
-            prompts.check(),
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            guidance_rescale=guidance_rescale,
-            clip_skip=clip_skip,
-            cross_attention_kwargs=cross_attention_kwargs,
-            output_type=output_type,
-            ip_adapter_image=ip_adapter_image,
-            ip_adapter_image_embeds=ip_adapter_image_embeds,
-        )
-        self._set_denoising(denoising_start, denoising_end)
-        self._check_conditions(prompts, sizes)
-        check_image(image)
-        check_strength(strength)
-        check_steps(num_inference_steps, timesteps, sigmas)
-        check_network_channels(self.unet.config.in_channels, self._codec.channels)
-        check_tensor("latents", latents)
-        if latents is not None:
-            check_latents(latents, (batch_size, self._codec.channels, *latents.shape[-2:]))
-        reports = step_reports(
-            self,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-            callback,
-            callback_steps,
-        )
-
-        # 2. Lay out the steps, and keep those that are left
-        schedule = self._lay_out(
-            num_inference_steps=num_inference_steps,
-            timesteps=timesteps,
-            sigmas=sigmas,
-            strength=strength,
-        )
-
-        # 3. Make pixels of the image
-        pixels = self._pixels_of(image)
-        check_spread(pixels, batch_size, "images")
-        height, width = self._size_in_pixels(pixels if latents is None else latents)
-
-        # 4. Encode prompt and sizes
-        tensors = self._condition(
-            prompts,
-            sizes,
-            height=height,
-            width=width,
-            num_images_per_prompt=num_images_per_prompt,
-        )
-
-        # 5. Encode the image and put noise on it, unless it is another model's
-        if latents is None:
-            latents = encode_start(
-                self._codec,
-                pixels,
-                batch_size=batch_size,
-                generator=generator,
-                dtype=tensors["prompt_embeds"].dtype,
-                device=self._execution_device,
-            )
-            if denoising_start is None:
-                latents = add_noise(
-                    self.scheduler, latents, timestep=schedule.timesteps[0], generator=generator
-                )
-        tensors["latents"] = latents.to(tensors["prompt_embeds"])
-
-        # 6. Denoise
-        denoised = self._denoise(
-            tensors,
-            self._predictor(tensors),
-            self._until_end(schedule),
-            reports,
-            eta=eta,
-            generator=generator,
-        )
-
-        # 7. Decode the images
-        return returned(self._decode(denoised, output_type), return_dict)
+        return self._draw()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from autopipe.kinds import Network, Processor, Scheduler
-from autopipe_components.stages.timesteps import Schedule, keep_tail, set_schedule, start_at
+from autopipe_components.stages.timesteps import Schedule, start_at
 
 from .sizes import Ids, Sizes, ids_of_image, ids_of_scored_image
 from .steps import StableDiffusionXLSteps
@@ -49,25 +47,15 @@ class StableDiffusionXLImageSteps(StableDiffusionXLSteps):
         )
         self.register_to_config(requires_aesthetics_score=requires_aesthetics_score)
 
-    def _lay_out(
-        self,
-        *,
-        num_inference_steps: int,
-        timesteps: Sequence[int] | None,
-        sigmas: Sequence[float] | None,
-        strength: float,
-    ) -> Schedule:
-        """The steps from `denoising_start` on, or the last part of them that `strength` says."""
-        schedule = set_schedule(
-            self.scheduler,
-            num_inference_steps=num_inference_steps,
-            device=self._execution_device,
-            timesteps=timesteps,
-            sigmas=sigmas,
-        )
-        if self.denoising_start is not None:
-            return start_at(self.scheduler, self.denoising_start)
-        return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
+    @property
+    def _adds_noise(self) -> bool:
+        # What another model left has its noise already.
+        return self.denoising_start is None
+
+    def _tail(self, schedule: Schedule) -> Schedule:
+        if self.denoising_start is None:
+            return super()._tail(schedule)
+        return start_at(self.scheduler, self.denoising_start)
 
     def _size_ids(self, sizes: Sizes, height: int, width: int) -> tuple[Ids, Ids]:
         scored = self.options["requires_aesthetics_score"]

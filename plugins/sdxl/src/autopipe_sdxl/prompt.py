@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from autopipe.attachment import Encode
 from autopipe.errors import ArgumentError
-from autopipe.pipeline.pool import guard
+from autopipe.pipeline.turns import guard
 from autopipe_components.stages.checks import (
     Prompt,
     batch_size_of,
@@ -19,6 +20,9 @@ from autopipe_components.stages.checks import (
     check_text,
 )
 from autopipe_components.stages.prompt import distinct_texts, text_length, tokenize
+
+if TYPE_CHECKING:
+    from autopipe.pipeline.call import Arguments
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ class Prompts:
     negative_prompt_embeds: Tensor | None = None
     pooled_prompt_embeds: Tensor | None = None
     negative_pooled_prompt_embeds: Tensor | None = None
+
+    @classmethod
+    def of(cls, call: Arguments) -> Prompts:
+        """Those of a call."""
+        return cls(**{one.name: call[one.name] for one in fields(cls)})
 
     def check(self) -> int:
         """Refuse what contradicts itself; returns how many prompts there are.
@@ -110,39 +119,48 @@ def _spread(text: Prompt, count: int) -> list[str]:
     return [text] * count if isinstance(text, str) else text
 
 
-def encode_texts(
-    encoders: Iterable[tuple[Any, Any]],
-    texts: Sequence[Sequence[str]],
+def encode_text(
+    tokenizer: Any,
+    encoder: Any,
+    texts: Sequence[str],
     *,
     device: torch.device | str,
     length: int | None = None,
     clip_skip: int | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Hidden states (B, length, D) of all encoders side by side, and the pooled text (B, P).
+) -> tuple[Tensor, Tensor | None]:
+    """Hidden states (B, length, D) of one encoder, and the pooled texts (B, P) if it projects them.
 
     Args:
-        encoders: pairs of tokenizer and text encoder; the last layer but one is what is taken.
-            One of them projects its pooled text.
-        texts: for each encoder.
-        length: in tokens; what a tokenizer has if absent. Longer texts are cut, with a warning.
-        clip_skip: leave out so many layers more.
+        length: in tokens; what the tokenizer has if absent. Longer texts are cut, with a warning.
+        clip_skip: the last layer but one is what is taken; leave out so many more.
     """
-    states, pooled = [], []
-    for (tokenizer, encoder), prompts in zip(encoders, texts):
-        distinct, places = distinct_texts(prompts)
-        # The lock covers the encoder: older transformers collect hidden states in the module.
-        with guard(tokenizer):
-            ids, _ = tokenize(tokenizer, distinct, length or text_length(tokenizer, encoder))
-            output = encoder(ids.to(device), output_hidden_states=True)
-        states.append(output.hidden_states[-2 - (clip_skip or 0)][places])
-        if output[0].ndim == 2:
-            pooled.append(output[0][places])
-    return torch.cat(states, dim=-1), pooled[0]
+    distinct, places = distinct_texts(texts)
+    # The lock covers the encoder: older transformers collect hidden states in the module.
+    with guard(tokenizer):
+        ids, _ = tokenize(tokenizer, distinct, length or text_length(tokenizer, encoder))
+        output = encoder(ids.to(device), output_hidden_states=True)
+    states = output.hidden_states[-2 - (clip_skip or 0)][places]
+    return states, output[0][places] if output[0].ndim == 2 else None
+
+
+def encode_texts(
+    encoders: Iterable[Encode], texts: Sequence[Sequence[str]], **options: Any
+) -> tuple[Tensor, Tensor]:
+    """Hidden states (B, length, D) of all encoders side by side, and the pooled texts (B, P).
+
+    Args:
+        encoders: as `encode_text` is; one of them projects its pooled texts.
+        texts: for each encoder.
+        **options: those of `encode_text`.
+    """
+    encoded = [encode(own, **options) for encode, own in zip(encoders, texts)]
+    states, pooled = zip(*encoded)
+    return torch.cat(states, dim=-1), next(one for one in pooled if one is not None)
 
 
 def embed(
     prompts: Prompts,
-    encoders: Sequence[tuple[Any, Any]],
+    encoders: Sequence[Encode],
     *,
     device: torch.device | str,
     guided: bool,

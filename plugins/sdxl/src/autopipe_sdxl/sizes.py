@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
+
+if TYPE_CHECKING:
+    from autopipe.pipeline.call import Arguments
 
 Size: TypeAlias = tuple[int, int]
 Ids: TypeAlias = Sequence[float]
@@ -35,6 +38,15 @@ class Sizes:
     negative_target_size: Size | None = None
     aesthetic_score: float = 6.0
     negative_aesthetic_score: float = 2.5
+
+    @classmethod
+    def of(cls, call: Arguments) -> Sizes:
+        """Those of a call.
+
+        Without crops of its own, the half without the prompt is told those of the other half.
+        """
+        given = {one.name: call[one.name] for one in fields(cls) if one.name in call}
+        return cls(**{"negative_crops_coords_top_left": call.crops_coords_top_left, **given})
 
     def check(self) -> None:
         """Refuse what are no pairs of numbers, and scores that are no numbers.

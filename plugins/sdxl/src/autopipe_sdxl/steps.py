@@ -1,12 +1,12 @@
 """What the tasks of the family share: its components, the prompt, the sizes, the pictures.
 
-A task's `__call__` puts these steps around those of its own; nothing here knows a task.
+The tasks of `autopipe_components.latent` are made of these steps; nothing here knows a task.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
 import torch
@@ -21,7 +21,7 @@ from autopipe_components.stages.prompt import check_clip_skip
 from autopipe_components.stages.timesteps import Schedule, stop_at
 
 from .output import StableDiffusionXLPipelineOutput
-from .prompt import Prompts, embed
+from .prompt import Prompts, embed, encode_text
 from .sizes import Ids, Sizes, check_ids, ids_of_noise
 from .watermark import StableDiffusionXLWatermarker, can_watermark
 
@@ -66,6 +66,7 @@ class StableDiffusionXLSteps(LatentPipeline):
         "add_time_ids",
     )
     _upcasts_vae = True
+    _output = StableDiffusionXLPipelineOutput
 
     text_encoder: Any
     text_encoder_2: Any
@@ -125,12 +126,22 @@ class StableDiffusionXLSteps(LatentPipeline):
 
     # Steps of a call, in their order
 
-    def _check_conditions(self, prompts: Prompts, sizes: Sizes) -> None:
-        """Refuse prompts that can't be encoded, and sizes that this U-Net doesn't take.
+    @property
+    def _prompts(self) -> Prompts:
+        """The prompts of the call."""
+        return Prompts.of(self.call)
 
-        Raises:
-            ArgumentError, ArgumentTypeError: it is so.
-        """
+    @property
+    def _sizes(self) -> Sizes:
+        """The sizes that the call tells the U-Net."""
+        return Sizes.of(self.call)
+
+    def _check_prompts(self) -> int:
+        return self._prompts.check()
+
+    def _check_conditions(self) -> None:
+        prompts, sizes = self._prompts, self._sizes
+        self._set_denoising(self.call.get("denoising_start"), self.call.get("denoising_end"))
         sizes.check()
         width = self.unet.config.cross_attention_dim
         check_width("prompt_embeds", prompts.prompt_embeds, width)
@@ -156,12 +167,12 @@ class StableDiffusionXLSteps(LatentPipeline):
         unsaid = prompts.negative_prompt_embeds is None and not self._zeros_for(prompts)
         if prompts.prompt is None and not (guided and unsaid):
             return
-        if self.text_encoder_2 is None or None in [one for one, _ in self._encoders]:
+        if self.text_encoder_2 is None or None in [one for one, _ in self._encoders.values()]:
             raise ArgumentError(
                 "this pipeline lacks a text encoder or its tokenizer, so it can't read texts; "
                 "give prompt_embeds and pooled_prompt_embeds and, under guidance, the negative ones"
             )
-        for _, encoder in self._encoders:
+        for _, encoder in self._encoders.values():
             check_clip_skip(clip_skip, encoder.config.num_hidden_layers - 1)
 
     def _set_denoising(self, start: float | None, end: float | None) -> None:
@@ -176,15 +187,17 @@ class StableDiffusionXLSteps(LatentPipeline):
         self._denoising_start, self._denoising_end = start, end
 
     def _until_end(self, schedule: Schedule) -> Schedule:
-        """`schedule`, as far as `denoising_end`."""
         end = self.denoising_end
         return schedule if end is None else stop_at(self.scheduler, schedule, end)
 
     @property
-    def _encoders(self) -> list[tuple[Any, Any]]:
-        """The pairs of tokenizer and text encoder that this checkpoint has."""
-        both = ((self.tokenizer, self.text_encoder), (self.tokenizer_2, self.text_encoder_2))
-        return [(tokenizer, encoder) for tokenizer, encoder in both if encoder is not None]
+    def _encoders(self) -> dict[str, tuple[Any, Any]]:
+        """The pairs of tokenizer and text encoder that are here, by the encoder's name."""
+        both = {
+            "text_encoder": (self.tokenizer, self.text_encoder),
+            "text_encoder_2": (self.tokenizer_2, self.text_encoder_2),
+        }
+        return {name: pair for name, pair in both.items() if pair[1] is not None}
 
     def encode_prompt(
         self,
@@ -234,7 +247,7 @@ class StableDiffusionXLSteps(LatentPipeline):
         dtype = (self.unet if self.text_encoder_2 is None else self.text_encoder_2).dtype
         embeddings = embed(
             prompts,
-            self._encoders,
+            [self.encoder(name, partial(encode_text, *p)) for name, p in self._encoders.items()],
             device=device,
             guided=do_classifier_free_guidance,
             zeros=self._zeros_for(prompts),
@@ -257,26 +270,17 @@ class StableDiffusionXLSteps(LatentPipeline):
         """What the negative and the positive half are told of an image of so many pixels."""
         return ids_of_noise(sizes, height, width)
 
-    def _condition(
-        self,
-        prompts: Prompts,
-        sizes: Sizes,
-        *,
-        height: int,
-        width: int,
-        num_images_per_prompt: int,
-    ) -> Tensors:
-        """Prompt and sizes as tensors of the call; under guidance the negative half is first."""
+    def _condition(self, height: int, width: int) -> Tensors:
         guided = self.do_classifier_free_guidance
         embeds, negative, pooled, pooled_negative = self.encode_prompt(
-            num_images_per_prompt=num_images_per_prompt,
+            num_images_per_prompt=self.call.num_images_per_prompt,
             do_classifier_free_guidance=guided,
             clip_skip=self.clip_skip,
-            **vars(prompts),
+            **vars(self._prompts),
         )
         negative_ids, ids = (
             embeds.new_tensor([one]).repeat(len(embeds), 1)
-            for one in self._size_ids(sizes, height, width)
+            for one in self._size_ids(self._sizes, height, width)
         )
         if guided:
             assert negative is not None
@@ -292,30 +296,11 @@ class StableDiffusionXLSteps(LatentPipeline):
             ids = torch.cat([negative_ids, ids])
         return {"prompt_embeds": embeds, "add_text_embeds": pooled, "add_time_ids": ids}
 
-    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
+    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
         added = {"text_embeds": tensors["add_text_embeds"], "time_ids": tensors["add_time_ids"]}
-        return {**super()._unet_inputs(tensors), "added_cond_kwargs": added}
+        return {**super()._network_inputs(tensors), "added_cond_kwargs": added}
 
-    def _decode(
-        self,
-        latents: Tensor,
-        output_type: str,
-        finish: Callable[[Tensor], Tensor] | None = None,
-    ) -> Any:
-        """The images of `latents` in the form asked for, with the watermark if there is one.
-
-        Args:
-            finish: applied to the decoded pixels in [-1, 1], before the watermark.
-        """
-        if output_type == "latent":
-            return latents
-        pixels = self._codec.decode(latents)
-        pixels = pixels if finish is None else finish(pixels)
+    def _pictures(self, pixels: Tensor, dtype: torch.dtype) -> tuple[Any, ...]:
         if self.watermark is not None:
             pixels = self.watermark.apply_watermark(pixels)
-        return self.image_processor.postprocess(pixels, output_type)
-
-
-def returned(images: Any, return_dict: bool) -> Result:
-    """What a call gives back."""
-    return StableDiffusionXLPipelineOutput(images=images) if return_dict else (images,)
+        return super()._pictures(pixels, dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -10,22 +10,16 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
-from autopipe_components.stages.checks import (
-    Prompt,
-    check_network_channels,
-    check_steps,
-)
+from autopipe_components.latent import LatentText2Image
+from autopipe_components.stages.checks import Prompt
 from autopipe_components.stages.codec import Generators
-from autopipe_components.stages.reports import OlderCallback, step_reports
-from autopipe_components.stages.text2image import check_latents, start_from_noise
-from autopipe_components.stages.timesteps import set_schedule
+from autopipe_components.stages.reports import OlderCallback
 
-from .prompt import Prompts
-from .sizes import Size, Sizes
-from .steps import Result, StableDiffusionXLSteps, returned
+from .sizes import Size
+from .steps import Result, StableDiffusionXLSteps
 
 
-class StableDiffusionXLPipeline(StableDiffusionXLSteps, Text2Image):
+class StableDiffusionXLPipeline(StableDiffusionXLSteps, LatentText2Image, Text2Image):
     """Text to image with Stable Diffusion XL."""
 
     @pipeline_call
@@ -68,6 +62,7 @@ class StableDiffusionXLPipeline(StableDiffusionXLSteps, Text2Image):
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says.
 
@@ -104,6 +99,8 @@ class StableDiffusionXLPipeline(StableDiffusionXLSteps, Text2Image):
                 skips the remaining steps.
             callback_on_step_end_tensor_inputs: which tensors it gets.
             callback, callback_steps: the older form, `callback(step, timestep, latents)`.
+            adapters: the attachments that act in this call, and how strongly, such as
+                `{"ink": 0.7}`; those that are switched on if absent.
 
         Returns:
             `StableDiffusionXLPipelineOutput`, or the tuple of its value.
@@ -111,89 +108,4 @@ class StableDiffusionXLPipeline(StableDiffusionXLSteps, Text2Image):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked
-        prompts = Prompts(
-            prompt=prompt,
-            prompt_2=prompt_2,
-            negative_prompt=negative_prompt,
-            negative_prompt_2=negative_prompt_2,
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            pooled_prompt_embeds=pooled_prompt_embeds,
-            negative_pooled_prompt_embeds=negative_pooled_prompt_embeds,
-        )
-        sizes = Sizes(
-            original_size=original_size,
-            crops_coords_top_left=crops_coords_top_left,
-            target_size=target_size,
-            negative_original_size=negative_original_size,
-            negative_crops_coords_top_left=negative_crops_coords_top_left,
-            negative_target_size=negative_target_size,
-        )
-        batch_size = self._start_call(
-            prompts.check(),
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            guidance_rescale=guidance_rescale,
-            clip_skip=clip_skip,
-            cross_attention_kwargs=cross_attention_kwargs,
-            output_type=output_type,
-            ip_adapter_image=ip_adapter_image,
-            ip_adapter_image_embeds=ip_adapter_image_embeds,
-        )
-        self._set_denoising(None, denoising_end)
-        self._check_conditions(prompts, sizes)
-        default_height, default_width = self._default_size()
-        height, width = height or default_height, width or default_width
-        self._check_size(height, width)
-        check_steps(num_inference_steps, timesteps, sigmas)
-        check_network_channels(self.unet.config.in_channels, self._codec.channels)
-        shape = self._latent_shape(batch_size, height, width)
-        if latents is not None:
-            check_latents(latents, shape)
-        reports = step_reports(
-            self,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-            callback,
-            callback_steps,
-        )
-
-        # 2. Lay out the steps
-        device = self._execution_device
-        schedule = set_schedule(
-            self.scheduler,
-            num_inference_steps=num_inference_steps,
-            device=device,
-            timesteps=timesteps,
-            sigmas=sigmas,
-        )
-        schedule = self._until_end(schedule)
-
-        # 3. Encode prompt and sizes
-        tensors = self._condition(
-            prompts,
-            sizes,
-            height=height,
-            width=width,
-            num_images_per_prompt=num_images_per_prompt,
-        )
-
-        # 4. Start from noise
-        tensors["latents"] = start_from_noise(
-            shape,
-            generator=generator,
-            dtype=tensors["prompt_embeds"].dtype,
-            device=device,
-            init_noise_sigma=self.scheduler.init_noise_sigma,
-            latents=latents,
-        )
-
-        # 5. Denoise
-        denoised = self._denoise(
-            tensors, self._predictor(tensors), schedule, reports, eta=eta, generator=generator
-        )
-
-        # 6. Decode the images
-        return returned(self._decode(denoised, output_type), return_dict)
+        return self._draw()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -11,24 +11,15 @@ from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Image2Image
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.stages.checks import (
-    Prompt,
-    check_image,
-    check_network_channels,
-    check_steps,
-    check_strength,
-    check_tensor,
-)
-from autopipe_components.stages.codec import Generators, check_spread
-from autopipe_components.stages.image2image import add_noise, encode_start
-from autopipe_components.stages.reports import OlderCallback, step_reports
-from autopipe_components.stages.text2image import check_latents
-from autopipe_components.stages.timesteps import keep_tail, set_schedule
+from autopipe_components.latent import LatentImage2Image
+from autopipe_components.stages.checks import Prompt
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.reports import OlderCallback
 
-from .steps import Result, StableDiffusionSteps, returned
+from .steps import Result, StableDiffusionSteps
 
 
-class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, Image2Image):
+class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, LatentImage2Image, Image2Image):
     """Image to image with Stable Diffusion 1.x and 2.x."""
 
     @pipeline_call
@@ -59,6 +50,7 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, Image2Image):
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         latents: Tensor | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says.
 
@@ -76,76 +68,4 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, Image2Image):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked
-        batch_size = self._begin(
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            clip_skip=clip_skip,
-            cross_attention_kwargs=cross_attention_kwargs,
-            output_type=output_type,
-            ip_adapter_image=ip_adapter_image,
-            ip_adapter_image_embeds=ip_adapter_image_embeds,
-        )
-        check_image(image)
-        check_strength(strength)
-        check_steps(num_inference_steps, timesteps, sigmas)
-        check_network_channels(self.unet.config.in_channels, self._codec.channels)
-        check_tensor("latents", latents)
-        if latents is not None:
-            check_latents(latents, (batch_size, self._codec.channels, *latents.shape[-2:]))
-        reports = step_reports(
-            self,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-            callback,
-            callback_steps,
-        )
-
-        # 2. Lay out the steps, and keep the last of them
-        device = self._execution_device
-        schedule = set_schedule(
-            self.scheduler,
-            num_inference_steps=num_inference_steps,
-            device=device,
-            timesteps=timesteps,
-            sigmas=sigmas,
-        )
-        schedule = keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
-
-        # 3. Make pixels of the image
-        pixels = self._pixels_of(image)
-        check_spread(pixels, batch_size, "images")
-
-        # 4. Encode the prompt
-        tensors = self._condition(
-            prompt, negative_prompt, prompt_embeds, negative_prompt_embeds, num_images_per_prompt
-        )
-
-        # 5. Encode the image and put noise on it
-        if latents is None:
-            latents = encode_start(
-                self._codec,
-                pixels,
-                batch_size=batch_size,
-                generator=generator,
-                dtype=tensors["prompt_embeds"].dtype,
-                device=device,
-            )
-            latents = add_noise(
-                self.scheduler, latents, timestep=schedule.timesteps[0], generator=generator
-            )
-        tensors["latents"] = latents.to(tensors["prompt_embeds"])
-
-        # 6. Denoise
-        denoised = self._denoise(
-            tensors, self._predictor(tensors), schedule, reports, eta=eta, generator=generator
-        )
-
-        # 7. Decode and check the images
-        images, flags = self._decode(denoised, output_type)
-        return returned(images, flags, return_dict)
+        return self._draw()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -11,28 +11,15 @@ from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Inpaint
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.stages.canvas import prepare_canvas
-from autopipe_components.stages.checks import (
-    Prompt,
-    check_image,
-    check_mask,
-    check_mask_crop,
-    check_paste,
-    check_size,
-    check_steps,
-    check_strength,
-    check_tensor,
-)
-from autopipe_components.stages.codec import Generators, check_spread
-from autopipe_components.stages.inpaint import network_sees_mask, start_inpainting
-from autopipe_components.stages.reports import OlderCallback, step_reports
-from autopipe_components.stages.text2image import check_latents
-from autopipe_components.stages.timesteps import keep_tail, set_schedule
+from autopipe_components.latent import LatentInpaint
+from autopipe_components.stages.checks import Prompt
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.reports import OlderCallback
 
-from .steps import Result, StableDiffusionSteps, returned
+from .steps import Result, StableDiffusionSteps
 
 
-class StableDiffusionInpaintPipeline(StableDiffusionSteps, Inpaint):
+class StableDiffusionInpaintPipeline(StableDiffusionSteps, LatentInpaint, Inpaint):
     """Inpainting with Stable Diffusion 1.x and 2.x, by U-Nets that see the mask or don't."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
@@ -40,6 +27,7 @@ class StableDiffusionInpaintPipeline(StableDiffusionSteps, Inpaint):
         "mask",
         "masked_image_latents",
     )
+    _size_multiple = None
     scheduler_corrections: ClassVar = {"steps_offset": 1, "skip_prk_steps": True}
 
     @pipeline_call
@@ -76,6 +64,7 @@ class StableDiffusionInpaintPipeline(StableDiffusionSteps, Inpaint):
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         paste_unmasked: bool = False,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Repaint what `mask_image` marks white with what `prompt` says.
 
@@ -100,94 +89,4 @@ class StableDiffusionInpaintPipeline(StableDiffusionSteps, Inpaint):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked
-        batch_size = self._begin(
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            clip_skip=clip_skip,
-            cross_attention_kwargs=cross_attention_kwargs,
-            output_type=output_type,
-            ip_adapter_image=ip_adapter_image,
-            ip_adapter_image_embeds=ip_adapter_image_embeds,
-        )
-        default_height, default_width = self._default_size()
-        height, width = height or default_height, width or default_width
-        check_size(height, width, self.vae_scale_factor)
-        check_image(image)
-        check_mask(image, mask_image)
-        check_mask_crop(padding_mask_crop, image, mask_image, output_type)
-        check_tensor("masked_image_latents", masked_image_latents)
-        check_strength(strength)
-        check_steps(num_inference_steps, timesteps, sigmas)
-        network_sees_mask(self.unet.config.in_channels, self._codec.channels)
-        if latents is not None:
-            check_latents(latents, self._latent_shape(batch_size, height, width))
-        reports = step_reports(
-            self,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-            callback,
-            callback_steps,
-        )
-
-        # 2. Lay out the steps, and keep the last of them
-        device = self._execution_device
-        schedule = set_schedule(
-            self.scheduler,
-            num_inference_steps=num_inference_steps,
-            device=device,
-            timesteps=timesteps,
-            sigmas=sigmas,
-        )
-        schedule = keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
-
-        # 3. Make pixels of image and mask, or of their part around the mask
-        canvas = prepare_canvas(
-            image,
-            mask_image,
-            height=height,
-            width=width,
-            image_processor=self.image_processor,
-            mask_processor=self.mask_processor,
-            padding_mask_crop=padding_mask_crop,
-        )
-        check_spread(canvas.pixels, batch_size, "images")
-        check_spread(canvas.mask, batch_size, "masks")
-        check_paste(paste_unmasked, canvas.pixels, output_type)
-
-        # 4. Encode the prompt
-        tensors = self._condition(
-            prompt, negative_prompt, prompt_embeds, negative_prompt_embeds, num_images_per_prompt
-        )
-
-        # 5. Encode the image, draw the noise, and mix them
-        start = start_inpainting(
-            self._codec,
-            self.scheduler,
-            image=canvas.pixels,
-            mask=canvas.mask,
-            timestep=schedule.timesteps[0],
-            strength=strength,
-            batch_size=batch_size,
-            in_channels=self.unet.config.in_channels,
-            dtype=tensors["prompt_embeds"].dtype,
-            device=device,
-            generator=generator,
-            latents=latents,
-            masked_image_latents=masked_image_latents,
-            guided=self.do_classifier_free_guidance,
-        )
-
-        # 6. Denoise, keeping what is outside the mask
-        denoised = self._repaint(tensors, start, schedule, reports, eta=eta, generator=generator)
-
-        # 7. Decode and check the images, and put a cropped part back
-        images, flags = self._decode(
-            denoised, output_type, canvas.paste_unmasked if paste_unmasked else None
-        )
-        return returned(canvas.put_back(images), flags, return_dict)
+        return self._draw()

@@ -1,11 +1,11 @@
 """What the tasks of the family share: its components, the prompt, the prediction, the pictures.
 
-A task's `__call__` puts these steps around those of its own; nothing here knows a task.
+The tasks of `autopipe_components.latent` are made of these steps; nothing here knows a task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import torch
@@ -22,7 +22,6 @@ from autopipe_components.stages.checks import (
     check_prompt,
     check_width,
 )
-from autopipe_components.stages.codec import Generators
 from autopipe_components.stages.prompt import embed_prompts, join_halves
 
 from .corrections import correct_sample_size, correct_scheduler
@@ -59,6 +58,8 @@ class StableDiffusionSteps(LatentPipeline):
         "prompt_embeds",
         "negative_prompt_embeds",
     )
+
+    _output = StableDiffusionPipelineOutput
 
     scheduler_corrections: ClassVar[Mapping[str, Any]] = {"steps_offset": 1, "clip_sample": False}
     """Options that a scheduler given at construction gets, whatever its config says."""
@@ -105,53 +106,23 @@ class StableDiffusionSteps(LatentPipeline):
 
     # Steps of a call, in their order
 
-    def _begin(
-        self,
-        *,
-        prompt: Prompt | None,
-        negative_prompt: Prompt | None,
-        prompt_embeds: Tensor | None,
-        negative_prompt_embeds: Tensor | None,
-        num_images_per_prompt: int,
-        generator: Generators,
-        guidance_scale: float,
-        clip_skip: int | None,
-        cross_attention_kwargs: dict[str, Any] | None,
-        output_type: str | None,
-        ip_adapter_image: Any,
-        ip_adapter_image_embeds: Any,
-        guidance_rescale: float = 0.0,
-    ) -> int:
-        """Check what every task takes, set the state of the call, and return the batch size.
-
-        The batch is prompts times `num_images_per_prompt`.
-
-        Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
-        """
-        check_prompt(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
-        width = self.unet.config.encoder_hid_dim or self.unet.config.cross_attention_dim
-        check_width("prompt_embeds", prompt_embeds, width)
-        check_width("negative_prompt_embeds", negative_prompt_embeds, width)
-        prompts = batch_size_of(prompt, prompt_embeds)
-        batch_size = self._start_call(
-            prompts,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            guidance_rescale=guidance_rescale,
-            clip_skip=clip_skip,
-            cross_attention_kwargs=cross_attention_kwargs,
-            output_type=output_type,
-            ip_adapter_image=ip_adapter_image,
-            ip_adapter_image_embeds=ip_adapter_image_embeds,
+    def _check_prompts(self) -> int:
+        call = self.call
+        check_prompt(
+            call.prompt, call.prompt_embeds, call.negative_prompt, call.negative_prompt_embeds
         )
-        if self.do_classifier_free_guidance:
-            check_negative_prompt(negative_prompt, prompt, prompts)
-        needs_negative = self.do_classifier_free_guidance and negative_prompt_embeds is None
-        if prompt is not None or needs_negative:
-            check_encoding(self.text_encoder, self.tokenizer, clip_skip)
-        return batch_size
+        width = self.unet.config.encoder_hid_dim or self.unet.config.cross_attention_dim
+        check_width("prompt_embeds", call.prompt_embeds, width)
+        check_width("negative_prompt_embeds", call.negative_prompt_embeds, width)
+        return batch_size_of(call.prompt, call.prompt_embeds)
+
+    def _check_conditions(self) -> None:
+        call, guided = self.call, self.do_classifier_free_guidance
+        if guided:
+            prompts = batch_size_of(call.prompt, call.prompt_embeds)
+            check_negative_prompt(call.negative_prompt, call.prompt, prompts)
+        if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
+            check_encoding(self.text_encoder, self.tokenizer, call.clip_skip)
 
     def encode_prompt(
         self,
@@ -181,11 +152,12 @@ class StableDiffusionSteps(LatentPipeline):
             ArgumentError: the negative prompts are not as many as the prompts.
         """
         device = self._execution_device if device is None else device
+        encode_texts = self.encoder("text_encoder", self._encode_text)
 
         def encode(texts: Sequence[str], length: int | None) -> Tensor:
             # Only prompts come without a length, and only for them are layers left out.
             skip = clip_skip if length is None else None
-            return self._encode_text(texts, device=device, length=length, clip_skip=skip)
+            return encode_texts(texts, device=device, length=length, clip_skip=skip)
 
         return embed_prompts(
             encode,
@@ -199,29 +171,21 @@ class StableDiffusionSteps(LatentPipeline):
             dtype=(self.text_encoder if self.text_encoder is not None else self.unet).dtype,
         )
 
-    def _encode_text(self, texts: Sequence[str], **options: Any) -> Tensor:
+    def _encode_text(self, texts: Sequence[str], **options: Any) -> Any:
         # The lock covers the encoder too: older transformers collect hidden states in the module.
         with self.tokenizing(self.tokenizer):
             return encode_text(self.tokenizer, self.text_encoder, texts, **options)
 
-    def _condition(
-        self,
-        prompt: Prompt | None,
-        negative_prompt: Prompt | None,
-        prompt_embeds: Tensor | None,
-        negative_prompt_embeds: Tensor | None,
-        num_images_per_prompt: int,
-    ) -> Tensors:
-        """The encoded prompt as tensors of the call; under guidance the negative half is first."""
-        guided = self.do_classifier_free_guidance
+    def _condition(self, height: int, width: int) -> Tensors:
+        call, guided = self.call, self.do_classifier_free_guidance
         embeds, negative = self.encode_prompt(
-            prompt,
+            call.prompt,
             None,
-            num_images_per_prompt,
+            call.num_images_per_prompt,
             guided,
-            negative_prompt,
-            prompt_embeds,
-            negative_prompt_embeds,
+            call.negative_prompt,
+            call.prompt_embeds,
+            call.negative_prompt_embeds,
             clip_skip=self.clip_skip,
         )
         if guided:
@@ -229,24 +193,10 @@ class StableDiffusionSteps(LatentPipeline):
             embeds = join_halves(embeds, negative)
         return {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
 
-    def _decode(
-        self,
-        latents: Tensor,
-        output_type: str,
-        finish: Callable[[Tensor], Tensor] | None = None,
-    ) -> tuple[Any, list[bool] | None]:
-        """The images of `latents` in the form asked for, and the safety checker's flags.
-
-        Args:
-            finish: applied to the decoded pixels in [-1, 1], before they are checked.
-        """
-        if output_type == "latent":
-            return latents, None
-        pixels = self._codec.decode(latents)
-        pixels = pixels if finish is None else finish(pixels)
-        pixels, flags = self.run_safety_checker(pixels, pixels.device, latents.dtype)
+    def _pictures(self, pixels: Tensor, dtype: torch.dtype) -> tuple[Any, list[bool] | None]:
+        pixels, flags = self.run_safety_checker(pixels, pixels.device, dtype)
         in_range = [not black for black in flags or [False] * len(pixels)]
-        return self.image_processor.postprocess(pixels, output_type, in_range), flags
+        return self.image_processor.postprocess(pixels, self.call.output_type, in_range), flags
 
     def run_safety_checker(
         self, image: Any, device: torch.device | str, dtype: torch.dtype
@@ -267,10 +217,3 @@ class StableDiffusionSteps(LatentPipeline):
             images=image, clip_input=seen.to(device=device, dtype=dtype)
         )
         return checked
-
-
-def returned(images: Any, flags: list[bool] | None, return_dict: bool) -> Result:
-    """What a call gives back."""
-    if not return_dict:
-        return images, flags
-    return StableDiffusionPipelineOutput(images=images, nsfw_content_detected=flags)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -10,21 +10,18 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
-from autopipe_components.stages.checks import (
-    Prompt,
-    check_network_channels,
-    check_steps,
-)
+from autopipe_components.latent import LatentText2Image
+from autopipe_components.stages.checks import Prompt
 from autopipe_components.stages.codec import Generators
-from autopipe_components.stages.reports import OlderCallback, step_reports
-from autopipe_components.stages.text2image import check_latents, start_from_noise
-from autopipe_components.stages.timesteps import set_schedule
+from autopipe_components.stages.reports import OlderCallback
 
-from .steps import Result, StableDiffusionSteps, returned
+from .steps import Result, StableDiffusionSteps
 
 
-class StableDiffusionPipeline(StableDiffusionSteps, Text2Image):
+class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image, Text2Image):
     """Text to image with Stable Diffusion 1.x and 2.x."""
+
+    _sizes_together = True
 
     @pipeline_call
     def __call__(
@@ -55,6 +52,7 @@ class StableDiffusionPipeline(StableDiffusionSteps, Text2Image):
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says.
 
@@ -82,6 +80,8 @@ class StableDiffusionPipeline(StableDiffusionSteps, Text2Image):
                 skips the remaining steps.
             callback_on_step_end_tensor_inputs: which tensors it gets.
             callback, callback_steps: the older form, `callback(step, timestep, latents)`.
+            adapters: the attachments that act in this call, and how strongly, such as
+                `{"ink": 0.7}`; those that are switched on if absent.
 
         Returns:
             `StableDiffusionPipelineOutput`, or the tuple of its two values.
@@ -89,68 +89,4 @@ class StableDiffusionPipeline(StableDiffusionSteps, Text2Image):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked
-        batch_size = self._begin(
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            guidance_scale=guidance_scale,
-            guidance_rescale=guidance_rescale,
-            clip_skip=clip_skip,
-            cross_attention_kwargs=cross_attention_kwargs,
-            output_type=output_type,
-            ip_adapter_image=ip_adapter_image,
-            ip_adapter_image_embeds=ip_adapter_image_embeds,
-        )
-        if not height or not width:
-            height, width = self._default_size()
-        self._check_size(height, width)
-        check_steps(num_inference_steps, timesteps, sigmas)
-        check_network_channels(self.unet.config.in_channels, self._codec.channels)
-        shape = self._latent_shape(batch_size, height, width)
-        if latents is not None:
-            check_latents(latents, shape)
-        reports = step_reports(
-            self,
-            callback_on_step_end,
-            callback_on_step_end_tensor_inputs,
-            callback,
-            callback_steps,
-        )
-
-        # 2. Lay out the steps
-        device = self._execution_device
-        schedule = set_schedule(
-            self.scheduler,
-            num_inference_steps=num_inference_steps,
-            device=device,
-            timesteps=timesteps,
-            sigmas=sigmas,
-        )
-
-        # 3. Encode the prompt
-        tensors = self._condition(
-            prompt, negative_prompt, prompt_embeds, negative_prompt_embeds, num_images_per_prompt
-        )
-
-        # 4. Start from noise
-        tensors["latents"] = start_from_noise(
-            shape,
-            generator=generator,
-            dtype=tensors["prompt_embeds"].dtype,
-            device=device,
-            init_noise_sigma=self.scheduler.init_noise_sigma,
-            latents=latents,
-        )
-
-        # 5. Denoise
-        denoised = self._denoise(
-            tensors, self._predictor(tensors), schedule, reports, eta=eta, generator=generator
-        )
-
-        # 6. Decode and check the images
-        images, flags = self._decode(denoised, output_type)
-        return returned(images, flags, return_dict)
+        return self._draw()

@@ -1,7 +1,9 @@
 """What the tasks know, with no line about any family.
 
 A family offers a `Codec` (pixels <-> latents) and a prediction; a task composes these pieces in
-numbered steps around the denoising loop of the core:
+numbered steps around the denoising loop of the core. The package `latent` beside this one has the
+tasks of latent families. Nothing here reads the record of a call: these are functions of what
+they are given.
 
     checks      typed errors before any work: `check_prompt`, `check_negative_prompt`,
                 `check_size`, `check_strength`, `check_steps`, `check_images_per_prompt`,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autopipe.errors import ArgumentError
-from autopipe.pipeline.placement import float32_copy
+from autopipe.placement.base import float32_copy
 
 if TYPE_CHECKING:
     from autopipe.modeling import ModelMixin

@@ -8,8 +8,6 @@ from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.stages.timesteps import Schedule
 from autopipe_sdxl.image_steps import StableDiffusionXLImageSteps
-from autopipe_sdxl.prompt import Prompts
-from autopipe_sdxl.sizes import Sizes
 from autopipe_sdxl.steps import StableDiffusionXLSteps
 
 from ..condition import ControlNetCondition
@@ -27,22 +25,8 @@ class _Steered(ControlNetCondition, StableDiffusionXLSteps):
 
     _planned: int
 
-    def _condition(
-        self,
-        prompts: Prompts,
-        sizes: Sizes,
-        *,
-        height: int,
-        width: int,
-        num_images_per_prompt: int,
-    ) -> Tensors:
-        tensors = super()._condition(
-            prompts,
-            sizes,
-            height=height,
-            width=width,
-            num_images_per_prompt=num_images_per_prompt,
-        )
+    def _condition(self, height: int, width: int) -> Tensors:
+        tensors = super()._condition(height, width)
         guided = self.do_classifier_free_guidance
         for name, whole in self._negative_halves.items():
             tensors[name] = tensors[whole].chunk(2)[0] if guided else None

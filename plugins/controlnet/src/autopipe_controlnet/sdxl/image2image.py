@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.stages.checks import Prompt, check_image
+from autopipe_components.stages.checks import Prompt
 from autopipe_components.stages.codec import Generators
 from autopipe_components.stages.reports import OlderCallback
 from autopipe_sdxl.image2image import StableDiffusionXLImg2ImgPipeline
@@ -77,6 +77,7 @@ class StableDiffusionXLControlNetImg2ImgPipeline(
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says, to the lines of the control image.
 
@@ -93,50 +94,4 @@ class StableDiffusionXLControlNetImg2ImgPipeline(
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        check_image(image)
-        height, width = self._steer(
-            control_image,
-            scale=controlnet_conditioning_scale,
-            start=control_guidance_start,
-            end=control_guidance_end,
-            guess_mode=guess_mode,
-            height=height,
-            width=width,
-            like=image,
-        )
-        return super().__call__(
-            prompt=prompt,
-            prompt_2=prompt_2,
-            image=image,
-            strength=strength,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            negative_prompt=negative_prompt,
-            negative_prompt_2=negative_prompt_2,
-            num_images_per_prompt=num_images_per_prompt,
-            eta=eta,
-            generator=generator,
-            latents=latents,
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            pooled_prompt_embeds=pooled_prompt_embeds,
-            negative_pooled_prompt_embeds=negative_pooled_prompt_embeds,
-            ip_adapter_image=ip_adapter_image,
-            ip_adapter_image_embeds=ip_adapter_image_embeds,
-            output_type=output_type,
-            return_dict=return_dict,
-            cross_attention_kwargs=cross_attention_kwargs,
-            original_size=original_size,
-            crops_coords_top_left=crops_coords_top_left,
-            target_size=target_size,
-            negative_original_size=negative_original_size,
-            negative_crops_coords_top_left=negative_crops_coords_top_left,
-            negative_target_size=negative_target_size,
-            aesthetic_score=aesthetic_score,
-            negative_aesthetic_score=negative_aesthetic_score,
-            clip_skip=clip_skip,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-            callback=callback,
-            callback_steps=callback_steps,
-        )
+        return self._draw()

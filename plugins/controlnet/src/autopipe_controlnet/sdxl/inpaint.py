@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.stages.checks import Prompt, check_image, check_mask_crop
+from autopipe_components.stages.checks import Prompt
 from autopipe_components.stages.codec import Generators
 from autopipe_components.stages.reports import OlderCallback
 from autopipe_sdxl.inpaint import StableDiffusionXLInpaintPipeline
@@ -83,6 +83,7 @@ class StableDiffusionXLControlNetInpaintPipeline(
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         paste_unmasked: bool = False,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Repaint what `mask_image` marks, to the lines of the control image.
 
@@ -100,59 +101,4 @@ class StableDiffusionXLControlNetInpaintPipeline(
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        check_image(image)
-        check_mask_crop(padding_mask_crop, image, mask_image, output_type)
-        height, width = self._steer(
-            control_image,
-            scale=controlnet_conditioning_scale,
-            start=control_guidance_start,
-            end=control_guidance_end,
-            guess_mode=guess_mode,
-            height=height,
-            width=width,
-            like=image,
-            mask_image=mask_image,
-            padding_mask_crop=padding_mask_crop,
-        )
-        return super().__call__(
-            prompt=prompt,
-            prompt_2=prompt_2,
-            image=image,
-            mask_image=mask_image,
-            height=height,
-            width=width,
-            padding_mask_crop=padding_mask_crop,
-            strength=strength,
-            num_inference_steps=num_inference_steps,
-            denoising_start=denoising_start,
-            denoising_end=denoising_end,
-            guidance_scale=guidance_scale,
-            negative_prompt=negative_prompt,
-            negative_prompt_2=negative_prompt_2,
-            num_images_per_prompt=num_images_per_prompt,
-            eta=eta,
-            generator=generator,
-            latents=latents,
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            ip_adapter_image=ip_adapter_image,
-            ip_adapter_image_embeds=ip_adapter_image_embeds,
-            pooled_prompt_embeds=pooled_prompt_embeds,
-            negative_pooled_prompt_embeds=negative_pooled_prompt_embeds,
-            output_type=output_type,
-            return_dict=return_dict,
-            cross_attention_kwargs=cross_attention_kwargs,
-            guidance_rescale=guidance_rescale,
-            original_size=original_size,
-            crops_coords_top_left=crops_coords_top_left,
-            negative_crops_coords_top_left=crops_coords_top_left,
-            target_size=target_size,
-            aesthetic_score=aesthetic_score,
-            negative_aesthetic_score=negative_aesthetic_score,
-            clip_skip=clip_skip,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-            callback=callback,
-            callback_steps=callback_steps,
-            paste_unmasked=paste_unmasked,
-        )
+        return self._draw()

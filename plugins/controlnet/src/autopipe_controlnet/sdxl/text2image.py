@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -16,15 +16,16 @@ from autopipe_sdxl.sizes import Size
 from autopipe_sdxl.steps import Result
 from autopipe_sdxl.text2image import StableDiffusionXLPipeline
 
-from ..condition import only_one
+from ..condition import ControlNetAlone
 from ..control import ControlImage, Numbers
 from .components import StableDiffusionXLControlNet
 
 
-class StableDiffusionXLControlNetPipeline(StableDiffusionXLControlNet, StableDiffusionXLPipeline):
+class StableDiffusionXLControlNetPipeline(
+    ControlNetAlone, StableDiffusionXLControlNet, StableDiffusionXLPipeline
+):
     """Text to image with Stable Diffusion XL and a ControlNet."""
 
-    _control_name: ClassVar[str] = "image"
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionXLPipeline._callback_tensor_inputs,
         *StableDiffusionXLControlNet._negative_halves,
@@ -76,6 +77,7 @@ class StableDiffusionXLControlNetPipeline(StableDiffusionXLControlNet, StableDif
         control_image: ControlImage | None = None,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says, to the lines of the control image.
 
@@ -101,49 +103,4 @@ class StableDiffusionXLControlNetPipeline(StableDiffusionXLControlNet, StableDif
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        height, width = self._steer(
-            only_one(image, control_image),
-            scale=controlnet_conditioning_scale,
-            start=control_guidance_start,
-            end=control_guidance_end,
-            guess_mode=guess_mode,
-            height=height,
-            width=width,
-        )
-        return super().__call__(
-            prompt=prompt,
-            prompt_2=prompt_2,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            timesteps=timesteps,
-            sigmas=sigmas,
-            denoising_end=denoising_end,
-            guidance_scale=guidance_scale,
-            negative_prompt=negative_prompt,
-            negative_prompt_2=negative_prompt_2,
-            num_images_per_prompt=num_images_per_prompt,
-            eta=eta,
-            generator=generator,
-            latents=latents,
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            pooled_prompt_embeds=pooled_prompt_embeds,
-            negative_pooled_prompt_embeds=negative_pooled_prompt_embeds,
-            ip_adapter_image=ip_adapter_image,
-            ip_adapter_image_embeds=ip_adapter_image_embeds,
-            output_type=output_type,
-            return_dict=return_dict,
-            cross_attention_kwargs=cross_attention_kwargs,
-            original_size=original_size,
-            crops_coords_top_left=crops_coords_top_left,
-            target_size=target_size,
-            negative_original_size=negative_original_size,
-            negative_crops_coords_top_left=negative_crops_coords_top_left,
-            negative_target_size=negative_target_size,
-            clip_skip=clip_skip,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-            callback=callback,
-            callback_steps=callback_steps,
-        )
+        return self._draw()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -15,15 +15,16 @@ from autopipe_components.stages.reports import OlderCallback
 from autopipe_stable_diffusion.steps import Result
 from autopipe_stable_diffusion.text2image import StableDiffusionPipeline
 
-from ..condition import only_one
+from ..condition import ControlNetAlone
 from ..control import ControlImage, Numbers
 from .components import StableDiffusionControlNet
 
 
-class StableDiffusionControlNetPipeline(StableDiffusionControlNet, StableDiffusionPipeline):
+class StableDiffusionControlNetPipeline(
+    ControlNetAlone, StableDiffusionControlNet, StableDiffusionPipeline
+):
     """Text to image with Stable Diffusion 1.x and 2.x and a ControlNet."""
 
-    _control_name: ClassVar[str] = "image"
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionPipeline._callback_tensor_inputs,
         "image",
@@ -63,6 +64,7 @@ class StableDiffusionControlNetPipeline(StableDiffusionControlNet, StableDiffusi
         control_image: ControlImage | None = None,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says, to the lines of the control image.
 
@@ -88,38 +90,4 @@ class StableDiffusionControlNetPipeline(StableDiffusionControlNet, StableDiffusi
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        height, width = self._steer(
-            only_one(image, control_image),
-            scale=controlnet_conditioning_scale,
-            start=control_guidance_start,
-            end=control_guidance_end,
-            guess_mode=guess_mode,
-            height=height,
-            width=width,
-        )
-        return super().__call__(
-            prompt=prompt,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            timesteps=timesteps,
-            sigmas=sigmas,
-            guidance_scale=guidance_scale,
-            negative_prompt=negative_prompt,
-            num_images_per_prompt=num_images_per_prompt,
-            eta=eta,
-            generator=generator,
-            latents=latents,
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            ip_adapter_image=ip_adapter_image,
-            ip_adapter_image_embeds=ip_adapter_image_embeds,
-            output_type=output_type,
-            return_dict=return_dict,
-            cross_attention_kwargs=cross_attention_kwargs,
-            clip_skip=clip_skip,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-            callback=callback,
-            callback_steps=callback_steps,
-        )
+        return self._draw()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -14,7 +14,6 @@ from autopipe_components.stages.checks import Prompt
 from autopipe_components.stages.codec import Generators
 from autopipe_components.stages.reports import OlderCallback
 
-from ..call import Call
 from ..image_steps import IFMaskSteps
 from ..steps import Result
 from .steps import SuperResolutionSteps
@@ -50,6 +49,7 @@ class IFInpaintingSuperResolutionPipeline(SuperResolutionSteps, IFMaskSteps):
         *,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Enlarge the repainted part of `image`; the rest stays that of `original_image`, exactly.
 
@@ -67,46 +67,4 @@ class IFInpaintingSuperResolutionPipeline(SuperResolutionSteps, IFMaskSteps):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked
-        call = Call(
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            num_inference_steps=num_inference_steps,
-            timesteps=timesteps,
-            guidance_scale=guidance_scale,
-            num_images_per_prompt=num_images_per_prompt,
-            eta=eta,
-            generator=generator,
-            output_type=output_type,
-            return_dict=return_dict,
-            callback=callback,
-            callback_steps=callback_steps,
-            clean_caption=clean_caption,
-            cross_attention_kwargs=cross_attention_kwargs,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-        )
-        reports = self._begin(call)
-        start = self._pixels_of(original_image, call, strength, "original_image")
-        mask = self._mask_of(mask_image, original_image, start, call)
-        small = self._small_pixels_of(image, call, noise_level)
-
-        # 2. Lay out the steps, and keep the last of them
-        schedule = self._lay_out(call, strength)
-
-        # 3. Encode the prompt
-        tensors = self._condition(call)
-
-        # 4. Put noise on the original image, inside the mask
-        self._start_inside(mask, self._spread(start, tensors, call), tensors, schedule, call)
-
-        # 5. Enlarge the small image
-        self._enlarge(small, noise_level, tensors, call)
-
-        # 6. Denoise, keeping what is outside the mask
-        pixels = self._walk(tensors, schedule, reports, call, keep=self._outside(tensors))
-
-        # 7. Make pictures
-        return self._finish(pixels, call)
+        return self._draw()

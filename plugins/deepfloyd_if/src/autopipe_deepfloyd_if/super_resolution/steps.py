@@ -19,10 +19,10 @@ from autopipe_components.stages.checks import check_image, check_whole
 from autopipe_components.stages.codec import check_spread
 from autopipe_components.stages.guidance import double
 from autopipe_components.stages.image2image import add_noise
+from autopipe_components.stages.timesteps import Schedule
 
-from ..call import Call
 from ..pixels import CHANNELS, make_pixels
-from ..steps import IFSteps
+from ..steps import IFSteps, Start
 
 
 class SuperResolutionSteps(IFSteps):
@@ -76,37 +76,53 @@ class SuperResolutionSteps(IFSteps):
 
     # Steps of a call, in their order
 
-    def _small_pixels_of(self, image: ImageInput, call: Call, noise_level: int) -> Tensor:
+    def _prepare(self) -> Start:
+        """As of the task, and then the image to enlarge."""
+        start = super()._prepare()
+        small = self._small_pixels()
+
+        def start_and_enlarge(tensors: Tensors, schedule: Schedule) -> None:
+            start(tensors, schedule)
+            self._enlarge(small, tensors)
+
+        return start_and_enlarge
+
+    def _original(self) -> tuple[str, ImageInput]:
+        """For tasks that start from an image: `image` is the one to enlarge."""
+        return "original_image", self.call.original_image
+
+    def _small_pixels(self) -> Tensor:
         """The image to enlarge (N, 3, h, w).
 
         Raises:
             ArgumentError, ArgumentTypeError: it can't be used, or `noise_level` can't.
         """
-        check_image(image)
+        check_image(self.call.image)
         levels = self.image_noising_scheduler.config.num_train_timesteps
+        noise_level = self.call.noise_level
         check_whole("noise_level", noise_level)
         if not 0 <= noise_level < levels:
             raise ArgumentError(f"noise_level is {noise_level}; give 0 to {levels - 1}")
-        pixels = make_pixels(image)
-        check_spread(pixels, call.prompts, "images")
+        pixels = make_pixels(self.call.image)
+        check_spread(pixels, self._prompts, "images")
         return pixels
 
-    def _enlarge(self, small: Tensor, noise_level: int, tensors: Tensors, call: Call) -> None:
+    def _enlarge(self, small: Tensor, tensors: Tensors) -> None:
         """Put `small`, enlarged to the latents and noised, and its noise level into `tensors`."""
         large = interpolate(
-            self._spread(small, tensors, call),
+            self._spread(small, tensors),
             size=tensors["latents"].shape[-2:],
             mode="bilinear",
             align_corners=True,
         )
-        level = torch.tensor(noise_level, device=large.device)
+        level = torch.tensor(self.call.noise_level, device=large.device)
         tensors["upscaled"] = add_noise(
-            self.image_noising_scheduler, large, timestep=level, generator=call.generator
+            self.image_noising_scheduler, large, timestep=level, generator=self.call.generator
         )
         tensors["noise_level"] = level.repeat(len(tensors["prompt_embeds"]))
 
-    def _unet_inputs(self, tensors: Tensors) -> dict[str, Any]:
-        return {**super()._unet_inputs(tensors), "class_labels": tensors["noise_level"]}
+    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
+        return {**super()._network_inputs(tensors), "class_labels": tensors["noise_level"]}
 
     def _predictor(
         self,

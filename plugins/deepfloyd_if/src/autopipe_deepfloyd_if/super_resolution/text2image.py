@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -14,12 +14,12 @@ from autopipe_components.stages.checks import Prompt
 from autopipe_components.stages.codec import Generators
 from autopipe_components.stages.reports import OlderCallback
 
-from ..call import Call
+from ..noise_steps import IFNoiseSteps
 from ..steps import Result
 from .steps import SuperResolutionSteps
 
 
-class IFSuperResolutionPipeline(SuperResolutionSteps):
+class IFSuperResolutionPipeline(SuperResolutionSteps, IFNoiseSteps):
     """Enlarges an image with the second stage of DeepFloyd IF."""
 
     @pipeline_call
@@ -49,6 +49,7 @@ class IFSuperResolutionPipeline(SuperResolutionSteps):
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         latents: Tensor | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Enlarge `image`, which shows what `prompt` says.
 
@@ -68,45 +69,4 @@ class IFSuperResolutionPipeline(SuperResolutionSteps):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that can be checked
-        call = Call(
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            num_inference_steps=num_inference_steps,
-            timesteps=timesteps,
-            guidance_scale=guidance_scale,
-            num_images_per_prompt=num_images_per_prompt,
-            eta=eta,
-            generator=generator,
-            output_type=output_type,
-            return_dict=return_dict,
-            callback=callback,
-            callback_steps=callback_steps,
-            clean_caption=clean_caption,
-            cross_attention_kwargs=cross_attention_kwargs,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-        )
-        reports = self._begin(call)
-        shape = self._shape(call, height, width, latents)
-        small = self._small_pixels_of(image, call, noise_level)
-
-        # 2. Lay out the steps
-        schedule = self._lay_out(call)
-
-        # 3. Encode the prompt
-        tensors = self._condition(call)
-
-        # 4. Start from noise
-        tensors["latents"] = self._noise(shape, tensors, call, latents)
-
-        # 5. Enlarge the small image
-        self._enlarge(small, noise_level, tensors, call)
-
-        # 6. Denoise
-        pixels = self._walk(tensors, schedule, reports, call)
-
-        # 7. Make pictures
-        return self._finish(pixels, call)
+        return self._draw()

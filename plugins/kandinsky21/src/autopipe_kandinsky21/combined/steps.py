@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from autopipe.kinds import Network, Processor, Scheduler
-from autopipe_components.image_embeddings.combined import CombinedPipeline
-from autopipe_components.stages.checks import Prompt
+from autopipe_kandinsky.combined import CombinedPipeline
 
 from ..prior import KandinskyPriorPipeline
 
@@ -51,12 +52,13 @@ class KandinskyCombined(CombinedPipeline):
             prior_image_processor=prior_image_processor,
         )
 
+    def _decoder_arguments(self, rows: int) -> dict[str, Any]:
+        """As of every decoder, with the prompts for so many `rows`.
 
-def tiled(prompt: Prompt, rows: int) -> list[str]:
-    """The prompts for so many `rows` of embeddings.
-
-    As in the reference they are repeated as a whole, whereas the embeddings of several images of
-    a prompt stand side by side.
-    """
-    prompts = [prompt] if isinstance(prompt, str) else prompt
-    return prompts * (rows // len(prompts))
+        As in the reference they are repeated as a whole, whereas the embeddings of several images
+        of a prompt stand side by side.
+        """
+        prompt = self.call.prompt
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        tiled = prompts * (rows // len(prompts))
+        return {**super()._decoder_arguments(rows), "prompt": tiled}

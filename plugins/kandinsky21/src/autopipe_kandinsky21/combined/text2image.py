@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
-from autopipe_components.image_embeddings.combined import Drawing
-from autopipe_components.image_embeddings.decoder import Result
 from autopipe_components.stages.checks import Prompt
 from autopipe_components.stages.codec import Generators
 from autopipe_components.stages.reports import OlderCallback
+from autopipe_kandinsky.decoder import Result
 
 from ..text2image import KandinskyPipeline
-from .steps import KandinskyCombined, tiled
+from .steps import KandinskyCombined
 
 
 class KandinskyCombinedPipeline(KandinskyCombined, Text2Image):
@@ -51,6 +50,7 @@ class KandinskyCombinedPipeline(KandinskyCombined, Text2Image):
         prior_callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says.
 
@@ -69,41 +69,4 @@ class KandinskyCombinedPipeline(KandinskyCombined, Text2Image):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that the decoder takes; the prior checks the rest
-        drawing = Drawing(
-            start={},
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            generator=generator,
-            latents=latents,
-            output_type=output_type,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-            callback=callback,
-            callback_steps=callback_steps,
-        )
-        self._check_decoder(prompt, num_images_per_prompt, drawing)
-
-        # 2. Turn the text into embeddings
-        embeds = self._embed(
-            prompt,
-            negative_prompt,
-            num_images_per_prompt=num_images_per_prompt,
-            prior_num_inference_steps=prior_num_inference_steps,
-            generator=generator,
-            prior_latents=prior_latents,
-            prior_guidance_scale=prior_guidance_scale,
-            prior_callback_on_step_end=prior_callback_on_step_end,
-            prior_callback_on_step_end_tensor_inputs=prior_callback_on_step_end_tensor_inputs,
-        )
-
-        # 3. Draw them
-        result: Result = self.decoder_pipe(
-            tiled(prompt, len(embeds["image_embeds"])),
-            **embeds,
-            **drawing.arguments(),
-            return_dict=return_dict,
-        )
-        return result
+        return self._draw()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Inpaint
-from autopipe_components.image_embeddings.combined import Drawing
-from autopipe_components.image_embeddings.decoder import Result
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.stages.checks import Prompt
 from autopipe_components.stages.codec import Generators
 from autopipe_components.stages.reports import OlderCallback
+from autopipe_kandinsky.decoder import Result
 
 from ..inpaint import KandinskyV22InpaintPipeline
 from .steps import KandinskyV22Combined
@@ -52,6 +51,7 @@ class KandinskyV22InpaintCombinedPipeline(KandinskyV22Combined, Inpaint):
         prior_latents: Tensor | None = None,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says where `mask_image` is white.
 
@@ -70,36 +70,4 @@ class KandinskyV22InpaintCombinedPipeline(KandinskyV22Combined, Inpaint):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        # 1. Check everything that the decoder takes; the prior checks the rest
-        drawing = Drawing(
-            start={"image": image, "mask_image": mask_image, "strength": strength},
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            generator=generator,
-            latents=latents,
-            output_type=output_type,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-            callback=callback,
-            callback_steps=callback_steps,
-        )
-        self._check_decoder(prompt, num_images_per_prompt, drawing)
-
-        # 2. Turn the text into embeddings
-        embeds = self._embed(
-            prompt,
-            negative_prompt,
-            num_images_per_prompt=num_images_per_prompt,
-            prior_num_inference_steps=prior_num_inference_steps,
-            generator=generator,
-            prior_latents=prior_latents,
-            prior_guidance_scale=prior_guidance_scale,
-            prior_callback_on_step_end=prior_callback_on_step_end,
-            prior_callback_on_step_end_tensor_inputs=prior_callback_on_step_end_tensor_inputs,
-        )
-
-        # 3. Draw them
-        result: Result = self.decoder_pipe(**embeds, **drawing.arguments(), return_dict=return_dict)
-        return result
+        return self._draw()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autopipe.kinds import Network, Processor, Scheduler
-from autopipe_components.image_embeddings.combined import CombinedPipeline
+from autopipe_kandinsky.combined import CombinedPipeline
 
 from ..prior import KandinskyV22PriorPipeline
 

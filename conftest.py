@@ -1,0 +1,11 @@
+"""What holds for all tests of the workspace."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def from_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hints name packages, as for users who have no clone; those for a clone are tested apart."""
+    monkeypatch.setattr("autopipe.hints._clone", lambda: None)

@@ -1,0 +1,162 @@
+"""Who wins a name: what the installed plugins claim, and what of it is in question.
+
+One rule for every kind of thing that a plugin brings. The same claim twice is shared. Two
+different claims for one name are settled for that name alone: by the user, who names
+distributions in `AUTOPIPE_PREFER`, else by the table of what this project publishes, else not at
+all. The loser is set aside, and the plugins stay.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .discovery import Installed, Problem, plain
+from .hints import is_published
+from .manifest import Component, Export, Pipeline
+
+PREFER = "AUTOPIPE_PREFER"
+
+_DERIVED = ("name", "keyword", "cell")
+"""Kinds of names that follow from entries which are claimed themselves."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a plugin says that a name stands for.
+
+    Attributes:
+        kind: of thing, for messages: `"pipeline"`, `"task"`, ...
+        name: what is claimed, unique within its kind.
+        content: equal for equal claims.
+        entry: the entry of the manifest.
+        installed: whose claim it is.
+    """
+
+    kind: str
+    name: Hashable
+    content: Any
+    entry: Any
+    installed: Installed
+
+    @property
+    def entry_name(self) -> str:
+        """What the manifest's entry is called."""
+        name = self.name if self.kind == "name" else getattr(self.entry, "name", self.name)
+        return str(name)
+
+    @property
+    def text(self) -> str:
+        """What is claimed, in words."""
+        parts = self.name if isinstance(self.name, tuple) else (self.name,)
+        words = ("+".join(sorted(p)) if isinstance(p, frozenset) else str(p) for p in parts)
+        return " ".join([self.kind, *filter(None, words)])
+
+
+def claims(installed: Installed) -> Iterator[Claim]:
+    """Everything that one plugin claims."""
+    manifest = installed.manifest
+
+    def claim(kind: str, name: Hashable, content: Any, entry: Any) -> Claim:
+        return Claim(kind, name, content, entry, installed)
+
+    yield claim("family", manifest.name, manifest, manifest)
+    for task in manifest.tasks:
+        yield claim("task", str(task), task.claim, task)
+        yield claim("name", task.auto_class, str(task), f"autopipe.auto:{task.auto_class}")
+    for pipeline in manifest.pipelines:
+        yield claim("pipeline", pipeline.name, pipeline, pipeline)
+        for served in pipeline.tasks:
+            cell = pipeline.line, pipeline.conditions, str(served)
+            yield claim("cell", cell, (pipeline.name, pipeline.target), pipeline)
+    for component in manifest.components:
+        if component.library != "transformers":
+            pair = component.library, component.name
+            yield claim("component", pair, (component.target, component.kind), component)
+    for condition in manifest.conditions:
+        yield claim("condition", condition.name, condition, condition)
+        yield claim("keyword", condition.keyword, condition, condition)
+    for field in ("addons", "engines", "commands", "readers"):
+        for one in getattr(manifest, field):
+            yield claim(field.removesuffix("s"), one.name, one, one)
+    public = [c for c in manifest.components if c.library != "transformers"]
+    entries: tuple[Pipeline | Component | Export, ...]
+    entries = (*manifest.pipelines, *public, *manifest.exports)
+    for entry in entries:
+        yield claim("name", entry.name, entry.target, entry.target)
+
+
+class Settled:
+    """The claims of all plugins, each name with its winner or with none.
+
+    Attributes:
+        problems: a problem for each name that was claimed in two ways.
+    """
+
+    def __init__(
+        self, everything: Iterable[Installed], environ: Mapping[str, str] | None = None
+    ) -> None:
+        chosen = _preferred(os.environ if environ is None else environ)
+        found: dict[tuple[str, Hashable], list[Claim]] = {}
+        for installed in everything:
+            for claim in claims(installed):
+                found.setdefault((claim.kind, claim.name), []).append(claim)
+        self._winners: dict[str, dict[Any, list[Claim]]] = {}
+        self._contested: dict[tuple[str, Hashable], str] = {}
+        told: set[str] = set()
+        problems: list[Problem] = []
+        # Those that only repeat what is in question come last.
+        for (kind, name), rivals in sorted(found.items(), key=lambda item: item[0][0] in _DERIVED):
+            winners = rivals
+            if any(claim.content != rivals[0].content for claim in rivals):
+                winners = _winners(rivals, chosen)
+                problem = _problem(rivals, winners)
+                self._contested[kind, name] = problem.reason
+                names = {claim.entry_name for claim in rivals}
+                if kind not in _DERIVED or not names <= told:
+                    problems.append(problem)
+                told |= names
+            if winners:
+                self._winners.setdefault(kind, {})[name] = winners
+        self.problems = tuple(problems)
+
+    def of(self, kind: str) -> dict[Any, Claim]:
+        """The claims of one kind that count, by name."""
+        return {name: claims[0] for name, claims in self._winners.get(kind, {}).items()}
+
+    def shared(self, kind: str, name: Hashable) -> list[Claim]:
+        """All equal claims of a name."""
+        return self._winners.get(kind, {}).get(name, [])
+
+    def contested(self, kind: str, name: Hashable) -> str | None:
+        """Who claims a name in two ways, and what is done about it; None if nobody does."""
+        return self._contested.get((kind, name))
+
+
+def _preferred(environ: Mapping[str, str]) -> list[str]:
+    return [plain(name) for name in environ.get(PREFER, "").split(",") if name.strip()]
+
+
+def _winners(rivals: list[Claim], chosen: list[str]) -> list[Claim]:
+    """The claims that count; none if it isn't settled whose do."""
+    for dist in chosen:
+        for claim in rivals:
+            if plain(claim.installed.plugin.dist) == dist:
+                return [one for one in rivals if one.content == claim.content]
+    return [one for one in rivals if is_published(one.installed.plugin.dist, one.entry_name)]
+
+
+def _problem(rivals: list[Claim], winners: list[Claim]) -> Problem:
+    loser = next(claim for claim in rivals if claim not in winners)
+    others = [c.installed.plugin for c in rivals if c.content != loser.content]
+    dists = ", ".join(dict.fromkeys(claim.installed.plugin.dist for claim in rivals))
+    used = f"that of {winners[0].installed.plugin} is used" if winners else "neither is used"
+    return Problem(
+        loser.installed.plugin,
+        "duplicate",
+        f"{loser.text} is already offered by {' and '.join(map(str, dict.fromkeys(others)))} in "
+        f"another way, and {used}; choose with {PREFER}=<package> (of {dists}), or uninstall one "
+        f"of them",
+    )

@@ -1,0 +1,26 @@
+"""What a command of `autopipe` is: a function that declares its arguments and returns what runs it.
+
+    def declare(parser: argparse.ArgumentParser) -> Run:
+        explain(parser, ABOUT, EXAMPLES)
+        parser.add_argument("name")
+        return run
+
+Those of the core and of plugins are declared alike, as `Command` in a manifest.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from .text import paragraph
+
+Run: TypeAlias = Callable[[argparse.Namespace], int]
+"""Does the work of a command, and returns the exit code."""
+
+
+def explain(parser: argparse.ArgumentParser, about: str, examples: Sequence[str]) -> None:
+    """Give a command's `--help` a text, and examples after the arguments."""
+    parser.description = paragraph(about)
+    parser.epilog = "examples:\n" + "\n".join(f"  {line}" for line in examples)

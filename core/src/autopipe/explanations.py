@@ -1,0 +1,132 @@
+"""Why something can't be had, and what to do: the sentences of the registry's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from .claims import Settled
+from .discovery import Problem
+from .errors import nearest
+from .hints import dist_for_class, dist_for_keyword, dist_of, owner_of_family, pip_line, published
+from .manifest import Condition, Manifest, Pipeline, Reader
+from .tasks import Task
+
+_KINDS = {"addon": "add-on", "engine": "engine", "command": "command", "reader": "reader"}
+
+
+class Explanations:
+    """What a registry says of what it doesn't have.
+
+    Args:
+        problems: of the installed plugins.
+        settled: the claims, some of which are in question.
+        families: the manifests that are in use, by name.
+    """
+
+    def __init__(
+        self,
+        problems: Collection[Problem],
+        settled: Settled,
+        families: Mapping[str, Manifest],
+    ) -> None:
+        self._problems = problems
+        self._settled = settled
+        self._families = families
+
+    def unknown(self, class_name: str) -> str:
+        """No plugin offers the pipeline `class_name`."""
+        return f"{_cannot(class_name, None)}. {self.missing(class_name)}"
+
+    def no_task(self, pipeline: Pipeline, family: str) -> str:
+        """The pipeline serves no task."""
+        name = pipeline.name
+        return (
+            f"{_cannot(name, family)} which serves no task by itself; load it with "
+            f"{name}.from_pretrained or DiffusionPipeline.from_pretrained."
+        )
+
+    def no_condition(self, pipeline: Pipeline, family: str, keyword: str) -> str:
+        """No plugin knows the keyword of a condition."""
+        dist = dist_for_keyword(keyword)
+        return (
+            f"{_cannot(pipeline.name, family)} with {keyword}=. No installed plugin knows "
+            f"{keyword}=." + (f" Run: {pip_line(dist)}" if dist else "") + self._problem_with(dist)
+        )
+
+    def no_cell(
+        self,
+        pipeline: Pipeline,
+        family: str,
+        cell: tuple[str, frozenset[str], Task],
+        row: Mapping[str, Pipeline],
+        conditions: Mapping[str, Condition],
+    ) -> str:
+        """Nothing is in the cell; `row` is what its row has by task."""
+        line, wanted, task = cell
+        text = _cannot(pipeline.name, family)
+        contested = self._settled.contested("cell", (line, wanted, str(task)))
+        if contested is not None:
+            return f"{text} for {task}: {contested}."
+        if row:
+            offered = ", ".join(sorted(f"{p.name} ({t})" for t, p in row.items()))
+            return f"{text} for {task}; it offers {offered}."
+        text += f" together with {' and '.join(sorted(wanted)) or 'no condition'}."
+        for keyword, condition in conditions.items():
+            if condition.name in wanted:
+                text += f" The installed plugins offer no {keyword} pipelines for this family."
+        owner = owner_of_family(line)
+        if not wanted and line not in self._families and owner in published():
+            text += f" That is in the package {owner}. Run: {pip_line(owner)}"
+        return text
+
+    def missing(self, name: str) -> str:
+        """Why a class is not here and what to do: two claims, a broken plugin, or the pip line."""
+        for kind in ("pipeline", "name"):
+            contested = self._settled.contested(kind, name)
+            if contested is not None:
+                return f"{contested}."
+        dist = dist_for_class(name)
+        if dist is not None:
+            trouble = self._problem_with(dist)
+            return trouble.strip() or f"{name} is in the package {dist}. Run: {pip_line(dist)}"
+        troubles = " ".join(
+            f"A plugin that may offer it is not in use: {p}."
+            for p in self._problems
+            if p.kind in ("broken", "incompatible", "disabled")
+        )
+        return troubles or (
+            f"No installed plugin offers {name}; install the package of its family. "
+            f"Installed families: {', '.join(sorted(self._families)) or 'none'}."
+        )
+
+    def no_entry(self, kind: str, name: str, known: Collection[str]) -> str:
+        """No plugin offers the add-on, engine, command or reader."""
+        contested = self._settled.contested(kind, name)
+        if contested is not None:
+            return f"{contested}."
+        what = _KINDS.get(kind, kind)
+        dist = dist_of(name, kind)
+        text = f"there is no {what} {name!r}.{nearest(name, known)}"
+        if dist is not None:
+            return f"{text} It is in the package {dist}. Run: {pip_line(dist)}"
+        return f"{text} Installed: {', '.join(sorted(known)) or 'none'}."
+
+    def no_reader(self, origin: str, found: Collection[Reader]) -> str:
+        """No reader, or several, know the layout of a file."""
+        if found:
+            names = " and ".join(sorted(reader.name for reader in found))
+            return (
+                f"{origin} has the layouts {names} by the names of its tensors; uninstall a plugin "
+                f"that claims it wrongly, or load a checkpoint folder instead"
+            )
+        return (
+            f"{origin} is a single file, and no installed plugin knows its layout; give the folder "
+            f"of a checkpoint, or install a plugin with a reader for it"
+        )
+
+    def _problem_with(self, dist: str | None) -> str:
+        return "".join(f" Note that {p}." for p in self._problems if dist == p.plugin.dist)
+
+
+def _cannot(class_name: str, family: str | None) -> str:
+    return f"AutoPipeline can't find a pipeline linked to {class_name} for {family}"

@@ -1,0 +1,143 @@
+"""What can be wrong with a manifest, told in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .manifest import (
+    API,
+    AddOn,
+    Command,
+    Component,
+    Condition,
+    Engine,
+    Export,
+    Manifest,
+    Pipeline,
+    Probe,
+    Reader,
+)
+from .tasks import KINDS, Input, Task
+
+ENTRIES: Mapping[str, type] = {
+    "tasks": Task,
+    "pipelines": Pipeline,
+    "components": Component,
+    "conditions": Condition,
+    "addons": AddOn,
+    "engines": Engine,
+    "commands": Command,
+    "readers": Reader,
+    "exports": Export,
+    "probes": Probe,
+}
+"""The fields of a manifest that hold several entries, with the type of each."""
+
+_CHANGES = {
+    1: (
+        "set api=2, require autopipe-core instead of autopipe, and let the project's tests require "
+        "autopipe-devkit; pipelines may then give their tasks as plain names"
+    )
+}
+"""What to change in a manifest of an earlier interface."""
+
+
+def flaws(manifest: object) -> Iterator[str]:
+    """What is wrong with a manifest, a sentence each; nothing for a sound one."""
+    if not isinstance(manifest, Manifest):
+        yield (
+            f"its hook returned a {type(manifest).__name__} where an autopipe Family (a Manifest) "
+            f"is expected"
+        )
+        return
+    if manifest.api != API:
+        change = _CHANGES.get(manifest.api) if isinstance(manifest.api, int) else None
+        yield f"it speaks interface {manifest.api!r} and this autopipe speaks {API}; " + (
+            f"its author has to {change}" if change else "install versions of both that match"
+        )
+        return
+    if not (isinstance(manifest.name, str) and manifest.name.isidentifier()):
+        yield f"its name {manifest.name!r} is not a Python identifier"
+    wrong = list(_misshapen(manifest))
+    yield from wrong or _inconsistent(manifest)
+
+
+def _misshapen(manifest: Manifest) -> Iterator[str]:
+    """What is not of the type that it is declared to have."""
+    for field, kind in ENTRIES.items():
+        entries = getattr(manifest, field)
+        if not isinstance(entries, tuple) or not all(isinstance(e, kind) for e in entries):
+            yield f"its {field} are not a tuple of {kind.__name__}"
+            continue
+        for entry in entries:
+            for name, value in vars(entry).items():
+                if not _fits(field, name, value):
+                    yield f"the {name} {value!r} of an entry of its {field} can't be used"
+    if not isinstance(manifest.demo, str | None):
+        yield f"its demo {manifest.demo!r} is not of the form 'package:folder'"
+
+
+def _fits(owner: str, field: str, value: Any) -> bool:
+    """Whether `value` can stand in a field of this name, of any of the entries."""
+    if field == "inputs":
+        return _all(value, Input) and all(one.kind in KINDS for one in value)
+    if field == "samples":
+        return all(isinstance(two, tuple) and 1 <= len(two) <= 2 for two in value.values())
+    if field == "conditions":
+        return isinstance(value, frozenset) and all(isinstance(part, str) for part in value)
+    if field in ("folders", "others", "aliases", "parameters", "also", "keys"):
+        return _all(value, str) and bool(value or field != "keys")
+    if field == "kind":
+        return value in ("model", "scheduler", "other")
+    optional = ("task", "line", "opens_as", "needs", "demo", "protocol", "repeats")
+    if field in optional or (owner == "conditions" and field == "target"):
+        return isinstance(value, str | None)
+    return isinstance(value, str)
+
+
+def _all(values: object, kind: type) -> bool:
+    return isinstance(values, tuple) and all(isinstance(one, kind) for one in values)
+
+
+def _inconsistent(manifest: Manifest) -> Iterator[str]:
+    """What contradicts itself, entry by entry of the right shape."""
+    for field in ENTRIES.keys() - {"probes", "tasks"}:
+        names = [(getattr(e, "library", None), e.name) for e in getattr(manifest, field)]
+        for twice in sorted({n[1] for n in names if names.count(n) > 1}):
+            yield f"its {field} name {twice} more than once"
+    for field in ENTRIES.keys() - {"tasks"}:
+        for entry in getattr(manifest, field):
+            if entry.target is not None and not _is_target(entry.target):
+                owner = getattr(entry, "name", "a probe")
+                yield f"the target {entry.target!r} of {owner} is not of the form 'module:Class'"
+    if manifest.demo is not None and ":" not in manifest.demo:
+        yield f"its demo {manifest.demo!r} is not of the form 'package:folder'"
+    for task in manifest.tasks:
+        if not task.auto_class.isidentifier():
+            yield f"the Auto class {task.auto_class!r} of the task {task} is not an identifier"
+        known = {*task.parameters, *(one.name for one in task.inputs)}
+        for name in sorted({one.name for one in task.inputs} - {*task.parameters}):
+            yield f"the task {task} has the input {name}, and its parameters don't name it"
+        for name in sorted(set(task.samples) - known):
+            yield f"the task {task} has samples of {name}, which its parameters don't name"
+    for pipeline in manifest.pipelines:
+        if (pipeline.task is None) != (pipeline.line is None):
+            yield f"{pipeline.name} must give both a task and a line, or neither"
+        if pipeline.task is None and pipeline.also:
+            yield f"{pipeline.name} gives further tasks and no primary one"
+        if pipeline.needs is not None and not pipeline.needs.isidentifier():
+            yield f"{pipeline.name} needs {pipeline.needs!r}, which is not a keyword"
+        if pipeline.needs is not None and pipeline.opens_as is None:
+            yield f"{pipeline.name} needs {pipeline.needs} and doesn't say as what it then opens"
+    cells = [(p.line, p.conditions, name) for p in manifest.pipelines for name in p.tasks]
+    for line, conditions, name in sorted({c for c in cells if cells.count(c) > 1}, key=str):
+        yield (
+            f"two of its pipelines stand in one cell of the table "
+            f"(line {line}, conditions {sorted(conditions)}, task {name})"
+        )
+
+
+def _is_target(target: str) -> bool:
+    module, colon, attribute = target.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), attribute))

@@ -1,0 +1,30 @@
+"""What the core itself brings, declared by the means that plugins use."""
+
+from __future__ import annotations
+
+from .discovery import Installed, Plugin
+from .hints import CORE
+from .manifest import Command, Manifest
+from .tasks import CORE as TASKS
+from .version import __version__
+
+_COMMANDS = {
+    "families": "list the installed families and the tasks they offer",
+    "doctor": "find what is broken in this installation, and say what mends it",
+    "resolve": "tell which class opens a checkpoint for a task, and why",
+    "inspect": "show what a checkpoint holds, without loading it",
+    "download": "fetch what a pipeline needs of a checkpoint, or list it",
+    "generate": "make pictures from a prompt",
+}
+
+OWN = Installed(
+    Plugin("core", CORE, __version__),
+    Manifest(
+        name="core",
+        tasks=TASKS,
+        commands=tuple(
+            Command(name, f"autopipe.cli.{name}:declare", text) for name, text in _COMMANDS.items()
+        ),
+    ),
+)
+"""The core as a plugin of itself. Every registry has it."""

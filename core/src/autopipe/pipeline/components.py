@@ -1,0 +1,161 @@
+"""The components of a pipeline, and the index that names them.
+
+A pipeline's constructor parameters are its component list: those without a default, and those
+that the class lists in `_optional_components`, are *modules*; the others are *options*. A
+component is an attribute, a subfolder of the checkpoint and a key of its `model_index.json`,
+all of the same name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from torch import nn
+
+from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig
+from ..errors import ArgumentError
+from ..placement.base import Role, networks_of
+from ..registry import default_registry
+from .pool import Pool
+
+
+class ComponentsMixin(ConfigMixin):
+    """What a pipeline class says of its components, and the components that one object holds."""
+
+    config_name: ClassVar[str | None] = "model_index.json"
+    _optional_components: ClassVar[tuple[str, ...]] = ()
+    model_cpu_offload_seq: ClassVar[str | None] = None
+    _exclude_from_cpu_offload: ClassVar[tuple[str, ...]] = ()
+    _also_in_turn: ClassVar[tuple[str, ...]] = ()
+    """Networks that come and go in model offload, though the two above keep to the reference."""
+
+    _pool: Pool
+    _origins: dict[str, str]
+    _views: dict[str, tuple[nn.Module, object]]
+    """By component: the network, and what stands in its place while something changes it."""
+
+    # What the class declares
+
+    @classmethod
+    def module_names(cls) -> tuple[str, ...]:
+        """The constructor parameters that are components, in their order."""
+        return tuple(
+            name
+            for name, parameter in cls.init_parameters().items()
+            if parameter.default is inspect.Parameter.empty or name in cls._optional_components
+        )
+
+    @classmethod
+    def optional_components(cls) -> tuple[str, ...]:
+        """The components that may be None."""
+        return tuple(name for name in cls.module_names() if name in cls._optional_components)
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """The constructor parameters that are plain values."""
+        modules = cls.module_names()
+        return tuple(name for name in cls.init_parameters() if name not in modules)
+
+    def register_modules(self, **modules: Any) -> None:
+        """Take the components; called by constructors."""
+        for name, module in modules.items():
+            setattr(self, name, module)
+        self._pool.join(self)
+
+    # What the object holds
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """The components by name, absent ones as None; networks as they are without attachments."""
+        self._pool.check_open(self)
+        held = {name: self.__dict__.get(name) for name in self.module_names()}
+        for name, (network, view) in self._views.items():
+            if held.get(name) is view:
+                held[name] = network
+        return held
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return networks_of(self.components)
+
+    def _roles(self) -> dict[nn.Module, Role]:
+        order = (*(self.model_cpu_offload_seq or "").split("->"), *self._also_in_turn)
+        return {
+            network: Role(name, name in order, name in self._exclude_from_cpu_offload)
+            for name, network in self._networks().items()
+        }
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options by name."""
+        return MappingProxyType({name: self._config.get(name) for name in self.option_names()})
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """Where the components were loaded from: folders, and repositories with their commit.
+
+        The key is empty for the checkpoint itself; of a further one, it is the stage that it is
+        (`"prior"`, for example).
+        """
+        return MappingProxyType(self._origins)
+
+    @property
+    def config(self) -> FrozenConfig:
+        """The entries of the index: a pair (library, class) for each component, and the options."""
+        return FrozenConfig({**self._entries(), **{n: self._pair(n) for n in self.components}})
+
+    def index(self) -> dict[str, Any]:
+        """The content of this pipeline's `model_index.json`.
+
+        Raises:
+            ArgumentError: a component is of a class that no installed family declares.
+        """
+        for name, component in self.components.items():
+            if component is not None and default_registry().identity(type(component)) is None:
+                raise ArgumentError(
+                    f"the component {name!r} is a {type(component).__name__}, which no installed "
+                    f"family declares, so an index can't name it"
+                )
+        return self._entries()
+
+    def _entries(self) -> dict[str, Any]:
+        pipeline = default_registry().pipeline_of(type(self))
+        entries = {**{name: list(self._pair(name)) for name in self.components}, **self.options}
+        return {
+            "_class_name": pipeline.name if pipeline else type(self).__name__,
+            "_diffusers_version": FORMAT_VERSION,
+            **dict(sorted(entries.items())),
+        }
+
+    def _pair(self, name: str) -> tuple[str | None, str | None]:
+        """Library and class of a component; by its module where no family declares it."""
+        component = self.components[name]
+        if component is None:
+            return None, None
+        cls = type(component)
+        library, class_name = default_registry().identity(cls) or (cls.__module__, cls.__name__)
+        from ..checkpoint.transformers import LIBRARY, saved_name
+
+        return library, saved_name(class_name) if library == LIBRARY else class_name
+
+    def to_json_string(self) -> str:
+        """The index as JSON."""
+        return json.dumps(self._entries(), indent=2) + "\n"
+
+    def __repr__(self) -> str:
+        if self._pool.closed:
+            return f"{type(self).__name__} (closed)"
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+    def __getattr__(self, name: str) -> Any:
+        if name in type(self).module_names():
+            self._pool.check_open(self)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _drop_components(self) -> None:
+        self._views = {}
+        for name in self.module_names():
+            self.__dict__.pop(name, None)

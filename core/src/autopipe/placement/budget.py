@@ -1,0 +1,187 @@
+"""What calls take in each way of placing the networks, and which way fits a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..sizes import parse_size, size_text
+from .base import Placement, Role, bytes_of, tensors_of
+from .device_map import DISK, DeviceMap
+from .devices import CPU, DeviceLike, free_memory, main_device
+from .offload import ModelOffload, SequentialOffload
+
+AUTO = "auto"
+
+# How many tensors as large as the first block's output are alive at once, counted in the dispatch
+# of the real configs: 7 for decoders of latents (which work on pixels), 33 to 52 for a U-Net with
+# guidance, attention's scores never being whole. A quarter more is left for the kernels.
+_OF_A_DECODER, _OF_OTHERS = 7, 52
+_KERNELS = 1.25
+
+_SPACIOUS = 4
+"""For so many pictures of the size that the networks were trained for, nothing has to be cut."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """The bytes that a network takes.
+
+    Attributes:
+        name: of the component.
+        weights: all of them.
+        layer: the largest module's own.
+        work: what it computes for one picture; an estimate, 0 where the config doesn't tell.
+        role: see `Role`.
+    """
+
+    name: str
+    weights: int
+    layer: int
+    work: int
+    role: Role
+
+
+def needs_of(networks: Mapping[str, nn.Module], roles: Mapping[nn.Module, Role]) -> list[Need]:
+    """What each of `networks` takes."""
+    return [
+        Need(
+            name,
+            bytes_of(network),
+            max((bytes_of(module, recurse=False) for module in network.modules()), default=0),
+            _work_of(network),
+            roles.get(network, Role(name)),
+        )
+        for name, network in networks.items()
+    ]
+
+
+def _work_of(network: nn.Module) -> int:
+    config: Any = getattr(network, "config", None)
+    widths = getattr(config, "block_out_channels", None)
+    size = getattr(config, "sample_size", None)
+    first = next(tensors_of(network), None)
+    if not widths or not size or first is None:
+        return 0
+    height, width = (size, size) if isinstance(size, int) else size
+    tensors = _OF_A_DECODER if hasattr(network, "decode") else _OF_OTHERS
+    bits = 4 if getattr(config, "force_upcast", False) else first.element_size()
+    return int(_KERNELS * tensors * widths[0] * height * width * bits)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of placing the networks, and the bytes of the device that a call takes with it."""
+
+    title: str
+    takes: int
+    largest: str
+    """What needs the most at a time, in a few words."""
+
+
+def ways(needs: Sequence[Need]) -> list[Way]:
+    """The ways from the fastest to the one that takes least."""
+    weights = sum(need.weights for need in needs)
+    work = max((need.work for need in needs), default=0)
+    stays = sum(need.weights for need in needs if need.role.stays)
+    beside = stays + sum(n.weights for n in needs if not (n.role.in_turn or n.role.stays))
+    movable = [need for need in needs if not need.role.stays]
+    by_model = max(
+        movable,
+        key=lambda n: (n.weights if n.role.in_turn else 0) + n.work,
+        default=None,
+    )
+    by_layer = max(movable, key=lambda n: n.layer + n.work, default=None)
+    found = [Way("resident", weights + work, "all weights")]
+    if by_model is not None and by_layer is not None:
+        own = by_model.weights if by_model.role.in_turn else 0
+        found.append(Way("model offload", beside + own + by_model.work, by_model.name))
+        layer = by_layer.layer + by_layer.work
+        found.append(Way("sequential offload", stays + layer, f"a layer of {by_layer.name}"))
+    return found
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The way that fits a budget.
+
+    Attributes:
+        way: the fastest that fits, or the one that takes least.
+        fits: whether it does.
+        is_tight: whether larger pictures or batches would not fit, so that decoding is to be cut.
+        reason: why, in a few lines.
+    """
+
+    way: Way
+    fits: bool
+    is_tight: bool
+    reason: str
+
+
+def choose(found: Iterable[Way], budget: int, *, work: int, asked: str) -> Choice:
+    """The first of `found` that fits into `budget`.
+
+    Args:
+        work: what the network that computes most takes for one picture.
+        asked: how the budget came about, for the reason.
+    """
+    lines = [f"{asked} allows {size_text(budget)}"]
+    for way in found:
+        takes = f"{way.title} takes about {size_text(way.takes)} ({way.largest})"
+        if way.takes <= budget:
+            tight = budget - way.takes < (_SPACIOUS - 1) * work
+            lines.append(f"{takes}: chosen")
+            if tight:
+                lines.append(
+                    "little is left, so pictures are decoded one by one, large ones in tiles"
+                )
+            return Choice(way, True, tight, "\n".join(lines))
+        lines.append(f"{takes}: too much")
+    lines.append(f"nothing fits; {way.title} takes least, attention and decoding are cut")
+    return Choice(way, False, True, "\n".join(lines))
+
+
+def fit(
+    networks: Mapping[str, nn.Module],
+    roles: Mapping[nn.Module, Role],
+    budget: int | str,
+    *,
+    device: DeviceLike | None = None,
+    offload_folder: str | Path | None = None,
+) -> tuple[Placement, Choice]:
+    """The placement with which calls fit into `budget`, and how it was chosen.
+
+    See `fit_memory` for the arguments.
+    """
+    main = main_device(device)
+    needs = needs_of(networks, roles)
+    found = ways(needs)
+    if main == CPU:
+        from_disk = [Way("from the disk", found[-1].takes, found[-1].largest)]
+        found = [found[0], *(from_disk if offload_folder is not None else [])]
+    limit = _free(main, networks) * 9 // 10 if budget == AUTO else parse_size(budget, "memory")
+    choice = choose(
+        found,
+        limit,
+        work=max((need.work for need in needs), default=0),
+        asked=f"memory={budget!r} on {main}",
+    )
+    if not choice.fits and main == CPU and offload_folder is None:
+        hint = "; with an offload_folder weights could rest on the disk"
+        choice = replace(choice, reason=choice.reason + hint)
+    for kind in (Placement, ModelOffload, SequentialOffload):
+        if kind.title == choice.way.title:
+            return kind(main, reason=choice.reason), choice
+    on_disk = dict.fromkeys(networks, DISK)
+    return DeviceMap(on_disk, main, offload_folder=offload_folder, reason=choice.reason), choice
+
+
+def _free(device: torch.device, networks: Mapping[str, nn.Module]) -> int:
+    """What is free on `device` once the networks have left it."""
+    own = [tensor for network in networks.values() for tensor in tensors_of(network)]
+    return free_memory().get(device, 0) + sum(t.nbytes for t in own if t.device == device)

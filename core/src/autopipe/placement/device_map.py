@@ -1,0 +1,231 @@
+"""A place for each network: devices, main memory, the disk."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from accelerate import cpu_offload
+from accelerate.hooks import ModelHook, add_hook_to_module
+from accelerate.utils import send_to_device
+from torch import nn
+
+from ..errors import ArgumentError, PlacementError, nearest
+from ..sizes import size_text
+from .base import Placement, Role
+from .devices import (
+    CPU,
+    DeviceLike,
+    key_of,
+    main_device,
+    memory_limits,
+    numbered,
+    parse_device,
+)
+from .offload import Offload, offload_to_disk
+
+DISK: Literal["disk"] = "disk"
+STRATEGIES = ("auto", "balanced")
+
+Place: TypeAlias = torch.device | Literal["disk"]
+"""Where a network is. The CPU stands for main memory."""
+
+DeviceMapping: TypeAlias = DeviceLike | Mapping[str, DeviceLike]
+"""What `device_map` may be: a device, a strategy, or a device or `"disk"` for each component."""
+
+
+class DeviceMap(Offload):
+    """Each network has a place of its own, and results go to the device of the main one.
+
+    A network with an accelerator computes there. One that is in main memory or on the disk lends
+    its layers, one by one, to the main device; where that is the CPU, main memory is a device.
+    """
+
+    title = "device map"
+
+    def __init__(
+        self,
+        places: Mapping[str, Place],
+        device: torch.device,
+        *,
+        offload_folder: str | Path | None = None,
+        reason: str = "",
+    ) -> None:
+        shown = {n: p if isinstance(p, str) else key_of(p) for n, p in places.items()}
+        super().__init__(device, device_map=shown, reason=reason)
+        self.places = dict(places)
+        self.folder = offload_folder
+        self._folders: weakref.WeakKeyDictionary[nn.Module, weakref.finalize[Any, Any]]
+        self._folders = weakref.WeakKeyDictionary()
+
+    @property
+    def devices(self) -> set[torch.device]:
+        return {self.device, *(p for p in self.places.values() if isinstance(p, torch.device))}
+
+    def _lends(self, place: Place) -> bool:
+        return place == DISK or (place == CPU and self.device != CPU)
+
+    def _place(self, role: Role) -> Place:
+        return self.places.get(role.name, self.device)
+
+    def install(self, network: nn.Module, role: Role) -> None:
+        place = self._place(role)
+        if isinstance(place, torch.device) and not self._lends(place):
+            network.to(place)
+            add_hook_to_module(network, _Visit(place, self.device))
+        elif place == CPU:
+            cpu_offload(network.to(CPU), self.device)
+        else:
+            offload_to_disk(network.to(CPU), self._folder_for(network, role), self.device)
+
+    def _folder_for(self, network: nn.Module, role: Role) -> Path:
+        """A new folder, which goes when the network does or is placed otherwise."""
+        assert self.folder is not None, "a map with the disk has a folder"
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=f"{role.name.replace(' ', '-')}-", dir=self.folder)
+        remove = weakref.finalize(network, shutil.rmtree, folder, ignore_errors=True)
+        self._folders[network] = remove
+        return Path(folder)
+
+    def remove(self, network: nn.Module, role: Role) -> None:
+        super().remove(network, role)
+        remove_folder = self._folders.pop(network, None)
+        if remove_folder is not None:
+            remove_folder()
+
+    def check_move(self, device: torch.device) -> None:
+        raise PlacementError(
+            f"the pipeline can't be moved to {device}: its device map says where each network is; "
+            f"call reset_device_map() first, or leave the move out"
+        )
+
+    def where(self, network: nn.Module, role: Role) -> str:
+        place = self._place(role)
+        return f"{place}; on {self.device} by layers" if self._lends(place) else str(place)
+
+
+class _Visit(ModelHook):
+    """Takes what a network is given to where it is, and what it makes to the main device."""
+
+    def __init__(self, device: torch.device, main: torch.device) -> None:
+        self.device, self.main = device, main
+
+    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        return send_to_device(args, self.device), send_to_device(kwargs, self.device)
+
+    def post_forward(self, module: nn.Module, output: Any) -> Any:
+        return send_to_device(output, self.main)
+
+
+def plan(
+    device_map: DeviceMapping,
+    sizes: Mapping[str, int],
+    *,
+    max_memory: Mapping[DeviceLike, int | str] | None = None,
+    offload_folder: str | Path | None = None,
+) -> Placement:
+    """The placement that `device_map` asks for.
+
+    Args:
+        device_map: see `DeviceMapping`. `"balanced"` spreads the networks over the accelerators
+            evenly, `"auto"` fills one after another; what doesn't fit rests in main memory and,
+            under `"auto"`, on the disk. A dict names all networks or has the key `""` for others.
+        sizes: the bytes of each network.
+        max_memory: bytes, or text such as `"10GiB"`, by device; nine tenths of what is free on
+            each if absent.
+        offload_folder: for what goes to the disk.
+
+    Raises:
+        ArgumentError: it is no device map, or doesn't fit these networks.
+        PlacementError: the networks don't fit into `max_memory`.
+    """
+    if isinstance(device_map, Mapping):
+        places = _places_of(device_map, sizes)
+    elif device_map in STRATEGIES:
+        places = _spread_all(
+            sizes,
+            memory_limits(max_memory),
+            evenly=device_map == "balanced",
+            disk=device_map == "auto" and offload_folder is not None,
+        )
+    else:
+        found = parse_device(device_map, "device_map", STRATEGIES)
+        return Placement(
+            numbered(found), device_map=str(device_map), reason=f"by device_map={str(device_map)!r}"
+        )
+    if DISK in places.values() and offload_folder is None:
+        raise ArgumentError(
+            "device_map puts networks on the disk; say where, by offload_folder='some/folder'"
+        )
+    return DeviceMap(
+        {name: places[name] for name in sizes},
+        _computing(places, sizes),
+        offload_folder=offload_folder,
+        reason=f"by device_map={device_map!r}",
+    )
+
+
+def _places_of(device_map: Mapping[str, DeviceLike], sizes: Mapping[str, int]) -> dict[str, Place]:
+    for name in device_map:
+        if name and name not in sizes:
+            raise ArgumentError(
+                f"device_map has a place for {name!r}, and the networks are {', '.join(sizes)}."
+                f"{nearest(name, sizes)}"
+            )
+    missing = [name for name in sizes if name not in device_map and "" not in device_map]
+    if missing:
+        raise ArgumentError(
+            f"device_map has no place for {', '.join(missing)}; give one, or one for all others "
+            f"under the key ''"
+        )
+    found = {name: device_map.get(name, device_map.get("")) for name in sizes}
+    return {n: DISK if p == DISK else parse_device(p, "device_map") for n, p in found.items()}  # type: ignore[arg-type]
+
+
+def _spread_all(
+    sizes: Mapping[str, int], limits: Mapping[torch.device, int], *, evenly: bool, disk: bool
+) -> dict[str, Place]:
+    """As `spread`; main memory comes after the accelerators, and (`disk`) the disk after that."""
+    room = {device: limit for device, limit in limits.items() if device != CPU}
+    room[CPU] = limits.get(CPU, sys.maxsize)
+    fitting = spread(sizes, room, evenly=evenly)
+    for name, size in sizes.items():
+        if name not in fitting and not disk:
+            raise PlacementError(
+                f"{name} has {size_text(size)} and fits into no device within max_memory "
+                f"({size_text(room[CPU])} of main memory); allow more, or use device_map='auto' "
+                f"with an offload_folder"
+            )
+    return {name: fitting.get(name, DISK) for name in sizes}
+
+
+def spread(
+    sizes: Mapping[str, int], room: Mapping[torch.device, int], *, evenly: bool = False
+) -> dict[str, torch.device]:
+    """The largest first, each to the first device with room, or (`evenly`) to that with the most.
+
+    An accelerator goes before main memory. Those that fit nowhere are left out.
+    """
+    left, places = dict(room), {}
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        fitting = [device for device in left if sizes[name] <= left[device]]
+        if fitting:
+            most = max(fitting, key=lambda device: (device != CPU, left[device]))
+            places[name] = most if evenly else fitting[0]
+            left[places[name]] -= sizes[name]
+    return places
+
+
+def _computing(places: Mapping[str, Place], sizes: Mapping[str, int]) -> torch.device:
+    """The accelerator of the largest network that is on one, or the CPU."""
+    for name in sorted(places, key=lambda name: -sizes[name]):
+        place = places[name]
+        if isinstance(place, torch.device) and place.type != "cpu":
+            return place
+    return main_device() if DISK in places.values() else CPU

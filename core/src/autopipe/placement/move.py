@@ -1,0 +1,68 @@
+"""What `to` was asked for, and doing it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import ArgumentError, ArgumentTypeError, nearest
+from .devices import DeviceLike, parse_device
+
+_KEYWORDS = ("device", "dtype", "torch_device", "torch_dtype", "silence_dtype_warnings")
+
+
+@dataclass(frozen=True)
+class Move:
+    """A device, a dtype, or both; None leaves that as it is."""
+
+    device: torch.device | None = None
+    dtype: torch.dtype | None = None
+
+    def apply(self, module: nn.Module) -> None:
+        """Move and cast `module` in place, leaving in float32 what must stay so."""
+        module.to(device=self.device, dtype=self.dtype)
+        if self.dtype is None or self.dtype is torch.float32:
+            return
+        for name in getattr(module, "_keep_in_fp32_modules", None) or ():
+            for path, part in module.named_modules():
+                if name in path.split("."):
+                    part.to(dtype=torch.float32)
+
+
+def parse_move(*args: Any, silence_dtype_warnings: bool = False, **keywords: Any) -> Move:
+    """The arguments of `to` in any of its forms: a dtype, a device, or device and dtype.
+
+    Raises:
+        ArgumentTypeError: a keyword is unknown, or a value is neither device nor dtype.
+        ArgumentError: a device or a dtype is given twice.
+    """
+    for name in keywords:
+        if name not in _KEYWORDS:
+            raise ArgumentTypeError(f"to() has no keyword {name!r}.{nearest(name, _KEYWORDS)}")
+    devices = [keywords[n] for n in ("device", "torch_device") if keywords.get(n) is not None]
+    dtypes = [keywords[n] for n in ("dtype", "torch_dtype") if keywords.get(n) is not None]
+    for value in args:
+        if isinstance(value, torch.dtype):
+            dtypes.append(value)
+        elif isinstance(value, DeviceLike):
+            devices.append(value)
+        elif value is not None:
+            raise ArgumentTypeError(
+                f"to() takes a torch.device, a torch.dtype, or both, not {type(value).__name__}"
+            )
+    if len(devices) > 1 or len(dtypes) > 1:
+        raise ArgumentError("to() takes at most one device and one dtype")
+    if dtypes and not isinstance(dtypes[0], torch.dtype):
+        raise ArgumentTypeError(f"{dtypes[0]!r} is no torch.dtype")
+    move = Move(parse_device(devices[0]) if devices else None, dtypes[0] if dtypes else None)
+    on_cpu = move.device is not None and move.device.type == "cpu"
+    if on_cpu and move.dtype is torch.float16 and not silence_dtype_warnings:
+        warnings.warn(
+            "float16 is slow on a CPU and lacks some operations; use bfloat16 or float32 there",
+            stacklevel=3,
+        )
+    return move

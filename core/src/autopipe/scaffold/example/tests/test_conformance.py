@@ -1,8 +1,0 @@
-"""What every family promises, checked for this one with the checkpoint that it ships."""
-
-from autopipe.testing import Conformance
-
-
-class TestConformance(Conformance):
-    family = "doodle"
-    size = (16, 16)

@@ -1,0 +1,416 @@
+"""Add-ons and engines on a pipeline small enough to read."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from autopipe.attachment import Attachment
+from autopipe.config import register_to_config
+from autopipe.discovery import Installed, Plugin
+from autopipe.engine import NetworkEngine
+from autopipe.errors import ArgumentError, ArgumentTypeError, MissingPluginError
+from autopipe.manifest import AddOn, Component, Engine, Family, Pipeline
+from autopipe.modeling import ModelMixin
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.loop import denoise
+from autopipe.registry import Registry
+from autopipe.scheduling import SchedulerMixin
+from autopipe.targets import target_of
+from autopipe.tasks import Input
+
+
+class Net(ModelMixin):
+    @register_to_config
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(width, width), nn.Tanh())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+
+class HalvingScheduler(SchedulerMixin):
+    @register_to_config
+    def __init__(self, num_train_timesteps: int = 1000) -> None:
+        self.timesteps = torch.arange(4).flip(0)
+
+    def step(self, output: Tensor, t: Any, sample: Tensor) -> Any:
+        return type("Step", (), {"prev_sample": sample * 0.5 + output})()
+
+
+class TextPipeline(DiffusionPipeline):
+    def __init__(self, net: Any, scheduler: Any) -> None:
+        self.register_modules(net=net, scheduler=scheduler)
+
+    @pipeline_call
+    def __call__(self, prompt: str = "", callback: Any = None) -> Tensor:
+        encode = self.encoder("text", lambda text: torch.full((1, 3), float(len(text))))
+        tensors = {"latents": encode(prompt)}
+        return denoise(
+            self,
+            tensors,
+            lambda step, t: self.net(tensors["latents"]),
+            timesteps=self.scheduler.timesteps,
+            callback_on_step_end=callback,
+        )
+
+
+class OtherPipeline(TextPipeline):
+    pass
+
+
+class Shift(Attachment):
+    """On weights: adds to what the layer gives."""
+
+    name = "shift"
+
+    def __init__(self, source: str | None = None, by: float = 1.0) -> None:
+        self.weights = nn.Linear(3, 3)
+        nn.init.constant_(self.weights.weight, by)
+        self.source = source
+
+    def check(self, pipe: Any) -> None:
+        if "net" not in pipe.components:
+            raise ArgumentError("shift needs a net")
+
+    def answers(self, component: str, network: nn.Module, strength: float) -> Mapping[str, Any]:
+        weights = self.weights
+        assert weights is not None
+        return {"inner.0": lambda layer, x: layer(x) + strength * weights(x)}
+
+
+class Louder(Attachment):
+    """On the prediction, with an argument of calls and a state of its own."""
+
+    name = "louder"
+    inputs = (Input("louder_scale", "number", required=False),)
+
+    def predict(self, run: Any, tensors: Any, predict: Any, strength: float) -> Any:
+        steps = iter(range(1, 100))
+        scale = 1.0 if run.call.louder_scale is None else run.call.louder_scale
+        return lambda step, t: predict(step, t) * (1 + strength * scale * next(steps))
+
+
+class Shout(Attachment):
+    """On the prompt, and on latents after each step."""
+
+    name = "shout"
+    order = -1
+
+    def encode(self, run: Any, component: str, encode: Any, strength: float) -> Any:
+        return lambda text: encode(text.upper() + "!")
+
+    def after_step(self, run: Any, strength: float) -> Any:
+        return lambda step, t, latents: latents + strength
+
+
+class Doubling(NetworkEngine):
+    """Runs a network, and gives double so that one sees it."""
+
+    name = "doubling"
+    prepared: ClassVar[list[str]] = []
+    released: ClassVar[list[object]] = []
+
+    def __init__(self, refusing: str | None = None) -> None:
+        self.refusing = refusing
+
+    def refuses(self, component: str, network: nn.Module) -> str | None:
+        return self.refusing
+
+    def prepare(self, network: nn.Module, method: str) -> Callable[..., Any]:
+        self.prepared.append(method)
+        return lambda *args: 2 * getattr(network, method)(*args)
+
+    def release(self, network: nn.Module) -> None:
+        self.released.append(network)
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = Family(
+        "texts",
+        pipelines=tuple(
+            Pipeline(c.__name__, target_of(c), task, "texts")
+            for c, task in ((TextPipeline, "text2image"), (OtherPipeline, "inpaint"))
+        ),
+        components=(
+            Component("Net", target_of(Net), library="texts"),
+            Component("HalvingScheduler", target_of(HalvingScheduler), "texts", "scheduler"),
+        ),
+        addons=(
+            AddOn("shift", target_of(Shift)),
+            AddOn("louder", target_of(Louder), Louder.inputs),
+        ),
+        engines=(Engine("doubling", target_of(Doubling)),),
+    )
+    table = Registry([Installed(Plugin("texts", "d-texts", "1"), family)])
+    monkeypatch.setattr("autopipe.registry._default", table)
+    Doubling.prepared.clear()
+    Doubling.released.clear()
+
+
+@pytest.fixture
+def pipe() -> TextPipeline:
+    torch.manual_seed(0)
+    made = TextPipeline(Net().eval(), HalvingScheduler())
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+ALL: dict[str, Callable[[], Attachment]] = {"shift": Shift, "louder": Louder, "shout": Shout}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_it_acts_while_it_is_on_and_leaves_no_trace(pipe: TextPipeline, name: str) -> None:
+    net, plain = pipe.net, pipe("hello")
+    pipe.attach(ALL[name]())
+    acting = pipe("hello")
+    assert not torch.equal(acting, plain)
+    assert torch.equal(pipe("hello"), acting)
+    pipe.set_attachments({})
+    assert torch.equal(pipe("hello"), plain)
+    pipe.set_attachments({name: 0.5})
+    half = pipe("hello")
+    assert dict(pipe.attachments) == {name: 0.5}
+    if name != "shout":
+        assert not torch.equal(half, plain)
+        assert not torch.equal(half, acting)
+    pipe.detach(name)
+    assert torch.equal(pipe("hello"), plain)
+    assert dict(pipe.attachments) == {}
+    assert pipe.net is net
+
+
+class Predicting(Attachment):
+    def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
+        self.change = change
+
+    def predict(self, run: Any, tensors: Any, predict: Any, strength: float) -> Any:
+        return lambda step, t: self.change(predict(step, t))
+
+
+class Plus(Predicting):
+    order = -1
+
+
+class Times(Predicting):
+    pass
+
+
+def test_they_compose_by_order_and_then_as_they_were_attached(pipe: TextPipeline) -> None:
+    def drawn(*attachments: Attachment) -> Tensor:
+        for number, one in enumerate(attachments):
+            pipe.attach(one, name=f"number {number}")
+        made = pipe("hello")
+        for name in list(pipe.attachments):
+            pipe.detach(name)
+        return made
+
+    plus, twice = Plus(lambda p: p + 1), Times(lambda p: 2 * p)
+    square = Times(lambda p: p * p)
+    together = drawn(Times(lambda p: 2 * (p + 1)))
+    assert torch.equal(drawn(plus, twice), together)
+    assert torch.equal(drawn(twice, plus), together)
+    assert torch.equal(drawn(twice, square), drawn(Times(lambda p: (2 * p) * (2 * p))))
+    assert torch.equal(drawn(square, twice), drawn(Times(lambda p: 2 * (p * p))))
+
+
+def test_a_call_says_otherwise_for_itself(pipe: TextPipeline) -> None:
+    plain = pipe("hello")
+    pipe.attach(Shift())
+    on = pipe("hello")
+    pipe.set_attachments({"shift": 0.3})
+    partly = pipe("hello")
+    assert torch.equal(pipe("hello", adapters={}), plain)
+    assert torch.equal(pipe("hello", adapters={"shift": 1.0}), on)
+    assert torch.equal(pipe("hello"), partly)
+    with pytest.raises(ArgumentError, match=r"no attachment 'shaft'.*Did you mean 'shift'"):
+        pipe("hello", adapters={"shaft": 1.0})
+    with pytest.raises(ArgumentTypeError, match="adapters is a list"):
+        pipe("hello", adapters=["shift"])
+    with pytest.raises(ArgumentTypeError, match="strength of 'shift' is a str"):
+        pipe("hello", adapters={"shift": "much"})
+    with pytest.raises(ArgumentError, match="finite"):
+        pipe("hello", adapters={"shift": float("nan")})
+
+
+def test_arguments_of_add_ons_are_taken_while_they_are_attached(pipe: TextPipeline) -> None:
+    with pytest.raises(ArgumentTypeError, match="belongs to the add-on 'louder'; attach that"):
+        pipe("hello", louder_scale=2.0)
+    pipe.attach("louder")
+    assert not torch.equal(pipe("hello", louder_scale=2.0), pipe("hello"))
+    with pytest.raises(ArgumentTypeError, match="Did you mean 'louder_scale'"):
+        pipe("hello", louder_scle=2.0)
+
+
+def test_views_share_weights_and_have_switches_of_their_own(pipe: TextPipeline) -> None:
+    plain = pipe("hello")
+    pipe.attach(Shift())
+    other = OtherPipeline.from_pipe(pipe)
+    other.set_progress_bar_config(disable=True)
+    assert torch.equal(other("hello"), pipe("hello"))
+    other.set_attachments({})
+    assert torch.equal(other("hello"), plain)
+    assert not torch.equal(pipe("hello"), plain)
+    assert other.components["net"] is pipe.components["net"]
+    other.set_attachments({"shift": 1.0})
+    pipe.detach("shift")
+    assert torch.equal(other("hello"), plain)
+    assert other.net is pipe.net
+
+
+def test_the_attribute_is_the_view_and_the_component_is_the_network(pipe: TextPipeline) -> None:
+    net = pipe.net
+    pipe.attach(Shift())
+    assert pipe.net is not net
+    x = torch.ones(1, 3)
+    assert not torch.equal(pipe.net(x), net(x))
+    assert pipe.components["net"] is net
+    replaced = Net().eval()
+    pipe.net = replaced
+    assert pipe.components["net"] is replaced
+    acting = pipe("hello")
+    pipe.set_attachments({})
+    assert pipe.net is replaced
+    assert not torch.equal(acting, pipe("hello"))
+
+
+def test_saving_takes_the_network_itself(pipe: TextPipeline, tmp_path: Path) -> None:
+    plain = pipe("hello")
+    pipe.attach(Shift())
+    pipe.save_pretrained(tmp_path / "saved")
+    loaded = TextPipeline.from_pretrained(tmp_path / "saved")
+    loaded.set_progress_bar_config(disable=True)
+    assert torch.equal(loaded("hello"), plain)
+
+
+def test_eight_threads_with_eight_strengths_are_bitwise_serial(pipe: TextPipeline) -> None:
+    for make in ALL.values():
+        pipe.attach(make())
+    calls = [{"shift": i / 8, "louder": 1 - i / 8, "shout": i % 2} for i in range(8)]
+    serial = [pipe("hello", adapters=one) for one in calls]
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(5):
+            found = list(threads.map(lambda one: pipe("hello", adapters=one), calls))
+            assert all(map(torch.equal, found, serial))
+
+
+@pytest.mark.parametrize("how", ["model", "sequential", "map"])
+def test_it_acts_under_every_placement(pipe: TextPipeline, how: str) -> None:
+    plain = pipe("hello")
+    pipe.attach(Shift())
+    acting = pipe("hello")
+    place = {
+        "model": lambda: pipe.enable_model_cpu_offload(device="cpu"),
+        "sequential": lambda: pipe.enable_sequential_cpu_offload(device="cpu"),
+        "map": lambda: pipe.set_device_map({"": "cpu"}),
+    }
+    place[how]()
+    assert torch.equal(pipe("hello"), acting)
+    pipe.set_attachments({})
+    assert torch.equal(pipe("hello"), plain)
+
+
+def test_weights_of_attachments_follow_casts(pipe: TextPipeline) -> None:
+    shift = pipe.attach(Shift())
+    pipe.to(torch.float64)
+    assert shift.weights is not None
+    assert next(shift.weights.parameters()).dtype is torch.float64
+    with pytest.raises(RuntimeError, match="dtype"):  # the sample of this tiny pipeline is float32
+        pipe("hello")
+
+
+def test_what_can_not_be_attached(pipe: TextPipeline) -> None:
+    with pytest.raises(MissingPluginError, match=r"no add-on 'shft'.*Did you mean 'shift'"):
+        pipe.attach("shft")
+    with pytest.raises(ArgumentTypeError, match="not a int"):
+        pipe.attach(5)  # type: ignore[arg-type]
+    assert pipe.attach("shift", "file.bin", name="ink").source == "file.bin"  # type: ignore[attr-defined]
+    with pytest.raises(ArgumentError, match="'ink' is attached already"):
+        pipe.attach(Shift(), name="ink")
+    with pytest.raises(ArgumentError, match="no attachment 'shift'; attached is ink"):
+        pipe.detach("shift")
+    pipe.close()
+    assert pipe._pool.attachments == {}
+
+
+def test_a_detached_attachment_is_free(pipe: TextPipeline) -> None:
+    attached = weakref.ref(pipe.attach(Shift()))
+    pipe("hello")
+    pipe.detach("shift")
+    gc.collect()
+    assert attached() is None
+
+
+# Engines
+
+
+def test_an_engine_runs_the_network_and_is_undone_cleanly(pipe: TextPipeline) -> None:
+    plain, net = pipe("hello"), pipe.net
+    state = dict(net.__dict__)
+    assert pipe.use_engine("doubling") is pipe
+    doubled = pipe("hello")
+    assert not torch.equal(doubled, plain)
+    assert torch.equal(pipe("hello"), doubled)
+    assert Doubling.prepared == ["forward"]
+    assert dict(pipe.engines) == {"net": "doubling"}
+    other = OtherPipeline.from_pipe(pipe)
+    other.set_progress_bar_config(disable=True)
+    assert torch.equal(other("hello"), doubled)
+    assert Doubling.prepared == ["forward"]
+    assert pipe.net is net
+    pipe.use_engine(None)
+    assert torch.equal(pipe("hello"), plain)
+    assert Doubling.released == [net]
+    assert dict(net.__dict__) == state
+    assert dict(pipe.engines) == {}
+
+
+@pytest.mark.parametrize("reason", ["training", "hooks", "attachment", "own"])
+def test_it_says_once_why_it_can_not_serve(
+    pipe: TextPipeline, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = pipe("hello")
+    pipe.use_engine({"net": Doubling("it is Monday" if reason == "own" else None)})
+    if reason == "training":
+        pipe.net.train()
+    if reason == "hooks":
+        pipe.enable_sequential_cpu_offload(device="cpu")
+    if reason == "attachment":
+        pipe.attach(Shift(), strength=0.0)
+        pipe.set_attachments({"shift": 1.0})
+    expected = {
+        "training": "training",
+        "hooks": "offloaded",
+        "attachment": "attach",
+        "own": "Monday",
+    }
+    with caplog.at_level(logging.WARNING):
+        drawn = [pipe("hello"), pipe("hello")]
+    assert torch.equal(*drawn)
+    if reason != "attachment":
+        assert torch.equal(drawn[0], plain)
+    (record,) = [r for r in caplog.records if "doubling doesn't run net" in r.getMessage()]
+    assert expected[reason] in record.getMessage()
+    assert Doubling.prepared == []
+
+
+def test_engines_are_named_and_for_networks(pipe: TextPipeline) -> None:
+    with pytest.raises(MissingPluginError, match=r"no engine 'dubling'.*Did you mean 'doubling'"):
+        pipe.use_engine("dubling")
+    with pytest.raises(ArgumentError, match=r"'nte'.*Did you mean 'net'"):
+        pipe.use_engine({"nte": "doubling"})
+    with pytest.raises(ArgumentTypeError, match="not a int"):
+        pipe.use_engine(5)  # type: ignore[arg-type]
+    assert dict(pipe.use_engine({"net": None}).engines) == {}

@@ -1,0 +1,272 @@
+"""Who wins a name, for every kind of thing that a plugin can bring."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from autopipe.claims import PREFER
+from autopipe.discovery import Installed, Plugin
+from autopipe.errors import AutopipeError, MissingPluginError, UnsupportedCheckpointError
+from autopipe.manifest import (
+    AddOn,
+    Command,
+    Component,
+    Condition,
+    Engine,
+    Export,
+    Family,
+    Pipeline,
+    Reader,
+)
+from autopipe.registry import Registry
+from autopipe.tasks import Input, Task
+
+
+def of(**offers: Family) -> Registry:
+    """A registry of plugins, each from the distribution that its keyword names, with dashes."""
+    installed = [
+        Installed(Plugin(manifest.name, dist.replace("_", "-"), "1"), manifest)
+        for dist, manifest in offers.items()
+    ]
+    return Registry(installed)
+
+
+def upscale(**changes: object) -> Task:
+    data = {
+        "auto_class": "AutoPipelineForUpscaling",
+        "inputs": (Input("image", "image"),),
+        "parameters": ("image", "steps"),
+        **changes,
+    }
+    return Task("upscale", **data)  # type: ignore[arg-type]
+
+
+CLAIMS = {
+    "pipeline": lambda m: {"pipelines": (Pipeline("P", f"{m}:P", "inpaint", f"line_{m}"),)},
+    "cell": lambda m: {"pipelines": (Pipeline(f"P{m}", f"{m}:P", "inpaint", "line"),)},
+    "component": lambda m: {"components": (Component("N", f"{m}:N", library="lib"),)},
+    "condition": lambda m: {"conditions": (Condition("c", f"key_{m}"),)},
+    "keyword": lambda m: {"conditions": (Condition(f"c_{m}", "key"),)},
+    "task": lambda m: {"tasks": (upscale(output=f"output_{m}"),)},
+    "addon": lambda m: {"addons": (AddOn("a", f"{m}:A"),)},
+    "engine": lambda m: {"engines": (Engine("e", f"{m}:E"),)},
+    "command": lambda m: {"commands": (Command("cmd", f"{m}:declare"),)},
+    "reader": lambda m: {"readers": (Reader("layout", ("key",), f"{m}:read"),)},
+    "name": lambda m: {"exports": (Export("Helper", f"{m}:Helper"),)},
+}
+"""What a plugin with code in module `m` claims, so that two of them claim one name in two ways."""
+
+KEYS: dict[str, object] = {
+    "pipeline": "P",
+    "cell": ("line", frozenset(), "inpaint"),
+    "component": ("lib", "N"),
+    "condition": "c",
+    "keyword": "key",
+    "task": "upscale",
+    "addon": "a",
+    "engine": "e",
+    "command": "cmd",
+    "reader": "layout",
+    "name": "Helper",
+}
+
+
+@pytest.mark.parametrize("kind", CLAIMS)
+def test_the_same_claim_twice_is_shared(kind: str) -> None:
+    content = CLAIMS[kind]("shared")
+    table = of(one=Family("one", **content), two=Family("two", **content))
+    assert table.problems == ()
+    assert KEYS[kind] in table._settled.of(kind)
+    assert set(table.families) == {"one", "two"}
+
+
+@pytest.mark.parametrize("kind", CLAIMS)
+def test_two_claims_put_that_name_in_question_and_nothing_else(kind: str) -> None:
+    extra = Pipeline("Other", "b:Other", "inpaint", "other")
+    one, two = (Family(m, **CLAIMS[kind](m)) for m in "ab")
+    three = Family("third", pipelines=(extra,))
+    table = of(dist_a=one, dist_b=two, dist_c=three)
+    (problem,) = table.problems
+    assert problem.kind == "duplicate"
+    assert "dist-a" in str(problem)
+    assert "dist-b" in str(problem)
+    assert "neither is used" in problem.reason
+    assert PREFER in problem.reason
+    assert KEYS[kind] not in table._settled.of(kind)
+    assert set(table.families) == {"a", "b", "third"}
+    assert table.resolve("Other", "inpaint").pipeline == extra
+
+
+@pytest.mark.parametrize(("kind", "first"), itertools.product(CLAIMS, ("a", "b")))
+def test_the_user_chooses(kind: str, first: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFER, f"elsewhere, Dist_{first.upper()}, dist-{'ab'.strip(first)}")
+    one, two = (Family(m, **CLAIMS[kind](m)) for m in "ab")
+    for offers in ({"dist_a": one, "dist_b": two}, {"dist_b": two, "dist_a": one}):
+        table = of(**offers)
+        winner = table._settled.of(kind)[KEYS[kind]]
+        assert winner.installed.manifest.name == first
+        (problem,) = table.problems
+        assert f"that of {first} (dist-{first} 1) is used" in problem.reason
+        assert problem.plugin.dist == f"dist-{'ab'.strip(first)}"
+
+
+@pytest.mark.parametrize("dist", ["aaa", "zzz"])
+def test_else_what_this_project_publishes_wins_whatever_the_order(dist: str) -> None:
+    name, line = "StableDiffusionXLPipeline", "sdxl"
+    ours = Family("sdxl", pipelines=(Pipeline(name, "ours:P", "text2image", line),))
+    theirs = Family("theirs", pipelines=(Pipeline(name, "theirs:P", "text2image", line),))
+    for offers in ({"autopipe_sdxl": ours, dist: theirs}, {dist: theirs, "autopipe_sdxl": ours}):
+        table = of(**offers)
+        assert table.resolve(name, "text2image").pipeline.target == "ours:P"
+        assert [p.plugin.dist for p in table.problems] == [dist]
+
+
+def test_errors_that_a_conflict_explains_name_both() -> None:
+    one, two = (
+        Family(
+            m,
+            pipelines=(
+                Pipeline("P", f"{m}:P", "inpaint", "p"),
+                Pipeline(f"Q{m}", f"{m}:Q", "inpaint", "cell"),
+                Pipeline(f"R{m}", f"{m}:R", "text2image", "cell"),
+            ),
+            **CLAIMS["engine"](m),
+            **CLAIMS["name"](m),
+        )
+        for m in "ab"
+    )
+    table = of(dist_a=one, dist_b=two)
+
+    def said(attempt) -> str:  # type: ignore[no-untyped-def]
+        with pytest.raises(AutopipeError) as caught:
+            attempt()
+        return str(caught.value)
+
+    for text in (
+        said(lambda: table.resolve("P")),
+        said(lambda: table.resolve("Qa", "text2image")),
+        said(lambda: table.entry("engine", "e")),
+        said(lambda: table.load("Helper")),
+    ):
+        assert "dist-a" in text
+        assert "dist-b" in text
+        assert PREFER in text
+    assert table.resolve("Qa").pipeline.name == "Qa"
+
+
+def test_a_plugin_that_is_named_as_another_goes_on_with_all_but_its_name() -> None:
+    one = Family("zoo", pipelines=(Pipeline("Lion", "one:Lion", "inpaint", "lion"),))
+    two = Family("zoo", pipelines=(Pipeline("Tiger", "two:Tiger", "inpaint", "tiger"),))
+    table = of(dist_a=one, dist_b=two)
+    assert table.families == {}
+    (problem,) = table.problems
+    assert "family zoo" in problem.reason
+    for name in ("Lion", "Tiger"):
+        assert table.resolve(name, "inpaint").pipeline.name == name
+    assert table.resolve("Tiger").plugin.dist == "dist-b"
+
+
+# Components
+
+
+QWEN = Component("Qwen3Model", "transformers:Qwen3Model", library="transformers")
+
+
+def test_a_claim_of_a_class_of_transformers_counts_for_the_own_lines_alone() -> None:
+    light = Component("Qwen3Model", "light:Qwen3Model", library="transformers")
+    one = Family(
+        "one", pipelines=(Pipeline("One", "m:One", "inpaint", "one"),), components=(light,)
+    )
+    two = Family("two", pipelines=(Pipeline("Two", "m:Two", "inpaint", "two"),), components=(QWEN,))
+    three = Family("three", pipelines=(Pipeline("Three", "m:Three", "inpaint", "three"),))
+    row = Pipeline("OneControl", "m:OneControl", "inpaint", "one", frozenset({"control"}))
+    control = Family("control", pipelines=(row,), conditions=(Condition("control", "control"),))
+    table = of(one=one, two=two, three=three, control=control)
+    assert table.problems == ()
+    pair = "transformers", "Qwen3Model"
+    found = {p.name: table.component(*pair, p) for p in table.tasks[Task.INPAINT]}
+    assert found == {"One": light, "Two": QWEN, "Three": None, "OneControl": light}
+    assert table.component(*pair) is None
+    assert "Qwen3Model" not in table.names()
+
+
+def test_the_own_claim_of_a_family_counts_in_its_checkpoints_where_two_differ() -> None:
+    one, two = (
+        Family(
+            m,
+            pipelines=(Pipeline(f"P{m}", f"{m}:P", "inpaint", f"line_{m}"),),
+            components=(Component("Net", f"{m}:Net"),),
+        )
+        for m in "ab"
+    )
+    table = of(dist_a=one, dist_b=two)
+    for pipeline in table.tasks[Task.INPAINT]:
+        component = table.component("diffusers", "Net", pipeline)
+        assert component is not None
+        assert component.target == f"{pipeline.name[-1]}:Net"
+    assert table.component("diffusers", "Net") is None
+    (problem,) = table.problems
+    assert "component diffusers Net" in problem.reason
+
+
+# Tasks
+
+
+def test_equal_tasks_unite_their_aliases_and_samples() -> None:
+    one = Family("one", tasks=(upscale(aliases=("super-resolution",), samples={"steps": (1, 2)}),))
+    two = Family("two", tasks=(upscale(aliases=("enlarge",)),))
+    (task,) = (t for t in of(one=one, two=two).tasks if t == "upscale")
+    assert set(task.aliases) == {"super-resolution", "enlarge"}
+    assert dict(task.samples) == {"steps": (1, 2)}
+
+
+def test_a_task_that_nobody_declares_is_told_and_the_plugin_stays() -> None:
+    cells = (
+        Pipeline("Known", "m:Known", "inpaint", "line"),
+        Pipeline("Odd", "m:Odd", "smell", "line"),
+    )
+    table = of(dist=Family("nose", pipelines=cells))
+    (problem,) = table.problems
+    assert problem.kind == "missing"
+    assert "smell" in problem.reason
+    assert table.resolve("Odd", "inpaint").pipeline.name == "Known"
+
+
+def test_a_class_may_serve_several_tasks_and_one_of_another_plugin() -> None:
+    both = Pipeline("Edit", "m:Edit", "upscale", "edit", also=("image2image",))
+    declaring = Family("declaring", tasks=(upscale(),))
+    table = of(a=Family("editing", pipelines=(both,)), b=declaring)
+    assert (both.task, both.tasks) == ("upscale", ("upscale", "image2image"))
+    assert table.resolve("Edit").pipeline == both
+    for task in both.tasks:
+        assert table.resolve("Edit", task).pipeline == both
+        (key,) = (t for t in table.tasks if t == task)
+        assert both in table.tasks[key]
+    with pytest.raises(UnsupportedCheckpointError, match=r"Edit \(image2image\), Edit \(upscale\)"):
+        table.resolve("Edit", "inpaint")
+
+
+# Single-file layouts
+
+
+def test_a_reader_is_found_by_names_of_tensors() -> None:
+    ldm = Reader("ldm", ("model.diffusion_model.out.2.weight", "first_stage_model.x"), "m:read")
+    flux = Reader("flux", ("double_blocks.0.img_attn.qkv.weight",), "m:read")
+    table = of(one=Family("one", readers=(ldm,)), two=Family("two", readers=(flux,)))
+    assert table.reader([*ldm.keys, "more"], "x.safetensors") == ldm
+    assert table.reader(flux.keys, "x.safetensors") == flux
+    with pytest.raises(UnsupportedCheckpointError, match="no installed plugin knows its layout"):
+        table.reader(["first_stage_model.x"], "x.safetensors")
+    with pytest.raises(UnsupportedCheckpointError, match="flux and ldm"):
+        table.reader([*ldm.keys, *flux.keys], "x.safetensors")
+
+
+def test_an_entry_that_nobody_offers_has_a_hint() -> None:
+    table = of(one=Family("one", **CLAIMS["engine"]("m")))
+    assert table.entry("engine", "e").target == "m:E"
+    with pytest.raises(MissingPluginError, match=r"there is no add-on 'lora'\. Installed: none"):
+        table.entry("addon", "lora")
+    with pytest.raises(MissingPluginError, match="Did you mean 'cmd'"):
+        of(one=Family("one", **CLAIMS["command"]("m"))).entry("command", "cmds")

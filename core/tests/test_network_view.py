@@ -1,0 +1,135 @@
+"""Views of networks: other answers at some places, all else shared."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from accelerate import cpu_offload
+from torch import nn
+
+from autopipe.errors import PluginError
+from autopipe.modeling import entry_point
+from autopipe.network_view import origin_of, view_of
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x).relu())
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([Block(), Block()])
+        self.out = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return self.out(x)
+
+    @entry_point
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return self.blocks[0](x)
+
+
+@pytest.fixture
+def net() -> Net:
+    torch.manual_seed(0)
+    return Net().eval()
+
+
+def plus(number: float) -> Callable:
+    return lambda module, x: module(x) + number
+
+
+X = torch.arange(8.0).reshape(2, 4) / 8
+
+
+@torch.no_grad()
+def test_a_view_answers_otherwise_and_its_origin_does_not(net: Net) -> None:
+    before = net(X)
+    view = view_of(net, [{"blocks.1.first": plus(1), "out.0": plus(2)}])
+    expected = net.blocks[0](X)
+    expected = net.blocks[1].second((net.blocks[1].first(expected) + 1).relu())
+    expected = net.out[1](net.out[0](expected) + 2)
+    assert torch.equal(view(X), expected)
+    assert not torch.equal(view(X), before)
+    assert torch.equal(net(X), before)
+    assert isinstance(view, Net)
+    assert origin_of(view) is net
+    assert origin_of(net) is net
+
+
+def test_everything_is_shared(net: Net) -> None:
+    view = view_of(net, [{"blocks.1.first": plus(1)}])
+    assert list(view.state_dict()) == list(net.state_dict())
+    assert all(a is b for a, b in zip(view.parameters(), net.parameters(), strict=True))
+    assert view.blocks[0] is net.blocks[0]
+    assert view.blocks[1].second is net.blocks[1].second
+    net.to(torch.float64)
+    assert view(X.double()).dtype is torch.float64
+
+
+@torch.no_grad()
+def test_later_answers_go_around_earlier_ones_also_further_up_and_down(net: Net) -> None:
+    def double(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return 2 * module(x)
+
+    view = view_of(net, [{"out": plus(1)}, {"out": double, "out.0": plus(3)}])
+    hidden = net.blocks[1](net.blocks[0](X))
+    assert torch.equal(view(X), 2 * (net.out(hidden) + 1))
+    inside_first = view_of(net, [{"out.0": plus(3)}, {"out": double}])
+    assert torch.equal(inside_first(X), 2 * net.out[1](net.out[0](hidden) + 3))
+
+
+def test_a_path_that_leads_nowhere_is_named(net: Net) -> None:
+    for path in ("blocks.7.first", "blocks.0.third", "nothing"):
+        with pytest.raises(PluginError, match=path):
+            view_of(net, [{path: plus(1)}])
+
+
+@torch.no_grad()
+def test_hooks_of_offloading_serve_the_view_whenever_they_come(net: Net) -> None:
+    early = view_of(net, [{"blocks.1.first": plus(1)}])
+    expected, encoded = early(X), net.encode(X)
+    cpu_offload(net, torch.device("cpu"))
+    late = view_of(net, [{"blocks.1.first": plus(1)}])
+    assert next(net.parameters()).is_meta
+    for view in (early, late):
+        assert torch.equal(view(X), expected)
+        assert torch.equal(view.encode(X), encoded)
+
+
+@torch.no_grad()
+def test_a_compiled_origin_does_not_answer_for_the_view(net: Net) -> None:
+    net.compile(backend="eager")
+    view = view_of(net, [{"blocks.1.first": plus(1)}])
+    assert not torch.equal(view(X), net(X))
+
+
+@torch.no_grad()
+def test_many_views_in_many_threads_are_bitwise_what_they_are_one_by_one(net: Net) -> None:
+    views = [view_of(net, [{"blocks.1.first": plus(i), "out.0": plus(i)}]) for i in range(8)]
+    serial = [view(X) for view in views]
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(20):
+            found = list(threads.map(lambda view: view(X), views))
+            assert all(map(torch.equal, found, serial))
+
+
+def test_a_deep_copy_of_a_view_stands_alone(net: Net) -> None:
+    view = view_of(net, [{"out.0": plus(1)}])
+    with torch.no_grad():
+        made = copy.deepcopy(view)
+        expected = view(X)
+        net.out[0].weight.zero_()
+        assert torch.equal(made(X), expected)

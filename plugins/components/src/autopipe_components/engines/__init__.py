@@ -1,0 +1,1 @@
+"""Engines: what runs a network in place of torch's eager mode."""

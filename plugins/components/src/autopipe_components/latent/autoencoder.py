@@ -1,0 +1,74 @@
+"""The autoencoder of a pipeline: its sizes, what goes in and comes out, and its memory."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from ..guided import GuidedPipeline
+from ..image_processor import VaeImageProcessor, mask_processor
+from ..stages.codec import VaeCodec, are_latents
+
+
+class AutoencoderPipeline(GuidedPipeline):
+    """A pipeline with an autoencoder, `vae`, in whose latents it works."""
+
+    _upcasts_vae: ClassVar[bool] = False
+    """Whether the family heeds `force_upcast` of its autoencoder."""
+
+    vae: Any
+
+    @cached_property
+    def vae_scale_factor(self) -> int:
+        """Pixels per latent cell, along each axis."""
+        return 8 if self.vae is None else self._codec.factor
+
+    @cached_property
+    def image_processor(self) -> VaeImageProcessor:
+        """Makes tensors of images, and images of tensors."""
+        # Converted to RGB, since a fourth channel would make latents of a transparent image.
+        return VaeImageProcessor(vae_scale_factor=self.vae_scale_factor, do_convert_rgb=True)
+
+    @cached_property
+    def mask_processor(self) -> VaeImageProcessor:
+        """Makes masks of images: one channel, 0 or 1."""
+        return mask_processor(self.vae_scale_factor)
+
+    # Maps and sizes
+
+    @property
+    def _codec(self) -> VaeCodec:
+        """Maps pixels to latents and back."""
+        return VaeCodec(self.vae, upcasts=self._upcasts_vae)
+
+    def _latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
+        factor = self.vae_scale_factor
+        return (batch_size, self._codec.channels, height // factor, width // factor)
+
+    def _size_in_pixels(self, image: Tensor) -> tuple[int, int]:
+        """Height and width of what latents show, given them, or pixels to be encoded."""
+        factor = self.vae_scale_factor
+        height, width = image.shape[-2:]
+        if are_latents(self._codec, image):
+            return height * factor, width * factor
+        return height - height % factor, width - width % factor
+
+    # Memory of the autoencoder
+
+    def enable_vae_slicing(self) -> None:
+        """Decode and encode one image at a time: less memory for batches."""
+        self.vae.enable_slicing()
+
+    def disable_vae_slicing(self) -> None:
+        """Undo `enable_vae_slicing`."""
+        self.vae.disable_slicing()
+
+    def enable_vae_tiling(self) -> None:
+        """Decode and encode in overlapping tiles: less memory for large images."""
+        self.vae.enable_tiling()
+
+    def disable_vae_tiling(self) -> None:
+        """Undo `enable_vae_tiling`."""
+        self.vae.disable_tiling()

@@ -1,0 +1,57 @@
+"""Image to image: latents start as an image with noise on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..stages.checks import check_image, check_strength, check_tensor
+from ..stages.codec import check_spread
+from ..stages.image2image import add_noise, encode_start
+from ..stages.text2image import check_latents
+from .steps import LatentPipeline
+
+
+class LatentImage2Image(LatentPipeline):
+    """Image to image in the latents of an autoencoder."""
+
+    def _draw(self) -> Any:
+        """Make a call: from an image with noise on it to what the prompt says."""
+        # 1. Check everything that can be checked
+        batch_size, call, latents = self._begin(), self.call, self.call.latents
+        check_image(call.image)
+        check_strength(call.strength)
+        self._check_steps()
+        self._check_network()
+        check_tensor("latents", latents)
+        if latents is not None:
+            check_latents(latents, (batch_size, self._codec.channels, *latents.shape[-2:]))
+        reports = self._reports()
+
+        # 2. Lay out the steps, and keep those that are left
+        schedule = self._tail(self._lay_out())
+
+        # 3. Make pixels of the image
+        pixels = self._pixels_of(call.image)
+        check_spread(pixels, batch_size, "images")
+
+        # 4. Encode the prompt
+        tensors = self._condition(*self._size_in_pixels(pixels if latents is None else latents))
+
+        # 5. Encode the image and put noise on it, unless it has its own
+        place: dict[str, Any] = {"dtype": self._dtype_of(tensors), "device": self._execution_device}
+        if latents is None:
+            latents = encode_start(
+                self._codec, pixels, batch_size=batch_size, generator=call.generator, **place
+            )
+            if self._adds_noise:
+                first = schedule.timesteps[0]
+                latents = add_noise(
+                    self.scheduler, latents, timestep=first, generator=call.generator
+                )
+        tensors["latents"] = latents.to(**place)
+
+        # 6. Denoise
+        denoised = self._walk(tensors, self._until_end(schedule), reports)
+
+        # 7. Decode the images
+        return self._finish(denoised)

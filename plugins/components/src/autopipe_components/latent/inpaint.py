@@ -1,0 +1,119 @@
+"""Inpainting: what a mask marks is drawn anew, and all else is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from autopipe.pipeline.loop import Tensors
+
+from ..stages.canvas import prepare_canvas
+from ..stages.checks import (
+    check_image,
+    check_mask,
+    check_mask_crop,
+    check_paste,
+    check_strength,
+    check_tensor,
+)
+from ..stages.codec import check_spread
+from ..stages.inpaint import Inpainting, network_sees_mask, start_inpainting
+from ..stages.reports import Reports
+from ..stages.text2image import check_latents
+from ..stages.timesteps import Schedule, check_any_left
+from .steps import LatentPipeline
+
+
+class LatentInpaint(LatentPipeline):
+    """Inpainting in the latents of an autoencoder, by networks that see the mask or don't."""
+
+    def _draw(self) -> Any:
+        """Make a call: from an image and a mask to what the prompt says, within the mask."""
+        # 1. Check everything that can be checked
+        batch_size, call = self._begin(), self.call
+        height, width = self._asked_size()
+        crop, paste = call.get("padding_mask_crop"), call.get("paste_unmasked", False)
+        check_image(call.image)
+        check_mask(call.image, call.mask_image)
+        check_mask_crop(crop, call.image, call.mask_image, call.output_type)
+        check_tensor("masked_image_latents", call.get("masked_image_latents"))
+        check_strength(call.strength)
+        self._check_steps()
+        self._check_network()
+        if call.latents is not None:
+            check_latents(call.latents, self._latent_shape(batch_size, height, width))
+        reports = self._reports()
+
+        # 2. Lay out the steps, and keep those that are left
+        schedule = self._tail(self._lay_out())
+        check_any_left(schedule)
+
+        # 3. Make pixels of image and mask, or of their part around the mask
+        canvas = prepare_canvas(
+            call.image,
+            call.mask_image,
+            height=height,
+            width=width,
+            image_processor=self.image_processor,
+            mask_processor=self.mask_processor,
+            padding_mask_crop=crop,
+        )
+        check_spread(canvas.pixels, batch_size, "images")
+        check_spread(canvas.mask, batch_size, "masks")
+        check_paste(paste, canvas.pixels, call.output_type)
+
+        # 4. Encode the prompt
+        tensors = self._condition(*self._size_in_pixels(canvas.pixels))
+
+        # 5. Encode the image, draw the noise, and mix them, unless the image has its own
+        start = start_inpainting(
+            self._codec,
+            self.scheduler,
+            image=canvas.pixels,
+            mask=canvas.mask,
+            timestep=schedule.timesteps[0],
+            strength=call.strength,
+            batch_size=batch_size,
+            in_channels=self._in_channels,
+            dtype=self._dtype_of(tensors),
+            device=self._execution_device,
+            generator=call.generator,
+            latents=call.latents,
+            masked_image_latents=call.get("masked_image_latents"),
+            guided=self.do_classifier_free_guidance,
+            noised=self._adds_noise,
+        )
+
+        # 6. Denoise, keeping what is outside the mask
+        denoised = self._repaint(tensors, start, self._until_end(schedule), reports)
+
+        # 7. Decode the images, and put a cropped part back
+        return self._finish(denoised, canvas.paste_unmasked if paste else None, canvas.put_back)
+
+    def _check_network(self) -> None:
+        network_sees_mask(self._in_channels, self._codec.channels)
+
+    def _repaint(
+        self, tensors: Tensors, start: Inpainting, schedule: Schedule, reports: Reports
+    ) -> Tensor:
+        """Denoise from `start`, keeping what is outside the mask."""
+        tensors["latents"] = start.latents
+        tensors["mask"] = start.mask
+        tensors["masked_image_latents"] = start.masked_image_latents
+
+        def inpainting() -> Inpainting:
+            """With mask and masked image as they are now: a callback may have changed them."""
+            masked = tensors["masked_image_latents"]
+            return replace(start, mask=tensors["mask"], masked_image_latents=masked)
+
+        return self._walk(
+            tensors,
+            schedule,
+            reports,
+            extra_channels=lambda: inpainting().extra_channels(),
+            keep=lambda step, timestep, after: inpainting().keep(
+                self.scheduler, schedule.timesteps, step, after
+            ),
+        )

@@ -1,0 +1,1 @@
+"""The subcommands of `autopipe` that this package brings."""

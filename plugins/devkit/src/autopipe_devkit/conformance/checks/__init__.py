@@ -1,0 +1,98 @@
+"""The checks by name, by what they look at. The docstring of each says what it demands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from autopipe.manifest import Manifest, Pipeline
+from autopipe.tasks import Task
+
+from ..samples import batched
+from ..subject import Subject
+from . import calls, checkpoints, extensions, manifest, outputs, placement, refusals, stages, views
+
+OF_A_FAMILY: dict[str, Callable[[Manifest], None]] = {
+    "manifest": manifest.manifest,
+    "light": manifest.light,
+    "targets": manifest.targets,
+    "samples": extensions.samples,
+    "conditions": extensions.conditions,
+    "addons": extensions.addons,
+    "engines": extensions.engines,
+    "commands": extensions.commands,
+    "readers": extensions.readers,
+}
+"""Run once."""
+
+EXTENSIONS = {
+    "samples": "tasks",
+    "conditions": "conditions",
+    "addons": "addons",
+    "engines": "engines",
+    "commands": "commands",
+    "readers": "readers",
+}
+"""The field of the manifest that a check looks at, which is run where there is something in it."""
+
+OF_A_MEMBER: dict[str, Callable[[Subject], None]] = {
+    "saves": checkpoints.saves,
+    "optional": checkpoints.optional,
+}
+"""Run for every pipeline, also for one that serves no task by itself."""
+
+OF_A_STAGE: dict[str, Callable[[Subject], None]] = {"call": stages.call}
+"""Run for every pipeline that serves no task by itself."""
+
+OF_A_TASK: dict[str, Callable[[Subject], None]] = {
+    "protocol": outputs.protocol,
+    "outputs": outputs.outputs,
+    "pictures": outputs.pictures,
+    "tensors": outputs.tensors,
+    "seed": calls.seed,
+    "batch": calls.batch,
+    "repeats": calls.repeats,
+    "threads": calls.threads,
+    "callback": calls.callback,
+    "cancel": calls.cancel,
+    "progress": calls.progress,
+    "refusals": refusals.refusals,
+    "views": views.views,
+    "tasks": views.tasks,
+    "placement": placement.placement,
+}
+"""Run for every pipeline and task that it serves, as far as the task's record gives occasion."""
+
+
+def _draws(task: Task) -> bool:
+    return task.output == "images" and "output_type" in task.parameters
+
+
+OCCASIONS: dict[str, Callable[[Task], bool]] = {
+    "pictures": _draws,
+    "tensors": _draws,
+    "seed": lambda task: "generator" in task.parameters,
+    "batch": lambda task: "generator" in task.parameters and bool(batched(task)),
+    "repeats": lambda task: "generator" in task.parameters and task.repeats is not None,
+    "callback": lambda task: "callback_on_step_end" in task.parameters,
+}
+"""What a task must have for a check to be run; the others are run for every task."""
+
+
+def of_family(family: Manifest | None) -> Iterator[str]:
+    """The checks of a family that its manifest implies; those of every one if there is none."""
+    for name in OF_A_FAMILY:
+        if name not in EXTENSIONS or bool(getattr(family, EXTENSIONS[name], None)):
+            yield name
+
+
+def of_task(task: Task) -> Iterator[str]:
+    """The checks that a pipeline passes for `task`."""
+    return (name for name in OF_A_TASK if name not in OCCASIONS or OCCASIONS[name](task))
+
+
+def tasks_of(pipeline: Pipeline) -> tuple[Task, ...]:
+    """The tasks that `pipeline` serves by itself, the primary one first.
+
+    A stage of a chain (`opens_as`) needs what another stage makes.
+    """
+    return () if pipeline.opens_as is not None else tuple(map(Task, pipeline.tasks))

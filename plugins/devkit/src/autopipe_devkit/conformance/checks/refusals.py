@@ -1,0 +1,77 @@
+"""Checks of what a call refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from autopipe.errors import AutopipeError
+from autopipe.tasks import Task
+
+from ..subject import Subject
+
+WRONG_INPUTS: dict[str, Any] = {
+    "text": 5,
+    "image": 5,
+    "mask": 5,
+    "video": 5,
+    "audio": 5,
+    "label": "no such label",
+    "number": "no number",
+}
+"""By the kind of an input, what it can't be."""
+
+WRONG: tuple[dict[str, Any], ...] = (
+    {"num_inference_steps": 0},
+    {"output_type": "jpeg"},
+    {"generator": [torch.Generator()] * 3},
+    {"callback_on_step_end_tensor_inputs": ["no_such_tensor"], "callback_on_step_end": print},
+    {"latents": torch.zeros(1, 1, 1)},
+    {"height": -8, "width": -8},
+    {"strength": 2.0},
+    {"strength": -1.0},
+)
+"""What parameters can't be, in every task that names them."""
+
+
+def refusals(subject: Subject) -> None:
+    """A bad argument is one of `autopipe.errors`, raised before any network was used."""
+    pipe = subject.load()
+    for bad in wrong(subject.task):
+        with _without_work(bad):
+            try:
+                subject.output(pipe, **bad)
+            except AutopipeError:
+                continue
+        raise AssertionError(f"{subject.pipeline.name} accepted {bad}")
+
+
+def wrong(task: Task) -> Iterator[dict[str, Any]]:
+    """Arguments that a call for `task` must refuse."""
+    yield {"no_such_keyword": 1}
+    for given in task.inputs:
+        if given.kind in WRONG_INPUTS:
+            yield {given.name: WRONG_INPUTS[given.kind]}
+        if given.required:
+            yield {given.name: None}
+    if task.repeats is not None:
+        yield {task.repeats: 0}
+    yield from (bad for bad in WRONG if bad.keys() <= set(task.parameters))
+
+
+@contextmanager
+def _without_work(bad: dict[str, Any]) -> Iterator[None]:
+    """No network may be used inside, where `bad` is what is to be refused."""
+
+    def used(module: nn.Module, arguments: Any) -> None:
+        raise AssertionError(f"a {type(module).__name__} was used in spite of {bad}")
+
+    handle = nn.modules.module.register_module_forward_pre_hook(used)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,34 @@
+"""Checks of a pipeline that serves no task by itself."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from ..subject import Subject
+from .calls import state
+
+
+class NotCalledWarning(UserWarning):
+    """Nothing was given that a pipeline could be called with."""
+
+
+def call(subject: Subject) -> None:
+    """With the author's `inputs`, a call gives the same for the same seed, and leaves no trace."""
+    name = subject.pipeline.name
+    if not subject.can_be_called:
+        warnings.warn(
+            f"{name} was not called: it serves no task by itself, and inputs(pipeline) gives no "
+            f"arguments for it",
+            NotCalledWarning,
+            stacklevel=2,
+        )
+        return
+    pipe = subject.load()
+    before = state(pipe)
+    first, again = subject.result(pipe), subject.result(pipe)
+    assert first.size, f"{name} made nothing"
+    assert np.isfinite(first).all()
+    assert np.array_equal(first, again)
+    assert state(pipe) == before, "a call must not change its pipeline"

@@ -1,0 +1,138 @@
+"""What a check looks at: one of a plugin's pipelines, with a checkpoint and inputs."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autopipe.manifest import Manifest, Pipeline
+from autopipe.registry import default_registry
+from autopipe.targets import load_target
+from autopipe.tasks import Input, Task
+
+from .samples import made_of, samples_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from autopipe.pipeline.base import DiffusionPipeline
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A pipeline under test.
+
+    Attributes:
+        family: the manifest.
+        pipeline: its entry for the pipeline.
+        folder: a tiny checkpoint that the pipeline's class loads.
+        scratch: an empty folder.
+        serves: the task that calls are made for; None for a pipeline that serves none by itself.
+        inputs: the author's arguments of a call, beyond those that the task implies.
+        size: width and height of the pictures that calls start from.
+    """
+
+    family: Manifest
+    pipeline: Pipeline
+    folder: Path
+    scratch: Path
+    serves: Task | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    size: tuple[int, int] = (64, 64)
+
+    @property
+    def cls(self) -> Any:
+        """The pipeline's class."""
+        return load_target(self.pipeline.target)
+
+    @property
+    def task(self) -> Task:
+        """The task, for checks that only those of a task run."""
+        assert self.serves is not None
+        return self.serves
+
+    @property
+    def can_be_called(self) -> bool:
+        """Whether it is known what to call it with."""
+        return self.serves is not None or bool(self.inputs)
+
+    @property
+    def row(self) -> list[tuple[Task, Pipeline]]:
+        """The tasks that the checkpoint can be switched to, with their pipelines."""
+        own = (self.pipeline.line, self.pipeline.conditions)
+        found = [(task, p) for task, of_task in default_registry().tasks.items() for p in of_task]
+        return [(task, p) for task, p in found if (p.line, p.conditions) == own]
+
+    def load(self, **changes: Any) -> DiffusionPipeline:
+        """The pipeline, silent."""
+        with quiet():
+            pipe: DiffusionPipeline = self.cls.from_pretrained(self.folder, **changes)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    def arguments(self, seed: int = 0, second: bool = False, **changes: Any) -> dict[str, Any]:
+        """The arguments of a call: those of the task, the author's, then `changes`.
+
+        Args:
+            seed: of the generator, where the call takes one.
+            second: whether to take the second value of every sample that has two.
+        """
+        import torch
+
+        given: dict[str, Any] = {}
+        taken: Any = inspect.signature(self.cls.__call__).parameters
+        if self.serves is not None:
+            taken = self.serves.parameters
+            given = {"output_type": "np"} if "output_type" in taken else {}
+            given |= made_of([*self.serves.inputs, *self._inputs_of_conditions()], self.size)
+            given |= samples_of(self.serves, second)
+        if "generator" in taken:
+            given["generator"] = torch.Generator().manual_seed(seed)
+        return {**given, **self.inputs, **changes}
+
+    def _inputs_of_conditions(self) -> Iterator[Input]:
+        for condition in default_registry().conditions.values():
+            if condition.name in self.pipeline.conditions:
+                yield from condition.inputs
+
+    def output(self, pipe: DiffusionPipeline, seed: int = 0, **changes: Any) -> Any:
+        """What a call returns; `changes` as for `arguments`."""
+        with quiet():
+            return pipe(**self.arguments(seed, **changes))  # type: ignore[operator]
+
+    def result(self, pipe: DiffusionPipeline, seed: int = 0, **changes: Any) -> np.ndarray:
+        """What a call makes, as an array: pictures are (B, H, W, C) in [0, 1]."""
+        output = self.output(pipe, seed, **changes)
+        return as_array(output[0] if self.serves is None else getattr(output, self.serves.output))
+
+
+def as_array(made: Any) -> np.ndarray:
+    """Numbers of any kind as an array: of a tensor, of pictures, or of several of them alike."""
+    import numpy as np
+    import torch
+
+    if isinstance(made, torch.Tensor):
+        return made.detach().cpu().float().numpy()
+    if isinstance(made, (list, tuple)):
+        return np.stack([as_array(one) for one in made])
+    return np.asarray(made)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without warnings: a tiny checkpoint may well be unusual.
+
+    Only in the main thread, since the filters of warnings are the whole process's.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,141 @@
+"""The suite: a class of tests that a family's own tests subclass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from autopipe.checkpoint.address import DEMO, demo_folder
+from autopipe.manifest import Manifest, Pipeline
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.registry import Registry, default_registry
+from autopipe.tasks import Task
+
+from .checks import OF_A_FAMILY, OF_A_MEMBER, OF_A_STAGE, OF_A_TASK, of_family, of_task, tasks_of
+from .checks.manifest import usable
+from .plugin import deselected
+from .subject import Subject
+
+
+class Conformance:
+    """Checks one family: one test for each check, and for each pipeline that it looks at.
+
+    Attributes:
+        family: the name of the family.
+        size: width and height of the pictures that calls start from.
+        expected_failures: the reason why a check can't pass yet, by the check's name, or by
+            what the test is called, such as `"batch-ZooPipeline"`. A check that passes although
+            its failure is expected fails.
+    """
+
+    family: ClassVar[str]
+    size: ClassVar[tuple[int, int]] = (64, 64)
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+
+    _autopipe_conformance: ClassVar[bool] = True
+
+    @pytest.fixture
+    def checkpoint(self) -> Any:
+        """A tiny checkpoint; override it where the family ships none.
+
+        A folder or a pipeline that serves for all; where they need several, a dict of them by
+        line or by class name, or a function of the manifest's entry for the pipeline.
+        """
+        return f"{DEMO}{self.family}"
+
+    def inputs(self, pipeline: Pipeline) -> dict[str, Any]:
+        """Arguments of a call of `pipeline` beyond those that its task implies.
+
+        All of them for one that serves no task by itself, such as a stage of a chain; where there
+        are none it is not called.
+        """
+        return {}
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Make the tests that the manifest implies."""
+        if "check" in metafunc.fixturenames:
+            family = default_registry().families.get(self.family)
+            metafunc.parametrize("check", [self._parameter(name) for name in implied(family)])
+
+    def _parameter(self, name: str) -> Any:
+        reasons = self.expected_failures
+        reason = reasons.get(name, reasons.get(name.partition("-")[0]))
+        marks = () if reason is None else (pytest.mark.xfail(reason=reason, strict=True),)
+        return pytest.param(name, id=name, marks=marks)
+
+    def test_check(self, check: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+        """One check, of the family or of one of its pipelines."""
+        family = self._family()
+        name, class_name, task = [*check.split("-", 2), "", ""][:3]
+        if not class_name:
+            OF_A_FAMILY[name](family)
+            return
+        pipeline = next(p for p in family.pipelines if p.name == class_name)
+        folder = _folder(request.getfixturevalue("checkpoint"), pipeline, tmp_path / "checkpoint")
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        serves = Task(task) if task else next(iter(tasks_of(pipeline)), None)
+        inputs = self.inputs(pipeline)
+        subject = Subject(family, pipeline, folder, scratch, serves, inputs, self.size)
+        {**OF_A_MEMBER, **OF_A_STAGE, **OF_A_TASK}[name](subject)
+
+    def test_complete(self, request: pytest.FixtureRequest) -> None:
+        """Every check that the manifest implies is among the tests, and every expected failure."""
+        names = set(implied(self._family()))
+        prefix = request.node.nodeid.rpartition("::")[0] + "::test_check["
+        found = {item.nodeid for item in request.session.items}
+        left_out: set[str] = request.config.stash.get(deselected, set())
+        ran = {
+            node.removeprefix(prefix)[:-1] for node in found | left_out if node.startswith(prefix)
+        }
+        assert names - ran == set(), "fewer checks ran than the manifest implies"
+        known = names | {name.partition("-")[0] for name in names}
+        assert set(self.expected_failures) - known == set(), "there are no such checks"
+        assert all(self.expected_failures.values()), "an expected failure needs a reason"
+
+    def _family(self) -> Manifest:
+        registry = default_registry()
+        found = registry.families.get(self.family)
+        assert found is not None, f"the family {self.family} is not in use. " + (
+            " ".join(map(str, registry.problems)) or "Install its package."
+        )
+        return found
+
+
+def implied(family: Manifest | None, registry: Registry | None = None) -> Iterator[str]:
+    """The names of the checks that a manifest implies: `check`, or with a pipeline, and a task.
+
+    The task is left out for the primary one of a pipeline. A row that the family adds to another
+    one's line counts where that one is installed.
+    """
+    yield from of_family(family)
+    for pipeline in usable(family, registry) if family else ():
+        tasks = tasks_of(pipeline)
+        once = OF_A_MEMBER if tasks else {**OF_A_MEMBER, **OF_A_STAGE}
+        yield from (f"{check}-{pipeline.name}" for check in once)
+        for number, task in enumerate(tasks):
+            further = f"-{task}" if number else ""
+            yield from (f"{check}-{pipeline.name}{further}" for check in of_task(task))
+
+
+def _folder(given: Any, pipeline: Pipeline, place: Path) -> Path:
+    """The folder of the checkpoint for `pipeline`; a pipeline given is saved in `place`."""
+    if isinstance(given, Mapping):
+        found = given.get(pipeline.name, given.get(pipeline.line))
+        assert found is not None, (
+            f"the fixture 'checkpoint' has none for {pipeline.name}: give one by that name or by "
+            f"its line {pipeline.line!r}"
+        )
+        given = found
+    elif callable(given) and not isinstance(given, DiffusionPipeline):
+        given = given(pipeline)
+    if isinstance(given, DiffusionPipeline):
+        given.save_pretrained(place)
+        return place
+    text = str(given)
+    if text.startswith(DEMO):
+        return demo_folder(text.removeprefix(DEMO), default_registry())
+    return Path(given)

@@ -1,0 +1,20 @@
+"""What this package offers: a command, and no pipeline."""
+
+from __future__ import annotations
+
+from autopipe import Command, Manifest, hookimpl
+
+
+@hookimpl
+def autopipe_family() -> Manifest:
+    """The manifest."""
+    return Manifest(
+        name="devkit",
+        commands=(
+            Command(
+                "new",
+                "autopipe_devkit.commands.new:declare",
+                "write the project of a new family, to begin with",
+            ),
+        ),
+    )

@@ -1,0 +1,126 @@
+"""A complete example of a family's project, and a copy of it under another name.
+
+`example/` is a project that works as it is: its package is `autopipe_doodle`, its family
+`doodle`. `create` copies it and replaces that name.
+"""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+import tempfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from autopipe.errors import ArgumentError
+from autopipe.hints import published
+from autopipe.tasks import Task
+
+EXAMPLE = Path(__file__).parent / "example"
+NAME = "doodle"
+
+CLASSES = {
+    Task.TEXT2IMAGE: "DoodlePipeline",
+    Task.IMAGE2IMAGE: "DoodleImg2ImgPipeline",
+    Task.INPAINT: "DoodleInpaintPipeline",
+}
+"""The tasks that the example serves, with the class for each."""
+
+_NEEDED_BY = {"images.py": {Task.IMAGE2IMAGE, Task.INPAINT}}
+"""The files that only some tasks need, beyond those that are called after a task."""
+
+_CACHE = re.compile(r"_cache/|__pycache__/")
+"""What tools leave in the example."""
+
+_BINARY = (".safetensors",)
+_INDEX = "model_index.json"
+
+
+def create(name: str, folder: str | Path | None = None, tasks: Collection[Task] = ()) -> Path:
+    """Write the project of a new family, and return its folder.
+
+    Args:
+        name: of the family: letters, digits and underscores; dashes count as underscores.
+        folder: where to write it, `autopipe-<name>` when absent. It must not be there yet.
+        tasks: those of the example that the family is to serve; all when empty.
+
+    Raises:
+        ArgumentError: the name can't be one, there is something in `folder`, or the example
+            serves no such task.
+    """
+    name = family_name(name)
+    place = Path(folder or _replaced("autopipe-doodle", name))
+    wanted = set(tasks or CLASSES)
+    for task in sorted(wanted - CLASSES.keys()):
+        raise ArgumentError(
+            f"the example has no pipeline for the task {task}; begin with {', '.join(CLASSES)}"
+        )
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise ArgumentError(f"{place} is there already; give another folder by --to")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # Made beside its place and then renamed, so that a half of a project is never left.
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".new-") as scratch:
+        made = Path(scratch) / place.name
+        for path, content in files(name, wanted):
+            (made / path).parent.mkdir(parents=True, exist_ok=True)
+            (made / path).write_bytes(content)
+        if place.exists():
+            place.rmdir()
+        made.rename(place)
+    return place
+
+
+def family_name(name: str) -> str:
+    """`name` as families are called.
+
+    Raises:
+        ArgumentError: it can't be the name of a Python package, or is one of ours.
+    """
+    plain = name.lower().replace("-", "_").removeprefix("autopipe_")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*[a-z0-9]", plain) or keyword.iskeyword(plain):
+        raise ArgumentError(
+            f"{name!r} can't be the name of a family; take a word of letters, digits and "
+            f"underscores that begins with a letter, such as 'zoo'"
+        )
+    dist = _replaced(f"autopipe-{NAME}", plain)
+    if dist in published():
+        raise ArgumentError(f"{dist} is a package of autopipe itself; take another name")
+    return plain
+
+
+def files(name: str, tasks: Collection[Task]) -> Iterator[tuple[str, bytes]]:
+    """The files of the project for a family `name`: path and content."""
+    for source in sorted(EXAMPLE.rglob("*")):
+        path = source.relative_to(EXAMPLE).as_posix()
+        if source.is_dir() or _CACHE.search(path) or not _is_wanted(source.name, tasks):
+            continue
+        if source.suffix in _BINARY:
+            content = source.read_bytes()
+        else:
+            text = _for_tasks(source.name, source.read_text(encoding="utf-8"), tasks)
+            content = _replaced(text, name).encode()
+        yield _replaced(path, name), content
+
+
+def _is_wanted(file: str, tasks: Collection[Task]) -> bool:
+    owner = next((t for t in CLASSES if file in (f"{t}.py", f"test_{t}.py")), None)
+    needed_by = {owner} if owner else _NEEDED_BY.get(file, set(CLASSES))
+    return bool(needed_by & set(tasks))
+
+
+def _for_tasks(file: str, text: str, tasks: Collection[Task]) -> str:
+    """`text` without the lines that speak of other tasks."""
+    if file == _INDEX:
+        first = next(made for task, made in CLASSES.items() if task in tasks)
+        return json.dumps({**json.loads(text), "_class_name": first}, indent=2) + "\n"
+    others = [word for t in CLASSES if t not in tasks for word in (str(t), t.name, CLASSES[t])]
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if not any(word in line for word in others))
+
+
+def _replaced(text: str, name: str) -> str:
+    """`text` with `name` in the place of the example's, in each of its spellings."""
+    camel = "".join(part.capitalize() for part in name.split("_"))
+    text = text.replace("autopipe-doodle", "autopipe-" + name.replace("_", "-"))
+    return text.replace(NAME, name).replace(NAME.capitalize(), camel)

@@ -1,0 +1,23 @@
+"""MoVQ: an autoencoder whose latents the decoders denoise as they are (arXiv:2209.09002)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autopipe_components.stages.codec import VaeCodec
+
+
+class MovqCodec(VaeCodec):
+    """The latents of a `VQModel` before quantisation: nothing is drawn, nothing is scaled."""
+
+    def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Latents of `image`, in its dtype."""
+        latents: Tensor = self.vae.encode(image.to(self.vae.dtype)).latents  # type: ignore[operator]
+        return latents.to(image)
+
+    def _decode(self, vae: Any, latents: Tensor) -> Tensor:
+        image: Tensor = vae.decode(latents.to(vae.dtype), force_not_quantize=True).sample
+        return image

@@ -1,0 +1,101 @@
+"""A prior and a decoder as one pipeline: text in, images out."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeVar
+
+import torch
+
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe_components.stages.checks import batch_size_of, check_images_per_prompt, check_text
+
+PRIOR = "prior_"
+"""What the names of the prior's components and arguments begin with."""
+
+_OF_PRIOR = ("prompt", "negative_prompt", "num_images_per_prompt")
+"""The prior's arguments that have no such beginning."""
+
+_Stage = TypeVar("_Stage", bound=DiffusionPipeline)
+
+
+class CombinedPipeline(DiffusionPipeline):
+    """Holds the components of a decoder under their names, and those of its prior as `prior_...`.
+
+    A subclass names both classes. Of the arguments of its call those go to the prior whose names
+    begin with `prior_`, and the prompts; the others go to the decoder.
+    """
+
+    _exclude_from_cpu_offload = ("prior_prior",)
+    _also_in_turn = ("prior_prior",)
+    _prior_class: ClassVar[type[DiffusionPipeline]]
+    _decoder_class: ClassVar[type[DiffusionPipeline]]
+
+    @property
+    def prior_pipe(self) -> Any:
+        """The prior, a pipeline on the components that this one has now.
+
+        It is made anew each time: what is assigned to it, a scheduler for example, is not seen
+        here; assign to `prior_scheduler` instead.
+        """
+        return self._stage(self._prior_class, PRIOR)
+
+    @property
+    def decoder_pipe(self) -> Any:
+        """The decoder, a pipeline on the components that this one has now; as `prior_pipe`."""
+        return self._stage(self._decoder_class, "")
+
+    def _stage(self, cls: type[_Stage], prefix: str) -> _Stage:
+        components = self.components
+        stage = cls(**{name: components[prefix + name] for name in cls.module_names()})
+        stage._take_part_in(self)
+        return stage
+
+    def _draw(self) -> Any:
+        """The body of every call."""
+        # 1. Check everything that the decoder takes; the prior checks the rest
+        self._check_decoder()
+
+        # 2. Turn the text into embeddings
+        image_embeds, negative_image_embeds = self.prior_pipe(**self._prior_arguments())
+
+        # 3. Draw them
+        return self.decoder_pipe(
+            image_embeds=image_embeds,
+            negative_image_embeds=negative_image_embeds,
+            **self._decoder_arguments(len(image_embeds)),
+        )
+
+    # Its steps, in their order
+
+    def _check_decoder(self) -> None:
+        """Refuse what the decoder can't use before the prior has done its work.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: it is so.
+        """
+        call = self.call
+        check_text("prompt", call.prompt)
+        check_images_per_prompt(call.num_images_per_prompt)
+        decoder = self.decoder_pipe
+        prompts = 1 if call.prompt is None else batch_size_of(call.prompt, None)
+        unknown = torch.empty(prompts * call.num_images_per_prompt, decoder._embedding_width)
+        decoder.call = call.replace(
+            image_embeds=unknown, negative_image_embeds=unknown, num_images_per_prompt=1
+        )
+        decoder._prepare(decoder._begin_embeds())
+        decoder._reports()
+
+    def _prior_arguments(self) -> dict[str, Any]:
+        """What the prior takes of the call; the generators are those of both."""
+        call = self.call
+        own = {n.removeprefix(PRIOR): v for n, v in call.items() if n.startswith(PRIOR)}
+        shared = {name: call[name] for name in (*_OF_PRIOR, "generator")}
+        return {**own, **shared, "return_dict": False}
+
+    def _decoder_arguments(self, rows: int) -> dict[str, Any]:
+        """What the decoder takes of the call besides `rows` of embeddings: one for each image."""
+        return {
+            name: value
+            for name, value in self.call.items()
+            if not name.startswith(PRIOR) and name not in _OF_PRIOR
+        }

@@ -1,0 +1,273 @@
+"""The decoder: from the embedding of an image to the image. The call of all its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError
+from autopipe.outputs import ImagePipelineOutput
+from autopipe.pipeline.loop import Tensors
+from autopipe_components.guided import GuidedPipeline
+from autopipe_components.image_processor import VaeImageProcessor
+from autopipe_components.stages.checks import check_network_channels, check_size, check_tensor
+from autopipe_components.stages.codec import tile
+from autopipe_components.stages.reports import Reports, step_reports
+from autopipe_components.stages.timesteps import Schedule, keep_tail, set_schedule
+
+from .codec import MovqCodec
+
+Embeds: TypeAlias = Tensor | list[Tensor]
+"""Embeddings (B, D), or a list of such."""
+
+Result: TypeAlias = "ImagePipelineOutput | tuple[Any]"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a call starts from; a task adds to it.
+
+    Attributes:
+        rows: the number of embeddings.
+        size: height and width in latent cells.
+        schedule: the steps that are taken.
+    """
+
+    rows: int
+    size: tuple[int, int]
+    schedule: Schedule
+
+
+class EmbeddingDecoder(GuidedPipeline):
+    """Draws images of CLIP image embeddings with a U-Net, in the latents of a MoVQ.
+
+    A family says what its U-Net gets by `_network_inputs`.
+    """
+
+    model_cpu_offload_seq = "unet->movq"
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
+        "latents",
+        "image_embeds",
+        "negative_image_embeds",
+    )
+    _tensors_as_decoded: ClassVar[bool] = True
+    """Whether `output_type="pt"` gives pixels in [-1, 1], as the autoencoder does."""
+
+    movq: Any
+
+    _guidance_scale: float = 4.0
+
+    @property
+    def movq_scale_factor(self) -> int:
+        """Pixels per latent cell, along each axis."""
+        return self._codec.factor
+
+    @cached_property
+    def image_processor(self) -> VaeImageProcessor:
+        """Makes tensors of images, and images of tensors."""
+        return VaeImageProcessor(
+            vae_scale_factor=self._codec.factor,
+            vae_latent_channels=self._codec.channels,
+            resample="bicubic",
+            reducing_gap=1,
+            do_convert_rgb=True,
+        )
+
+    @property
+    def _codec(self) -> MovqCodec:
+        return MovqCodec(self.movq)
+
+    @property
+    def _embedding_width(self) -> int:
+        """What the U-Net takes of an image embedding."""
+        raise NotImplementedError
+
+    def _draw(self) -> Result:
+        """The body of every call."""
+        # 1. Check everything that can be checked, and prepare what to start from
+        start = self._prepare(self._begin())
+        reports = self._reports()
+
+        # 2. Take the embeddings, and what else the U-Net gets
+        tensors = self._condition(start)
+
+        # 3. Denoise, from what the task starts from
+        latents = self._denoised(tensors, start, reports)
+
+        # 4. Decode the images
+        return self._returned(latents)
+
+    # Its steps, in their order
+
+    def _begin(self) -> int:
+        """Check what every call takes, set the state of the call, and return the number of rows.
+
+        They are those of the embeddings; of each, `num_images_per_prompt` images are made.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used.
+        """
+        return self._begin_embeds()
+
+    def _begin_embeds(self) -> int:
+        """`_begin`, as far as it concerns embeddings."""
+        call = self.call
+        rows = len(self._rows("image_embeds", call.image_embeds))
+        check_size(call.height, call.width, 1)
+        self._open_call(
+            rows,
+            num_images_per_prompt=call.num_images_per_prompt,
+            generator=call.generator,
+            guidance_scale=call.guidance_scale,
+            cross_attention_kwargs=None,
+            output_type=call.output_type,
+        )
+        if self.do_classifier_free_guidance:
+            negative = len(self._rows("negative_image_embeds", call.negative_image_embeds))
+            if negative != rows:
+                raise ArgumentError(
+                    f"there are {rows} image_embeds and {negative} negative_image_embeds; give as "
+                    f"many, as the prior returns them"
+                )
+        return rows
+
+    def _rows(self, name: str, embeds: Embeds | None) -> Tensor:
+        """`embeds` as one tensor (B, D)."""
+        return joined(
+            name, embeds, (self._embedding_width,), "give what the prior of this decoder returns"
+        )
+
+    def _prepare(self, rows: int) -> Start:
+        """Lay out the steps and prepare what to start from; no network is used.
+
+        Raises:
+            ArgumentError, ArgumentTypeError, SchedulerError: an argument can't be used.
+        """
+        raise NotImplementedError
+
+    def _check_channels(self) -> None:
+        """Refuse a U-Net for something else.
+
+        Raises:
+            ArgumentError: it is one.
+        """
+        check_network_channels(self.unet.config.in_channels, self._codec.channels)
+
+    def _lay_out(self, strength: float | None = None) -> Schedule:
+        """The steps, or the last part of them that `strength` says."""
+        schedule = set_schedule(
+            self.scheduler,
+            num_inference_steps=self.call.num_inference_steps,
+            device=self._execution_device,
+        )
+        if strength is None:
+            return schedule
+        return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
+
+    def _reports(self) -> Reports:
+        """The callbacks, as the loop takes them."""
+        call = self.call
+        return step_reports(
+            self,
+            call.callback_on_step_end,
+            call.callback_on_step_end_tensor_inputs,
+            call.callback,
+            call.callback_steps,
+        )
+
+    def _condition(self, start: Start) -> Tensors:
+        """The embeddings as tensors of the call; under guidance the negative half is first."""
+        call = self.call
+
+        def repeated(name: str, embeds: Embeds | None) -> Tensor:
+            rows = self._rows(name, embeds).repeat_interleave(call.num_images_per_prompt, dim=0)
+            return rows.to(device=self._execution_device, dtype=self.unet.dtype)
+
+        positive = repeated("image_embeds", call.image_embeds)
+        if not self.do_classifier_free_guidance:
+            return {"image_embeds": positive, "negative_image_embeds": call.negative_image_embeds}
+        negative = repeated("negative_image_embeds", call.negative_image_embeds)
+        return {
+            "image_embeds": torch.cat([negative, positive]),
+            "negative_image_embeds": negative,
+        }
+
+    def _denoised(self, tensors: Tensors, start: Start, reports: Reports) -> Tensor:
+        """The latents of images of what `tensors` hold."""
+        raise NotImplementedError
+
+    def _walk(
+        self,
+        tensors: Tensors,
+        start: Start,
+        reports: Reports,
+        extra_channels: Callable[[], Sequence[Tensor]] = tuple,
+        keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Denoise what `tensors` hold; the further arguments are those of `GuidedPipeline`."""
+        return self._denoise(
+            tensors,
+            self._predictor(tensors, extra_channels),
+            start.schedule,
+            reports,
+            eta=0.0,
+            generator=self.call.generator,
+            keep=keep,
+        )
+
+    def _latent_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width in latent cells: pixels are rounded up to the factor's square."""
+        factor = self._codec.factor
+        return -(-height // factor**2) * factor, -(-width // factor**2) * factor
+
+    def _shape(self, rows: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Of the latents of all images, (B, C, h, w), at a `size` in cells."""
+        return (rows * self.call.num_images_per_prompt, self._codec.channels, *size)
+
+    def _spread(self, tensor: Tensor, rows: int, what: str) -> Tensor:
+        """`tensor` (N, ...) for all images: repeated for all rows, then for each image.
+
+        Raises:
+            ArgumentError: the number of rows is no multiple of N, which counts `what`.
+        """
+        count = self.call.num_images_per_prompt
+        return tile(tensor, rows, what).repeat_interleave(count, dim=0)
+
+    def _returned(self, latents: Tensor) -> Result:
+        """What a call gives back."""
+        output_type = self.call.output_type
+        images: Any = latents
+        if output_type != "latent":
+            images = self._codec.decode(latents)
+            if not (output_type == "pt" and self._tensors_as_decoded):
+                images = self.image_processor.postprocess(images, output_type)
+        return ImagePipelineOutput(images=images) if self.call.return_dict else (images,)
+
+
+def joined(
+    name: str, given: Tensor | Sequence[Tensor] | None, shape: tuple[int, ...], advice: str
+) -> Tensor:
+    """`given`, a tensor (N, *`shape`) or a list of such, as one tensor.
+
+    Args:
+        advice: what to do where it can't be used, for the error.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: it is absent, or something else.
+    """
+    parts: list[Any] = list(given) if isinstance(given, (list, tuple)) else [given]
+    for part in parts or [None]:
+        if part is None:
+            raise ArgumentError(f"{name} is missing; {advice}")
+        check_tensor(name, part)
+        if tuple(part.shape[1:]) != shape or not len(part):
+            wanted = ", ".join(map(str, ("batch", *shape)))
+            raise ArgumentError(
+                f"{name} has shape {tuple(part.shape)} and this call needs ({wanted}); {advice}"
+            )
+    return torch.cat(parts)

@@ -1,0 +1,86 @@
+"""A decoder that starts from an image with noise on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError
+from autopipe.pipeline.loop import Tensors
+from autopipe_components.images.kinds import ImageInput, as_list, kind_of
+from autopipe_components.stages.checks import (
+    check_colours,
+    check_image,
+    check_steps,
+    check_strength,
+)
+from autopipe_components.stages.codec import are_latents, check_spread
+from autopipe_components.stages.image2image import add_noise
+from autopipe_components.stages.reports import Reports
+from autopipe_components.stages.text2image import check_latents
+
+from .decoder import EmbeddingDecoder, Start
+
+
+@dataclass(frozen=True)
+class ImageStart(Start):
+    """What a call starts from.
+
+    Attributes:
+        images: pixels (N, 3, H, W), or latents (N, C, h, w).
+    """
+
+    images: Tensor
+
+
+class FromImage(EmbeddingDecoder):
+    """Starts from an image, or from the caller's `latents`, which are noised already."""
+
+    _tensors_as_decoded = False
+
+    def _prepare(self, rows: int) -> Start:
+        call = self.call
+        check_image(call.image)
+        check_steps(call.num_inference_steps)
+        check_strength(call.strength)
+        self._check_channels()
+        images = self._sized(call.image, *self._pixel_size(call.height, call.width))
+        check_spread(images, rows, "images")
+        scale = 1 if are_latents(self._codec, images) else self._codec.factor
+        size = (images.shape[2] // scale, images.shape[3] // scale)
+        if call.latents is not None:
+            check_latents(call.latents, self._shape(rows, size))
+        return ImageStart(rows, size, self._lay_out(call.strength), images)
+
+    def _pixel_size(self, height: int, width: int) -> tuple[int, int]:
+        """At which size the image is worked on."""
+        return height, width
+
+    def _sized(self, image: ImageInput, height: int, width: int) -> Tensor:
+        """Images (N, 3, H, W), each brought to the size by itself, or latents as they are given."""
+        prepared = [self.image_processor.preprocess(o, height, width) for o in as_list(image)]
+        shapes = sorted({tuple(one.shape[1:]) for one in prepared})
+        if len(shapes) > 1:
+            raise ArgumentError(f"the images come to shapes {shapes}; make them one shape")
+        images = torch.cat(prepared)
+        if kind_of(image) != "pt" or not are_latents(self._codec, images):
+            check_colours(images)
+        return images
+
+    def _denoised(self, tensors: Tensors, start: Start, reports: Reports) -> Tensor:
+        assert isinstance(start, ImageStart)
+        latents = self.call.latents
+        device, dtype = self._execution_device, tensors["image_embeds"].dtype
+        if latents is None:
+            images = start.images.to(device=device, dtype=dtype)
+            clean = images if are_latents(self._codec, images) else self._codec.encode(images)
+            clean = self._spread(clean, start.rows, "images")
+            latents = self._noised(clean, start.schedule.timesteps[0])
+        tensors["latents"] = latents.to(device=device, dtype=dtype)
+        return self._walk(tensors, start, reports)
+
+    def _noised(self, clean: Tensor, timestep: Tensor) -> Tensor:
+        """`clean` latents with the noise of the first `timestep`."""
+        return add_noise(self.scheduler, clean, timestep=timestep, generator=self.call.generator)

@@ -1,0 +1,112 @@
+"""A decoder that repaints a part of an image; its U-Net sees the mask and the masked image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from autopipe.errors import ArgumentError
+from autopipe.pipeline.loop import Tensors
+from autopipe_components.stages.checks import check_image, check_steps, check_strength
+from autopipe_components.stages.codec import check_spread
+from autopipe_components.stages.guidance import double
+from autopipe_components.stages.inpaint import Inpainting, network_sees_mask
+from autopipe_components.stages.reports import Reports
+from autopipe_components.stages.text2image import check_latents, unit_noise
+
+from .canvas import kept_of, pixels_of
+from .decoder import EmbeddingDecoder, Start
+
+
+@dataclass(frozen=True)
+class RepaintStart(Start):
+    """What a call starts from.
+
+    Attributes:
+        pixels: (N, 3, H, W), in [-1, 1].
+        kept: (M, 1, h, w) at the size of the latents, 1 where the image is kept, else 0.
+    """
+
+    pixels: Tensor
+    kept: Tensor
+
+
+class Repaint(EmbeddingDecoder):
+    """Starts from noise inside a mask, or at a `strength` below 1 from the noised image."""
+
+    _callback_tensor_inputs = (
+        *EmbeddingDecoder._callback_tensor_inputs,
+        "masked_image",
+        "mask_image",
+    )
+    _blends = True
+    """Whether the original is put back outside the mask after each step."""
+
+    def _prepare(self, rows: int) -> Start:
+        call = self.call
+        check_image(call.image)
+        check_image(call.mask_image, "mask_image")
+        check_steps(call.num_inference_steps)
+        check_strength(call.strength)
+        if not network_sees_mask(self.unet.config.in_channels, self._codec.channels):
+            raise ArgumentError(
+                "this checkpoint's U-Net takes no mask; load one for inpainting, such as a "
+                "decoder-inpaint"
+            )
+        size = self._latent_size(call.height, call.width)
+        if call.latents is not None:
+            check_latents(call.latents, self._shape(rows, size))
+        schedule = self._lay_out(call.strength if call.strength < 1 else None)
+        height, width = (side * self._codec.factor for side in size)
+        pixels = pixels_of(call.image, height, width)
+        kept = kept_of(call.mask_image, height, width, size)
+        check_spread(pixels, rows, "images")
+        check_spread(kept, rows, "masks")
+        return RepaintStart(rows, size, schedule, pixels, kept)
+
+    def _denoised(self, tensors: Tensors, start: Start, reports: Reports) -> Tensor:
+        assert isinstance(start, RepaintStart)
+        # 1. Encode the image
+        device, dtype = self._execution_device, tensors["image_embeds"].dtype
+        schedule = start.schedule
+
+        def for_all(one: Tensor, what: str) -> Tensor:
+            return self._spread(one.to(device=device, dtype=dtype), start.rows, what)
+
+        original = self._codec.encode(start.pixels.to(device=device, dtype=dtype))
+        original, kept = for_all(original, "images"), for_all(start.kept, "masks")
+
+        # 2. Start from noise, or from the noised image
+        noise = unit_noise(
+            tuple(original.shape),
+            generator=self.call.generator,
+            dtype=dtype,
+            device=device,
+            given=self.call.latents,
+        )
+        first = noise * self.scheduler.init_noise_sigma
+        if self.call.strength < 1:
+            first = self.scheduler.add_noise(original, noise, schedule.timesteps[:1])
+        guided = self.do_classifier_free_guidance
+        tensors["latents"] = first
+        tensors["mask_image"] = double(kept) if guided else kept
+        tensors["masked_image"] = double(original * kept) if guided else original * kept
+
+        # 3. Denoise
+        def keep(step: int, timestep: Tensor | None, after: Tensor) -> Tensor:
+            """With the mask as it is now: a callback may have changed it."""
+            now = replace(repaint, mask=1 - tensors["mask_image"])
+            return now.keep(self.scheduler, schedule.timesteps, step, after)
+
+        repaint = Inpainting(first, noise, original, 1 - kept, None)
+        denoised = self._walk(
+            tensors,
+            start,
+            reports,
+            lambda: (tensors["masked_image"], tensors["mask_image"]),
+            keep if self._blends else None,
+        )
+
+        # 4. Put the original back, in case a callback changed what surrounds the mask
+        return keep(len(schedule.timesteps) - 1, None, denoised) if self._blends else denoised

@@ -1,0 +1,175 @@
+"""The prior: from text to the CLIP embedding of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.pipeline.call import Arguments, pipeline_call
+from autopipe.pipeline.loop import StepCallback, Tensors
+from autopipe_components.stages.checks import Prompt, check_number, check_tensor, check_text
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.text2image import start_from_noise
+from autopipe_components.stages.timesteps import Schedule
+
+from .output import KandinskyPriorPipelineOutput
+from .prior_steps import PriorSteps, Result, Start, Texts, check_texts
+
+
+class ImageEmbeddingPrior(PriorSteps):
+    """Denoises the CLIP embedding of an image, given that of a text."""
+
+    @pipeline_call
+    def __call__(
+        self,
+        prompt: Prompt,
+        negative_prompt: Prompt | None = None,
+        num_images_per_prompt: int = 1,
+        num_inference_steps: int = 25,
+        generator: Generators = None,
+        latents: Tensor | None = None,
+        guidance_scale: float = 4.0,
+        output_type: str = "pt",
+        return_dict: bool = True,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        *,
+        adapters: Mapping[str, float] | None = None,
+    ) -> Result:
+        """The embedding of an image of what `prompt` says.
+
+        Args:
+            prompt: a text or a list of them.
+            negative_prompt: what to keep away from, one for each prompt. Its own embedding
+                becomes the negative one; without it that is the embedding of a black image.
+            num_images_per_prompt: how many embeddings of each prompt.
+            num_inference_steps: at least 2.
+            generator: the source of noise, or a list with one for each embedding.
+            latents: the first noise (B, D) instead of drawing it; with negative prompts B is
+                twice the number of embeddings.
+            guidance_scale: how closely to follow the prompt; 1 and below turns guidance off.
+            output_type: `"pt"` or `"np"`.
+            return_dict: False returns a tuple.
+            callback_on_step_end: `callback(run, step, timestep, tensors)` after each step; tensors
+                in the dict that it returns replace those of the call. `run._interrupt = True`
+                skips the remaining steps.
+            callback_on_step_end_tensor_inputs: which tensors it gets.
+            adapters: the attachments that act in this call, and how strongly, such as
+                `{"ink": 0.7}`; those that are switched on if absent.
+
+        Returns:
+            `KandinskyPriorPipelineOutput`, or the tuple of its values.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        return self._embedded(self._from_noise)
+
+    def _from_noise(self, texts: Texts) -> Start:
+        """As `PriorSteps._embedded` asks for: from noise, or the caller's `latents`."""
+        latents = self.call.latents
+        rows = len(texts.prompts) * self.call.num_images_per_prompt
+        shape = (rows, self.prior.config.embedding_dim)
+        check_tensor("latents", latents)
+        if latents is not None and latents.shape != shape:
+            raise ArgumentError(
+                f"latents have shape {tuple(latents.shape)} and this call needs {shape}, a row for "
+                f"each embedding" + (" and each negative one" if texts.negative else "")
+            )
+
+        def start(tensors: Tensors, schedule: Schedule, generator: Generators) -> Tensor:
+            return start_from_noise(
+                shape,
+                generator=generator,
+                dtype=tensors["prompt_embeds"].dtype,
+                device=self._execution_device,
+                init_noise_sigma=self.scheduler.init_noise_sigma,
+                latents=latents,
+            )
+
+        return start
+
+    @torch.no_grad()
+    def interpolate(
+        self,
+        images_and_prompts: list[str | Image.Image | Tensor],
+        weights: list[float],
+        num_images_per_prompt: int = 1,
+        num_inference_steps: int = 25,
+        generator: Generators = None,
+        latents: Tensor | None = None,
+        negative_prior_prompt: str | None = None,
+        negative_prompt: str = "",
+        guidance_scale: float = 4.0,
+        device: torch.device | str | None = None,
+    ) -> KandinskyPriorPipelineOutput:
+        """The weighted sum of the embeddings of texts and images.
+
+        Args:
+            images_and_prompts: texts, PIL images, pixels (1, 3, H, W) as `image_processor` makes
+                them, and embeddings (1, D).
+            weights: a number for each.
+            num_images_per_prompt: how many sums, each with noise of its own.
+            num_inference_steps, generator, latents, guidance_scale: as of a call, for each text.
+            negative_prior_prompt: what to keep away from while embedding the texts.
+            negative_prompt: the text whose embedding becomes the negative one; if empty, that is
+                the embedding of `negative_prior_prompt`, or of a black image.
+            device: where images are encoded; that of the pipeline if None.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+        """
+        # 1. Check everything that can be checked
+        for name, given in (("images_and_prompts", images_and_prompts), ("weights", weights)):
+            if not isinstance(given, (list, tuple)):
+                raise ArgumentTypeError(f"{name} is a {type(given).__name__}; give a list")
+        if len(images_and_prompts) != len(weights) or not weights:
+            raise ArgumentError(
+                f"got {len(images_and_prompts)} images and prompts and {len(weights)} weights; "
+                f"give one weight for each, and at least one"
+            )
+        for one in images_and_prompts:
+            if not isinstance(one, (str, Image.Image, Tensor)):
+                raise ArgumentTypeError(
+                    f"images_and_prompts holds a {type(one).__name__}; give texts, PIL images and "
+                    f"tensors"
+                )
+        for weight in weights:
+            check_number("weights", weight)
+        check_text("negative_prompt", negative_prompt)
+        call: dict[str, Any] = {
+            "negative_prompt": negative_prior_prompt,
+            "num_images_per_prompt": num_images_per_prompt,
+            "num_inference_steps": num_inference_steps,
+            "generator": generator,
+            "guidance_scale": guidance_scale,
+            "output_type": "pt",
+        }
+        check_texts(Arguments({"prompt": negative_prompt, **call}))
+        parts = [o if isinstance(o, str) else self._as_seen(o) for o in images_and_prompts]
+
+        # 2. Embed each text and image
+        def embed(text: str) -> Any:
+            return ImageEmbeddingPrior.__call__(self, text, latents=latents, **call)
+
+        embeds = [
+            embed(part).image_embeds
+            if isinstance(part, str)
+            else self._embed(part, device).repeat(num_images_per_prompt, 1)
+            for part in parts
+        ]
+        away = embed(negative_prompt)
+
+        # 3. Mix them
+        weighted = [weight * one for one, weight in zip(embeds, weights)]
+        return KandinskyPriorPipelineOutput(
+            image_embeds=torch.stack(weighted).sum(dim=0),
+            negative_image_embeds=away.image_embeds
+            if negative_prompt
+            else away.negative_image_embeds,
+        )

@@ -1,0 +1,297 @@
+"""The call of a prior, whatever it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.kinds import Network, Processor, Scheduler
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.pipeline.call import Arguments
+from autopipe.pipeline.loop import Tensors, accepted_options, denoise
+from autopipe_components.images.kinds import as_list, kind_of
+from autopipe_components.stages.checks import (
+    check_generators,
+    check_guidance,
+    check_images_per_prompt,
+    check_output_type,
+    check_steps,
+    check_text,
+)
+from autopipe_components.stages.codec import Generators
+from autopipe_components.stages.guidance import double, guide
+from autopipe_components.stages.prompt import distinct_texts, text_length, tokenize
+from autopipe_components.stages.reports import Reports, step_reports
+from autopipe_components.stages.timesteps import Schedule, keep_tail, set_schedule
+
+from .output import KandinskyPriorPipelineOutput
+from .walk import Walk
+
+Result: TypeAlias = "KandinskyPriorPipelineOutput | tuple[Any, Any]"
+
+Start: TypeAlias = Callable[[Tensors, Schedule, Generators], Tensor]
+"""`(tensors, schedule, generator) -> latents`, from which the steps start."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What a call encodes. With negative prompts, their embeddings are made as further rows.
+
+    Attributes:
+        prompts: the prompts, then the negative prompts if there are any.
+        unconditional: for each of them, what guidance leads away from.
+        negative: whether there are negative prompts.
+    """
+
+    prompts: list[str]
+    unconditional: list[str]
+    negative: bool
+
+    def generators(self, generator: Generators) -> Generators:
+        """A list of them once more for the negative prompts, which draw noise too."""
+        if self.negative and isinstance(generator, (list, tuple)):
+            return list(generator) * 2
+        return generator
+
+
+def check_texts(call: Arguments) -> Texts:
+    """Check what every call takes, and return the texts to encode.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: an argument can't be used.
+    """
+    prompt, negative_prompt = call.prompt, call.negative_prompt
+    if prompt is None:
+        raise ArgumentTypeError("prompt is None; give a text or a list of texts")
+    check_text("prompt", prompt)
+    check_text("negative_prompt", negative_prompt)
+    check_images_per_prompt(call.num_images_per_prompt)
+    check_steps(call.num_inference_steps)
+    check_guidance(call.guidance_scale)
+    check_output_type(call.output_type, ("pt", "np"))
+    prompts = [prompt] if isinstance(prompt, str) else prompt
+    check_generators(call.generator, len(prompts) * call.num_images_per_prompt)
+    if negative_prompt is None:
+        return Texts(prompts, [""] * len(prompts), False)
+    negative = [negative_prompt] if isinstance(negative_prompt, str) else negative_prompt
+    if len(negative) != len(prompts):
+        raise ArgumentError(
+            f"got {len(negative)} negative prompts for {len(prompts)} prompts; give one for each"
+        )
+    return Texts(prompts + negative, negative * 2, True)
+
+
+class PriorSteps(DiffusionPipeline):
+    """The components of a prior, and its call.
+
+    Args:
+        prior: a `PriorTransformer`.
+        image_encoder: a `transformers.CLIPVisionModelWithProjection`.
+        text_encoder: a `transformers.CLIPTextModelWithProjection`.
+        tokenizer: a `transformers.CLIPTokenizer`.
+        scheduler: a `UnCLIPScheduler`.
+        image_processor: a `transformers.CLIPImageProcessor`.
+    """
+
+    _exclude_from_cpu_offload = ("prior",)
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
+        "latents",
+        "prompt_embeds",
+        "text_encoder_hidden_states",
+        "text_mask",
+    )
+
+    prior: Any
+    image_encoder: Any
+    text_encoder: Any
+    tokenizer: Any
+    image_processor: Any
+
+    _guidance_scale: float = 4.0
+
+    def __init__(
+        self,
+        prior: Network,
+        image_encoder: Network,
+        text_encoder: Network,
+        tokenizer: Processor,
+        scheduler: Scheduler,
+        image_processor: Processor,
+    ) -> None:
+        self.register_modules(
+            prior=prior,
+            image_encoder=image_encoder,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            scheduler=scheduler,
+            image_processor=image_processor,
+        )
+
+    @property
+    def guidance_scale(self) -> float:
+        """How closely the prompt is followed; guidance is off at 1 and below."""
+        return self._guidance_scale
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether each step predicts with and without the prompt."""
+        return self._guidance_scale > 1
+
+    def get_zero_embed(
+        self, batch_size: int = 1, device: torch.device | str | None = None
+    ) -> Tensor:
+        """The embedding of a black image, (`batch_size`, D)."""
+        size = self.image_encoder.config.image_size
+        black = torch.zeros(1, 3, size, size)
+        return self._embed(black, device).repeat(batch_size, 1)
+
+    def _embedded(self, prepare: Callable[[Texts], Start]) -> Result:
+        """The body of every call.
+
+        Args:
+            prepare: checks what the call starts from, and says how it starts.
+        """
+        # 1. Check everything that can be checked
+        texts = check_texts(self.call)
+        self._guidance_scale = self.call.guidance_scale
+        start = prepare(texts)
+        reports = step_reports(
+            self, self.call.callback_on_step_end, self.call.callback_on_step_end_tensor_inputs
+        )
+
+        # 2. Lay out the steps
+        schedule = self._lay_out()
+
+        # 3. Encode the texts
+        tensors = self._condition(texts)
+
+        # 4. Start
+        generator = texts.generators(self.call.generator)
+        tensors["latents"] = start(tensors, schedule, generator)
+
+        # 5. Denoise
+        embeds = self._denoise(tensors, schedule, reports, generator)
+
+        # 6. Say what to keep away from
+        return self._returned(embeds, texts)
+
+    # Its steps, in their order
+
+    def _lay_out(self) -> Schedule:
+        """The steps, or the last part of them that a `strength` says."""
+        schedule = set_schedule(
+            self.scheduler,
+            num_inference_steps=self.call.num_inference_steps,
+            device=self._execution_device,
+        )
+        strength = self.call.get("strength")
+        if strength is None:
+            return schedule
+        return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
+
+    def _condition(self, texts: Texts) -> Tensors:
+        """The texts as tensors of the call; under guidance the unconditional half is first."""
+        guided = self.do_classifier_free_guidance
+        every = [*texts.unconditional, *texts.prompts] if guided else texts.prompts
+        distinct, places = distinct_texts(every)
+        states, pooled, mask = self.encoder("text_encoder", self._encode_text)(distinct)
+
+        def spread(rows: Tensor) -> Tensor:
+            return rows[places].repeat_interleave(self.call.num_images_per_prompt, dim=0)
+
+        return {
+            "prompt_embeds": spread(pooled),
+            "text_encoder_hidden_states": spread(states),
+            "text_mask": spread(mask),
+        }
+
+    def _encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+        """Hidden states (B, K, D), pooled texts (B, P), and which states are of text (B, K)."""
+        device = self._execution_device
+        with self.tokenizing(self.tokenizer):
+            length = text_length(self.tokenizer, self.text_encoder)
+            ids, mask = tokenize(self.tokenizer, texts, length)
+        encoded = self.text_encoder(ids.to(device))
+        return encoded.last_hidden_state, encoded.text_embeds, mask.bool().to(device)
+
+    def _denoise(
+        self, tensors: Tensors, schedule: Schedule, reports: Reports, generator: Generators
+    ) -> Tensor:
+        """The embedding that the latents lead to."""
+
+        def predict(step: int, timestep: Tensor) -> Tensor:
+            guided = self.do_classifier_free_guidance
+            sample = self.scheduler.scale_model_input(tensors["latents"], timestep)
+            prediction: Tensor = self.prior(
+                double(sample) if guided else sample,
+                timestep=timestep,
+                proj_embedding=tensors["prompt_embeds"],
+                encoder_hidden_states=tensors["text_encoder_hidden_states"],
+                attention_mask=tensors["text_mask"],
+            ).predicted_image_embedding
+            return guide(prediction, self.guidance_scale) if guided else prediction
+
+        walk: Any = Walk(self.scheduler, schedule.timesteps)
+        latents = denoise(
+            self,
+            tensors,
+            predict,
+            timesteps=schedule.timesteps,
+            steps=schedule.steps,
+            scheduler=walk,
+            step_options=accepted_options(self.scheduler, generator=generator),
+            **reports,
+        )
+        embeds: Tensor = self.prior.post_process_latents(latents)
+        return embeds
+
+    def _returned(self, embeds: Tensor, texts: Texts) -> Result:
+        """What a call gives back: the embeddings, and those to keep away from."""
+        if texts.negative:
+            embeds, away = embeds.chunk(2)
+        else:
+            away = self.get_zero_embed(len(embeds), device=embeds.device)
+        both: tuple[Any, Any] = embeds, away
+        if self.call.output_type == "np":
+            both = embeds.float().cpu().numpy(), away.float().cpu().numpy()
+        return KandinskyPriorPipelineOutput(*both) if self.call.return_dict else both
+
+    def _as_seen(self, image: Any) -> Tensor:
+        """Images as the image encoder sees them (N, 3, H, W), or embeddings (N, D) as given.
+
+        Args:
+            image: PIL images or arrays (H, W, 3) of bytes, which are brought to its size; pixels
+                (N, 3, H, W) that are so already; embeddings (N, D); or a list of one kind.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: it is none of these.
+        """
+        items = as_list(image)
+        if kind_of(image) != "pt":
+            if any(isinstance(one, np.ndarray) and one.shape[-1] != 3 for one in items):
+                raise ArgumentError("an array given as image needs 3 channels, as its last axis")
+            seen: Tensor = self.image_processor(items, return_tensors="pt").pixel_values
+            return seen
+        side = self.image_encoder.config.image_size
+        for shape in ((self.prior.config.embedding_dim,), (3, side, side)):
+            if all(tuple(one.shape[1:]) == shape for one in items):
+                return torch.cat(items)
+        raise ArgumentError(
+            f"the image is given as tensors of shape {[tuple(one.shape) for one in items]}; give "
+            f"pixels (batch, 3, {side}, {side}), as image_processor makes them, or embeddings "
+            f"(batch, {self.prior.config.embedding_dim})"
+        )
+
+    def _embed(self, seen: Tensor, device: torch.device | str | None = None) -> Tensor:
+        """Embeddings (N, D) of what `_as_seen` returns."""
+        if seen.ndim == 2:
+            return seen
+        seen = seen.to(device=device or self._execution_device, dtype=self.image_encoder.dtype)
+        embeds: Tensor = self.image_encoder(seen).image_embeds
+        return embeds

@@ -1,0 +1,36 @@
+"""A decoder that starts from noise."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from autopipe.pipeline.loop import Tensors
+from autopipe_components.stages.checks import check_steps
+from autopipe_components.stages.reports import Reports
+from autopipe_components.stages.text2image import check_latents, start_from_noise
+
+from .decoder import EmbeddingDecoder, Start
+
+
+class FromNoise(EmbeddingDecoder):
+    """Starts from noise alone, or from the caller's `latents`."""
+
+    def _prepare(self, rows: int) -> Start:
+        call = self.call
+        check_steps(call.num_inference_steps)
+        self._check_channels()
+        size = self._latent_size(call.height, call.width)
+        if call.latents is not None:
+            check_latents(call.latents, self._shape(rows, size))
+        return Start(rows, size, self._lay_out())
+
+    def _denoised(self, tensors: Tensors, start: Start, reports: Reports) -> Tensor:
+        tensors["latents"] = start_from_noise(
+            self._shape(start.rows, start.size),
+            generator=self.call.generator,
+            dtype=tensors["image_embeds"].dtype,
+            device=self._execution_device,
+            init_noise_sigma=self.scheduler.init_noise_sigma,
+            latents=self.call.latents,
+        )
+        return self._walk(tensors, start, reports)
