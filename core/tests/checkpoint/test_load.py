@@ -3,15 +3,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import CLIPTextModel
 
 from autopipe.auto import AutoPipelineForText2Image
 from autopipe.checkpoint.checkpoint import Checkpoint
+from autopipe.discovery import Installed, Plugin
 from autopipe.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -23,9 +26,13 @@ from autopipe.errors import (
     VariantError,
     WeightsMismatchError,
 )
+from autopipe.manifest import Component, Family, Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.registry import Registry
+from autopipe.targets import target_of
+from autopipe.tasks import Task
 
-from .conftest import OtherNet, OtherScheduler, TinyNet, TinyPipeline, TinyScheduler, same
+from .conftest import FAMILY, OtherNet, OtherScheduler, TinyNet, TinyPipeline, TinyScheduler, same
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 Edit = Callable[..., None]
@@ -462,3 +469,26 @@ def test_other_classes_of_the_kind_are_taken(saved: Path, edit: Edit) -> None:
     loaded = TinyPipeline.from_pretrained(saved)
     kinds = (type(loaded.net), type(loaded.scheduler), type(loaded.checker))
     assert kinds == (OtherNet, OtherScheduler, TinyNet)
+
+
+class OwnTextModel(CLIPTextModel):
+    """A family's own class for what checkpoints call a class of transformers."""
+
+
+OWN = Component("CLIPTextModel", target_of(OwnTextModel), library="transformers")
+STRANGER = Family("stranger", (Pipeline("Other", "nowhere:Other", Task.TEXT2IMAGE, "other"),))
+
+
+@pytest.mark.parametrize(
+    ("families", "expected"),
+    [
+        ([replace(FAMILY, components=(*FAMILY.components, OWN))], OwnTextModel),
+        ([FAMILY, replace(STRANGER, components=(OWN,))], CLIPTextModel),
+    ],
+)
+def test_a_claim_for_a_class_of_transformers_counts_in_lines_of_its_family(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, families: list[Family], expected: type
+) -> None:
+    made = Registry([Installed(Plugin(f.name, f.name, "1"), f) for f in families])
+    monkeypatch.setattr("autopipe.registry._default", made)
+    assert type(TinyPipeline.from_pretrained(saved).text_encoder) is expected

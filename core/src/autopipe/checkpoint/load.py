@@ -23,7 +23,7 @@ from .options import LoadOptions
 from .processors import load_processor
 from .source import Source
 from .tensors import TORCH_DTYPES
-from .weights import LoadingInfo, casting, fill, finish, read_weights
+from .weights import Casting, LoadingInfo, fill, finish, read_weights
 
 
 def load_component(
@@ -101,7 +101,7 @@ def _load_network(
     wanted = options.dtype_of(name)
     dtype = stored_dtype(source, [weights]) if wanted == "auto" else wanted
     kept = cls._keep_in_fp32_modules if ours else transformers.kept_in_fp32(model, dtype)
-    target = casting(dtype, kept)
+    target = Casting(dtype, kept)
     state = read_weights(source, weights, target, options.disable_mmap)
     one = len(weights.files) == 1
     origin = str(source.root / weights.files[0].path if one else folder)

@@ -219,16 +219,19 @@ def _classes(
     classes: dict[str, Any] = {}
     missing: list[str] = []
     slots = slots_of(cls)
+    stored = registry.pipeline(index.class_name)
     origin = index.folder / INDEX_NAME
     for name in cls.module_names():
         if name in elsewhere:
             continue
         pair = index.components.get(name)
         found: type | None = None
-        if pair is not None and (known := registry.component(*pair)) is not None:
-            found = load_target(known.target)
-        elif pair is not None and pair[0] == transformers.LIBRARY:
-            found = transformers.find_class(pair[1])
+        if pair is not None:
+            known = registry.component(*pair, stored)
+            if known is not None:
+                found = load_target(known.target)
+            elif pair[0] == transformers.LIBRARY:
+                found = transformers.find_class(pair[1])
         slot = slots.get(name)
         if name in given:
             if slot is None and found is not None:

@@ -45,22 +45,25 @@ class LoadingInfo:
         }
 
 
-def casting(dtype: torch.dtype | None, kept: Collection[str] = ()) -> Target:
+@dataclass(frozen=True)
+class Casting:
     """Which dtype each tensor of a file is to have.
 
-    Args:
+    Attributes:
         dtype: for floating-point tensors; None leaves all as they are.
         kept: the parts of names (`wo` of `block.wo.weight`) that stay float32 under a smaller one.
     """
-    smaller = dtype is not None and dtype.itemsize < torch.float32.itemsize
 
-    def target(name: str, own: torch.dtype) -> torch.dtype:
-        if dtype is None or not own.is_floating_point:
+    dtype: torch.dtype | None
+    kept: Collection[str] = ()
+
+    def __call__(self, name: str, own: torch.dtype) -> torch.dtype:
+        """The dtype for a tensor that has `own` in its file."""
+        if self.dtype is None or not own.is_floating_point:
             return own
-        is_kept = smaller and kept and not set(name.split(".")).isdisjoint(kept)
-        return torch.float32 if is_kept else dtype
-
-    return target
+        smaller = self.dtype.itemsize < torch.float32.itemsize
+        is_kept = smaller and self.kept and not set(name.split(".")).isdisjoint(self.kept)
+        return torch.float32 if is_kept else self.dtype
 
 
 def read_weights(
