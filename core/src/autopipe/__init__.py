@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .version import __version__ as __version__
+from .resolution.version import __version__ as __version__
 
 _CORE = {
     name: module
@@ -24,9 +24,9 @@ _CORE = {
             "AutoPipelineForInpainting",
             "AutoPipelineForText2Image",
         ),
-        "attachment": ("Attachment",),
+        "attaching.attachment": ("Attachment",),
         "config": ("ConfigMixin", "FrozenConfig", "register_to_config"),
-        "engine": ("NetworkEngine",),
+        "attaching.engine": ("NetworkEngine",),
         "errors": ("AutopipeError",),
         "hooks": ("hookimpl",),
         "manifest": (
@@ -56,14 +56,14 @@ if TYPE_CHECKING:
     from . import errors as errors
     from . import registry as registry
     from . import utils as utils
-    from .attachment import Attachment as Attachment
+    from .attaching.attachment import Attachment as Attachment
+    from .attaching.engine import NetworkEngine as NetworkEngine
     from .auto import AutoPipelineForImage2Image as AutoPipelineForImage2Image
     from .auto import AutoPipelineForInpainting as AutoPipelineForInpainting
     from .auto import AutoPipelineForText2Image as AutoPipelineForText2Image
     from .config import ConfigMixin as ConfigMixin
     from .config import FrozenConfig as FrozenConfig
     from .config import register_to_config as register_to_config
-    from .engine import NetworkEngine as NetworkEngine
     from .errors import AutopipeError as AutopipeError
     from .hooks import hookimpl as hookimpl
     from .manifest import AddOn as AddOn
@@ -104,8 +104,8 @@ def __getattr__(name: str) -> Any:
 
 def _from_a_plugin(name: str) -> Any:
     from .errors import nearest
-    from .hints import published_names
     from .registry import default_registry
+    from .resolution.hints import published_names
 
     registry = default_registry()
     if registry.is_unheard_of(name):

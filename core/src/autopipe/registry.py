@@ -27,19 +27,19 @@ from functools import reduce
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from .claims import Settled
-from .discovery import Installed, Plugin, Problem, discover, raise_if_strict
 from .errors import (
     MissingPluginError,
     PluginError,
     UnsupportedCheckpointError,
 )
-from .explanations import Explanations
-from .flaws import flaws
-from .hints import dist_for_class, dist_for_keyword
 from .manifest import Component, Condition, Manifest, Pipeline, Reader
-from .own import OWN
-from .targets import load_target, target_of
+from .resolution.claims import Settled
+from .resolution.discovery import Installed, Plugin, Problem, discover, raise_if_strict
+from .resolution.explanations import Explanations
+from .resolution.flaws import flaws
+from .resolution.hints import dist_for_class, dist_for_keyword
+from .resolution.own import OWN
+from .resolution.targets import load_target, target_of
 from .tasks import Task
 
 __all__ = [

@@ -7,10 +7,10 @@ import pytest
 
 from autopipe.checkpoint.address import demo_folder, open_source
 from autopipe.checkpoint.source import HubOptions, LocalSource
-from autopipe.discovery import Installed, Plugin
 from autopipe.errors import CheckpointError, PluginError, UnsafeCheckpointError
 from autopipe.manifest import Family
 from autopipe.registry import Registry
+from autopipe.resolution.discovery import Installed, Plugin
 
 
 @pytest.fixture
