@@ -19,7 +19,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import ArgumentError, CheckpointError
@@ -31,6 +31,9 @@ except ImportError:  # Windows
 
 _MOST_FILES = 10_000
 _EXCHANGE = 2
+_EXCHANGES = {"linux": ("renameat2", -100), "darwin": ("renameatx_np", -2)}
+"""By system: the function that exchanges, and its number for the current folder."""
+
 _ASIDE = ".old"
 
 Stale = Callable[[str], bool]
@@ -53,32 +56,25 @@ def replaced_folder(target: str | Path, stale: Stale) -> Iterator[Path]:
     folder = folder.resolve() if folder.exists() else folder.absolute()
     if folder.exists() and not folder.is_dir():
         raise ArgumentError(f"{folder} is a file; give a folder to save into")
-    temporary: Path | None = None
-    lock: int | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_left(folder)
-        temporary, lock = _make_locked(folder)
-        yield temporary
-        _flush(temporary)
-        if folder.exists():
-            _keep_others(folder, temporary, stale)
-            shutil.copymode(folder, temporary)
-        _change_places(temporary, folder)
-        _flush_folder(folder.parent)
+        with _beside(folder) as temporary:
+            yield temporary
+            _flush(temporary)
+            if folder.exists():
+                _keep_others(folder, temporary, stale)
+                shutil.copymode(folder, temporary)
+            _change_places(temporary, folder)
+            _flush_folder(folder.parent)
+    except CheckpointError:
+        raise
     except OSError as error:
-        if isinstance(error, CheckpointError):
-            raise
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise CheckpointError(
             f"{folder} can't be saved: {'the disk is full' if full else error}. What was there is "
             f"unchanged"
         ) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
 
 
 def _prefix(target: Path) -> str:
@@ -86,32 +82,38 @@ def _prefix(target: Path) -> str:
     return f".{target.name}.saving-"
 
 
-def _make_locked(target: Path) -> tuple[Path, int | None]:
-    """A temporary folder beside `target` and the lock on it, which ends with this process."""
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A temporary folder beside `target`, which no other process removes meanwhile."""
     while True:
         temporary = target.parent / f"{_prefix(target)}{uuid.uuid4().hex[:12]}"
         temporary.mkdir()
-        lock = _lock(temporary, wait=True)
-        # Between the two it was unlocked, and another process may have removed it.
-        if temporary.exists():
-            return temporary, lock
-        if lock is not None:
-            os.close(lock)
+        with _locked(temporary, wait=True):
+            # Between the two it was unlocked, and another process may have removed it.
+            if temporary.exists():
+                try:
+                    yield temporary
+                finally:
+                    shutil.rmtree(temporary, ignore_errors=True)
+                return
 
 
-def _lock(folder: Path, *, wait: bool) -> int | None:
-    """A lock on `folder`; None if another process has it and `wait` is False, or without locks."""
-    if fcntl is None:
-        return None
-    descriptor = None
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        if descriptor is not None:
-            os.close(descriptor)
-        return None
-    return descriptor
+@contextmanager
+def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
+    """Inside, `folder` is locked; not if another process has it, or where there are no locks.
+
+    Args:
+        wait: wait for the other process.
+    """
+    is_locked = False
+    with ExitStack() as opened:
+        with suppress(OSError):
+            if fcntl is not None:
+                descriptor = os.open(folder, os.O_RDONLY)
+                opened.callback(os.close, descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                is_locked = True
+        yield is_locked
 
 
 def _remove_left(target: Path) -> None:
@@ -122,10 +124,9 @@ def _remove_left(target: Path) -> None:
         # An old folder that was put aside is the only one there is until the new one is in place.
         if left.suffix == _ASIDE and not target.exists():
             continue
-        lock = _lock(left, wait=False)
-        if lock is not None:
-            shutil.rmtree(left, ignore_errors=True)
-            os.close(lock)
+        with _locked(left, wait=False) as is_left:
+            if is_left:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _keep_others(old: Path, new: Path, stale: Stale) -> None:
@@ -198,15 +199,11 @@ def _replace_files(new: Path, target: Path) -> None:
 
 def _exchange(one: Path, other: Path) -> bool:
     """Let two folders change places in one step; False where the system can't."""
-    names = {"linux": "renameat2", "darwin": "renameatx_np"}
-    name = names.get(sys.platform)
     try:
-        function = getattr(ctypes.CDLL(None, use_errno=True), name) if name else None
-    except (OSError, AttributeError):
-        function = None
-    if function is None:
+        name, here = _EXCHANGES[sys.platform]
+        function = getattr(ctypes.CDLL(None, use_errno=True), name)
+    except (KeyError, OSError, AttributeError):
         return False
-    here = -100 if sys.platform == "linux" else -2  # AT_FDCWD
     function.argtypes = (ctypes.c_int, ctypes.c_char_p) * 2 + (ctypes.c_uint,)
     done: int = function(here, os.fsencode(one), here, os.fsencode(other), _EXCHANGE)
     return done == 0

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,15 +64,21 @@ def read_header(file: Path) -> Header:
         CheckpointError: the file can't be read.
         DamagedFileError: it is empty, truncated, a Git LFS pointer, or no safetensors file.
     """
+    with reading(file), file.open("rb") as stream:
+
+        def read(start: int, stop: int) -> bytes:
+            stream.seek(start)
+            return stream.read(stop - start)
+
+        return header_of(file, file.stat().st_size, read)
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Inside, an error of the system is a `CheckpointError` that says that `file` can't be read."""
     try:
-        with file.open("rb") as stream:
-
-            def read(start: int, stop: int) -> bytes:
-                stream.seek(start)
-                return stream.read(stop - start)
-
-            return header_of(file, file.stat().st_size, read)
-    except DamagedFileError:
+        yield
+    except CheckpointError:
         raise
     except OSError as error:
         raise CheckpointError(f"{file} can't be read: {error}") from error
@@ -100,12 +107,12 @@ def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) ->
     if not isinstance(content, dict):
         raise _damaged(file, "its header is no JSON object")
     tensors: dict[str, TensorInfo] = {}
+    content.pop("__metadata__", None)
     for name, entry in content.items():
-        info = None if name == "__metadata__" else _tensor(entry, 8 + length)
-        if info is not None:
-            tensors[name] = info
-        elif name != "__metadata__":
+        info = _tensor(entry, 8 + length)
+        if info is None:
             raise _damaged(file, f"the entry of {name[:200]!r} in its header makes no sense")
+        tensors[name] = info
     end = 8 + length
     for info in sorted(tensors.values(), key=lambda info: (info.offset, info.size)):
         if info.offset != end:
@@ -130,19 +137,14 @@ def check_content(file: Path | str, start: bytes, size: int) -> None:
 
 def _tensor(entry: Any, start: int) -> TensorInfo | None:
     """The tensor of a header entry; None where the entry is malformed."""
-    if not isinstance(entry, dict):
-        return None
-    dtype, shape, offsets = (entry.get(name) for name in ("dtype", "shape", "data_offsets"))
-    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
-        return None
-    if not isinstance(shape, list) or not isinstance(offsets, list) or len(offsets) != 2:
-        return None
-    if not all(type(count) is int and 0 <= count < 2**63 for count in (*shape, *offsets)):
-        return None
-    begin, end = offsets
-    if end - begin != math.prod(shape) * ITEM_BYTES[dtype]:
-        return None
-    return TensorInfo(dtype, tuple(shape), start + begin, end - begin)
+    match entry:
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, end]} if (
+            dtype in ITEM_BYTES
+        ):
+            are_counts = all(type(n) is int and 0 <= n < 2**63 for n in (*shape, begin, end))
+            if are_counts and end - begin == math.prod(shape) * ITEM_BYTES[dtype]:
+                return TensorInfo(dtype, tuple(shape), start + begin, end - begin)
+    return None
 
 
 def _damaged(file: Path | str, what: str) -> DamagedFileError:
@@ -171,21 +173,16 @@ def not_finite(file: Path, header: Header) -> dict[str, int]:
     """
     import numpy as np
 
-    found: dict[str, int] = {}
-    try:
-        with file.open("rb") as stream:
-            for name, info in header.tensors.items():
-                if info.dtype not in _BITS:
-                    continue
-                kind, exponent, magnitude = _BITS[info.dtype]
-                count, left = 0, info.size
-                stream.seek(info.offset)
-                while left and (block := stream.read(min(left, _BLOCK))):
-                    values = np.frombuffer(block, kind) & magnitude
-                    count += int(np.count_nonzero(values >= exponent))
-                    left -= len(block)
-                if count:
-                    found[name] = count
-    except OSError as error:
-        raise CheckpointError(f"{file} can't be read: {error}") from error
-    return found
+    found: Counter[str] = Counter()
+    with reading(file), file.open("rb") as stream:
+        for name, info in header.tensors.items():
+            if info.dtype not in _BITS:
+                continue
+            kind, exponent, magnitude = _BITS[info.dtype]
+            left = info.size
+            stream.seek(info.offset)
+            while left and (block := stream.read(min(left, _BLOCK))):
+                values = np.frombuffer(block, kind) & magnitude
+                found[name] += int(np.count_nonzero(values >= exponent))
+                left -= len(block)
+    return dict(+found)

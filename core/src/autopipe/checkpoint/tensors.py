@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError, DamagedFileError, UnsafeCheckpointError
-from .headers import Header, TensorInfo, check_content
+from ..errors import DamagedFileError, UnsafeCheckpointError
+from .headers import Header, TensorInfo, check_content, reading
 
 TORCH_DTYPES: Mapping[str, torch.dtype] = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16,
@@ -61,7 +61,7 @@ def read_safetensors(
         aligned = all(header.tensors[n].offset % dtypes[n].itemsize == 0 for n in names)
         # On Windows a mapped file can't be replaced by a later save.
         better_read = sys.platform == "win32" or _on_network(file)
-        try:
+        with reading(file):
             if file.stat().st_size != header.size:
                 raise DamagedFileError(f"{file} changed while it was loaded; load it again")
             if not aligned or (better_read if disable_mmap is None else disable_mmap):
@@ -70,10 +70,6 @@ def read_safetensors(
                 found.update(_mapped_and_cast(file, header, names, target))
             else:
                 found.update(_mapped(file, header))
-        except DamagedFileError:
-            raise
-        except OSError as error:
-            raise CheckpointError(f"{file} can't be read: {error}") from error
     return found
 
 
@@ -125,18 +121,14 @@ def _mapped_and_cast(
 def _read(
     file: Path, header: Header, names: list[str], target: Target
 ) -> Iterable[tuple[str, Tensor]]:
-    with file.open("rb", buffering=0) as stream:
+    with file.open("rb") as stream:
         for name in names:
             info = header.tensors[name]
             # Memory of its own, which the tensor keeps unless it is cast.
             content = bytearray(info.size)
             stream.seek(info.offset)
-            left = memoryview(content)
-            while left:
-                count = stream.readinto(left)
-                if not count:
-                    raise DamagedFileError(f"{file} changed while it was loaded; load it again")
-                left = left[count:]
+            if stream.readinto(content) != info.size:
+                raise DamagedFileError(f"{file} changed while it was loaded; load it again")
             tensor = _view(content, 0, info)
             yield name, tensor.to(target(name, tensor.dtype))
 
@@ -154,8 +146,7 @@ def _on_network(file: Path) -> bool:
     """Whether `file` is on a network file system of Linux; False where that can't be told."""
     if not sys.platform.startswith("linux"):
         return False
-    real = str(file.resolve())
-    kind, longest = "", -1
+    real, kind, longest = file.resolve(), "", -1
     try:
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -163,19 +154,14 @@ def _on_network(file: Path) -> bool:
     for line in mounts.splitlines():
         _, point, name, _ = line.split(" ", 3)
         point = point.replace("\\040", " ")
-        under = real == point or real.startswith(point.rstrip("/") + "/")
-        if under and len(point) >= longest:
+        if real.is_relative_to(point) and len(point) >= longest:
             kind, longest = name, len(point)
     return kind in _NETWORK or (kind.startswith("fuse.") and kind != "fuse.fuse-overlayfs")
 
 
 def _unpickled(file: Path) -> dict[str, Tensor]:
-    try:
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            start = stream.read(64)
-    except OSError as error:
-        raise CheckpointError(f"{file} can't be read: {error}") from error
+    with reading(file), file.open("rb") as stream:
+        size, start = file.stat().st_size, stream.read(64)
     check_content(file, start, size)
     try:
         # Files of PyTorch before 1.6 are no archives, and can't be mapped.
