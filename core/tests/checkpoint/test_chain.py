@@ -131,7 +131,7 @@ def test_two_folders_are_one_pipeline(folder: Path, sketch: Sketch, paint: Paint
     assert same(pipe.sketch_net.state_dict(), sketch.net.state_dict())
     assert (pipe.scheduler.config.sigma, pipe.sketch_scheduler.config.sigma) == (0.75, 0.25)
     assert pipe.origins == {"": str(folder), "sketch": str(folder.parent / "sketch")}
-    assert Checkpoint.open(folder, {}).plan(Whole).stage.class_name == "Sketch"  # type: ignore[union-attr]
+    assert Checkpoint.open(folder, {}).plan(Whole).stage.cls.__name__ == "Sketch"  # type: ignore[union-attr]
     with pytest.raises(UnsupportedCheckpointError):
         AutoPipelineForInpainting.from_pretrained(folder)
 
@@ -236,7 +236,7 @@ def test_the_base_class_opens_the_stage_or_on_request_the_chain(folder: Path) ->
         pipe = DiffusionPipeline.from_pretrained(folder, load_connected_pipeline=wanted)
         assert type(pipe) is kind
     plan = Checkpoint.open(folder, {"load_connected_pipeline": True}).plan(DiffusionPipeline)
-    assert (plan.class_name, plan.keyword) == ("Whole", "sketch")
+    assert (plan.cls.__name__, plan.keyword) == ("Whole", "sketch")
 
 
 def test_a_class_that_is_named_is_opened_as_it_is(folder: Path) -> None:

@@ -11,7 +11,6 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from autopipe.checkpoint import processors
 from autopipe.checkpoint import transformers as compat
 from autopipe.checkpoint.files import plan_component
 from autopipe.checkpoint.load import load_component
@@ -216,8 +215,9 @@ def test_an_absent_package_is_named(
     folder = tmp_path / "tokenizer"
     folder.mkdir()
     (folder / "spiece.model").write_bytes(b"not read")
-    modules = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
-    monkeypatch.setattr(processors, "_is_installed", lambda module: module != modules[package])
+    for name in ("sentencepiece", "protobuf"):
+        there = name != package
+        monkeypatch.setattr(f"transformers.utils.is_{name}_available", lambda there=there: there)
     with pytest.raises(CheckpointError, match=f"pip install {package}"):
         load(transformers.T5Tokenizer, folder)
 

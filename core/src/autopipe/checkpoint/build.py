@@ -13,6 +13,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ConfigError
+from .names import shown
 
 _META = torch.device("meta")
 
@@ -98,13 +99,6 @@ def check_sizes(config: Mapping[str, Any], origin: Path | str, largest: int = _L
             pending += [(name, one) for one in value]
         elif isinstance(value, (int, float)) and abs(value) > largest:
             raise ConfigError(
-                f"{origin} asks for {name} = {_short(value)}, more than any model has (at most "
+                f"{origin} asks for {name} = {shown(value)}, more than any model has (at most "
                 f"{largest:,}); correct it, or fetch the checkpoint again"
             )
-
-
-def _short(value: float) -> str:
-    """A number of any length; Python refuses to write out very long ones."""
-    if isinstance(value, int) and value.bit_length() > 200:
-        return f"a number of {value.bit_length():,} bits"
-    return f"{value:,}"

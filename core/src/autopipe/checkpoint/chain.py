@@ -190,9 +190,10 @@ def _named(source: Source, keyword: str) -> str | None:
 
 def _head(file: Path) -> str:
     """The lines of a card between the first, `---`, and the next one like it."""
-    first, *lines = file.read_text(encoding="utf-8-sig").lstrip().splitlines() or [""]
-    ends = (number for number, line in enumerate(lines) if line.rstrip() == "---")
-    head = "\n".join(lines[: next(ends, 0)]) if first.rstrip() == "---" else ""
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+    block = REGEX_YAML_BLOCK.search(file.read_text(encoding="utf-8-sig").lstrip())
+    head = block[2] if block else ""
     if len(head) > _LARGEST_HEAD:
         raise ValueError(f"it is longer than {_LARGEST_HEAD:,} characters")
     return head

@@ -13,18 +13,13 @@ from ..kinds import check_given
 from ..registry import Registry, default_registry
 from . import chain
 from .address import open_source
-from .files import plan_component
 from .index import Index, open_index
 from .load import load_component, made_from, stored_dtype
 from .names import parts_of
-from .options import (
-    KEYWORDS,
-    LoadOptions,
-    check_one_place,
-    split_keywords,
-)
-from .plan import Plan, make_plan, stems_of
+from .options import KEYWORDS, LoadOptions, check_one_place, split_keywords
+from .plan import Plan, files_of, make_plan
 from .source import Source
+from .weights import LoadingInfo
 
 _THREADS = 4
 
@@ -86,22 +81,18 @@ class Checkpoint:
         check_names(
             self.given, (*own, *KEYWORDS), f"{name}.from_pretrained has no keyword", listed=own
         )
-        given, stage, elsewhere = self.given, None, dict[str, str]()
-        if keyword is not None:
-            elsewhere = chain.names_of(keyword, cls)
-            stage, given = self._plan_stage(keyword, cls)
+        elsewhere = chain.names_of(keyword, cls) if keyword else ()
+        stage, given = self._plan_stage(keyword, cls) if keyword else (None, self.given)
         options = self.options
         plan = make_plan(
             cls, self.source, self.index, options, given, self.registry, elsewhere=elsewhere
         )
-        said = f"dtype= goes by component, and {name} has no"
-        check_names(options.dtype, ("default", *names, *plan.parts), said)
-        check_names(
-            options.device_map, ("", *names), f"device_map= goes by component, and {name} has no"
-        )
+        said = f"= goes by component, and {name} has no"
+        check_names(options.dtype, ("default", *names, *plan.parts), f"dtype{said}")
+        check_names(options.device_map, ("", *names), f"device_map{said}")
         return replace(plan, stage=stage, keyword=keyword or "")
 
-    def _plan_stage(self, keyword: str, cls: Any) -> tuple[Plan | None, dict[str, Any]]:
+    def _plan_stage(self, keyword: str, cls: Any) -> tuple[Plan | None, Mapping[str, Any]]:
         """The plan for the other stage of a chain, if it is to be loaded; and what is given then.
 
         The other checkpoint is taken at a commit of its own, with the variant where it has it.
@@ -177,21 +168,16 @@ def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[
         # One dtype for all: a component without that variant would otherwise not fit the others.
         of_variant = [one for one in weights if one.variant] or weights
         options = options.with_dtype(stored_dtype(plan.source, of_variant))
+
+    def load(name: str) -> tuple[Any, LoadingInfo]:
+        part = plan.parts[name]
+        return load_component(part.cls, plan.source, part.files, options, name=name)
+
     with ThreadPoolExecutor(max_workers=_THREADS) as threads:
-        tasks = {
-            name: threads.submit(
-                load_component, part.cls, plan.source, part.files, options, name=name
-            )
-            for name, part in plan.parts.items()
-        }
-        try:
-            parts, infos = {}, {}
-            for name, task in tasks.items():
-                parts[name], infos[name] = task.result()
-        except BaseException:
-            threads.shutdown(cancel_futures=True)
-            raise
-    told = {name: info.as_dict() for name, info in infos.items() if options.output_loading_info}
+        # Where one fails, those that have not begun are left out.
+        loaded = dict(zip(plan.parts, threads.map(load, plan.parts)))
+    parts = {name: part for name, (part, _) in loaded.items()}
+    told = {n: info.as_dict() for n, (_, info) in loaded.items() if options.output_loading_info}
     for name, (joined, names) in plan.several.items():
         parts[name] = joined([parts.pop(part) for part in names])
     if plan.stage is not None:
@@ -213,14 +199,7 @@ def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **ke
     check_names(options.dtype, ("default",), f"dtype= goes by component, and {cls.__name__} has no")
     check_one_place(options, cls.__name__)
     source = open_source(path, options.hub, default_registry())
-    files = plan_component(
-        source,
-        parts_of(subfolder),
-        stems=stems_of(cls),
-        variant=options.variant,
-        use_safetensors=options.use_safetensors,
-        dtype=str(options.dtype_of(None)).removeprefix("torch."),
-    )
+    files = files_of(cls, source, parts_of(subfolder), options)
     source.fetch(file.path for file in files.files)
     model, info = load_component(cls, source, files, options, overrides=overrides)
     return (model, info.as_dict()) if options.output_loading_info else model

@@ -82,11 +82,6 @@ class Plan:
         """The commit of a repository; None for a folder."""
         return self.source.commit
 
-    @property
-    def class_name(self) -> str:
-        """The name of the pipeline class."""
-        return str(self.cls.__name__)
-
     @functools.cached_property
     def items(self) -> tuple[Item, ...]:
         """All files, each once, the index first; as they were at the first look."""
@@ -103,8 +98,7 @@ class Plan:
     @property
     def paths(self) -> list[str]:
         """The paths of all files."""
-        index = [INDEX_NAME] if INDEX_NAME in self.source.files() else []
-        return [*index, *(file.path for p in self.parts.values() for file in p.files.files)]
+        return [item.path for item in self.items]
 
     @property
     def missing(self) -> tuple[Item, ...]:
@@ -130,7 +124,7 @@ class Plan:
         """
         if self.stage is not None:
             self.stage.run()
-        return self.source.fetch([item.path for item in self.items], thoroughly=True)
+        return self.source.fetch(self.paths, thoroughly=True)
 
 
 def _bytes(items: Iterable[Item]) -> int:
@@ -142,6 +136,28 @@ def stems_of(cls: type) -> tuple[str, ...]:
     if issubclass(cls, BaseNetwork):
         return (cls.weights_name,)
     return transformers.STEMS if kind_of(cls) is Kind.NETWORK else ()
+
+
+def files_of(
+    cls: type, source: Source, folder: tuple[str, ...], options: LoadOptions, name: str = ""
+) -> ComponentFiles:
+    """The files in `folder` that an object of `cls` is loaded from.
+
+    Args:
+        name: of the component, where it is one of a pipeline: it may lack the variant then.
+
+    Raises:
+        CheckpointError, UnsafeCheckpointError: as `plan_component`.
+    """
+    return plan_component(
+        source,
+        folder,
+        stems=stems_of(cls),
+        variant=options.variant,
+        use_safetensors=options.use_safetensors,
+        dtype=str(options.dtype_of(name)).removeprefix("torch."),
+        fall_back=bool(name),
+    )
 
 
 def make_plan(
@@ -187,16 +203,7 @@ def make_plan(
                 f"the index of {source.name} names a {name}, and there is no folder {name}; fetch "
                 f"the checkpoint again, or pass {name}=None to go without it"
             )
-        files = plan_component(
-            source,
-            (name,),
-            stems=stems_of(kind),
-            variant=options.variant,
-            use_safetensors=options.use_safetensors,
-            dtype=str(options.dtype_of(name)).removeprefix("torch."),
-            fall_back=True,
-        )
-        parts[name] = Part(kind, files)
+        parts[name] = Part(kind, files_of(kind, source, (name,), options, name))
     found = {part.files.weights.variant for part in parts.values() if part.files.weights}
     if strict and found and options.variant not in (None, AUTO, *found):
         present = {v for name in parts for v in variants_of(source.files(name)) if v}

@@ -7,7 +7,6 @@ link that leads out, and no config hands over a path.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,22 +77,17 @@ def _check_entries(root: Path, folder: Path) -> None:
 def _check_tokenizer_config(cls: Any, content: Mapping[str, Any], file: Path) -> None:
     """Raise `UnsafeCheckpointError` for entries of `file` through which other files are read."""
     for name, value in content.items():
-        is_name = name in (*_NAMES, *getattr(cls, "vocab_files_names", {}))
-        several = list(value.values()) if isinstance(value, Mapping) else value
-        if is_name and value is not None and not _are_in(file.parent, [value]):
+        if name in (*_NAMES, *getattr(cls, "vocab_files_names", {})):
+            is_safe = value is None or _are_in(file.parent, [value])
+        elif name.endswith("_files"):
+            several = list(value.values()) if isinstance(value, Mapping) else value
+            is_safe = not several or _are_in(file.parent, several)
+        else:
+            is_safe = name not in _CONTENT or not value
+        if not is_safe:
             raise UnsafeCheckpointError(
-                f"{file} names the file {shown(value)} as its {name}, which is no file of its own "
-                f"folder; remove that entry"
-            )
-        if name.endswith("_files") and several and not _are_in(file.parent, several):
-            raise UnsafeCheckpointError(
-                f"{file} names the files {shown(value)} as its {name}, which are not all in its "
-                f"own folder; remove that entry"
-            )
-        if name in _CONTENT and value:
-            raise UnsafeCheckpointError(
-                f"{file} has the entry {name!r}, which could name files elsewhere; remove "
-                f"that entry"
+                f"{file} has {shown(value)} as its {name!r}, which names something else than files "
+                f"of its own folder; remove that entry"
             )
 
 
@@ -104,27 +98,19 @@ def _are_in(folder: Path, names: object) -> bool:
 
 
 def _why_not(cls: Any, folder: Path, error: BaseException) -> str:
+    from transformers.utils import is_protobuf_available, is_sentencepiece_available
+
     name = cls.__name__
-    model = next((f.name for f in folder.glob("*.model")), None)
-    if model and not (folder / "tokenizer.json").is_file():
-        for package, module in (
-            ("sentencepiece", "sentencepiece"),
-            ("protobuf", "google.protobuf"),
-        ):
-            if not _is_installed(module):
-                return (
-                    f"{name} reads {folder / model} with the package {package}, which is not "
-                    f"installed. Run: pip install {package}"
-                )
+    model = next(folder.glob("*.model"), None)
+    needed = {"sentencepiece": is_sentencepiece_available, "protobuf": is_protobuf_available}
+    absent = next((package for package, is_here in needed.items() if not is_here()), None)
+    if model and absent and not (folder / "tokenizer.json").is_file():
+        return (
+            f"{name} reads {model} with the package {absent}, which is not installed. Run: pip "
+            f"install {absent}"
+        )
     present = ", ".join(sorted(f.name for f in folder.iterdir())) if folder.is_dir() else "nothing"
     return (
         f"{name} can't be loaded from {folder}, which holds {present}: {error}; fetch the "
         f"checkpoint again"
     )
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False

@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ArgumentError, UnsupportedCheckpointError, check_names
+from ..errors import ArgumentError, CheckpointError, UnsupportedCheckpointError, check_names
 from ..kinds import BaseNetwork, BaseScheduler
 from ..sizes import parse_size
 from . import transformers
 from .atomic import Stale, replaced_folder
 from .files import candidates
-from .hub.upload import HUB_KEYWORDS, upload
+from .hub.upload import HUB_KEYWORDS, push_folder
 from .index import INDEX_NAME
 from .names import is_plain
 from .plan import stems_of
@@ -111,7 +111,10 @@ def _saving(directory: str | Path, options: SaveOptions, stale: Stale) -> Iterat
     with replaced_folder(directory, stale) as folder:
         yield folder
     if options.push_to_hub:
-        upload(directory, **options.hub)
+        try:
+            push_folder(directory, **options.hub)
+        except CheckpointError as error:
+            raise CheckpointError(f"{directory} is saved, but {error}") from error.__cause__
 
 
 def _separate(components: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

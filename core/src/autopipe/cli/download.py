@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _as_json(plan: Plan, done: bool) -> dict[str, Any]:
     return {
         "commit": plan.commit,
-        "class": plan.class_name,
+        "class": plan.cls.__name__,
         "folder": str(plan.source.root) if done else None,
         "bytes": plan.size,
         "bytes_to_fetch": plan.missing_size,
@@ -96,7 +96,7 @@ def _as_text(checkpoint: str, plan: Plan) -> str:
     facts = {
         "checkpoint": checkpoint,
         "commit": plan.commit,
-        "class": plan.class_name,
+        "class": plan.cls.__name__,
         **({plan.keyword: plan.stage.source.name} if plan.stage else {}),
         "files": f"{size(plan.size)} in {sum(len(stage.items) for _, stage in stages)} files",
         "to fetch": f"{size(plan.missing_size)} in {count} file{'' if count == 1 else 's'}"

@@ -78,18 +78,6 @@ class PushToHubMixin:
             )
 
 
-def upload(folder: str | Path, **hub: Any) -> None:
-    """Upload what was saved in `folder`; `hub` are the `HUB_KEYWORDS`.
-
-    Raises:
-        CheckpointError: the Hub refuses, or can't be reached.
-    """
-    try:
-        push_folder(folder, **hub)
-    except CheckpointError as error:
-        raise CheckpointError(f"{folder} is saved, but {error}") from error.__cause__
-
-
 def push_folder(
     folder: str | Path,
     repo_id: str | None = None,
