@@ -27,8 +27,8 @@ def test_a_table_never_passes_its_width_and_loses_nothing(rows: list, width: int
 
 
 def test_columns_are_aligned_under_their_heads() -> None:
-    assert table([("a", "1"), ("long", "2")], ("NAME", "N"), indent="  ", width=40) == (
-        "  NAME  N\n  a     1\n  long  2"
+    assert table([("a", "1"), ("long", "2")], ("NAME", "N"), width=40) == (
+        "NAME  N\na     1\nlong  2"
     )
 
 

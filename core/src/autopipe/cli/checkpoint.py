@@ -112,23 +112,24 @@ def _part(
     # Networks have a config.json; tokenizers, image processors and schedulers call theirs else.
     has_weights = "config.json" in names or bool(candidates(names, STEMS))
     files = plan_component(source, (name,), stems=STEMS if has_weights else (), variant="auto")
-    headers: dict[str, Header] = {}
-    if files.weights and files.weights.format == "safetensors":
-        headers = {file.path: source.header(file.path) for file in files.weights.files}
+    weights = files.weights
+    safe = weights.files if weights and weights.format == "safetensors" else ()
+    headers = {file.path: source.header(file.path) for file in safe}
     tensors = [info for header in headers.values() for info in header.tensors.values()]
     kind = main_dtype(list(headers.values()))
-    unknown = known is None and pair[0] != "transformers"
+    if known is None and pair[0] != "transformers":
+        problem: str | None = registry.explain_missing(pair[1])
+    else:
+        problem = _no_numbers(source, headers) if values else None
     return Part(
         name,
         pair,
-        weights=files.weights,
+        weights=weights,
         side=files.side,
         parameters=sum(math.prod(info.shape) for info in tensors) if headers else None,
         dtype=DTYPES.get(kind or "", kind),
         variants=variants_of(names),
-        problem=registry.explain_missing(pair[1])
-        if unknown
-        else (_no_numbers(source, headers) if values else None),
+        problem=problem,
     )
 
 

@@ -11,6 +11,7 @@ Those of the core and of plugins are declared alike, as `Command` in a manifest.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -24,6 +25,11 @@ def explain(parser: argparse.ArgumentParser, about: str, examples: Sequence[str]
     """Give a command's `--help` a text, and examples after the arguments."""
     parser.description = paragraph(about)
     parser.epilog = "examples:\n" + "\n".join(f"  {line}" for line in examples)
+
+
+def show(as_json: bool, told: object, text: str) -> None:
+    """Print what a command found, as JSON or as text."""
+    print(json.dumps(told, indent=2) if as_json else text)
 
 
 def option(parser: Any, words: str, help: str, **how: Any) -> None:

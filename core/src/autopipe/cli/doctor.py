@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -18,10 +17,10 @@ from ..resolution.claims import PREFER
 from ..resolution.discovery import Plugin, Problem, discover, plain
 from ..resolution.hints import CORE, dist_of, pip_line
 from ..resolution.version import __version__
-from .command import Run, explain
+from .command import Run, explain, show
 from .families import no_family_cure
 from .requirements import Requirement, requirements
-from .text import paragraph, table
+from .text import counted, paragraph, table
 
 ABOUT = (
     "Look for plugins that are broken, incompatible or disabled, for names that two of them "
@@ -66,11 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
         *_of_packages(needed, dists),
         *_of_families(registry),
     ]
-    if arguments.json:
-        print(json.dumps(_as_json(registry, needed, findings), indent=2))
-    else:
-        print(_as_text(registry, needed, findings))
-    return 0 if all(finding.harmless for finding in findings) else 1
+    told = _as_json(registry, needed, findings)
+    show(arguments.json, told, _as_text(registry, needed, findings))
+    return 0 if told["ok"] else 1
 
 
 def _of_problem(problem: Problem, registry: Registry) -> Finding:
@@ -94,19 +91,13 @@ def _of_problem(problem: Problem, registry: Registry) -> Finding:
 
 def _task_cure(problem: Problem, registry: Registry) -> str:
     """How to get the task that a plugin serves and nobody declares."""
-    served = [
-        task
-        for one in registry.installed
-        if one.plugin == problem.plugin
-        for pipeline in one.manifest.pipelines
-        for task in pipeline.tasks
-        if task not in registry.tasks
-    ]
-    owner = next(filter(None, (dist_of(task, "task") for task in served)), None)
-    if owner is not None:
-        return pip_line(owner)
     dist = problem.plugin.dist
-    return f"install the package that declares it, as the documentation of {dist} tells"
+    ours = [one.manifest for one in registry.installed if one.plugin == problem.plugin]
+    served = [task for manifest in ours for p in manifest.pipelines for task in p.tasks]
+    owners = (dist_of(task, "task") for task in served if task not in registry.tasks)
+    owner = next(filter(None, owners), None)
+    cure = f"install the package that declares it, as the documentation of {dist} tells"
+    return pip_line(owner) if owner else cure
 
 
 def _of_strangers() -> list[Finding]:
@@ -206,16 +197,9 @@ def _as_text(registry: Registry, needed: list[Requirement], findings: list[Findi
         "",
     ]
     for finding in findings:
-        parts.append(
-            paragraph(f"{finding.kind}: {finding.subject}: {finding.reason}", "  ", first="- ")
-        )
+        said = f"{finding.kind}: {finding.subject}: {finding.reason}"
+        parts.append(paragraph(said, "  ", first="- "))
         parts.append(paragraph(f"Cure: {finding.cure}", "        ", first="  "))
-    parts.append(_verdict(findings))
-    return "\n".join(parts)
-
-
-def _verdict(findings: list[Finding]) -> str:
-    count = sum(not finding.harmless for finding in findings)
-    if count == 0:
-        return "Nothing is broken."
-    return "1 thing is broken." if count == 1 else f"{count} things are broken."
+    broken = sum(not finding.harmless for finding in findings)
+    said = counted(broken, "thing is", "things are") if broken else "Nothing is"
+    return "\n".join([*parts, f"{said} broken."])

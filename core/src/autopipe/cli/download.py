@@ -11,7 +11,7 @@ from ..registry import default_registry
 from .checkpoint import declare_checkpoint
 from .command import Run, explain, option
 from .options import declare_stages, given_of
-from .text import size, table
+from .text import counted, facts, size, table
 
 if TYPE_CHECKING:
     from ..checkpoint.plan import Plan
@@ -92,16 +92,15 @@ def _as_json(plan: Plan, done: bool) -> dict[str, Any]:
 
 def _as_text(checkpoint: str, plan: Plan) -> str:
     stages = [("", plan), *([(plan.keyword, plan.stage)] if plan.stage else [])]
-    count = sum(len(stage.missing) for _, stage in stages)
-    facts = {
+    missing = sum(len(stage.missing) for _, stage in stages)
+    count = counted(missing, "file", "files")
+    overview = {
         "checkpoint": checkpoint,
         "commit": plan.commit,
         "class": plan.cls.__name__,
         **({plan.keyword: plan.stage.source.name} if plan.stage else {}),
         "files": f"{size(plan.size)} in {sum(len(stage.items) for _, stage in stages)} files",
-        "to fetch": f"{size(plan.missing_size)} in {count} file{'' if count == 1 else 's'}"
-        if count
-        else "nothing",
+        "to fetch": f"{size(plan.missing_size)} in {count}" if missing else "nothing",
     }
     rows = [
         (
@@ -113,9 +112,4 @@ def _as_text(checkpoint: str, plan: Plan) -> str:
         for keyword, stage in stages
         for item in stage.items
     ]
-    return "\n\n".join(
-        [
-            table([(name, value) for name, value in facts.items() if value]),
-            table(rows, ("FILE", "BYTES", "COMPONENT", "")),
-        ]
-    )
+    return f"{facts(overview)}\n\n{table(rows, ('FILE', 'BYTES', 'COMPONENT', ''))}"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import Any
 
 from ..registry import Registry, default_registry
 from ..resolution.hints import dist_with_demo, pip_line
-from .command import Run, explain
-from .text import paragraph, table
+from .command import Run, explain, show
+from .text import counted, paragraph, table
 
 ABOUT = (
     "List the installed families and other plugins: the tasks each offers, what else it brings, "
@@ -40,16 +39,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the list."""
     registry = default_registry()
     found = describe(registry)
-    if arguments.json:
-        print(json.dumps(found, indent=2))
-        return 0
-    if found:
-        print(table([_row(family) for family in found], ("FAMILY", "PACKAGE", "VERSION", "TASKS")))
+    text = [table([_row(family) for family in found], ("FAMILY", "PACKAGE", "VERSION", "TASKS"))]
     if not any(family["pipelines"] for family in found):
-        print(paragraph(f"No family is installed. {no_family_cure()}"))
+        text.append(paragraph(f"No family is installed. {no_family_cure()}"))
+    show(arguments.json, found, "\n".join(filter(None, text)))
     unused = len({problem.plugin for problem in registry.problems})
-    if unused:
-        plugins = "1 plugin is" if unused == 1 else f"{unused} plugins are"
+    if unused and not arguments.json:
+        plugins = counted(unused, "plugin is", "plugins are")
         about = f"{plugins} installed but not in use, or not with all that they have"
         print(paragraph(f"{about}; see 'autopipe doctor'"), file=sys.stderr)
     return 0
@@ -87,8 +83,9 @@ def describe(registry: Registry) -> list[dict[str, Any]]:
 
 def _row(family: dict[str, Any]) -> tuple[str, ...]:
     further = sum(not pipeline["tasks"] for pipeline in family["pipelines"])
-    more = f"{further}{' more' if family['tasks'] else ''} pipeline{'' if further == 1 else 's'}"
-    told = [", ".join(family["tasks"]), more if further else ""]
+    more = "more " if family["tasks"] else ""
+    told = [", ".join(family["tasks"])]
+    told += [counted(further, f"{more}pipeline", f"{more}pipelines")] if further else []
     told += [
         f"{text}: {', '.join(family[kind])}" for kind, text in EXTENSIONS.items() if family[kind]
     ]

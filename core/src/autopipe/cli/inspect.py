@@ -10,8 +10,8 @@ from typing import Any
 from ..checkpoint.files import Weights
 from ..registry import Registry, default_registry
 from .checkpoint import Checkpoint, Part, declare_checkpoint, open_checkpoint, parts, tasks_of
-from .command import Run, explain
-from .text import paragraph, size, table
+from .command import Run, explain, show
+from .text import counted, facts, paragraph, size, table
 
 ABOUT = (
     "Show what is in a checkpoint: its components, how large they are, their dtypes, variants and "
@@ -40,10 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     checkpoint = open_checkpoint(arguments.checkpoint, registry, arguments.revision)
     found = list(parts(checkpoint, registry, values=not arguments.headers))
     told = {"checkpoint": arguments.checkpoint, **_summary(checkpoint, registry)}
-    if arguments.json:
-        print(json.dumps({**told, "components": [_as_json(part) for part in found]}, indent=2))
-    else:
-        print(_as_text(told, found))
+    as_json = {**told, "components": [_as_json(part) for part in found]}
+    show(arguments.json, as_json, _as_text(told, found))
     return 1 if any(part.problem for part in found) else 0
 
 
@@ -87,7 +85,7 @@ def _as_text(told: dict[str, Any], found: Sequence[Part]) -> str:
     weights = [part.weights for part in found if part.weights]
     parameters = [part.parameters for part in found if part.parameters is not None]
     package = f" ({told['package']} {told['version']})"
-    facts = {
+    overview = {
         "checkpoint": told["checkpoint"],
         "folder": told["folder"],
         "commit": told["commit"],
@@ -98,7 +96,7 @@ def _as_text(told: dict[str, Any], found: Sequence[Part]) -> str:
         "weights": _total(weights, parameters),
     }
     sections = [
-        table([(name, value) for name, value in facts.items() if value]),
+        facts(overview),
         table(
             [(part.name, *(part.pair or ("none", ""))) for part in found],
             ("COMPONENT", "LIBRARY", "CLASS"),
@@ -148,5 +146,5 @@ def _total(weights: Sequence[Weights], parameters: Sequence[int]) -> str:
     files = sum(len(each.files) for each in weights)
     if not files:
         return "none"
-    told = f"{size(sum(each.size for each in weights))} in {files} file{'' if files == 1 else 's'}"
+    told = f"{size(sum(each.size for each in weights))} in {counted(files, 'file', 'files')}"
     return told + (f", {number(sum(parameters))} parameters" if parameters else "")

@@ -55,8 +55,14 @@ def commands() -> dict[str, Command]:
 
 def build(argv: Sequence[str] = ()) -> Parser:
     """The parser of the command line; only the command that `argv` calls is imported."""
+    # After the command's name too, and where that is, it doesn't undo what was said before it.
+    common = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument(
+        "--traceback", action="store_true", help="show where in the program an error arose"
+    )
     parser = Parser(
         prog="autopipe",
+        parents=[common],
         description="Load any diffusion checkpoint for a task, and make pictures with it.",
         epilog="examples:\n"
         '  autopipe generate "a red circle on a white background" -o circle.png\n'
@@ -64,13 +70,11 @@ def build(argv: Sequence[str] = ()) -> Parser:
         "'autopipe COMMAND --help' explains a command.",
     )
     parser.add_argument("--version", action="version", version=f"autopipe {__version__}")
-    _add_traceback(parser, default=False)
     known = commands()
     called = next((word for word in argv if not word.startswith("-")), None)
     under = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for name, command in known.items():
-        made = under.add_parser(name, help=help_text(command.help))
-        _add_traceback(made, default=argparse.SUPPRESS)
+        made = under.add_parser(name, help=help_text(command.help), parents=[common])
         if name == called:
             made.set_defaults(run=_declared(command, made), command=made)
     return parser
@@ -90,15 +94,6 @@ def _declared(command: Command, parser: Parser) -> Run:
             f"{command.target.partition('.')[0].partition(':')[0]!r}"
         ) from error
     return run
-
-
-def _add_traceback(parser: argparse.ArgumentParser, default: Any) -> None:
-    parser.add_argument(
-        "--traceback",
-        action="store_true",
-        default=default,
-        help="show where in the program an error arose",
-    )
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

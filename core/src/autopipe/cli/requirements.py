@@ -57,20 +57,13 @@ def requirements(dists: Iterable[str]) -> list[Requirement]:
 
 def _requirement(name: str, by_dist: dict[str, SpecifierSet]) -> Requirement:
     installed = installed_version(name)
-    together = SpecifierSet()
-    for specifier in by_dist.values():
-        together &= specifier
-    return Requirement(
-        name=name,
-        wanted=_text(together),
-        installed=installed,
-        wanted_by=tuple(by_dist),
-        refused_by=tuple(
-            (dist, _text(specifier))
-            for dist, specifier in by_dist.items()
-            if installed is not None and not specifier.contains(installed, prereleases=True)
-        ),
+    wanted = _text(*by_dist.values())
+    refused_by = tuple(
+        (dist, _text(specifier))
+        for dist, specifier in by_dist.items()
+        if installed is not None and not specifier.contains(installed, prereleases=True)
     )
+    return Requirement(name, wanted, installed, tuple(by_dist), refused_by)
 
 
 def installed_version(dist: str) -> str | None:
@@ -81,9 +74,9 @@ def installed_version(dist: str) -> str | None:
         return None
 
 
-def _text(specifiers: SpecifierSet) -> str:
-    """As people write it: each once, the lower bound first."""
-    return ",".join(sorted(set(map(str, specifiers)), reverse=True))
+def _text(*sets: SpecifierSet) -> str:
+    """All of `sets` together as people write it: each once, the lower bound first."""
+    return ",".join(sorted({str(one) for specifiers in sets for one in specifiers}, reverse=True))
 
 
 def _declared(dist: str) -> Iterable[Parsed]:

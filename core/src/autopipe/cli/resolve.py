@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from ..registry import default_registry
 from .checkpoint import declare_checkpoint, open_checkpoint
-from .command import Run, explain, option
-from .text import table
+from .command import Run, explain, option, show
+from .text import facts
 
 ABOUT = (
     "Tell which pipeline class of which installed family opens a checkpoint, and why. Only the "
@@ -50,10 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         "target": found.pipeline.target,
         "why": found.reason,
     }
-    if arguments.json:
-        print(json.dumps(told, indent=2))
-    else:
-        every = ", ".join(told.pop("tasks"))
-        told["task"] = task or every or "none"
-        print(table([(name, value) for name, value in told.items() if value is not None]))
+    tasks = ", ".join(told["tasks"])
+    text = facts({**told, "task": task or tasks or "none", "tasks": None})
+    show(arguments.json, told, text)
     return 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 from ..sizes import size_text
 
@@ -18,9 +19,7 @@ def terminal_width() -> int:
     return max(shutil.get_terminal_size().columns, 40)
 
 
-def table(
-    rows: Sequence[Sequence[str]], head: Sequence[str] = (), indent: str = "", width: int = 0
-) -> str:
+def table(rows: Sequence[Sequence[str]], head: Sequence[str] = (), width: int = 0) -> str:
     """`rows` in aligned columns, under `head`; the widest columns wrap until all fit `width`.
 
     `width` is that of the terminal when it is not given.
@@ -29,10 +28,20 @@ def table(
         return ""
     everything = [head, *rows] if head else rows
     widths = [max(1, *(len(row[i]) for row in everything)) for i in range(len(rows[0]))]
-    room = (width or terminal_width()) - len(indent) - len(GAP) * (len(widths) - 1)
+    room = (width or terminal_width()) - len(GAP) * (len(widths) - 1)
     while sum(widths) > room and max(widths) > _NARROWEST:
         widths[widths.index(max(widths))] -= 1
-    return "\n".join(indent + line for row in everything for line in _lines(row, widths))
+    return "\n".join(line for row in everything for line in _lines(row, widths))
+
+
+def facts(told: Mapping[str, str | None]) -> str:
+    """What is told by name, a line each; what is None or empty is left out."""
+    return table([(name, value) for name, value in told.items() if value])
+
+
+def counted(count: int, one: str, several: str) -> str:
+    """How many there are of what is called `one`, or `several` where there is not just one."""
+    return f"{count} {one if count == 1 else several}"
 
 
 def paragraph(text: str, indent: str = "", first: str | None = None) -> str:
@@ -56,9 +65,7 @@ def _lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
         textwrap.wrap(cell, width, break_on_hyphens=False) or [""]
         for cell, width in zip(row, widths)
     ]
-    height = max(len(cell) for cell in cells)
-    padded = [[*cell, *[""] * (height - len(cell))] for cell in cells]
     return [
         GAP.join(part.ljust(width) for part, width in zip(line, widths)).rstrip()
-        for line in zip(*padded)
+        for line in zip_longest(*cells, fillvalue="")
     ]
