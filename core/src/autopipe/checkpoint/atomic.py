@@ -66,7 +66,7 @@ def replaced_folder(target: str | Path, stale: Stale) -> Iterator[Path]:
                 _keep_others(folder, temporary, stale)
                 shutil.copymode(folder, temporary)
             _change_places(temporary, folder)
-            _flush_folder(folder.parent)
+            _flush_one(folder.parent)
     except CheckpointError:
         raise
     except OSError as error:
@@ -163,10 +163,9 @@ def _change_places(new: Path, target: Path) -> None:
     """Put `new` where `target` is; `new` is the old folder afterwards, or gone."""
     if not target.exists():
         new.rename(target)
-        return
-    if target not in (Path.cwd(), *Path.cwd().parents) and not target.is_mount():
-        if _exchange(new, target):
-            return
+    elif target in (Path.cwd(), *Path.cwd().parents) or target.is_mount():
+        _replace_files(new, target)
+    elif not _exchange(new, target):
         aside = new.with_name(new.name + _ASIDE)
         target.rename(aside)
         try:
@@ -175,8 +174,6 @@ def _change_places(new: Path, target: Path) -> None:
             aside.rename(target)
             raise
         shutil.rmtree(aside, ignore_errors=True)
-        return
-    _replace_files(new, target)
 
 
 def _replace_files(new: Path, target: Path) -> None:
@@ -211,17 +208,14 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _flush(folder: Path) -> None:
     """Have the system write all files under `folder` to the disk."""
-    for above, _, names in os.walk(folder):
-        for name in names:
-            with open(os.path.join(above, name), "rb") as stream:
-                os.fsync(stream.fileno())
-        _flush_folder(Path(above))
+    for path in (*folder.rglob("*"), folder):
+        _flush_one(path)
 
 
-def _flush_folder(folder: Path) -> None:
-    if os.name != "posix":
+def _flush_one(path: Path) -> None:
+    if os.name != "posix" and path.is_dir():
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

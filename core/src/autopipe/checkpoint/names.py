@@ -50,9 +50,8 @@ def parts_of(subfolder: str | Path | None) -> tuple[str, ...]:
     Raises:
         ArgumentError: it is absolute or leads out of the checkpoint.
     """
-    parts = tuple(p for p in str(subfolder or "").replace("\\", "/").split("/") if p != ".")
-    while parts and not parts[-1]:
-        parts = parts[:-1]
+    path = str(subfolder or "").replace("\\", "/").rstrip("/")
+    parts = tuple(part for part in path.split("/") if part != ".") if path else ()
     if not all(is_plain(part) for part in parts):
         raise ArgumentError(
             f"subfolder={str(subfolder)!r} must be a folder inside the checkpoint, such as 'unet'"

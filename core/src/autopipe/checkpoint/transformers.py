@@ -173,12 +173,10 @@ def fitted(model: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def record_dtype(model: Any) -> None:
     """Let the model's config say which dtype the weights have, as transformers does."""
-    dtype = model.dtype
-    model.config.dtype = dtype
-    for name in ("text_config", "vision_config"):
-        section = getattr(model.config, name, None)
-        if section is not None and hasattr(section, "dtype"):
-            section.dtype = dtype
+    halves = (getattr(model.config, name, None) for name in ("text_config", "vision_config"))
+    for config in (model.config, *halves):
+        if hasattr(config, "dtype"):
+            config.dtype = model.dtype
 
 
 def save_model_config(model: Any, folder: Path) -> None:

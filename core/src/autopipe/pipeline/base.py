@@ -127,12 +127,9 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
         modules, options = cls.module_names(), cls.option_names()
         check_names(kwargs, (*modules, *options), f"{cls.__name__}.from_pipe has no keyword")
         check_given(cls, {name: kwargs[name] for name in modules if name in kwargs})
-        present = pipeline.components
-        values = {
-            name: kwargs[name] if name in kwargs else shared(present[name])
-            for name in modules
-            if name in kwargs or present.get(name) is not None
-        }
+        own = {name: shared(one) for name, one in pipeline.components.items() if one is not None}
+        present = {**own, **kwargs}
+        values = {name: present[name] for name in modules if name in present}
         missing = [n for n in modules if n not in values and n not in cls.optional_components()]
         if missing:
             raise ArgumentError(
@@ -141,8 +138,8 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
             )
         values.update(dict.fromkeys(set(cls.optional_components()) - set(values)))
         carried = {**pipeline._carried, **pipeline.options}
-        values.update({n: carried[n] for n in options if n in carried})
-        values.update({n: kwargs[n] for n in options if n in kwargs})
+        known = {**carried, **kwargs}
+        values.update({name: known[name] for name in options if name in known})
         view = cls(**values)
         view._carried = {**carried, **view.options}
         view._origins = {**pipeline._origins, **origins}

@@ -211,11 +211,9 @@ def _bound(
         bound = signature.bind(self, *args, **kwargs)
     except TypeError as error:
         known = [*(p for p in signature.parameters if p != "self"), *added]
-        hint = ""
-        if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
-            unknown = [k for k in kwargs if k not in known]
-            if unknown:
-                hint = _hint(unknown[0], known)
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+        unknown = next((name for name in kwargs if name not in known), None)
+        hint = "" if takes_any or unknown is None else _hint(unknown, known)
         raise ArgumentTypeError(f"calling {name}: {error}.{hint}") from None
     bound.apply_defaults()
     values = {n: value for n, value in bound.arguments.items() if n != "self"}

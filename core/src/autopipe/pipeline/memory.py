@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import logging
 from collections.abc import Mapping
@@ -71,11 +70,8 @@ class MemoryMixin(ComponentsMixin):
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the first network."""
-        for network in self._networks().values():
-            for parameter in network.parameters():
-                if parameter.is_floating_point():
-                    return parameter.dtype
-        return torch.float32
+        parameters = (p for network in self._networks().values() for p in network.parameters())
+        return next((p.dtype for p in parameters if p.is_floating_point()), torch.float32)
 
     @property
     def placement(self) -> Layout:
@@ -249,15 +245,10 @@ class MemoryMixin(ComponentsMixin):
                 "enable_xformers_memory_efficient_attention()",
                 name="xformers",
             )
-        _say_xformers_is_of_no_use()
+        self._pool.say_once(
+            "enable_xformers_memory_efficient_attention() changes nothing: attention is computed "
+            "by torch's scaled_dot_product_attention, which takes as little memory"
+        )
 
     def disable_xformers_memory_efficient_attention(self) -> None:
         """Accepted for programs that call it; nothing was enabled."""
-
-
-@functools.cache
-def _say_xformers_is_of_no_use() -> None:
-    _log.warning(
-        "enable_xformers_memory_efficient_attention() changes nothing: attention is computed by "
-        "torch's scaled_dot_product_attention, which takes as little memory"
-    )

@@ -53,11 +53,10 @@ class Pool:
         self.placement = Placement()
         self.attachments: Mapping[str, Attachment] = {}
         self.engines: Mapping[str, NetworkEngine] = {}
-        self._runners: weakref.WeakKeyDictionary[nn.Module, dict[str, Callable[..., Any]]]
-        self._runners = weakref.WeakKeyDictionary()
+        self._runners = weakref.WeakKeyDictionary[nn.Module, dict[str, Callable[..., Any]]]()
         self._said: set[str] = set()
-        self._views: weakref.WeakValueDictionary[int, View] = weakref.WeakValueDictionary()
-        self._known: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+        self._views = weakref.WeakValueDictionary[int, View]()
+        self._known = weakref.WeakSet[nn.Module]()
         self._lock = threading.RLock()
         self._turns = Turns()
 

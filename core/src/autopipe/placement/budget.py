@@ -88,21 +88,15 @@ def ways(needs: Sequence[Need]) -> list[Way]:
     """The ways from the fastest to the one that takes least."""
     weights = sum(need.weights for need in needs)
     work = max((need.work for need in needs), default=0)
-    stays = sum(need.weights for need in needs if need.role.stays)
-    beside = stays + sum(n.weights for n in needs if not (n.role.in_turn or n.role.stays))
     movable = [need for need in needs if not need.role.stays]
-    by_model = max(
-        movable,
-        key=lambda n: (n.weights if n.role.in_turn else 0) + n.work,
-        default=None,
-    )
-    by_layer = max(movable, key=lambda n: n.layer + n.work, default=None)
+    stays = weights - sum(need.weights for need in movable)
+    beside = stays + sum(need.weights for need in movable if not need.role.in_turn)
     found = [Way("resident", weights + work, "all weights")]
-    if by_model is not None and by_layer is not None:
-        own = by_model.weights if by_model.role.in_turn else 0
-        found.append(Way("model offload", beside + own + by_model.work, by_model.name))
-        layer = by_layer.layer + by_layer.work
-        found.append(Way("sequential offload", stays + layer, f"a layer of {by_layer.name}"))
+    if movable:
+        own, name = max((n.work + n.weights * n.role.in_turn, n.name) for n in movable)
+        found.append(Way("model offload", beside + own, name))
+        layer, name = max((need.layer + need.work, need.name) for need in movable)
+        found.append(Way("sequential offload", stays + layer, f"a layer of {name}"))
     return found
 
 

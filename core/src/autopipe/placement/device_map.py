@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -16,18 +16,10 @@ from accelerate.hooks import ModelHook, add_hook_to_module
 from accelerate.utils import send_to_device
 from torch import nn
 
-from ..errors import ArgumentError, PlacementError, nearest
+from ..errors import ArgumentError, PlacementError, check_names
 from ..sizes import size_text
 from .base import Placement, Role
-from .devices import (
-    CPU,
-    DeviceLike,
-    key_of,
-    main_device,
-    memory_limits,
-    numbered,
-    parse_device,
-)
+from .devices import CPU, DeviceLike, key_of, main_device, memory_limits, numbered, parse_device
 from .offload import Offload, offload_to_disk
 
 DISK: Literal["disk"] = "disk"
@@ -61,8 +53,7 @@ class DeviceMap(Offload):
         super().__init__(device, device_map=shown, reason=reason)
         self.places = dict(places)
         self.folder = offload_folder
-        self._folders: weakref.WeakKeyDictionary[nn.Module, weakref.finalize[Any, Any]]
-        self._folders = weakref.WeakKeyDictionary()
+        self._folders = weakref.WeakKeyDictionary[nn.Module, Callable[[], Any]]()
 
     @property
     def devices(self) -> set[torch.device]:
@@ -172,12 +163,7 @@ def plan(
 
 
 def _places_of(device_map: Mapping[str, DeviceLike], sizes: Mapping[str, int]) -> dict[str, Place]:
-    for name in device_map:
-        if name and name not in sizes:
-            raise ArgumentError(
-                f"device_map has a place for {name!r}, and the networks are {', '.join(sizes)}."
-                f"{nearest(name, sizes)}"
-            )
+    check_names(device_map, ("", *sizes), "device_map goes by component, and there is no network")
     missing = [name for name in sizes if name not in device_map and "" not in device_map]
     if missing:
         raise ArgumentError(

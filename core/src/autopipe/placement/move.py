@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import ArgumentError, ArgumentTypeError, nearest
+from ..errors import ArgumentError, ArgumentTypeError, check_names
 from .devices import DeviceLike, parse_device
 
 _KEYWORDS = ("device", "dtype", "torch_device", "torch_dtype", "silence_dtype_warnings")
@@ -40,9 +40,7 @@ def parse_move(*args: Any, silence_dtype_warnings: bool = False, **keywords: Any
         ArgumentTypeError: a keyword is unknown, or a value is neither device nor dtype.
         ArgumentError: a device or a dtype is given twice.
     """
-    for name in keywords:
-        if name not in _KEYWORDS:
-            raise ArgumentTypeError(f"to() has no keyword {name!r}.{nearest(name, _KEYWORDS)}")
+    check_names(keywords, _KEYWORDS, "to() has no keyword")
     devices = [keywords[n] for n in ("device", "torch_device") if keywords.get(n) is not None]
     dtypes = [keywords[n] for n in ("dtype", "torch_dtype") if keywords.get(n) is not None]
     for value in args:

@@ -76,20 +76,14 @@ class ModelOffload(Offload):
         if network in self._in_turn:
             for other in self._in_turn:
                 if other is not network:
-                    self.send(other, CPU)
-        self.send(network, self.device)
-
-    def send(self, network: nn.Module, device: torch.device) -> None:
-        """Bring `network` to a device, if it is elsewhere."""
-        send(network, device)
+                    send(other, CPU)
+        send(network, self.device)
 
     def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
-        for network in networks:
-            if isinstance(getattr(network, "_hf_hook", None), _Fetch):
-                self.send(network, CPU)
+        hooked = [n for n in networks if isinstance(getattr(n, "_hf_hook", None), _Fetch)]
         # Copies that were made for the call are no components.
-        for network in self._in_turn:
-            self.send(network, CPU)
+        for network in (*hooked, *self._in_turn):
+            send(network, CPU)
         empty_cache(self.device)
 
     def check_move(self, device: torch.device) -> None:
