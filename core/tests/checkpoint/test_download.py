@@ -35,7 +35,7 @@ def test_the_plan_is_exactly_what_loading_fetches(hub_server: HubServer, commit:
     plan = Checkpoint.open("owner/name", {}).plan(DiffusionPipeline)
     files = hub_server.repositories["owner/name"].files()
     assert hub_server.fetched() == ["model_index.json"]
-    assert plan.commit == commit
+    assert plan.source.commit == commit
     assert {item.path: item.size for item in plan.items} == {
         item.path: len(files[item.path]) for item in plan.items
     }

@@ -131,22 +131,22 @@ def _remove_left(target: Path) -> None:
 
 def _keep_others(old: Path, new: Path, stale: Stale) -> None:
     """Link the files of `old` into `new`, less stale ones and those that `new` has."""
-    count = 0
-    for folder, folders, names in os.walk(old):
-        above = Path(folder)
-        links = [name for name in folders if (above / name).is_symlink()]
-        for name in (*names, *links):
-            count += 1
-            if count > _MOST_FILES:
-                raise ArgumentError(
-                    f"{old} holds more than {_MOST_FILES:,} files, so it is no folder of a "
-                    f"checkpoint; give a folder of its own to save into"
-                )
-            relative = (above / name).relative_to(old)
-            kept = new / relative
-            if not stale(relative.as_posix()) and not os.path.lexists(kept):
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                _link(above / name, kept)
+    for count, file in enumerate(_files(old)):
+        if count == _MOST_FILES:
+            raise ArgumentError(
+                f"{old} holds more than {_MOST_FILES:,} files, so it is no folder of a checkpoint; "
+                f"give a folder of its own to save into"
+            )
+        relative = file.relative_to(old)
+        kept = new / relative
+        if not stale(relative.as_posix()) and not os.path.lexists(kept):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            _link(file, kept)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files under `folder`, and links, which are not followed."""
+    return (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
 def _link(source: Path, target: Path) -> None:
@@ -183,13 +183,13 @@ def _replace_files(new: Path, target: Path) -> None:
     new at any moment; weights go first and configs last.
     """
     written = sorted(
-        (p.relative_to(new) for p in new.rglob("*") if p.is_symlink() or p.is_file()),
+        (p.relative_to(new) for p in _files(new)),
         key=lambda p: (p.suffix == ".json", len(p.parts) == 1, p),
     )
     for relative in written:
         (target / relative).parent.mkdir(parents=True, exist_ok=True)
         os.replace(new / relative, target / relative)
-    for old in [p for p in target.rglob("*") if p.is_symlink() or p.is_file()]:
+    for old in list(_files(target)):
         if old.relative_to(target) not in written:
             old.unlink()
 

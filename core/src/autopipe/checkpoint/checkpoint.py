@@ -134,11 +134,8 @@ class Checkpoint:
         """
         cls, options, index = plan.cls, plan.options, plan.index
         parts, told = _load_parts(plan, options)
-        values = {**dict.fromkeys(cls.module_names()), **parts}
-        for name in cls.init_parameters():
-            if name in index.options:
-                values.setdefault(name, index.options[name])
-        pipe = cls(**{**values, **plan.given})
+        stored = {n: one for n, one in index.options.items() if n in cls.init_parameters()}
+        pipe = cls(**{**stored, **dict.fromkeys(cls.module_names()), **parts, **plan.given})
         # Options that this class doesn't declare wait for a class that does.
         pipe._carried = dict(index.options)
         pipe._origins = {"": plan.source.origin}

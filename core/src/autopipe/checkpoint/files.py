@@ -97,17 +97,17 @@ def candidates(names: Iterable[str], stems: Iterable[str] = STEMS) -> list[_Cand
         rf"\.(?P<format>safetensors|bin)"
         rf"(?P<index>(?:\.(?P<before>[^.]+))?\.index(?:\.(?P<after>[^.]+))?\.json)?"
     )
-    found: list[tuple[tuple[int, bool, str], _Candidate]] = []
-    for name in names:
-        match = pattern.fullmatch(name)
-        if match is None or (_SHARD.search(name) if not match["index"] else match["single"]):
-            continue
-        variant = match["single"] or match["before"] or match["after"]
-        sharded = match["index"] is not None
-        candidate = _Candidate(variant, cast(Format, match["format"]), name, sharded)
-        # A whole file goes before shards of the same kind: one left behind by a later save.
-        found.append(((order.index(match["stem"]), not sharded, name), candidate))
-    return [candidate for _, candidate in sorted(found, key=lambda pair: pair[0])]
+    found: list[_Candidate] = []
+    # An index goes before a whole file of the same kind, which an earlier save left behind.
+    for match in sorted(
+        filter(None, map(pattern.fullmatch, names)),
+        key=lambda m: (order.index(m["stem"]), not m["index"], m.string),
+    ):
+        if not (match["single"] if match["index"] else _SHARD.search(match.string)):
+            variant = match["single"] or match["before"] or match["after"]
+            kind = cast(Format, match["format"])
+            found.append(_Candidate(variant, kind, match.string, bool(match["index"])))
+    return found
 
 
 def variants_of(names: Iterable[str], stems: Iterable[str] = STEMS) -> tuple[str | None, ...]:

@@ -14,12 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..config import read_json_object
-from ..errors import (
-    CheckpointError,
-    ConfigError,
-    UnsafeCheckpointError,
-    UnsupportedCheckpointError,
-)
+from ..errors import CheckpointError, ConfigError, UnsafeCheckpointError, UnsupportedCheckpointError
 from ..registry import Registry
 from ..resolution.targets import load_target
 from .names import is_plain, shown

@@ -8,12 +8,7 @@ from typing import Any
 
 import torch
 
-from ..errors import (
-    AutopipeError,
-    ConfigError,
-    UnsupportedCheckpointError,
-    WeightsMismatchError,
-)
+from ..errors import AutopipeError, ConfigError, UnsupportedCheckpointError, WeightsMismatchError
 from ..kinds import BaseNetwork, BaseScheduler
 from . import transformers
 from .build import WithoutMemory, check_sizes

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ..errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    AutopipeError,
-    UnsafeCheckpointError,
-    nearest,
-)
+from ..errors import ArgumentError, ArgumentTypeError, AutopipeError, UnsafeCheckpointError, nearest
 from ..sizes import parse_size
 from .source import HubOptions
 
@@ -51,7 +37,7 @@ WITHOUT_MEANING: Mapping[str, str] = {
 _NOT_YET = ("quantization_config",)
 _STRATEGIES = ("auto", "balanced")
 
-_Text = Annotated[StrictStr, Field(min_length=1)]
+_Text = Annotated[str, Field(min_length=1)]
 
 
 class LoadOptions(BaseModel):
@@ -76,25 +62,25 @@ class LoadOptions(BaseModel):
             repository.
     """
 
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     dtype: Any = None
     variant: _Text | None = None
-    use_safetensors: StrictBool | None = None
-    low_cpu_mem_usage: StrictBool = True
-    output_loading_info: StrictBool = False
-    ignore_mismatched_sizes: StrictBool = False
-    disable_mmap: StrictBool | None = None
+    use_safetensors: bool | None = None
+    low_cpu_mem_usage: bool = True
+    output_loading_info: bool = False
+    ignore_mismatched_sizes: bool = False
+    disable_mmap: bool | None = None
     device_map: Any = None
     max_memory: Any = None
     offload_folder: Any = None
     memory: Any = None
-    load_connected_pipeline: StrictBool = False
+    load_connected_pipeline: bool = False
     revision: _Text | None = None
-    token: StrictBool | StrictStr | None = Field(None, repr=False)
-    cache_dir: StrictStr | Path | None = None
-    force_download: StrictBool = False
-    local_files_only: StrictBool = False
+    token: bool | str | None = Field(None, repr=False)
+    cache_dir: str | Path | None = None
+    force_download: bool = False
+    local_files_only: bool = False
 
     @field_validator("device_map")
     @classmethod
@@ -102,11 +88,8 @@ class LoadOptions(BaseModel):
         """A device map that is but a device, as that."""
         if isinstance(device_map, Mapping) or device_map in _STRATEGIES:
             return device_map
-        if isinstance(device_map, (str, int, torch.device)):
-            try:
-                return torch.device(device_map)
-            except RuntimeError:
-                pass
+        with suppress(RuntimeError, TypeError):
+            return torch.device(device_map)
         raise ArgumentError(
             f"device_map={device_map!r} is not supported; give a device such as 'cuda', "
             f"'balanced', 'auto', or a dict from component to device"
@@ -168,14 +151,15 @@ def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any
         ArgumentTypeError: a value is of the wrong type.
         UnsafeCheckpointError: code from a checkpoint is asked for.
     """
-    for name in REFUSED:
-        if given.get(name) and name in _REMOTE_CODE:
+    for name in _REMOTE_CODE:
+        if given.get(name):
             raise UnsafeCheckpointError(
                 f"{name}={given[name]!r} asks to run code of a checkpoint, which autopipe never "
                 f"does; a custom pipeline is an installed plugin: pip install it and load the "
                 f"checkpoint without {name}="
             )
-        if given.get(name) is not None and name in _NOT_YET:
+    for name in _NOT_YET:
+        if given.get(name) is not None:
             raise ArgumentError(f"{name}= is not supported yet; leave it out")
     useless = [f"{name}= ({why})" for name, why in WITHOUT_MEANING.items() if given.get(name)]
     if useless:

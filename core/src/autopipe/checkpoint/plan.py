@@ -77,11 +77,6 @@ class Plan:
     stage: Plan | None = None
     keyword: str = ""
 
-    @property
-    def commit(self) -> str | None:
-        """The commit of a repository; None for a folder."""
-        return self.source.commit
-
     @functools.cached_property
     def items(self) -> tuple[Item, ...]:
         """All files, each once, the index first; as they were at the first look."""

@@ -7,7 +7,6 @@ link that leads out, and no config hands over a path.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,10 +63,9 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
 
 def _check_entries(root: Path, folder: Path) -> None:
     """Raise for links that lead out of `root`, and for files that are Git LFS pointers."""
-    for above, folders, names in os.walk(folder):
-        for name in (*folders, *names):
-            inside(root, (Path(above) / name).relative_to(root).as_posix())
-    for file in folder.iterdir() if folder.is_dir() else ():
+    for file in folder.rglob("*"):
+        inside(root, file.relative_to(root).as_posix())
+    for file in folder.glob("*"):
         # Those that are read here are checked then.
         if file.is_file() and file.name not in (*_TOKENIZER_CONFIGS, *_IMAGE_CONFIGS):
             with file.open("rb") as stream:
@@ -109,7 +107,7 @@ def _why_not(cls: Any, folder: Path, error: BaseException) -> str:
             f"{name} reads {model} with the package {absent}, which is not installed. Run: pip "
             f"install {absent}"
         )
-    present = ", ".join(sorted(f.name for f in folder.iterdir())) if folder.is_dir() else "nothing"
+    present = ", ".join(sorted(file.name for file in folder.glob("*"))) or "nothing"
     return (
         f"{name} can't be loaded from {folder}, which holds {present}: {error}; fetch the "
         f"checkpoint again"

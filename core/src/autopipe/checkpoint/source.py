@@ -15,7 +15,7 @@ from typing import Any
 
 from ..config import read_json_object
 from ..errors import CheckpointError
-from .headers import Header, read_header
+from .headers import Header, read_header, reading
 from .names import inside
 
 
@@ -122,11 +122,9 @@ class LocalSource(Source):
         if folder in self._listings:
             return self._listings[folder]
         listed = inside(self.root, "/".join(folder))
-        try:
+        with reading(listed):
             found = sorted(listed.iterdir()) if listed.is_dir() else []
             self._listings[folder] = {p.name: p.stat().st_size for p in found if p.is_file()}
-        except OSError as error:
-            raise CheckpointError(f"the folder {listed} can't be read: {error}") from error
         return self._listings[folder]
 
     def _here(self, path: str) -> Path:

@@ -100,28 +100,23 @@ def fill(
     Raises:
         WeightsMismatchError: a tensor has another shape, or is missing.
     """
-    tensors: dict[int, Tensor] = {}
-    tied: dict[int, list[str]] = {}
+    tied: dict[int, tuple[Tensor, list[str]]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if isinstance(tensor, Tensor):
-            tensors[id(tensor)] = tensor
-            tied.setdefault(id(tensor), []).append(name)
-    names = {name for group in tied.values() for name in group}
+            tied.setdefault(id(tensor), (tensor, []))[1].append(name)
+    names = {name for _, group in tied.values() for name in group}
     mismatched: list[tuple[str, torch.Size, torch.Size]] = []
     missing: list[str] = []
-    for key, group in tied.items():
+    for own, group in tied.values():
         found = next((name for name in group if name in state), None)
         if found is None:
             missing.append(group[0])
-        elif state[found].shape != tensors[key].shape:
-            mismatched.append((found, state[found].shape, tensors[key].shape))
+        elif state[found].shape != own.shape:
+            mismatched.append((found, state[found].shape, own.shape))
         else:
-            _put(model, group, tensors[key], state[found])
-    info = LoadingInfo(
-        missing=tuple(missing),
-        unexpected=tuple(name for name in state if name not in names),
-        mismatched=tuple(mismatched),
-    )
+            _put(model, group, own, state[found])
+    unexpected = tuple(name for name in state if name not in names)
+    info = LoadingInfo(tuple(missing), unexpected, tuple(mismatched))
     if info != LoadingInfo():
         _complain(model, info, origin, initialised, ignore_mismatched_sizes)
     return info
@@ -129,16 +124,13 @@ def fill(
 
 def _put(model: nn.Module, names: Iterable[str], own: Tensor, tensor: Tensor) -> None:
     """Make `tensor` the value of all of `names`."""
-    value = tensor
-    if isinstance(own, nn.Parameter):
-        grows = own.requires_grad and (tensor.is_floating_point() or tensor.is_complex())
-        value = nn.Parameter(tensor, requires_grad=grows)
+    is_parameter = isinstance(own, nn.Parameter)
+    grows = own.requires_grad and (tensor.is_floating_point() or tensor.is_complex())
+    value = nn.Parameter(tensor, requires_grad=grows) if is_parameter else tensor
     for name in names:
         owner, _, attribute = name.rpartition(".")
         module = model.get_submodule(owner)
-        table: dict[str, Any] = module._buffers
-        if isinstance(own, nn.Parameter):
-            table = module._parameters
+        table: dict[str, Any] = module._parameters if is_parameter else module._buffers
         table[attribute] = value
 
 

@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _as_json(plan: Plan, done: bool) -> dict[str, Any]:
     return {
-        "commit": plan.commit,
+        "commit": plan.source.commit,
         "class": plan.cls.__name__,
         "folder": str(plan.source.root) if done else None,
         "bytes": plan.size,
@@ -96,7 +96,7 @@ def _as_text(checkpoint: str, plan: Plan) -> str:
     count = counted(missing, "file", "files")
     overview = {
         "checkpoint": checkpoint,
-        "commit": plan.commit,
+        "commit": plan.source.commit,
         "class": plan.cls.__name__,
         **({plan.keyword: plan.stage.source.name} if plan.stage else {}),
         "files": f"{size(plan.size)} in {sum(len(stage.items) for _, stage in stages)} files",

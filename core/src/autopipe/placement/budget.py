@@ -156,8 +156,8 @@ def fit(
     needs = needs_of(networks, roles)
     found = ways(needs)
     if main == CPU:
-        from_disk = [Way("from the disk", found[-1].takes, found[-1].largest)]
-        found = [found[0], *(from_disk if offload_folder is not None else [])]
+        from_disk = replace(found[-1], title="from the disk")
+        found = [found[0], from_disk] if offload_folder is not None else found[:1]
     limit = _free(main, networks) * 9 // 10 if budget == AUTO else parse_size(budget, "memory")
     choice = choose(
         found,

@@ -106,8 +106,7 @@ def offload_device(
             f"gpu_id={gpu_id} and device={device!r} both say which one; give gpu_id, or a device "
             f"with its number, not both"
         )
-    same = before is not None and before.type == found.type
-    last = before.index if same and before is not None else None
+    last = before.index if before is not None and before.type == found.type else None
     return numbered(found, gpu_id if gpu_id is not None else last or 0)
 
 

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...errors import CheckpointError
 from ..names import is_plain
@@ -58,11 +59,9 @@ def cached_commit(folder: Path, revision: str) -> str | None:
 def remember(folder: Path, revision: str, commit: str) -> None:
     """Note which commit `revision` stands for, as the client does; a warning where that fails."""
     ref = folder / "refs" / revision
-    if revision == commit or not _is_ref(revision):
+    if revision == commit or not _is_ref(revision) or cached_commit(folder, revision) == commit:
         return
     try:
-        if ref.is_file() and ref.read_text(encoding="utf-8") == commit:
-            return
         ref.parent.mkdir(parents=True, exist_ok=True)
         temporary = ref.with_name(f"{ref.name}.{uuid.uuid4().hex[:8]}")
         temporary.write_text(commit, encoding="utf-8")
@@ -79,10 +78,8 @@ def cached_listing(repository: str, options: HubOptions, commit: str) -> Mapping
     """All files of a commit, if the client kept the listing; it does from release 2 on."""
     import huggingface_hub
 
-    listing = getattr(huggingface_hub, "get_cached_repo_tree", None)
-    if listing is None:
-        return None
     try:
+        listing: Any = huggingface_hub.get_cached_repo_tree
         found = listing(repository, revision=commit, cache_dir=options.cache_dir)
     except Exception:
         return None
