@@ -41,7 +41,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Header:
-    """What a safetensors file holds."""
+    """What a safetensors file holds: its tensors, as they follow each other, and its bytes."""
 
     tensors: Mapping[str, TensorInfo]
     size: int
@@ -114,7 +114,8 @@ def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) ->
             raise _damaged(file, f"the entry of {name[:200]!r} in its header makes no sense")
         tensors[name] = info
     end = 8 + length
-    for info in sorted(tensors.values(), key=lambda info: (info.offset, info.size)):
+    tensors = dict(sorted(tensors.items(), key=lambda item: (item[1].offset, item[1].size)))
+    for info in tensors.values():
         if info.offset != end:
             raise _damaged(file, f"its tensors overlap or leave gaps at byte {end:,}")
         end = info.offset + info.size

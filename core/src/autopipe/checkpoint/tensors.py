@@ -54,20 +54,19 @@ def read_safetensors(
     """
     found: dict[str, Tensor] = {}
     for file, header in files.items():
-        names = sorted(header.tensors, key=lambda name: header.tensors[name].offset)
-        dtypes = {name: TORCH_DTYPES[header.tensors[name].dtype] for name in names}
+        dtypes = {name: TORCH_DTYPES[info.dtype] for name, info in header.tensors.items()}
         casts = any(target(name, dtype) != dtype for name, dtype in dtypes.items())
         # Files of old writers don't always have every tensor where its type may start.
-        aligned = all(header.tensors[n].offset % dtypes[n].itemsize == 0 for n in names)
+        aligned = all(header.tensors[n].offset % t.itemsize == 0 for n, t in dtypes.items())
         # On Windows a mapped file can't be replaced by a later save.
         better_read = sys.platform == "win32" or _on_network(file)
         with reading(file):
             if file.stat().st_size != header.size:
                 raise DamagedFileError(f"{file} changed while it was loaded; load it again")
             if not aligned or (better_read if disable_mmap is None else disable_mmap):
-                found.update(_read(file, header, names, target))
+                found.update(_read(file, header, target))
             elif casts:
-                found.update(_mapped_and_cast(file, header, names, target))
+                found.update(_mapped_and_cast(file, header, target))
             else:
                 found.update(_mapped(file, header))
     return found
@@ -101,14 +100,11 @@ def _mapped(file: Path, header: Header) -> Iterable[tuple[str, Tensor]]:
         yield name, tensor
 
 
-def _mapped_and_cast(
-    file: Path, header: Header, names: list[str], target: Target
-) -> Iterable[tuple[str, Tensor]]:
+def _mapped_and_cast(file: Path, header: Header, target: Target) -> Iterable[tuple[str, Tensor]]:
     with file.open("rb") as stream:
         pages = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
     done = 0
-    for name in names:
-        info = header.tensors[name]
+    for name, info in header.tensors.items():
         # A copy, which keeps nothing of the file.
         tensor = _view(pages, info.offset, info)
         yield name, tensor.to(target(name, tensor.dtype), copy=True)
@@ -118,12 +114,9 @@ def _mapped_and_cast(
             done = end
 
 
-def _read(
-    file: Path, header: Header, names: list[str], target: Target
-) -> Iterable[tuple[str, Tensor]]:
+def _read(file: Path, header: Header, target: Target) -> Iterable[tuple[str, Tensor]]:
     with file.open("rb") as stream:
-        for name in names:
-            info = header.tensors[name]
+        for name, info in header.tensors.items():
             # Memory of its own, which the tensor keeps unless it is cast.
             content = bytearray(info.size)
             stream.seek(info.offset)

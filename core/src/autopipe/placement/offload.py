@@ -68,8 +68,7 @@ class ModelOffload(Offload):
 
     def remove(self, network: nn.Module, role: Role) -> None:
         self._in_turn.discard(network)
-        remove_hooks(network)
-        network.to(CPU)
+        super().remove(network, role)
 
     def fetch(self, network: nn.Module) -> None:
         """Make room for `network`, and bring it."""
@@ -149,21 +148,17 @@ def offload_to_disk(network: nn.Module, folder: Path, device: torch.device) -> N
     attach_align_device_hook(network, execution_device=device, offload=True, weights_map=weights)
 
 
-def remove_hooks(network: nn.Module) -> None:
-    """Take all hooks off `network`, and what would keep it alive beyond its last user."""
+def unhook(network: nn.Module) -> None:
+    """Take all hooks off `network`, its weights being in main memory then."""
     remove_hook_from_module(network, recurse=True)
     for module in network.modules():
-        # What accelerate leaves is the method of the class, bound: a module that refers to itself.
+        # What accelerate leaves is the method of the class, bound: a module that refers to itself,
+        # and so outlives its last user.
         own = getattr(module.__dict__.get("forward"), "__func__", None)
         if own is not None and own is type(module).forward:
             del module.__dict__["forward"]
-
-
-def unhook(network: nn.Module) -> None:
-    """Take all hooks off `network`, its weights being in main memory then."""
-    remove_hooks(network)
     network.to(CPU)
-    # What was one parameter under two names is two by now.
+    # With layers of its own for each, what was one parameter under two names is two by now.
     tie_weights = getattr(network, "tie_weights", None)
     if tie_weights is not None:
         tie_weights()

@@ -60,12 +60,8 @@ class HubSource(Source):
 
     def files(self, *folder: str) -> Mapping[str, int]:
         """See `Source`."""
-        prefix = "".join(f"{part}/" for part in folder)
-        return {
-            path.removeprefix(prefix): entry.size
-            for path, entry in self.entries.items()
-            if path.startswith(prefix) and "/" not in path.removeprefix(prefix)
-        }
+        split = ((*path.rpartition("/"), entry.size) for path, entry in self.entries.items())
+        return {name: size for above, _, name, size in split if above == "/".join(folder)}
 
     def missing(self, paths: Iterable[str]) -> list[str]:
         """See `Source`."""
