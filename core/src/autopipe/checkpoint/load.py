@@ -98,8 +98,7 @@ def _load_network(
     kept = cls._keep_in_fp32_modules if ours else transformers.kept_in_fp32(model, dtype)
     target = Casting(dtype, kept)
     state = read_weights(source, weights, target, options.disable_mmap)
-    one = len(weights.files) == 1
-    origin = str(source.root / weights.files[0].path if one else folder)
+    origin = str(source.root / weights.files[0].path if len(weights.files) == 1 else folder)
     try:
         state = cls.convert_state_dict(state) if ours else transformers.fitted(model, state)
         info = fill(

@@ -112,9 +112,8 @@ class LocalSource(Source):
 
     def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
         """See `Source`."""
-        for path in paths:
-            if not inside(self.root, path).is_file():
-                raise CheckpointError(f"{self.root / path} is absent; {self.cure}")
+        for path in self.missing(paths):
+            raise CheckpointError(f"{self.root / path} is absent; {self.cure}")
         return self.root
 
     def files(self, *folder: str) -> Mapping[str, int]:

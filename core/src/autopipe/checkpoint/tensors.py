@@ -139,16 +139,14 @@ def _on_network(file: Path) -> bool:
     """Whether `file` is on a network file system of Linux; False where that can't be told."""
     if not sys.platform.startswith("linux"):
         return False
-    real, kind, longest = file.resolve(), "", -1
     try:
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    for line in mounts.splitlines():
-        _, point, name, _ = line.split(" ", 3)
-        point = point.replace("\\040", " ")
-        if real.is_relative_to(point) and len(point) >= longest:
-            kind, longest = name, len(point)
+    fields = [line.split(" ", 3) for line in mounts.splitlines()]
+    kinds = {Path(point.replace("\\040", " ")): kind for _, point, kind, _ in fields}
+    real = file.resolve()
+    kind = next((kinds[above] for above in (real, *real.parents) if above in kinds), "")
     return kind in _NETWORK or (kind.startswith("fuse.") and kind != "fuse.fuse-overlayfs")
 
 

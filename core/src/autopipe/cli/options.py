@@ -20,9 +20,7 @@ PROMPT = "PROMPT"
 def declare_stages(parser: Any, registry: Registry) -> None:
     """Add an option for each stage that a chain of an installed family needs."""
     for keyword in stage_keywords(registry):
-        about = (
-            f"the {keyword} of a checkpoint that needs one (default: that which its README names)"
-        )
+        about = f"the {keyword} of a checkpoint that needs one (default: what its README names)"
         add_option(parser, f"--{keyword}", "CHECKPOINT", about)
 
 

@@ -60,9 +60,9 @@ class MemoryMixin(ComponentsMixin):
             return self._pool.placement.device
         for network in self._networks().values():
             found = placed_by(network)
-            if found is not None and found[0].device is not None:
-                return found[0].device
-            device = hook_device(network) if hasattr(network, "_hf_hook") else None
+            device = found[0].device if found else None
+            if device is None and hasattr(network, "_hf_hook"):
+                device = hook_device(network)
             if device is not None:
                 return device
         return self.device

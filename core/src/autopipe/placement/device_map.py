@@ -80,15 +80,14 @@ class DeviceMap(Offload):
         assert self.folder is not None, "a map with the disk has a folder"
         Path(self.folder).mkdir(parents=True, exist_ok=True)
         folder = tempfile.mkdtemp(prefix=f"{role.name.replace(' ', '-')}-", dir=self.folder)
-        remove = weakref.finalize(network, shutil.rmtree, folder, ignore_errors=True)
-        self._folders[network] = remove
+        self._folders[network] = weakref.finalize(
+            network, shutil.rmtree, folder, ignore_errors=True
+        )
         return Path(folder)
 
     def remove(self, network: nn.Module, role: Role) -> None:
         super().remove(network, role)
-        remove_folder = self._folders.pop(network, None)
-        if remove_folder is not None:
-            remove_folder()
+        self._folders.pop(network, lambda: None)()
 
     def check_move(self, device: torch.device) -> None:
         raise PlacementError(

@@ -60,11 +60,10 @@ class ModelOffload(Offload):
 
     def install(self, network: nn.Module, role: Role) -> None:
         network.to(self.device if role.stays else CPU)
-        if role.stays:
-            return
-        if role.in_turn:
+        if not role.stays:
+            add_hook_to_module(network, _Fetch(self))
+        if role.in_turn and not role.stays:
             self._in_turn.add(network)
-        add_hook_to_module(network, _Fetch(self))
 
     def remove(self, network: nn.Module, role: Role) -> None:
         self._in_turn.discard(network)
@@ -118,10 +117,8 @@ class SequentialOffload(Offload):
     title = "sequential offload"
 
     def install(self, network: nn.Module, role: Role) -> None:
-        if role.stays:
-            network.to(self.device)
-        else:
-            network.to(CPU)
+        network.to(self.device if role.stays else CPU)
+        if not role.stays:
             cpu_offload(network, self.device)
 
     def check_move(self, device: torch.device) -> None:

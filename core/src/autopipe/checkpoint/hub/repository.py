@@ -55,7 +55,7 @@ class HubSource(Source):
         self.origin = f"{repository}@{commit}"
         self.repository, self.commit = repository, commit
         self.entries, self.options = entries, options
-        self._done: set[str] = set()
+        self._done = set[str]()
         self._noted = False
 
     def files(self, *folder: str) -> Mapping[str, int]:
@@ -244,9 +244,9 @@ def open_repository(repository: str, options: HubOptions) -> Source:
             timeout=constants.HF_HUB_ETAG_TIMEOUT,
         )
     except Exception as error:
-        if not may_pass(error) or options.force_download:
-            raise explained(error, repository, options) from error
-        return _open_cached(repository, options, error)
+        if may_pass(error) and not options.force_download:
+            return _open_cached(repository, options, error)
+        raise explained(error, repository, options) from error
     if not is_plain(info.sha):
         raise CheckpointError(
             f"the Hub gave no commit for {repository}; check HF_ENDPOINT, or try again later"
