@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from typing import Any
 
-from ..checkpoint.files import Weights
 from ..registry import Registry, default_registry
 from .checkpoint import Checkpoint, Part, declare_checkpoint, open_checkpoint, parts, tasks_of
 from .command import Run, explain, show
@@ -38,11 +36,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the content; 1 if something is wrong with it."""
     registry = default_registry()
     checkpoint = open_checkpoint(arguments.checkpoint, registry, arguments.revision)
-    found = list(parts(checkpoint, registry, values=not arguments.headers))
-    told = {"checkpoint": arguments.checkpoint, **_summary(checkpoint, registry)}
-    as_json = {**told, "components": [_as_json(part) for part in found]}
-    show(arguments.json, as_json, _as_text(told, found))
-    return 1 if any(part.problem for part in found) else 0
+    found = [_told(part) for part in parts(checkpoint, registry, values=not arguments.headers)]
+    summary = _summary(checkpoint, registry)
+    told = {"checkpoint": arguments.checkpoint, **summary, "components": found}
+    show(arguments.json, told, _as_text(told))
+    return 1 if any(part["problem"] for part in found) else 0
 
 
 def _summary(checkpoint: Checkpoint, registry: Registry) -> dict[str, Any]:
@@ -63,7 +61,8 @@ def _summary(checkpoint: Checkpoint, registry: Registry) -> dict[str, Any]:
     }
 
 
-def _as_json(part: Part) -> dict[str, Any]:
+def _told(part: Part) -> dict[str, Any]:
+    """What is told of a component."""
     weights = part.weights
     return {
         "name": part.name,
@@ -81,9 +80,9 @@ def _as_json(part: Part) -> dict[str, Any]:
     }
 
 
-def _as_text(told: dict[str, Any], found: Sequence[Part]) -> str:
-    weights = [part.weights for part in found if part.weights]
-    parameters = [part.parameters for part in found if part.parameters is not None]
+def _as_text(told: dict[str, Any]) -> str:
+    found = told["components"]
+    files = [file for part in found for file in (*part["weights"], *part["other_files"])]
     package = f" ({told['package']} {told['version']})"
     overview = {
         "checkpoint": told["checkpoint"],
@@ -93,44 +92,40 @@ def _as_text(told: dict[str, Any], found: Sequence[Part]) -> str:
         "family": told["family"] + package if told["family"] else "none that is installed",
         "tasks": ", ".join(told["tasks"]) or "none",
         "options": ", ".join(f"{k}={json.dumps(v)}" for k, v in told["options"].items()),
-        "weights": _total(weights, parameters),
+        "weights": _total(found),
     }
     sections = [
         facts(overview),
         table(
-            [(part.name, *(part.pair or ("none", ""))) for part in found],
+            [(part["name"], part["library"] or "none", part["class"] or "") for part in found],
             ("COMPONENT", "LIBRARY", "CLASS"),
         ),
         table(
-            [_row(part, part.weights) for part in found if part.weights],
+            [_row(part) for part in found if part["weights"]],
             ("WEIGHTS OF", "PARAMETERS", "SIZE", "DTYPE", "FORMAT", "VARIANTS"),
         ),
         table(
-            [
-                (file.path, size(file.size) if file.size >= 0 else "unknown")
-                for part in found
-                for file in (*(part.weights.files if part.weights else ()), *part.side)
-            ],
+            [(f["path"], size(f["bytes"]) if f["bytes"] >= 0 else "unknown") for f in files],
             ("FILE", "SIZE"),
         ),
         paragraph(told["note"] or ""),
         "\n".join(
-            paragraph(f"{part.name}: {part.problem}", "  ", first="- ")
+            paragraph(f"{part['name']}: {part['problem']}", "  ", first="- ")
             for part in found
-            if part.problem
+            if part["problem"]
         ),
     ]
     return "\n\n".join(section for section in sections if section)
 
 
-def _row(part: Part, weights: Weights) -> tuple[str, ...]:
+def _row(part: dict[str, Any]) -> tuple[str, ...]:
     return (
-        part.name,
-        "unknown" if part.parameters is None else number(part.parameters),
-        size(weights.size),
-        part.dtype or "unknown",
-        "pickled" if weights.format == "bin" else weights.format,
-        ", ".join(variant or "plain" for variant in part.variants),
+        part["name"],
+        "unknown" if part["parameters"] is None else number(part["parameters"]),
+        size(part["bytes"]),
+        part["dtype"] or "unknown",
+        "pickled" if part["format"] == "bin" else part["format"],
+        ", ".join(variant or "plain" for variant in part["variants"]),
     )
 
 
@@ -142,9 +137,10 @@ def number(count: int) -> str:
     return f"{amount:.3g}{units[0]}"
 
 
-def _total(weights: Sequence[Weights], parameters: Sequence[int]) -> str:
-    files = sum(len(each.files) for each in weights)
+def _total(found: list[dict[str, Any]]) -> str:
+    files = sum(len(part["weights"]) for part in found)
     if not files:
         return "none"
-    told = f"{size(sum(each.size for each in weights))} in {counted(files, 'file', 'files')}"
+    parameters = [part["parameters"] for part in found if part["parameters"] is not None]
+    told = f"{size(sum(part['bytes'] for part in found))} in {counted(files, 'file', 'files')}"
     return told + (f", {number(sum(parameters))} parameters" if parameters else "")
