@@ -32,10 +32,7 @@ STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 
 AUTO = "auto"
 
-_PREFERRED: Mapping[str, tuple[str | None, ...]] = {
-    "float16": ("fp16", None),
-    "bfloat16": ("bf16", None),
-}
+_PREFERRED: Mapping[str, str] = {"float16": "fp16", "bfloat16": "bf16"}
 _SIDE_FILES = (".json", ".txt", ".model")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}\b")
 
@@ -159,7 +156,7 @@ def plan_component(
     present = list(dict.fromkeys(candidate.variant for candidate in every))
     wanted = variant
     if variant == AUTO:
-        wishes = (*_PREFERRED.get(dtype or "", (None,)), *present)
+        wishes = (_PREFERRED.get(dtype or ""), None, *present)
         wanted = next(wish for wish in wishes if wish in present)
     elif fall_back and variant not in present and None in present:
         wanted = None

@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 from ..errors import ArgumentError, UnsafeCheckpointError
 
-_FORBIDDEN = frozenset("/\\:\0")
+_FORBIDDEN = frozenset({"/", "\\", ":", *map(chr, range(32))})
 
 _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = _brief.maxlong = 100
@@ -20,7 +20,6 @@ def is_plain(name: object) -> TypeGuard[str]:
         isinstance(name, str)
         and name not in ("", ".", "..")
         and not _FORBIDDEN & set(name)
-        and not any(ord(character) < 32 for character in name)
         and len(name) <= 255
     )
 

@@ -190,8 +190,8 @@ def _refusal(error: ValidationError) -> AutopipeError:
     name = str(first["loc"][0])
     if name == "token":
         return ArgumentTypeError("token must be text, True, False or None")
-    kinds = {"bool_type": "True or False"}
-    wanted = "a path or None" if name == "cache_dir" else kinds.get(first["type"], "text or None")
+    text = "a path or None" if name == "cache_dir" else "text or None"
+    wanted = "True or False" if first["type"] == "bool_type" else text
     return ArgumentTypeError(f"{name} must be {wanted}, not {first['input']!r}")
 
 
@@ -232,10 +232,9 @@ def parse_dtypes(value: Any) -> Dtype | Mapping[str, Dtype]:
 
 def check_one_place(options: LoadOptions, owner: str) -> None:
     """Raise `ArgumentError` for options that place several networks; a model is but one."""
-    several = {name: getattr(options, name) for name in ("max_memory", "offload_folder", "memory")}
-    if options.device is None:
-        several["device_map"] = options.device_map
-    for name, value in several.items():
+    several = ("max_memory", "offload_folder", "memory", "device_map")
+    for name in several if options.device is None else several[:-1]:
+        value = getattr(options, name)
         if value is not None:
             raise ArgumentError(
                 f"{name}={value!r} is for pipelines; for a {owner} give device_map a device, such "
