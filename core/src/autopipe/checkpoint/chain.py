@@ -58,8 +58,7 @@ def check_fits(keyword: str, opened: Any, names: Iterable[str], what: str) -> No
     Raises:
         ArgumentError: it is so.
     """
-    wanted = names_of(keyword, opened).values()
-    missing = sorted(set(wanted) - set(names))
+    missing = sorted(set(names_of(keyword, opened).values()) - set(names))
     if missing:
         raise ArgumentError(
             f"{opened.__name__} can't take {what} as its {keyword}, which has no "

@@ -50,10 +50,9 @@ class Header:
 def main_dtype(headers: list[Header]) -> str | None:
     """The floating-point type that most bytes of several files have; None without any."""
     weight: Counter[str] = Counter()
-    for header in headers:
-        for info in header.tensors.values():
-            if "F" in info.dtype:
-                weight[info.dtype] += info.size
+    for info in (info for header in headers for info in header.tensors.values()):
+        if "F" in info.dtype:
+            weight[info.dtype] += info.size
     return weight.most_common(1)[0][0] if weight else None
 
 

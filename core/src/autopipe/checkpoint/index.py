@@ -63,10 +63,9 @@ def read_index(folder: str | Path) -> Index:
         ConfigError: the index is not valid JSON, or an entry is malformed.
         UnsafeCheckpointError: it names code of its own, or a path for a component.
     """
-    folder = Path(folder)
-    file = folder / INDEX_NAME
+    file = Path(folder) / INDEX_NAME
     if not file.is_file():
-        raise CheckpointError(_why_no_index(folder))
+        raise CheckpointError(_why_no_index(file.parent))
     return parse_index(read_json_object(file), file)
 
 

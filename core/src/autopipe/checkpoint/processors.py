@@ -51,8 +51,7 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
                 check_sizes(content, path / name, LARGEST_SIDE)
             else:
                 _check_tokenizer_config(cls, content, path / name)
-    of_transformers = cls.__module__.partition(".")[0] == LIBRARY
-    keywords = {"local_files_only": True} if of_transformers else {}
+    keywords = {"local_files_only": True} if cls.__module__.startswith(f"{LIBRARY}.") else {}
     try:
         return cls.from_pretrained(str(path), **keywords)
     except (AutopipeError, KeyboardInterrupt, SystemExit):

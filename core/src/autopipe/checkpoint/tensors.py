@@ -91,8 +91,7 @@ def read_pickled(files: Iterable[Path], target: Target) -> dict[str, Tensor]:
 def _mapped(file: Path, header: Header) -> Iterable[tuple[str, Tensor]]:
     storage = torch.UntypedStorage.from_file(str(file), shared=False, nbytes=header.size)
     for name, info in header.tensors.items():
-        dtype = TORCH_DTYPES[info.dtype]
-        tensor = torch.empty(0, dtype=dtype, device="cpu")
+        tensor = torch.empty(0, dtype=TORCH_DTYPES[info.dtype], device="cpu")
         # A storage of its own over the same pages: copying or saving one tensor must not take
         # the whole file along.
         part = storage[info.offset : info.offset + info.size]

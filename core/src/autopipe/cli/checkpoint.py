@@ -95,10 +95,7 @@ def parts(checkpoint: Checkpoint, registry: Registry, values: bool = True) -> It
     """
     for name, pair in sorted(checkpoint.index.components.items()):
         try:
-            if pair is None:
-                yield Part(name, None)
-            else:
-                yield _part(checkpoint, name, pair, registry, values)
+            yield _part(checkpoint, name, pair, registry, values) if pair else Part(name, None)
         except AutopipeError as error:
             yield Part(name, pair, problem=str(error))
 

@@ -60,8 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     checkpoint = Checkpoint.open(arguments.checkpoint, keywords)
     cls: type = DiffusionPipeline
     if arguments.task:
-        found = default_registry().resolve(checkpoint.index.class_name, arguments.task)
-        cls = found.load_class()
+        cls = default_registry().resolve(checkpoint.index.class_name, arguments.task).load_class()
     plan = checkpoint.plan(cls)
     if arguments.json:
         if not arguments.dry_run:

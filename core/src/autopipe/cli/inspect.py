@@ -46,8 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _summary(checkpoint: Checkpoint, registry: Registry) -> dict[str, Any]:
     """What the index says of the whole."""
     index = checkpoint.index
-    is_known = registry.pipeline(index.class_name) is not None
-    found = registry.resolve(index.class_name) if is_known else None
+    found = registry.resolve(index.class_name) if registry.pipeline(index.class_name) else None
     return {
         "folder": str(index.folder),
         "commit": checkpoint.commit,
