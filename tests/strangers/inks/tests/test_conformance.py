@@ -1,6 +1,6 @@
 """What every plugin promises, checked for this one."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from autopipe import AutoPipelineForUnconditional
@@ -10,7 +10,7 @@ from autopipe_inks.network import SketchNetwork
 
 class TestConformance(Conformance):
     family = "inks"
-    expected_failures = {"commands": "smudge is broken, to show that it harms no other"}
+    expected_failures: ClassVar = {"commands": "smudge is broken, to show that it harms no other"}
 
     @pytest.fixture
     def checkpoint(self) -> Any:
