@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 from dataclasses import fields
@@ -10,12 +11,14 @@ from pathlib import Path
 import pytest
 
 import autopipe.errors
-from autopipe.cli.parser import build, commands
+from autopipe.cli.parser import build
+from autopipe.discovery import Installed
 from autopipe.errors import AutopipeError
 from autopipe.flaws import ENTRIES
 from autopipe.hooks import Hooks
 from autopipe.manifest import Manifest
-from autopipe.registry import default_registry
+from autopipe.own import OWN
+from autopipe.registry import Registry, default_registry
 from autopipe.tasks import Input, Task
 from autopipe_devkit.conformance import Conformance
 from autopipe_devkit.conformance.checks import (
@@ -90,14 +93,48 @@ def test_all_that_the_kit_can_be_told_is_told() -> None:
     assert [name for name in public - methods if f"| `{name}" not in told] == []
 
 
-@pytest.mark.parametrize("command", commands())
-def test_every_option_of_the_command_line_is_told(command: str) -> None:
+def words_of(command: str, installed: list[Installed]) -> set[str]:
+    """Arguments and options of a command, where nothing but `installed` is."""
+    declared_in = importlib.import_module(f"autopipe.cli.{command}")
+    with pytest.MonkeyPatch.context() as patch:
+        if hasattr(declared_in, "default_registry"):
+            patch.setattr(declared_in, "default_registry", lambda: Registry(installed))
+        return declared(command)
+
+
+def declared(command: str) -> set[str]:
     chooser = next(action for action in build([command])._actions if action.choices)
+    return {
+        name
+        for action in chooser.choices[command]._actions
+        if action.dest not in ("help", "traceback")
+        for name in action.option_strings or [action.metavar]
+    }
+
+
+@pytest.mark.parametrize("command", [command.name for command in OWN.manifest.commands])
+def test_every_option_of_the_command_line_is_told(command: str) -> None:
     told = section("command-line.md", command)
-    for action in chooser.choices[command]._actions:
-        if action.dest not in ("help", "traceback"):
-            for name in action.option_strings or [action.metavar]:
-                assert f"`{name}`" in told, f"{command} {name}"
+    assert [name for name in words_of(command, []) if f"`{name}`" not in told] == []
+
+
+OURS = [
+    pytest.param(one, id=one.manifest.name)
+    for one in default_registry().installed
+    if (ROOT / "plugins" / one.manifest.name).is_dir()
+]
+
+
+@pytest.mark.parametrize("plugin", OURS)
+def test_what_a_plugin_adds_to_the_command_line_is_told_in_its_readme(plugin: Installed) -> None:
+    told = (ROOT / "plugins" / plugin.manifest.name / "README.md").read_text(encoding="utf-8")
+    for command in ("generate", "download"):
+        added = words_of(command, [plugin]) - words_of(command, [])
+        assert [name for name in added if name not in told] == []
+    for own in plugin.manifest.commands:
+        assert f"autopipe {own.name}" in told
+        about = section("command-line.md", own.name)
+        assert [name for name in declared(own.name) if f"`{name}`" not in about] == []
 
 
 ERRORS = [

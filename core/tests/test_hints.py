@@ -21,6 +21,7 @@ def test_the_table_knows_what_each_package_offers() -> None:
     assert hints.is_published("autopipe-sdxl", "sdxl")
     assert not hints.is_published("autopipe-sdxl", "controlnet")
     assert not hints.is_published("elsewhere", "sdxl")
+    assert hints.is_published("autopipe-core", "text2image"), "its own names stay its own"
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,6 @@ def test_a_core_from_a_clone_names_the_folders_beside_it(
     folders = f"'{clone}/plugins/components' '{clone}/plugins/zoo'"
     assert line == f"python -m pip install {folders if found else 'autopipe-zoo'}"
     assert hints.pip_line("elsewhere") == "python -m pip install elsewhere"
+    several = hints.pip_line("autopipe-core", "autopipe-zoo==1", "torch>=2", options="--upgrade")
+    ours = f"'{clone}/core' {folders}" if found else "autopipe-core autopipe-zoo==1"
+    assert several == f"python -m pip install --upgrade {ours} 'torch>=2'"

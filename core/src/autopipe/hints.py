@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -34,7 +35,7 @@ def published() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
 
 def is_published(dist: str, name: str) -> bool:
     """Whether this project publishes `name`, of whatever kind, as part of `dist`."""
-    return any(name in names for names in published().get(dist, {}).values())
+    return dist == CORE or any(name in names for names in published().get(dist, {}).values())
 
 
 def dist_of(name: str, *kinds: str) -> str | None:
@@ -71,16 +72,24 @@ def owner_of_family(name: str) -> str:
     return "autopipe-" + name.replace("_", "-")
 
 
-def pip_line(dist: str) -> str:
-    """The command that installs `dist`.
+def pip_line(*requirements: str, options: str = "") -> str:
+    """The command that installs distributions, each given by its name or with versions.
 
     Where the core was installed from a clone of this project, it names the clone's folders: those
-    of `dist` and of what that needs there.
+    of the distributions and of what they need there.
     """
     root = _clone()
-    folders = [] if root is None else _folders(root, dist)
-    what = " ".join(f"'{f}'" if " " in str(f) else str(f) for f in folders)
-    return f"python -m pip install {what or dist}"
+    what: list[str] = []
+    for requirement in requirements:
+        dist = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        folders = [] if root is None else _folders(root, dist)
+        what += [str(folder) for folder in folders] or [requirement]
+    words = [
+        "python -m pip install",
+        *filter(None, [options]),
+        *map(shlex.quote, dict.fromkeys(what)),
+    ]
+    return " ".join(words)
 
 
 def _clone() -> Path | None:
@@ -96,6 +105,8 @@ def _clone() -> Path | None:
 
 def _folders(root: Path, dist: str) -> list[Path]:
     """The folder of `dist` in a clone, after those of the plugins that it needs."""
+    if dist == CORE:
+        return [root / "core"]
     projects = {
         match[1]: (file.parent, text)
         for file in sorted(root.glob("plugins/*/pyproject.toml"))

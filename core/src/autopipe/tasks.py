@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -36,7 +36,7 @@ class Input:
     kind: str
     option: str = ""
     required: bool = True
-    help: str = ""
+    help: str = field(default="", compare=False)
 
 
 class _Tasks(type):
@@ -206,8 +206,8 @@ class Inpaint(Protocol):
 
 
 _PROMPT = Input("prompt", "text")
-_IMAGE = Input("image", "image")
-_MASK = Input("mask_image", "mask", option="mask")
+_IMAGE = Input("image", "image", help="the picture to start from: a file or an address")
+_MASK = Input("mask_image", "mask", option="mask", help="what to repaint of it, in white")
 
 _EVERY_CALL = (
     "prompt",

@@ -105,7 +105,7 @@ def test_generate_looks_before_it_loads(checkpoint: Path, capsys, monkeypatch) -
     monkeypatch.setattr(generate, "load_for", None)
     line = ["--model", str(checkpoint), "--image", str(checkpoint / "photo.png")]
     assert main(["generate", "a cat", *line]) == 2
-    assert "can't find a pipeline" in capsys.readouterr().err
+    assert "is not for the task image2image" in capsys.readouterr().err
 
 
 def test_resolve_says_why_there_is_no_class(checkpoint: Path, capsys) -> None:

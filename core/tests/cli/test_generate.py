@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +14,20 @@ import torch
 from support.relay import relay
 
 from autopipe.cli import generate, loading, main
+from autopipe.cli import request as requests
 from autopipe.cli.request import Request
 from autopipe.discovery import Installed, Plugin
 from autopipe.errors import ArgumentError, PlacementError
-from autopipe.manifest import Component, Family, Pipeline
+from autopipe.manifest import Component, Condition, Family, Pipeline
+from autopipe.outputs import BaseOutput
 from autopipe.registry import Registry
-from autopipe.tasks import Task
+from autopipe.tasks import Input, Task
+
+
+@dataclass
+class Drawn(BaseOutput):
+    images: list[PIL.Image.Image]
+    nsfw_content_detected: list[bool] | None = None
 
 
 class Painter:
@@ -31,7 +40,7 @@ class Painter:
         self.scheduler = SimpleNamespace()
         self.bar: dict[str, Any] = {}
         self.flags: list[bool] | None = None
-        self.origins = {"": "demo:zoo"}
+        self.origins = {"": "demo:toys"}
         self.returned: list[PIL.Image.Image] = []
 
     def set_progress_bar_config(self, **options: Any) -> None:
@@ -44,14 +53,13 @@ class Painter:
             generators = [generators]
         shades = [int(torch.randint(256, (), generator=g)) for g in generators]
         self.returned = [PIL.Image.new("RGB", size, (shade, 0, 0)) for shade in shades]
-        return SimpleNamespace(images=self.returned, nsfw_content_detected=self.flags)
+        return Drawn(images=self.returned, nsfw_content_detected=self.flags)
 
 
 class TextPainter(Painter):
     def __call__(
         self, prompt, height=None, width=None, num_inference_steps=50, guidance_scale=7.5,
-        negative_prompt=None, num_images_per_prompt=1, generator=None, control_image=None,
-        controlnet_conditioning_scale=1.0, output_type="pil",
+        negative_prompt=None, num_images_per_prompt=1, generator=None, output_type="pil",
     ):  # fmt: skip
         return self._draw(locals(), (width or 8, height or 8))
 
@@ -73,25 +81,56 @@ class MaskPainter(Painter):
         return self._draw(locals(), image.size)
 
 
+class HintPainter(TextPainter):
+    def __call__(
+        self, prompt, hint_image, hinting_scale: float | list[float] = 1.0, *,
+        num_inference_steps=50, guidance_scale=7.5, generator=None, output_type="pil",
+    ):  # fmt: skip
+        return self._draw(locals(), hint_image.size)
+
+
 PAINTERS = {Task.TEXT2IMAGE: TextPainter, Task.IMAGE2IMAGE: ImagePainter, Task.INPAINT: MaskPainter}
 FAMILY = Family(
     "zoo",
-    pipelines=tuple(
-        Pipeline(c.__name__, f"zoo:{c.__name__}", t, "zoo") for t, c in PAINTERS.items()
+    pipelines=(
+        *(Pipeline(c.__name__, f"{__name__}:{c.__name__}", t, "zoo") for t, c in PAINTERS.items()),
+        Pipeline(
+            "HintPainter", f"{__name__}:HintPainter", "text2image", "zoo", frozenset({"hint"})
+        ),
     ),
     components=(Component("DDIMScheduler", "zoo:DDIM", kind="scheduler"),),
-    demo="zoo:demo",
+    conditions=(
+        Condition(
+            "hint",
+            keyword="hint",
+            target=f"{__name__}:Hint",
+            inputs=(
+                Input("hint_image", "image", help="what to follow"),
+                Input("hinting_scale", "number", option="hint-scale", required=False),
+            ),
+        ),
+    ),
 )
-REGISTRY = Registry([Installed(Plugin("zoo", "autopipe-zoo", "1"), FAMILY)])
+DEMO = Family("toys", demo="toys:demo")
+REGISTRY = Registry(Installed(Plugin(f.name, f"autopipe-{f.name}", "1"), f) for f in (FAMILY, DEMO))
+
+
+def open_checkpoint(name: str, registry: Registry, revision: str | None = None) -> SimpleNamespace:
+    commit = {"repo": "c0ffee", "two": "beef"}.get(name)
+    return SimpleNamespace(index=SimpleNamespace(class_name="TextPainter"), commit=commit)
 
 
 @pytest.fixture(autouse=True)
 def painters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Task, Painter]:
     made = {task: cls() for task, cls in PAINTERS.items()}
+
+    def load_for(asked: Request, registry: Registry) -> Painter:
+        return made.setdefault("hint", HintPainter()) if asked.conditions else made[asked.task]
+
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(generate, "default_registry", lambda: REGISTRY)
-    monkeypatch.setattr(generate, "look_up", lambda asked, registry: None)
-    monkeypatch.setattr(generate, "load_for", lambda asked, registry, commit: made[asked.task])
+    monkeypatch.setattr(requests, "open_checkpoint", open_checkpoint)
+    monkeypatch.setattr(generate, "load_for", load_for)
     PIL.Image.new("RGBA", (10, 6), "blue").save("photo.png")
     PIL.Image.new("L", (10, 6), 255).save("mask.png")
     return made
@@ -151,7 +190,7 @@ def test_the_settings_stand_in_the_file() -> None:
     found = settings("a.png")
     expected = {
         "prompt": "a cat", "negative_prompt": "", "seed": "3", "steps": "7", "guidance": "7.5",
-        "strength": "0.8", "size": "10x6", "scheduler": "SimpleNamespace", "model": "demo:zoo",
+        "strength": "0.8", "size": "10x6", "scheduler": "SimpleNamespace", "model": "demo:toys",
         "task": "image2image", "class": "ImagePainter", "image": "photo.png", "dtype": "float32",
         "device": "cpu", "torch": torch.__version__,
     }  # fmt: skip
@@ -164,9 +203,8 @@ def test_settings_that_play_no_part_are_left_out() -> None:
     assert not {"strength", "negative_prompt", "image", "mask"} & set(settings("a.png"))
 
 
-def test_the_commit_of_a_repository_is_kept(monkeypatch) -> None:
-    monkeypatch.setattr(generate, "look_up", lambda asked, registry: "c0ffee")
-    assert main(["generate", "a cat", "-o", "a.png"]) == 0
+def test_the_commit_of_a_repository_is_kept() -> None:
+    assert main(["generate", "a cat", "--model", "repo", "-o", "a.png"]) == 0
     assert settings("a.png")["commit"] == "c0ffee"
 
 
@@ -236,9 +274,9 @@ def test_stopping_leaves_no_file(painters, monkeypatch, capsys) -> None:
 def test_a_device_that_is_not_there_is_an_error_in_words() -> None:
     assert loading.device_of(asked(device="cpu")).type == "cpu"
     with pytest.raises(PlacementError, match=r"'cuda:99' can't be used here.*cpu"):
-        loading.load_for(asked(device="cuda:99"), REGISTRY, None)
+        loading.load_for(asked(device="cuda:99"), REGISTRY)
     with pytest.raises(ArgumentError, match="--device='gpu' names no device"):
-        loading.load_for(asked(device="gpu"), REGISTRY, None)
+        loading.load_for(asked(device="gpu"), REGISTRY)
 
 
 def test_offloading_needs_an_accelerator_or_a_device(monkeypatch) -> None:
@@ -246,23 +284,24 @@ def test_offloading_needs_an_accelerator_or_a_device(monkeypatch) -> None:
     assert loading.device_of(asked()).type == "cpu"
     assert loading.device_of(asked(offload="model", device="cpu")).type == "cpu"
     with pytest.raises(PlacementError, match="torch sees none"):
-        loading.load_for(asked(offload="model"), REGISTRY, None)
+        loading.load_for(asked(offload="model"), REGISTRY)
 
 
-def test_a_control_image_reaches_the_pipeline_and_the_settings(painters) -> None:
-    line = ["--controlnet", "nets/edges", "--control-image", "photo.png", "--control-scale", "0.5"]
-    assert main(["generate", "a cat", *line, "-o", "cat.png"]) == 0
-    called = painters[Task.TEXT2IMAGE].called
-    assert (called["control_image"].size, called["control_image"].mode) == ((10, 6), "RGB")
-    assert called["controlnet_conditioning_scale"] == 0.5
+def test_the_inputs_of_a_condition_reach_the_pipeline_and_the_settings(painters) -> None:
+    line = ["--hint", "nets/edges", "--hint-image", "photo.png"]
+    assert main(["generate", "a cat", *line, "--hint-scale", "0.5", "-o", "cat.png"]) == 0
+    called = painters["hint"].called
+    assert (called["hint_image"].size, called["hint_image"].mode) == ((10, 6), "RGB")
+    assert called["hinting_scale"] == 0.5
     found = settings("cat.png")
-    assert found["controlnet"] == "nets/edges"
-    assert (found["control_image"], found["control_scale"]) == ("photo.png", "0.5")
+    assert (found["hint"], found["hint_image"]) == ("nets/edges", "photo.png")
+    assert found["hint_scale"] == "0.5"
+    assert main(["generate", "a cat", *line, "-o", "cat.png"]) == 0
+    assert settings("cat.png")["hint_scale"] == "1.0", "the pipeline's default"
 
 
 def test_what_was_made_is_enlarged_stage_by_stage(painters, monkeypatch) -> None:
     made = {name: ImagePainter() for name in ("two", "three")}
-    monkeypatch.setattr(generate, "look_up_stage", lambda name, registry: {"two": "beef"}.get(name))
     monkeypatch.setattr(generate, "load_stage_for", lambda stage, *_: made[stage.model])
     line = ["--upscale", "two", "--upscale", "three", "--num-images", "2"]
     line += ["--steps", "9", "--steps", "5", "--guidance", "2"]
@@ -288,7 +327,7 @@ def test_what_was_made_is_enlarged_stage_by_stage(painters, monkeypatch) -> None
 
 def asked(**settings: Any) -> Request:
     return Request(
-        model="m", prompt="a cat", task=Task.TEXT2IMAGE, output=Path("a.png"), seed=1, count=1,
+        model="m", class_name="TextPainter", task=Task.TEXT2IMAGE, output=Path("a.png"), seed=1,
         **settings,
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ FAMILIES = (
 INSTALLED = tuple(Installed(Plugin(f.name, f"autopipe-{f.name}", "2.1"), f) for f in FAMILIES)
 PROBLEMS = {
     kind: Problem(Plugin(f"the_{kind}", f"dist-{kind}", "0.3"), kind, f"a reason to be {kind}")
-    for kind in ("broken", "incompatible", "duplicate", "disabled")
+    for kind in ("broken", "incompatible", "duplicate", "disabled", "missing")
 }
 
 
@@ -95,6 +95,56 @@ def test_the_doctor_names_what_is_wrong_and_its_cure(install, capsys, kind: str)
     assert found["ok"] == (kind == "disabled")
     assert [f["kind"] for f in found["findings"]] == [kind]
     assert found["findings"][0]["cure"]
+
+
+def claiming(dist: str, name: str) -> Installed:
+    plugin = Plugin(dist, f"dist-{dist}", "1.0")
+    pipeline = Pipeline("Net", f"{name}:Net", "upscale", dist)
+    return Installed(plugin, Family(dist, pipelines=(pipeline,)))
+
+
+def test_a_name_claimed_in_two_ways_leaves_both_in_use_and_has_a_cure(install, capsys) -> None:
+    install((claiming("one", "one"), claiming("two", "two")))
+    assert main(["doctor", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert {p["name"]: p["state"] for p in found["plugins"]} == {
+        "one": "in use in part", "two": "in use in part",
+    }  # fmt: skip
+    twice = [f for f in found["findings"] if f["kind"] == "duplicate"]
+    assert len(twice) == 1
+    assert "AUTOPIPE_PREFER=dist-" in twice[0]["cure"]
+    assert "pip uninstall dist-" in twice[0]["cure"]
+
+
+def test_a_task_that_nobody_declares_has_the_package_that_does(
+    install, capsys, monkeypatch
+) -> None:
+    install((claiming("one", "one"),))
+    (problem,) = Registry([claiming("one", "one")]).problems
+    assert problem.kind == "missing"
+    assert main(["doctor", "--json"]) == 1
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert "dist-one" in finding["cure"]
+    monkeypatch.setattr(doctor, "dist_of", lambda name, kind: f"autopipe-{name}r")
+    assert main(["doctor", "--json"]) == 1
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert finding["cure"] == "python -m pip install autopipe-upscaler"
+
+
+def test_pipelines_that_serve_no_task_are_counted(install, capsys) -> None:
+    rest = tuple(Pipeline(f"Rest{i}", "rest:It") for i in range(2))
+    only = Family("rest", pipelines=rest)
+    one = Pipeline("Both", "both:It", "text2image", "both", also=("inpaint",))
+    both = Family("both", pipelines=(one, *(Pipeline(f"More{p.name}", "b:It") for p in rest)))
+    installed = tuple(Installed(Plugin(f.name, f.name, "1"), f) for f in (only, both))
+    install(installed)
+    assert main(["families"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].endswith("2 pipelines")
+    assert lines[2].endswith("text2image, inpaint; 2 more pipelines")
+    assert len(lines) == 3
+    install(installed[:1])
+    assert main(["doctor"]) == 0, "a family it is"
 
 
 def test_the_doctor_misses_a_family(install, capsys) -> None:

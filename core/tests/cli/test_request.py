@@ -4,37 +4,118 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from autopipe.cli.names import output_name, single_names
+from autopipe.cli import generate
+from autopipe.cli import request as requests
 from autopipe.cli.parser import parse
 from autopipe.cli.request import Request, Stage, request
+from autopipe.cli.results import output_name, single_names
 from autopipe.discovery import Installed, Plugin
 from autopipe.errors import AutopipeError, MissingPluginError
-from autopipe.manifest import Component, Condition, Family
+from autopipe.manifest import AddOn, Component, Condition, Engine, Family, Pipeline
 from autopipe.registry import Registry
-from autopipe.tasks import Task
+from autopipe.tasks import Input, Task
 
 SCHEDULERS = ("DDIMScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler")
+TASKS = (Task.TEXT2IMAGE, Task.IMAGE2IMAGE, Task.INPAINT)
+PARTS = Family(
+    "parts",
+    components=(
+        *(Component(name, "fake:X", kind="scheduler") for name in SCHEDULERS),
+        Component("Net", "fake:Net"),
+    ),
+    addons=(
+        AddOn("style", "fake:Style", inputs=(Input("style_image", "image"),)),
+        AddOn("freely", "fake:Freely"),
+    ),
+    engines=(Engine("fast", "fake:Fast"),),
+)
+ZOO = Family(
+    "zoo",
+    pipelines=(
+        *(
+            Pipeline(f"Zoo{extra}{task}", "fake:Zoo", task, "zoo", frozenset(conditions))
+            for extra, conditions in (("", ()), ("Hint", ("hint",)))
+            for task in TASKS
+        ),
+        Pipeline("ZooRest", "fake:Zoo"),
+    ),
+    demo="zoo:demo",
+)
+HINTS = Family(
+    "hints",
+    conditions=(
+        Condition(
+            "hint",
+            keyword="hint",
+            target="fake:Hint",
+            inputs=(
+                Input("hint_image", "image", help="what to follow"),
+                Input("hinting_scale", "number", option="hint-scale", required=False),
+            ),
+        ),
+    ),
+    demo="hints:demo",
+)
+STRANGE = Family(
+    "strange",
+    tasks=(
+        Task("dream", auto_class="AutoPipelineForDream", parameters=("steps",)),
+        Task(
+            "speak",
+            auto_class="AutoPipelineForSpeak",
+            output="audios",
+            inputs=(
+                Input("prompt", "text"),
+                Input("init_image", "image", option="image", required=False),
+                Input("voice", "audio", help="100 % of a voice"),
+            ),
+            parameters=("prompt", "init_image", "voice"),
+        ),
+    ),
+    pipelines=(
+        Pipeline("Dream", "fake:Dream", "dream", "dream"),
+        Pipeline("Edit", "fake:Edit", Task.IMAGE2IMAGE, "edit", also=("text2image", "speak")),
+    ),
+    demo="strange:demo",
+)
 
 
-def registry(*demos: str) -> Registry:
-    parts = tuple(Component(name, "fake:X", kind="scheduler") for name in SCHEDULERS)
-    families = [Family("parts", components=(*parts, Component("Net", "fake:Net")))]
-    families += [Family(name, demo=f"{name}:demo") for name in demos]
-    return Registry(Installed(Plugin(f.name, f"d-{f.name}", "1"), f) for f in families)
+def registry(*demos: str, more: tuple[Family, ...] = ()) -> Registry:
+    families = [PARTS, *more, *(Family(name, demo=f"{name}:demo") for name in demos)]
+    return Registry(
+        Installed(Plugin(f.name, "autopipe-" + f.name.replace("_", "-"), "1"), f) for f in families
+    )
+
+
+INSTALLED = registry(more=(ZOO, HINTS, STRANGE))
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The checkpoint that every name leads to."""
     monkeypatch.chdir(tmp_path)
-    for name in ("photo.png", "mask.png"):
+    found = SimpleNamespace(index=SimpleNamespace(class_name="Zootext2image"), commit="c0ffee")
+    monkeypatch.setattr(requests, "open_checkpoint", lambda *args: found)
+    for name in ("photo.png", "mask.png", "a.wav"):
         Path(name).touch()
+    return found
 
 
-def asked(*arguments: str, prompt: str = "A red circle!", table: Registry | None = None) -> Request:
-    return request(parse(["generate", prompt, *arguments]), table or registry("zoo"))
+def asked(
+    *arguments: str, prompt: str | None = "A red circle!", table: Registry = INSTALLED
+) -> Request:
+    line = ["generate", *([] if prompt is None else [prompt]), *arguments]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generate, "default_registry", lambda: table)
+        return request(parse(line), table)
+
+
+def given(found: Request) -> dict[str, str]:
+    return {one.name: text for one, text in found.inputs.items()}
 
 
 @pytest.mark.parametrize(
@@ -55,21 +136,31 @@ def test_the_task_follows_from_the_pictures(arguments: list[str], task: Task) ->
     ("arguments", "words"),
     [
         (["--mask", "mask.png"], "give --image too"),
-        (["--task", "inpaint", "--image", "photo.png"], "needs both --image and --mask"),
-        (["--task", "text2image", "--image", "photo.png"], "takes neither --image nor --mask"),
-        (["--task", "image2image"], "needs --image"),
+        (
+            ["--task", "inpaint", "--image", "photo.png"],
+            "needs PROMPT, --image and --mask; give --mask too",
+        ),
+        (["--task", "text2image", "--image", "photo.png"], "takes no --image; leave out --image"),
+        (["--task", "image2image"], "give --image too"),
         (["--task", "inpant"], "Did you mean 'inpaint'"),
-        (["--strength", "0.5"], "give --image too"),
         (["--memory", "much"], "write it as 6GiB, or auto"),
         (["--memory", "auto", "--offload", "model"], "give it or --offload"),
         (["--offload", "disk"], "'model', 'sequential'"),
         (["--offload-folder", "there"], "give that too"),
         (["--steps", "3", "--steps", "4"], "--steps is given 2 times; give it once for --model"),
         (["--image", "foto.png"], "no picture 'foto.png'"),
-        (["--controlnet", "demo"], "give --control-image"),
-        (["--control-image", "photo.png"], "give --controlnet too"),
-        (["--control-scale", "0.5"], "give --controlnet too"),
-        (["--controlnet", "demo", "--control-image", "foto.png"], "no picture 'foto.png'"),
+        (["--hint", "demo"], "--hint needs what to follow; give --hint-image"),
+        (["--hint-image", "photo.png"], "give --hint too"),
+        (["--hint-scale", "0.5"], "give --hint too"),
+        (["--hint", "demo", "--hint-image", "foto.png"], "no picture 'foto.png'"),
+        (["--attach", "styl"], "Did you mean 'style'"),
+        (["--attach", "style"], "--attach style needs an input; give --style-image"),
+        (["--style-image", "photo.png"], "give --attach style too"),
+        (["--engine", "fats"], "Did you mean 'fast'"),
+        (["--engine", "net=fast", "--engine", "fast"], "COMPONENT=fast"),
+        (["--set", "steps"], "write it as NAME=VALUE"),
+        (["--voice", "a.wav"], "takes no --voice"),
+        (["--task", "speak"], "Zootext2image"),
         (["--scheduler", "DDIN"], "Did you mean 'DDIM'"),
         (["--scheduler", "nothing like it"], "Installed are: DDIM, EulerAncestralDiscrete"),
         (["-o", "a.jpg"], "Name it 'a.png'"),
@@ -96,23 +187,28 @@ def test_a_scheduler_goes_by_its_name_with_or_without_scheduler(name: str) -> No
 
 def test_what_is_not_given_is_left_to_the_pipeline() -> None:
     plain = asked()
-    for name in ("negative", "steps", "guidance", "strength", "size", "scheduler", "dtype"):
-        assert getattr(plain, name) is None
+    assert plain.call == {}
+    assert given(plain) == {"prompt": "A red circle!"}
+    assert (plain.scheduler, plain.dtype, plain.commit) == (None, None, "c0ffee")
 
 
 def test_values_are_parsed() -> None:
     full = asked("--size", "64X32", "--steps", "3", "--guidance", "-1.5", "--seed", "9")
-    assert (full.size, full.steps, full.guidance, full.seed) == ((64, 32), 3, -1.5, 9)
-    assert asked("--size", "48").size == (48, 48)
+    size = {"width": 64, "height": 32}
+    assert full.call == {**size, "num_inference_steps": 3, "guidance_scale": -1.5}
+    assert full.seed == 9
+    assert asked("--size", "48").call == {"width": 48, "height": 48}
 
 
 def test_settings_given_again_are_for_the_stages_that_enlarge() -> None:
     line = ["--upscale", "two", "--upscale", "three", "--steps", "9", "--steps", "5"]
-    full = asked(*line, "--scheduler", "DDIM", "--scheduler", "EulerDiscrete", "--size", "64")
-    assert (full.steps, full.scheduler, full.size) == (9, "DDIMScheduler", (64, 64))
+    full = asked(*line, "--scheduler", "DDIM", "--scheduler", "EulerDiscrete", "--negative", "dog")
+    assert full.call == {"num_inference_steps": 9, "negative_prompt": "dog"}
+    assert full.scheduler == "DDIMScheduler"
+    second = {"num_inference_steps": 5}
     assert full.upscale == (
-        Stage(model="two", steps=5, scheduler="EulerDiscreteScheduler"),
-        Stage(model="three"),
+        Stage(model="two", commit="c0ffee", call=second, scheduler="EulerDiscreteScheduler"),
+        Stage(model="three", commit="c0ffee"),
     )
 
 
@@ -120,10 +216,13 @@ def test_without_a_seed_each_run_draws_its_own() -> None:
     assert len({asked().seed for _ in range(8)}) > 1
 
 
-def test_the_model_is_the_demo_of_an_installed_family() -> None:
+def test_the_model_is_the_demo_of_an_installed_family(checkpoint: SimpleNamespace) -> None:
     assert asked().model == "demo:zoo"
-    assert asked(table=registry("alpha", "stable_diffusion")).model == "demo:stable_diffusion"
-    assert asked("--model", "./mine", table=registry()).model == "./mine"
+    assert asked("--model", "./mine").model == "./mine"
+    table = registry("alpha", "stable_diffusion", more=(ZOO,))
+    assert asked(table=table).model == "demo:stable_diffusion"
+    checkpoint.index.class_name = "Dream"
+    assert asked("--task", "dream", prompt=None).model == "demo:strange"
 
 
 def test_without_any_demo_the_error_has_the_pip_line() -> None:
@@ -161,15 +260,73 @@ def test_several_pictures_stand_beside_their_sheet() -> None:
     assert single_names(Path("d/a.png"), 2) == [Path("d/a-1.png"), Path("d/a-2.png")]
 
 
-def test_a_controlnet_is_a_model_or_that_of_the_demo() -> None:
-    found = asked("--controlnet", "demo", "--control-image", "photo.png", "--control-scale", "0.5")
-    assert (found.controlnet, found.control_image) == ("demo:controlnet", "photo.png")
-    assert found.control_scale == 0.5
-    assert asked("--controlnet", "a/b", "--control-image", "photo.png").controlnet == "a/b"
-    assert asked().controlnet is None
+def test_a_condition_takes_a_model_or_the_demo_of_its_plugin() -> None:
+    found = asked("--hint", "demo", "--hint-image", "photo.png", "--hint-scale", "0.5")
+    assert found.conditions == {"hint": "demo:hints"}
+    assert given(found) == {
+        "hint_image": "photo.png", "hinting_scale": "0.5", "prompt": "A red circle!",
+    }  # fmt: skip
+    assert found.task is Task.TEXT2IMAGE
+    assert asked("--hint", "a/b", "--hint-image", "photo.png").conditions == {"hint": "a/b"}
+    both = ["--hint", "a/b", "--hint-image", "photo.png", "--image", "photo.png"]
+    assert asked(*both).task is Task.IMAGE2IMAGE
+    assert asked().conditions == {}
 
 
 def test_the_demo_of_a_condition_is_no_checkpoint() -> None:
-    condition = Family("net", demo="net:demo", conditions=(Condition("net", keyword="net"),))
     with pytest.raises(MissingPluginError, match="--model"):
-        asked(table=Registry([Installed(Plugin("net", "d-net", "1"), condition)]))
+        asked(table=registry(more=(HINTS,)))
+
+
+def test_a_task_without_a_prompt_needs_none(checkpoint: SimpleNamespace) -> None:
+    checkpoint.index.class_name = "Dream"
+    found = asked("--model", "demo:strange", prompt=None)
+    assert (found.task, found.inputs) == ("dream", {})
+    assert found.output.name == f"demo-strange-{found.seed}.png"
+    with pytest.raises(AutopipeError, match="dream needs no input and takes no PROMPT; leave out"):
+        asked("--model", "demo:strange")
+    checkpoint.index.class_name = "Zootext2image"
+    with pytest.raises(AutopipeError, match="text2image needs PROMPT; give PROMPT"):
+        asked("--model", "demo:strange", prompt=None)
+    with pytest.raises(AutopipeError, match="give PROMPT, or a --model that needs none"):
+        asked(prompt=None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "task", "inputs"),
+    [
+        ([], "text2image", {"prompt"}),
+        (["--image", "photo.png"], "image2image", {"prompt", "image"}),
+        (["--voice", "a.wav"], "speak", {"prompt", "voice"}),
+        (["--voice", "a.wav", "--image", "photo.png"], "speak", {"prompt", "voice", "init_image"}),
+        (["--task", "speak", "--set", "voice=[0.5]"], "speak", {"prompt"}),
+    ],
+)
+def test_of_the_tasks_of_one_class_the_inputs_choose(
+    arguments: list[str], task: str, inputs: set[str], checkpoint: SimpleNamespace
+) -> None:
+    checkpoint.index.class_name = "Edit"
+    found = asked(*arguments)
+    assert found.task == task
+    assert set(given(found)) == inputs
+    assert found.output.suffix == (".wav" if task == "speak" else ".png")
+
+
+def test_a_pipeline_without_a_task_takes_what_is_given(checkpoint: SimpleNamespace) -> None:
+    checkpoint.index.class_name = "ZooRest"
+    found = asked("--image", "photo.png", "--set", "levels=3", "-o", "rest")
+    assert found.task is None
+    assert (given(found), found.set) == (
+        {"prompt": "A red circle!", "image": "photo.png"},
+        {"levels": "3"},
+    )
+    with pytest.raises(AutopipeError, match="serves no task by itself"):
+        asked("--task", "inpaint", "--image", "photo.png", "--mask", "mask.png")
+
+
+def test_add_ons_and_engines_are_named_with_what_they_load() -> None:
+    line = ["--attach", "style=a=b", "--attach", "freely", "--style-image", "photo.png"]
+    found = asked(*line, "--engine", "net=fast")
+    assert found.attach == ["style=a=b", "freely"]
+    assert found.engine == ["net=fast"]
+    assert given(found)["style_image"] == "photo.png"

@@ -21,10 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments after the program's name; those of the process when absent.
     """
-    traceback = False
+    line = sys.argv[1:] if argv is None else argv
     try:
-        arguments = parse(sys.argv[1:] if argv is None else argv)
-        traceback = arguments.traceback
+        arguments = parse(line)
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             code: int = arguments.run(arguments)
@@ -32,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # argparse, after --help, --version or a wrong argument
         return end.code if isinstance(end.code, int) else 0
     except AutopipeError as error:
-        if traceback:
+        if "--traceback" in line:
             raise
         print(f"autopipe: {error}", file=sys.stderr)
         return 2

@@ -13,11 +13,12 @@ from ..checkpoint.index import Index
 from ..checkpoint.probe import open_index
 from ..checkpoint.source import HubOptions, Source, open_source
 from ..checkpoint.values import not_finite
-from ..errors import AutopipeError
+from ..errors import AutopipeError, UnsupportedCheckpointError
 from ..registry import Registry
+from ..tasks import Task
+from .command import option
 
 CHECKPOINT_HELP = "a folder, a repository of the Hub, or demo:FAMILY"
-PRIOR_HELP = "the prior of a Kandinsky decoder (default: that which its README names)"
 REVISION_HELP = "branch, tag or commit of a repository (default: main)"
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -58,9 +59,8 @@ class Part:
 
 def declare_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name a checkpoint to look at."""
-    add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
-    add("--revision", metavar="NAME", help=REVISION_HELP)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
+    option(parser, "--revision NAME", REVISION_HELP)
 
 
 def open_checkpoint(path: str, registry: Registry, revision: str | None = None) -> Checkpoint:
@@ -72,6 +72,21 @@ def open_checkpoint(path: str, registry: Registry, revision: str | None = None) 
     """
     source = open_source(path, HubOptions(revision=revision), registry)
     return Checkpoint(source, open_index(source, registry))
+
+
+def tasks_of(
+    class_name: str, registry: Registry, conditions: Mapping[str, bool] | None = None
+) -> list[Task]:
+    """The tasks that a checkpoint of this class can be opened for, under these conditions."""
+
+    def opens(task: Task) -> bool:
+        try:
+            registry.resolve(class_name, task, conditions)
+        except UnsupportedCheckpointError:
+            return False
+        return True
+
+    return [task for task in registry.tasks if opens(task)]
 
 
 def parts(checkpoint: Checkpoint, registry: Registry, values: bool = True) -> Iterator[Part]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from .text import paragraph
 
@@ -24,3 +24,17 @@ def explain(parser: argparse.ArgumentParser, about: str, examples: Sequence[str]
     """Give a command's `--help` a text, and examples after the arguments."""
     parser.description = paragraph(about)
     parser.epilog = "examples:\n" + "\n".join(f"  {line}" for line in examples)
+
+
+def option(parser: Any, words: str, help: str, **how: Any) -> None:
+    """Add an option that takes a value.
+
+    Args:
+        words: its names, then what stands for the value, such as `"-o --output FILE"`.
+        help: what it is for.
+        **how: further keywords of `add_argument`; `many=True` for one that may be given again.
+    """
+    *names, metavar = words.split()
+    if how.pop("many", False):
+        how["action"] = "append"
+    parser.add_argument(*names, metavar=metavar, help=help, **how)

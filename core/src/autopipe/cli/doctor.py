@@ -11,7 +11,11 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..discovery import Problem, discover
+from importlib_metadata import packages_distributions
+
+from ..claims import PREFER
+from ..discovery import Plugin, Problem, discover, plain
+from ..hints import CORE, dist_of, pip_line
 from ..registry import Registry
 from ..version import __version__
 from .command import Run, explain
@@ -20,11 +24,15 @@ from .requirements import Requirement, requirements
 from .text import paragraph, table
 
 ABOUT = (
-    "Look for plugins that are broken, incompatible, duplicate or disabled, and for packages "
-    "that are missing or of a version that does not fit. Every finding comes with its cure. "
+    "Look for plugins that are broken, incompatible or disabled, for names that two of them "
+    "claim, and for packages that are missing or of a version that does not fit. Every finding "
+    "comes with its cure. "
     "Exit code 1 if something needs mending, else 0."
 )
 EXAMPLES = ("autopipe doctor", "autopipe doctor --json")
+
+_MODULE = __name__.partition(".")[0]
+_AGAIN = "--force-reinstall --no-deps"
 
 
 @dataclass(frozen=True)
@@ -50,10 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
     # AUTOPIPE_STRICT makes discovery stop at the first problem; here all of them are wanted.
     registry = Registry(*discover(environ={**os.environ, "AUTOPIPE_STRICT": ""}))
     plugins = [*registry.plugins.values(), *(p.plugin for p in registry.problems)]
-    dists = list(dict.fromkeys(["autopipe-core", *(plugin.dist for plugin in plugins)]))
+    dists = list(dict.fromkeys([CORE, *(plugin.dist for plugin in plugins)]))
     needed = requirements(dists)
     findings = [
-        *map(_of_plugin, registry.problems),
+        *(_of_problem(problem, registry) for problem in registry.problems),
+        *_of_strangers(),
         *_of_packages(needed, dists),
         *_of_families(registry),
     ]
@@ -64,12 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if all(finding.harmless for finding in findings) else 1
 
 
-def _of_plugin(problem: Problem) -> Finding:
+def _of_problem(problem: Problem, registry: Registry) -> Finding:
     dist = problem.plugin.dist
     cures = {
-        "broken": f"python -m pip install --force-reinstall --no-deps {dist}",
-        "incompatible": f"python -m pip install --upgrade autopipe-core {dist}",
-        "duplicate": f"python -m pip uninstall {dist}",
+        "broken": pip_line(dist, options=_AGAIN),
+        "incompatible": pip_line(CORE, dist, options="--upgrade"),
+        "duplicate": f"set {PREFER}={dist} to use that of {dist} instead, or "
+        f"python -m pip uninstall {dist}",
+        "missing": _task_cure(problem, registry),
         "disabled": "change that environment variable",
     }
     return Finding(
@@ -79,6 +90,38 @@ def _of_plugin(problem: Problem) -> Finding:
         cures[problem.kind],
         harmless=problem.kind == "disabled",
     )
+
+
+def _task_cure(problem: Problem, registry: Registry) -> str:
+    """How to get the task that a plugin serves and nobody declares."""
+    served = [
+        task
+        for one in registry.installed
+        if one.plugin == problem.plugin
+        for pipeline in one.manifest.pipelines
+        for task in pipeline.tasks
+        if task not in registry.tasks
+    ]
+    owner = next(filter(None, (dist_of(task, "task") for task in served)), None)
+    if owner is not None:
+        return pip_line(owner)
+    dist = problem.plugin.dist
+    return f"install the package that declares it, as the documentation of {dist} tells"
+
+
+def _of_strangers() -> list[Finding]:
+    """Other distributions that provide the module `autopipe`, and may have written over ours."""
+    others = sorted({plain(dist) for dist in packages_distributions().get(_MODULE, ())} - {CORE})
+    return [
+        Finding(
+            "duplicate",
+            f"package {dist}",
+            f"it provides the module {_MODULE} too, which is that of {CORE}: one of them has "
+            f"written over files of the other",
+            f"python -m pip uninstall {dist}, then {pip_line(CORE, options=_AGAIN)}",
+        )
+        for dist in others
+    ]
 
 
 def _of_packages(needed: list[Requirement], dists: Collection[str]) -> list[Finding]:
@@ -109,13 +152,13 @@ def _pip_line(need: Requirement, dists: Collection[str]) -> str:
     """
     together = need.name in dists or not need.possible
     if need.installed is None or not together:
-        return f"python -m pip install '{need.name}{need.wanted}'"
+        return pip_line(f"{need.name}{need.wanted}")
     ours = [dist for dist in need.wanted_by if dist in dists]
-    return f"python -m pip install --upgrade {' '.join(dict.fromkeys([*ours, need.name]))}"
+    return pip_line(*ours, need.name, options="--upgrade")
 
 
 def _of_families(registry: Registry) -> list[Finding]:
-    if any(registry.tasks.values()):
+    if any(family.pipelines for family in registry.families.values()):
         return []
     reason = "no usable plugin offers a pipeline, so no checkpoint can be opened"
     return [Finding("missing", "families", reason, no_family_cure().removeprefix("Run: "))]
@@ -139,11 +182,12 @@ def _as_json(
     }
 
 
-def _plugins(registry: Registry) -> list[tuple[Any, str]]:
-    return [
-        *((plugin, "in use") for plugin in registry.plugins.values()),
-        *((problem.plugin, problem.kind) for problem in registry.problems),
-    ]
+def _plugins(registry: Registry) -> list[tuple[Plugin, str]]:
+    states = dict.fromkeys(registry.plugins.values(), "in use")
+    for problem in registry.problems:
+        in_use = states.get(problem.plugin, "").startswith("in use")
+        states[problem.plugin] = "in use in part" if in_use else problem.kind
+    return list(states.items())
 
 
 def _as_text(registry: Registry, needed: list[Requirement], findings: list[Finding]) -> str:

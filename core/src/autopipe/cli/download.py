@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..registry import default_registry
-from .checkpoint import PRIOR_HELP, declare_checkpoint
-from .command import Run, explain
+from .checkpoint import declare_checkpoint
+from .command import Run, explain, option
+from .inputs import declare_stages, given_of
 from .text import size, table
 
 if TYPE_CHECKING:
@@ -22,24 +24,24 @@ ABOUT = (
     "An interrupted download goes on where it was when it is started again."
 )
 EXAMPLES = (
-    "autopipe download stable-diffusion-v1-5/stable-diffusion-v1-5 --dry-run",
-    "autopipe download stabilityai/stable-diffusion-xl-base-1.0 --variant fp16",
-    "autopipe download CompVis/stable-diffusion-v1-4 --without safety_checker",
+    "autopipe download OWNER/NAME --dry-run",
+    "autopipe download OWNER/NAME --variant fp16",
+    "autopipe download OWNER/NAME --without safety_checker",
 )
 
 
 def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
     explain(parser, ABOUT, EXAMPLES)
-    add = parser.add_argument
+    add, take = parser.add_argument, partial(option, parser)
     declare_checkpoint(parser)
-    add("--task", metavar="TASK", help="fetch what the pipeline for this task needs")
-    add("--variant", metavar="NAME", help="which weight files, such as fp16")
-    add("--prior", metavar="CHECKPOINT", help=PRIOR_HELP)
-    add("--without", metavar="NAME", action="append", help="a component to leave out")
-    add("--cache-dir", metavar="FOLDER", help="the cache (default: that of huggingface_hub)")
+    take("--task TASK", "fetch what the pipeline for this task needs")
+    take("--variant NAME", "which weight files, such as fp16")
+    take("--without NAME", "a component to leave out", many=True)
+    take("--cache-dir FOLDER", "the cache (default: that of huggingface_hub)")
     add("--dry-run", action="store_true", help="tell what would be fetched, and fetch nothing")
     add("--json", action="store_true", help="print JSON")
+    declare_stages(parser, default_registry())
     return run
 
 
@@ -53,6 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     def choose(index: Index) -> type:
         return registry.resolve(index.class_name, arguments.task).load_class()
 
+    stages: dict[str, Any] = {
+        option.removeprefix("--"): stage for option, stage in given_of(arguments).items()
+    }
     plan = plan_download(
         choose if arguments.task else DiffusionPipeline,
         arguments.checkpoint,
@@ -61,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         cache_dir=arguments.cache_dir,
         load_connected_pipeline=True,
         **dict.fromkeys(arguments.without or ()),
-        **({} if arguments.prior is None else {"prior": arguments.prior}),
+        **stages,
     )
     if arguments.json:
         if not arguments.dry_run:

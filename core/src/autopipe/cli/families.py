@@ -7,22 +7,32 @@ import json
 import sys
 from typing import Any
 
-from ..hints import pip_line
+from ..hints import dist_with_demo, pip_line
 from ..registry import Registry, default_registry
 from .command import Run, explain
 from .text import paragraph, table
 
 ABOUT = (
-    "List the installed families: the tasks each offers, and the package it comes from. "
-    "Nothing of a family is imported but its manifest."
+    "List the installed families and other plugins: the tasks each offers, what else it brings, "
+    "and the package it comes from. Nothing of them is imported but their manifests."
 )
+EXTENSIONS = {
+    "addons": "add-ons",
+    "engines": "engines",
+    "commands": "commands",
+    "readers": "readers",
+}
+"""Fields of a manifest besides pipelines and their parts, and what they are called."""
+
 EXAMPLES = ("autopipe families", "autopipe families --json")
 
 
 def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
     explain(parser, ABOUT, EXAMPLES)
-    parser.add_argument("--json", action="store_true", help="print JSON, with every pipeline")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON, with every pipeline and all else"
+    )
     return run
 
 
@@ -35,18 +45,19 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if found:
         print(table([_row(family) for family in found], ("FAMILY", "PACKAGE", "VERSION", "TASKS")))
-    if not any(family["tasks"] for family in found):
+    if not any(family["pipelines"] for family in found):
         print(paragraph(f"No family is installed. {no_family_cure()}"))
-    unused = len(registry.problems)
+    unused = len({problem.plugin for problem in registry.problems})
     if unused:
         plugins = "1 plugin is" if unused == 1 else f"{unused} plugins are"
-        print(f"{plugins} installed but not in use; see 'autopipe doctor'", file=sys.stderr)
+        about = f"{plugins} installed but not in use, or not with all that they have"
+        print(paragraph(f"{about}; see 'autopipe doctor'"), file=sys.stderr)
     return 0
 
 
 def no_family_cure() -> str:
     """How to get a first family."""
-    return f"Run: {pip_line('autopipe-stable-diffusion')}"
+    return f"Run: {pip_line(dist_with_demo())}"
 
 
 def describe(registry: Registry) -> list[dict[str, Any]]:
@@ -61,18 +72,13 @@ def describe(registry: Registry) -> list[dict[str, Any]]:
                 str(t) for t in registry.tasks if any(t in p.tasks for p in family.pipelines)
             ],
             "pipelines": [
-                {
-                    "name": p.name,
-                    "task": p.task and str(p.task),
-                    "tasks": [str(task) for task in p.tasks],
-                    "line": p.line,
-                    "conditions": sorted(p.conditions),
-                    "target": p.target,
-                }
+                {**vars(p), "conditions": sorted(p.conditions), "tasks": p.tasks}
                 for p in family.pipelines
             ],
             "components": [c.name for c in family.components],
             "keywords": [c.keyword for c in family.conditions],
+            "declares": [str(task) for task in family.tasks],
+            **{kind: [one.name for one in getattr(family, kind)] for kind in EXTENSIONS},
             "demo": f"demo:{name}" if family.demo else None,
         }
         for name, family in registry.families.items()
@@ -80,5 +86,11 @@ def describe(registry: Registry) -> list[dict[str, Any]]:
 
 
 def _row(family: dict[str, Any]) -> tuple[str, ...]:
-    tasks = ", ".join(family["tasks"]) or "none; parts for other families"
-    return family["name"], family["package"], family["version"], tasks
+    further = sum(not pipeline["tasks"] for pipeline in family["pipelines"])
+    more = f"{further}{' more' if family['tasks'] else ''} pipeline{'' if further == 1 else 's'}"
+    told = [", ".join(family["tasks"]), more if further else ""]
+    told += [
+        f"{text}: {', '.join(family[kind])}" for kind, text in EXTENSIONS.items() if family[kind]
+    ]
+    brings = "; ".join(filter(None, told)) or "none; parts for other families"
+    return family["name"], family["package"], family["version"], brings

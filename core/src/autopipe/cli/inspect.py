@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..checkpoint.files import Weights
-from ..errors import UnsupportedCheckpointError
 from ..registry import Registry, default_registry
-from ..tasks import Task
-from .checkpoint import Checkpoint, Part, declare_checkpoint, open_checkpoint, parts
+from .checkpoint import Checkpoint, Part, declare_checkpoint, open_checkpoint, parts, tasks_of
 from .command import Run, explain
 from .text import paragraph, size, table
 
@@ -22,8 +20,8 @@ ABOUT = (
     "something is missing or damaged, else 0."
 )
 EXAMPLES = (
-    "autopipe inspect demo:stable_diffusion",
-    "autopipe inspect stable-diffusion-v1-5/stable-diffusion-v1-5 --json",
+    "autopipe inspect ./my-checkpoint",
+    "autopipe inspect OWNER/NAME --json",
 )
 
 
@@ -52,33 +50,19 @@ def run(arguments: argparse.Namespace) -> int:
 def _summary(checkpoint: Checkpoint, registry: Registry) -> dict[str, Any]:
     """What the index says of the whole."""
     index = checkpoint.index
-    told = {
+    is_known = registry.pipeline(index.class_name) is not None
+    found = registry.resolve(index.class_name) if is_known else None
+    return {
         "folder": str(index.folder),
         "commit": checkpoint.commit,
         "class": index.class_name,
         "options": dict(index.options),
+        "family": found and found.family,
+        "package": found and found.plugin.dist,
+        "version": found and found.plugin.version,
+        "tasks": [str(task) for task in tasks_of(index.class_name, registry)],
+        "note": None if found else registry.explain_missing(index.class_name),
     }
-    try:
-        found = registry.resolve(index.class_name)
-    except UnsupportedCheckpointError:
-        return {
-            **told, "family": None, "package": None, "version": None, "tasks": [],
-            "note": registry.explain_missing(index.class_name),
-        }  # fmt: skip
-    plugin = found.plugin
-    tasks = [str(task) for task in Task if _opens(registry, index.class_name, task)]
-    return {
-        **told, "family": found.family, "package": plugin.dist, "version": plugin.version,
-        "tasks": tasks, "note": None,
-    }  # fmt: skip
-
-
-def _opens(registry: Registry, class_name: str, task: Task) -> bool:
-    try:
-        registry.resolve(class_name, task)
-    except UnsupportedCheckpointError:
-        return False
-    return True
 
 
 def _as_json(part: Part) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ArgumentError
 from ..registry import Registry
 from ..sizes import parse_size
-from ..tasks import Task
-from .checkpoint import open_checkpoint
+from ..targets import load_target
 from .request import Request, Stage
 
 if TYPE_CHECKING:
@@ -18,62 +17,52 @@ if TYPE_CHECKING:
     from ..pipeline.base import DiffusionPipeline
 
 
-def look_up(asked: Request, registry: Registry) -> str | None:
-    """Make sure that the checkpoint can do the task; the commit where it is a repository's.
-
-    Done before anything heavy is imported, so that a mistake is known at once.
-    """
-    checkpoint = open_checkpoint(asked.model, registry, asked.revision)
-    condition = {} if asked.controlnet is None else {"controlnet": True}
-    registry.resolve(checkpoint.index.class_name, asked.task, condition)
-    return checkpoint.commit
+def class_of(asked: Request, registry: Registry) -> type:
+    """The pipeline class that is going to be used."""
+    conditions = dict.fromkeys(asked.conditions, True)
+    return registry.resolve(asked.class_name, asked.task, conditions).load_class()
 
 
-def look_up_stage(name: str, registry: Registry) -> str | None:
-    """Make sure that an installed family opens the checkpoint; its commit, as in `look_up`."""
-    checkpoint = open_checkpoint(name, registry)
-    registry.resolve(checkpoint.index.class_name)
-    return checkpoint.commit
-
-
-def load_for(asked: Request, registry: Registry, commit: str | None) -> DiffusionPipeline:
-    """The pipeline for the task, on its device, with the scheduler asked for."""
-    from .. import auto
+def load_for(asked: Request, registry: Registry) -> DiffusionPipeline:
+    """The pipeline as it was asked for, on its device."""
+    from ..auto import auto_class
+    from ..pipeline.base import DiffusionPipeline
 
     device_of(asked)  # A mistake is known before the weights are read.
-    opener: Any = {
-        Task.TEXT2IMAGE: auto.AutoPipelineForText2Image,
-        Task.IMAGE2IMAGE: auto.AutoPipelineForImage2Image,
-        Task.INPAINT: auto.AutoPipelineForInpainting,
-    }[asked.task]
-    options = _options(asked, commit)
-    if asked.prior is not None:
-        options["prior"] = asked.prior
-    if asked.controlnet is not None:
-        dtype = {} if asked.dtype is None else {"torch_dtype": asked.dtype}
-        controlnet = registry.load("ControlNetModel").from_pretrained(asked.controlnet, **dtype)
-        options["controlnet"] = controlnet
-    pipe = opener.from_pretrained(asked.model, **options)
-    if asked.controlnet is not None:
+    opener: Any = DiffusionPipeline if asked.task is None else auto_class(asked.task)
+    dtype = {} if asked.dtype is None else {"torch_dtype": asked.dtype}
+    added = {
+        keyword: load_target(registry.conditions[keyword].target or "").from_pretrained(
+            model, **dtype
+        )
+        for keyword, model in asked.conditions.items()
+    }
+    options = _options(asked, asked.commit)
+    pipe: Any = opener.from_pretrained(asked.model, **options, **asked.stages, **added)
+    for model in added.values():
         # With "auto" its files may have another dtype than those of the checkpoint.
-        controlnet.to(pipe.unet.dtype)
+        model.to(pipe.dtype)
     _set_scheduler(pipe, asked, registry)
+    for text in asked.attach:
+        name, _, source = text.partition("=")
+        pipe.attach(name, source or None)
     place(pipe, asked)
-    return pipe
+    if asked.engine:
+        chosen = dict(text.split("=", 1) for text in asked.engine if "=" in text)
+        pipe.use_engine(chosen or asked.engine[0])
+    loaded: DiffusionPipeline = pipe
+    return loaded
 
 
 def load_stage_for(
-    stage: Stage,
-    asked: Request,
-    before: Sequence[DiffusionPipeline],
-    registry: Registry,
-    commit: str | None,
+    stage: Stage, asked: Request, before: Sequence[DiffusionPipeline], registry: Registry
 ) -> DiffusionPipeline:
     """The pipeline that enlarges what those `before` it make, placed as they are."""
     from ..cascade import load_stage
 
-    options = _options(asked, commit)
-    pipe = load_stage(stage.model, after=before[0], task=asked.task, **options)
+    task = {} if asked.task is None else {"task": asked.task}
+    options: dict[str, Any] = {**_options(asked, stage.commit), **task}
+    pipe: DiffusionPipeline = load_stage(stage.model, after=before[0], **options)
     _set_scheduler(pipe, stage, registry)
     place(pipe, asked, before)
     return pipe

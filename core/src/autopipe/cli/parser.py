@@ -7,14 +7,15 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ..errors import ArgumentError, PluginError, nearest
+from ..errors import ArgumentError, AutopipeError, PluginError, nearest
 from ..hints import dist_of, pip_line
 from ..manifest import Command
 from ..own import OWN
 from ..registry import default_registry
 from ..targets import load_target
 from ..version import __version__
-from .text import terminal_width
+from .command import Run
+from .text import help_text, terminal_width
 
 
 class Parser(argparse.ArgumentParser):
@@ -68,11 +69,27 @@ def build(argv: Sequence[str] = ()) -> Parser:
     called = next((word for word in argv if not word.startswith("-")), None)
     under = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for name, command in known.items():
-        made = under.add_parser(name, help=command.help)
+        made = under.add_parser(name, help=help_text(command.help))
         _add_traceback(made, default=argparse.SUPPRESS)
         if name == called:
-            made.set_defaults(run=load_target(command.target)(made), command=made)
+            made.set_defaults(run=_declared(command, made), command=made)
     return parser
+
+
+def _declared(command: Command, parser: Parser) -> Run:
+    """What runs a command, once it has declared its arguments."""
+    declare = load_target(command.target)
+    try:
+        run: Run = declare(parser)
+    except AutopipeError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"the command {command.name} can't be used, {command.target} is broken "
+            f"({type(error).__name__}: {error}); reinstall the package "
+            f"{command.target.partition('.')[0].partition(':')[0]!r}"
+        ) from error
+    return run
 
 
 def _add_traceback(parser: argparse.ArgumentParser, default: Any) -> None:

@@ -1,61 +1,84 @@
-"""What a picture tells of how it was made, and the files that tell it."""
+"""What was made, what it tells of how it was made, and the files that hold both."""
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import PluginError
 from ..registry import Registry
-from .names import single_names
+from ..tasks import Input, Task
+from . import results
+from .inputs import FILES, word
 from .request import Request
 from .requirements import installed_version
+from .values import parameters_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL.Image import Image
 
     from ..pipeline.base import DiffusionPipeline
+
+_FRAME_RATE, _SAMPLING_RATE = 8, 16_000
+"""Frames and samples a second, where neither output nor pipeline says how many."""
 
 
 def settings_of(
     asked: Request, pipe: DiffusionPipeline, call: Mapping[str, Any], registry: Registry
 ) -> dict[str, Any]:
-    """What all pictures of this run have in common, defaults of the pipeline included."""
+    """What all results of this run have in common, defaults of the pipeline included."""
     used = _values_of(pipe, call)
     cls = type(pipe).__name__
     dist = registry.resolve(cls).plugin.dist
+    added = [registry.conditions[keyword] for keyword in asked.conditions]
+    added += [registry.entry("addon", name) for name in asked.addons]
+    inputs = {**dict.fromkeys((one for owner in added for one in owner.inputs), ""), **asked.inputs}
     found = {
-        "prompt": asked.prompt,
-        "negative_prompt": asked.negative,
+        "prompt": None,
+        "negative_prompt": used("negative_prompt"),
         **_of_a_stage(pipe, call),
-        "strength": None if asked.image is None else used("strength"),
-        "image": asked.image and Path(asked.image).name,
-        "mask": asked.mask and Path(asked.mask).name,
-        "controlnet": asked.controlnet,
-        "control_image": asked.control_image and Path(asked.control_image).name,
-        "control_scale": used("controlnet_conditioning_scale"),
+        "strength": used("strength"),
+        **asked.conditions,
+        **{_key(one): _told(one, text, used) for one, text in inputs.items()},
+        **asked.set,
+        "attach": ", ".join(asked.attach) or None,
+        "engine": ", ".join(asked.engine) or None,
         "paste_unmasked": used("paste_unmasked"),
         "model": asked.model,
-        "task": asked.task.value,
+        "task": None if asked.task is None else asked.task.value,
         "class": cls,
         "dtype": str(pipe.dtype).removeprefix("torch."),
         "device": str(pipe._execution_device),
         **{name: installed_version(name) for name in ("autopipe-core", dist, "torch")},
+        "commit": asked.commit,
+        **{stage: origin for stage, origin in pipe.origins.items() if stage},
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
 def settings_of_stages(
-    stages: Sequence[tuple[DiffusionPipeline, Mapping[str, Any]]],
+    asked: Request, stages: Sequence[tuple[DiffusionPipeline, Mapping[str, Any]]]
 ) -> dict[str, str]:
     """The same for what enlarges pictures: pipelines and arguments of their calls, in a row."""
+    if not stages:
+        return {}
     found = [_of_a_stage(pipe, call) for pipe, call in stages]
+    names = [f"{s.model}@{s.commit}" if s.commit else s.model for s in asked.upscale]
     return {
-        f"upscale_{name}": ", ".join(str(one[name]) for one in found)
-        for name in (found[0] if found else ())
+        "upscale": ", ".join(names),
+        **{f"upscale_{n}": ", ".join(str(one[n]) for one in found) for n in found[0]},
     }
+
+
+def _key(one: Input) -> str:
+    return word(one).removeprefix("--").replace("-", "_").lower()
+
+
+def _told(one: Input, text: str, used: Callable[[str], Any]) -> Any:
+    return Path(text).name or None if one.kind in FILES else used(one.name)
 
 
 def _of_a_stage(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,33 +92,79 @@ def _of_a_stage(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dict[str, A
 
 def _values_of(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> Callable[[str], Any]:
     """The values of a call's arguments by name, defaults included; None for what it lacks."""
-    parameters = inspect.signature(type(pipe).__call__).parameters
+    parameters = parameters_of(type(pipe))
     return lambda name: call.get(name, parameters[name].default if name in parameters else None)
 
 
 def write(
-    asked: Request, images: list[Image], common: Mapping[str, Any]
+    asked: Request, pipe: DiffusionPipeline, outputs: Sequence[Any], common: Mapping[str, Any]
 ) -> list[tuple[Path, dict[str, Any]]]:
-    """Write every picture, and the sheet of several; the files with their settings."""
-    from .pictures import contact_sheet, write_png
+    """Write what `outputs` hold, each result in a file; the files with their settings.
 
-    files = single_names(asked.output, len(images))
-    written = []
-    for i, (image, file) in enumerate(zip(images, files)):
-        settings = {**common, "seed": asked.seed + i, "size": f"{image.width}x{image.height}"}
-        write_png(image, file, settings)
-        written.append((file, settings))
-    if len(images) > 1:
-        sheet = contact_sheet(images)
-        last = asked.seed + len(images) - 1
-        settings = {
-            **common,
-            "seed": f"{asked.seed} to {last}",
-            "size": f"{sheet.width}x{sheet.height}",
-        }
-        write_png(sheet, asked.output, settings)
-        written.append((asked.output, settings))
-    return written
+    Several pictures come with a sheet that shows all.
+
+    Raises:
+        PluginError: the output of the pipeline lacks what its task is to give.
+    """
+    field = _field(asked.task, pipe, outputs[0])
+    made = [one for output in outputs for one in _READ.get(field, _arrays)(getattr(output, field))]
+    target = asked.output.with_suffix(results.suffix_of(field))
+    rates = {
+        name: getattr(outputs[0], name, None) or getattr(pipe, name, None) or usual
+        for name, usual in (("frame_rate", _FRAME_RATE), ("sampling_rate", _SAMPLING_RATE))
+    }
+    files = results.single_names(target, len(made))
+    seeds = [asked.seed + i for i in range(asked.count)]
+    if len(made) != asked.count:
+        seeds = [asked.seed] * len(made)
+    done: list[tuple[Any, Path, Any]] = list(zip(made, files, seeds))
+    if field == "images" and len(made) > 1:
+        done.append((results.contact_sheet(made), target, f"{seeds[0]} to {seeds[-1]}"))
+    return [
+        (file, results.write(file, field, one, {**common, "seed": seed}, rates))
+        for one, file, seed in done
+    ]
+
+
+def _field(task: Task | None, pipe: DiffusionPipeline, output: Any) -> str:
+    """The field of an output that holds what was made."""
+    names = [task.output] if task else [*results.FIELDS, *getattr(output, "__dict__", ())]
+    found = next((name for name in names if getattr(output, name, None) is not None), None)
+    if found is None:
+        what = task.output if task else "result"
+        raise PluginError(f"the output of {type(pipe).__name__} has no {what}; update its package")
+    return found
+
+
+def _pictures(images: Any) -> list[Image]:
+    """Pictures as they are, or of an array (N, H, W, C) in [0, 1]."""
+    from ..utils import numpy_to_pil
+
+    is_done = isinstance(images, (list, tuple)) and hasattr(images[0], "save")
+    return list(images) if is_done else numpy_to_pil(_array(images))
+
+
+def _clips(frames: Any) -> list[list[Image]]:
+    """One list of pictures for each clip, of such lists or arrays, or of one clip alone."""
+    is_one = isinstance(frames, (list, tuple)) and hasattr(frames[0], "save")
+    return [_pictures(clip) for clip in ([frames] if is_one else frames)]
+
+
+def _arrays(values: Any) -> list[np.ndarray]:
+    return [_array(one) for one in values]
+
+
+def _array(values: Any) -> np.ndarray:
+    import numpy as np
+    import torch
+
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype is torch.bfloat16 else values).numpy()
+    return np.asarray(values)
+
+
+_READ: Mapping[str, Callable[[Any], Sequence[Any]]] = {"images": _pictures, "frames": _clips}
 
 
 def print_result(written: list[tuple[Path, dict[str, Any]]], *, as_json: bool) -> None:

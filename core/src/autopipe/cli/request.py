@@ -3,140 +3,201 @@
 from __future__ import annotations
 
 import argparse
-import math
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, ImageFileError, MissingPluginError, nearest
+from ..hints import dist_with_demo
 from ..registry import Registry
-from ..sizes import parse_size
-from ..tasks import Task
+from ..tasks import Input, Task
+from .checkpoint import open_checkpoint
 from .families import no_family_cure
-from .names import check_writable, output_name
+from .inputs import FILES, PROMPT, given_of, stage_keywords, task_of, word
+from .results import SUFFIXES, check_writable, output_name, suffix_of
 
-PREFERRED_DEMO = "stable_diffusion"
-CONTROLNET_DEMO = "demo:controlnet"
-LARGEST_SEED = 2**63 - 1
+OPTIONS: Mapping[str, str] = {
+    "num_inference_steps": "steps",
+    "guidance_scale": "guidance",
+    "negative_prompt": "negative",
+    "strength": "strength",
+}
+"""Parameters of calls that have an option of their own, whatever the task."""
+
+_PER_STAGE = ("num_inference_steps", "guidance_scale")
+_AS_GIVEN = (
+    "paste_unmasked", "variant", "dtype", "device", "memory", "offload_folder", "offload"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """What is asked of one checkpoint. What is None is left to the pipeline's own default."""
+    """What is asked of one checkpoint.
+
+    Attributes:
+        model: the checkpoint.
+        commit: that of a repository.
+        scheduler: the class to use instead of the checkpoint's.
+        call: arguments of the call, as far as they were given.
+    """
 
     model: str
-    steps: int | None = None
-    guidance: float | None = None
-    size: tuple[int, int] | None = None
+    commit: str | None = None
     scheduler: str | None = None
+    call: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request(Stage):
-    """One run of `generate`: its first stage, and what there is besides."""
+    """One run of `generate`: its first stage, and what there is besides.
 
-    prompt: str
-    task: Task
+    Attributes:
+        class_name: the pipeline that the checkpoint names.
+        task: what it is used for; None for a pipeline that serves no task.
+        inputs: what was given for the inputs of the task, conditions and add-ons.
+        set: arguments of the call by name, as they were written.
+        conditions: the models given, by the keyword of their condition.
+        stages: the checkpoints of other stages of a chain, by keyword.
+        attach: names of add-ons, or `NAME=FILE` with what each loads.
+        engine: the name of an engine, or `COMPONENT=NAME` for each of some components.
+    """
+
+    class_name: str
     output: Path
     seed: int
-    count: int
+    count: int = 1
+    task: Task | None = None
+    inputs: Mapping[Input, str] = field(default_factory=dict)
+    set: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    stages: Mapping[str, str] = field(default_factory=dict)
+    attach: Sequence[str] = ()
+    engine: Sequence[str] = ()
     upscale: tuple[Stage, ...] = ()
-    negative: str | None = None
-    prior: str | None = None
-    image: str | None = None
-    mask: str | None = None
-    controlnet: str | None = None
-    control_image: str | None = None
-    control_scale: float | None = None
-    strength: float | None = None
-    revision: str | None = None
+    paste_unmasked: bool = True
     variant: str | None = None
     dtype: str | None = None
     device: str | None = None
     memory: str | None = None
     offload_folder: str | None = None
     offload: str | None = None
-    paste_unmasked: bool = True
+
+    @property
+    def addons(self) -> list[str]:
+        """The names of the add-ons."""
+        return [text.partition("=")[0] for text in self.attach]
 
 
 def request(arguments: argparse.Namespace, registry: Registry) -> Request:
-    """The request that the arguments make.
+    """The request that the arguments make. The index of the checkpoint is read for it.
 
     Raises:
         ArgumentError: they contradict each other, or ask for what no installed family has.
-        ImageFileError: an input picture is absent, or the output can't be written.
+        CheckpointError: there is no such checkpoint.
+        ImageFileError: an input file is absent, or the output can't be written.
         MissingPluginError: no model is named and no family ships a demo.
+        UnsupportedCheckpointError: no installed family does this with the checkpoint.
     """
-    task = _task(arguments)
-    seed = secrets.randbelow(2**32) if arguments.seed is None else arguments.seed
-    _check_control(arguments)
     _check_memory(arguments)
-    for picture in (arguments.image, arguments.mask, arguments.control_image):
-        if picture and not _is_address(picture) and not Path(picture).is_file():
-            raise ImageFileError(f"there is no picture {picture!r}")
-    output = output_name(arguments.output, arguments.prompt, seed, arguments.num_images)
-    check_writable(output)
+    given = given_of(arguments)
+    chosen = dict(arguments.set or ())
+    if not given and arguments.model is None and arguments.task is None:
+        arguments.command.error(f"give {PROMPT}, or a --model that needs none")
+    no_inputs = {text: given.pop(text) for text in [*given] if text not in arguments.owners}
+    conditions = {
+        keyword: _model(no_inputs[f"--{keyword}"], keyword, registry)
+        for keyword in registry.conditions
+        if f"--{keyword}" in no_inputs
+    }
+    names = stage_keywords(registry)
+    stages = {name: no_inputs[f"--{name}"] for name in names if f"--{name}" in no_inputs}
+    inputs = _further_inputs(arguments, given, conditions, chosen, registry)
     first, *others = _stages(arguments, registry)
+    checkpoint = open_checkpoint(first["model"], registry, arguments.revision)
+    class_name = checkpoint.index.class_name
+    left = [text for text in given if text not in map(word, inputs)]
+    with_set = [
+        *given,
+        *(word(one) for t in registry.tasks for one in t.inputs if one.name in chosen),
+    ]
+    task = task_of(arguments.task, class_name, conditions, with_set, left, registry)
+    known = task.inputs if task else [one for t in registry.tasks for one in t.inputs]
+    by_word = {word(one): one for one in reversed(known)}
+    inputs.update({by_word[text]: given[text] for text in by_word if text in given})
+    _check_files(inputs)
+    seed = secrets.randbelow(2**32) if arguments.seed is None else arguments.seed
+    suffixes = [suffix_of(task.output)] if task else SUFFIXES
+    title = given.get(PROMPT) or first["model"]
+    output = output_name(arguments.output, title, seed, arguments.num_images, suffixes)
+    check_writable(output)
     return Request(
         **first,
-        prompt=arguments.prompt,
+        **{name: getattr(arguments, name) for name in _AS_GIVEN},
+        commit=checkpoint.commit,
+        class_name=class_name,
         task=task,
         output=output,
         seed=seed,
         count=arguments.num_images,
-        negative=arguments.negative,
-        upscale=tuple(Stage(**stage) for stage in others),
-        prior=arguments.prior,
-        image=arguments.image,
-        mask=arguments.mask,
-        controlnet=CONTROLNET_DEMO if arguments.controlnet == "demo" else arguments.controlnet,
-        control_image=arguments.control_image,
-        control_scale=arguments.control_scale,
-        strength=arguments.strength,
-        revision=arguments.revision,
-        variant=arguments.variant,
-        dtype=arguments.dtype,
-        device=arguments.device,
-        memory=arguments.memory,
-        offload_folder=arguments.offload_folder,
-        offload=arguments.offload,
-        paste_unmasked=arguments.paste_unmasked,
+        inputs=inputs,
+        set=chosen,
+        conditions=conditions,
+        stages=stages,
+        attach=arguments.attach or (),
+        engine=arguments.engine or (),
+        upscale=tuple(_later(stage, registry) for stage in others),
     )
 
 
-def _task(arguments: argparse.Namespace) -> Task:
-    """The task asked for, or the one that the pictures given imply."""
-    has_image, has_mask = arguments.image is not None, arguments.mask is not None
-    if has_mask and not has_image:
-        raise ArgumentError("--mask says which part of --image to repaint; give --image too")
-    implied = Task.INPAINT if has_mask else Task.IMAGE2IMAGE if has_image else Task.TEXT2IMAGE
-    if arguments.task is None:
-        task = implied
-    else:
-        task = Task.parse(arguments.task)
-    if task is not implied:
-        needs = {
-            Task.TEXT2IMAGE: "takes neither --image nor --mask",
-            Task.IMAGE2IMAGE: "needs --image and takes no --mask",
-            Task.INPAINT: "needs both --image and --mask",
-        }
-        raise ArgumentError(f"the task {task.value} {needs[task]}")
-    if task is Task.TEXT2IMAGE and arguments.strength is not None:
-        raise ArgumentError(
-            "--strength says how much of --image to change; give --image too, or leave it out"
-        )
-    return task
+def _further_inputs(
+    arguments: argparse.Namespace,
+    given: Mapping[str, str],
+    conditions: Mapping[str, str],
+    chosen: Mapping[str, str],
+    registry: Registry,
+) -> dict[Input, str]:
+    """The inputs of the conditions and add-ons asked for."""
+    owners: dict[str, Any] = {f"--{key}": registry.conditions[key] for key in conditions}
+    for text in arguments.attach or ():
+        name = text.partition("=")[0]
+        owners[f"--attach {name}"] = registry.entry("addon", name)
+    for text in arguments.engine or ():
+        registry.entry("engine", text.rpartition("=")[2])
+        if "=" not in text and len(arguments.engine) > 1:
+            raise ArgumentError(
+                f"--engine {text} is for all networks; give it alone, or as COMPONENT={text}"
+            )
+    found: dict[Input, str] = {}
+    for option, owner in owners.items():
+        for one in owner.inputs:
+            if word(one) in given:
+                found[one] = given[word(one)]
+            elif one.required and one.name not in chosen:
+                is_option = word(one) in arguments.owners
+                cure = word(one) if is_option else f"--set {one.name}=VALUE"
+                raise ArgumentError(f"{option} needs {one.help or 'an input'}; give {cure}")
+    for text in given:
+        if (owner := arguments.owners[text]) and text not in map(word, found):
+            raise ArgumentError(f"{text} is for {owner}; give {owner} too")
+    return found
 
 
-def _check_control(arguments: argparse.Namespace) -> None:
-    if arguments.controlnet is None:
-        for name in ("control_image", "control_scale"):
-            if getattr(arguments, name) is not None:
-                option = name.replace("_", "-")
-                raise ArgumentError(f"--{option} is for a ControlNet; give --controlnet too")
-    elif arguments.control_image is None:
-        raise ArgumentError("--controlnet needs the picture that it follows; give --control-image")
+def _model(text: str, keyword: str, registry: Registry) -> str:
+    """The model of a condition; the word demo stands for that of the plugin that declares it."""
+    condition = registry.conditions[keyword]
+    owners = (n for n, f in registry.families.items() if condition in f.conditions and f.demo)
+    owner = next(owners, None) if text == "demo" else None
+    return f"demo:{owner}" if owner else text
+
+
+def _check_files(inputs: Mapping[Input, str]) -> None:
+    for one, text in inputs.items():
+        is_address = one.kind in ("image", "mask") and text.startswith(("http://", "https://"))
+        if one.kind in FILES and not is_address and not Path(text).is_file():
+            what = "picture" if one.kind in ("image", "mask") else one.kind
+            raise ImageFileError(f"there is no {what} {text!r}, which {word(one)} names")
 
 
 def _check_memory(arguments: argparse.Namespace) -> None:
@@ -148,8 +209,8 @@ def _check_memory(arguments: argparse.Namespace) -> None:
 
 def _stages(arguments: argparse.Namespace, registry: Registry) -> list[dict[str, Any]]:
     """What is asked of each checkpoint: the first value of an option, the second, ..."""
-    models = [arguments.model or _demo(registry), *(arguments.upscale or ())]
-    stages: list[dict[str, Any]] = [{"model": model} for model in models]
+    models = [arguments.model or _demo(registry, arguments.task), *(arguments.upscale or ())]
+    stages: list[dict[str, Any]] = [{"model": model, "call": {}} for model in models]
     for name in ("steps", "guidance", "size", "scheduler"):
         values = getattr(arguments, name) or ()
         if len(values) > len(models):
@@ -158,25 +219,42 @@ def _stages(arguments: argparse.Namespace, registry: Registry) -> list[dict[str,
                 f"each --upscale"
             )
         for stage, value in zip(stages, values):
-            stage[name] = _scheduler(value, registry) if name == "scheduler" else value
+            if name == "scheduler":
+                stage[name] = _scheduler(value, registry)
+            elif name == "size":
+                stage["call"] |= {"width": value[0], "height": value[1]}
+            else:
+                stage["call"] |= {p: value for p in _PER_STAGE if OPTIONS[p] == name}
+    for parameter, name in OPTIONS.items():
+        if parameter not in _PER_STAGE and getattr(arguments, name) is not None:
+            stages[0]["call"][parameter] = getattr(arguments, name)
     return stages
 
 
-def _is_address(text: str) -> bool:
-    return text.startswith(("http://", "https://"))
+def _later(stage: Mapping[str, Any], registry: Registry) -> Stage:
+    """A stage that enlarges, once an installed family is known to open its checkpoint."""
+    checkpoint = open_checkpoint(stage["model"], registry)
+    registry.resolve(checkpoint.index.class_name)
+    return Stage(**stage, commit=checkpoint.commit)
 
 
-def _demo(registry: Registry) -> str:
-    """The small checkpoint of an installed family."""
-    # What a condition ships is no checkpoint of its own.
-    families = registry.families.items()
-    names = [name for name, family in families if family.demo and not family.conditions]
+def _demo(registry: Registry, task: str | None) -> str:
+    """The small checkpoint of an installed family, one that serves `task` if that is given."""
+    wanted = None if task is None else registry.task(task)
+    names = [
+        name
+        for name, family in registry.families.items()
+        # What a condition ships is no checkpoint of its own.
+        if family.demo and not family.conditions
+        if wanted is None or any(wanted in pipeline.tasks for pipeline in family.pipelines)
+    ]
     if not names:
         raise MissingPluginError(
-            f"no installed family ships a demo checkpoint, so --model is needed. "
-            f"For a family with a demo: {no_family_cure()}"
+            f"no installed family ships a demo checkpoint{f' for {wanted}' if wanted else ''}, so "
+            f"--model is needed. For a family with a demo: {no_family_cure()}"
         )
-    return "demo:" + (PREFERRED_DEMO if PREFERRED_DEMO in names else names[0])
+    ours = (name for name in names if registry.plugins[name].dist == dist_with_demo())
+    return f"demo:{next(ours, names[0])}"
 
 
 def _scheduler(name: str, registry: Registry) -> str:
@@ -196,68 +274,3 @@ def _scheduler(name: str, registry: Registry) -> str:
             f"there is no scheduler {name!r}.{hint} Installed are: {', '.join(short) or 'none'}"
         )
     return found
-
-
-# Types of argparse: they say what is wrong in a way that it shows to the user.
-
-
-def count(text: str) -> int:
-    """A whole number from 1."""
-    return _whole(text, 1, 100_000)
-
-
-def seed(text: str) -> int:
-    """A whole number that a random generator takes."""
-    return _whole(text, 0, LARGEST_SEED)
-
-
-def number(text: str) -> float:
-    """A finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return value
-
-
-def fraction(text: str) -> float:
-    """A number from 0 to 1."""
-    value = number(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
-
-
-def budget(text: str) -> str:
-    """`auto`, or a number of bytes such as `6GiB`."""
-    if text != "auto":
-        try:
-            parse_size(text)
-        except ArgumentError:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is no size; write it as 6GiB, or auto"
-            ) from None
-    return text
-
-
-def size(text: str) -> tuple[int, int]:
-    """Width and height in pixels, from `512x768`, or `512` for a square."""
-    width, cross, height = text.lower().partition("x")
-    if not width.isdecimal() or not (height if cross else width).isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 512x768 or 512")
-    pixels = int(width), int(height if cross else width)
-    if min(pixels) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is an empty picture")
-    return pixels
-
-
-def _whole(text: str, least: int, most: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-    if not least <= value <= most:
-        raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
-    return value

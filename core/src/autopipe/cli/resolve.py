@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from ..registry import default_registry
-from ..tasks import Task
 from .checkpoint import declare_checkpoint, open_checkpoint
-from .command import Run, explain
+from .command import Run, explain, option
 from .text import table
 
 ABOUT = (
@@ -16,7 +16,7 @@ ABOUT = (
     "checkpoint's index is read, and no model code is imported."
 )
 EXAMPLES = (
-    "autopipe resolve demo:stable_diffusion",
+    "autopipe resolve OWNER/NAME",
     "autopipe resolve ./my-checkpoint --task inpaint --json",
 )
 
@@ -25,11 +25,8 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
     explain(parser, ABOUT, EXAMPLES)
     declare_checkpoint(parser)
-    parser.add_argument(
-        "--task",
-        metavar="TASK",
-        help=f"{', '.join(Task)} (default: what the checkpoint was saved as)",
-    )
+    tasks = ", ".join(default_registry().tasks)
+    option(parser, "--task TASK", f"{tasks} (default: what the checkpoint was saved as)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return run
 
@@ -40,11 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
     checkpoint = open_checkpoint(arguments.checkpoint, registry, arguments.revision)
     found = registry.resolve(checkpoint.index.class_name, arguments.task)
     plugin = found.plugin
-    told = {
+    task = arguments.task and registry.task(arguments.task)
+    told: dict[str, Any] = {
         "checkpoint": arguments.checkpoint,
         "commit": checkpoint.commit,
         "class": found.pipeline.name,
-        "task": found.pipeline.task and str(found.pipeline.task),
+        "task": task or found.pipeline.task,
+        "tasks": [str(one) for one in found.pipeline.tasks],
         "family": found.family,
         "package": plugin.dist,
         "version": plugin.version,
@@ -54,5 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(told, indent=2))
     else:
+        every = ", ".join(told.pop("tasks"))
+        told["task"] = task or every or "none"
         print(table([(name, value) for name, value in told.items() if value is not None]))
     return 0

@@ -46,6 +46,11 @@ def paragraph(text: str, indent: str = "", first: str | None = None) -> str:
     )
 
 
+def help_text(text: str) -> str:
+    """A line that a manifest gives, as argparse takes it."""
+    return " ".join(text.split()).replace("%", "%%")
+
+
 def _lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
     cells = [
         textwrap.wrap(cell, width, break_on_hyphens=False) or [""]

@@ -8,7 +8,7 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from autopipe.cli.pictures import contact_sheet, write_png
+from autopipe.cli.results import contact_sheet, write
 from autopipe.errors import ImageFileError
 
 RED = PIL.Image.new("RGB", (6, 4), "red")
@@ -16,14 +16,14 @@ SETTINGS = {"prompt": "赤い丸, très rouge", "seed": "7", "negative_prompt": 
 
 
 def test_settings_come_back_from_the_file(tmp_path: Path) -> None:
-    write_png(RED, tmp_path / "a.png", SETTINGS)
+    told = write(tmp_path / "a.png", "images", RED, SETTINGS, {})
     read = PIL.Image.open(tmp_path / "a.png")
-    assert read.text == SETTINGS
+    assert read.text == told == {**SETTINGS, "size": "6x4"}
     assert read.tobytes() == RED.tobytes()
 
 
 def test_missing_folders_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
-    write_png(RED, tmp_path / "new" / "deep" / "a.png", {})
+    write(tmp_path / "new" / "deep" / "a.png", "images", RED, {}, {})
     assert [p.name for p in (tmp_path / "new" / "deep").iterdir()] == ["a.png"]
 
 
@@ -36,7 +36,7 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(ImageFileError, match="No space left"):
-        write_png(RED, target, {})
+        write(target, "images", RED, {}, {})
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.png"]
 
@@ -51,7 +51,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch) -
 
     monkeypatch.setattr(PIL.Image.Image, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_png(RED, target, {})
+        write(target, "images", RED, {}, {})
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.png"]
 
@@ -60,7 +60,7 @@ def test_a_link_is_followed_not_replaced(tmp_path: Path) -> None:
     target, link = tmp_path / "real.png", tmp_path / "link.png"
     target.write_bytes(b"old")
     link.symlink_to(target)
-    write_png(RED, link, {})
+    write(link, "images", RED, {}, {})
     assert link.is_symlink()
     assert PIL.Image.open(target).size == RED.size
 

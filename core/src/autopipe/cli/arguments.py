@@ -1,0 +1,68 @@
+"""Types of arguments: what argparse makes of text, and shows of what is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+from ..errors import ArgumentError
+from ..sizes import parse_size
+
+_Number = TypeVar("_Number", int, float)
+
+
+def _between(kind: type[_Number], least: float, most: float) -> Callable[[str], _Number]:
+    """Reads numbers from `least` to `most`."""
+
+    def read(text: str) -> _Number:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not math.isfinite(value):
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
+        return value
+
+    return read
+
+
+count = _between(int, 1, 100_000)
+seed = _between(int, 0, 2**63 - 1)
+number = _between(float, -math.inf, math.inf)
+fraction = _between(float, 0, 1)
+
+
+def budget(text: str) -> str:
+    """`auto`, or a number of bytes such as `6GiB`."""
+    if text != "auto":
+        try:
+            parse_size(text)
+        except ArgumentError:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no size; write it as 6GiB, or auto"
+            ) from None
+    return text
+
+
+def size(text: str) -> tuple[int, int]:
+    """Width and height in pixels, from `512x768`, or `512` for a square."""
+    width, cross, height = text.lower().partition("x")
+    if not width.isdecimal() or not (height if cross else width).isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 512x768 or 512")
+    pixels = int(width), int(height if cross else width)
+    if min(pixels) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is an empty picture")
+    return pixels
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """A name and a value, from `NAME=VALUE`."""
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} sets nothing; write it as NAME=VALUE")
+    return name, value
