@@ -274,8 +274,11 @@ def strangers(session: nox.Session) -> None:
         env = {**ENVIRONMENT, "PYTHONPATH": "", "STRANGERS_WHEELS": theirs}
         requirements = ("-c", "constraints.txt", "pytest>=8", *wheels)
         session.run(python, "-m", "pip", "install", *requirements, env=env, external=True)
-        for module in session.posargs or sorted(ROOT.glob("tests/strangers/test_*.py")):
-            session.run(python, "-m", "pytest", "--quiet", str(module), env=env, external=True)
+        # In a module of which "-k" leaves nothing there is nothing wrong.
+        fine = [0, 5] if session.posargs else [0]
+        for module in sorted(ROOT.glob("tests/strangers/test_*.py")):
+            tests = (python, "-m", "pytest", "--quiet", str(module), *session.posargs)
+            session.run(*tests, env=env, external=True, success_codes=fine)
 
 
 @nox.session

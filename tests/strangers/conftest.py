@@ -66,7 +66,7 @@ def autopipe() -> Run:
 @pytest.fixture
 def python() -> Run:
     """Python code in a process of its own."""
-    return lambda code, **how: run(sys.executable, "-c", code, **how)
+    return lambda source, **how: run(sys.executable, "-c", source, **how)
 
 
 @pytest.fixture

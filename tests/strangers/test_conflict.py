@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import Run
 
 import autopipe as house
 from autopipe.errors import AutopipeError, MissingPluginError, UnsupportedCheckpointError
+from conftest import Run
 
 INSTALLED = ("clips", "shapes", "rival")
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Run
 from PIL import Image
 
 import autopipe as house
 from autopipe.errors import ArgumentTypeError
+from conftest import Run
 
 INSTALLED = ("clips", "shapes", "inks")
 

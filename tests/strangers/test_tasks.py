@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Run
 from PIL import Image
 
 import autopipe as house
 from autopipe.errors import UnsupportedCheckpointError
+from conftest import Run
 
 INSTALLED = ("clips", "shapes")
 
@@ -83,6 +83,21 @@ def test_one_class_for_two_tasks(edit_folder: str, picture: Path) -> None:
         house.AutoPipelineForInpainting.from_pipe(change)
 
 
+# The engine
+
+
+def test_an_engine_by_its_name(edit_folder: str, picture: Path, caplog: Any) -> None:
+    edit = house.AutoPipelineForEditing.from_pretrained(edit_folder)
+    image = Image.open(picture)
+    plain = edit("darker", image, generator=seeded(), output_type="np").images
+    edit.use_engine("traced")
+    traced = edit("darker", image, generator=seeded(), output_type="np").images
+    assert np.array_equal(traced, plain)  # the same kernels, in the same order
+    assert dict(edit.engines) == {"text_encoder": "traced", "network": "traced"}
+    assert "traced doesn't run text_encoder now: it is for shapes alone" in caplog.text
+    assert "network now" not in caplog.text
+
+
 # Shared components
 
 
@@ -140,9 +155,7 @@ def test_resolve_and_inspect(autopipe: Run, edit_folder: str) -> None:
 
 def test_generate_writes_a_video_as_gif(autopipe: Run, tmp_path: Path) -> None:
     clip = tmp_path / "clip.gif"
-    autopipe(
-        "generate", "a dog runs", "--model", "demo:clips", "--set", "num_frames=6", "-o", clip
-    )
+    autopipe("generate", "a dog runs", "--model", "demo:clips", "--set", "num_frames=6", "-o", clip)
     with Image.open(clip) as animation:
         assert (animation.n_frames, animation.size) == (6, (8, 8))
 

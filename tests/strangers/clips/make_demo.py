@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from autopipe import DDIMScheduler
 from autopipe_clips.network import ClipsNetwork, ClipsReader
 from autopipe_clips.pipeline import LETTERS, ClipsPipeline
 from transformers import Qwen3Config
+
+from autopipe import DDIMScheduler
 
 torch.manual_seed(0)
 reader = ClipsReader(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from autopipe import ModelMixin, register_to_config
 from torch import Tensor, nn
 from transformers import Qwen3Model
+
+from autopipe import ModelMixin, register_to_config
 
 
 class ClipsReader(Qwen3Model):

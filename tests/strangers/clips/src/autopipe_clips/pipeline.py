@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from autopipe import BaseOutput, DiffusionPipeline
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.kinds import Network, Scheduler
@@ -13,7 +15,6 @@ from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import denoise
 from autopipe.utils import pt_to_pil
 from autopipe_components.noise import randn_tensor
-from torch import Tensor
 
 LETTERS = 32
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+
 from autopipe.attachment import Attachment, Encode, Predict
 from autopipe.errors import ArgumentError
-from torch import Tensor, nn
 
 from .family import KEEP_EVERY
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from autopipe import ModelMixin, register_to_config
 from torch import Tensor, nn
+
+from autopipe import ModelMixin, register_to_config
 
 
 class SketchNetwork(ModelMixin):

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from autopipe_shapes.unconditional import ShapesPipeline
+from PIL.Image import Image
+
 from autopipe.errors import ArgumentTypeError
 from autopipe.kinds import Network, Scheduler
 from autopipe.pipeline.call import pipeline_call
-from autopipe_shapes.unconditional import ShapesPipeline
-from PIL.Image import Image
 
 
 class ShapesSketchPipeline(ShapesPipeline):

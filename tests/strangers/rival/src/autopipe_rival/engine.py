@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from autopipe import NetworkEngine
 from torch import nn
+
+from autopipe import NetworkEngine
 
 
 class Scripted(NetworkEngine):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from autopipe import DiffusionPipeline, ImagePipelineOutput
 from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Scheduler
@@ -12,7 +14,6 @@ from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import denoise
 from autopipe.utils import pt_to_pil
 from autopipe_components.noise import randn_tensor
-from torch import Tensor
 
 
 class RivalPipeline(DiffusionPipeline):

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL.Image import Image
+from torch import Tensor
+
 from autopipe import Image2Image
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.kinds import Network, Scheduler
 from autopipe.pipeline.call import pipeline_call
 from autopipe_components.noise import randn_tensor
-from PIL.Image import Image
-from torch import Tensor
 
 from .steps import ShapesSteps
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from autopipe import NetworkEngine
 from torch import nn
+
+from autopipe import NetworkEngine
 
 
 class Traced(NetworkEngine):

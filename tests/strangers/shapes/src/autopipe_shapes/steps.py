@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from autopipe import DiffusionPipeline, ImagePipelineOutput
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import denoise
 from autopipe.utils import pt_to_pil
-from torch import Tensor
 
 
 class ShapesSteps(DiffusionPipeline):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from autopipe.kinds import Network, Scheduler
 from autopipe.pipeline.call import pipeline_call
 from autopipe_components.noise import randn_tensor
-from torch import Tensor
 
 from .steps import ShapesSteps
 
