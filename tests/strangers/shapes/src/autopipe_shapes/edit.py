@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from PIL.Image import Image
 from torch import Tensor
 
-from autopipe import Image2Image
-from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe import Image2Image, ImagePipelineOutput
 from autopipe.kinds import Network, Scheduler
 from autopipe.pipeline.call import pipeline_call
+from autopipe_components.images.kinds import check_output_type
 from autopipe_components.noise import randn_tensor
+from autopipe_components.stages import checks
+from autopipe_components.stages.codec import check_spread, tile
 
-from .steps import ShapesSteps
+from .steps import IMAGES, OUTPUT_TYPES, ShapesSteps
 
 LETTERS = 32
 
@@ -33,7 +33,7 @@ class ShapesEditPipeline(ShapesSteps, Image2Image):
     def __call__(
         self,
         prompt: str | list[str],
-        image: Image | list[Image],
+        image: Any,
         strength: float = 1.0,
         num_inference_steps: int = 4,
         guidance_scale: float = 1.0,
@@ -43,42 +43,39 @@ class ShapesEditPipeline(ShapesSteps, Image2Image):
         return_dict: bool = True,
         callback_on_step_end: Callable[..., Any] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
-    ) -> Any:
+    ) -> ImagePipelineOutput | tuple[Any, ...]:
         """Change `image`; `strength` is the part of the steps taken."""
-        texts = self._several("prompt", prompt, str, num_images_per_prompt)
-        images = self._several("image", image, Image, num_images_per_prompt)
-        if len(texts) != len(images) and 1 not in (len(texts), len(images)):
-            raise ArgumentError(f"there are {len(texts)} prompts for {len(images)} images")
-        if not 0 <= strength <= 1:
-            raise ArgumentError(f"strength is {strength}; give a number in [0, 1]")
-        if set(callback_on_step_end_tensor_inputs) - {"latents"}:
-            raise ArgumentError("a step callback gets latents and nothing else")
-        count = max(len(texts), len(images))
-        self.check(count, num_inference_steps, generator, output_type)
+        # 1. Check everything that can be checked
+        checks.check_prompt(prompt)
+        checks.check_image(image)
+        checks.check_strength(strength)
+        checks.check_steps(num_inference_steps)
+        checks.check_images_per_prompt(num_images_per_prompt)
+        checks.check_callback_inputs(callback_on_step_end_tensor_inputs, ("latents",))
+        check_output_type(output_type, OUTPUT_TYPES)
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        texts = [text for text in prompts for _ in range(num_images_per_prompt)]
+        checks.check_generators(generator, len(texts))
+        pixels = IMAGES.preprocess(image).to(self._execution_device, self.dtype)
+        check_spread(pixels, len(texts), "images")
 
+        # 2. Read the texts, and put noise on the pictures
         told = guidance_scale * torch.cat([self._read(text) for text in texts])
-        latents = torch.stack([self._pixels(one) for one in images]).expand(count, -1, -1, -1)
-        self.scheduler.set_timesteps(num_inference_steps, self._execution_device)
+        latents = tile(pixels, len(texts), "images")
+        self.scheduler.set_timesteps(num_inference_steps, latents.device)
         taken = round(num_inference_steps * strength)
         timesteps = self.scheduler.timesteps[num_inference_steps - taken :]
         if taken:
             noise = randn_tensor(latents.shape, generator, latents.device, latents.dtype)
             latents = self.scheduler.add_noise(latents, noise, timesteps[:1])
-        drawn = self.draw(
-            latents, timesteps, told,
+
+        # 3. Denoise
+        made = self.draw(
+            latents, timesteps, told, output_type,
             callback_on_step_end=callback_on_step_end,
             callback_inputs=callback_on_step_end_tensor_inputs,
         )  # fmt: skip
-        return self.returned(drawn, output_type, return_dict)
-
-    def _several(self, name: str, given: Any, kind: type, repeats: int) -> list[Any]:
-        """What was given as a list, each of it so many times."""
-        items = given if isinstance(given, list) else [given]
-        if not items or not all(isinstance(item, kind) for item in items):
-            raise ArgumentTypeError(f"{name} is {given!r}; give a {kind.__name__}, or a list")
-        if repeats < 1:
-            raise ArgumentError("give 1 or more num_images_per_prompt")
-        return [item for item in items for _ in range(repeats)]
+        return made if return_dict else made.to_tuple()
 
     def _read(self, text: str) -> Tensor:
         """(1, 3, 1, 1): a colour for a text."""
@@ -86,8 +83,3 @@ class ShapesEditPipeline(ShapesSteps, Image2Image):
         state = self.text_encoder(torch.tensor(letters, device=self._execution_device))
         colour: Tensor = state.last_hidden_state[:, -1, :3, None, None]
         return colour
-
-    def _pixels(self, image: Image) -> Tensor:
-        """(3, H, W) in [-1, 1]."""
-        pixels = torch.from_numpy(np.asarray(image.convert("RGB"), np.float32)) / 127.5 - 1
-        return pixels.permute(2, 0, 1).to(self._execution_device, self.dtype)

@@ -10,12 +10,10 @@ STEPS = {"num_inference_steps": (2, 3)}
 UNCONDITIONAL = Task(
     "unconditional",
     auto_class="AutoPipelineForUnconditional",
-    parameters=(
-        "batch_size", "num_inference_steps", "generator", "output_type", "return_dict",
-    ),
+    parameters=("batch_size", "num_inference_steps", "generator", "output_type"),
     samples=STEPS,
     repeats="batch_size",
-)  # fmt: skip
+)
 
 EDIT = Task(
     "edit",
@@ -43,8 +41,8 @@ def autopipe_family() -> Family:
             ),
         ),
         components=(
-            Component("ShapesNetwork", f"{PACKAGE}.network:ShapesNetwork", library=PACKAGE),
-            Component("Qwen3Model", "transformers:Qwen3Model", library="transformers"),
+            Component("ShapesNetwork", f"{PACKAGE}.network:ShapesNetwork", PACKAGE),
+            Component("Qwen3Model", "transformers:Qwen3Model", "transformers"),
             Component(
                 "DDIMScheduler",
                 "autopipe_components.schedulers.ddim:DDIMScheduler",

@@ -7,11 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autopipe import ImagePipelineOutput
+from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Scheduler
 from autopipe.pipeline.call import pipeline_call
+from autopipe_components.images.kinds import check_output_type
 from autopipe_components.noise import randn_tensor
+from autopipe_components.stages.checks import check_generators, check_steps
 
-from .steps import ShapesSteps
+from .steps import OUTPUT_TYPES, ShapesSteps
 
 
 class ShapesPipeline(ShapesSteps):
@@ -27,18 +31,24 @@ class ShapesPipeline(ShapesSteps):
         num_inference_steps: int = 4,
         generator: torch.Generator | list[torch.Generator] | None = None,
         output_type: str = "pil",
-        return_dict: bool = True,
-    ) -> Any:
+    ) -> ImagePipelineOutput:
         """Draw `batch_size` pictures."""
-        self.check(batch_size, num_inference_steps, generator, output_type)
-        told = torch.zeros(1, device=self._execution_device, dtype=self.dtype)
-        drawn = self.draw_from_noise(batch_size, num_inference_steps, generator, told)
-        return self.returned(drawn, output_type, return_dict)
+        self.check()
+        return self.draw_from_noise(torch.zeros(1, device=self._execution_device))
 
-    def draw_from_noise(self, count: int, steps: int, generator: Any, told: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) that begin as noise."""
-        self.scheduler.set_timesteps(steps, self._execution_device)
+    def check(self) -> None:
+        """Refuse what can't work, before any work. Raises `ArgumentError`."""
+        if self.call.batch_size < 1:
+            raise ArgumentError(f"batch_size is {self.call.batch_size}; give 1 or more")
+        check_steps(self.call.num_inference_steps)
+        check_generators(self.call.generator, self.call.batch_size)
+        check_output_type(self.call.output_type, OUTPUT_TYPES)
+
+    def draw_from_noise(self, told: Tensor) -> Any:
+        """Pictures that begin as noise."""
+        call, device = self.call, self._execution_device
+        self.scheduler.set_timesteps(call.num_inference_steps, device)
         size = self.network.config.sample_size
-        shape = (count, 3, size, size)
-        noise = randn_tensor(shape, generator, self._execution_device, self.dtype)
-        return self.draw(noise, self.scheduler.timesteps, told)
+        shape = (call.batch_size, 3, size, size)
+        noise = randn_tensor(shape, call.generator, device, self.dtype)
+        return self.draw(noise, self.scheduler.timesteps, told.to(noise), call.output_type)
