@@ -95,7 +95,8 @@ def test_all_that_the_kit_can_be_told_is_told() -> None:
 
 def words_of(command: str, installed: list[Installed]) -> set[str]:
     """Arguments and options of a command, where nothing but `installed` is."""
-    declared_in = importlib.import_module(f"autopipe.cli.{command}")
+    target = default_registry().entry("command", command).target
+    declared_in = importlib.import_module(target.partition(":")[0])
     with pytest.MonkeyPatch.context() as patch:
         if hasattr(declared_in, "default_registry"):
             patch.setattr(declared_in, "default_registry", lambda: Registry(installed))
@@ -134,7 +135,7 @@ def test_what_a_plugin_adds_to_the_command_line_is_told_in_its_readme(plugin: In
     for own in plugin.manifest.commands:
         assert f"autopipe {own.name}" in told
         about = section("command-line.md", own.name)
-        assert [name for name in declared(own.name) if f"`{name}`" not in about] == []
+        assert [name for name in words_of(own.name, []) if f"`{name}`" not in about] == []
 
 
 ERRORS = [

@@ -114,7 +114,7 @@ def test_doctor_finds_a_stranger_that_has_the_modules_name(site: Path) -> None:
 
 
 COMMANDS = """
-from autopipe import Command, Condition, Input, Manifest, hookimpl
+from autopipe import Command, Manifest, hookimpl
 
 @hookimpl
 def autopipe_family():
@@ -122,9 +122,6 @@ def autopipe_family():
         commands=(
             Command("wave", "plugin_tools:declare", "greet"),
             Command("torn", "plugin_tools:torn", "50 %"),
-        ),
-        conditions=(
-            Condition("sketch", "sketch", "plugin_tools:Sketch", (Input("lines", "image"),)),
         ),
     )
 
@@ -137,7 +134,7 @@ def torn(parser):
 """
 
 
-def test_a_strangers_commands_and_conditions_are_on_the_command_line(site: Path) -> None:
+def test_a_strangers_commands_are_on_the_command_line(site: Path) -> None:
     write_plugin(site, "tools", COMMANDS)
     write_plugin(site, "raises", BAD["raises"][0])
     done = python(["-m", "autopipe", "wave", "Ada"], site)
@@ -146,11 +143,8 @@ def test_a_strangers_commands_and_conditions_are_on_the_command_line(site: Path)
     assert torn.returncode == 2
     assert "the command torn can't be used" in torn.stderr
     assert "torn apart" in torn.stderr
-    told = python(["-m", "autopipe", "generate", "--help"], site).stdout
-    assert "--sketch MODEL" in told
-    assert "--lines FILE" in told
     listed = python(["-m", "autopipe", "--help"], site).stdout
-    assert {"wave", "torn", "generate"} <= set(listed.split())
+    assert {"wave", "torn", "families"} <= set(listed.split())
 
 
 def test_doctor_finds_plugins_that_contradict_each_other(site: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, Protocol
 import pytest
 from torch import nn
 
-from autopipe.kinds import Kind, Network, Processor, Scheduler, kind_of, places_of
+from autopipe.kinds import Kind, Network, Processor, Scheduler, kind_of, slots_of
 from autopipe.scheduling import SchedulerMixin
 
 if TYPE_CHECKING:
@@ -70,24 +70,24 @@ def test_kinds_of_classes(cls: type, kind: Kind) -> None:
     ],
 )
 def test_what_an_annotation_takes(name: str, takes: set[type]) -> None:
-    place = places_of(Pipe)[name]
+    slot = slots_of(Pipe)[name]
     every = (nn.Linear, NetChecker, SchedulerMixin, dict, Checker)
-    assert {cls for cls in every if place.takes(cls)} == takes
+    assert {cls for cls in every if slot.takes(cls)} == takes
 
 
 @pytest.mark.parametrize(
     "name", ["anything", "half", "speaks", "calls", "bare", "unsaid", "return", "self"]
 )
 def test_what_takes_anything(name: str) -> None:
-    assert name not in places_of(Pipe)
+    assert name not in slots_of(Pipe)
 
 
 def test_names_for_type_checkers_alone_say_nothing() -> None:
     class Vague:
         def __init__(self, net: nn.Module, other: Unknown) -> None: ...
 
-    assert places_of(Vague) == {}
+    assert slots_of(Vague) == {}
 
 
 def test_what_a_message_calls_it() -> None:
-    assert str(places_of(Pipe)["either"]) == "a network or a scheduler"
+    assert str(slots_of(Pipe)["either"]) == "a network or a scheduler"

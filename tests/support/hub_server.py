@@ -449,7 +449,7 @@ def hub_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubS
         # Nobody waits for a server that fails on purpose.
         for module in ("huggingface_hub.utils._http", "huggingface_hub.file_download"):
             monkeypatch.setattr(f"{module}.time", SimpleNamespace(sleep=lambda seconds: None))
-        monkeypatch.setattr("autopipe.checkpoint.hub._WAITS", (0.0, 0.0))
+        monkeypatch.setattr("autopipe.checkpoint.hub.repository._WAITS", (0.0, 0.0))
         disable_progress_bars()
         yield server
         enable_progress_bars()

@@ -16,7 +16,6 @@ from .registry import Registry, default_registry
 from .tasks import Task
 
 if TYPE_CHECKING:
-    from .checkpoint.index import Index
     from .pipeline.base import DiffusionPipeline
 
 
@@ -49,17 +48,13 @@ class _AutoPipeline:
         Raises:
             UnsupportedCheckpointError: no installed family serves this checkpoint and task.
         """
-        from .checkpoint.load import load_pipeline
+        from .checkpoint.checkpoint import Checkpoint
 
         registry = default_registry()
-        conditions = _conditions(registry, kwargs)
-
-        def choose(index: Index) -> type:
-            return registry.resolve(index.class_name, cls.task, conditions).load_class()
-
-        pipe: DiffusionPipeline = load_pipeline(
-            choose, pretrained_model_name_or_path, **_without_nothing(registry, kwargs)
-        )
+        conditions, rest = _conditions(registry, kwargs)
+        checkpoint = Checkpoint.open(pretrained_model_name_or_path, rest, registry)
+        found = registry.resolve(checkpoint.index.class_name, cls.task, conditions)
+        pipe: DiffusionPipeline = checkpoint.load(checkpoint.plan(found.load_class()))
         return pipe
 
     @classmethod
@@ -75,21 +70,21 @@ class _AutoPipeline:
         registry = default_registry()
         known = registry.pipeline_of(type(pipeline))
         name = known.name if known else type(pipeline).__name__
-        conditions = _conditions(registry, kwargs)
+        conditions, rest = _conditions(registry, kwargs)
         resolution = registry.resolve(name, cls.task, conditions)
         target: type[DiffusionPipeline] = resolution.load_class()
-        return target.from_pipe(pipeline, **_without_nothing(registry, kwargs))
+        return target.from_pipe(pipeline, **rest)
 
 
-def _conditions(registry: Registry, kwargs: Mapping[str, Any]) -> dict[str, bool]:
-    """Which conditions the caller's keywords ask for, or ask to be without."""
-    return {n: value is not None for n, value in kwargs.items() if registry.is_condition(n)}
+def _conditions(
+    registry: Registry, kwargs: Mapping[str, Any]
+) -> tuple[dict[str, bool], dict[str, Any]]:
+    """Which conditions the caller's keywords ask for, or ask to be without.
 
-
-def _without_nothing(registry: Registry, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """`kwargs` less the conditions that are None: the class selected has no such component."""
-    conditions = _conditions(registry, kwargs)
-    return {name: value for name, value in kwargs.items() if conditions.get(name, True)}
+    And the keywords less the conditions that are None: the class selected has no such component.
+    """
+    conditions = {n: value is not None for n, value in kwargs.items() if registry.is_condition(n)}
+    return conditions, {n: value for n, value in kwargs.items() if conditions.get(n, True)}
 
 
 def auto_class(task: Task | str) -> type[_AutoPipeline]:

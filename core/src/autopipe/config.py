@@ -66,21 +66,17 @@ class ConfigMixin:
     ignore_for_config: ClassVar[tuple[str, ...]] = ()
     has_compatibles: ClassVar[bool] = False
 
-    _config: FrozenConfig
+    _config: FrozenConfig = FrozenConfig()
     _init_parameters: ClassVar[Mapping[str, inspect.Parameter]]
 
     @property
     def config(self) -> FrozenConfig:
         """The values this object was made with; immutable."""
-        return self._recorded()
-
-    def _recorded(self) -> FrozenConfig:
-        recorded: FrozenConfig | None = self.__dict__.get("_config")
-        return FrozenConfig() if recorded is None else recorded
+        return self._config
 
     def register_to_config(self, **values: Any) -> None:
         """Record `values` in the config, over those already there."""
-        object.__setattr__(self, "_config", FrozenConfig({**self._recorded(), **values}))
+        object.__setattr__(self, "_config", FrozenConfig({**self._config, **values}))
 
     @classmethod
     def init_parameters(cls) -> Mapping[str, inspect.Parameter]:
@@ -119,25 +115,13 @@ class ConfigMixin:
                 f"{cls.__name__}.from_config takes a mapping, not {type(config).__name__}; "
                 f"to load from a folder call {cls.__name__}.from_pretrained"
             )
-        original = dict(config)
-        defaulted = set(original.get(_USED_DEFAULTS, ()))
+        defaulted = {"_class_name", _USED_DEFAULTS, *config.get(_USED_DEFAULTS, ())}
         known = cls.init_parameters()
-        values = {
-            name: original[name] for name in known if name in original and name not in defaulted
-        }
-        values.update({name: overrides[name] for name in known if name in overrides})
+        stored = {name: value for name, value in config.items() if name not in defaulted}
+        values = {name: value for name, value in {**stored, **overrides}.items() if name in known}
         unused = {name: value for name, value in overrides.items() if name not in known}
         made = cls(**values)
-        made.register_to_config(
-            **{
-                name: value
-                for name, value in original.items()
-                if name not in values
-                and name not in defaulted
-                and name not in ("_class_name", _USED_DEFAULTS)
-                and name not in known
-            }
-        )
+        made.register_to_config(**{n: value for n, value in stored.items() if n not in known})
         return (made, unused) if return_unused_kwargs else made
 
     @classmethod

@@ -7,7 +7,7 @@ was asked, what was found and what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class AutopipeError(Exception):
@@ -90,3 +90,22 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the known name closest to `name`, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def check_names(
+    given: object, known: Iterable[str], said: str, listed: Iterable[str] | None = None
+) -> None:
+    """Raise `ArgumentTypeError` for the first name in a mapping `given` that is not `known`.
+
+    Args:
+        given: something else than a mapping passes.
+        said: what has no such name, for the message.
+        listed: the names to tell where none is near; by default all that are known.
+    """
+    names = tuple(known)
+    for name in given if isinstance(given, Mapping) else ():
+        if name not in names:
+            others = ", ".join(filter(None, names if listed is None else listed))
+            raise ArgumentTypeError(
+                f"{said} {name!r}.{nearest(str(name), names) or f' There are {others}.'}"
+            )

@@ -2,20 +2,39 @@
 
 A pipeline says which it takes by the annotations of its constructor: a class, or, where any of a
 kind will do, `Network`, `Scheduler` or `Processor`.
+
+The bases of our own networks and schedulers are here as far as reading and writing checkpoints
+needs them; `ModelMixin` and `SchedulerMixin`, which families build on, add the methods that load
+and save.
 """
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from torch import nn
+from torch import Tensor, nn
 
+from .config import ConfigMixin
 from .errors import ArgumentTypeError
-from .scheduling import SchedulerMixin
+
+_Scheduler = TypeVar("_Scheduler", bound="BaseScheduler")
 
 
 class Kind(Enum):
@@ -31,15 +50,63 @@ Scheduler: TypeAlias = Annotated[Any, Kind.SCHEDULER]
 Processor: TypeAlias = Annotated[Any, Kind.PROCESSOR]
 
 
+class BaseNetwork(nn.Module, ConfigMixin):
+    """A network whose checkpoint is a config and weights: what `ModelMixin` is built on."""
+
+    config_name: ClassVar[str | None] = "config.json"
+    weights_name: ClassVar[str] = "diffusion_pytorch_model"
+    _keep_in_fp32_modules: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def convert_state_dict(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`state` with names of older releases replaced by those of this class. No copy."""
+        return state
+
+
+class BaseScheduler(ConfigMixin):
+    """A scheduler, whose checkpoint is its config: what `SchedulerMixin` is built on."""
+
+    config_name: ClassVar[str | None] = "scheduler_config.json"
+
+    def copy(self: _Scheduler) -> _Scheduler:
+        """An independent scheduler with the same config and the state of this one."""
+        return copy.deepcopy(self)
+
+
+class Several(Protocol):
+    """A component of several networks, whose folders are side by side in a checkpoint.
+
+    Its class is called with the list of them.
+
+    Attributes:
+        part_class: the class of each.
+        parts: the networks.
+    """
+
+    part_class: ClassVar[type]
+    parts: Any
+
+    @staticmethod
+    def part_name(name: str, number: int) -> str:
+        """The folder of part `number`, from 0, of the component `name`."""
+
+    def __init__(self, parts: list[Any]) -> None: ...
+
+
 def kind_of(cls: type) -> Kind:
     """Of what kind objects of `cls` are."""
     if issubclass(cls, nn.Module):
         return Kind.NETWORK
-    return Kind.SCHEDULER if issubclass(cls, SchedulerMixin) else Kind.PROCESSOR
+    return Kind.SCHEDULER if issubclass(cls, BaseScheduler) else Kind.PROCESSOR
+
+
+def shared(component: Any) -> Any:
+    """What a second pipeline gets of a component: the same object, but a copy of a scheduler."""
+    return component.copy() if isinstance(component, BaseScheduler) else component
 
 
 @dataclass(frozen=True)
-class Place:
+class Slot:
     """What a pipeline's constructor takes for one component.
 
     Any class of the `kinds` will do, since what counts is how it behaves, and any that inherits
@@ -67,12 +134,13 @@ class Place:
         return " or ".join(kind.value for kind in Kind if kind in self.kinds)
 
 
-def place_of(cls: type) -> Place:
-    """Where an object of `cls`, or one of the same kind, can be."""
-    return Place(frozenset({kind_of(cls)}), (cls,))
+def slot_of(cls: type) -> Slot:
+    """The slot for an object of `cls`, or one of the same kind."""
+    return Slot(frozenset({kind_of(cls)}), (cls,))
 
 
-def places_of(pipeline: type) -> Mapping[str, Place]:
+@functools.cache
+def slots_of(pipeline: type) -> Mapping[str, Slot]:
     """What `pipeline`'s constructor says about its parameters; those that take anything are absent.
 
     A constructor with names that only a type checker knows says nothing.
@@ -81,42 +149,42 @@ def places_of(pipeline: type) -> Mapping[str, Place]:
         hints = get_type_hints(pipeline.__init__, include_extras=True)  # type: ignore[misc]
     except (NameError, AttributeError, TypeError):
         return {}
-    places = {name: _place(hint) for name, hint in hints.items() if name != "return"}
-    return {name: place for name, place in places.items() if place is not None}
+    found = {name: _slot(hint) for name, hint in hints.items() if name != "return"}
+    return {name: slot for name, slot in found.items() if slot is not None}
 
 
 def check_given(pipeline: type, components: Mapping[str, object]) -> None:
     """Raise `ArgumentTypeError` if one of `components` can't be where `pipeline` would have it."""
-    places = places_of(pipeline) if components else {}
+    slots = slots_of(pipeline) if components else {}
     for name, component in components.items():
-        if name in places and component is not None:
-            places[name].check(component, name)
+        if name in slots and component is not None:
+            slots[name].check(component, name)
 
 
-def _place(hint: Any) -> Place | None:
+def _slot(hint: Any) -> Slot | None:
     """What an annotation stands for; None if it can be anything."""
     origin = get_origin(hint)
     if origin is Annotated:
         kinds = frozenset(note for note in hint.__metadata__ if isinstance(note, Kind))
-        return Place(kinds) if kinds else _place(hint.__origin__)
+        return Slot(kinds) if kinds else _slot(hint.__origin__)
     if origin in (Union, UnionType):
-        parts = [_place(part) for part in get_args(hint) if part is not NoneType]
+        parts = [_slot(part) for part in get_args(hint) if part is not NoneType]
         known = [part for part in parts if part is not None]
         if not known or len(known) < len(parts):
             return None
         kinds = frozenset().union(*(part.kinds for part in known))
-        return Place(kinds, tuple(base for part in known for base in part.bases))
+        return Slot(kinds, tuple(base for part in known for base in part.bases))
     vague = hint in (Any, object) or getattr(hint, "_is_protocol", False)
     if vague or not isinstance(hint, type):
         return None
-    return place_of(hint)
+    return slot_of(hint)
 
 
 def _is(component: object, kind: Kind) -> bool:
     """Whether an object is of `kind`; a list of networks is one, a processor is any callable."""
     if kind is Kind.SCHEDULER:
-        return isinstance(component, SchedulerMixin)
+        return isinstance(component, BaseScheduler)
     if kind is Kind.PROCESSOR:
-        return callable(component) and not isinstance(component, (nn.Module, SchedulerMixin, type))
+        return callable(component) and not isinstance(component, (nn.Module, BaseScheduler, type))
     several = component if isinstance(component, (list, tuple)) and component else (component,)
     return all(isinstance(one, nn.Module) for one in several)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from .checkpoint.upload import PushToHubMixin
-from .config import ConfigMixin
-from .errors import ArgumentError
+from .checkpoint.hub.upload import PushToHubMixin
+from .kinds import BaseNetwork
 from .network_view import origin_of
+
+_log = logging.getLogger(__name__)
 
 _Self = TypeVar("_Self", bound="ModelMixin")
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -56,16 +58,13 @@ def hook_device(network: nn.Module) -> torch.device | None:
     return None
 
 
-class ModelMixin(nn.Module, ConfigMixin, PushToHubMixin):
+class ModelMixin(BaseNetwork, PushToHubMixin):
     """A network that is saved as `config.json` and `diffusion_pytorch_model.safetensors`.
 
     Subclasses decorate `__init__` with `register_to_config` and name their parameters as the
     checkpoints of the Hub do, so that a state dict loads without a conversion table.
     """
 
-    config_name: ClassVar[str | None] = "config.json"
-    weights_name: ClassVar[str] = "diffusion_pytorch_model"
-    _keep_in_fp32_modules: ClassVar[tuple[str, ...]] = ()
     _supports_gradient_checkpointing: ClassVar[bool] = False
 
     @classmethod
@@ -105,7 +104,7 @@ class ModelMixin(nn.Module, ConfigMixin, PushToHubMixin):
             VariantError: there are no weights of this variant.
             WeightsMismatchError: the tensors don't fit the config.
         """
-        from .checkpoint.load import load_model
+        from .checkpoint.checkpoint import load_model
 
         return load_model(
             cls,
@@ -143,24 +142,13 @@ class ModelMixin(nn.Module, ConfigMixin, PushToHubMixin):
             max_shard_size: bytes, or text such as `"5GB"`; larger models are split.
             push_to_hub: upload afterwards, to the repository `repo_id`.
         """
-        from .checkpoint.save import save_model
+        from .checkpoint.save import SaveOptions, save_model
 
-        save_model(
-            self,
-            save_directory,
-            is_main_process=is_main_process,
-            save_function=save_function,
-            safe_serialization=safe_serialization,
-            variant=variant,
-            max_shard_size=max_shard_size,
-            push_to_hub=push_to_hub,
-            **hub,
-        )
-
-    @classmethod
-    def convert_state_dict(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`state` with names of older releases replaced by those of this class. No copy."""
-        return state
+        options = SaveOptions(safe_serialization, variant, max_shard_size, push_to_hub, hub)
+        if save_function is not None:
+            _log.warning("ignored, since it means nothing here: save_function= (never called)")
+        if is_main_process:
+            save_model(self, save_directory, options)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -207,77 +195,3 @@ class ModelMixin(nn.Module, ConfigMixin, PushToHubMixin):
         for module in self.modules():
             if hasattr(module, "gradient_checkpointing"):
                 setattr(module, "gradient_checkpointing", enable)  # noqa: B010
-
-
-class SeveralModels(nn.Module):
-    """Networks of one class that together stand for one component.
-
-    In a checkpoint they are folders side by side: `name`, `name_1`, `name_2`, ... Subclasses name
-    the class, and say in `forward` how the networks work together.
-
-    Raises:
-        ArgumentError: there is no network, or one of another class.
-    """
-
-    part_class: ClassVar[type[ModelMixin]]
-
-    def __init__(self, parts: Iterable[ModelMixin]) -> None:
-        super().__init__()
-        self.nets = nn.ModuleList(parts)
-        found = [type(part) for part in self.nets]
-        if not found or not all(issubclass(kind, self.part_class) for kind in found):
-            raise ArgumentError(
-                f"{type(self).__name__} needs networks of class {self.part_class.__name__}, at "
-                f"least one, and got {', '.join(kind.__name__ for kind in found) or 'none'}"
-            )
-
-    @property
-    def parts(self) -> list[Any]:
-        """The networks."""
-        return list(self.nets)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of the first network."""
-        found: torch.dtype = self.parts[0].dtype
-        return found
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the first network."""
-        found: torch.device = self.parts[0].device
-        return found
-
-    @staticmethod
-    def part_name(name: str, number: int) -> str:
-        """What part `number`, from 0, is called, if the first is `name`."""
-        return f"{name}_{number}" if number else name
-
-    def save_pretrained(self, save_directory: str | Path, *arguments: Any, **keywords: Any) -> None:
-        """Write the first network into `save_directory`, the others beside it: `..._1`, `..._2`.
-
-        Args:
-            save_directory: the folder of the first.
-            *arguments, **keywords: as for `ModelMixin.save_pretrained`.
-        """
-        for number, part in enumerate(self.parts):
-            folder = self.part_name(str(save_directory), number)
-            part.save_pretrained(folder, *arguments, **keywords)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_path: str | Path, **keywords: Any) -> Any:
-        """Load the network in `pretrained_model_path` and those beside it: `..._1`, `..._2`.
-
-        Args:
-            pretrained_model_path: a local folder that `save_pretrained` wrote.
-            **keywords: as for `ModelMixin.from_pretrained`.
-
-        Raises:
-            CheckpointError: there is no such folder.
-        """
-        parts: list[ModelMixin] = []
-        while True:
-            folder = cls.part_name(str(pretrained_model_path), len(parts))
-            if parts and not Path(folder).is_dir():
-                return cls(parts)
-            parts.append(cls.part_class.from_pretrained(folder, **keywords))

@@ -14,7 +14,6 @@ _COMMANDS = {
     "resolve": "tell which class opens a checkpoint for a task, and why",
     "inspect": "show what a checkpoint holds, without loading it",
     "download": "fetch what a pipeline needs of a checkpoint, or list it",
-    "generate": "make pictures, or what else the installed tasks make",
 }
 
 OWN = Installed(

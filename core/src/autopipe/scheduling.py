@@ -6,13 +6,12 @@ A pipeline's scheduler is a prototype. A call works on its own `copy()`, so the 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from .checkpoint.upload import PushToHubMixin
-from .config import ConfigMixin
+from .checkpoint.hub.upload import PushToHubMixin
+from .kinds import BaseScheduler
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 _Self = TypeVar("_Self", bound="SchedulerMixin")
 
 
-class SchedulerMixin(ConfigMixin, PushToHubMixin):
+class SchedulerMixin(BaseScheduler, PushToHubMixin):
     """The base of all schedulers.
 
     A scheduler has `timesteps` (1-D tensor, descending), `init_noise_sigma` (the standard
@@ -28,7 +27,6 @@ class SchedulerMixin(ConfigMixin, PushToHubMixin):
     `set_timesteps`, `scale_model_input`, `step` and `add_noise`.
     """
 
-    config_name: ClassVar[str | None] = "scheduler_config.json"
     has_compatibles: ClassVar[bool] = True
     order: int = 1
     init_noise_sigma: float | Tensor = 1.0
@@ -37,10 +35,6 @@ class SchedulerMixin(ConfigMixin, PushToHubMixin):
     scale_model_input: Callable[..., Tensor]
     step: Callable[..., Any]
     add_noise: Callable[..., Tensor]
-
-    def copy(self: _Self) -> _Self:
-        """An independent scheduler with the same config and the state of this one."""
-        return copy.deepcopy(self)
 
     @classmethod
     def from_pretrained(
@@ -55,7 +49,7 @@ class SchedulerMixin(ConfigMixin, PushToHubMixin):
         Keywords that are constructor parameters override the file; those of the Hub
         (`revision`, `token`, `cache_dir`, ...) say where to look.
         """
-        from .checkpoint.load import load_scheduler
+        from .checkpoint.checkpoint import load_scheduler
 
         return load_scheduler(
             cls,
@@ -69,9 +63,9 @@ class SchedulerMixin(ConfigMixin, PushToHubMixin):
         self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any
     ) -> None:
         """Write `scheduler_config.json` into `save_directory`."""
-        from .checkpoint.save import save_scheduler
+        from .checkpoint.save import SaveOptions, save_scheduler
 
-        save_scheduler(self, save_directory, push_to_hub=push_to_hub, **kwargs)
+        save_scheduler(self, save_directory, SaveOptions(push_to_hub=push_to_hub, hub=kwargs))
 
     @property
     def compatibles(self) -> list[type[SchedulerMixin]]:

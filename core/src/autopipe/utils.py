@@ -97,8 +97,8 @@ def make_image_grid(images: list[Image], rows: int, cols: int, resize: int | Non
         images = [image.resize((resize, resize)) for image in images]
     width, height = images[0].size
     grid = PIL.Image.new("RGB", (cols * width, rows * height))
-    for place, image in enumerate(images):
-        row, column = divmod(place, cols)
+    for number, image in enumerate(images):
+        row, column = divmod(number, cols)
         grid.paste(image, (column * width, row * height))
     return grid
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from autopipe import AutoPipelineForInpainting, AutoPipelineForText2Image
-from autopipe.checkpoint.download import plan_download
-from autopipe.checkpoint.load import load_pipeline
+from autopipe.checkpoint.checkpoint import Checkpoint
 from autopipe.discovery import Installed, Plugin
 from autopipe.errors import (
     ArgumentError,
@@ -132,7 +131,7 @@ def test_two_folders_are_one_pipeline(folder: Path, sketch: Sketch, paint: Paint
     assert same(pipe.sketch_net.state_dict(), sketch.net.state_dict())
     assert (pipe.scheduler.config.sigma, pipe.sketch_scheduler.config.sigma) == (0.75, 0.25)
     assert pipe.origins == {"": str(folder), "sketch": str(folder.parent / "sketch")}
-    assert plan_download(Whole, folder).stage.class_name == "Sketch"  # type: ignore[union-attr]
+    assert Checkpoint.open(folder, {}).plan(Whole).stage.class_name == "Sketch"  # type: ignore[union-attr]
     with pytest.raises(UnsupportedCheckpointError):
         AutoPipelineForInpainting.from_pretrained(folder)
 
@@ -229,14 +228,14 @@ def test_a_wrong_component_is_called_as_the_caller_called_it(folder: Path) -> No
 
 def test_saved_as_one_it_needs_no_other(folder: Path, tmp_path: Path) -> None:
     AutoPipelineForText2Image.from_pretrained(folder).save_pretrained(tmp_path / "both")
-    assert type(load_pipeline(DiffusionPipeline, tmp_path / "both")) is Whole
+    assert type(DiffusionPipeline.from_pretrained(tmp_path / "both")) is Whole
 
 
 def test_the_base_class_opens_the_stage_or_on_request_the_chain(folder: Path) -> None:
     for wanted, kind in ((None, Paint), (False, Paint), (True, Whole)):
         pipe = DiffusionPipeline.from_pretrained(folder, load_connected_pipeline=wanted)
         assert type(pipe) is kind
-    plan = plan_download(DiffusionPipeline, folder, load_connected_pipeline=True)
+    plan = Checkpoint.open(folder, {"load_connected_pipeline": True}).plan(DiffusionPipeline)
     assert (plan.class_name, plan.keyword) == ("Whole", "sketch")
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from support.hub_server import HubServer
 
-from autopipe.checkpoint.download import plan_download
+from autopipe.checkpoint.checkpoint import Checkpoint
 from autopipe.errors import CheckpointError, VariantError
 from autopipe.pipeline.base import DiffusionPipeline
 
@@ -32,7 +32,7 @@ def commit(hub_server: HubServer, saved: Path, pipe: TinyPipeline) -> str:
 
 
 def test_the_plan_is_exactly_what_loading_fetches(hub_server: HubServer, commit: str) -> None:
-    plan = plan_download(DiffusionPipeline, "owner/name")
+    plan = Checkpoint.open("owner/name", {}).plan(DiffusionPipeline)
     files = hub_server.repositories["owner/name"].files()
     assert hub_server.fetched() == ["model_index.json"]
     assert plan.commit == commit
@@ -53,7 +53,7 @@ def test_download_then_load_without_the_hub(
     hub_server.down()
     assert isinstance(TinyPipeline.from_pretrained("owner/name"), TinyPipeline)
     assert isinstance(TinyPipeline.from_pretrained(folder), TinyPipeline)
-    assert plan_download(DiffusionPipeline, folder).missing == ()
+    assert Checkpoint.open(folder, {}).plan(DiffusionPipeline).missing == ()
 
 
 def test_only_the_variant_and_only_what_is_not_given(hub_server: HubServer, commit: str) -> None:
@@ -72,7 +72,7 @@ def test_shards_are_planned_by_their_index(
     pipe.net.save_pretrained(saved / "net", max_shard_size=60)
     (saved / "net" / "diffusion_pytorch_model-00099-of-00099.safetensors").write_bytes(b"stale")
     hub_server.add("owner/name", saved)
-    plan = plan_download(DiffusionPipeline, "owner/name")
+    plan = Checkpoint.open("owner/name", {}).plan(DiffusionPipeline)
     index = f"{WEIGHTS}.index.json"
     assert hub_server.fetched() == ["model_index.json", index]
     assert sum(item.component == "net" for item in plan.items) > 3
@@ -95,7 +95,7 @@ def test_damage_of_the_same_size_is_found_and_repaired_alone(
 def test_a_disk_that_is_too_small_is_said_before_anything_is_fetched(
     hub_server: HubServer, commit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = plan_download(DiffusionPipeline, "owner/name")
+    plan = Checkpoint.open("owner/name", {}).plan(DiffusionPipeline)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda place: usage(100, 93, 7))
     with pytest.raises(CheckpointError, match=f"{plan.missing_size:,} more bytes.*has 7 left"):
@@ -112,7 +112,7 @@ def test_a_network_alone_is_no_pipeline(hub_server: HubServer, net_folder: Path)
 
 KILLED = """
 import sys
-from autopipe.checkpoint.hub import open_repository
+from autopipe.checkpoint.hub.repository import open_repository
 from autopipe.checkpoint.source import HubOptions
 source = open_repository("owner/big", HubOptions())
 source.fetch(list(source.entries))

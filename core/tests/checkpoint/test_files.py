@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from autopipe.checkpoint.files import (
-    ComponentFiles,
-    Plan,
     candidates,
     plan_component,
     shard_names,
     variants_of,
 )
 from autopipe.checkpoint.source import LocalSource
+from autopipe.config import read_json_object
 from autopipe.errors import (
     CheckpointError,
     ConfigError,
@@ -42,7 +41,7 @@ def folder(root: Path, *names: str, **indices: list[str]) -> LocalSource:
 
 
 def chosen(source: LocalSource, **options: Any) -> str:
-    part = plan_component(source, ("net",), has_weights=True, stems=NET, **options)
+    part = plan_component(source, ("net",), stems=NET, **options)
     assert part.weights is not None
     return part.weights.files[0].path.removeprefix("net/")
 
@@ -135,7 +134,7 @@ def test_shards_come_from_their_index(
 ) -> None:
     names = [shards.format(NET[0], i) for i in (1, 2)]
     source = folder(tmp_path, *names, "config.json", **{index.format(NET[0]): names})
-    part = plan_component(source, ("net",), has_weights=True, stems=NET, variant=variant)
+    part = plan_component(source, ("net",), stems=NET, variant=variant)
     assert part.weights is not None
     assert [file.path for file in part.weights.files] == [f"net/{name}" for name in names]
     assert part.weights.size == 20
@@ -166,7 +165,7 @@ def test_shards_stay_in_their_folder_and_format(tmp_path: Path, shard: Any) -> N
 def test_a_broken_index_is_an_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "x.index.json").write_text(content)
     with pytest.raises(ConfigError, match=r"x\.index\.json"):
-        shard_names(tmp_path / "x.index.json", "safetensors")
+        shard_names(read_json_object(tmp_path / "x.index.json"), "x.index.json", "safetensors")
 
 
 def test_absent_folders_and_weights_are_told_apart(tmp_path: Path) -> None:
@@ -174,17 +173,14 @@ def test_absent_folders_and_weights_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no weights"):
         chosen(source)
     with pytest.raises(CheckpointError, match="no folder"):
-        plan_component(source, ("absent",), has_weights=True)
+        plan_component(source, ("absent",))
 
 
 def test_code_is_not_among_the_files(tmp_path: Path) -> None:
     source = folder(tmp_path, "vocab.json", "merges.txt", "spiece.model", "code.py", "x.pkl")
-    part = plan_component(source, ("net",), has_weights=False)
+    part = plan_component(source, ("net",), stems=())
     assert [file.path for file in part.files] == [
         "net/merges.txt",
         "net/spiece.model",
         "net/vocab.json",
     ]
-    plan = Plan({"a": part, "b": ComponentFiles(("b",), None, ())})
-    assert plan.size == 30
-    assert plan.files == part.files

@@ -19,12 +19,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from autopipe.checkpoint.build import check_sizes
 from autopipe.checkpoint.files import shard_names
-from autopipe.checkpoint.headers import read_header
+from autopipe.checkpoint.headers import not_finite, read_header
 from autopipe.checkpoint.index import parse_index, read_index
-from autopipe.checkpoint.limits import check_sizes
 from autopipe.checkpoint.tensors import read_pickled, read_safetensors
-from autopipe.checkpoint.values import not_finite
+from autopipe.config import read_json_object
 from autopipe.errors import AutopipeError
 from autopipe.pipeline.base import DiffusionPipeline
 
@@ -158,7 +158,7 @@ def test_any_list_of_shards(good: Path, weight_map: Any) -> None:
     index = good / "net" / "diffusion_pytorch_model.safetensors.index.json"
     with changed(index, mixed(index, {"weight_map": weight_map})):
         with ours_only:
-            shard_names(index, "safetensors")
+            shard_names(read_json_object(index), str(index), "safetensors")
         with ours_only:
             TinyNet.from_pretrained(good / "net")
 
@@ -185,12 +185,11 @@ HEADERS = st.dictionaries(st.text(max_size=6) | st.just("__metadata__"), TENSOR,
 def test_any_header(place: Path, header: bytes, length: int | None, rest: bytes) -> None:
     file = place / "x.safetensors"
     file.write_bytes(struct.pack("<Q", len(header) if length is None else length) + header + rest)
-    with ours_only:
-        found = read_header(file)
-        not_finite(file, found)
     for mapped in (True, False):
         with ours_only:
-            read_safetensors([file], lambda name, dtype: dtype, not mapped)
+            found = read_header(file)
+            not_finite(file, found)
+            read_safetensors({file: found}, lambda name, dtype: dtype, not mapped)
 
 
 @fuzz

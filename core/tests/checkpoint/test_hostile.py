@@ -249,7 +249,7 @@ def code(folder: Path) -> None:
 
 INDEX = "model_index.json"
 TEXT_SHARD = f"{TEXT}-00001-of-00020.safetensors"
-SHARD = f"{NET}-00001-of-00005.safetensors"
+SHARD = f"{NET}-00001-of-00004.safetensors"
 
 CORPUS: dict[str, tuple[Callable[[Path], object], str]] = {
     # Names
@@ -271,7 +271,7 @@ CORPUS: dict[str, tuple[Callable[[Path], object], str]] = {
     "scheduler a link out": (link("scheduler/scheduler_config.json", "s.json"), POINTS_OUT),
     "link to itself": (
         lambda f: ((f / SHARD).unlink(), (f / SHARD).symlink_to(Path(SHARD).name)),
-        r"00001-of-00005",
+        r"00001-of-00004",
     ),
     # Classes
     "subprocess": (edit(INDEX, net=["subprocess", "Popen"]), "Popen of subprocess"),

@@ -3,15 +3,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import CLIPTextModel
 
 from autopipe.auto import AutoPipelineForText2Image
-from autopipe.checkpoint.load import load_pipeline
+from autopipe.checkpoint.checkpoint import Checkpoint
+from autopipe.discovery import Installed, Plugin
 from autopipe.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -23,9 +26,13 @@ from autopipe.errors import (
     VariantError,
     WeightsMismatchError,
 )
+from autopipe.manifest import Component, Family, Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.registry import Registry
+from autopipe.targets import target_of
+from autopipe.tasks import Task
 
-from .conftest import OtherNet, OtherScheduler, TinyNet, TinyPipeline, TinyScheduler, same
+from .conftest import FAMILY, OtherNet, OtherScheduler, TinyNet, TinyPipeline, TinyScheduler, same
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 Edit = Callable[..., None]
@@ -325,7 +332,7 @@ def test_a_single_model_has_no_components_to_name(net_folder: Path) -> None:
     assert TinyNet.from_pretrained(net_folder, dtype={"default": "float16"}).seed.dtype is (
         torch.float16
     )
-    with pytest.raises(ArgumentError, match=r"'net'.*TinyNet.*'default'"):
+    with pytest.raises(ArgumentError, match=r"TinyNet has no 'net'.*default"):
         TinyNet.from_pretrained(net_folder, dtype={"net": "float16"})
 
 
@@ -405,15 +412,14 @@ def test_pickled_weights_load_with_a_warning(
         TinyPipeline.from_pretrained(tmp_path / "old", use_safetensors=True)
 
 
-def test_a_chooser_sees_the_index(saved: Path) -> None:
-    seen: list[str] = []
-
-    def choose(index: Any) -> type:
-        seen.append(index.class_name)
-        return TinyPipeline
-
-    assert isinstance(load_pipeline(choose, saved), TinyPipeline)
-    assert seen == ["TinyPipeline"]
+def test_the_index_is_known_before_a_class_is_chosen(saved: Path) -> None:
+    checkpoint = Checkpoint.open(saved, {"strict": True})
+    assert checkpoint.index.class_name == "TinyPipeline"
+    plan = checkpoint.plan(TinyPipeline)
+    assert {item.component for item in plan.items} == {None, *checkpoint.index.components}
+    pipe = checkpoint.load(plan)
+    assert isinstance(pipe, TinyPipeline)
+    assert pipe.options == {"strict": True}
 
 
 def test_an_unknown_pipeline_says_what_is_missing(saved: Path, edit: Edit) -> None:
@@ -463,3 +469,26 @@ def test_other_classes_of_the_kind_are_taken(saved: Path, edit: Edit) -> None:
     loaded = TinyPipeline.from_pretrained(saved)
     kinds = (type(loaded.net), type(loaded.scheduler), type(loaded.checker))
     assert kinds == (OtherNet, OtherScheduler, TinyNet)
+
+
+class OwnTextModel(CLIPTextModel):
+    """A family's own class for what checkpoints call a class of transformers."""
+
+
+OWN = Component("CLIPTextModel", target_of(OwnTextModel), library="transformers")
+STRANGER = Family("stranger", (Pipeline("Other", "nowhere:Other", Task.TEXT2IMAGE, "other"),))
+
+
+@pytest.mark.parametrize(
+    ("families", "expected"),
+    [
+        ([replace(FAMILY, components=(*FAMILY.components, OWN))], OwnTextModel),
+        ([FAMILY, replace(STRANGER, components=(OWN,))], CLIPTextModel),
+    ],
+)
+def test_a_claim_for_a_class_of_transformers_counts_in_lines_of_its_family(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, families: list[Family], expected: type
+) -> None:
+    made = Registry([Installed(Plugin(f.name, f.name, "1"), f) for f in families])
+    monkeypatch.setattr("autopipe.registry._default", made)
+    assert type(TinyPipeline.from_pretrained(saved).text_encoder) is expected

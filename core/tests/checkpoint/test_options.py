@@ -11,8 +11,6 @@ from autopipe.checkpoint.options import (
     KEYWORDS,
     REFUSED,
     WITHOUT_MEANING,
-    check_device_map,
-    check_keywords,
     check_one_place,
     parse_dtype,
     split_keywords,
@@ -164,12 +162,6 @@ def test_a_device_map_is_a_device_a_strategy_or_a_place_for_each() -> None:
             split_keywords({"device_map": wrong})
 
 
-def test_a_device_map_names_components_of_pipelines() -> None:
-    check_device_map({"unet": 0, "": "cpu"}, ("unet", "vae"), "P")
-    with pytest.raises(ArgumentError, match="Did you mean 'unet'"):
-        check_device_map({"unett": 0}, ("unet", "vae"), "P")
-
-
 @pytest.mark.parametrize(
     "given",
     [
@@ -195,14 +187,6 @@ def test_memory_is_a_budget_and_stands_alone() -> None:
 def test_quantization_is_not_there_yet() -> None:
     with pytest.raises(ArgumentError, match="quantization_config"):
         split_keywords({"quantization_config": {}})
-
-
-def test_an_unknown_keyword_gets_the_nearest_name() -> None:
-    with pytest.raises(ArgumentTypeError, match="Did you mean 'safety_checker'"):
-        check_keywords(["safty_checker"], ["unet", "safety_checker"], "P")
-    with pytest.raises(ArgumentTypeError, match="Did you mean 'torch_dtype'"):
-        check_keywords(["torch_dytpe"], ["unet"], "P")
-    check_keywords(["unet"], ["unet"], "P")
 
 
 def test_a_token_does_not_show() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from autopipe.checkpoint.probe import open_index
+from autopipe.checkpoint.index import open_index
 from autopipe.checkpoint.source import LocalSource
 from autopipe.discovery import Installed, Plugin
 from autopipe.errors import (

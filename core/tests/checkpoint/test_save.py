@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import T5Config, T5EncoderModel
 
-from autopipe.checkpoint.components import load_component
 from autopipe.checkpoint.files import plan_component
+from autopipe.checkpoint.load import load_component
 from autopipe.checkpoint.options import LoadOptions
-from autopipe.checkpoint.save import save_model
+from autopipe.checkpoint.save import SaveOptions, save_model
 from autopipe.checkpoint.source import LocalSource
 from autopipe.errors import ArgumentError, ArgumentTypeError
 
@@ -112,13 +112,13 @@ def test_a_pipeline_can_be_saved_over_the_folder_it_was_loaded_from(
 def test_tied_weights_are_saved_once_and_stay_tied(tmp_path: Path) -> None:
     config = T5Config(d_model=8, d_ff=8, d_kv=4, num_layers=1, num_heads=2, vocab_size=12)
     model = T5EncoderModel(config).eval()
-    save_model(model, tmp_path / "t5")
+    save_model(model, tmp_path / "t5", SaveOptions())
     state = load_file(tmp_path / "t5" / "model.safetensors")
     assert "shared.weight" in state
     assert "encoder.embed_tokens.weight" not in state
     source = LocalSource(tmp_path)
-    files = plan_component(source, ("t5",), has_weights=True, stems=("model",))
-    loaded, info = load_component(T5EncoderModel, tmp_path, files, LoadOptions())
+    files = plan_component(source, ("t5",), stems=("model",))
+    loaded, info = load_component(T5EncoderModel, source, files, LoadOptions())
     assert info.missing == ()
     assert loaded.encoder.embed_tokens.weight is loaded.shared.weight
     ids = torch.tensor([[1, 2, 3]])

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from autopipe.discovery import Installed, Plugin
 from autopipe.manifest import Component, Family, Pipeline
-from autopipe.modeling import SeveralModels
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry
 from autopipe.targets import target_of
@@ -18,8 +18,18 @@ from autopipe.targets import target_of
 from .conftest import FAMILY, TinyNet, TinyScheduler
 
 
-class Nets(SeveralModels):
+class Nets(nn.Module):
+    """As little as a component of several networks has to have."""
+
     part_class = TinyNet
+
+    def __init__(self, parts: list[TinyNet]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    @staticmethod
+    def part_name(name: str, number: int) -> str:
+        return f"{name}_{number}" if number else name
 
 
 class NetsPipeline(DiffusionPipeline):
@@ -62,7 +72,8 @@ def test_a_dtype_for_the_component_is_for_every_network(
     ]
 
 
-def test_arguments_of_saving_are_for_every_network(tmp_path: Path) -> None:
-    Nets([TinyNet(), TinyNet()]).save_pretrained(tmp_path / "nets", True, None, False, "v")
-    for name in ("nets", "nets_1"):
-        assert (tmp_path / name / "diffusion_pytorch_model.v.bin").is_file()
+def test_a_folder_of_a_network_that_is_gone_goes_too(folder: Path) -> None:
+    pipe: Any = NetsPipeline.from_pretrained(folder)
+    NetsPipeline(Nets([pipe.nets.parts[0]]), pipe.scheduler).save_pretrained(folder)
+    assert not (folder / "nets_1").exists()
+    assert len(NetsPipeline.from_pretrained(folder).nets.parts) == 1

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from autopipe.checkpoint.source import HubOptions, LocalSource, demo_folder, open_source
+from autopipe.checkpoint.address import demo_folder, open_source
+from autopipe.checkpoint.source import HubOptions, LocalSource
 from autopipe.discovery import Installed, Plugin
 from autopipe.errors import CheckpointError, PluginError, UnsafeCheckpointError
 from autopipe.manifest import Family

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from autopipe.checkpoint import tensors
+from autopipe.checkpoint.headers import read_header
 from autopipe.checkpoint.tensors import TORCH_DTYPES, read_pickled, read_safetensors
 from autopipe.errors import CheckpointError, DamagedFileError, UnsafeCheckpointError
 
@@ -20,6 +21,10 @@ from .conftest import same
 
 def keep(name: str, dtype: torch.dtype) -> torch.dtype:
     return dtype
+
+
+def read(file: Path, target: Any, disable_mmap: bool | None = None) -> dict[str, torch.Tensor]:
+    return read_safetensors({file: read_header(file)}, target, disable_mmap)
 
 
 def half(name: str, dtype: torch.dtype) -> torch.dtype:
@@ -46,7 +51,7 @@ def test_tensors_are_what_was_saved(
 ) -> None:
     file = tmp_path / "x.safetensors"
     save_file(state, file)
-    found = read_safetensors([file], keep, disable_mmap)
+    found = read(file, keep, disable_mmap)
     assert same(dict(sorted(found.items())), dict(sorted(state.items())))
     assert {n: t.dtype for n, t in found.items()} == {n: t.dtype for n, t in state.items()}
 
@@ -57,7 +62,7 @@ def test_tensors_are_cast_as_they_are_read(
 ) -> None:
     file = tmp_path / "x.safetensors"
     save_file(state, file)
-    found = read_safetensors([file], half, disable_mmap)
+    found = read(file, half, disable_mmap)
     assert found.keys() == state.keys()
     for name, tensor in state.items():
         assert found[name].dtype == half(name, tensor.dtype)
@@ -68,14 +73,14 @@ def test_changing_a_mapped_tensor_leaves_the_file(tmp_path: Path) -> None:
     file = tmp_path / "x.safetensors"
     save_file({"a": torch.ones(4)}, file)
     before = file.read_bytes()
-    read_safetensors([file], keep, disable_mmap=False)["a"].zero_()
+    read(file, keep, disable_mmap=False)["a"].zero_()
     assert file.read_bytes() == before
 
 
 def test_tensors_outlive_their_file(tmp_path: Path) -> None:
     file = tmp_path / "x.safetensors"
     save_file({"a": torch.arange(1000)}, file)
-    found = read_safetensors([file], keep, disable_mmap=False)
+    found = read(file, keep, disable_mmap=False)
     save_file({"a": torch.zeros(1000)}, tmp_path / "y")
     os.replace(tmp_path / "y", file)
     assert torch.equal(found["a"], torch.arange(1000))
@@ -88,7 +93,7 @@ def test_a_header_that_breaks_alignment_is_read(tmp_path: Path) -> None:
     file = tmp_path / "x.safetensors"
     file.write_bytes(len(header).to_bytes(8, "little") + header + data.numpy().tobytes())
     assert (8 + len(header)) % 4
-    assert torch.equal(read_safetensors([file], keep, disable_mmap=False)["a"], data)
+    assert torch.equal(read(file, keep, disable_mmap=False)["a"], data)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +110,7 @@ def test_files_on_a_network_are_not_mapped(
     assert tensors._on_network(file) is network
     monkeypatch.setattr(tensors, "_mapped", lambda *args: pytest.fail("was mapped"))
     if network:
-        assert torch.equal(read_safetensors([file], keep)["a"], torch.ones(2))
+        assert torch.equal(read(file, keep)["a"], torch.ones(2))
 
 
 def test_every_type_of_the_format_is_known(tmp_path: Path) -> None:
@@ -115,7 +120,7 @@ def test_every_type_of_the_format_is_known(tmp_path: Path) -> None:
         if name not in ("U16", "U32", "U64")
     }
     save_file(state, tmp_path / "x.safetensors")
-    found = read_safetensors([tmp_path / "x.safetensors"], keep, disable_mmap=True)
+    found = read(tmp_path / "x.safetensors", keep, disable_mmap=True)
     assert {n: t.dtype for n, t in found.items()} == {n: t.dtype for n, t in state.items()}
 
 
@@ -180,9 +185,22 @@ def test_a_pickle_of_something_else_is_no_state_dict(tmp_path: Path) -> None:
 def test_a_mapped_tensor_is_copied_and_saved_without_its_file(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     save_file({"large": torch.ones(100_000), "small": torch.ones(3), "none": torch.ones(0)}, file)
-    found = read_safetensors([file], lambda name, dtype: dtype, disable_mmap=False)
+    found = read(file, lambda name, dtype: dtype, disable_mmap=False)
     assert torch.equal(found["small"], torch.ones(3))
     assert found["none"].shape == (0,)
     torch.save({"small": found["small"]}, tmp_path / "small.pt")
     assert (tmp_path / "small.pt").stat().st_size < 10_000
     assert copy.deepcopy(found["small"]).untyped_storage().nbytes() == 12
+
+
+@pytest.mark.parametrize("disable_mmap", [False, True])
+@pytest.mark.parametrize("target", [keep, half])
+def test_a_file_that_changes_after_its_header_was_read(
+    tmp_path: Path, disable_mmap: bool, target: Any
+) -> None:
+    file = tmp_path / "x.safetensors"
+    save_file({"a": torch.ones(4000)}, file)
+    header = read_header(file)
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(DamagedFileError, match="changed while it was loaded"):
+        read_safetensors({file: header}, target, disable_mmap)

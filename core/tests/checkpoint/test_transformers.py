@@ -13,10 +13,10 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from autopipe.checkpoint import processors
 from autopipe.checkpoint import transformers as compat
-from autopipe.checkpoint.components import load_component
 from autopipe.checkpoint.files import plan_component
+from autopipe.checkpoint.load import load_component
 from autopipe.checkpoint.options import LoadOptions
-from autopipe.checkpoint.save import save_model
+from autopipe.checkpoint.save import SaveOptions, save_model
 from autopipe.checkpoint.source import LocalSource
 from autopipe.errors import CheckpointError, ConfigError, UnsafeCheckpointError
 
@@ -27,13 +27,13 @@ WEIGHTS = "model.safetensors"
 
 
 def load(cls: type, folder: Path, **options: Any) -> Any:
+    source = LocalSource(folder.parent)
     files = plan_component(
-        LocalSource(folder.parent),
+        source,
         (folder.name,),
-        has_weights=hasattr(cls, "forward"),
-        stems=compat.STEMS,
+        stems=compat.STEMS if hasattr(cls, "forward") else (),
     )
-    return load_component(cls, folder.parent, files, LoadOptions(**options))[0]
+    return load_component(cls, source, files, LoadOptions(**options))[0]
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def encoder() -> CLIPTextModel:
 
 @pytest.fixture
 def folder(encoder: CLIPTextModel, tmp_path: Path) -> Path:
-    save_model(encoder, tmp_path / "text_encoder")
+    save_model(encoder, tmp_path / "text_encoder", SaveOptions())
     return tmp_path / "text_encoder"
 
 
@@ -91,7 +91,7 @@ def test_both_forms_of_clip_names_load(
     tmp_path: Path, encoder: CLIPTextModel, cls: Any, prefixed: bool
 ) -> None:
     model = cls(encoder.config).eval()
-    save_model(model, tmp_path / "t")
+    save_model(model, tmp_path / "t", SaveOptions())
     bare = {
         name.removeprefix("text_model."): tensor
         for name, tensor in load_file(tmp_path / "t" / WEIGHTS).items()
@@ -133,7 +133,7 @@ def test_a_float16_t5_keeps_its_output_matrices_in_float32(tmp_path: Path) -> No
     config = transformers.T5Config(
         d_model=8, d_ff=8, d_kv=4, num_layers=1, num_heads=2, vocab_size=12
     )
-    save_model(transformers.T5EncoderModel(config), tmp_path / "t5")
+    save_model(transformers.T5EncoderModel(config), tmp_path / "t5", SaveOptions())
     for dtype, wo in ((torch.float16, torch.float32), (torch.bfloat16, torch.bfloat16)):
         loaded = load(transformers.T5EncoderModel, tmp_path / "t5", dtype=dtype)
         feed_forward = loaded.encoder.block[0].layer[1].DenseReluDense

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from autopipe.cli import generate, inspect, main, resolve
+from autopipe.cli import inspect, main, resolve
 from autopipe.cli.inspect import number
 from autopipe.discovery import Installed, Plugin
 from autopipe.manifest import Component, Family, Pipeline
@@ -97,15 +97,6 @@ def test_the_commit_of_a_cached_repository_is_told(checkpoint: Path, capsys) -> 
     checkpoint.rename(snapshot)
     for command in ("resolve", "inspect"):
         assert json.loads(printed(capsys, command, str(snapshot), "--json"))["commit"] == "c0ffee"
-
-
-def test_generate_looks_before_it_loads(checkpoint: Path, capsys, monkeypatch) -> None:
-    (checkpoint / "photo.png").touch()
-    monkeypatch.setattr(generate, "default_registry", resolve.default_registry)
-    monkeypatch.setattr(generate, "load_for", None)
-    line = ["--model", str(checkpoint), "--image", str(checkpoint / "photo.png")]
-    assert main(["generate", "a cat", *line]) == 2
-    assert "is not for the task image2image" in capsys.readouterr().err
 
 
 def test_resolve_says_why_there_is_no_class(checkpoint: Path, capsys) -> None:

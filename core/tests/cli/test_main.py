@@ -71,7 +71,7 @@ def test_control_c_is_exit_code_130_with_a_sentence(monkeypatch, capsys) -> None
         (["familes"], "Did you mean 'families'"),
         (["families", "--jsn"], "Did you mean '--json'"),
         (["families", "more"], "unrecognized argument 'more'"),
-        (["generate"], "PROMPT"),
+        (["resolve"], "CHECKPOINT"),
         ([], "COMMAND"),
     ],
 )

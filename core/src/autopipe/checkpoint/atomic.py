@@ -49,27 +49,31 @@ def replaced_folder(target: str | Path, stale: Stale) -> Iterator[Path]:
         ArgumentError: `target` is a file, or a folder with so many files that it can't be meant.
         CheckpointError: the disk is full, or writing is not allowed. `target` is as it was.
     """
-    place = Path(target).expanduser()
-    place = place.resolve() if place.exists() else place.absolute()
-    if place.exists() and not place.is_dir():
-        raise ArgumentError(f"{place} is a file; give a folder to save into")
+    folder = Path(target).expanduser()
+    folder = folder.resolve() if folder.exists() else folder.absolute()
+    if folder.exists() and not folder.is_dir():
+        raise ArgumentError(f"{folder} is a file; give a folder to save into")
     temporary: Path | None = None
     lock: int | None = None
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        _remove_left(place)
-        temporary, lock = _make_locked(place)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left(folder)
+        temporary, lock = _make_locked(folder)
         yield temporary
         _flush(temporary)
-        if place.exists():
-            _keep_others(place, temporary, stale)
-            shutil.copymode(place, temporary)
-        _change_places(temporary, place)
-        _flush_folder(place.parent)
+        if folder.exists():
+            _keep_others(folder, temporary, stale)
+            shutil.copymode(folder, temporary)
+        _change_places(temporary, folder)
+        _flush_folder(folder.parent)
     except OSError as error:
         if isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(_why(place, error)) from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise CheckpointError(
+            f"{folder} can't be saved: {'the disk is full' if full else error}. What was there is "
+            f"unchanged"
+        ) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -77,15 +81,15 @@ def replaced_folder(target: str | Path, stale: Stale) -> Iterator[Path]:
             os.close(lock)
 
 
-def _prefix(place: Path) -> str:
-    """How the names of temporary folders beside `place` begin."""
-    return f".{place.name}.saving-"
+def _prefix(target: Path) -> str:
+    """How the names of temporary folders beside `target` begin."""
+    return f".{target.name}.saving-"
 
 
-def _make_locked(place: Path) -> tuple[Path, int | None]:
-    """A temporary folder beside `place` and the lock on it, which ends with this process."""
+def _make_locked(target: Path) -> tuple[Path, int | None]:
+    """A temporary folder beside `target` and the lock on it, which ends with this process."""
     while True:
-        temporary = place.parent / f"{_prefix(place)}{uuid.uuid4().hex[:12]}"
+        temporary = target.parent / f"{_prefix(target)}{uuid.uuid4().hex[:12]}"
         temporary.mkdir()
         lock = _lock(temporary, wait=True)
         # Between the two it was unlocked, and another process may have removed it.
@@ -110,13 +114,13 @@ def _lock(folder: Path, *, wait: bool) -> int | None:
     return descriptor
 
 
-def _remove_left(place: Path) -> None:
-    """Remove the temporary folders of `place` that belong to no living process."""
-    for left in place.parent.iterdir():
-        if not left.name.startswith(_prefix(place)):
+def _remove_left(target: Path) -> None:
+    """Remove the temporary folders of `target` that belong to no living process."""
+    for left in target.parent.iterdir():
+        if not left.name.startswith(_prefix(target)):
             continue
         # An old folder that was put aside is the only one there is until the new one is in place.
-        if left.suffix == _ASIDE and not place.exists():
+        if left.suffix == _ASIDE and not target.exists():
             continue
         lock = _lock(left, wait=False)
         if lock is not None:
@@ -124,18 +128,12 @@ def _remove_left(place: Path) -> None:
             os.close(lock)
 
 
-def _why(place: Path, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{place} can't be saved: the disk is full. What was there is unchanged"
-    return f"{place} can't be saved: {error}. What was there is unchanged"
-
-
 def _keep_others(old: Path, new: Path, stale: Stale) -> None:
     """Link the files of `old` into `new`, less stale ones and those that `new` has."""
     count = 0
     for folder, folders, names in os.walk(old):
-        place = Path(folder)
-        links = [name for name in folders if (place / name).is_symlink()]
+        above = Path(folder)
+        links = [name for name in folders if (above / name).is_symlink()]
         for name in (*names, *links):
             count += 1
             if count > _MOST_FILES:
@@ -143,11 +141,11 @@ def _keep_others(old: Path, new: Path, stale: Stale) -> None:
                     f"{old} holds more than {_MOST_FILES:,} files, so it is no folder of a "
                     f"checkpoint; give a folder of its own to save into"
                 )
-            relative = (place / name).relative_to(old)
+            relative = (above / name).relative_to(old)
             kept = new / relative
             if not stale(relative.as_posix()) and not os.path.lexists(kept):
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                _link(place / name, kept)
+                _link(above / name, kept)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -160,28 +158,28 @@ def _link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _change_places(new: Path, place: Path) -> None:
-    """Put `new` where `place` is; `new` is the old folder afterwards, or gone."""
-    if not place.exists():
-        new.rename(place)
+def _change_places(new: Path, target: Path) -> None:
+    """Put `new` where `target` is; `new` is the old folder afterwards, or gone."""
+    if not target.exists():
+        new.rename(target)
         return
-    if place not in (Path.cwd(), *Path.cwd().parents) and not place.is_mount():
-        if _exchange(new, place):
+    if target not in (Path.cwd(), *Path.cwd().parents) and not target.is_mount():
+        if _exchange(new, target):
             return
         aside = new.with_name(new.name + _ASIDE)
-        place.rename(aside)
+        target.rename(aside)
         try:
-            new.rename(place)
+            new.rename(target)
         except OSError:
-            aside.rename(place)
+            aside.rename(target)
             raise
         shutil.rmtree(aside, ignore_errors=True)
         return
-    _replace_files(new, place)
+    _replace_files(new, target)
 
 
-def _replace_files(new: Path, place: Path) -> None:
-    """Move the files of `new` into `place`, for a folder that can't be replaced itself.
+def _replace_files(new: Path, target: Path) -> None:
+    """Move the files of `new` into `target`, for a folder that can't be replaced itself.
 
     That is a mount point, or one that this or another process stands in. Each file is old or
     new at any moment; weights go first and configs last.
@@ -191,10 +189,10 @@ def _replace_files(new: Path, place: Path) -> None:
         key=lambda p: (p.suffix == ".json", len(p.parts) == 1, p),
     )
     for relative in written:
-        (place / relative).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(new / relative, place / relative)
-    for old in [p for p in place.rglob("*") if p.is_symlink() or p.is_file()]:
-        if old.relative_to(place) not in written:
+        (target / relative).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(new / relative, target / relative)
+    for old in [p for p in target.rglob("*") if p.is_symlink() or p.is_file()]:
+        if old.relative_to(target) not in written:
             old.unlink()
 
 
@@ -216,11 +214,11 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _flush(folder: Path) -> None:
     """Have the system write all files under `folder` to the disk."""
-    for place, _, names in os.walk(folder):
+    for above, _, names in os.walk(folder):
         for name in names:
-            with open(os.path.join(place, name), "rb") as stream:
+            with open(os.path.join(above, name), "rb") as stream:
                 os.fsync(stream.fileno())
-        _flush_folder(Path(place))
+        _flush_folder(Path(above))
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,8 +1,12 @@
-"""Building a model without memory for its weights, and without drawing random numbers."""
+"""Building a model without memory for its weights, and without drawing random numbers.
+
+Sizes that no model has are refused while they are still numbers in a file.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +15,12 @@ from torch.overrides import TorchFunctionMode
 from ..errors import ConfigError
 
 _META = torch.device("meta")
+
+_LARGEST = 1 << 24
+"""Above every size in a config: the largest vocabularies have 250,000 entries."""
+
+LARGEST_SIDE = 1 << 14
+"""Of an image, in pixels."""
 
 _MOST_TENSORS = 8_000
 """That one model may have: more than four times those of the largest U-Net."""
@@ -41,9 +51,7 @@ class WithoutMemory(TorchFunctionMode):
         ConfigError: what is built has absurdly many tensors, or one of absurd size.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._count = 0
+    _count = 0
 
     def __torch_function__(
         self,
@@ -73,3 +81,30 @@ class WithoutMemory(TorchFunctionMode):
             if isinstance(tensor, torch.Tensor) and tensor.is_meta:
                 return tensor
         return func(*args, **keywords)
+
+
+def check_sizes(config: Mapping[str, Any], origin: Path | str, largest: int = _LARGEST) -> None:
+    """Raise `ConfigError` for a number in `config` that would take absurd memory or time.
+
+    Args:
+        origin: the file that holds it, for the message.
+    """
+    pending: list[tuple[str, Any]] = [(str(name), value) for name, value in config.items()]
+    while pending:
+        name, value = pending.pop()
+        if isinstance(value, Mapping):
+            pending += [(f"{name}.{key}", one) for key, one in value.items()]
+        elif isinstance(value, (list, tuple)):
+            pending += [(name, one) for one in value]
+        elif isinstance(value, (int, float)) and abs(value) > largest:
+            raise ConfigError(
+                f"{origin} asks for {name} = {_short(value)}, more than any model has (at most "
+                f"{largest:,}); correct it, or fetch the checkpoint again"
+            )
+
+
+def _short(value: float) -> str:
+    """A number of any length; Python refuses to write out very long ones."""
+    if isinstance(value, int) and value.bit_length() > 200:
+        return f"a number of {value.bit_length():,} bits"
+    return f"{value:,}"

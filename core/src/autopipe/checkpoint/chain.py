@@ -20,12 +20,13 @@ from ..errors import (
     ConfigError,
     UnsafeCheckpointError,
 )
+from ..kinds import shared
+from ..manifest import Pipeline
 from ..registry import Registry
-from ..scheduling import SchedulerMixin
+from .hub.repository import open_repository
+from .hub.upload import CARD_NAME
 from .names import is_plain, shown
 from .source import HubOptions, LocalSource, Source
-
-CARD_NAME = "README.md"
 
 _LARGEST_CARD = 2**20
 _LARGEST_HEAD = 2**15
@@ -34,12 +35,12 @@ _NULL = "tag:yaml.org,2002:null"
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
-def keyword_of(stage: str, opened: Any, registry: Registry) -> str | None:
-    """The keyword of what the class `opened` needs besides a checkpoint of the class `stage`."""
-    given, wanted = registry.pipeline(stage), registry.pipeline_of(opened)
-    if given is None or wanted is None or given.needs is None or wanted is given:
+def keyword_of(stage: Pipeline, opened: type, registry: Registry) -> str | None:
+    """The keyword of what the class `opened` needs besides a checkpoint of the pipeline `stage`."""
+    wanted = registry.pipeline_of(opened)
+    if wanted is None or wanted is stage:
         return None
-    return given.needs if wanted.line == given.opens_as else None
+    return stage.needs if wanted.line == stage.opens_as else None
 
 
 def names_of(keyword: str, opened: Any) -> dict[str, str]:
@@ -86,12 +87,8 @@ def with_loaded(keyword: str, opened: Any, given: Mapping[str, Any]) -> dict[str
             f"pipeline"
         )
     check_fits(keyword, opened, components, f"a {type(pipe).__name__}")
-    taken = {name: _own(components[own]) for name, own in names_of(keyword, opened).items()}
+    taken = {name: shared(components[own]) for name, own in names_of(keyword, opened).items()}
     return {**taken, **rest}
-
-
-def _own(component: Any) -> Any:
-    return component.copy() if isinstance(component, SchedulerMixin) else component
 
 
 def origin_of(keyword: str, stage: object) -> dict[str, str]:
@@ -100,17 +97,12 @@ def origin_of(keyword: str, stage: object) -> dict[str, str]:
     return {} if origin is None else {keyword: origin}
 
 
-def check_all_given(keyword: str, opened: Any, given: Mapping[str, Any], what: str) -> None:
-    """Refuse to go on without the other stage.
-
-    Raises:
-        ArgumentError: a component of it is not given.
-    """
-    if not set(names_of(keyword, opened)) <= set(given):
-        raise ArgumentError(
-            f"{what} is one stage of a chain, and {opened.__name__} needs a {keyword} besides; "
-            f"pass {keyword}= a folder, a repository id or a loaded pipeline"
-        )
+def lacks(keyword: str, opened: Any, what: str) -> ArgumentError:
+    """The error where the other stage of `opened` is not given; `what` is the one that is."""
+    return ArgumentError(
+        f"{what} is one stage of a chain, and {opened.__name__} needs a {keyword} besides; "
+        f"pass {keyword}= a folder, a repository id or a loaded pipeline"
+    )
 
 
 def open_named(keyword: str, source: Source, hub: HubOptions) -> Source | None:
@@ -139,8 +131,6 @@ def open_named(keyword: str, source: Source, hub: HubOptions) -> Source | None:
             f"{card} names the {keyword} {shown(name)}, and there is no such folder inside or "
             f"beside it; correct it, or pass {keyword}="
         )
-    from .hub import open_repository
-
     return open_repository(name, hub)
 
 
@@ -167,8 +157,7 @@ def _folder(name: str, source: Source, said: str, keyword: str) -> Path | None:
 
 def _named(source: Source, keyword: str) -> str | None:
     """What the metadata at the head of the README.md has under `keyword`; None for nothing."""
-    size = source.files().get(CARD_NAME)
-    if size is None:
+    if CARD_NAME not in source.files():
         return None
     file = source.fetch([CARD_NAME]) / CARD_NAME
     if file.stat().st_size > _LARGEST_CARD:

@@ -1,4 +1,4 @@
-"""The plan: exactly which files of a checkpoint are needed, decided by their names alone.
+"""Which files of a component are needed, decided by their names alone.
 
 Weights come as one file or as shards that an index lists, as safetensors or pickled, and under
 a *variant*, a word in the file name such as `fp16`. The choice is made for each component by
@@ -13,10 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from ..config import read_json_object
 from ..errors import (
     CheckpointError,
     ConfigError,
@@ -82,23 +80,6 @@ class ComponentFiles:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to fetch for a pipeline."""
-
-    components: Mapping[str, ComponentFiles]
-
-    @property
-    def files(self) -> tuple[File, ...]:
-        """The files of all components."""
-        return tuple(file for part in self.components.values() for file in part.files)
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return sum(max(file.size, 0) for file in self.files)
-
-
-@dataclass(frozen=True)
 class _Candidate:
     """A set of weights as the names in a folder show it, its shards not yet known."""
 
@@ -110,26 +91,23 @@ class _Candidate:
 
 def candidates(names: Iterable[str], stems: Iterable[str] = STEMS) -> list[_Candidate]:
     """The sets of weights among the names of a folder, in the order of `stems`."""
-    stem = "|".join(re.escape(stem) for stem in stems)
-    single = re.compile(rf"({stem})(?:\.([^.]+))?\.(safetensors|bin)")
-    index = re.compile(rf"({stem})\.(safetensors|bin)(?:\.([^.]+))?\.index(?:\.([^.]+))?\.json")
     order = list(stems)
+    pattern = re.compile(
+        rf"(?P<stem>{'|'.join(map(re.escape, order))})(?:\.(?P<single>[^.]+))?"
+        rf"\.(?P<format>safetensors|bin)"
+        rf"(?P<index>(?:\.(?P<before>[^.]+))?\.index(?:\.(?P<after>[^.]+))?\.json)?"
+    )
     found: list[tuple[tuple[int, bool, str], _Candidate]] = []
     for name in names:
-        if (match := single.fullmatch(name)) and not _SHARD.search(name):
-            candidate = _Candidate(match[2], _format(match[3]), name, sharded=False)
-        elif match := index.fullmatch(name):
-            variant = match[3] or match[4]
-            candidate = _Candidate(variant, _format(match[2]), name, sharded=True)
-        else:
+        match = pattern.fullmatch(name)
+        if match is None or (_SHARD.search(name) if not match["index"] else match["single"]):
             continue
+        variant = match["single"] or match["before"] or match["after"]
+        sharded = match["index"] is not None
+        candidate = _Candidate(variant, cast(Format, match["format"]), name, sharded)
         # A whole file goes before shards of the same kind: one left behind by a later save.
-        found.append(((order.index(match[1]), not candidate.sharded, name), candidate))
+        found.append(((order.index(match["stem"]), not sharded, name), candidate))
     return [candidate for _, candidate in sorted(found, key=lambda pair: pair[0])]
-
-
-def _format(suffix: str) -> Format:
-    return "safetensors" if suffix == "safetensors" else "bin"
 
 
 def variants_of(names: Iterable[str], stems: Iterable[str] = STEMS) -> tuple[str | None, ...]:
@@ -141,7 +119,6 @@ def plan_component(
     source: Source,
     folder: tuple[str, ...],
     *,
-    has_weights: bool,
     stems: tuple[str, ...] = STEMS,
     variant: str | None = None,
     use_safetensors: bool | None = None,
@@ -151,7 +128,7 @@ def plan_component(
     """Choose the files of the component in `folder`.
 
     Args:
-        has_weights: False for tokenizers, schedulers and the like.
+        stems: what weight files are called; none for tokenizers, schedulers and the like.
         variant: a variant, None for plain names, or `"auto"`: the variant that fits `dtype`
             (a name such as `"float16"`), else plain names, else whatever there is.
         use_safetensors: True refuses pickled weights, False wants them, None prefers safetensors.
@@ -171,7 +148,7 @@ def plan_component(
         for name, size in listing.items()
         if name.endswith(_SIDE_FILES) and ".index." not in name
     )
-    if not has_weights:
+    if not stems:
         return ComponentFiles(folder, None, side)
     every = candidates(listing, stems)
     if not every:
@@ -179,28 +156,32 @@ def plan_component(
             f"there are no weights in {where}; looked for "
             f"{' and '.join(f'{stem}.safetensors' for stem in stems)}, and for .bin; {source.cure}"
         )
-    of_variant = [c for c in every if c.variant == _variant(every, variant, dtype, fall_back)]
-    if not of_variant:
-        raise VariantError(
-            f"{where} has no {_called(variant)}; it has "
-            f"{', '.join(sorted({_called(c.variant) for c in every}))}. Pass one of those as "
-            f"variant, or variant='auto'"
-        )
-    chosen = _by_format(of_variant, use_safetensors, where)
-    return ComponentFiles(folder, _weights(source, folder, listing, chosen), side)
-
-
-def _variant(
-    every: list[_Candidate], variant: str | None, dtype: str | None, fall_back: bool
-) -> str | None:
-    """Which variant to take of those that there are."""
     present = list(dict.fromkeys(candidate.variant for candidate in every))
+    wanted = variant
     if variant == AUTO:
         wishes = (*_PREFERRED.get(dtype or "", (None,)), *present)
-        return next(wish for wish in wishes if wish in present)
-    if fall_back and variant not in present and None in present:
-        return None
-    return variant
+        wanted = next(wish for wish in wishes if wish in present)
+    elif fall_back and variant not in present and None in present:
+        wanted = None
+    if wanted not in present:
+        raise VariantError(
+            f"{where} has no {_called(variant)}; it has "
+            f"{', '.join(sorted(map(_called, present)))}. Pass one of those as variant, or "
+            f"variant='auto'"
+        )
+    chosen = _by_format([c for c in every if c.variant == wanted], use_safetensors, where)
+    names, index = [chosen.name], None
+    if chosen.sharded:
+        index = File("/".join((*folder, chosen.name)), listing[chosen.name])
+        names = shard_names(source.json(index.path), str(source.root / index.path), chosen.format)
+        absent = [name for name in names if name not in listing]
+        if absent:
+            raise DamagedFileError(
+                f"{source.root / index.path} lists the shard {absent[0]}, which is absent; "
+                f"{source.cure}"
+            )
+    files = tuple(File("/".join((*folder, name)), listing[name]) for name in names)
+    return ComponentFiles(folder, Weights(chosen.variant, chosen.format, files, index), side)
 
 
 def _by_format(found: list[_Candidate], use_safetensors: bool | None, where: str) -> _Candidate:
@@ -212,50 +193,32 @@ def _by_format(found: list[_Candidate], use_safetensors: bool | None, where: str
             f"refuses; convert them, or leave use_safetensors out to read them with the "
             f"restricted loader"
         )
-    if use_safetensors is False:
-        if not pickled:
-            raise CheckpointError(
-                f"{where} has no pickled weights, which use_safetensors=False asks for; leave it "
-                f"out to read {safe[0].name}"
-            )
-        return pickled[0]
-    return (safe or pickled)[0]
-
-
-def _weights(
-    source: Source, folder: tuple[str, ...], listing: Mapping[str, int], chosen: _Candidate
-) -> Weights:
-    def file(name: str) -> File:
-        return File("/".join((*folder, name)), listing[name])
-
-    if not chosen.sharded:
-        return Weights(chosen.variant, chosen.format, (file(chosen.name),))
-    index = file(chosen.name)
-    local = source.fetch([index.path]).joinpath(*folder, chosen.name)
-    names = shard_names(local, chosen.format)
-    absent = [name for name in names if name not in listing]
-    if absent:
-        raise DamagedFileError(
-            f"{local} lists the shard {absent[0]}, which is absent; {source.cure}"
+    if use_safetensors is False and not pickled:
+        raise CheckpointError(
+            f"{where} has no pickled weights, which use_safetensors=False asks for; leave it "
+            f"out to read {safe[0].name}"
         )
-    return Weights(chosen.variant, chosen.format, tuple(map(file, names)), index)
+    return (pickled if use_safetensors is False else safe or pickled)[0]
 
 
-def shard_names(index: Path, format: Format) -> list[str]:
-    """The shards that an index file lists, sorted.
+def shard_names(content: Mapping[str, Any], origin: str, format: Format) -> list[str]:
+    """The shards that the content of an index file lists, sorted.
+
+    Args:
+        origin: that file, for messages.
 
     Raises:
         ConfigError: the index is malformed.
         UnsafeCheckpointError: a shard is no plain name, or of another format than the index.
     """
-    shards: Any = read_json_object(index).get("weight_map")
+    shards: Any = content.get("weight_map")
     if not isinstance(shards, dict) or not shards:
-        raise ConfigError(f"{index} has no 'weight_map'; fetch it again")
-    names = sorted({plain_name(shard, str(index)) for shard in shards.values()})
+        raise ConfigError(f"{origin} has no 'weight_map'; fetch it again")
+    names = sorted({plain_name(shard, origin) for shard in shards.values()})
     for name in names:
         if not name.endswith(f".{format}"):
             raise UnsafeCheckpointError(
-                f"{index} lists the shard {name!r}, which is no .{format} file; don't use this "
+                f"{origin} lists the shard {name!r}, which is no .{format} file; don't use this "
                 f"checkpoint unless you trust it, and correct the name"
             )
     return names

@@ -45,10 +45,6 @@ class Header:
     tensors: Mapping[str, TensorInfo]
     size: int
 
-    def dtype(self) -> str | None:
-        """The floating-point type that most of the bytes have; None without any."""
-        return main_dtype([self])
-
 
 def main_dtype(headers: list[Header]) -> str | None:
     """The floating-point type that most bytes of several files have; None without any."""
@@ -101,7 +97,24 @@ def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) ->
         content = json.loads(read(8, 8 + length))
     except (ValueError, RecursionError) as error:
         raise _damaged(file, f"its header is not valid JSON ({error})") from error
-    return _checked(file, content, 8 + length, size)
+    if not isinstance(content, dict):
+        raise _damaged(file, "its header is no JSON object")
+    tensors: dict[str, TensorInfo] = {}
+    for name, entry in content.items():
+        info = None if name == "__metadata__" else _tensor(entry, 8 + length)
+        if info is not None:
+            tensors[name] = info
+        elif name != "__metadata__":
+            raise _damaged(file, f"the entry of {name[:200]!r} in its header makes no sense")
+    end = 8 + length
+    for info in sorted(tensors.values(), key=lambda info: (info.offset, info.size)):
+        if info.offset != end:
+            raise _damaged(file, f"its tensors overlap or leave gaps at byte {end:,}")
+        end = info.offset + info.size
+    if end != size:
+        lack = f": {end - size:,} are missing" if end > size else ""
+        raise _damaged(file, f"it should have {end:,} bytes and has {size:,}{lack}")
+    return Header(tensors, size)
 
 
 def check_content(file: Path | str, start: bytes, size: int) -> None:
@@ -115,41 +128,16 @@ def check_content(file: Path | str, start: bytes, size: int) -> None:
         )
 
 
-def _checked(file: Path | str, content: Any, start: int, size: int) -> Header:
-    if not isinstance(content, dict):
-        raise _damaged(file, "its header is no JSON object")
-    tensors: dict[str, TensorInfo] = {}
-    for name, entry in content.items():
-        if name == "__metadata__":
-            continue
-        info = _tensor(entry, start)
-        if info is None:
-            raise _damaged(file, f"the entry of {name[:200]!r} in its header makes no sense")
-        tensors[name] = info
-    end = start
-    for info in sorted(tensors.values(), key=lambda info: (info.offset, info.size)):
-        if info.offset != end:
-            raise _damaged(file, f"its tensors overlap or leave gaps at byte {end:,}")
-        end = info.offset + info.size
-    if end > size:
-        raise _damaged(
-            file, f"it should have {end:,} bytes and has {size:,}: {end - size:,} are missing"
-        )
-    if end < size:
-        raise _damaged(file, f"it should have {end:,} bytes and has {size:,}")
-    return Header(tensors, size)
-
-
 def _tensor(entry: Any, start: int) -> TensorInfo | None:
     """The tensor of a header entry; None where the entry is malformed."""
     if not isinstance(entry, dict):
         return None
-    dtype: Any = entry.get("dtype")
-    shape: Any = entry.get("shape")
-    offsets: Any = entry.get("data_offsets")
+    dtype, shape, offsets = (entry.get(name) for name in ("dtype", "shape", "data_offsets"))
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
         return None
-    if not _is_counts(shape) or not _is_counts(offsets) or len(offsets) != 2:
+    if not isinstance(shape, list) or not isinstance(offsets, list) or len(offsets) != 2:
+        return None
+    if not all(type(count) is int and 0 <= count < 2**63 for count in (*shape, *offsets)):
         return None
     begin, end = offsets
     if end - begin != math.prod(shape) * ITEM_BYTES[dtype]:
@@ -157,9 +145,47 @@ def _tensor(entry: Any, start: int) -> TensorInfo | None:
     return TensorInfo(dtype, tuple(shape), start + begin, end - begin)
 
 
-def _is_counts(value: Any) -> bool:
-    return isinstance(value, list) and all(type(n) is int and 0 <= n < 2**63 for n in value)
-
-
 def _damaged(file: Path | str, what: str) -> DamagedFileError:
     return DamagedFileError(f"{file} is damaged: {what}; fetch this file again")
+
+
+# Of each floating-point type: an integer type of its size, its least pattern of bits that is no
+# number (all bits of the exponent set), and the bits without that of the sign.
+_BITS: Mapping[str, tuple[str, int, int]] = {
+    "F64": ("<u8", 0x7FF0_0000_0000_0000, 0x7FFF_FFFF_FFFF_FFFF),
+    "F32": ("<u4", 0x7F80_0000, 0x7FFF_FFFF),
+    "F16": ("<u2", 0x7C00, 0x7FFF),
+    "BF16": ("<u2", 0x7F80, 0x7FFF),
+    "F8_E5M2": ("u1", 0x7C, 0x7F),
+    # No infinity; only this one pattern is NaN.
+    "F8_E4M3": ("u1", 0x7F, 0x7F),
+}
+_BLOCK = 1 << 22
+
+
+def not_finite(file: Path, header: Header) -> dict[str, int]:
+    """How many values of each tensor are NaN or infinite; tensors without any are left out.
+
+    Raises:
+        CheckpointError: the file can't be read.
+    """
+    import numpy as np
+
+    found: dict[str, int] = {}
+    try:
+        with file.open("rb") as stream:
+            for name, info in header.tensors.items():
+                if info.dtype not in _BITS:
+                    continue
+                kind, exponent, magnitude = _BITS[info.dtype]
+                count, left = 0, info.size
+                stream.seek(info.offset)
+                while left and (block := stream.read(min(left, _BLOCK))):
+                    values = np.frombuffer(block, kind) & magnitude
+                    count += int(np.count_nonzero(values >= exponent))
+                    left -= len(block)
+                if count:
+                    found[name] = count
+    except OSError as error:
+        raise CheckpointError(f"{file} can't be read: {error}") from error
+    return found

@@ -1,19 +1,41 @@
-"""`model_index.json`: which pipeline a checkpoint is, its components and its options."""
+"""`model_index.json`: which pipeline a checkpoint is, its components and its options.
+
+Families recognise theirs among checkpoints without an index, or with one that names no class.
+"""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeGuard
+from typing import Any
 
 from ..config import read_json_object
-from ..errors import CheckpointError, ConfigError, UnsafeCheckpointError
+from ..errors import (
+    CheckpointError,
+    ConfigError,
+    UnsafeCheckpointError,
+    UnsupportedCheckpointError,
+)
+from ..registry import Registry
+from ..targets import load_target
 from .names import is_plain, shown
+from .source import LocalSource, Source
+
+_log = logging.getLogger(__name__)
 
 INDEX_NAME = "model_index.json"
+
+CONFIGS = (
+    "config.json",
+    "scheduler_config.json",
+    "tokenizer_config.json",
+    "preprocessor_config.json",
+)
+"""What the config of a component may be called."""
 
 Pair = tuple[str, str]
 """A class as an index names it: (library, class name)."""
@@ -53,6 +75,31 @@ def read_index(folder: str | Path) -> Index:
     return parse_index(read_json_object(file), file)
 
 
+def open_index(source: Source, registry: Registry) -> Index:
+    """The index of a checkpoint; where it names no class, the one that a family makes of it.
+
+    Raises:
+        CheckpointError, ConfigError, UnsafeCheckpointError: as `read_index`.
+        UnsupportedCheckpointError: several families take it for theirs.
+    """
+    present = INDEX_NAME in source.files()
+    content = source.json(INDEX_NAME) if present else {}
+    if content.get("_class_name") is None:
+        answers = dict(_answers(source, content, registry))
+        if len(answers) > 1:
+            raise UnsupportedCheckpointError(
+                f"{source.name} names no pipeline class, and {' and '.join(sorted(answers))} both "
+                f"take it for theirs; load it with from_pretrained of the class that you mean, "
+                f"or write '_class_name' into its {INDEX_NAME}"
+            )
+        content = next(iter(answers.values()), content)
+        if not present and not answers:
+            if isinstance(source, LocalSource):
+                raise CheckpointError(_why_no_index(source.root))
+            content = source.json(INDEX_NAME)
+    return parse_index(content, source.root / INDEX_NAME)
+
+
 def parse_index(content: Mapping[str, Any], file: Path) -> Index:
     """Check the content of an index; `file` is where it was read. Raises as `read_index`."""
     class_name = content.get("_class_name")
@@ -61,7 +108,7 @@ def parse_index(content: Mapping[str, Any], file: Path) -> Index:
             f"{file} names a pipeline in a code file of its own ({shown(class_name)}), and code of "
             f"a checkpoint is never run; a custom pipeline is an installed plugin"
         )
-    if not _is_class_name(class_name):
+    if not is_plain(class_name) or not class_name.isidentifier():
         raise ConfigError(
             f"{file} must give the pipeline's class as '_class_name', and gives "
             f"{shown(class_name)}; fetch the checkpoint again"
@@ -71,51 +118,37 @@ def parse_index(content: Mapping[str, Any], file: Path) -> Index:
     for name, entry in content.items():
         if name.startswith("_"):
             continue
-        if not _looks_like_a_pair(entry):
+        texts = isinstance(entry, list) and all(isinstance(p, str) or p is None for p in entry)
+        if not texts or len(entry) != 2:
             options[name] = entry
-        elif not is_plain(name):
+            continue
+        if not is_plain(name):
             raise UnsafeCheckpointError(
                 f"{file} calls a component {shown(name)}, which is no plain folder name; don't use "
                 f"this checkpoint unless you trust it"
             )
+        library, kind = entry
+        known = is_plain(library) and _LIBRARY.fullmatch(library) and is_plain(kind)
+        if entry == [None, None]:
+            components[name] = None
+        elif None in entry:
+            raise ConfigError(
+                f"{file} gives {shown(entry)} for the component {shown(name)}, where [library, "
+                f"class] or [null, null] is expected; correct the entry"
+            )
+        elif known and kind.isidentifier():
+            components[name] = library, kind
         else:
-            components[name] = _pair(entry, name, file)
+            raise UnsafeCheckpointError(
+                f"{file} gives {shown(entry)} for the component {shown(name)}, which are no names "
+                f"of a library and a class; don't use this checkpoint unless you trust it"
+            )
     return Index(
         class_name=class_name,
         components=MappingProxyType(components),
         options=MappingProxyType(options),
         folder=file.parent,
     )
-
-
-def _looks_like_a_pair(entry: object) -> bool:
-    return (
-        isinstance(entry, list)
-        and len(entry) == 2
-        and all(part is None or isinstance(part, str) for part in entry)
-    )
-
-
-def _pair(entry: list[Any], name: str, file: Path) -> Pair | None:
-    library, class_name = entry
-    if library is None and class_name is None:
-        return None
-    if library is None or class_name is None:
-        raise ConfigError(
-            f"{file} gives {shown(entry)} for the component {shown(name)}, where [library, class] "
-            f"or [null, null] is expected; correct the entry"
-        )
-    known = is_plain(library) and _LIBRARY.fullmatch(library)
-    if not known or not _is_class_name(class_name):
-        raise UnsafeCheckpointError(
-            f"{file} gives {shown(entry)} for the component {shown(name)}, which are no names of "
-            f"a library and a class; don't use this checkpoint unless you trust it"
-        )
-    return library, class_name
-
-
-def _is_class_name(name: object) -> TypeGuard[str]:
-    return is_plain(name) and str(name).isidentifier()
 
 
 def _why_no_index(folder: Path) -> str:
@@ -129,3 +162,38 @@ def _why_no_index(folder: Path) -> str:
     inner = sorted(p.parent.name for p in folder.glob(f"*/{INDEX_NAME}"))
     hint = f" (did you mean {folder / inner[0]}?)" if inner else ""
     return f"{folder} holds no {INDEX_NAME}, so it is not the folder of a pipeline{hint}"
+
+
+def _answers(
+    source: Source, content: Mapping[str, Any], registry: Registry
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The families that recognise the checkpoint, with the index that each makes of it.
+
+    A probe that fails answers nothing, with a warning that names its plugin.
+    """
+    for name, family in registry.families.items():
+        for probe in family.probes:
+            configs = {f: _config(source, f) for f in (*probe.folders, *probe.others)}
+            there = {folder: config for folder, config in configs.items() if config is not None}
+            if not there.keys() >= set(probe.folders):
+                continue
+            try:
+                found = load_target(probe.target)(dict(content), there)
+                if found is not None:
+                    yield name, {**content, **found}
+                    break
+            except Exception as error:
+                _log.warning(
+                    "the plugin %s can't tell whether a checkpoint is its own (%s: %s), so it is "
+                    "taken for none of its own; update that package",
+                    registry.plugins[name],
+                    type(error).__name__,
+                    error,
+                )
+
+
+def _config(source: Source, folder: str) -> dict[str, Any] | None:
+    """The config of a component, empty where it has none; None where there is no such folder."""
+    names = source.files(folder)
+    config = next((f"{folder}/{name}" for name in CONFIGS if name in names), None)
+    return (source.json(config) if config else {}) if names else None

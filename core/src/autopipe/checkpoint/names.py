@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from pathlib import Path
+from typing import TypeGuard
 
 from ..errors import ArgumentError, UnsafeCheckpointError
 
@@ -13,7 +14,7 @@ _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = _brief.maxlong = 100
 
 
-def is_plain(name: object) -> bool:
+def is_plain(name: object) -> TypeGuard[str]:
     """Whether `name` can only be an entry of the folder it stands in."""
     return (
         isinstance(name, str)
@@ -40,7 +41,6 @@ def plain_name(name: object, origin: str) -> str:
             f"{origin} names the file or folder {shown(name)}, which is no plain name inside its "
             f"own folder; don't use this checkpoint unless you trust it, and correct the name"
         )
-    assert isinstance(name, str)
     return name
 
 
@@ -76,19 +76,14 @@ def inside(root: Path, relative: str) -> Path:
         raise UnsafeCheckpointError(
             f"{path} can't be followed ({error}); replace the link by the file itself"
         ) from error
-    allowed = [real_root, *_blobs(real_root)]
-    if not any(real.is_relative_to(folder) for folder in allowed):
+    blobs = [
+        above.parent.parent / "blobs"
+        for above in (real_root, *real_root.parents)
+        if above.parent.name == "snapshots" and above.parent.parent.name.startswith("models--")
+    ]
+    if not any(real.is_relative_to(folder) for folder in (real_root, *blobs)):
         raise UnsafeCheckpointError(
             f"{path} is a link that leads out of the checkpoint, to {real}; replace it by the "
             f"file itself, or load that component on its own and pass it as a keyword"
         )
     return path
-
-
-def _blobs(folder: Path) -> list[Path]:
-    """Where the cache of huggingface_hub keeps the content of a snapshot `folder`."""
-    return [
-        above.parent.parent / "blobs"
-        for above in (folder, *folder.parents)
-        if above.parent.name == "snapshots" and above.parent.parent.name.startswith("models--")
-    ]

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..config import read_json_object
 from ..errors import AutopipeError, CheckpointError, ConfigError, UnsafeCheckpointError
+from .build import LARGEST_SIDE, check_sizes
 from .headers import check_content
-from .limits import LARGEST_SIDE, check_sizes
 from .names import inside, is_plain, shown
-from .transformers import is_listed_class
+from .source import Source
+from .transformers import LIBRARY
 
 _TOKENIZER_CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
 _IMAGE_CONFIGS = ("preprocessor_config.json", "processor_config.json")
@@ -32,56 +32,60 @@ _CONTENT = ("vocab", "merges", "init_inputs", "tokenizer_object")
 _LARGEST_CONFIG = 1 << 22
 
 
-def load_processor(cls: Any, root: Path, folder: Path) -> Any:
-    """A tokenizer or image processor from the files in `folder`.
+def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
+    """A tokenizer or image processor from the files in `folder`, which were fetched.
 
     Args:
         cls: a class of transformers, or another one with `from_pretrained(folder)`.
-        root: the checkpoint, which `folder` is in.
 
     Raises:
         CheckpointError: a file is absent or malformed, or a package that it needs is.
         UnsafeCheckpointError: the folder or a config in it leads outside.
     """
-    _check_entries(root, folder)
-    for name in _TOKENIZER_CONFIGS:
-        if (folder / name).is_file():
-            _check_tokenizer_config(cls, folder / name)
-    for name in _IMAGE_CONFIGS:
-        if (folder / name).is_file():
-            check_sizes(read_json_object(folder / name), folder / name, LARGEST_SIDE)
-    keywords = {"local_files_only": True} if is_listed_class(cls) else {}
+    path = source.root.joinpath(*folder)
+    _check_entries(source.root, path)
+    for name in (*_TOKENIZER_CONFIGS, *_IMAGE_CONFIGS):
+        if (path / name).is_file():
+            if (path / name).stat().st_size > _LARGEST_CONFIG:
+                raise ConfigError(f"{path / name} is larger than any config; fetch it again")
+            content = source.json("/".join((*folder, name)))
+            if name in _IMAGE_CONFIGS:
+                check_sizes(content, path / name, LARGEST_SIDE)
+            else:
+                _check_tokenizer_config(cls, content, path / name)
+    of_transformers = cls.__module__.partition(".")[0] == LIBRARY
+    keywords = {"local_files_only": True} if of_transformers else {}
     try:
-        return cls.from_pretrained(str(folder), **keywords)
+        return cls.from_pretrained(str(path), **keywords)
     except (AutopipeError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic of the tokenizers package is no Exception
-        raise CheckpointError(_why_not(cls, folder, error)) from error
+        raise CheckpointError(_why_not(cls, path, error)) from error
 
 
 def _check_entries(root: Path, folder: Path) -> None:
     """Raise for links that lead out of `root`, and for files that are Git LFS pointers."""
-    for place, folders, names in os.walk(folder):
+    for above, folders, names in os.walk(folder):
         for name in (*folders, *names):
-            inside(root, (Path(place) / name).relative_to(root).as_posix())
+            inside(root, (Path(above) / name).relative_to(root).as_posix())
     for file in folder.iterdir() if folder.is_dir() else ():
-        if file.is_file():
+        # Those that are read here are checked then.
+        if file.is_file() and file.name not in (*_TOKENIZER_CONFIGS, *_IMAGE_CONFIGS):
             with file.open("rb") as stream:
                 check_content(file, stream.read(64), file.stat().st_size)
 
 
-def _check_tokenizer_config(cls: Any, file: Path) -> None:
-    if file.stat().st_size > _LARGEST_CONFIG:
-        raise ConfigError(f"{file} is larger than any config; fetch it again")
-    content = read_json_object(file)
+def _check_tokenizer_config(cls: Any, content: Mapping[str, Any], file: Path) -> None:
+    """Raise `UnsafeCheckpointError` for entries of `file` through which other files are read."""
     for name, value in content.items():
         is_name = name in (*_NAMES, *getattr(cls, "vocab_files_names", {}))
-        if is_name and value is not None and not _is_in(file.parent, value):
+        several = list(value.values()) if isinstance(value, Mapping) else value
+        if is_name and value is not None and not _are_in(file.parent, [value]):
             raise UnsafeCheckpointError(
                 f"{file} names the file {shown(value)} as its {name}, which is no file of its own "
                 f"folder; remove that entry"
             )
-        if name.endswith("_files") and not _are_in(file.parent, value):
+        if name.endswith("_files") and several and not _are_in(file.parent, several):
             raise UnsafeCheckpointError(
                 f"{file} names the files {shown(value)} as its {name}, which are not all in its "
                 f"own folder; remove that entry"
@@ -93,13 +97,10 @@ def _check_tokenizer_config(cls: Any, file: Path) -> None:
             )
 
 
-def _is_in(folder: Path, name: object) -> bool:
-    return is_plain(name) and (folder / str(name)).is_file()
-
-
 def _are_in(folder: Path, names: object) -> bool:
-    every = list(names.values()) if isinstance(names, Mapping) else names
-    return not every or (isinstance(every, list) and all(_is_in(folder, one) for one in every))
+    return isinstance(names, list) and all(
+        is_plain(name) and (folder / str(name)).is_file() for name in names
+    )
 
 
 def _why_not(cls: Any, folder: Path, error: BaseException) -> str:

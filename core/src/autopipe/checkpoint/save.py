@@ -8,174 +8,149 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import ArgumentError, ArgumentTypeError, UnsupportedCheckpointError
-from ..modeling import ModelMixin, SeveralModels
-from ..scheduling import SchedulerMixin
+from ..errors import ArgumentError, UnsupportedCheckpointError, check_names
+from ..kinds import BaseNetwork, BaseScheduler
 from ..sizes import parse_size
 from . import transformers
-from .atomic import replaced_folder
-from .components import stems_of
+from .atomic import Stale, replaced_folder
 from .files import candidates
+from .hub.upload import HUB_KEYWORDS, upload
 from .index import INDEX_NAME
 from .names import is_plain
-from .upload import HUB_KEYWORDS, upload
-
-_log = logging.getLogger(__name__)
-
-_DEFAULT_SHARD = "10GB"
+from .plan import stems_of
 
 
-def save_model(
-    model: Any,
-    directory: str | Path,
-    *,
-    is_main_process: bool = True,
-    save_function: object = None,
-    safe_serialization: bool = True,
-    variant: str | None = None,
-    max_shard_size: int | str = _DEFAULT_SHARD,
-    push_to_hub: bool = False,
-    **hub: Any,
-) -> None:
+@dataclass(frozen=True)
+class SaveOptions:
+    """How to save.
+
+    Attributes:
+        safe_serialization: safetensors, or (False) pickled state dicts.
+        variant: goes into the names of the weight files.
+        max_shard_size: bytes, or text such as `"5GB"`; larger weights are split.
+        push_to_hub: upload afterwards.
+        hub: keywords of the upload.
+
+    Raises:
+        ArgumentError: the variant is no word, or the size no size.
+        ArgumentTypeError: there is no such keyword.
+    """
+
+    safe_serialization: bool = True
+    variant: str | None = None
+    max_shard_size: int | str = "10GB"
+    push_to_hub: bool = False
+    hub: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.variant is not None and (not is_plain(self.variant) or "." in self.variant):
+            raise ArgumentError(
+                f"variant={self.variant!r} can't be part of a file name; use a word"
+            )
+        parse_size(self.max_shard_size)
+        own = [one.name for one in fields(self) if one.name != "hub"]
+        check_names(self.hub, (*own, *HUB_KEYWORDS), "save_pretrained has no keyword")
+
+
+def save_model(model: Any, directory: str | Path, options: SaveOptions) -> None:
     """Write config and weights of `model`; see `ModelMixin.save_pretrained`."""
-    _check(model, variant, hub)
-    if save_function is not None:
-        _log.warning("ignored, since it means nothing here: save_function= (never called)")
-    limit = parse_size(max_shard_size)
-    if not is_main_process:
-        return
-    stem = _stem(model, safe_serialization)
-    with replaced_folder(directory, lambda path: _is_replaced(path, model, variant)) as folder:
-        _write_config(model, folder)
-        _write_weights(model, folder, stem, safe_serialization, variant, limit)
-    upload(directory, push_to_hub, **hub)
+    with _saving(directory, options, lambda path: _is_replaced(path, model, options)) as folder:
+        _write_model(model, folder, options)
 
 
-def save_scheduler(
-    scheduler: Any, directory: str | Path, *, push_to_hub: bool = False, **hub: Any
-) -> None:
+def save_scheduler(scheduler: BaseScheduler, directory: str | Path, options: SaveOptions) -> None:
     """Write the config of `scheduler`; see `SchedulerMixin.save_pretrained`."""
-    _check(scheduler, None, hub)
-    with replaced_folder(directory, lambda path: False) as folder:
+    with _saving(directory, options, lambda path: False) as folder:
         scheduler.save_config(folder)
-    upload(directory, push_to_hub, **hub)
 
 
-def save_pipeline(
-    pipe: Any,
-    directory: str | Path,
-    *,
-    safe_serialization: bool = True,
-    variant: str | None = None,
-    max_shard_size: int | str | None = None,
-    push_to_hub: bool = False,
-    **hub: Any,
-) -> None:
+def save_pipeline(pipe: Any, directory: str | Path, options: SaveOptions) -> None:
     """Write all components of `pipe` and its index; see `DiffusionPipeline.save_pretrained`."""
-    _check(pipe, variant, hub)
-    limit = parse_size(_DEFAULT_SHARD if max_shard_size is None else max_shard_size)
-    index = _index(pipe)
+    text = json.dumps(pipe.index(), indent=2) + "\n"
     components = dict(_separate(pipe.components))
 
     def stale(path: str) -> bool:
         name, _, rest = path.partition("/")
         component = components.get(name)
         if component is None or not rest:
-            return _is_left_over(name, pipe.components)
+            # Or a network more than a component of several has now.
+            name, _, number = name.rpartition("_")
+            return number.isdecimal() and hasattr(pipe.components.get(name), "part_class")
         # A tokenizer's folder is replaced whole: files of another kind of tokenizer would count.
-        return not isinstance(component, nn.Module) or _is_replaced(rest, component, variant)
+        return not isinstance(component, nn.Module) or _is_replaced(rest, component, options)
 
-    with replaced_folder(directory, stale) as folder:
+    with _saving(directory, options, stale) as folder:
         for name, component in components.items():
-            _write_component(component, folder / name, safe_serialization, variant, limit)
-        text = json.dumps(index, indent=2) + "\n"
+            (folder / name).mkdir()
+            if isinstance(component, BaseScheduler):
+                component.save_config(folder / name)
+            elif isinstance(component, BaseNetwork) or transformers.is_model(type(component)):
+                _write_model(component, folder / name, options)
+            elif hasattr(component, "save_pretrained"):
+                component.save_pretrained(str(folder / name))
+            else:
+                raise UnsupportedCheckpointError(
+                    f"a {type(component).__name__} can't be saved: it has no save_pretrained"
+                )
         (folder / INDEX_NAME).write_text(text, encoding="utf-8")
-    upload(directory, push_to_hub, **hub)
+
+
+@contextmanager
+def _saving(directory: str | Path, options: SaveOptions, stale: Stale) -> Iterator[Path]:
+    """A folder that takes the place of `directory` at the end, and is then uploaded if wanted."""
+    with replaced_folder(directory, stale) as folder:
+        yield folder
+    if options.push_to_hub:
+        upload(directory, **options.hub)
 
 
 def _separate(components: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The components that have a folder each, with its name."""
     for name, component in components.items():
-        if isinstance(component, SeveralModels):
+        if hasattr(component, "part_class"):
             for number, part in enumerate(component.parts):
                 yield component.part_name(name, number), part
         elif component is not None:
             yield name, component
 
 
-def _is_left_over(folder: str, components: Mapping[str, Any]) -> bool:
-    """Whether an old folder holds a network more than a component of several has now."""
-    name, _, number = folder.rpartition("_")
-    return number.isdecimal() and isinstance(components.get(name), SeveralModels)
+def _write_model(model: Any, folder: Path, options: SaveOptions) -> None:
+    """Write the config, and the weights in as many files as their size makes necessary."""
+    from huggingface_hub import split_torch_state_dict_into_shards
 
-
-def _index(pipe: Any) -> dict[str, Any]:
-    """The index, with class names that every release of transformers knows."""
-    return {
-        name: [entry[0], transformers.saved_name(entry[1])]
-        if isinstance(entry, (list, tuple)) and entry and entry[0] == transformers.LIBRARY
-        else entry
-        for name, entry in pipe.index().items()
-    }
-
-
-def _write_component(
-    component: Any, folder: Path, safe: bool, variant: str | None, limit: int
-) -> None:
-    folder.mkdir()
-    if isinstance(component, SchedulerMixin):
-        component.save_config(folder)
-    elif isinstance(component, ModelMixin) or transformers.is_model(type(component)):
-        _write_config(component, folder)
-        _write_weights(component, folder, _stem(component, safe), safe, variant, limit)
-    elif hasattr(component, "save_pretrained"):
-        component.save_pretrained(str(folder))
-    else:
-        raise UnsupportedCheckpointError(
-            f"a {type(component).__name__} can't be saved: it has no save_pretrained"
-        )
-
-
-def _write_config(model: Any, folder: Path) -> None:
-    if isinstance(model, ModelMixin):
+    if isinstance(model, BaseNetwork):
         model.save_config(folder)
     else:
         transformers.save_model_config(model, folder)
-
-
-def _stem(model: Any, safe: bool) -> str:
-    stems = stems_of(type(model))
-    return stems[0] if safe else stems[-1]
-
-
-def _write_weights(
-    model: nn.Module, folder: Path, stem: str, safe: bool, variant: str | None, limit: int
-) -> None:
-    """Write the state dict in as many files as `limit` bytes for each make necessary."""
+    safe = options.safe_serialization
     suffix = "safetensors" if safe else "bin"
-    dotted = f".{variant}" if variant else ""
-    shards = list(_shards(_state(model), limit))
-    if len(shards) == 1:
-        _write_tensors(shards[0], folder / f"{stem}{dotted}.{suffix}", safe)
-        return
-    places: dict[str, str] = {}
-    for number, shard in enumerate(shards, 1):
-        name = f"{stem}{dotted}-{number:05d}-of-{len(shards):05d}.{suffix}"
-        _write_tensors(shard, folder / name, safe)
-        places.update(dict.fromkeys(shard, name))
-    total = sum(tensor.nbytes for shard in shards for tensor in shard.values())
-    content = {"metadata": {"total_size": total}, "weight_map": dict(sorted(places.items()))}
-    index = folder / f"{stem}.{suffix}.index{dotted}.json"
-    index.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    dotted = f".{options.variant}" if options.variant else ""
+    stems = stems_of(type(model))
+    stem = stems[0] if safe else stems[-1]
+    state = _state(model)
+    shards = split_torch_state_dict_into_shards(
+        state,
+        filename_pattern=f"{stem}{dotted}{{suffix}}.{suffix}",
+        max_shard_size=parse_size(options.max_shard_size),
+    )
+    for name, tensors in shards.filename_to_tensors.items():
+        _write_tensors({tensor: state[tensor] for tensor in tensors}, folder / name, safe)
+    if shards.is_sharded:
+        total = sum(tensor.nbytes for tensor in state.values())
+        places = dict(sorted(shards.tensor_to_filename.items()))
+        content = {"metadata": {"total_size": total}, "weight_map": places}
+        index = folder / f"{stem}.{suffix}.index{dotted}.json"
+        index.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
@@ -192,19 +167,6 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
             seen.add(id(tensor))
             state[name] = tensor.detach()
     return state
-
-
-def _shards(state: Mapping[str, Tensor], limit: int) -> Iterator[dict[str, Tensor]]:
-    """`state` in parts of at most `limit` bytes, or of one tensor."""
-    shard: dict[str, Tensor] = {}
-    size = 0
-    for name, tensor in state.items():
-        if shard and size + tensor.nbytes > limit:
-            yield shard
-            shard, size = {}, 0
-        shard[name] = tensor
-        size += tensor.nbytes
-    yield shard
 
 
 def _write_tensors(state: dict[str, Tensor], file: Path, safe: bool) -> None:
@@ -235,19 +197,8 @@ def _write_tensors(state: dict[str, Tensor], file: Path, safe: bool) -> None:
     file.chmod(file.parent.stat().st_mode & 0o666)
 
 
-def _is_replaced(path: str, model: Any, variant: str | None) -> bool:
+def _is_replaced(path: str, model: Any, options: SaveOptions) -> bool:
     """Whether an old file in a model's folder holds the weights that are saved anew."""
     shard = re.sub(r"-\d{5}-of-\d{5}", "", path)
     stems = stems_of(type(model))
-    return any(candidate.variant == variant for candidate in candidates([shard], stems))
-
-
-def _check(saved: Any, variant: str | None, hub: Mapping[str, Any]) -> None:
-    if variant is not None and (not is_plain(variant) or not variant or "." in variant):
-        raise ArgumentError(f"variant={variant!r} can't be part of a file name; use a word")
-    for name in hub:
-        if name not in HUB_KEYWORDS:
-            raise ArgumentTypeError(
-                f"{type(saved).__name__}.save_pretrained has no keyword {name!r}"
-                f"; of the Hub it takes {', '.join(HUB_KEYWORDS)}"
-            )
+    return any(one.variant == options.variant for one in candidates([shard], stems))

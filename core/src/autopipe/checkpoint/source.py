@@ -1,26 +1,22 @@
-"""Where a checkpoint is: a local folder, a demo shipped in a wheel, or a repository of the Hub.
+"""Where a checkpoint's files are, and what was read of them.
 
-A source lists its files without reading them and fetches those that a plan names. What comes
-after this module only ever sees a local folder.
+A source lists its files without reading them and fetches those that a plan names. What reads a
+file only ever sees a local folder. Nothing is read twice: listings, JSON files and headers of
+weights stay with the source, which is made for one loading.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
-from ..errors import CheckpointError, PluginError, nearest
-from ..registry import Registry
+from ..config import read_json_object
+from ..errors import CheckpointError
 from .headers import Header, read_header
 from .names import inside
-
-DEMO = "demo:"
-
-_REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 @dataclass(frozen=True)
@@ -34,21 +30,28 @@ class HubOptions:
     local_files_only: bool = False
 
 
-class Source(Protocol):
-    """A checkpoint whose files can be listed, and fetched to a local folder."""
+class Source(ABC):
+    """A checkpoint whose files can be listed, and fetched to a local folder.
 
-    @property
-    def name(self) -> str:
-        """What the caller asked for, for messages."""
+    Attributes:
+        root: the local folder; of a repository it may not be there yet.
+        name: what the caller asked for, for messages.
+        origin: where the checkpoint is: a folder, or a repository with its commit.
+        commit: the commit of a repository; None for a folder.
+        cure: what to do where something is absent, for messages.
+    """
 
-    @property
-    def root(self) -> Path:
-        """The local folder; of a repository it may not be there yet."""
+    cure = "fetch the checkpoint again"
+    commit: str | None = None
 
-    @property
-    def cure(self) -> str:
-        """What to do where something is absent, for messages."""
+    def __init__(self, root: Path, name: str | None = None) -> None:
+        self.root = root
+        self.name = self.origin = str(root) if name is None else name
+        self._listings: dict[tuple[str, ...], Mapping[str, int]] = {}
+        self._json: dict[str, dict[str, Any]] = {}
+        self._headers: dict[str, Header] = {}
 
+    @abstractmethod
     def files(self, *folder: str) -> Mapping[str, int]:
         """The files directly in a folder of the checkpoint: name -> bytes (-1: unknown).
 
@@ -56,9 +59,33 @@ class Source(Protocol):
             UnsafeCheckpointError: the folder is a link that leads out of the checkpoint.
         """
 
+    def json(self, path: str) -> dict[str, Any]:
+        """The JSON object in a file.
+
+        Raises:
+            CheckpointError, UnsafeCheckpointError: as `fetch`, for a repository.
+            ConfigError: it is absent, or is no JSON object.
+        """
+        if path not in self._json:
+            self._json[path] = read_json_object(self._here(path))
+        return self._json[path]
+
+    def header(self, path: str) -> Header:
+        """The header of a safetensors file, which need not be fetched for it.
+
+        Raises:
+            CheckpointError, UnsafeCheckpointError: as `fetch`.
+            DamagedFileError: it is not whole, as far as its header and its size tell.
+        """
+        if path not in self._headers:
+            self._headers[path] = read_header(self._here(path))
+        return self._headers[path]
+
+    @abstractmethod
     def missing(self, paths: Iterable[str]) -> list[str]:
         """Those of `paths` that are not here yet, or not whole as far as their size tells."""
 
+    @abstractmethod
     def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
         """Make sure that these files are there; returns the checkpoint's local folder.
 
@@ -71,39 +98,13 @@ class Source(Protocol):
             UnsafeCheckpointError: one is a link that leads out of the checkpoint.
         """
 
-    def header(self, path: str) -> Header:
-        """The header of a safetensors file, which need not be fetched for it.
-
-        Raises:
-            CheckpointError, UnsafeCheckpointError: as `fetch`.
-            DamagedFileError: it is not whole, as far as its header and its size tell.
-        """
+    def _here(self, path: str) -> Path:
+        """A file, fetched if need be."""
+        return self.fetch([path]) / path
 
 
-@dataclass(frozen=True)
-class LocalSource:
+class LocalSource(Source):
     """A folder."""
-
-    root: Path
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return str(self.root)
-
-    @property
-    def cure(self) -> str:
-        """See `Source`."""
-        return "fetch the checkpoint again"
-
-    def files(self, *folder: str) -> Mapping[str, int]:
-        """See `Source`."""
-        place = inside(self.root, "/".join(folder))
-        try:
-            found = sorted(place.iterdir()) if place.is_dir() else []
-            return {p.name: p.stat().st_size for p in found if p.is_file()}
-        except OSError as error:
-            raise CheckpointError(f"the folder {place} can't be read: {error}") from error
 
     def missing(self, paths: Iterable[str]) -> list[str]:
         """See `Source`."""
@@ -116,58 +117,17 @@ class LocalSource:
                 raise CheckpointError(f"{self.root / path} is absent; {self.cure}")
         return self.root
 
-    def header(self, path: str) -> Header:
+    def files(self, *folder: str) -> Mapping[str, int]:
         """See `Source`."""
-        return read_header(self.fetch([path]) / path)
+        if folder in self._listings:
+            return self._listings[folder]
+        listed = inside(self.root, "/".join(folder))
+        try:
+            found = sorted(listed.iterdir()) if listed.is_dir() else []
+            self._listings[folder] = {p.name: p.stat().st_size for p in found if p.is_file()}
+        except OSError as error:
+            raise CheckpointError(f"the folder {listed} can't be read: {error}") from error
+        return self._listings[folder]
 
-
-def open_source(path: str | Path, hub: HubOptions, registry: Registry) -> Source:
-    """The source that `path` means: an existing folder first, then `demo:`, then the Hub.
-
-    Raises:
-        CheckpointError: there is no such folder, demo or repository, or no way to reach it.
-    """
-    folder = Path(path).expanduser()
-    text = str(path)
-    if folder.is_dir():
-        return LocalSource(folder)
-    if folder.is_file():
-        raise CheckpointError(
-            f"{folder} is a file, and a checkpoint is a folder; give the folder that holds it"
-        )
-    if text.startswith(DEMO):
-        return LocalSource(demo_folder(text.removeprefix(DEMO), registry))
-    if isinstance(path, Path) or not _REPOSITORY.fullmatch(text) or text.startswith("."):
-        raise CheckpointError(
-            f"there is no folder {text!r}, and it is no repository id such as 'owner/name' either; "
-            f"check the path"
-        )
-    from .hub import open_repository
-
-    return open_repository(text, hub)
-
-
-def demo_folder(family: str, registry: Registry) -> Path:
-    """The folder of the checkpoint that a family ships in its wheel. The family isn't imported.
-
-    Raises:
-        CheckpointError: no installed family of this name ships one.
-        PluginError: its manifest names a folder that isn't there.
-    """
-    demos = {name: f.demo for name, f in registry.families.items() if f.demo}
-    place = demos.get(family)
-    if place is None:
-        raise CheckpointError(
-            f"there is no demo checkpoint {DEMO + family!r}.{nearest(family, demos)} "
-            f"Installed: {', '.join(DEMO + name for name in sorted(demos)) or 'none'}"
-        )
-    package, _, relative = place.partition(":")
-    spec = importlib.util.find_spec(package)
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    for folder in folders:
-        if (Path(folder) / relative).is_dir():
-            return Path(folder) / relative
-    raise PluginError(
-        f"the family {family} says that its demo is in {place}, which isn't there; "
-        f"reinstall its package"
-    )
+    def _here(self, path: str) -> Path:
+        return inside(self.root, path)

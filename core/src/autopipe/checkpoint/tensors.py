@@ -12,14 +12,13 @@ import mmap
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from io import FileIO
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, DamagedFileError, UnsafeCheckpointError
-from .headers import Header, TensorInfo, check_content, read_header
+from .headers import Header, TensorInfo, check_content
 
 TORCH_DTYPES: Mapping[str, torch.dtype] = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16,
@@ -42,26 +41,37 @@ Target = Callable[[str, torch.dtype], torch.dtype]
 
 
 def read_safetensors(
-    files: Iterable[Path], target: Target, disable_mmap: bool | None = None
+    files: Mapping[Path, Header], target: Target, disable_mmap: bool | None = None
 ) -> dict[str, Tensor]:
     """All tensors of some safetensors files, in the dtypes that `target` wants.
 
+    Args:
+        files: each with its header.
+
     Raises:
-        CheckpointError, DamagedFileError: as `read_header`.
+        CheckpointError: a file can't be read.
+        DamagedFileError: a file is no longer as its header says.
     """
     found: dict[str, Tensor] = {}
-    for file in files:
-        header = read_header(file)
+    for file, header in files.items():
         names = sorted(header.tensors, key=lambda name: header.tensors[name].offset)
-        by_map = _is_better_mapped(file) if disable_mmap is None else not disable_mmap
-        casts = any(_cast(name, header.tensors[name], target) for name in names)
+        dtypes = {name: TORCH_DTYPES[header.tensors[name].dtype] for name in names}
+        casts = any(target(name, dtype) != dtype for name, dtype in dtypes.items())
+        # Files of old writers don't always have every tensor where its type may start.
+        aligned = all(header.tensors[n].offset % dtypes[n].itemsize == 0 for n in names)
+        # On Windows a mapped file can't be replaced by a later save.
+        better_read = sys.platform == "win32" or _on_network(file)
         try:
-            if not by_map or not _is_aligned(header):
+            if file.stat().st_size != header.size:
+                raise DamagedFileError(f"{file} changed while it was loaded; load it again")
+            if not aligned or (better_read if disable_mmap is None else disable_mmap):
                 found.update(_read(file, header, names, target))
             elif casts:
                 found.update(_mapped_and_cast(file, header, names, target))
             else:
                 found.update(_mapped(file, header))
+        except DamagedFileError:
+            raise
         except OSError as error:
             raise CheckpointError(f"{file} can't be read: {error}") from error
     return found
@@ -81,18 +91,6 @@ def read_pickled(files: Iterable[Path], target: Target) -> dict[str, Tensor]:
             name, tensor = state.popitem()
             found[name] = tensor.to(target(name, tensor.dtype))
     return found
-
-
-def _cast(name: str, info: TensorInfo, target: Target) -> bool:
-    dtype = TORCH_DTYPES[info.dtype]
-    return target(name, dtype) != dtype
-
-
-def _is_aligned(header: Header) -> bool:
-    """Whether every tensor starts where its type may; files of old writers don't always."""
-    return all(
-        info.offset % TORCH_DTYPES[info.dtype].itemsize == 0 for info in header.tensors.values()
-    )
 
 
 def _mapped(file: Path, header: Header) -> Iterable[tuple[str, Tensor]]:
@@ -115,7 +113,9 @@ def _mapped_and_cast(
     done = 0
     for name in names:
         info = header.tensors[name]
-        yield name, _tensor_in(pages, info.offset, info, target(name, TORCH_DTYPES[info.dtype]))
+        # A copy, which keeps nothing of the file.
+        tensor = _view(pages, info.offset, info)
+        yield name, tensor.to(target(name, tensor.dtype), copy=True)
         end = (info.offset + info.size) // mmap.PAGESIZE * mmap.PAGESIZE
         if end > done and hasattr(pages, "madvise"):
             pages.madvise(mmap.MADV_DONTNEED, done, end - done)
@@ -126,30 +126,19 @@ def _read(
     file: Path, header: Header, names: list[str], target: Target
 ) -> Iterable[tuple[str, Tensor]]:
     with file.open("rb", buffering=0) as stream:
-        scratch = bytearray()
         for name in names:
             info = header.tensors[name]
-            dtype = target(name, TORCH_DTYPES[info.dtype])
-            if dtype == TORCH_DTYPES[info.dtype]:
-                # Its own memory, which the tensor keeps.
-                content = bytearray(info.size)
-                _read_into(stream, content, info, file)
-                yield name, _view(content, 0, info)
-            else:
-                if len(scratch) < info.size:
-                    scratch = bytearray(info.size)
-                _read_into(stream, scratch, info, file)
-                yield name, _tensor_in(scratch, 0, info, dtype)
-
-
-def _read_into(stream: FileIO, content: bytearray, info: TensorInfo, file: Path) -> None:
-    stream.seek(info.offset)
-    view = memoryview(content)[: info.size]
-    while view:
-        count = stream.readinto(view)
-        if not count:
-            raise DamagedFileError(f"{file} became shorter while it was read; fetch it again")
-        view = view[count:]
+            # Memory of its own, which the tensor keeps unless it is cast.
+            content = bytearray(info.size)
+            stream.seek(info.offset)
+            left = memoryview(content)
+            while left:
+                count = stream.readinto(left)
+                if not count:
+                    raise DamagedFileError(f"{file} changed while it was loaded; load it again")
+                left = left[count:]
+            tensor = _view(content, 0, info)
+            yield name, tensor.to(target(name, tensor.dtype))
 
 
 def _view(content: bytearray | mmap.mmap, offset: int, info: TensorInfo) -> Tensor:
@@ -161,23 +150,10 @@ def _view(content: bytearray | mmap.mmap, offset: int, info: TensorInfo) -> Tens
     return torch.frombuffer(content, dtype=dtype, count=count, offset=offset).view(info.shape)
 
 
-def _tensor_in(
-    content: bytearray | mmap.mmap, offset: int, info: TensorInfo, dtype: torch.dtype
-) -> Tensor:
-    """A cast copy of that tensor, which keeps nothing of `content`."""
-    return _view(content, offset, info).to(dtype, copy=True)
-
-
-def _is_better_mapped(file: Path) -> bool:
-    """Whether mapping `file` is safe and quick: not on Windows, where a mapped file can't be
-    replaced by a later save, and not on a network."""
-    if sys.platform == "win32":
-        return False
-    return not sys.platform.startswith("linux") or not _on_network(file)
-
-
 def _on_network(file: Path) -> bool:
     """Whether `file` is on a network file system of Linux; False where that can't be told."""
+    if not sys.platform.startswith("linux"):
+        return False
     real = str(file.resolve())
     kind, longest = "", -1
     try:
@@ -214,7 +190,12 @@ def _unpickled(file: Path) -> dict[str, Tensor]:
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(
-        isinstance(name, str) and _is_plain(tensor) for name, tensor in state.items()
+        isinstance(name, str)
+        and isinstance(tensor, Tensor)
+        and tensor.layout is torch.strided
+        and tensor.device.type == "cpu"
+        and not tensor.is_quantized
+        for name, tensor in state.items()
     ):
         raise DamagedFileError(
             f"{file} holds no state dict of plain tensors; fetch this file again"
@@ -225,12 +206,3 @@ def _unpickled(file: Path) -> dict[str, Tensor]:
             f"{file} has {size:,} bytes and its tensors claim {needed:,}; fetch this file again"
         )
     return state
-
-
-def _is_plain(tensor: object) -> bool:
-    return (
-        isinstance(tensor, Tensor)
-        and tensor.layout is torch.strided
-        and tensor.device.type == "cpu"
-        and not tensor.is_quantized
-    )

@@ -16,9 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..config import read_json_object
 from ..errors import AutopipeError, ConfigError
-from .limits import check_sizes
+from .build import check_sizes
 
 LIBRARY = "transformers"
 
@@ -79,39 +78,12 @@ def is_model(cls: type) -> bool:
     )
 
 
-def is_listed_class(cls: type) -> bool:
-    """Whether `cls` is a class of transformers itself."""
-    return cls.__module__.partition(".")[0] == LIBRARY
-
-
 def saved_name(class_name: str) -> str:
     """The class name to write into an index: one that every release of transformers knows."""
     return CLASSES.get(class_name, class_name)
 
 
 # Models
-
-
-def read_model_config(cls: Any, file: Path) -> Any:
-    """The config object for a model of `cls`, from `file`.
-
-    Raises:
-        ConfigError: the file is absent or malformed, or asks for what is not supported.
-    """
-    content = _trusted(read_json_object(file))
-    section = getattr(cls.config_class, "base_config_key", "")
-    if section and isinstance(content.get(section), dict):
-        content = {**content[section], **_shared(content)}
-    if content.get("quantization_config") is not None:
-        raise ConfigError(
-            f"{file} describes quantized weights, which are not supported; use a checkpoint "
-            f"without quantization"
-        )
-    check_sizes(content, file)
-    try:
-        return cls.config_class.from_dict(content)
-    except Exception as error:
-        raise ConfigError(f"{file} doesn't fit {cls.config_class.__name__}: {error}") from error
 
 
 def _trusted(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,29 +95,44 @@ def _trusted(content: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _shared(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What the config of a text-and-image model says for each of its halves."""
-    return {name: content[name] for name in ("projection_dim",) if name in content}
+def build(cls: Any, config: Mapping[str, Any], origin: Path) -> nn.Module:
+    """A model of `cls` with a config, its tied weights tied.
 
+    Args:
+        origin: the folder of the config, for messages.
 
-def build(cls: Any, config: Any) -> nn.Module:
-    """A model of `cls`, its tied weights tied; in evaluation mode."""
+    Raises:
+        ConfigError: it is malformed, or asks for what is not supported.
+    """
+    file = origin / "config.json"
+    content = _trusted(config)
+    section = getattr(cls.config_class, "base_config_key", "")
+    if section and isinstance(content.get(section), dict):
+        # The config of a text-and-image model says for both halves how large projections are.
+        both = {name: content[name] for name in ("projection_dim",) if name in content}
+        content = {**content[section], **both}
+    if content.get("quantization_config") is not None:
+        raise ConfigError(
+            f"{file} describes quantized weights, which are not supported; use a checkpoint "
+            f"without quantization"
+        )
+    check_sizes(content, file)
     try:
         # While it sets initial values, transformers replaces functions of torch for all threads.
         with _building:
-            model = cls(config)
+            model = cls(cls.config_class.from_dict(content))
         model.tie_weights()
     except AutopipeError:
         raise
     except Exception as error:
         raise ConfigError(
-            f"{cls.__name__} can't be made from its config ({error}); correct config.json"
+            f"{cls.__name__} can't be made from its config ({error}); correct {file}"
         ) from error
-    made: nn.Module = model.eval()
+    made: nn.Module = model
     return made
 
 
-def kept_in_fp32(model: Any, dtype: torch.dtype) -> frozenset[str]:
+def kept_in_fp32(model: Any, dtype: torch.dtype | None) -> frozenset[str]:
     """The parts of names that stay float32 where the model is loaded as `dtype`."""
     half = (torch.float16,)
     rules = {"_keep_in_fp32_modules": half, "_keep_in_fp32_modules_strict": (*half, torch.bfloat16)}
@@ -163,30 +150,25 @@ def fitted(model: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Files call the same tensor `text_model.encoder.x`, `encoder.x` or (in the safety checker)
     `vision_model.vision_model.encoder.x`, after the release that wrote them.
     """
-    wrappers = _wrappers(model)
-    expected = {name: name for name in model.state_dict()}
-    bare = {_bare(name, wrappers): name for name in expected}
+    section = getattr(model.config, "base_config_key", "")
+    halves = {"text_config": ["text_model"], "vision_config": ["vision_model"]}
+    wrappers = {*halves.get(section, ["text_model", "vision_model"])}
+    wrappers.add(getattr(model, "base_model_prefix", "") or "text_model")
+
+    def bare(name: str) -> str:
+        return ".".join(part for part in name.split(".") if part not in wrappers)
+
+    expected = model.state_dict().keys()
+    by_bare = {bare(name): name for name in expected}
     fit: dict[str, Tensor] = {}
     for name, tensor in state.items():
-        known = expected.get(name) or bare.get(_bare(name, wrappers))
+        known = name if name in expected else by_bare.get(bare(name))
         if known is not None:
             if known == name or known not in state:
                 fit[known] = tensor
         elif not name.endswith("position_ids"):  # was saved once, is computed now
             fit[name] = tensor
     return fit
-
-
-def _wrappers(model: Any) -> frozenset[str]:
-    section = getattr(model.config, "base_config_key", "")
-    halves = {"text_config": ["text_model"], "vision_config": ["vision_model"]}
-    both = ["text_model", "vision_model"]
-    prefix = getattr(model, "base_model_prefix", "") or "text_model"
-    return frozenset([*halves.get(section, both), prefix])
-
-
-def _bare(name: str, wrappers: frozenset[str]) -> str:
-    return ".".join(part for part in name.split(".") if part not in wrappers)
 
 
 def record_dtype(model: Any) -> None:

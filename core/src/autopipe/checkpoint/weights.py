@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,13 +12,10 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, WeightsMismatchError
 from .files import Weights
-from .headers import main_dtype, read_header
-from .options import Dtype
-from .tensors import TORCH_DTYPES, Target, read_pickled, read_safetensors
+from .source import Source
+from .tensors import Target, read_pickled, read_safetensors
 
 _log = logging.getLogger(__name__)
-
-Keep = Callable[[torch.dtype], frozenset[str]]
 
 _SHOWN = 5
 """How many names a message lists."""
@@ -49,42 +45,35 @@ class LoadingInfo:
         }
 
 
-def casting(
-    weights: Weights, folder: Path, dtype: Dtype, keep: Keep = lambda dtype: frozenset()
-) -> Target:
-    """Which dtype each tensor of `weights` is to have.
+@dataclass(frozen=True)
+class Casting:
+    """Which dtype each tensor of a file is to have.
 
-    Args:
-        folder: where the checkpoint is.
-        dtype: for floating-point tensors; `"auto"` is what most of them have in the files.
-        keep: the parts of names (`wo` of `block.wo.weight`) that stay float32 under a dtype.
+    Attributes:
+        dtype: for floating-point tensors; None leaves all as they are.
+        kept: the parts of names (`wo` of `block.wo.weight`) that stay float32 under a smaller one.
     """
-    wanted = dtype if isinstance(dtype, torch.dtype) else _dtype_of(weights, folder)
-    kept = frozenset() if wanted is None else keep(wanted)
 
-    def target(name: str, own: torch.dtype) -> torch.dtype:
-        if wanted is None or not own.is_floating_point:
+    dtype: torch.dtype | None
+    kept: Collection[str] = ()
+
+    def __call__(self, name: str, own: torch.dtype) -> torch.dtype:
+        """The dtype for a tensor that has `own` in its file."""
+        if self.dtype is None or not own.is_floating_point:
             return own
-        return torch.float32 if kept and kept & set(name.split(".")) else wanted
-
-    return target
-
-
-def _dtype_of(weights: Weights, folder: Path) -> torch.dtype | None:
-    """The dtype that most of the bytes have; None (leave all) where only unpickling would tell."""
-    if weights.format == "bin":
-        return None
-    name = main_dtype([read_header(folder / file.path) for file in weights.files])
-    return None if name is None else TORCH_DTYPES[name]
+        smaller = self.dtype.itemsize < torch.float32.itemsize
+        is_kept = smaller and self.kept and not set(name.split(".")).isdisjoint(self.kept)
+        return torch.float32 if is_kept else self.dtype
 
 
 def read_weights(
-    weights: Weights, folder: Path, target: Target, disable_mmap: bool | None = None
+    source: Source, weights: Weights, target: Target, disable_mmap: bool | None = None
 ) -> dict[str, Tensor]:
-    """All tensors of the files of `weights` under `folder`."""
-    files = [folder / file.path for file in weights.files]
+    """All tensors of the files of `weights`, which were fetched."""
     if weights.format == "safetensors":
-        return read_safetensors(files, target, disable_mmap)
+        headers = {source.root / file.path: source.header(file.path) for file in weights.files}
+        return read_safetensors(headers, target, disable_mmap)
+    files = [source.root / file.path for file in weights.files]
     _log.warning(
         "%s is pickled, and is read with the restricted loader; safetensors are safer and "
         "load faster: save_pretrained writes them",
@@ -111,36 +100,31 @@ def fill(
     Raises:
         WeightsMismatchError: a tensor has another shape, or is missing.
     """
-    places = _places(model)
-    names = {name for group in places for name in group}
+    tensors: dict[int, Tensor] = {}
+    tied: dict[int, list[str]] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if isinstance(tensor, Tensor):
+            tensors[id(tensor)] = tensor
+            tied.setdefault(id(tensor), []).append(name)
+    names = {name for group in tied.values() for name in group}
     mismatched: list[tuple[str, torch.Size, torch.Size]] = []
     missing: list[str] = []
-    for group, own in places.items():
-        name = next((name for name in group if name in state), None)
-        if name is None:
+    for key, group in tied.items():
+        found = next((name for name in group if name in state), None)
+        if found is None:
             missing.append(group[0])
-        elif state[name].shape != own.shape:
-            mismatched.append((name, state[name].shape, own.shape))
+        elif state[found].shape != tensors[key].shape:
+            mismatched.append((found, state[found].shape, tensors[key].shape))
         else:
-            _put(model, group, own, state[name])
+            _put(model, group, tensors[key], state[found])
     info = LoadingInfo(
         missing=tuple(missing),
         unexpected=tuple(name for name in state if name not in names),
         mismatched=tuple(mismatched),
     )
-    _complain(model, info, origin, initialised, ignore_mismatched_sizes)
+    if info != LoadingInfo():
+        _complain(model, info, origin, initialised, ignore_mismatched_sizes)
     return info
-
-
-def _places(model: nn.Module) -> dict[tuple[str, ...], Tensor]:
-    """The names of a model's state dict, those of one tied tensor together, and the tensors."""
-    names: dict[int, list[str]] = {}
-    tensors: dict[int, Tensor] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if isinstance(tensor, Tensor):
-            names.setdefault(id(tensor), []).append(name)
-            tensors[id(tensor)] = tensor
-    return {tuple(group): tensors[key] for key, group in names.items()}
 
 
 def _put(model: nn.Module, names: Iterable[str], own: Tensor, tensor: Tensor) -> None:

@@ -7,12 +7,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ..checkpoint.address import open_source
 from ..checkpoint.files import STEMS, File, Weights, candidates, plan_component, variants_of
-from ..checkpoint.headers import Header, main_dtype
-from ..checkpoint.index import Index
-from ..checkpoint.probe import open_index
-from ..checkpoint.source import HubOptions, Source, open_source
-from ..checkpoint.values import not_finite
+from ..checkpoint.headers import Header, main_dtype, not_finite
+from ..checkpoint.index import Index, open_index
+from ..checkpoint.source import HubOptions, Source
 from ..errors import AutopipeError, UnsupportedCheckpointError
 from ..registry import Registry
 from ..tasks import Task
@@ -36,8 +35,7 @@ class Checkpoint:
         """The commit of a repository of the Hub, also where only the cache was asked."""
         folder = self.index.folder.absolute()
         in_cache = folder.parent.name == "snapshots"
-        commit: str | None = getattr(self.source, "commit", folder.name if in_cache else None)
-        return commit
+        return self.source.commit or (folder.name if in_cache else None)
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def _part(
     known = registry.component(*pair)
     # Networks have a config.json; tokenizers, image processors and schedulers call theirs else.
     has_weights = "config.json" in names or bool(candidates(names, STEMS))
-    files = plan_component(source, (name,), has_weights=has_weights, variant="auto")
+    files = plan_component(source, (name,), stems=STEMS if has_weights else (), variant="auto")
     headers: dict[str, Header] = {}
     if files.weights and files.weights.format == "safetensors":
         headers = {file.path: source.header(file.path) for file in files.weights.files}

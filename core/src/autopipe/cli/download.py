@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ..registry import default_registry
 from .checkpoint import declare_checkpoint
 from .command import Run, explain, option
-from .inputs import declare_stages, given_of
+from .options import declare_stages, given_of
 from .text import size, table
 
 if TYPE_CHECKING:
-    from ..checkpoint.download import Download
-    from ..checkpoint.index import Index
+    from ..checkpoint.plan import Plan
 
 ABOUT = (
     "Tell which files of a checkpoint its pipeline needs, with their bytes, then fetch those that "
@@ -47,27 +46,23 @@ def declare(parser: argparse.ArgumentParser) -> Run:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan and carry it out."""
-    from ..checkpoint.download import plan_download
+    from ..checkpoint.checkpoint import Checkpoint
     from ..pipeline.base import DiffusionPipeline
 
-    registry = default_registry()
-
-    def choose(index: Index) -> type:
-        return registry.resolve(index.class_name, arguments.task).load_class()
-
-    stages: dict[str, Any] = {
-        option.removeprefix("--"): stage for option, stage in given_of(arguments).items()
-    }
-    plan = plan_download(
-        choose if arguments.task else DiffusionPipeline,
-        arguments.checkpoint,
-        revision=arguments.revision,
-        variant=arguments.variant,
-        cache_dir=arguments.cache_dir,
-        load_connected_pipeline=True,
+    keywords = {
+        "revision": arguments.revision,
+        "variant": arguments.variant,
+        "cache_dir": arguments.cache_dir,
+        "load_connected_pipeline": True,
         **dict.fromkeys(arguments.without or ()),
-        **stages,
-    )
+        **{word.removeprefix("--"): stage for word, stage in given_of(arguments).items()},
+    }
+    checkpoint = Checkpoint.open(arguments.checkpoint, keywords)
+    cls: type = DiffusionPipeline
+    if arguments.task:
+        found = default_registry().resolve(checkpoint.index.class_name, arguments.task)
+        cls = found.load_class()
+    plan = checkpoint.plan(cls)
     if arguments.json:
         if not arguments.dry_run:
             plan.run()
@@ -80,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _as_json(plan: Download, done: bool) -> dict[str, Any]:
+def _as_json(plan: Plan, done: bool) -> dict[str, Any]:
     return {
         "commit": plan.commit,
         "class": plan.class_name,
@@ -95,7 +90,7 @@ def _as_json(plan: Download, done: bool) -> dict[str, Any]:
     }
 
 
-def _as_text(checkpoint: str, plan: Download) -> str:
+def _as_text(checkpoint: str, plan: Plan) -> str:
     stages = [("", plan), *([(plan.keyword, plan.stage)] if plan.stage else [])]
     count = sum(len(stage.missing) for _, stage in stages)
     facts = {

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from ..checkpoint.upload import PushToHubMixin
-from ..errors import ArgumentError, ArgumentTypeError, nearest
-from ..kinds import check_given
+from ..checkpoint.hub.upload import PushToHubMixin
+from ..errors import ArgumentError, check_names
+from ..kinds import check_given, shared
 from ..registry import default_registry
-from ..scheduling import SchedulerMixin
 from .call import CallMixin
 from .memory import MemoryMixin
 from .pool import Pool
@@ -58,9 +57,10 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
             **kwargs: components and options of the class by name, and the keywords of
                 `autopipe.checkpoint.options.LoadOptions` (`torch_dtype`, `variant`, ...).
         """
-        from ..checkpoint.load import load_pipeline
+        from ..checkpoint.checkpoint import Checkpoint
 
-        return load_pipeline(cls, pretrained_model_name_or_path, **kwargs)
+        checkpoint = Checkpoint.open(pretrained_model_name_or_path, kwargs)
+        return checkpoint.load(checkpoint.plan(cls))
 
     @classmethod
     def download(cls, pretrained_model_name: str | Path, **kwargs: Any) -> str:
@@ -73,9 +73,9 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
         Returns:
             The local folder, in the cache of huggingface_hub.
         """
-        from ..checkpoint.download import plan_download
+        from ..checkpoint.checkpoint import Checkpoint
 
-        return str(plan_download(cls, pretrained_model_name, **kwargs).run())
+        return str(Checkpoint.open(pretrained_model_name, kwargs).plan(cls).run())
 
     def save_pretrained(
         self,
@@ -97,18 +97,12 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
                 by default.
             **hub: `repo_id`, `commit_message`, `private`, `token`, `create_pr`.
         """
-        from ..checkpoint.save import save_pipeline
+        from ..checkpoint.save import SaveOptions, save_pipeline
 
+        size = "10GB" if max_shard_size is None else max_shard_size
+        options = SaveOptions(safe_serialization, variant, size, push_to_hub, hub)
         with self._pool.at_rest():
-            save_pipeline(
-                self,
-                save_directory,
-                safe_serialization=safe_serialization,
-                variant=variant,
-                max_shard_size=max_shard_size,
-                push_to_hub=push_to_hub,
-                **hub,
-            )
+            save_pipeline(self, save_directory, options)
 
     # Views
 
@@ -131,18 +125,13 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
         pipeline._pool.check_open(pipeline)
         kwargs, origins = _with_stage(cls, pipeline, _without_dtype(pipeline, kwargs))
         modules, options = cls.module_names(), cls.option_names()
-        for name in kwargs:
-            if name not in (*modules, *options):
-                raise ArgumentTypeError(
-                    f"{cls.__name__}.from_pipe has no keyword {name!r}."
-                    + (nearest(name, (*modules, *options)) or f" It has {', '.join(modules)}.")
-                )
+        check_names(kwargs, (*modules, *options), f"{cls.__name__}.from_pipe has no keyword")
         check_given(cls, {name: kwargs[name] for name in modules if name in kwargs})
-        shared = pipeline.components
+        present = pipeline.components
         values = {
-            name: kwargs[name] if name in kwargs else _own(shared[name])
+            name: kwargs[name] if name in kwargs else shared(present[name])
             for name in modules
-            if name in kwargs or shared.get(name) is not None
+            if name in kwargs or present.get(name) is not None
         }
         missing = [n for n in modules if n not in values and n not in cls.optional_components()]
         if missing:
@@ -197,11 +186,6 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
         return numpy_to_pil(images)
 
 
-def _own(component: Any) -> Any:
-    """What a view gets of a shared component: itself, but a copy of a scheduler."""
-    return component.copy() if isinstance(component, SchedulerMixin) else component
-
-
 def _with_stage(
     cls: type[DiffusionPipeline], pipeline: DiffusionPipeline, kwargs: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -213,7 +197,7 @@ def _with_stage(
 
     registry = default_registry()
     known = registry.pipeline_of(type(pipeline))
-    keyword = chain.keyword_of(known.name, cls, registry) if known else None
+    keyword = chain.keyword_of(known, cls, registry) if known else None
     if keyword is None:
         return kwargs, {}
     stage = kwargs.get(keyword)
@@ -221,7 +205,8 @@ def _with_stage(
         stage = DiffusionPipeline.from_pretrained(stage, torch_dtype=pipeline.dtype)
         stage.to(pipeline.device)
     kwargs = chain.with_loaded(keyword, cls, {**kwargs, keyword: stage})
-    chain.check_all_given(keyword, cls, kwargs, f"a {type(pipeline).__name__}")
+    if not kwargs.keys() >= chain.names_of(keyword, cls).keys():
+        raise chain.lacks(keyword, cls, f"a {type(pipeline).__name__}")
     return kwargs, chain.origin_of(keyword, stage)
 
 

@@ -91,8 +91,7 @@ class ComponentsMixin(ConfigMixin):
     @property
     def options(self) -> Mapping[str, Any]:
         """The options by name."""
-        recorded = self._recorded()
-        return MappingProxyType({name: recorded.get(name) for name in self.option_names()})
+        return MappingProxyType({name: self._config.get(name) for name in self.option_names()})
 
     @property
     def origins(self) -> Mapping[str, str]:

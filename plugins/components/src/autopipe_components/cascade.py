@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -65,10 +66,7 @@ def load_stage(
         ArgumentError: the pipeline takes no image.
         ArgumentTypeError: `after` is no pipeline.
     """
-    from autopipe.checkpoint.load import load_pipeline
-    from autopipe.checkpoint.options import split_keywords
-    from autopipe.checkpoint.probe import open_index
-    from autopipe.checkpoint.source import open_source
+    from autopipe.checkpoint.checkpoint import Checkpoint
     from autopipe.pipeline.base import DiffusionPipeline
 
     if not isinstance(after, DiffusionPipeline):
@@ -76,9 +74,8 @@ def load_stage(
             f"after is a {type(after).__name__}; give the pipeline of the first stage"
         )
     registry = default_registry()
-    options, _ = split_keywords(keywords)
-    index = open_index(open_source(checkpoint, options.hub, registry), registry)
-    found = registry.resolve(index.class_name)
+    opened = Checkpoint.open(checkpoint, keywords, registry)
+    found = registry.resolve(opened.index.class_name)
     cls: Any = found.load_class()
     for_task: str | None = getattr(cls, "cascade_classes", {}).get(Task.parse(task))
     if for_task is not None:
@@ -87,8 +84,9 @@ def load_stage(
     first = registry.pipeline_of(type(after))
     if first is not None and registry.resolve(first.name).family == found.family:
         names = getattr(after, "cascade_components", ())
-        keywords = {**{name: after.components[name] for name in names}, **keywords}
-    pipe: DiffusionPipeline = load_pipeline(cls, checkpoint, **keywords)
+        taken = {name: after.components[name] for name in names}
+        opened = replace(opened, given={**taken, **opened.given})
+    pipe: DiffusionPipeline = opened.load(opened.plan(cls))
     return pipe
 
 

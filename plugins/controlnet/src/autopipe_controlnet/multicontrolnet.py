@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
-from autopipe.modeling import SeveralModels
+from autopipe_components.several import SeveralModels
 
 from .controlnet import ControlNetModel, ControlNetOutput
 

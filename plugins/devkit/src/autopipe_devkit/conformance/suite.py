@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from autopipe.checkpoint.source import DEMO, demo_folder
+from autopipe.checkpoint.address import DEMO, demo_folder
 from autopipe.manifest import Manifest, Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry, default_registry

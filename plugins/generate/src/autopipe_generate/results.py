@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArgumentError, ImageFileError
+from autopipe.errors import ArgumentError, ImageFileError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,7 +181,7 @@ def contact_sheet(images: Sequence[Image]) -> Image:
     """All `images` in one picture, in rows as long as there are columns, white where none is."""
     import PIL.Image
 
-    from ..utils import make_image_grid
+    from autopipe.utils import make_image_grid
 
     columns = math.ceil(math.sqrt(len(images)))
     rows = math.ceil(len(images) / columns)

@@ -7,7 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError
+from ...errors import CheckpointError
+from ..names import parts_of
+from .answers import first_line, status_of
+
+CARD_NAME = "README.md"
 
 HUB_KEYWORDS = ("repo_id", "commit_message", "private", "token", "create_pr")
 
@@ -74,39 +78,21 @@ class PushToHubMixin:
             )
 
 
-def upload(
-    folder: str | Path,
-    wanted: bool,
-    *,
-    repo_id: str | None = None,
-    commit_message: str | None = None,
-    private: bool | None = None,
-    token: str | bool | None = None,
-    create_pr: bool = False,
-) -> None:
-    """Upload what was saved in `folder`, if `wanted`; `repo_id` is the folder's name by default.
+def upload(folder: str | Path, **hub: Any) -> None:
+    """Upload what was saved in `folder`; `hub` are the `HUB_KEYWORDS`.
 
     Raises:
         CheckpointError: the Hub refuses, or can't be reached.
     """
-    if not wanted:
-        return
     try:
-        push_folder(
-            folder,
-            repo_id or Path(folder).resolve().name,
-            commit_message=commit_message,
-            private=private,
-            token=token,
-            create_pr=create_pr,
-        )
+        push_folder(folder, **hub)
     except CheckpointError as error:
         raise CheckpointError(f"{folder} is saved, but {error}") from error.__cause__
 
 
 def push_folder(
     folder: str | Path,
-    repo_id: str,
+    repo_id: str | None = None,
     *,
     commit_message: str | None = None,
     private: bool | None = None,
@@ -116,6 +102,7 @@ def push_folder(
 ) -> str:
     """Commit the files of `folder` to a repository, which is made if absent.
 
+    The repository has the name of the folder unless `repo_id` says another.
     Where neither has a README.md, one that names the library is written into `folder` first.
 
     Returns:
@@ -126,21 +113,19 @@ def push_folder(
     """
     from huggingface_hub import HfApi
 
-    from .chain import CARD_NAME
-    from .names import parts_of
-
-    place = "/".join(parts_of(subfolder))
+    repo_id = repo_id or Path(folder).resolve().name
+    target = "/".join(parts_of(subfolder))
     try:
         api = HfApi(token=token, library_name="autopipe")
         repository = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
         card = Path(folder) / CARD_NAME
-        if not place and not card.exists() and not api.file_exists(repository, CARD_NAME):
+        if not target and not card.exists() and not api.file_exists(repository, CARD_NAME):
             name = repository.rpartition("/")[2]
             card.write_text(_CARD.format(name=name, repository=repository), encoding="utf-8")
         info = api.upload_folder(
             repo_id=repository,
             folder_path=folder,
-            path_in_repo=place or None,
+            path_in_repo=target or None,
             commit_message=commit_message or "Upload with autopipe",
             create_pr=create_pr,
         )
@@ -152,8 +137,6 @@ def push_folder(
 def _explained(error: Exception, repository: str) -> CheckpointError:
     """Why an upload failed, with what to do."""
     from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
-
-    from .answers import first_line, status_of
 
     status = status_of(error)
     if isinstance(error, OfflineModeIsEnabled):

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArgumentError
-from ..registry import Registry
-from ..sizes import parse_size
-from ..targets import load_target
+from autopipe.errors import ArgumentError
+from autopipe.registry import Registry
+from autopipe.sizes import parse_size
+from autopipe.targets import load_target
+
 from .request import Request, Stage
 
 if TYPE_CHECKING:
     import torch
 
-    from ..pipeline.base import DiffusionPipeline
+    from autopipe.pipeline.base import DiffusionPipeline
 
 
 def class_of(asked: Request, registry: Registry) -> type:
@@ -25,8 +26,8 @@ def class_of(asked: Request, registry: Registry) -> type:
 
 def load_for(asked: Request, registry: Registry) -> DiffusionPipeline:
     """The pipeline as it was asked for, on its device."""
-    from ..auto import auto_class
-    from ..pipeline.base import DiffusionPipeline
+    from autopipe.auto import auto_class
+    from autopipe.pipeline.base import DiffusionPipeline
 
     device_of(asked)  # A mistake is known before the weights are read.
     opener: Any = DiffusionPipeline if asked.task is None else auto_class(asked.task)
@@ -58,7 +59,7 @@ def load_stage_for(
     stage: Stage, asked: Request, before: Sequence[DiffusionPipeline], registry: Registry
 ) -> DiffusionPipeline:
     """The pipeline that enlarges what those `before` it make, placed as they are."""
-    from ..cascade import load_stage
+    from autopipe.cascade import load_stage
 
     task = {} if asked.task is None else {"task": asked.task}
     options: dict[str, Any] = {**_options(asked, stage.commit), **task}
@@ -111,7 +112,7 @@ def device_of(asked: Request) -> torch.device:
         ArgumentError, PlacementError: there is no such device, or not here; or there is no
             accelerator to offload from, and no other device is asked for.
     """
-    from ..placement.devices import check_here, devices_here, offload_device, parse_device
+    from autopipe.placement.devices import check_here, devices_here, offload_device, parse_device
 
     if asked.device is not None:
         device = parse_device(asked.device, "--device")

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..errors import ArgumentError
-from ..sizes import parse_size
+from autopipe.errors import ArgumentError
+from autopipe.sizes import parse_size
 
 _Number = TypeVar("_Number", int, float)
 

@@ -12,10 +12,11 @@ from contextlib import suppress
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArgumentError, ImageFileError, nearest
-from ..registry import Registry
-from ..tasks import Input
-from ..utils import load_image
+from autopipe.errors import ArgumentError, ImageFileError, nearest
+from autopipe.registry import Registry
+from autopipe.tasks import Input
+from autopipe.utils import load_image
+
 from .inputs import listed, needs_of, word
 from .request import OPTIONS, Request
 

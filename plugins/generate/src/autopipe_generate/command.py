@@ -9,18 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..registry import default_registry
+from autopipe.cli.checkpoint import CHECKPOINT_HELP, REVISION_HELP
+from autopipe.cli.command import Run, explain, option
+from autopipe.cli.options import PROMPT
+from autopipe.registry import default_registry
+
 from .arguments import assignment, budget, count, fraction, number, seed, size
-from .checkpoint import CHECKPOINT_HELP, REVISION_HELP
-from .command import Run, explain, option
-from .inputs import PROMPT, declare_inputs
+from .inputs import declare_inputs
 from .loading import class_of, load_for, load_stage_for
 from .record import print_result, settings_of, settings_of_stages, write
 from .request import Request, request
 from .values import call_of, parameters_of
 
 if TYPE_CHECKING:
-    from ..pipeline.base import DiffusionPipeline
+    from autopipe.pipeline.base import DiffusionPipeline
 
 ABOUT = (
     "Make pictures from a prompt, from a picture to change, or whatever the installed tasks make "
@@ -170,7 +172,7 @@ def _enlarged(
     """What the last stage makes, where `call` is that of the first."""
     if not further:
         return pipe(**call)
-    from ..cascade import cascade
+    from autopipe.cascade import cascade
 
     named = inspect.signature(cascade).parameters
     shared = {name: value for name, value in call.items() if name in named}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 
-from ..errors import CheckpointError
-from .source import HubOptions
+from ...errors import CheckpointError
+from ..source import HubOptions
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def first_line(error: Exception) -> str:
@@ -29,7 +31,7 @@ def may_pass(error: BaseException) -> bool:
     status = status_of(error)
     if status is not None:
         return status == 429 or status >= 500
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
+    if isinstance(error, OSError) and error.errno in (*_FULL, errno.EACCES):
         return False
     return isinstance(error, OSError) or any(
         kind.__name__ in ("TransportError", "XetDownloadError") for kind in type(error).__mro__
@@ -41,27 +43,21 @@ def explained(error: Exception, repository: str, options: HubOptions) -> Checkpo
     from huggingface_hub import errors
 
     log_in = "run `hf auth login` or pass token="
-    if isinstance(error, errors.GatedRepoError):
-        return CheckpointError(
-            f"access to {repository} must be granted: ask for it on its page on the Hub, then "
-            f"{log_in}"
-        )
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return CheckpointError(
-            f"there is no folder {repository!r}, and no repository of this name on the Hub that "
-            f"you may see; check the name, and if it is private {log_in}"
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return CheckpointError(
-            f"{repository} has no revision {options.revision!r}; check its branches and tags"
-        )
-    if isinstance(error, errors.HFValidationError):
-        return CheckpointError(
-            f"{repository!r} is neither a local folder nor a valid repository id; check the path"
-        )
-    if isinstance(error, errors.LocalTokenNotFoundError):
-        return CheckpointError(f"token=True needs a token on this machine; {log_in}")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    known = {
+        errors.GatedRepoError: f"access to {repository} must be granted: ask for it on its page on "
+        f"the Hub, then {log_in}",
+        errors.RepositoryNotFoundError: f"there is no folder {repository!r}, and no repository of "
+        f"this name on the Hub that you may see; check the name, and if it is private {log_in}",
+        errors.RevisionNotFoundError: f"{repository} has no revision {options.revision!r}; check "
+        f"its branches and tags",
+        errors.HFValidationError: f"{repository!r} is neither a local folder nor a valid "
+        f"repository id; check the path",
+        errors.LocalTokenNotFoundError: f"token=True needs a token on this machine; {log_in}",
+    }
+    for kind, said in known.items():
+        if isinstance(error, kind):
+            return CheckpointError(said)
+    if isinstance(error, OSError) and error.errno in _FULL:
         return CheckpointError(
             f"{repository} can't be fetched: the disk is full. What was fetched whole is kept; "
             f"free some space, or pass cache_dir= on another disk"

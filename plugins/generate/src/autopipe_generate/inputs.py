@@ -10,14 +10,12 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..errors import ArgumentError
-from ..registry import Registry
-from ..tasks import Input, Task
-from .checkpoint import tasks_of
-from .command import option
-from .text import help_text
+from autopipe.cli.checkpoint import tasks_of
+from autopipe.cli.options import PROMPT, add_option, declare_stages
+from autopipe.errors import ArgumentError
+from autopipe.registry import Registry
+from autopipe.tasks import Input, Task
 
-PROMPT = "PROMPT"
 FILES = ("image", "mask", "video", "audio")
 """The kinds of inputs that are read from files."""
 
@@ -42,7 +40,7 @@ def declare_inputs(parser: argparse.ArgumentParser, registry: Registry) -> None:
 
     def add_inputs(group: Any, inputs: Iterable[Input], owner: str = "") -> None:
         for one in inputs:
-            if word(one) not in owners and _add(
+            if word(one) not in owners and add_option(
                 group,
                 word(one),
                 _METAVARS.get(one.kind, "FILE"),
@@ -58,43 +56,11 @@ def declare_inputs(parser: argparse.ArgumentParser, registry: Registry) -> None:
         if condition.target is not None:
             about = condition.help or f"a model for {keyword}"
             about += ": a folder, a repository, or demo for that of the plugin"
-            _add(group, f"--{keyword}", "MODEL", about)
+            add_option(group, f"--{keyword}", "MODEL", about)
             add_inputs(group, condition.inputs, f"--{keyword}")
     for name, addon in registry.of("addon").items():
         add_inputs(group, addon.inputs, f"--attach {name}")
     declare_stages(group, registry)
-
-
-def declare_stages(parser: Any, registry: Registry) -> None:
-    """Add an option for each stage that a chain of an installed family needs."""
-    for keyword in stage_keywords(registry):
-        about = (
-            f"the {keyword} of a checkpoint that needs one (default: that which its README names)"
-        )
-        _add(parser, f"--{keyword}", "CHECKPOINT", about)
-
-
-def stage_keywords(registry: Registry) -> list[str]:
-    """The keywords by which chains of the installed families get their other stage."""
-    pipelines = (p for family in registry.families.values() for p in family.pipelines)
-    return sorted({p.needs for p in pipelines if p.needs is not None})
-
-
-def given_of(arguments: argparse.Namespace) -> dict[str, str]:
-    """What was given of the prompt and the options that are declared here, by their words."""
-    return {
-        name: value
-        for name, value in vars(arguments).items()
-        if (name == PROMPT or name.startswith("--")) and value is not None
-    }
-
-
-def _add(group: Any, name: str, metavar: str, about: str) -> bool:
-    """Add an option, unless there is one of that name; whether it was added."""
-    is_new = name not in group._option_string_actions
-    if is_new:
-        option(group, f"{name} {metavar}", help_text(about), dest=name)
-    return is_new
 
 
 def task_of(

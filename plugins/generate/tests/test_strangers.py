@@ -26,6 +26,7 @@ from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.call import pipeline_call
 from autopipe.registry import Registry, register
 from autopipe.tasks import Input, Task
+from autopipe_generate.family import autopipe_family
 
 
 class Shade(ModelMixin):
@@ -223,7 +224,8 @@ def fails(parser: argparse.ArgumentParser) -> Any:
 @pytest.fixture(autouse=True)
 def strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The toys are all that is installed, each with a checkpoint of its name."""
-    monkeypatch.setattr("autopipe.registry._default", Registry())
+    own = Installed(Plugin("generate", "autopipe-generate", "1"), autopipe_family())
+    monkeypatch.setattr("autopipe.registry._default", Registry([own]))
     register(MANIFEST)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
@@ -346,7 +348,7 @@ def test_any_argument_of_the_call_can_be_set(value: str, frames: int, capsys) ->
 def test_what_can_not_be_set_is_refused_before_anything_is_loaded(
     value: str, words: str, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr("autopipe.cli.generate.load_for", None)
+    monkeypatch.setattr("autopipe_generate.command.load_for", None)
     assert words in refused(capsys, "a cat", "--model", "film", "--set", value)
 
 
@@ -414,7 +416,7 @@ def test_the_listings_know_tasks_and_extensions(capsys) -> None:
     for word in ("dream, text2video,", "1 more pipeline", "glow", "wave, torn, gone", "dark"):
         assert word in flat.replace("  ", " "), word
     assert main(["families", "--json"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)
+    (found,) = (f for f in json.loads(capsys.readouterr().out) if f["name"] != "generate")
     assert found["declares"] == ["dream", "text2video", "sing", "sing_along"]
     assert (found["addons"], found["engines"], found["commands"]) == (
         ["glow"], ["dark"], ["wave", "torn", "gone"],
@@ -434,7 +436,7 @@ def test_the_listings_know_tasks_and_extensions(capsys) -> None:
 
 
 def test_a_command_of_the_core_is_not_a_strangers_to_take(capsys) -> None:
-    taken = Manifest("taken", commands=(Command("generate", f"{HERE}:declare"),))
+    taken = Manifest("taken", commands=(Command("families", f"{HERE}:declare"),))
     registry = Registry([Installed(Plugin("taken", "dist-taken", "1"), taken)])
-    assert registry.of("command")["generate"].target.startswith("autopipe.cli")
+    assert registry.of("command")["families"].target.startswith("autopipe.cli")
     assert [p.plugin.dist for p in registry.problems] == ["dist-taken"]

@@ -6,9 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from autopipe.checkpoint import values
-from autopipe.checkpoint.headers import read_header
-from autopipe.checkpoint.values import not_finite
+from autopipe.checkpoint import headers as values
+from autopipe.checkpoint.headers import not_finite, read_header
 
 FLOATS = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2]
 

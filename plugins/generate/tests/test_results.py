@@ -8,8 +8,8 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from autopipe.cli.results import contact_sheet, write
 from autopipe.errors import ImageFileError
+from autopipe_generate.results import contact_sheet, write
 
 RED = PIL.Image.new("RGB", (6, 4), "red")
 SETTINGS = {"prompt": "赤い丸, très rouge", "seed": "7", "negative_prompt": ""}

@@ -13,15 +13,17 @@ import pytest
 import torch
 from support.relay import relay
 
-from autopipe.cli import generate, loading, main
-from autopipe.cli import request as requests
-from autopipe.cli.request import Request
+from autopipe.cli import main
 from autopipe.discovery import Installed, Plugin
 from autopipe.errors import ArgumentError, PlacementError
 from autopipe.manifest import Component, Condition, Family, Pipeline
 from autopipe.outputs import BaseOutput
 from autopipe.registry import Registry
 from autopipe.tasks import Input, Task
+from autopipe_generate import command as generate
+from autopipe_generate import loading
+from autopipe_generate import request as requests
+from autopipe_generate.request import Request
 
 
 @dataclass

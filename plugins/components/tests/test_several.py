@@ -10,7 +10,8 @@ from torch import nn
 
 from autopipe.config import register_to_config
 from autopipe.errors import ArgumentError, CheckpointError
-from autopipe.modeling import ModelMixin, SeveralModels
+from autopipe.modeling import ModelMixin
+from autopipe_components.several import SeveralModels
 
 
 class Net(ModelMixin):
@@ -43,3 +44,9 @@ def test_there_is_at_least_one_and_all_are_of_one_class(tmp_path: Path) -> None:
         Nets([Net(), nn.Linear(1, 1)])  # type: ignore[list-item]
     with pytest.raises(CheckpointError):
         Nets.from_pretrained(tmp_path / "absent")
+
+
+def test_arguments_of_saving_are_for_every_network(tmp_path: Path) -> None:
+    Nets([Net(), Net()]).save_pretrained(tmp_path / "nets", True, None, False, "v")
+    for name in ("nets", "nets_1"):
+        assert (tmp_path / name / "diffusion_pytorch_model.v.bin").is_file()

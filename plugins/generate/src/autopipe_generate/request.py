@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentError, ImageFileError, MissingPluginError, nearest
-from ..hints import dist_with_demo
-from ..registry import Registry
-from ..tasks import Input, Task
-from .checkpoint import open_checkpoint
-from .families import no_family_cure
-from .inputs import FILES, PROMPT, given_of, stage_keywords, task_of, word
+from autopipe.cli.checkpoint import open_checkpoint
+from autopipe.cli.families import no_family_cure
+from autopipe.cli.options import PROMPT, given_of, stage_keywords
+from autopipe.errors import ArgumentError, ImageFileError, MissingPluginError, nearest
+from autopipe.hints import dist_with_demo
+from autopipe.registry import Registry
+from autopipe.tasks import Input, Task
+
+from .inputs import FILES, task_of, word
 from .results import SUFFIXES, check_writable, output_name, suffix_of
 
 OPTIONS: Mapping[str, str] = {

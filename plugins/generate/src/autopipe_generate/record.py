@@ -7,20 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PluginError
-from ..registry import Registry
-from ..tasks import Input, Task
+from autopipe.cli.requirements import installed_version
+from autopipe.errors import PluginError
+from autopipe.registry import Registry
+from autopipe.tasks import Input, Task
+
 from . import results
 from .inputs import FILES, word
 from .request import Request
-from .requirements import installed_version
 from .values import parameters_of
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-    from ..pipeline.base import DiffusionPipeline
+    from autopipe.pipeline.base import DiffusionPipeline
 
 _FRAME_RATE, _SAMPLING_RATE = 8, 16_000
 """Frames and samples a second, where neither output nor pipeline says how many."""
@@ -138,7 +139,7 @@ def _field(task: Task | None, pipe: DiffusionPipeline, output: Any) -> str:
 
 def _pictures(images: Any) -> list[Image]:
     """Pictures as they are, or of an array (N, H, W, C) in [0, 1]."""
-    from ..utils import numpy_to_pil
+    from autopipe.utils import numpy_to_pil
 
     is_done = isinstance(images, (list, tuple)) and hasattr(images[0], "save")
     return list(images) if is_done else numpy_to_pil(_array(images))

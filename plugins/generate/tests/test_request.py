@@ -8,16 +8,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from autopipe.cli import generate
-from autopipe.cli import request as requests
 from autopipe.cli.parser import parse
-from autopipe.cli.request import Request, Stage, request
-from autopipe.cli.results import output_name, single_names
 from autopipe.discovery import Installed, Plugin
 from autopipe.errors import AutopipeError, MissingPluginError
 from autopipe.manifest import AddOn, Component, Condition, Engine, Family, Pipeline
 from autopipe.registry import Registry
 from autopipe.tasks import Input, Task
+from autopipe_generate import command as generate
+from autopipe_generate import request as requests
+from autopipe_generate.request import Request, Stage, request
+from autopipe_generate.results import output_name, single_names
 
 SCHEDULERS = ("DDIMScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler")
 TASKS = (Task.TEXT2IMAGE, Task.IMAGE2IMAGE, Task.INPAINT)

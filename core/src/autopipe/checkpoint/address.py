@@ -1,0 +1,64 @@
+"""What a caller names as a checkpoint: a folder, a demo that a wheel ships, or a repository."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+from ..errors import CheckpointError, PluginError, nearest
+from ..registry import Registry
+from .hub.repository import open_repository
+from .source import HubOptions, LocalSource, Source
+
+DEMO = "demo:"
+
+_REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def open_source(path: str | Path, hub: HubOptions, registry: Registry) -> Source:
+    """The source that `path` means: an existing folder first, then `demo:`, then the Hub.
+
+    Raises:
+        CheckpointError: there is no such folder, demo or repository, or no way to reach it.
+    """
+    folder = Path(path).expanduser()
+    text = str(path)
+    if folder.is_dir():
+        return LocalSource(folder)
+    if folder.is_file():
+        raise CheckpointError(
+            f"{folder} is a file, and a checkpoint is a folder; give the folder that holds it"
+        )
+    if text.startswith(DEMO):
+        return LocalSource(demo_folder(text.removeprefix(DEMO), registry))
+    if isinstance(path, Path) or not _REPOSITORY.fullmatch(text) or text.startswith("."):
+        raise CheckpointError(
+            f"there is no folder {text!r}, and it is no repository id such as 'owner/name' either; "
+            f"check the path"
+        )
+    return open_repository(text, hub)
+
+
+def demo_folder(family: str, registry: Registry) -> Path:
+    """The folder of the checkpoint that a family ships in its wheel. The family isn't imported.
+
+    Raises:
+        CheckpointError: no installed family of this name ships one.
+        PluginError: its manifest names a folder that isn't there.
+    """
+    demos = {name: f.demo for name, f in registry.families.items() if f.demo}
+    if family not in demos:
+        raise CheckpointError(
+            f"there is no demo checkpoint {DEMO + family!r}.{nearest(family, demos)} "
+            f"Installed: {', '.join(DEMO + name for name in sorted(demos)) or 'none'}"
+        )
+    package, _, relative = demos[family].partition(":")
+    spec = importlib.util.find_spec(package)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        if (Path(folder) / relative).is_dir():
+            return Path(folder) / relative
+    raise PluginError(
+        f"the family {family} says that its demo is in {demos[family]}, which isn't there; "
+        f"reinstall its package"
+    )

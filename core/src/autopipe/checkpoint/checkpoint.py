@@ -1,0 +1,251 @@
+"""Loading in a straight line: open a checkpoint, plan what its pipeline needs, load that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import check_names
+from ..kinds import check_given
+from ..registry import Registry, default_registry
+from . import chain
+from .address import open_source
+from .files import plan_component
+from .index import Index, open_index
+from .load import load_component, made_from, stored_dtype
+from .names import parts_of
+from .options import (
+    KEYWORDS,
+    LoadOptions,
+    check_one_place,
+    split_keywords,
+)
+from .plan import Plan, make_plan, stems_of
+from .source import Source
+
+_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of a pipeline, of which only the index has been read.
+
+    Attributes:
+        source: where it is.
+        index: what its index says.
+        options: how to load.
+        given: the components and options that the caller gives.
+        registry: the installed families.
+    """
+
+    source: Source
+    index: Index
+    options: LoadOptions
+    given: Mapping[str, Any]
+    registry: Registry
+
+    @classmethod
+    def open(
+        cls, path: str | Path, keywords: Mapping[str, Any], registry: Registry | None = None
+    ) -> Checkpoint:
+        """Find the checkpoint that `path` means, and read its index.
+
+        Args:
+            keywords: as for `DiffusionPipeline.from_pretrained`.
+
+        Raises:
+            CheckpointError: there is no such checkpoint, or it is not one of a pipeline.
+            ConfigError, UnsafeCheckpointError: its index is malformed, or can't be trusted.
+        """
+        options, given = split_keywords(keywords)
+        registry = registry or default_registry()
+        source = open_source(path, options.hub, registry)
+        return cls(source, open_index(source, registry), options, given, registry)
+
+    def plan(self, cls: Any) -> Plan:
+        """What loading the pipeline class `cls` from this checkpoint reads.
+
+        `DiffusionPipeline` itself stands for the class that the index names, or where that is one
+        stage of a chain, on request for the class of its chain for the same task.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: a keyword is unknown, or its value can't be used.
+            CheckpointError: files are absent, or not in the variant or format that is asked for.
+            UnsupportedCheckpointError: no installed family declares a class.
+        """
+        stored = self.registry.pipeline(self.index.class_name)
+        if not cls.module_names():
+            task = stored.task if stored and self.options.load_connected_pipeline else None
+            cls = self.registry.resolve(self.index.class_name, task).load_class()
+        keyword = chain.keyword_of(stored, cls, self.registry) if stored and stored.needs else None
+        name, names = cls.__name__, cls.module_names()
+        own = (*cls.init_parameters(), *([keyword] if keyword else ()))
+        check_names(
+            self.given, (*own, *KEYWORDS), f"{name}.from_pretrained has no keyword", listed=own
+        )
+        given, stage, elsewhere = self.given, None, dict[str, str]()
+        if keyword is not None:
+            elsewhere = chain.names_of(keyword, cls)
+            stage, given = self._plan_stage(keyword, cls)
+        options = self.options
+        plan = make_plan(
+            cls, self.source, self.index, options, given, self.registry, elsewhere=elsewhere
+        )
+        said = f"dtype= goes by component, and {name} has no"
+        check_names(options.dtype, ("default", *names, *plan.parts), said)
+        check_names(
+            options.device_map, ("", *names), f"device_map= goes by component, and {name} has no"
+        )
+        return replace(plan, stage=stage, keyword=keyword or "")
+
+    def _plan_stage(self, keyword: str, cls: Any) -> tuple[Plan | None, dict[str, Any]]:
+        """The plan for the other stage of a chain, if it is to be loaded; and what is given then.
+
+        The other checkpoint is taken at a commit of its own, with the variant where it has it.
+        """
+        names = chain.names_of(keyword, cls)
+        # The stage knows its components by names of its own, which the caller did not use.
+        check_given(cls, {name: self.given[name] for name in names if name in self.given})
+        named = self.given.get(keyword)
+        if named is not None and not isinstance(named, (str, Path)):
+            return None, chain.with_loaded(keyword, cls, self.given)
+        rest = {name: value for name, value in self.given.items() if name != keyword}
+        if set(names) <= set(rest):
+            return None, rest
+        hub = replace(self.options.hub, revision=None)
+        if named is None:
+            other = chain.open_named(keyword, self.source, hub)
+        else:
+            other = open_source(named, hub, self.registry)
+        if other is None:
+            raise chain.lacks(keyword, cls, f"{self.source.name} ({self.index.class_name})")
+        found = open_index(other, self.registry)
+        kind: Any = self.registry.resolve(found.class_name).load_class()
+        said = f"{other.name} ({found.class_name})"
+        chain.check_fits(keyword, cls, kind.module_names(), said)
+        options = self.options
+        if isinstance(options.dtype, Mapping):
+            own_names = {**names, "default": "default"}
+            dtypes = {own_names[n]: one for n, one in options.dtype.items() if n in own_names}
+            options = options.with_dtype(dtypes)
+        taken = {own: rest[name] for name, own in names.items() if name in rest}
+        return make_plan(kind, other, found, options, taken, self.registry, strict=False), rest
+
+    def load(self, plan: Plan) -> Any:
+        """Fetch, check and load what was planned; with `output_loading_info`, and what of it.
+
+        Raises:
+            CheckpointError, DamagedFileError: a file can't be fetched, or is not whole.
+            ConfigError, WeightsMismatchError: configs and weights don't fit the classes.
+        """
+        cls, options, index = plan.cls, plan.options, plan.index
+        parts, told = _load_parts(plan, options)
+        values = {**dict.fromkeys(cls.module_names()), **parts}
+        for name in cls.init_parameters():
+            if name in index.options:
+                values.setdefault(name, index.options[name])
+        pipe = cls(**{**values, **plan.given})
+        # Options that this class doesn't declare wait for a class that does.
+        pipe._carried = dict(index.options)
+        pipe._origins = {"": plan.source.origin}
+        if plan.stage is not None:
+            pipe._origins[plan.keyword] = plan.stage.source.origin
+        elif plan.keyword:
+            pipe._origins.update(chain.origin_of(plan.keyword, self.given.get(plan.keyword)))
+        if options.device_map is not None:
+            pipe.set_device_map(
+                options.device_map,
+                max_memory=options.max_memory,
+                offload_folder=options.offload_folder,
+            )
+        if options.memory is not None:
+            pipe.fit_memory(options.memory, offload_folder=options.offload_folder)
+        return (pipe, told) if options.output_loading_info else pipe
+
+
+def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The components of all stages, side by side, and what there is to tell of each, by name."""
+    plan.source.fetch(plan.paths)
+    weights = [part.files.weights for part in plan.parts.values() if part.files.weights]
+    # All headers are read before anything is built: one tells whether its file is whole.
+    for file in [f for one in weights if one.format == "safetensors" for f in one.files]:
+        plan.source.header(file.path)
+    if options.variant is not None and options.dtype is None:
+        # One dtype for all: a component without that variant would otherwise not fit the others.
+        of_variant = [one for one in weights if one.variant] or weights
+        options = options.with_dtype(stored_dtype(plan.source, of_variant))
+    with ThreadPoolExecutor(max_workers=_THREADS) as threads:
+        tasks = {
+            name: threads.submit(
+                load_component, part.cls, plan.source, part.files, options, name=name
+            )
+            for name, part in plan.parts.items()
+        }
+        try:
+            parts, infos = {}, {}
+            for name, task in tasks.items():
+                parts[name], infos[name] = task.result()
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+    told = {name: info.as_dict() for name, info in infos.items() if options.output_loading_info}
+    for name, (joined, names) in plan.several.items():
+        parts[name] = joined([parts.pop(part) for part in names])
+    if plan.stage is not None:
+        own = plan.stage.options
+        others, told_of_others = _load_parts(
+            plan.stage, own.with_dtype(options.dtype if own.dtype is None else own.dtype)
+        )
+        parts.update({f"{plan.keyword}_{name}": one for name, one in others.items()})
+        told.update({f"{plan.keyword}_{name}": one for name, one in told_of_others.items()})
+    return parts, told
+
+
+def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **keywords: Any) -> Any:
+    """The model of class `cls` in a folder or repository; see `ModelMixin.from_pretrained`."""
+    options, overrides = split_keywords(keywords)
+    known = cls.init_parameters()
+    said = f"{cls.__name__}.from_pretrained has no keyword"
+    check_names(overrides, (*known, *KEYWORDS), said, listed=known)
+    check_names(options.dtype, ("default",), f"dtype= goes by component, and {cls.__name__} has no")
+    check_one_place(options, cls.__name__)
+    source = open_source(path, options.hub, default_registry())
+    files = plan_component(
+        source,
+        parts_of(subfolder),
+        stems=stems_of(cls),
+        variant=options.variant,
+        use_safetensors=options.use_safetensors,
+        dtype=str(options.dtype_of(None)).removeprefix("torch."),
+    )
+    source.fetch(file.path for file in files.files)
+    model, info = load_component(cls, source, files, options, overrides=overrides)
+    return (model, info.as_dict()) if options.output_loading_info else model
+
+
+def load_scheduler(
+    cls: Any,
+    path: str | Path,
+    *,
+    subfolder: str | None = None,
+    return_unused_kwargs: bool = False,
+    **keywords: Any,
+) -> Any:
+    """The scheduler of class `cls` in a folder; see `SchedulerMixin.from_pretrained`.
+
+    The config may be that of another scheduler: what `cls` doesn't know, it keeps.
+    """
+    options, overrides = split_keywords(keywords)
+    known = cls.init_parameters()
+    if not return_unused_kwargs:
+        said = f"{cls.__name__}.from_pretrained has no keyword"
+        check_names(overrides, (*known, *KEYWORDS), said, listed=known)
+    source = open_source(path, options.hub, default_registry())
+    file = "/".join((*parts_of(subfolder), str(cls.config_name)))
+    used = {name: value for name, value in overrides.items() if name in known}
+    scheduler = made_from(cls, {**source.json(file), **used}, source.root / file)
+    unused = {name: value for name, value in overrides.items() if name not in known}
+    return (scheduler, unused) if return_unused_kwargs else scheduler

@@ -1,0 +1,1 @@
+"""Repositories of the Hub: reading them through the cache of huggingface_hub, and uploading."""

@@ -1,0 +1,302 @@
+"""Repositories of the Hub, through huggingface_hub and its cache."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ...errors import CheckpointError, DamagedFileError
+from ..headers import Header, header_of
+from ..names import inside, is_plain
+from ..source import HubOptions, Source
+from .answers import explained, first_line, may_pass
+from .cache import (
+    Entry,
+    cached_commit,
+    cached_listing,
+    drop,
+    entry_of,
+    remember,
+    repository_folder,
+    wrong_with,
+)
+
+_log = logging.getLogger(__name__)
+
+_FIRST = 1 << 16
+"""Bytes that a header is hoped to fit in: more than most have, and one request."""
+
+_WAITS = (1.0, 4.0)
+"""Seconds before each further attempt at what failed for a reason that may pass."""
+
+
+class HubSource(Source):
+    """One commit of a repository, in the cache. What is missing is fetched, from no other commit.
+
+    A file that is fetched is compared with the digest that the repository gives for it. One that
+    is in the cache with another size is fetched again, alone.
+
+    Attributes:
+        entries: the files of the commit.
+    """
+
+    commit: str
+    cure = "check the repository and the revision"
+
+    def __init__(
+        self, repository: str, commit: str, entries: Mapping[str, Entry], options: HubOptions
+    ) -> None:
+        self.folder = repository_folder(repository, options)
+        super().__init__(self.folder / "snapshots" / commit, f"{repository}@{commit[:12]}")
+        self.origin = f"{repository}@{commit}"
+        self.repository, self.commit = repository, commit
+        self.entries, self.options = entries, options
+        self._done: set[str] = set()
+        self._noted = False
+
+    def files(self, *folder: str) -> Mapping[str, int]:
+        """See `Source`."""
+        prefix = "".join(f"{part}/" for part in folder)
+        return {
+            path.removeprefix(prefix): entry.size
+            for path, entry in self.entries.items()
+            if path.startswith(prefix) and "/" not in path.removeprefix(prefix)
+        }
+
+    def missing(self, paths: Iterable[str]) -> list[str]:
+        """See `Source`."""
+        new = [path for path in paths if path not in self._done]
+        return new if self.options.force_download else list(self._wrong(new, thoroughly=False))
+
+    def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
+        """See `Source`."""
+        wanted = sorted(set(paths))
+        self._check_listed(wanted)
+        new = self.missing(wanted)
+        if thoroughly:
+            damaged = self._drop_damaged([path for path in wanted if path not in new])
+            new = sorted([*new, *damaged])
+        if new:
+            self._check_space(new)
+            self._download(new)
+            # What arrived damaged may arrive whole at a second attempt.
+            again = self._drop_damaged(new)
+            if again:
+                self._download(sorted(again))
+            for path, problem in self._drop_damaged(again).items():
+                raise DamagedFileError(
+                    f"{path} of {self.name} arrived damaged, twice: {problem}. Nothing of it was "
+                    f"kept; try again later, or tell the owner of the repository"
+                )
+            self._done.update(new)
+        if not self._noted:
+            remember(self.folder, self.options.revision or "main", self.commit)
+            self._noted = True
+        return self.root
+
+    def _wrong(self, paths: Iterable[str], thoroughly: bool) -> dict[str, str]:
+        """What is wrong with those of `paths` in the cache with which something is."""
+        found = {
+            path: wrong_with(
+                inside(self.root, path), self.entries.get(path, Entry()), thoroughly=thoroughly
+            )
+            for path in paths
+        }
+        return {path: problem for path, problem in found.items() if problem is not None}
+
+    def _check_listed(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            if path not in self.entries:
+                raise CheckpointError(f"{self.name} has no file {path}; {self.cure}")
+
+    def _drop_damaged(self, paths: Iterable[str], thoroughly: bool = True) -> dict[str, str]:
+        """Remove those of `paths` from the cache whose content is wrong; says what was wrong."""
+        wrong = self._wrong(paths, thoroughly)
+        for path, problem in wrong.items():
+            file = self.root / path
+            if file.is_file():
+                _log.warning("%s is damaged (%s) and is fetched again", file, problem)
+            drop(file, self.folder / "blobs")
+        return wrong
+
+    def _check_space(self, paths: Iterable[str]) -> None:
+        """Raise `CheckpointError` if the disk of the cache can't hold what is to be fetched."""
+        size = sum(max(self.entries[path].size, 0) for path in paths)
+        folder = next(p for p in (self.root, *self.root.parents) if p.is_dir())
+        free = shutil.disk_usage(folder).free
+        if size > free:
+            raise CheckpointError(
+                f"{self.repository} needs {size:,} more bytes, and the disk of {folder} has "
+                f"{free:,} left; free some space, or pass cache_dir= on another disk"
+            )
+
+    def _download(self, paths: list[str]) -> None:
+        from huggingface_hub import snapshot_download
+
+        self._drop_damaged(paths, thoroughly=False)
+        for wait in (*_WAITS, None):
+            try:
+                snapshot_download(
+                    self.repository,
+                    revision=self.commit,
+                    cache_dir=self.options.cache_dir,
+                    force_download=self.options.force_download,
+                    token=self.options.token,
+                    allow_patterns=[glob.escape(path) for path in paths],
+                )
+                absent = [path for path in paths if not (self.root / path).is_file()]
+                if absent:
+                    raise ConnectionError(f"the Hub did not send {absent[0]}")
+                return
+            except Exception as error:
+                if wait is None or not may_pass(error):
+                    raise explained(error, self.repository, self.options) from error
+                _log.warning("fetching %s failed (%s); trying again", self.repository, error)
+                time.sleep(wait)
+
+    def header(self, path: str) -> Header:
+        """See `Source`. Of a file that is not in the cache only the first bytes are fetched."""
+        self._check_listed([path])
+        size = self.entries[path].size
+        if size < 0 or not self.missing([path]):
+            return super().header(path)
+        first = self._part(path, 0, min(size, _FIRST))
+
+        def read(start: int, stop: int) -> bytes:
+            return first[start:stop] if stop <= len(first) else self._part(path, start, stop)
+
+        return header_of(f"{path} of {self.name}", size, read)
+
+    def _part(self, path: str, start: int, stop: int) -> bytes:
+        """Some bytes of a file, by a range request."""
+        from huggingface_hub import constants, get_session, hf_hub_url
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+
+        if stop <= start:
+            return b""
+        headers = build_hf_headers(token=self.options.token, library_name="autopipe")
+        headers["Range"] = f"bytes={start}-{stop - 1}"
+        headers["Accept-Encoding"] = "identity"
+        try:
+            url = hf_hub_url(self.repository, path, revision=self.commit)
+            with get_session().stream(
+                "GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
+            ) as answer:
+                hf_raise_for_status(answer)
+                content = bytearray()
+                for block in answer.iter_bytes():
+                    content += block
+                    if len(content) >= stop:
+                        break
+        except Exception as error:
+            raise explained(error, self.repository, self.options) from error
+        # A server that knows no ranges sends everything from the start.
+        part = content if answer.status_code == 206 else content[start:]
+        return bytes(part[: stop - start])
+
+
+class CachedSource(HubSource):
+    """A commit as far as it was fetched before: what is used offline.
+
+    Where the client kept no listing, `entries` are those files that were fetched.
+    """
+
+    def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
+        """See `Source`."""
+        for path, problem in (wrong := self._wrong(sorted(set(paths)), thoroughly)).items():
+            more = f", and {len(wrong) - 1} more files are not whole" if len(wrong) > 1 else ""
+            kind = CheckpointError if problem == "it is missing" else DamagedFileError
+            raise kind(f"{path} of {self.name} can't be read: {problem}{more}; {self.cure}")
+        return self.root
+
+    def header(self, path: str) -> Header:
+        """See `Source`."""
+        return Source.header(self, path)
+
+
+def open_repository(repository: str, options: HubOptions) -> Source:
+    """The repository at one commit: of the Hub, or of the cache where the Hub can't be reached.
+
+    Raises:
+        CheckpointError: there is no such repository or revision, access to it is not granted,
+            or the Hub can't be reached and nothing is in the cache.
+    """
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise explained(error, repository, options) from error
+    if options.force_download and constants.HF_HUB_OFFLINE:
+        raise CheckpointError(
+            f"{repository} can't be fetched again while HF_HUB_OFFLINE is set; unset it, or leave "
+            f"force_download out"
+        )
+    if options.local_files_only or constants.HF_HUB_OFFLINE:
+        return _open_cached(repository, options, None)
+    try:
+        info = HfApi(token=options.token, library_name="autopipe").model_info(
+            repository,
+            revision=options.revision,
+            files_metadata=True,
+            timeout=constants.HF_HUB_ETAG_TIMEOUT,
+        )
+    except Exception as error:
+        if not may_pass(error) or options.force_download:
+            raise explained(error, repository, options) from error
+        return _open_cached(repository, options, error)
+    if not is_plain(info.sha):
+        raise CheckpointError(
+            f"the Hub gave no commit for {repository}; check HF_ENDPOINT, or try again later"
+        )
+    # A listed path that leads out is treated as if it was not listed.
+    entries = {
+        s.rfilename: entry_of(s)
+        for s in info.siblings or ()
+        if all(is_plain(part) for part in s.rfilename.split("/"))
+    }
+    return HubSource(repository, str(info.sha), entries, options)
+
+
+def _open_cached(repository: str, options: HubOptions, reason: Exception | None) -> Source:
+    """What the cache holds of a repository.
+
+    Args:
+        reason: why the Hub can't be reached; None where it may not be asked.
+    """
+    folder = repository_folder(repository, options)
+    commit = cached_commit(folder, options.revision or "main")
+    download = f"run `autopipe download {repository}"
+    download += f" --revision {options.revision}`" if options.revision else "`"
+    if commit is None:
+        why = (
+            f"the Hub can't be reached ({first_line(reason)})"
+            if reason
+            else "only the cache may be used (local_files_only or HF_HUB_OFFLINE)"
+        )
+        raise CheckpointError(
+            f"{repository} is neither a local folder nor in the cache, and {why}; check the path, "
+            f"or {download} while online"
+        ) from reason
+    entries = cached_listing(repository, options, commit)
+    if entries is None:
+        root = folder / "snapshots" / commit
+        there = (path for path in root.rglob("*") if path.is_file())
+        entries = {p.relative_to(root).as_posix(): Entry(p.stat().st_size) for p in there}
+    source = CachedSource(repository, commit, entries, options)
+    source.cure = (
+        f"only the cache is in use, and it holds this checkpoint in part; {download} while online"
+    )
+    if reason is not None:
+        _log.warning(
+            "the Hub can't be reached (%s), so %s is taken from the cache",
+            first_line(reason),
+            source.name,
+        )
+    return source

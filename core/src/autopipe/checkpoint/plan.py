@@ -1,0 +1,263 @@
+"""What loading a pipeline will read, decided before any large file is fetched."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import (
+    ArgumentError,
+    CheckpointError,
+    ConfigError,
+    UnsupportedCheckpointError,
+    VariantError,
+)
+from ..kinds import BaseNetwork, Kind, Several, kind_of, slot_of, slots_of
+from ..registry import Registry
+from ..targets import load_target
+from . import transformers
+from .files import AUTO, ComponentFiles, plan_component, variants_of
+from .index import INDEX_NAME, Index
+from .options import LoadOptions
+from .source import Source
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component to load, or one of its networks: the class, and the files that it needs."""
+
+    cls: Any
+    files: ComponentFiles
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file to have.
+
+    Attributes:
+        path: inside the checkpoint, with slashes.
+        size: bytes; -1 where the repository doesn't tell.
+        component: whose it is; None for the index.
+        missing: whether it is to be fetched.
+    """
+
+    path: str
+    size: int
+    component: str | None
+    missing: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that loading a pipeline will read, all of one commit.
+
+    Attributes:
+        cls: the pipeline class.
+        source: where the checkpoint is.
+        index: what its index says.
+        options: how to load.
+        given: the components and options that the caller gives.
+        parts: what is to be loaded, by name.
+        several: of the components of several networks, the class and the names of the parts.
+        stage: the same for another checkpoint, one stage of a chain of which this is another.
+        keyword: the word by which that one goes; with an underscore, what its components are
+            called by.
+    """
+
+    cls: Any
+    source: Source
+    index: Index
+    options: LoadOptions
+    given: Mapping[str, Any]
+    parts: Mapping[str, Part]
+    several: Mapping[str, tuple[type[Several], list[str]]]
+    stage: Plan | None = None
+    keyword: str = ""
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of a repository; None for a folder."""
+        return self.source.commit
+
+    @property
+    def class_name(self) -> str:
+        """The name of the pipeline class."""
+        return str(self.cls.__name__)
+
+    @functools.cached_property
+    def items(self) -> tuple[Item, ...]:
+        """All files, each once, the index first; as they were at the first look."""
+        listing = self.source.files()
+        files: dict[str, tuple[int, str | None]] = {}
+        if INDEX_NAME in listing:
+            files[INDEX_NAME] = listing[INDEX_NAME], None
+        for name, part in self.parts.items():
+            for file in part.files.files:
+                files.setdefault(file.path, (file.size, name))
+        missing = set(self.source.missing(files))
+        return tuple(Item(path, *found, path in missing) for path, found in files.items())
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all files."""
+        index = [INDEX_NAME] if INDEX_NAME in self.source.files() else []
+        return [*index, *(file.path for p in self.parts.values() for file in p.files.files)]
+
+    @property
+    def missing(self) -> tuple[Item, ...]:
+        """The files to fetch, of this checkpoint."""
+        return tuple(item for item in self.items if item.missing)
+
+    @property
+    def size(self) -> int:
+        """Bytes in all, those of the other stage included."""
+        return _bytes(self.items) + (self.stage.size if self.stage else 0)
+
+    @property
+    def missing_size(self) -> int:
+        """Bytes to fetch, those of the other stage included."""
+        return _bytes(self.missing) + (self.stage.missing_size if self.stage else 0)
+
+    def run(self) -> Path:
+        """Fetch what is missing and what is damaged of all stages; returns the local folder.
+
+        Raises:
+            CheckpointError: it can't be fetched, or the disk is too small.
+            DamagedFileError: a file arrives damaged again and again.
+        """
+        if self.stage is not None:
+            self.stage.run()
+        return self.source.fetch([item.path for item in self.items], thoroughly=True)
+
+
+def _bytes(items: Iterable[Item]) -> int:
+    return sum(max(item.size, 0) for item in items)
+
+
+def stems_of(cls: type) -> tuple[str, ...]:
+    """What the weight files of `cls` are called; empty for what is no network."""
+    if issubclass(cls, BaseNetwork):
+        return (cls.weights_name,)
+    return transformers.STEMS if kind_of(cls) is Kind.NETWORK else ()
+
+
+def make_plan(
+    cls: Any,
+    source: Source,
+    index: Index,
+    options: LoadOptions,
+    given: Mapping[str, Any],
+    registry: Registry,
+    *,
+    elsewhere: Iterable[str] = (),
+    strict: bool = True,
+) -> Plan:
+    """Plan one checkpoint.
+
+    Args:
+        elsewhere: the components that another checkpoint has.
+        strict: whether at least one component must have the variant that was asked for.
+
+    Raises:
+        ArgumentError: a component is neither in the checkpoint nor given.
+        ArgumentTypeError: what is given can't be that component.
+        CheckpointError: files are absent, or not in the variant or format that is asked for.
+        UnsupportedCheckpointError: no installed family declares a class. It was not imported.
+    """
+    classes = _classes(cls, index, given, registry, elsewhere)
+    several: dict[str, tuple[type[Several], list[str]]] = {}
+    dtypes = dict(options.dtype) if isinstance(options.dtype, Mapping) else {}
+    for name, kind in [(n, k) for n, k in classes.items() if hasattr(k, "part_class")]:
+        names = [name]
+        while source.files(further := kind.part_name(name, len(names))):
+            names.append(further)
+        classes.update(dict.fromkeys(names, kind.part_class))
+        several[name] = kind, names
+        for further in names if name in dtypes else ():
+            dtypes.setdefault(further, dtypes[name])
+    if dtypes:
+        options = options.with_dtype(dtypes)
+    parts: dict[str, Part] = {}
+    for name, kind in classes.items():
+        if name in cls.optional_components() and not source.files(name):
+            raise CheckpointError(
+                f"the index of {source.name} names a {name}, and there is no folder {name}; fetch "
+                f"the checkpoint again, or pass {name}=None to go without it"
+            )
+        files = plan_component(
+            source,
+            (name,),
+            stems=stems_of(kind),
+            variant=options.variant,
+            use_safetensors=options.use_safetensors,
+            dtype=str(options.dtype_of(name)).removeprefix("torch."),
+            fall_back=True,
+        )
+        parts[name] = Part(kind, files)
+    found = {part.files.weights.variant for part in parts.values() if part.files.weights}
+    if strict and found and options.variant not in (None, AUTO, *found):
+        present = {v for name in parts for v in variants_of(source.files(name)) if v}
+        raise VariantError(
+            f"{source.name} has no weights of the variant {options.variant!r}; it has "
+            f"{', '.join(sorted(map(repr, present))) or 'no variants'}. Leave variant out, or "
+            f"pass variant='auto'"
+        )
+    return Plan(cls, source, index, options, given, parts, several)
+
+
+def _classes(
+    cls: Any,
+    index: Index,
+    given: Mapping[str, Any],
+    registry: Registry,
+    elsewhere: Iterable[str],
+) -> dict[str, Any]:
+    """The class of every component that has to be loaded, imported here, one after another."""
+    classes: dict[str, Any] = {}
+    missing: list[str] = []
+    slots = slots_of(cls)
+    stored = registry.pipeline(index.class_name)
+    origin = index.folder / INDEX_NAME
+    for name in cls.module_names():
+        if name in elsewhere:
+            continue
+        pair = index.components.get(name)
+        found: type | None = None
+        if pair is not None:
+            known = registry.component(*pair, stored)
+            if known is not None:
+                found = load_target(known.target)
+            elif pair[0] == transformers.LIBRARY:
+                found = transformers.find_class(pair[1])
+        slot = slots.get(name)
+        if name in given:
+            if slot is None and found is not None:
+                slot = slot_of(found)
+            if slot and given[name] is not None:
+                slot.check(given[name], name)
+        elif pair is None:
+            if name not in cls.optional_components():
+                missing.append(name)
+        elif found is None:
+            library, class_name = pair
+            raise UnsupportedCheckpointError(
+                f"{origin} needs the class {class_name} of {library}, which no installed family "
+                f"declares, so it is not imported. {registry.explain_missing(class_name)}"
+            )
+        elif slot is not None and not slot.takes(found):
+            raise ConfigError(
+                f"{origin} names {found.__name__} for {name!r}, which is "
+                f"{kind_of(found).value}, and {cls.__name__} takes {slot}; correct the entry, or "
+                f"pass {name}=..."
+            )
+        else:
+            classes[name] = found
+    if missing:
+        raise ArgumentError(
+            f"{cls.__name__} expects {', '.join(cls.module_names())}, and {index.folder} "
+            f"({index.class_name}) has no {' and no '.join(missing)}; pass {missing[0]}=..."
+        )
+    return classes

@@ -1,0 +1,49 @@
+"""Options that come from what is installed, by the word that is written for each.
+
+In the parsed arguments each goes by that word, such as `--image`, so that no name can collide with
+an argument of a command.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..registry import Registry
+from .command import option
+from .text import help_text
+
+PROMPT = "PROMPT"
+"""The one that has no dashes."""
+
+
+def declare_stages(parser: Any, registry: Registry) -> None:
+    """Add an option for each stage that a chain of an installed family needs."""
+    for keyword in stage_keywords(registry):
+        about = (
+            f"the {keyword} of a checkpoint that needs one (default: that which its README names)"
+        )
+        add_option(parser, f"--{keyword}", "CHECKPOINT", about)
+
+
+def stage_keywords(registry: Registry) -> list[str]:
+    """The keywords by which chains of the installed families get their other stage."""
+    pipelines = (p for family in registry.families.values() for p in family.pipelines)
+    return sorted({p.needs for p in pipelines if p.needs is not None})
+
+
+def given_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """What was given of the prompt and the options that are declared here, by their words."""
+    return {
+        name: value
+        for name, value in vars(arguments).items()
+        if (name == PROMPT or name.startswith("--")) and value is not None
+    }
+
+
+def add_option(group: Any, name: str, metavar: str, about: str) -> bool:
+    """Add an option, unless there is one of that name; whether it was added."""
+    is_new = name not in group._option_string_actions
+    if is_new:
+        option(group, f"{name} {metavar}", help_text(about), dest=name)
+    return is_new
