@@ -126,6 +126,22 @@ def test_add_ons_by_name_together_in_eight_threads_are_bitwise_serial(pipe: Any)
     assert np.array_equal(draw(pipe), plain)
 
 
+def test_add_ons_of_one_stranger_act_in_the_pipeline_of_another() -> None:
+    pipe = house.AutoPipelineForTextToVideo.from_pretrained("demo:clips")
+
+    def clip(**arguments: Any) -> np.ndarray:
+        seed = torch.Generator().manual_seed(1)
+        return pipe("a dog++ runs", generator=seed, output_type="np", **arguments).frames
+
+    plain = clip()
+    pipe.attach("low_rank", component="network", suffix="tell")
+    pipe.attach("repeated")
+    pipe.attach("emphasis")
+    acting = [clip(adapters={name: 1.0}).tobytes() for name in NAMES]
+    assert len({plain.tobytes(), clip().tobytes(), *acting}) == 5
+    assert np.array_equal(clip(adapters={}), plain)
+
+
 def test_an_input_of_an_add_on_belongs_to_it(pipe: Any) -> None:
     with pytest.raises(ArgumentTypeError, match="belongs to the add-on 'repeated'"):
         draw(pipe, keep_every=1)

@@ -58,7 +58,7 @@ class ClipsPipeline(DiffusionPipeline):
         size = self.network.config.sample_size
         shape = (len(texts), 3, num_frames, size, size)
         noise = randn_tensor(shape, generator, self._execution_device, self.dtype)
-        told = torch.cat([self._read(text) for text in texts])
+        told = self.encoder("text_encoder", self._read)(texts)
         tensors = {"latents": noise}
         self.scheduler.set_timesteps(num_inference_steps, self._execution_device)
 
@@ -74,8 +74,10 @@ class ClipsPipeline(DiffusionPipeline):
             frames = (clips / 2 + 0.5).permute(0, 1, 3, 4, 2).cpu().numpy()
         return ClipsOutput(frames) if return_dict else (frames,)
 
-    def _read(self, text: str) -> Tensor:
-        """(1, D) from the letters of a text."""
-        letters = [[ord(letter) % LETTERS for letter in text]]
-        told: Tensor = self.text_encoder(torch.tensor(letters, device=self._execution_device))
-        return told
+    def _read(self, texts: list[str]) -> Tensor:
+        """(B, D) from the letters of each text."""
+        device = self._execution_device
+        letters = [
+            torch.tensor([[ord(a) % LETTERS for a in text]], device=device) for text in texts
+        ]
+        return torch.cat([self.text_encoder(one) for one in letters])
