@@ -8,4 +8,4 @@ import pytest
 @pytest.fixture(autouse=True)
 def from_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hints name packages, as for users who have no clone; those for a clone are tested apart."""
-    monkeypatch.setattr("autopipe.hints._clone", lambda: None)
+    monkeypatch.setattr("autopipe.resolution.hints._clone", lambda: None)

@@ -12,7 +12,7 @@ import torch
 from autopipe_inks.addons import Emphasis, LowRank, Repeated
 
 from autopipe import AutoPipelineForImage2Image, AutoPipelineForText2Image
-from autopipe.attachment import Attachment
+from autopipe.attaching.attachment import Attachment
 
 PROMPT = "a red++ circle on a white background"
 

@@ -9,7 +9,7 @@ from support.record import parameters_of, reads_of
 
 from autopipe.pipeline.call import pipeline_call
 from autopipe.registry import default_registry
-from autopipe.targets import load_target
+from autopipe.resolution.targets import load_target
 from autopipe_components.latent import LatentPipeline, LatentText2Image
 
 PIPELINES = {

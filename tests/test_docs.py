@@ -12,13 +12,13 @@ import pytest
 
 import autopipe.errors
 from autopipe.cli.parser import build
-from autopipe.discovery import Installed
 from autopipe.errors import AutopipeError
-from autopipe.flaws import ENTRIES
 from autopipe.hooks import Hooks
 from autopipe.manifest import Manifest
-from autopipe.own import OWN
 from autopipe.registry import Registry, default_registry
+from autopipe.resolution.discovery import Installed
+from autopipe.resolution.flaws import ENTRIES
+from autopipe.resolution.own import OWN
 from autopipe.tasks import Input, Task
 from autopipe_devkit.conformance import Conformance
 from autopipe_devkit.conformance.checks import (

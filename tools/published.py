@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from autopipe.claims import claims
 from autopipe.registry import Registry, default_registry
+from autopipe.resolution.claims import claims
 
-FILE = Path(__file__).parents[1] / "core/src/autopipe/published.json"
+FILE = Path(__file__).parents[1] / "core/src/autopipe/resolution/published.json"
 
 
 def table(registry: Registry, dists: set[str]) -> dict[str, dict[str, list[str]]]:

@@ -11,7 +11,6 @@ from types import ModuleType
 import pytest
 
 import autopipe
-from autopipe.discovery import Installed, Plugin, Problem
 from autopipe.errors import (
     ArgumentError,
     MissingPluginError,
@@ -20,7 +19,8 @@ from autopipe.errors import (
 )
 from autopipe.manifest import Component, Condition, Export, Family, Pipeline
 from autopipe.registry import Registry, default_registry, register, resolve
-from autopipe.targets import load_target
+from autopipe.resolution.discovery import Installed, Plugin, Problem
+from autopipe.resolution.targets import load_target
 from autopipe.tasks import Task
 
 TASKS = list(Task)

@@ -102,7 +102,7 @@ def test_missing_parameters_are_those_that_the_call_does_not_name() -> None:
 
 def test_a_manifest_may_not_ask_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     import autopipe.registry as module
-    from autopipe.discovery import Problem, discover
+    from autopipe.resolution.discovery import Problem, discover
 
     asked: list[str] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .moved import load_moved
+from .resolution.moved import load_moved
 
 _NAMES = ["FirstStage", "cascade", "load_stage"]
 

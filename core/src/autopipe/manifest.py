@@ -101,7 +101,7 @@ class AddOn:
 
     Attributes:
         name: by which `pipe.attach(name)` finds it.
-        target: an `autopipe.attachment.Attachment` class.
+        target: an `autopipe.attaching.attachment.Attachment` class.
         inputs: the keywords that it adds to calls while it is attached.
         help: a line for the command line.
     """
@@ -118,7 +118,7 @@ class Engine:
 
     Attributes:
         name: by which `pipe.use_engine(name)` finds it.
-        target: an `autopipe.engine.NetworkEngine` class.
+        target: an `autopipe.attaching.engine.NetworkEngine` class.
     """
 
     name: str

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, TypeVar, cast
 import torch
 from torch import nn
 
+from .attaching.network_view import origin_of
 from .checkpoint.hub.upload import PushToHubMixin
 from .kinds import BaseNetwork
-from .network_view import origin_of
 
 _log = logging.getLogger(__name__)
 

@@ -19,7 +19,6 @@ imports a plugin's code; targets do that on first use.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,19 +26,20 @@ from functools import reduce
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from .claims import Settled
-from .discovery import Installed, Plugin, Problem, discover, raise_if_strict
 from .errors import (
     MissingPluginError,
     PluginError,
     UnsupportedCheckpointError,
 )
-from .explanations import Explanations
-from .flaws import flaws
-from .hints import dist_for_class, dist_for_keyword
-from .manifest import Component, Condition, Manifest, Pipeline, Reader
-from .own import OWN
-from .targets import load_target, target_of
+from .manifest import Condition, Manifest, Pipeline, Reader
+from .resolution.claims import Settled
+from .resolution.classes import Classes
+from .resolution.discovery import Installed, Plugin, Problem, discover, raise_if_strict
+from .resolution.explanations import Explanations
+from .resolution.flaws import flaws
+from .resolution.hints import dist_for_class, dist_for_keyword
+from .resolution.own import OWN
+from .resolution.targets import load_target
 from .tasks import Task
 
 __all__ = [
@@ -69,7 +69,7 @@ class Resolution:
         return cls
 
 
-class Registry:
+class Registry(Classes):
     """An immutable table of plugins. See the module's docstring for how it is read.
 
     Args:
@@ -80,7 +80,7 @@ class Registry:
     def __init__(self, installed: Iterable[Installed] = (), problems: Iterable[Problem] = ()):
         self.installed = tuple(installed)
         everything = (OWN, *self.installed)
-        self._settled = settled = Settled(everything)
+        settled = Settled(everything)
         families = [c for c in settled.of("family").values() if c.installed is not OWN]
         self.families: Mapping[str, Manifest] = MappingProxyType(
             {c.installed.manifest.name: c.installed.manifest for c in families}
@@ -88,17 +88,13 @@ class Registry:
         self.plugins: Mapping[str, Plugin] = MappingProxyType(
             {c.installed.manifest.name: c.installed.plugin for c in families}
         )
-        self._pipelines = settled.of("pipeline")
+        super().__init__(everything, settled)
         self._cells = settled.of("cell")
-        self._components = settled.of("component")
         self._tasks = {
             name: reduce(Task.united, (c.entry for c in settled.shared("task", name)))
             for name in settled.of("task")
         }
         self._conditions: dict[str, Condition] = self._entries("keyword")
-        manifests = [one.manifest for one in everything]
-        self._by_target = {p.target: p for m in manifests for p in m.pipelines}
-        self._identities = {c.target: (c.library, c.name) for m in manifests for c in m.components}
         self.problems: tuple[Problem, ...] = (*problems, *settled.problems, *self._lacking())
         self._explain = Explanations(self.problems, settled, self.families)
 
@@ -155,68 +151,6 @@ class Registry:
         """The target of a public name, or None."""
         claim = self._settled.of("name").get(name)
         return None if claim is None else str(claim.entry)
-
-    def pipeline(self, class_name: str) -> Pipeline | None:
-        """The pipeline called `class_name`, or None."""
-        claim = self._pipelines.get(class_name)
-        return claim.entry if claim else None
-
-    def component(
-        self, library: str, class_name: str, pipeline: Pipeline | None = None
-    ) -> Component | None:
-        """The component that an index entry `[library, class_name]` names, or None.
-
-        Args:
-            pipeline: that of the checkpoint. What the plugins of its line claim counts first, and
-                only there may a claim stand for a class of transformers.
-        """
-        for installed in self._owners(pipeline):
-            for component in installed.manifest.components:
-                if (component.library, component.name) == (library, class_name):
-                    return component
-        claim = self._components.get((library, class_name))
-        return claim.entry if claim else None
-
-    def _owners(self, pipeline: Pipeline | None) -> list[Installed]:
-        """The plugin of a pipeline, then those whose line it stands in."""
-        if pipeline is None:
-            return []
-        claim = self._pipelines.get(pipeline.name)
-        own = [claim.installed] if claim and claim.entry == pipeline else []
-        lines = {pipeline.line, pipeline.opens_as}
-        return [*own, *(i for i in self.installed if lines & i.manifest.own_lines)]
-
-    def identity(self, cls: type) -> tuple[str, str] | None:
-        """The pair that an index gives for objects of `cls`, or None.
-
-        A subclass of a known class goes by the pair of that class. Classes of transformers
-        go by their own name.
-        """
-        for base in cls.__mro__:
-            pair = self._identities.get(target_of(base))
-            if pair is not None:
-                return pair
-            if base.__module__.partition(".")[0] == "transformers":
-                return "transformers", base.__name__
-        pipeline = self.pipeline_of(cls)
-        return ("diffusers", pipeline.name) if pipeline else None
-
-    def pipeline_of(self, cls: type) -> Pipeline | None:
-        """The pipeline that `cls` is, or is a subclass of; None for others."""
-        return next((p for b in cls.__mro__ if (p := self._by_target.get(target_of(b)))), None)
-
-    def compatible_schedulers(self, cls: type) -> list[type]:
-        """The installed schedulers that can be made from the config of `cls`, by name.
-
-        One that can't be imported is left out.
-        """
-        found = [c.entry for c in self._components.values() if c.entry.kind == "scheduler"]
-        classes = [cls]
-        for component in sorted(found, key=lambda c: c.name):
-            with contextlib.suppress(PluginError, MissingPluginError):
-                classes.append(load_target(component.target))
-        able, *others = (getattr(one, "has_compatibles", True) for one in classes)
-        return [one for one, other in zip(classes[1:], others) if able and other]
 
     def reader(self, keys: Collection[str], origin: str) -> Reader:
         """The reader of a single file with these names of tensors; `origin` is it, for messages.

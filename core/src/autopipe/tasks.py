@@ -2,7 +2,7 @@
 
 A `Task` is its name, a plain string, with what tools need to know of it: which inputs its calls
 take, which parameters they must name, what comes out, and the name of its Auto class. The core
-declares three, by the very means that a plugin uses; see `autopipe.own`.
+declares three, by the very means that a plugin uses; see `autopipe.resolution.own`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .moved import load_moved
+from .resolution.moved import load_moved
 
 _NAMES = ["Conformance"]
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from autopipe.config import register_to_config
-from autopipe.discovery import Installed, Plugin
 from autopipe.manifest import Component, Family, Pipeline
 from autopipe.modeling import ModelMixin
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry
+from autopipe.resolution.discovery import Installed, Plugin
+from autopipe.resolution.targets import target_of
 from autopipe.scheduling import SchedulerMixin
-from autopipe.targets import target_of
 from autopipe.tasks import Task
 
 

@@ -10,18 +10,18 @@ import torch
 
 from autopipe import AutoPipelineForInpainting, AutoPipelineForText2Image
 from autopipe.checkpoint.checkpoint import Checkpoint
-from autopipe.discovery import Installed, Plugin
 from autopipe.errors import (
     ArgumentError,
     ArgumentTypeError,
     AutopipeError,
     UnsupportedCheckpointError,
 )
-from autopipe.flaws import flaws
 from autopipe.manifest import Family, Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry
-from autopipe.targets import target_of
+from autopipe.resolution.discovery import Installed, Plugin
+from autopipe.resolution.flaws import flaws
+from autopipe.resolution.targets import target_of
 from autopipe.tasks import Task
 
 from .conftest import FAMILY, OtherNet, TinyNet, TinyScheduler, same

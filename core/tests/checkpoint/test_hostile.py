@@ -23,12 +23,12 @@ from support.tiny import make_tokenizer
 from transformers import CLIPImageProcessor, CLIPTokenizer
 
 from autopipe.cli import main
-from autopipe.discovery import Installed, Plugin
 from autopipe.errors import AutopipeError, UnsafeCheckpointError, UnsupportedCheckpointError
 from autopipe.manifest import Component, Family, Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry
-from autopipe.targets import target_of
+from autopipe.resolution.discovery import Installed, Plugin
+from autopipe.resolution.targets import target_of
 from autopipe.tasks import Task
 
 from .conftest import TinyNet, TinyScheduler, text_encoder

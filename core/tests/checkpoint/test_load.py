@@ -14,7 +14,6 @@ from transformers import CLIPTextModel
 
 from autopipe.auto import AutoPipelineForText2Image
 from autopipe.checkpoint.checkpoint import Checkpoint
-from autopipe.discovery import Installed, Plugin
 from autopipe.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -29,7 +28,8 @@ from autopipe.errors import (
 from autopipe.manifest import Component, Family, Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry
-from autopipe.targets import target_of
+from autopipe.resolution.discovery import Installed, Plugin
+from autopipe.resolution.targets import target_of
 from autopipe.tasks import Task
 
 from .conftest import FAMILY, OtherNet, OtherScheduler, TinyNet, TinyPipeline, TinyScheduler, same

@@ -12,7 +12,6 @@ import pytest
 
 from autopipe.checkpoint.index import open_index
 from autopipe.checkpoint.source import LocalSource
-from autopipe.discovery import Installed, Plugin
 from autopipe.errors import (
     CheckpointError,
     ConfigError,
@@ -21,6 +20,7 @@ from autopipe.errors import (
 )
 from autopipe.manifest import Family, Probe
 from autopipe.registry import Registry
+from autopipe.resolution.discovery import Installed, Plugin
 
 ANSWER = {"_class_name": "ZooPipeline", "net": ["zoo", "Net"]}
 

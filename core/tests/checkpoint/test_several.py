@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from autopipe.discovery import Installed, Plugin
 from autopipe.manifest import Component, Family, Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry
-from autopipe.targets import target_of
+from autopipe.resolution.discovery import Installed, Plugin
+from autopipe.resolution.targets import target_of
 
 from .conftest import FAMILY, TinyNet, TinyScheduler
 

@@ -11,9 +11,9 @@ import pytest
 
 from autopipe.cli import inspect, main, resolve
 from autopipe.cli.inspect import number
-from autopipe.discovery import Installed, Plugin
 from autopipe.manifest import Component, Family, Pipeline
 from autopipe.registry import Registry
+from autopipe.resolution.discovery import Installed, Plugin
 from autopipe.tasks import Task
 
 FAMILY = Family(

@@ -8,10 +8,10 @@ from types import MappingProxyType
 import pytest
 
 from autopipe.cli import doctor, families, main, requirements
-from autopipe.discovery import Installed, Plugin, Problem
 from autopipe.errors import PluginError
 from autopipe.manifest import Component, Family, Pipeline
 from autopipe.registry import Registry
+from autopipe.resolution.discovery import Installed, Plugin, Problem
 from autopipe.tasks import Task
 
 LONG = "a_family_with_a_name_that_is_really_much_too_long_for_a_table"

@@ -14,10 +14,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autopipe.attachment import Attachment
+from autopipe.attaching.attachment import Attachment
+from autopipe.attaching.engine import NetworkEngine
 from autopipe.config import register_to_config
-from autopipe.discovery import Installed, Plugin
-from autopipe.engine import NetworkEngine
 from autopipe.errors import ArgumentError, ArgumentTypeError, MissingPluginError
 from autopipe.manifest import AddOn, Component, Engine, Family, Pipeline
 from autopipe.modeling import ModelMixin
@@ -25,8 +24,9 @@ from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import denoise
 from autopipe.registry import Registry
+from autopipe.resolution.discovery import Installed, Plugin
+from autopipe.resolution.targets import target_of
 from autopipe.scheduling import SchedulerMixin
-from autopipe.targets import target_of
 from autopipe.tasks import Input
 
 

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from autopipe.config import register_to_config
-from autopipe.discovery import Installed, Plugin
 from autopipe.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -26,8 +25,9 @@ from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import accepted_options, callback_inputs, denoise, every
 from autopipe.registry import Registry
+from autopipe.resolution.discovery import Installed, Plugin
+from autopipe.resolution.targets import target_of
 from autopipe.scheduling import SchedulerMixin
-from autopipe.targets import target_of
 from autopipe.tasks import Task
 
 

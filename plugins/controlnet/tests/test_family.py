@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 import autopipe
-from autopipe.discovery import Installed
 from autopipe.errors import UnsupportedCheckpointError
 from autopipe.manifest import Pipeline
 from autopipe.registry import Registry, default_registry
+from autopipe.resolution.discovery import Installed
 from autopipe.tasks import Task
 
 from .conftest import SDXL, installed, needs
@@ -139,8 +139,8 @@ class Absent:
         if name.partition(".")[0] == "autopipe_{absent}":
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
-import autopipe.hints
-autopipe.hints._clone = lambda: None
+import autopipe.resolution.hints
+autopipe.resolution.hints._clone = lambda: None
 from autopipe.errors import MissingPluginError
 from autopipe.registry import default_registry
 families = default_registry().families["controlnet"].pipelines

@@ -14,11 +14,11 @@ import torch
 from support.relay import relay
 
 from autopipe.cli import main
-from autopipe.discovery import Installed, Plugin
 from autopipe.errors import ArgumentError, PlacementError
 from autopipe.manifest import Component, Condition, Family, Pipeline
 from autopipe.outputs import BaseOutput
 from autopipe.registry import Registry
+from autopipe.resolution.discovery import Installed, Plugin
 from autopipe.tasks import Input, Task
 from autopipe_generate import command as generate
 from autopipe_generate import loading

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from autopipe.cli.parser import parse
-from autopipe.discovery import Installed, Plugin
 from autopipe.errors import AutopipeError, MissingPluginError
 from autopipe.manifest import AddOn, Component, Condition, Engine, Family, Pipeline
 from autopipe.registry import Registry
+from autopipe.resolution.discovery import Installed, Plugin
 from autopipe.tasks import Input, Task
 from autopipe_generate import command as generate
 from autopipe_generate import request as requests

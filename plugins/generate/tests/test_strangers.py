@@ -14,17 +14,17 @@ import PIL.Image
 import pytest
 import torch
 
-from autopipe.attachment import Attachment
+from autopipe.attaching.attachment import Attachment
+from autopipe.attaching.engine import NetworkEngine
 from autopipe.cli import main
 from autopipe.config import register_to_config
-from autopipe.discovery import Installed, Plugin
-from autopipe.engine import NetworkEngine
 from autopipe.manifest import AddOn, Command, Component, Condition, Engine, Manifest, Pipeline
 from autopipe.modeling import ModelMixin
 from autopipe.outputs import BaseOutput, ImagePipelineOutput
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.call import pipeline_call
 from autopipe.registry import Registry, register
+from autopipe.resolution.discovery import Installed, Plugin
 from autopipe.tasks import Input, Task
 from autopipe_generate.family import autopipe_family
 

@@ -21,7 +21,7 @@ from ..errors import (
     UnsupportedCheckpointError,
 )
 from ..registry import Registry
-from ..targets import load_target
+from ..resolution.targets import load_target
 from .names import is_plain, shown
 from .source import LocalSource, Source
 

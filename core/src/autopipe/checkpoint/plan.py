@@ -17,7 +17,7 @@ from ..errors import (
 )
 from ..kinds import BaseNetwork, Kind, Several, kind_of, slot_of, slots_of
 from ..registry import Registry
-from ..targets import load_target
+from ..resolution.targets import load_target
 from . import transformers
 from .files import AUTO, ComponentFiles, plan_component, variants_of
 from .index import INDEX_NAME, Index

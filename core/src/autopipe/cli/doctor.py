@@ -13,11 +13,11 @@ from typing import Any
 
 from importlib_metadata import packages_distributions
 
-from ..claims import PREFER
-from ..discovery import Plugin, Problem, discover, plain
-from ..hints import CORE, dist_of, pip_line
 from ..registry import Registry
-from ..version import __version__
+from ..resolution.claims import PREFER
+from ..resolution.discovery import Plugin, Problem, discover, plain
+from ..resolution.hints import CORE, dist_of, pip_line
+from ..resolution.version import __version__
 from .command import Run, explain
 from .families import no_family_cure
 from .requirements import Requirement, requirements

@@ -7,8 +7,8 @@ import json
 import sys
 from typing import Any
 
-from ..hints import dist_with_demo, pip_line
 from ..registry import Registry, default_registry
+from ..resolution.hints import dist_with_demo, pip_line
 from .command import Run, explain
 from .text import paragraph, table
 

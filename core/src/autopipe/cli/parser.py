@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ..errors import ArgumentError, AutopipeError, PluginError, nearest
-from ..hints import dist_of, pip_line
 from ..manifest import Command
-from ..own import OWN
 from ..registry import default_registry
-from ..targets import load_target
-from ..version import __version__
+from ..resolution.hints import dist_of, pip_line
+from ..resolution.own import OWN
+from ..resolution.targets import load_target
+from ..resolution.version import __version__
 from .command import Run
 from .text import help_text, terminal_width
 

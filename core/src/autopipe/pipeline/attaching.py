@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..attachment import Attachment, Encode, Predict
-from ..engine import EngineNetwork, NetworkEngine
+from ..attaching.attachment import Attachment, Encode, Predict
+from ..attaching.engine import EngineNetwork, NetworkEngine
+from ..attaching.network_view import view_of
 from ..errors import ArgumentError, ArgumentTypeError, nearest
-from ..network_view import view_of
 from ..registry import default_registry
-from ..targets import load_target
+from ..resolution.targets import load_target
 from .components import ComponentsMixin
 
 _log = logging.getLogger(__name__)

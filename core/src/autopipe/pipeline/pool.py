@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from ..attachment import Attachment
-from ..engine import NetworkEngine
+from ..attaching.attachment import Attachment
+from ..attaching.engine import NetworkEngine
 from ..errors import ClosedPipelineError, PlacementError
 from ..placement.base import Placement, Role, at_rest, placed_by, put, send, take
 from ..placement.devices import check_here, give_back_memory

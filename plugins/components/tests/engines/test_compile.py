@@ -8,7 +8,7 @@ from torch import nn
 
 from autopipe.errors import ArgumentTypeError
 from autopipe.registry import default_registry
-from autopipe.targets import load_target
+from autopipe.resolution.targets import load_target
 from autopipe_components.engines.compile import Compile
 
 

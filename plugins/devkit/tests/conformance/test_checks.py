@@ -14,11 +14,11 @@ import pytest
 import torch
 from support.dists import write_dist
 
-from autopipe.discovery import discover
 from autopipe.errors import AutopipeError
 from autopipe.manifest import Component, Family, Pipeline
 from autopipe.pipeline.loop import denoise
 from autopipe.registry import Registry, default_registry
+from autopipe.resolution.discovery import discover
 from autopipe.tasks import Task
 from autopipe_devkit.conformance.checks import OF_A_FAMILY, OF_A_MEMBER, OF_A_TASK, tasks_of
 from autopipe_devkit.conformance.subject import Subject

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from autopipe.attachment import Attachment
-from autopipe.engine import NetworkEngine
+from autopipe.attaching.attachment import Attachment
+from autopipe.attaching.engine import NetworkEngine
 from autopipe.manifest import AddOn, Command, Condition, Engine, Family, Reader
 from autopipe.tasks import Input, Task
 from autopipe_devkit.conformance.checks import EXTENSIONS, OF_A_FAMILY, of_family

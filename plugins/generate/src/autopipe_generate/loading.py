@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from autopipe.errors import ArgumentError
 from autopipe.registry import Registry
+from autopipe.resolution.targets import load_target
 from autopipe.sizes import parse_size
-from autopipe.targets import load_target
 
 from .request import Request, Stage
 

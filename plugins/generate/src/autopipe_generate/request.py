@@ -13,8 +13,8 @@ from autopipe.cli.checkpoint import open_checkpoint
 from autopipe.cli.families import no_family_cure
 from autopipe.cli.options import PROMPT, given_of, stage_keywords
 from autopipe.errors import ArgumentError, ImageFileError, MissingPluginError, nearest
-from autopipe.hints import dist_with_demo
 from autopipe.registry import Registry
+from autopipe.resolution.hints import dist_with_demo
 from autopipe.tasks import Input, Task
 
 from .inputs import FILES, task_of, word

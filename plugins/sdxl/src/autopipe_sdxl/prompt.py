@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from autopipe.attachment import Encode
+from autopipe.attaching.attachment import Encode
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.turns import guard
 from autopipe_components.stages.checks import (

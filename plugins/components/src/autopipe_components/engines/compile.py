@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from autopipe.engine import NetworkEngine
+from autopipe.attaching.engine import NetworkEngine
 from autopipe.errors import ArgumentTypeError
 
 

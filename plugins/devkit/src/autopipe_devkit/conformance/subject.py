@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from autopipe.manifest import Manifest, Pipeline
 from autopipe.registry import default_registry
-from autopipe.targets import load_target
+from autopipe.resolution.targets import load_target
 from autopipe.tasks import Input, Task
 
 from .samples import made_of, samples_of

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from autopipe.errors import ArgumentError
-from autopipe.hints import published
+from autopipe.resolution.hints import published
 from autopipe.tasks import Task
 
 EXAMPLE = Path(__file__).parent / "example"

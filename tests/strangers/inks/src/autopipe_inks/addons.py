@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autopipe.attachment import Attachment, Encode, Predict
+from autopipe.attaching.attachment import Attachment, Encode, Predict
 from autopipe.errors import ArgumentError
 
 from .family import KEEP_EVERY

@@ -6,10 +6,10 @@ import argparse
 import inspect
 
 import autopipe
-from autopipe.attachment import Attachment
-from autopipe.engine import NetworkEngine
+from autopipe.attaching.attachment import Attachment
+from autopipe.attaching.engine import NetworkEngine
 from autopipe.manifest import Manifest
-from autopipe.targets import load_target
+from autopipe.resolution.targets import load_target
 
 from ..samples import MADE
 from .manifest import usable

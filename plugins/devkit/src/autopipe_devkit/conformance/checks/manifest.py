@@ -12,13 +12,13 @@ from importlib_metadata import entry_points
 from torch import nn
 
 import autopipe
-from autopipe.flaws import ENTRIES, flaws
 from autopipe.hooks import ENTRY_POINT_GROUP
 from autopipe.manifest import Component, Export, Manifest, Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry, default_registry
+from autopipe.resolution.flaws import ENTRIES, flaws
+from autopipe.resolution.targets import load_target, target_of
 from autopipe.scheduling import SchedulerMixin
-from autopipe.targets import load_target, target_of
 
 HEAVY = (
     "torch", "numpy", "scipy", "PIL", "transformers", "tokenizers", "accelerate", "safetensors",

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from autopipe.pipeline.base import DiffusionPipeline
-from autopipe.targets import load_target
+from autopipe.resolution.targets import load_target
 from autopipe.tasks import missing_parameters
 
 from ..subject import Subject, as_array

@@ -11,8 +11,8 @@ import autopipe
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.placement.base import networks_of
 from autopipe.registry import default_registry
+from autopipe.resolution.targets import load_target
 from autopipe.scheduling import SchedulerMixin
-from autopipe.targets import load_target
 from autopipe.tasks import Task
 
 from ..subject import Subject, quiet

@@ -61,7 +61,7 @@ def main() -> None:
 
 def save(network: DoodleNetwork) -> None:
     """Write the checkpoint, as the first of the family's tasks."""
-    from autopipe.targets import load_target
+    from autopipe.resolution.targets import load_target
 
     from autopipe_doodle.family import autopipe_family
 

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Collection
 from typing import Any
 
-from .errors import MissingPluginError
+from ..errors import MissingPluginError
 from .hints import owner_of_family, pip_line
 from .targets import load_target
 

@@ -11,9 +11,9 @@ import torch
 from accelerate import cpu_offload
 from torch import nn
 
+from autopipe.attaching.network_view import origin_of, view_of
 from autopipe.errors import PluginError
 from autopipe.modeling import entry_point
-from autopipe.network_view import origin_of, view_of
 
 
 class Block(nn.Module):

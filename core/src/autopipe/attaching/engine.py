@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from .modeling import is_entry_point
+from ..modeling import is_entry_point
 
 
 class NetworkEngine:

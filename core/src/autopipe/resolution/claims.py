@@ -13,9 +13,9 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..manifest import Component, Export, Pipeline
 from .discovery import Installed, Problem, plain
 from .hints import is_published
-from .manifest import Component, Export, Pipeline
 
 PREFER = "AUTOPIPE_PREFER"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .manifest import (
+from ..manifest import (
     API,
     AddOn,
     Command,
@@ -18,7 +18,7 @@ from .manifest import (
     Probe,
     Reader,
 )
-from .tasks import KINDS, Input, Task
+from ..tasks import KINDS, Input, Task
 
 ENTRIES: Mapping[str, type] = {
     "tasks": Task,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from .errors import AutopipeError, MissingPluginError, PluginError
+from ..errors import AutopipeError, MissingPluginError, PluginError
 from .hints import owner_of_family, pip_line
 
 _FAMILY = "autopipe_"

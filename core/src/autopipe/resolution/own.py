@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ..manifest import Command, Manifest
+from ..tasks import CORE as TASKS
 from .discovery import Installed, Plugin
 from .hints import CORE
-from .manifest import Command, Manifest
-from .tasks import CORE as TASKS
 from .version import __version__
 
 _COMMANDS = {

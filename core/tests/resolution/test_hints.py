@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from autopipe import hints
+from autopipe.resolution import hints
 
 CLONE = hints._clone
 

@@ -6,8 +6,6 @@ import itertools
 
 import pytest
 
-from autopipe.claims import PREFER
-from autopipe.discovery import Installed, Plugin
 from autopipe.errors import AutopipeError, MissingPluginError, UnsupportedCheckpointError
 from autopipe.manifest import (
     AddOn,
@@ -21,6 +19,8 @@ from autopipe.manifest import (
     Reader,
 )
 from autopipe.registry import Registry
+from autopipe.resolution.claims import PREFER
+from autopipe.resolution.discovery import Installed, Plugin
 from autopipe.tasks import Input, Task
 
 

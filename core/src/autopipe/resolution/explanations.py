@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from ..errors import nearest
+from ..manifest import Condition, Manifest, Pipeline, Reader
+from ..tasks import Task
 from .claims import Settled
 from .discovery import Problem
-from .errors import nearest
 from .hints import dist_for_class, dist_for_keyword, dist_of, owner_of_family, pip_line, published
-from .manifest import Condition, Manifest, Pipeline, Reader
-from .tasks import Task
 
 _KINDS = {"addon": "add-on", "engine": "engine", "command": "command", "reader": "reader"}
 

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from .errors import PluginError
+from ..errors import PluginError
 
 Answer: TypeAlias = Callable[..., Any]
 """`(module, *inputs) -> output`: what a view's module gives; calling `module` gives the original's

@@ -21,8 +21,8 @@ from typing import Any, ClassVar, TypeAlias
 
 from torch import Tensor, nn
 
+from ..tasks import Input
 from .network_view import Answer
-from .tasks import Input
 
 Encode: TypeAlias = Callable[..., Any]
 """`(texts, ...) -> embeddings`, as the family's text encoder of that name has it."""

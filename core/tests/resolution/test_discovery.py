@@ -7,7 +7,6 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from autopipe.discovery import discover
 from autopipe.errors import PluginError
 from autopipe.hooks import hookimpl
 from autopipe.manifest import (
@@ -21,6 +20,7 @@ from autopipe.manifest import (
     Probe,
     Reader,
 )
+from autopipe.resolution.discovery import discover
 from autopipe.tasks import Input, Task
 
 

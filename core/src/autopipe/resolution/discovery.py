@@ -19,10 +19,10 @@ from typing import Literal, Protocol
 import pluggy
 from importlib_metadata import entry_points
 
-from .errors import PluginError
+from ..errors import PluginError
+from ..hooks import ENTRY_POINT_GROUP, PROJECT, Hooks
+from ..manifest import Manifest
 from .flaws import flaws
-from .hooks import ENTRY_POINT_GROUP, PROJECT, Hooks
-from .manifest import Manifest
 
 
 @dataclass(frozen=True)
