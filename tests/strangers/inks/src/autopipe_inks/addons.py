@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from autopipe.attaching.attachment import Attachment, Encode, Predict
+from autopipe import Attachment
 from autopipe.errors import ArgumentError
 
 from .family import KEEP_EVERY
+
+Encode: TypeAlias = Callable[..., Any]
+Predict: TypeAlias = Callable[[int, Tensor], Tensor]
 
 
 class LowRank(Attachment):
