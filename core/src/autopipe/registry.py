@@ -102,9 +102,12 @@ class Registry(Classes):
         return {name: claim.entry for name, claim in self._settled.of(kind).items()}
 
     def _lacking(self) -> Iterator[Problem]:
-        """Pipelines that serve tasks which no plugin declares."""
+        """Pipelines that serve tasks which no plugin declares, and could be used otherwise."""
+        lines = {line for one in self.installed for line in one.manifest.own_lines}
         for one in self.installed:
             for pipeline in one.manifest.pipelines:
+                if pipeline.conditions and pipeline.line not in lines:
+                    continue  # A row for a family that isn't here, and its tasks neither.
                 for task in pipeline.tasks:
                     if task not in self._tasks:
                         reason = f"{pipeline.name} serves the task {task}, which is not declared"

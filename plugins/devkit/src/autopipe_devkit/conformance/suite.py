@@ -49,8 +49,8 @@ class Conformance:
     def inputs(self, pipeline: Pipeline) -> dict[str, Any]:
         """Arguments of a call of `pipeline` beyond those that its task implies.
 
-        All of them for one that serves no task by itself, such as a stage of a chain; where there
-        are none it is not called.
+        All of them but a generator, which the kit makes for each call, for one that serves no
+        task by itself, such as a stage of a chain; where there are none it is not called.
         """
         return {}
 

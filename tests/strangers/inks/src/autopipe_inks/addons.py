@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from autopipe.attaching.attachment import Attachment, Encode, Predict
+from autopipe import Attachment
 from autopipe.errors import ArgumentError
-from autopipe.tasks import Input
+
+from .family import KEEP_EVERY
+
+Encode: TypeAlias = Callable[..., Any]
+Predict: TypeAlias = Callable[[int, Tensor], Tensor]
 
 
 class LowRank(Attachment):
@@ -21,7 +25,9 @@ class LowRank(Attachment):
 
     name = "low_rank"
 
-    def __init__(self, component: str, suffix: str, rank: int = 2, seed: int = 0) -> None:
+    def __init__(
+        self, component: str = "unet", suffix: str = "attn2.to_k", rank: int = 2, seed: int = 0
+    ) -> None:
         self.component, self.suffix, self.rank, self.seed = component, suffix, rank, seed
 
     def check(self, pipe: Any) -> None:
@@ -53,7 +59,7 @@ class Repeated(Attachment):
     """Predicts in every second step, or as the call says, and takes that for those between."""
 
     name = "repeated"
-    inputs = (Input("keep_every", "number", required=False, help="how many steps share one"),)
+    inputs = (KEEP_EVERY,)
 
     def predict(
         self, run: Any, tensors: Mapping[str, Any], predict: Predict, strength: float
