@@ -14,7 +14,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from importlib_metadata import PackageNotFoundError, distribution
 
@@ -94,6 +93,8 @@ def pip_line(*requirements: str, options: str = "") -> str:
 
 def _clone() -> Path | None:
     """The clone that the core was installed from; None if it came from an index."""
+    from urllib.request import url2pathname  # It brings a client for HTTP.
+
     try:
         origin = json.loads(distribution(CORE).read_text("direct_url.json") or "{}")
         url = urlsplit(origin.get("url", ""))
