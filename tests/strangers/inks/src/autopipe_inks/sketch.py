@@ -11,7 +11,7 @@ from autopipe_shapes.unconditional import ShapesPipeline
 from autopipe import ImagePipelineOutput
 from autopipe.kinds import Network, Scheduler
 from autopipe.pipeline.call import pipeline_call
-from autopipe_components.stages.checks import check_image
+from autopipe_components.steps.checks import check_image
 
 
 class ShapesSketchPipeline(ShapesPipeline):

@@ -13,8 +13,8 @@ from autopipe.kinds import Network, Scheduler
 from autopipe.pipeline.call import pipeline_call
 from autopipe_components.images.kinds import check_output_type
 from autopipe_components.noise import randn_tensor
-from autopipe_components.stages import checks
-from autopipe_components.stages.codec import check_spread, tile
+from autopipe_components.steps import checks
+from autopipe_components.steps.codec import check_spread, tile
 
 from .steps import IMAGES, OUTPUT_TYPES, ShapesSteps
 

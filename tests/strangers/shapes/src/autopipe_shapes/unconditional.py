@@ -13,7 +13,7 @@ from autopipe.kinds import Network, Scheduler
 from autopipe.pipeline.call import pipeline_call
 from autopipe_components.images.kinds import check_output_type
 from autopipe_components.noise import randn_tensor
-from autopipe_components.stages.checks import check_generators, check_steps
+from autopipe_components.steps.checks import check_generators, check_steps
 
 from .steps import OUTPUT_TYPES, ShapesSteps
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autopipe.errors import ArgumentError
-from autopipe_components.stages.codec import (
+from autopipe_components.steps.codec import (
     PixelCodec,
     VaeCodec,
     are_latents,

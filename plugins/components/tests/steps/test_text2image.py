@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from autopipe.errors import ArgumentError
-from autopipe_components.stages.text2image import start_from_noise
+from autopipe_components.steps.text2image import start_from_noise
 
 SHAPE = (2, 4, 3, 5)
 PLACE = {"dtype": torch.float32, "device": "cpu"}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
-from autopipe_components.stages.prompt import (
+from autopipe_components.steps.prompt import (
     check_clip_skip,
     check_encoder,
     distinct_texts,

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
-from autopipe_components.stages import checks
+from autopipe_components.steps import checks
 
 EMBEDS = torch.zeros(2, 7, 8)
 PICTURE = Image.new("RGB", (16, 16))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from autopipe.errors import ArgumentError
-from autopipe_components.stages.image2image import add_noise, encode_start
+from autopipe_components.steps.image2image import add_noise, encode_start
 
 PLACE = {"dtype": torch.float32, "device": "cpu"}
 

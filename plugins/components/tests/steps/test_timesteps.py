@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from autopipe.errors import ArgumentError, SchedulerError
-from autopipe_components.stages.timesteps import (
+from autopipe_components.steps.timesteps import (
     Schedule,
     check_any_left,
     keep_tail,

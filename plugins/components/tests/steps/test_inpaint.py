@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from autopipe.errors import ArgumentError
-from autopipe_components.stages.codec import PixelCodec
-from autopipe_components.stages.inpaint import (
+from autopipe_components.steps.codec import PixelCodec
+from autopipe_components.steps.inpaint import (
     Inpainting,
     mask_to_latents,
     network_sees_mask,

@@ -7,7 +7,7 @@ from PIL import Image
 
 from autopipe.errors import ArgumentError
 from autopipe_components.image_processor import VaeImageProcessor, mask_processor
-from autopipe_components.stages.canvas import Canvas, prepare_canvas
+from autopipe_components.steps.canvas import Canvas, prepare_canvas
 
 
 def canvas(image, mask, **changes) -> Canvas:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from autopipe_components.stages.guidance import double, embed_scale, guide
+from autopipe_components.steps.guidance import double, embed_scale, guide
 
 
 def prediction() -> torch.Tensor:
