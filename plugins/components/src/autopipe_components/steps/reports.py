@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from torch import Tensor
 
-from autopipe.errors import ArgumentTypeError
-from autopipe.pipeline.loop import OnStep, StepCallback, callback_inputs, every
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.pipeline.loop import OnStep, StepCallback, callback_inputs
 
 from .checks import check_callback_inputs
 
@@ -56,3 +56,31 @@ def step_reports(
         "callback_inputs": names,
         "on_step": every(callback, callback_steps, run.scheduler.order),
     }
+
+
+def every(callback: OlderCallback | None, interval: int | None, order: int) -> OnStep | None:
+    """The older kind of callback, `callback(step, timestep, latents)`, as an `OnStep`.
+
+    Args:
+        callback: called with the number of the solver step; what it returns is not used.
+        interval: it is called where the index of the timestep is a multiple; 1 when absent.
+        order: of the scheduler.
+
+    Raises:
+        ArgumentTypeError: `interval` is not a whole number, or `callback` can't be called.
+        ArgumentError: `interval` is below 1.
+    """
+    if interval is not None and (isinstance(interval, bool) or not isinstance(interval, int)):
+        raise ArgumentTypeError(f"callback_steps is {interval!r}; give a whole number")
+    if interval is not None and interval < 1:
+        raise ArgumentError(f"callback_steps is {interval}; give 1 or more")
+    if callback is None:
+        return None
+    if not callable(callback):
+        raise ArgumentTypeError(f"callback is a {type(callback).__name__}; give a function")
+
+    def on_step(index: int, timestep: Tensor, latents: Tensor) -> None:
+        if index % (interval or 1) == 0:
+            callback(index // order, timestep, latents)
+
+    return on_step
