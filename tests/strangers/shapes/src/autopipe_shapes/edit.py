@@ -60,7 +60,7 @@ class ShapesEditPipeline(ShapesSteps, Image2Image):
         check_spread(pixels, len(texts), "images")
 
         # 2. Read the texts, and put noise on the pictures
-        told = guidance_scale * torch.cat([self._read(text) for text in texts])
+        told = guidance_scale * self.encoder("text_encoder", self._read)(texts)
         latents = tile(pixels, len(texts), "images")
         self.scheduler.set_timesteps(num_inference_steps, latents.device)
         taken = round(num_inference_steps * strength)
@@ -77,9 +77,9 @@ class ShapesEditPipeline(ShapesSteps, Image2Image):
         )  # fmt: skip
         return made if return_dict else made.to_tuple()
 
-    def _read(self, text: str) -> Tensor:
-        """(1, 3, 1, 1): a colour for a text."""
-        letters = [[ord(letter) % LETTERS for letter in text or " "]]
-        state = self.text_encoder(torch.tensor(letters, device=self._execution_device))
-        colour: Tensor = state.last_hidden_state[:, -1, :3, None, None]
-        return colour
+    def _read(self, texts: list[str]) -> Tensor:
+        """(B, 3, 1, 1): a colour for each text."""
+        device = self._execution_device
+        letters = [[[ord(letter) % LETTERS for letter in text or " "]] for text in texts]
+        states = [self.text_encoder(torch.tensor(one, device=device)) for one in letters]
+        return torch.cat([one.last_hidden_state[:, -1, :3, None, None] for one in states])
