@@ -37,7 +37,7 @@ from .resolution.classes import Classes
 from .resolution.discovery import Installed, Plugin, Problem, discover, raise_if_strict
 from .resolution.explanations import Explanations
 from .resolution.flaws import flaws
-from .resolution.hints import dist_for_class, dist_for_keyword
+from .resolution.hints import dist_of
 from .resolution.own import OWN
 from .resolution.targets import load_target
 from .tasks import Task
@@ -75,6 +75,12 @@ class Registry(Classes):
     Args:
         installed: the plugins; the core itself is always among them.
         problems: of those that could not be read.
+
+    Attributes:
+        families: the manifests by the name of their plugin.
+        plugins: where they come from, by the same names.
+        conditions: the conditions by their keyword.
+        problems: what is wrong with installed plugins.
     """
 
     def __init__(self, installed: Iterable[Installed] = (), problems: Iterable[Problem] = ()):
@@ -94,7 +100,7 @@ class Registry(Classes):
             name: reduce(Task.united, (c.entry for c in settled.shared("task", name)))
             for name in settled.of("task")
         }
-        self._conditions: dict[str, Condition] = self._entries("keyword")
+        self.conditions: Mapping[str, Condition] = MappingProxyType(self._entries("keyword"))
         self.problems: tuple[Problem, ...] = (*problems, *settled.problems, *self._lacking())
         self._explain = Explanations(self.problems, settled, self.families)
 
@@ -122,11 +128,6 @@ class Registry(Classes):
         return MappingProxyType(
             {task: tuple(p for p in found if task in p.tasks) for task in self._tasks.values()}
         )
-
-    @property
-    def conditions(self) -> Mapping[str, Condition]:
-        """The conditions by their keyword."""
-        return MappingProxyType(self._conditions)
 
     def of(self, kind: str) -> Mapping[str, Any]:
         """The entries of one kind by name: `"addon"`, `"engine"`, `"command"` or `"reader"`."""
@@ -231,7 +232,7 @@ class Registry(Classes):
     ) -> frozenset[str]:
         wanted = set(pipeline.conditions)
         for keyword, present in given.items():
-            condition = self._conditions.get(keyword)
+            condition = self.conditions.get(keyword)
             if condition is None:
                 if present:
                     raise UnsupportedCheckpointError(
@@ -245,7 +246,7 @@ class Registry(Classes):
 
     def is_condition(self, keyword: str) -> bool:
         """Whether a keyword is that of a condition, installed or of a package that can be."""
-        return keyword in self._conditions or dist_for_keyword(keyword) is not None
+        return keyword in self.conditions or dist_of(keyword, "keyword") is not None
 
     def explain_missing(self, class_name: str) -> str:
         """Why `class_name` is not here and what to do: a broken plugin, or the pip line."""
@@ -254,7 +255,7 @@ class Registry(Classes):
     def is_unheard_of(self, name: str) -> bool:
         """Whether neither an installed plugin nor one that can be installed offers `name`."""
         contested = self._settled.contested("name", name)
-        return self.target(name) is None and contested is None and dist_for_class(name) is None
+        return self.target(name) is None and contested is None and dist_of(name, "name") is None
 
     def load(self, name: str) -> Any:
         """Import what the public `name` stands for.

@@ -45,16 +45,6 @@ def dist_of(name: str, *kinds: str) -> str | None:
     return None
 
 
-def dist_for_class(class_name: str) -> str | None:
-    """The distribution that offers a public name, if this project publishes it."""
-    return dist_of(class_name, "name")
-
-
-def dist_for_keyword(keyword: str) -> str | None:
-    """The distribution whose condition has this keyword, if this project publishes it."""
-    return dist_of(keyword, "keyword")
-
-
 def published_names() -> Iterator[str]:
     """Every public name that this project publishes."""
     for by_kind in published().values():
