@@ -258,6 +258,30 @@ def third_party(session: nox.Session) -> None:
 
 
 @nox.session
+def strangers(session: nox.Session) -> None:
+    """Plugins that others might write, as wheels in a fresh environment outside the repository."""
+    projects = sorted(f.parent for f in ROOT.glob("tests/strangers/*/pyproject.toml"))
+    family = ["plugins/devkit", "plugins/stable_diffusion"]
+    needed = {local for dist in family for local in local_requirements(dist)}
+    with tempfile.TemporaryDirectory() as folder:
+        ours, theirs = str(Path(folder, "ours")), str(Path(folder, "theirs"))
+        wheel = ("python", "-m", "pip", "wheel", "--no-deps", "-w")
+        session.run(*wheel, ours, *[f"./{dist}" for dist in sorted(needed)])
+        session.run(*wheel, theirs, *map(str, projects))
+        session.run("python", "-m", "venv", f"{folder}/venv")
+        python = str(Path(folder, "venv/bin/python"))
+        wheels = [str(file) for file in sorted(Path(ours).iterdir())]
+        env = {**ENVIRONMENT, "PYTHONPATH": "", "STRANGERS_WHEELS": theirs}
+        requirements = ("-c", "constraints.txt", "pytest>=8", *wheels)
+        session.run(python, "-m", "pip", "install", *requirements, env=env, external=True)
+        # In a module of which "-k" leaves nothing there is nothing wrong.
+        fine = [0, 5] if session.posargs else [0]
+        for module in sorted(ROOT.glob("tests/strangers/test_*.py")):
+            tests = (python, "-m", "pytest", "--quiet", str(module), *session.posargs)
+            session.run(*tests, env=env, external=True, success_codes=fine)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The documentation as pages in site/; a broken link or reference is an error."""
     session.install("mkdocs==1.6.1", "mkdocs-material==9.8.1", "mkdocstrings[python]==1.0.8")

@@ -78,10 +78,14 @@ def task_resolve(name: str, folder: str) -> dict[str, float]:
     """Which class opens this checkpoint for inpainting, from a cold start."""
 
     def ours() -> str:
-        from autopipe.checkpoint.index import read_index
-        from autopipe.registry import resolve
+        from autopipe.checkpoint.address import open_source
+        from autopipe.checkpoint.index import open_index
+        from autopipe.checkpoint.source import HubOptions
+        from autopipe.registry import default_registry
 
-        return resolve(read_index(Path(folder)).class_name, "inpaint").pipeline.name
+        registry = default_registry()
+        index = open_index(open_source(folder, HubOptions(), registry), registry)
+        return registry.resolve(index.class_name, "inpaint").pipeline.name
 
     def theirs() -> str:
         from diffusers import DiffusionPipeline

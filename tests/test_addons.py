@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.addons import Emphasis, LowRank, Repeated
+from autopipe_inks.addons import Emphasis, LowRank, Repeated
 
 from autopipe import AutoPipelineForImage2Image, AutoPipelineForText2Image
 from autopipe.attaching.attachment import Attachment

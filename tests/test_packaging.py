@@ -178,3 +178,12 @@ def test_nothing_speaks_of_the_stranger_that_has_our_name_on_the_index() -> None
         for match in bare.finditer(file.read_text(encoding="utf-8"))
     ]
     assert found == []
+
+
+def test_the_stub_of_the_core_has_its_names() -> None:
+    stub = (ROOT / "core/src/autopipe/__init__.pyi").read_text(encoding="utf-8")
+    lines = re.findall(r"^from \.(\S*) import \w+ as (\w+)$", stub, re.MULTILINE)
+    found = {name: module for module, name in lines}
+    submodules = dict.fromkeys(autopipe._SUBMODULES, "")
+    version = {"__version__": "resolution.version"}
+    assert found == {**autopipe._CORE, **submodules, **version}

@@ -19,7 +19,6 @@ imports a plugin's code; targets do that on first use.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -32,14 +31,15 @@ from .errors import (
     PluginError,
     UnsupportedCheckpointError,
 )
-from .manifest import Component, Condition, Manifest, Pipeline, Reader
+from .manifest import Condition, Manifest, Pipeline, Reader
 from .resolution.claims import Settled
+from .resolution.classes import Classes
 from .resolution.discovery import Installed, Plugin, Problem, discover, raise_if_strict
 from .resolution.explanations import Explanations
 from .resolution.flaws import flaws
-from .resolution.hints import dist_for_class, dist_for_keyword
+from .resolution.hints import dist_of
 from .resolution.own import OWN
-from .resolution.targets import load_target, target_of
+from .resolution.targets import load_target
 from .tasks import Task
 
 __all__ = [
@@ -69,18 +69,24 @@ class Resolution:
         return cls
 
 
-class Registry:
+class Registry(Classes):
     """An immutable table of plugins. See the module's docstring for how it is read.
 
     Args:
         installed: the plugins; the core itself is always among them.
         problems: of those that could not be read.
+
+    Attributes:
+        families: the manifests by the name of their plugin.
+        plugins: where they come from, by the same names.
+        conditions: the conditions by their keyword.
+        problems: what is wrong with installed plugins.
     """
 
     def __init__(self, installed: Iterable[Installed] = (), problems: Iterable[Problem] = ()):
         self.installed = tuple(installed)
         everything = (OWN, *self.installed)
-        self._settled = settled = Settled(everything)
+        settled = Settled(everything)
         families = [c for c in settled.of("family").values() if c.installed is not OWN]
         self.families: Mapping[str, Manifest] = MappingProxyType(
             {c.installed.manifest.name: c.installed.manifest for c in families}
@@ -88,17 +94,13 @@ class Registry:
         self.plugins: Mapping[str, Plugin] = MappingProxyType(
             {c.installed.manifest.name: c.installed.plugin for c in families}
         )
-        self._pipelines = settled.of("pipeline")
+        super().__init__(everything, settled)
         self._cells = settled.of("cell")
-        self._components = settled.of("component")
         self._tasks = {
             name: reduce(Task.united, (c.entry for c in settled.shared("task", name)))
             for name in settled.of("task")
         }
-        self._conditions: dict[str, Condition] = self._entries("keyword")
-        manifests = [one.manifest for one in everything]
-        self._by_target = {p.target: p for m in manifests for p in m.pipelines}
-        self._identities = {c.target: (c.library, c.name) for m in manifests for c in m.components}
+        self.conditions: Mapping[str, Condition] = MappingProxyType(self._entries("keyword"))
         self.problems: tuple[Problem, ...] = (*problems, *settled.problems, *self._lacking())
         self._explain = Explanations(self.problems, settled, self.families)
 
@@ -106,9 +108,12 @@ class Registry:
         return {name: claim.entry for name, claim in self._settled.of(kind).items()}
 
     def _lacking(self) -> Iterator[Problem]:
-        """Pipelines that serve tasks which no plugin declares."""
+        """Pipelines that serve tasks which no plugin declares, and could be used otherwise."""
+        lines = {line for one in self.installed for line in one.manifest.own_lines}
         for one in self.installed:
             for pipeline in one.manifest.pipelines:
+                if pipeline.conditions and pipeline.line not in lines:
+                    continue  # A row for a family that isn't here, and its tasks neither.
                 for task in pipeline.tasks:
                     if task not in self._tasks:
                         reason = f"{pipeline.name} serves the task {task}, which is not declared"
@@ -123,11 +128,6 @@ class Registry:
         return MappingProxyType(
             {task: tuple(p for p in found if task in p.tasks) for task in self._tasks.values()}
         )
-
-    @property
-    def conditions(self) -> Mapping[str, Condition]:
-        """The conditions by their keyword."""
-        return MappingProxyType(self._conditions)
 
     def of(self, kind: str) -> Mapping[str, Any]:
         """The entries of one kind by name: `"addon"`, `"engine"`, `"command"` or `"reader"`."""
@@ -152,68 +152,6 @@ class Registry:
         """The target of a public name, or None."""
         claim = self._settled.of("name").get(name)
         return None if claim is None else str(claim.entry)
-
-    def pipeline(self, class_name: str) -> Pipeline | None:
-        """The pipeline called `class_name`, or None."""
-        claim = self._pipelines.get(class_name)
-        return claim.entry if claim else None
-
-    def component(
-        self, library: str, class_name: str, pipeline: Pipeline | None = None
-    ) -> Component | None:
-        """The component that an index entry `[library, class_name]` names, or None.
-
-        Args:
-            pipeline: that of the checkpoint. What the plugins of its line claim counts first, and
-                only there may a claim stand for a class of transformers.
-        """
-        for installed in self._owners(pipeline):
-            for component in installed.manifest.components:
-                if (component.library, component.name) == (library, class_name):
-                    return component
-        claim = self._components.get((library, class_name))
-        return claim.entry if claim else None
-
-    def _owners(self, pipeline: Pipeline | None) -> list[Installed]:
-        """The plugin of a pipeline, then those whose line it stands in."""
-        if pipeline is None:
-            return []
-        claim = self._pipelines.get(pipeline.name)
-        own = [claim.installed] if claim and claim.entry == pipeline else []
-        lines = {pipeline.line, pipeline.opens_as}
-        return [*own, *(i for i in self.installed if lines & i.manifest.own_lines)]
-
-    def identity(self, cls: type) -> tuple[str, str] | None:
-        """The pair that an index gives for objects of `cls`, or None.
-
-        A subclass of a known class goes by the pair of that class. Classes of transformers
-        go by their own name.
-        """
-        for base in cls.__mro__:
-            pair = self._identities.get(target_of(base))
-            if pair is not None:
-                return pair
-            if base.__module__.partition(".")[0] == "transformers":
-                return "transformers", base.__name__
-        pipeline = self.pipeline_of(cls)
-        return ("diffusers", pipeline.name) if pipeline else None
-
-    def pipeline_of(self, cls: type) -> Pipeline | None:
-        """The pipeline that `cls` is, or is a subclass of; None for others."""
-        return next((p for b in cls.__mro__ if (p := self._by_target.get(target_of(b)))), None)
-
-    def compatible_schedulers(self, cls: type) -> list[type]:
-        """The installed schedulers that can be made from the config of `cls`, by name.
-
-        One that can't be imported is left out.
-        """
-        found = [c.entry for c in self._components.values() if c.entry.kind == "scheduler"]
-        classes = [cls]
-        for component in sorted(found, key=lambda c: c.name):
-            with contextlib.suppress(PluginError, MissingPluginError):
-                classes.append(load_target(component.target))
-        able, *others = (getattr(one, "has_compatibles", True) for one in classes)
-        return [one for one, other in zip(classes[1:], others) if able and other]
 
     def reader(self, keys: Collection[str], origin: str) -> Reader:
         """The reader of a single file with these names of tensors; `origin` is it, for messages.
@@ -294,7 +232,7 @@ class Registry:
     ) -> frozenset[str]:
         wanted = set(pipeline.conditions)
         for keyword, present in given.items():
-            condition = self._conditions.get(keyword)
+            condition = self.conditions.get(keyword)
             if condition is None:
                 if present:
                     raise UnsupportedCheckpointError(
@@ -308,7 +246,7 @@ class Registry:
 
     def is_condition(self, keyword: str) -> bool:
         """Whether a keyword is that of a condition, installed or of a package that can be."""
-        return keyword in self._conditions or dist_for_keyword(keyword) is not None
+        return keyword in self.conditions or dist_of(keyword, "keyword") is not None
 
     def explain_missing(self, class_name: str) -> str:
         """Why `class_name` is not here and what to do: a broken plugin, or the pip line."""
@@ -317,7 +255,7 @@ class Registry:
     def is_unheard_of(self, name: str) -> bool:
         """Whether neither an installed plugin nor one that can be installed offers `name`."""
         contested = self._settled.contested("name", name)
-        return self.target(name) is None and contested is None and dist_for_class(name) is None
+        return self.target(name) is None and contested is None and dist_of(name, "name") is None
 
     def load(self, name: str) -> Any:
         """Import what the public `name` stands for.

@@ -1,14 +1,25 @@
 from __future__ import annotations
 
+import gc
+import json
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from autopipe.checkpoint.address import demo_folder, open_source
 from autopipe.checkpoint.source import HubOptions, LocalSource
-from autopipe.errors import CheckpointError, PluginError, UnsafeCheckpointError
-from autopipe.manifest import Family
+from autopipe.errors import (
+    AutopipeError,
+    CheckpointError,
+    PluginError,
+    UnsafeCheckpointError,
+)
+from autopipe.manifest import Family, Reader
 from autopipe.registry import Registry
 from autopipe.resolution.discovery import Installed, Plugin
 
@@ -61,10 +72,54 @@ def test_what_can_be_no_repository_is_an_absent_folder(path: str | Path, demos: 
         open_source(path, HubOptions(), demos)
 
 
-def test_a_file_is_no_checkpoint(tmp_path: Path, demos: Registry) -> None:
+def read_layout(file: Path, folder: Path) -> None:
+    """A reader: what it writes is told by the file."""
+    with safe_open(file, "pt") as content:
+        names = set(content.keys())
+    if "toy.fails" in names:
+        raise KeyError("toy.fails")
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "Toy"}))
+
+
+@pytest.fixture
+def readers(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    module = ModuleType("toy_reader")
+    module.read_layout = read_layout  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "toy_reader", module)
+    reader = Reader("toy", ("toy.weight",), "toy_reader:read_layout")
+    return Registry([Installed(Plugin("toy", "d-toy", "1"), Family("toy", readers=(reader,)))])
+
+
+def write(file: Path, *names: str) -> Path:
+    save_file({name: torch.zeros(1) for name in names}, file)
+    return file
+
+
+def test_a_single_file_is_what_its_reader_makes(tmp_path: Path, readers: Registry) -> None:
+    file = write(tmp_path / "x.safetensors", "toy.weight", "more")
+    source = open_source(file, HubOptions(), readers)
+    assert source.json("model_index.json") == {"_class_name": "Toy"}
+    assert (source.name, source.origin) == (str(file), str(file))
+    folder = source.root
+    assert folder.is_dir()
+    del source
+    gc.collect()
+    assert not folder.exists()
+    assert file.is_file()
+
+
+def test_a_file_that_nobody_reads_is_refused(tmp_path: Path, readers: Registry) -> None:
+    def refused(file: Path) -> str:
+        with pytest.raises(AutopipeError) as caught:
+            open_source(file, HubOptions(), readers)
+        return str(caught.value)
+
+    assert "no installed plugin knows its layout" in refused(write(tmp_path / "y.safetensors", "z"))
+    assert "'toy' failed" in refused(write(tmp_path / "f.safetensors", "toy.weight", "toy.fails"))
     (tmp_path / "x.safetensors").write_text("x")
-    with pytest.raises(CheckpointError, match="is a file"):
-        open_source(tmp_path / "x.safetensors", HubOptions(), demos)
+    assert "x.safetensors" in refused(tmp_path / "x.safetensors")
+    (tmp_path / "x.ckpt").write_text("x")
+    assert "is a file; give the folder" in refused(tmp_path / "x.ckpt")
 
 
 def test_fetching_checks_that_files_are_there_and_inside(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from autopipe.modeling import ModelMixin
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import denoise
+from autopipe.placement.base import float32_copy
 from autopipe.registry import Registry
 from autopipe.resolution.discovery import Installed, Plugin
 from autopipe.resolution.targets import target_of
@@ -304,6 +306,42 @@ def test_eight_threads_with_eight_strengths_are_bitwise_serial(pipe: TextPipelin
         for _ in range(5):
             found = list(threads.map(lambda one: pipe("hello", adapters=one), calls))
             assert all(map(torch.equal, found, serial))
+
+
+def test_switching_while_others_draw_changes_nothing_for_them(pipe: TextPipeline) -> None:
+    pipe.attach(Shift())
+    expected = pipe("hello", adapters={"shift": 1.0})
+    stop = threading.Event()
+
+    def draw(_: int) -> bool:
+        return all(torch.equal(pipe("hello", adapters={"shift": 1.0}), expected) for _ in range(40))
+
+    def switch() -> None:
+        while not stop.is_set():
+            pipe.set_attachments({})
+            pipe.set_attachments({"shift": 0.5})
+
+    with ThreadPoolExecutor(5) as threads:
+        switching = threads.submit(switch)
+        drawn = list(threads.map(draw, range(4)))
+        stop.set()
+        switching.result()
+    assert all(drawn)
+
+
+@pytest.mark.parametrize("offloaded", [False, True])
+def test_a_copy_in_float32_of_a_view_acts_and_is_placed_alike(
+    pipe: TextPipeline, offloaded: bool
+) -> None:
+    pipe.attach(Shift())
+    x = torch.ones(1, 3)
+    with torch.no_grad():
+        expected = pipe.net(x)
+        if offloaded:
+            pipe.enable_sequential_cpu_offload(device="cpu")
+        with float32_copy(pipe.net) as made:
+            assert torch.equal(made(x), expected)
+            assert next(made.parameters()).is_meta is offloaded
 
 
 @pytest.mark.parametrize("how", ["model", "sequential", "map"])

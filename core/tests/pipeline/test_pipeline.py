@@ -23,7 +23,7 @@ from autopipe.errors import (
 from autopipe.manifest import Component, Family, Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.call import pipeline_call
-from autopipe.pipeline.loop import accepted_options, callback_inputs, denoise, every
+from autopipe.pipeline.loop import accepted_options, callback_inputs, denoise
 from autopipe.registry import Registry
 from autopipe.resolution.discovery import Installed, Plugin
 from autopipe.resolution.targets import target_of
@@ -425,22 +425,6 @@ def test_timesteps_beyond_the_steps_asked_for_are_not_reported() -> None:
     pipe.set_progress_bar_config(disable=True)
     pipe()
     assert reported == [1, 2, 3, 4]
-
-
-def test_the_older_callback_is_called_at_multiples_with_the_solver_step() -> None:
-    calls: list[int] = []
-    report = every(lambda step, t, latents: calls.append(step), 3, order=2)
-    assert report is not None
-    for index in range(8):
-        report(index, torch.tensor(0), torch.tensor(0))
-    assert calls == [0, 1, 3]
-    assert every(None, 3, order=1) is None
-
-
-@pytest.mark.parametrize("interval", [0, -1, 1.5, "2", True])
-def test_the_older_callback_needs_a_positive_interval(interval: Any) -> None:
-    with pytest.raises(ArgumentError, match="callback_steps"):
-        every(None, interval, order=1)
 
 
 def test_a_callback_may_name_its_tensors_itself() -> None:

@@ -234,6 +234,15 @@ def test_a_task_that_nobody_declares_is_told_and_the_plugin_stays() -> None:
     assert table.resolve("Odd", "inpaint").pipeline.name == "Known"
 
 
+def test_a_row_for_a_family_that_is_absent_lacks_nothing() -> None:
+    row = Pipeline("PLed", "p:PLed", "upscale", "line_p", frozenset({"led"}))
+    leading = Family("leading", pipelines=(row,), conditions=(Condition("led", "led"),))
+    assert of(p=leading).problems == ()
+    line = Family("line", pipelines=(Pipeline("P", "p:P", "inpaint", "line_p"),))
+    (problem,) = of(p=leading, q=line).problems
+    assert problem.reason.startswith("PLed serves the task upscale, which is not declared")
+
+
 def test_a_class_may_serve_several_tasks_and_one_of_another_plugin() -> None:
     both = Pipeline("Edit", "m:Edit", "upscale", "edit", also=("image2image",))
     declaring = Family("declaring", tasks=(upscale(),))

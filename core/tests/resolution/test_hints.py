@@ -14,9 +14,9 @@ CLONE = hints._clone
 
 
 def test_the_table_knows_what_each_package_offers() -> None:
-    assert hints.dist_for_class("StableDiffusionXLPipeline") == "autopipe-sdxl"
-    assert hints.dist_for_keyword("controlnet") == "autopipe-controlnet"
-    assert hints.dist_for_class("controlnet") is None
+    assert hints.dist_of("StableDiffusionXLPipeline", "name") == "autopipe-sdxl"
+    assert hints.dist_of("controlnet", "keyword") == "autopipe-controlnet"
+    assert hints.dist_of("controlnet", "name") is None
     assert hints.dist_with_demo() == "autopipe-stable-diffusion"
     assert hints.is_published("autopipe-sdxl", "sdxl")
     assert not hints.is_published("autopipe-sdxl", "controlnet")

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from ..modeling import is_entry_point
+from .network_view import Standing
 
 
 class NetworkEngine:
@@ -44,15 +45,15 @@ class NetworkEngine:
         """Give back what was made of `network`."""
 
 
-class EngineNetwork:
+class EngineNetwork(Standing):
     """A network as a call sees it while an engine runs it: calling it calls the engine."""
 
     def __init__(self, network: nn.Module, run: Callable[[str], Callable[..., Any]]) -> None:
-        self._network, self._run = network, run
+        self._origin, self._run = network, run
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._run("forward")(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._network, name)
-        return self._run(name) if is_entry_point(type(self._network), name) else found
+        found = getattr(self._origin, name)
+        return self._run(name) if is_entry_point(type(self._origin), name) else found

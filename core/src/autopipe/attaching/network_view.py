@@ -64,12 +64,18 @@ def view_of(network: nn.Module, answers: Iterable[Mapping[str, Answer]]) -> nn.M
     return root
 
 
-def origin_of(network: Any) -> Any:
-    """The network that a view is of; anything else as it is."""
-    return network.__dict__["_origin"] if isinstance(network, _View) else network
+def origin_of(component: Any) -> Any:
+    """The network that a view, or what an engine runs, is of; anything else as it is."""
+    while isinstance(component, Standing):
+        component = component.__dict__["_origin"]
+    return component
 
 
-class _View:
+class Standing:
+    """What stands in the place of a network, which it has as `_origin`."""
+
+
+class _View(Standing):
     """What is put before the class of every module that is copied for a view."""
 
     @property

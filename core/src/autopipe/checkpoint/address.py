@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
+import tempfile
+import weakref
 from pathlib import Path
 
-from ..errors import CheckpointError, PluginError, nearest
+from ..errors import AutopipeError, CheckpointError, PluginError, nearest
 from ..registry import Registry
+from ..resolution.targets import load_target
+from .headers import read_header
 from .hub.repository import open_repository
 from .source import HubOptions, LocalSource, Source
 
@@ -17,19 +22,18 @@ _REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def open_source(path: str | Path, hub: HubOptions, registry: Registry) -> Source:
-    """The source that `path` means: an existing folder first, then `demo:`, then the Hub.
+    """The source that `path` means: a folder or file that exists first, then `demo:`, then the Hub.
 
     Raises:
         CheckpointError: there is no such folder, demo or repository, or no way to reach it.
+        UnsupportedCheckpointError: it is a single file of a layout that no installed plugin reads.
     """
     folder = Path(path).expanduser()
     text = str(path)
     if folder.is_dir():
         return LocalSource(folder)
     if folder.is_file():
-        raise CheckpointError(
-            f"{folder} is a file, and a checkpoint is a folder; give the folder that holds it"
-        )
+        return _of_file(folder, registry)
     if text.startswith(DEMO):
         return LocalSource(demo_folder(text.removeprefix(DEMO), registry))
     if isinstance(path, Path) or not _REPOSITORY.fullmatch(text) or text.startswith("."):
@@ -38,6 +42,32 @@ def open_source(path: str | Path, hub: HubOptions, registry: Registry) -> Source
             f"check the path"
         )
     return open_repository(text, hub)
+
+
+def _of_file(file: Path, registry: Registry) -> Source:
+    """A single file, as the folder that the reader of its layout makes of it.
+
+    The folder goes with the source; weights that are mapped from it by then stay.
+    """
+    if file.suffix != ".safetensors":
+        raise CheckpointError(
+            f"{file} is a file; give the folder of a checkpoint, or a single .safetensors file of "
+            f"a layout that an installed plugin reads"
+        )
+    reader = registry.reader(read_header(file).tensors, str(file))
+    folder = tempfile.mkdtemp(prefix="autopipe-")
+    source = LocalSource(Path(folder), str(file))
+    weakref.finalize(source, shutil.rmtree, folder, ignore_errors=True)
+    try:
+        load_target(reader.target)(file, source.root)
+    except AutopipeError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"the reader {reader.name!r} failed on {file} ({type(error).__name__}: {error}); "
+            f"update the package that brings it"
+        ) from error
+    return source
 
 
 def demo_folder(family: str, registry: Registry) -> Path:

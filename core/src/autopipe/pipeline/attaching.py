@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..attaching.attachment import Attachment, Encode, Predict
 from ..attaching.engine import EngineNetwork, NetworkEngine
-from ..attaching.network_view import view_of
+from ..attaching.network_view import origin_of, view_of
 from ..errors import ArgumentError, ArgumentTypeError, nearest
 from ..registry import default_registry
 from ..resolution.targets import load_target
@@ -132,16 +132,13 @@ class AttachingMixin(ComponentsMixin):
     def _show_attached(self) -> None:
         """Make the attributes of components what the attachments make of them."""
         self._strengths = {n: s for n, s in self._strengths.items() if n in self._pool.attachments}
-        for name, (network, view) in self._views.items():
-            if self.__dict__.get(name) is view:
-                self.__dict__[name] = network
-        self._views = {}
-        for name, network in self._networks().items() if self._pool.attachments else ():
+        for name, network in self.components.items():
+            if not isinstance(network, nn.Module):
+                continue
             found = [a.answers(name, network, s) for a, s in self._touching("answers")]
-            if any(found):
-                view = view_of(network, found)
-                self._views[name] = network, view
-                self.__dict__[name] = view
+            shown = view_of(network, found) if any(found) else network
+            if self.__dict__[name] is not shown:
+                self.__dict__[name] = shown
 
     def encoder(self, component: str, encode: Encode) -> Encode:
         """`encode` of the text encoder `component`, with what attachments put around it.
@@ -233,9 +230,7 @@ class AttachingMixin(ComponentsMixin):
                 continue
             why = self._refusal(name, network, engine)
             if why is None:
-                proxy = EngineNetwork(network, self._pool.runner(network, engine))
-                self._views[name] = network, proxy
-                self.__dict__[name] = proxy
+                self.__dict__[name] = EngineNetwork(network, self._pool.runner(network, engine))
             else:
                 self._pool.say_once(f"{_name(engine)} doesn't run {name} now: {why}")
 
@@ -244,7 +239,7 @@ class AttachingMixin(ComponentsMixin):
         return [one.name for a in self._pool.attachments.values() for one in a.inputs]
 
     def _refusal(self, name: str, network: nn.Module, engine: NetworkEngine) -> str | None:
-        if name in self._views:
+        if network is not origin_of(network):
             return "attachments change it"
         if network.training:
             return "it is in training mode"

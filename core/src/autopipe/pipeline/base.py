@@ -36,7 +36,7 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
         self = super().__new__(cls)
         self._pool = Pool()
         self._carried, self._origins, self._progress_bar_config = {}, {}, {}
-        self._strengths, self._views = {}, {}
+        self._strengths = {}
         self._reset_call_state()
         return self
 

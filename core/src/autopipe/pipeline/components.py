@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from ..attaching.network_view import origin_of
 from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig
 from ..errors import ArgumentError
 from ..placement.base import Role, networks_of
@@ -35,8 +36,6 @@ class ComponentsMixin(ConfigMixin):
 
     _pool: Pool
     _origins: dict[str, str]
-    _views: dict[str, tuple[nn.Module, object]]
-    """By component: the network, and what stands in its place while something changes it."""
 
     # What the class declares
 
@@ -72,11 +71,7 @@ class ComponentsMixin(ConfigMixin):
     def components(self) -> dict[str, Any]:
         """The components by name, absent ones as None; networks as they are without attachments."""
         self._pool.check_open(self)
-        held = {name: self.__dict__.get(name) for name in self.module_names()}
-        for name, (network, view) in self._views.items():
-            if held.get(name) is view:
-                held[name] = network
-        return held
+        return {name: origin_of(self.__dict__.get(name)) for name in self.module_names()}
 
     def _networks(self) -> dict[str, nn.Module]:
         return networks_of(self.components)
@@ -156,6 +151,5 @@ class ComponentsMixin(ConfigMixin):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _drop_components(self) -> None:
-        self._views = {}
         for name in self.module_names():
             self.__dict__.pop(name, None)

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArgumentError, ArgumentTypeError
+from ..errors import ArgumentError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,36 +111,6 @@ def _call_back(
 def callback_inputs(callback: StepCallback | None, names: Sequence[str] | None) -> tuple[str, ...]:
     """The tensors that `callback` gets: its own `tensor_inputs` if it names any, or `names`."""
     return tuple(getattr(callback, "tensor_inputs", None) or names or ())
-
-
-def every(
-    callback: Callable[[int, Tensor, Tensor], Any] | None, interval: int | None, order: int
-) -> OnStep | None:
-    """The older kind of callback, `callback(step, timestep, latents)`, as an `OnStep`.
-
-    Args:
-        callback: called with the number of the solver step; what it returns is not used.
-        interval: it is called where the index of the timestep is a multiple; 1 when absent.
-        order: of the scheduler.
-
-    Raises:
-        ArgumentTypeError: `interval` is not a whole number, or `callback` can't be called.
-        ArgumentError: `interval` is below 1.
-    """
-    if interval is not None and (isinstance(interval, bool) or not isinstance(interval, int)):
-        raise ArgumentTypeError(f"callback_steps is {interval!r}; give a whole number")
-    if interval is not None and interval < 1:
-        raise ArgumentError(f"callback_steps is {interval}; give 1 or more")
-    if callback is None:
-        return None
-    if not callable(callback):
-        raise ArgumentTypeError(f"callback is a {type(callback).__name__}; give a function")
-
-    def on_step(index: int, timestep: Tensor, latents: Tensor) -> None:
-        if index % (interval or 1) == 0:
-            callback(index // order, timestep, latents)
-
-    return on_step
 
 
 def accepted_options(scheduler: SchedulerMixin, **wanted: Any) -> dict[str, Any]:

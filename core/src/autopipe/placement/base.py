@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..attaching.network_view import origin_of
+
 
 @dataclass(frozen=True)
 class Role:
@@ -156,16 +158,18 @@ def at_rest(*networks: nn.Module) -> Iterator[None]:
 @contextmanager
 def float32_copy(network: nn.Module) -> Iterator[nn.Module]:
     """Inside there is a copy of `network` in float32, placed as the network itself is."""
-    found = placed_by(network)
-    with at_rest(network):
+    # What is placed is the network that a view is of, and so it is with copies of both.
+    found = placed_by(origin_of(network))
+    with at_rest(origin_of(network)):
         made = copy.deepcopy(network).float()
     if found is None:
         yield made
         return
     placement, role = found
-    put(made, placement, replace(role, name=f"{role.name} in float32"))
+    placed = origin_of(made)
+    put(placed, placement, replace(role, name=f"{role.name} in float32"))
     try:
         yield made
     finally:
         # Hooks refer to the network that refers to them: without them its memory is free at once.
-        take(made)
+        take(placed)

@@ -9,7 +9,7 @@ from ..manifest import Condition, Manifest, Pipeline, Reader
 from ..tasks import Task
 from .claims import Settled
 from .discovery import Problem
-from .hints import dist_for_class, dist_for_keyword, dist_of, owner_of_family, pip_line, published
+from .hints import dist_of, owner_of_family, pip_line, published
 
 _KINDS = {"addon": "add-on", "engine": "engine", "command": "command", "reader": "reader"}
 
@@ -47,7 +47,7 @@ class Explanations:
 
     def no_condition(self, pipeline: Pipeline, family: str, keyword: str) -> str:
         """No plugin knows the keyword of a condition."""
-        dist = dist_for_keyword(keyword)
+        dist = dist_of(keyword, "keyword")
         return (
             f"{_cannot(pipeline.name, family)} with {keyword}=. No installed plugin knows "
             f"{keyword}=." + (f" Run: {pip_line(dist)}" if dist else "") + self._problem_with(dist)
@@ -85,7 +85,7 @@ class Explanations:
             contested = self._settled.contested(kind, name)
             if contested is not None:
                 return f"{contested}."
-        dist = dist_for_class(name)
+        dist = dist_of(name, "name")
         if dist is not None:
             trouble = self._problem_with(dist)
             return trouble.strip() or f"{name} is in the package {dist}. Run: {pip_line(dist)}"

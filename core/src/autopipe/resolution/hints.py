@@ -14,7 +14,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from importlib_metadata import PackageNotFoundError, distribution
 
@@ -44,16 +43,6 @@ def dist_of(name: str, *kinds: str) -> str | None:
         if any(name in by_kind.get(kind, ()) for kind in kinds):
             return dist
     return None
-
-
-def dist_for_class(class_name: str) -> str | None:
-    """The distribution that offers a public name, if this project publishes it."""
-    return dist_of(class_name, "name")
-
-
-def dist_for_keyword(keyword: str) -> str | None:
-    """The distribution whose condition has this keyword, if this project publishes it."""
-    return dist_of(keyword, "keyword")
 
 
 def published_names() -> Iterator[str]:
@@ -94,6 +83,8 @@ def pip_line(*requirements: str, options: str = "") -> str:
 
 def _clone() -> Path | None:
     """The clone that the core was installed from; None if it came from an index."""
+    from urllib.request import url2pathname  # It brings a client for HTTP.
+
     try:
         origin = json.loads(distribution(CORE).read_text("direct_url.json") or "{}")
         url = urlsplit(origin.get("url", ""))

@@ -22,21 +22,21 @@ from autopipe.scheduling import SchedulerMixin
 from .images.kinds import OUTPUT_TYPES
 from .networks.conditioning import check_cross_attention_kwargs
 from .schedulers.options import LEARNED_VARIANCES
-from .stages.checks import (
+from .steps.checks import (
     check_generators,
     check_guidance,
     check_images_per_prompt,
     check_output_type,
 )
-from .stages.codec import Generators
-from .stages.guidance import double, embed_scale, guide
-from .stages.reports import Reports
-from .stages.timesteps import Schedule
+from .steps.codec import Generators
+from .steps.guidance import double, embed_scale, guide
+from .steps.reports import Reports
+from .steps.timesteps import Schedule
 
 Predict: TypeAlias = Callable[[int, Tensor], Tensor]
 """`(step, timestep) -> prediction`, as the denoising loop takes it."""
 
-Condition: TypeAlias = Callable[[int, Tensor, Tensor, Mapping[str, Any]], Mapping[str, Any]]
+Steering: TypeAlias = Callable[[int, Tensor, Tensor, Mapping[str, Any]], Mapping[str, Any]]
 """`(step, sample, timestep, inputs) -> further inputs` of the network, such as residuals.
 
 `sample` are the latents as the network sees them, scaled and under guidance doubled, without
@@ -101,7 +101,7 @@ class GuidedPipeline(DiffusionPipeline):
         Args:
             sample: (B or 2B, C, h, w), scaled for `timestep`, with further channels if there are.
             guidance: what `_embed_guidance_scale` made.
-            inputs: those of `_network_inputs`, and what a condition added to them.
+            inputs: those of `_network_inputs`, and what steering added to them.
         """
         prediction: Tensor = self._network(
             sample,
@@ -146,13 +146,13 @@ class GuidedPipeline(DiffusionPipeline):
         self,
         tensors: Tensors,
         extra_channels: Callable[[], Sequence[Tensor]] = tuple,
-        condition: Condition | None = None,
+        steering: Steering | None = None,
     ) -> Predict:
         """The guided prediction of a step, from what `tensors` hold in that step.
 
         Args:
             extra_channels: what the network sees after the latents, each (B or 2B, C, h, w).
-            condition: what else it gets; see `Condition`.
+            steering: what else it gets; see `Steering`.
         """
         guidance = self._embed_guidance_scale(tensors["latents"])
 
@@ -161,8 +161,8 @@ class GuidedPipeline(DiffusionPipeline):
             sample = self.scheduler.scale_model_input(tensors["latents"], timestep)
             sample = double(sample) if guided else sample
             inputs = self._network_inputs(tensors)
-            if condition is not None:
-                inputs.update(condition(step, sample, timestep, inputs))
+            if steering is not None:
+                inputs.update(steering(step, sample, timestep, inputs))
             extra = [one[-len(sample) :] for one in extra_channels()]
             seen = torch.cat([sample, *extra], dim=1) if extra else sample
             prediction = self._predict_noise(seen, timestep, guidance, inputs)

@@ -22,7 +22,7 @@ from autopipe_components.latent import (
     LatentPipeline,
     LatentText2Image,
 )
-from autopipe_components.stages.checks import batch_size_of, check_prompt
+from autopipe_components.steps.checks import batch_size_of, check_prompt
 
 # The family
 
@@ -70,7 +70,7 @@ class ToySteps(LatentPipeline):
         check_prompt(self.call.prompt)
         return batch_size_of(self.call.prompt, None)
 
-    def _condition(self, height, width):
+    def _conditioning(self, height, width):
         texts = [self.call.prompt] if isinstance(self.call.prompt, str) else self.call.prompt
         # A text is the sum of its letters, and that is enough to tell two apart.
         rows = [torch.full((1, 3, 8), sum(map(ord, text)) % 101 / 101) for text in texts]
@@ -129,8 +129,8 @@ class ToyPipelineOfTwoHalves(ToyPipeline):
 
     do_classifier_free_guidance = LatentPipeline.do_classifier_free_guidance
 
-    def _condition(self, height, width):
-        embeds = super()._condition(height, width)["prompt_embeds"]
+    def _conditioning(self, height, width):
+        embeds = super()._conditioning(height, width)["prompt_embeds"]
         if self.do_classifier_free_guidance:
             embeds = torch.cat([torch.zeros_like(embeds), embeds])
         return {"prompt_embeds": embeds}

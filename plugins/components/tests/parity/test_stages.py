@@ -13,12 +13,12 @@ import math
 import pytest
 import torch
 
-from autopipe_components.stages.codec import PixelCodec, VaeCodec
-from autopipe_components.stages.guidance import embed_scale, guide
-from autopipe_components.stages.image2image import add_noise, encode_start
-from autopipe_components.stages.inpaint import start_inpainting
-from autopipe_components.stages.text2image import start_from_noise
-from autopipe_components.stages.timesteps import keep_tail, set_schedule, start_at, stop_at
+from autopipe_components.steps.codec import PixelCodec, VaeCodec
+from autopipe_components.steps.guidance import embed_scale, guide
+from autopipe_components.steps.image2image import add_noise, encode_start
+from autopipe_components.steps.inpaint import start_inpainting
+from autopipe_components.steps.text2image import start_from_noise
+from autopipe_components.steps.timesteps import keep_tail, set_schedule, start_at, stop_at
 
 pytestmark = pytest.mark.parity
 diffusers = pytest.importorskip("diffusers")

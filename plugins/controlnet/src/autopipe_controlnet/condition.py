@@ -12,13 +12,13 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.guided import Condition, Predict
+from autopipe_components.guided import Predict, Steering
 from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.images.masks import Box
 from autopipe_components.latent import LatentPipeline
-from autopipe_components.stages.checks import check_image, check_mask_crop
-from autopipe_components.stages.guidance import double
+from autopipe_components.steps.checks import check_image, check_mask_crop
+from autopipe_components.steps.guidance import double
 
 from .control import (
     Control,
@@ -148,8 +148,8 @@ class ControlNetCondition(LatentPipeline):
             prompts=prompts,
             num_images_per_prompt=call.num_images_per_prompt,
         )
-        place = {"device": self._execution_device, "dtype": self.controlnet.dtype}
-        images = [image.to(**place) for image in images]
+        like = {"device": self._execution_device, "dtype": self.controlnet.dtype}
+        images = [image.to(**like) for image in images]
         if self.do_classifier_free_guidance and not request.control.guess:
             images = [double(image) for image in images]
         self._images = images
@@ -159,7 +159,7 @@ class ControlNetCondition(LatentPipeline):
         self,
         tensors: Tensors,
         extra_channels: Callable[[], Sequence[Tensor]] = tuple,
-        condition: Condition | None = None,
+        steering: Steering | None = None,
     ) -> Predict:
         several = isinstance(self.controlnet, MultiControlNetModel)
         tensors[self._control_name] = self._images if several else self._images[0]
@@ -167,7 +167,7 @@ class ControlNetCondition(LatentPipeline):
         def residuals(
             step: int, sample: Tensor, timestep: Tensor, inputs: Mapping[str, Any]
         ) -> dict[str, Any]:
-            given = {} if condition is None else condition(step, sample, timestep, inputs)
+            given = {} if steering is None else steering(step, sample, timestep, inputs)
             return {**given, **self._residuals(tensors, step, sample, timestep, inputs)}
 
         return super()._predictor(tensors, extra_channels, residuals)

@@ -17,7 +17,7 @@ from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.images.masks import Box
 from autopipe_components.networks.unet_layout import per_level
-from autopipe_components.stages.checks import check_image
+from autopipe_components.steps.checks import check_image
 
 from .controlnet import ControlNetModel
 from .multicontrolnet import MultiControlNetModel

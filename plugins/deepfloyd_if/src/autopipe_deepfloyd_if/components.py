@@ -12,8 +12,8 @@ from torch import Tensor
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe_components.guided import GuidedPipeline
 from autopipe_components.safety import check_safety
-from autopipe_components.stages.checks import Prompt
-from autopipe_components.stages.prompt import (
+from autopipe_components.steps.checks import Prompt
+from autopipe_components.steps.prompt import (
     check_encoder,
     distinct_texts,
     embed_prompts,
@@ -121,11 +121,11 @@ class IFComponents(GuidedPipeline):
             ArgumentError, ArgumentTypeError: the prompts contradict each other, or there is no
                 text encoder for them.
         """
-        place = self._execution_device if device is None else device
+        target = self._execution_device if device is None else device
 
         def encode(texts: Sequence[str], length: int | None) -> Tensor:
             return self.encoder("text_encoder", self._encode_text)(
-                prepare_captions(texts, clean=clean_caption), length or TOKENS, place
+                prepare_captions(texts, clean=clean_caption), length or TOKENS, target
             )
 
         network = self.unet if self.text_encoder is None else self.text_encoder
@@ -137,7 +137,7 @@ class IFComponents(GuidedPipeline):
             negative_prompt_embeds,
             guided=do_classifier_free_guidance,
             num_images_per_prompt=num_images_per_prompt,
-            device=place,
+            device=target,
             dtype=None if network is None else network.dtype,
         )
         return embeds, negative if do_classifier_free_guidance else None
@@ -157,11 +157,11 @@ class IFComponents(GuidedPipeline):
     def _encode_text(self, texts: Sequence[str], length: int, device: torch.device | str) -> Tensor:
         """The hidden states (B, length, D) of `texts`; equal texts are encoded once."""
         check_encoder(self.text_encoder, self.tokenizer)
-        distinct, places = distinct_texts(texts)
+        distinct, positions = distinct_texts(texts)
         with self.tokenizing(self.tokenizer):
             ids, mask = tokenize(self.tokenizer, distinct, length)
         states = self.text_encoder(ids.to(device), attention_mask=mask.to(device))
-        embeds: Tensor = states.last_hidden_state[places]
+        embeds: Tensor = states.last_hidden_state[positions]
         return embeds
 
     # The pictures

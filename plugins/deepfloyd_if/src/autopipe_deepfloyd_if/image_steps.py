@@ -6,11 +6,11 @@ from torch import Tensor
 
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.stages.checks import check_image, check_mask, check_strength
-from autopipe_components.stages.codec import check_spread
-from autopipe_components.stages.image2image import add_noise
-from autopipe_components.stages.inpaint import blend, mask_to_latents
-from autopipe_components.stages.timesteps import Schedule
+from autopipe_components.steps.checks import check_image, check_mask, check_strength
+from autopipe_components.steps.codec import check_spread
+from autopipe_components.steps.image2image import add_noise
+from autopipe_components.steps.inpaint import blend, mask_to_latents
+from autopipe_components.steps.timesteps import Schedule
 
 from .pixels import make_mask, make_pixels
 from .steps import IFSteps, Keep, Start

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.stages.text2image import check_latents, start_from_noise
-from autopipe_components.stages.timesteps import Schedule
+from autopipe_components.steps.text2image import check_latents, start_from_noise
+from autopipe_components.steps.timesteps import Schedule
 
 from .pixels import CHANNELS
 from .steps import IFSteps, Start

@@ -11,7 +11,7 @@ from autopipe_components.images import arrays
 from autopipe_components.images.fit import resize_pil
 from autopipe_components.images.kinds import ImageInput, as_list, kind_of
 from autopipe_components.images.masks import check_single_channel
-from autopipe_components.stages.checks import check_colours
+from autopipe_components.steps.checks import check_colours
 
 CHANNELS = 3
 """Of the pixels that are denoised."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.images.arrays import denormalize, pt_to_numpy
-from autopipe_components.stages.checks import (
+from autopipe_components.steps.checks import (
     batch_size_of,
     check_eta,
     check_negative_prompt,
@@ -23,11 +23,11 @@ from autopipe_components.stages.checks import (
     check_steps,
     check_width,
 )
-from autopipe_components.stages.codec import PixelCodec
-from autopipe_components.stages.image2image import encode_start
-from autopipe_components.stages.prompt import check_encoder, join_halves
-from autopipe_components.stages.reports import Reports, step_reports
-from autopipe_components.stages.timesteps import Schedule, keep_tail, set_schedule
+from autopipe_components.steps.codec import PixelCodec
+from autopipe_components.steps.image2image import encode_start
+from autopipe_components.steps.prompt import check_encoder, join_halves
+from autopipe_components.steps.reports import Reports, step_reports
+from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
 from .call import Call
 from .components import IFComponents
@@ -75,7 +75,7 @@ class IFSteps(IFComponents):
         schedule = self._lay_out()
 
         # 3. Encode the prompt
-        tensors = self._condition()
+        tensors = self._conditioning()
 
         # 4. Put there what the steps start from
         start(tensors, schedule)
@@ -184,7 +184,7 @@ class IFSteps(IFComponents):
         strength = self.call.get("strength", 1.0)
         return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
 
-    def _condition(self) -> Tensors:
+    def _conditioning(self) -> Tensors:
         """The encoded prompt as tensors of the call; under guidance the negative half is first."""
         call = self.call
         embeds, negative = self.encode_prompt(

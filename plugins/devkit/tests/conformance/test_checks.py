@@ -198,6 +198,29 @@ def names_no_component(patch: pytest.MonkeyPatch, cls: Any) -> None:
     patch.setattr(cls, "model_cpu_offload_seq", "netwrok")
 
 
+def encodes_past_add_ons(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    patch.setattr(cls, "encoder", lambda self, component, encode: encode)
+
+
+def predicts_past_add_ons(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    patch.setattr(cls, "_predictor_of", lambda self, tensors, predict: predict)
+
+
+def keeps_past_add_ons(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    patch.setattr(cls, "_keeper_of", lambda self, keep: keep)
+
+
+def remembers_add_ons(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    def detach(self: Any, name: str) -> None:
+        self._pool.attachments = {
+            f"{name} before" if known == name else known: one
+            for known, one in self._pool.attachments.items()
+        }
+        self._strengths = dict.fromkeys(self._pool.attachments, 1.0)
+
+    patch.setattr(cls, "detach", detach)
+
+
 BROKEN: list[tuple[str, Break]] = [
     ("seed", noise_of_no_seed),
     ("seed", a_scheduler_that_is_used_up),
@@ -220,6 +243,10 @@ BROKEN: list[tuple[str, Break]] = [
     ("tasks", copies_the_weights),
     ("placement", forgets_an_entry_point),
     ("placement", names_no_component),
+    ("attachments", encodes_past_add_ons),
+    ("attachments", predicts_past_add_ons),
+    ("attachments", keeps_past_add_ons),
+    ("attachments", remembers_add_ons),
     ("saves", loads_something_else),
     ("optional", fails_without_it),
     ("protocol", lacks_a_parameter),

@@ -34,7 +34,7 @@ class TestConformance(Conformance):
 
 OF_EVERY_TASK = {
     "protocol", "outputs", "seed", "threads", "cancel", "progress", "refusals", "views", "tasks",
-    "placement",
+    "placement", "attachments",
 }  # fmt: skip
 EXPECTED = {
     "ToyUnconditional": {"pictures", "tensors", "repeats", "callback"},

@@ -15,7 +15,7 @@ from autopipe_components.image_processor import VaeImageProcessor, mask_processo
 from autopipe_components.images.fit import resize_tensor
 from autopipe_components.images.kinds import ImageInput, as_list, kind_of
 from autopipe_components.images.masks import check_single_channel, erode
-from autopipe_components.stages.checks import check_colours
+from autopipe_components.steps.checks import check_colours
 
 _BYTES = VaeImageProcessor(
     vae_scale_factor=1, resample="bicubic", reducing_gap=1, do_convert_rgb=True

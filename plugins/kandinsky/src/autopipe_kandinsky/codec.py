@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autopipe_components.stages.codec import VaeCodec
+from autopipe_components.steps.codec import VaeCodec
 
 
 class MovqCodec(VaeCodec):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 
 from autopipe.pipeline.base import DiffusionPipeline
-from autopipe_components.stages.checks import batch_size_of, check_images_per_prompt, check_text
+from autopipe_components.steps.checks import batch_size_of, check_images_per_prompt, check_text
 
 PRIOR = "prior_"
 """What the names of the prior's components and arguments begin with."""

@@ -15,10 +15,10 @@ from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.guided import GuidedPipeline
 from autopipe_components.image_processor import VaeImageProcessor
-from autopipe_components.stages.checks import check_network_channels, check_size, check_tensor
-from autopipe_components.stages.codec import tile
-from autopipe_components.stages.reports import Reports, step_reports
-from autopipe_components.stages.timesteps import Schedule, keep_tail, set_schedule
+from autopipe_components.steps.checks import check_network_channels, check_size, check_tensor
+from autopipe_components.steps.codec import tile
+from autopipe_components.steps.reports import Reports, step_reports
+from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
 from .codec import MovqCodec
 
@@ -94,7 +94,7 @@ class EmbeddingDecoder(GuidedPipeline):
         reports = self._reports()
 
         # 2. Take the embeddings, and what else the U-Net gets
-        tensors = self._condition(start)
+        tensors = self._conditioning(start)
 
         # 3. Denoise, from what the task starts from
         latents = self._denoised(tensors, start, reports)
@@ -180,7 +180,7 @@ class EmbeddingDecoder(GuidedPipeline):
             call.callback_steps,
         )
 
-    def _condition(self, start: Start) -> Tensors:
+    def _conditioning(self, start: Start) -> Tensors:
         """The embeddings as tensors of the call; under guidance the negative half is first."""
         call = self.call
 

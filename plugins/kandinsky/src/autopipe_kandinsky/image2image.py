@@ -10,16 +10,16 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.images.kinds import ImageInput, as_list, kind_of
-from autopipe_components.stages.checks import (
+from autopipe_components.steps.checks import (
     check_colours,
     check_image,
     check_steps,
     check_strength,
 )
-from autopipe_components.stages.codec import are_latents, check_spread
-from autopipe_components.stages.image2image import add_noise
-from autopipe_components.stages.reports import Reports
-from autopipe_components.stages.text2image import check_latents
+from autopipe_components.steps.codec import are_latents, check_spread
+from autopipe_components.steps.image2image import add_noise
+from autopipe_components.steps.reports import Reports
+from autopipe_components.steps.text2image import check_latents
 
 from .decoder import EmbeddingDecoder, Start
 

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.stages.checks import check_image, check_steps, check_strength
-from autopipe_components.stages.codec import check_spread
-from autopipe_components.stages.guidance import double
-from autopipe_components.stages.inpaint import Inpainting, network_sees_mask
-from autopipe_components.stages.reports import Reports
-from autopipe_components.stages.text2image import check_latents, unit_noise
+from autopipe_components.steps.checks import check_image, check_steps, check_strength
+from autopipe_components.steps.codec import check_spread
+from autopipe_components.steps.guidance import double
+from autopipe_components.steps.inpaint import Inpainting, network_sees_mask
+from autopipe_components.steps.reports import Reports
+from autopipe_components.steps.text2image import check_latents, unit_noise
 
 from .canvas import kept_of, pixels_of
 from .decoder import EmbeddingDecoder, Start

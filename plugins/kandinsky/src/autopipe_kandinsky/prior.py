@@ -12,10 +12,10 @@ from torch import Tensor
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.pipeline.call import Arguments, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
-from autopipe_components.stages.checks import Prompt, check_number, check_tensor, check_text
-from autopipe_components.stages.codec import Generators
-from autopipe_components.stages.text2image import start_from_noise
-from autopipe_components.stages.timesteps import Schedule
+from autopipe_components.steps.checks import Prompt, check_number, check_tensor, check_text
+from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.text2image import start_from_noise
+from autopipe_components.steps.timesteps import Schedule
 
 from .output import KandinskyPriorPipelineOutput
 from .prior_steps import PriorSteps, Result, Start, Texts, check_texts

@@ -16,7 +16,7 @@ from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.call import Arguments
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
 from autopipe_components.images.kinds import as_list, kind_of
-from autopipe_components.stages.checks import (
+from autopipe_components.steps.checks import (
     check_generators,
     check_guidance,
     check_images_per_prompt,
@@ -24,11 +24,11 @@ from autopipe_components.stages.checks import (
     check_steps,
     check_text,
 )
-from autopipe_components.stages.codec import Generators
-from autopipe_components.stages.guidance import double, guide
-from autopipe_components.stages.prompt import distinct_texts, text_length, tokenize
-from autopipe_components.stages.reports import Reports, step_reports
-from autopipe_components.stages.timesteps import Schedule, keep_tail, set_schedule
+from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.guidance import double, guide
+from autopipe_components.steps.prompt import distinct_texts, text_length, tokenize
+from autopipe_components.steps.reports import Reports, step_reports
+from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
 from .output import KandinskyPriorPipelineOutput
 from .walk import Walk
@@ -169,7 +169,7 @@ class PriorSteps(DiffusionPipeline):
         schedule = self._lay_out()
 
         # 3. Encode the texts
-        tensors = self._condition(texts)
+        tensors = self._conditioning(texts)
 
         # 4. Start
         generator = texts.generators(self.call.generator)
@@ -195,15 +195,15 @@ class PriorSteps(DiffusionPipeline):
             return schedule
         return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
 
-    def _condition(self, texts: Texts) -> Tensors:
+    def _conditioning(self, texts: Texts) -> Tensors:
         """The texts as tensors of the call; under guidance the unconditional half is first."""
         guided = self.do_classifier_free_guidance
         every = [*texts.unconditional, *texts.prompts] if guided else texts.prompts
-        distinct, places = distinct_texts(every)
+        distinct, positions = distinct_texts(every)
         states, pooled, mask = self.encoder("text_encoder", self._encode_text)(distinct)
 
         def spread(rows: Tensor) -> Tensor:
-            return rows[places].repeat_interleave(self.call.num_images_per_prompt, dim=0)
+            return rows[positions].repeat_interleave(self.call.num_images_per_prompt, dim=0)
 
         return {
             "prompt_embeds": spread(pooled),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.stages.checks import check_steps
-from autopipe_components.stages.reports import Reports
-from autopipe_components.stages.text2image import check_latents, start_from_noise
+from autopipe_components.steps.checks import check_steps
+from autopipe_components.steps.reports import Reports
+from autopipe_components.steps.text2image import check_latents, start_from_noise
 
 from .decoder import EmbeddingDecoder, Start
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.stages.checks import batch_size_of, check_text
-from autopipe_components.stages.prompt import distinct_texts, tokenize
+from autopipe_components.steps.checks import batch_size_of, check_text
+from autopipe_components.steps.prompt import distinct_texts, tokenize
 from autopipe_kandinsky.decoder import EmbeddingDecoder, Start
 
 _TOKENS = 77
@@ -80,21 +80,21 @@ class KandinskyDecoder(EmbeddingDecoder):
                 )
         return rows
 
-    def _condition(self, start: Start) -> Tensors:
+    def _conditioning(self, start: Start) -> Tensors:
         """Texts and embeddings as tensors; under guidance the negative half is first."""
         call = self.call
         prompts = [call.prompt] if isinstance(call.prompt, str) else call.prompt
         negative = call.negative_prompt or [""] * len(prompts)
         negative = [negative] if isinstance(negative, str) else negative
         texts = [*negative, *prompts] if self.do_classifier_free_guidance else prompts
-        distinct, places = distinct_texts(texts)
+        distinct, positions = distinct_texts(texts)
         states, pooled = self.encoder("text_encoder", self._encode_text)(distinct)
 
         def spread(rows: Tensor) -> Tensor:
-            return rows[places].repeat_interleave(call.num_images_per_prompt, dim=0)
+            return rows[positions].repeat_interleave(call.num_images_per_prompt, dim=0)
 
         return {
-            **super()._condition(start),
+            **super()._conditioning(start),
             "prompt_embeds": spread(pooled),
             "text_encoder_hidden_states": spread(states),
         }

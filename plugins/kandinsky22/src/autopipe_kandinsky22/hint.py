@@ -11,9 +11,9 @@ from autopipe.errors import ArgumentError
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.stages.codec import Generators, check_spread
-from autopipe_components.stages.guidance import double
-from autopipe_components.stages.reports import OlderCallback
+from autopipe_components.steps.codec import Generators, check_spread
+from autopipe_components.steps.guidance import double
+from autopipe_components.steps.reports import OlderCallback
 from autopipe_kandinsky.decoder import Embeds, Result, Start, joined
 from autopipe_kandinsky.image2image import FromImage
 from autopipe_kandinsky.text2image import FromNoise
@@ -39,8 +39,8 @@ class KandinskyV22Hinted(KandinskyV22Decoder):
         self._hints(start)
         return start
 
-    def _condition(self, start: Start) -> Tensors:
-        tensors = super()._condition(start)
+    def _conditioning(self, start: Start) -> Tensors:
+        tensors = super()._conditioning(start)
         hints = self._spread(self._hints(start), start.rows, "hints")
         hints = double(hints) if self.do_classifier_free_guidance else hints
         return {**tensors, "hint": hints.to(tensors["image_embeds"])}

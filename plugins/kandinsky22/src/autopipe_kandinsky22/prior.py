@@ -9,10 +9,10 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.stages.checks import Prompt, check_image, check_strength
-from autopipe_components.stages.codec import Generators, check_spread, tile
-from autopipe_components.stages.image2image import add_noise
-from autopipe_components.stages.timesteps import Schedule
+from autopipe_components.steps.checks import Prompt, check_image, check_strength
+from autopipe_components.steps.codec import Generators, check_spread, tile
+from autopipe_components.steps.image2image import add_noise
+from autopipe_components.steps.timesteps import Schedule
 from autopipe_kandinsky.prior import ImageEmbeddingPrior
 from autopipe_kandinsky.prior_steps import Result, Start, Texts
 

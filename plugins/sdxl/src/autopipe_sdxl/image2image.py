@@ -12,9 +12,9 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Image2Image
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentImage2Image
-from autopipe_components.stages.checks import Prompt
-from autopipe_components.stages.codec import Generators
-from autopipe_components.stages.reports import OlderCallback
+from autopipe_components.steps.checks import Prompt
+from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.reports import OlderCallback
 
 from .image_steps import StableDiffusionXLImageSteps
 from .sizes import Size

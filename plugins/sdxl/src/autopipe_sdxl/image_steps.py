@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autopipe.kinds import Network, Processor, Scheduler
-from autopipe_components.stages.timesteps import Schedule, start_at
+from autopipe_components.steps.timesteps import Schedule, start_at
 
 from .sizes import Ids, Sizes, ids_of_image, ids_of_scored_image
 from .steps import StableDiffusionXLSteps

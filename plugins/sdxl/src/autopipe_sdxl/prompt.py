@@ -12,14 +12,14 @@ from torch import Tensor
 from autopipe.attaching.attachment import Encode
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.turns import guard
-from autopipe_components.stages.checks import (
+from autopipe_components.steps.checks import (
     Prompt,
     batch_size_of,
     check_prompt,
     check_tensor,
     check_text,
 )
-from autopipe_components.stages.prompt import distinct_texts, text_length, tokenize
+from autopipe_components.steps.prompt import distinct_texts, text_length, tokenize
 
 if TYPE_CHECKING:
     from autopipe.pipeline.call import Arguments
@@ -134,13 +134,13 @@ def encode_text(
         length: in tokens; what the tokenizer has if absent. Longer texts are cut, with a warning.
         clip_skip: the last layer but one is what is taken; leave out so many more.
     """
-    distinct, places = distinct_texts(texts)
+    distinct, positions = distinct_texts(texts)
     # The lock covers the encoder: older transformers collect hidden states in the module.
     with guard(tokenizer):
         ids, _ = tokenize(tokenizer, distinct, length or text_length(tokenizer, encoder))
         output = encoder(ids.to(device), output_hidden_states=True)
-    states = output.hidden_states[-2 - (clip_skip or 0)][places]
-    return states, output[0][places] if output[0].ndim == 2 else None
+    states = output.hidden_states[-2 - (clip_skip or 0)][positions]
+    return states, output[0][positions] if output[0].ndim == 2 else None
 
 
 def encode_texts(

@@ -16,9 +16,9 @@ from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.latent import LatentPipeline
-from autopipe_components.stages.checks import Prompt, check_part, check_width
-from autopipe_components.stages.prompt import check_clip_skip
-from autopipe_components.stages.timesteps import Schedule, stop_at
+from autopipe_components.steps.checks import Prompt, check_part, check_width
+from autopipe_components.steps.prompt import check_clip_skip
+from autopipe_components.steps.timesteps import Schedule, stop_at
 
 from .output import StableDiffusionXLPipelineOutput
 from .prompt import Prompts, embed, encode_text
@@ -270,7 +270,7 @@ class StableDiffusionXLSteps(LatentPipeline):
         """What the negative and the positive half are told of an image of so many pixels."""
         return ids_of_noise(sizes, height, width)
 
-    def _condition(self, height: int, width: int) -> Tensors:
+    def _conditioning(self, height: int, width: int) -> Tensors:
         guided = self.do_classifier_free_guidance
         embeds, negative, pooled, pooled_negative = self.encode_prompt(
             num_images_per_prompt=self.call.num_images_per_prompt,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autopipe_components.stages.prompt import (
+from autopipe_components.steps.prompt import (
     check_clip_skip,
     check_encoder,
     distinct_texts,
@@ -34,7 +34,7 @@ def encode_text(
         length: in tokens; what the tokenizer has if absent. Longer texts are cut, with a warning.
         clip_skip: leave out so many of the last layers; the final norm stays.
     """
-    distinct, places = distinct_texts(texts)
+    distinct, positions = distinct_texts(texts)
     ids, mask = tokenize(tokenizer, distinct, length or text_length(tokenizer, encoder))
     masked = getattr(encoder.config, "use_attention_mask", False)
     output = encoder(
@@ -47,7 +47,7 @@ def encode_text(
         # Older transformers keep the layers of the text model in a module of their own.
         norm = getattr(encoder, "text_model", encoder).final_layer_norm
         embeds = norm(output.hidden_states[-(clip_skip + 1)])
-    return embeds if len(distinct) == len(texts) else embeds[places]
+    return embeds if len(distinct) == len(texts) else embeds[positions]
 
 
 def check_encoding(encoder: Any, tokenizer: Any, clip_skip: int | None) -> None:

@@ -15,14 +15,14 @@ from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.latent import LatentPipeline
 from autopipe_components.safety import check_safety
-from autopipe_components.stages.checks import (
+from autopipe_components.steps.checks import (
     Prompt,
     batch_size_of,
     check_negative_prompt,
     check_prompt,
     check_width,
 )
-from autopipe_components.stages.prompt import embed_prompts, join_halves
+from autopipe_components.steps.prompt import embed_prompts, join_halves
 
 from .corrections import correct_sample_size, correct_scheduler
 from .output import StableDiffusionPipelineOutput
@@ -176,7 +176,7 @@ class StableDiffusionSteps(LatentPipeline):
         with self.tokenizing(self.tokenizer):
             return encode_text(self.tokenizer, self.text_encoder, texts, **options)
 
-    def _condition(self, height: int, width: int) -> Tensors:
+    def _conditioning(self, height: int, width: int) -> Tensors:
         call, guided = self.call, self.do_classifier_free_guidance
         embeds, negative = self.encode_prompt(
             call.prompt,

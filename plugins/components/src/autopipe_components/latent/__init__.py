@@ -19,7 +19,7 @@ What is asked of a family, in the order of a call (those marked * have no defaul
     _in_channels          what the network takes, and so whether it sees masks
     _lay_out, _tail, _until_end   the schedule, what an image leaves of it, where it ends
     _pixels_of            the image to start from
-    _condition *          prompt and sizes as tensors
+    _conditioning *       prompt and sizes as tensors
     _codec                pixels to latents and back
     _adds_noise           whether an image starts with noise on it
     _network, _network_inputs, _predict_noise, _embed_guidance_scale, _guidance_width,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..guided import GuidedPipeline
 from ..image_processor import VaeImageProcessor, mask_processor
-from ..stages.codec import VaeCodec, are_latents
+from ..steps.codec import VaeCodec, are_latents
 
 
 class AutoencoderPipeline(GuidedPipeline):

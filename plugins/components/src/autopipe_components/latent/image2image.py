@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..stages.checks import check_image, check_strength, check_tensor
-from ..stages.codec import check_spread
-from ..stages.image2image import add_noise, encode_start
-from ..stages.text2image import check_latents
+from ..steps.checks import check_image, check_strength, check_tensor
+from ..steps.codec import check_spread
+from ..steps.image2image import add_noise, encode_start
+from ..steps.text2image import check_latents
 from .steps import LatentPipeline
 
 
@@ -35,20 +35,20 @@ class LatentImage2Image(LatentPipeline):
         check_spread(pixels, batch_size, "images")
 
         # 4. Encode the prompt
-        tensors = self._condition(*self._size_in_pixels(pixels if latents is None else latents))
+        tensors = self._conditioning(*self._size_in_pixels(pixels if latents is None else latents))
 
         # 5. Encode the image and put noise on it, unless it has its own
-        place: dict[str, Any] = {"dtype": self._dtype_of(tensors), "device": self._execution_device}
+        like: dict[str, Any] = {"dtype": self._dtype_of(tensors), "device": self._execution_device}
         if latents is None:
             latents = encode_start(
-                self._codec, pixels, batch_size=batch_size, generator=call.generator, **place
+                self._codec, pixels, batch_size=batch_size, generator=call.generator, **like
             )
             if self._adds_noise:
                 first = schedule.timesteps[0]
                 latents = add_noise(
                     self.scheduler, latents, timestep=first, generator=call.generator
                 )
-        tensors["latents"] = latents.to(**place)
+        tensors["latents"] = latents.to(**like)
 
         # 6. Denoise
         denoised = self._walk(tensors, self._until_end(schedule), reports)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from autopipe.pipeline.loop import Tensors
 
-from ..stages.canvas import prepare_canvas
-from ..stages.checks import (
+from ..steps.canvas import prepare_canvas
+from ..steps.checks import (
     check_image,
     check_mask,
     check_mask_crop,
@@ -18,11 +18,11 @@ from ..stages.checks import (
     check_strength,
     check_tensor,
 )
-from ..stages.codec import check_spread
-from ..stages.inpaint import Inpainting, network_sees_mask, start_inpainting
-from ..stages.reports import Reports
-from ..stages.text2image import check_latents
-from ..stages.timesteps import Schedule, check_any_left
+from ..steps.codec import check_spread
+from ..steps.inpaint import Inpainting, network_sees_mask, start_inpainting
+from ..steps.reports import Reports
+from ..steps.text2image import check_latents
+from ..steps.timesteps import Schedule, check_any_left
 from .steps import LatentPipeline
 
 
@@ -65,7 +65,7 @@ class LatentInpaint(LatentPipeline):
         check_paste(paste, canvas.pixels, call.output_type)
 
         # 4. Encode the prompt
-        tensors = self._condition(*self._size_in_pixels(canvas.pixels))
+        tensors = self._conditioning(*self._size_in_pixels(canvas.pixels))
 
         # 5. Encode the image, draw the noise, and mix them, unless the image has its own
         start = start_inpainting(

@@ -17,10 +17,10 @@ from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 
 from ..images.kinds import ImageInput
-from ..stages.checks import check_guidance, check_network_channels, check_size, check_steps
-from ..stages.guidance import guide
-from ..stages.reports import Reports, step_reports
-from ..stages.timesteps import Schedule, keep_tail, set_schedule
+from ..steps.checks import check_guidance, check_network_channels, check_size, check_steps
+from ..steps.guidance import guide
+from ..steps.reports import Reports, step_reports
+from ..steps.timesteps import Schedule, keep_tail, set_schedule
 from .autoencoder import AutoencoderPipeline
 
 
@@ -80,7 +80,7 @@ class LatentPipeline(AutoencoderPipeline):
             ArgumentError, ArgumentTypeError: an argument can't be used.
         """
 
-    def _condition(self, height: int, width: int) -> Tensors:
+    def _conditioning(self, height: int, width: int) -> Tensors:
         """What the network is told, as tensors; under guidance the half without prompt is first.
 
         Args:
@@ -89,7 +89,7 @@ class LatentPipeline(AutoencoderPipeline):
         raise NotImplementedError
 
     def _dtype_of(self, tensors: Tensors) -> torch.dtype:
-        """The dtype of latents, where `_condition` made `tensors`."""
+        """The dtype of latents, where `_conditioning` made `tensors`."""
         dtype: torch.dtype = tensors["prompt_embeds"].dtype
         return dtype
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..stages.text2image import check_latents, start_from_noise
+from ..steps.text2image import check_latents, start_from_noise
 from .steps import LatentPipeline
 
 
@@ -27,7 +27,7 @@ class LatentText2Image(LatentPipeline):
         schedule = self._until_end(self._lay_out())
 
         # 3. Encode the prompt
-        tensors = self._condition(height, width)
+        tensors = self._conditioning(height, width)
 
         # 4. Start from noise
         tensors["latents"] = start_from_noise(

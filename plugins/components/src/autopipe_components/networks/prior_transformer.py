@@ -48,7 +48,7 @@ class PriorTransformer(ModelMixin):
 
     The tokens of its sequence: the text's (`num_embeddings`), the text's embedding, the timestep,
     the noisy image embedding, and a learned one whose output is the prediction
-    (`added_emb_type="prd"`; without it the prediction stands at the noisy embedding's place).
+    (`added_emb_type="prd"`; without it the prediction stands at the noisy embedding's position).
 
     `clip_mean` and `clip_std` are the statistics of image embeddings: the diffusion process is one
     of normalised embeddings, and `post_process_latents` undoes that.

@@ -274,6 +274,6 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
         return self._index_of(timestep)
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """`original_samples` noised to `timesteps` (shape (B,)) or to the place in the schedule."""
+        """`original_samples` noised to `timesteps`, (B,), or to the position in the schedule."""
         sigmas = self.sigmas[self._noise_indices(timesteps)]
         return original_samples + noise * broadcast_to(sigmas, original_samples)

@@ -79,10 +79,10 @@ class DDPMScheduler(PosteriorScheduler):
         """The timestep that follows `timestep` in the schedule, less noisy; -1 after the last."""
         if not (self.custom_timesteps or self.num_inference_steps):
             return int(timestep) - 1
-        place = (self.timesteps == int(timestep)).nonzero()
-        if len(place) == 0:
+        position = (self.timesteps == int(timestep)).nonzero()
+        if len(position) == 0:
             raise SchedulerError(f"timestep {int(timestep)} is not in the schedule")
-        after = int(place[0]) + 1
+        after = int(position[0]) + 1
         return int(self.timesteps[after]) if after < len(self.timesteps) else -1
 
     def step(

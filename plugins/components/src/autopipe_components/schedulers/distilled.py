@@ -72,8 +72,8 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
                     f"{num_inference_steps} steps are more than the {min(len(teacher), limit)} "
                     "that the teacher took; raise original_inference_steps or strength"
                 )
-            places = np.linspace(0, len(teacher), num_inference_steps, endpoint=False)
-            schedule = teacher[::-1][places.astype(np.int64)]
+            positions = np.linspace(0, len(teacher), num_inference_steps, endpoint=False)
+            schedule = teacher[::-1][positions.astype(np.int64)]
             self.num_inference_steps = num_inference_steps
         self.custom_timesteps = timesteps is not None
         self.timesteps = torch.from_numpy(schedule.astype(np.int64)).to(device)

@@ -15,7 +15,7 @@ class StepIndexMixin:
     """Counts the steps of a call.
 
     The count starts at the begin index where a pipeline has set one (image to image starts in the
-    middle), else at the place of the first timestep that is seen.
+    middle), else at the position of the first timestep that is seen.
     """
 
     timesteps: Tensor

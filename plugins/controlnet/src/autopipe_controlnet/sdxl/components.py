@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.stages.timesteps import Schedule
+from autopipe_components.steps.timesteps import Schedule
 from autopipe_sdxl.image_steps import StableDiffusionXLImageSteps
 from autopipe_sdxl.steps import StableDiffusionXLSteps
 
@@ -25,8 +25,8 @@ class _Steered(ControlNetCondition, StableDiffusionXLSteps):
 
     _planned: int
 
-    def _condition(self, height: int, width: int) -> Tensors:
-        tensors = super()._condition(height, width)
+    def _conditioning(self, height: int, width: int) -> Tensors:
+        tensors = super()._conditioning(height, width)
         guided = self.do_classifier_free_guidance
         for name, whole in self._negative_halves.items():
             tensors[name] = tensors[whole].chunk(2)[0] if guided else None

@@ -13,13 +13,13 @@ from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe.tasks import Task
-from autopipe_components.guided import Condition, Predict
+from autopipe_components.guided import Predict, Steering
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.stages.checks import check_image, check_whole
-from autopipe_components.stages.codec import check_spread
-from autopipe_components.stages.guidance import double
-from autopipe_components.stages.image2image import add_noise
-from autopipe_components.stages.timesteps import Schedule
+from autopipe_components.steps.checks import check_image, check_whole
+from autopipe_components.steps.codec import check_spread
+from autopipe_components.steps.guidance import double
+from autopipe_components.steps.image2image import add_noise
+from autopipe_components.steps.timesteps import Schedule
 
 from ..pixels import CHANNELS, make_pixels
 from ..steps import IFSteps, Start
@@ -128,9 +128,9 @@ class SuperResolutionSteps(IFSteps):
         self,
         tensors: Tensors,
         extra_channels: Callable[[], Sequence[Tensor]] = tuple,
-        condition: Condition | None = None,
+        steering: Steering | None = None,
     ) -> Predict:
         def channels() -> Sequence[Tensor]:
             return [double(tensors["upscaled"]), *extra_channels()]
 
-        return super()._predictor(tensors, channels, condition)
+        return super()._predictor(tensors, channels, steering)

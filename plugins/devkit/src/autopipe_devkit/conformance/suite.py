@@ -49,8 +49,8 @@ class Conformance:
     def inputs(self, pipeline: Pipeline) -> dict[str, Any]:
         """Arguments of a call of `pipeline` beyond those that its task implies.
 
-        All of them for one that serves no task by itself, such as a stage of a chain; where there
-        are none it is not called.
+        All of them but a generator, which the kit makes for each call, for one that serves no
+        task by itself, such as a stage of a chain; where there are none it is not called.
         """
         return {}
 
@@ -121,8 +121,8 @@ def implied(family: Manifest | None, registry: Registry | None = None) -> Iterat
             yield from (f"{check}-{pipeline.name}{further}" for check in of_task(task))
 
 
-def _folder(given: Any, pipeline: Pipeline, place: Path) -> Path:
-    """The folder of the checkpoint for `pipeline`; a pipeline given is saved in `place`."""
+def _folder(given: Any, pipeline: Pipeline, target: Path) -> Path:
+    """The folder of the checkpoint for `pipeline`; a pipeline given is saved in `target`."""
     if isinstance(given, Mapping):
         found = given.get(pipeline.name, given.get(pipeline.line))
         assert found is not None, (
@@ -133,8 +133,8 @@ def _folder(given: Any, pipeline: Pipeline, place: Path) -> Path:
     elif callable(given) and not isinstance(given, DiffusionPipeline):
         given = given(pipeline)
     if isinstance(given, DiffusionPipeline):
-        given.save_pretrained(place)
-        return place
+        given.save_pretrained(target)
+        return target
     text = str(given)
     if text.startswith(DEMO):
         return demo_folder(text.removeprefix(DEMO), default_registry())

@@ -50,25 +50,25 @@ def create(name: str, folder: str | Path | None = None, tasks: Collection[Task] 
             serves no such task.
     """
     name = family_name(name)
-    place = Path(folder or _replaced("autopipe-doodle", name))
+    target = Path(folder or _replaced("autopipe-doodle", name))
     wanted = set(tasks or CLASSES)
     for task in sorted(wanted - CLASSES.keys()):
         raise ArgumentError(
             f"the example has no pipeline for the task {task}; begin with {', '.join(CLASSES)}"
         )
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise ArgumentError(f"{place} is there already; give another folder by --to")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    # Made beside its place and then renamed, so that a half of a project is never left.
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".new-") as scratch:
-        made = Path(scratch) / place.name
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ArgumentError(f"{target} is there already; give another folder by --to")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Made beside its target and then renamed, so that a half of a project is never left.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as scratch:
+        made = Path(scratch) / target.name
         for path, content in files(name, wanted):
             (made / path).parent.mkdir(parents=True, exist_ok=True)
             (made / path).write_bytes(content)
-        if place.exists():
-            place.rmdir()
-        made.rename(place)
-    return place
+        if target.exists():
+            target.rmdir()
+        made.rename(target)
+    return target
 
 
 def family_name(name: str) -> str:

@@ -161,14 +161,18 @@ class Toy(DiffusionPipeline):
         return np.asarray(made.sigmoid().numpy())
 
 
-def told_by(prompt: Any, repeats: int = 1) -> list[float]:
+def told_by(pipe: Toy, prompt: Any, repeats: int = 1) -> list[float]:
     """A number for each text."""
     texts = [prompt] if isinstance(prompt, str) else prompt
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise ArgumentTypeError(f"prompt is {prompt!r}; give a text")
     if repeats < 1:
         raise ArgumentError("give 1 or more repeats")
-    return [sum(map(ord, text)) % 97 / 97 for text in texts for _ in range(repeats)]
+    return [told for told in pipe.encoder("network", numbers_of)(texts) for _ in range(repeats)]
+
+
+def numbers_of(texts: list[str]) -> list[float]:
+    return [sum(map(ord, text)) % 97 / 97 for text in texts]
 
 
 def told_by_pictures(image: Any) -> list[float]:
@@ -232,7 +236,7 @@ class ToyVideo(Toy):
         return_dict: bool = True,
     ) -> Any:
         check_type(output_type)
-        told = told_by(prompt, num_videos_per_prompt)
+        told = told_by(self, prompt, num_videos_per_prompt)
         frames = self.draw(told, (num_frames, 4, 3, SIZE), num_inference_steps, generator)
         return FramesOutput(frames) if return_dict else (frames,)
 
@@ -240,7 +244,9 @@ class ToyVideo(Toy):
 class ToyAudio(Toy):
     @pipeline_call
     def __call__(self, prompt: Any, num_inference_steps: int = 4, generator: Any = None) -> Any:
-        return AudiosOutput(self.draw(told_by(prompt), (SIZE,), num_inference_steps, generator))
+        return AudiosOutput(
+            self.draw(told_by(self, prompt), (SIZE,), num_inference_steps, generator)
+        )
 
 
 class ToyEdit(Toy):
@@ -257,7 +263,7 @@ class ToyEdit(Toy):
     ) -> Any:
         check_type(output_type)
         told = told_by_pictures(image)
-        texts = told_by(prompt)
+        texts = told_by(self, prompt)
         if len(texts) not in (1, len(told)):
             raise ArgumentError("give a prompt for each image")
         texts = texts * (len(told) // len(texts))

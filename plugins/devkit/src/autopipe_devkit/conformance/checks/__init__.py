@@ -9,7 +9,18 @@ from autopipe.tasks import Task
 
 from ..samples import batched
 from ..subject import Subject
-from . import calls, checkpoints, extensions, manifest, outputs, placement, refusals, stages, views
+from . import (
+    attachments,
+    calls,
+    checkpoints,
+    extensions,
+    manifest,
+    outputs,
+    placement,
+    refusals,
+    stages,
+    views,
+)
 
 OF_A_FAMILY: dict[str, Callable[[Manifest], None]] = {
     "manifest": manifest.manifest,
@@ -59,6 +70,7 @@ OF_A_TASK: dict[str, Callable[[Subject], None]] = {
     "views": views.views,
     "tasks": views.tasks,
     "placement": placement.placement,
+    "attachments": attachments.attachments,
 }
 """Run for every pipeline and task that it serves, as far as the task's record gives occasion."""
 

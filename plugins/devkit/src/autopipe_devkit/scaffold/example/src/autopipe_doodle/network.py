@@ -55,8 +55,8 @@ class DoodleNetwork(ModelMixin):
         height, width = sample.shape[-2:]
         rows = torch.linspace(-1, 1, height, device=sample.device, dtype=sample.dtype)
         columns = torch.linspace(-1, 1, width, device=sample.device, dtype=sample.dtype)
-        place = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
-        hidden = self.enter(torch.cat([sample, place.expand(len(sample), -1, -1, -1)], dim=1))
+        position = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+        hidden = self.enter(torch.cat([sample, position.expand(len(sample), -1, -1, -1)], dim=1))
         told = text + self.time(time[:, None])
         for block in self.blocks:
             hidden = block(hidden, told)

@@ -107,7 +107,8 @@ class DoodleSteps(DiffusionPipeline):
         tensors = {"latents": latents}
         guided = call.guidance_scale > 1
         texts = [*call.negatives, *call.prompts] if guided else call.prompts
-        told = self.network.encode(texts)
+        # By way of `encoder`, so that add-ons for prompts can change what is encoded.
+        told = self.encoder("network", self.network.encode)(texts)
 
         def predict(step: int, timestep: Tensor) -> Tensor:
             sample = torch.cat([tensors["latents"]] * (2 if guided else 1))

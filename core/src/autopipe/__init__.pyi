@@ -1,0 +1,39 @@
+from typing import Any
+
+from . import errors as errors
+from . import registry as registry
+from . import utils as utils
+from .attaching.attachment import Attachment as Attachment
+from .attaching.engine import NetworkEngine as NetworkEngine
+from .auto import AutoPipelineForImage2Image as AutoPipelineForImage2Image
+from .auto import AutoPipelineForInpainting as AutoPipelineForInpainting
+from .auto import AutoPipelineForText2Image as AutoPipelineForText2Image
+from .config import ConfigMixin as ConfigMixin
+from .config import FrozenConfig as FrozenConfig
+from .config import register_to_config as register_to_config
+from .errors import AutopipeError as AutopipeError
+from .hooks import hookimpl as hookimpl
+from .manifest import AddOn as AddOn
+from .manifest import Command as Command
+from .manifest import Component as Component
+from .manifest import Condition as Condition
+from .manifest import Engine as Engine
+from .manifest import Export as Export
+from .manifest import Family as Family
+from .manifest import Manifest as Manifest
+from .manifest import Pipeline as Pipeline
+from .manifest import Probe as Probe
+from .manifest import Reader as Reader
+from .modeling import ModelMixin as ModelMixin
+from .outputs import BaseOutput as BaseOutput
+from .outputs import ImagePipelineOutput as ImagePipelineOutput
+from .pipeline.base import DiffusionPipeline as DiffusionPipeline
+from .resolution.version import __version__ as __version__
+from .scheduling import SchedulerMixin as SchedulerMixin
+from .tasks import Image2Image as Image2Image
+from .tasks import Inpaint as Inpaint
+from .tasks import Input as Input
+from .tasks import Task as Task
+from .tasks import Text2Image as Text2Image
+
+def __getattr__(name: str) -> Any: ...

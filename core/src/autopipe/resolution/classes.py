@@ -1,0 +1,91 @@
+"""Classes and the names that checkpoints have for them, as the installed plugins declare them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+from ..errors import MissingPluginError, PluginError
+from ..manifest import Component, Pipeline
+from .claims import Settled
+from .discovery import Installed
+from .targets import load_target, target_of
+
+
+class Classes:
+    """From names to classes, and back.
+
+    Args:
+        everything: the plugins.
+        settled: their claims.
+    """
+
+    def __init__(self, everything: Iterable[Installed], settled: Settled) -> None:
+        self._everything, self._settled = tuple(everything), settled
+        self._pipelines = settled.of("pipeline")
+        self._components = settled.of("component")
+        manifests = [one.manifest for one in self._everything]
+        self._by_target = {p.target: p for m in manifests for p in m.pipelines}
+        self._identities = {c.target: (c.library, c.name) for m in manifests for c in m.components}
+
+    def pipeline(self, class_name: str) -> Pipeline | None:
+        """The pipeline called `class_name`, or None."""
+        claim = self._pipelines.get(class_name)
+        return claim.entry if claim else None
+
+    def component(
+        self, library: str, class_name: str, pipeline: Pipeline | None = None
+    ) -> Component | None:
+        """The component that an index entry `[library, class_name]` names, or None.
+
+        Args:
+            pipeline: that of the checkpoint. What the plugins of its line claim counts first, and
+                only there may a claim stand for a class of transformers.
+        """
+        for installed in self._owners(pipeline):
+            for component in installed.manifest.components:
+                if (component.library, component.name) == (library, class_name):
+                    return component
+        claim = self._components.get((library, class_name))
+        return claim.entry if claim else None
+
+    def _owners(self, pipeline: Pipeline | None) -> list[Installed]:
+        """The plugin of a pipeline, then those whose line it stands in."""
+        if pipeline is None:
+            return []
+        claim = self._pipelines.get(pipeline.name)
+        own = [claim.installed] if claim and claim.entry == pipeline else []
+        lines = {pipeline.line, pipeline.opens_as}
+        return [*own, *(i for i in self._everything if lines & i.manifest.own_lines)]
+
+    def identity(self, cls: type) -> tuple[str, str] | None:
+        """The pair that an index gives for objects of `cls`, or None.
+
+        A subclass of a known class goes by the pair of that class. Classes of transformers
+        go by their own name.
+        """
+        for base in cls.__mro__:
+            pair = self._identities.get(target_of(base))
+            if pair is not None:
+                return pair
+            if base.__module__.partition(".")[0] == "transformers":
+                return "transformers", base.__name__
+        pipeline = self.pipeline_of(cls)
+        return ("diffusers", pipeline.name) if pipeline else None
+
+    def pipeline_of(self, cls: type) -> Pipeline | None:
+        """The pipeline that `cls` is, or is a subclass of; None for others."""
+        return next((p for b in cls.__mro__ if (p := self._by_target.get(target_of(b)))), None)
+
+    def compatible_schedulers(self, cls: type) -> list[type]:
+        """The installed schedulers that can be made from the config of `cls`, by name.
+
+        One that can't be imported is left out.
+        """
+        found = [c.entry for c in self._components.values() if c.entry.kind == "scheduler"]
+        classes = [cls]
+        for component in sorted(found, key=lambda c: c.name):
+            with contextlib.suppress(PluginError, MissingPluginError):
+                classes.append(load_target(component.target))
+        able, *others = (getattr(one, "has_compatibles", True) for one in classes)
+        return [one for one, other in zip(classes[1:], others) if able and other]

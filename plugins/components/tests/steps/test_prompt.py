@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe_components.steps.prompt import (
+    check_clip_skip,
+    check_encoder,
+    distinct_texts,
+    embed_prompts,
+    join_halves,
+    tokenize,
+)
+
+
+class Letters:
+    """A token for each letter, between 1 and 2, padded with 0."""
+
+    def __call__(self, text, max_length=None, verbose=True, **how):
+        if isinstance(text, str):
+            return SimpleNamespace(input_ids=[1, *map(ord, text), 2])
+        ids = torch.zeros(len(text), max_length, dtype=torch.long)
+        for row, one in zip(ids, text):
+            whole = self(one).input_ids
+            kept = [*whole[: max_length - 1], 2] if len(whole) > max_length else whole
+            row[: len(kept)] = torch.tensor(kept)
+        return SimpleNamespace(input_ids=ids, attention_mask=(ids > 0).long())
+
+    def decode(self, ids):
+        return "".join(map(chr, ids))
+
+
+def test_each_text_once():
+    assert distinct_texts(["a", "b", "a"]) == (["a", "b"], [0, 1, 0])
+
+
+def test_what_is_cut_off_is_said(caplog):
+    with caplog.at_level(logging.WARNING):
+        ids, mask = tokenize(Letters(), ["abcdef", "ab"], 5)
+    assert ids.tolist() == [[1, 97, 98, 99, 2], [1, 97, 98, 2, 0]]
+    assert mask.tolist() == [[1] * 5, [1, 1, 1, 1, 0]]
+    assert [record.getMessage() for record in caplog.records] == [
+        "the text encoder reads 5 tokens; it did not get 'def'"
+    ]
+
+
+def test_a_text_that_just_fits_is_not_cut(caplog):
+    with caplog.at_level(logging.WARNING):
+        tokenize(Letters(), ["abc"], 5)
+    assert not caplog.records
+
+
+def test_layers_to_leave_out():
+    for fine in (None, 0, 3):
+        check_clip_skip(fine, 3)
+    for wrong in (-1, 4):
+        with pytest.raises(ArgumentError, match="0 to 3"):
+            check_clip_skip(wrong, 3)
+    for wrong in ("1", True, 1.0):
+        with pytest.raises(ArgumentTypeError, match="whole number"):
+            check_clip_skip(wrong, 3)
+
+
+def test_an_encoder_needs_its_tokenizer():
+    check_encoder(object(), object())
+    for pair in ((None, object()), (object(), None)):
+        with pytest.raises(ArgumentError, match="give prompt_embeds"):
+            check_encoder(*pair)
+
+
+def encode(texts, length):
+    """The number of letters, in each of `length` or two tokens, each three wide."""
+    return (
+        torch.tensor([float(len(text)) for text in texts])
+        .reshape(-1, 1, 1)
+        .repeat(1, length or 2, 3)
+    )
+
+
+def embed(prompt=None, negative=None, embeds=None, negative_embeds=None, **options):
+    how = {"guided": True, "num_images_per_prompt": 1, "device": "cpu", "dtype": torch.float32}
+    return embed_prompts(encode, prompt, negative, embeds, negative_embeds, **{**how, **options})
+
+
+def test_prompts_and_negative_prompts_are_repeated_one_by_one():
+    embeds, negative = embed(["a", "bbb"], ["cc", ""], num_images_per_prompt=2)
+    assert embeds.shape == negative.shape == (4, 2, 3)
+    assert embeds[:, 0, 0].tolist() == [1, 1, 3, 3]
+    assert negative[:, 0, 0].tolist() == [2, 2, 0, 0]
+
+
+def test_one_negative_text_for_given_embeddings_gets_their_length():
+    embeds, negative = embed(embeds=torch.ones(2, 5, 3), negative="four", dtype=torch.float64)
+    assert negative.shape == embeds.shape == (2, 5, 3)
+    assert negative.dtype == embeds.dtype == torch.float64
+    assert torch.equal(negative, torch.full_like(negative, 4))
+
+
+def test_without_guidance_negative_prompts_are_left_alone():
+    given = torch.zeros(1, 2, 3)
+    assert embed("a", "b", guided=False)[1] is None
+    assert embed("a", negative_embeds=given, guided=False)[1] is given
+
+
+def test_halves_of_one_shape():
+    joined = join_halves(torch.ones(1, 2, 3), torch.zeros(1, 2, 3))
+    assert joined[:, 0, 0].tolist() == [0, 1]
+    with pytest.raises(ArgumentError, match="one shape"):
+        join_halves(torch.ones(1, 2, 3), torch.zeros(1, 3, 3))

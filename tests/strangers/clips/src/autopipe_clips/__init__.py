@@ -1,0 +1,1 @@
+"""Short clips from a text."""

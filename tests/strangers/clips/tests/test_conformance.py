@@ -1,0 +1,7 @@
+"""What every family promises, checked for this one."""
+
+from autopipe_devkit.conformance import Conformance
+
+
+class TestConformance(Conformance):
+    family = "clips"

@@ -1,0 +1,1 @@
+"""Add-ons for any family, and sketches for shapes."""

@@ -1,0 +1,1 @@
+"""Shapes too, by somebody else."""

@@ -1,0 +1,1 @@
+"""Shapes from nothing, and shapes that change."""
