@@ -121,3 +121,17 @@ def test_a_manifest_may_not_ask_what_is_installed(monkeypatch: pytest.MonkeyPatc
     (problem,) = default_registry().problems
     assert asked == ["inpaint"]
     assert "plain strings" in problem.reason
+
+
+def test_what_programs_did_with_the_enumeration_works() -> None:
+    assert Task["INPAINT"] is Task.INPAINT
+    assert Task.__members__["TEXT2IMAGE"] is Task.TEXT2IMAGE
+    assert list(reversed(Task)) == list(Task)[::-1]
+    assert sorted([Task.TEXT2IMAGE, Task.INPAINT]) == ["inpaint", "text2image"]
+    with pytest.raises(KeyError):
+        _ = Task["OUTPAINT"]
+
+
+def test_a_declaration_without_an_auto_class_says_what_is_missing() -> None:
+    with pytest.raises(ArgumentError, match="give auto_class="):
+        Task("smell", inputs=(Input("image", "image"),))

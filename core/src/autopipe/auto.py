@@ -6,7 +6,7 @@ Each task has one, made of the task's record, also where a plugin declares it.
 
 from __future__ import annotations
 
-import sys
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -93,8 +93,15 @@ def auto_class(task: Task | str) -> type[_AutoPipeline]:
     Raises:
         ArgumentError: there is no such task.
     """
-    found: type[_AutoPipeline] = getattr(sys.modules[__name__], Task.parse(task).auto_class)
-    return found
+    found = Task.parse(task)
+    return _CLASSES.get(found) or _class_of(str(found), found.auto_class)
+
+
+@functools.cache
+def _class_of(task: str, name: str) -> type[_AutoPipeline]:
+    about = f"Opens any checkpoint, or switches any pipeline, to the task {task}."
+    members = {"task": Task(task), "__doc__": about, "__module__": __name__}
+    return type(name, (_AutoPipeline,), members)
 
 
 class AutoPipelineForText2Image(_AutoPipeline):
@@ -115,10 +122,14 @@ class AutoPipelineForInpainting(_AutoPipeline):
     task = Task.INPAINT
 
 
+_CLASSES = {
+    cls.task: cls
+    for cls in (AutoPipelineForText2Image, AutoPipelineForImage2Image, AutoPipelineForInpainting)
+}
+
+
 def __getattr__(name: str) -> Any:
-    for task in Task:
-        if task.auto_class == name:
-            about = f"Opens any checkpoint, or switches any pipeline, to the task {task}."
-            members = {"task": task, "__doc__": about, "__module__": __name__}
-            return globals().setdefault(name, type(name, (_AutoPipeline,), members))
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    tasks = [] if name.startswith("_") else [task for task in Task if task.auto_class == name]
+    if len(tasks) != 1:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return auto_class(tasks[0])

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from .resolution.moved import forward
 
-from .resolution.moved import load_moved
-
-_NAMES = ["FirstStage", "cascade", "load_stage"]
-
-
-def __getattr__(name: str) -> Any:
-    return load_moved(__name__, _NAMES, "autopipe_components.cascade", name)
+__getattr__ = forward(
+    __name__, "autopipe_components.cascade", "FirstStage", "cascade", "load_stage"
+)

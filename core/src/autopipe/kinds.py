@@ -12,22 +12,12 @@ from __future__ import annotations
 
 import copy
 import functools
+import types
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from types import NoneType, UnionType
-from typing import (
-    Annotated,
-    Any,
-    ClassVar,
-    Protocol,
-    TypeAlias,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Annotated, Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
@@ -146,7 +136,7 @@ def slots_of(pipeline: type) -> Mapping[str, Slot]:
     A constructor with names that only a type checker knows says nothing.
     """
     try:
-        hints = get_type_hints(pipeline.__init__, include_extras=True)  # type: ignore[misc]
+        hints = typing.get_type_hints(pipeline.__init__, include_extras=True)  # type: ignore[misc]
     except (NameError, AttributeError, TypeError):
         return {}
     found = {name: _slot(hint) for name, hint in hints.items() if name != "return"}
@@ -163,12 +153,12 @@ def check_given(pipeline: type, components: Mapping[str, object]) -> None:
 
 def _slot(hint: Any) -> Slot | None:
     """What an annotation stands for; None if it can be anything."""
-    origin = get_origin(hint)
+    origin = typing.get_origin(hint)
     if origin is Annotated:
         kinds = frozenset(note for note in hint.__metadata__ if isinstance(note, Kind))
         return Slot(kinds) if kinds else _slot(hint.__origin__)
-    if origin in (Union, UnionType):
-        parts = [_slot(part) for part in get_args(hint) if part is not NoneType]
+    if origin in (typing.Union, types.UnionType):
+        parts = [_slot(part) for part in typing.get_args(hint) if part is not types.NoneType]
         known = [part for part in parts if part is not None]
         if not known or len(known) < len(parts):
             return None

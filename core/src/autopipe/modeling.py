@@ -167,19 +167,12 @@ class ModelMixin(BaseNetwork, PushToHubMixin):
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the parameters hold."""
-        skipped: set[int] = set()
-        if exclude_embeddings:
-            skipped = {
-                id(parameter)
-                for module in self.modules()
-                if isinstance(module, nn.Embedding)
-                for parameter in module.parameters()
-            }
-        return sum(
-            parameter.numel()
-            for parameter in self.parameters()
-            if id(parameter) not in skipped and (parameter.requires_grad or not only_trainable)
-        )
+        embeddings = [
+            m for m in self.modules() if exclude_embeddings and isinstance(m, nn.Embedding)
+        ]
+        skipped = {id(parameter) for module in embeddings for parameter in module.parameters()}
+        counted = (p for p in self.parameters() if p.requires_grad or not only_trainable)
+        return sum(parameter.numel() for parameter in counted if id(parameter) not in skipped)
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute activations in the backward pass: less memory, more time in training."""

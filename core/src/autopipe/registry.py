@@ -42,17 +42,6 @@ from .resolution.own import OWN
 from .resolution.targets import load_target
 from .tasks import Task
 
-__all__ = [
-    "Registry",
-    "Resolution",
-    "default_registry",
-    "families",
-    "problems",
-    "register",
-    "resolve",
-    "tasks",
-]
-
 
 @dataclass(frozen=True)
 class Resolution:
@@ -87,25 +76,18 @@ class Registry(Classes):
         self.installed = tuple(installed)
         everything = (OWN, *self.installed)
         settled = Settled(everything)
-        families = [c for c in settled.of("family").values() if c.installed is not OWN]
-        self.families: Mapping[str, Manifest] = MappingProxyType(
-            {c.installed.manifest.name: c.installed.manifest for c in families}
-        )
-        self.plugins: Mapping[str, Plugin] = MappingProxyType(
-            {c.installed.manifest.name: c.installed.plugin for c in families}
-        )
+        named = {n: c.installed for n, c in settled.of("family").items() if c.installed is not OWN}
+        self.families = MappingProxyType({name: one.manifest for name, one in named.items()})
+        self.plugins = MappingProxyType({name: one.plugin for name, one in named.items()})
         super().__init__(everything, settled)
         self._cells = settled.of("cell")
         self._tasks = {
             name: reduce(Task.united, (c.entry for c in settled.shared("task", name)))
             for name in settled.of("task")
         }
-        self.conditions: Mapping[str, Condition] = MappingProxyType(self._entries("keyword"))
+        self.conditions: Mapping[str, Condition] = self.of("keyword")
         self.problems: tuple[Problem, ...] = (*problems, *settled.problems, *self._lacking())
         self._explain = Explanations(self.problems, settled, self.families)
-
-    def _entries(self, kind: str) -> dict[str, Any]:
-        return {name: claim.entry for name, claim in self._settled.of(kind).items()}
 
     def _lacking(self) -> Iterator[Problem]:
         """Pipelines that serve tasks which no plugin declares, and could be used otherwise."""
@@ -131,7 +113,7 @@ class Registry(Classes):
 
     def of(self, kind: str) -> Mapping[str, Any]:
         """The entries of one kind by name: `"addon"`, `"engine"`, `"command"` or `"reader"`."""
-        return MappingProxyType(self._entries(kind))
+        return MappingProxyType({n: c.entry for n, c in self._settled.of(kind).items()})
 
     def entry(self, kind: str, name: str) -> Any:
         """The entry of a kind, such as `entry("engine", "compile")`.
@@ -139,7 +121,7 @@ class Registry(Classes):
         Raises:
             MissingPluginError: no installed plugin offers it, or several do in different ways.
         """
-        entries = self._entries(kind)
+        entries = self.of(kind)
         if name not in entries:
             raise MissingPluginError(self._explain.no_entry(kind, name, entries))
         return entries[name]
@@ -160,7 +142,7 @@ class Registry(Classes):
             UnsupportedCheckpointError: no installed plugin knows its layout, or several do.
         """
         present = set(keys)
-        readers = self._entries("reader").values()
+        readers = self.of("reader").values()
         found = [reader for reader in readers if present >= set(reader.keys)]
         if len(found) != 1:
             raise UnsupportedCheckpointError(self._explain.no_reader(origin, found))
@@ -204,9 +186,8 @@ class Registry(Classes):
         task = self.task(task)
         found = self._cells.get((line, wanted, str(task)))
         if found is None:
-            row = {
-                t: c.entry for (at, has, t), c in self._cells.items() if (at, has) == (line, wanted)
-            }
+            cells = self._cells.items()
+            row = {key[2]: claim.entry for key, claim in cells if key[:2] == (line, wanted)}
             raise UnsupportedCheckpointError(
                 self._explain.no_cell(pipeline, family, (line, wanted, task), row, self.conditions)
             )
@@ -316,15 +297,17 @@ def register(manifest: Manifest) -> None:
     default_registry()
     with _lock:
         assert _default is not None
-        if _default.families.get(manifest.name) == manifest:
+        known = _default.families.get(manifest.name)
+        if known == manifest and list(map(vars, known.tasks)) == list(map(vars, manifest.tasks)):
             return
         before = _default
         new = Installed(Plugin(manifest.name, "registered at run time", "-"), manifest)
-        known = [p for p in before.problems if p.kind in ("disabled", "broken", "incompatible")]
-        after = Registry([*before.installed, new], known)
+        unread = [p for p in before.problems if p.kind in ("disabled", "broken", "incompatible")]
+        after = Registry([*before.installed, new], unread)
         added = [p for p in after.problems if p not in before.problems]
         if added:
-            raise PluginError(f"the family can't be registered: {added[0].reason}")
+            reason = added[0].reason.partition("; choose with")[0]
+            raise PluginError(f"the family can't be registered: {reason}")
         _default = after
 
 

@@ -48,6 +48,16 @@ class _Tasks(type):
     def __len__(cls) -> int:
         return len(_installed())
 
+    def __reversed__(cls) -> Iterator[Task]:
+        return reversed(_installed())
+
+    def __getitem__(cls, name: str) -> Task:
+        return cls.__members__[name]
+
+    @property
+    def __members__(cls) -> Mapping[str, Task]:
+        return MappingProxyType({task.name: task for task in cls})
+
 
 class Task(str, metaclass=_Tasks):
     """A task. It equals its name, which manifests and command lines use.
@@ -107,6 +117,8 @@ class Task(str, metaclass=_Tasks):
         protocol: str | None = None,
     ) -> Task:
         if auto_class is None:
+            if inputs or aliases or parameters or samples or protocol:
+                raise ArgumentError(f"the new task {name!r} has no Auto class; give auto_class=")
             return _find(str(name))
         self = str.__new__(cls, name)
         self.__dict__.update(
@@ -115,7 +127,9 @@ class Task(str, metaclass=_Tasks):
             inputs=inputs,
             parameters=parameters,
             output=output,
-            samples=MappingProxyType(dict(samples or {})),
+            samples=MappingProxyType(dict(samples))
+            if isinstance(samples, Mapping)
+            else samples or {},
             repeats=repeats,
             protocol=protocol,
         )
@@ -159,17 +173,13 @@ class Task(str, metaclass=_Tasks):
 
     def united(self, other: Task) -> Task:
         """This task with the aliases and samples of another declaration of it too."""
-        return Task(
-            str(self),
-            auto_class=self.auto_class,
-            aliases=tuple(dict.fromkeys((*self.aliases, *other.aliases))),
-            inputs=self.inputs,
-            parameters=self.parameters,
-            output=self.output,
-            samples={**other.samples, **self.samples},
-            repeats=self.repeats or other.repeats,
-            protocol=self.protocol or other.protocol,
-        )
+        both = {
+            "aliases": tuple(dict.fromkeys((*self.aliases, *other.aliases))),
+            "samples": {**other.samples, **self.samples},
+            "repeats": self.repeats or other.repeats,
+            "protocol": self.protocol or other.protocol,
+        }
+        return Task(str(self), **{**vars(self), **both})
 
 
 @runtime_checkable
@@ -289,7 +299,8 @@ def _find(name: str, *, by_alias: bool = False) -> Task:
 def _names(tasks: Iterable[Task], by_alias: bool) -> dict[str, Task]:
     if not by_alias:
         return {str(task): task for task in tasks}
-    return {_plain(word): task for task in tasks for word in (*task.aliases, task)}
+    aliases = {_plain(alias): task for task in tasks for alias in task.aliases}
+    return {**aliases, **{_plain(task): task for task in tasks}}
 
 
 def _plain(word: str) -> str:

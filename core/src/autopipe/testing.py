@@ -5,12 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any
+from .resolution.moved import forward
 
-from .resolution.moved import load_moved
-
-_NAMES = ["Conformance"]
-
-
-def __getattr__(name: str) -> Any:
-    return load_moved(__name__, _NAMES, "autopipe_devkit.conformance", name)
+__getattr__ = forward(__name__, "autopipe_devkit.conformance", "Conformance")

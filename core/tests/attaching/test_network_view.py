@@ -84,11 +84,18 @@ def test_later_answers_go_around_earlier_ones_also_further_up_and_down(net: Net)
     def double(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return 2 * module(x)
 
-    view = view_of(net, [{"out": plus(1)}, {"out": double, "out.0": plus(3)}])
     hidden = net.blocks[1](net.blocks[0](X))
-    assert torch.equal(view(X), 2 * (net.out(hidden) + 1))
-    inside_first = view_of(net, [{"out.0": plus(3)}, {"out": double}])
-    assert torch.equal(inside_first(X), 2 * net.out[1](net.out[0](hidden) + 3))
+    expected = 2 * (net.out[1](net.out[0](hidden) + 3) + 1)
+    orders = (
+        [{"out": plus(1)}, {"out": double, "out.0": plus(3)}],
+        [{"out.0": plus(3)}, {"out": plus(1)}, {"out": double}],
+        [{"out": plus(1)}, {"out.0": plus(3)}, {"out": double}],
+        [{"out": plus(1)}, {"out": double}, {"out.0": plus(1)}, {"out.0": plus(2)}],
+    )
+    for answers in orders:
+        assert torch.allclose(view_of(net, answers)(X), expected, atol=1e-6)  # 3 is 1 + 2
+    plain = net.out(hidden)
+    assert torch.equal(view_of(net, [{"out": double}])(X), 2 * plain)
 
 
 def test_a_path_that_leads_nowhere_is_named(net: Net) -> None:

@@ -18,7 +18,13 @@ from torch import Tensor, nn
 from autopipe.attaching.attachment import Attachment
 from autopipe.attaching.engine import NetworkEngine
 from autopipe.config import register_to_config
-from autopipe.errors import ArgumentError, ArgumentTypeError, MissingPluginError
+from autopipe.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ClosedPipelineError,
+    MissingPluginError,
+    PluginError,
+)
 from autopipe.manifest import AddOn, Component, Engine, Family, Pipeline
 from autopipe.modeling import ModelMixin
 from autopipe.pipeline.base import DiffusionPipeline
@@ -239,7 +245,7 @@ def test_a_call_says_otherwise_for_itself(pipe: TextPipeline) -> None:
     assert torch.equal(pipe("hello"), partly)
     with pytest.raises(ArgumentError, match=r"no attachment 'shaft'.*Did you mean 'shift'"):
         pipe("hello", adapters={"shaft": 1.0})
-    with pytest.raises(ArgumentTypeError, match="adapters is a list"):
+    with pytest.raises(ArgumentTypeError, match=r"adapters= takes a dict.*not a list"):
         pipe("hello", adapters=["shift"])
     with pytest.raises(ArgumentTypeError, match="strength of 'shift' is a str"):
         pipe("hello", adapters={"shift": "much"})
@@ -391,7 +397,106 @@ def test_a_detached_attachment_is_free(pipe: TextPipeline) -> None:
     assert attached() is None
 
 
+def test_what_fails_leaves_nothing_attached(pipe: TextPipeline) -> None:
+    class Lost(Attachment):
+        def answers(self, component: str, network: nn.Module, strength: float) -> Any:
+            return {"nowhere": lambda module, x: x}
+
+    plain = pipe("hello")
+    with pytest.raises(PluginError, match="nowhere"):
+        pipe.attach(Lost())
+    assert dict(pipe.attachments) == {}
+    assert torch.equal(pipe("hello"), plain)
+    pipe.close()
+    with pytest.raises(ClosedPipelineError):
+        pipe.attach(Shift())
+    assert pipe._pool.attachments == {}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda pipe: pipe.attach(Shift(), name=3),
+        lambda pipe: pipe.attach(Shift(), "file.bin"),
+        lambda pipe: pipe.attach(Shift(), strengh=0.5),
+        lambda pipe: pipe.attach(Shift(), strength=True),
+        lambda pipe: pipe.set_attachments(["shift"]),
+        lambda pipe: pipe.set_attachments(None),
+        lambda pipe: pipe.detach(("shift",)),
+        lambda pipe: pipe("hello", adapters={3: 1.0}),
+        lambda pipe: pipe.use_engine(Doubling(), refusing="x"),
+        lambda pipe: pipe.use_engine({3: "doubling"}),
+    ],
+)
+def test_values_that_can_not_be_used_are_typed_errors(pipe: TextPipeline, wrong: Any) -> None:
+    with pytest.raises(ArgumentError):
+        wrong(pipe)
+    assert dict(pipe.attachments) == {}
+
+
+def test_weights_have_the_dtype_of_the_pipeline_from_the_start(pipe: TextPipeline) -> None:
+    pipe.to(torch.float64)
+    shift = pipe.attach(Shift())
+    assert shift.weights is not None
+    assert next(shift.weights.parameters()).dtype is torch.float64
+
+
+def test_a_call_keeps_what_was_attached_when_it_began(pipe: TextPipeline) -> None:
+    for make in ALL.values():
+        pipe.attach(make())
+    acting = pipe("hello")
+    others = [name for name in ALL if name != "louder"]
+
+    def detach(run: Any, step: int, t: Any, tensors: Any) -> None:
+        if step == 0:
+            for name in others:
+                pipe.detach(name)
+
+    assert torch.equal(pipe("hello", detach), acting)
+    assert not torch.equal(pipe("hello"), acting)
+    assert dict(pipe.attachments) == {"louder": 1.0}
+
+
+def test_attaching_in_threads_loses_nothing(pipe: TextPipeline) -> None:
+    def attach(number: int) -> None:
+        pipe.attach(Shift(by=0.0), name=f"shift {number}")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(attach, range(32)))
+    assert dict(pipe.attachments) == {f"shift {number}": 1.0 for number in range(32)}
+
+
 # Engines
+
+
+def test_another_engine_in_the_middle_of_a_call_lets_the_network_run_by_itself(
+    pipe: TextPipeline,
+) -> None:
+    one, two = Doubling(), Doubling()
+    pipe.use_engine(one)
+
+    def switch(run: Any, step: int, t: Any, tensors: Any) -> None:
+        if step == 0:
+            pipe.use_engine(two)
+
+    pipe("hello", switch)
+    assert Doubling.prepared == ["forward"]
+    assert Doubling.released == [pipe.net]
+    pipe("hello")
+    assert Doubling.prepared == ["forward"] * 2
+    assert pipe._pool.engines == {pipe.net: two}
+
+
+def test_a_network_that_is_gone_is_given_back(pipe: TextPipeline) -> None:
+    pipe.use_engine("doubling")
+    pipe("hello")
+    gone = weakref.ref(pipe.net)
+    pipe.net = Net().eval()
+    pipe("hello")
+    Doubling.released.clear()
+    gc.collect()
+    assert gone() is None
+    assert dict(pipe.engines) == {}
 
 
 def test_an_engine_runs_the_network_and_is_undone_cleanly(pipe: TextPipeline) -> None:

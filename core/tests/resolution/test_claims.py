@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from autopipe.auto import auto_class
 from autopipe.errors import AutopipeError, MissingPluginError, UnsupportedCheckpointError
 from autopipe.manifest import (
     AddOn,
@@ -168,6 +169,28 @@ def test_a_plugin_that_is_named_as_another_goes_on_with_all_but_its_name() -> No
     assert table.resolve("Tiger").plugin.dist == "dist-b"
 
 
+@pytest.mark.parametrize("prefer", ["", "third"])
+def test_what_the_core_declares_is_its_own(prefer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFER, prefer)
+    inpaint = Task("inpaint", auto_class="AutoPipelineForInpainting", output="frames")
+    third = Family("third", tasks=(inpaint,), commands=(Command("doctor", "third:declare"),))
+    table = of(third=third)
+    assert table.task("inpaint").output == "images"
+    assert table.of("command")["doctor"].target.startswith("autopipe.cli")
+    assert [p.plugin.dist for p in table.problems] == ["third"] * 2
+
+
+def test_one_published_package_that_claims_a_name_twice_is_told() -> None:
+    name = "StableDiffusionXLPipeline"
+    ours = Family(
+        "sdxl",
+        pipelines=(Pipeline(name, "ours:P", "text2image", "sdxl"),),
+        exports=(Export(name, "ours:Other"),),
+    )
+    (problem,) = of(autopipe_sdxl=ours).problems
+    assert f"name {name}" in problem.reason
+
+
 # Components
 
 
@@ -255,6 +278,24 @@ def test_a_class_may_serve_several_tasks_and_one_of_another_plugin() -> None:
         assert both in table.tasks[key]
     with pytest.raises(UnsupportedCheckpointError, match=r"Edit \(image2image\), Edit \(upscale\)"):
         table.resolve("Edit", "inpaint")
+
+
+def test_a_name_comes_before_another_tasks_alias(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Task("enlarge", auto_class="AutoPipelineForEnlarging", aliases=("upscale",))
+    table = of(one=Family("one", tasks=(upscale(),)), two=Family("two", tasks=(other,)))
+    monkeypatch.setattr("autopipe.registry._default", table)
+    assert Task.parse("upscale") == Task("upscale") == "upscale"
+    assert auto_class("upscale").task == "upscale"
+
+
+def test_tasks_with_one_auto_class_have_each_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = [Task(name, auto_class="AutoPipelineForBoth") for name in ("xa", "ya")]
+    table = of(**{f"d_{t}": Family(f"f_{t}", tasks=(t,)) for t in tasks})
+    monkeypatch.setattr("autopipe.registry._default", table)
+    assert [auto_class(task).task for task in tasks] == ["xa", "ya"]
+    assert any("AutoPipelineForBoth" in p.reason for p in table.problems)
+    with pytest.raises(MissingPluginError, match="AutoPipelineForBoth"):
+        table.load("AutoPipelineForBoth")
 
 
 # Single-file layouts

@@ -54,9 +54,9 @@ def family(name: str, **changes: object) -> Family:
     return replace(Family(name=name, pipelines=(cell,)), **changes)  # type: ignore[arg-type]
 
 
-def task(**changes: object) -> Task:
+def task(name: str = "x", **changes: object) -> Task:
     data = {"auto_class": "AutoPipelineForX", "parameters": ("steps",), **changes}
-    return Task("x", **data)  # type: ignore[arg-type]
+    return Task(name, **data)  # type: ignore[arg-type]
 
 
 def names(found: tuple) -> list[str]:
@@ -82,6 +82,13 @@ def test_families_come_with_their_distribution() -> None:
         (family("bad", api=1), "incompatible", "set api=2, require autopipe-core"),
         (family("bad", tasks=("upscale",)), "broken", "tuple of Task"),
         (family("bad", tasks=(task(auto_class="no name"),)), "broken", "'no name'"),
+        (family("bad", tasks=(task(auto_class="Task"),)), "broken", "AutoPipelineFor..."),
+        (family("bad", tasks=(task(), task(output="x"))), "broken", "x more than once"),
+        (family("bad", tasks=(task("Up Scale"),)), "broken", "'Up Scale'"),
+        (family("bad", tasks=(task(samples=3),)), "broken", "samples"),
+        (family("bad", tasks=(task(samples={3: (1,), "a": (1,)}),)), "broken", "samples"),
+        (family("bad", tasks=(task(inputs=["image"]),)), "broken", "inputs"),
+        (family("bad", commands=(Command("--help", "m:c"),)), "broken", "'--help'"),
         (family("bad", tasks=(task(inputs=(Input("image", "image"),)),)), "broken", "input image"),
         (family("bad", tasks=(task(samples={"x": (1, 2)}),)), "broken", "samples of x"),
         (family("bad", tasks=(task(samples={"steps": (1, 2, 3)}),)), "broken", "samples"),

@@ -55,5 +55,7 @@ class EngineNetwork(Standing):
         return self._run("forward")(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "_origin" not in self.__dict__:
+            raise AttributeError(name)
         found = getattr(self._origin, name)
         return self._run(name) if is_entry_point(type(self._origin), name) else found

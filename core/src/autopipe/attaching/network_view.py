@@ -41,16 +41,11 @@ def view_of(network: nn.Module, answers: Iterable[Mapping[str, Answer]]) -> nn.M
     copied = {id(root)}
     for by_path in answers:
         for path, answer in by_path.items():
-            parent, _, last = path.rpartition(".")
+            *parents, last = path.split(".")
             holder = root
             try:
-                for part in filter(None, parent.split(".")):
-                    child = holder._modules[part]
-                    assert child is not None
-                    if id(child) not in copied:
-                        child = holder._modules[part] = _copy(child)
-                        copied.add(id(child))
-                    holder = child
+                for part in parents:
+                    holder = _own_child(holder, part, copied)
                 original = holder._modules[last]
                 assert original is not None
             except (KeyError, AssertionError):
@@ -62,6 +57,28 @@ def view_of(network: nn.Module, answers: Iterable[Mapping[str, Answer]]) -> nn.M
             leaf.__dict__.update(_original=original, _answer=answer)
             copied.add(id(leaf))
     return root
+
+
+def _own_child(holder: nn.Module, name: str, copied: set[int]) -> nn.Module:
+    """The child of that name, a copy that is the view's own.
+
+    Below a module that answers otherwise it is that of its original, whose children the answer
+    uses; both have the same ones.
+    """
+    child = holder._modules[name]
+    assert child is not None
+    if id(child) not in copied:
+        child = holder._modules[name] = _copy(child)
+        copied.add(id(child))
+    while "_answer" in child.__dict__:
+        original = child.__dict__["_original"]
+        if id(original) not in copied:
+            original = _copy(original)
+            copied.add(id(original))
+            child.__dict__["_original"] = original
+        child._modules = original._modules
+        child = original
+    return child
 
 
 def origin_of(component: Any) -> Any:

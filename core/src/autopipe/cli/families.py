@@ -85,6 +85,8 @@ def _row(family: dict[str, Any]) -> tuple[str, ...]:
     further = sum(not pipeline["tasks"] for pipeline in family["pipelines"])
     more = "more " if family["tasks"] else ""
     told = [", ".join(family["tasks"])]
+    undone = [task for task in family["declares"] if task not in family["tasks"]]
+    told += [f"declares: {', '.join(undone)}"] if undone else []
     told += [counted(further, f"{more}pipeline", f"{more}pipelines")] if further else []
     told += [
         f"{text}: {', '.join(family[kind])}" for kind, text in EXTENSIONS.items() if family[kind]

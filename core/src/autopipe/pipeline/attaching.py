@@ -58,25 +58,32 @@ class AttachingMixin(ComponentsMixin):
             MissingPluginError: no installed plugin has an add-on of that name.
             ArgumentError: something of that name is attached already, or it doesn't fit.
         """
-        if isinstance(addon, str):
-            entry = default_registry().entry("addon", addon)
-            given = () if source is None else (source,)
-            made, name = load_target(entry.target)(*given, **options), name or addon
-        else:
-            made = addon
-        if not isinstance(made, Attachment):
-            raise ArgumentTypeError(
-                f"attach takes the name of an add-on or an Attachment, not a {type(made).__name__}"
-            )
-        label = name or made.name or type(made).__name__.lower()
-        if label in self._pool.attachments:
-            raise ArgumentError(
-                f"something called {label!r} is attached already; detach it, or give name="
-            )
+        self._pool.check_open(self)
+        given = () if source is None else (source,)
+        made: Attachment = _made("addon", Attachment, addon, *given, **options)
+        own = addon if isinstance(addon, str) else made.name or type(made).__name__.lower()
+        label = name or own
+        if not isinstance(label, str):
+            raise ArgumentTypeError(f"name is a {type(label).__name__}; give a text")
         _check_strength(label, strength)
         made.check(self)
-        self._pool.attachments = {**self._pool.attachments, label: made}
-        self.set_attachments({**self._strengths, label: strength})
+        pool = self._pool
+        with pool.lock:
+            if label in pool.attachments:
+                raise ArgumentError(
+                    f"something called {label!r} is attached already; detach it, or give name="
+                )
+            before, strengths = pool.attachments, self._strengths
+            if made.weights is not None:
+                made.weights.to(dtype=self.dtype)
+            pool.was_attached = True
+            pool.attachments = {**before, label: made}
+            try:
+                self.set_attachments({**strengths, label: strength})
+            except BaseException:
+                pool.attachments, self._strengths = before, strengths
+                self._show_attached()
+                raise
         return made
 
     def detach(self, name: str) -> None:
@@ -85,10 +92,12 @@ class AttachingMixin(ComponentsMixin):
         Raises:
             ArgumentError: nothing of that name is attached.
         """
-        self._check_attached([name])
-        self._pool.attachments = {n: a for n, a in self._pool.attachments.items() if n != name}
-        for view in self._pool.views():
-            view._show_attached()
+        pool = self._pool
+        with pool.lock:
+            self._check_attached({name: 0})
+            pool.attachments = {n: a for n, a in pool.attachments.items() if n != name}
+            for view in pool.views():
+                view._show_attached()
 
     def set_attachments(self, strengths: Mapping[str, float]) -> None:
         """Switch on the attachments named, with these strengths, and all others off.
@@ -98,40 +107,51 @@ class AttachingMixin(ComponentsMixin):
         Raises:
             ArgumentError: nothing of such a name is attached, or a strength is not a number.
         """
-        self._check_attached(strengths)
-        for name, strength in strengths.items():
-            _check_strength(name, strength)
-        self._strengths = dict(strengths)
-        self._show_attached()
+        with self._pool.lock:
+            self._check_attached(strengths, "set_attachments")
+            self._strengths = dict(strengths)
+            self._show_attached()
 
     @property
     def attachments(self) -> Mapping[str, float]:
         """The attachments of these weights by name, with their strengths here; 0 is off."""
-        return MappingProxyType({n: self._strengths.get(n, 0.0) for n in self._pool.attachments})
+        return MappingProxyType({n: self._strengths.get(n, 0.0) for n in self._attached})
 
-    def _check_attached(self, names: Any) -> None:
-        for name in names:
-            if name not in self._pool.attachments:
-                attached = ", ".join(self._pool.attachments) or "nothing"
+    @property
+    def _attached(self) -> Mapping[str, Attachment]:
+        """What is attached; of a run, what was when its call began."""
+        found: Mapping[str, Attachment] = self.__dict__.get("_snapshot", self._pool.attachments)
+        return found
+
+    def _check_attached(self, strengths: object, what: str = "detach") -> None:
+        if not isinstance(strengths, Mapping):
+            raise ArgumentTypeError(
+                f"{what} takes a dict from the names of attachments to their strengths, not a "
+                f"{type(strengths).__name__}"
+            )
+        attached = self._attached
+        for name, strength in strengths.items():
+            if not isinstance(name, str) or name not in attached:
                 raise ArgumentError(
-                    f"there is no attachment {name!r}; attached is {attached}."
-                    + nearest(str(name), self._pool.attachments)
+                    f"there is no attachment {name!r}; attached is "
+                    f"{', '.join(attached) or 'nothing'}.{nearest(str(name), attached)}"
                 )
+            _check_strength(name, strength)
 
     def _active(self) -> list[tuple[Attachment, float]]:
         """The attachments that act here, innermost first."""
-        attached = self._pool.attachments.items()
+        attached = self._attached.items()
         found = [(a, self._strengths[n]) for n, a in attached if self._strengths.get(n)]
         return sorted(found, key=lambda pair: pair[0].order)
 
     def _touching(self, method: str) -> Iterator[tuple[Attachment, float]]:
-        for attachment, strength in self._active() if self._pool.attachments else ():
+        for attachment, strength in self._active() if self._attached else ():
             if attachment.overrides(method):
                 yield attachment, strength
 
     def _show_attached(self) -> None:
         """Make the attributes of components what the attachments make of them."""
-        self._strengths = {n: s for n, s in self._strengths.items() if n in self._pool.attachments}
+        self._strengths = {n: s for n, s in self._strengths.items() if n in self._attached}
         for name, network in self.components.items():
             if not isinstance(network, nn.Module):
                 continue
@@ -191,14 +211,21 @@ class AttachingMixin(ComponentsMixin):
                     f"an engine is given for {name!r}, and the networks are {', '.join(networks)}."
                     + nearest(str(name), networks)
                 )
-        made = {name: _engine(one, options) for name, one in engine.items() if one is not None}
+        made: dict[nn.Module, NetworkEngine] = {
+            networks[name]: _made("engine", NetworkEngine, one, **options)
+            for name, one in engine.items()
+            if one is not None
+        }
+        self._pool.was_attached = True
         self._pool.set_engines(made)
         return self
 
     @property
     def engines(self) -> Mapping[str, str]:
         """The engines that are chosen, by the name of the component."""
-        return MappingProxyType({name: _name(one) for name, one in self._pool.engines.items()})
+        chosen = self._pool.engines
+        networks = self._networks().items()
+        return MappingProxyType({n: _name(chosen[one]) for n, one in networks if one in chosen})
 
     # A call
 
@@ -207,26 +234,25 @@ class AttachingMixin(ComponentsMixin):
         """Where calls compute."""
         raise NotImplementedError
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the first network."""
+        raise NotImplementedError
+
     def _take_attached(self, adapters: Mapping[str, float] | None) -> None:
         """Make this run's networks what the attachments and engines make of them."""
         if adapters is not None:
-            if not isinstance(adapters, Mapping):
-                raise ArgumentTypeError(
-                    f"adapters is a {type(adapters).__name__}; give a dict from the names of "
-                    f"attachments to their strengths"
-                )
-            self._check_attached(adapters)
-            for name, strength in adapters.items():
-                _check_strength(name, strength)
+            self._check_attached(adapters, "adapters=")
             self._strengths = dict(adapters)
         self._show_attached()
         device = self._execution_device
         for attachment, _ in self._active():
             if attachment.weights is not None:
                 self._pool.bring(attachment.weights, device)
-        for name, engine in self._pool.engines.items():
-            network = self.__dict__.get(name)
-            if not isinstance(network, nn.Module):
+        self._pool.forget_gone()
+        for name, origin in self._networks().items() if self._pool.engines else ():
+            engine, network = self._pool.engines.get(origin), self.__dict__[name]
+            if engine is None:
                 continue
             why = self._refusal(name, network, engine)
             if why is None:
@@ -236,7 +262,7 @@ class AttachingMixin(ComponentsMixin):
 
     def _inputs(self) -> list[str]:
         """The keywords that attachments add to calls."""
-        return [one.name for a in self._pool.attachments.values() for one in a.inputs]
+        return [one.name for a in self._attached.values() for one in a.inputs]
 
     def _refusal(self, name: str, network: nn.Module, engine: NetworkEngine) -> str | None:
         if network is not origin_of(network):
@@ -248,17 +274,22 @@ class AttachingMixin(ComponentsMixin):
         return engine.refuses(name, network)
 
 
-def _engine(engine: Any, options: Mapping[str, Any]) -> NetworkEngine:
-    if isinstance(engine, str):
-        made = load_target(default_registry().entry("engine", engine).target)(**options)
-    else:
-        made = engine
-    if not isinstance(made, NetworkEngine):
+def _made(kind: str, base: type, given: Any, *arguments: Any, **options: Any) -> Any:
+    """The add-on or engine that is named, made with arguments for it alone, or the one given."""
+    if isinstance(given, str):
+        target = default_registry().entry(kind, given).target
+        given, arguments, options = load_target(target)(*arguments, **options), (), {}
+    if not isinstance(given, base):
         raise ArgumentTypeError(
-            f"an engine is the name of an installed one or a NetworkEngine, not a "
-            f"{type(made).__name__}"
+            f"an {kind} is the name of an installed one or a {base.__name__}, not a "
+            f"{type(given).__name__}"
         )
-    return made
+    if arguments or options:
+        raise ArgumentTypeError(
+            f"{', '.join(options) or 'a source'} is for an {kind} that is named; give it to the "
+            f"object itself"
+        )
+    return given
 
 
 def _name(engine: NetworkEngine) -> str:

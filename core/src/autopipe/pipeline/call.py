@@ -18,6 +18,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 
+from ..attaching.attachment import Attachment
 from ..errors import ArgumentError, ArgumentTypeError, CancelledError, nearest
 from ..registry import default_registry
 from ..scheduling import SchedulerMixin
@@ -66,6 +67,7 @@ class CallMixin(AttachingMixin):
     call: Arguments
     """Inside a call: its arguments, with those that attachments add."""
     _added: Mapping[str, Any] = MappingProxyType({})
+    _snapshot: Mapping[str, Attachment]
     _is_run = False
     _whole: CallMixin | None = None
     _num_timesteps = 0
@@ -150,8 +152,9 @@ def pipeline_call(call: _Call) -> _Call:
 
     @functools.wraps(call)
     def wrapped(self: CallMixin, *args: Any, **kwargs: Any) -> Any:
+        attached = self._attached
         added = _taken(self, signature, kwargs)
-        arguments = _bound(type(self).__name__, signature, self, args, kwargs, added)
+        arguments = _bound(self, signature, args, kwargs, added)
         if self._is_run and type(self).__call__ is not wrapped:
             # `super().__call__` of a class that puts something around another's call.
             outer, self.call = self.call, arguments.replace(**self._added)
@@ -161,13 +164,13 @@ def pipeline_call(call: _Call) -> _Call:
                 self.call = outer
         self._pool.check_open(self)
         run = _begin(self)
-        run.call, run._added = arguments, added
+        run.call, run._added, run._snapshot = arguments, added, attached
         with self._calls_lock:
             self._calls.add(run)
         try:
             with self._pool.call(run, run.check_cancelled), torch.no_grad():
                 adapters = vars(arguments).get("adapters")
-                if self._pool.attachments or self._pool.engines or adapters is not None:
+                if attached or self._pool.engines or adapters is not None:
                     run._take_attached(adapters)
                 return call(run, *args, **kwargs)
         finally:
@@ -186,6 +189,9 @@ def _begin(pipe: CallMixin) -> CallMixin:
     for name, component in pipe.components.items():
         if isinstance(component, SchedulerMixin):
             run.__dict__[name] = component.copy()
+        elif pipe._pool.was_attached:
+            # Whatever is switched at this moment: the call makes views of its own.
+            run.__dict__[name] = component
     return run
 
 
@@ -193,16 +199,15 @@ def _taken(
     self: CallMixin, signature: inspect.Signature, kwargs: dict[str, Any]
 ) -> Mapping[str, Any]:
     """The arguments that the class doesn't name and attachments do, taken out of `kwargs`."""
-    if not self._pool.attachments and "adapters" not in kwargs:
+    if not self._attached and "adapters" not in kwargs:
         return {}
     names = [n for n in ("adapters", *self._inputs()) if n not in signature.parameters]
     return {name: kwargs.pop(name, None) for name in names}
 
 
 def _bound(
-    name: str,
-    signature: inspect.Signature,
     self: object,
+    signature: inspect.Signature,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     added: Mapping[str, Any],
@@ -214,7 +219,7 @@ def _bound(
         takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
         unknown = next((name for name in kwargs if name not in known), None)
         hint = "" if takes_any or unknown is None else _hint(unknown, known)
-        raise ArgumentTypeError(f"calling {name}: {error}.{hint}") from None
+        raise ArgumentTypeError(f"calling {type(self).__name__}: {error}.{hint}") from None
     bound.apply_defaults()
     values = {n: value for n, value in bound.arguments.items() if n != "self"}
     return Arguments({**values, **added})

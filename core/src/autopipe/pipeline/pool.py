@@ -45,29 +45,31 @@ class Pool:
 
     Attributes:
         attachments: the add-ons of these weights, by name; changed by replacing the mapping.
-        engines: the engine of each network that has one, by component.
+        engines: the engine of each network that has one; changed by replacing the mapping.
+        was_attached: whether there ever was an add-on or an engine.
     """
 
     def __init__(self) -> None:
         self.closed = False
         self.placement = Placement()
         self.attachments: Mapping[str, Attachment] = {}
-        self.engines: Mapping[str, NetworkEngine] = {}
-        self._runners = weakref.WeakKeyDictionary[nn.Module, dict[str, Callable[..., Any]]]()
+        self.engines: Mapping[nn.Module, NetworkEngine] = {}
+        self.was_attached = False
+        self._runners: dict[nn.Module, dict[str, Callable[..., Any]]] = {}
         self._said: set[str] = set()
         self._views = weakref.WeakValueDictionary[int, View]()
         self._known = weakref.WeakSet[nn.Module]()
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._turns = Turns()
 
     def views(self) -> list[View]:
         """All pipelines that share these weights."""
-        with self._lock:
+        with self.lock:
             return list(self._views.values())
 
     def join(self, view: View) -> None:
         """Count `view` among the users of these weights, and place what it brings."""
-        with self._lock:
+        with self.lock:
             self._views[id(view)] = view
         if self.placement.device is not None:
             with self._turns.take(alone=self.placement.moves):
@@ -177,7 +179,7 @@ class Pool:
         placement = self.placement
         if placement.device is None:
             return
-        with self._lock:
+        with self.lock:
             roles = self.roles()
             if not placement.moves:
                 for network in roles:
@@ -193,7 +195,7 @@ class Pool:
                     put(network, placement, role)
 
     def _leave(self) -> None:
-        with self._lock:
+        with self.lock:
             for network in list(self._known):
                 self._let_go(network)
 
@@ -208,26 +210,38 @@ class Pool:
 
     def bring(self, weights: nn.Module, device: torch.device) -> None:
         """Have the weights of an attachment where calls compute."""
-        with self._lock:
+        with self.lock:
             send(weights, device)
 
-    def set_engines(self, engines: Mapping[str, NetworkEngine]) -> None:
-        """Choose the engines by component, and give back what others made."""
-        with self._lock:
-            for network, runners in self._runners.items():
-                for engine in self.engines.values() if runners else ():
-                    engine.release(network)
-            self._runners.clear()
+    def set_engines(self, engines: Mapping[nn.Module, NetworkEngine]) -> None:
+        """Choose the engine of each network, and give back what others made."""
+        with self.lock:
+            for network in list(self._runners):
+                self._release(network)
             self._said.clear()
             self.engines = dict(engines)
 
-    def runner(
-        self, network: nn.Module, engine: NetworkEngine
-    ) -> Callable[[str], Callable[..., Any]]:
-        """What gives, for a method of `network`, what `engine` made of it."""
+    def forget_gone(self) -> None:
+        """Let engines give back what they made of networks that no view has any more."""
+        with self.lock:
+            for network in [one for one in self.engines if one not in self.roles()]:
+                self._release(network)
+                self.engines = {n: e for n, e in self.engines.items() if n is not network}
+
+    def _release(self, network: nn.Module) -> None:
+        if self._runners.pop(network, None):
+            self.engines[network].release(network)
+
+    def runner(self, network: nn.Module, engine: NetworkEngine) -> Callable[[str], Any]:
+        """What gives, for a method of `network`, what `engine` made of it.
+
+        In a call during which another engine is chosen, that is the network's own from then on.
+        """
 
         def of(method: str) -> Callable[..., Any]:
-            with self._lock:
+            with self.lock:
+                if self.engines.get(network) is not engine:
+                    return network if method == "forward" else getattr(network, method)
                 made = self._runners.setdefault(network, {})
                 if method not in made:
                     made[method] = engine.prepare(network, method)
@@ -237,7 +251,7 @@ class Pool:
 
     def say_once(self, text: str) -> None:
         """Log a warning, the first time."""
-        with self._lock:
+        with self.lock:
             is_new = text not in self._said
             self._said.add(text)
         if is_new:
@@ -247,7 +261,7 @@ class Pool:
 
     def close(self) -> None:
         """Drop every component of every view, so that their memory is free."""
-        with self._lock:
+        with self.lock:
             self.closed = True
         self.set_engines({})
         self.attachments = {}

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..manifest import Component, Export, Pipeline
 from .discovery import Installed, Problem, plain
-from .hints import is_published
+from .hints import CORE, is_published
 
 PREFER = "AUTOPIPE_PREFER"
 
@@ -140,12 +140,20 @@ def _preferred(environ: Mapping[str, str]) -> list[str]:
 
 
 def _winners(rivals: list[Claim], chosen: list[str]) -> list[Claim]:
-    """The claims that count; none if it isn't settled whose do."""
-    for dist in chosen:
-        for claim in rivals:
-            if plain(claim.installed.plugin.dist) == dist:
-                return [one for one in rivals if one.content == claim.content]
-    return [one for one in rivals if is_published(one.installed.plugin.dist, one.entry_name)]
+    """The claims that count; none if it isn't settled whose do.
+
+    What the core declares is its own: programs have constants for it.
+    """
+    by_dist = {plain(claim.installed.plugin.dist): claim for claim in reversed(rivals)}
+    ours = [
+        d
+        for d, claim in by_dist.items()
+        if is_published(claim.installed.plugin.dist, claim.entry_name)
+    ]
+    for dist in (CORE, *chosen, *ours):
+        if dist in by_dist:
+            return [one for one in rivals if one.content == by_dist[dist].content]
+    return []
 
 
 def _problem(rivals: list[Claim], winners: list[Claim]) -> Problem:

@@ -14,10 +14,10 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import pluggy
-from importlib_metadata import entry_points
+from importlib_metadata import EntryPoint, entry_points
 
 from ..errors import PluginError
 from ..hooks import ENTRY_POINT_GROUP, PROJECT, Hooks
@@ -57,27 +57,8 @@ class Problem:
         return f"the plugin {self.plugin} is {self.kind}: {self.reason}"
 
 
-class _Distribution(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-
-
-class EntryPointLike(Protocol):
-    """What discovery needs of an entry point; tests make their own."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def value(self) -> str: ...
-    @property
-    def dist(self) -> _Distribution | None: ...
-    def load(self) -> object: ...
-
-
 def discover(
-    found: Iterable[EntryPointLike] | None = None, environ: Mapping[str, str] | None = None
+    found: Iterable[EntryPoint] | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[tuple[Installed, ...], tuple[Problem, ...]]:
     """The usable plugins and the problems of all others, in a stable order.
 
@@ -103,12 +84,12 @@ def raise_if_strict(problems: Iterable[Problem], environ: Mapping[str, str] | No
                 raise PluginError(f"{problem} (AUTOPIPE_STRICT is set)")
 
 
-def _plugin(point: EntryPointLike) -> Plugin:
+def _plugin(point: EntryPoint) -> Plugin:
     dist = point.dist
     return Plugin(point.name, dist.name if dist else "unknown", dist.version if dist else "unknown")
 
 
-def _in_order(points: Iterable[EntryPointLike]) -> list[EntryPointLike]:
+def _in_order(points: Iterable[EntryPoint]) -> list[EntryPoint]:
     return sorted(points, key=lambda point: (point.name, _plugin(point).dist, point.value))
 
 
@@ -126,7 +107,7 @@ def _is_set(environ: Mapping[str, str], variable: str) -> bool:
     return environ.get(variable, "") not in ("", "0")
 
 
-def _load_one(point: EntryPointLike, environ: Mapping[str, str]) -> Installed | Problem:
+def _load_one(point: EntryPoint, environ: Mapping[str, str]) -> Installed | Problem:
     plugin = _plugin(point)
     called = {plain(plugin.name), plain(plugin.dist)}
     if called & (_names(environ, "AUTOPIPE_DISABLE") or frozenset()):

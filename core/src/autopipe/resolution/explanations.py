@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from ..errors import nearest
 from ..manifest import Condition, Manifest, Pipeline, Reader
@@ -14,24 +15,19 @@ from .hints import dist_of, owner_of_family, pip_line, published
 _KINDS = {"addon": "add-on", "engine": "engine", "command": "command", "reader": "reader"}
 
 
+@dataclass(frozen=True)
 class Explanations:
     """What a registry says of what it doesn't have.
 
-    Args:
+    Attributes:
         problems: of the installed plugins.
         settled: the claims, some of which are in question.
         families: the manifests that are in use, by name.
     """
 
-    def __init__(
-        self,
-        problems: Collection[Problem],
-        settled: Settled,
-        families: Mapping[str, Manifest],
-    ) -> None:
-        self._problems = problems
-        self._settled = settled
-        self._families = families
+    problems: Collection[Problem]
+    settled: Settled
+    families: Mapping[str, Manifest]
 
     def unknown(self, class_name: str) -> str:
         """No plugin offers the pipeline `class_name`."""
@@ -64,7 +60,7 @@ class Explanations:
         """Nothing is in the cell; `row` is what its row has by task."""
         line, wanted, task = cell
         text = _cannot(pipeline.name, family)
-        contested = self._settled.contested("cell", (line, wanted, str(task)))
+        contested = self.settled.contested("cell", (line, wanted, str(task)))
         if contested is not None:
             return f"{text} for {task}: {contested}."
         if row:
@@ -75,14 +71,14 @@ class Explanations:
             if condition.name in wanted:
                 text += f" The installed plugins offer no {keyword} pipelines for this family."
         owner = owner_of_family(line)
-        if not wanted and line not in self._families and owner in published():
+        if not wanted and line not in self.families and owner in published():
             text += f" That is in the package {owner}. Run: {pip_line(owner)}"
         return text
 
     def missing(self, name: str) -> str:
         """Why a class is not here and what to do: two claims, a broken plugin, or the pip line."""
         for kind in ("pipeline", "name"):
-            contested = self._settled.contested(kind, name)
+            contested = self.settled.contested(kind, name)
             if contested is not None:
                 return f"{contested}."
         dist = dist_of(name, "name")
@@ -91,17 +87,17 @@ class Explanations:
             return trouble.strip() or f"{name} is in the package {dist}. Run: {pip_line(dist)}"
         troubles = " ".join(
             f"A plugin that may offer it is not in use: {p}."
-            for p in self._problems
+            for p in self.problems
             if p.kind in ("broken", "incompatible", "disabled")
         )
         return troubles or (
             f"No installed plugin offers {name}; install the package of its family. "
-            f"Installed families: {', '.join(sorted(self._families)) or 'none'}."
+            f"Installed families: {', '.join(sorted(self.families)) or 'none'}."
         )
 
     def no_entry(self, kind: str, name: str, known: Collection[str]) -> str:
         """No plugin offers the add-on, engine, command or reader."""
-        contested = self._settled.contested(kind, name)
+        contested = self.settled.contested(kind, name)
         if contested is not None:
             return f"{contested}."
         what = _KINDS.get(kind, kind)
@@ -125,7 +121,7 @@ class Explanations:
         )
 
     def _problem_with(self, dist: str | None) -> str:
-        return "".join(f" Note that {p}." for p in self._problems if dist == p.plugin.dist)
+        return "".join(f" Note that {p}." for p in self.problems if dist == p.plugin.dist)
 
 
 def _cannot(class_name: str, family: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,6 +34,8 @@ ENTRIES: Mapping[str, type] = {
     "probes": Probe,
 }
 """The fields of a manifest that hold several entries, with the type of each."""
+
+_WORD = re.compile(r"[a-z][a-z0-9_]*")
 
 _CHANGES = {
     1: (
@@ -83,7 +86,10 @@ def _fits(owner: str, field: str, value: Any) -> bool:
     if field == "inputs":
         return _all(value, Input) and all(one.kind in KINDS for one in value)
     if field == "samples":
-        return all(isinstance(two, tuple) and 1 <= len(two) <= 2 for two in value.values())
+        return isinstance(value, Mapping) and all(
+            isinstance(name, str) and isinstance(two, tuple) and len(two) in (1, 2)
+            for name, two in value.items()
+        )
     if field == "conditions":
         return isinstance(value, frozenset) and all(isinstance(part, str) for part in value)
     if field in ("folders", "others", "aliases", "parameters", "also", "keys"):
@@ -102,8 +108,9 @@ def _all(values: object, kind: type) -> bool:
 
 def _inconsistent(manifest: Manifest) -> Iterator[str]:
     """What contradicts itself, entry by entry of the right shape."""
-    for field in ENTRIES.keys() - {"probes", "tasks"}:
-        names = [(getattr(e, "library", None), e.name) for e in getattr(manifest, field)]
+    for field in ENTRIES.keys() - {"probes"}:
+        entries = getattr(manifest, field)
+        names = [(getattr(e, "library", ""), e if field == "tasks" else e.name) for e in entries]
         for twice in sorted({n[1] for n in names if names.count(n) > 1}):
             yield f"its {field} name {twice} more than once"
     for field in ENTRIES.keys() - {"tasks"}:
@@ -114,13 +121,21 @@ def _inconsistent(manifest: Manifest) -> Iterator[str]:
     if manifest.demo is not None and ":" not in manifest.demo:
         yield f"its demo {manifest.demo!r} is not of the form 'package:folder'"
     for task in manifest.tasks:
-        if not task.auto_class.isidentifier():
-            yield f"the Auto class {task.auto_class!r} of the task {task} is not an identifier"
+        if not _WORD.fullmatch(task):
+            yield f"the task {str(task)!r} is not a word of small letters, digits and underscores"
+        if not re.fullmatch(r"AutoPipelineFor[A-Z]\w*", task.auto_class):
+            yield (
+                f"the Auto class {task.auto_class!r} of the task {task} is not called "
+                f"AutoPipelineFor..."
+            )
         known = {*task.parameters, *(one.name for one in task.inputs)}
         for name in sorted({one.name for one in task.inputs} - {*task.parameters}):
             yield f"the task {task} has the input {name}, and its parameters don't name it"
         for name in sorted(set(task.samples) - known):
             yield f"the task {task} has samples of {name}, which its parameters don't name"
+    for command in manifest.commands:
+        if not _WORD.fullmatch(command.name.replace("-", "_")):
+            yield f"the command {command.name!r} is not a word of small letters, digits and dashes"
     for pipeline in manifest.pipelines:
         if (pipeline.task is None) != (pipeline.line is None):
             yield f"{pipeline.name} must give both a task and a line, or neither"

@@ -22,14 +22,11 @@ CORE = "autopipe-core"
 
 
 @functools.cache
-def published() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+def published() -> Mapping[str, Mapping[str, list[str]]]:
     """What each distribution of this project offers: names by their kind."""
-    file = Path(__file__).with_name("published.json")
-    content: dict[str, dict[str, list[str]]] = json.loads(file.read_text(encoding="utf-8"))
-    return {
-        dist: {kind: tuple(names) for kind, names in by_kind.items()}
-        for dist, by_kind in content.items()
-    }
+    content = Path(__file__).with_name("published.json").read_text(encoding="utf-8")
+    found: dict[str, dict[str, list[str]]] = json.loads(content)
+    return found
 
 
 def is_published(dist: str, name: str) -> bool:
@@ -39,10 +36,8 @@ def is_published(dist: str, name: str) -> bool:
 
 def dist_of(name: str, *kinds: str) -> str | None:
     """The distribution of this project that offers `name`, as one of `kinds`; None if none does."""
-    for dist, by_kind in published().items():
-        if any(name in by_kind.get(kind, ()) for kind in kinds):
-            return dist
-    return None
+    dists = published().items()
+    return next((d for d, has in dists if any(name in has.get(k, ()) for k in kinds)), None)
 
 
 def published_names() -> Iterator[str]:

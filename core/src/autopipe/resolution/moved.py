@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import MissingPluginError
@@ -11,22 +11,24 @@ from .hints import owner_of_family, pip_line
 from .targets import load_target
 
 
-def load_moved(module: str, names: Collection[str], home: str, name: str) -> Any:
-    """What `name` of `module` means, where `names` of it moved to the module `home`.
+def forward(module: str, home: str, *names: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a `module` whose `names` are defined in the module `home` now.
 
-    Raises:
-        AttributeError: `name` is none of them.
-        MissingPluginError: the package that has `home` is not installed.
+    It raises `MissingPluginError` if the package that has `home` is not installed.
     """
-    if name not in names:
-        raise AttributeError(f"module {module!r} has no attribute {name!r}")
-    package = home.partition(".")[0]
-    try:
-        importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        dist = owner_of_family(package.removeprefix("autopipe_"))
-        raise MissingPluginError(
-            f"{name} moved from {module} to {home}, and the package {dist}, which has it, "
-            f"is not installed. Run: {pip_line(dist)}"
-        ) from error
-    return load_target(f"{home}:{name}")
+
+    def load(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        package = home.partition(".")[0]
+        try:
+            importlib.import_module(package)
+        except ModuleNotFoundError as error:
+            dist = owner_of_family(package.removeprefix("autopipe_"))
+            raise MissingPluginError(
+                f"{name} moved from {module} to {home}, and the package {dist}, which has it, "
+                f"is not installed. Run: {pip_line(dist)}"
+            ) from error
+        return load_target(f"{home}:{name}")
+
+    return load

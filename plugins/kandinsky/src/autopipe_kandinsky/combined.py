@@ -90,7 +90,8 @@ class CombinedPipeline(DiffusionPipeline):
         call = self.call
         own = {n.removeprefix(PRIOR): v for n, v in call.items() if n.startswith(PRIOR)}
         shared = {name: call[name] for name in (*_OF_PRIOR, "generator")}
-        return {**own, **shared, "return_dict": False}
+        added = {name: value for name, value in self._added.items() if name != "adapters"}
+        return {**own, **shared, **added, "return_dict": False}
 
     def _decoder_arguments(self, rows: int) -> dict[str, Any]:
         """What the decoder takes of the call besides `rows` of embeddings: one for each image."""
