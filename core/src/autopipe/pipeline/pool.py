@@ -252,10 +252,9 @@ class Pool:
     def say_once(self, text: str) -> None:
         """Log a warning, the first time."""
         with self.lock:
-            is_new = text not in self._said
+            if text not in self._said:
+                _log.warning("%s", text)
             self._said.add(text)
-        if is_new:
-            _log.warning("%s", text)
 
     # The end
 

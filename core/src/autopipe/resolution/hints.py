@@ -25,8 +25,7 @@ CORE = "autopipe-core"
 def published() -> Mapping[str, Mapping[str, list[str]]]:
     """What each distribution of this project offers: names by their kind."""
     content = Path(__file__).with_name("published.json").read_text(encoding="utf-8")
-    found: dict[str, dict[str, list[str]]] = json.loads(content)
-    return found
+    return dict(json.loads(content))
 
 
 def is_published(dist: str, name: str) -> bool:
