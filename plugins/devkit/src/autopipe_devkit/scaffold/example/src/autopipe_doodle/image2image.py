@@ -33,18 +33,7 @@ class DoodleImg2ImgPipeline(DoodleSteps, Image2Image):
     ) -> Result:
         """Change `image` towards what `prompt` says; `strength` is the part of the steps taken."""
         # 1. Check everything that can be checked
-        call = Call(
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            output_type=output_type,
-            return_dict=return_dict,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-        )
+        call = Call.of(self.call)
         call.check()
         count = len(call.prompts)
         check_images("image", image, count)

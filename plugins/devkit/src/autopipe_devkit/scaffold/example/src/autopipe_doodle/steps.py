@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import torch
@@ -33,6 +33,11 @@ class Call:
     return_dict: bool
     callback_on_step_end: StepCallback | None
     callback_on_step_end_tensor_inputs: Sequence[str]
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Call:
+        """Those of the record of a call, `self.call`."""
+        return cls(**{field.name: record[field.name] for field in fields(cls)})
 
     @property
     def prompts(self) -> list[str]:

@@ -38,18 +38,7 @@ class DoodlePipeline(DoodleSteps, Text2Image):
         `latents` (B, 3, H, W) takes the place of the first noise.
         """
         # 1. Check everything that can be checked
-        call = Call(
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            num_images_per_prompt=num_images_per_prompt,
-            generator=generator,
-            output_type=output_type,
-            return_dict=return_dict,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-        )
+        call = Call.of(self.call)
         call.check()
         size = self.network.config.sample_size
         height, width = height or size, width or size
