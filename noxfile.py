@@ -243,6 +243,10 @@ def third_party(session: nox.Session) -> None:
             return str(found)
 
         python, autopipe = str(bin_ / "python"), str(bin_ / "autopipe")
+        # What is pinned comes from where this machine finds it: the tutorial's commands see wheels
+        # of this workspace alone beside the package index.
+        constraints = str(ROOT / "constraints.txt")
+        session.run(python, "-m", "pip", "install", "--quiet", "-r", constraints, external=True)
         run("bash", "-euxc", f'export PATH="{bin_}:$PATH"\n{commands}')
         (project,) = place.iterdir()
         assert (project / "circle.png").is_file()

@@ -175,7 +175,14 @@ class Registry(Classes):
             claim.installed.plugin,
             claim.installed.manifest.name,
         )
-        wanted = self._wanted_conditions(pipeline, family, conditions or {})
+        asked = set(pipeline.conditions)
+        for keyword, present in (conditions or {}).items():
+            if condition := self.conditions.get(keyword):
+                (asked.add if present else asked.discard)(condition.name)
+            elif present:
+                message = self._explain.no_condition(pipeline, family, keyword)
+                raise UnsupportedCheckpointError(message)
+        wanted = frozenset(asked)
         if task is None:
             if wanted == pipeline.conditions:
                 return Resolution(pipeline, plugin, family, f"the checkpoint names {class_name}")
@@ -207,23 +214,6 @@ class Registry(Classes):
             ArgumentError: there is no such task.
         """
         return self._tasks.get(str(name)) or Task.parse(name)
-
-    def _wanted_conditions(
-        self, pipeline: Pipeline, family: str, given: Mapping[str, bool]
-    ) -> frozenset[str]:
-        wanted = set(pipeline.conditions)
-        for keyword, present in given.items():
-            condition = self.conditions.get(keyword)
-            if condition is None:
-                if present:
-                    raise UnsupportedCheckpointError(
-                        self._explain.no_condition(pipeline, family, keyword)
-                    )
-            elif present:
-                wanted.add(condition.name)
-            else:
-                wanted.discard(condition.name)
-        return frozenset(wanted)
 
     def is_condition(self, keyword: str) -> bool:
         """Whether a keyword is that of a condition, installed or of a package that can be."""

@@ -156,7 +156,7 @@ class Checkpoint:
 
 def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[str, Any]]:
     """The components of all stages, side by side, and what there is to tell of each, by name."""
-    plan.source.fetch(plan.paths)
+    plan.source.fetch([item.path for item in plan.items])
     weights = [part.files.weights for part in plan.parts.values() if part.files.weights]
     # All headers are read before anything is built: one tells whether its file is whole.
     for file in [f for one in weights if one.format == "safetensors" for f in one.files]:

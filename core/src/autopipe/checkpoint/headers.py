@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import CheckpointError, DamagedFileError
 
@@ -108,10 +107,16 @@ def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) ->
     tensors: dict[str, TensorInfo] = {}
     content.pop("__metadata__", None)
     for name, entry in content.items():
-        info = _tensor(entry, 8 + length)
-        if info is None:
-            raise _damaged(file, f"the entry of {name[:200]!r} in its header makes no sense")
-        tensors[name] = info
+        match entry:
+            case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, stop]} if (
+                dtype in ITEM_BYTES
+                and all(type(n) is int and 0 <= n < 2**63 for n in (*shape, begin, stop))
+                and stop - begin == math.prod(shape) * ITEM_BYTES[dtype]
+            ):
+                info = TensorInfo(dtype, tuple(shape), 8 + length + begin, stop - begin)
+                tensors[name] = info
+            case _:
+                raise _damaged(file, f"the entry of {name[:200]!r} in its header makes no sense")
     end = 8 + length
     tensors = dict(sorted(tensors.items(), key=lambda item: (item[1].offset, item[1].size)))
     for info in tensors.values():
@@ -133,18 +138,6 @@ def check_content(file: Path | str, start: bytes, size: int) -> None:
             f"{file} is a Git LFS pointer of {size} bytes, not the weights; run `git lfs install` "
             f"and `git lfs pull` in the folder, or download the checkpoint again"
         )
-
-
-def _tensor(entry: Any, start: int) -> TensorInfo | None:
-    """The tensor of a header entry; None where the entry is malformed."""
-    match entry:
-        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, end]} if (
-            dtype in ITEM_BYTES
-        ):
-            are_counts = all(type(n) is int and 0 <= n < 2**63 for n in (*shape, begin, end))
-            if are_counts and end - begin == math.prod(shape) * ITEM_BYTES[dtype]:
-                return TensorInfo(dtype, tuple(shape), start + begin, end - begin)
-    return None
 
 
 def _damaged(file: Path | str, what: str) -> DamagedFileError:

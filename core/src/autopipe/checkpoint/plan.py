@@ -91,11 +91,6 @@ class Plan:
         return tuple(Item(path, *found, path in missing) for path, found in files.items())
 
     @property
-    def paths(self) -> list[str]:
-        """The paths of all files."""
-        return [item.path for item in self.items]
-
-    @property
     def missing(self) -> tuple[Item, ...]:
         """The files to fetch, of this checkpoint."""
         return tuple(item for item in self.items if item.missing)
@@ -119,7 +114,7 @@ class Plan:
         """
         if self.stage is not None:
             self.stage.run()
-        return self.source.fetch(self.paths, thoroughly=True)
+        return self.source.fetch([item.path for item in self.items], thoroughly=True)
 
 
 def _bytes(items: Iterable[Item]) -> int:

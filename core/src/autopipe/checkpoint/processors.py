@@ -41,7 +41,13 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
         UnsafeCheckpointError: the folder or a config in it leads outside.
     """
     path = source.root.joinpath(*folder)
-    _check_entries(source.root, path)
+    for file in path.rglob("*"):
+        inside(source.root, file.relative_to(source.root).as_posix())
+    for file in path.glob("*"):
+        # Those that are read here are checked then.
+        if file.is_file() and file.name not in (*_TOKENIZER_CONFIGS, *_IMAGE_CONFIGS):
+            with file.open("rb") as stream:
+                check_content(file, stream.read(64), file.stat().st_size)
     for name in (*_TOKENIZER_CONFIGS, *_IMAGE_CONFIGS):
         if (path / name).is_file():
             if (path / name).stat().st_size > _LARGEST_CONFIG:
@@ -58,17 +64,6 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
         raise
     except BaseException as error:  # a panic of the tokenizers package is no Exception
         raise CheckpointError(_why_not(cls, path, error)) from error
-
-
-def _check_entries(root: Path, folder: Path) -> None:
-    """Raise for links that lead out of `root`, and for files that are Git LFS pointers."""
-    for file in folder.rglob("*"):
-        inside(root, file.relative_to(root).as_posix())
-    for file in folder.glob("*"):
-        # Those that are read here are checked then.
-        if file.is_file() and file.name not in (*_TOKENIZER_CONFIGS, *_IMAGE_CONFIGS):
-            with file.open("rb") as stream:
-                check_content(file, stream.read(64), file.stat().st_size)
 
 
 def _check_tokenizer_config(cls: Any, content: Mapping[str, Any], file: Path) -> None:

@@ -42,21 +42,17 @@ class Classes:
             pipeline: that of the checkpoint. What the plugins of its line claim counts first, and
                 only there may a claim stand for a class of transformers.
         """
-        for installed in self._owners(pipeline):
-            for component in installed.manifest.components:
-                if (component.library, component.name) == (library, class_name):
-                    return component
+        owners: list[Installed] = []
+        if pipeline is not None:
+            stored = self._pipelines.get(pipeline.name)
+            own = [stored.installed] if stored and stored.entry == pipeline else []
+            lines = {pipeline.line, pipeline.opens_as}
+            owners = [*own, *(i for i in self._everything if lines & i.manifest.own_lines)]
+        for component in (c for one in owners for c in one.manifest.components):
+            if (component.library, component.name) == (library, class_name):
+                return component
         claim = self._components.get((library, class_name))
         return claim.entry if claim else None
-
-    def _owners(self, pipeline: Pipeline | None) -> list[Installed]:
-        """The plugin of a pipeline, then those whose line it stands in."""
-        if pipeline is None:
-            return []
-        claim = self._pipelines.get(pipeline.name)
-        own = [claim.installed] if claim and claim.entry == pipeline else []
-        lines = {pipeline.line, pipeline.opens_as}
-        return [*own, *(i for i in self._everything if lines & i.manifest.own_lines)]
 
     def identity(self, cls: type) -> tuple[str, str] | None:
         """The pair that an index gives for objects of `cls`, or None.
