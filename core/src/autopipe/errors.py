@@ -9,9 +9,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
+from .wording import listed as listed_names
+from .wording import message, shown
+
 
 class AutopipeError(Exception):
-    """The root of all errors that this library raises on purpose."""
+    """The root of all errors that this library raises on purpose.
+
+    Its text is fit for a terminal and a log, whatever the names and values in it come from.
+    """
+
+    def __str__(self) -> str:
+        return message(super().__str__())
 
 
 class ArgumentError(AutopipeError, ValueError):
@@ -89,7 +98,7 @@ class CancelledError(AutopipeError, RuntimeError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the known name closest to `name`, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    return f" Did you mean {shown(close[0])}?" if close else ""
 
 
 def check_names(
@@ -105,7 +114,7 @@ def check_names(
     names = tuple(known)
     for name in given if isinstance(given, Mapping) else ():
         if name not in names:
-            others = ", ".join(filter(None, names if listed is None else listed))
+            others = listed_names(filter(None, names if listed is None else listed), 30)
             raise ArgumentTypeError(
-                f"{said} {name!r}.{nearest(str(name), names) or f' There are {others}.'}"
+                f"{said} {shown(name)}.{nearest(str(name), names) or f' There are {others}.'}"
             )
