@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..errors import ArgumentError, ArgumentTypeError, AutopipeError, UnsafeCheckpointError, nearest
 from ..sizes import parse_size
+from ..wording import logger
 from .source import HubOptions
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 Dtype = torch.dtype | Literal["auto"]
 

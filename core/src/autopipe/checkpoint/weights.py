@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, WeightsMismatchError
+from ..wording import logger
 from .files import Weights
 from .source import Source
 from .tensors import Target, read_pickled, read_safetensors
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _SHOWN = 5
 """How many names a message lists."""

@@ -6,7 +6,6 @@ the client's own, so that diffusers and transformers share the files.
 
 from __future__ import annotations
 
-import logging
 import os
 import uuid
 from collections.abc import Mapping
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CheckpointError
+from ...wording import logger
 from ..names import is_plain
 from ..source import HubOptions
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from autopipe.errors import ArgumentError
 from autopipe.placement.base import float32_copy
+from autopipe.wording import logger
 
 if TYPE_CHECKING:
     from autopipe.modeling import ModelMixin
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
 """One source of noise for the whole batch, one for each sample, or the global one."""
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _overflowed: weakref.WeakSet[ModelMixin] = weakref.WeakSet()
 """The models of which was said that half precision overflows."""
