@@ -17,6 +17,7 @@ from typing import Any
 from importlib_metadata import EntryPoint, distributions
 
 from ..errors import PluginError
+from ..wording import shown
 from .guard import guarded
 
 POINTS = "entry_points.txt"
@@ -89,7 +90,10 @@ def _package(dist: Any, group: str) -> Package | None:
     try:
         with guarded(PluginError, ours=False):
             text = _points_text(dist)
-            if text is None or (group not in text and all(map(_is_sound, text.splitlines()))):
+            wrong = [line for line in (text or "").splitlines() if not _is_sound(line)]
+            if wrong:
+                raise ValueError(f"{POINTS} has the line {shown(wrong[0])}")
+            if text is None or group not in text:
                 return None
             points = tuple(dist.entry_points.select(group=group))
             name, version = dist.metadata["Name"], dist.metadata["Version"]
