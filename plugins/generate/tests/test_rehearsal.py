@@ -49,7 +49,8 @@ def test_a_call_that_can_be_made_passes_without_a_word(caplog, recwarn) -> None:
     assert logging.root.manager.disable == 0
 
 
-FOLLOWING = "--controlnet demo --control-image picture.png --set control_guidance_start=2".split()
+FOLLOWING = ["--controlnet", "demo", "--control-image", "picture.png"]
+FOLLOWING += ["--set", "control_guidance_start=2"]
 
 
 @pytest.mark.parametrize(
