@@ -10,12 +10,14 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, BinaryIO, ClassVar, TypeVar
 
-from .errors import ConfigError
+from .errors import AutopipeError, ConfigError
+from .regular import opened
 
 FORMAT_VERSION = "0.42.1"
 """The `_diffusers_version` whose folder format this library reads and writes."""
@@ -23,8 +25,13 @@ FORMAT_VERSION = "0.42.1"
 _Self = TypeVar("_Self", bound="ConfigMixin")
 _Init = TypeVar("_Init", bound=Callable[..., None])
 
-_LARGEST_FILE = 1 << 26
+_LARGEST_FILE = 1 << 25
 """Bytes of a JSON file: those that list the shards of the largest models have a few millions."""
+
+_MOST_PARTS = 1 << 20
+"""Commas, colons and opening brackets in JSON: what lists 8,000 tensors has less than 150,000."""
+
+_JSON_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 _USED_DEFAULTS = "_use_default_values"
 _BOOKKEEPING = frozenset({"_class_name", "_diffusers_version", _USED_DEFAULTS})
@@ -171,33 +178,56 @@ def register_to_config(init: _Init) -> _Init:
     return recorded  # type: ignore[return-value]
 
 
-def read_json_object(file: Path) -> dict[str, Any]:
+def read_json_object(
+    file: Path, open_file: Callable[[Path, int], BinaryIO] = opened
+) -> dict[str, Any]:
     """The JSON object in `file`.
 
+    Args:
+        open_file: what opens a file of at most so many bytes.
+
     Raises:
-        ConfigError: the file is absent, is not JSON, or holds something else than an object.
+        ConfigError: the file is absent, not a regular file, not JSON, larger than any config, or
+            holds something else than an object.
     """
     try:
-        if file.stat().st_size > _LARGEST_FILE:
-            raise ConfigError(f"{file} is larger than any config; fetch it again")
-        text = file.read_text(encoding="utf-8")
-        if text.startswith("version https://git-lfs.github.com/"):
+        with open_file(file, _LARGEST_FILE) as stream:
+            content = stream.read(_LARGEST_FILE)
+        if content.startswith(b"version https://git-lfs.github.com/"):
             raise ConfigError(
                 f"{file} is a Git LFS pointer, not the file itself; run `git lfs pull` in the "
                 f"folder, or download the checkpoint again"
             )
-        found = json.loads(text)
-    except ConfigError:
+        found = parse_json(content)
+    except AutopipeError:
         raise
     except FileNotFoundError:
         raise ConfigError(f"{file} does not exist; is this the folder of a checkpoint?") from None
     except OSError as error:
-        raise ConfigError(f"{file} can't be read: {error}") from error
+        raise ConfigError(f"{file} can't be read: {error}; fetch it again") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid JSON ({error}); fetch it again") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{file} holds a {type(found).__name__} where an object is expected")
     return found
+
+
+def parse_json(content: bytes) -> Any:
+    """The value that some JSON stands for.
+
+    Raises:
+        ValueError: it is not JSON, or it has too many entries: each takes up to a hundred bytes of
+            memory, however few it takes in the file.
+        RecursionError: it is nested too deeply.
+    """
+    # Quick, and never too few. What stands in texts is left out only where that may matter.
+    if _parts(content) > _MOST_PARTS and _parts(_JSON_TEXT.sub(b"", content)) > _MOST_PARTS:
+        raise ValueError(f"it has more than {_MOST_PARTS:,} entries")
+    return json.loads(content.decode("utf-8"))
+
+
+def _parts(content: bytes) -> int:
+    return sum(map(content.count, (b",", b":", b"[", b"{")))
 
 
 def _plain(value: Any) -> Any:

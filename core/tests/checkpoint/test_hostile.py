@@ -258,7 +258,7 @@ CORPUS: dict[str, tuple[Callable[[Path], object], str]] = {
     "shard of a subfolder": (shard("sub/x.safetensors"), "index.json names"),
     "shard with a backslash": (shard("..\\x.safetensors"), "index.json names"),
     "shard with a null": (shard("x\0.safetensors"), "index.json names"),
-    "shard that is pickled": (shard("x.bin"), r"no \.safetensors file"),
+    "shard that is pickled": (shard("x.bin"), r"not a \.safetensors file"),
     "shard that is absent": (shard("x.safetensors"), "absent"),
     "shard that is a number": (shard(7), "index.json names"),  # type: ignore[arg-type]
     "shard that is a list": (shard(["x"]), "index.json names"),  # type: ignore[arg-type]

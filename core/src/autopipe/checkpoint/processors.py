@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import AutopipeError, CheckpointError, ConfigError, UnsafeCheckpointError
 from .build import LARGEST_SIDE, check_sizes
 from .headers import check_content
-from .names import inside, is_plain, shown
+from .names import is_plain, shown
 from .source import Source
 from .transformers import LIBRARY
 
@@ -42,7 +42,7 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
     """
     path = source.root.joinpath(*folder)
     for file in path.rglob("*"):
-        inside(source.root, file.relative_to(source.root).as_posix())
+        source.inside(file.relative_to(source.root).as_posix())
     for file in path.glob("*"):
         # Those that are read here are checked then.
         if file.is_file() and file.name not in (*_TOKENIZER_CONFIGS, *_IMAGE_CONFIGS):

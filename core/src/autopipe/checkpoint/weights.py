@@ -72,14 +72,14 @@ def read_weights(
     """All tensors of the files of `weights`, which were fetched."""
     if weights.format == "safetensors":
         headers = {source.root / file.path: source.header(file.path) for file in weights.files}
-        return read_safetensors(headers, target, disable_mmap)
+        return read_safetensors(headers, target, disable_mmap, source.open)
     files = [source.root / file.path for file in weights.files]
     _log.warning(
         "%s is pickled, and is read with the restricted loader; safetensors are safer and "
         "load faster: save_pretrained writes them",
         files[0],
     )
-    return read_pickled(files, target)
+    return read_pickled(files, target, source.open)
 
 
 def fill(
