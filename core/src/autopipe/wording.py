@@ -69,6 +69,19 @@ def listed(names: Iterable[Any], most: int = 10) -> str:
     return ", ".join(every) if rest <= 0 else f"{', '.join(every[:most])} and {rest} more"
 
 
+def told(error: BaseException, most: int = 160) -> str:
+    """An exception of another library: its class and the first sentence of its text, cut.
+
+    What follows is often advice that doesn't hold here. The whole is the cause of our own error.
+    """
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:
+        lines = []
+    name = type(error).__name__
+    return f"{name}: {cut(lines[0].split('. ')[0], most)}" if lines else name
+
+
 def _escaped(one: str) -> str:
     code = ord(one)
     control = code < 0x20 or 0x7F <= code < 0xA0
