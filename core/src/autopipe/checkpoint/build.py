@@ -13,15 +13,12 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ConfigError
-from .names import shown
+from ..wording import shown
 
 _META = torch.device("meta")
 
 _LARGEST = 1 << 24
 """Above every size in a config: the largest vocabularies have 250,000 entries."""
-
-LARGEST_SIDE = 1 << 14
-"""Of an image, in pixels."""
 
 _MOST_TENSORS = 8_000
 """That one model may have: more than four times those of the largest U-Net."""

@@ -17,6 +17,7 @@ from .index import Index, open_index
 from .load import load_component, made_from, stored_dtype
 from .names import parts_of
 from .options import KEYWORDS, LoadOptions, check_one_place, split_keywords
+from .pairs import check_pairs
 from .plan import Plan, files_of, make_plan
 from .source import Source
 from .weights import LoadingInfo
@@ -175,6 +176,7 @@ def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[
         # Where one fails, those that have not begun are left out.
         loaded = dict(zip(plan.parts, threads.map(load, plan.parts)))
     parts = {name: part for name, (part, _) in loaded.items()}
+    check_pairs({**plan.given, **parts}, plan.source.root)
     told = {n: info.as_dict() for n, (_, info) in loaded.items() if options.output_loading_info}
     for name, (joined, names) in plan.several.items():
         parts[name] = joined([parts.pop(part) for part in names])
