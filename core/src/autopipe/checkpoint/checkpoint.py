@@ -204,6 +204,7 @@ def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **ke
         files = files_of(cls, source, parts_of(subfolder), options)
         source.fetch(file.path for file in files.files)
         model, info = load_component(cls, source, files, options, overrides=overrides)
+    model.register_to_config(_name_or_path=str(path))
     return (model, info.as_dict()) if options.output_loading_info else model
 
 
