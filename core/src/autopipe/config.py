@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,10 +22,16 @@ FORMAT_VERSION = "0.42.1"
 """The `_diffusers_version` whose folder format this library reads and writes."""
 
 _Self = TypeVar("_Self", bound="ConfigMixin")
+_Made = TypeVar("_Made")
 _Init = TypeVar("_Init", bound=Callable[..., None])
 
 _LARGEST_FILE = 1 << 26
 """Bytes of a JSON file: those that list the shards of the largest models have a few millions."""
+
+_GATHERING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+"""Kinds of parameters that have no name of their own to be given by."""
+
+_TWICE = re.compile(r"got multiple values for (?:keyword )?argument '(\w+)'")
 
 _USED_DEFAULTS = "_use_default_values"
 _BOOKKEEPING = frozenset({"_class_name", "_diffusers_version", _USED_DEFAULTS})
@@ -80,16 +87,19 @@ class ConfigMixin:
 
     @classmethod
     def init_parameters(cls) -> Mapping[str, inspect.Parameter]:
-        """The constructor's parameters that a config may set, by name."""
+        """The constructor's parameters that a config may set, by name.
+
+        Of a constructor that passes keywords on (`**kwargs`), also those of the next one.
+        """
         if "_init_parameters" not in cls.__dict__:
-            found = {
-                name: parameter
-                for name, parameter in inspect.signature(cls.__init__).parameters.items()
-                if name != "self"
-                and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-                and name not in cls.ignore_for_config
-            }
-            cls._init_parameters = MappingProxyType(found)
+            found: dict[str, inspect.Parameter] = {}
+            for init in constructors(cls):
+                for name, parameter in inspect.signature(init).parameters.items():
+                    if name != "self" and parameter.kind not in _GATHERING:
+                        found.setdefault(name, parameter)
+            cls._init_parameters = MappingProxyType(
+                {n: one for n, one in found.items() if n not in cls.ignore_for_config}
+            )
         return cls._init_parameters
 
     @classmethod
@@ -120,7 +130,7 @@ class ConfigMixin:
         stored = {name: value for name, value in config.items() if name not in defaulted}
         values = {name: value for name, value in {**stored, **overrides}.items() if name in known}
         unused = {name: value for name, value in overrides.items() if name not in known}
-        made = cls(**values)
+        made = construct(cls, values)
         made.register_to_config(**{n: value for n, value in stored.items() if n not in known})
         return (made, unused) if return_unused_kwargs else made
 
@@ -150,6 +160,36 @@ class ConfigMixin:
         (folder / self.config_name).write_text(self.to_json_string(), encoding="utf-8")
 
 
+def constructors(cls: type) -> Iterator[Callable[..., None]]:
+    """The constructors that a keyword of `cls(...)` may reach, the outermost first.
+
+    That is its own, and as long as each takes any keywords, which it passes on, the next one in
+    the order of its bases.
+    """
+    for base in cls.__mro__:
+        init = vars(base).get("__init__")
+        if init is not None:
+            yield init
+            kinds = [one.kind for one in inspect.signature(init).parameters.values()]
+            if inspect.Parameter.VAR_KEYWORD not in kinds:
+                return
+
+
+def construct(cls: Callable[..., _Made], values: Mapping[str, Any]) -> _Made:
+    """`cls(**values)`, less the values that a constructor passes on and sets by itself as well.
+
+    That it does can't be told from its signature; Python tells when it is called.
+    """
+    values = dict(values)
+    while True:
+        try:
+            return cls(**values)
+        except TypeError as error:
+            twice = _TWICE.search(str(error))
+            if twice is None or values.pop(twice[1], _TWICE) is _TWICE:
+                raise
+
+
 def register_to_config(init: _Init) -> _Init:
     """Decorate `__init__` so that its arguments, defaults included, become the config."""
     signature = inspect.signature(init)
@@ -162,9 +202,17 @@ def register_to_config(init: _Init) -> _Init:
         values = {
             name: value
             for name, value in bound.arguments.items()
-            if name != "self" and not name.startswith("_") and name not in self.ignore_for_config
+            if name != "self"
+            and signature.parameters[name].kind not in _GATHERING
+            and not name.startswith("_")
+            and name not in self.ignore_for_config
         }
-        defaulted = tuple(name for name in values if name not in given)
+        # What a subclass recorded before it came here stays, but for what it passes on.
+        before = self.config.get(_USED_DEFAULTS, ())
+        defaulted = tuple(
+            [name for name in before if name not in values]
+            + [name for name in values if name not in given]
+        )
         self.register_to_config(**values, **{_USED_DEFAULTS: defaulted})
         init(self, *args, **kwargs)
 

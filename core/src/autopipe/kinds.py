@@ -21,7 +21,7 @@ from typing import Annotated, Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
-from .config import ConfigMixin
+from .config import ConfigMixin, constructors
 from .errors import ArgumentTypeError
 
 _Scheduler = TypeVar("_Scheduler", bound="BaseScheduler")
@@ -135,11 +135,13 @@ def slots_of(pipeline: type) -> Mapping[str, Slot]:
 
     A constructor with names that only a type checker knows says nothing.
     """
-    try:
-        hints = typing.get_type_hints(pipeline.__init__, include_extras=True)  # type: ignore[misc]
-    except (NameError, AttributeError, TypeError):
-        return {}
-    found = {name: _slot(hint) for name, hint in hints.items() if name != "return"}
+    found: dict[str, Slot | None] = {}
+    for init in reversed([*constructors(pipeline)]):
+        try:
+            hints = typing.get_type_hints(init, include_extras=True)
+        except (NameError, AttributeError, TypeError):
+            continue
+        found.update({name: _slot(hint) for name, hint in hints.items() if name != "return"})
     return {name: slot for name, slot in found.items() if slot is not None}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..checkpoint.hub.upload import PushToHubMixin
+from ..config import construct
 from ..errors import ArgumentError, check_names
 from ..kinds import check_given, shared
 from ..registry import default_registry
@@ -140,7 +141,7 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
         carried = {**pipeline._carried, **pipeline.options}
         known = {**carried, **kwargs}
         values.update({name: known[name] for name in options if name in known})
-        view = cls(**values)
+        view = construct(cls, values)
         view._carried = {**carried, **view.options}
         view._origins = {**pipeline._origins, **origins}
         view._progress_bar_config = dict(pipeline._progress_bar_config)

@@ -34,6 +34,7 @@ class ComponentsMixin(ConfigMixin):
     _also_in_turn: ClassVar[tuple[str, ...]] = ()
     """Networks that come and go in model offload, though the two above keep to the reference."""
 
+    _module_names: ClassVar[tuple[str, ...]]
     _pool: Pool
     _origins: dict[str, str]
 
@@ -41,12 +42,19 @@ class ComponentsMixin(ConfigMixin):
 
     @classmethod
     def module_names(cls) -> tuple[str, ...]:
-        """The constructor parameters that are components, in their order."""
-        return tuple(
-            name
-            for name, parameter in cls.init_parameters().items()
-            if parameter.default is inspect.Parameter.empty or name in cls._optional_components
-        )
+        """The constructor parameters that are components, in their order.
+
+        What is a component of a base class stays one, also where the constructor has a default.
+        """
+        if "_module_names" not in cls.__dict__:
+            bases = [base for base in cls.__bases__ if issubclass(base, ComponentsMixin)]
+            known = {*cls._optional_components, *(n for b in bases for n in b.module_names())}
+            cls._module_names = tuple(
+                name
+                for name, parameter in cls.init_parameters().items()
+                if parameter.default is inspect.Parameter.empty or name in known
+            )
+        return cls._module_names
 
     @classmethod
     def optional_components(cls) -> tuple[str, ...]:
