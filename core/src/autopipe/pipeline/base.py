@@ -10,7 +10,7 @@ from ..config import construct
 from ..errors import ArgumentError, check_names
 from ..kinds import check_given, shared
 from ..registry import default_registry
-from .call import CallMixin
+from .copying import CopyingMixin
 from .memory import MemoryMixin
 from .pool import Pool
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _Self = TypeVar("_Self", bound="DiffusionPipeline")
 
 
-class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
+class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
     """Loads, saves, moves and switches a set of components that work together.
 
     A subclass declares its components in the constructor, calls `register_modules` and
