@@ -18,7 +18,8 @@ from torch import nn
 
 from ..attaching.network_view import origin_of
 from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig
-from ..errors import ArgumentError
+from ..errors import ArgumentError, check_names
+from ..kinds import check_given
 from ..placement.base import Role, networks_of
 from ..registry import default_registry
 from .pool import Pool
@@ -68,10 +69,32 @@ class ComponentsMixin(ConfigMixin):
         return tuple(name for name in cls.init_parameters() if name not in modules)
 
     def register_modules(self, **modules: Any) -> None:
-        """Take the components; called by constructors."""
+        """Take the components; called by constructors.
+
+        Raises:
+            ArgumentTypeError: no constructor has such a parameter, so it would be neither moved
+                nor saved; or it is of another kind than the constructor takes there.
+        """
+        known = [
+            n
+            for cls in type(self).__mro__
+            if issubclass(cls, ComponentsMixin)
+            for n in cls.module_names()
+        ]
+        check_names(
+            modules,
+            dict.fromkeys(known),
+            f"{type(self).__name__} can't register a component that its constructor has no "
+            f"parameter for; add one, or set a plain attribute. There is none for",
+        )
         for name, module in modules.items():
             setattr(self, name, module)
         self._pool.join(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if value is not None and name in type(self).module_names():
+            check_given(type(self), {name: value})
+        super().__setattr__(name, value)
 
     # What the object holds
 
