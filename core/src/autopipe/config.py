@@ -25,6 +25,7 @@ FORMAT_VERSION = "0.42.1"
 """The `_diffusers_version` whose folder format this library reads and writes."""
 
 _Self = TypeVar("_Self", bound="ConfigMixin")
+_Made = TypeVar("_Made")
 _Init = TypeVar("_Init", bound=Callable[..., None])
 
 _LARGEST_FILE = 1 << 25
@@ -34,6 +35,10 @@ _MOST_PARTS = 1 << 20
 """Commas, colons and opening brackets in JSON: what lists 8,000 tensors has less than 150,000."""
 
 _JSON_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_GATHERING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+"""Kinds of parameters that have no name of their own to be given by."""
+
+_TWICE = re.compile(r"multiple values for (?:keyword )?argument '(\w+)'")
 
 _USED_DEFAULTS = "_use_default_values"
 _BOOKKEEPING = frozenset({"_class_name", "_diffusers_version", _USED_DEFAULTS})
@@ -134,16 +139,19 @@ class ConfigMixin:
 
     @classmethod
     def init_parameters(cls) -> Mapping[str, inspect.Parameter]:
-        """The constructor's parameters that a config may set, by name."""
+        """The constructor's parameters that a config may set, by name.
+
+        Of a constructor that passes keywords on (`**kwargs`), also those of the next one.
+        """
         if "_init_parameters" not in cls.__dict__:
-            found = {
-                name: parameter
-                for name, parameter in inspect.signature(cls.__init__).parameters.items()
-                if name != "self"
-                and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-                and name not in cls.ignore_for_config
-            }
-            cls._init_parameters = MappingProxyType(found)
+            found: dict[str, inspect.Parameter] = {}
+            for init in constructors(cls):
+                for name, parameter in inspect.signature(init).parameters.items():
+                    if name != "self" and parameter.kind not in _GATHERING:
+                        found.setdefault(name, parameter)
+            cls._init_parameters = MappingProxyType(
+                {n: one for n, one in found.items() if n not in cls.ignore_for_config}
+            )
         return cls._init_parameters
 
     @classmethod
@@ -186,7 +194,7 @@ class ConfigMixin:
         overrides = {n: v for n, v in overrides.items() if n in known or not n.startswith("_")}
         values = {name: value for name, value in {**stored, **overrides}.items() if name in known}
         unused = {name: value for name, value in overrides.items() if name not in known}
-        made = cls(**values)
+        made = construct(cls, values)
         hidden = {name: value for name, value in stored.items() if name not in known}
         if "_class_name" in hidden:
             hidden["_class_name"] = cls.__name__
@@ -233,6 +241,36 @@ class ConfigMixin:
         (folder / self.config_name).write_text(self.to_json_string(), encoding="utf-8")
 
 
+def constructors(cls: type) -> Iterator[Callable[..., None]]:
+    """The constructors that a keyword of `cls(...)` may reach, the outermost first.
+
+    That is its own, and as long as each takes any keywords, which it passes on, the next one in
+    the order of its bases.
+    """
+    for base in cls.__mro__:
+        init = vars(base).get("__init__")
+        if init is not None:
+            yield init
+            kinds = [one.kind for one in inspect.signature(init).parameters.values()]
+            if inspect.Parameter.VAR_KEYWORD not in kinds:
+                return
+
+
+def construct(cls: Callable[..., _Made], values: Mapping[str, Any]) -> _Made:
+    """`cls(**values)`, less the values that a constructor passes on and sets by itself as well.
+
+    That it does can't be told from its signature; Python tells when it is called.
+    """
+    values = dict(values)
+    while True:
+        try:
+            return cls(**values)
+        except TypeError as error:
+            twice = _TWICE.search(str(error))
+            if twice is None or values.pop(twice[1], _TWICE) is _TWICE:
+                raise
+
+
 def register_to_config(init: _Init) -> _Init:
     """Decorate `__init__` so that its arguments, defaults included, become the config.
 
@@ -241,11 +279,10 @@ def register_to_config(init: _Init) -> _Init:
     and are no parameters, as a whole config holds them, are left out.
     """
     signature = inspect.signature(init)
-    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     names = {
         name
         for name, parameter in signature.parameters.items()
-        if name != "self" and not name.startswith("_") and parameter.kind not in variable
+        if name != "self" and not name.startswith("_") and parameter.kind not in _GATHERING
     }
 
     @functools.wraps(init)
@@ -263,9 +300,14 @@ def register_to_config(init: _Init) -> _Init:
         bound.arguments.update(checked(type(self), init, given))
         final = bound.args, bound.kwargs
         bound.apply_defaults()
-        recorded = names.difference(self.ignore_for_config)
-        values = {name: value for name, value in bound.arguments.items() if name in recorded}
-        defaulted = tuple(name for name in values if name not in given)
+        kept = names.difference(self.ignore_for_config)
+        values = {name: value for name, value in bound.arguments.items() if name in kept}
+        # What a subclass recorded before it came here stays, but for what it passes on.
+        before = self._config.get(_USED_DEFAULTS, ())
+        defaulted = tuple(
+            [name for name in before if name not in values]
+            + [name for name in values if name not in given]
+        )
         object.__setattr__(
             self,
             "_config",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..config import construct
 from ..errors import check_names
 from ..kinds import check_given
 from ..registry import Registry, default_registry
@@ -137,7 +138,8 @@ class Checkpoint:
         with plan.source.unchanged():
             parts, told = _load_parts(plan, options)
         stored = {n: one for n, one in index.options.items() if n in cls.init_parameters()}
-        pipe = cls(**{**stored, **dict.fromkeys(cls.module_names()), **parts, **plan.given})
+        absent = dict.fromkeys(cls.module_names())
+        pipe: Any = construct(cls, {**stored, **absent, **parts, **plan.given})
         # Options that this class doesn't declare wait for a class that does.
         pipe._carried = dict(index.options)
         pipe._origins = {"": plan.source.origin}
