@@ -15,7 +15,7 @@ from autopipe.pipeline.loop import Tensors
 from autopipe_components.guided import Predict, Steering
 from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.images.masks import Box
+from autopipe_components.images.masks import Box, at_size_of
 from autopipe_components.latent import LatentPipeline
 from autopipe_components.steps.checks import check_image, check_mask_crop
 from autopipe_components.steps.guidance import double
@@ -73,7 +73,10 @@ class ControlNetCondition(LatentPipeline):
     def control_image_processor(self) -> VaeImageProcessor:
         """Makes tensors of control images: RGB in [0, 1]."""
         return VaeImageProcessor(
-            vae_scale_factor=self.vae_scale_factor, do_convert_rgb=True, do_normalize=False
+            vae_scale_factor=self.vae_scale_factor,
+            vae_latent_channels=0,
+            do_convert_rgb=True,
+            do_normalize=False,
         )
 
     # Before the family's steps
@@ -120,16 +123,13 @@ class ControlNetCondition(LatentPipeline):
         height, width = self._size_of(images[0] if like is None else like, call.height, call.width)
         crop, padding = None, call.get("padding_mask_crop")
         if padding is not None:
-            mask: Any = call.get("mask_image")
+            mask = at_size_of(call.image, call.mask_image)
             crop = self.mask_processor.get_crop_region(mask, width, height, padding)
         self._request = _Request(images, control, crop)
         self.call = call.replace(height=height, width=width)
 
     def _size_of(self, image: Any, height: int | None, width: int | None) -> tuple[int, int]:
-        pixels = self.control_image_processor.preprocess(image, height, width)
-        are_latents = isinstance(image, Tensor) and pixels.shape[1] == self._codec.channels != 3
-        scale = self.vae_scale_factor if are_latents else 1
-        return pixels.shape[-2] * scale, pixels.shape[-1] * scale
+        return self._size_in_pixels(self.image_processor.preprocess(image, height, width))
 
     # Among the family's steps
 

@@ -15,6 +15,7 @@ from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.call import Arguments
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
+from autopipe.utils import in_mode
 from autopipe_components.images.kinds import as_list, kind_of
 from autopipe_components.steps.checks import (
     check_generators,
@@ -274,8 +275,7 @@ class PriorSteps(DiffusionPipeline):
         """
         items = as_list(image)
         if kind_of(image) != "pt":
-            if any(isinstance(one, np.ndarray) and one.shape[-1] != 3 for one in items):
-                raise ArgumentError("an array given as image needs 3 channels, as its last axis")
+            items = [_as_bytes(one) for one in items]
             seen: Tensor = self.image_processor(items, return_tensors="pt").pixel_values
             return seen
         side = self.image_encoder.config.image_size
@@ -295,3 +295,22 @@ class PriorSteps(DiffusionPipeline):
         seen = seen.to(device=device or self._execution_device, dtype=self.image_encoder.dtype)
         embeds: Tensor = self.image_encoder(seen).image_embeds
         return embeds
+
+
+def _as_bytes(image: Any) -> Any:
+    """A PIL image or an array (H, W, 3) as CLIP's processor divides it by 255.
+
+    Raises:
+        ArgumentError: it is an array of another shape, or of whole numbers beyond 8 bits.
+    """
+    if not isinstance(image, np.ndarray):
+        return in_mode(image, "RGB")
+    if image.shape[-1] != 3:
+        raise ArgumentError(
+            f"image is an array of shape {image.shape} and needs 3 channels, as its last axis"
+        )
+    if image.dtype.kind != "f" and int(image.max()) > 255:
+        raise ArgumentError(
+            f"image is an array of whole numbers up to {int(image.max())}; give bytes"
+        )
+    return image * 255 if image.dtype.kind == "f" and image.max() <= 1 else image

@@ -29,7 +29,11 @@ class AutoencoderPipeline(GuidedPipeline):
     def image_processor(self) -> VaeImageProcessor:
         """Makes tensors of images, and images of tensors."""
         # Converted to RGB, since a fourth channel would make latents of a transparent image.
-        return VaeImageProcessor(vae_scale_factor=self.vae_scale_factor, do_convert_rgb=True)
+        return VaeImageProcessor(
+            vae_scale_factor=self.vae_scale_factor,
+            vae_latent_channels=self._codec.channels,
+            do_convert_rgb=True,
+        )
 
     @cached_property
     def mask_processor(self) -> VaeImageProcessor:

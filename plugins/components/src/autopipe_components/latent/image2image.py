@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..steps.checks import check_image, check_strength, check_tensor
-from ..steps.codec import check_spread
+from ..steps.codec import check_pixels, check_spread
 from ..steps.image2image import add_noise, encode_start
 from ..steps.text2image import check_latents
 from .steps import LatentPipeline
@@ -32,6 +32,7 @@ class LatentImage2Image(LatentPipeline):
 
         # 3. Make pixels of the image
         pixels = self._pixels_of(call.image)
+        check_pixels(self._codec, pixels)
         check_spread(pixels, batch_size, "images")
 
         # 4. Encode the prompt

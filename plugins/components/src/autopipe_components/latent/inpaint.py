@@ -9,6 +9,7 @@ from torch import Tensor
 
 from autopipe.pipeline.loop import Tensors
 
+from ..images.masks import check_single_channel
 from ..steps.canvas import prepare_canvas
 from ..steps.checks import (
     check_image,
@@ -18,7 +19,7 @@ from ..steps.checks import (
     check_strength,
     check_tensor,
 )
-from ..steps.codec import check_spread
+from ..steps.codec import check_pixels, check_spread
 from ..steps.inpaint import Inpainting, network_sees_mask, start_inpainting
 from ..steps.reports import Reports
 from ..steps.text2image import check_latents
@@ -60,6 +61,8 @@ class LatentInpaint(LatentPipeline):
             mask_processor=self.mask_processor,
             padding_mask_crop=crop,
         )
+        check_pixels(self._codec, canvas.pixels)
+        check_single_channel(canvas.mask)
         check_spread(canvas.pixels, batch_size, "images")
         check_spread(canvas.mask, batch_size, "masks")
         check_paste(paste, canvas.pixels, call.output_type)

@@ -150,6 +150,20 @@ def are_latents(codec: Codec, image: Tensor) -> bool:
     return image.shape[1] == codec.channels != 3
 
 
+def check_pixels(codec: Codec, image: Tensor) -> None:
+    """Refuse what is neither latents nor pixels (N, 3, H, W).
+
+    Raises:
+        ArgumentError: it is something else.
+    """
+    if not are_latents(codec, image) and image.shape[1] != 3:
+        raise ArgumentError(
+            f"image has {image.shape[1]} channels (its shape is {tuple(image.shape)}); give "
+            f"pixels of 3, in an array last, in a tensor before height and width, or a tensor of "
+            f"latents with {codec.channels}"
+        )
+
+
 def encode_images(codec: Codec, image: Tensor, generator: Generators) -> Tensor:
     """Latents of `image`, N for N; what already is latents stays.
 
@@ -193,6 +207,7 @@ def check_spread(tensor: Tensor, batch_size: int, what: str) -> None:
     count = tensor.shape[0]
     if count == 0 or batch_size % count:
         raise ArgumentError(
-            f"{count} {what} can't be spread over a batch of {batch_size}; give one, or as many "
-            f"as the batch has (prompts x num_images_per_prompt), or a divisor of that"
+            f"{count} {what}, of shape {tuple(tensor.shape)}, can't be spread over a batch of "
+            f"{batch_size}; give one, (1, {', '.join(map(str, tensor.shape[1:]))}), or as many as "
+            f"the batch has (prompts x num_images_per_prompt), or a divisor of that"
         )
