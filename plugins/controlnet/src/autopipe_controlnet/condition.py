@@ -17,13 +17,13 @@ from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.images.masks import Box, at_size_of
 from autopipe_components.latent import LatentPipeline
-from autopipe_components.steps.checks import check_image, check_mask_crop
+from autopipe_components.steps.checks import check_components, check_image, check_mask_crop
+from autopipe_components.steps.codec import in_dtype_of
 from autopipe_components.steps.guidance import double
 
 from .control import (
     Control,
     check_fits,
-    check_same_dtype,
     images_for,
     joined,
     make_control,
@@ -82,6 +82,7 @@ class ControlNetCondition(LatentPipeline):
     # Before the family's steps
 
     def _begin(self) -> int:
+        check_components(self, self._needed)
         self._steer()
         return super()._begin()
 
@@ -108,7 +109,6 @@ class ControlNetCondition(LatentPipeline):
         call = self.call
         control_image, like = self._given_images()
         check_fits(self.controlnet, self.unet, self._codec.channels)
-        check_same_dtype(self.controlnet, self.unet)
         images = images_for(self.controlnet, control_image)
         nets = nets_of(self.controlnet)
         # Of several, the first decides.
@@ -192,6 +192,7 @@ class ControlNetCondition(LatentPipeline):
         several = isinstance(self.controlnet, MultiControlNetModel)
         # A callback that turned guidance off left the images doubled.
         pictures = [one[-len(sample) :] for one in (images if several else [images])]
+        sample, inputs = in_dtype_of(self.controlnet, (sample, inputs))
         down, mid = self.controlnet(
             sample,
             timestep,
@@ -201,6 +202,7 @@ class ControlNetCondition(LatentPipeline):
             return_dict=False,
             **inputs,
         )
+        down, mid = in_dtype_of(self.unet, (down, mid))
         if halved:
             down, mid = [_after_zeros(one) for one in down], _after_zeros(mid)
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}

@@ -32,11 +32,12 @@ class LatentImage2Image(LatentPipeline):
 
         # 3. Make pixels of the image
         pixels = self._pixels_of(call.image)
-        check_pixels(self._codec, pixels)
+        if latents is None:
+            check_pixels(self._codec, pixels)
         check_spread(pixels, batch_size, "images")
 
         # 4. Encode the prompt
-        tensors = self._conditioning(*self._size_in_pixels(pixels if latents is None else latents))
+        tensors = self._told(*self._size_in_pixels(pixels if latents is None else latents))
 
         # 5. Encode the image and put noise on it, unless it has its own
         like: dict[str, Any] = {"dtype": self._dtype_of(tensors), "device": self._execution_device}

@@ -226,6 +226,21 @@ def check_callback_inputs(names: Sequence[str] | None, allowed: Sequence[str]) -
             )
 
 
+def check_components(pipe: Any, names: Sequence[str]) -> None:
+    """`pipe` has the components of these names, as far as its class has such.
+
+    Raises:
+        ArgumentError: one is None.
+    """
+    known = type(pipe).module_names()
+    absent = [name for name in names if name in known and getattr(pipe, name, None) is None]
+    if absent:
+        raise ArgumentError(
+            f"this {type(pipe).__name__} has no {' and no '.join(absent)}, which this call needs; "
+            f"load the checkpoint without {absent[0]}=None, or set {absent[0]} on the pipeline"
+        )
+
+
 def check_image(image: Any, name: str = "image") -> None:
     """An image, or several of one kind: PIL, numpy or torch."""
     if image is None:
