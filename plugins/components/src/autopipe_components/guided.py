@@ -49,6 +49,9 @@ class GuidedPipeline(DiffusionPipeline):
 
     _output_types: ClassVar[tuple[str, ...]] = OUTPUT_TYPES
 
+    _needed: ClassVar[tuple[str, ...]] = ("unet", "scheduler")
+    """The components without which no call can be made."""
+
     unet: Any
 
     _guidance_scale: float = 1.0

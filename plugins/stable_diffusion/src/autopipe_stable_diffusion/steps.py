@@ -18,10 +18,12 @@ from autopipe_components.safety import check_safety
 from autopipe_components.steps.checks import (
     Prompt,
     batch_size_of,
+    check_components,
     check_negative_prompt,
     check_prompt,
     check_width,
 )
+from autopipe_components.steps.codec import in_dtype_of
 from autopipe_components.steps.prompt import embed_prompts, join_halves
 
 from .corrections import correct_sample_size, correct_scheduler
@@ -121,6 +123,8 @@ class StableDiffusionSteps(LatentPipeline):
         if guided:
             prompts = batch_size_of(call.prompt, call.prompt_embeds)
             check_negative_prompt(call.negative_prompt, call.prompt, prompts)
+        if self.safety_checker is not None and call.output_type != "latent":
+            check_components(self, ("feature_extractor",))
         if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
             check_encoding(self.text_encoder, self.tokenizer, call.clip_skip)
 
@@ -214,6 +218,6 @@ class StableDiffusionSteps(LatentPipeline):
             pictures = self.numpy_to_pil(image)
         seen = self.feature_extractor(pictures, return_tensors="pt").pixel_values
         checked: tuple[Any, list[bool]] = self.safety_checker(
-            images=image, clip_input=seen.to(device=device, dtype=dtype)
+            images=image, clip_input=in_dtype_of(self.safety_checker, seen.to(device, dtype))
         )
         return checked

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..steps.checks import check_image, check_strength, check_tensor
-from ..steps.codec import check_spread
+from ..steps.codec import check_pixels, check_spread
 from ..steps.image2image import add_noise, encode_start
 from ..steps.text2image import check_latents
 from .steps import LatentPipeline
@@ -32,10 +32,12 @@ class LatentImage2Image(LatentPipeline):
 
         # 3. Make pixels of the image
         pixels = self._pixels_of(call.image)
+        if latents is None:
+            check_pixels(self._codec, pixels)
         check_spread(pixels, batch_size, "images")
 
         # 4. Encode the prompt
-        tensors = self._conditioning(*self._size_in_pixels(pixels if latents is None else latents))
+        tensors = self._told(*self._size_in_pixels(pixels if latents is None else latents))
 
         # 5. Encode the image and put noise on it, unless it has its own
         like: dict[str, Any] = {"dtype": self._dtype_of(tensors), "device": self._execution_device}

@@ -27,7 +27,7 @@ class LatentText2Image(LatentPipeline):
         schedule = self._until_end(self._lay_out())
 
         # 3. Encode the prompt
-        tensors = self._conditioning(height, width)
+        tensors = self._told(height, width)
 
         # 4. Start from noise
         tensors["latents"] = start_from_noise(
