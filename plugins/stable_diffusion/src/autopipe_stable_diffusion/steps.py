@@ -59,6 +59,8 @@ class StableDiffusionSteps(LatentPipeline):
         "negative_prompt_embeds",
     )
 
+    _halves: ClassVar[Mapping[str, str]] = {"negative_prompt_embeds": "prompt_embeds"}
+
     _output = StableDiffusionPipelineOutput
 
     scheduler_corrections: ClassVar[Mapping[str, Any]] = {"steps_offset": 1, "clip_sample": False}

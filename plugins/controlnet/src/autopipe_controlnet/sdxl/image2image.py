@@ -28,7 +28,7 @@ class StableDiffusionXLControlNetImg2ImgPipeline(
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionXLImg2ImgPipeline._callback_tensor_inputs,
-        *StableDiffusionXLControlNetOnImages._negative_halves,
+        *StableDiffusionXLControlNetOnImages._halves,
         "control_image",
     )
 

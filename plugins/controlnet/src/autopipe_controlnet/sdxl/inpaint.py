@@ -28,7 +28,7 @@ class StableDiffusionXLControlNetInpaintPipeline(
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionXLInpaintPipeline._callback_tensor_inputs,
-        *StableDiffusionXLControlNetOnImages._negative_halves,
+        *StableDiffusionXLControlNetOnImages._halves,
         "control_image",
     )
     _guidance_scale = 5.0

@@ -28,7 +28,7 @@ class StableDiffusionXLControlNetPipeline(
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionXLPipeline._callback_tensor_inputs,
-        *StableDiffusionXLControlNet._negative_halves,
+        *StableDiffusionXLControlNet._halves,
         "image",
     )
 
