@@ -219,11 +219,15 @@ class GuidedPipeline(DiffusionPipeline):
             predict,
             timesteps=schedule.timesteps,
             steps=schedule.steps,
-            step_options=accepted_options(self.scheduler, eta=eta, generator=generator),
+            step_options=self.prepare_extra_step_kwargs(generator, eta),
             keep=keep,
             replace=self._replace,
             **reports,
         )
+
+    def prepare_extra_step_kwargs(self, generator: Generators, eta: float) -> dict[str, Any]:
+        """Those of both that the scheduler's `step` takes."""
+        return accepted_options(self.scheduler, eta=eta, generator=generator)
 
     def _show_halves(self, tensors: Tensors) -> None:
         """Put the negative halves into `tensors`, as parts of what the network gets."""
