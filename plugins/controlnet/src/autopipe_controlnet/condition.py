@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -13,10 +12,8 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.guided import Predict, Steering
-from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.images.masks import Box, at_size_of
-from autopipe_components.latent import LatentPipeline
 from autopipe_components.steps.checks import check_components, check_image, check_mask_crop
 from autopipe_components.steps.codec import in_dtype_of
 from autopipe_components.steps.guidance import double
@@ -30,6 +27,7 @@ from .control import (
     nets_of,
     prepare_images,
 )
+from .methods import ControlMethods
 from .multicontrolnet import MultiControlNetModel
 
 
@@ -42,7 +40,7 @@ class _Request:
     crop: Box | None
 
 
-class ControlNetCondition(LatentPipeline):
+class ControlNetCondition(ControlMethods):
     """Goes before a family's pipeline in the bases of a class, and adds ControlNet to its call.
 
     The steps of the family are what they are, but for a few: before all others it is checked what
@@ -58,8 +56,6 @@ class ControlNetCondition(LatentPipeline):
     _pooled_guesses: ClassVar[bool] = True
     """Whether a ControlNet with `global_pool_conditions` is always used in guess mode."""
 
-    controlnet: Any
-
     _request: _Request
     _images: list[Tensor]
 
@@ -68,16 +64,6 @@ class ControlNetCondition(LatentPipeline):
         self.register_modules(controlnet=joined(controlnet))
         if self.unet is not None and self.vae is not None and self.controlnet is not None:
             check_fits(self.controlnet, self.unet, self._codec.channels)
-
-    @cached_property
-    def control_image_processor(self) -> VaeImageProcessor:
-        """Makes tensors of control images: RGB in [0, 1]."""
-        return VaeImageProcessor(
-            vae_scale_factor=self.vae_scale_factor,
-            vae_latent_channels=0,
-            do_convert_rgb=True,
-            do_normalize=False,
-        )
 
     # Before the family's steps
 
@@ -226,6 +212,8 @@ class ControlNetAlone(ControlNetCondition):
                 "them"
             )
         return control_image if image is None else image, None
+
+    prepare_image = ControlMethods.prepare_control_image
 
 
 def _conditional(value: Any) -> Any:

@@ -61,6 +61,8 @@ class StableDiffusionSteps(LatentPipeline):
         "negative_prompt_embeds",
     )
 
+    _halves: ClassVar[Mapping[str, str]] = {"negative_prompt_embeds": "prompt_embeds"}
+
     _output = StableDiffusionPipelineOutput
 
     scheduler_corrections: ClassVar[Mapping[str, Any]] = {"steps_offset": 1, "clip_sample": False}
@@ -174,6 +176,32 @@ class StableDiffusionSteps(LatentPipeline):
             device=device,
             dtype=(self.text_encoder if self.text_encoder is not None else self.unet).dtype,
         )
+
+    def _encode_prompt(
+        self,
+        prompt: Prompt | None,
+        device: torch.device | str | None,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
+        negative_prompt: Prompt | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        lora_scale: float | None = None,
+        clip_skip: int | None = None,
+    ) -> Tensor:
+        """`encode_prompt` in one tensor: under guidance the negative half first."""
+        embeds, negative = self.encode_prompt(
+            prompt,
+            device,
+            num_images_per_prompt,
+            do_classifier_free_guidance,
+            negative_prompt,
+            prompt_embeds,
+            negative_prompt_embeds,
+            lora_scale,
+            clip_skip,
+        )
+        return embeds if negative is None else join_halves(embeds, negative)
 
     def _encode_text(self, texts: Sequence[str], **options: Any) -> Any:
         # The lock covers the encoder too: older transformers collect hidden states in the module.
