@@ -118,6 +118,7 @@ def _load_network(
             model,
             state,
             origin=origin,
+            dtype=None if wanted == "auto" else wanted,
             initialised=not options.low_cpu_mem_usage,
             ignore_mismatched_sizes=options.ignore_mismatched_sizes,
         )

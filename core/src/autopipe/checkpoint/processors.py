@@ -91,7 +91,7 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
         raise
     except BaseException as error:  # a panic of the tokenizers package is no Exception
         content = source.json("/".join((*folder, CONFIG))) if (path / CONFIG).is_file() else {}
-        raise CheckpointError(_why_not(cls, path, content, error)) from error
+        raise _why_not(cls, path, content, error) from error
     if is_tokenizer(made):
         check_tokenizer(made, path)
     elif _is_listed(cls):
@@ -169,23 +169,29 @@ def _are_in(folder: Path, names: object) -> bool:
     )
 
 
-def _why_not(cls: Any, folder: Path, config: Mapping[str, Any], error: BaseException) -> str:
+def _why_not(
+    cls: Any, folder: Path, config: Mapping[str, Any], error: BaseException
+) -> CheckpointError:
     from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
     name = cls.__name__
-    model = next(folder.glob("*.model"), None)
-    needed = {"sentencepiece": is_sentencepiece_available, "protobuf": is_protobuf_available}
-    absent = next((package for package, is_here in needed.items() if not is_here()), None)
-    if model and absent and not (folder / "tokenizer.json").is_file():
-        return (
-            f"{name} reads {model} with the package {absent}, which is not installed. Run: pip "
-            f"install {absent}"
-        )
-    present = listed(sorted(file.name for file in folder.glob("*"))) or "nothing"
     # Where an entry is null, its default doesn't count.
     nulls = listed(name for name, value in config.items() if value is None)
     said = f"; {folder / CONFIG} has null as its {nulls}" if nulls else ""
-    return (
+    model = next(folder.glob("*.model"), None)
+    needed = {"sentencepiece": is_sentencepiece_available, "protobuf": is_protobuf_available}
+    absent = next((package for package, is_here in needed.items() if not is_here()), None)
+    if model and not (folder / _WHOLE).is_file():
+        if absent:
+            return CheckpointError(
+                f"{name} reads {model} with the package {absent}, which is not installed. Run: "
+                f"pip install {absent}"
+            )
+        return DamagedFileError(
+            f"{model} is damaged, or is not a model of SentencePiece{said}; fetch this file again"
+        )
+    present = listed(sorted(file.name for file in folder.glob("*"))) or "nothing"
+    return CheckpointError(
         f"{name} can't be loaded from {folder}, which holds {present} ({told(error)}{said}); "
         f"fetch the checkpoint again"
     )
