@@ -21,8 +21,8 @@ from typing import Annotated, Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
-from .config import ConfigMixin, constructors
-from .errors import ArgumentTypeError
+from .config import ConfigMixin, constructors, value_in_config
+from .errors import ArgumentTypeError, AutopipeError, SchedulerError
 
 _Scheduler = TypeVar("_Scheduler", bound="BaseScheduler")
 
@@ -52,11 +52,21 @@ class BaseNetwork(nn.Module, ConfigMixin):
         """`state` with names of older releases replaced by those of this class. No copy."""
         return state
 
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            # While it is being made, torch asks whether a name is free before it registers it.
+            if not self._is_made or name.startswith("_") or name not in self._config:
+                raise
+        return value_in_config(self, name)
+
 
 class BaseScheduler(ConfigMixin):
     """A scheduler, whose checkpoint is its config: what `SchedulerMixin` is built on."""
 
     config_name: ClassVar[str | None] = "scheduler_config.json"
+    config_error: ClassVar[type[AutopipeError]] = SchedulerError
 
     def copy(self: _Scheduler) -> _Scheduler:
         """An independent scheduler with the same config and the state of this one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
@@ -14,8 +13,9 @@ from torch import nn
 from .attaching.network_view import origin_of
 from .checkpoint.hub.upload import PushToHubMixin
 from .kinds import BaseNetwork
+from .wording import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _Self = TypeVar("_Self", bound="ModelMixin")
 _Method = TypeVar("_Method", bound=Callable[..., Any])

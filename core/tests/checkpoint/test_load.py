@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from autopipe.errors import (
     CheckpointError,
     ConfigError,
     DamagedFileError,
+    SchedulerError,
     UnsafeCheckpointError,
     UnsupportedCheckpointError,
     VariantError,
@@ -492,3 +494,67 @@ def test_a_claim_for_a_class_of_transformers_counts_in_lines_of_its_family(
     made = Registry([Installed(Plugin(f.name, f.name, "1"), f) for f in families])
     monkeypatch.setattr("autopipe.registry._default", made)
     assert type(TinyPipeline.from_pretrained(saved).text_encoder) is expected
+
+
+# Values of configs
+
+
+@pytest.mark.parametrize(
+    ("file", "entries", "said"),
+    [
+        ("net/config.json", {"width": None}, "width = None"),
+        ("net/config.json", {"width": "x" * 10**6}, "width = 'xxx"),
+        ("net/config.json", {"width": float("inf")}, "width = inf"),
+        ("net/config.json", {"depth": [1]}, r"depth = \[1\]"),
+        ("net/config.json", {"note": 5}, "note = 5"),
+        ("scheduler/scheduler_config.json", {"sigma": "\ud83d"}, "sigma = "),
+        ("scheduler/scheduler_config.json", {"sigma": float("nan")}, "sigma = nan"),
+        (
+            "scheduler/scheduler_config.json",
+            {"num_train_timesteps": {}},
+            "num_train_timesteps = {}",
+        ),
+    ],
+    ids=str,
+)
+def test_a_value_of_another_kind_names_file_class_entry_and_value(
+    saved: Path, edit: Edit, file: str, entries: dict[str, Any], said: str
+) -> None:
+    edit(saved / file, **entries)
+    with pytest.raises((ConfigError, SchedulerError), match=said) as caught:
+        TinyPipeline.from_pretrained(saved)
+    assert str(saved / file) in str(caught.value)
+    assert "Tiny" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_an_infinite_number_is_a_number(saved: Path, edit: Edit) -> None:
+    edit(saved / "scheduler/scheduler_config.json", sigma=-math.inf, unknown=[math.inf])
+    pipe = TinyPipeline.from_pretrained(saved)
+    assert pipe.scheduler.config.sigma == -math.inf
+    pipe.save_pretrained(saved)
+    assert TinyScheduler.from_pretrained(saved, subfolder="scheduler").config.unknown == [math.inf]
+
+
+def test_where_it_was_loaded_from_is_known(saved: Path, net_folder: Path) -> None:
+    pipe = TinyPipeline.from_pretrained(str(saved))
+    assert pipe.name_or_path == pipe.config._name_or_path == str(saved)
+    assert pipe.net.config._name_or_path == str(saved / "net")
+    assert TinyPipeline.from_pipe(pipe).name_or_path == str(saved)
+    assert TinyPipeline(**pipe.components).name_or_path is None
+    assert TinyNet.from_pretrained(net_folder).config["_name_or_path"] == str(net_folder)
+    pipe._origins[""] = "owner/name@" + "a" * 40
+    assert pipe.name_or_path == "owner/name"
+
+
+def test_options_of_a_pipeline_are_read_from_the_object(saved: Path) -> None:
+    pipe = TinyPipeline.from_pretrained(saved)
+    with pytest.warns(FutureWarning, match=r"\.config\.strict") as caught:
+        assert pipe.strict is False
+    assert caught[0].filename == __file__
+    with pytest.raises(AttributeError, match="strange"):
+        pipe.strange  # noqa: B018
+    with pytest.raises(ArgumentTypeError, match="register_to_config"):
+        pipe.config.strict = True
+    pipe.register_to_config(strict=True)
+    assert pipe.config.strict is True

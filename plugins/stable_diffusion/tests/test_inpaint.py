@@ -129,3 +129,48 @@ def test_sizes(pipe: Any) -> None:
     assert pipe("a", **call, height=24).images.shape == (1, 24, 16, 3)
     larger = {"image": PICTURE.resize((40, 32)), "mask_image": MASK.resize((20, 20))}
     assert pipe("a", **{**call, **larger}).images.shape == (1, 16, 16, 3)
+
+
+MASKS = {
+    "bytes": np.asarray(MASK),
+    "booleans": INSIDE,
+    "a channel": np.asarray(MASK)[..., None],
+    "colours": np.asarray(MASK.convert("RGB")),
+    "16 bits": Image.fromarray(np.asarray(MASK).astype(np.uint16) * 257),
+}
+
+
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+def test_masks_of_every_form_mark_the_same(pipe: Any, mask: Any) -> None:
+    def draw(mask: Any) -> np.ndarray:
+        generator = torch.Generator().manual_seed(0)
+        call = {**CALL, "mask_image": mask, "output_type": "np"}
+        return pipe("a cat", **call, generator=generator).images
+
+    assert np.array_equal(draw(mask), draw(MASK))
+
+
+def test_latents_with_a_tensor_as_mask(pipe: Any) -> None:
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., 8:] = 1
+    call = {**CALL, "image": latents, "mask_image": mask, "output_type": "latent"}
+    found = pipe("a cat", **call, generator=torch.Generator().manual_seed(0)).images
+    assert torch.equal(found[..., :4], latents[..., :4])
+    assert not torch.allclose(found[..., 4:], latents[..., 4:])
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_tensor_of_several_masks_says_its_shape(pipe: Any) -> None:
+    with pytest.raises(
+        ArgumentError, match=r"3 masks, of shape \(3, 1, 16, 16\).*\(1, 1, 16, 16\)"
+    ):
+        pipe("a cat", **{**CALL, "mask_image": torch.zeros(3, 16, 16)})
+
+
+def test_a_mask_of_another_size_around_a_crop(pipe: Any) -> None:
+    small = MASK.resize((8, 8), Image.Resampling.NEAREST)
+    found = pipe("a cat", **{**CALL, "mask_image": small}, padding_mask_crop=2).images[0]
+    assert found.size == PICTURE.size
+    # Beyond what resizing the mask blurs, every byte is the original's.
+    assert np.array_equal(np.asarray(found)[0], COLOURS[0])

@@ -12,7 +12,9 @@ from typing import Any, ClassVar, TypeVar
 
 from torch import nn
 
+from ..errors import PluginError
 from ..modeling import is_entry_point
+from ..resolution.guard import guarded
 from .network_view import Standing
 
 _Self = TypeVar("_Self", bound="NetworkEngine")
@@ -49,6 +51,16 @@ class NetworkEngine:
 
     def release(self, network: nn.Module) -> None:
         """Give back what was made of `network`."""
+
+
+def asking(engine: NetworkEngine) -> guarded:
+    """Runs code of an engine; if it raises, the error tells how to go on without it."""
+    name = engine.name or type(engine).__name__
+    return guarded(
+        lambda reason: PluginError(
+            f"the engine {name} failed ({reason}); use_engine(None) goes on without it"
+        )
+    )
 
 
 class EngineNetwork(Standing):

@@ -18,6 +18,7 @@ from .index import Index, open_index
 from .load import load_component, made_from, stored_dtype
 from .names import parts_of
 from .options import KEYWORDS, LoadOptions, check_one_place, split_keywords
+from .pairs import check_pairs
 from .plan import Plan, files_of, make_plan
 from .source import Source
 from .weights import LoadingInfo
@@ -134,7 +135,8 @@ class Checkpoint:
             ConfigError, WeightsMismatchError: configs and weights don't fit the classes.
         """
         cls, options, index = plan.cls, plan.options, plan.index
-        parts, told = _load_parts(plan, options)
+        with plan.source.unchanged():
+            parts, told = _load_parts(plan, options)
         stored = {n: one for n, one in index.options.items() if n in cls.init_parameters()}
         absent = dict.fromkeys(cls.module_names())
         pipe: Any = construct(cls, {**stored, **absent, **parts, **plan.given})
@@ -176,14 +178,16 @@ def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[
         # Where one fails, those that have not begun are left out.
         loaded = dict(zip(plan.parts, threads.map(load, plan.parts)))
     parts = {name: part for name, (part, _) in loaded.items()}
+    check_pairs({**plan.given, **parts}, plan.source.root)
     told = {n: info.as_dict() for n, (_, info) in loaded.items() if options.output_loading_info}
     for name, (joined, names) in plan.several.items():
         parts[name] = joined([parts.pop(part) for part in names])
     if plan.stage is not None:
         own = plan.stage.options
-        others, told_of_others = _load_parts(
-            plan.stage, own.with_dtype(options.dtype if own.dtype is None else own.dtype)
-        )
+        with plan.stage.source.unchanged():
+            others, told_of_others = _load_parts(
+                plan.stage, own.with_dtype(options.dtype if own.dtype is None else own.dtype)
+            )
         parts.update({f"{plan.keyword}_{name}": one for name, one in others.items()})
         told.update({f"{plan.keyword}_{name}": one for name, one in told_of_others.items()})
     return parts, told
@@ -198,9 +202,11 @@ def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **ke
     check_names(options.dtype, ("default",), f"dtype= goes by component, and {cls.__name__} has no")
     check_one_place(options, cls.__name__)
     source = open_source(path, options.hub, default_registry())
-    files = files_of(cls, source, parts_of(subfolder), options)
-    source.fetch(file.path for file in files.files)
-    model, info = load_component(cls, source, files, options, overrides=overrides)
+    with source.unchanged():
+        files = files_of(cls, source, parts_of(subfolder), options)
+        source.fetch(file.path for file in files.files)
+        model, info = load_component(cls, source, files, options, overrides=overrides)
+    model.register_to_config(_name_or_path=str(path))
     return (model, info.as_dict()) if options.output_loading_info else model
 
 

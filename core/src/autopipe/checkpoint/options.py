@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..errors import ArgumentError, ArgumentTypeError, AutopipeError, UnsafeCheckpointError, nearest
 from ..sizes import parse_size
-from .source import HubOptions
+from ..wording import logger
+from .source import HubOptions, follows_links
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 Dtype = torch.dtype | Literal["auto"]
 
@@ -60,6 +60,8 @@ class LoadOptions(BaseModel):
             opens the class of all stages.
         revision, token, cache_dir, force_download, local_files_only: where to look for a
             repository.
+        follow_links: let links lead out of a checkpoint, which the caller made; None asks the
+            environment variable AUTOPIPE_FOLLOW_LINKS.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -81,6 +83,7 @@ class LoadOptions(BaseModel):
     cache_dir: str | Path | None = None
     force_download: bool = False
     local_files_only: bool = False
+    follow_links: bool = Field(default_factory=follows_links)
 
     @field_validator("device_map")
     @classmethod
@@ -112,7 +115,7 @@ class LoadOptions(BaseModel):
 
     @property
     def hub(self) -> HubOptions:
-        """Where to look for a repository."""
+        """Where to look."""
         return HubOptions(**{name: getattr(self, name) for name in _HUB})
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, WeightsMismatchError
+from ..wording import logger
 from .files import Weights
 from .source import Source
 from .tensors import Target, read_pickled, read_safetensors
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _SHOWN = 5
 """How many names a message lists."""
@@ -72,14 +72,14 @@ def read_weights(
     """All tensors of the files of `weights`, which were fetched."""
     if weights.format == "safetensors":
         headers = {source.root / file.path: source.header(file.path) for file in weights.files}
-        return read_safetensors(headers, target, disable_mmap)
+        return read_safetensors(headers, target, disable_mmap, source.open)
     files = [source.root / file.path for file in weights.files]
     _log.warning(
         "%s is pickled, and is read with the restricted loader; safetensors are safer and "
         "load faster: save_pretrained writes them",
         files[0],
     )
-    return read_pickled(files, target)
+    return read_pickled(files, target, source.open)
 
 
 def fill(

@@ -128,7 +128,8 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         modules, options = cls.module_names(), cls.option_names()
         check_names(kwargs, (*modules, *options), f"{cls.__name__}.from_pipe has no keyword")
         check_given(cls, {name: kwargs[name] for name in modules if name in kwargs})
-        own = {name: shared(one) for name, one in pipeline.components.items() if one is not None}
+        # What the source was made without, the view is without too; its calls say if they need it.
+        own = {name: shared(one) for name, one in pipeline.components.items()}
         present = {**own, **kwargs}
         values = {name: present[name] for name in modules if name in present}
         missing = [n for n in modules if n not in values and n not in cls.optional_components()]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -17,12 +18,14 @@ from typing import Any, ClassVar
 from torch import nn
 
 from ..attaching.network_view import origin_of
-from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig
+from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig, value_in_config
 from ..errors import ArgumentError, check_names
 from ..kinds import check_given
 from ..placement.base import Role, networks_of
 from ..registry import default_registry
 from .pool import Pool
+
+_COMMIT = re.compile("@[0-9a-f]{40}$")
 
 
 class ComponentsMixin(ConfigMixin):
@@ -129,9 +132,15 @@ class ComponentsMixin(ConfigMixin):
         return MappingProxyType(self._origins)
 
     @property
+    def name_or_path(self) -> str | None:
+        """The folder or repository it was loaded from; None where it was put together."""
+        return _COMMIT.sub("", self._origins[""]) if "" in self._origins else None
+
+    @property
     def config(self) -> FrozenConfig:
         """The entries of the index: a pair (library, class) for each component, and the options."""
-        return FrozenConfig({**self._entries(), **{n: self._pair(n) for n in self.components}})
+        pairs = {name: self._pair(name) for name in self.components}
+        return FrozenConfig({**self._entries(), **pairs, "_name_or_path": self.name_or_path})
 
     def index(self) -> dict[str, Any]:
         """The content of this pipeline's `model_index.json`.
@@ -179,7 +188,7 @@ class ComponentsMixin(ConfigMixin):
     def __getattr__(self, name: str) -> Any:
         if name in type(self).module_names():
             self._pool.check_open(self)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return value_in_config(self, name)
 
     def _drop_components(self) -> None:
         for name in self.module_names():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import gc
-import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -15,15 +14,16 @@ import torch
 from torch import nn
 
 from ..attaching.attachment import Attachment
-from ..attaching.engine import NetworkEngine
+from ..attaching.engine import NetworkEngine, asking
 from ..errors import ClosedPipelineError, PlacementError
 from ..placement.base import Placement, Role, at_rest, placed_by, put, send, take
 from ..placement.devices import check_here, give_back_memory
 from ..placement.move import Move
+from ..wording import logger
 from .portable import check_pickles, refused
 from .turns import Turns
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 _LASTING = ("closed", "placement", "attachments", "engines", "was_attached")
@@ -272,7 +272,8 @@ class Pool:
                     return network if method == "forward" else getattr(network, method)
                 made = self._runners.setdefault(network, {})
                 if method not in made:
-                    made[method] = engine.prepare(network, method)
+                    with asking(engine):
+                        made[method] = engine.prepare(network, method)
                 return made[method]
 
         return of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +10,9 @@ import numpy as np
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
+from autopipe.wording import logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 def check_safety(

@@ -13,6 +13,7 @@ from autopipe.kinds import Network, Processor, Scheduler
 from autopipe_components.guided import GuidedPipeline
 from autopipe_components.safety import check_safety
 from autopipe_components.steps.checks import Prompt
+from autopipe_components.steps.codec import in_dtype_of
 from autopipe_components.steps.prompt import (
     check_encoder,
     distinct_texts,
@@ -181,6 +182,6 @@ class IFComponents(GuidedPipeline):
             return image, None, None
         seen = self.feature_extractor(self.numpy_to_pil(image), return_tensors="pt").pixel_values
         checked: tuple[np.ndarray, list[bool], list[bool]] = self.safety_checker(
-            images=image, clip_input=seen.to(device=device, dtype=dtype)
+            images=image, clip_input=in_dtype_of(self.safety_checker, seen.to(device, dtype))
         )
         return checked

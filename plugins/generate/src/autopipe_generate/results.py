@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autopipe.errors import ArgumentError, ImageFileError
+from autopipe.wording import clean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,7 +144,7 @@ def _text_fields(settings: Mapping[str, Any]) -> PngInfo:
 
     text = PngInfo()
     for key, value in settings.items():
-        text.add_text(key, str(value))
+        text.add_text(key, clean(str(value)))
     return text
 
 

@@ -18,10 +18,12 @@ from autopipe_components.safety import check_safety
 from autopipe_components.steps.checks import (
     Prompt,
     batch_size_of,
+    check_components,
     check_negative_prompt,
     check_prompt,
     check_width,
 )
+from autopipe_components.steps.codec import in_dtype_of
 from autopipe_components.steps.prompt import embed_prompts, join_halves
 
 from .corrections import correct_sample_size, correct_scheduler
@@ -58,6 +60,8 @@ class StableDiffusionSteps(LatentPipeline):
         "prompt_embeds",
         "negative_prompt_embeds",
     )
+
+    _halves: ClassVar[Mapping[str, str]] = {"negative_prompt_embeds": "prompt_embeds"}
 
     _output = StableDiffusionPipelineOutput
 
@@ -121,6 +125,8 @@ class StableDiffusionSteps(LatentPipeline):
         if guided:
             prompts = batch_size_of(call.prompt, call.prompt_embeds)
             check_negative_prompt(call.negative_prompt, call.prompt, prompts)
+        if self.safety_checker is not None and call.output_type != "latent":
+            check_components(self, ("feature_extractor",))
         if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
             check_encoding(self.text_encoder, self.tokenizer, call.clip_skip)
 
@@ -171,6 +177,32 @@ class StableDiffusionSteps(LatentPipeline):
             dtype=(self.text_encoder if self.text_encoder is not None else self.unet).dtype,
         )
 
+    def _encode_prompt(
+        self,
+        prompt: Prompt | None,
+        device: torch.device | str | None,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
+        negative_prompt: Prompt | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        lora_scale: float | None = None,
+        clip_skip: int | None = None,
+    ) -> Tensor:
+        """`encode_prompt` in one tensor: under guidance the negative half first."""
+        embeds, negative = self.encode_prompt(
+            prompt,
+            device,
+            num_images_per_prompt,
+            do_classifier_free_guidance,
+            negative_prompt,
+            prompt_embeds,
+            negative_prompt_embeds,
+            lora_scale,
+            clip_skip,
+        )
+        return embeds if negative is None else join_halves(embeds, negative)
+
     def _encode_text(self, texts: Sequence[str], **options: Any) -> Any:
         # The lock covers the encoder too: older transformers collect hidden states in the module.
         with self.tokenizing(self.tokenizer):
@@ -214,6 +246,6 @@ class StableDiffusionSteps(LatentPipeline):
             pictures = self.numpy_to_pil(image)
         seen = self.feature_extractor(pictures, return_tensors="pt").pixel_values
         checked: tuple[Any, list[bool]] = self.safety_checker(
-            images=image, clip_input=seen.to(device=device, dtype=dtype)
+            images=image, clip_input=in_dtype_of(self.safety_checker, seen.to(device, dtype))
         )
         return checked
