@@ -54,7 +54,7 @@ def shown(value: object, most: int = 80) -> str:
     limits.maxstring = limits.maxother = limits.maxlong = most
     limits.maxlist = limits.maxtuple = limits.maxdict = limits.maxset = 6
     if isinstance(value, str):
-        value = cut(value, most)
+        value = cut(value, most - 2)
     elif type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "shape"):
         return f"a tensor of shape {cut(str(tuple(value.shape)), most)}"
     return cut(clean(limits.repr(value), keep=""), most)
