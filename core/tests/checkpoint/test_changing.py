@@ -123,17 +123,19 @@ def test_loads_beside_saves_are_of_one_of_them(
     writer = subprocess.Popen([sys.executable, "-c", code, str(saved), str(other), str(first)])
     try:
         found = set()
-        for _ in range(40):
+        for _ in range(200):
+            if len(found) == 2:
+                break
             try:
                 loaded = TinyPipeline.from_pretrained(saved, disable_mmap=True)
             except AutopipeError:
                 continue
             nets = (loaded.net, loaded.text_encoder)
-            found.add(tuple(float(next(iter(n.parameters())).flatten()[0]) for n in nets))
+            found.add(tuple(float(next(iter(n.parameters())).detach().flatten()[0]) for n in nets))
     finally:
         writer.kill()
         writer.wait()
-    assert found <= {(0.0, 0.0), (1.0, 1.0)}
+    assert found == {(0.0, 0.0), (1.0, 1.0)}
 
 
 # Mapping
@@ -172,32 +174,31 @@ def test_a_file_that_can_not_be_mapped_is_read(
     assert torch.equal(loaded.layers[0].weight, net.layers[0].weight.to(dtype))
 
 
-@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_addresses_that_are_rationed(tmp_path: Path, suffix: str, dtype: str) -> None:
+def test_addresses_that_are_rationed(tmp_path: Path) -> None:
     """The error is ours where neither mapping nor reading is possible."""
     state = {"a": torch.zeros(300_000_000, dtype=torch.uint8).view(torch.float32)}
-    file = tmp_path / f"x.{suffix}"
-    save_file(state, file) if suffix == "safetensors" else torch.save(state, file)
+    save_file(state, tmp_path / "x.safetensors")
+    torch.save(state, tmp_path / "x.bin")
     code = (
         "import resource, sys, torch\n"
         "from pathlib import Path\n"
         "from autopipe.checkpoint.headers import read_header\n"
         "from autopipe.checkpoint.tensors import read_pickled, read_safetensors\n"
         "from autopipe.errors import CheckpointError\n"
-        "file = Path(sys.argv[1])\n"
-        "def target(name, own): return getattr(torch, sys.argv[2])\n"
         "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 150_000_000, -1))\n"
-        "try:\n"
-        "    if file.suffix == '.bin': read_pickled([file], target)\n"
-        "    else: read_safetensors({file: read_header(file)}, target)\n"
-        "except CheckpointError as error:\n"
-        "    print('refused', error)\n"
+        "for file in sorted(Path(sys.argv[1]).iterdir()):\n"
+        "    for dtype in (torch.float32, torch.float16):\n"
+        "        try:\n"
+        "            if file.suffix == '.bin': read_pickled([file], lambda *names: dtype)\n"
+        "            else: read_safetensors({file: read_header(file)}, lambda *names: dtype)\n"
+        "        except CheckpointError as error:\n"
+        "            print(file.name, str(file) in str(error))\n"
     )
-    command = [sys.executable, "-c", code, str(file), dtype]
+    command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-    assert done.stdout.startswith(f"refused {file}"), done.stdout + done.stderr
+    words = [*["x.bin", "True"] * 2, *["x.safetensors", "True"] * 2]
+    assert done.stdout.split() == words, done.stderr
 
 
 def test_what_is_mapped_does_not_hold_its_file_open(tmp_path: Path) -> None:
