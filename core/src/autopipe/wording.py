@@ -102,6 +102,17 @@ def _clean_record(record: logging.LogRecord) -> bool:
     return True
 
 
+def told(error: BaseException, most: int = 160) -> str:
+    """An exception of another library: its class and the first sentence of its text, cut.
+
+    What follows is often advice that doesn't hold here. The whole is the cause of our own error.
+    """
+    kind, lines = type(error).__name__, said(error).strip().splitlines()
+    if not lines or lines == [kind]:
+        return kind
+    return f"{kind}: {cut(lines[0].split('. ')[0], most)}"
+
+
 def _escaped(one: str) -> str:
     code = ord(one)
     control = code < 0x20 or 0x7F <= code < 0xA0

@@ -8,7 +8,7 @@ place, and where the engine can't serve, the network itself, which is said once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from torch import nn
 
@@ -16,6 +16,8 @@ from ..errors import PluginError
 from ..modeling import is_entry_point
 from ..resolution.guard import guarded
 from .network_view import Standing
+
+_Self = TypeVar("_Self", bound="NetworkEngine")
 
 
 class NetworkEngine:
@@ -28,6 +30,10 @@ class NetworkEngine:
 
     name: ClassVar[str] = ""
     bitwise_in_threads: ClassVar[bool] = True
+
+    def __deepcopy__(self: _Self, memo: object) -> _Self:
+        """The engine itself: copies of a pipeline use the same one, each for its networks."""
+        return self
 
     def refuses(self, component: str, network: nn.Module) -> str | None:
         """Why this can't run `network`, as the end of a sentence; None if it can.

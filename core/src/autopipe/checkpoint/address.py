@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import tempfile
 import weakref
 from pathlib import Path
 
-from ..errors import CheckpointError, PluginError, nearest
+from ..errors import ArgumentTypeError, CheckpointError, PluginError, nearest
 from ..registry import Registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
+from ..wording import shown
 from .headers import read_header
 from .hub.repository import open_repository
 from .source import HubOptions, LocalSource, Source
@@ -26,21 +28,26 @@ def open_source(path: str | Path, hub: HubOptions, registry: Registry) -> Source
     """The source that `path` means: a folder or file that exists first, then `demo:`, then the Hub.
 
     Raises:
+        ArgumentTypeError: `path` is neither text nor a path.
         CheckpointError: there is no such folder, demo or repository, or no way to reach it.
         UnsupportedCheckpointError: it is a single file of a layout that no installed plugin reads.
     """
-    folder = Path(path).expanduser()
-    text = str(path)
-    if folder.is_dir():
-        return LocalSource(folder)
-    if folder.is_file():
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentTypeError(
+            f"a checkpoint is given by a path or a repository id, not by a {type(path).__name__}"
+        )
+    text = os.fsdecode(path)
+    folder = Path(os.path.expanduser(text))
+    if text and os.path.isdir(folder):
+        return LocalSource(folder, follow_links=hub.follow_links)
+    if text and os.path.exists(folder):
         return _of_file(folder, registry)
     if text.startswith(DEMO):
         return LocalSource(demo_folder(text.removeprefix(DEMO), registry))
-    if isinstance(path, Path) or not _REPOSITORY.fullmatch(text) or text.startswith("."):
+    if isinstance(path, os.PathLike) or not _REPOSITORY.fullmatch(text) or text.startswith("."):
         raise CheckpointError(
-            f"there is no folder {text!r}, and it is no repository id such as 'owner/name' either; "
-            f"check the path"
+            f"there is no folder {shown(text)}, and it is not a repository id such as "
+            f"'owner/name' either; check the path"
         )
     return open_repository(text, hub)
 

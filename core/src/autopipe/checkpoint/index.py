@@ -5,6 +5,7 @@ Families recognise theirs among checkpoints without an index, or with one that n
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def read_index(folder: str | Path) -> Index:
         UnsafeCheckpointError: it names code of its own, or a path for a component.
     """
     file = Path(folder) / INDEX_NAME
-    if not file.is_file():
+    if not os.path.lexists(file):
         raise CheckpointError(_why_no_index(file.parent))
     return parse_index(read_json_object(file), file)
 

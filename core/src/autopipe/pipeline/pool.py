@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import threading
 import weakref
@@ -19,9 +20,14 @@ from ..placement.base import Placement, Role, at_rest, placed_by, put, send, tak
 from ..placement.devices import check_here, give_back_memory
 from ..placement.move import Move
 from ..wording import logger
+from .portable import check_pickles, refused
 from .turns import Turns
 
 _log = logger(__name__)
+
+
+_LASTING = ("closed", "placement", "attachments", "engines", "was_attached")
+"""What is left of a pool in a pickle."""
 
 
 class View(Protocol):
@@ -61,6 +67,28 @@ class Pool:
         self._known = weakref.WeakSet[nn.Module]()
         self.lock = threading.RLock()
         self._turns = Turns()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Pool:
+        made = memo[id(self)] = Pool()
+        made.closed, made.was_attached = self.closed, self.was_attached
+        made.placement, made.engines = copy.deepcopy((self.placement, self.engines), memo)
+        for name, attachment in self.attachments.items():
+            with refused(f"the attachment {name!r}", attachment, "copied"):
+                one = copy.deepcopy(attachment, memo)
+                made.attachments = {**made.attachments, name: one}
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle holds; what belongs to this process is made anew from it."""
+        for name, attachment in self.attachments.items():
+            check_pickles(f"the attachment {name!r}", attachment, (Pool,))
+        for engine in self.engines.values():
+            check_pickles(f"the engine {engine.name!r}", engine, (Pool,))
+        return {name: getattr(self, name) for name in _LASTING}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
+        self.__dict__.update(state)
 
     def views(self) -> list[View]:
         """All pipelines that share these weights."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from autopipe.cli.checkpoint import CHECKPOINT_HELP, REVISION_HELP
+from autopipe.cli.checkpoint import CHECKPOINT_HELP, REVISION_HELP, declare_links
 from autopipe.cli.command import Run, explain, option
 from autopipe.cli.options import PROMPT
 from autopipe.cli.text import say
@@ -74,6 +74,7 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     about = f"what runs the networks, or one of them, instead of torch; there are: {engines}"
     take("--engine [PART=]NAME", about, many=True)
     take("--revision NAME", REVISION_HELP)
+    declare_links(parser)
     about = "of the weight files, such as fp16; auto takes what there is (default: none)"
     take("--variant NAME", about)
     add(
