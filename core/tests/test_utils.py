@@ -44,6 +44,59 @@ def test_pictures_come_in_rgb_from_a_path_a_text_and_a_picture(picture):
         assert (found.mode, found.size) == ("RGB", (6, 4))
 
 
+RAMP = np.tile(np.linspace(0, 1, 64), (8, 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "suffix"),
+    [
+        ((RAMP * 65535).astype(np.uint16), "png"),
+        ((RAMP * 65535).astype(">u2"), "tiff"),
+        ((RAMP * 65535).astype(np.int32), "tiff"),
+        ((RAMP * 255).astype(np.int32), "tiff"),
+        (RAMP.astype(np.float32), "tiff"),
+        ((RAMP * 255).astype(np.float32), "tiff"),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", value)),
+)
+def test_more_than_8_bits_are_scaled(tmp_path, values, suffix):
+    file = tmp_path / f"ramp.{suffix}"
+    if values.dtype == ">u2":
+        Image.frombytes("I;16B", (64, 8), values.tobytes()).save(file)
+    else:
+        Image.fromarray(values).save(file)
+    found = np.asarray(load_image(file), dtype=float)
+    assert found.shape == (8, 64, 3)
+    assert np.abs(found - 255 * RAMP[..., None]).max() <= 1
+
+
+@pytest.mark.parametrize("value", [-1.0, 1.5, 256.0, np.nan, np.inf])
+def test_numbers_without_a_scale_are_refused(value):
+    with pytest.raises(ArgumentError, match="mode F"):
+        load_image(Image.fromarray(np.full((4, 4), value, np.float32)))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "La", "RGBA", "RGBa", "CMYK", "HSV"])
+def test_every_mode_becomes_rgb(mode):
+    shown = Image.new("RGBA", (6, 4), (10, 20, 30, 255))
+    shown = shown.convert("LA" if mode == "La" else "RGBA" if "A" in mode.upper() else "RGB")
+    found = load_image(shown.convert(mode))
+    assert (found.mode, found.size) == ("RGB", (6, 4))
+
+
+def test_pictures_turned_by_their_camera(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (6, 4)).save(tmp_path / "turned.jpg", exif=exif)
+    assert load_image(tmp_path / "turned.jpg").size == (4, 6)
+
+
+def test_an_address_that_is_none():
+    for address in ("http://h/a b.png", "http://[::1", "https://h:port/a.png"):
+        with pytest.raises(ImageFileError, match="can't be fetched"):
+            load_image(address)
+
+
 def test_a_conversion_replaces_rgb(picture):
     assert load_image(picture, lambda image: image.convert("L")).mode == "L"
 

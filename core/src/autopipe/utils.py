@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ArgumentError, ArgumentTypeError, ImageFileError
+from .wording import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +29,9 @@ def load_image(
         convert_method: applied instead of the conversion to RGB.
 
     Raises:
-        ImageFileError: there is no such file, the address gives none, or it is no picture.
+        ImageFileError: there is no such file, the address gives none, or it is not a picture.
         ArgumentTypeError: `image` is something else.
+        ArgumentError: its pixels can't be brought to 8 bits; see `eight_bits`.
     """
     import PIL.Image
     import PIL.ImageOps
@@ -43,7 +45,56 @@ def load_image(
             f"load_image takes a path, an address or a PIL image, not a {type(image).__name__}"
         )
     upright = PIL.ImageOps.exif_transpose(picture)
-    return upright.convert("RGB") if convert_method is None else convert_method(upright)
+    return in_mode(upright, "RGB") if convert_method is None else convert_method(upright)
+
+
+def eight_bits(picture: Image, name: str = "the picture") -> Image:
+    """`picture`, and if its pixels have more than 8 bits, what it shows in 8 bits of grey.
+
+    PIL itself would clip them, which leaves most of such pictures white. What the numbers mean is
+    told by the mode: 16 bits are divided by 257. In mode I all up to 255 are taken for 8 bits, up
+    to 65535 for 16; in mode F all up to 1 for parts of 1, and beyond 2 and up to 255 for 8 bits.
+
+    Args:
+        name: what the caller calls it, for the message.
+
+    Raises:
+        ArgumentError: some of the numbers are outside, or none at all.
+    """
+    if picture.mode not in ("I", "F") and not picture.mode.startswith("I;"):
+        return picture
+    import numpy as np
+    import PIL.Image
+
+    values = np.asarray(picture, dtype=np.float32)
+    low, high = float(values.min()), float(values.max())
+    tops = {"I": (255, 65535), "F": (1, 255)}.get(picture.mode, (65535,))
+    top = next((top for top in tops if high <= top), None)
+    unclear = picture.mode == "F" and 1 < high < 2
+    if not low >= 0 or top is None or unclear:
+        raise ArgumentError(
+            f"{name} has mode {picture.mode} and values from {low:g} to {high:g}; scale them to "
+            f"{' or '.join(f'[0, {top}]' for top in tops)}, or convert it to 8 bits"
+        )
+    return PIL.Image.fromarray((values * (255 / top)).round().astype(np.uint8))
+
+
+def in_mode(picture: Image, mode: str) -> Image:
+    """`picture` in `mode`, `"RGB"` or `"L"`; pictures of more than 8 bits are scaled.
+
+    Raises:
+        ArgumentError: see `eight_bits`; or its colours can't be converted.
+    """
+    picture = eight_bits(picture)
+    if picture.mode in ("La", "RGBa"):
+        # Premultiplied by their transparency, which PIL takes back in one way only.
+        picture = picture.convert(picture.mode.upper())
+    try:
+        return picture.convert(mode)
+    except ValueError:
+        raise ArgumentError(
+            f"a picture of mode {picture.mode} can't be converted to {mode}; give one in RGB or L"
+        ) from None
 
 
 def _open(source: str | Path) -> Image:
@@ -54,26 +105,27 @@ def _open(source: str | Path) -> Image:
         stream = io.BytesIO(_fetch(source))
     elif not Path(source).is_file():
         raise ImageFileError(
-            f"there is no file {str(source)!r}; give the path of a picture, or an address that "
-            f"begins with http:// or https://"
+            f"there is no file {shown(str(source))}; give the path of a picture, or an address "
+            f"that begins with http:// or https://"
         )
     try:
         picture = PIL.Image.open(stream)
         picture.load()
     except (OSError, ValueError, PIL.Image.DecompressionBombError) as error:
-        raise ImageFileError(f"{str(source)!r} can't be read as a picture: {error}") from error
+        raise ImageFileError(f"{shown(str(source))} can't be read as a picture: {error}") from error
     return picture
 
 
 def _fetch(address: str) -> bytes:
+    from http.client import HTTPException
     from urllib.request import Request, urlopen
 
-    request = Request(address, headers={"User-Agent": "autopipe"})
     try:
+        request = Request(address, headers={"User-Agent": "autopipe"})
         with urlopen(request, timeout=_TIMEOUT) as answer:
             content: bytes = answer.read()
-    except OSError as error:
-        raise ImageFileError(f"{address} can't be fetched: {error}") from error
+    except (OSError, ValueError, HTTPException) as error:
+        raise ImageFileError(f"{shown(address)} can't be fetched: {error}") from error
     return content
 
 

@@ -10,8 +10,9 @@ import tempfile
 import weakref
 from pathlib import Path
 
-from ..errors import ArgumentTypeError, AutopipeError, CheckpointError, PluginError, nearest
+from ..errors import ArgumentTypeError, CheckpointError, PluginError, nearest
 from ..registry import Registry
+from ..resolution.guard import guarded
 from ..resolution.targets import load_target
 from ..wording import shown
 from .headers import read_header
@@ -65,15 +66,15 @@ def _of_file(file: Path, registry: Registry) -> Source:
     folder = tempfile.mkdtemp(prefix="autopipe-")
     source = LocalSource(Path(folder), str(file))
     weakref.finalize(source, shutil.rmtree, folder, ignore_errors=True)
-    try:
+
+    def failed(reason: str) -> PluginError:
+        return PluginError(
+            f"the reader {reader.name!r} failed on {file} ({reason}); update the package that "
+            f"brings it"
+        )
+
+    with guarded(failed):
         load_target(reader.target)(file, source.root)
-    except AutopipeError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"the reader {reader.name!r} failed on {file} ({type(error).__name__}: {error}); "
-            f"update the package that brings it"
-        ) from error
     return source
 
 
@@ -91,7 +92,8 @@ def demo_folder(family: str, registry: Registry) -> Path:
             f"Installed: {', '.join(DEMO + name for name in sorted(demos)) or 'none'}"
         )
     package, _, relative = demos[family].partition(":")
-    spec = importlib.util.find_spec(package)
+    with guarded(lambda reason: PluginError(f"the family {family} can't be read ({reason})")):
+        spec = importlib.util.find_spec(package)
     for folder in (spec and spec.submodule_search_locations) or ():
         if (Path(folder) / relative).is_dir():
             return Path(folder) / relative

@@ -152,19 +152,6 @@ def check_fits(controlnet: Any, unet: Any, channels: int) -> None:
             )
 
 
-def check_same_dtype(controlnet: Any, unet: Any) -> None:
-    """Refuse a ControlNet whose numbers are of another kind than those of the U-Net.
-
-    Raises:
-        ArgumentError: they are.
-    """
-    if controlnet.dtype != unet.dtype:
-        raise ArgumentError(
-            f"the ControlNet is {controlnet.dtype} and the U-Net {unet.dtype}; load both with one "
-            f"torch_dtype, or move the ControlNet with .to({unet.dtype})"
-        )
-
-
 def _levels(value: Any, key: str, levels: int) -> tuple[Any, ...]:
     several = isinstance(value, (list, tuple))
     return tuple(value) if several else per_level(key, value, levels)

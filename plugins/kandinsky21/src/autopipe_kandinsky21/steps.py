@@ -37,6 +37,8 @@ class KandinskyDecoder(EmbeddingDecoder):
         "text_encoder_hidden_states",
     )
 
+    _needed = ("text_encoder", "tokenizer", *EmbeddingDecoder._needed)
+
     text_encoder: Any
     tokenizer: Any
 

@@ -7,7 +7,6 @@ the client's own, so that diffusers and transformers share the files.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
 import uuid
@@ -18,11 +17,12 @@ from typing import Any
 
 from ...errors import CheckpointError
 from ...regular import look, opened
+from ...wording import logger
 from ..headers import reading
 from ..names import is_plain
 from ..source import HubOptions
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _LONGEST_REF = 1000
 _BLOCK = 1 << 20

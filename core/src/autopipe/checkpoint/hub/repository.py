@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import glob
-import logging
 import shutil
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ...errors import CheckpointError, DamagedFileError
+from ...wording import logger
 from ..headers import Header, header_of
 from ..names import is_plain
 from ..source import HubOptions, Source
@@ -27,7 +27,7 @@ from .cache import (
 )
 from .patience import LongWaitError, briefly, interruptibly
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _FIRST = 1 << 16
 """Bytes that a header is hoped to fit in: more than most have, and one request."""

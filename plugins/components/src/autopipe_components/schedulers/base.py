@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autopipe.config import FrozenConfig
 from autopipe.errors import SchedulerError
 from autopipe.scheduling import SchedulerMixin
 
@@ -92,8 +93,8 @@ class DiscreteScheduler(SchedulerMixin):
         """An independent scheduler with the same config and the state of this one. Cheap."""
         twin = copy.copy(self)
         for name, value in vars(self).items():
-            if isinstance(value, list):
-                setattr(twin, name, list(value))
+            if isinstance(value, (list, FrozenConfig)):
+                vars(twin)[name] = copy.copy(value)
         return twin
 
     def scale_model_input(self, sample: Tensor, timestep: Timestep | None = None) -> Tensor:
