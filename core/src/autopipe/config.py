@@ -399,17 +399,22 @@ def parse_json(content: bytes) -> Any:
             memory, however few it takes in the file.
         RecursionError: it is nested too deeply.
     """
-    # Quick, and never too few. What stands in texts is left out only where that may matter.
-    if sum(map(content.count, _MARKS)) > _MOST_PARTS and _parts(content) > _MOST_PARTS:
-        raise ValueError(f"it has more than {_MOST_PARTS:,} entries")
+    check_parts(content)
     return json.loads(content.decode("utf-8"))
 
 
-def _parts(content: bytes) -> int:
-    """Texts, and marks outside of them; not all where they are more than the most."""
+def check_parts(content: bytes, most: int = _MOST_PARTS) -> None:
+    """Raise `ValueError` for JSON of more than `most` texts, and marks outside of them."""
+    # Quick, and never too few. What stands in texts is left out only where that may matter.
+    if sum(map(content.count, _MARKS)) > most and _parts(content, most) > most:
+        raise ValueError(f"it has more than {most:,} entries")
+
+
+def _parts(content: bytes, most: int) -> int:
+    """How many there are, as far as `most`."""
     content = content.replace(b"\\\\", b"").replace(b'\\"', b"")
     found, start = 0, 0
-    while start >= 0 and found <= _MOST_PARTS:
+    while start >= 0 and found <= most:
         text = content.find(b'"', start)
         stop = len(content) if text < 0 else text
         found += 1 + sum(content.count(mark, start, stop) for mark in _MARKS)
