@@ -71,7 +71,9 @@ class FrozenConfig(dict[str, Any]):
         if self._owner is None:
             self._refuse()
         else:
-            super().update(self._owner.changed_config(self, {name: value}))
+            changed = self._owner.changed_config(self, {name: value})
+            self._owner.check_config({**self, **changed})
+            super().update(changed)
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
@@ -125,6 +127,8 @@ class ConfigMixin:
             ConfigError, SchedulerError: a parameter of the constructor can't have its value.
         """
         changed = {**self._config, **self.changed_config(self._config, values)}
+        if self._is_made and values.keys() & self.init_parameters().keys():
+            self.check_config(changed)
         object.__setattr__(self, "_config", FrozenConfig.of(type(self), changed))
 
     @classmethod
@@ -136,6 +140,14 @@ class ConfigMixin:
 
     def __getattr__(self, name: str) -> Any:
         return value_in_config(self, name)
+
+    @classmethod
+    def check_config(cls, config: Mapping[str, Any]) -> None:
+        """Look at a whole config when an entry of a made object is set.
+
+        Raises:
+            ConfigError, SchedulerError: its values don't go together.
+        """
 
     @classmethod
     def init_parameters(cls) -> Mapping[str, inspect.Parameter]:
