@@ -58,7 +58,8 @@ class Checkpoint:
         options, given = split_keywords(keywords)
         registry = registry or default_registry()
         source = open_source(path, options.hub, registry)
-        return cls(source, open_index(source, registry), options, given, registry)
+        with source.unchanged():
+            return cls(source, open_index(source, registry), options, given, registry)
 
     def plan(self, cls: Any) -> Plan:
         """What loading the pipeline class `cls` from this checkpoint reads.
@@ -84,9 +85,10 @@ class Checkpoint:
         elsewhere = chain.names_of(keyword, cls) if keyword else ()
         stage, given = self._plan_stage(keyword, cls) if keyword else (None, self.given)
         options = self.options
-        plan = make_plan(
-            cls, self.source, self.index, options, given, self.registry, elsewhere=elsewhere
-        )
+        with self.source.unchanged():
+            plan = make_plan(
+                cls, self.source, self.index, options, given, self.registry, elsewhere=elsewhere
+            )
         said = f"= goes by component, and {name} has no"
         check_names(options.dtype, ("default", *names, *plan.parts), f"dtype{said}")
         check_names(options.device_map, ("", *names), f"device_map{said}")
@@ -133,7 +135,8 @@ class Checkpoint:
             ConfigError, WeightsMismatchError: configs and weights don't fit the classes.
         """
         cls, options, index = plan.cls, plan.options, plan.index
-        parts, told = _load_parts(plan, options)
+        with plan.source.unchanged():
+            parts, told = _load_parts(plan, options)
         stored = {n: one for n, one in index.options.items() if n in cls.init_parameters()}
         pipe = cls(**{**stored, **dict.fromkeys(cls.module_names()), **parts, **plan.given})
         # Options that this class doesn't declare wait for a class that does.
@@ -179,9 +182,9 @@ def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[
         parts[name] = joined([parts.pop(part) for part in names])
     if plan.stage is not None:
         own = plan.stage.options
-        others, told_of_others = _load_parts(
-            plan.stage, own.with_dtype(options.dtype if own.dtype is None else own.dtype)
-        )
+        own = own.with_dtype(options.dtype if own.dtype is None else own.dtype)
+        with plan.stage.source.unchanged():
+            others, told_of_others = _load_parts(plan.stage, own)
         parts.update({f"{plan.keyword}_{name}": one for name, one in others.items()})
         told.update({f"{plan.keyword}_{name}": one for name, one in told_of_others.items()})
     return parts, told
@@ -196,9 +199,10 @@ def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **ke
     check_names(options.dtype, ("default",), f"dtype= goes by component, and {cls.__name__} has no")
     check_one_place(options, cls.__name__)
     source = open_source(path, options.hub, default_registry())
-    files = files_of(cls, source, parts_of(subfolder), options)
-    source.fetch(file.path for file in files.files)
-    model, info = load_component(cls, source, files, options, overrides=overrides)
+    with source.unchanged():
+        files = files_of(cls, source, parts_of(subfolder), options)
+        source.fetch(file.path for file in files.files)
+        model, info = load_component(cls, source, files, options, overrides=overrides)
     return (model, info.as_dict()) if options.output_loading_info else model
 
 

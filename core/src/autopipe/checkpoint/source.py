@@ -8,13 +8,15 @@ weights stay with the source, which is made for one loading.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..config import read_json_object
 from ..errors import CheckpointError
+from .atomic import Heads, heads_of
 from .headers import Header, read_header, reading
 from .names import inside
 
@@ -50,6 +52,7 @@ class Source(ABC):
         self._listings: dict[tuple[str, ...], Mapping[str, int]] = {}
         self._json: dict[str, dict[str, Any]] = {}
         self._headers: dict[str, Header] = {}
+        self._heads: dict[Path, Heads] = {}
 
     @abstractmethod
     def files(self, *folder: str) -> Mapping[str, int]:
@@ -98,6 +101,22 @@ class Source(ABC):
             UnsafeCheckpointError: one is a link that leads out of the checkpoint.
         """
 
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """What was listed before and is read inside is of one state of the checkpoint.
+
+        Raises:
+            CheckpointError: another process has saved over it meanwhile.
+        """
+        try:
+            yield
+        finally:
+            for folder, heads in self._heads.items():
+                if heads_of(folder) != heads:
+                    raise CheckpointError(
+                        f"{folder} was saved over while it was loaded; load it again"
+                    )
+
     def _here(self, path: str) -> Path:
         """A file, fetched if need be."""
         return self.fetch([path]) / path
@@ -121,9 +140,16 @@ class LocalSource(Source):
         if folder in self._listings:
             return self._listings[folder]
         listed = inside(self.root, "/".join(folder))
+        self._heads[listed] = heads_of(listed)
         with reading(listed):
             found = sorted(listed.iterdir()) if listed.is_dir() else []
-            self._listings[folder] = {p.name: p.stat().st_size for p in found if p.is_file()}
+            sizes = {}
+            for path in found:
+                # One of another process may be gone again.
+                with suppress(FileNotFoundError):
+                    if path.is_file():
+                        sizes[path.name] = path.stat().st_size
+            self._listings[folder] = sizes
         return self._listings[folder]
 
     def _here(self, path: str) -> Path:
