@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -426,6 +428,71 @@ def test_the_network_inside_a_wrapper_is_saved(
     assert (pipe.components["net"] is plain[0]) is False
     save_model(pipe.net, tmp_path / "n", SaveOptions())
     assert same(TinyNet.from_pretrained(tmp_path / "n").state_dict(), plain[0].state_dict())
+
+
+@pytest.fixture
+def process_group(tmp_path: Path) -> Iterator[None]:
+    """Of this process alone."""
+    store = f"file://{tmp_path}/store"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+    (tmp_path / "store").unlink(missing_ok=True)
+
+
+def sharded(net: nn.Module, **keywords: Any) -> Any:
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    return FullyShardedDataParallel(net, device_id=torch.device("cpu"), **keywords)
+
+
+def sharded_in_parts(net: Any) -> Any:
+    net.layers[0] = sharded(net.layers[0])
+    return net
+
+
+@pytest.mark.parametrize("wrap", [nn.parallel.DistributedDataParallel, sharded_in_parts])
+@pytest.mark.filterwarnings("ignore")
+def test_a_network_of_a_process_group_is_saved(
+    process_group: None, pipe: TinyPipeline, tmp_path: Path, wrap: Any
+) -> None:
+    state = {name: tensor.clone() for name, tensor in pipe.net.state_dict().items()}
+    pipe.net = wrap(pipe.net)
+    pipe.save_pretrained(tmp_path / "p")
+    assert same(TinyPipeline.from_pretrained(tmp_path / "p").net.state_dict(), state)
+
+
+def sharded_in_place(net: nn.Module) -> Any:
+    torch.distributed.fsdp.fully_shard(net)
+    return net
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        sharded,
+        functools.partial(sharded, use_orig_params=True),
+        sharded_in_place,
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_sharded_has_to_be_gathered_first(
+    process_group: None, pipe: TinyPipeline, tmp_path: Path, wrap: Any
+) -> None:
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    state = {name: tensor.clone() for name, tensor in pipe.net.state_dict().items()}
+    pipe.net = wrap(pipe.net)
+    with pytest.raises(ArgumentError, match="get_model_state_dict") as caught:
+        pipe.save_pretrained(tmp_path / "p")
+    assert len(str(caught.value)) < 800
+    assert not (tmp_path / "p").exists()
+    # What the message says helps.
+    whole = get_model_state_dict(pipe.net, options=StateDictOptions(full_state_dict=True))
+    pipe.net = TinyNet(depth=2)
+    pipe.net.load_state_dict(whole)
+    pipe.save_pretrained(tmp_path / "p")
+    assert same(TinyPipeline.from_pretrained(tmp_path / "p").net.state_dict(), state)
 
 
 @pytest.mark.parametrize("wrap", [compiled, PEFT_LAYER])

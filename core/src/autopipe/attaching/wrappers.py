@@ -20,7 +20,9 @@ _INSIDE: Mapping[str, str] = {
     "torch._dynamo.eval_frame:OptimizedModule": "_orig_mod",
     "torch.nn.parallel.distributed:DistributedDataParallel": "module",
     "torch.nn.parallel.data_parallel:DataParallel": "module",
-    "torch.distributed.fsdp.fully_sharded_data_parallel:FullyShardedDataParallel": "module",
+    "torch.distributed.fsdp.fully_sharded_data_parallel:FullyShardedDataParallel": (
+        "_fsdp_wrapped_module"
+    ),
     "deepspeed.runtime.engine:DeepSpeedEngine": "module",
     "peft.peft_model:PeftModel": "base_model",
     "peft.tuners.tuners_utils:BaseTuner": "model",
@@ -28,6 +30,9 @@ _INSIDE: Mapping[str, str] = {
     "peft.utils.other:ModulesToSaveWrapper": "original_module",
 }
 """By the class of a wrapper: the attribute that is the network, or the layer, inside."""
+
+_ADAPTED = (".base_layer.", ".original_module.")
+"""The layers inside of wrappers that have tensors of their own."""
 
 
 def unwrapped(component: Any) -> Any:
@@ -50,17 +55,20 @@ def plain_state(network: nn.Module) -> dict[str, Any]:
     state: dict[str, Any] = network.state_dict(keep_vars=True)
     if not inside:
         return state
+    adapters = {path for path, start in inside.items() if start.endswith(_ADAPTED)}
     plain: dict[str, Any] = {}
     left_out = []
     for name, tensor in state.items():
         # From the outermost to the innermost, so that a longer path still has its prefix.
         wrappers = [path for path in inside if name.startswith(path)]
-        if all(name.startswith(inside[path]) for path in wrappers):
-            for path in reversed(wrappers):
-                name = path + name.removeprefix(inside[path])
-            plain[name] = tensor
-        else:
+        if any(path in adapters and not name.startswith(inside[path]) for path in wrappers):
             left_out.append(name)
+            continue
+        for path in reversed(wrappers):
+            # Some wrappers take their own part out of the names.
+            if name.startswith(inside[path]):
+                name = path + name.removeprefix(inside[path])
+        plain[name] = tensor
     if left_out:
         _log.warning(
             "the adapters of this %s are not saved with it (%s); save them with the library that "

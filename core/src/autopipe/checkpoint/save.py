@@ -211,8 +211,11 @@ def _state(model: nn.Module, options: SaveOptions) -> dict[str, Tensor]:
     dtypes = TORCH_DTYPES.values() if options.safe_serialization else None
     if bad := [name for name, tensor in state.items() if not _is_plain(tensor, dtypes)]:
         raise ArgumentError(
-            f"{type(model).__name__} can't be saved while {listed(bad)} are not plain tensors with "
-            f"values; undo what offloads, shards, quantizes or packs them first"
+            f"{type(model).__name__} can't be saved while {listed(bad, 5)} are not plain tensors "
+            f"with all their values; undo what offloads, quantizes or packs them first. What is "
+            f"sharded over processes is gathered by all of them with get_model_state_dict of "
+            f"torch.distributed.checkpoint.state_dict and full_state_dict=True: load that into a "
+            f"network of its own, and save that one"
         )
     by_tensor: dict[int, str] = {}
     first = {name: by_tensor.setdefault(id(tensor), name) for name, tensor in state.items()}
@@ -242,7 +245,7 @@ def _is_plain(tensor: object, dtypes: Collection[torch.dtype] | None) -> bool:
         isinstance(tensor, Tensor)
         and type(tensor.detach()) is Tensor
         and tensor.layout is torch.strided
-        and not (tensor.is_meta or tensor.is_quantized)
+        and not (tensor.is_meta or tensor.is_quantized or hasattr(tensor, "_fsdp_flattened"))
         and (dtypes is None or tensor.dtype in dtypes)
     )
 
