@@ -17,7 +17,13 @@ from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.images.masks import Box, at_size_of
 from autopipe_components.latent import LatentPipeline
-from autopipe_components.steps.checks import check_components, check_image, check_mask_crop
+from autopipe_components.steps.checks import (
+    check_components,
+    check_image,
+    check_mask_crop,
+    check_output_type,
+    check_size,
+)
 from autopipe_components.steps.codec import in_dtype_of
 from autopipe_components.steps.guidance import double
 
@@ -83,6 +89,7 @@ class ControlNetCondition(LatentPipeline):
 
     def _begin(self) -> int:
         check_components(self, self._needed)
+        check_output_type(self.call.output_type, self._output_types)
         self._steer()
         return super()._begin()
 
@@ -129,6 +136,9 @@ class ControlNetCondition(LatentPipeline):
         self.call = call.replace(height=height, width=width)
 
     def _size_of(self, image: Any, height: int | None, width: int | None) -> tuple[int, int]:
+        own = self.vae_scale_factor
+        check_size(own if height is None else height, own if width is None else width, 1)
+        self._check_memory_of(1, height or own, width or own)
         return self._size_in_pixels(self.image_processor.preprocess(image, height, width))
 
     # Among the family's steps
