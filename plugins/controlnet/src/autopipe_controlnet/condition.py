@@ -149,6 +149,7 @@ class ControlNetCondition(LatentPipeline):
     def _start_call(self, prompts: int) -> int:
         batch_size = super()._start_call(prompts)
         call, request = self.call, self._request
+        self._check_memory_of(batch_size, call.height, call.width)
         images = prepare_images(
             nets_of(self.controlnet),
             request.images,
