@@ -13,7 +13,7 @@ from autopipe.errors import ArgumentError
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import default_registry
 from autopipe_generate.loading import class_of
-from autopipe_generate.rehearsal import rehearse
+from autopipe_generate.rehearsal import check_call
 from autopipe_generate.request import request
 from autopipe_generate.values import call_of
 
@@ -32,7 +32,7 @@ def _without_weights(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 def rehearsed(*line: str) -> None:
     registry = default_registry()
     asked = request(parse(["generate", *line]), registry)
-    rehearse(asked, call_of(asked, class_of(asked, registry), registry), registry)
+    check_call(asked, call_of(asked, class_of(asked, registry), registry), registry)
 
 
 @pytest.mark.parametrize("demo", [d for d in DEMOS if d != "demo:controlnet"])
@@ -49,6 +49,10 @@ def test_a_call_that_can_be_made_passes_without_a_word(caplog, recwarn) -> None:
     assert logging.root.manager.disable == 0
 
 
+FOLLOWING = ["--controlnet", "demo", "--control-image", "picture.png"]
+FOLLOWING += ["--set", "control_guidance_start=2"]
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -56,7 +60,7 @@ def test_a_call_that_can_be_made_passes_without_a_word(caplog, recwarn) -> None:
         (["--set", "clip_skip=50"], "clip_skip"),
         (["--set", "guidance_rescale=3"], "guidance_rescale"),
         (["--engine", "nothing=compile"], "'nothing'"),
-        (["--controlnet", "demo", "--control-image", "picture.png", "--size", "60"], "divisible"),
+        (FOLLOWING, "control_guidance_start"),
     ],
 )
 def test_what_the_pipeline_refuses_is_refused(line: list[str], words: str) -> None:

@@ -34,9 +34,8 @@ STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 AUTO = "auto"
 
 _PREFERRED: Mapping[str, str] = {"float16": "fp16", "bfloat16": "bf16"}
-_SIDE_FILES = (
-    *(".json", ".txt", ".tsv", ".yaml", ".yml", ".jinja"),
-    *(".model", ".model.v3", ".spm", ".bpe", ".codes", ".vocab", ".tiktoken", ".tokenizer"),
+_SIDE_FILE = re.compile(
+    r".+\.(json|txt|tsv|ya?ml|jinja|model(\.v\d+)?|spm|bpe|codes|vocab|tiktoken|tokenizer)"
 )
 """Texts and vocabularies that tokenizers and processors read; no code and no pickles."""
 
@@ -192,7 +191,7 @@ def _side_files(folder: tuple[str, ...], listing: Mapping[str, int]) -> tuple[Fi
     return tuple(
         File("/".join((*folder, name)), size)
         for name, size in listing.items()
-        if name.endswith(_SIDE_FILES) and ".index." not in name
+        if _SIDE_FILE.fullmatch(name) and ".index." not in name
     )
 
 

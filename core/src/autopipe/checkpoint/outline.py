@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..errors import ArgumentError
 from ..kinds import BaseNetwork
 from ..registry import default_registry
 from . import transformers
@@ -27,6 +31,55 @@ def outline(plan: Plan) -> Any:
     stored = {n: one for n, one in index.options.items() if n in cls.init_parameters()}
     absent = dict.fromkeys(cls.module_names())
     return cls(**{**stored, **absent, **_parts(plan), **plan.given})
+
+
+def rehearse(pipe: Any, call: Mapping[str, Any]) -> bool:
+    """Call the outline of a pipeline, up to its first network: by then arguments are checked.
+
+    Args:
+        call: the arguments, without generators, which are of another device.
+
+    Returns:
+        Whether a network was reached. Something else than a refusal that comes before is not
+        raised: it may be so for the lack of weights.
+
+    Raises:
+        ArgumentError: the pipeline refuses the call.
+    """
+    networks = [one for one in pipe.components.values() if hasattr(one, "modules")]
+    for module in (module for network in networks for module in network.modules()):
+        module.register_forward_pre_hook(_stop)
+    with _quietly():
+        try:
+            pipe(**call)
+        except _Reached:
+            return True
+        except ArgumentError:
+            raise
+        except Exception:
+            return False
+    return False
+
+
+class _Reached(Exception):
+    """A network was about to compute."""
+
+
+def _stop(module: object, inputs: object) -> None:
+    raise _Reached
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the warnings that the call itself gives again."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def outline_model(cls: Any, path: str | Path, keywords: Mapping[str, Any]) -> Any:

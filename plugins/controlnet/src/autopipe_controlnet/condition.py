@@ -21,6 +21,7 @@ from autopipe_components.steps.guidance import double
 from .control import (
     Control,
     check_fits,
+    check_one_scale,
     images_for,
     joined,
     make_control,
@@ -99,6 +100,7 @@ class ControlNetCondition(ControlMethods):
         nets = nets_of(self.controlnet)
         # Of several, the first decides.
         guess = call.guess_mode or (self._pooled_guesses and nets[0].config.global_pool_conditions)
+        check_one_scale(self.controlnet, call.controlnet_conditioning_scale)
         control = make_control(
             nets,
             call.controlnet_conditioning_scale,

@@ -18,7 +18,7 @@ from .arguments import assignment, budget, count, fraction, number, seed, size
 from .inputs import declare_inputs
 from .loading import class_of, device_of, load_for, load_stage_for
 from .record import print_result, settings_of, settings_of_stages, write
-from .rehearsal import rehearse
+from .rehearsal import check_call
 from .request import Request, request
 from .values import call_of, parameters_of
 
@@ -123,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"Loading {asked.model}", error=True)
     call = call_of(asked, class_of(asked, registry), registry)
     device_of(asked)
-    rehearse(asked, call, registry)
+    check_call(asked, call, registry)
     pipe = load_for(asked, registry)
     further: list[tuple[DiffusionPipeline, Mapping[str, Any]]] = []
     for stage in asked.upscale:
