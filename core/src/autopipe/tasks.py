@@ -119,7 +119,9 @@ class Task(str, metaclass=_Tasks):
     ) -> Task:
         if auto_class is None:
             if inputs or aliases or parameters or samples or protocol:
-                raise ArgumentError(f"the new task {shown(name)} has no Auto class; give auto_class=")
+                raise ArgumentError(
+                    f"the new task {shown(name)} has no Auto class; give auto_class="
+                )
             return _find(str(name))
         self = str.__new__(cls, name)
         self.__dict__.update(
