@@ -49,9 +49,11 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     known = [n for n in inspect.signature(tqdm.__init__).parameters if n not in _OF_THE_CALL]
     check_names(settings, (*known, *_OF_NOTEBOOKS), "set_progress_bar_config has no keyword")
 
-    class Trial(tqdm):  # type: ignore[type-arg]
+    class Trial(tqdm):
         # Of its own: an error while a bar is drawn leaves the lock of all bars taken.
-        _lock, _instances, monitor_interval = threading.RLock(), weakref.WeakSet(), 0
+        _lock: Any = threading.RLock()
+        _instances: Any = weakref.WeakSet()
+        monitor_interval = 0
 
     for name, value in settings.items():
         trial = {"file": io.StringIO(), **({} if name in _OF_NOTEBOOKS else {name: value})}
