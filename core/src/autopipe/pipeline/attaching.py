@@ -289,7 +289,8 @@ def _made(kind: str, base: type, given: Any, *arguments: Any, **options: Any) ->
             given, arguments, options = load_target(target)(*arguments, **options), (), {}
     if not isinstance(given, base):
         raise ArgumentTypeError(
-            f"an {kind} is the name of an installed one or a {base.__name__}, not a {type(given).__name__}"
+            f"an {kind} is the name of an installed one or a {base.__name__}, not a "
+            f"{type(given).__name__}"
         )
     if arguments or options:
         raise ArgumentTypeError(

@@ -8,7 +8,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import ArgumentError, ArgumentTypeError, check_names
 from ..wording import shown
@@ -51,8 +51,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
     class Trial(tqdm):
         # Of its own: an error while a bar is drawn leaves the lock of all bars taken.
-        _lock: Any = threading.RLock()
-        _instances: Any = weakref.WeakSet()
+        _lock: ClassVar[Any] = threading.RLock()
+        _instances: ClassVar[Any] = weakref.WeakSet()
         monitor_interval = 0
 
     for name, value in settings.items():
