@@ -157,7 +157,10 @@ def _why_no_index(folder: Path) -> str:
             f"of its own class, or give the folder of the whole pipeline"
         )
     inner = sorted(p.parent.name for p in folder.glob(f"*/{INDEX_NAME}"))
+    alone = sorted(p.name for p in folder.glob("*.safetensors"))
     hint = f" (did you mean {folder / inner[0]}?)" if inner else ""
+    if alone and not inner:
+        hint = f"; if all of it is in one file, load {folder / alone[0]}"
     return f"{folder} holds no {INDEX_NAME}, so it is not the folder of a pipeline{hint}"
 
 
