@@ -5,7 +5,7 @@ Families recognise theirs among checkpoints without an index, or with one that n
 
 from __future__ import annotations
 
-import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,14 +14,22 @@ from types import MappingProxyType
 from typing import Any
 
 from ..config import read_json_object
-from ..errors import CheckpointError, ConfigError, UnsafeCheckpointError, UnsupportedCheckpointError
+from ..errors import (
+    CheckpointError,
+    ConfigError,
+    PluginError,
+    UnsafeCheckpointError,
+    UnsupportedCheckpointError,
+)
 from ..registry import Registry
+from ..resolution.guard import guarded
 from ..resolution.targets import load_target
+from ..wording import logger
 from .atomic import HEADS, heads_of
 from .names import is_plain, shown
 from .source import LocalSource, Source
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 INDEX_NAME, CONFIGS = HEADS[0], HEADS[1:]
 """The file itself, and what the config of a component may be called."""
@@ -59,7 +67,7 @@ def read_index(folder: str | Path) -> Index:
     """
     file = Path(folder) / INDEX_NAME
     heads_of(file.parent)
-    if not file.is_file():
+    if not os.path.lexists(file):
         raise CheckpointError(_why_no_index(file.parent))
     return parse_index(read_json_object(file), file)
 
@@ -167,18 +175,20 @@ def _answers(
             if not there.keys() >= set(probe.folders):
                 continue
             try:
-                found = load_target(probe.target)(dict(content), there)
-                if found is not None:
-                    yield name, {**content, **found}
-                    break
-            except Exception as error:
+                with guarded(PluginError, ours=False):
+                    found = load_target(probe.target)(dict(content), there)
+                    made = None if found is None else {**content, **found}
+            except PluginError as error:
                 _log.warning(
-                    "the plugin %s can't tell whether a checkpoint is its own (%s: %s), so it is "
+                    "the plugin %s can't tell whether a checkpoint is its own (%s), so it is "
                     "taken for none of its own; update that package",
                     registry.plugins[name],
-                    type(error).__name__,
                     error,
                 )
+                continue
+            if made is not None:
+                yield name, made
+                break
 
 
 def _config(source: Source, folder: str) -> dict[str, Any] | None:

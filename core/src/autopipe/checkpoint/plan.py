@@ -18,6 +18,7 @@ from ..errors import (
 from ..kinds import BaseNetwork, Kind, Several, kind_of, slot_of, slots_of
 from ..registry import Registry
 from ..resolution.targets import load_target
+from ..wording import listed, shown
 from . import transformers
 from .files import AUTO, ComponentFiles, holds_network, plan_component, variants_of
 from .index import INDEX_NAME, Index
@@ -198,8 +199,8 @@ def make_plan(
     if strict and found and options.variant not in (None, AUTO, *found):
         present = {v for name in parts for v in variants_of(source.files(name)) if v}
         raise VariantError(
-            f"{source.name} has no weights of the variant {options.variant!r}; it has "
-            f"{', '.join(sorted(map(repr, present))) or 'no variants'}. Leave variant out, or "
+            f"{source.name} has no weights of the variant {shown(options.variant)}; it has "
+            f"{listed(sorted(map(repr, present))) or 'no variants'}. Leave variant out, or "
             f"pass variant='auto'"
         )
     return Plan(cls, source, index, options, given, parts, several)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,14 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from ..attaching.attachment import Attachment, Encode, Predict
-from ..attaching.engine import EngineNetwork, NetworkEngine
+from ..attaching.engine import EngineNetwork, NetworkEngine, asking
 from ..attaching.network_view import origin_of, view_of
-from ..errors import ArgumentError, ArgumentTypeError, nearest
+from ..errors import ArgumentError, ArgumentTypeError, PluginError, nearest
 from ..registry import default_registry
+from ..resolution.guard import guarded
 from ..resolution.targets import load_target
+from ..wording import logger
 from .components import ComponentsMixin
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _Self = TypeVar("_Self", bound="AttachingMixin")
 
@@ -271,14 +272,16 @@ class AttachingMixin(ComponentsMixin):
             return "it is in training mode"
         if any(hasattr(module, "_hf_hook") for module in network.modules()):
             return "it is offloaded, or placed by a device map"
-        return engine.refuses(name, network)
+        with asking(engine):
+            return engine.refuses(name, network)
 
 
 def _made(kind: str, base: type, given: Any, *arguments: Any, **options: Any) -> Any:
     """The add-on or engine that is named, made with arguments for it alone, or the one given."""
     if isinstance(given, str):
         target = default_registry().entry(kind, given).target
-        given, arguments, options = load_target(target)(*arguments, **options), (), {}
+        with guarded(lambda why: PluginError(f"the {kind} {given!r} can't be made ({why})")):
+            given, arguments, options = load_target(target)(*arguments, **options), (), {}
     if not isinstance(given, base):
         raise ArgumentTypeError(
             f"an {kind} is the name of an installed one or a {base.__name__}, not a "

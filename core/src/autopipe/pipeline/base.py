@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..checkpoint.hub.upload import PushToHubMixin
+from ..config import construct
 from ..errors import ArgumentError, check_names
 from ..kinds import check_given, shared
 from ..registry import default_registry
-from .call import CallMixin
+from .copying import CopyingMixin
 from .memory import MemoryMixin
 from .pool import Pool
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _Self = TypeVar("_Self", bound="DiffusionPipeline")
 
 
-class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
+class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
     """Loads, saves, moves and switches a set of components that work together.
 
     A subclass declares its components in the constructor, calls `register_modules` and
@@ -127,7 +128,8 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
         modules, options = cls.module_names(), cls.option_names()
         check_names(kwargs, (*modules, *options), f"{cls.__name__}.from_pipe has no keyword")
         check_given(cls, {name: kwargs[name] for name in modules if name in kwargs})
-        own = {name: shared(one) for name, one in pipeline.components.items() if one is not None}
+        # What the source was made without, the view is without too; its calls say if they need it.
+        own = {name: shared(one) for name, one in pipeline.components.items()}
         present = {**own, **kwargs}
         values = {name: present[name] for name in modules if name in present}
         missing = [n for n in modules if n not in values and n not in cls.optional_components()]
@@ -140,7 +142,7 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
         carried = {**pipeline._carried, **pipeline.options}
         known = {**carried, **kwargs}
         values.update({name: known[name] for name in options if name in known})
-        view = cls(**values)
+        view = construct(cls, values)
         view._carried = {**carried, **view.options}
         view._origins = {**pipeline._origins, **origins}
         view._progress_bar_config = dict(pipeline._progress_bar_config)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,9 +15,10 @@ from ..placement.base import Placement, bytes_of, placed_by, tensors_of
 from ..placement.devices import CPU, DeviceLike, offload_device
 from ..placement.layout import Layout, layout_of
 from ..placement.move import parse_move
+from ..wording import logger
 from .components import ComponentsMixin
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _Self = TypeVar("_Self", bound="MemoryMixin")
 

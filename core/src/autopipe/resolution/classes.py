@@ -10,6 +10,7 @@ from ..errors import MissingPluginError, PluginError
 from ..manifest import Component, Pipeline
 from .claims import Settled
 from .discovery import Installed
+from .hints import published
 from .targets import load_target, target_of
 
 
@@ -22,10 +23,12 @@ class Classes:
     """
 
     def __init__(self, everything: Iterable[Installed], settled: Settled) -> None:
-        self._everything, self._settled = tuple(everything), settled
+        self._settled = settled
         self._pipelines = settled.of("pipeline")
         self._components = settled.of("component")
-        manifests = [one.manifest for one in self._everything]
+        # Whoever names a class of this project too doesn't change what it is saved as.
+        ours_last = sorted(everything, key=lambda one: one.plugin.dist in published())
+        manifests = [one.manifest for one in ours_last]
         self._by_target = {p.target: p for m in manifests for p in m.pipelines}
         self._identities = {c.target: (c.library, c.name) for m in manifests for c in m.components}
 
@@ -43,15 +46,17 @@ class Classes:
             pipeline: that of the checkpoint. What the plugins of its line claim counts first, and
                 only there may a claim stand for a class of transformers.
         """
-        owners: list[Installed] = []
         if pipeline is not None:
             stored = self._pipelines.get(pipeline.name)
-            own = [stored.installed] if stored and stored.entry == pipeline else []
-            lines = {pipeline.line, pipeline.opens_as}
-            owners = [*own, *(i for i in self._everything if lines & i.manifest.own_lines)]
-        for component in (c for one in owners for c in one.manifest.components):
-            if (component.library, component.name) == (library, class_name):
-                return component
+            own = (
+                stored.installed.manifest.components if stored and stored.entry == pipeline else ()
+            )
+            for component in own:
+                if (component.library, component.name) == (library, class_name):
+                    return component
+            for line in (pipeline.line, pipeline.opens_as):
+                if found := self._settled.component_of(line, library, class_name):
+                    return found
         claim = self._components.get((library, class_name))
         return claim.entry if claim else None
 

@@ -6,6 +6,7 @@ from PIL import Image
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
+from autopipe.utils import in_mode
 from autopipe_components.image_processor import mask_processor
 from autopipe_components.images import arrays
 from autopipe_components.images.fit import resize_pil
@@ -34,7 +35,7 @@ def make_pixels(image: ImageInput, side: int | None = None) -> Tensor:
     """
     items, kind = as_list(image), kind_of(image)
     if kind == "pil":
-        pictures = [one.convert("RGB") for one in items]
+        pictures = [in_mode(one, "RGB") for one in items]
         if side is not None:
             pictures = [resize_pil(p, *fitted_size(p, side), resample=_FILTER) for p in pictures]
         return arrays.normalize(arrays.numpy_to_pt(arrays.pil_to_numpy(pictures)))
@@ -56,7 +57,7 @@ def make_mask(mask: ImageInput, height: int, width: int) -> Tensor:
     Raises:
         ArgumentError, ArgumentTypeError: it is no image, or has several channels.
     """
-    items = [one.convert("L") if isinstance(one, Image.Image) else one for one in as_list(mask)]
+    items = [in_mode(one, "L") if isinstance(one, Image.Image) else one for one in as_list(mask)]
     # A lone tensor of three axes is a batch of masks, one in a list a mask with its channel.
     given = items if isinstance(mask, (list, tuple)) else items[0]
     made = mask_processor(1, resample=_FILTER).preprocess(given, height, width)

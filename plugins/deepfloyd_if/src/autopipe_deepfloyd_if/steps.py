@@ -16,6 +16,7 @@ from autopipe.pipeline.loop import Tensors
 from autopipe_components.images.arrays import denormalize, pt_to_numpy
 from autopipe_components.steps.checks import (
     batch_size_of,
+    check_components,
     check_eta,
     check_negative_prompt,
     check_prompt,
@@ -23,7 +24,7 @@ from autopipe_components.steps.checks import (
     check_steps,
     check_width,
 )
-from autopipe_components.steps.codec import PixelCodec
+from autopipe_components.steps.codec import PixelCodec, in_dtype_of
 from autopipe_components.steps.image2image import encode_start
 from autopipe_components.steps.prompt import check_encoder, join_halves
 from autopipe_components.steps.reports import Reports, step_reports
@@ -75,7 +76,7 @@ class IFSteps(IFComponents):
         schedule = self._lay_out()
 
         # 3. Encode the prompt
-        tensors = self._conditioning()
+        tensors = in_dtype_of(self.unet, self._conditioning())
 
         # 4. Put there what the steps start from
         start(tensors, schedule)
@@ -107,6 +108,9 @@ class IFSteps(IFComponents):
                 for this pipeline.
         """
         call = self.call
+        check_components(self, self._needed)
+        if self.safety_checker is not None:
+            check_components(self, ("feature_extractor",))
         check_prompt(
             call.prompt, call.prompt_embeds, call.negative_prompt, call.negative_prompt_embeds
         )
@@ -141,13 +145,8 @@ class IFSteps(IFComponents):
         """Refuse a U-Net that sees or predicts something else.
 
         Raises:
-            ArgumentError: it is such, or absent.
+            ArgumentError: it is such.
         """
-        if self.unet is None:
-            raise ArgumentError(
-                f"this {type(self).__name__} has no U-Net, so it can encode prompts but draw "
-                f"nothing; load the checkpoint without unet=None"
-            )
         config = self.unet.config
         if config.in_channels != self._in_channels:
             raise ArgumentError(

@@ -16,7 +16,7 @@ from autopipe_components.steps.checks import (
     check_steps,
     check_strength,
 )
-from autopipe_components.steps.codec import are_latents, check_spread
+from autopipe_components.steps.codec import are_latents, check_pixels, check_spread
 from autopipe_components.steps.image2image import add_noise
 from autopipe_components.steps.reports import Reports
 from autopipe_components.steps.text2image import check_latents
@@ -47,6 +47,8 @@ class FromImage(EmbeddingDecoder):
         check_strength(call.strength)
         self._check_channels()
         images = self._sized(call.image, *self._pixel_size(call.height, call.width))
+        if call.latents is None:
+            check_pixels(self._codec, images)
         check_spread(images, rows, "images")
         scale = 1 if are_latents(self._codec, images) else self._codec.factor
         size = (images.shape[2] // scale, images.shape[3] // scale)

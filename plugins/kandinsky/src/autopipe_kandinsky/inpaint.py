@@ -8,7 +8,12 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.steps.checks import check_image, check_steps, check_strength
+from autopipe_components.steps.checks import (
+    check_components,
+    check_image,
+    check_steps,
+    check_strength,
+)
 from autopipe_components.steps.codec import check_spread
 from autopipe_components.steps.guidance import double
 from autopipe_components.steps.inpaint import Inpainting, network_sees_mask
@@ -45,6 +50,7 @@ class Repaint(EmbeddingDecoder):
 
     def _prepare(self, rows: int) -> Start:
         call = self.call
+        check_components(self, ("movq",))
         check_image(call.image)
         check_image(call.mask_image, "mask_image")
         check_steps(call.num_inference_steps)

@@ -12,7 +12,13 @@ from torch import Tensor
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.pipeline.call import Arguments, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
-from autopipe_components.steps.checks import Prompt, check_number, check_tensor, check_text
+from autopipe_components.steps.checks import (
+    Prompt,
+    check_components,
+    check_number,
+    check_tensor,
+    check_text,
+)
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.text2image import start_from_noise
 from autopipe_components.steps.timesteps import Schedule
@@ -125,6 +131,9 @@ class ImageEmbeddingPrior(PriorSteps):
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
         # 1. Check everything that can be checked
+        check_components(self, ("prior", "text_encoder", "tokenizer", "scheduler"))
+        if negative_prior_prompt is None:
+            check_components(self, ("image_encoder",))
         for name, given in (("images_and_prompts", images_and_prompts), ("weights", weights)):
             if not isinstance(given, (list, tuple)):
                 raise ArgumentTypeError(f"{name} is a {type(given).__name__}; give a list")

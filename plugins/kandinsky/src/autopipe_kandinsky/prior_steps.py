@@ -15,8 +15,10 @@ from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.call import Arguments
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
+from autopipe.utils import in_mode
 from autopipe_components.images.kinds import as_list, kind_of
 from autopipe_components.steps.checks import (
+    check_components,
     check_generators,
     check_guidance,
     check_images_per_prompt,
@@ -24,7 +26,7 @@ from autopipe_components.steps.checks import (
     check_steps,
     check_text,
 )
-from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.codec import Generators, in_dtype_of
 from autopipe_components.steps.guidance import double, guide
 from autopipe_components.steps.prompt import distinct_texts, text_length, tokenize
 from autopipe_components.steps.reports import Reports, step_reports
@@ -158,7 +160,11 @@ class PriorSteps(DiffusionPipeline):
             prepare: checks what the call starts from, and says how it starts.
         """
         # 1. Check everything that can be checked
+        check_components(self, ("prior", "text_encoder", "tokenizer", "scheduler"))
         texts = check_texts(self.call)
+        if not texts.negative:
+            # What to keep away from is then the embedding of a black image.
+            check_components(self, ("image_encoder",))
         self._guidance_scale = self.call.guidance_scale
         start = prepare(texts)
         reports = step_reports(
@@ -169,7 +175,7 @@ class PriorSteps(DiffusionPipeline):
         schedule = self._lay_out()
 
         # 3. Encode the texts
-        tensors = self._conditioning(texts)
+        tensors = in_dtype_of(self.prior, self._conditioning(texts))
 
         # 4. Start
         generator = texts.generators(self.call.generator)
@@ -274,11 +280,13 @@ class PriorSteps(DiffusionPipeline):
         """
         items = as_list(image)
         if kind_of(image) != "pt":
-            if any(isinstance(one, np.ndarray) and one.shape[-1] != 3 for one in items):
-                raise ArgumentError("an array given as image needs 3 channels, as its last axis")
+            check_components(self, ("image_processor", "image_encoder"))
+            items = [_as_bytes(one) for one in items]
             seen: Tensor = self.image_processor(items, return_tensors="pt").pixel_values
             return seen
-        side = self.image_encoder.config.image_size
+        if not all(one.ndim == 2 for one in items):
+            check_components(self, ("image_encoder",))
+        side = 0 if self.image_encoder is None else self.image_encoder.config.image_size
         for shape in ((self.prior.config.embedding_dim,), (3, side, side)):
             if all(tuple(one.shape[1:]) == shape for one in items):
                 return torch.cat(items)
@@ -295,3 +303,22 @@ class PriorSteps(DiffusionPipeline):
         seen = seen.to(device=device or self._execution_device, dtype=self.image_encoder.dtype)
         embeds: Tensor = self.image_encoder(seen).image_embeds
         return embeds
+
+
+def _as_bytes(image: Any) -> Any:
+    """A PIL image or an array (H, W, 3) as CLIP's processor divides it by 255.
+
+    Raises:
+        ArgumentError: it is an array of another shape, or of whole numbers beyond 8 bits.
+    """
+    if not isinstance(image, np.ndarray):
+        return in_mode(image, "RGB")
+    if image.shape[-1] != 3:
+        raise ArgumentError(
+            f"image is an array of shape {image.shape} and needs 3 channels, as its last axis"
+        )
+    if image.dtype.kind != "f" and int(image.max()) > 255:
+        raise ArgumentError(
+            f"image is an array of whole numbers up to {int(image.max())}; give bytes"
+        )
+    return image * 255 if image.dtype.kind == "f" and image.max() <= 1 else image

@@ -27,6 +27,11 @@ _CELL = 8
 class KandinskyV22Hinted(KandinskyV22Decoder):
     """What decoders with a hint share."""
 
+    @property
+    def _latent_channels(self) -> int:
+        # Besides latents the U-Net sees as many channels of the hint.
+        return int(self.unet.config.in_channels) // 2
+
     def _check_channels(self) -> None:
         if self.unet.config.addition_embed_type != "image_hint":
             raise ArgumentError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.wording import logger
 
 from .checks import (
     Prompt,
@@ -23,7 +23,10 @@ Encode: TypeAlias = Callable[[list[str], int | None], Tensor]
 """`(texts, length) -> embeddings` (B, length, D); prompts come without a length in tokens, and
 negative prompts with that of the prompts."""
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
+
+_SHOWN = 80
+"""Characters of a text that is told, and tokens, which have one at least."""
 
 
 def distinct_texts(texts: Sequence[str]) -> tuple[list[str], list[int]]:
@@ -52,9 +55,8 @@ def tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor,
     for text, last in zip(texts, tokens.attention_mask[:, -1].tolist()):
         cut = tokenizer(text, verbose=False).input_ids[length - 1 : -1] if last else None
         if cut:
-            _log.warning(
-                "the text encoder reads %d tokens; it did not get %r", length, tokenizer.decode(cut)
-            )
+            lost = tokenizer.decode(cut[:_SHOWN])[:_SHOWN]
+            _log.warning("the text encoder reads %d tokens; it did not get %r", length, lost)
     return tokens.input_ids, tokens.attention_mask
 
 

@@ -36,6 +36,7 @@ class SuperResolutionSteps(IFSteps):
             arguments are those of `IFSteps`.
     """
 
+    _needed = (*IFSteps._needed, "image_noising_scheduler")
     _callback_tensor_inputs = (*IFSteps._callback_tensor_inputs, "upscaled", "noise_level")
     _in_channels = 2 * CHANNELS
 
