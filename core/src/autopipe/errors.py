@@ -126,6 +126,5 @@ def check_names(
     for name in given if isinstance(given, Mapping) else ():
         if name not in names:
             others = listed_names(filter(None, names if listed is None else listed), 30)
-            raise ArgumentTypeError(
-                f"{said} {shown(name)}.{nearest(str(name), names) or f' There are {others}.'}"
-            )
+            close = nearest(name, names) if isinstance(name, str) else ""
+            raise ArgumentTypeError(f"{said} {shown(name)}.{close or f' There are {others}.'}")

@@ -228,11 +228,14 @@ def _move_in(staged: Path, target: Path, stale: Stale) -> None:
         try:
             for number, (place, item) in enumerate(new.items(), len(old)):
                 if place.parent != target:
-                    # A folder in the target may be on another file system: what has to be copied
-                    # is copied before anything changes.
                     new[place] = _beside(place, staged, number)
-                    shutil.move(item, new[place])
-                    _flush(new[place])
+                    try:
+                        item.rename(new[place])
+                    except OSError:
+                        # A folder in the target may be on another file system: what has to be
+                        # copied is copied before anything changes.
+                        shutil.move(item, new[place])
+                        _flush(new[place])
             _change_places(new, old, target)
         finally:
             for piece in new.values():

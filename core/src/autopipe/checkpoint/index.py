@@ -24,9 +24,9 @@ from ..errors import (
 from ..registry import Registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
-from ..wording import logger
+from ..wording import logger, shown
 from .atomic import HEADS, heads_of
-from .names import is_plain, shown
+from .names import is_plain
 from .source import LocalSource, Source
 
 _log = logger(__name__)

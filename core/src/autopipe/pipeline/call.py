@@ -19,11 +19,12 @@ from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 import torch
 
 from ..attaching.attachment import Attachment
-from ..errors import ArgumentError, ArgumentTypeError, CancelledError, nearest
+from ..errors import ArgumentTypeError, CancelledError, nearest
 from ..registry import default_registry
 from ..scheduling import SchedulerMixin
 from ..wording import shown
 from .attaching import AttachingMixin
+from .progress import check_settings, progress_bar
 from .turns import guard
 from .values import readers_of, settled
 
@@ -151,14 +152,15 @@ class CallMixin(AttachingMixin):
 
     def progress_bar(self, iterable: Iterable[Any] | None = None, total: int | None = None) -> Any:
         """A tqdm bar over `iterable`, or of `total` steps, with this pipeline's settings."""
-        from tqdm.auto import tqdm
-
-        if (iterable is None) == (total is None):
-            raise ArgumentError("progress_bar takes either iterable or total")
-        return tqdm(iterable, total=total, **self._progress_bar_config)
+        return progress_bar(self._progress_bar_config, iterable, total)
 
     def set_progress_bar_config(self, **kwargs: Any) -> None:
-        """Set keywords of tqdm for all later calls, such as `disable=True`."""
+        """Set keywords of tqdm for all later calls, such as `disable=True`.
+
+        Raises:
+            ArgumentTypeError: tqdm has no such keyword, or it can't do with the value.
+        """
+        check_settings(kwargs)
         self._progress_bar_config = dict(kwargs)
 
 

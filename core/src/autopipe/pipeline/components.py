@@ -160,7 +160,8 @@ class ComponentsMixin(ConfigMixin):
 
     def _entries(self) -> dict[str, Any]:
         pipeline = default_registry().pipeline_of(type(self))
-        entries = {**{name: list(self._pair(name)) for name in self.components}, **self.options}
+        options = {name: value for name, value in self.options.items() if value is not None}
+        entries = {**{name: list(self._pair(name)) for name in self.components}, **options}
         return {
             "_class_name": pipeline.name if pipeline else type(self).__name__,
             "_diffusers_version": FORMAT_VERSION,
