@@ -32,9 +32,9 @@ _LARGEST_FILE = 1 << 25
 """Bytes of a JSON file: those that list the shards of the largest models have a few millions."""
 
 _MOST_PARTS = 1 << 20
-"""Commas, colons and opening brackets in JSON: what lists 8,000 tensors has less than 150,000."""
+"""Commas, colons, brackets and texts in JSON: what lists 8,000 tensors has less than 200,000."""
 
-_JSON_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_MARKS = (b",", b":", b"[", b"{")
 _GATHERING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 """Kinds of parameters that have no name of their own to be given by."""
 
@@ -71,7 +71,9 @@ class FrozenConfig(dict[str, Any]):
         if self._owner is None:
             self._refuse()
         else:
-            super().update(self._owner.changed_config(self, {name: value}))
+            changed = self._owner.changed_config(self, {name: value})
+            self._owner.check_config({**self, **changed})
+            super().update(changed)
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
@@ -125,6 +127,8 @@ class ConfigMixin:
             ConfigError, SchedulerError: a parameter of the constructor can't have its value.
         """
         changed = {**self._config, **self.changed_config(self._config, values)}
+        if self._is_made and values.keys() & self.init_parameters().keys():
+            self.check_config(changed)
         object.__setattr__(self, "_config", FrozenConfig.of(type(self), changed))
 
     @classmethod
@@ -136,6 +140,14 @@ class ConfigMixin:
 
     def __getattr__(self, name: str) -> Any:
         return value_in_config(self, name)
+
+    @classmethod
+    def check_config(cls, config: Mapping[str, Any]) -> None:
+        """Look at a whole config when an entry of a made object is set.
+
+        Raises:
+            ConfigError, SchedulerError: its values don't go together.
+        """
 
     @classmethod
     def init_parameters(cls) -> Mapping[str, inspect.Parameter]:
@@ -399,14 +411,28 @@ def parse_json(content: bytes) -> Any:
             memory, however few it takes in the file.
         RecursionError: it is nested too deeply.
     """
-    # Quick, and never too few. What stands in texts is left out only where that may matter.
-    if _parts(content) > _MOST_PARTS and _parts(_JSON_TEXT.sub(b"", content)) > _MOST_PARTS:
-        raise ValueError(f"it has more than {_MOST_PARTS:,} entries")
+    check_parts(content)
     return json.loads(content.decode("utf-8"))
 
 
-def _parts(content: bytes) -> int:
-    return sum(map(content.count, (b",", b":", b"[", b"{")))
+def check_parts(content: bytes, most: int = _MOST_PARTS) -> None:
+    """Raise `ValueError` for JSON of more than `most` texts, and marks outside of them."""
+    # Quick, and never too few. What stands in texts is left out only where that may matter.
+    if sum(map(content.count, _MARKS)) > most and _parts(content, most) > most:
+        raise ValueError(f"it has more than {most:,} entries")
+
+
+def _parts(content: bytes, most: int) -> int:
+    """How many there are, as far as `most`."""
+    content = content.replace(b"\\\\", b"").replace(b'\\"', b"")
+    found, start = 0, 0
+    while start >= 0 and found <= most:
+        text = content.find(b'"', start)
+        stop = len(content) if text < 0 else text
+        found += 1 + sum(content.count(mark, start, stop) for mark in _MARKS)
+        end = content.find(b'"', stop + 1)
+        start = end + 1 if end >= 0 else -1
+    return found
 
 
 def _plain(value: Any) -> Any:

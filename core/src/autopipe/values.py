@@ -40,6 +40,9 @@ class Range:
 
 
 _OPEN = (None, -math.inf, math.inf)
+_LARGEST_EXACT = 1 << 53
+"""Whole numbers below have a float that is the same; torch takes no much larger ones."""
+
 ANY_NUMBER = Range()
 
 
@@ -108,11 +111,12 @@ def _number(value: Any, *, whole: bool, limits: Range) -> int | float:
     if not _is_number(value):
         raise Unfit
     number = float(value)  # also of a whole one: what has no float can't be worked with
-    if isinstance(value, (int, float)) and not (whole and isinstance(value, float)):
-        found = value
+    if whole:
+        found: int | float = value if isinstance(value, int) else int(value)
     else:
-        found = int(value) if whole else number
-    if found != value or number not in limits:
+        small = isinstance(value, int) and abs(value) < _LARGEST_EXACT
+        found = value if small or isinstance(value, float) else number
+    if number != number or (whole and found != value) or number not in limits:
         raise Unfit
     return found
 

@@ -54,7 +54,7 @@ def shown(value: object, most: int = 80) -> str:
     limits.maxstring = limits.maxother = limits.maxlong = most
     limits.maxlist = limits.maxtuple = limits.maxdict = limits.maxset = 6
     if isinstance(value, str):
-        value = cut(value, most)
+        value = cut(value, most - 2)
     elif type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "shape"):
         return f"a tensor of shape {cut(str(tuple(value.shape)), most)}"
     return cut(clean(limits.repr(value), keep=""), most)
@@ -110,7 +110,9 @@ def told(error: BaseException, most: int = 160) -> str:
     kind, lines = type(error).__name__, said(error).strip().splitlines()
     if not lines or lines == [kind]:
         return kind
-    return f"{kind}: {cut(lines[0].split('. ')[0], most)}"
+    # A first line that ends in a colon is but a heading.
+    text = " ".join(line.strip() for line in lines[: 2 if lines[0].endswith(":") else 1])
+    return f"{kind}: {cut(text.split('. ')[0], most)}"
 
 
 def _escaped(one: str) -> str:

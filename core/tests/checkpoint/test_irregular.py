@@ -78,7 +78,7 @@ def test_it_is_refused_by_kind_or_size(
 ) -> None:
     monkeypatch.chdir(checkpoint)
     make(checkpoint / path, kind)
-    for cls in (Full, DiffusionPipeline, AutoPipelineForText2Image):
+    for cls in (DiffusionPipeline, AutoPipelineForText2Image):
         with pytest.raises(AutopipeError, match=re.escape(Path(path).name)):
             cls.from_pretrained(checkpoint, follow_links=follow)  # type: ignore[attr-defined]
 

@@ -34,9 +34,8 @@ STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 AUTO = "auto"
 
 _PREFERRED: Mapping[str, str] = {"float16": "fp16", "bfloat16": "bf16"}
-_SIDE_FILES = (
-    *(".json", ".txt", ".tsv", ".yaml", ".yml", ".jinja"),
-    *(".model", ".model.v3", ".spm", ".bpe", ".codes", ".vocab", ".tiktoken", ".tokenizer"),
+_SIDE_FILE = re.compile(
+    r".+\.(json|txt|tsv|ya?ml|jinja|model(\.v\d+)?|spm|bpe|codes|vocab|tiktoken|tokenizer)"
 )
 """Texts and vocabularies that tokenizers and processors read; no code and no pickles."""
 
@@ -116,6 +115,12 @@ def candidates(names: Iterable[str], stems: Iterable[str] = STEMS) -> list[_Cand
     return found
 
 
+def holds_network(names: Iterable[str]) -> bool:
+    """Whether there is a file among the names of a folder that makes it that of a network."""
+    plain = [_SHARD.sub("", name) for name in names]
+    return "config.json" in plain or bool(candidates(plain))
+
+
 def variants_of(names: Iterable[str], stems: Iterable[str] = STEMS) -> tuple[str | None, ...]:
     """The variants that a folder's weights come in, None for plain names."""
     return tuple(dict.fromkeys(candidate.variant for candidate in candidates(names, stems)))
@@ -192,7 +197,7 @@ def _side_files(folder: tuple[str, ...], listing: Mapping[str, int]) -> tuple[Fi
     return tuple(
         File("/".join((*folder, name)), size)
         for name, size in listing.items()
-        if name.endswith(_SIDE_FILES) and ".index." not in name
+        if _SIDE_FILE.fullmatch(name) and ".index." not in name
     )
 
 

@@ -36,6 +36,7 @@ WITHOUT_MEANING: Mapping[str, str] = {
 
 _NOT_YET = ("quantization_config",)
 _STRATEGIES = ("auto", "balanced")
+_OF_NETWORKS = ("balanced_low_0", "sequential")
 
 _Text = Annotated[str, Field(min_length=1)]
 
@@ -89,7 +90,7 @@ class LoadOptions(BaseModel):
     @classmethod
     def _one_device(cls, device_map: Any) -> Any:
         """A device map that is but a device, as that."""
-        if isinstance(device_map, Mapping) or device_map in _STRATEGIES:
+        if isinstance(device_map, Mapping) or device_map in (*_STRATEGIES, *_OF_NETWORKS):
             return device_map
         with suppress(RuntimeError, TypeError):
             return torch.device(device_map)
@@ -233,13 +234,19 @@ def parse_dtypes(value: Any) -> Dtype | Mapping[str, Dtype]:
     return parse_dtype(value)
 
 
-def check_one_place(options: LoadOptions, owner: str) -> None:
+def check_for_pipeline(options: LoadOptions) -> None:
+    """Raise `ArgumentError` for a device map that spreads the parts of one network."""
+    if options.device_map in _OF_NETWORKS:
+        raise ArgumentError(
+            f"device_map={options.device_map!r} spreads the parts of one network; for a pipeline "
+            f"give {' or '.join(map(repr, _STRATEGIES))}"
+        )
+
+
+def check_for_network(options: LoadOptions, owner: str) -> None:
     """Raise `ArgumentError` for options that place several networks; a model is but one."""
-    several = ("max_memory", "offload_folder", "memory", "device_map")
-    for name in several if options.device is None else several[:-1]:
-        value = getattr(options, name)
-        if value is not None:
-            raise ArgumentError(
-                f"{name}={value!r} is for pipelines; for a {owner} give device_map a device, such "
-                f"as 'cuda'"
-            )
+    if options.memory is not None:
+        raise ArgumentError(
+            f"memory={options.memory!r} is for pipelines; for a {owner} give device_map and "
+            f"max_memory"
+        )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from ..errors import DamagedFileError, UnsafeCheckpointError
-from ..wording import listed, shown
+from ..wording import cut, listed
 
 _LARGEST = 1 << 23
 """Bytes of the pickle in an archive, or of its directory: 8,000 tensors take 2,000,000."""
@@ -41,7 +41,7 @@ def check_pickle(file: Path, stream: BinaryIO) -> list[str]:
         names = list(dict.fromkeys(_names(stream)))
     except Exception as error:  # those of zipfile and pickletools are of many kinds
         raise DamagedFileError(
-            f"{file} is damaged ({shown(str(error), 200)}); fetch this file again"
+            f"{file} is damaged ({cut(str(error), 200)}); fetch this file again"
         ) from error
     taking = _TAKE_MEMORY.intersection(names)
     if taking:

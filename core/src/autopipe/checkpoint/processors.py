@@ -7,12 +7,14 @@ config hands over a path.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from ..config import check_parts
 from ..errors import (
     AutopipeError,
     CheckpointError,
@@ -23,7 +25,7 @@ from ..errors import (
 from ..wording import listed, shown, told
 from .build import check_sizes
 from .entries import LARGEST_SIDE, ImageEntries, TokenizerEntries, check_entries
-from .headers import check_content
+from .headers import check_content, reading
 from .names import is_plain
 from .source import Source
 from .tokenizers import CONFIG, check_tokenizer, is_tokenizer
@@ -55,6 +57,9 @@ _LARGEST_CONFIG = 1 << 22
 _LARGEST_VOCABULARY = 1 << 26
 """Bytes of one file; the largest vocabularies have half as many."""
 
+_MOST_WORDS = 1 << 22
+"""Words of a vocabulary and of its merges, and what stands between: the largest have half of it."""
+
 
 def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
     """A tokenizer or image processor from the files in `folder`, which were fetched.
@@ -71,7 +76,7 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
     path = source.root.joinpath(*folder)
     for file in path.rglob("*"):
         source.inside(file.relative_to(source.root).as_posix())
-    _check_files(cls, path)
+    _check_files(cls, source, path)
     for name in (*_TOKENIZER_CONFIGS, *_IMAGE_CONFIGS):
         if (path / name).is_file():
             if (path / name).stat().st_size > _LARGEST_CONFIG:
@@ -91,7 +96,7 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
         raise
     except BaseException as error:  # a panic of the tokenizers package is no Exception
         content = source.json("/".join((*folder, CONFIG))) if (path / CONFIG).is_file() else {}
-        raise CheckpointError(_why_not(cls, path, content, error)) from error
+        raise _why_not(cls, path, content, error) from error
     if is_tokenizer(made):
         check_tokenizer(made, path)
     elif _is_listed(cls):
@@ -103,7 +108,7 @@ def _is_listed(cls: type) -> bool:
     return cls.__name__ in CLASSES and cls.__module__.startswith(f"{LIBRARY}.")
 
 
-def _check_files(cls: Any, path: Path) -> None:
+def _check_files(cls: Any, source: Source, path: Path) -> None:
     """Raise `DamagedFileError` for those files in `path` that `cls` reads and can't be whole."""
     present = {file.name for file in path.glob("*") if file.is_file()}
     read = {name for name in present if not name.startswith(".")}
@@ -121,13 +126,21 @@ def _check_files(cls: Any, path: Path) -> None:
         read &= {*parts, "added_tokens.json"}
     # Configs are checked where they are read.
     for name in read - {*_TOKENIZER_CONFIGS, *_IMAGE_CONFIGS}:
-        size = (path / name).stat().st_size
-        with (path / name).open("rb") as stream:
-            check_content(path / name, stream.read(64), size)
-        if size > _LARGEST_VOCABULARY and cls.__module__.startswith(f"{LIBRARY}."):
-            raise DamagedFileError(
-                f"{path / name} has {size:,} bytes, more than any vocabulary; fetch it again"
-            )
+        file = path / name
+        with reading(file), source.open(file) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            check_content(file, stream.read(64), size)
+            if not cls.__module__.startswith(f"{LIBRARY}."):
+                continue
+            if size > _LARGEST_VOCABULARY:
+                raise DamagedFileError(
+                    f"{file} has {size:,} bytes, more than any vocabulary; fetch it again"
+                )
+            stream.seek(0)
+            try:
+                check_parts(stream.read() if name.endswith(".json") else b"", _MOST_WORDS)
+            except ValueError as error:
+                raise DamagedFileError(f"{file} is damaged ({error}); fetch it again") from None
 
 
 def _check_images(processor: Any, path: Path) -> None:
@@ -169,23 +182,29 @@ def _are_in(folder: Path, names: object) -> bool:
     )
 
 
-def _why_not(cls: Any, folder: Path, config: Mapping[str, Any], error: BaseException) -> str:
+def _why_not(
+    cls: Any, folder: Path, config: Mapping[str, Any], error: BaseException
+) -> CheckpointError:
     from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
     name = cls.__name__
-    model = next(folder.glob("*.model"), None)
-    needed = {"sentencepiece": is_sentencepiece_available, "protobuf": is_protobuf_available}
-    absent = next((package for package, is_here in needed.items() if not is_here()), None)
-    if model and absent and not (folder / "tokenizer.json").is_file():
-        return (
-            f"{name} reads {model} with the package {absent}, which is not installed. Run: pip "
-            f"install {absent}"
-        )
-    present = listed(sorted(file.name for file in folder.glob("*"))) or "nothing"
     # Where an entry is null, its default doesn't count.
     nulls = listed(name for name, value in config.items() if value is None)
     said = f"; {folder / CONFIG} has null as its {nulls}" if nulls else ""
-    return (
+    model = next(folder.glob("*.model"), None)
+    needed = {"sentencepiece": is_sentencepiece_available, "protobuf": is_protobuf_available}
+    absent = next((package for package, is_here in needed.items() if not is_here()), None)
+    if model and not (folder / _WHOLE).is_file():
+        if absent:
+            return CheckpointError(
+                f"{name} reads {model} with the package {absent}, which is not installed. Run: "
+                f"pip install {absent}"
+            )
+        return DamagedFileError(
+            f"{model} is damaged, or is not a model of SentencePiece{said}; fetch this file again"
+        )
+    present = listed(sorted(file.name for file in folder.glob("*"))) or "nothing"
+    return CheckpointError(
         f"{name} can't be loaded from {folder}, which holds {present} ({told(error)}{said}); "
         f"fetch the checkpoint again"
     )

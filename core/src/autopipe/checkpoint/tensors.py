@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..errors import DamagedFileError
 from ..regular import opened
-from ..wording import shown
+from ..wording import cut
 from .headers import Header, TensorInfo, check_content, reading
 from .pickles import check_pickle, refused
 
@@ -206,7 +206,7 @@ def _unpickled(file: Path, stream: BinaryIO) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise refused(file, names) from error
     except Exception as error:
-        said = shown(str(error).replace(place, str(file)), 200)
+        said = cut(str(error).replace(place, str(file)), 200)
         raise DamagedFileError(f"{file} is damaged ({said}); fetch this file again") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]

@@ -36,7 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except SystemExit as end:  # argparse, after --help, --version or a wrong argument
         return end.code if isinstance(end.code, int) else 0
-    except AutopipeError as error:
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 1
+    except (AutopipeError, OSError) as error:  # OSError: a full disk, a file that can't be read.
         if "--traceback" in line:
             raise
         say(f"autopipe: {said(error)}", error=True)
@@ -44,9 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("\nautopipe: stopped by Ctrl-C; no file was left unfinished", error=True)
         return 130
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        return 1
     return code if isinstance(code, int) else 0
 
 

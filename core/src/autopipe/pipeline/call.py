@@ -26,6 +26,7 @@ from ..wording import shown
 from .attaching import AttachingMixin
 from .progress import check_settings, progress_bar
 from .turns import guard
+from .values import readers_of, settled
 
 _Call = TypeVar("_Call", bound=Callable[..., Any])
 
@@ -174,17 +175,25 @@ def pipeline_call(call: _Call) -> _Call:
     the same run.
 
     Raises (from the decorated call):
-        ArgumentTypeError: an argument is unknown, given twice or missing.
+        ArgumentTypeError: an argument is unknown, given twice or missing, or not of the kind that
+            the signature declares (see `autopipe.pipeline.values`).
+        ArgumentError: one is a number that its parameter can't be, or text that can't be encoded.
         ClosedPipelineError: the pipeline was closed.
         CancelledError: `cancel()` was called while it ran, or `cancellation` was set.
     """
     signature = inspect.signature(call)
+    readers = functools.cache(lambda: readers_of(call))
 
     @functools.wraps(call)
     def wrapped(self: CallMixin, *args: Any, **kwargs: Any) -> Any:
         attached = self._attached
         added = _taken(self, signature, kwargs)
-        arguments = _bound(self, signature, args, kwargs, added)
+        bound = _bound(self, signature, args, kwargs, added)
+        bound.arguments = settled(readers(), bound.arguments)
+        (_, *args), kwargs = bound.args, bound.kwargs  # type: ignore[assignment]
+        bound.apply_defaults()
+        values = {name: value for name, value in bound.arguments.items() if name != "self"}
+        arguments = Arguments({**values, **added})
         if self._is_run and type(self).__call__ is not wrapped:
             # `super().__call__` of a class that puts something around another's call.
             outer, self.call = self.call, arguments.replace(**self._added)
@@ -254,18 +263,15 @@ def _bound(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     added: Mapping[str, Any],
-) -> Arguments:
+) -> inspect.BoundArguments:
     try:
-        bound = signature.bind(self, *args, **kwargs)
+        return signature.bind(self, *args, **kwargs)
     except TypeError as error:
         known = [*(p for p in signature.parameters if p != "self"), *added]
         takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
         unknown = next((name for name in kwargs if name not in known), None)
         hint = "" if takes_any or unknown is None else _hint(unknown, known)
         raise ArgumentTypeError(f"calling {type(self).__name__}: {error}.{hint}") from None
-    bound.apply_defaults()
-    values = {n: value for n, value in bound.arguments.items() if n != "self"}
-    return Arguments({**values, **added})
 
 
 def _hint(unknown: str, known: Iterable[str]) -> str:

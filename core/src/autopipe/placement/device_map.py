@@ -19,7 +19,7 @@ from torch import nn
 
 from ..errors import ArgumentError, ArgumentTypeError, PlacementError, check_names
 from ..sizes import size_text
-from ..wording import shown
+from ..wording import shown, told
 from .base import Placement, Role
 from .devices import CPU, DeviceLike, key_of, main_device, memory_limits, numbered, parse_device
 from .offload import Offload, offload_to_disk
@@ -51,8 +51,8 @@ class DeviceMap(Offload):
         offload_folder: str | Path | None = None,
         reason: str = "",
     ) -> None:
-        shown = {n: p if isinstance(p, str) else key_of(p) for n, p in places.items()}
-        super().__init__(device, device_map=shown, reason=reason)
+        keys = {n: p if isinstance(p, str) else key_of(p) for n, p in places.items()}
+        super().__init__(device, device_map=keys, reason=reason)
         self.places = dict(places)
         self.folder = _made(offload_folder) if DISK in self.places.values() else None
         self._folders = weakref.WeakKeyDictionary[nn.Module, Callable[[], Any]]()
@@ -68,19 +68,33 @@ class DeviceMap(Offload):
         return self.places.get(role.name, self.device)
 
     def install(self, network: nn.Module, role: Role) -> None:
-        place = self._place(role)
+        self._put(network, self._place(role), lambda: self._folder_for(network, role))
+
+    def _put(self, module: nn.Module, place: Place, folder: Callable[[], Path]) -> None:
+        """Place a network, or a part of one.
+
+        Args:
+            folder: makes one, for what goes to the disk.
+        """
         if isinstance(place, torch.device) and not self._lends(place):
-            network.to(place)
-            add_hook_to_module(network, _Visit(place, self.device))
+            module.to(place)
+            add_hook_to_module(module, _Visit(place, self.device))
         elif place == CPU:
-            cpu_offload(network.to(CPU), self.device)
+            cpu_offload(module.to(CPU), self.device)
         else:
-            offload_to_disk(network.to(CPU), self._folder_for(network, role), self.device)
+            offload_to_disk(module.to(CPU), folder(), self.device)
 
     def _folder_for(self, network: nn.Module, role: Role) -> Path:
         """A new folder, which goes when the network does or is placed otherwise."""
         assert self.folder is not None, "a map with the disk has a folder"
-        folder = tempfile.mkdtemp(prefix=f"{role.name.replace(' ', '-')}-", dir=self.folder)
+        try:
+            Path(self.folder).mkdir(parents=True, exist_ok=True)
+            folder = tempfile.mkdtemp(prefix=f"{role.name.replace(' ', '-')}-", dir=self.folder)
+        except (OSError, ValueError, TypeError) as error:
+            raise ArgumentError(
+                f"nothing can be written into offload_folder={shown(self.folder)} ({told(error)}); "
+                f"give another"
+            ) from error
         self._folders[network] = weakref.finalize(
             network, shutil.rmtree, folder, ignore_errors=True
         )

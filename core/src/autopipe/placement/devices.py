@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import torch
 
@@ -16,6 +18,8 @@ CPU = torch.device("cpu")
 
 _MOST_DEVICES = 128
 """Torch counts no more of a kind."""
+
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 DeviceLike = torch.device | str | int
 """A device as callers name it; a number counts those of the accelerator."""
@@ -142,6 +146,23 @@ def free_memory() -> dict[torch.device, int]:
     from accelerate.utils import get_max_memory
 
     return {device_of(key): size for key, size in get_max_memory().items()}
+
+
+def whole_memory(device: torch.device) -> int | None:
+    """All bytes that `device` has, of the CPU main memory; None where that can't be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    if device.type not in ("cpu", "mps"):
+        return None
+    try:
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    try:
+        # A container may have less than its machine.
+        return min(found, int(_CONTAINER.read_text(encoding="ascii")))
+    except (OSError, ValueError):
+        return found
 
 
 def device_of(key: DeviceLike) -> torch.device:

@@ -15,7 +15,7 @@ from autopipe_components.latent import LatentPipeline
 from autopipe_components.steps.given import check_images_given
 from autopipe_components.steps.guidance import double
 
-from .control import images_for, make_control, nets_of
+from .control import check_one_scale, images_for, make_control, nets_of
 
 CONTROL = "controlnet_conditioning_scale control_guidance_start control_guidance_end"
 DEFAULTS = {"controlnet_conditioning_scale": 1.0, "control_guidance_start": 0.0,
@@ -82,6 +82,7 @@ class ControlMethods(LatentPipeline):
         for image in images_for(self.controlnet, given.get("image")):
             self.check_image(image, given.get("prompt"), given.get("prompt_embeds"))
         scale, start, end = (given[name] for name in CONTROL.split())
+        check_one_scale(self.controlnet, scale)
         make_control(nets_of(self.controlnet), scale, start, end, guess=False)
 
 

@@ -37,7 +37,7 @@ class IFImageSteps(IFSteps):
         name, image = self._original()
         check_image(image, name)
         check_strength(self.call.strength)
-        pixels = make_pixels(image, self.unet.config.sample_size)
+        pixels = make_pixels(image, self.unet.config.sample_size, name)
         self._check_size(*pixels.shape[-2:])
         check_spread(pixels, self._prompts, f"{name}s")
         return pixels

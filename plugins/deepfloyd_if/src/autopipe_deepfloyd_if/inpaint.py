@@ -47,6 +47,7 @@ class IFInpaintingPipeline(IFMaskSteps, Inpaint):
         *,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Repaint what `mask_image` marks white with what `prompt` says; the rest stays exactly.

@@ -161,8 +161,9 @@ class IFSteps(IFComponents):
             )
 
     def _check_size(self, height: int, width: int) -> None:
-        """Refuse pixels that the U-Net can't halve and double as often as it does."""
+        """Refuse pixels that the U-Net can't halve and double as often, or this machine hold."""
         check_size(height, width, 2 ** (len(self.unet.config.block_out_channels) - 1))
+        self._check_memory(self._batch_size, height, width)
 
     def _prepare(self) -> Start:
         """Check what a call starts from, and say how it starts.

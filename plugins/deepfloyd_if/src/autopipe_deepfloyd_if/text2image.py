@@ -46,6 +46,7 @@ class IFPipeline(IFNoiseSteps, Text2Image):
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         latents: Tensor | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says.

@@ -16,8 +16,9 @@ from autopipe.registry import default_registry
 
 from .arguments import assignment, budget, count, fraction, number, seed, size
 from .inputs import declare_inputs
-from .loading import class_of, load_for, load_stage_for
+from .loading import class_of, device_of, load_for, load_stage_for
 from .record import print_result, settings_of, settings_of_stages, write
+from .rehearsal import check_call
 from .request import Request, request
 from .values import call_of, parameters_of
 
@@ -121,6 +122,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         say(f"Loading {asked.model}", error=True)
     call = call_of(asked, class_of(asked, registry), registry)
+    device_of(asked)
+    check_call(asked, call, registry)
     pipe = load_for(asked, registry)
     further: list[tuple[DiffusionPipeline, Mapping[str, Any]]] = []
     for stage in asked.upscale:

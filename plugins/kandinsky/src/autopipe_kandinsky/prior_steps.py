@@ -313,7 +313,7 @@ def _as_bytes(image: Any) -> Any:
     """
     if not isinstance(image, np.ndarray):
         return in_mode(image, "RGB")
-    if image.shape[-1] != 3:
+    if image.ndim < 3 or image.shape[-1] != 3:
         raise ArgumentError(
             f"image is an array of shape {image.shape} and needs 3 channels, as its last axis"
         )

@@ -47,6 +47,7 @@ class KandinskyImg2ImgPipeline(KandinskyImageDecoder, FromImage):
         latents: Tensor | None = None,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says and what the prior made of it.

@@ -11,7 +11,7 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.steps.checks import batch_size_of, check_text
+from autopipe_components.steps.checks import batch_size_of, check_negative_prompt, check_text
 from autopipe_components.steps.prompt import distinct_texts, tokenize
 from autopipe_kandinsky.decoder import EmbeddingDecoder, Start
 
@@ -71,15 +71,13 @@ class KandinskyDecoder(EmbeddingDecoder):
             raise ArgumentError("prompt is missing; give a text or a list of texts")
         check_text("prompt", call.prompt)
         check_text("negative_prompt", call.negative_prompt)
-        rows = super()._begin()
-        counts = {"prompts": batch_size_of(call.prompt, None)}
-        if call.negative_prompt is not None and self.do_classifier_free_guidance:
-            counts["negative prompts"] = batch_size_of(call.negative_prompt, None)
-        for what, count in counts.items():
-            if count != rows:
-                raise ArgumentError(
-                    f"there are {count} {what} for {rows} image_embeds; give one for each"
-                )
+        rows, prompts = super()._begin(), batch_size_of(call.prompt, None)
+        if self.do_classifier_free_guidance:
+            check_negative_prompt(call.negative_prompt, call.prompt, prompts)
+        if prompts != rows:
+            raise ArgumentError(
+                f"there are {prompts} prompts for {rows} image_embeds; give one for each"
+            )
         return rows
 
     def _conditioning(self, start: Start) -> Tensors:

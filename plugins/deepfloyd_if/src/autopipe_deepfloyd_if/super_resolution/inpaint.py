@@ -49,6 +49,7 @@ class IFInpaintingSuperResolutionPipeline(SuperResolutionSteps, IFMaskSteps):
         *,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Enlarge the repainted part of `image`; the rest stays that of `original_image`, exactly.

@@ -49,6 +49,7 @@ class IFSuperResolutionPipeline(SuperResolutionSteps, IFNoiseSteps):
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         latents: Tensor | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Enlarge `image`, which shows what `prompt` says.
