@@ -119,8 +119,7 @@ def _made(folder: str | Path | None) -> Path | None:
     """The folder that the disk part of a map is in, made if need be.
 
     Raises:
-        ArgumentTypeError: it is not a path.
-        PlacementError: it can't be made.
+        ArgumentError, ArgumentTypeError: it is not a path, or can't be made or written to.
     """
     if folder is None:
         return None
@@ -129,11 +128,11 @@ def _made(folder: str | Path | None) -> Path | None:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise PlacementError(
+        raise ArgumentError(
             f"offload_folder={shown(folder)} can't be made: {error.args[-1]}"
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PlacementError(f"offload_folder={shown(folder)} can't be written to")
+        raise ArgumentError(f"offload_folder={shown(folder)} can't be written to")
     return Path(folder)
 
 

@@ -63,7 +63,7 @@ def parse_device(
     """
     if isinstance(device, bool) or not isinstance(device, DeviceLike):
         raise ArgumentTypeError(
-            f"{name}={shown(device)} is not a device; give a torch.device, a name such as "
+            f"{name}={shown(device)} names no device; give a torch.device, a name such as "
             f"{devices_here()[0]!r}, or the number of an accelerator"
         )
     if isinstance(device, int):
