@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, ClassVar, TypeVar
 
 from .errors import ArgumentTypeError, AutopipeError, ConfigError
 from .regular import opened
+from .resolution.reference import missing_attribute
 from .values import ANY_NUMBER, Range, Unfit, fitted, hints_of
 from .wording import shown
 
@@ -360,7 +361,8 @@ def value_in_config(owner: ConfigMixin, name: str) -> Any:
     """
     kind = type(owner).__name__
     if name.startswith("_") or name not in owner._config:
-        raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+        text = f"{kind!r} object has no attribute {name!r}"
+        raise missing_attribute(kind, name, "methods", text)
     warnings.warn(
         f"{name} is not an attribute of {kind} and was read from its config; write .config.{name}",
         FutureWarning,
