@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 from .errors import ArgumentError, ArgumentTypeError, ImageFileError
-from .wording import shown
+from .regular import opened
+from .wording import cut, said, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _TIMEOUT = 60.0
-"""Seconds to wait for a server."""
+"""Seconds to wait for a server to go on."""
+
+_LARGEST = 1 << 28
+"""Bytes of the file of a picture."""
 
 
 def load_image(
@@ -44,7 +49,10 @@ def load_image(
         raise ArgumentTypeError(
             f"load_image takes a path, an address or a PIL image, not a {type(image).__name__}"
         )
-    upright = PIL.ImageOps.exif_transpose(picture)
+    try:
+        upright = PIL.ImageOps.exif_transpose(picture)
+    except Exception as error:  # the file of a picture that is not loaded yet may be damaged
+        raise ImageFileError(f"a picture can't be read: {_cause(error)}") from error
     return in_mode(upright, "RGB") if convert_method is None else convert_method(upright)
 
 
@@ -100,33 +108,63 @@ def in_mode(picture: Image, mode: str) -> Image:
 def _open(source: str | Path) -> Image:
     import PIL.Image
 
-    stream: Any = source
-    if isinstance(source, str) and source.startswith(("http://", "https://")):
-        stream = io.BytesIO(_fetch(source))
-    elif not Path(source).is_file():
+    try:
+        with _stream(source) as stream:
+            picture = PIL.Image.open(stream)
+            picture.load()
+    except ImageFileError:
+        raise
+    except FileNotFoundError:
         raise ImageFileError(
             f"there is no file {shown(str(source))}; give the path of a picture, or an address "
             f"that begins with http:// or https://"
-        )
-    try:
-        picture = PIL.Image.open(stream)
-        picture.load()
-    except (OSError, ValueError, PIL.Image.DecompressionBombError) as error:
-        raise ImageFileError(f"{shown(str(source))} can't be read as a picture: {error}") from error
+        ) from None
+    except Exception as error:  # what PIL's readers raise is of many kinds
+        raise ImageFileError(
+            f"{shown(str(source))} can't be read as a picture: {_cause(error)}"
+        ) from error
     return picture
 
 
-def _fetch(address: str) -> bytes:
-    from http.client import HTTPException
-    from urllib.request import Request, urlopen
+def _cause(error: Exception) -> str:
+    return cut(said(error) or type(error).__name__, 200)
 
+
+def _stream(source: str | Path) -> BinaryIO:
+    is_address = isinstance(source, str) and source.lower().startswith(("http://", "https://"))
+    return io.BytesIO(_fetch(str(source))) if is_address else opened(source, _LARGEST)
+
+
+def _fetch(address: str) -> bytes:
+    """What a server sends for an address. Servers may lead to another address, but to no file."""
+    from http.client import HTTPException
+    from urllib import request
+    from urllib.parse import quote
+
+    opener = request.OpenerDirector()
+    for kind in (
+        *(request.ProxyHandler, request.HTTPHandler, request.HTTPSHandler, request.UnknownHandler),
+        *(request.HTTPRedirectHandler, request.HTTPDefaultErrorHandler, request.HTTPErrorProcessor),
+    ):
+        opener.add_handler(kind())
+    content, until = bytearray(), time.monotonic() + 10 * _TIMEOUT
     try:
-        request = Request(address, headers={"User-Agent": "autopipe"})
-        with urlopen(request, timeout=_TIMEOUT) as answer:
-            content: bytes = answer.read()
+        # As browsers do, what may not stand in an address is quoted, and nothing twice.
+        asked = request.Request(
+            quote(address, safe="%/:?#[]@!$&'()*+,;=~"), headers={"User-Agent": "autopipe"}
+        )
+        with opener.open(asked, timeout=_TIMEOUT) as answer:
+            while block := answer.read1(1 << 20):
+                content += block
+                if len(content) > _LARGEST:
+                    raise OSError(f"it has more than {_LARGEST:,} bytes, and no picture has")
+                if time.monotonic() > until:
+                    raise TimeoutError(f"it takes longer than {10 * _TIMEOUT:.0f} seconds")
+            if answer.length:
+                raise OSError(f"{answer.length:,} bytes of it are missing")
     except (OSError, ValueError, HTTPException) as error:
-        raise ImageFileError(f"{shown(address)} can't be fetched: {error}") from error
-    return content
+        raise ImageFileError(f"{shown(address)} can't be fetched: {_cause(error)}") from error
+    return bytes(content)
 
 
 def make_image_grid(images: list[Image], rows: int, cols: int, resize: int | None = None) -> Image:

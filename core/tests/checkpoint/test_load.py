@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,8 @@ from autopipe.errors import (
     CheckpointError,
     ConfigError,
     DamagedFileError,
+    PlacementError,
+    SchedulerError,
     UnsafeCheckpointError,
     UnsupportedCheckpointError,
     VariantError,
@@ -492,3 +495,117 @@ def test_a_claim_for_a_class_of_transformers_counts_in_lines_of_its_family(
     made = Registry([Installed(Plugin(f.name, f.name, "1"), f) for f in families])
     monkeypatch.setattr("autopipe.registry._default", made)
     assert type(TinyPipeline.from_pretrained(saved).text_encoder) is expected
+
+
+# Values of configs
+
+
+@pytest.mark.parametrize(
+    ("file", "entries", "said"),
+    [
+        ("net/config.json", {"width": None}, "width = None"),
+        ("net/config.json", {"width": "x" * 10**6}, "width = 'xxx"),
+        ("net/config.json", {"width": float("inf")}, "width = inf"),
+        ("net/config.json", {"depth": [1]}, r"depth = \[1\]"),
+        ("net/config.json", {"note": 5}, "note = 5"),
+        ("scheduler/scheduler_config.json", {"sigma": "\ud83d"}, "sigma = "),
+        ("scheduler/scheduler_config.json", {"sigma": float("nan")}, "sigma = nan"),
+        (
+            "scheduler/scheduler_config.json",
+            {"num_train_timesteps": {}},
+            "num_train_timesteps = {}",
+        ),
+    ],
+    ids=str,
+)
+def test_a_value_of_another_kind_names_file_class_entry_and_value(
+    saved: Path, edit: Edit, file: str, entries: dict[str, Any], said: str
+) -> None:
+    edit(saved / file, **entries)
+    with pytest.raises((ConfigError, SchedulerError), match=said) as caught:
+        TinyPipeline.from_pretrained(saved)
+    assert str(saved / file) in str(caught.value)
+    assert "Tiny" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_an_infinite_number_is_a_number(saved: Path, edit: Edit) -> None:
+    edit(saved / "scheduler/scheduler_config.json", sigma=-math.inf, unknown=[math.inf])
+    pipe = TinyPipeline.from_pretrained(saved)
+    assert pipe.scheduler.config.sigma == -math.inf
+    pipe.save_pretrained(saved)
+    assert TinyScheduler.from_pretrained(saved, subfolder="scheduler").config.unknown == [math.inf]
+
+
+def test_where_it_was_loaded_from_is_known(saved: Path, net_folder: Path) -> None:
+    pipe = TinyPipeline.from_pretrained(str(saved))
+    assert pipe.name_or_path == pipe.config._name_or_path == str(saved)
+    assert pipe.net.config._name_or_path == str(saved / "net")
+    assert TinyPipeline.from_pipe(pipe).name_or_path == str(saved)
+    assert TinyPipeline(**pipe.components).name_or_path is None
+    assert TinyNet.from_pretrained(net_folder).config["_name_or_path"] == str(net_folder)
+    pipe._origins[""] = "owner/name@" + "a" * 40
+    assert pipe.name_or_path == "owner/name"
+
+
+def test_options_of_a_pipeline_are_read_from_the_object(saved: Path) -> None:
+    pipe = TinyPipeline.from_pretrained(saved)
+    with pytest.warns(FutureWarning, match=r"\.config\.strict") as caught:
+        assert pipe.strict is False
+    assert caught[0].filename == __file__
+    with pytest.raises(AttributeError, match="strange"):
+        pipe.strange  # noqa: B018
+    with pytest.raises(ArgumentTypeError, match="register_to_config"):
+        pipe.config.strict = True
+    pipe.register_to_config(strict=True)
+    assert pipe.config.strict is True
+
+
+@pytest.mark.parametrize(
+    ("device_map", "found"),
+    [
+        ("cpu", {"": "cpu"}),
+        (torch.device("cpu"), {"": "cpu"}),
+        ("auto", {"": "cpu"}),
+        ("sequential", {"": "cpu"}),
+        ({"": "cpu", "layers.1": "disk"}, {"": "cpu", "layers.1": "disk"}),
+        ({"": "disk"}, {"": "disk"}),
+    ],
+)
+def test_a_network_goes_where_its_device_map_says(
+    net_folder: Path, tmp_path: Path, device_map: Any, found: dict[str, Any]
+) -> None:
+    x = torch.randn(2, 4)
+    plain = TinyNet.from_pretrained(net_folder)
+    net = TinyNet.from_pretrained(
+        net_folder, device_map=device_map, offload_folder=tmp_path / "disk", offload_state_dict=True
+    )
+    assert net.hf_device_map == found
+    assert torch.equal(net(x), plain(x))
+    net.save_pretrained(tmp_path / "again")
+    assert same(TinyNet.from_pretrained(tmp_path / "again").state_dict(), plain.state_dict())
+
+
+def test_shards_go_where_a_device_map_says_in_another_dtype(tmp_path: Path) -> None:
+    net = TinyNet(depth=4)
+    net.save_pretrained(tmp_path / "net", max_shard_size=100)
+    loaded = TinyNet.from_pretrained(
+        tmp_path / "net",
+        device_map="auto",
+        max_memory={"cpu": 100},
+        offload_folder=tmp_path / "disk",
+        torch_dtype=torch.float64,
+    )
+    assert "disk" in loaded.hf_device_map.values()
+    x = torch.randn(2, 4, dtype=torch.float64)
+    assert torch.allclose(loaded(x), net.double()(x))
+
+
+def test_a_device_that_is_not_here_is_refused_before_anything_is_read(
+    net_folder: Path, saved: Path
+) -> None:
+    for file in (*net_folder.glob("*.safetensors"), *saved.glob("*/*.safetensors")):
+        file.write_bytes(b"x")
+    for load in (TinyNet.from_pretrained, TinyPipeline.from_pretrained):
+        with pytest.raises(PlacementError, match="can't be used here"):
+            load(net_folder if load == TinyNet.from_pretrained else saved, device_map="cuda:7")

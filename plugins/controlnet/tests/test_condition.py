@@ -346,3 +346,27 @@ def test_pixels_outside_the_mask_can_be_put_back(build: Any, kind: Kind, draw: D
     original = np.asarray(kind.images()["image"], dtype=np.float32) / 255
     # [0, 1] to [-1, 1] and back rounds once in float32.
     assert np.allclose(drawn[0][outside], original[outside], atol=1e-6)
+
+
+@pytest.mark.parametrize("pad", [0, 2])
+def test_the_control_image_is_cropped_as_the_image_is(
+    build: Any, kind: Kind, draw: Draw, pad: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind.task is not Task.INPAINT:
+        pytest.skip("only inpainting has a mask")
+    pipe, regions = build(kind.cls), []
+    mask = Image.new("L", (16, 16))
+    mask.paste(255, (4, 6, 10, 12))
+    for processor in (pipe.image_processor, pipe.control_image_processor):
+        preprocess = processor.preprocess
+
+        def watched(*args: Any, preprocess: Any = preprocess, **how: Any) -> Any:
+            regions.append(how.get("crops_coords"))
+            return preprocess(*args, **how)
+
+        monkeypatch.setattr(processor, "preprocess", watched)
+    call = {"mask_image": mask, "padding_mask_crop": pad, "output_type": "pil"}
+    pipe_call = {**kind.images(), **call}
+    draw(pipe, kind, picture(1), **pipe_call)
+    assert set(regions) - {None} == {(4 - pad, 6 - pad, 10 + pad, 12 + pad)}
+    assert len([one for one in regions if one]) == 2

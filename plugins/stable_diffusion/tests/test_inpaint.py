@@ -105,6 +105,24 @@ def test_a_crop_changes_nothing_outside_the_mask(pipe: Any) -> None:
     assert (np.asarray(found)[~outside] != np.asarray(large)[~outside]).any()
 
 
+@pytest.mark.parametrize("pad", [0, 3])
+def test_a_crop_has_the_padding_that_is_asked_for(
+    pipe: Any, pad: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is worked on is the marked part with so many pixels around it, enlarged."""
+    seen: list[Any] = []
+    encode = pipe.vae.encode
+    monkeypatch.setattr(pipe.vae, "encode", lambda x, *a, **k: seen.append(x) or encode(x, *a, **k))
+    large = Image.fromarray(np.random.default_rng(1).integers(0, 256, (48, 48, 3), np.uint8))
+    mask = Image.new("L", large.size)
+    mask.paste(255, (16, 20, 24, 28))
+    call = {**CALL, "image": large, "mask_image": mask}
+    pipe("a cat", **call, padding_mask_crop=pad, height=16, width=16)
+    region = large.crop((16 - pad, 20 - pad, 24 + pad, 28 + pad))
+    expected = pipe.image_processor.preprocess(region, 16, 16)
+    assert torch.equal(seen[0], expected)
+
+
 def test_sizes(pipe: Any) -> None:
     call = {**CALL, "output_type": "np"}
     assert pipe("a", **call, height=24, width=10).images.shape == (1, 24, 10, 3)

@@ -8,8 +8,15 @@ from typing import Any
 
 import torch
 
-from ..errors import AutopipeError, ConfigError, UnsupportedCheckpointError, WeightsMismatchError
+from ..errors import (
+    AutopipeError,
+    ConfigError,
+    SchedulerError,
+    UnsupportedCheckpointError,
+    WeightsMismatchError,
+)
 from ..kinds import BaseNetwork, BaseScheduler
+from ..wording import told
 from . import transformers
 from .build import WithoutMemory, check_sizes
 from .files import ComponentFiles, Weights
@@ -53,21 +60,26 @@ def load_component(
     file = str(cls.config_name) if ours else "config.json"
     config = {**source.json("/".join((*files.folder, file))), **(overrides or {})}
     if files.weights is None:
-        return made_from(cls, config, folder), LoadingInfo()
+        return made_from(cls, config, folder / file), LoadingInfo()
     return _load_network(cls, source, files.weights, config, folder, options, name)
 
 
 def made_from(cls: Any, config: Mapping[str, Any], origin: Path) -> Any:
-    """`cls.from_config(config)`, whatever goes wrong being a `ConfigError` that names `origin`."""
+    """`cls.from_config(config)`, of the file `origin`, which every error names.
+
+    Raises:
+        ConfigError, SchedulerError: the class refuses the config, or fails in its own way.
+    """
     check_sizes(config, origin)
     try:
         return cls.from_config(config)
+    except (ConfigError, SchedulerError) as error:
+        raise type(error)(f"{origin}: {error}") from error
     except AutopipeError:
         raise
     except Exception as error:
         raise ConfigError(
-            f"{cls.__name__} can't be made from the config in {origin} "
-            f"({type(error).__name__}: {error}); correct it"
+            f"{cls.__name__} can't be made from the config in {origin} ({told(error)}); correct it"
         ) from error
 
 
@@ -82,8 +94,9 @@ def _load_network(
 ) -> tuple[Any, LoadingInfo]:
     ours = issubclass(cls, BaseNetwork)
     make = made_from if ours else transformers.build
-    with WithoutMemory():
-        model = make(cls, config, folder)
+    described = folder / str(cls.config_name) if ours else folder
+    with WithoutMemory(folder):
+        model: Any = make(cls, config, described)
     # Initial values are made only where they may stay.
     if not options.low_cpu_mem_usage or options.ignore_mismatched_sizes:
         size = sum(tensor.nbytes for tensor in model.parameters())
@@ -92,7 +105,7 @@ def _load_network(
                 f"the config in {folder} asks for {size:,} bytes of weights, and the files have "
                 f"{weights.size:,}; correct it, or fetch the checkpoint again"
             )
-        model = make(cls, config, folder)
+        model = make(cls, config, described)
     wanted = options.dtype_of(name)
     dtype = stored_dtype(source, [weights]) if wanted == "auto" else wanted
     kept = cls._keep_in_fp32_modules if ours else transformers.kept_in_fp32(model, dtype)
@@ -105,6 +118,7 @@ def _load_network(
             model,
             state,
             origin=origin,
+            dtype=None if wanted == "auto" else wanted,
             initialised=not options.low_cpu_mem_usage,
             ignore_mismatched_sizes=options.ignore_mismatched_sizes,
         )
@@ -112,11 +126,12 @@ def _load_network(
         raise
     except Exception as error:
         raise WeightsMismatchError(
-            f"{origin} doesn't fit {cls.__name__} ({type(error).__name__}: {error}); fetch the "
-            f"checkpoint again"
+            f"{origin} doesn't fit {cls.__name__} ({told(error)}); fetch the checkpoint again"
         ) from error
     finish(model, state, target, origin)
-    if not ours:
+    if ours:
+        model.register_to_config(_name_or_path=str(folder))
+    else:
         transformers.record_dtype(model)
     if options.device_map is not None and options.device is not None:
         model = model.to(options.device)

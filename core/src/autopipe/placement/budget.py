@@ -199,12 +199,13 @@ def fit(
     if main == CPU:
         from_disk = replace(found[-1], title="from the disk")
         found = [found[0], from_disk] if offload_folder is not None else found[:1]
-    limit = _free(main, networks) * 9 // 10 if budget == AUTO else parse_size(budget, "memory")
+    is_auto = isinstance(budget, str) and budget == AUTO
+    limit = _free(main, networks) * 9 // 10 if is_auto else parse_size(budget, "memory")
     choice = choose(
         found,
         limit,
         work=max((need.work for need in needs), default=0),
-        asked=f"memory={budget!r} on {main}",
+        asked=f"memory={shown(budget)} on {main}",
     )
     if not choice.fits and main == CPU and offload_folder is None:
         hint = "; with an offload_folder weights could rest on the disk"

@@ -31,6 +31,7 @@ from .steps.checks import (
 )
 from .steps.codec import Generators
 from .steps.guidance import double, embed_scale, guide
+from .steps.prompt import join_halves
 from .steps.reports import Reports
 from .steps.timesteps import Schedule
 
@@ -52,6 +53,10 @@ class GuidedPipeline(DiffusionPipeline):
 
     _needed: ClassVar[tuple[str, ...]] = ("unet", "scheduler")
     """The components without which no call can be made."""
+
+    _halves: ClassVar[Mapping[str, str]] = {}
+    """Tensors that callbacks see and replace by themselves; each is, under guidance, the negative
+    half of the tensor that it names here."""
 
     unet: Any
 
@@ -229,16 +234,43 @@ class GuidedPipeline(DiffusionPipeline):
         keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
     ) -> Tensor:
         """Walk the schedule; the arguments are those of the core's loop."""
+        self._show_halves(tensors)
         return denoise(
             self,
             tensors,
             predict,
             timesteps=schedule.timesteps,
             steps=schedule.steps,
-            step_options=accepted_options(self.scheduler, eta=eta, generator=generator),
+            step_options=self.prepare_extra_step_kwargs(generator, eta),
             keep=keep,
+            replace=self._replace,
             **reports,
         )
+
+    def prepare_extra_step_kwargs(self, generator: Generators, eta: float) -> dict[str, Any]:
+        """Those of both that the scheduler's `step` takes."""
+        return accepted_options(self.scheduler, eta=eta, generator=generator)
+
+    def _show_halves(self, tensors: Tensors) -> None:
+        """Put the negative halves into `tensors`, as parts of what the network gets."""
+        for half, whole in self._halves.items():
+            if self.do_classifier_free_guidance:
+                tensors[half] = tensors[whole].chunk(2)[0]
+            else:
+                tensors.setdefault(half, None)
+
+    def _replace(self, tensors: Tensors, changes: Tensors) -> None:
+        """Put what a callback changed into `tensors`; halves into the tensors that they belong to.
+
+        Raises:
+            ArgumentError: a half has another shape than the other half.
+        """
+        tensors.update(changes)
+        for half, whole in self._halves.items():
+            if half in changes and self.do_classifier_free_guidance:
+                tensors[whole] = join_halves(tensors[whole].chunk(2)[1], changes[half])
+        if changes:
+            self._show_halves(tensors)
 
 
 def _takes_variance(scheduler: SchedulerMixin) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from autopipe.errors import ArgumentError
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.wording import shown
 
 
 def randn_tensor(
@@ -29,11 +30,18 @@ def randn_tensor(
         layout: the memory layout; strided by default.
 
     Raises:
+        ArgumentTypeError: `generator` is something else.
         ArgumentError: a list that doesn't hold one generator per sample, or a generator of an
             accelerator asked for noise on another device.
     """
     target = torch.device(device) if device is not None else torch.device("cpu")
     generators = list(generator) if isinstance(generator, (list, tuple)) else [generator]
+    for one in generators:
+        if one is not None and not isinstance(one, Generator):
+            raise ArgumentTypeError(
+                f"generator must be a torch.Generator, or a list with one for each sample, not "
+                f"{shown(one)}"
+            )
     if len(generators) not in (1, shape[0]):
         raise ArgumentError(
             f"generator is a list of {len(generators)} for a batch of {shape[0]}; "

@@ -42,4 +42,4 @@ def test_rescaling_ends_in_pure_noise_and_keeps_the_start() -> None:
 
 
 def test_trained_betas_are_taken_as_they_are() -> None:
-    assert trained([0.1, 0.2]).tolist() == pytest.approx([0.1, 0.2])
+    assert trained(None, [0.1, 0.2]).tolist() == pytest.approx([0.1, 0.2])

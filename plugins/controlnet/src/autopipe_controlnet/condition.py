@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -13,10 +12,8 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.guided import Predict, Steering
-from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.images.masks import Box, at_size_of
-from autopipe_components.latent import LatentPipeline
 from autopipe_components.steps.checks import (
     check_components,
     check_image,
@@ -30,12 +27,14 @@ from autopipe_components.steps.guidance import double
 from .control import (
     Control,
     check_fits,
+    check_one_scale,
     images_for,
     joined,
     make_control,
     nets_of,
     prepare_images,
 )
+from .methods import ControlMethods
 from .multicontrolnet import MultiControlNetModel
 
 
@@ -48,7 +47,7 @@ class _Request:
     crop: Box | None
 
 
-class ControlNetCondition(LatentPipeline):
+class ControlNetCondition(ControlMethods):
     """Goes before a family's pipeline in the bases of a class, and adds ControlNet to its call.
 
     The steps of the family are what they are, but for a few: before all others it is checked what
@@ -64,8 +63,6 @@ class ControlNetCondition(LatentPipeline):
     _pooled_guesses: ClassVar[bool] = True
     """Whether a ControlNet with `global_pool_conditions` is always used in guess mode."""
 
-    controlnet: Any
-
     _request: _Request
     _images: list[Tensor]
 
@@ -74,16 +71,6 @@ class ControlNetCondition(LatentPipeline):
         self.register_modules(controlnet=joined(controlnet))
         if self.unet is not None and self.vae is not None and self.controlnet is not None:
             check_fits(self.controlnet, self.unet, self._codec.channels)
-
-    @cached_property
-    def control_image_processor(self) -> VaeImageProcessor:
-        """Makes tensors of control images: RGB in [0, 1]."""
-        return VaeImageProcessor(
-            vae_scale_factor=self.vae_scale_factor,
-            vae_latent_channels=0,
-            do_convert_rgb=True,
-            do_normalize=False,
-        )
 
     # Before the family's steps
 
@@ -120,6 +107,7 @@ class ControlNetCondition(LatentPipeline):
         nets = nets_of(self.controlnet)
         # Of several, the first decides.
         guess = call.guess_mode or (self._pooled_guesses and nets[0].config.global_pool_conditions)
+        check_one_scale(self.controlnet, call.controlnet_conditioning_scale)
         control = make_control(
             nets,
             call.controlnet_conditioning_scale,
@@ -237,6 +225,8 @@ class ControlNetAlone(ControlNetCondition):
                 "them"
             )
         return control_image if image is None else image, None
+
+    prepare_image = ControlMethods.prepare_control_image
 
 
 def _conditional(value: Any) -> Any:

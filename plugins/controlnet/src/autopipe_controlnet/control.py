@@ -62,6 +62,19 @@ class Control:
         ]
 
 
+def check_one_scale(controlnet: Any, scale: Numbers) -> None:
+    """Refuse a list of scales for a lone ControlNet.
+
+    Raises:
+        ArgumentTypeError: it is one.
+    """
+    if isinstance(scale, (list, tuple)) and not isinstance(controlnet, MultiControlNetModel):
+        raise ArgumentTypeError(
+            "controlnet_conditioning_scale is a list, which is for several ControlNets; give a "
+            "number"
+        )
+
+
 def make_control(
     nets: Sequence[ControlNetModel], scale: Numbers, start: Numbers, end: Numbers, guess: bool
 ) -> Control:
@@ -172,7 +185,7 @@ def images_for(controlnet: Any, image: Any) -> list[Any]:
         ArgumentError, ArgumentTypeError: an image is missing, or the list doesn't fit.
     """
     if image is None:
-        raise ArgumentError(
+        raise ArgumentTypeError(
             "control_image is missing; give a PIL image, an array, a tensor, or a list"
         )
     count = len(nets_of(controlnet))

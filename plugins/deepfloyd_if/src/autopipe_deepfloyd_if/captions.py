@@ -5,13 +5,14 @@ from __future__ import annotations
 import html
 import importlib
 import importlib.util
-import logging
 import re
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 from urllib.parse import unquote_plus
 
-_log = logging.getLogger(__name__)
+from autopipe.wording import logger
+
+_log = logger(__name__)
 
 Rules: TypeAlias = tuple[tuple[re.Pattern[str], str], ...]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
@@ -66,6 +66,7 @@ class EmbeddingDecoder(GuidedPipeline):
         "image_embeds",
         "negative_image_embeds",
     )
+    _halves: ClassVar[Mapping[str, str]] = {"negative_image_embeds": "image_embeds"}
     _tensors_as_decoded: ClassVar[bool] = True
     """Whether `output_type="pt"` gives pixels in [-1, 1], as the autoencoder does."""
 

@@ -5,7 +5,6 @@ The tasks of `autopipe_components.latent` are made of these steps; nothing here 
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
@@ -15,22 +14,23 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.latent import LatentPipeline
+from autopipe.wording import logger
 from autopipe_components.steps.checks import Prompt, check_part, check_width
 from autopipe_components.steps.prompt import check_clip_skip
 from autopipe_components.steps.timesteps import Schedule, stop_at
 
+from .methods import StableDiffusionXLMethods
 from .output import StableDiffusionXLPipelineOutput
 from .prompt import Prompts, embed, encode_text
 from .sizes import Ids, Sizes, check_ids, ids_of_noise
 from .watermark import StableDiffusionXLWatermarker, can_watermark
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 Result: TypeAlias = "StableDiffusionXLPipelineOutput | tuple[Any]"
 
 
-class StableDiffusionXLSteps(LatentPipeline):
+class StableDiffusionXLSteps(StableDiffusionXLMethods):
     """The components of Stable Diffusion XL, and the steps that every task takes.
 
     Args:

@@ -13,14 +13,20 @@ from autopipe.tasks import Text2Image
 from autopipe_components.latent import LatentText2Image
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import checks_of
 from autopipe_components.steps.reports import OlderCallback
 
+from .methods import FURTHER, POOLED, TEXTS_2
 from .sizes import Size
 from .steps import Result, StableDiffusionXLSteps
 
 
 class StableDiffusionXLPipeline(StableDiffusionXLSteps, LatentText2Image, Text2Image):
     """Text to image with Stable Diffusion XL."""
+
+    check_inputs = checks_of(
+        "prompt prompt_2 height width callback_steps", f"{TEXTS_2} {POOLED} {FURTHER}"
+    )
 
     @pipeline_call
     def __call__(

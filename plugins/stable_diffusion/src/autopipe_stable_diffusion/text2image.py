@@ -13,6 +13,7 @@ from autopipe.tasks import Text2Image
 from autopipe_components.latent import LatentText2Image
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
 from autopipe_components.steps.reports import OlderCallback
 
 from .steps import Result, StableDiffusionSteps
@@ -22,6 +23,10 @@ class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image, Text2Image
     """Text to image with Stable Diffusion 1.x and 2.x."""
 
     _sizes_together = True
+
+    check_inputs = checks_of(
+        "prompt height width callback_steps", f"{TEXTS} {IMAGE_PROMPTS} {NAMES}"
+    )
 
     @pipeline_call
     def __call__(

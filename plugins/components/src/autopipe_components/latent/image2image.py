@@ -6,12 +6,11 @@ from typing import Any
 
 from ..steps.checks import check_image, check_strength, check_tensor
 from ..steps.codec import check_pixels, check_spread
-from ..steps.image2image import add_noise, encode_start
 from ..steps.text2image import check_latents
-from .steps import LatentPipeline
+from .starts import StartsFromImage
 
 
-class LatentImage2Image(LatentPipeline):
+class LatentImage2Image(StartsFromImage):
     """Image to image in the latents of an autoencoder."""
 
     def _draw(self) -> Any:
@@ -43,15 +42,18 @@ class LatentImage2Image(LatentPipeline):
 
         # 5. Encode the image and put noise on it, unless it has its own
         like: dict[str, Any] = {"dtype": self._dtype_of(tensors), "device": self._execution_device}
+        # Said only if it is so, since overriding methods may not know it.
+        clean: dict[str, Any] = {} if self._adds_noise else {"add_noise": False}
         if latents is None:
-            latents = encode_start(
-                self._codec, pixels, batch_size=batch_size, generator=call.generator, **like
+            latents = self.prepare_latents(
+                pixels,
+                schedule.timesteps[:1].repeat(batch_size),
+                batch_size // call.num_images_per_prompt,
+                call.num_images_per_prompt,
+                generator=call.generator,
+                **like,
+                **clean,
             )
-            if self._adds_noise:
-                first = schedule.timesteps[0]
-                latents = add_noise(
-                    self.scheduler, latents, timestep=first, generator=call.generator
-                )
         tensors["latents"] = latents.to(**like)
 
         # 6. Denoise

@@ -23,10 +23,10 @@ from ..steps.inpaint import Inpainting, check_masked, network_sees_mask, start_i
 from ..steps.reports import Reports
 from ..steps.text2image import check_latents
 from ..steps.timesteps import Schedule, check_any_left
-from .steps import LatentPipeline
+from .starts import StartsFromMask
 
 
-class LatentInpaint(LatentPipeline):
+class LatentInpaint(StartsFromMask):
     """Inpainting in the latents of an autoencoder, by networks that see the mask or don't."""
 
     def _draw(self) -> Any:

@@ -28,11 +28,11 @@ from ..steps.checks import (
 from ..steps.codec import NoCodec, in_dtype_of
 from ..steps.guidance import guide
 from ..steps.reports import Reports, step_reports
-from ..steps.timesteps import Schedule, keep_tail, set_schedule
-from .autoencoder import AutoencoderPipeline
+from ..steps.timesteps import Schedule, set_schedule
+from .methods import LatentMethods
 
 
-class LatentPipeline(AutoencoderPipeline):
+class LatentPipeline(LatentMethods):
     """The steps of a call that latent families share; see the families for their components.
 
     What a family must say of itself raises `NotImplementedError` here. All else is as most
@@ -221,7 +221,8 @@ class LatentPipeline(AutoencoderPipeline):
 
     def _tail(self, schedule: Schedule) -> Schedule:
         """The part of `schedule` that is left to a task that starts from an image."""
-        return keep_tail(self.scheduler, steps=schedule.steps, strength=self.call.strength)
+        device = self._execution_device
+        return Schedule(*self.get_timesteps(schedule.steps, self.call.strength, device))
 
     def _pixels_of(self, image: ImageInput) -> Tensor:
         """The image to start from as the autoencoder takes it, or latents as they are."""

@@ -1,4 +1,4 @@
-"""The two views of a diffusion process that schedulers are built on.
+"""What all schedulers share, in the variance-preserving view of a diffusion process.
 
 Symbols, for training timestep t: beta_t is the variance that t adds, alpha_t = 1 - beta_t, and
 alpha_bar_t = `alphas_cumprod[t]` is their running product. A noised sample is
@@ -11,16 +11,17 @@ Tensors that a scheduler holds are replaced, never written into: copies share th
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from autopipe.config import FrozenConfig
 from autopipe.errors import SchedulerError
 from autopipe.scheduling import SchedulerMixin
+from autopipe.wording import shown
 
 from .betas import (
     BETA_SCHEDULES,
@@ -28,11 +29,16 @@ from .betas import (
     rescale_zero_terminal_snr,
     trained,
 )
-from .options import SIGMA_KINDS, check_choice, check_count, check_sigma_kind
+from .inputs import check_noise, check_prediction, check_timestep, timesteps_tensor
+from .options import (
+    LEARNED_VARIANCES,
+    LIMITS,
+    check_choice,
+    check_count,
+)
 from .prediction import PREDICTION_TYPES, Real, scalar
-from .sigmas import interpolated, respaced, sigmas_of, timesteps_of
 from .spacing import SPACINGS, spaced_timesteps
-from .step_index import StepIndexMixin, Timestep, broadcast_to
+from .step_index import Timestep, broadcast_to
 from .thresholding import threshold
 
 _Self = TypeVar("_Self", bound="DiscreteScheduler")
@@ -46,6 +52,7 @@ class DiscreteScheduler(SchedulerMixin):
     """
 
     prediction_types: ClassVar[Sequence[str]] = PREDICTION_TYPES
+    config_limits = LIMITS
     finite_sigmas: ClassVar[bool] = False
     """Whether the last alpha_bar of a zero-SNR schedule is kept off zero."""
 
@@ -63,11 +70,10 @@ class DiscreteScheduler(SchedulerMixin):
             SchedulerError: the config holds a value that no step could work with.
         """
         config = self.config
-        check_count(self, "num_train_timesteps", config.num_train_timesteps)
         check_choice(self, "prediction_type", config.prediction_type, self.prediction_types)
         check_choice(self, "timestep_spacing", config.get("timestep_spacing", "linspace"), SPACINGS)
         if config.trained_betas is not None:
-            self.betas = trained(config.trained_betas)
+            self.betas = trained(self, config.trained_betas)
         else:
             check_choice(self, "beta_schedule", config.beta_schedule, BETA_SCHEDULES)
             make = BETA_SCHEDULES[config.beta_schedule]
@@ -88,12 +94,17 @@ class DiscreteScheduler(SchedulerMixin):
         self.final_alpha_cumprod = torch.tensor(1.0)
         self.timesteps = torch.arange(self.config.num_train_timesteps - 1, -1, -1)
 
+    @classmethod
+    def check_config(cls, config: Mapping[str, Any]) -> None:
+        """What is set later has to pass what a constructor asks of it."""
+        cls(**{name: config[name] for name in cls.init_parameters() if name in config})
+
     def copy(self: _Self) -> _Self:
         """An independent scheduler with the same config and the state of this one. Cheap."""
         twin = copy.copy(self)
         for name, value in vars(self).items():
-            if isinstance(value, list):
-                setattr(twin, name, list(value))
+            if isinstance(value, (list, FrozenConfig)):
+                vars(twin)[name] = copy.copy(value)
         return twin
 
     def scale_model_input(self, sample: Tensor, timestep: Timestep | None = None) -> Tensor:
@@ -117,12 +128,19 @@ class DiscreteScheduler(SchedulerMixin):
         """
         self._check_steps(num_inference_steps)
         config = self.config
-        return spaced_timesteps(
+        spaced = spaced_timesteps(
             config.timestep_spacing,
             num_inference_steps,
             config.num_train_timesteps,
             config.steps_offset,
         )
+        if spaced[0] >= len(self.alphas_cumprod):
+            raise SchedulerError(
+                f"{type(self).__name__} would begin at timestep {spaced[0]} with steps_offset = "
+                f"{config.steps_offset}, but the last one is {len(self.alphas_cumprod) - 1}; take "
+                f"a smaller offset, fewer steps or another timestep_spacing"
+            )
+        return spaced
 
     def _steps(self) -> int:
         """`num_inference_steps`, or a `SchedulerError` where there is no schedule yet."""
@@ -131,6 +149,36 @@ class DiscreteScheduler(SchedulerMixin):
                 f"{type(self).__name__}.step needs set_timesteps to be called first"
             )
         return self.num_inference_steps
+
+    def _check_step(self, model_output: Tensor, timestep: Timestep, sample: Tensor) -> None:
+        """Raise `SchedulerError` for arguments of `step` that don't go together."""
+        check_timestep(self, timestep)
+        self._check_prediction(model_output, sample)
+
+    def _check_prediction(self, model_output: Tensor, sample: Tensor) -> None:
+        learned = (
+            "variance_type" in self.init_parameters()
+            and self.config.variance_type in LEARNED_VARIANCES
+        )
+        check_prediction(self, model_output, sample, learned=learned)
+
+    def _whole(self, timestep: Timestep) -> int:
+        """`timestep` as a whole number.
+
+        Raises:
+            SchedulerError: the network was not trained on it.
+        """
+        check_timestep(self, timestep)
+        try:
+            index = int(timestep)
+        except (ValueError, OverflowError):
+            index = -1
+        if not 0 <= index < len(self.alphas_cumprod):
+            raise SchedulerError(
+                f"{type(self).__name__} knows the timesteps 0 to {len(self.alphas_cumprod) - 1}, "
+                f"and was given {float(timestep):g}; pass one of its `timesteps`"
+            )
+        return index
 
     def _alpha_bar(self, timestep: Timestep) -> Real:
         """alpha_bar at `timestep`; that of the clean sample before the first timestep."""
@@ -159,121 +207,28 @@ class DiscreteScheduler(SchedulerMixin):
         return sample
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """`original_samples` noised to `timesteps` (int, shape (B,))."""
+        """`original_samples` noised to `timesteps` (int, shape (B,)).
+
+        Raises:
+            SchedulerError: noise or timesteps don't fit the samples, or no such timestep exists.
+        """
+        check_noise(self, original_samples, noise)
         alpha, sigma = self._weights(original_samples, timesteps)
         return alpha * original_samples + sigma * noise
 
     def get_velocity(self, sample: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """The target of v-prediction for `sample`s noised to `timesteps` (int, shape (B,))."""
+        check_noise(self, sample, noise)
         alpha, sigma = self._weights(sample, timesteps)
         return alpha * noise - sigma * sample
 
     def _weights(self, sample: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """The weights of clean sample and noise at `timesteps`, ready to multiply `sample`."""
-        bar = self.alphas_cumprod.to(sample.dtype)[timesteps.to(self.alphas_cumprod.device)]
-        return broadcast_to(bar**0.5, sample), broadcast_to((1 - bar) ** 0.5, sample)
-
-
-class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
-    """A scheduler that steps along `sigmas`, in the variance-exploding view.
-
-    `sigmas` are float32 on the CPU wherever the samples are, and end with the final noise level.
-    """
-
-    finite_sigmas = True
-    sigmas: Tensor
-    is_scale_input_called: bool = False
-
-    def _build_betas(self) -> None:
-        super()._build_betas()
-        check_sigma_kind(self, self.config)
-        self.sigmas = torch.from_numpy(np.append(self._train_sigmas()[::-1], np.float32(0)))
-        self.timesteps = self.timesteps.float()
-
-    def _train_sigmas(self) -> np.ndarray:
-        """The noise level of every training timestep, ascending, float32."""
-        return sigmas_of(self.alphas_cumprod)
-
-    @property
-    def init_noise_sigma(self) -> Tensor:  # type: ignore[override]
-        """The standard deviation of the first latents.
-
-        A schedule that starts at the last training timestep starts from pure noise; one with
-        leading spacing starts lower, where the sample still has unit variance of its own.
-        """
-        highest = self.sigmas.max()
-        if self.config.timestep_spacing in ("linspace", "trailing"):
-            return highest
-        return (highest**2 + 1) ** 0.5
-
-    def _spaced_float(self, count: int, train_steps: int | None = None) -> np.ndarray:
-        """`count` descending float32 timesteps, spaced as the config says."""
-        config = self.config
-        check_count(self, "num_inference_steps", count)
-        return spaced_timesteps(
-            config.timestep_spacing,
-            count,
-            train_steps or config.num_train_timesteps,
-            config.steps_offset,
-            dtype=np.float32,
-        )
-
-    def _noise_levels(
-        self, timesteps: np.ndarray, sigmas: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The sigmas at `timesteps`, and the timesteps, both moved if the config respaces them.
-
-        `sigmas` are those at `timesteps`; by default interpolated between training timesteps.
-        """
-        train_sigmas = self._train_sigmas()
-        if sigmas is None:
-            sigmas = interpolated(timesteps, train_sigmas)
-        moved = respaced(self._declared, sigmas, len(timesteps))
-        if moved is None:
-            return sigmas, timesteps
-        return moved, timesteps_of(moved, train_sigmas)
-
-    def _follow(self, timesteps: np.ndarray, device: str | torch.device | None) -> None:
-        """Make the noise levels at `timesteps`, and a final zero, the schedule."""
-        sigmas, timesteps = self._noise_levels(timesteps)
-        self.sigmas = torch.from_numpy(np.append(sigmas, 0).astype(np.float32))
-        self.timesteps = torch.from_numpy(timesteps.astype(np.float32)).to(device)
-        self.num_inference_steps = len(timesteps)
-        self._rewind()
-
-    def _refuse_respaced(self, timesteps: Any) -> None:
-        """Raise `SchedulerError` if custom `timesteps` meet a config that computes its own."""
-        asked = [kind for kind in SIGMA_KINDS if self.config.get(kind)]
-        if timesteps is not None and asked:
+        index, count = timesteps_tensor(self, timesteps), len(self.alphas_cumprod)
+        if index.is_floating_point() or int(index.min()) < 0 or int(index.max()) >= count:
             raise SchedulerError(
-                f"{type(self).__name__} can't follow custom timesteps with {asked[0]}=True, which "
-                "computes its own; make it from_config with that turned off"
+                f"{type(self).__name__} knows the timesteps 0 to {count - 1}, as whole numbers; it "
+                f"was given {shown(index.tolist())}"
             )
-
-    def scale_model_input(self, sample: Tensor, timestep: Timestep) -> Tensor:  # type: ignore[override]
-        """`sample` in the variance-preserving view: divided by sqrt(sigma^2 + 1)."""
-        return self._scaled(sample, self._sigma(self._index_of(timestep)))
-
-    def _scaled(self, sample: Tensor, sigma: Real) -> Tensor:
-        self.is_scale_input_called = True
-        return sample / (sigma**2 + 1) ** 0.5
-
-    def _sigma(self, index: int) -> Real:
-        """The noise level at `index` of the schedule."""
-        return scalar(self.sigmas[index])
-
-    def _scaled_index_of(self, timestep: Timestep) -> int:
-        """The step index, with a warning if the network saw a sample that was never scaled."""
-        if not self.is_scale_input_called:
-            warnings.warn(
-                f"{type(self).__name__}.step was called before scale_model_input; the network's "
-                "input has to go through it",
-                stacklevel=3,
-            )
-            self.is_scale_input_called = True
-        return self._index_of(timestep)
-
-    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """`original_samples` noised to `timesteps`, (B,), or to the position in the schedule."""
-        sigmas = self.sigmas[self._noise_indices(timesteps)]
-        return original_samples + noise * broadcast_to(sigmas, original_samples)
+        bar = self.alphas_cumprod.to(sample.dtype)[index.long()]
+        return broadcast_to(bar**0.5, sample), broadcast_to((1 - bar) ** 0.5, sample)

@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autopipe.errors import SchedulerError
+from autopipe.wording import shown
+
 MAX_BETA = 0.999
 """Upper bound of a beta made from an alpha-bar curve: no step may wipe the sample out."""
 
@@ -72,9 +75,22 @@ BETA_SCHEDULES: dict[str, Callable[[int, float, float], Tensor]] = {
 }
 
 
-def trained(betas: np.ndarray | Sequence[float]) -> Tensor:
-    """Betas given one by one."""
-    return torch.tensor(np.asarray(betas), dtype=torch.float32)
+def trained(owner: object, betas: np.ndarray | Sequence[float]) -> Tensor:
+    """Betas given one by one.
+
+    Raises:
+        SchedulerError: they are not numbers from 0 to 1.
+    """
+    try:
+        found = torch.tensor(np.asarray(betas), dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):
+        found = torch.empty(0)
+    if found.ndim != 1 or not len(found) or not ((found >= 0) & (found <= 1)).all():
+        raise SchedulerError(
+            f"{type(owner).__name__} can't have trained_betas = {shown(betas)}; they are a row of "
+            f"numbers from 0 to 1"
+        )
+    return found
 
 
 def rescale_zero_terminal_snr(betas: Tensor) -> Tensor:

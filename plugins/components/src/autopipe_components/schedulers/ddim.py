@@ -10,9 +10,11 @@ from torch import Generator, Tensor
 
 from autopipe.config import register_to_config
 from autopipe.errors import SchedulerError
+from autopipe.values import Range
 
 from ..noise import randn_tensor
 from .base import DiscreteScheduler
+from .inputs import check_number, placed
 from .output import DenoisingOutput as DDIMSchedulerOutput
 from .prediction import predicted_noise, predicted_original
 from .step_index import Timestep
@@ -51,7 +53,7 @@ class DDIMScheduler(DiscreteScheduler):
         self, num_inference_steps: int, device: str | torch.device | None = None
     ) -> None:
         """Lay out `num_inference_steps` steps; `timesteps` go to `device`."""
-        self.timesteps = torch.from_numpy(self._spaced(num_inference_steps)).to(device)
+        self.timesteps = placed(self, self._spaced(num_inference_steps), device)
         self.num_inference_steps = num_inference_steps
 
     def step(
@@ -81,11 +83,11 @@ class DDIMScheduler(DiscreteScheduler):
             SchedulerError: `set_timesteps` was not called, `eta` is out of range, or both
                 `generator` and `variance_noise` are given.
         """
-        if not 0 <= eta <= 1:
-            raise SchedulerError(f"eta is a fraction of DDPM's noise, in [0, 1], not {eta}")
+        self._check_step(model_output, timestep, sample)
+        check_number(self, "eta", eta, Range(0, 1))
         if eta > 0 and variance_noise is not None and generator is not None:
             raise SchedulerError("pass generator or variance_noise, not both")
-        now = int(timestep)
+        now = self._whole(timestep)
         before = now - self.config.num_train_timesteps // self._steps()
         bar, bar_before = self._alpha_bar(now), self._alpha_bar(before)
         alpha, sigma = bar**0.5, (1 - bar) ** 0.5

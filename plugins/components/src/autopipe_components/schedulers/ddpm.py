@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,8 +10,10 @@ from torch import Generator, Tensor
 
 from autopipe.config import register_to_config
 from autopipe.errors import SchedulerError
+from autopipe.wording import shown
 
 from .base import DiscreteScheduler
+from .inputs import custom_schedule, placed
 from .options import VARIANCE_TYPES, check_choice, check_one_schedule
 from .output import DenoisingOutput as DDPMSchedulerOutput
 from .posterior import PosteriorScheduler
@@ -66,22 +67,25 @@ class DDPMScheduler(PosteriorScheduler):
         """
         check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
         if timesteps is not None:
-            check_descending(self, timesteps)
-            schedule = np.array(timesteps, dtype=np.int64)
+            schedule = descending(self, timesteps)
         else:
             assert num_inference_steps is not None
             schedule = self._spaced(num_inference_steps)
             self.num_inference_steps = num_inference_steps
         self.custom_timesteps = timesteps is not None
-        self.timesteps = torch.from_numpy(schedule).to(device)
+        self.timesteps = placed(self, schedule, device)
 
     def previous_timestep(self, timestep: Timestep) -> int:
         """The timestep that follows `timestep` in the schedule, less noisy; -1 after the last."""
+        now = self._whole(timestep)
         if not (self.custom_timesteps or self.num_inference_steps):
-            return int(timestep) - 1
-        position = (self.timesteps == int(timestep)).nonzero()
+            return now - 1
+        position = (self.timesteps == now).nonzero()
         if len(position) == 0:
-            raise SchedulerError(f"timestep {int(timestep)} is not in the schedule")
+            raise SchedulerError(
+                f"timestep {now} is not in the schedule of {type(self).__name__}; pass one of its "
+                "`timesteps`"
+            )
         after = int(position[0]) + 1
         return int(self.timesteps[after]) if after < len(self.timesteps) else -1
 
@@ -103,7 +107,8 @@ class DDPMScheduler(PosteriorScheduler):
             generator: where the noise comes from; none is drawn at timestep 0.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
-        now = int(timestep)
+        self._check_step(model_output, timestep, sample)
+        now = self._whole(timestep)
         before = self.previous_timestep(now)
         alpha = self._alpha_bar(now) / self._alpha_bar(before)
         previous, original = self._posterior_step(
@@ -118,15 +123,19 @@ class DDPMScheduler(PosteriorScheduler):
         return DDPMSchedulerOutput(previous, original) if return_dict else (previous, original)
 
 
-def check_descending(scheduler: DiscreteScheduler, timesteps: Sequence[int]) -> None:
-    """Raise `SchedulerError` unless `timesteps` descend and lie within the trained ones."""
-    if len(timesteps) == 0:
-        raise SchedulerError("timesteps is empty; give at least one")
-    if any(after >= before for before, after in itertools.pairwise(timesteps)):
-        raise SchedulerError(f"timesteps must descend strictly: {list(timesteps)}")
-    trained = scheduler.config.num_train_timesteps
-    if not (timesteps[0] < trained and timesteps[-1] >= 0):
+def descending(scheduler: DiscreteScheduler, timesteps: Sequence[int]) -> np.ndarray:
+    """Custom `timesteps` as int64.
+
+    Raises:
+        SchedulerError: they don't descend strictly, or the network was not trained on some.
+    """
+    last = scheduler.config.num_train_timesteps - 1
+    found = custom_schedule(scheduler, "timesteps", timesteps).astype(np.int64)
+    if (np.diff(found) == 0).any():
+        kind = type(scheduler).__name__
+        raise SchedulerError(f"{kind}: timesteps must descend strictly, unlike {shown(timesteps)}")
+    if not (found[0] <= last and found[-1] >= 0):
         raise SchedulerError(
-            f"timesteps run from {timesteps[0]} to {timesteps[-1]}; the network was trained on "
-            f"0 to {trained - 1}"
+            f"timesteps run from {found[0]} to {found[-1]}; the network was trained on 0 to {last}"
         )
+    return found

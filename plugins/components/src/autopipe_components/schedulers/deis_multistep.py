@@ -86,7 +86,7 @@ class DEISMultistepScheduler(ExponentialSolver):
         Raises:
             SchedulerError: there is no schedule, or it doesn't visit `timestep`.
         """
-        index = self._begin_step(timestep)
+        index = self._begin_step(model_output, timestep, sample)
         self._remember(self.convert_model_output(model_output, sample=sample))
         few = len(self.timesteps) < STABLE_STEPS
         order = self._usable_order(lower_final=self.config.lower_order_final and few)

@@ -6,9 +6,11 @@ import numpy as np
 import torch
 
 from autopipe.errors import SchedulerError
+from autopipe.values import Range
 
 from .base import DiscreteScheduler
-from .ddpm import check_descending
+from .ddpm import descending
+from .inputs import check_number, placed
 from .options import check_count, check_one_schedule
 from .step_index import StepIndexMixin, Timestep
 
@@ -20,7 +22,6 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
 
     def _build_betas(self) -> None:
         super()._build_betas()
-        check_count(self, "original_inference_steps", self.config.original_inference_steps)
         self._teacher_timesteps(self.config.original_inference_steps, strength=1.0)
 
     def _teacher_timesteps(self, original_steps: int, strength: float) -> np.ndarray:
@@ -55,13 +56,13 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
             SchedulerError: there are more steps than the teacher took within `strength`.
         """
         check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
-        if not 0 <= strength <= 1:
-            raise SchedulerError(f"strength is a share of the schedule, in [0, 1], not {strength}")
+        check_number(self, "strength", strength, Range(0, 1))
+        if original_inference_steps is not None:
+            check_count(self, "original_inference_steps", original_inference_steps)
         if timesteps is not None:
-            check_descending(self, timesteps)
-            skipped = len(timesteps) - int(len(timesteps) * strength)
-            schedule = np.array(timesteps[skipped:], dtype=np.int64)
-            self.num_inference_steps = len(timesteps)
+            every = descending(self, timesteps)
+            schedule = every[len(every) - int(len(every) * strength) :]
+            self.num_inference_steps = len(every)
         else:
             assert num_inference_steps is not None
             check_count(self, "num_inference_steps", num_inference_steps)
@@ -69,14 +70,15 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
             limit = original_inference_steps or self.config.original_inference_steps
             if num_inference_steps > min(len(teacher), limit):
                 raise SchedulerError(
-                    f"{num_inference_steps} steps are more than the {min(len(teacher), limit)} "
-                    "that the teacher took; raise original_inference_steps or strength"
+                    f"{type(self).__name__}: {num_inference_steps} steps are more than the "
+                    f"{min(len(teacher), limit)} that the teacher took; raise "
+                    "original_inference_steps or strength"
                 )
             positions = np.linspace(0, len(teacher), num_inference_steps, endpoint=False)
             schedule = teacher[::-1][positions.astype(np.int64)]
             self.num_inference_steps = num_inference_steps
         self.custom_timesteps = timesteps is not None
-        self.timesteps = torch.from_numpy(schedule.astype(np.int64)).to(device)
+        self.timesteps = placed(self, schedule.astype(np.int64), device)
         self._rewind()
 
     def _teacher(self, original_steps: int | None, strength: float) -> np.ndarray:
@@ -87,6 +89,6 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
     def previous_timestep(self, timestep: Timestep) -> int:
         """The timestep that follows `timestep` in the schedule, less noisy; -1 after the last."""
         if not (self.custom_timesteps or self.num_inference_steps):
-            return int(timestep) - 1
+            return self._whole(timestep) - 1
         after = self.index_for_timestep(timestep) + 1
         return int(self.timesteps[after]) if after < len(self.timesteps) else -1

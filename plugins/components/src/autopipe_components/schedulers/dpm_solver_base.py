@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from autopipe.errors import SchedulerError
 
 from ..noise import randn_tensor
-from .ddpm import check_descending
+from .ddpm import descending
 from .options import LEARNED_VARIANCES, SIGMA_KINDS, VARIANCE_TYPES, check_one_schedule
 from .solver_base import FINAL_SIGMAS, ExponentialSolver
 
@@ -66,8 +66,7 @@ class DPMSolver(ExponentialSolver):
         else:
             assert timesteps is not None
             self._refuse_computed()
-            check_descending(self, timesteps)
-            visited = np.array(timesteps, dtype=np.int64)
+            visited = descending(self, timesteps)
         sigmas, visited = self._noise_levels(visited, mu=mu)
         self._follow(visited, sigmas, self._final_sigma(self._train_sigmas()[0]), device)
 
@@ -92,6 +91,7 @@ class DPMSolver(ExponentialSolver):
         A learned variance in the channels beyond those of `sample` is left out.
         """
         if self.config.variance_type in LEARNED_VARIANCES:
+            self._check_prediction(model_output, sample)
             model_output = model_output[:, : sample.shape[1]]
         return super().convert_model_output(model_output, sample=sample)
 

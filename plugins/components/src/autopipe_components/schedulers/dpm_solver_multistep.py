@@ -102,7 +102,7 @@ class DPMSolverMultistepScheduler(DPMSolver):
         Raises:
             SchedulerError: there is no schedule, or it doesn't visit `timestep`.
         """
-        self._begin_step(timestep)
+        self._begin_step(model_output, timestep, sample)
         self._remember(self.convert_model_output(model_output, sample=sample))
         noise = variance_noise if self._stochastic else None
         if noise is None:

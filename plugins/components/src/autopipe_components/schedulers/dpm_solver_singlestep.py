@@ -17,6 +17,7 @@ from autopipe.config import register_to_config
 
 from .dpm_solver_base import DPMSolver
 from .exponential import moments
+from .options import check_count
 from .output import SchedulerOutput
 from .step_index import Timestep
 
@@ -72,6 +73,7 @@ class DPMSolverSinglestepScheduler(DPMSolver):
         A last group that is cut short needs no care. A whole one ends with order 1 if the config
         says `lower_order_final`, and so does every schedule that ends without noise.
         """
+        check_count(self, "num_inference_steps", num_inference_steps)
         config = self.config
         orders = [index % config.solver_order + 1 for index in range(num_inference_steps)]
         whole = orders[-1] == config.solver_order
@@ -114,7 +116,7 @@ class DPMSolverSinglestepScheduler(DPMSolver):
         Raises:
             SchedulerError: there is no schedule, or it doesn't visit `timestep`.
         """
-        index = self._begin_step(timestep)
+        index = self._begin_step(model_output, timestep, sample)
         output = self.convert_model_output(model_output, sample=sample)
         self._remember(output)
         noise = self._noise(sample, generator, output.dtype)

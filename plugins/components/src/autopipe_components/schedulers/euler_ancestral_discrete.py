@@ -11,9 +11,9 @@ from torch import Generator, Tensor
 from autopipe.config import register_to_config
 
 from ..noise import randn_tensor
-from .base import SigmaScheduler
 from .output import DenoisingOutput as EulerAncestralDiscreteSchedulerOutput
 from .prediction import original_of_sigma
+from .sigma_base import SigmaScheduler
 from .sigmas import ancestral_split
 from .step_index import refuse_integer_timestep
 
@@ -61,6 +61,7 @@ class EulerAncestralDiscreteScheduler(SigmaScheduler):
             generator: where the noise comes from; drawn at every step, the last one too.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
+        self._check_step(model_output, timestep, sample)
         refuse_integer_timestep(self, timestep)
         index = self._scaled_index_of(timestep)
         sigma = self._sigma(index)

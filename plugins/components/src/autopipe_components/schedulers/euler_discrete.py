@@ -11,12 +11,14 @@ from torch import Generator, Tensor
 
 from autopipe.config import register_to_config
 from autopipe.errors import SchedulerError
+from autopipe.wording import shown
 
 from ..noise import randn_tensor
-from .base import SigmaScheduler
-from .options import check_choice, check_one_schedule
+from .inputs import check_noise, check_number, custom_schedule, placed, timesteps_tensor
+from .options import SIGMA, check_choice, check_one_schedule
 from .output import DenoisingOutput as EulerDiscreteSchedulerOutput
 from .prediction import PREDICTION_TYPES, original_of_sigma
+from .sigma_base import SigmaScheduler
 from .sigmas import timesteps_of
 from .step_index import broadcast_to, refuse_integer_timestep
 
@@ -87,16 +89,21 @@ class EulerDiscreteScheduler(SigmaScheduler):
             self, num_inference_steps=num_inference_steps, timesteps=timesteps, sigmas=sigmas
         )
         if sigmas is not None:
-            levels = np.array(sigmas, dtype=np.float32)
+            levels = custom_schedule(self, "sigmas", sigmas, SIGMA).astype(np.float32)
+            if len(levels) < 2:
+                raise SchedulerError(
+                    f"{type(self).__name__}: sigmas hold the noise level of each step and the last "
+                    f"one, so at least two, not {shown(sigmas)}"
+                )
             schedule = timesteps_of(levels[:-1], self._train_sigmas())
         else:
             schedule, levels = self._schedule(num_inference_steps, timesteps)
         self.num_inference_steps = len(schedule)
         self.sigmas = torch.from_numpy(levels.astype(np.float32))
         if self._is_continuous():
-            self.timesteps = (0.25 * self.sigmas[:-1].log()).to(device)
+            self.timesteps = placed(self, 0.25 * self.sigmas[:-1].log(), device)
         else:
-            self.timesteps = torch.from_numpy(schedule.astype(np.float32)).to(device)
+            self.timesteps = placed(self, schedule.astype(np.float32), device)
         self._rewind()
 
     def _schedule(
@@ -112,7 +119,7 @@ class EulerDiscreteScheduler(SigmaScheduler):
                 "custom timesteps mean nothing to a network that takes log(sigma) / 4; pass sigmas"
             )
         else:
-            spaced = np.array(timesteps, dtype=np.float32)
+            spaced = custom_schedule(self, "timesteps", timesteps).astype(np.float32)
         train = self._train_sigmas()
         between = None
         if self.config.interpolation_type == "log_linear":
@@ -144,6 +151,14 @@ class EulerDiscreteScheduler(SigmaScheduler):
             generator: where that noise comes from.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
+        self._check_step(model_output, timestep, sample)
+        for name, value in (
+            ("s_churn", s_churn),
+            ("s_tmin", s_tmin),
+            ("s_tmax", s_tmax),
+            ("s_noise", s_noise),
+        ):
+            check_number(self, name, value)
         refuse_integer_timestep(self, timestep)
         index = self._scaled_index_of(timestep)
         sigma, following = self._sigma(index), self._sigma(index + 1)
@@ -168,7 +183,9 @@ class EulerDiscreteScheduler(SigmaScheduler):
 
     def get_velocity(self, sample: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """The target of v-prediction for `sample`s noised to `timesteps` of the schedule."""
+        check_noise(self, sample, noise)
         refuse_integer_timestep(self, timesteps)
+        timesteps = timesteps_tensor(self, timesteps)
         bars = self.alphas_cumprod[[self.index_for_timestep(t) for t in timesteps]]
         alpha, sigma = broadcast_to(bars**0.5, sample), broadcast_to((1 - bars) ** 0.5, sample)
         return alpha * noise - sigma * sample

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from autopipe.config import register_to_config
 
-from .base import SigmaScheduler
+from .inputs import custom_schedule
 from .options import check_one_schedule
 from .output import DenoisingOutput as HeunDiscreteSchedulerOutput
 from .prediction import original_of_sigma
+from .sigma_base import SigmaScheduler
 from .step_index import Timestep
 
 __all__ = ["HeunDiscreteScheduler", "HeunDiscreteSchedulerOutput"]
@@ -66,7 +67,7 @@ class HeunDiscreteScheduler(SigmaScheduler):
         check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
         self._refuse_respaced(timesteps)
         if timesteps is not None:
-            spaced = np.array(timesteps, dtype=np.float32)
+            spaced = custom_schedule(self, "timesteps", timesteps).astype(np.float32)
         else:
             assert num_inference_steps is not None
             spaced = self._spaced_float(num_inference_steps, num_train_timesteps)
@@ -93,6 +94,7 @@ class HeunDiscreteScheduler(SigmaScheduler):
             sample: the noisy sample.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
+        self._check_step(model_output, timestep, sample)
         index = self._index_of(timestep)
         # Tensors without axes, which cost less than numbers where samples are all they multiply.
         sigma = self.sigmas[index]

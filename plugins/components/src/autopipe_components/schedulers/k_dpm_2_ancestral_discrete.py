@@ -87,6 +87,7 @@ class KDPM2AncestralDiscreteScheduler(MidpointScheduler):
             generator: where the noise comes from; drawn at the end of a step alone.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
+        self._check_step(model_output, timestep, sample)
         index = self._index_of(timestep)
         start = index if self.state_in_first_order else index - 1
         sigma = self._sigma(start)

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from autopipe.config import register_to_config
 
-from .base import SigmaScheduler
+from .inputs import placed
 from .output import DenoisingOutput as KDPM2DiscreteSchedulerOutput
 from .prediction import original_of_sigma, scalar
+from .sigma_base import SigmaScheduler
 from .sigmas import timesteps_of
 from .step_index import Timestep
 
@@ -54,7 +55,7 @@ class MidpointScheduler(SigmaScheduler):
         pairs = np.stack([timesteps[:-1], between], axis=1).flatten()
         schedule = np.append(pairs, timesteps[-1]).astype(np.float32)
         self.num_inference_steps = len(timesteps)
-        self.timesteps = torch.from_numpy(schedule).to(device)
+        self.timesteps = placed(self, schedule, device)
         self.sample = None
         self._rewind()
 
@@ -118,6 +119,7 @@ class KDPM2DiscreteScheduler(MidpointScheduler):
             sample: the noisy sample.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
+        self._check_step(model_output, timestep, sample)
         index = self._index_of(timestep)
         start = index if self.state_in_first_order else index - 1
         # Tensors without axes, which cost less than numbers where samples are all they multiply.

@@ -57,7 +57,7 @@ class LCMScheduler(DistilledScheduler):
         self, timestep: Timestep
     ) -> tuple[float, float]:
         """The weights of sample and prediction, which make step 0 the identity (appendix B)."""
-        scaled = int(timestep) * self.config.timestep_scaling
+        scaled = self._whole(timestep) * self.config.timestep_scaling
         squares = scaled**2 + SIGMA_DATA**2
         return SIGMA_DATA**2 / squares, scaled / squares**0.5
 
@@ -79,8 +79,9 @@ class LCMScheduler(DistilledScheduler):
             return_dict: False gives the tuple `(prev_sample, denoised)`.
         """
         self._steps()
+        self._check_step(model_output, timestep, sample)
         index = self._index_of(timestep)
-        bar = self._alpha_bar(timestep)
+        bar = self._alpha_bar(self._whole(timestep))
         kind, alpha, sigma = self.config.prediction_type, bar**0.5, (1 - bar) ** 0.5
         original = self._bounded(predicted_original(kind, model_output, sample, alpha, sigma))
         skip, out = self.get_scalings_for_boundary_condition_discrete(timestep)

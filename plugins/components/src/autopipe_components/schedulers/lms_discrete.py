@@ -10,13 +10,17 @@ import torch
 from torch import Tensor
 
 from autopipe.config import register_to_config
+from autopipe.values import Range
 
-from .base import SigmaScheduler
+from .inputs import check_number
 from .output import DenoisingOutput as LMSDiscreteSchedulerOutput
 from .prediction import original_of_sigma
+from .sigma_base import SigmaScheduler
 from .step_index import Timestep
 
 __all__ = ["LMSDiscreteScheduler", "LMSDiscreteSchedulerOutput"]
+
+ORDERS = Range(1, 100)
 
 
 @functools.lru_cache
@@ -60,7 +64,14 @@ class LMSDiscreteScheduler(SigmaScheduler):
             order: how many derivatives the polynomial goes through.
             t: the step index.
             current_order: which of them, counted back from `t`, the basis belongs to.
+
+        Raises:
+            SchedulerError: there is no such step, or no such derivative.
         """
+        check_number(self, "order", order, ORDERS, kind=int)
+        check_number(self, "t", t, Range(0, len(self.sigmas) - 2), kind=int)
+        known = Range(0, min(order, t + 1) - 1)
+        check_number(self, "current_order", current_order, known, kind=int)
         sigmas = self.sigmas[max(t - order + 1, 0) : t + 2].double().numpy()[::-1]
         end, nodes = sigmas[0], sigmas[1:]
         points, weights = _quadrature(order // 2 + 1)
@@ -84,9 +95,11 @@ class LMSDiscreteScheduler(SigmaScheduler):
             model_output: what the network predicts for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample.
-            order: how many derivatives are looked back at.
+            order: how many derivatives are looked back at, up to 100.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
+        self._check_step(model_output, timestep, sample)
+        check_number(self, "order", order, ORDERS, kind=int)
         index = self._scaled_index_of(timestep)
         sigma = self._sigma(index)
         original = original_of_sigma(self.config.prediction_type, model_output, sample, sigma)

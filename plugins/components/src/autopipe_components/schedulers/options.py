@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from torch import Tensor
+
 from autopipe.errors import SchedulerError, nearest
+from autopipe.values import Range
+from autopipe.wording import listed, shown
+
+MOST_STEPS = 1 << 17
+"""Far above the timesteps that any network was trained on."""
+
+STEPS = Range(1, MOST_STEPS)
+BETA = Range(0, 1)
+SIGMA = Range(0, 1e9)
+
+LIMITS: Mapping[str, Range] = {
+    "num_train_timesteps": STEPS,
+    "original_inference_steps": STEPS,
+    "solver_order": STEPS,
+    "steps_offset": Range(0, MOST_STEPS),
+    "beta_start": BETA,
+    "beta_end": BETA,
+    "trained_betas": BETA,
+    "sigma_min": SIGMA,
+    "sigma_max": SIGMA,
+    "dynamic_thresholding_ratio": Range(0, 1),
+    "clip_sample_range": Range(0),
+    "sample_max_value": Range(above=0),
+    "timestep_scaling": Range(0, 1e9),
+    "flow_shift": Range(high=1e9, above=0),
+    "shift_terminal": Range(0, 1),
+}
+"""What the numbers in the config of a scheduler can be, whichever class reads them."""
 
 SIGMA_KINDS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 
@@ -23,18 +54,22 @@ VARIANCE_TYPES = (
 def check_choice(owner: object, option: str, value: object, allowed: Collection[object]) -> None:
     """Raise `SchedulerError` unless `value` is one of `allowed`."""
     if value not in list(allowed):
-        known = ", ".join(repr(choice) for choice in allowed)
-        hint = nearest(str(value), [str(choice) for choice in allowed])
+        known = listed(map(repr, allowed))
+        hint = nearest(str(value)[:80], [str(choice) for choice in allowed])
         raise SchedulerError(
-            f"{type(owner).__name__} has no {option} {value!r}; it is one of {known}.{hint}"
+            f"{type(owner).__name__} has no {option} {shown(value)}; it is one of {known}.{hint}"
         )
 
 
 def check_count(owner: object, option: str, value: object) -> None:
-    """Raise `SchedulerError` unless `value` is a positive whole number."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+    """Raise `SchedulerError` unless `value` is a whole number that a schedule can have."""
+    try:
+        count = 0 if isinstance(value, (bool, Tensor)) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        count = 0
+    if count not in STEPS:
         raise SchedulerError(
-            f"{type(owner).__name__} needs a positive whole number as {option}, not {value!r}"
+            f"{type(owner).__name__} needs a whole number{STEPS} as {option}, not {shown(value)}"
         )
 
 

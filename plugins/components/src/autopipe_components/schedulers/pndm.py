@@ -12,6 +12,7 @@ from autopipe.config import register_to_config
 from autopipe.errors import SchedulerError
 
 from .base import DiscreteScheduler
+from .inputs import placed
 from .output import SchedulerOutput
 from .prediction import predicted_noise
 from .step_index import Timestep
@@ -82,7 +83,7 @@ class PNDMScheduler(DiscreteScheduler):
             self.prk_timesteps = np.stack([start, end + half, end + half, end], axis=1).flatten()
             self.plms_timesteps = spaced[3:]
         schedule = np.concatenate([self.prk_timesteps, self.plms_timesteps])
-        self.timesteps = torch.from_numpy(schedule).to(device)
+        self.timesteps = placed(self, schedule, device)
         self._restart()
 
     def _stride(self) -> int:
@@ -107,9 +108,20 @@ class PNDMScheduler(DiscreteScheduler):
     def step_prk(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> SchedulerOutput | tuple[Tensor, ...]:
-        """One of the four evaluations of a Runge-Kutta step. Arguments as in `step`."""
+        """One of the four evaluations of a Runge-Kutta step. Arguments as in `step`.
+
+        Raises:
+            SchedulerError: there are no more of them.
+        """
+        self._steps()
+        self._check_step(model_output, timestep, sample)
+        if self.counter >= len(self.prk_timesteps):
+            raise SchedulerError(
+                f"PNDMScheduler has taken its {len(self.prk_timesteps)} Runge-Kutta evaluations; "
+                "go on with step_plms"
+            )
         stage = self.counter % 4
-        before = int(timestep) - (0 if stage % 2 else self._stride() // 2)
+        before = self._whole(timestep) - (0 if stage % 2 else self._stride() // 2)
         begin = int(self.prk_timesteps[self.counter - stage])
         weighted = self.cur_model_output + RUNGE_KUTTA[stage] * model_output
         if stage == 0:
@@ -131,7 +143,8 @@ class PNDMScheduler(DiscreteScheduler):
         """
         if not self.config.skip_prk_steps and len(self.ets) < 3:
             raise SchedulerError("PNDM takes its 12 Runge-Kutta evaluations before a multistep")
-        now = int(timestep)
+        self._check_step(model_output, timestep, sample)
+        now = self._whole(timestep)
         before = now - self._stride()
         if self.counter == 1 and self.cur_sample is not None:
             # The second look at the first interval: its slope becomes the mean of both ends.

@@ -12,15 +12,17 @@ import torch
 from torch import Tensor
 
 from autopipe.errors import SchedulerError
+from autopipe.values import Range
 
 from .base import DiscreteScheduler
 from .exponential import NoiseLevel, Span, weights
-from .options import SIGMA_KINDS, check_choice, check_count, check_sigma_kind
+from .inputs import check_number, placed
+from .options import SIGMA_KINDS, check_choice, check_sigma_kind
 from .output import SchedulerOutput
 from .prediction import PREDICTION_TYPES, predicted_noise, predicted_original, scalar
 from .sigmas import interpolated, respaced, sigmas_of, timesteps_of
 from .spacing import spaced_timesteps, trailing
-from .step_index import StepIndexMixin, broadcast_to
+from .step_index import StepIndexMixin, Timestep, broadcast_to
 
 WHOLE_KINDS = ("use_karras_sigmas", "use_lu_lambdas")
 """Kinds of sigmas whose timesteps are rounded to whole ones."""
@@ -60,7 +62,6 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         self._build_betas()
         config = self.config
         check_sigma_kind(self, config)
-        check_count(self, "solver_order", config.solver_order)
         if orders is not None:
             check_choice(self, "solver_order", config.solver_order, orders)
         check_choice(self, "time_shift_type", config.time_shift_type, self.time_shift_types)
@@ -143,6 +144,7 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         config = self.config
         if mu is None:
             return float(config.flow_shift)
+        check_number(self, "mu", mu, Range(-100, 100))
         if not config.use_dynamic_shifting:
             raise SchedulerError(
                 f"{type(self).__name__}.set_timesteps was given mu={mu}, which shifts the schedule "
@@ -169,7 +171,7 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
                 f"not {levels.tolist()}; give them in descending order"
             )
         self.sigmas = torch.from_numpy(levels)
-        self.timesteps = torch.from_numpy(timesteps.astype(np.int64)).to(device)
+        self.timesteps = placed(self, timesteps.astype(np.int64), device)
         self.num_inference_steps = len(timesteps)
         self.model_outputs = []
         self._rewind()
@@ -188,24 +190,20 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         alpha, sigma = torch.tensor([self._level(i) for i in self._noise_indices(timesteps)]).T
         return broadcast_to(alpha, sample), broadcast_to(sigma, sample)
 
-    def _begin_step(self, timestep: int | float | Tensor) -> int:
+    def _begin_step(self, model_output: Tensor, timestep: Timestep, sample: Tensor) -> int:
         """The index of the step to be taken.
 
         Raises:
-            SchedulerError: there is no schedule, or it has come to its end.
+            SchedulerError: there is no schedule, it has come to its end, or the arguments don't go
+                together.
         """
-        steps = self._steps()
+        self._steps()
+        self._check_step(model_output, timestep, sample)
         if self._step_index is None and self._begin_index is None:
             # Rounding can make the first timesteps equal; a run that begins there begins at 0.
             at_start = float(timestep) == float(self.timesteps[0])
             self._step_index = 0 if at_start else self.index_for_timestep(timestep)
-        index = self._index_of(timestep)
-        if index >= steps:
-            raise SchedulerError(
-                f"{type(self).__name__} has taken all of its {steps} steps; "
-                "call set_timesteps before another run"
-            )
-        return index
+        return self._index_of(timestep)
 
     @property
     def _place(self) -> int:
@@ -214,6 +212,7 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
 
     def convert_model_output(self, model_output: Tensor, *, sample: Tensor) -> Tensor:
         """The clean sample, or the noise, that the network's output at `sample` stands for."""
+        self._check_prediction(model_output, sample)
         kind, output, level = self.config.prediction_type, model_output, self._level(self._place)
         if self.config.thresholding:
             output = self._thresholded(predicted_original(kind, output, sample, *level))

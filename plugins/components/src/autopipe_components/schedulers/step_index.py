@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import operator
+
 import torch
 from torch import Tensor
 
 from autopipe.errors import SchedulerError
+from autopipe.wording import shown
 
-Timestep = int | float | Tensor
-"""One timestep: a number or a tensor of one element."""
+from .inputs import Timestep, check_timestep, timesteps_tensor
+
+__all__ = ["StepIndexMixin", "Timestep", "broadcast_to", "refuse_integer_timestep"]
 
 
 class StepIndexMixin:
@@ -33,8 +37,21 @@ class StepIndexMixin:
         return self._begin_index
 
     def set_begin_index(self, begin_index: int = 0) -> None:
-        """Enter the schedule at `begin_index`."""
-        self._begin_index = begin_index
+        """Enter the schedule at `begin_index`.
+
+        Raises:
+            SchedulerError: it is not a position.
+        """
+        try:
+            self._begin_index = operator.index(begin_index)
+        except TypeError:
+            self._begin_index = -1
+        if self._begin_index < 0 or isinstance(begin_index, bool):
+            self._begin_index = None
+            raise SchedulerError(
+                f"{type(self).__name__} is entered at a position of its schedule, from 0, not "
+                f"{shown(begin_index)}"
+            )
 
     def _rewind(self) -> None:
         """Forget where the schedule stood."""
@@ -51,7 +68,10 @@ class StepIndexMixin:
         Raises:
             SchedulerError: the schedule doesn't visit this timestep.
         """
-        schedule = self.timesteps if schedule_timesteps is None else schedule_timesteps
+        check_timestep(self, timestep)
+        schedule = self.timesteps
+        if schedule_timesteps is not None:
+            schedule = timesteps_tensor(self, schedule_timesteps)
         if isinstance(timestep, Tensor):
             timestep = timestep.to(schedule.device)
         found = (schedule == timestep).nonzero()
@@ -63,10 +83,19 @@ class StepIndexMixin:
         return int(found[min(1, len(found) - 1)])
 
     def _index_of(self, timestep: Timestep) -> int:
-        """The step index, found from `timestep` if this is the first step."""
+        """The step index, found from `timestep` if this is the first step.
+
+        Raises:
+            SchedulerError: the schedule has come to its end, or doesn't visit `timestep`.
+        """
         if self._step_index is None:
             begin = self._begin_index
             self._step_index = self.index_for_timestep(timestep) if begin is None else begin
+        if self._step_index >= len(self.timesteps):
+            raise SchedulerError(
+                f"{type(self).__name__} has taken all of its {len(self.timesteps)} steps; call "
+                "set_timesteps before another run"
+            )
         return self._step_index
 
     def _noise_indices(self, timesteps: Tensor) -> list[int]:
@@ -75,15 +104,28 @@ class StepIndexMixin:
         Once stepping has begun it is the step index, before that the begin index (the caller
         mixes in noise for the step that comes next); without either, that of the timestep.
         """
+        timesteps = timesteps_tensor(self, timesteps)
         if self._begin_index is None:
             return [self.index_for_timestep(timestep) for timestep in timesteps]
         index = self._begin_index if self._step_index is None else self._step_index
-        return [index] * timesteps.shape[0]
+        if index > len(self.timesteps):
+            raise SchedulerError(
+                f"{type(self).__name__} was entered at {index}, beyond the end of its schedule"
+            )
+        return [index] * len(timesteps)
 
 
 def broadcast_to(values: Tensor, sample: Tensor) -> Tensor:
-    """`values`, one per sample, with the device, dtype and number of axes of `sample`."""
+    """`values`, one per sample, with the device, dtype and number of axes of `sample`.
+
+    Raises:
+        SchedulerError: there are others than one for each, or one for all.
+    """
     values = values.to(device=sample.device, dtype=sample.dtype).flatten()
+    if len(values) not in (1, sample.shape[0]) and sample.shape[0] != 1:
+        raise SchedulerError(
+            f"{len(values)} timesteps were given for {sample.shape[0]} samples; give one for each"
+        )
     return values.reshape(-1, *[1] * (sample.ndim - 1))
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from torch import Generator, Tensor
 
 from autopipe.config import register_to_config
-from autopipe.errors import SchedulerError
+from autopipe.values import Range
 
 from ..noise import randn_tensor
 from .distilled import DistilledScheduler
+from .inputs import check_number
 from .output import SchedulerOutput
 from .prediction import predicted_noise, predicted_original
 from .step_index import Timestep
@@ -82,14 +83,14 @@ class TCDScheduler(DistilledScheduler):
             return_dict: False gives the tuple `(prev_sample, pred_noised_sample)`.
         """
         self._steps()
-        if not 0 <= eta <= 1:
-            raise SchedulerError(f"eta is a share of the next timestep, in [0, 1], not {eta}")
+        self._check_step(model_output, timestep, sample)
+        check_number(self, "eta", eta, Range(0, 1))
         index = self._index_of(timestep)
         is_last = index + 1 >= len(self.timesteps)
         following = 0 if is_last else int(self.timesteps[index + 1])
         # In float32, as networks were distilled: 0.7 * 10 must not land on 6.
         below = int(np.floor(np.float32(1 - eta) * np.float32(following)))
-        bar, bar_below = self._alpha_bar(timestep), self._alpha_bar(below)
+        bar, bar_below = self._alpha_bar(self._whole(timestep)), self._alpha_bar(below)
 
         kind, alpha, sigma = self.config.prediction_type, bar**0.5, (1 - bar) ** 0.5
         original = predicted_original(kind, model_output, sample, alpha, sigma)

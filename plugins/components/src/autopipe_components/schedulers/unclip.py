@@ -12,9 +12,11 @@ from torch import Generator, Tensor
 
 from autopipe.config import register_to_config
 from autopipe.errors import SchedulerError
+from autopipe.values import Range
 
 from .betas import BETA_SCHEDULES
-from .options import check_choice, check_count
+from .inputs import check_number, placed
+from .options import MOST_STEPS, check_choice
 from .output import DenoisingOutput as UnCLIPSchedulerOutput
 from .posterior import PosteriorScheduler
 from .prediction import scalar
@@ -44,7 +46,6 @@ class UnCLIPScheduler(PosteriorScheduler):
         prediction_type: str = "epsilon",
         beta_schedule: str = "squaredcos_cap_v2",
     ) -> None:
-        check_count(self, "num_train_timesteps", num_train_timesteps)
         check_choice(self, "prediction_type", prediction_type, self.prediction_types)
         check_choice(self, "beta_schedule", beta_schedule, ("squaredcos_cap_v2",))
         check_choice(self, "variance_type", variance_type, ("fixed_small_log", "learned_range"))
@@ -65,7 +66,7 @@ class UnCLIPScheduler(PosteriorScheduler):
         self.num_inference_steps = num_inference_steps
         spacing = (self.config.num_train_timesteps - 1) / (num_inference_steps - 1)
         schedule = (np.arange(num_inference_steps) * spacing).round()[::-1].astype(np.int64)
-        self.timesteps = torch.from_numpy(schedule).to(device)
+        self.timesteps = placed(self, schedule, device)
 
     def step(
         self,
@@ -91,8 +92,12 @@ class UnCLIPScheduler(PosteriorScheduler):
         Raises:
             SchedulerError: `prev_timestep` is not less noisy than `timestep`.
         """
-        now = int(timestep)
-        before = now - 1 if prev_timestep is None else int(prev_timestep)
+        self._check_step(model_output, timestep, sample)
+        now = self._whole(timestep)
+        before = now - 1
+        if prev_timestep is not None:
+            check_number(self, "prev_timestep", prev_timestep, Range(-MOST_STEPS, MOST_STEPS))
+            before = int(prev_timestep)
         if before >= now:
             raise SchedulerError(
                 f"UnCLIPScheduler can't step from timestep {now} to {before}, which is not less "

@@ -17,8 +17,11 @@ from torch import Tensor
 from autopipe.config import register_to_config
 from autopipe.errors import SchedulerError
 from autopipe.scheduling import SchedulerMixin
+from autopipe.values import Range
+from autopipe.wording import shown
 
 from .exponential import moments
+from .inputs import custom_schedule
 from .output import SchedulerOutput
 from .solver_base import FINAL_SIGMAS, ExponentialSolver, shifted
 from .step_index import Timestep
@@ -81,6 +84,10 @@ class UniPCMultistepScheduler(ExponentialSolver):
         self._choose("final_sigmas_type", FINAL_SIGMAS)
         if shift_terminal is not None and not use_flow_sigmas:
             raise SchedulerError("UniPCMultistepScheduler has shift_terminal for flow sigmas alone")
+        if solver_p is not None and not hasattr(solver_p, "set_timesteps"):
+            raise SchedulerError(
+                f"UniPCMultistepScheduler takes a scheduler as solver_p, not {shown(solver_p)}"
+            )
         self.solver_p = solver_p
 
     def copy(self) -> UniPCMultistepScheduler:
@@ -115,7 +122,7 @@ class UniPCMultistepScheduler(ExponentialSolver):
             )
         self._check_end()
         if sigmas is not None:
-            levels, visited = self._custom(np.array(sigmas, dtype=np.float64), mu)
+            levels, visited = self._custom(sigmas, mu)
         else:
             if num_inference_steps is None:
                 raise SchedulerError(
@@ -168,18 +175,17 @@ class UniPCMultistepScheduler(ExponentialSolver):
         sigmas = np.minimum(sigmas, LARGEST_FLOW_SIGMA)
         return sigmas, sigmas * self.config.num_train_timesteps
 
-    def _custom(self, sigmas: np.ndarray, mu: float | None) -> tuple[np.ndarray, np.ndarray]:
+    def _custom(
+        self, sigmas: Sequence[float] | np.ndarray, mu: float | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The schedule of a flow's sigmas given by the caller."""
         if not self.config.use_flow_sigmas or self._respaces:
             raise SchedulerError(
                 "UniPCMultistepScheduler takes custom sigmas with use_flow_sigmas=True and no "
                 "other kind of sigmas; make it from_config so"
             )
-        if sigmas.ndim != 1 or not len(sigmas) or sigmas.min() <= 0 or sigmas.max() > 1:
-            raise SchedulerError(
-                f"custom sigmas are descending numbers in (0, 1], not {sigmas.tolist()}"
-            )
-        return self._shifted(sigmas, self._flow_shift(mu))
+        levels = custom_schedule(self, "sigmas", sigmas, Range(high=1, above=0))
+        return self._shifted(levels, self._flow_shift(mu))
 
     def step(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
@@ -195,7 +201,7 @@ class UniPCMultistepScheduler(ExponentialSolver):
         Raises:
             SchedulerError: there is no schedule, or it doesn't visit `timestep`.
         """
-        index = self._begin_step(timestep)
+        index = self._begin_step(model_output, timestep, sample)
         output = self.convert_model_output(model_output, sample=sample)
         if self.last_sample is not None and index - 1 not in self.config.disable_corrector:
             sample = self._correct(self.last_sample, output, self.this_order)

@@ -252,7 +252,9 @@ def check_components(pipe: Any, names: Sequence[str]) -> None:
 def check_image(image: Any, name: str = "image") -> None:
     """An image, or several of one kind: PIL, numpy or torch."""
     if image is None:
-        raise ArgumentError(f"{name} is missing; give a PIL image, an array, a tensor, or a list")
+        raise ArgumentTypeError(
+            f"{name} is missing; give a PIL image, an array, a tensor, or a list"
+        )
     kind_of(image, name)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from autopipe.errors import ArgumentError
 from autopipe.placement.base import float32_copy
+from autopipe.wording import logger
 
 if TYPE_CHECKING:
     from autopipe.modeling import ModelMixin
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
 """One source of noise for the whole batch, one for each sample, or the global one."""
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _overflowed: weakref.WeakSet[ModelMixin] = weakref.WeakSet()
 """The models of which was said that half precision overflows."""
@@ -248,7 +248,7 @@ def tile(tensor: Tensor, batch_size: int, what: str) -> Tensor:
     """`tensor` repeated as a whole along its first axis, to `batch_size`.
 
     Raises:
-        ArgumentError: the batch is no multiple of the `what` given.
+        ArgumentError: the batch is not a multiple of the `what` given.
     """
     check_spread(tensor, batch_size, what)
     count = tensor.shape[0]
@@ -261,12 +261,12 @@ def check_spread(tensor: Tensor, batch_size: int, what: str) -> None:
     """Refuse what `tile` can't repeat.
 
     Raises:
-        ArgumentError: the batch is no multiple of the `what` given.
+        ArgumentError: the batch is not a multiple of the `what` given.
     """
     count = tensor.shape[0]
     if count == 0 or batch_size % count:
         raise ArgumentError(
-            f"{count} {what}, of shape {tuple(tensor.shape)}, can't be spread over a batch of "
-            f"{batch_size}; give one, (1, {', '.join(map(str, tensor.shape[1:]))}), or as many as "
-            f"the batch has (prompts x num_images_per_prompt), or a divisor of that"
+            f"{count} {what} can't be spread over a batch of {batch_size} (prompts x "
+            f"num_images_per_prompt): their shape is {tuple(tensor.shape)}; give one, of shape "
+            f"{(1, *tensor.shape[1:])}, or as many as the batch has, or a divisor of that"
         )

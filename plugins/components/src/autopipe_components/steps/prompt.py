@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.wording import logger
 
 from .checks import (
     Prompt,
@@ -23,7 +23,7 @@ Encode: TypeAlias = Callable[[list[str], int | None], Tensor]
 """`(texts, length) -> embeddings` (B, length, D); prompts come without a length in tokens, and
 negative prompts with that of the prompts."""
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _CHARACTERS = 200
 """Characters for each token, in which a text is sure to have as many tokens as are read."""

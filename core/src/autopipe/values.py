@@ -1,0 +1,168 @@
+"""Which values the parameters of a constructor take: what their annotations and limits say.
+
+A value of another type that stands for the same number is taken as that number: 8.0 where a whole
+number is asked for, a numpy scalar, a tensor of one element.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .wording import shown
+
+_LONGEST = 1 << 17
+"""Entries of a list in a config: one per training timestep is the longest there is."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an entry of a config can hold: from `low` to `high`, and over `above`."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        over = self.above is None or value > self.above
+        return over and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        ends = (self.low, " of at least"), (self.above, " of more than"), (self.high, " of at most")
+        if self.low != -math.inf and self.high != math.inf:
+            return f" from {self.low:,} to {self.high:,}"
+        return " and".join(f"{said} {end:,}" for end, said in ends if end not in _OPEN)
+
+
+_OPEN = (None, -math.inf, math.inf)
+_LARGEST_EXACT = 1 << 53
+"""Whole numbers below have a float that is the same; torch takes no much larger ones."""
+
+ANY_NUMBER = Range()
+
+
+class Unfit(Exception):
+    """A value is not what is asked for, which is the text."""
+
+
+@functools.lru_cache(maxsize=256)
+def hints_of(function: Callable[..., Any]) -> Mapping[str, Any]:
+    """The annotations of `function`'s parameters; empty where they have names nobody finds."""
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, AttributeError, TypeError, SyntaxError):
+        return {}
+
+
+def fitted(value: Any, hint: Any, limits: Range = ANY_NUMBER) -> Any:
+    """`value` as `hint` asks for it.
+
+    Numbers, texts and lists of them are checked; of other classes only that they are not one of
+    these. A bool may also be None, 0 or 1, as configs have it.
+
+    Args:
+        hint: an annotation; one that says nothing takes anything.
+        limits: of the numbers, in lists as well.
+
+    Raises:
+        Unfit: with what is asked for.
+    """
+    wanted = _alternatives(hint)
+    for one in wanted:
+        try:
+            return _fitted(value, one, limits)
+        except (Unfit, ArithmeticError, TypeError, ValueError, RuntimeError):
+            pass
+    raise Unfit(" or ".join(dict.fromkeys(_said(one, limits) for one in wanted)))
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if union else (hint,)
+
+
+def _fitted(value: Any, hint: Any, limits: Range) -> Any:
+    if hint is types.NoneType:
+        fits = value is None
+    elif hint is bool:
+        fits = value is None or _is_bool(value) or (_is_number(value) and value in (0, 1))
+    elif hint is int or hint is float:
+        return _number(value, whole=hint is int, limits=limits)
+    elif hint is str:
+        fits = isinstance(value, str)
+    elif _is_list(hint):
+        return _list(value, hint, limits)
+    elif isinstance(hint, type) and hint is not Any and not typing.get_args(hint):
+        plain = value is None or isinstance(value, (bool, int, float, str, list, tuple, Mapping))
+        fits = isinstance(value, hint) or not plain
+    else:
+        fits = True
+    if not fits:
+        raise Unfit
+    return value
+
+
+def _number(value: Any, *, whole: bool, limits: Range) -> int | float:
+    if not _is_number(value):
+        raise Unfit
+    number = float(value)  # also of a whole one: what has no float can't be worked with
+    if whole:
+        found: int | float = value if isinstance(value, int) else int(value)
+    else:
+        small = isinstance(value, int) and abs(value) < _LARGEST_EXACT
+        found = value if small or isinstance(value, float) else number
+    if number != number or (whole and found != value) or number not in limits:
+        raise Unfit
+    return found
+
+
+def _list(value: Any, hint: Any, limits: Range) -> Any:
+    """A sequence of as many entries as `hint` says, each being fit; an array as it is."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        if getattr(value, "ndim", 0) != 1:
+            raise Unfit
+        return value
+    kinds = typing.get_args(hint)
+    pair = typing.get_origin(hint) is tuple and kinds[-1:] != (...,)
+    if len(value) > _LONGEST or (pair and len(value) != len(kinds)):
+        raise Unfit
+    kinds = kinds if pair else kinds[:1] * len(value)
+    found = [fitted(one, kind, limits) for one, kind in zip(value, kinds)]
+    if all(a is b for a, b in zip(found, value)):
+        return value
+    return tuple(found) if isinstance(value, tuple) else found
+
+
+def _is_list(hint: Any) -> bool:
+    origin = typing.get_origin(hint)
+    return isinstance(origin, type) and issubclass(origin, Sequence)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
+
+
+def _is_number(value: Any) -> bool:
+    """Whether `value` is a number, be it of numpy or in a tensor without axes."""
+    if _is_bool(value) or isinstance(value, (str, bytes)):
+        return False
+    return hasattr(value, "__float__") and getattr(value, "ndim", 0) == 0
+
+
+def _said(hint: Any, limits: Range) -> str:
+    """What `hint` asks for, in words."""
+    names = {types.NoneType: "None", bool: "true or false", str: "text"}
+    if hint in names:
+        return names[hint]
+    if hint is int or hint is float:
+        return f"a {'whole ' if hint is int else ''}number{limits}"
+    if _is_list(hint):
+        inner = typing.get_args(hint)[:1]
+        of = " or ".join(_said(one, limits) for kind in inner for one in _alternatives(kind))
+        return f"a list, each entry {of}"
+    return f"an object such as a {getattr(hint, '__name__', shown(hint))}"

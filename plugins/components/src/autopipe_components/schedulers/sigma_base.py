@@ -1,0 +1,132 @@
+"""What the schedulers share that step along noise levels, in the variance-exploding view."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autopipe.errors import SchedulerError
+from autopipe.wording import shown
+
+from .base import DiscreteScheduler
+from .inputs import check_noise, placed
+from .options import SIGMA_KINDS, check_count, check_sigma_kind
+from .prediction import Real, scalar
+from .sigmas import interpolated, respaced, sigmas_of, timesteps_of
+from .spacing import spaced_timesteps
+from .step_index import StepIndexMixin, Timestep, broadcast_to
+
+
+class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
+    """A scheduler that steps along `sigmas`, in the variance-exploding view.
+
+    `sigmas` are float32 on the CPU wherever the samples are, and end with the final noise level.
+    """
+
+    finite_sigmas = True
+    sigmas: Tensor
+    is_scale_input_called: bool = False
+
+    def _build_betas(self) -> None:
+        super()._build_betas()
+        check_sigma_kind(self, self.config)
+        self.sigmas = torch.from_numpy(np.append(self._train_sigmas()[::-1], np.float32(0)))
+        self.timesteps = self.timesteps.float()
+
+    def _train_sigmas(self) -> np.ndarray:
+        """The noise level of every training timestep, ascending, float32."""
+        return sigmas_of(self.alphas_cumprod)
+
+    @property
+    def init_noise_sigma(self) -> Tensor:  # type: ignore[override]
+        """The standard deviation of the first latents.
+
+        A schedule that starts at the last training timestep starts from pure noise; one with
+        leading spacing starts lower, where the sample still has unit variance of its own.
+        """
+        highest = self.sigmas.max()
+        if self.config.timestep_spacing in ("linspace", "trailing"):
+            return highest
+        return (highest**2 + 1) ** 0.5
+
+    def _spaced_float(self, count: int, train_steps: int | None = None) -> np.ndarray:
+        """`count` descending float32 timesteps, spaced as the config says."""
+        config = self.config
+        check_count(self, "num_inference_steps", count)
+        if train_steps is None:
+            train_steps = config.num_train_timesteps
+        check_count(self, "num_train_timesteps", train_steps)
+        return spaced_timesteps(
+            config.timestep_spacing,
+            count,
+            train_steps,
+            config.steps_offset,
+            dtype=np.float32,
+        )
+
+    def _noise_levels(
+        self, timesteps: np.ndarray, sigmas: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The sigmas at `timesteps`, and the timesteps, both moved if the config respaces them.
+
+        `sigmas` are those at `timesteps`; by default interpolated between training timesteps.
+        """
+        train_sigmas = self._train_sigmas()
+        if sigmas is None:
+            sigmas = interpolated(timesteps, train_sigmas)
+        moved = respaced(self._declared, sigmas, len(timesteps))
+        if moved is None:
+            return sigmas, timesteps
+        return moved, timesteps_of(moved, train_sigmas)
+
+    def _follow(self, timesteps: np.ndarray, device: str | torch.device | None) -> None:
+        """Make the noise levels at `timesteps`, and a final zero, the schedule."""
+        sigmas, timesteps = self._noise_levels(timesteps)
+        self.sigmas = torch.from_numpy(np.append(sigmas, 0).astype(np.float32))
+        self.timesteps = placed(self, timesteps.astype(np.float32), device)
+        self.num_inference_steps = len(timesteps)
+        self._rewind()
+
+    def _refuse_respaced(self, timesteps: Any) -> None:
+        """Raise `SchedulerError` if custom `timesteps` meet a config that computes its own."""
+        asked = [kind for kind in SIGMA_KINDS if self.config.get(kind)]
+        if timesteps is not None and asked:
+            raise SchedulerError(
+                f"{type(self).__name__} can't follow custom timesteps with {asked[0]}=True, which "
+                "computes its own; make it from_config with that turned off"
+            )
+
+    def scale_model_input(self, sample: Tensor, timestep: Timestep) -> Tensor:  # type: ignore[override]
+        """`sample` in the variance-preserving view: divided by sqrt(sigma^2 + 1)."""
+        return self._scaled(sample, self._sigma(self._index_of(timestep)))
+
+    def _scaled(self, sample: Tensor, sigma: Real) -> Tensor:
+        if not isinstance(sample, Tensor):
+            raise SchedulerError(f"{type(self).__name__} scales tensors, not {shown(sample)}")
+        self.is_scale_input_called = True
+        return sample / (sigma**2 + 1) ** 0.5
+
+    def _sigma(self, index: int) -> Real:
+        """The noise level at `index` of the schedule."""
+        return scalar(self.sigmas[index])
+
+    def _scaled_index_of(self, timestep: Timestep) -> int:
+        """The step index, with a warning if the network saw a sample that was never scaled."""
+        if not self.is_scale_input_called:
+            warnings.warn(
+                f"{type(self).__name__}.step was called before scale_model_input; the network's "
+                "input has to go through it",
+                stacklevel=3,
+            )
+            self.is_scale_input_called = True
+        return self._index_of(timestep)
+
+    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """`original_samples` noised to `timesteps`, (B,), or to the position in the schedule."""
+        check_noise(self, original_samples, noise)
+        sigmas = self.sigmas[self._noise_indices(timesteps)]
+        return original_samples + noise * broadcast_to(sigmas, original_samples)
