@@ -24,7 +24,8 @@ from ..errors import (
 from ..registry import Registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
-from ..wording import logger
+from ..wording import cut, logger
+from .formats import found_instead
 from .names import is_plain, shown
 from .source import LocalSource, Source
 
@@ -163,7 +164,11 @@ def _why_no_index(folder: Path) -> str:
         )
     inner = sorted(p.parent.name for p in folder.glob(f"*/{INDEX_NAME}"))
     hint = f" (did you mean {folder / inner[0]}?)" if inner else ""
-    return f"{folder} holds no {INDEX_NAME}, so it is not the folder of a pipeline{hint}"
+    instead = "" if inner else cut(found_instead(p.name for p in folder.iterdir()), 400)
+    return (
+        f"{folder} holds no {INDEX_NAME}, so it is not the folder of a pipeline"
+        f"{hint or (instead and f'; {instead}')}"
+    )
 
 
 def _answers(
