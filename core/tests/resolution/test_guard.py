@@ -80,5 +80,7 @@ def test_a_target_that_raises_names_its_package(error: BaseException, monkeypatc
 
     module.__getattr__ = missing  # type: ignore[method-assign]
     monkeypatch.setitem(sys.modules, "hostile_package", module)
-    with pytest.raises(PluginError, match="reinstall the package 'hostile_package'"):
+    with pytest.raises(
+        PluginError, match="pip install --force-reinstall --no-deps hostile_package"
+    ):
         load_target("hostile_package:Thing")

@@ -25,20 +25,14 @@ from ..registry import Registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
 from ..wording import logger, shown
+from .atomic import HEADS, heads_of
 from .names import is_plain
 from .source import LocalSource, Source
 
 _log = logger(__name__)
 
-INDEX_NAME = "model_index.json"
-
-CONFIGS = (
-    "config.json",
-    "scheduler_config.json",
-    "tokenizer_config.json",
-    "preprocessor_config.json",
-)
-"""What the config of a component may be called."""
+INDEX_NAME, CONFIGS = HEADS[0], HEADS[1:]
+"""The file itself, and what the config of a component may be called."""
 
 Pair = tuple[str, str]
 """A class as an index names it: (library, class name)."""
@@ -72,6 +66,7 @@ def read_index(folder: str | Path) -> Index:
         UnsafeCheckpointError: it names code of its own, or a path for a component.
     """
     file = Path(folder) / INDEX_NAME
+    heads_of(file.parent)
     if not os.path.lexists(file):
         raise CheckpointError(_why_no_index(file.parent))
     return parse_index(read_json_object(file), file)
@@ -162,7 +157,10 @@ def _why_no_index(folder: Path) -> str:
             f"of its own class, or give the folder of the whole pipeline"
         )
     inner = sorted(p.parent.name for p in folder.glob(f"*/{INDEX_NAME}"))
+    alone = sorted(p.name for p in folder.glob("*.safetensors"))
     hint = f" (did you mean {folder / inner[0]}?)" if inner else ""
+    if alone and not inner:
+        hint = f"; if all of it is in one file, load {folder / alone[0]}"
     return f"{folder} holds no {INDEX_NAME}, so it is not the folder of a pipeline{hint}"
 
 

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 from ..config import read_json_object
 from ..errors import CheckpointError
 from ..regular import look, opened
+from .atomic import heads_of
 from .headers import Header, read_header, reading
 from .names import inside
 
@@ -187,9 +188,14 @@ class LocalSource(Source):
         return self.root
 
     def files(self, *folder: str) -> Mapping[str, int]:
-        """See `Source`. What can't be read as a file is listed too, and refused when it is."""
+        """See `Source`. What can't be read as a file is listed too, and refused when it is.
+
+        Raises:
+            CheckpointError: a save into the folder was interrupted.
+        """
         if folder not in self._listings:
             listed = self.inside("/".join(folder))
+            heads_of(listed)
             with reading(listed):
                 self._listings[folder] = dict(_listed(listed)) if listed.is_dir() else {}
         return self._listings[folder]

@@ -12,7 +12,7 @@ from ..errors import ArgumentError, PluginError, nearest
 from ..manifest import Command
 from ..registry import default_registry
 from ..resolution.guard import guarded
-from ..resolution.hints import dist_of, pip_line
+from ..resolution.hints import dist_of, pip_line, reinstall_line
 from ..resolution.own import OWN
 from ..resolution.targets import load_target
 from ..resolution.version import __version__
@@ -93,8 +93,8 @@ def _declared(command: Command, parser: Parser) -> Run:
 
     def broken(reason: str) -> PluginError:
         return PluginError(
-            f"the command {command.name} can't be used, {command.target} is broken ({reason}); "
-            f"reinstall the package {command.target.partition('.')[0].partition(':')[0]!r}"
+            f"the command {command.name} can't be used, {command.target} is broken ({reason}). "
+            f"Run: {reinstall_line(command.target.partition(':')[0], reason)}"
         )
 
     with guarded(broken):

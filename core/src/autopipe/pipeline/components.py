@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from ..attaching.network_view import origin_of
+from ..attaching.wrappers import unwrapped
 from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig, value_in_config
 from ..errors import ArgumentError, check_names
 from ..kinds import check_given
@@ -149,6 +150,7 @@ class ComponentsMixin(ConfigMixin):
             ArgumentError: a component is of a class that no installed family declares.
         """
         for name, component in self.components.items():
+            component = unwrapped(component)
             if component is not None and default_registry().identity(type(component)) is None:
                 raise ArgumentError(
                     f"the component {name!r} is a {type(component).__name__}, which no installed "
@@ -158,7 +160,8 @@ class ComponentsMixin(ConfigMixin):
 
     def _entries(self) -> dict[str, Any]:
         pipeline = default_registry().pipeline_of(type(self))
-        entries = {**{name: list(self._pair(name)) for name in self.components}, **self.options}
+        options = {name: value for name, value in self.options.items() if value is not None}
+        entries = {**{name: list(self._pair(name)) for name in self.components}, **options}
         return {
             "_class_name": pipeline.name if pipeline else type(self).__name__,
             "_diffusers_version": FORMAT_VERSION,
@@ -167,7 +170,7 @@ class ComponentsMixin(ConfigMixin):
 
     def _pair(self, name: str) -> tuple[str | None, str | None]:
         """Library and class of a component; by its module where no family declares it."""
-        component = self.components[name]
+        component = unwrapped(self.components[name])
         if component is None:
             return None, None
         cls = type(component)
