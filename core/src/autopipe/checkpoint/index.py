@@ -13,7 +13,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..config import read_json_object
 from ..errors import (
     CheckpointError,
     ConfigError,
@@ -21,6 +20,7 @@ from ..errors import (
     UnsafeCheckpointError,
     UnsupportedCheckpointError,
 )
+from ..json_files import read_json_object
 from ..registry import Registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
