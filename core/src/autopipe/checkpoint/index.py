@@ -25,7 +25,7 @@ from ..registry import Registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
 from ..wording import cut, logger, shown
-from .atomic import HEADS, heads_of
+from .atomic import HEADS, check_whole
 from .formats import found_instead
 from .names import is_plain
 from .source import LocalSource, Source
@@ -67,7 +67,7 @@ def read_index(folder: str | Path) -> Index:
         UnsafeCheckpointError: it names code of its own, or a path for a component.
     """
     file = Path(folder) / INDEX_NAME
-    heads_of(file.parent)
+    check_whole(file.parent)
     if not os.path.lexists(file):
         raise CheckpointError(_why_no_index(file.parent))
     return parse_index(read_json_object(file), file)
