@@ -95,9 +95,13 @@ class CancelledError(AutopipeError, RuntimeError):
     """The call was cancelled by `cancel()`; the pipeline stays usable."""
 
 
+_LONGEST_NAME = 200
+"""What is longer is compared by its beginning, since comparing takes the square of the length."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the known name closest to `name`, or an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name[:_LONGEST_NAME], list(known), n=1, cutoff=0.6)
     return f" Did you mean {shown(close[0])}?" if close else ""
 
 
