@@ -319,7 +319,13 @@ def register_to_config(init: _Init) -> _Init:
             "_config",
             FrozenConfig.of(type(self), {**self._config, **values, _USED_DEFAULTS: defaulted}),
         )
-        init(*final[0], **final[1])
+        try:
+            init(*final[0], **final[1])
+        except ConfigError as error:
+            kind = type(self).__name__
+            if kind in str(error):
+                raise
+            raise ConfigError(f"{kind}: {error}") from error
         object.__setattr__(self, "_is_made", True)
 
     return recorded  # type: ignore[return-value]
