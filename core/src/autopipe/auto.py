@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .errors import AutoClassError
 from .registry import Registry, default_registry
+from .resolution.reference import Absent
 from .tasks import Task
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class _AutoPipeline:
 
     config_name: ClassVar[str] = "model_index.json"
     task: ClassVar[Task]
+    from_single_file = Absent()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         name = type(self).__name__

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..attaching.wrappers import plain_state, unwrapped
 from ..errors import ArgumentError, CheckpointError, UnsupportedCheckpointError, check_names
-from ..kinds import BaseNetwork, BaseScheduler
+from ..kinds import BaseNetwork, BaseScheduler, is_function
 from ..registry import default_registry
 from ..sizes import parse_size
 from ..wording import clean, listed, logger, shown
@@ -168,7 +168,7 @@ def _separate(components: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if hasattr(component, "part_class"):
             for number, part in enumerate(component.parts):
                 yield component.part_name(name, number), unwrapped(part)
-        elif component is not None:
+        elif component is not None and not is_function(component):
             yield name, component
 
 
