@@ -58,7 +58,7 @@ class BaseNetwork(nn.Module, ConfigMixin):
             return super().__getattr__(name)
         except AttributeError:
             # While it is being made, torch asks whether a name is free before it registers it.
-            if not self._is_made or name.startswith("_") or name not in self._config:
+            if not self._is_made or name.startswith("_"):
                 raise
         return value_in_config(self, name)
 

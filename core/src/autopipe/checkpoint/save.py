@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import itertools
 import json
-import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from ..errors import ArgumentError, CheckpointError, UnsupportedCheckpointError,
 from ..kinds import BaseNetwork, BaseScheduler, is_function
 from ..registry import default_registry
 from ..sizes import parse_size
-from ..wording import clean, listed, shown
+from ..wording import clean, listed, logger, shown
 from . import transformers
 from .atomic import Stale, replaced_folder
 from .build import WithoutMemory
@@ -36,7 +35,7 @@ from .names import is_plain
 from .plan import stems_of
 from .tensors import TORCH_DTYPES
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _LONGEST_VARIANT = 160
 """Bytes, of the 255 that a file's name may have."""
