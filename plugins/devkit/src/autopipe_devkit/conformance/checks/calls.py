@@ -91,7 +91,9 @@ def callback(subject: Subject) -> None:
     seen: list[int] = []
     offered = list(subject.cls._callback_tensor_inputs)
     taken = inspect.signature(subject.cls.__call__).parameters
-    asked = {name: offered for name in ("callback_on_step_end_tensor_inputs",) if name in taken}
+    asked: dict[str, Any] = {}
+    if "callback_on_step_end_tensor_inputs" in taken:
+        asked = {"callback_on_step_end_tensor_inputs": offered}
 
     def watch(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         assert isinstance(tensors["latents"], torch.Tensor)
