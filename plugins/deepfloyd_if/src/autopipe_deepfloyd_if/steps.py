@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeAlias
 
 from torch import Tensor
+from torch.nn import Module
 
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
@@ -110,7 +111,8 @@ class IFSteps(IFComponents):
         """
         call = self.call
         check_components(self, self._needed)
-        if self.safety_checker is not None:
+        # A function as safety checker sees the images themselves.
+        if isinstance(self.safety_checker, Module):
             check_components(self, ("feature_extractor",))
         check_prompt(
             call.prompt, call.prompt_embeds, call.negative_prompt, call.negative_prompt_embeds

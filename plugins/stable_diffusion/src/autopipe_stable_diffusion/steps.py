@@ -125,7 +125,8 @@ class StableDiffusionSteps(LatentPipeline):
         if guided:
             prompts = batch_size_of(call.prompt, call.prompt_embeds)
             check_negative_prompt(call.negative_prompt, call.prompt, prompts)
-        if self.safety_checker is not None and call.output_type != "latent":
+        # A function as safety checker sees the images themselves.
+        if isinstance(self.safety_checker, torch.nn.Module) and call.output_type != "latent":
             check_components(self, ("feature_extractor",))
         if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
             check_encoding(self.text_encoder, self.tokenizer, call.clip_skip)

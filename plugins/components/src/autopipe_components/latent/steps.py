@@ -164,9 +164,15 @@ class LatentPipeline(LatentMethods):
     def _start_call(self, prompts: int) -> int:
         """`_open_call`, with what the latent families take besides."""
         call = self.call
-        for name in ("ip_adapter_image", "ip_adapter_image_embeds"):
-            if call.get(name) is not None:
-                raise ArgumentError(f"{name} is not supported yet; leave it out")
+        given = {
+            "ip_adapter_image": call.get("ip_adapter_image"),
+            "ip_adapter_image_embeds": call.get("ip_adapter_image_embeds"),
+        }
+        for name, images in given.items():
+            if images is not None:
+                raise ArgumentError(
+                    f"{name} is given, and IP-Adapter images are not supported yet; leave it out"
+                )
         check_number("eta", call.get("eta", 0.0))
         rescale = call.get("guidance_rescale", 0.0)
         check_guidance(call.guidance_scale, rescale)
