@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import logging
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -25,11 +24,12 @@ from ..errors import ArgumentError, check_names
 from ..kinds import check_given, is_function
 from ..placement.base import Role, networks_of
 from ..registry import default_registry
+from ..wording import logger
 from .pool import Pool
 
 _COMMIT = re.compile("@[0-9a-f]{40}$")
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 class ComponentsMixin(ConfigMixin):
