@@ -18,6 +18,7 @@ from typing import Any, ClassVar, TypeVar
 
 from .errors import ArgumentTypeError, AutopipeError, ConfigError
 from .json_files import read_json_object
+from .resolution.reference import missing_attribute
 from .values import ANY_NUMBER, Range, Unfit, fitted, hints_of
 from .wording import shown
 
@@ -318,7 +319,13 @@ def register_to_config(init: _Init) -> _Init:
             "_config",
             FrozenConfig.of(type(self), {**self._config, **values, _USED_DEFAULTS: defaulted}),
         )
-        init(*final[0], **final[1])
+        try:
+            init(*final[0], **final[1])
+        except ConfigError as error:
+            kind = type(self).__name__
+            if kind in str(error):
+                raise
+            raise ConfigError(f"{kind}: {error}") from error
         object.__setattr__(self, "_is_made", True)
 
     return recorded  # type: ignore[return-value]
@@ -353,7 +360,8 @@ def value_in_config(owner: ConfigMixin, name: str) -> Any:
     """
     kind = type(owner).__name__
     if name.startswith("_") or name not in owner._config:
-        raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+        text = f"{kind!r} object has no attribute {name!r}"
+        raise missing_attribute(kind, name, "methods", text)
     warnings.warn(
         f"{name} is not an attribute of {kind} and was read from its config; write .config.{name}",
         FutureWarning,

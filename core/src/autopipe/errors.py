@@ -98,6 +98,14 @@ class CancelledError(AutopipeError, RuntimeError):
     """The call was cancelled by `cancel()`; the pipeline stays usable."""
 
 
+class NotHereYetError(AutopipeError, AttributeError, NotImplementedError):
+    """A name or method of diffusers is not in autopipe yet; the message has the nearest way."""
+
+
+class NotHereYetImportError(AutopipeError, ImportError, NotImplementedError):
+    """What an import names is in diffusers and not in autopipe yet."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the known name closest to `name`, or an empty string.
 

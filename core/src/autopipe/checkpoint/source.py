@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from ..errors import CheckpointError
 from ..json_files import read_json_object
 from ..regular import look, opened
-from .atomic import heads_of
+from .atomic import check_whole
 from .headers import Header, read_header, reading
 from .names import inside
 
@@ -195,7 +195,7 @@ class LocalSource(Source):
         """
         if folder not in self._listings:
             listed = self.inside("/".join(folder))
-            heads_of(listed)
+            check_whole(listed)
             with reading(listed):
                 self._listings[folder] = dict(_listed(listed)) if listed.is_dir() else {}
         return self._listings[folder]
