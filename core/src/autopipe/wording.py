@@ -110,7 +110,9 @@ def told(error: BaseException, most: int = 160) -> str:
     kind, lines = type(error).__name__, said(error).strip().splitlines()
     if not lines or lines == [kind]:
         return kind
-    return f"{kind}: {cut(lines[0].split('. ')[0], most)}"
+    # A first line that ends in a colon is but a heading.
+    text = " ".join(line.strip() for line in lines[: 2 if lines[0].endswith(":") else 1])
+    return f"{kind}: {cut(text.split('. ')[0], most)}"
 
 
 def _escaped(one: str) -> str:

@@ -1,7 +1,7 @@
-"""What the configs of tokenizers and image processors may say, entry by entry.
+"""What the configs of tokenizers, image processors and networks of transformers may say.
 
-transformers takes most values as they are, and fails in a call. So the entries that its classes
-read are described here; others pass.
+transformers takes many values as they are, and fails in a call. So the entries that its classes
+read in one are described here; others pass.
 """
 
 from __future__ import annotations
@@ -163,6 +163,43 @@ class ImageEntries(Entries):
         _Positive | Annotated[list[_Positive], Field(min_length=3, max_length=3)] | None,
         Field(description="three finite numbers above 0"),
     ] = None
+
+
+_Whole: TypeAlias = Annotated[int, Field(ge=1)]
+_Share: TypeAlias = Annotated[
+    Annotated[float, Field(ge=0, le=1)] | None, Field(description="a number from 0 to 1")
+]
+_Small: TypeAlias = Annotated[
+    float, Field(ge=0, le=1, allow_inf_nan=False, description="a small number above 0")
+]
+_Sides: TypeAlias = Annotated[
+    _Whole | Annotated[list[_Whole], Field(min_length=1, max_length=2)] | None,
+    Field(description="a number of pixels"),
+]
+_Id: TypeAlias = Annotated[int, Field(ge=0, description="the number of a token, 0 or more")]
+
+
+class NetworkEntries(Entries):
+    """Of the `config.json` of a network; what it is built of, transformers checks."""
+
+    layer_norm_eps: _Small = 1e-5
+    layer_norm_epsilon: _Small = 1e-5
+    dropout_rate: _Share = None
+    attention_dropout: _Share = None
+    hidden_dropout_prob: _Share = None
+    attention_probs_dropout_prob: _Share = None
+    eos_token_id: _Id = 0
+    pad_token_id: Annotated[_Id | None, Field(description="the number of a token, or null")] = None
+    image_size: _Sides = None
+    patch_size: _Sides = None
+    relative_attention_max_distance: Annotated[
+        int, Field(ge=1, description="a whole number above 0")
+    ] = 1
+    chunk_size_feed_forward: Annotated[
+        int, Field(ge=0, le=1, description="0 or 1, since texts are of any length")
+    ] = 0
+    output_hidden_states: _Flag = None
+    output_attentions: _Flag = None
 
 
 def check_entries(kind: type[Entries], content: Mapping[str, Any], file: Path) -> None:

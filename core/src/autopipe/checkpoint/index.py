@@ -13,7 +13,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..config import read_json_object
 from ..errors import (
     CheckpointError,
     ConfigError,
@@ -21,12 +20,14 @@ from ..errors import (
     UnsafeCheckpointError,
     UnsupportedCheckpointError,
 )
+from ..json_files import read_json_object
 from ..registry import Registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
-from ..wording import logger
+from ..wording import cut, logger, shown
 from .atomic import HEADS, check_whole
-from .names import is_plain, shown
+from .formats import found_instead
+from .names import is_plain
 from .source import LocalSource, Source
 
 _log = logger(__name__)
@@ -158,7 +159,11 @@ def _why_no_index(folder: Path) -> str:
         )
     inner = sorted(p.parent.name for p in folder.glob(f"*/{INDEX_NAME}"))
     hint = f" (did you mean {folder / inner[0]}?)" if inner else ""
-    return f"{folder} holds no {INDEX_NAME}, so it is not the folder of a pipeline{hint}"
+    instead = "" if inner else cut(found_instead(p.name for p in folder.iterdir()), 400)
+    return (
+        f"{folder} holds no {INDEX_NAME}, so it is not the folder of a pipeline"
+        f"{hint or (instead and f'; {instead}')}"
+    )
 
 
 def _answers(

@@ -16,6 +16,7 @@ from ..errors import (
     WeightsMismatchError,
 )
 from ..kinds import BaseNetwork, BaseScheduler
+from ..wording import told
 from . import transformers
 from .build import WithoutMemory, check_sizes
 from .files import ComponentFiles, Weights
@@ -24,7 +25,7 @@ from .options import LoadOptions
 from .processors import load_processor
 from .source import Source
 from .tensors import TORCH_DTYPES
-from .weights import Casting, LoadingInfo, fill, finish, read_weights
+from .weights import Casting, LoadingInfo, fill, finish, read_weights, without_wrappers
 
 
 def load_component(
@@ -78,8 +79,7 @@ def made_from(cls: Any, config: Mapping[str, Any], origin: Path) -> Any:
         raise
     except Exception as error:
         raise ConfigError(
-            f"{cls.__name__} can't be made from the config in {origin} "
-            f"({type(error).__name__}: {error}); correct it"
+            f"{cls.__name__} can't be made from the config in {origin} ({told(error)}); correct it"
         ) from error
 
 
@@ -95,7 +95,7 @@ def _load_network(
     ours = issubclass(cls, BaseNetwork)
     make = made_from if ours else transformers.build
     described = folder / str(cls.config_name) if ours else folder
-    with WithoutMemory():
+    with WithoutMemory(folder):
         model: Any = make(cls, config, described)
     # Initial values are made only where they may stay.
     if not options.low_cpu_mem_usage or options.ignore_mismatched_sizes:
@@ -112,6 +112,7 @@ def _load_network(
     target = Casting(dtype, kept)
     state = read_weights(source, weights, target, options.disable_mmap)
     origin = str(source.root / weights.files[0].path if len(weights.files) == 1 else folder)
+    state = without_wrappers(model, state, origin)
     try:
         state = cls.convert_state_dict(state) if ours else transformers.fitted(model, state)
         info = fill(
@@ -126,8 +127,7 @@ def _load_network(
         raise
     except Exception as error:
         raise WeightsMismatchError(
-            f"{origin} doesn't fit {cls.__name__} ({type(error).__name__}: {error}); fetch the "
-            f"checkpoint again"
+            f"{origin} doesn't fit {cls.__name__} ({told(error)}); fetch the checkpoint again"
         ) from error
     finish(model, state, target, origin)
     if ours:

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..config import read_json_object
 from ..errors import CheckpointError
+from ..json_files import read_json_object
 from ..regular import look, opened
 from .atomic import check_whole
 from .headers import Header, read_header, reading
@@ -243,8 +243,11 @@ _State = tuple[int, int, int]
 
 
 def _state(found: os.stat_result) -> _State:
-    """What tells whether a file is another one, or has been written to."""
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    """What tells whether a file is another one, or has been written to.
+
+    Its number is no help: file systems in user space may give it another one at each look.
+    """
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _changed(file: Path) -> CheckpointError:
