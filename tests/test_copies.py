@@ -59,7 +59,8 @@ def test_a_copy_is_whole_and_has_weights_of_its_own(demo: str, make: Any) -> Non
         elif hasattr(component, "config"):
             assert other.config == component.config
     if serves_text(pipe):
-        assert np.array_equal(draw(made), draw(pipe))
+        # Weights begin at other places in memory, so kernels may sum in another order.
+        assert np.abs(draw(made) - draw(pipe)).max() < 1e-5
 
 
 def test_what_a_switch_of_tasks_gives_can_be_copied() -> None:
@@ -68,7 +69,17 @@ def test_what_a_switch_of_tasks_gives_can_be_copied() -> None:
     one, other = pickled([pipe, change])
     assert type(other) is type(change)
     assert one.unet is other.unet
-    assert np.array_equal(draw(one), draw(pipe))
+    assert np.abs(draw(one) - draw(pipe)).max() < 1e-5
+
+
+def test_what_transformers_leaves_on_a_model_in_a_call_is_not_pickled() -> None:
+    pipe = autopipe.AutoPipelineForText2Image.from_pretrained("demo:stable_diffusion")
+    fresh = len(pickle.dumps(pipe))
+    expected = pipe("a", clip_skip=1, generator=torch.Generator().manual_seed(0), **CALL).images
+    assert abs(len(pickle.dumps(pipe)) - fresh) < 1000
+    for made in (pickled(pipe), copy.deepcopy(pipe)):
+        found = made("a", clip_skip=1, generator=torch.Generator().manual_seed(0), **CALL).images
+        assert np.abs(found - expected).max() < 1e-5
 
 
 def test_schedulers_outputs_and_generators() -> None:
@@ -90,4 +101,5 @@ def test_schedulers_outputs_and_generators() -> None:
 def test_a_spawned_process_draws_the_same() -> None:
     pipe = autopipe.AutoPipelineForText2Image.from_pretrained("demo:stable_diffusion")
     with multiprocessing.get_context("spawn").Pool(1) as processes:
-        assert np.array_equal(processes.apply_async(draw, (pipe,)).get(300), draw(pipe))
+        found = processes.apply_async(draw, (pipe,)).get(300)
+    assert np.abs(found - draw(pipe)).max() < 1e-5
