@@ -133,6 +133,19 @@ def no_cancel(patch: pytest.MonkeyPatch, cls: Any) -> None:
     patch.setattr(cls, "check_cancelled", lambda self: None)
 
 
+def copies_nothing(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    patch.setattr(cls, "__deepcopy__", lambda self, memo: self)
+
+
+def forgets_in_a_pickle(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    state = cls.__getstate__
+
+    def less(self: Any) -> dict[str, Any]:
+        return {name: one for name, one in state(self).items() if name != "network"}
+
+    patch.setattr(cls, "__getstate__", less)
+
+
 def talks_always(patch: pytest.MonkeyPatch, cls: Any) -> None:
     patch.setattr(cls, "set_progress_bar_config", lambda self, **settings: None)
 
@@ -243,6 +256,8 @@ BROKEN: list[tuple[str, Break]] = [
     ("callback", no_changes),
     ("callback", no_interrupt),
     ("cancel", no_cancel),
+    ("copies", copies_nothing),
+    ("copies", forgets_in_a_pickle),
     ("progress", talks_always),
     ("progress", never_shows_progress),
     ("refusals", refuses_nothing),

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import inspect
 import io
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,12 +16,14 @@ from torch import nn
 
 from autopipe.errors import CancelledError
 from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.placement.base import networks_of
 
 from ..samples import batched
 from ..subject import Subject
 
 BATCHED = 1e-4
-"""In a batch the same numbers are summed in another order, in float32, over a few layers."""
+"""In a batch the same numbers are summed in another order, in float32, over a few layers; so they
+are where weights begin at another place in memory, as those of a copy do."""
 
 THREADS = 4
 
@@ -137,6 +140,16 @@ def cancel(subject: Subject) -> None:
     finally:
         handle.remove()
     assert np.array_equal(subject.result(pipe), expected)
+
+
+def copies(subject: Subject) -> None:
+    """Copies by `copy.deepcopy` and by pickle give the same, with networks of their own."""
+    pipe = subject.load()
+    expected = subject.result(pipe)
+    for made in (copy.deepcopy(pipe), pickle.loads(pickle.dumps(pipe))):
+        shared = [n for n, one in networks_of(made.components).items() if one is pipe.components[n]]
+        assert not shared, f"a copy shares {', '.join(shared)}"
+        _assert_close(subject.result(made), [expected])
 
 
 def progress(subject: Subject) -> None:
