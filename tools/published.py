@@ -23,7 +23,7 @@ def table(registry: Registry, dists: set[str]) -> dict[str, dict[str, list[str]]
         if installed.plugin.dist in dists:
             by_kind: dict[str, set[str]] = {}
             for claim in claims(installed):
-                if claim.kind not in ("cell", "component", "condition"):
+                if claim.kind not in ("cell", "component", "component of line", "condition"):
                     by_kind.setdefault(claim.kind, set()).add(str(claim.name))
             # The first demo of a family that draws by itself is what tools propose.
             if installed.manifest.demo and not installed.manifest.conditions:

@@ -243,3 +243,57 @@ def test_worker_processes_see_what_is_installed_and_not_what_was_registered(
     )
     done = python([str(script)], site)
     assert done.returncode == 0, done.stderr
+
+
+ASKS_BACK = {
+    "registers": "registry.register(Family('other'))",
+    "imports": "autopipe.DDIMScheduler",
+    "lists": "dir(autopipe); list(registry.tasks)",
+    "parses": "Task.parse('a task of nobody')",
+    "in a thread": "threading.Thread(target=lambda: registry.families, daemon=True).start()",
+    "waits": "t = threading.Thread(target=registry.default_registry, daemon=True);"
+    " t.start(); t.join()",
+    "locks": "registry._lock.acquire()",
+    "loads": "from autopipe import DiffusionPipeline",
+}
+"""What plugins ask of the registry while it is being made of them."""
+
+ASKING = """
+import threading, autopipe
+from autopipe import Family, Task, hookimpl, registry
+registry._PATIENCE = 0.5
+
+def ask():
+    {ask}
+
+{at_import}
+@hookimpl
+def autopipe_family():
+    ask()
+    return Family({name!r})
+"""
+
+
+@pytest.mark.parametrize("at_import", [False, True])
+def test_a_plugin_that_asks_back_gets_an_answer_or_is_a_problem(
+    site: Path, at_import: bool
+) -> None:
+    for i, ask in enumerate(ASKS_BACK.values()):
+        source = ASKING.format(ask=ask, at_import="ask()" if at_import else "", name=f"asks{i}")
+        write_plugin(site, f"asks{i}", source)
+    threaded = "import threading; from autopipe import registry\n"
+    threaded += "got = []; t = threading.Thread(target=lambda: got.append(registry.families))\n"
+    threaded += "t.start(); t.join(60); assert got\n"
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW + threaded],
+        capture_output=True, text=True, env=env(site), timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert "sound" in found["families"]
+    used = {name for name in found["families"] if name.startswith("asks")}
+    bad = {name for name in found["problems"] if name.startswith("asks")}
+    assert len(used | bad) == len(ASKS_BACK)
+    assert not used & bad
+    assert {found["problems"][name][0] for name in bad} <= {"broken"}
+    assert {"asks0", "asks1"} <= bad

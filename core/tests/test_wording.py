@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import unicodedata
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autopipe.errors import AutopipeError, CheckpointError
-from autopipe.wording import clean, cut, listed, shown
+from autopipe.wording import clean, cut, listed, shown, told
 
 ANYTHING = st.text(st.characters(codec=None, exclude_categories=()))
 
@@ -71,3 +72,28 @@ def test_a_value_that_can_not_be_shown_is_told_by_its_class() -> None:
 
 def test_a_tensor_is_told_by_its_shape() -> None:
     assert shown(torch.zeros(2, 3)) == "a tensor of shape (2, 3)"
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("it is wrong. You can still load it"), "ValueError: it is wrong"),
+        (ValueError("it is wrong:\n  a number\nand more"), "ValueError: it is wrong: a number"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (ValueError(), "ValueError"),
+        (Mute(), "Mute"),
+    ],
+)
+def test_an_exception_is_told_by_its_class_and_first_sentence(
+    error: BaseException, expected: str
+) -> None:
+    assert told(error) == expected
+
+
+def test_an_exception_of_any_length_is_told_briefly() -> None:
+    assert len(told(ValueError("x" * 10**6))) < 200

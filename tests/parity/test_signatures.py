@@ -18,6 +18,17 @@ FAMILIES = default_registry().families.values()
 PIPELINES = [p.name for f in FAMILIES for p in f.pipelines]
 COMPONENTS = [c.name for f in FAMILIES for c in f.components]
 METHODS = ("__init__", "__call__", "encode_prompt", "interpolate", "forward", "step", "from_unet")
+SCRIPTED = (
+    "_encode_prompt", "_encode_vae_image", "_get_add_time_ids", "check_image", "check_inputs",
+    "decode_latents", "encode_image", "get_guidance_scale_embedding", "get_timesteps",
+    "prepare_control_image", "prepare_extra_step_kwargs", "prepare_image",
+    "prepare_intermediate_images", "prepare_latents", "prepare_mask_latents", "preprocess_image",
+    "preprocess_mask_image", "preprocess_original_image", "run_safety_checker", "upcast_vae",
+)  # fmt: skip
+"""What programs with a loop of their own call, in the classes that have it in diffusers."""
+
+OTHER_ORDER = {"prepare_latents": ["add_noise"]}
+"""What programs give by keyword: in one family of theirs it comes before the last two."""
 
 
 def shared(names: list[str], methods: tuple[str, ...]) -> list[Any]:
@@ -48,6 +59,18 @@ def test_names_order_and_defaults(name: str, method: str) -> None:
     for parameter, default in theirs.items():  # what they require, ours may do without
         assert default in (ours[parameter], required), parameter
     assert required not in list(ours.values())[len(theirs) :]
+
+
+@pytest.mark.parametrize(("name", "method"), shared(PIPELINES, SCRIPTED))
+def test_methods_that_programs_call(name: str, method: str) -> None:
+    ours, theirs = (getattr(getattr(one, name), method) for one in (autopipe, diffusers))
+    known = inspect.signature(ours).parameters
+    wanted = [n for n in by_position(theirs) if n not in OTHER_ORDER.get(method, [])]
+    given = [n for n in by_position(ours) if n not in OTHER_ORDER.get(method, [])]
+    assert given[: len(wanted)] == wanted
+    assert set(by_position(theirs)) <= set(known)
+    for parameter, default in by_position(theirs).items():
+        assert default in (known[parameter].default, inspect.Parameter.empty), parameter
 
 
 @pytest.mark.parametrize("name", [n for n in PIPELINES if hasattr(diffusers, n)])

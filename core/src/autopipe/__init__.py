@@ -14,27 +14,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from .resolution.public import PUBLIC as _CORE
 from .resolution.version import __version__ as __version__
 
-_CORE = {
-    name: module
-    for module, names in {
-        "auto": "AutoPipelineForImage2Image AutoPipelineForInpainting AutoPipelineForText2Image",
-        "attaching.attachment": "Attachment",
-        "config": "ConfigMixin FrozenConfig register_to_config",
-        "attaching.engine": "NetworkEngine",
-        "errors": "AutopipeError",
-        "hooks": "hookimpl",
-        "manifest": "AddOn Command Component Condition Engine Export Family Manifest Pipeline "
-        "Probe Reader",
-        "modeling": "ModelMixin",
-        "outputs": "BaseOutput ImagePipelineOutput",
-        "pipeline.base": "DiffusionPipeline",
-        "scheduling": "SchedulerMixin",
-        "tasks": "Image2Image Inpaint Input Task Text2Image",
-    }.items()
-    for name in names.split()
-}
 _SUBMODULES = ("errors", "registry", "utils")
 
 

@@ -65,8 +65,12 @@ class _AutoPipeline:
         `kwargs` may hold.
 
         Raises:
+            ArgumentTypeError: `pipeline` is none.
             UnsupportedCheckpointError: no installed family links the pipeline to this task.
         """
+        from .pipeline.base import check_is_pipeline
+
+        check_is_pipeline(pipeline)
         registry = default_registry()
         known = registry.pipeline_of(type(pipeline))
         name = known.name if known else type(pipeline).__name__

@@ -9,13 +9,15 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, BinaryIO, ClassVar, TypeVar
 
 from .errors import ArgumentTypeError, AutopipeError, ConfigError
+from .regular import opened
 from .values import ANY_NUMBER, Range, Unfit, fitted, hints_of
 from .wording import shown
 
@@ -23,10 +25,20 @@ FORMAT_VERSION = "0.42.1"
 """The `_diffusers_version` whose folder format this library reads and writes."""
 
 _Self = TypeVar("_Self", bound="ConfigMixin")
+_Made = TypeVar("_Made")
 _Init = TypeVar("_Init", bound=Callable[..., None])
 
-_LARGEST_FILE = 1 << 26
+_LARGEST_FILE = 1 << 25
 """Bytes of a JSON file: those that list the shards of the largest models have a few millions."""
+
+_MOST_PARTS = 1 << 20
+"""Commas, colons, brackets and texts in JSON: what lists 8,000 tensors has less than 200,000."""
+
+_MARKS = (b",", b":", b"[", b"{")
+_GATHERING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+"""Kinds of parameters that have no name of their own to be given by."""
+
+_TWICE = re.compile(r"multiple values for (?:keyword )?argument '(\w+)'")
 
 _USED_DEFAULTS = "_use_default_values"
 _BOOKKEEPING = frozenset({"_class_name", "_diffusers_version", _USED_DEFAULTS})
@@ -139,16 +151,19 @@ class ConfigMixin:
 
     @classmethod
     def init_parameters(cls) -> Mapping[str, inspect.Parameter]:
-        """The constructor's parameters that a config may set, by name."""
+        """The constructor's parameters that a config may set, by name.
+
+        Of a constructor that passes keywords on (`**kwargs`), also those of the next one.
+        """
         if "_init_parameters" not in cls.__dict__:
-            found = {
-                name: parameter
-                for name, parameter in inspect.signature(cls.__init__).parameters.items()
-                if name != "self"
-                and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-                and name not in cls.ignore_for_config
-            }
-            cls._init_parameters = MappingProxyType(found)
+            found: dict[str, inspect.Parameter] = {}
+            for init in constructors(cls):
+                for name, parameter in inspect.signature(init).parameters.items():
+                    if name != "self" and parameter.kind not in _GATHERING:
+                        found.setdefault(name, parameter)
+            cls._init_parameters = MappingProxyType(
+                {n: one for n, one in found.items() if n not in cls.ignore_for_config}
+            )
         return cls._init_parameters
 
     @classmethod
@@ -191,7 +206,7 @@ class ConfigMixin:
         overrides = {n: v for n, v in overrides.items() if n in known or not n.startswith("_")}
         values = {name: value for name, value in {**stored, **overrides}.items() if name in known}
         unused = {name: value for name, value in overrides.items() if name not in known}
-        made = cls(**values)
+        made = construct(cls, values)
         hidden = {name: value for name, value in stored.items() if name not in known}
         if "_class_name" in hidden:
             hidden["_class_name"] = cls.__name__
@@ -238,6 +253,36 @@ class ConfigMixin:
         (folder / self.config_name).write_text(self.to_json_string(), encoding="utf-8")
 
 
+def constructors(cls: type) -> Iterator[Callable[..., None]]:
+    """The constructors that a keyword of `cls(...)` may reach, the outermost first.
+
+    That is its own, and as long as each takes any keywords, which it passes on, the next one in
+    the order of its bases.
+    """
+    for base in cls.__mro__:
+        init = vars(base).get("__init__")
+        if init is not None:
+            yield init
+            kinds = [one.kind for one in inspect.signature(init).parameters.values()]
+            if inspect.Parameter.VAR_KEYWORD not in kinds:
+                return
+
+
+def construct(cls: Callable[..., _Made], values: Mapping[str, Any]) -> _Made:
+    """`cls(**values)`, less the values that a constructor passes on and sets by itself as well.
+
+    That it does can't be told from its signature; Python tells when it is called.
+    """
+    values = dict(values)
+    while True:
+        try:
+            return cls(**values)
+        except TypeError as error:
+            twice = _TWICE.search(str(error))
+            if twice is None or values.pop(twice[1], _TWICE) is _TWICE:
+                raise
+
+
 def register_to_config(init: _Init) -> _Init:
     """Decorate `__init__` so that its arguments, defaults included, become the config.
 
@@ -246,11 +291,10 @@ def register_to_config(init: _Init) -> _Init:
     and are no parameters, as a whole config holds them, are left out.
     """
     signature = inspect.signature(init)
-    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     names = {
         name
         for name, parameter in signature.parameters.items()
-        if name != "self" and not name.startswith("_") and parameter.kind not in variable
+        if name != "self" and not name.startswith("_") and parameter.kind not in _GATHERING
     }
 
     @functools.wraps(init)
@@ -268,9 +312,14 @@ def register_to_config(init: _Init) -> _Init:
         bound.arguments.update(checked(type(self), init, given))
         final = bound.args, bound.kwargs
         bound.apply_defaults()
-        recorded = names.difference(self.ignore_for_config)
-        values = {name: value for name, value in bound.arguments.items() if name in recorded}
-        defaulted = tuple(name for name in values if name not in given)
+        kept = names.difference(self.ignore_for_config)
+        values = {name: value for name, value in bound.arguments.items() if name in kept}
+        # What a subclass recorded before it came here stays, but for what it passes on.
+        before = self._config.get(_USED_DEFAULTS, ())
+        defaulted = tuple(
+            [name for name in before if name not in values]
+            + [name for name in values if name not in given]
+        )
         object.__setattr__(
             self,
             "_config",
@@ -326,32 +375,69 @@ def value_in_config(owner: ConfigMixin, name: str) -> Any:
     return owner._config[name]
 
 
-def read_json_object(file: Path) -> dict[str, Any]:
+def read_json_object(
+    file: Path, open_file: Callable[[Path, int], BinaryIO] = opened
+) -> dict[str, Any]:
     """The JSON object in `file`.
 
+    Args:
+        open_file: what opens a file of at most so many bytes.
+
     Raises:
-        ConfigError: the file is absent, is not JSON, or holds something else than an object.
+        ConfigError: the file is absent, not a regular file, not JSON, larger than any config, or
+            holds something else than an object.
     """
     try:
-        if file.stat().st_size > _LARGEST_FILE:
-            raise ConfigError(f"{file} is larger than any config; fetch it again")
-        text = file.read_text(encoding="utf-8")
-        if text.startswith("version https://git-lfs.github.com/"):
+        with open_file(file, _LARGEST_FILE) as stream:
+            content = stream.read(_LARGEST_FILE)
+        if content.startswith(b"version https://git-lfs.github.com/"):
             raise ConfigError(
                 f"{file} is a Git LFS pointer, not the file itself; run `git lfs pull` in the "
                 f"folder, or download the checkpoint again"
             )
-        found = json.loads(text)
-    except ConfigError:
+        found = parse_json(content)
+    except AutopipeError:
         raise
     except FileNotFoundError:
         raise ConfigError(f"{file} does not exist; is this the folder of a checkpoint?") from None
     except OSError as error:
-        raise ConfigError(f"{file} can't be read: {error}") from error
+        raise ConfigError(f"{file} can't be read: {error}; fetch it again") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid JSON ({error}); fetch it again") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{file} holds a {type(found).__name__} where an object is expected")
+    return found
+
+
+def parse_json(content: bytes) -> Any:
+    """The value that some JSON stands for.
+
+    Raises:
+        ValueError: it is not JSON, or it has too many entries: each takes up to a hundred bytes of
+            memory, however few it takes in the file.
+        RecursionError: it is nested too deeply.
+    """
+    check_parts(content)
+    return json.loads(content.decode("utf-8"))
+
+
+def check_parts(content: bytes, most: int = _MOST_PARTS) -> None:
+    """Raise `ValueError` for JSON of more than `most` texts, and marks outside of them."""
+    # Quick, and never too few. What stands in texts is left out only where that may matter.
+    if sum(map(content.count, _MARKS)) > most and _parts(content, most) > most:
+        raise ValueError(f"it has more than {most:,} entries")
+
+
+def _parts(content: bytes, most: int) -> int:
+    """How many there are, as far as `most`."""
+    content = content.replace(b"\\\\", b"").replace(b'\\"', b"")
+    found, start = 0, 0
+    while start >= 0 and found <= most:
+        text = content.find(b'"', start)
+        stop = len(content) if text < 0 else text
+        found += 1 + sum(content.count(mark, start, stop) for mark in _MARKS)
+        end = content.find(b'"', stop + 1)
+        start = end + 1 if end >= 0 else -1
     return found
 
 

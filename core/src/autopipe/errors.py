@@ -7,10 +7,13 @@ was asked, what was found and what to do.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 
 from .wording import listed as listed_names
 from .wording import message, shown
+
+_KIND = re.compile(r"(?<=.)(Pipeline|Scheduler|Model)$")
 
 
 class AutopipeError(Exception):
@@ -95,14 +98,18 @@ class CancelledError(AutopipeError, RuntimeError):
     """The call was cancelled by `cancel()`; the pipeline stays usable."""
 
 
-_LONGEST_NAME = 200
-"""What is longer is compared by its beginning, since comparing takes the square of the length."""
-
-
 def nearest(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` for the known name closest to `name`, or an empty string."""
-    close = difflib.get_close_matches(name[:_LONGEST_NAME], list(known), n=1, cutoff=0.6)
-    return f" Did you mean {shown(close[0])}?" if close else ""
+    """` Did you mean 'x'?` for the known name closest to `name`, or an empty string.
+
+    What classes of one kind end in doesn't make two of them near.
+    """
+    name, kind = name[:200], _KIND.search(name)
+    names = {one: one for one in known}
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.9 if kind else 0.6)
+    if kind and not close:
+        names = {_KIND.sub("", one): one for one in names if one.endswith(kind[0])}
+        close = difflib.get_close_matches(_KIND.sub("", name), names, n=1, cutoff=0.75)
+    return f" Did you mean {shown(names[close[0]])}?" if close else ""
 
 
 def check_names(
@@ -119,6 +126,5 @@ def check_names(
     for name in given if isinstance(given, Mapping) else ():
         if name not in names:
             others = listed_names(filter(None, names if listed is None else listed), 30)
-            raise ArgumentTypeError(
-                f"{said} {shown(name)}.{nearest(str(name), names) or f' There are {others}.'}"
-            )
+            close = nearest(name, names) if isinstance(name, str) else ""
+            raise ArgumentTypeError(f"{said} {shown(name)}.{close or f' There are {others}.'}")

@@ -21,7 +21,7 @@ from typing import Annotated, Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
-from .config import ConfigMixin, value_in_config
+from .config import ConfigMixin, constructors, value_in_config
 from .errors import ArgumentTypeError, AutopipeError, SchedulerError
 
 _Scheduler = TypeVar("_Scheduler", bound="BaseScheduler")
@@ -125,9 +125,14 @@ class Slot:
         fits = any(_is(component, kind) for kind in self.kinds)
         if not fits and not isinstance(component, self.bases):
             such = f", such as a {self.bases[0].__name__}" if self.bases else ""
+            cls = component if isinstance(component, type) else type(component)
+            what = "the class" if cls is component else "a"
+            hint = ""
+            if Kind.SCHEDULER in self.kinds and isinstance(component, (str, type)):
+                hint = f"; make a scheduler with its class's from_config(pipe.{name}.config)"
             raise ArgumentTypeError(
-                f"{name}= must be {self}{such}, or None, and is a "
-                f"{type(component).__module__}.{type(component).__name__}"
+                f"{name}= must be {self}{such}, or None, and is {what} "
+                f"{cls.__module__}.{cls.__name__}{hint}"
             )
 
     def __str__(self) -> str:
@@ -145,11 +150,13 @@ def slots_of(pipeline: type) -> Mapping[str, Slot]:
 
     A constructor with names that only a type checker knows says nothing.
     """
-    try:
-        hints = typing.get_type_hints(pipeline.__init__, include_extras=True)  # type: ignore[misc]
-    except (NameError, AttributeError, TypeError):
-        return {}
-    found = {name: _slot(hint) for name, hint in hints.items() if name != "return"}
+    found: dict[str, Slot | None] = {}
+    for init in reversed([*constructors(pipeline)]):
+        try:
+            hints = typing.get_type_hints(init, include_extras=True)
+        except (NameError, AttributeError, TypeError):
+            continue
+        found.update({name: _slot(hint) for name, hint in hints.items() if name != "return"})
     return {name: slot for name, slot in found.items() if slot is not None}
 
 
@@ -181,10 +188,19 @@ def _slot(hint: Any) -> Slot | None:
 
 
 def _is(component: object, kind: Kind) -> bool:
-    """Whether an object is of `kind`; a list of networks is one, a processor is any callable."""
+    """Whether an object is of `kind`, or behaves so; a list of networks is one.
+
+    Programs put objects of their own in place of networks and schedulers: another runtime's
+    network, or a function as safety checker.
+    """
+    if isinstance(component, type):
+        return False
     if kind is Kind.SCHEDULER:
-        return isinstance(component, BaseScheduler)
-    if kind is Kind.PROCESSOR:
-        return callable(component) and not isinstance(component, (nn.Module, BaseScheduler, type))
+        steps = (getattr(component, name, None) for name in ("set_timesteps", "step"))
+        return isinstance(component, BaseScheduler) or all(map(callable, steps))
     several = component if isinstance(component, (list, tuple)) and component else (component,)
-    return all(isinstance(one, nn.Module) for one in several)
+    if all(isinstance(one, nn.Module) for one in several):
+        return kind is Kind.NETWORK
+    if isinstance(component, BaseScheduler) or not callable(component):
+        return False
+    return kind is Kind.PROCESSOR or not hasattr(component, "save_pretrained")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import nn
@@ -14,8 +13,13 @@ from torch import nn
 from .attaching.network_view import origin_of
 from .checkpoint.hub.upload import PushToHubMixin
 from .kinds import BaseNetwork
+from .placement.base import at_rest
+from .wording import logger
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from .placement.parts import DeviceLike, PartMapping
+
+_log = logger(__name__)
 
 _Self = TypeVar("_Self", bound="ModelMixin")
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -80,6 +84,9 @@ class ModelMixin(BaseNetwork, PushToHubMixin):
         low_cpu_mem_usage: bool = True,
         output_loading_info: bool = False,
         ignore_mismatched_sizes: bool = False,
+        device_map: PartMapping | None = None,
+        max_memory: Mapping[DeviceLike, int | str] | None = None,
+        offload_folder: str | Path | None = None,
         **hub: Any,
     ) -> Any:
         """Load a model from a folder or Hub repository; the model is in evaluation mode.
@@ -96,6 +103,13 @@ class ModelMixin(BaseNetwork, PushToHubMixin):
             output_loading_info: return `(model, info)`; `info` lists missing, unexpected and
                 mismatched keys.
             ignore_mismatched_sizes: leave parameters of another shape at their initial values.
+            device_map: a device; a device or `"disk"` for each part by name, where `""` is the
+                whole; or `"auto"`, `"balanced"`, `"balanced_low_0"` or `"sequential"` to spread
+                the parts. `hf_device_map` of the model says where each is. What is in main memory
+                or on the disk comes to an accelerator layer by layer.
+            max_memory: for spreading, bytes or text such as `"10GiB"` by device; what is free if
+                absent.
+            offload_folder: for what goes to the disk; a temporary folder if absent.
             **hub: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`, ...
                 and values that override the config.
 
@@ -103,6 +117,7 @@ class ModelMixin(BaseNetwork, PushToHubMixin):
             CheckpointError: the folder, the config or the weights are absent.
             VariantError: there are no weights of this variant.
             WeightsMismatchError: the tensors don't fit the config.
+            ArgumentError, PlacementError: the device map doesn't fit the model or this machine.
         """
         from .checkpoint.checkpoint import load_model
 
@@ -117,6 +132,9 @@ class ModelMixin(BaseNetwork, PushToHubMixin):
             low_cpu_mem_usage=low_cpu_mem_usage,
             output_loading_info=output_loading_info,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
+            device_map=device_map,
+            max_memory=max_memory,
+            offload_folder=offload_folder,
             **hub,
         )
 
@@ -148,7 +166,8 @@ class ModelMixin(BaseNetwork, PushToHubMixin):
         if save_function is not None:
             _log.warning("ignored, since it means nothing here: save_function= (never called)")
         if is_main_process:
-            save_model(self, save_directory, options)
+            with at_rest(origin_of(self)):
+                save_model(self, save_directory, options)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -1,45 +1,150 @@
-"""What calls return: small records that can be read by attribute, by name or by position."""
+"""What calls return: small records that are read by attribute, by name or by position."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from .errors import ArgumentTypeError
+from .wording import shown
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
+_Self = TypeVar("_Self", bound="BaseOutput")
 
-class BaseOutput:
-    """Base of output dataclasses. Fields that are None are left out of tuples and `keys()`.
 
-    Subclasses are decorated with `@dataclass`.
+class BaseOutput(OrderedDict[str, Any]):
+    """Base of output dataclasses, which are ordered dicts of the fields that hold something.
+
+    Subclasses are decorated with `@dataclass`; fields after the first may be left out and are
+    None then. A field that is None is in no key, value or position. `out.images`, `out["images"]`
+    and `out[0]` are the same, to be read and to be set. Torch takes outputs apart and puts them
+    together again (`torch.utils._pytree`), so what walks through nested results finds the tensors
+    in them. Instead of the fields, the constructor takes a mapping of them, or the pairs.
     """
 
-    def keys(self) -> list[str]:
-        """The names of the fields that hold something."""
-        return [f.name for f in fields(self) if getattr(self, f.name) is not None]  # type: ignore[arg-type]
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        _register(cls)
+        inherited = any("__dataclass_fields__" in vars(base) for base in cls.__mro__)
+        for name in list(vars(cls).get("__annotations__", ()))[0 if inherited else 1 :]:
+            if name not in vars(cls):
+                setattr(cls, name, None)
+
+    def __post_init__(self) -> None:
+        _register(type(self))
+        names = _names(self)
+        if not self:  # A frozen dataclass sets its fields past this class.
+            _fill(self, {name: getattr(self, name) for name in names})
+        if len(self) == 1:
+            whole = _given_whole(self.get(names[0]), names)
+            if whole is not None:
+                _fill(self, whole)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        names = _names(self)
+        if name in names and name not in self:
+            if value is not None:
+                last = next(reversed(self), name)
+                super().__setitem__(name, value)
+                if last not in names or names.index(last) > names.index(name):
+                    _fill(self, dict(self))
+        elif name in self:
+            _fill(self, {**self, name: value})
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if not isinstance(key, str):
+            raise ArgumentTypeError(
+                f"fields of a {type(self).__name__} are set by name, and {shown(key)} is none"
+            )
+        _fill(self, {**self, key: value})
+
+    def __getitem__(self, key: str | int | slice) -> Any:
+        return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
+
+    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
+        raise ArgumentTypeError(
+            f"the fields of a {type(self).__name__} can't be taken away; set them to None, or "
+            f"change dict(output)"
+        )
+
+    __delitem__ = pop = popitem = clear = _refuse
+
+    def __reduce__(self) -> Any:
+        return _rebuilt, (type(self), tuple(self.items()))
+
+    def copy(self: _Self) -> _Self:
+        """An output of the same values."""
+        return _rebuilt(type(self), self.items())
 
     def to_tuple(self) -> tuple[Any, ...]:
         """The values of the fields that hold something, in order."""
-        return tuple(getattr(self, name) for name in self.keys())
+        return tuple(self.values())
 
-    def __getitem__(self, key: str | int | slice) -> Any:
-        if isinstance(key, str):
-            if key not in self.keys():
-                raise KeyError(key)
-            return getattr(self, key)
-        return self.to_tuple()[key]
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
+def _names(output: Any) -> tuple[str, ...]:
+    known = fields(output) if hasattr(output, "__dataclass_fields__") else ()
+    return tuple(field.name for field in known)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self.keys()
 
-    def __len__(self) -> int:
-        return len(self.keys())
+def _given_whole(value: Any, names: tuple[str, ...]) -> Mapping[str, Any] | None:
+    """The fields, where `value` isn't that of the first but a mapping of all, or their pairs.
+
+    So libraries make a second output of the items of a first.
+    """
+    if isinstance(value, GeneratorType):
+        one = next(value, None)
+        if one is not None and not (isinstance(one, tuple) and len(one) == 2 and one[0] in names):
+            return {names[0]: chain((one,), value)}
+        value = dict([] if one is None else chain((one,), value))
+    whole = isinstance(value, Mapping) and (not value or any(key in names for key in value))
+    return dict.fromkeys(names) | dict(value) if whole else None
+
+
+def _fill(output: BaseOutput, values: Mapping[str, Any]) -> None:
+    """Make `values` the fields of `output`, and those that hold something its items, in order."""
+    OrderedDict.clear(output)
+    for name in (*_names(output), *(n for n in values if n not in _names(output))):
+        value = values.get(name)
+        object.__setattr__(output, name, value)
+        if value is not None:
+            OrderedDict.__setitem__(output, name, value)
+
+
+def _rebuilt(cls: type[_Self], items: Any) -> _Self:
+    """An output of `cls` with these items."""
+    made: _Self = cls.__new__(cls)
+    _fill(made, dict(items))
+    return made
+
+
+_registered: set[type] = set()
+
+
+def _register(cls: type[BaseOutput]) -> None:
+    """Tell torch, once it is there, how outputs of `cls` are taken apart.
+
+    It is tried whenever an output is made, since importing torch for this would take a second.
+    """
+    if cls in _registered or "torch" not in sys.modules:
+        return
+    from torch.utils import _pytree
+
+    _registered.add(cls)
+    _pytree.register_pytree_node(
+        cls,
+        lambda output: (list(output.values()), list(output)),
+        lambda values, names: _rebuilt(cls, zip(names, values)),
+        serialized_type_name=f"{cls.__module__}.{cls.__qualname__}",
+    )
 
 
 @dataclass

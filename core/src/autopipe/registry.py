@@ -19,6 +19,7 @@ imports a plugin's code; targets do that on first use.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -243,17 +244,38 @@ class Registry(Classes):
 _lock = threading.RLock()
 _default: Registry | None = None
 _is_building = False
+_PATIENCE = 30.0
+"""Seconds that a thread waits for another one that reads what is installed."""
+
+
+@contextlib.contextmanager
+def _held() -> Iterator[None]:
+    """Hold the lock of the default registry.
+
+    A plugin may wait for a thread of its own that asks for the registry while it is being built,
+    so nobody waits for ever.
+    """
+    if not _lock.acquire(timeout=_PATIENCE):
+        raise PluginError(
+            f"another thread has been reading what is installed for {_PATIENCE:g} s, so this one "
+            f"can't know; with AUTOPIPE_DEBUG=1 the plugin that it waits for is named on stderr"
+        )
+    try:
+        yield
+    finally:
+        _lock.release()
 
 
 def default_registry() -> Registry:
     """The registry of the installed distributions, built at the first look.
 
     Raises:
-        PluginError: a manifest asks for it, which is read to build it.
+        PluginError: a manifest asks for it, which is read to build it; or another thread has been
+            building it for too long.
     """
     global _default, _is_building
     if _default is None:
-        with _lock:
+        with _held():
             if _is_building:
                 raise PluginError(
                     "a manifest asks what is installed, which isn't known before all manifests are "
@@ -285,7 +307,7 @@ def register(manifest: Manifest) -> None:
     if wrong:
         raise PluginError(f"the family can't be registered: {wrong}")
     default_registry()
-    with _lock:
+    with _held():
         assert _default is not None
         known = _default.families.get(manifest.name)
         if known == manifest and list(map(vars, known.tasks)) == list(map(vars, manifest.tasks)):

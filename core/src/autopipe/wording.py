@@ -3,12 +3,13 @@
 Names and values of checkpoints, plugins, files and callers may hold anything: an escape sequence
 that recolours a terminal, a character that turns the reading direction around, half a surrogate
 pair that no encoding takes, a million letters. `clean` shows such characters escaped, `shown` and
-`listed` cut as well. Errors of this library clean their whole message, so code that raises one
-need only think of length and of line breaks.
+`listed` cut as well. Errors of this library clean their whole message, and so does a `logger`, so
+code that raises or logs need only think of length and of line breaks.
 """
 
 from __future__ import annotations
 
+import logging
 import reprlib
 from collections.abc import Iterable
 from typing import Any
@@ -53,7 +54,7 @@ def shown(value: object, most: int = 80) -> str:
     limits.maxstring = limits.maxother = limits.maxlong = most
     limits.maxlist = limits.maxtuple = limits.maxdict = limits.maxset = 6
     if isinstance(value, str):
-        value = cut(value, most)
+        value = cut(value, most - 2)
     elif type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "shape"):
         return f"a tensor of shape {cut(str(tuple(value.shape)), most)}"
     return cut(clean(limits.repr(value), keep=""), most)
@@ -67,6 +68,51 @@ def listed(names: Iterable[Any], most: int = 10) -> str:
     every = [cut(clean(str(name), keep="")) for name in names]
     rest = len(every) - most
     return ", ".join(every) if rest <= 0 else f"{', '.join(every[:most])} and {rest} more"
+
+
+def reason(error: BaseException) -> str:
+    """Kind and text of an error, for a message; the kind alone where the text can't be had."""
+    kind, text = type(error).__name__, said(error)
+    return kind if text in ("", kind) else f"{kind}: {cut(text, 1000)}"
+
+
+def said(error: BaseException) -> str:
+    """The text of an error, or its kind where the text can't be had."""
+    try:
+        return str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return type(error).__name__
+
+
+def logger(name: str) -> logging.Logger:
+    """The logger of a module; what it logs is clean and bounded, wherever it goes."""
+    found = logging.getLogger(name)
+    found.addFilter(_clean_record)
+    return found
+
+
+def _clean_record(record: logging.LogRecord) -> bool:
+    try:
+        text = record.getMessage()
+    except Exception:
+        text = str(record.msg)
+    record.msg, record.args = message(text), ()
+    return True
+
+
+def told(error: BaseException, most: int = 160) -> str:
+    """An exception of another library: its class and the first sentence of its text, cut.
+
+    What follows is often advice that doesn't hold here. The whole is the cause of our own error.
+    """
+    kind, lines = type(error).__name__, said(error).strip().splitlines()
+    if not lines or lines == [kind]:
+        return kind
+    # A first line that ends in a colon is but a heading.
+    text = " ".join(line.strip() for line in lines[: 2 if lines[0].endswith(":") else 1])
+    return f"{kind}: {cut(text.split('. ')[0], most)}"
 
 
 def _escaped(one: str) -> str:

@@ -118,14 +118,14 @@ def forbid_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.getaddrinfo", refuse)
 
 
-def text_encoder() -> CLIPTextModel:
+def text_encoder(vocab_size: int = 20) -> CLIPTextModel:
     return CLIPTextModel(
         CLIPTextConfig(
             hidden_size=8,
             intermediate_size=8,
             num_hidden_layers=1,
             num_attention_heads=2,
-            vocab_size=20,
+            vocab_size=vocab_size,
             max_position_embeddings=5,
             bos_token_id=0,
             eos_token_id=2,

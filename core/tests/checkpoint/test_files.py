@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,55 @@ def test_code_is_not_among_the_files(tmp_path: Path) -> None:
         "net/spiece.model",
         "net/vocab.json",
     ]
+
+
+SIDE = [
+    "tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "spiece.model", "dict.txt",
+    "sentencepiece.bpe.model", "tokenizer.model", "tokenizer.model.v11", "source.spm", "bpe.codes",
+    "prophetnet.tokenizer", "qwen.tiktoken", "vocab.bpe", "dict.vocab", "chat_template.jinja",
+    "added_tokens.json", "tekken.json", "words.tsv", "config.yaml",
+]  # fmt: skip
+NEVER = [
+    "tokenization.py", "__init__.py", "x.pyc", "x.so", "pytorch_model.bin", "x.pkl", "x.pt",
+    "x.pth", "x.ckpt", "x.pickle", "x.npy", "x.h5", "x.onnx", "x.msgpack", "model.safetensors",
+    ".gitignore", "x.sh", "README.md", "json", ".json", "model.safetensors.index.json", "x.json.py",
+]  # fmt: skip
+
+
+def test_what_a_tokenizer_may_read_is_planned_and_nothing_else(tmp_path: Path) -> None:
+    source = folder(tmp_path, *SIDE, *NEVER)
+    (tmp_path / "net" / "additional_chat_templates").mkdir()
+    for name in ("tool.jinja", "evil.py"):
+        (tmp_path / "net" / "additional_chat_templates" / name).write_text("x")
+    planned = {file.path for file in plan_component(source, ("net",), stems=()).files}
+    assert planned == {
+        *(f"net/{name}" for name in SIDE),
+        "net/additional_chat_templates/tool.jinja",
+    }
+
+
+def test_many_files_are_planned_in_time_and_told_in_few_words(tmp_path: Path) -> None:
+    names = [f"diffusion_pytorch_model.v{n}.safetensors" for n in range(20_000)]
+    source = LocalSource(tmp_path)
+    source._listings["net",] = dict.fromkeys(names, 10)
+    started = time.process_time()
+    assert chosen(source, variant="v17") == "diffusion_pytorch_model.v17.safetensors"
+    assert chosen(source, variant="auto") in names
+    for options in ({"variant": None}, {"variant": "x" * 10_000}, {"use_safetensors": False}):
+        with pytest.raises(CheckpointError) as caught:
+            chosen(source, **{"variant": "v1", **options})
+        # What is raised, not what is left of it when it is shown.
+        assert len(caught.value.args[0]) < 700
+    # A hundred times what it takes. What grows with the square would take some minutes.
+    assert time.process_time() - started < 200
+
+
+def test_many_shards_are_planned_in_time(tmp_path: Path) -> None:
+    shards = [f"diffusion_pytorch_model-{n:05}-of-20000.safetensors" for n in range(20_000)]
+    index = {"diffusion_pytorch_model__safetensors__index__json": [*shards, "absent.safetensors"]}
+    source = folder(tmp_path, **index)
+    source._listings["net",] = {**source.files("net"), **dict.fromkeys(shards, 10)}
+    started = time.process_time()
+    with pytest.raises(DamagedFileError, match=r"absent\.safetensors"):
+        chosen(source)
+    assert time.process_time() - started < 200

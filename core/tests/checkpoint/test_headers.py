@@ -79,7 +79,7 @@ def test_a_git_lfs_pointer_is_called_one(file: Path) -> None:
         ((2**62).to_bytes(8, "little") + b"{}", "header"),
         ((3).to_bytes(8, "little") + b"{}", "header"),
         ((2).to_bytes(8, "little") + b"\xff\xff", "JSON"),
-        ((2).to_bytes(8, "little") + b"[]", "no JSON object"),
+        ((2).to_bytes(8, "little") + b"[]", "not a JSON object"),
         ((90_000).to_bytes(8, "little") + b"[" * 90_000, "JSON"),
     ],
 )

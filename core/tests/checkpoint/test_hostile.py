@@ -87,9 +87,9 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         plugin = Installed(Plugin("tiny", "tiny-dist", "1"), family)
         patch.setattr("autopipe.registry._default", Registry([plugin]))
-        pipe = Full(
-            TinyNet(depth=2), text_encoder(), make_tokenizer(words), processor, TinyScheduler()
-        )
+        tokenizer = make_tokenizer(words)
+        encoder = text_encoder(vocab_size=len(tokenizer))
+        pipe = Full(TinyNet(depth=2), encoder, tokenizer, processor, TinyScheduler())
         pipe.save_pretrained(folder, max_shard_size=60)
     assert (folder / SHARD).is_file()
     for name in ("vocab.json", "merges.txt"):
@@ -258,7 +258,7 @@ CORPUS: dict[str, tuple[Callable[[Path], object], str]] = {
     "shard of a subfolder": (shard("sub/x.safetensors"), "index.json names"),
     "shard with a backslash": (shard("..\\x.safetensors"), "index.json names"),
     "shard with a null": (shard("x\0.safetensors"), "index.json names"),
-    "shard that is pickled": (shard("x.bin"), r"no \.safetensors file"),
+    "shard that is pickled": (shard("x.bin"), r"not a \.safetensors file"),
     "shard that is absent": (shard("x.safetensors"), "absent"),
     "shard that is a number": (shard(7), "index.json names"),  # type: ignore[arg-type]
     "shard that is a list": (shard(["x"]), "index.json names"),  # type: ignore[arg-type]

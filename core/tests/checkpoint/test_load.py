@@ -21,6 +21,7 @@ from autopipe.errors import (
     CheckpointError,
     ConfigError,
     DamagedFileError,
+    PlacementError,
     SchedulerError,
     UnsafeCheckpointError,
     UnsupportedCheckpointError,
@@ -558,3 +559,53 @@ def test_options_of_a_pipeline_are_read_from_the_object(saved: Path) -> None:
         pipe.config.strict = True
     pipe.register_to_config(strict=True)
     assert pipe.config.strict is True
+
+
+@pytest.mark.parametrize(
+    ("device_map", "found"),
+    [
+        ("cpu", {"": "cpu"}),
+        (torch.device("cpu"), {"": "cpu"}),
+        ("auto", {"": "cpu"}),
+        ("sequential", {"": "cpu"}),
+        ({"": "cpu", "layers.1": "disk"}, {"": "cpu", "layers.1": "disk"}),
+        ({"": "disk"}, {"": "disk"}),
+    ],
+)
+def test_a_network_goes_where_its_device_map_says(
+    net_folder: Path, tmp_path: Path, device_map: Any, found: dict[str, Any]
+) -> None:
+    x = torch.randn(2, 4)
+    plain = TinyNet.from_pretrained(net_folder)
+    net = TinyNet.from_pretrained(
+        net_folder, device_map=device_map, offload_folder=tmp_path / "disk", offload_state_dict=True
+    )
+    assert net.hf_device_map == found
+    assert torch.equal(net(x), plain(x))
+    net.save_pretrained(tmp_path / "again")
+    assert same(TinyNet.from_pretrained(tmp_path / "again").state_dict(), plain.state_dict())
+
+
+def test_shards_go_where_a_device_map_says_in_another_dtype(tmp_path: Path) -> None:
+    net = TinyNet(depth=4)
+    net.save_pretrained(tmp_path / "net", max_shard_size=100)
+    loaded = TinyNet.from_pretrained(
+        tmp_path / "net",
+        device_map="auto",
+        max_memory={"cpu": 100},
+        offload_folder=tmp_path / "disk",
+        torch_dtype=torch.float64,
+    )
+    assert "disk" in loaded.hf_device_map.values()
+    x = torch.randn(2, 4, dtype=torch.float64)
+    assert torch.allclose(loaded(x), net.double()(x))
+
+
+def test_a_device_that_is_not_here_is_refused_before_anything_is_read(
+    net_folder: Path, saved: Path
+) -> None:
+    for file in (*net_folder.glob("*.safetensors"), *saved.glob("*/*.safetensors")):
+        file.write_bytes(b"x")
+    for load in (TinyNet.from_pretrained, TinyPipeline.from_pretrained):
+        with pytest.raises(PlacementError, match="can't be used here"):
+            load(net_folder if load == TinyNet.from_pretrained else saved, device_map="cuda:7")

@@ -11,7 +11,8 @@ from autopipe.checkpoint.options import (
     KEYWORDS,
     REFUSED,
     WITHOUT_MEANING,
-    check_one_place,
+    check_for_network,
+    check_for_pipeline,
     parse_dtype,
     split_keywords,
 )
@@ -162,19 +163,15 @@ def test_a_device_map_is_a_device_a_strategy_or_a_place_for_each() -> None:
             split_keywords({"device_map": wrong})
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"device_map": "auto"},
-        {"device_map": {"": "cpu"}},
-        {"memory": "auto"},
-        {"max_memory": {0: 1}},
-    ],
-)
-def test_a_model_is_in_one_place(given: dict[str, Any]) -> None:
-    check_one_place(split_keywords({"device_map": "cuda"})[0], "Net")
-    with pytest.raises(ArgumentError, match=f"{next(iter(given))}=.* is for pipelines"):
-        check_one_place(split_keywords(given)[0], "Net")
+def test_a_network_has_no_budget_and_a_pipeline_no_strategy_for_parts() -> None:
+    for given in ("auto", "sequential", {"": "cpu"}, "cuda"):
+        check_for_network(split_keywords({"device_map": given, "max_memory": {0: 1}})[0], "Net")
+    with pytest.raises(ArgumentError, match=r"memory=.* is for pipelines"):
+        check_for_network(split_keywords({"memory": "auto"})[0], "Net")
+    for strategy in ("sequential", "balanced_low_0"):
+        with pytest.raises(ArgumentError, match="parts of one network"):
+            check_for_pipeline(split_keywords({"device_map": strategy})[0])
+    check_for_pipeline(split_keywords({"device_map": "auto"})[0])
 
 
 def test_memory_is_a_budget_and_stands_alone() -> None:

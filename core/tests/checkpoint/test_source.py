@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from safetensors.torch import save_file
 from autopipe.checkpoint.address import demo_folder, open_source
 from autopipe.checkpoint.source import HubOptions, LocalSource
 from autopipe.errors import (
+    ArgumentTypeError,
     AutopipeError,
     CheckpointError,
     PluginError,
@@ -135,3 +138,42 @@ def test_fetching_checks_that_files_are_there_and_inside(tmp_path: Path) -> None
     with pytest.raises(UnsafeCheckpointError, match="leads out"):
         source.fetch(["far"])
     assert source.files("own") == {}
+
+
+@pytest.mark.parametrize("path", [None, 5, b"x", ["x"], 1.5, object()])
+def test_what_is_no_name_of_a_checkpoint(path: Any, demos: Registry) -> None:
+    with pytest.raises(ArgumentTypeError, match="a path or a repository id"):
+        open_source(path, HubOptions(), demos)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "a\0b", "half \ud83d", "x" * 5000, "~nobody/x", "/x" * 3000, "\x1b[2J", ".", "a\nb/c"],
+)
+def test_odd_names_are_typed_and_shown_clean(path: str, demos: Registry, tmp_path: Path) -> None:
+    for one in (path, Path(path)) if path not in ("", ".") else (path,):
+        if one == ".":
+            continue
+        with pytest.raises(CheckpointError) as caught:
+            open_source(one, HubOptions(), demos)
+        assert len(str(caught.value)) < 500
+        assert "\x1b" not in str(caught.value)
+
+
+def test_what_a_folder_lists(tmp_path: Path) -> None:
+    """Whatever stands under the name of a file, and what is no file has no size."""
+    (tmp_path / "model_index.json").mkdir()
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "absent.json").symlink_to("nowhere")
+    (tmp_path / "itself").symlink_to("itself")
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "x").write_text("four")
+    (tmp_path / "link").symlink_to("x")
+    assert LocalSource(tmp_path).files() == {
+        "absent.json": -1,
+        "itself": -1,
+        "link": 4,
+        "model_index.json": -1,
+        "pipe.txt": -1,
+        "x": 4,
+    }

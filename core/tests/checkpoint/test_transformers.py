@@ -12,13 +12,20 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from autopipe.checkpoint import transformers as compat
+from autopipe.checkpoint.entries import NetworkEntries
 from autopipe.checkpoint.files import plan_component
 from autopipe.checkpoint.load import load_component
 from autopipe.checkpoint.options import LoadOptions
 from autopipe.checkpoint.save import SaveOptions, save_model
 from autopipe.checkpoint.source import LocalSource
-from autopipe.errors import CheckpointError, ConfigError, UnsafeCheckpointError
+from autopipe.errors import (
+    CheckpointError,
+    ConfigError,
+    UnsafeCheckpointError,
+    WeightsMismatchError,
+)
 
+from .bad import BAD, refusal, says
 from .conftest import same, text_encoder
 
 IDS = torch.tensor([[0, 5, 6, 2]])
@@ -171,6 +178,84 @@ def test_a_config_that_makes_no_sense_is_named(
     edit(folder / "config.json", **entries)
     with pytest.raises(ConfigError, match="config"):
         load(CLIPTextModel, folder)
+
+
+def small(**changes: Any) -> dict[str, Any]:
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "projection_dim": 8}
+    return {**sizes, "num_attention_heads": 2, **changes}
+
+
+NETWORKS: dict[str, Callable[[], tuple[Any, Callable[[Any], Any]]]] = {
+    "text": lambda: (
+        transformers.CLIPTextModelWithProjection(text_encoder().config),
+        lambda model: model(IDS),
+    ),
+    "vision": lambda: (
+        transformers.CLIPVisionModelWithProjection(
+            transformers.CLIPVisionConfig(**small(image_size=8, patch_size=4))
+        ),
+        lambda model: model(torch.ones(1, 3, 8, 8)),
+    ),
+    "t5": lambda: (
+        transformers.T5EncoderModel(
+            transformers.T5Config(
+                d_model=8, d_ff=8, d_kv=4, num_layers=1, num_heads=2, vocab_size=20
+            )
+        ),
+        lambda model: model(IDS),
+    ),
+}
+FEW = ("null", "negative", "zero", "nan", "text", "object", "huge")
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_entry_with_every_value_works_or_is_named(tmp_path: Path, kind: str) -> None:
+    model, use = NETWORKS[kind]()
+    save_model(model.eval(), tmp_path / kind, SaveOptions())
+    file = tmp_path / kind / "config.json"
+    original = json.loads(file.read_text())
+    for name in {*original, *NetworkEntries.model_fields}:
+        for word, value in BAD.items():
+            if kind == "text" or word in FEW:
+                file.write_text(json.dumps({**original, name: value}))
+                error = refusal(lambda: use(load(type(model), file.parent)))
+                misfit = isinstance(error, WeightsMismatchError)
+                assert error is None or says(error, str(file.parent), "" if misfit else name)
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"num_attention_heads": 0}, "where num_attention_heads is 0"),
+        ({"hidden_act": "os.system"}, "where hidden_act is 'os.system'"),
+        ({"hidden_size": "wide"}, "where hidden_size is 'wide'"),
+        ({"layer_norm_eps": None}, "has None as its 'layer_norm_eps'"),
+        ({"layer_norm_eps": float("nan")}, "has nan as its 'layer_norm_eps'"),
+        ({"eos_token_id": None}, "has None as its 'eos_token_id'"),
+    ],
+)
+def test_the_entry_that_is_wrong_is_told(
+    folder: Path, edit: Callable[..., None], entries: dict[str, Any], words: str
+) -> None:
+    edit(folder / "config.json", **entries)
+    with pytest.raises(ConfigError, match=words) as caught:
+        load(CLIPTextModel, folder)
+    assert str(folder / "config.json") in str(caught.value)
+
+
+def test_the_entry_of_a_half_is_told(tmp_path: Path, edit: Callable[..., None]) -> None:
+    halves = {"text_config": text_encoder().config.to_dict(), "vision_config": small(patch_size=4)}
+    config = {**halves, "projection_dim": 8}
+    config["vision_config"]["num_attention_heads"] = 0
+    with pytest.raises(ConfigError, match=r"where vision_config\.num_attention_heads is 0"):
+        compat.build(transformers.CLIPModel, config, tmp_path)
+
+
+def test_a_config_that_asks_for_tuples_still_gives_names(
+    folder: Path, edit: Callable[..., None]
+) -> None:
+    edit(folder / "config.json", return_dict=False)
+    assert load(CLIPTextModel, folder)(IDS).last_hidden_state is not None
 
 
 # Tokenizers

@@ -58,6 +58,18 @@ def test_a_device_and_a_number_must_agree(pipe: RelayPipeline) -> None:
         pipe.enable_model_cpu_offload(gpu_id=0, device="cuda:1")
 
 
+@pytest.mark.parametrize(("free", "fits"), [(45, False), (46, True)])
+def test_a_tenth_of_what_is_free_is_left_by_an_automatic_budget(
+    free: int, fits: bool, pipe: RelayPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own 408 bytes count as free: nine tenths of 453 are 407, and of 454 are 408."""
+    cpu = torch.device("cpu")
+    monkeypatch.setattr("autopipe.placement.budget.free_memory", lambda: {cpu: free})
+    pipe.fit_memory("auto", device="cpu", offload_folder=tmp_path)
+    assert (pipe.placement.title == "resident") is fits
+    assert f"allows {407 + fits} B" in pipe.explain()
+
+
 def test_on_the_cpu_a_budget_leads_to_the_disk(
     pipe: RelayPipeline, tmp_path: Path, expected: torch.Tensor
 ) -> None:

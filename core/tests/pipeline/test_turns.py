@@ -13,6 +13,7 @@ from support.relay import MODES, OFFLOADED, RelayPipeline, state
 from torch import nn
 
 from autopipe.errors import CancelledError, PlacementError
+from autopipe.pipeline.turns import Turns
 
 Mode = Callable[[RelayPipeline], object]
 each_mode = pytest.mark.parametrize("name", MODES)
@@ -184,3 +185,79 @@ def test_placement_waits_for_running_calls_and_is_refused_inside_one(
     with pytest.raises(PlacementError, match="while a call uses them"):
         pipe(callback=lambda run, step: pipe.enable_model_cpu_offload(device="cpu"))
     assert state(pipe) == before
+
+
+# Fairness
+
+
+def test_who_waits_alone_goes_before_those_who_come_later() -> None:
+    turns, order = Turns(), []
+    inside, leave, later_waits = threading.Event(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        with turns.take(alone=False):
+            inside.set()
+            assert leave.wait(30)
+
+    def alone() -> None:
+        with turns.take(alone=True):
+            order.append("alone")
+
+    def later() -> None:
+        with turns.take(alone=False, check=later_waits.set):
+            order.append("later")
+        later_waits.set()
+
+    with ThreadPoolExecutor(3) as threads:
+        jobs = [threads.submit(first)]
+        assert inside.wait(30)
+        jobs.append(threads.submit(alone))
+        while not turns._want_alone:
+            pass
+        jobs.append(threads.submit(later))
+        assert later_waits.wait(30)
+        leave.set()
+        for job in jobs:
+            job.result(30)
+    assert order == ["alone", "later"]
+
+
+def test_a_move_goes_before_calls_that_come_later(pipe: RelayPipeline) -> None:
+    order: list[str] = []
+    inside, leave, later_is_there = threading.Event(), threading.Event(), threading.Event()
+
+    class Watching(RelayPipeline):
+        checks = 0
+
+        def check_cancelled(self) -> None:
+            self.checks += 1
+            if self.checks > 1:  # The first comes before it waits.
+                later_is_there.set()
+
+    class Reader(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            order.append("call")
+            return super().forward(input)
+
+        def to(self, *args: Any, **kwargs: Any) -> Any:
+            order.append("move")
+            return super().to(*args, **kwargs)
+
+    def hold(run: Any, step: int) -> None:
+        inside.set()
+        assert leave.wait(30)
+
+    pipe.reader = Reader(*pipe.reader.weight.shape)
+    view = Watching.from_pipe(pipe)
+    with ThreadPoolExecutor(3) as threads:
+        jobs: list[Any] = [threads.submit(pipe, callback=hold)]
+        assert inside.wait(30)
+        jobs.append(threads.submit(pipe.to, "cpu"))
+        while not pipe._pool._turns._want_alone:
+            pass
+        jobs.append(threads.submit(view))
+        assert later_is_there.wait(30)
+        leave.set()
+        for job in jobs:
+            job.result(30)
+    assert order == ["call", "move", "call"]

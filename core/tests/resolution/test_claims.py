@@ -234,6 +234,93 @@ def test_the_own_claim_of_a_family_counts_in_its_checkpoints_where_two_differ() 
     assert "component diffusers Net" in problem.reason
 
 
+def test_a_newcomer_on_our_line_replaces_no_class_in_our_checkpoints() -> None:
+    """It sorts first, adds a pipeline to the line, and claims what the checkpoints name."""
+    name, line = "StableDiffusionXLPipeline", "sdxl"
+    pairs = {("transformers", "CLIPTextModel"), ("transformers", "CLIPTokenizer"), ("d", "Net")}
+    ours = Family(
+        "sdxl",
+        pipelines=(Pipeline(name, "ours:P", "text2image", line),),
+        components=(Component("CLIPTextModel", "ours:Encoder", library="transformers"),
+                    Component("Net", "ours:Net", library="d")),
+    )  # fmt: skip
+    theirs = Family(
+        "aaa",
+        pipelines=(Pipeline("AaaPipeline", "aaa:P", "inpaint", line),),
+        components=tuple(Component(n, f"aaa:{n}", library=lib) for lib, n in sorted(pairs)),
+    )
+    table = of(aaa=theirs, autopipe_sdxl=ours)
+    stored, added = table.pipeline(name), table.pipeline("AaaPipeline")
+    found = {n: table.component(lib, n, stored) for lib, n in pairs}
+    assert found["CLIPTextModel"] == ours.components[0]
+    assert found["Net"] == ours.components[1]
+    assert table.component("transformers", "CLIPTextModel", added) == theirs.components[1]
+    assert {p.plugin.dist for p in table.problems} == {"aaa"}
+    told = " ".join(p.reason for p in table.problems)
+    assert "CLIPTextModel" in told
+    assert table.resolve("AaaPipeline").pipeline == added
+    assert table.component("transformers", "CLIPTextModel") is None
+
+
+def test_two_strangers_on_one_line_put_their_classes_there_in_question() -> None:
+    one, two = (
+        Family(
+            m,
+            pipelines=(Pipeline(f"P{m}", f"{m}:P", task, "line"),),
+            components=(Component("CLIPTextModel", f"{m}:E", library="transformers"),),
+        )
+        for m, task in (("a", "inpaint"), ("b", "text2image"))
+    )
+    row = Pipeline("Row", "c:Row", "inpaint", "line", frozenset({"hint"}))
+    third = Family("c", pipelines=(row,), conditions=(Condition("hint", "hint"),))
+    table = of(dist_a=one, dist_b=two, dist_c=third)
+    for m, family in (("a", one), ("b", two)):
+        own = table.component("transformers", "CLIPTextModel", table.pipeline(f"P{m}"))
+        assert own == family.components[0]
+    assert table.component("transformers", "CLIPTextModel", row) is None
+    (problem,) = table.problems
+    assert "component of line line transformers CLIPTextModel" in problem.reason
+
+
+@pytest.mark.parametrize("dist", ["aaa", "zzz"])
+def test_another_name_for_our_class_is_not_what_it_is_saved_as(dist: str) -> None:
+    class Net:
+        __module__ = "ours"
+        __qualname__ = "Net"
+
+    class Pipe:
+        __module__ = "ours"
+        __qualname__ = "P"
+
+    name = "StableDiffusionXLPipeline"
+    ours = Family(
+        "sdxl",
+        pipelines=(Pipeline(name, "ours:P", "text2image", "sdxl"),),
+        components=(Component("Net", "ours:Net"),),
+    )
+    theirs = Family(
+        "other",
+        pipelines=(Pipeline("Renamed", "ours:P", "text2image", "other"),),
+        components=(Component("Renamed", "ours:Net", library="other"),),
+    )
+    for offers in ({"autopipe_sdxl": ours, dist: theirs}, {dist: theirs, "autopipe_sdxl": ours}):
+        table = of(**offers)
+        assert table.identity(Net) == ("diffusers", "Net")
+        assert table.identity(Pipe) == ("diffusers", name)
+        assert table.resolve("Renamed").pipeline.target == "ours:P"
+
+
+@pytest.mark.parametrize("name", ["DiffusionPipeline", "Task", "AutoPipelineForText2Image"])
+def test_what_the_core_exports_is_its_own(name: str) -> None:
+    table = of(aaa=Family("aaa", exports=(Export(name, "aaa:X"),)))
+    (problem,) = table.problems
+    assert problem.plugin.dist == "aaa"
+    assert f"name {name}" in problem.reason
+    target = table.target(name)
+    assert target is not None
+    assert target.startswith("autopipe.")
+
+
 # Tasks
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from types import ModuleType, SimpleNamespace
 
@@ -169,3 +170,46 @@ def test_two_plugins_of_one_name_are_both_found() -> None:
     found, problems = discover([point("sdxl", dist="b"), point("sdxl", dist="a")], {})
     assert [i.plugin.dist for i in found] == ["a", "b"]
     assert problems == ()
+
+
+class Untold(BaseException):
+    """An error whose text can't be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError(), GeneratorExit(), Untold(), RecursionError("deep")], ids=repr
+)
+@pytest.mark.parametrize("where", ["import", "hook"])
+def test_whatever_a_plugin_raises_is_its_problem(error: BaseException, where: str) -> None:
+    module = ModuleType("bad")
+
+    @hookimpl
+    def autopipe_family() -> object:
+        raise error
+
+    module.autopipe_family = autopipe_family  # type: ignore[attr-defined]
+    bad = point("bad", error)
+    if where == "hook":
+        bad.load = lambda: module  # type: ignore[method-assign]
+    found, problems = discover([bad, point("good")], {})
+    assert names(found) == ["good"]
+    (problem,) = problems
+    assert problem.kind == "broken"
+    assert type(error).__name__ in str(problem)
+
+
+def test_control_c_is_the_users(capsys) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        discover([point("slow", KeyboardInterrupt())], {})
+    assert "importing the plugin slow" in capsys.readouterr().err
+
+
+def test_what_a_plugin_is_called_is_shown_escaped() -> None:
+    name = "bad\x1b]0;title\x07" + "x" * 500
+    _, (problem,) = discover([point(name, ValueError("\x1b[31m\u202e"))], {})
+    for raw in ("\x1b", "\x07", "\u202e"):
+        assert raw not in str(problem)
+    assert len(str(problem)) < 500

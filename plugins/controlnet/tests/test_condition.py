@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -157,11 +158,36 @@ def test_a_network_of_another_width_is_refused_before_any_step(
         draw(pipe, kind, picture(1))
 
 
-def test_a_network_in_another_dtype_is_refused(build: Any, kind: Kind, draw: Draw) -> None:
-    pipe = build(kind.cls, controlnet=build(kind.cls).controlnet)
-    pipe.controlnet = type(pipe.controlnet).from_config(pipe.controlnet.config).half()
-    with pytest.raises(ArgumentError, match="float16"):
-        draw(pipe, kind, picture(1))
+def test_a_network_in_another_dtype(build: Any, kind: Kind, draw: Draw) -> None:
+    def drawn(pipe: Any) -> np.ndarray:
+        image = [picture(1)] * 2 if isinstance(pipe.controlnet, MultiControlNetModel) else None
+        found = draw(pipe, kind, image or picture(1))
+        assert np.isfinite(found).all()
+        return found
+
+    pipe = build(kind.cls)
+    half = copy.deepcopy(pipe.controlnet).bfloat16()
+    several = build(kind.cls, controlnet=[pipe.controlnet, half])
+    plain, steered = drawn(pipe), drawn(build(kind.cls, controlnet=half))
+    # bfloat16 has three digits.
+    assert np.abs(plain - steered).max() < 0.05
+    assert not np.array_equal(plain, steered)
+    drawn(several)
+    drawn(build(kind.cls, unet=copy.deepcopy(pipe.unet).bfloat16()))
+
+
+def test_without_an_autoencoder(build: Any, kind: Kind, draw: Draw) -> None:
+    pipe = build(kind.cls, vae=None)
+    given = {"image": torch.ones(1, 4, 2, 2)} if kind.images() else {}
+    # A ControlNet reads as many pixels of a picture as its own convolutions halve them.
+    control = picture(1, 16, 16)
+    with pytest.raises(ArgumentError, match="no vae"):
+        draw(pipe, kind, control)
+    if kind.task is not Task.INPAINT:
+        pipe.__dict__["vae_scale_factor"] = 2
+    for name in ("unet", "scheduler", "controlnet"):
+        with pytest.raises(ArgumentError, match=name):
+            draw(build(kind.cls, **{name: None}), kind, control, output_type="latent", **given)
 
 
 @pytest.mark.parametrize(
@@ -320,3 +346,27 @@ def test_pixels_outside_the_mask_can_be_put_back(build: Any, kind: Kind, draw: D
     original = np.asarray(kind.images()["image"], dtype=np.float32) / 255
     # [0, 1] to [-1, 1] and back rounds once in float32.
     assert np.allclose(drawn[0][outside], original[outside], atol=1e-6)
+
+
+@pytest.mark.parametrize("pad", [0, 2])
+def test_the_control_image_is_cropped_as_the_image_is(
+    build: Any, kind: Kind, draw: Draw, pad: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind.task is not Task.INPAINT:
+        pytest.skip("only inpainting has a mask")
+    pipe, regions = build(kind.cls), []
+    mask = Image.new("L", (16, 16))
+    mask.paste(255, (4, 6, 10, 12))
+    for processor in (pipe.image_processor, pipe.control_image_processor):
+        preprocess = processor.preprocess
+
+        def watched(*args: Any, preprocess: Any = preprocess, **how: Any) -> Any:
+            regions.append(how.get("crops_coords"))
+            return preprocess(*args, **how)
+
+        monkeypatch.setattr(processor, "preprocess", watched)
+    call = {"mask_image": mask, "padding_mask_crop": pad, "output_type": "pil"}
+    pipe_call = {**kind.images(), **call}
+    draw(pipe, kind, picture(1), **pipe_call)
+    assert set(regions) - {None} == {(4 - pad, 6 - pad, 10 + pad, 12 + pad)}
+    assert len([one for one in regions if one]) == 2

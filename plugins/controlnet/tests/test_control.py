@@ -16,6 +16,7 @@ from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe_controlnet.control import (
     Control,
     check_fits,
+    check_one_scale,
     images_for,
     joined,
     make_control,
@@ -47,6 +48,15 @@ def test_numbers_count_for_all_and_lists_for_each(controlnets: Make) -> None:
     assert control == Control((1.0, 1.0), (0.0, 0.5), (1.0, 1.0), False)
     assert make_control(nets, (0.1, 0.2), 0.0, 1.0, True).scales == (0.1, 0.2)
     assert make_control(nets[:1], [0.3], [0.0], [1.0], False).scales == (0.3,)
+
+
+def test_a_lone_network_takes_one_scale(controlnets: Make) -> None:
+    lone = controlnets()
+    check_one_scale(lone, 0.5)
+    check_one_scale(MultiControlNetModel([lone]), [0.5])
+    for scale in ([0.5], (0.5, 0.5), []):
+        with pytest.raises(ArgumentTypeError, match="controlnet_conditioning_scale is a list"):
+            check_one_scale(lone, scale)
 
 
 @pytest.mark.parametrize(

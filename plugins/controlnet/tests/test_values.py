@@ -1,36 +1,33 @@
-"""Every value that the config of a ControlNet can hold: it works, or is refused by name."""
+"""Every argument of every call with every kind of value."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import torch
-from support.values import check_network_values
+from support.room import check_refuses_what_cannot_fit
+from support.values import flaws_of
 
-from autopipe_controlnet.controlnet import ControlNetModel
-
-BASE: dict[str, Any] = {
-    "block_out_channels": (8, 16),
-    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-    "cross_attention_dim": 8,
-    "attention_head_dim": 2,
-    "layers_per_block": 1,
-    "norm_num_groups": 4,
-    "conditioning_embedding_out_channels": (4, 8),
-}
-MORE: list[Any] = [2, 7, ["x", "x"], [10**9] * 2, [-1, -1], [8], [8, 8, 8], [None, None], [9, 17]]
+from .conftest import picture
+from .test_condition import Kind, kind  # noqa: F401
 
 
-def use(net: Any) -> None:
-    config = net.config
-    side = 8 * 2 ** (len(config.conditioning_embedding_out_channels) - 1)
-    picture = torch.ones(1, config.conditioning_channels, side, side)
-    text = torch.ones(1, 3, config.encoder_hid_dim or config.cross_attention_dim)
-    has_classes = config.class_embed_type is not None or config.num_class_embeds is not None
-    classes = torch.zeros(1, dtype=torch.long) if has_classes else None
-    net(torch.ones(1, config.in_channels, 8, 8), 1, text, picture, class_labels=classes)
+def test_every_value_works_or_is_refused_by_name(
+    build: Callable[..., Any],
+    prompt: Callable[..., dict[str, Any]],
+    kind: Kind,  # noqa: F811
+) -> None:
+    images = {"control_image": picture(1), **kind.images()}
+    call = {**prompt(kind.cls), **images, "num_inference_steps": 2, "output_type": "pt"}
+    flaws = flaws_of(build(kind.cls), call)
+    assert not flaws, "\n".join(flaws)
 
 
-def test_values_of_a_config() -> None:
-    with torch.no_grad():
-        check_network_values(ControlNetModel, BASE, use, MORE)
+def test_what_cannot_fit_is_refused(
+    build: Callable[..., Any],
+    prompt: Callable[..., dict[str, Any]],
+    kind: Kind,  # noqa: F811
+) -> None:
+    images = {"control_image": picture(1), **kind.images()}
+    call = {**prompt(kind.cls), **images, "num_inference_steps": 2, "output_type": "pt"}
+    check_refuses_what_cannot_fit(build(kind.cls), call)

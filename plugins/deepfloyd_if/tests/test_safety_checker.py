@@ -86,3 +86,12 @@ def test_it_is_saved_and_loaded(
     assert type(loaded.safety_checker) is IFSafetyChecker
     for name, value in checker.state_dict().items():
         assert torch.equal(loaded.safety_checker.state_dict()[name], value)
+
+
+def test_a_function_as_safety_checker(build: Callable[..., Any], task: Any) -> None:
+    pipe = build(task.kind)
+    pipe.safety_checker = lambda images, **k: (images * 0, [True], False)
+    output = pipe(**{"prompt": "a cat", **task.call, "output_type": "np"})
+    assert output.nsfw_detected == [True]
+    assert output.watermark_detected == [False]
+    assert not output.images.any()

@@ -165,7 +165,7 @@ def test_the_task_follows_from_the_pictures(arguments: list[str], task: Task) ->
         (["--scheduler", "nothing like it"], "Installed are: DDIM, EulerAncestralDiscrete"),
         (["-o", "a.jpg"], "Name it 'a.png'"),
         (["-o", "photo.png/a.png"], "is not a folder"),
-        (["--size", "0x5"], "empty picture"),
+        (["--size", "0x5"], "not a picture of 1 to"),
         (["--size", "5by5"], "write it as 512x768"),
         (["--strength", "1.5", "--image", "photo.png"], "not between 0 and 1"),
         (["--guidance", "nan"], "not a number"),

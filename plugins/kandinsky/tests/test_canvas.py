@@ -47,9 +47,9 @@ def test_every_kind_of_mask_is_the_same() -> None:
     ("image", "words"),
     [
         (torch.full((1, 3, 8, 8), 1.5), "to 1.5; scale it to .-1, 1"),
-        (torch.full((1, 3, 8, 8), torch.nan), "nan"),
+        (torch.full((1, 3, 8, 8), torch.nan), "NaN"),
         (torch.zeros(1, 4, 8, 8), "4 channels"),
-        (np.zeros((8, 8, 4), np.float32), "4 channels"),
+        (np.zeros((8, 8, 5), np.float32), "5 channels"),
     ],
     ids=["too large", "no number", "channels", "channels of an array"],
 )
@@ -66,3 +66,12 @@ def test_what_is_no_image_is_refused(image: object, words: str) -> None:
 def test_what_is_no_mask_is_refused(image: object, words: str) -> None:
     with pytest.raises(ArgumentError, match=words):
         kept_of(image, 8, 8, (4, 4))
+
+
+def test_arrays_of_16_bits_and_with_transparency_are_pictures() -> None:
+    values = np.random.default_rng(0).integers(0, 256, (8, 8, 4), np.uint8)
+    expected = pixels_of(values[..., :3], 8, 8)
+    assert torch.equal(pixels_of(values, 8, 8), expected)
+    torch.testing.assert_close(pixels_of(values.astype(np.uint16) * 257, 8, 8), expected)
+    with pytest.raises(ArgumentError, match="to 70000"):
+        pixels_of(np.full((8, 8, 3), 70000), 8, 8)

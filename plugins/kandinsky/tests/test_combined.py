@@ -40,6 +40,7 @@ class Decoder(DiffusionPipeline):
     """The same."""
 
     _embedding_width = 2
+    _needed = ("unet",)
 
     def __init__(self, unet: Network) -> None:
         self.register_modules(unet=unet)

@@ -73,7 +73,7 @@ BAD_CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"clip_skip": "1"}, ArgumentTypeError, "clip_skip"),
     ({"cross_attention_kwargs": {"scael": 1}}, ArgumentError, "scale"),
     ({"ip_adapter_image": 5}, ArgumentError, "IP-Adapter"),
-    ({"original_size": 64}, ArgumentError, "original_size is 64"),
+    ({"original_size": 64}, ArgumentTypeError, "original_size is a int"),
     ({"target_size": (64,)}, ArgumentError, "target_size"),
     ({"crops_coords_top_left": ("1", 2)}, ArgumentTypeError, "crops_coords_top_left"),
     ({"denoising_end": 1.5}, ArgumentError, "denoising_end is 1.5"),

@@ -80,3 +80,24 @@ def test_latents_are_not_encoded_again(
     monkeypatch.setattr(type(pipe.vae), "encode", None)
     latents = torch.randn(1, 4, 8, 8, generator=seeded(0))
     assert pipe("a cat", **{**CALL, "image": latents}).images.shape == (1, 3, 16, 16)
+
+
+def test_an_array_with_transparency_is_a_picture(build: Callable[..., Any]) -> None:
+    pipe = build(StableDiffusionImg2ImgPipeline)
+    rgba = np.random.default_rng(0).random((16, 16, 4), np.float32)
+
+    def draw(image: Any) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        return pipe("a cat", **{**CALL, "image": image}, generator=generator).images
+
+    assert torch.equal(draw(rgba), draw(rgba[..., :3]))
+    assert torch.equal(draw(rgba[..., 0]), draw(rgba[..., [0, 0, 0]]))
+
+
+@pytest.mark.usefixtures("idle")
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_tensors_are_pixels_or_latents(build: Callable[..., Any], channels: int) -> None:
+    with pytest.raises(ArgumentError, match=rf"image has {channels} channels.*\(1, {channels},"):
+        build(StableDiffusionImg2ImgPipeline)(
+            "a cat", **{**CALL, "image": torch.zeros(1, channels, 16, 16)}
+        )

@@ -105,9 +105,72 @@ def test_a_crop_changes_nothing_outside_the_mask(pipe: Any) -> None:
     assert (np.asarray(found)[~outside] != np.asarray(large)[~outside]).any()
 
 
+@pytest.mark.parametrize("pad", [0, 3])
+def test_a_crop_has_the_padding_that_is_asked_for(
+    pipe: Any, pad: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is worked on is the marked part with so many pixels around it, enlarged."""
+    seen: list[Any] = []
+    encode = pipe.vae.encode
+    monkeypatch.setattr(pipe.vae, "encode", lambda x, *a, **k: seen.append(x) or encode(x, *a, **k))
+    large = Image.fromarray(np.random.default_rng(1).integers(0, 256, (48, 48, 3), np.uint8))
+    mask = Image.new("L", large.size)
+    mask.paste(255, (16, 20, 24, 28))
+    call = {**CALL, "image": large, "mask_image": mask}
+    pipe("a cat", **call, padding_mask_crop=pad, height=16, width=16)
+    region = large.crop((16 - pad, 20 - pad, 24 + pad, 28 + pad))
+    expected = pipe.image_processor.preprocess(region, 16, 16)
+    assert torch.equal(seen[0], expected)
+
+
 def test_sizes(pipe: Any) -> None:
     call = {**CALL, "output_type": "np"}
     assert pipe("a", **call, height=24, width=10).images.shape == (1, 24, 10, 3)
     assert pipe("a", **call, height=24).images.shape == (1, 24, 16, 3)
     larger = {"image": PICTURE.resize((40, 32)), "mask_image": MASK.resize((20, 20))}
     assert pipe("a", **{**call, **larger}).images.shape == (1, 16, 16, 3)
+
+
+MASKS = {
+    "bytes": np.asarray(MASK),
+    "booleans": INSIDE,
+    "a channel": np.asarray(MASK)[..., None],
+    "colours": np.asarray(MASK.convert("RGB")),
+    "16 bits": Image.fromarray(np.asarray(MASK).astype(np.uint16) * 257),
+}
+
+
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+def test_masks_of_every_form_mark_the_same(pipe: Any, mask: Any) -> None:
+    def draw(mask: Any) -> np.ndarray:
+        generator = torch.Generator().manual_seed(0)
+        call = {**CALL, "mask_image": mask, "output_type": "np"}
+        return pipe("a cat", **call, generator=generator).images
+
+    assert np.array_equal(draw(mask), draw(MASK))
+
+
+def test_latents_with_a_tensor_as_mask(pipe: Any) -> None:
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., 8:] = 1
+    call = {**CALL, "image": latents, "mask_image": mask, "output_type": "latent"}
+    found = pipe("a cat", **call, generator=torch.Generator().manual_seed(0)).images
+    assert torch.equal(found[..., :4], latents[..., :4])
+    assert not torch.allclose(found[..., 4:], latents[..., 4:])
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_tensor_of_several_masks_says_its_shape(pipe: Any) -> None:
+    with pytest.raises(
+        ArgumentError, match=r"3 masks, of shape \(3, 1, 16, 16\).*\(1, 1, 16, 16\)"
+    ):
+        pipe("a cat", **{**CALL, "mask_image": torch.zeros(3, 16, 16)})
+
+
+def test_a_mask_of_another_size_around_a_crop(pipe: Any) -> None:
+    small = MASK.resize((8, 8), Image.Resampling.NEAREST)
+    found = pipe("a cat", **{**CALL, "mask_image": small}, padding_mask_crop=2).images[0]
+    assert found.size == PICTURE.size
+    # Beyond what resizing the mask blurs, every byte is the original's.
+    assert np.array_equal(np.asarray(found)[0], COLOURS[0])

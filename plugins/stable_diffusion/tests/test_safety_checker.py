@@ -86,3 +86,25 @@ def test_names_of_the_weights(checker: Any) -> None:
     } == {name for name in names if not name.startswith("vision_model.")}
     assert checker.concept_embeds.shape == (17, 8)
     assert checker.special_care_embeds.shape == (3, 8)
+
+
+@pytest.mark.parametrize("given", ["constructor", "assigned", "view"])
+def test_a_function_as_safety_checker(build: Any, task: Any, given: str) -> None:
+    seen: list[Any] = []
+
+    def checker(images: torch.Tensor, **others: Any) -> Any:
+        seen.append((images.shape, sorted(others)))
+        return images * 0 - 1, [True] * len(images)
+
+    pipe = build(task.kind, **({"safety_checker": checker} if given == "constructor" else {}))
+    if given != "constructor":
+        pipe.safety_checker = checker
+    if given == "view":
+        pipe = type(pipe).from_pipe(pipe)
+    output = pipe(**{**task.call, "num_images_per_prompt": 2})
+    assert seen == [((2, 3, 16, 16), ["clip_input"])]
+    assert output.nsfw_content_detected == [True, True]
+    pipe.safety_checker = lambda images, **k: (images, False)
+    assert pipe(**task.call).nsfw_content_detected == [False]
+    pipe.safety_checker = None
+    assert pipe(**task.call).nsfw_content_detected is None

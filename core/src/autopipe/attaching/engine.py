@@ -8,12 +8,16 @@ place, and where the engine can't serve, the network itself, which is said once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from torch import nn
 
+from ..errors import PluginError
 from ..modeling import is_entry_point
+from ..resolution.guard import guarded
 from .network_view import Standing
+
+_Self = TypeVar("_Self", bound="NetworkEngine")
 
 
 class NetworkEngine:
@@ -26,6 +30,10 @@ class NetworkEngine:
 
     name: ClassVar[str] = ""
     bitwise_in_threads: ClassVar[bool] = True
+
+    def __deepcopy__(self: _Self, memo: object) -> _Self:
+        """The engine itself: copies of a pipeline use the same one, each for its networks."""
+        return self
 
     def refuses(self, component: str, network: nn.Module) -> str | None:
         """Why this can't run `network`, as the end of a sentence; None if it can.
@@ -43,6 +51,16 @@ class NetworkEngine:
 
     def release(self, network: nn.Module) -> None:
         """Give back what was made of `network`."""
+
+
+def asking(engine: NetworkEngine) -> guarded:
+    """Runs code of an engine; if it raises, the error tells how to go on without it."""
+    name = engine.name or type(engine).__name__
+    return guarded(
+        lambda reason: PluginError(
+            f"the engine {name} failed ({reason}); use_engine(None) goes on without it"
+        )
+    )
 
 
 class EngineNetwork(Standing):

@@ -11,13 +11,14 @@ asks its origin's hook at every call. What `Module.compile` left on the origin i
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from torch import nn
 
-from ..errors import PluginError
+from ..errors import ArgumentTypeError, PluginError
 
 Answer: TypeAlias = Callable[..., Any]
 """`(module, *inputs) -> output`: what a view's module gives; calling `module` gives the original's
@@ -101,6 +102,17 @@ class _View(Standing):
             return self.__dict__["_origin"].__dict__["_hf_hook"]
         except KeyError:
             raise AttributeError("_hf_hook") from None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        made = memo[id(self)] = object.__new__(type(self))
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return made
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise ArgumentTypeError(
+            f"this {type(self).__name__} is a view in which attachments act, and can't be pickled; "
+            f"pickle the pipeline, its state_dict(), or the network once they are switched off"
+        )
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         state = self.__dict__

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import tempfile
 import weakref
 from pathlib import Path
 
-from ..errors import AutopipeError, CheckpointError, PluginError, nearest
+from ..errors import ArgumentTypeError, CheckpointError, PluginError, nearest
 from ..registry import Registry
+from ..resolution.guard import guarded
 from ..resolution.targets import load_target
+from ..wording import shown
 from .headers import read_header
 from .hub.repository import open_repository
 from .source import HubOptions, LocalSource, Source
@@ -25,21 +28,26 @@ def open_source(path: str | Path, hub: HubOptions, registry: Registry) -> Source
     """The source that `path` means: a folder or file that exists first, then `demo:`, then the Hub.
 
     Raises:
+        ArgumentTypeError: `path` is neither text nor a path.
         CheckpointError: there is no such folder, demo or repository, or no way to reach it.
         UnsupportedCheckpointError: it is a single file of a layout that no installed plugin reads.
     """
-    folder = Path(path).expanduser()
-    text = str(path)
-    if folder.is_dir():
-        return LocalSource(folder)
-    if folder.is_file():
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentTypeError(
+            f"a checkpoint is given by a path or a repository id, not by a {type(path).__name__}"
+        )
+    text = os.fsdecode(path)
+    folder = Path(os.path.expanduser(text))
+    if text and os.path.isdir(folder):
+        return LocalSource(folder, follow_links=hub.follow_links)
+    if text and os.path.exists(folder):
         return _of_file(folder, registry)
     if text.startswith(DEMO):
         return LocalSource(demo_folder(text.removeprefix(DEMO), registry))
-    if isinstance(path, Path) or not _REPOSITORY.fullmatch(text) or text.startswith("."):
+    if isinstance(path, os.PathLike) or not _REPOSITORY.fullmatch(text) or text.startswith("."):
         raise CheckpointError(
-            f"there is no folder {text!r}, and it is no repository id such as 'owner/name' either; "
-            f"check the path"
+            f"there is no folder {shown(text)}, and it is not a repository id such as "
+            f"'owner/name' either; check the path"
         )
     return open_repository(text, hub)
 
@@ -58,15 +66,15 @@ def _of_file(file: Path, registry: Registry) -> Source:
     folder = tempfile.mkdtemp(prefix="autopipe-")
     source = LocalSource(Path(folder), str(file))
     weakref.finalize(source, shutil.rmtree, folder, ignore_errors=True)
-    try:
+
+    def failed(reason: str) -> PluginError:
+        return PluginError(
+            f"the reader {reader.name!r} failed on {file} ({reason}); update the package that "
+            f"brings it"
+        )
+
+    with guarded(failed):
         load_target(reader.target)(file, source.root)
-    except AutopipeError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"the reader {reader.name!r} failed on {file} ({type(error).__name__}: {error}); "
-            f"update the package that brings it"
-        ) from error
     return source
 
 
@@ -84,7 +92,8 @@ def demo_folder(family: str, registry: Registry) -> Path:
             f"Installed: {', '.join(DEMO + name for name in sorted(demos)) or 'none'}"
         )
     package, _, relative = demos[family].partition(":")
-    spec = importlib.util.find_spec(package)
+    with guarded(lambda reason: PluginError(f"the family {family} can't be read ({reason})")):
+        spec = importlib.util.find_spec(package)
     for folder in (spec and spec.submodule_search_locations) or ():
         if (Path(folder) / relative).is_dir():
             return Path(folder) / relative

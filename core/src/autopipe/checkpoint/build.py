@@ -14,15 +14,12 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ConfigError
-from .names import shown
+from ..wording import shown
 
 _META = torch.device("meta")
 
 _LARGEST = 1 << 24
 """Above every size in a config: the largest vocabularies have 250,000 entries."""
-
-LARGEST_SIDE = 1 << 14
-"""Of an image, in pixels."""
 
 _MOST_TENSORS = 8_000
 """That one model may have: more than four times those of the largest U-Net."""
@@ -49,11 +46,18 @@ class WithoutMemory(TorchFunctionMode):
     no file holds are right from the start. Filling a tensor on `meta` does nothing. Only the
     current thread is affected.
 
+    Args:
+        origin: the folder of the config, for messages.
+
     Raises:
         ConfigError: what is built has absurdly many tensors, or one of absurd size.
     """
 
     _count = 0
+
+    def __init__(self, origin: Path | None = None) -> None:
+        super().__init__()
+        self._config = "the config" if origin is None else f"the config in {origin}"
 
     def __torch_function__(
         self,
@@ -67,15 +71,15 @@ class WithoutMemory(TorchFunctionMode):
             self._count += 1
             if self._count > _MOST_TENSORS:
                 raise ConfigError(
-                    f"the config asks for more than {_MOST_TENSORS:,} tensors, and no model has so "
-                    f"many; correct the number of layers or blocks"
+                    f"{self._config} asks for more than {_MOST_TENSORS:,} tensors, and no model "
+                    f"has so many; correct the number of layers or blocks"
                 )
             keywords["device"] = _META
         elif func in _FILLED:
             size = func(*args, **{**keywords, "device": _META}).nbytes
             if size > _LARGEST_BUFFER:
                 raise ConfigError(
-                    f"the config asks for a buffer of {size:,} bytes, and no model has one so "
+                    f"{self._config} asks for a buffer of {size:,} bytes, and no model has one so "
                     f"large; correct it"
                 )
         elif getattr(func, "__name__", None) in _FILL:

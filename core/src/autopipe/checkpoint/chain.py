@@ -23,9 +23,10 @@ from ..errors import (
 from ..kinds import shared
 from ..manifest import Pipeline
 from ..registry import Registry
+from ..wording import shown
 from .hub.repository import open_repository
 from .hub.upload import CARD_NAME
-from .names import is_plain, shown
+from .names import is_plain
 from .source import HubOptions, LocalSource, Source
 
 _LARGEST_CARD = 2**20
@@ -124,7 +125,7 @@ def open_named(keyword: str, source: Source, hub: HubOptions) -> Source | None:
     card = f"the {CARD_NAME} of {source.name}"
     folder = _folder(name, source, f"{card} names the {keyword} {shown(name)}", keyword)
     if folder is not None:
-        return LocalSource(folder)
+        return LocalSource(folder, follow_links=hub.follow_links)
     if not _REPOSITORY.fullmatch(name):
         raise CheckpointError(
             f"{card} names the {keyword} {shown(name)}, and there is no such folder inside or "
@@ -159,18 +160,18 @@ def _named(source: Source, keyword: str) -> str | None:
     if CARD_NAME not in source.files():
         return None
     file = source.fetch([CARD_NAME]) / CARD_NAME
-    if file.stat().st_size > _LARGEST_CARD:
-        raise ConfigError(
-            f"{file} is larger than {_LARGEST_CARD:,} bytes, so it is not read; pass {keyword}="
-        )
     import yaml
 
     try:
+        with source.open(file, _LARGEST_CARD) as stream:
+            head = _head(stream.read(_LARGEST_CARD).decode("utf-8-sig"))
         # Nothing is made of what is read: a few lines of YAML can stand for any amount of it.
-        root = yaml.compose(_head(file), yaml.SafeLoader)
+        root = yaml.compose(head, yaml.SafeLoader)
+    except UnsafeCheckpointError:
+        raise
     except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
         raise ConfigError(
-            f"the metadata in {file} can't be read ({type(error).__name__}: {error}); correct it, "
+            f"the metadata in {file} can't be read ({error or type(error).__name__}); correct it, "
             f"or pass {keyword}="
         ) from error
     entries = root.value if isinstance(root, yaml.MappingNode) else []
@@ -187,11 +188,11 @@ def _named(source: Source, keyword: str) -> str | None:
     return str(named.value).strip()
 
 
-def _head(file: Path) -> str:
+def _head(card: str) -> str:
     """The lines of a card between the first, `---`, and the next one like it."""
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
-    block = REGEX_YAML_BLOCK.search(file.read_text(encoding="utf-8-sig").lstrip())
+    block = REGEX_YAML_BLOCK.search(card.lstrip())
     head = block[2] if block else ""
     if len(head) > _LARGEST_HEAD:
         raise ValueError(f"it is longer than {_LARGEST_HEAD:,} characters")

@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..config import construct
 from ..errors import check_names
 from ..kinds import check_given
+from ..placement.devices import check_here
 from ..registry import Registry, default_registry
 from . import chain
 from .address import open_source
 from .index import Index, open_index
 from .load import load_component, made_from, stored_dtype
 from .names import parts_of
-from .options import KEYWORDS, LoadOptions, check_one_place, split_keywords
+from .options import KEYWORDS, LoadOptions, check_for_network, check_for_pipeline, split_keywords
+from .pairs import check_pairs
 from .plan import Plan, files_of, make_plan
 from .source import Source
 from .weights import LoadingInfo
@@ -56,9 +59,11 @@ class Checkpoint:
             ConfigError, UnsafeCheckpointError: its index is malformed, or can't be trusted.
         """
         options, given = split_keywords(keywords)
+        check_for_pipeline(options)
         registry = registry or default_registry()
         source = open_source(path, options.hub, registry)
-        return cls(source, open_index(source, registry), options, given, registry)
+        with source.unchanged():
+            return cls(source, open_index(source, registry), options, given, registry)
 
     def plan(self, cls: Any) -> Plan:
         """What loading the pipeline class `cls` from this checkpoint reads.
@@ -84,9 +89,10 @@ class Checkpoint:
         elsewhere = chain.names_of(keyword, cls) if keyword else ()
         stage, given = self._plan_stage(keyword, cls) if keyword else (None, self.given)
         options = self.options
-        plan = make_plan(
-            cls, self.source, self.index, options, given, self.registry, elsewhere=elsewhere
-        )
+        with self.source.unchanged():
+            plan = make_plan(
+                cls, self.source, self.index, options, given, self.registry, elsewhere=elsewhere
+            )
         said = f"= goes by component, and {name} has no"
         check_names(options.dtype, ("default", *names, *plan.parts), f"dtype{said}")
         check_names(options.device_map, ("", *names), f"device_map{said}")
@@ -133,9 +139,13 @@ class Checkpoint:
             ConfigError, WeightsMismatchError: configs and weights don't fit the classes.
         """
         cls, options, index = plan.cls, plan.options, plan.index
-        parts, told = _load_parts(plan, options)
+        if options.device is not None:
+            check_here(options.device)
+        with plan.source.unchanged():
+            parts, told = _load_parts(plan, options)
         stored = {n: one for n, one in index.options.items() if n in cls.init_parameters()}
-        pipe = cls(**{**stored, **dict.fromkeys(cls.module_names()), **parts, **plan.given})
+        absent = dict.fromkeys(cls.module_names())
+        pipe: Any = construct(cls, {**stored, **absent, **parts, **plan.given})
         # Options that this class doesn't declare wait for a class that does.
         pipe._carried = dict(index.options)
         pipe._origins = {"": plan.source.origin}
@@ -174,14 +184,15 @@ def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[
         # Where one fails, those that have not begun are left out.
         loaded = dict(zip(plan.parts, threads.map(load, plan.parts)))
     parts = {name: part for name, (part, _) in loaded.items()}
+    check_pairs({**plan.given, **parts}, plan.source.root)
     told = {n: info.as_dict() for n, (_, info) in loaded.items() if options.output_loading_info}
     for name, (joined, names) in plan.several.items():
         parts[name] = joined([parts.pop(part) for part in names])
     if plan.stage is not None:
         own = plan.stage.options
-        others, told_of_others = _load_parts(
-            plan.stage, own.with_dtype(options.dtype if own.dtype is None else own.dtype)
-        )
+        own = own.with_dtype(options.dtype if own.dtype is None else own.dtype)
+        with plan.stage.source.unchanged():
+            others, told_of_others = _load_parts(plan.stage, own)
         parts.update({f"{plan.keyword}_{name}": one for name, one in others.items()})
         told.update({f"{plan.keyword}_{name}": one for name, one in told_of_others.items()})
     return parts, told
@@ -194,12 +205,25 @@ def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **ke
     said = f"{cls.__name__}.from_pretrained has no keyword"
     check_names(overrides, (*known, *KEYWORDS), said, listed=known)
     check_names(options.dtype, ("default",), f"dtype= goes by component, and {cls.__name__} has no")
-    check_one_place(options, cls.__name__)
+    check_for_network(options, cls.__name__)
+    places = None
+    if options.device_map is not None:
+        from ..placement.parts import parse_parts, place_parts
+
+        places = parse_parts(options.device_map)
     source = open_source(path, options.hub, default_registry())
-    files = files_of(cls, source, parts_of(subfolder), options)
-    source.fetch(file.path for file in files.files)
-    model, info = load_component(cls, source, files, options, overrides=overrides)
+    with source.unchanged():
+        files = files_of(cls, source, parts_of(subfolder), options)
+        source.fetch(file.path for file in files.files)
+        model, info = load_component(cls, source, files, options, overrides=overrides)
     model.register_to_config(_name_or_path=str(path))
+    if places is not None:
+        place_parts(
+            model,
+            places,
+            max_memory=options.max_memory,
+            offload_folder=options.offload_folder,
+        )
     return (model, info.as_dict()) if options.output_loading_info else model
 
 

@@ -22,6 +22,7 @@ from ..errors import (
     UnsafeCheckpointError,
     VariantError,
 )
+from ..wording import listed, shown
 from .names import plain_name
 from .source import Source
 
@@ -33,7 +34,14 @@ STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 AUTO = "auto"
 
 _PREFERRED: Mapping[str, str] = {"float16": "fp16", "bfloat16": "bf16"}
-_SIDE_FILES = (".json", ".txt", ".model")
+_SIDE_FILE = re.compile(
+    r".+\.(json|txt|tsv|ya?ml|jinja|model(\.v\d+)?|spm|bpe|codes|vocab|tiktoken|tokenizer)"
+)
+"""Texts and vocabularies that tokenizers and processors read; no code and no pickles."""
+
+_CHAT_TEMPLATES = "additional_chat_templates"
+"""A folder in that of a tokenizer."""
+
 _SHARD = re.compile(r"-\d{5}-of-\d{5}\b")
 
 
@@ -107,6 +115,12 @@ def candidates(names: Iterable[str], stems: Iterable[str] = STEMS) -> list[_Cand
     return found
 
 
+def holds_network(names: Iterable[str]) -> bool:
+    """Whether there is a file among the names of a folder that makes it that of a network."""
+    plain = [_SHARD.sub("", name) for name in names]
+    return "config.json" in plain or bool(candidates(plain))
+
+
 def variants_of(names: Iterable[str], stems: Iterable[str] = STEMS) -> tuple[str | None, ...]:
     """The variants that a folder's weights come in, None for plain names."""
     return tuple(dict.fromkeys(candidate.variant for candidate in candidates(names, stems)))
@@ -140,12 +154,10 @@ def plan_component(
     where = "/".join((source.name, *folder))
     if not listing:
         raise CheckpointError(f"there is no folder {where}, or no file in it; {source.cure}")
-    side = tuple(
-        File("/".join((*folder, name)), size)
-        for name, size in listing.items()
-        if name.endswith(_SIDE_FILES) and ".index." not in name
-    )
+    side = _side_files(folder, listing)
     if not stems:
+        further = (*folder, _CHAT_TEMPLATES)
+        side += _side_files(further, source.files(*further))
         return ComponentFiles(folder, None, side)
     every = candidates(listing, stems)
     if not every:
@@ -163,7 +175,7 @@ def plan_component(
     if wanted not in present:
         raise VariantError(
             f"{where} has no {_called(variant)}; it has "
-            f"{', '.join(sorted(map(_called, present)))}. Pass one of those as variant, or "
+            f"{listed(sorted(map(_called, present)))}. Pass one of those as variant, or "
             f"variant='auto'"
         )
     chosen = _by_format([c for c in every if c.variant == wanted], use_safetensors, where)
@@ -174,11 +186,19 @@ def plan_component(
         absent = [name for name in names if name not in listing]
         if absent:
             raise DamagedFileError(
-                f"{source.root / index.path} lists the shard {absent[0]}, which is absent; "
+                f"{source.root / index.path} lists the shard {shown(absent[0])}, which is absent; "
                 f"{source.cure}"
             )
     files = tuple(File("/".join((*folder, name)), listing[name]) for name in names)
     return ComponentFiles(folder, Weights(chosen.variant, chosen.format, files, index), side)
+
+
+def _side_files(folder: tuple[str, ...], listing: Mapping[str, int]) -> tuple[File, ...]:
+    return tuple(
+        File("/".join((*folder, name)), size)
+        for name, size in listing.items()
+        if _SIDE_FILE.fullmatch(name) and ".index." not in name
+    )
 
 
 def _by_format(found: list[_Candidate], use_safetensors: bool | None, where: str) -> _Candidate:
@@ -186,9 +206,9 @@ def _by_format(found: list[_Candidate], use_safetensors: bool | None, where: str
     pickled = [candidate for candidate in found if candidate.format == "bin"]
     if use_safetensors is True and not safe:
         raise UnsafeCheckpointError(
-            f"{where} has only pickled weights ({pickled[0].name}), which use_safetensors=True "
-            f"refuses; convert them, or leave use_safetensors out to read them with the "
-            f"restricted loader"
+            f"{where} has only pickled weights ({shown(pickled[0].name)}), which "
+            f"use_safetensors=True refuses; convert them, or leave use_safetensors out to read "
+            f"them with the restricted loader"
         )
     if use_safetensors is False and not pickled:
         raise CheckpointError(
@@ -206,7 +226,7 @@ def shard_names(content: Mapping[str, Any], origin: str, format: Format) -> list
 
     Raises:
         ConfigError: the index is malformed.
-        UnsafeCheckpointError: a shard is no plain name, or of another format than the index.
+        UnsafeCheckpointError: a shard is not a plain name, or of another format than the index.
     """
     shards: Any = content.get("weight_map")
     if not isinstance(shards, dict) or not shards:
@@ -215,11 +235,11 @@ def shard_names(content: Mapping[str, Any], origin: str, format: Format) -> list
     for name in names:
         if not name.endswith(f".{format}"):
             raise UnsafeCheckpointError(
-                f"{origin} lists the shard {name!r}, which is no .{format} file; don't use this "
-                f"checkpoint unless you trust it, and correct the name"
+                f"{origin} lists the shard {shown(name)}, which is not a .{format} file; don't use "
+                f"this checkpoint unless you trust it, and correct the name"
             )
     return names
 
 
 def _called(variant: str | None) -> str:
-    return "plain weights" if variant is None else f"variant {variant!r}"
+    return "plain weights" if variant is None else f"variant {shown(variant)}"

@@ -6,17 +6,24 @@ Reading a header takes no tensor library, so that `inspect` is quick and works w
 
 from __future__ import annotations
 
-import json
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from ..errors import CheckpointError, DamagedFileError
+from ..config import parse_json
+from ..errors import AutopipeError, CheckpointError, DamagedFileError
+from ..regular import opened
+from ..wording import shown
 
-_LARGEST_HEADER = 100_000_000
+_LARGEST_HEADER = 1 << 25
+"""Bytes: those of the largest files have some hundred thousand."""
+
+_MOST_AXES = 64
 _START = 64
 _LFS = b"version https://git-lfs.github.com/spec/"
 
@@ -55,20 +62,23 @@ def main_dtype(headers: list[Header]) -> str | None:
     return weight.most_common(1)[0][0] if weight else None
 
 
-def read_header(file: Path) -> Header:
+def read_header(file: Path, open_file: Callable[[Path], BinaryIO] = opened) -> Header:
     """Read and check the header of `file`, and that all of its bytes are there.
+
+    Args:
+        open_file: what opens it.
 
     Raises:
         CheckpointError: the file can't be read.
         DamagedFileError: it is empty, truncated, a Git LFS pointer, or no safetensors file.
     """
-    with reading(file), file.open("rb") as stream:
+    with reading(file), open_file(file) as stream:
 
         def read(start: int, stop: int) -> bytes:
             stream.seek(start)
             return stream.read(stop - start)
 
-        return header_of(file, file.stat().st_size, read)
+        return header_of(file, os.fstat(stream.fileno()).st_size, read)
 
 
 @contextmanager
@@ -76,10 +86,14 @@ def reading(file: Path) -> Iterator[None]:
     """Inside, an error of the system is a `CheckpointError` that says that `file` can't be read."""
     try:
         yield
-    except CheckpointError:
+    except AutopipeError:
         raise
     except OSError as error:
         raise CheckpointError(f"{file} can't be read: {error}") from error
+    except (MemoryError, RuntimeError) as error:  # torch has no memory, or a call of torch failed
+        raise CheckpointError(
+            f"{file} can't be read: {str(error)[:200] or 'there is not enough memory'}"
+        ) from error
 
 
 def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) -> Header:
@@ -99,24 +113,25 @@ def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) ->
     if length > min(size - 8, _LARGEST_HEADER):
         raise _damaged(file, f"its header should have {length:,} bytes and the file has {size:,}")
     try:
-        content = json.loads(read(8, 8 + length))
+        content = parse_json(read(8, 8 + length))
     except (ValueError, RecursionError) as error:
         raise _damaged(file, f"its header is not valid JSON ({error})") from error
     if not isinstance(content, dict):
-        raise _damaged(file, "its header is no JSON object")
+        raise _damaged(file, "its header is not a JSON object")
     tensors: dict[str, TensorInfo] = {}
     content.pop("__metadata__", None)
     for name, entry in content.items():
         match entry:
             case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, stop]} if (
                 dtype in ITEM_BYTES
+                and len(shape) <= _MOST_AXES
                 and all(type(n) is int and 0 <= n < 2**63 for n in (*shape, begin, stop))
                 and stop - begin == math.prod(shape) * ITEM_BYTES[dtype]
             ):
                 info = TensorInfo(dtype, tuple(shape), 8 + length + begin, stop - begin)
                 tensors[name] = info
             case _:
-                raise _damaged(file, f"the entry of {name[:200]!r} in its header makes no sense")
+                raise _damaged(file, f"the entry of {shown(name)} in its header makes no sense")
     end = 8 + length
     tensors = dict(sorted(tensors.items(), key=lambda item: (item[1].offset, item[1].size)))
     for info in tensors.values():
@@ -158,8 +173,13 @@ _BITS: Mapping[str, tuple[str, int, int]] = {
 _BLOCK = 1 << 22
 
 
-def not_finite(file: Path, header: Header) -> dict[str, int]:
+def not_finite(
+    file: Path, header: Header, open_file: Callable[[Path], BinaryIO] = opened
+) -> dict[str, int]:
     """How many values of each tensor are NaN or infinite; tensors without any are left out.
+
+    Args:
+        open_file: what opens it.
 
     Raises:
         CheckpointError: the file can't be read.
@@ -167,7 +187,7 @@ def not_finite(file: Path, header: Header) -> dict[str, int]:
     import numpy as np
 
     found: Counter[str] = Counter()
-    with reading(file), file.open("rb") as stream:
+    with reading(file), open_file(file) as stream:
         for name, info in header.tensors.items():
             if info.dtype not in _BITS:
                 continue

@@ -5,7 +5,7 @@ Families recognise theirs among checkpoints without an index, or with one that n
 
 from __future__ import annotations
 
-import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,23 +14,25 @@ from types import MappingProxyType
 from typing import Any
 
 from ..config import read_json_object
-from ..errors import CheckpointError, ConfigError, UnsafeCheckpointError, UnsupportedCheckpointError
+from ..errors import (
+    CheckpointError,
+    ConfigError,
+    PluginError,
+    UnsafeCheckpointError,
+    UnsupportedCheckpointError,
+)
 from ..registry import Registry
+from ..resolution.guard import guarded
 from ..resolution.targets import load_target
-from .names import is_plain, shown
+from ..wording import logger, shown
+from .atomic import HEADS, heads_of
+from .names import is_plain
 from .source import LocalSource, Source
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
-INDEX_NAME = "model_index.json"
-
-CONFIGS = (
-    "config.json",
-    "scheduler_config.json",
-    "tokenizer_config.json",
-    "preprocessor_config.json",
-)
-"""What the config of a component may be called."""
+INDEX_NAME, CONFIGS = HEADS[0], HEADS[1:]
+"""The file itself, and what the config of a component may be called."""
 
 Pair = tuple[str, str]
 """A class as an index names it: (library, class name)."""
@@ -64,7 +66,8 @@ def read_index(folder: str | Path) -> Index:
         UnsafeCheckpointError: it names code of its own, or a path for a component.
     """
     file = Path(folder) / INDEX_NAME
-    if not file.is_file():
+    heads_of(file.parent)
+    if not os.path.lexists(file):
         raise CheckpointError(_why_no_index(file.parent))
     return parse_index(read_json_object(file), file)
 
@@ -154,7 +157,10 @@ def _why_no_index(folder: Path) -> str:
             f"of its own class, or give the folder of the whole pipeline"
         )
     inner = sorted(p.parent.name for p in folder.glob(f"*/{INDEX_NAME}"))
+    alone = sorted(p.name for p in folder.glob("*.safetensors"))
     hint = f" (did you mean {folder / inner[0]}?)" if inner else ""
+    if alone and not inner:
+        hint = f"; if all of it is in one file, load {folder / alone[0]}"
     return f"{folder} holds no {INDEX_NAME}, so it is not the folder of a pipeline{hint}"
 
 
@@ -172,18 +178,20 @@ def _answers(
             if not there.keys() >= set(probe.folders):
                 continue
             try:
-                found = load_target(probe.target)(dict(content), there)
-                if found is not None:
-                    yield name, {**content, **found}
-                    break
-            except Exception as error:
+                with guarded(PluginError, ours=False):
+                    found = load_target(probe.target)(dict(content), there)
+                    made = None if found is None else {**content, **found}
+            except PluginError as error:
                 _log.warning(
-                    "the plugin %s can't tell whether a checkpoint is its own (%s: %s), so it is "
+                    "the plugin %s can't tell whether a checkpoint is its own (%s), so it is "
                     "taken for none of its own; update that package",
                     registry.plugins[name],
-                    type(error).__name__,
                     error,
                 )
+                continue
+            if made is not None:
+                yield name, made
+                break
 
 
 def _config(source: Source, folder: str) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from ..errors import (
     WeightsMismatchError,
 )
 from ..kinds import BaseNetwork, BaseScheduler
+from ..wording import told
 from . import transformers
 from .build import WithoutMemory, check_sizes
 from .files import ComponentFiles, Weights
@@ -78,8 +79,7 @@ def made_from(cls: Any, config: Mapping[str, Any], origin: Path) -> Any:
         raise
     except Exception as error:
         raise ConfigError(
-            f"{cls.__name__} can't be made from the config in {origin} "
-            f"({type(error).__name__}: {error}); correct it"
+            f"{cls.__name__} can't be made from the config in {origin} ({told(error)}); correct it"
         ) from error
 
 
@@ -95,7 +95,7 @@ def _load_network(
     ours = issubclass(cls, BaseNetwork)
     make = made_from if ours else transformers.build
     described = folder / str(cls.config_name) if ours else folder
-    with WithoutMemory():
+    with WithoutMemory(folder):
         model: Any = make(cls, config, described)
     # Initial values are made only where they may stay.
     if not options.low_cpu_mem_usage or options.ignore_mismatched_sizes:
@@ -118,6 +118,7 @@ def _load_network(
             model,
             state,
             origin=origin,
+            dtype=None if wanted == "auto" else wanted,
             initialised=not options.low_cpu_mem_usage,
             ignore_mismatched_sizes=options.ignore_mismatched_sizes,
         )
@@ -125,8 +126,7 @@ def _load_network(
         raise
     except Exception as error:
         raise WeightsMismatchError(
-            f"{origin} doesn't fit {cls.__name__} ({type(error).__name__}: {error}); fetch the "
-            f"checkpoint again"
+            f"{origin} doesn't fit {cls.__name__} ({told(error)}); fetch the checkpoint again"
         ) from error
     finish(model, state, target, origin)
     if ours:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import reprlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeGuard
 
 from ..errors import ArgumentError, UnsafeCheckpointError
+from ..wording import shown
 
 _FORBIDDEN = frozenset({"/", "\\", ":", *map(chr, range(32))})
-
-_brief = reprlib.Repr()
-_brief.maxstring = _brief.maxother = _brief.maxlong = 100
 
 
 def is_plain(name: object) -> TypeGuard[str]:
@@ -22,11 +21,6 @@ def is_plain(name: object) -> TypeGuard[str]:
         and not _FORBIDDEN & set(name)
         and len(name) <= 255
     )
-
-
-def shown(value: object) -> str:
-    """`value`, which a checkpoint supplies, for a message: cut short where it is long."""
-    return _brief.repr(value)
 
 
 def plain_name(name: object, origin: str) -> str:
@@ -53,16 +47,20 @@ def parts_of(subfolder: str | Path | None) -> tuple[str, ...]:
     parts = tuple(part for part in path.split("/") if part != ".") if path else ()
     if not all(is_plain(part) for part in parts):
         raise ArgumentError(
-            f"subfolder={str(subfolder)!r} must be a folder inside the checkpoint, such as 'unet'"
+            f"subfolder={shown(str(subfolder))} must be a folder inside the checkpoint, such as "
+            f"'unet'"
         )
     return parts
 
 
-def inside(root: Path, relative: str) -> Path:
+def inside(root: Path, relative: str, *also: Path) -> Path:
     """`root / relative`, where no link on the way leads out of `root`.
 
     The cache of huggingface_hub keeps files as links from a snapshot to its blobs, which counts
-    as inside.
+    as inside, and its folder of a repository may be a link itself.
+
+    Args:
+        also: further folders that count as inside.
 
     Raises:
         UnsafeCheckpointError: a link leads elsewhere.
@@ -70,18 +68,28 @@ def inside(root: Path, relative: str) -> Path:
     path = root / relative
     try:
         real_root, real = root.resolve(), path.resolve()
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UnsafeCheckpointError(
             f"{path} can't be followed ({error}); replace the link by the file itself"
         ) from error
-    blobs = [
-        above.parent.parent / "blobs"
-        for above in (real_root, *real_root.parents)
-        if above.parent.name == "snapshots" and above.parent.parent.name.startswith("models--")
-    ]
-    if not any(real.is_relative_to(folder) for folder in (real_root, *blobs)):
+    # Without links, which is nearly always, this is all.
+    if not real.is_relative_to(real_root) and not any(
+        real.is_relative_to(folder.resolve()) for folder in (*_blobs(root), *also)
+    ):
         raise UnsafeCheckpointError(
-            f"{path} is a link that leads out of the checkpoint, to {real}; replace it by the "
-            f"file itself, or load that component on its own and pass it as a keyword"
+            f"{path} is a link that leads out of the checkpoint, to {real}; if you made it, pass "
+            f"follow_links=True or set AUTOPIPE_FOLLOW_LINKS=1, else replace it by the file itself"
         )
     return path
+
+
+def _blobs(root: Path) -> Iterator[Path]:
+    """Where caches keep the content of what `root` holds, a snapshot or a folder in one."""
+    for place in (Path(os.path.abspath(root)), root.resolve()):
+        for above in (place, *place.parents):
+            repository = above.parent.parent
+            if above.parent.name == "snapshots" and repository.name.startswith("models--"):
+                blobs = repository.resolve() / "blobs"
+                # A link there may be of an archive that somebody else made.
+                if not blobs.is_symlink():
+                    yield blobs

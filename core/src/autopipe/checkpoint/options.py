@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..errors import ArgumentError, ArgumentTypeError, AutopipeError, UnsafeCheckpointError, nearest
 from ..sizes import parse_size
-from .source import HubOptions
+from ..wording import logger, shown
+from .source import HubOptions, follows_links
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 Dtype = torch.dtype | Literal["auto"]
 
@@ -36,6 +36,7 @@ WITHOUT_MEANING: Mapping[str, str] = {
 
 _NOT_YET = ("quantization_config",)
 _STRATEGIES = ("auto", "balanced")
+_OF_NETWORKS = ("balanced_low_0", "sequential")
 
 _Text = Annotated[str, Field(min_length=1)]
 
@@ -60,6 +61,8 @@ class LoadOptions(BaseModel):
             opens the class of all stages.
         revision, token, cache_dir, force_download, local_files_only: where to look for a
             repository.
+        follow_links: let links lead out of a checkpoint, which the caller made; None asks the
+            environment variable AUTOPIPE_FOLLOW_LINKS.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -81,12 +84,13 @@ class LoadOptions(BaseModel):
     cache_dir: str | Path | None = None
     force_download: bool = False
     local_files_only: bool = False
+    follow_links: bool = Field(default_factory=follows_links)
 
     @field_validator("device_map")
     @classmethod
     def _one_device(cls, device_map: Any) -> Any:
         """A device map that is but a device, as that."""
-        if isinstance(device_map, Mapping) or device_map in _STRATEGIES:
+        if isinstance(device_map, Mapping) or device_map in (*_STRATEGIES, *_OF_NETWORKS):
             return device_map
         with suppress(RuntimeError, TypeError):
             return torch.device(device_map)
@@ -106,13 +110,13 @@ class LoadOptions(BaseModel):
             raise ArgumentError(
                 "memory= and device_map= both say where the networks go; give one of them"
             )
-        if self.memory not in (None, "auto"):
+        if not (self.memory is None or (isinstance(self.memory, str) and self.memory == "auto")):
             parse_size(self.memory, "memory")
         return self
 
     @property
     def hub(self) -> HubOptions:
-        """Where to look for a repository."""
+        """Where to look."""
         return HubOptions(**{name: getattr(self, name) for name in _HUB})
 
     @property
@@ -208,7 +212,7 @@ def parse_dtype(value: Any) -> Dtype:
         return value
     if not isinstance(value, str):
         raise ArgumentTypeError(
-            f"dtype must be a torch.dtype, a name such as 'float16', or 'auto', not {value!r}"
+            f"dtype must be a torch.dtype, a name such as 'float16', or 'auto', not {shown(value)}"
         )
     name = value.removeprefix("torch.")
     name = _SHORT.get(name, name)
@@ -216,7 +220,7 @@ def parse_dtype(value: Any) -> Dtype:
         return "auto"
     if name not in _NAMED:
         raise ArgumentError(
-            f"there is no dtype {value!r} for weights.{nearest(name, (*_NAMED, *_SHORT))} "
+            f"there is no dtype {shown(value)} for weights.{nearest(name, (*_NAMED, *_SHORT))} "
             f"There are {', '.join(_NAMED)} and 'auto'"
         )
     dtype: torch.dtype = getattr(torch, name)
@@ -230,13 +234,19 @@ def parse_dtypes(value: Any) -> Dtype | Mapping[str, Dtype]:
     return parse_dtype(value)
 
 
-def check_one_place(options: LoadOptions, owner: str) -> None:
+def check_for_pipeline(options: LoadOptions) -> None:
+    """Raise `ArgumentError` for a device map that spreads the parts of one network."""
+    if options.device_map in _OF_NETWORKS:
+        raise ArgumentError(
+            f"device_map={options.device_map!r} spreads the parts of one network; for a pipeline "
+            f"give {' or '.join(map(repr, _STRATEGIES))}"
+        )
+
+
+def check_for_network(options: LoadOptions, owner: str) -> None:
     """Raise `ArgumentError` for options that place several networks; a model is but one."""
-    several = ("max_memory", "offload_folder", "memory", "device_map")
-    for name in several if options.device is None else several[:-1]:
-        value = getattr(options, name)
-        if value is not None:
-            raise ArgumentError(
-                f"{name}={value!r} is for pipelines; for a {owner} give device_map a device, such "
-                f"as 'cuda'"
-            )
+    if options.memory is not None:
+        raise ArgumentError(
+            f"memory={options.memory!r} is for pipelines; for a {owner} give device_map and "
+            f"max_memory"
+        )

@@ -18,8 +18,9 @@ from ..errors import (
 from ..kinds import BaseNetwork, Kind, Several, kind_of, slot_of, slots_of
 from ..registry import Registry
 from ..resolution.targets import load_target
+from ..wording import listed, shown
 from . import transformers
-from .files import AUTO, ComponentFiles, plan_component, variants_of
+from .files import AUTO, ComponentFiles, holds_network, plan_component, variants_of
 from .index import INDEX_NAME, Index
 from .options import LoadOptions
 from .source import Source
@@ -178,7 +179,7 @@ def make_plan(
     dtypes = dict(options.dtype) if isinstance(options.dtype, Mapping) else {}
     for name, kind in [(n, k) for n, k in classes.items() if hasattr(k, "part_class")]:
         names = [name]
-        while source.files(further := kind.part_name(name, len(names))):
+        while holds_network(source.files(further := kind.part_name(name, len(names)))):
             names.append(further)
         classes.update(dict.fromkeys(names, kind.part_class))
         several[name] = kind, names
@@ -198,8 +199,8 @@ def make_plan(
     if strict and found and options.variant not in (None, AUTO, *found):
         present = {v for name in parts for v in variants_of(source.files(name)) if v}
         raise VariantError(
-            f"{source.name} has no weights of the variant {options.variant!r}; it has "
-            f"{', '.join(sorted(map(repr, present))) or 'no variants'}. Leave variant out, or "
+            f"{source.name} has no weights of the variant {shown(options.variant)}; it has "
+            f"{listed(sorted(map(repr, present))) or 'no variants'}. Leave variant out, or "
             f"pass variant='auto'"
         )
     return Plan(cls, source, index, options, given, parts, several)
@@ -242,7 +243,8 @@ def _classes(
             library, class_name = pair
             raise UnsupportedCheckpointError(
                 f"{origin} needs the class {class_name} of {library}, which no installed family "
-                f"declares, so it is not imported. {registry.explain_missing(class_name)}"
+                f"declares, so it is not imported. {registry.explain_missing(class_name)} Or load "
+                f"it yourself and pass {name}=..."
             )
         elif slot is not None and not slot.takes(found):
             raise ConfigError(

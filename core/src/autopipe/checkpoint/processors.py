@@ -1,25 +1,41 @@
 """Tokenizers and image processors: transformers reads them, after their folder was checked.
 
 What transformers opens is decided by the files in the folder, by their configs, and by its
-release. So everything in the folder is checked, not only what is expected there: no entry is a
-link that leads out, and no config hands over a path.
+release. So no entry of the folder may be a link that leads out, whether it is read or not, and no
+config hands over a path.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import AutopipeError, CheckpointError, ConfigError, UnsafeCheckpointError
-from .build import LARGEST_SIDE, check_sizes
-from .headers import check_content
-from .names import inside, is_plain, shown
-from .source import Source
-from .transformers import LIBRARY
+from PIL import Image
 
-_TOKENIZER_CONFIGS = ("tokenizer_config.json", "special_tokens_map.json")
+from ..config import check_parts
+from ..errors import (
+    AutopipeError,
+    CheckpointError,
+    ConfigError,
+    DamagedFileError,
+    UnsafeCheckpointError,
+)
+from ..wording import listed, shown, told
+from .build import check_sizes
+from .entries import LARGEST_SIDE, ImageEntries, TokenizerEntries, check_entries
+from .headers import check_content, reading
+from .names import is_plain
+from .source import Source
+from .tokenizers import CONFIG, check_tokenizer, is_tokenizer
+from .transformers import CLASSES, LIBRARY
+
+_TOKENIZER_CONFIGS = (CONFIG, "special_tokens_map.json")
 _IMAGE_CONFIGS = ("preprocessor_config.json", "processor_config.json")
+
+_WHOLE = "tokenizer.json"
+"""All of a tokenizer. Beside it the files of its parts are not read."""
 
 _NAMES = ("vocab_file", "merges_file", "tokenizer_file", "spm_file", "gguf_file")
 """Entries that some releases of transformers open as files."""
@@ -27,7 +43,22 @@ _NAMES = ("vocab_file", "merges_file", "tokenizer_file", "spm_file", "gguf_file"
 _CONTENT = ("vocab", "merges", "init_inputs", "tokenizer_object")
 """Entries through which a config could hand over a path in place of content."""
 
+_INSIDE = (
+    "_json_padding",
+    "_json_truncation",
+    "_spm_precompiled_charsmap",
+    "post_processor",
+    "tokenizer_padding",
+    "tokenizer_truncation",
+)
+"""What transformers hands itself under the names of entries, from the files of a tokenizer."""
+
 _LARGEST_CONFIG = 1 << 22
+_LARGEST_VOCABULARY = 1 << 26
+"""Bytes of one file; the largest vocabularies have half as many."""
+
+_MOST_WORDS = 1 << 22
+"""Words of a vocabulary and of its merges, and what stands between: the largest have half of it."""
 
 
 def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
@@ -38,32 +69,92 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
 
     Raises:
         CheckpointError: a file is absent or malformed, or a package that it needs is.
+        ConfigError: an entry of a config can't be used.
+        DamagedFileError: a tokenizer has no vocabulary, or not all of it.
         UnsafeCheckpointError: the folder or a config in it leads outside.
     """
     path = source.root.joinpath(*folder)
     for file in path.rglob("*"):
-        inside(source.root, file.relative_to(source.root).as_posix())
-    for file in path.glob("*"):
-        # Those that are read here are checked then.
-        if file.is_file() and file.name not in (*_TOKENIZER_CONFIGS, *_IMAGE_CONFIGS):
-            with file.open("rb") as stream:
-                check_content(file, stream.read(64), file.stat().st_size)
+        source.inside(file.relative_to(source.root).as_posix())
+    _check_files(cls, source, path)
     for name in (*_TOKENIZER_CONFIGS, *_IMAGE_CONFIGS):
         if (path / name).is_file():
             if (path / name).stat().st_size > _LARGEST_CONFIG:
                 raise ConfigError(f"{path / name} is larger than any config; fetch it again")
             content = source.json("/".join((*folder, name)))
-            if name in _IMAGE_CONFIGS:
-                check_sizes(content, path / name, LARGEST_SIDE)
-            else:
+            if name in _TOKENIZER_CONFIGS:
                 _check_tokenizer_config(cls, content, path / name)
+                check_entries(TokenizerEntries, content, path / name)
+            elif _is_listed(cls):
+                check_entries(ImageEntries, content, path / name)
+            else:
+                check_sizes(content, path / name, LARGEST_SIDE)
     keywords = {"local_files_only": True} if cls.__module__.startswith(f"{LIBRARY}.") else {}
     try:
-        return cls.from_pretrained(str(path), **keywords)
+        made = cls.from_pretrained(str(path), **keywords)
     except (AutopipeError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic of the tokenizers package is no Exception
-        raise CheckpointError(_why_not(cls, path, error)) from error
+        content = source.json("/".join((*folder, CONFIG))) if (path / CONFIG).is_file() else {}
+        raise _why_not(cls, path, content, error) from error
+    if is_tokenizer(made):
+        check_tokenizer(made, path)
+    elif _is_listed(cls):
+        _check_images(made, path)
+    return made
+
+
+def _is_listed(cls: type) -> bool:
+    return cls.__name__ in CLASSES and cls.__module__.startswith(f"{LIBRARY}.")
+
+
+def _check_files(cls: Any, source: Source, path: Path) -> None:
+    """Raise `DamagedFileError` for those files in `path` that `cls` reads and can't be whole."""
+    present = {file.name for file in path.glob("*") if file.is_file()}
+    read = {name for name in present if not name.startswith(".")}
+    if cls.__module__.startswith(f"{LIBRARY}."):
+        parts = set(getattr(cls, "vocab_files_names", {}).values()) - {_WHOLE}
+        if _WHOLE in present:
+            parts = {_WHOLE}
+        elif models := {name for name in present if name.endswith(".model")}:
+            parts = models
+        elif _is_listed(cls) and (absent := sorted(parts - present)):
+            raise DamagedFileError(
+                f"the tokenizer in {path} has no vocabulary: there is neither {_WHOLE} nor "
+                f"{' nor '.join(absent)}; fetch the checkpoint again"
+            )
+        read &= {*parts, "added_tokens.json"}
+    # Configs are checked where they are read.
+    for name in read - {*_TOKENIZER_CONFIGS, *_IMAGE_CONFIGS}:
+        file = path / name
+        with reading(file), source.open(file) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            check_content(file, stream.read(64), size)
+            if not cls.__module__.startswith(f"{LIBRARY}."):
+                continue
+            if size > _LARGEST_VOCABULARY:
+                raise DamagedFileError(
+                    f"{file} has {size:,} bytes, more than any vocabulary; fetch it again"
+                )
+            stream.seek(0)
+            try:
+                check_parts(stream.read() if name.endswith(".json") else b"", _MOST_WORDS)
+            except ValueError as error:
+                raise DamagedFileError(f"{file} is damaged ({error}); fetch it again") from None
+
+
+def _check_images(processor: Any, path: Path) -> None:
+    """Raise `ConfigError` for an image processor that can't read a picture."""
+    try:
+        made = processor(Image.new("RGB", (7, 5)), return_tensors="np").pixel_values
+        fits = made.ndim == 4
+    except Exception as error:
+        raise ConfigError(
+            f"{type(processor).__name__} of {path / _IMAGE_CONFIGS[0]} can't read a picture "
+            f"({told(error)}); correct its entries, or fetch the checkpoint again"
+        ) from error
+    if not fits:
+        raise ConfigError(f"{path / _IMAGE_CONFIGS[0]} makes no pictures; fetch it again")
 
 
 def _check_tokenizer_config(cls: Any, content: Mapping[str, Any], file: Path) -> None:
@@ -74,12 +165,14 @@ def _check_tokenizer_config(cls: Any, content: Mapping[str, Any], file: Path) ->
         elif name.endswith("_files"):
             several = list(value.values()) if isinstance(value, Mapping) else value
             is_safe = not several or _are_in(file.parent, several)
+        elif name in _INSIDE:
+            is_safe = value is None
         else:
             is_safe = name not in _CONTENT or not value
         if not is_safe:
             raise UnsafeCheckpointError(
-                f"{file} has {shown(value)} as its {name!r}, which names something else than files "
-                f"of its own folder; remove that entry"
+                f"{file} has {shown(value)} as its {name!r}, which only the files of its own "
+                f"folder can give; remove that entry"
             )
 
 
@@ -89,20 +182,29 @@ def _are_in(folder: Path, names: object) -> bool:
     )
 
 
-def _why_not(cls: Any, folder: Path, error: BaseException) -> str:
+def _why_not(
+    cls: Any, folder: Path, config: Mapping[str, Any], error: BaseException
+) -> CheckpointError:
     from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
     name = cls.__name__
+    # Where an entry is null, its default doesn't count.
+    nulls = listed(name for name, value in config.items() if value is None)
+    said = f"; {folder / CONFIG} has null as its {nulls}" if nulls else ""
     model = next(folder.glob("*.model"), None)
     needed = {"sentencepiece": is_sentencepiece_available, "protobuf": is_protobuf_available}
     absent = next((package for package, is_here in needed.items() if not is_here()), None)
-    if model and absent and not (folder / "tokenizer.json").is_file():
-        return (
-            f"{name} reads {model} with the package {absent}, which is not installed. Run: pip "
-            f"install {absent}"
+    if model and not (folder / _WHOLE).is_file():
+        if absent:
+            return CheckpointError(
+                f"{name} reads {model} with the package {absent}, which is not installed. Run: "
+                f"pip install {absent}"
+            )
+        return DamagedFileError(
+            f"{model} is damaged, or is not a model of SentencePiece{said}; fetch this file again"
         )
-    present = ", ".join(sorted(file.name for file in folder.glob("*"))) or "nothing"
-    return (
-        f"{name} can't be loaded from {folder}, which holds {present}: {error}; fetch the "
-        f"checkpoint again"
+    present = listed(sorted(file.name for file in folder.glob("*"))) or "nothing"
+    return CheckpointError(
+        f"{name} can't be loaded from {folder}, which holds {present} ({told(error)}{said}); "
+        f"fetch the checkpoint again"
     )

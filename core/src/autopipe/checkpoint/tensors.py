@@ -8,17 +8,25 @@ given back after each, so that the peak is the weights once and the largest tens
 
 from __future__ import annotations
 
+import io
 import mmap
+import os
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import torch
 from torch import Tensor
 
-from ..errors import DamagedFileError, UnsafeCheckpointError
+from ..errors import DamagedFileError
+from ..regular import opened
+from ..wording import cut, logger
 from .headers import Header, TensorInfo, check_content, reading
+from .pickles import check_pickle, refused
+
+_log = logger(__name__)
 
 TORCH_DTYPES: Mapping[str, torch.dtype] = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16,
@@ -41,15 +49,19 @@ Target = Callable[[str, torch.dtype], torch.dtype]
 
 
 def read_safetensors(
-    files: Mapping[Path, Header], target: Target, disable_mmap: bool | None = None
+    files: Mapping[Path, Header],
+    target: Target,
+    disable_mmap: bool | None = None,
+    open_file: Callable[[Path], BinaryIO] = opened,
 ) -> dict[str, Tensor]:
     """All tensors of some safetensors files, in the dtypes that `target` wants.
 
     Args:
         files: each with its header.
+        open_file: what opens one.
 
     Raises:
-        CheckpointError: a file can't be read.
+        CheckpointError: a file can't be read, or there is no memory for it.
         DamagedFileError: a file is no longer as its header says.
     """
     found: dict[str, Tensor] = {}
@@ -60,20 +72,27 @@ def read_safetensors(
         aligned = all(header.tensors[n].offset % t.itemsize == 0 for n, t in dtypes.items())
         # On Windows a mapped file can't be replaced by a later save.
         better_read = sys.platform == "win32" or _on_network(file)
-        with reading(file):
-            if file.stat().st_size != header.size:
+        is_read = not aligned or (better_read if disable_mmap is None else disable_mmap)
+        with reading(file), open_file(file) as stream:
+            if os.fstat(stream.fileno()).st_size != header.size:
                 raise DamagedFileError(f"{file} changed while it was loaded; load it again")
-            if not aligned or (better_read if disable_mmap is None else disable_mmap):
-                found.update(_read(file, header, target))
-            elif casts:
-                found.update(_mapped_and_cast(file, header, target))
+            pages = None if is_read else _map(file, stream, header.size, casts)
+            if isinstance(pages, torch.UntypedStorage):
+                found.update(_mapped(pages, header))
+            elif pages is not None:
+                found.update(_mapped_and_cast(pages, header, target))
             else:
-                found.update(_mapped(file, header))
+                found.update(_read(file, stream, header, target))
     return found
 
 
-def read_pickled(files: Iterable[Path], target: Target) -> dict[str, Tensor]:
+def read_pickled(
+    files: Iterable[Path], target: Target, open_file: Callable[[Path], BinaryIO] = opened
+) -> dict[str, Tensor]:
     """All tensors of some `.bin` files, through the loader that runs no code.
+
+    Args:
+        open_file: what opens one.
 
     Raises:
         UnsafeCheckpointError: a file holds something else than tensors.
@@ -81,15 +100,40 @@ def read_pickled(files: Iterable[Path], target: Target) -> dict[str, Tensor]:
     """
     found: dict[str, Tensor] = {}
     for file in files:
-        state = _unpickled(file)
-        while state:
-            name, tensor = state.popitem()
-            found[name] = tensor.to(target(name, tensor.dtype))
+        with reading(file), open_file(file) as stream:
+            state = _unpickled(file, stream)
+            while state:
+                name, tensor = state.popitem()
+                found[name] = tensor.to(target(name, tensor.dtype))
     return found
 
 
-def _mapped(file: Path, header: Header) -> Iterable[tuple[str, Tensor]]:
-    storage = torch.UntypedStorage.from_file(str(file), shared=False, nbytes=header.size)
+def _map(
+    file: Path, stream: BinaryIO, size: int, casts: bool
+) -> torch.UntypedStorage | mmap.mmap | None:
+    """The pages of a file, to keep or to cast from; None where it can't be mapped but read."""
+    try:
+        if casts:
+            return mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_COPY)
+        name = _place(file, stream)
+        return cast(
+            torch.UntypedStorage, torch.UntypedStorage.from_file(name, shared=False, nbytes=size)
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        # Its file system has no maps, addresses are rationed, or the file has just been cut.
+        _log.info("%s can't be mapped (%s), so it is read", file, error)
+        return None
+
+
+def _place(file: Path, stream: BinaryIO) -> str:
+    """A name for the file that is open, whatever its own name stands for by now.
+
+    torch maps by name only.
+    """
+    return f"/proc/self/fd/{stream.fileno()}" if sys.platform.startswith("linux") else str(file)
+
+
+def _mapped(storage: torch.UntypedStorage, header: Header) -> Iterable[tuple[str, Tensor]]:
     for name, info in header.tensors.items():
         tensor = torch.empty(0, dtype=TORCH_DTYPES[info.dtype], device="cpu")
         # A storage of its own over the same pages: copying or saving one tensor must not take
@@ -99,9 +143,9 @@ def _mapped(file: Path, header: Header) -> Iterable[tuple[str, Tensor]]:
         yield name, tensor
 
 
-def _mapped_and_cast(file: Path, header: Header, target: Target) -> Iterable[tuple[str, Tensor]]:
-    with file.open("rb") as stream:
-        pages = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+def _mapped_and_cast(
+    pages: mmap.mmap, header: Header, target: Target
+) -> Iterable[tuple[str, Tensor]]:
     done = 0
     for name, info in header.tensors.items():
         # A copy, which keeps nothing of the file.
@@ -113,16 +157,17 @@ def _mapped_and_cast(file: Path, header: Header, target: Target) -> Iterable[tup
             done = end
 
 
-def _read(file: Path, header: Header, target: Target) -> Iterable[tuple[str, Tensor]]:
-    with file.open("rb") as stream:
-        for name, info in header.tensors.items():
-            # Memory of its own, which the tensor keeps unless it is cast.
-            content = bytearray(info.size)
-            stream.seek(info.offset)
-            if stream.readinto(content) != info.size:
-                raise DamagedFileError(f"{file} changed while it was loaded; load it again")
-            tensor = _view(content, 0, info)
-            yield name, tensor.to(target(name, tensor.dtype))
+def _read(
+    file: Path, stream: BinaryIO, header: Header, target: Target
+) -> Iterable[tuple[str, Tensor]]:
+    for name, info in header.tensors.items():
+        # Memory of its own, which the tensor keeps unless it is cast.
+        content = bytearray(info.size)
+        stream.seek(info.offset)
+        if cast(io.BufferedIOBase, stream).readinto(content) != info.size:
+            raise DamagedFileError(f"{file} changed while it was loaded; load it again")
+        tensor = _view(content, 0, info)
+        yield name, tensor.to(target(name, tensor.dtype))
 
 
 def _view(content: bytearray | mmap.mmap, offset: int, info: TensorInfo) -> Tensor:
@@ -149,20 +194,19 @@ def _on_network(file: Path) -> bool:
     return kind in _NETWORK or (kind.startswith("fuse.") and kind != "fuse.fuse-overlayfs")
 
 
-def _unpickled(file: Path) -> dict[str, Tensor]:
-    with reading(file), file.open("rb") as stream:
-        size, start = file.stat().st_size, stream.read(64)
+def _unpickled(file: Path, stream: BinaryIO) -> dict[str, Tensor]:
+    size, start = os.fstat(stream.fileno()).st_size, stream.read(64)
     check_content(file, start, size)
+    names = check_pickle(file, stream)
+    place = _place(file, stream)
     try:
         # Files of PyTorch before 1.6 are no archives, and can't be mapped.
-        state = torch.load(file, map_location="cpu", weights_only=True, mmap=start[:2] == b"PK")
+        state = torch.load(place, map_location="cpu", weights_only=True, mmap=start[:2] == b"PK")
     except pickle.UnpicklingError as error:
-        raise UnsafeCheckpointError(
-            f"{file} holds more than tensors, so it is not read: unpickling it could run code "
-            f"({str(error).splitlines()[0]}). Use a checkpoint with safetensors"
-        ) from error
+        raise refused(file, names) from error
     except Exception as error:
-        raise DamagedFileError(f"{file} is damaged ({error}); fetch this file again") from error
+        said = cut(str(error).replace(place, str(file)), 200)
+        raise DamagedFileError(f"{file} is damaged ({said}); fetch this file again") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(

@@ -8,8 +8,9 @@ config. Tokenizers are in `processors`. No code is fetched or run.
 from __future__ import annotations
 
 import copy
+import itertools
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import AutopipeError, ConfigError
-from .build import check_sizes
+from ..wording import shown, told
+from .build import WithoutMemory, check_sizes
+from .entries import NetworkEntries, check_entries
 
 LIBRARY = "transformers"
 
@@ -44,6 +47,31 @@ CLASSES: Mapping[str, str] = {
     "CLIPFeatureExtractor": "CLIPImageProcessor",
 }
 
+PROCESSOR_FILES = frozenset(
+    {
+        "added_tokens.json",
+        "chat_template.jinja",
+        "chat_template.json",
+        "merges.txt",
+        "preprocessor_config.json",
+        "processor_config.json",
+        "sentencepiece.bpe.model",
+        "special_tokens_map.json",
+        "spiece.model",
+        "tokenizer.json",
+        "tokenizer.model",
+        "tokenizer_config.json",
+        "vocab.json",
+        "vocab.txt",
+    }
+)
+"""What tokenizers and image processors are saved as."""
+
+_HALVES = ("text_config", "vision_config")
+
+_TRIED = 64
+"""How many entries of a config are tried, to tell the wrong one."""
+
 _building = threading.Lock()
 
 _UNTRUSTED = (
@@ -51,6 +79,8 @@ _UNTRUSTED = (
     "attn_implementation",
     "trust_remote_code",
     "custom_pipelines",
+    # Each call says it.
+    "return_dict",
     # Tables of labels, made as large as these say; no model here classifies.
     "num_labels",
     "id2label",
@@ -117,19 +147,59 @@ def build(cls: Any, config: Mapping[str, Any], origin: Path) -> nn.Module:
             f"without quantization"
         )
     check_sizes(content, file)
-    try:
+    for part in (content, *(content.get(half) for half in _HALVES)):
+        check_entries(NetworkEntries, part if isinstance(part, Mapping) else {}, file)
+
+    def make(entries: Mapping[str, Any]) -> nn.Module:
         # While it sets initial values, transformers replaces functions of torch for all threads.
         with _building:
-            model = cls(cls.config_class.from_dict(content))
+            model = cls(cls.config_class.from_dict(dict(entries)))
         model.tie_weights()
+        made: nn.Module = model
+        return made
+
+    try:
+        return make(content)
     except AutopipeError:
         raise
     except Exception as error:
+        name, value = _culprit(make, content)
+        said = f", where {name} is {shown(value)}" if name else ""
         raise ConfigError(
-            f"{cls.__name__} can't be made from its config ({error}); correct {file}"
+            f"{cls.__name__} can't be made from {file}{said} ({told(error)}); correct it, or fetch "
+            f"the checkpoint again"
         ) from error
-    made: nn.Module = model
-    return made
+
+
+def _culprit(
+    make: Callable[[Mapping[str, Any]], object], content: Mapping[str, Any]
+) -> tuple[str, Any]:
+    """The entry without which, or as 1, a model can be made from its config; and its value.
+
+    Of an entry that is a config itself, the entry in it.
+    """
+    for name, value in itertools.islice(content.items(), _TRIED):
+        rest = {other: content[other] for other in content if other != name}
+        if not any(_is_made(make, tried) for tried in (rest, {**rest, name: 1})):
+            continue
+        if isinstance(value, Mapping):
+
+            def make_inner(part: Mapping[str, Any], name: str = name) -> object:
+                return make({**content, name: part})
+
+            inner, found = _culprit(make_inner, value)
+            return (f"{name}.{inner}", found) if inner else (name, value)
+        return name, value
+    return "", None
+
+
+def _is_made(make: Callable[[Mapping[str, Any]], object], content: Mapping[str, Any]) -> bool:
+    try:
+        with WithoutMemory():
+            make(content)
+    except Exception:
+        return False
+    return True
 
 
 def kept_in_fp32(model: Any, dtype: torch.dtype | None) -> frozenset[str]:
@@ -173,7 +243,7 @@ def fitted(model: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def record_dtype(model: Any) -> None:
     """Let the model's config say which dtype the weights have, as transformers does."""
-    halves = (getattr(model.config, name, None) for name in ("text_config", "vision_config"))
+    halves = (getattr(model.config, name, None) for name in _HALVES)
     for config in (model.config, *halves):
         if hasattr(config, "dtype"):
             config.dtype = model.dtype

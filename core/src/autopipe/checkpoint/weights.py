@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, WeightsMismatchError
+from ..wording import logger
 from .files import Weights
 from .source import Source
 from .tensors import Target, read_pickled, read_safetensors
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _SHOWN = 5
 """How many names a message lists."""
+
+_COMPUTE = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+"""What layers compute with. The smaller ones are for keeping weights."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,14 @@ def read_weights(
     """All tensors of the files of `weights`, which were fetched."""
     if weights.format == "safetensors":
         headers = {source.root / file.path: source.header(file.path) for file in weights.files}
-        return read_safetensors(headers, target, disable_mmap)
+        return read_safetensors(headers, target, disable_mmap, source.open)
     files = [source.root / file.path for file in weights.files]
     _log.warning(
         "%s is pickled, and is read with the restricted loader; safetensors are safer and "
         "load faster: save_pretrained writes them",
         files[0],
     )
-    return read_pickled(files, target)
+    return read_pickled(files, target, source.open)
 
 
 def fill(
@@ -87,6 +90,7 @@ def fill(
     state: Mapping[str, Tensor],
     *,
     origin: str,
+    dtype: torch.dtype | None = None,
     initialised: bool = False,
     ignore_mismatched_sizes: bool = False,
 ) -> LoadingInfo:
@@ -94,11 +98,13 @@ def fill(
 
     Args:
         origin: where the tensors are from, for messages.
+        dtype: one that the caller wants weights to have, whether layers compute with it or not.
         initialised: whether the model's own values are real, so that missing ones may stay.
         ignore_mismatched_sizes: whether tensors of another shape may stay too.
 
     Raises:
-        WeightsMismatchError: a tensor has another shape, or is missing.
+        WeightsMismatchError: a tensor has another shape, is missing, or holds whole numbers where
+            the model has others, or the reverse.
     """
     tied: dict[int, tuple[Tensor, list[str]]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
@@ -107,19 +113,46 @@ def fill(
     names = {name for _, group in tied.values() for name in group}
     mismatched: list[tuple[str, torch.Size, torch.Size]] = []
     missing: list[str] = []
+    odd: list[str] = []
     for own, group in tied.values():
         found = next((name for name in group if name in state), None)
         if found is None:
             missing.append(group[0])
+        elif not _fits(state[found].dtype, own.dtype, dtype):
+            odd.append(found)
         elif state[found].shape != own.shape:
             mismatched.append((found, state[found].shape, own.shape))
         else:
             _put(model, group, own, state[found])
+    if odd:
+        raise WeightsMismatchError(_why_odd(type(model).__name__, state, odd, origin))
     unexpected = tuple(name for name in state if name not in names)
     info = LoadingInfo(tuple(missing), unexpected, tuple(mismatched))
     if info != LoadingInfo():
         _complain(model, info, origin, initialised, ignore_mismatched_sizes)
     return info
+
+
+def _fits(found: torch.dtype, own: torch.dtype, wanted: torch.dtype | None) -> bool:
+    """Whether a tensor of the dtype `found` can be where the model has one of `own`."""
+    if own.is_floating_point:
+        return found in _COMPUTE or found is wanted
+    return found.is_complex == own.is_complex and not found.is_floating_point
+
+
+def _why_odd(model: str, state: Mapping[str, Tensor], odd: list[str], origin: str) -> str:
+    kinds = {state[name].dtype for name in odd}
+    shown = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+    if all(kind.is_floating_point for kind in kinds):
+        cure = "Pass torch_dtype=torch.float16, or another that layers compute with"
+    else:
+        cure = (
+            "They are quantized, or damaged: fetch the checkpoint again, or one that is not "
+            "quantized"
+        )
+    return (
+        f"{origin} has tensors of {shown}, with which {model} can't compute: {_listed(odd)}. {cure}"
+    )
 
 
 def _put(model: nn.Module, names: Iterable[str], own: Tensor, tensor: Tensor) -> None:

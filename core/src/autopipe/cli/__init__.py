@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
+from types import TracebackType
 
 from ..errors import AutopipeError
+from ..wording import said
 from .parser import parse
+from .text import say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,27 +26,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; those of the process when absent.
     """
     line = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        sys.excepthook = _show_traceback
     try:
         arguments = parse(line)
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            code: int = arguments.run(arguments)
+            code = arguments.run(arguments)
         sys.stdout.flush()
     except SystemExit as end:  # argparse, after --help, --version or a wrong argument
         return end.code if isinstance(end.code, int) else 0
-    except AutopipeError as error:
-        if "--traceback" in line:
-            raise
-        print(f"autopipe: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nautopipe: stopped by Ctrl-C; no file was left unfinished", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         return 1
-    return code
+    except (AutopipeError, OSError) as error:  # OSError: a full disk, a file that can't be read.
+        if "--traceback" in line:
+            raise
+        say(f"autopipe: {said(error)}", error=True)
+        return 2
+    except KeyboardInterrupt:
+        say("\nautopipe: stopped by Ctrl-C; no file was left unfinished", error=True)
+        return 130
+    return code if isinstance(code, int) else 0
 
 
 def _show_warning(message: Warning | str, *where: object, **how: object) -> None:
-    print(f"autopipe: {message}", file=sys.stderr)
+    say(f"autopipe: {message}", error=True)
+
+
+def _show_traceback(
+    kind: type[BaseException], error: BaseException, where: TracebackType | None
+) -> None:
+    say("".join(traceback.format_exception(kind, error, where)), error=True, end="")

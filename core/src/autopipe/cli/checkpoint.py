@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from ..checkpoint.address import open_source
 from ..checkpoint.files import STEMS, File, Weights, candidates, plan_component, variants_of
 from ..checkpoint.headers import Header, main_dtype, not_finite
 from ..checkpoint.index import Index, open_index
-from ..checkpoint.source import HubOptions, Source
+from ..checkpoint.source import FOLLOW_LINKS, HubOptions, Source
 from ..errors import AutopipeError, UnsupportedCheckpointError
 from ..registry import Registry
 from ..tasks import Task
@@ -19,6 +20,8 @@ from .command import option
 
 CHECKPOINT_HELP = "a folder, a repository of the Hub, or demo:FAMILY"
 REVISION_HELP = "branch, tag or commit of a repository (default: main)"
+
+LINKS_HELP = f"follow links that lead out of a checkpoint, which you made; so does {FOLLOW_LINKS}=1"
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
@@ -59,6 +62,17 @@ def declare_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name a checkpoint to look at."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
     option(parser, "--revision NAME", REVISION_HELP)
+    declare_links(parser)
+
+
+def declare_links(parser: argparse.ArgumentParser) -> None:
+    """Add `--follow-links`, which holds for all that the command opens."""
+    parser.add_argument("--follow-links", action=_FollowLinks, nargs=0, help=LINKS_HELP)
+
+
+class _FollowLinks(argparse.Action):
+    def __call__(self, *arguments: object) -> None:
+        os.environ[FOLLOW_LINKS] = "1"
 
 
 def open_checkpoint(path: str, registry: Registry, revision: str | None = None) -> Checkpoint:
@@ -135,7 +149,7 @@ def _no_numbers(source: Source, headers: Mapping[str, Header]) -> str | None:
     here = [path for path in headers if path not in source.missing([path])]
     root = source.fetch(here)
     for path in here:
-        found = not_finite(root / path, headers[path])
+        found = not_finite(root / path, headers[path], source.open)
         if found:
             name, count = next(iter(found.items()))
             more = f", and {len(found) - 1} more tensors hold some" if len(found) > 1 else ""

@@ -11,11 +11,11 @@ Those of the core and of plugins are declared alike, as `Command` in a manifest.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from .text import paragraph
+from .text import as_json as json_of
+from .text import paragraph, say
 
 Run: TypeAlias = Callable[[argparse.Namespace], int]
 """Does the work of a command, and returns the exit code."""
@@ -29,7 +29,7 @@ def explain(parser: argparse.ArgumentParser, about: str, examples: Sequence[str]
 
 def show(as_json: bool, told: object, text: str) -> None:
     """Print what a command found, as JSON or as text."""
-    print(json.dumps(told, indent=2) if as_json else text)
+    say(json_of(told) if as_json else text)
 
 
 def option(parser: Any, words: str, help: str, **how: Any) -> None:

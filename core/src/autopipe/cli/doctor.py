@@ -10,12 +10,11 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from importlib_metadata import packages_distributions
-
 from ..registry import Registry
 from ..resolution.claims import PREFER
-from ..resolution.discovery import Plugin, Problem, discover, plain
+from ..resolution.discovery import Plugin, Problem, discover
 from ..resolution.hints import CORE, dist_of, pip_line
+from ..resolution.packages import plain, providers
 from ..resolution.version import __version__
 from .command import Run, explain, show
 from .families import no_family_cure
@@ -72,8 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _of_problem(problem: Problem, registry: Registry) -> Finding:
     dist = problem.plugin.dist
+    absent = problem.reason.startswith("ModuleNotFoundError")  # pip brings what it needs
+    delete = f"delete {' and '.join(problem.folders)}, then " if problem.folders else ""
     cures = {
-        "broken": pip_line(dist, options=_AGAIN),
+        "broken": delete + pip_line(dist, options="" if absent else _AGAIN),
         "incompatible": pip_line(CORE, dist, options="--upgrade"),
         "duplicate": f"set {PREFER}={dist} to use that of {dist} instead, or "
         f"python -m pip uninstall {dist}",
@@ -102,7 +103,7 @@ def _task_cure(problem: Problem, registry: Registry) -> str:
 
 def _of_strangers() -> list[Finding]:
     """Other distributions that provide the module `autopipe`, and may have written over ours."""
-    others = sorted({plain(dist) for dist in packages_distributions().get(_MODULE, ())} - {CORE})
+    others = sorted({plain(dist) for dist in providers(_MODULE)} - {CORE})
     return [
         Finding(
             "duplicate",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from ..registry import default_registry
 from .checkpoint import declare_checkpoint
 from .command import Run, explain, option
 from .options import declare_stages, given_of
-from .text import counted, facts, size, table
+from .text import as_json, counted, facts, say, size, table
 
 if TYPE_CHECKING:
     from ..checkpoint.plan import Plan
@@ -66,11 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.dry_run:
             plan.run()
         told = {"checkpoint": arguments.checkpoint, **_as_json(plan, not arguments.dry_run)}
-        print(json.dumps(told, indent=2))
+        say(as_json(told))
         return 0
-    print(_as_text(arguments.checkpoint, plan), flush=True)
+    say(_as_text(arguments.checkpoint, plan))
     if not arguments.dry_run:
-        print(f"\nAll of it is in {plan.run()}")
+        say(f"\nAll of it is in {plan.run()}")
     return 0
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from ..registry import Registry, default_registry
 from ..resolution.hints import dist_with_demo, pip_line
 from .command import Run, explain, show
-from .text import counted, paragraph, table
+from .text import counted, paragraph, say, table
 
 ABOUT = (
     "List the installed families and other plugins: the tasks each offers, what else it brings, "
@@ -47,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     if unused and not arguments.json:
         plugins = counted(unused, "plugin is", "plugins are")
         about = f"{plugins} installed but not in use, or not with all that they have"
-        print(paragraph(f"{about}; see 'autopipe doctor'"), file=sys.stderr)
+        say(paragraph(f"{about}; see 'autopipe doctor'"), error=True)
     return 0
 
 

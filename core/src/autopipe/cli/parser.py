@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from ..errors import ArgumentError, AutopipeError, PluginError, nearest
+from ..errors import ArgumentError, PluginError, nearest
 from ..manifest import Command
 from ..registry import default_registry
-from ..resolution.hints import dist_of, pip_line
+from ..resolution.guard import guarded
+from ..resolution.hints import dist_of, pip_line, reinstall_line
 from ..resolution.own import OWN
 from ..resolution.targets import load_target
 from ..resolution.version import __version__
+from ..wording import shown
 from .command import Run
-from .text import help_text, terminal_width
+from .text import help_text, say, terminal_width
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,6 +39,10 @@ class Parser(argparse.ArgumentParser):
             message = f"there is no command {wrong[1]!r}.{hint}"
         stop = "" if message.endswith("?") else "."
         raise ArgumentError(f"{message}{stop} See '{self.prog} --help'")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help and version, in which manifests have words."""
+        say(message, error=file is sys.stderr, end="")
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
@@ -83,16 +90,17 @@ def build(argv: Sequence[str] = ()) -> Parser:
 def _declared(command: Command, parser: Parser) -> Run:
     """What runs a command, once it has declared its arguments."""
     declare = load_target(command.target)
-    try:
+
+    def broken(reason: str) -> PluginError:
+        return PluginError(
+            f"the command {command.name} can't be used, {command.target} is broken ({reason}). "
+            f"Run: {reinstall_line(command.target.partition(':')[0], reason)}"
+        )
+
+    with guarded(broken):
         run: Run = declare(parser)
-    except AutopipeError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"the command {command.name} can't be used, {command.target} is broken "
-            f"({type(error).__name__}: {error}); reinstall the package "
-            f"{command.target.partition('.')[0].partition(':')[0]!r}"
-        ) from error
+    if not callable(run):
+        raise broken(f"it returns {shown(run)} where the function that runs it is expected")
     return run
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from importlib_metadata import PackageNotFoundError, requires, version
-from packaging.requirements import InvalidRequirement
+from importlib_metadata import requires, version
 from packaging.requirements import Requirement as Parsed
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,24 @@ def _requirement(name: str, by_dist: dict[str, SpecifierSet]) -> Requirement:
     refused_by = tuple(
         (dist, _text(specifier))
         for dist, specifier in by_dist.items()
-        if installed is not None and not specifier.contains(installed, prereleases=True)
+        if installed is not None and not _accepts(specifier, installed)
     )
     return Requirement(name, wanted, installed, tuple(by_dist), refused_by)
 
 
 def installed_version(dist: str) -> str | None:
     """The version of `dist`, or None where it isn't installed. Imports nothing of it."""
+    with suppress(Exception):  # It isn't installed, or its metadata is damaged.
+        return str(version(dist) or "unknown")
+    return None
+
+
+def _accepts(specifier: SpecifierSet, installed: str) -> bool:
+    """Whether a version is one of those; one that is none, of damaged metadata, only of all."""
     try:
-        return version(dist)
-    except PackageNotFoundError:
-        return None
+        return specifier.contains(Version(installed), prereleases=True)
+    except InvalidVersion:
+        return not specifier
 
 
 def _text(*sets: SpecifierSet) -> str:
@@ -81,14 +88,11 @@ def _text(*sets: SpecifierSet) -> str:
 
 def _declared(dist: str) -> Iterable[Parsed]:
     """The requirements of `dist` that apply here, those of its extras left out."""
-    try:
+    texts: list[str] = []
+    with suppress(Exception):
         texts = requires(dist) or []
-    except PackageNotFoundError:
-        return
     for text in texts:
-        try:
+        with suppress(Exception):  # a damaged or ancient metadata file
             parsed = Parsed(text)
-        except InvalidRequirement:  # a damaged or ancient metadata file
-            continue
-        if parsed.marker is None or parsed.marker.evaluate({"extra": ""}):
-            yield parsed
+            if parsed.marker is None or parsed.marker.evaluate({"extra": ""}):
+                yield parsed

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..checkpoint.hub.upload import PushToHubMixin
-from ..errors import ArgumentError, check_names
+from ..config import construct
+from ..errors import ArgumentError, ArgumentTypeError, check_names
 from ..kinds import check_given, shared
 from ..registry import default_registry
-from .call import CallMixin
+from ..wording import shown
+from .copying import CopyingMixin
 from .memory import MemoryMixin
 from .pool import Pool
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 _Self = TypeVar("_Self", bound="DiffusionPipeline")
 
 
-class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
+class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
     """Loads, saves, moves and switches a set of components that work together.
 
     A subclass declares its components in the constructor, calls `register_modules` and
@@ -117,17 +119,19 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
         given by its keyword: a loaded pipeline, or a folder or repository to load.
 
         Raises:
-            ArgumentTypeError: a keyword is neither component nor option of this class, or a
-                component is of another kind than the class takes there.
+            ArgumentTypeError: `pipeline` is none, a keyword is neither component nor option of
+                this class, or a component is of another kind than the class takes there.
             ArgumentError: a required component is missing, or a dtype other than that of the
                 shared weights is asked for.
         """
+        check_is_pipeline(pipeline)
         pipeline._pool.check_open(pipeline)
         kwargs, origins = _with_stage(cls, pipeline, _without_dtype(pipeline, kwargs))
         modules, options = cls.module_names(), cls.option_names()
         check_names(kwargs, (*modules, *options), f"{cls.__name__}.from_pipe has no keyword")
         check_given(cls, {name: kwargs[name] for name in modules if name in kwargs})
-        own = {name: shared(one) for name, one in pipeline.components.items() if one is not None}
+        # What the source was made without, the view is without too; its calls say if they need it.
+        own = {name: shared(one) for name, one in pipeline.components.items()}
         present = {**own, **kwargs}
         values = {name: present[name] for name in modules if name in present}
         missing = [n for n in modules if n not in values and n not in cls.optional_components()]
@@ -140,7 +144,7 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
         carried = {**pipeline._carried, **pipeline.options}
         known = {**carried, **kwargs}
         values.update({name: known[name] for name in options if name in known})
-        view = cls(**values)
+        view = construct(cls, values)
         view._carried = {**carried, **view.options}
         view._origins = {**pipeline._origins, **origins}
         view._progress_bar_config = dict(pipeline._progress_bar_config)
@@ -183,6 +187,15 @@ class DiffusionPipeline(MemoryMixin, CallMixin, PushToHubMixin):
         return numpy_to_pil(images)
 
 
+def check_is_pipeline(given: object) -> None:
+    """Raise `ArgumentTypeError` if `given` is not a pipeline of this library."""
+    if not isinstance(given, DiffusionPipeline):
+        raise ArgumentTypeError(
+            f"from_pipe takes a loaded pipeline, not {shown(given)}; a folder or repository is for "
+            f"from_pretrained"
+        )
+
+
 def _with_stage(
     cls: type[DiffusionPipeline], pipeline: DiffusionPipeline, kwargs: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -209,9 +222,11 @@ def _with_stage(
 
 def _without_dtype(pipeline: DiffusionPipeline, kwargs: dict[str, Any]) -> dict[str, Any]:
     """`kwargs` less a dtype that changes nothing; the weights are shared, so none may change."""
+    from ..checkpoint.options import parse_dtype
+
     for name in ("torch_dtype", "dtype"):
         wanted = kwargs.get(name)
-        if wanted is not None and wanted != pipeline.dtype:
+        if wanted is not None and parse_dtype(wanted) not in (pipeline.dtype, "auto"):
             raise ArgumentError(
                 f"from_pipe shares the weights of the source, which are {pipeline.dtype}, so it "
                 f"can't make them {wanted}; call .to({wanted}) to change all pipelines that share "

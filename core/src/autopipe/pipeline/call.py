@@ -14,18 +14,33 @@ import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 
 from ..attaching.attachment import Attachment
-from ..errors import ArgumentError, ArgumentTypeError, CancelledError, nearest
+from ..errors import ArgumentTypeError, CancelledError, nearest
 from ..registry import default_registry
 from ..scheduling import SchedulerMixin
+from ..wording import shown
 from .attaching import AttachingMixin
+from .progress import check_settings, progress_bar
 from .turns import guard
+from .values import readers_of, settled
 
 _Call = TypeVar("_Call", bound=Callable[..., Any])
+
+
+_OF_ALL = ("adapters", "cancellation")
+"""The arguments that every call takes, whether or not the class names them."""
+
+
+@runtime_checkable
+class Cancellation(Protocol):
+    """What says whether to stop: a `threading.Event`, or one of asyncio or multiprocessing."""
+
+    def is_set(self) -> bool:
+        """Whether the call is to end."""
 
 
 class Arguments(Mapping[str, Any]):
@@ -75,7 +90,14 @@ class CallMixin(AttachingMixin):
     _calls_lock: threading.Lock
     _interrupted: bool
     _cancelled: bool
+    _cancellation: Cancellation | None = None
     _progress_bar_config: dict[str, Any]
+
+    _of_calls: ClassVar[frozenset[str]] = frozenset(
+        {"_calls", "_calls_lock", "_interrupted", "_cancelled", "_cancellation", "_is_run"}
+        | {"_whole", "call", "_added", "_snapshot", "_num_timesteps"}
+    )
+    """The attributes that belong to one object and its calls."""
 
     def _reset_call_state(self) -> None:
         """Give the object call state of its own, and no calls of others."""
@@ -101,15 +123,19 @@ class CallMixin(AttachingMixin):
     def cancel(self) -> None:
         """Make the calls that are running raise `CancelledError` at the next opportunity.
 
-        May be called from any thread. Later calls are not affected.
+        May be called from any thread. Later calls are not affected. On the pipeline that a step
+        callback receives, it cancels that call alone; so does `cancellation=` of a call, from
+        outside.
         """
+        self._cancelled = self._is_run
         with self._calls_lock:
             for run in self._calls:
                 run._cancelled = True
 
     def check_cancelled(self) -> None:
         """Raise `CancelledError` if the running call was cancelled."""
-        if self._cancelled:
+        token = self._cancellation
+        if self._cancelled or (token is not None and token.is_set()):
             raise CancelledError("the call was cancelled; the pipeline can be called again")
         if self._whole is not None:
             self._whole.check_cancelled()
@@ -126,35 +152,48 @@ class CallMixin(AttachingMixin):
 
     def progress_bar(self, iterable: Iterable[Any] | None = None, total: int | None = None) -> Any:
         """A tqdm bar over `iterable`, or of `total` steps, with this pipeline's settings."""
-        from tqdm.auto import tqdm
-
-        if (iterable is None) == (total is None):
-            raise ArgumentError("progress_bar takes either iterable or total")
-        return tqdm(iterable, total=total, **self._progress_bar_config)
+        return progress_bar(self._progress_bar_config, iterable, total)
 
     def set_progress_bar_config(self, **kwargs: Any) -> None:
-        """Set keywords of tqdm for all later calls, such as `disable=True`."""
+        """Set keywords of tqdm for all later calls, such as `disable=True`.
+
+        Raises:
+            ArgumentTypeError: tqdm has no such keyword, or it can't do with the value.
+        """
+        check_settings(kwargs)
         self._progress_bar_config = dict(kwargs)
 
 
 def pipeline_call(call: _Call) -> _Call:
     """Make the `__call__` of a pipeline re-entrant, cancellable and free of gradients.
 
+    Beside the parameters that it names, the call takes those of what is attached, `adapters`,
+    and `cancellation`: a `Cancellation`, such as a `threading.Event`, which ends this call alone
+    when it is set, before it or while it runs, from any thread.
+
     A subclass may decorate a `__call__` of its own and call `super().__call__` in it: that is
     the same run.
 
     Raises (from the decorated call):
-        ArgumentTypeError: an argument is unknown, given twice or missing.
+        ArgumentTypeError: an argument is unknown, given twice or missing, or not of the kind that
+            the signature declares (see `autopipe.pipeline.values`).
+        ArgumentError: one is a number that its parameter can't be, or text that can't be encoded.
         ClosedPipelineError: the pipeline was closed.
-        CancelledError: `cancel()` was called while it ran.
+        CancelledError: `cancel()` was called while it ran, or `cancellation` was set.
     """
     signature = inspect.signature(call)
+    readers = functools.cache(lambda: readers_of(call))
 
     @functools.wraps(call)
     def wrapped(self: CallMixin, *args: Any, **kwargs: Any) -> Any:
         attached = self._attached
         added = _taken(self, signature, kwargs)
-        arguments = _bound(self, signature, args, kwargs, added)
+        bound = _bound(self, signature, args, kwargs, added)
+        bound.arguments = settled(readers(), bound.arguments)
+        (_, *args), kwargs = bound.args, bound.kwargs  # type: ignore[assignment]
+        bound.apply_defaults()
+        values = {name: value for name, value in bound.arguments.items() if name != "self"}
+        arguments = Arguments({**values, **added})
         if self._is_run and type(self).__call__ is not wrapped:
             # `super().__call__` of a class that puts something around another's call.
             outer, self.call = self.call, arguments.replace(**self._added)
@@ -165,6 +204,8 @@ def pipeline_call(call: _Call) -> _Call:
         self._pool.check_open(self)
         run = _begin(self)
         run.call, run._added, run._snapshot = arguments, added, attached
+        run._cancellation = _token(arguments)
+        run.check_cancelled()
         with self._calls_lock:
             self._calls.add(run)
         try:
@@ -199,10 +240,21 @@ def _taken(
     self: CallMixin, signature: inspect.Signature, kwargs: dict[str, Any]
 ) -> Mapping[str, Any]:
     """The arguments that the class doesn't name and attachments do, taken out of `kwargs`."""
-    if not self._attached and "adapters" not in kwargs:
+    if not self._attached and not any(name in kwargs for name in _OF_ALL):
         return {}
-    names = [n for n in ("adapters", *self._inputs()) if n not in signature.parameters]
+    names = [n for n in (*_OF_ALL, *self._inputs()) if n not in signature.parameters]
     return {name: kwargs.pop(name, None) for name in names}
+
+
+def _token(arguments: Arguments) -> Cancellation | None:
+    """What cancels a call of these arguments."""
+    token = vars(arguments).get("cancellation")
+    if token is not None and (isinstance(token, type) or not isinstance(token, Cancellation)):
+        raise ArgumentTypeError(
+            f"cancellation= takes a threading.Event, or another object with is_set(), not "
+            f"{shown(token)}"
+        )
+    return token
 
 
 def _bound(
@@ -211,18 +263,15 @@ def _bound(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     added: Mapping[str, Any],
-) -> Arguments:
+) -> inspect.BoundArguments:
     try:
-        bound = signature.bind(self, *args, **kwargs)
+        return signature.bind(self, *args, **kwargs)
     except TypeError as error:
         known = [*(p for p in signature.parameters if p != "self"), *added]
         takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
         unknown = next((name for name in kwargs if name not in known), None)
         hint = "" if takes_any or unknown is None else _hint(unknown, known)
         raise ArgumentTypeError(f"calling {type(self).__name__}: {error}.{hint}") from None
-    bound.apply_defaults()
-    values = {n: value for n, value in bound.arguments.items() if n != "self"}
-    return Arguments({**values, **added})
 
 
 def _hint(unknown: str, known: Iterable[str]) -> str:

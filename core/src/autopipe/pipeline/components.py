@@ -18,8 +18,10 @@ from typing import Any, ClassVar
 from torch import nn
 
 from ..attaching.network_view import origin_of
+from ..attaching.wrappers import unwrapped
 from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig, value_in_config
-from ..errors import ArgumentError
+from ..errors import ArgumentError, check_names
+from ..kinds import check_given
 from ..placement.base import Role, networks_of
 from ..registry import default_registry
 from .pool import Pool
@@ -37,6 +39,7 @@ class ComponentsMixin(ConfigMixin):
     _also_in_turn: ClassVar[tuple[str, ...]] = ()
     """Networks that come and go in model offload, though the two above keep to the reference."""
 
+    _module_names: ClassVar[tuple[str, ...]]
     _pool: Pool
     _origins: dict[str, str]
 
@@ -44,12 +47,19 @@ class ComponentsMixin(ConfigMixin):
 
     @classmethod
     def module_names(cls) -> tuple[str, ...]:
-        """The constructor parameters that are components, in their order."""
-        return tuple(
-            name
-            for name, parameter in cls.init_parameters().items()
-            if parameter.default is inspect.Parameter.empty or name in cls._optional_components
-        )
+        """The constructor parameters that are components, in their order.
+
+        What is a component of a base class stays one, also where the constructor has a default.
+        """
+        if "_module_names" not in cls.__dict__:
+            bases = [base for base in cls.__bases__ if issubclass(base, ComponentsMixin)]
+            known = {*cls._optional_components, *(n for b in bases for n in b.module_names())}
+            cls._module_names = tuple(
+                name
+                for name, parameter in cls.init_parameters().items()
+                if parameter.default is inspect.Parameter.empty or name in known
+            )
+        return cls._module_names
 
     @classmethod
     def optional_components(cls) -> tuple[str, ...]:
@@ -63,10 +73,32 @@ class ComponentsMixin(ConfigMixin):
         return tuple(name for name in cls.init_parameters() if name not in modules)
 
     def register_modules(self, **modules: Any) -> None:
-        """Take the components; called by constructors."""
+        """Take the components; called by constructors.
+
+        Raises:
+            ArgumentTypeError: no constructor has such a parameter, so it would be neither moved
+                nor saved; or it is of another kind than the constructor takes there.
+        """
+        known = [
+            n
+            for cls in type(self).__mro__
+            if issubclass(cls, ComponentsMixin)
+            for n in cls.module_names()
+        ]
+        check_names(
+            modules,
+            dict.fromkeys(known),
+            f"{type(self).__name__} can't register a component that its constructor has no "
+            f"parameter for; add one, or set a plain attribute. There is none for",
+        )
         for name, module in modules.items():
             setattr(self, name, module)
         self._pool.join(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if value is not None and name in type(self).module_names():
+            check_given(type(self), {name: value})
+        super().__setattr__(name, value)
 
     # What the object holds
 
@@ -118,6 +150,7 @@ class ComponentsMixin(ConfigMixin):
             ArgumentError: a component is of a class that no installed family declares.
         """
         for name, component in self.components.items():
+            component = unwrapped(component)
             if component is not None and default_registry().identity(type(component)) is None:
                 raise ArgumentError(
                     f"the component {name!r} is a {type(component).__name__}, which no installed "
@@ -127,7 +160,8 @@ class ComponentsMixin(ConfigMixin):
 
     def _entries(self) -> dict[str, Any]:
         pipeline = default_registry().pipeline_of(type(self))
-        entries = {**{name: list(self._pair(name)) for name in self.components}, **self.options}
+        options = {name: value for name, value in self.options.items() if value is not None}
+        entries = {**{name: list(self._pair(name)) for name in self.components}, **options}
         return {
             "_class_name": pipeline.name if pipeline else type(self).__name__,
             "_diffusers_version": FORMAT_VERSION,
@@ -136,7 +170,7 @@ class ComponentsMixin(ConfigMixin):
 
     def _pair(self, name: str) -> tuple[str | None, str | None]:
         """Library and class of a component; by its module where no family declares it."""
-        component = self.components[name]
+        component = unwrapped(self.components[name])
         if component is None:
             return None, None
         cls = type(component)

@@ -11,7 +11,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArgumentError
+from .changes import Changes
+from .changes import Tensors as Tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from ..scheduling import SchedulerMixin
     from .base import DiffusionPipeline
 
-Tensors = dict[str, Any]
-"""The tensors of a call by name. `"latents"` is the sample; a step callback may replace any."""
-
 OnStep = Callable[[int, "Tensor", "Tensor"], None]
 """`on_step(index, timestep, latents)`; `index` is that of the timestep."""
 
 StepCallback = Callable[..., Any]
 """`callback(pipe, step, timestep, tensors) -> dict | None`; entries returned replace tensors."""
+
+Replace = Callable[[Tensors, Tensors], None]
+"""`replace(tensors, changes)` puts what a step callback changed into the tensors of a call."""
 
 
 def denoise(
@@ -41,6 +42,7 @@ def denoise(
     keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
     callback_on_step_end: StepCallback | None = None,
     callback_inputs: Sequence[str] = ("latents",),
+    replace: Replace = dict.update,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Denoise `tensors["latents"]` along `timesteps` and return it.
@@ -58,7 +60,12 @@ def denoise(
         keep: `(step, timestep, latents) -> latents`, after each step: what a task restores.
         callback_on_step_end: see `StepCallback`.
         callback_inputs: the names of the tensors that the callback gets.
+        replace: see `Replace`; for families whose tensors depend on each other.
         on_step: called once for each completed solver step.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: what the callback returned can't be used.
+        CancelledError: the call was cancelled.
     """
     if scheduler is None:
         scheduler = run.scheduler
@@ -70,16 +77,23 @@ def denoise(
         steps = len(timesteps) // order
     warmup = len(timesteps) - steps * order
     run._num_timesteps = len(timesteps)
+    changes = Changes()
     with run.progress_bar(total=steps) as progress:
         for i, t in enumerate(timesteps):
             run.check_cancelled()
             if run.interrupt:
                 continue
-            prediction = predict(i, t)
-            latents = scheduler.step(prediction, t, tensors["latents"], **options).prev_sample
-            tensors["latents"] = latents if keep is None else keep(i, t, latents)
+            try:
+                prediction = predict(i, t)
+                latents = scheduler.step(prediction, t, tensors["latents"], **options).prev_sample
+                tensors["latents"] = latents if keep is None else keep(i, t, latents)
+            except Exception as error:
+                changes.blame(error)
+                raise
             if callback_on_step_end is not None:
-                _call_back(callback_on_step_end, run, i, t, tensors, callback_inputs)
+                shown = {name: tensors[name] for name in callback_inputs}
+                returned = callback_on_step_end(run, i, t, shown)
+                replace(tensors, changes.of(returned, tensors))
             if i == len(timesteps) - 1 or (i + 1 > warmup and (i + 1) % order == 0):
                 progress.update()
                 if on_step is not None:
@@ -89,28 +103,10 @@ def denoise(
     return latents
 
 
-def _call_back(
-    callback: StepCallback,
-    run: DiffusionPipeline,
-    step: int,
-    timestep: Tensor,
-    tensors: Tensors,
-    names: Sequence[str],
-) -> None:
-    changed = callback(run, step, timestep, {name: tensors[name] for name in names})
-    if changed is None:
-        return
-    if not isinstance(changed, Mapping):
-        raise ArgumentError(
-            f"callback_on_step_end returned a {type(changed).__name__}; "
-            f"it must return a dict of the tensors to replace, or None"
-        )
-    tensors.update({name: changed[name] for name in changed if name in tensors})
-
-
 def callback_inputs(callback: StepCallback | None, names: Sequence[str] | None) -> tuple[str, ...]:
-    """The tensors that `callback` gets: its own `tensor_inputs` if it names any, or `names`."""
-    return tuple(getattr(callback, "tensor_inputs", None) or names or ())
+    """The tensors that `callback` gets: its own `tensor_inputs` if it lists any, or `names`."""
+    own = getattr(callback, "tensor_inputs", None)
+    return tuple((own if isinstance(own, (list, tuple)) else None) or names or ())
 
 
 def accepted_options(scheduler: SchedulerMixin, **wanted: Any) -> dict[str, Any]:

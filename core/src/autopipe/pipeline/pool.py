@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import gc
-import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -14,14 +14,20 @@ import torch
 from torch import nn
 
 from ..attaching.attachment import Attachment
-from ..attaching.engine import NetworkEngine
+from ..attaching.engine import NetworkEngine, asking
 from ..errors import ClosedPipelineError, PlacementError
 from ..placement.base import Placement, Role, at_rest, placed_by, put, send, take
 from ..placement.devices import check_here, give_back_memory
 from ..placement.move import Move
+from ..wording import logger
+from .portable import check_pickles, refused
 from .turns import Turns
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
+
+
+_LASTING = ("closed", "placement", "attachments", "engines", "was_attached")
+"""What is left of a pool in a pickle."""
 
 
 class View(Protocol):
@@ -61,6 +67,28 @@ class Pool:
         self._known = weakref.WeakSet[nn.Module]()
         self.lock = threading.RLock()
         self._turns = Turns()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Pool:
+        made = memo[id(self)] = Pool()
+        made.closed, made.was_attached = self.closed, self.was_attached
+        made.placement, made.engines = copy.deepcopy((self.placement, self.engines), memo)
+        for name, attachment in self.attachments.items():
+            with refused(f"the attachment {name!r}", attachment, "copied"):
+                one = copy.deepcopy(attachment, memo)
+                made.attachments = {**made.attachments, name: one}
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle holds; what belongs to this process is made anew from it."""
+        for name, attachment in self.attachments.items():
+            check_pickles(f"the attachment {name!r}", attachment, (Pool,))
+        for engine in self.engines.values():
+            check_pickles(f"the engine {engine.name!r}", engine, (Pool,))
+        return {name: getattr(self, name) for name in _LASTING}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
+        self.__dict__.update(state)
 
     def views(self) -> list[View]:
         """All pipelines that share these weights."""
@@ -244,7 +272,8 @@ class Pool:
                     return network if method == "forward" else getattr(network, method)
                 made = self._runners.setdefault(network, {})
                 if method not in made:
-                    made[method] = engine.prepare(network, method)
+                    with asking(engine):
+                        made[method] = engine.prepare(network, method)
                 return made[method]
 
         return of

@@ -6,7 +6,6 @@ the device again after a call, and after an error too.
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,10 +24,11 @@ from accelerate.utils import send_to_device
 from torch import nn
 
 from ..errors import PlacementError
+from ..wording import logger
 from .base import Placement, Role, send
 from .devices import CPU, empty_cache
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 class Offload(Placement):

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..manifest import Component, Export, Pipeline
-from .discovery import Installed, Problem, plain
-from .hints import CORE, is_published
+from .discovery import Installed, Problem
+from .hints import CORE, is_published, published
+from .packages import plain
 
 PREFER = "AUTOPIPE_PREFER"
 
-_DERIVED = ("name", "keyword", "cell")
+_IN_LINE = "component of line"
+
+_DERIVED = ("name", "keyword", "cell", _IN_LINE)
 """Kinds of names that follow from entries which are claimed themselves."""
 
 
@@ -75,6 +78,9 @@ def claims(installed: Installed) -> Iterator[Claim]:
         if component.library != "transformers":
             pair = component.library, component.name
             yield claim("component", pair, (component.target, component.kind), component)
+        for line in manifest.own_lines:
+            place = line, component.library, component.name
+            yield claim(_IN_LINE, place, (component.target, component.kind), component)
     for condition in manifest.conditions:
         yield claim("condition", condition.name, condition, condition)
         yield claim("keyword", condition.keyword, condition, condition)
@@ -130,6 +136,11 @@ class Settled:
         """All equal claims of a name."""
         return self._winners.get(kind, {}).get(name, [])
 
+    def component_of(self, line: str | None, library: str, name: str) -> Component | None:
+        """What the plugins of a line claim that a pair stands for in its checkpoints."""
+        claims = self._winners.get(_IN_LINE, {}).get((line, library, name))
+        return claims[0].entry if claims else None
+
     def contested(self, kind: str, name: Hashable) -> str | None:
         """Who claims a name in two ways, and what is done about it; None if nobody does."""
         return self._contested.get((kind, name))
@@ -149,6 +160,7 @@ def _winners(rivals: list[Claim], chosen: list[str]) -> list[Claim]:
         d
         for d, claim in by_dist.items()
         if is_published(claim.installed.plugin.dist, claim.entry_name)
+        or (claim.kind == _IN_LINE and claim.installed.plugin.dist in published())
     ]
     for dist in (CORE, *chosen, *ours):
         if dist in by_dist:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterable
 
 from ..errors import MissingPluginError, PluginError
 from ..manifest import Component, Pipeline
 from .claims import Settled
 from .discovery import Installed
+from .hints import published
 from .targets import load_target, target_of
 
 
@@ -21,10 +23,12 @@ class Classes:
     """
 
     def __init__(self, everything: Iterable[Installed], settled: Settled) -> None:
-        self._everything, self._settled = tuple(everything), settled
+        self._settled = settled
         self._pipelines = settled.of("pipeline")
         self._components = settled.of("component")
-        manifests = [one.manifest for one in self._everything]
+        # Whoever names a class of this project too doesn't change what it is saved as.
+        ours_last = sorted(everything, key=lambda one: one.plugin.dist in published())
+        manifests = [one.manifest for one in ours_last]
         self._by_target = {p.target: p for m in manifests for p in m.pipelines}
         self._identities = {c.target: (c.library, c.name) for m in manifests for c in m.components}
 
@@ -42,15 +46,17 @@ class Classes:
             pipeline: that of the checkpoint. What the plugins of its line claim counts first, and
                 only there may a claim stand for a class of transformers.
         """
-        owners: list[Installed] = []
         if pipeline is not None:
             stored = self._pipelines.get(pipeline.name)
-            own = [stored.installed] if stored and stored.entry == pipeline else []
-            lines = {pipeline.line, pipeline.opens_as}
-            owners = [*own, *(i for i in self._everything if lines & i.manifest.own_lines)]
-        for component in (c for one in owners for c in one.manifest.components):
-            if (component.library, component.name) == (library, class_name):
-                return component
+            own = (
+                stored.installed.manifest.components if stored and stored.entry == pipeline else ()
+            )
+            for component in own:
+                if (component.library, component.name) == (library, class_name):
+                    return component
+            for line in (pipeline.line, pipeline.opens_as):
+                if found := self._settled.component_of(line, library, class_name):
+                    return found
         claim = self._components.get((library, class_name))
         return claim.entry if claim else None
 
@@ -60,14 +66,18 @@ class Classes:
         A subclass of a known class goes by the pair of that class. Classes of transformers
         go by their own name.
         """
-        for base in cls.__mro__:
-            pair = self._identities.get(target_of(base))
-            if pair is not None:
-                return pair
-            if base.__module__.partition(".")[0] == "transformers":
-                return "transformers", base.__name__
+        base = self.named_base(cls)
+        if base is not None:
+            return self._identities.get(target_of(base), ("transformers", base.__name__))
         pipeline = self.pipeline_of(cls)
         return ("diffusers", pipeline.name) if pipeline else None
+
+    def named_base(self, cls: type) -> type | None:
+        """`cls`, or the first of its bases, that an index can name; None without any."""
+        for base in cls.__mro__:
+            if target_of(base) in self._identities or _is_of_transformers(base):
+                return base
+        return None
 
     def pipeline_of(self, cls: type) -> Pipeline | None:
         """The pipeline that `cls` is, or is a subclass of; None for others."""
@@ -85,3 +95,10 @@ class Classes:
                 classes.append(load_target(component.target))
         able, *others = (getattr(one, "has_compatibles", True) for one in classes)
         return [one for one, other in zip(classes[1:], others) if able and other]
+
+
+def _is_of_transformers(cls: type) -> bool:
+    """Whether `cls` is a class of one of the models of transformers, which it has by that name."""
+    library = sys.modules.get("transformers")
+    is_there = library is not None and cls.__module__.startswith("transformers.models.")
+    return is_there and getattr(library, cls.__name__, None) is cls

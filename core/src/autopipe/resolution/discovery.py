@@ -10,19 +10,21 @@ points or distributions. `AUTOPIPE_STRICT=1` turns the first problem into an exc
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import pluggy
-from importlib_metadata import EntryPoint, entry_points
+from importlib_metadata import EntryPoint
 
 from ..errors import PluginError
 from ..hooks import ENTRY_POINT_GROUP, PROJECT, Hooks
 from ..manifest import Manifest
+from ..wording import clean, cut
 from .flaws import flaws
+from .guard import guarded
+from .packages import packages_with, plain
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Plugin:
     version: str
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.dist} {self.version})"
+        parts = (cut(clean(part, keep="")) for part in (self.name, self.dist, self.version))
+        return "{} ({} {})".format(*parts)
 
 
 @dataclass(frozen=True)
@@ -47,14 +50,19 @@ class Installed:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with an installed plugin, and why it is not in use, or not with all it has."""
+    """What is wrong with an installed plugin, and why it is not in use, or not with all it has.
+
+    Attributes:
+        folders: those to delete before the plugin is installed anew, since pip can't.
+    """
 
     plugin: Plugin
     kind: Literal["disabled", "broken", "incompatible", "duplicate", "missing"]
     reason: str
+    folders: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"the plugin {self.plugin} is {self.kind}: {self.reason}"
+        return f"the plugin {self.plugin} is {self.kind}: {clean(self.reason)}"
 
 
 def discover(
@@ -66,8 +74,11 @@ def discover(
         PluginError: there is a problem (other than a disabled plugin) and `AUTOPIPE_STRICT` is set.
     """
     environ = os.environ if environ is None else environ
-    points = entry_points(group=ENTRY_POINT_GROUP) if found is None else found
-    outcomes = [_load_one(point, environ) for point in _in_order(points)]
+    installed = _installed() if found is None else [(_plugin(point), point) for point in found]
+    outcomes = [
+        point if isinstance(point, Problem) else _load_one(plugin, point, environ)
+        for plugin, point in sorted(installed, key=_order)
+    ]
     problems = tuple(one for one in outcomes if isinstance(one, Problem))
     raise_if_strict(problems, environ)
     return tuple(one for one in outcomes if isinstance(one, Installed)), problems
@@ -84,13 +95,23 @@ def raise_if_strict(problems: Iterable[Problem], environ: Mapping[str, str] | No
                 raise PluginError(f"{problem} (AUTOPIPE_STRICT is set)")
 
 
+def _installed() -> Iterator[tuple[Plugin, EntryPoint | Problem]]:
+    """The entry points of what is installed, and a problem for each damaged distribution."""
+    for package in packages_with(ENTRY_POINT_GROUP):
+        for point in package.points:
+            yield Plugin(point.name, package.name, package.version), point
+        if package.damage is not None:
+            plugin = Plugin(package.name, package.name, package.version)
+            yield plugin, Problem(plugin, "broken", package.damage, package.folders)
+
+
 def _plugin(point: EntryPoint) -> Plugin:
     dist = point.dist
     return Plugin(point.name, dist.name if dist else "unknown", dist.version if dist else "unknown")
 
 
-def _in_order(points: Iterable[EntryPoint]) -> list[EntryPoint]:
-    return sorted(points, key=lambda point: (point.name, _plugin(point).dist, point.value))
+def _order(found: tuple[Plugin, EntryPoint | Problem]) -> tuple[str, str, str]:
+    return found[0].name, found[0].dist, str(getattr(found[1], "value", ""))
 
 
 def _names(environ: Mapping[str, str], variable: str) -> frozenset[str] | None:
@@ -98,17 +119,11 @@ def _names(environ: Mapping[str, str], variable: str) -> frozenset[str] | None:
     return None if text is None else frozenset(plain(n) for n in text.split(",") if n.strip())
 
 
-def plain(name: str) -> str:
-    """A name of a package, or of an entry point, in the one spelling of all that mean the same."""
-    return re.sub(r"[-_.]+", "-", name.strip()).lower()
-
-
 def _is_set(environ: Mapping[str, str], variable: str) -> bool:
     return environ.get(variable, "") not in ("", "0")
 
 
-def _load_one(point: EntryPoint, environ: Mapping[str, str]) -> Installed | Problem:
-    plugin = _plugin(point)
+def _load_one(plugin: Plugin, point: EntryPoint, environ: Mapping[str, str]) -> Installed | Problem:
     called = {plain(plugin.name), plain(plugin.dist)}
     if called & (_names(environ, "AUTOPIPE_DISABLE") or frozenset()):
         return Problem(plugin, "disabled", "AUTOPIPE_DISABLE names it")
@@ -118,13 +133,14 @@ def _load_one(point: EntryPoint, environ: Mapping[str, str]) -> Installed | Prob
     try:
         if _is_set(environ, "AUTOPIPE_DEBUG"):
             print(f"autopipe: importing the plugin {plugin}", file=sys.stderr, flush=True)
-        manifest = _ask(plugin, point.load())
-        wrong = list(flaws(manifest))
+        with guarded(PluginError, ours=False):
+            manifest = _ask(plugin, point.load())
+            wrong = list(flaws(manifest))
     except KeyboardInterrupt:
         print(f"autopipe: stopped while importing the plugin {plugin}", file=sys.stderr)
         raise
-    except (Exception, SystemExit) as error:
-        return Problem(plugin, "broken", f"{type(error).__name__}: {error}")
+    except PluginError as error:
+        return Problem(plugin, "broken", str(error))
     if wrong:
         incompatible = isinstance(manifest, Manifest) and "interface" in wrong[0]
         return Problem(plugin, "incompatible" if incompatible else "broken", "; ".join(wrong))
@@ -140,5 +156,5 @@ def _ask(plugin: Plugin, module: object) -> object:
     manager.check_pending()
     results = manager.hook.autopipe_family()
     if len(results) != 1:
-        raise PluginError("its module implements no hook 'autopipe_family' that returns a Family")
+        raise LookupError("its module implements no hook 'autopipe_family' that returns a Family")
     return results[0]

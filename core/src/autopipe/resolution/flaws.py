@@ -20,6 +20,7 @@ from ..manifest import (
     Reader,
 )
 from ..tasks import KINDS, Input, Task
+from ..wording import listed, shown
 
 ENTRIES: Mapping[str, type] = {
     "tasks": Task,
@@ -35,7 +36,15 @@ ENTRIES: Mapping[str, type] = {
 }
 """The fields of a manifest that hold several entries, with the type of each."""
 
-_WORD = re.compile(r"[a-z][a-z0-9_]*")
+_WORD = re.compile(r"[a-z][a-z0-9_]{0,99}")
+
+_LABEL = re.compile(r"\w[\w.+-]*", re.ASCII)
+"""What can be written as a name on a command line."""
+
+_OPTION = re.compile(r"(\w[\w-]*)?", re.ASCII)
+
+_LONGEST = 100
+"""Letters of a name, of whatever entry. What Python and the Hub have is far shorter."""
 
 _CHANGES = {
     1: (
@@ -56,12 +65,12 @@ def flaws(manifest: object) -> Iterator[str]:
         return
     if manifest.api != API:
         change = _CHANGES.get(manifest.api) if isinstance(manifest.api, int) else None
-        yield f"it speaks interface {manifest.api!r} and this autopipe speaks {API}; " + (
+        yield f"it speaks interface {shown(manifest.api)} and this autopipe speaks {API}; " + (
             f"its author has to {change}" if change else "install versions of both that match"
         )
         return
-    if not (isinstance(manifest.name, str) and manifest.name.isidentifier()):
-        yield f"its name {manifest.name!r} is not a Python identifier"
+    if not _is_identifier(manifest.name):
+        yield f"its name {shown(manifest.name)} is not a Python identifier"
     wrong = list(_misshapen(manifest))
     yield from wrong or _inconsistent(manifest)
 
@@ -76,15 +85,15 @@ def _misshapen(manifest: Manifest) -> Iterator[str]:
         for entry in entries:
             for name, value in vars(entry).items():
                 if not _fits(field, name, value):
-                    yield f"the {name} {value!r} of an entry of its {field} can't be used"
+                    yield f"the {name} {shown(value)} of an entry of its {field} can't be used"
     if not isinstance(manifest.demo, str | None):
-        yield f"its demo {manifest.demo!r} is not of the form 'package:folder'"
+        yield f"its demo {shown(manifest.demo)} is not of the form 'package:folder'"
 
 
 def _fits(owner: str, field: str, value: Any) -> bool:
     """Whether `value` can stand in a field of this name, of any of the entries."""
     if field == "inputs":
-        return _all(value, Input) and all(one.kind in KINDS for one in value)
+        return _all(value, Input) and all(map(_is_input, value))
     if field == "samples":
         return isinstance(value, Mapping) and all(
             isinstance(name, str) and isinstance(two, tuple) and len(two) in (1, 2)
@@ -99,7 +108,22 @@ def _fits(owner: str, field: str, value: Any) -> bool:
     optional = ("task", "line", "opens_as", "needs", "demo", "protocol", "repeats")
     if field in optional or (owner == "conditions" and field == "target"):
         return isinstance(value, str | None)
+    if field == "name" and owner in ("addons", "engines", "readers"):
+        return isinstance(value, str) and bool(_LABEL.fullmatch(value)) and len(value) <= _LONGEST
+    if field == "keyword" or (field == "name" and owner in ("pipelines", "components", "exports")):
+        return _is_identifier(value)
     return isinstance(value, str)
+
+
+def _is_identifier(value: object) -> bool:
+    return isinstance(value, str) and value.isidentifier() and len(value) <= _LONGEST
+
+
+def _is_input(one: Input) -> bool:
+    texts = isinstance(one.option, str) and isinstance(one.help, str)
+    shapes = texts and isinstance(one.required, bool) and isinstance(one.kind, str)
+    named = shapes and _is_identifier(one.name) and bool(_OPTION.fullmatch(one.option))
+    return named and one.kind in KINDS
 
 
 def _all(values: object, kind: type) -> bool:
@@ -112,47 +136,60 @@ def _inconsistent(manifest: Manifest) -> Iterator[str]:
         entries = getattr(manifest, field)
         names = [(getattr(e, "library", ""), e if field == "tasks" else e.name) for e in entries]
         for twice in sorted({n[1] for n in names if names.count(n) > 1}):
-            yield f"its {field} name {twice} more than once"
+            yield f"its {field} name {listed([twice])} more than once"
     for field in ENTRIES.keys() - {"tasks"}:
         for entry in getattr(manifest, field):
             if entry.target is not None and not _is_target(entry.target):
                 owner = getattr(entry, "name", "a probe")
-                yield f"the target {entry.target!r} of {owner} is not of the form 'module:Class'"
-    if manifest.demo is not None and ":" not in manifest.demo:
-        yield f"its demo {manifest.demo!r} is not of the form 'package:folder'"
+                target = f"the target {shown(entry.target)} of {listed([owner])}"
+                yield f"{target} is not of the form 'module:Class'"
+    if manifest.demo is not None and not _is_demo(manifest.demo):
+        yield f"its demo {shown(manifest.demo)} is not of the form 'package:folder'"
     for task in manifest.tasks:
         if not _WORD.fullmatch(task):
-            yield f"the task {str(task)!r} is not a word of small letters, digits and underscores"
+            name = shown(str(task))
+            yield f"the task {name} is not a word of small letters, digits and underscores"
         if not re.fullmatch(r"AutoPipelineFor[A-Z]\w*", task.auto_class):
             yield (
-                f"the Auto class {task.auto_class!r} of the task {task} is not called "
+                f"the Auto class {shown(task.auto_class)} of the task {task} is not called "
                 f"AutoPipelineFor..."
             )
         known = {*task.parameters, *(one.name for one in task.inputs)}
         for name in sorted({one.name for one in task.inputs} - {*task.parameters}):
             yield f"the task {task} has the input {name}, and its parameters don't name it"
         for name in sorted(set(task.samples) - known):
-            yield f"the task {task} has samples of {name}, which its parameters don't name"
+            samples = f"the task {task} has samples of {listed([name])}"
+            yield f"{samples}, which its parameters don't name"
     for command in manifest.commands:
         if not _WORD.fullmatch(command.name.replace("-", "_")):
-            yield f"the command {command.name!r} is not a word of small letters, digits and dashes"
+            name = shown(command.name)
+            yield f"the command {name} is not a word of small letters, digits and dashes"
     for pipeline in manifest.pipelines:
         if (pipeline.task is None) != (pipeline.line is None):
             yield f"{pipeline.name} must give both a task and a line, or neither"
         if pipeline.task is None and pipeline.also:
             yield f"{pipeline.name} gives further tasks and no primary one"
         if pipeline.needs is not None and not pipeline.needs.isidentifier():
-            yield f"{pipeline.name} needs {pipeline.needs!r}, which is not a keyword"
+            yield f"{pipeline.name} needs {shown(pipeline.needs)}, which is not a keyword"
         if pipeline.needs is not None and pipeline.opens_as is None:
             yield f"{pipeline.name} needs {pipeline.needs} and doesn't say as what it then opens"
     cells = [(p.line, p.conditions, name) for p in manifest.pipelines for name in p.tasks]
     for line, conditions, name in sorted({c for c in cells if cells.count(c) > 1}, key=str):
         yield (
             f"two of its pipelines stand in one cell of the table "
-            f"(line {line}, conditions {sorted(conditions)}, task {name})"
+            f"(line {shown(line)}, conditions {shown(sorted(conditions))}, task {shown(str(name))})"
         )
 
 
 def _is_target(target: str) -> bool:
     module, colon, attribute = target.partition(":")
-    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), attribute))
+    return bool(colon) and _is_module(module) and attribute.isidentifier()
+
+
+def _is_demo(demo: str) -> bool:
+    package, colon, folder = demo.partition(":")
+    return bool(colon and folder) and _is_module(package) and "\0" not in folder
+
+
+def _is_module(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ..manifest import Command, Manifest
+from ..manifest import Command, Export, Manifest
 from ..tasks import CORE as TASKS
 from .discovery import Installed, Plugin
 from .hints import CORE
+from .public import PUBLIC
 from .version import __version__
 
 _COMMANDS = {
@@ -23,6 +24,11 @@ OWN = Installed(
         tasks=TASKS,
         commands=tuple(
             Command(name, f"autopipe.cli.{name}:declare", text) for name, text in _COMMANDS.items()
+        ),
+        exports=tuple(
+            Export(name, f"autopipe.{module}:{name}")
+            for name, module in PUBLIC.items()
+            if module != "auto"  # Those come with their tasks.
         ),
     ),
 )

@@ -6,7 +6,8 @@ import importlib
 from typing import Any
 
 from ..errors import AutopipeError, MissingPluginError, PluginError
-from .hints import owner_of_family, pip_line
+from .guard import guarded
+from .hints import owner_of_family, pip_line, reinstall_line
 
 _FAMILY = "autopipe_"
 
@@ -20,24 +21,24 @@ def load_target(target: str) -> Any:
     """
     module_name, _, attribute = target.partition(":")
     package = module_name.partition(".")[0]
-    try:
-        module = importlib.import_module(module_name)
-        return getattr(module, attribute)
-    except AutopipeError:
-        raise
-    except (Exception, SystemExit) as error:
-        absent = (getattr(error, "name", None) or "").partition(".")[0]
-        is_absent = isinstance(error, ModuleNotFoundError) and absent != package
-        if is_absent and absent.startswith(_FAMILY):
+
+    def failed(reason: str) -> AutopipeError:
+        return PluginError(
+            f"{target} can't be loaded ({reason}). Run: {reinstall_line(module_name, reason)}"
+        )
+
+    with guarded(failed):
+        try:
+            return getattr(importlib.import_module(module_name), attribute)
+        except ModuleNotFoundError as error:
+            absent = (error.name or "").partition(".")[0]
+            if absent == package or not absent.startswith(_FAMILY):
+                raise
             dist = owner_of_family(absent.removeprefix(_FAMILY))
             raise MissingPluginError(
                 f"{attribute} needs the package {dist}, which is not installed. "
                 f"Run: {pip_line(dist)}"
             ) from error
-        raise PluginError(
-            f"{target} can't be loaded ({type(error).__name__}: {error}); "
-            f"reinstall the package {package!r}"
-        ) from error
 
 
 def target_of(cls: type) -> str:

@@ -31,6 +31,13 @@ _SCHEDULERS = {
     "UniPCMultistepScheduler": "unipc_multistep",
 }
 
+_FUNCTIONS = {
+    "randn_tensor": "noise",
+    "rescale_noise_cfg": "scripting",
+    "retrieve_latents": "scripting",
+    "retrieve_timesteps": "scripting",
+}
+
 
 @hookimpl
 def autopipe_family() -> Manifest:
@@ -49,5 +56,6 @@ def autopipe_family() -> Manifest:
         engines=(Engine("compile", "autopipe_components.engines.compile:Compile"),),
         exports=(
             Export("VaeImageProcessor", "autopipe_components.image_processor:VaeImageProcessor"),
+            *(Export(n, f"autopipe_components.{file}:{n}") for n, file in _FUNCTIONS.items()),
         ),
     )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
+from autopipe.placement.budget import check_room
 from autopipe.scheduling import SchedulerMixin
 
 from .images.kinds import OUTPUT_TYPES
@@ -30,6 +31,7 @@ from .steps.checks import (
 )
 from .steps.codec import Generators
 from .steps.guidance import double, embed_scale, guide
+from .steps.prompt import join_halves
 from .steps.reports import Reports
 from .steps.timesteps import Schedule
 
@@ -48,6 +50,13 @@ class GuidedPipeline(DiffusionPipeline):
     """The steps of a call around the denoising loop; see the families for their components."""
 
     _output_types: ClassVar[tuple[str, ...]] = OUTPUT_TYPES
+
+    _needed: ClassVar[tuple[str, ...]] = ("unet", "scheduler")
+    """The components without which no call can be made."""
+
+    _halves: ClassVar[Mapping[str, str]] = {}
+    """Tensors that callbacks see and replace by themselves; each is, under guidance, the negative
+    half of the tensor that it names here."""
 
     unet: Any
 
@@ -142,6 +151,24 @@ class GuidedPipeline(DiffusionPipeline):
         check_generators(generator, batch_size)
         return batch_size
 
+    def _check_memory(self, pictures: int, height: int, width: int) -> None:
+        """Refuse pictures that can't be made on this device, unless the call says otherwise.
+
+        Args:
+            pictures: how many.
+            height, width: of what is denoised, in its cells.
+
+        Raises:
+            ArgumentError: they can't.
+        """
+        if self.call.get("check_memory", True):
+            works = self._works(height, width)
+            check_room(works, pictures, self._execution_device)
+
+    def _works(self, height: int, width: int) -> list[tuple[Any, int, int]]:
+        """The networks that work on pictures, with the height and width that each works on."""
+        return [(self._network, height, width)]
+
     def _predictor(
         self,
         tensors: Tensors,
@@ -207,16 +234,43 @@ class GuidedPipeline(DiffusionPipeline):
         keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
     ) -> Tensor:
         """Walk the schedule; the arguments are those of the core's loop."""
+        self._show_halves(tensors)
         return denoise(
             self,
             tensors,
             predict,
             timesteps=schedule.timesteps,
             steps=schedule.steps,
-            step_options=accepted_options(self.scheduler, eta=eta, generator=generator),
+            step_options=self.prepare_extra_step_kwargs(generator, eta),
             keep=keep,
+            replace=self._replace,
             **reports,
         )
+
+    def prepare_extra_step_kwargs(self, generator: Generators, eta: float) -> dict[str, Any]:
+        """Those of both that the scheduler's `step` takes."""
+        return accepted_options(self.scheduler, eta=eta, generator=generator)
+
+    def _show_halves(self, tensors: Tensors) -> None:
+        """Put the negative halves into `tensors`, as parts of what the network gets."""
+        for half, whole in self._halves.items():
+            if self.do_classifier_free_guidance:
+                tensors[half] = tensors[whole].chunk(2)[0]
+            else:
+                tensors.setdefault(half, None)
+
+    def _replace(self, tensors: Tensors, changes: Tensors) -> None:
+        """Put what a callback changed into `tensors`; halves into the tensors that they belong to.
+
+        Raises:
+            ArgumentError: a half has another shape than the other half.
+        """
+        tensors.update(changes)
+        for half, whole in self._halves.items():
+            if half in changes and self.do_classifier_free_guidance:
+                tensors[whole] = join_halves(tensors[whole].chunk(2)[1], changes[half])
+        if changes:
+            self._show_halves(tensors)
 
 
 def _takes_variance(scheduler: SchedulerMixin) -> bool:

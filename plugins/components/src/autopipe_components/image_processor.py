@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autopipe.config import ConfigMixin, register_to_config
 from autopipe.errors import ArgumentError, ArgumentTypeError
-from autopipe.utils import numpy_to_pil
+from autopipe.utils import eight_bits, in_mode, numpy_to_pil
 
 from .images import arrays, masks
 from .images.fit import resize_array, resize_pil, resize_tensor, size_of
@@ -25,14 +25,16 @@ class VaeImageProcessor(ConfigMixin):
     Args:
         do_resize: bring images to multiples of `vae_scale_factor`, or to a given size.
         vae_scale_factor: pixels per latent cell.
-        vae_latent_channels: tensors of so many channels are latents, and left alone.
+        vae_latent_channels: tensors of so many channels are latents, and left alone; 0 where
+            nothing is latents.
         resample: the filter for PIL images: lanczos, bicubic, bilinear (linear) or nearest.
             Arrays and tensors are resized by nearest.
         reducing_gap: PIL's speed-up for large reductions; None is exact.
         do_normalize: from [0, 1] to [-1, 1] on the way in, and back on the way out.
         do_binarize: make 0 or 1 of each value.
-        do_convert_rgb, do_convert_grayscale: convert PIL images; not both. Without either an
-            image with transparency has four channels, as latents have.
+        do_convert_rgb: convert PIL images, and, unless `vae_latent_channels` is 0, arrays.
+        do_convert_grayscale: convert PIL images and arrays; not both. Without either an image
+            with transparency has four channels.
 
     Raises:
         ArgumentError: both conversions are asked for.
@@ -70,12 +72,12 @@ class VaeImageProcessor(ConfigMixin):
     @staticmethod
     def convert_to_rgb(image: Image.Image) -> Image.Image:
         """`image` in mode RGB."""
-        return image.convert("RGB")
+        return in_mode(image, "RGB")
 
     @staticmethod
     def convert_to_grayscale(image: Image.Image) -> Image.Image:
         """`image` in mode L."""
-        return image.convert("L")
+        return in_mode(image, "L")
 
     @staticmethod
     def blur(image: Image.Image, blur_factor: int = 4) -> Image.Image:
@@ -156,7 +158,8 @@ class VaeImageProcessor(ConfigMixin):
 
         Args:
             image: PIL; arrays (H, W, C) or (N, H, W, C), tensors (C, H, W) or (N, C, H, W), both
-                in [0, 1] and also without channels; or a list of one kind.
+                in [0, 1] and also without channels; or a list of one kind. Masks may be whole
+                numbers of 8 or 16 bits too.
             height, width: rounded down to the scale factor; those of the first image if absent.
             resize_mode: as in `resize`, for PIL images.
             crops_coords: left, top, right, bottom: what to cut out of PIL images first.
@@ -178,10 +181,15 @@ class VaeImageProcessor(ConfigMixin):
             alone = not isinstance(image, (list, tuple))
             if self.config.do_convert_grayscale and alone and items[0].ndim == 3:
                 items = [_with_channel(items[0])]
-            make = arrays.batch_arrays if kind == "np" else arrays.batch_tensors
-            pixels = make(items)
+            make: Any = arrays.batch_arrays if kind == "np" else arrays.batch_tensors
+            pixels = make(items, of_masks=self.config.do_binarize)
             if kind == "pt" and pixels.shape[1] == self.config.vae_latent_channels:
                 return pixels
+            if kind == "np" and self.config.do_convert_grayscale:
+                pixels = arrays.as_grey(pixels)
+            elif kind == "np" and self.config.do_convert_rgb and self.config.vae_latent_channels:
+                # An array is a picture whatever it has of channels, and never latents.
+                pixels = arrays.as_rgb(pixels)
             if self.config.do_resize:
                 size = self.get_default_height_width(pixels, height, width)
                 pixels = resize_tensor(pixels, *size)
@@ -197,6 +205,7 @@ class VaeImageProcessor(ConfigMixin):
         mode: str,
         crop: Box | None,
     ) -> Tensor:
+        images = [eight_bits(one) for one in images]
         if crop is not None:
             images = [one.crop(crop) for one in images]
         if self.config.do_resize:
@@ -267,6 +276,7 @@ def mask_processor(vae_scale_factor: int, resample: str = "lanczos") -> VaeImage
     """The processor of masks: one channel of zeros and ones, white from a half up."""
     return VaeImageProcessor(
         vae_scale_factor=vae_scale_factor,
+        vae_latent_channels=0,
         resample=resample,
         do_normalize=False,
         do_binarize=True,
@@ -275,7 +285,7 @@ def mask_processor(vae_scale_factor: int, resample: str = "lanczos") -> VaeImage
 
 
 def _with_channel(image: Any) -> Any:
-    """A lone array (N, H, W) or tensor (N, H, W) as a batch of grey images, not as one colour."""
+    """A lone array or tensor (N, H, W) as a batch of grey images; an array (H, W, C) as one."""
     if isinstance(image, torch.Tensor):
         return image.unsqueeze(1)
-    return image[None] if image.shape[-1] == 1 else image[..., None]
+    return image[None] if image.shape[-1] in (1, 3, 4) else image[..., None]

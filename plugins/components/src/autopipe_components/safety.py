@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from autopipe.errors import ArgumentError
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.wording import logger, shown
 
-_log = logging.getLogger(__name__)
+from .steps.codec import in_dtype_of
+
+_log = logger(__name__)
 
 
 def check_safety(
@@ -32,13 +35,69 @@ def check_safety(
     Raises:
         ArgumentError: a safety checker without a feature extractor.
     """
-    if safety_checker is not None and feature_extractor is None:
+    # A function of the program's own may look at the images themselves.
+    sees = isinstance(safety_checker, nn.Module) or not callable(safety_checker)
+    if safety_checker is not None and sees and feature_extractor is None:
         raise ArgumentError(
             "a safety checker needs a feature extractor: pass feature_extractor= too, or "
             "safety_checker=None to return images unchecked"
         )
     if safety_checker is None and required:
         _warn_unchecked(pipeline, license_of)
+
+
+def check_images(
+    checker: Any,
+    extractor: Any,
+    images: Any,
+    pictures: Callable[[], Any],
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    kinds: int = 1,
+) -> tuple[Any, ...]:
+    """What `checker` makes of `images`: they themselves, and for each kind a list of flags.
+
+    Args:
+        checker: a network, or a function of a program's own, which may return one flag for all.
+        extractor: makes what a network sees of `pictures`; a function may go without.
+        images: a tensor or an array of B images.
+        pictures: makes them PIL images.
+        device, dtype: of what the network sees.
+        kinds: how many kinds of flags there are.
+
+    Raises:
+        ArgumentTypeError: the checker returns something else.
+    """
+    seen = None
+    if extractor is not None:
+        seen = extractor(pictures(), return_tensors="pt").pixel_values
+        seen = in_dtype_of(checker, seen.to(device=device, dtype=dtype))
+    found = checker(images=images, clip_input=seen)
+    whole = isinstance(found, (tuple, list)) and len(found) == 1 + kinds
+    if not whole or not isinstance(found[0], (Tensor, np.ndarray, list)):
+        raise ArgumentTypeError(
+            f"the safety checker, a {type(checker).__name__}, returned {shown(found)}; it must "
+            f"return the images and {kinds} {'lists' if kinds > 1 else 'list'} of flags, such as "
+            f"(images, {', '.join(['[False] * len(images)'] * kinds)})"
+        )
+    checked, *flags = found
+    return (checked, *(_flags(one, len(checked)) for one in flags))
+
+
+def _flags(given: Any, count: int) -> list[bool]:
+    if given is None or isinstance(given, (bool, np.bool_)):
+        return [bool(given)] * count
+    try:
+        flags = [bool(one) for one in given]
+    except (TypeError, ValueError, RuntimeError):
+        flags = []
+    if len(flags) != count:
+        raise ArgumentTypeError(
+            f"the safety checker returned {shown(given)} as flags of {count} images; it must "
+            f"return a list with True or False for each"
+        )
+    return flags
 
 
 @functools.cache

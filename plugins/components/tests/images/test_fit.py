@@ -25,3 +25,10 @@ def test_cropping_keeps_the_middle():
     image.paste("blue", (10, 0, 20, 10))
     found = resize_pil(image, 10, 10, mode="crop", resample="nearest")
     assert found.getcolors() == [(100, (0, 0, 255))]
+
+
+@pytest.mark.parametrize("size", [(1, 1000), (1000, 1)])
+@pytest.mark.parametrize("mode", ["fill", "default"])
+def test_pictures_one_pixel_wide(size, mode):
+    found = resize_pil(Image.new("RGB", size, "red"), 16, 16, mode=mode)
+    assert found.getcolors() == [(256, (255, 0, 0))]

@@ -132,3 +132,86 @@ def test_both_conversions_at_once_are_refused():
 def test_an_unknown_filter_is_refused():
     with pytest.raises(ArgumentError, match="Did you mean 'lanczos'"):
         VaeImageProcessor(resample="lancos").preprocess(picture(16, 16))
+
+
+RAMP = np.tile(np.linspace(0, 1, 16), (16, 1))
+DEEP = {
+    "16 bits": (RAMP * 65535).astype(np.uint16),
+    "32 bits": (RAMP * 65535).astype(np.int32),
+    "floats": RAMP.astype(np.float32),
+    "floats up to 255": (RAMP * 255).astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("deep", DEEP.values(), ids=DEEP)
+@pytest.mark.parametrize("options", [{}, {"do_convert_rgb": True}, {"do_convert_grayscale": True}])
+def test_deep_pictures_look_as_those_of_8_bits(deep, options):
+    processor = VaeImageProcessor(**options)
+    plain = processor.preprocess(Image.fromarray((RAMP * 255).round().astype(np.uint8)))
+    found = processor.preprocess(Image.fromarray(deep))
+    assert found.shape == plain.shape
+    assert (found - plain).abs().max() <= 2 / 255 + 1e-6
+
+
+@pytest.mark.parametrize("deep", DEEP.values(), ids=DEEP)
+def test_deep_masks_have_the_same_region(deep):
+    marked = Image.fromarray(np.where(RAMP >= 0.5, deep, 0).astype(deep.dtype))
+    assert GREY.get_crop_region(marked, 8, 16) == (8, 0, 16, 16)
+    assert GREY.preprocess(marked)[0, 0, 0].tolist() == [0] * 8 + [1] * 8
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "CMYK", "YCbCr", "RGBX", "RGBa"])
+def test_bands_that_are_no_shades_are_not_taken_for_them(mode):
+    shown = picture(16, 16, "RGBA" if mode == "RGBa" else "RGB").convert(mode)
+    rgb = shown.convert("RGBA").convert("RGB") if mode == "RGBa" else shown.convert("RGB")
+    found = VaeImageProcessor(do_resize=False).preprocess(shown)
+    assert torch.equal(found.expand(-1, 3, -1, -1), VaeImageProcessor().preprocess(rgb))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_arrays_are_pictures_whatever_their_channels(channels):
+    array = np.random.default_rng(0).random((16, 16, channels), np.float32)
+    (found,) = VaeImageProcessor(do_convert_rgb=True).preprocess(array)
+    shown = array[..., :3] if channels > 2 else array[..., :1].repeat(3, axis=-1)
+    assert np.allclose(found.permute(1, 2, 0), 2 * shown - 1)
+
+
+def test_only_tensors_are_latents():
+    latents = torch.rand(1, 4, 5, 5)
+    for processor in (VaeImageProcessor(), VaeImageProcessor(do_convert_rgb=True)):
+        assert processor.preprocess(latents) is not None
+        assert torch.equal(processor.preprocess(latents), latents)
+
+
+MASK = np.zeros((16, 16), np.uint8)
+MASK[:, 8:] = 255
+MASKS = {
+    "bytes": MASK,
+    "booleans": MASK > 0,
+    "16 bits": MASK.astype(np.uint16) * 257,
+    "other byte order": MASK.astype(">i4"),
+    "long floats": (MASK / 255).astype(np.longdouble),
+    "flipped": MASK[:, ::-1][:, ::-1],
+    "a channel": MASK[..., None],
+    "colours": np.stack([MASK] * 3, axis=-1),
+    "colours and transparency": np.stack([MASK] * 4, axis=-1),
+    "a batch of colours": np.stack([MASK] * 3, axis=-1)[None],
+    "a tensor of bytes": torch.tensor(MASK),
+    "a tensor with a channel": torch.tensor(MASK)[None],
+    "a tensor of small floats": torch.tensor(MASK / 255).to(torch.float8_e4m3fn),
+}
+
+
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+def test_masks_of_every_form(mask):
+    found = GREY.preprocess(mask)
+    assert found.shape == (1, 1, 16, 16)
+    assert found[0, 0, 0].tolist() == [0] * 8 + [1] * 8
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.uint64, np.int8])
+def test_whole_numbers_are_no_image(dtype):
+    with pytest.raises(ArgumentError, match="divide by 255"):
+        VaeImageProcessor().preprocess(np.full((16, 16, 3), 9, dtype))
+    with pytest.raises(ArgumentError, match="values from -1 to -1"):
+        GREY.preprocess(np.full((16, 16), -1, np.int64))

@@ -37,6 +37,30 @@ def test_pixels_that_are_no_real_numbers(image):
         kind_of(image)
 
 
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: torch.rand(3, 4, 4).to_sparse(), "sparse"),
+        (lambda: torch.rand(4, 4).to_sparse_csr(), "sparse"),
+        (lambda: torch.rand(3, 4, 4, device="meta"), "without data"),
+        (lambda: torch.quantize_per_tensor(torch.rand(3, 4), 0.1, 0, torch.quint8), "quantised"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_tensors_that_are_not_dense(make, said):
+    with pytest.raises(ArgumentTypeError, match=f"picture.*{said}"):
+        kind_of([make()], "picture")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_pixels_that_are_not_finite(value):
+    pixels = np.zeros((4, 4, 3), np.float32)
+    pixels[1, 2, 0] = value
+    for image in (pixels, torch.tensor(pixels), Image.fromarray(pixels[..., 0])):
+        with pytest.raises(ArgumentError, match=r"picture (holds|has mode F)"):
+            kind_of(image, "picture")
+
+
 def test_only_tensors_have_a_tensor_size():
     assert tensor_size([torch.zeros(3, 4, 5)]) == (4, 5)
     assert tensor_size(torch.zeros(2, 3, 4, 5)) == (4, 5)

@@ -32,6 +32,21 @@ def test_the_region_holds_the_mask_and_stays_inside(box, pad, size):
     assert min(y + h + 1, 35) <= bottom <= 35
 
 
+@pytest.mark.parametrize("pad", [0, 1, 7, 11, 30])
+def test_the_region_has_the_padding_on_each_side_as_far_as_there_is_image(pad):
+    mask = Image.new("L", (60, 60))
+    mask.paste(255, (10, 20, 30, 40))
+    # A square needs no widening, which would hide what padding does.
+    left, top, right, bottom = crop_region(mask, 64, 64, pad=pad)
+    inside = (left, top, right, bottom)
+    assert left <= max(10 - pad, 0)
+    assert top <= max(20 - pad, 0)
+    assert right >= min(30 + pad, 60)
+    assert bottom >= min(40 + pad, 60)
+    if pad <= 10:
+        assert inside == (10 - pad, 20 - pad, 30 + pad, 40 + pad)
+
+
 def test_the_region_has_the_proportions_of_the_target():
     mask = Image.new("L", (400, 400))
     mask.paste(255, (150, 180, 190, 200))

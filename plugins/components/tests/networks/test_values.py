@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.values import check_network_values
+from support.config_values import check_network_values
 
 from autopipe.errors import ArgumentError, ConfigError
 from autopipe_components.networks.autoencoder_kl import AutoencoderKL

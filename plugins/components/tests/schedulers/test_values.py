@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.values import NAN, VALUES, refusal
+from support.config_values import NAN, VALUES, refusal
 
 from autopipe.errors import SchedulerError
 from autopipe.scheduling import SchedulerMixin

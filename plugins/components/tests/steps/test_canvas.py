@@ -62,6 +62,20 @@ def test_a_region_is_enlarged_and_put_back():
     assert (np.asarray(found)[~red] == (0, 128, 0)).all()
 
 
+def test_a_mask_of_another_size_is_brought_to_that_of_the_image():
+    original = Image.new("RGB", (64, 48), "green")
+    mask = Image.new("L", (32, 24))
+    mask.paste(255, (10, 5, 13, 9))
+    made = canvas(original, mask, padding_mask_crop=0)
+    left, top, right, bottom = made.crop
+    assert left <= 20 < 26 <= right
+    assert top <= 10 < 18 <= bottom
+    (found,) = made.put_back([Image.new("RGB", (16, 16), "red")])
+    assert found.size == original.size
+    assert found.getpixel((23, 14)) == (255, 0, 0)
+    assert found.getpixel((2, 2)) == (0, 128, 0)
+
+
 def test_the_whole_image_needs_no_putting_back():
     images = [every_byte()]
     assert canvas(every_byte(), left_half()).put_back(images) is images

@@ -177,6 +177,8 @@ def test_image_and_mask_of_different_sizes():
     checks.check_mask(image, torch.zeros(16, 16))
     checks.check_mask(image, Image.new("L", (9, 9)))
     checks.check_mask(PICTURE, torch.zeros(9, 9))
+    # Latents have a size of their own.
+    checks.check_mask(torch.zeros(1, 4, 8, 8), torch.zeros(1, 1, 16, 16))
     with pytest.raises(ArgumentError, match=r"\(16, 16\).*\(16, 8\)"):
         checks.check_mask(image, torch.zeros(1, 1, 16, 8))
     with pytest.raises(ArgumentError, match=r"\(16, 16\)"):

@@ -48,6 +48,15 @@ def test_what_is_cut_off_is_said(caplog):
     ]
 
 
+def test_of_a_very_long_text_the_beginning_is_said(caplog):
+    with caplog.at_level(logging.WARNING):
+        tokenize(Letters(), ["x" * 100_000 + "\x1b"], 5)
+        tokenize(Letters(), ["abc\x1b[31m\u202e"], 5)
+    long, hostile = (record.getMessage() for record in caplog.records)
+    assert long.endswith("did not get '" + "x" * 80 + "'")
+    assert "\x1b" not in hostile
+
+
 def test_a_text_that_just_fits_is_not_cut(caplog):
     with caplog.at_level(logging.WARNING):
         tokenize(Letters(), ["abc"], 5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -13,23 +12,29 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.guided import Predict, Steering
-from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.images.masks import Box
-from autopipe_components.latent import LatentPipeline
-from autopipe_components.steps.checks import check_image, check_mask_crop
+from autopipe_components.images.masks import Box, at_size_of
+from autopipe_components.steps.checks import (
+    check_components,
+    check_image,
+    check_mask_crop,
+    check_output_type,
+    check_size,
+)
+from autopipe_components.steps.codec import in_dtype_of
 from autopipe_components.steps.guidance import double
 
 from .control import (
     Control,
     check_fits,
-    check_same_dtype,
+    check_one_scale,
     images_for,
     joined,
     make_control,
     nets_of,
     prepare_images,
 )
+from .methods import ControlMethods
 from .multicontrolnet import MultiControlNetModel
 
 
@@ -42,7 +47,7 @@ class _Request:
     crop: Box | None
 
 
-class ControlNetCondition(LatentPipeline):
+class ControlNetCondition(ControlMethods):
     """Goes before a family's pipeline in the bases of a class, and adds ControlNet to its call.
 
     The steps of the family are what they are, but for a few: before all others it is checked what
@@ -58,8 +63,6 @@ class ControlNetCondition(LatentPipeline):
     _pooled_guesses: ClassVar[bool] = True
     """Whether a ControlNet with `global_pool_conditions` is always used in guess mode."""
 
-    controlnet: Any
-
     _request: _Request
     _images: list[Tensor]
 
@@ -69,16 +72,11 @@ class ControlNetCondition(LatentPipeline):
         if self.unet is not None and self.vae is not None and self.controlnet is not None:
             check_fits(self.controlnet, self.unet, self._codec.channels)
 
-    @cached_property
-    def control_image_processor(self) -> VaeImageProcessor:
-        """Makes tensors of control images: RGB in [0, 1]."""
-        return VaeImageProcessor(
-            vae_scale_factor=self.vae_scale_factor, do_convert_rgb=True, do_normalize=False
-        )
-
     # Before the family's steps
 
     def _begin(self) -> int:
+        check_components(self, self._needed)
+        check_output_type(self.call.output_type, self._output_types)
         self._steer()
         return super()._begin()
 
@@ -105,11 +103,11 @@ class ControlNetCondition(LatentPipeline):
         call = self.call
         control_image, like = self._given_images()
         check_fits(self.controlnet, self.unet, self._codec.channels)
-        check_same_dtype(self.controlnet, self.unet)
         images = images_for(self.controlnet, control_image)
         nets = nets_of(self.controlnet)
         # Of several, the first decides.
         guess = call.guess_mode or (self._pooled_guesses and nets[0].config.global_pool_conditions)
+        check_one_scale(self.controlnet, call.controlnet_conditioning_scale)
         control = make_control(
             nets,
             call.controlnet_conditioning_scale,
@@ -120,16 +118,16 @@ class ControlNetCondition(LatentPipeline):
         height, width = self._size_of(images[0] if like is None else like, call.height, call.width)
         crop, padding = None, call.get("padding_mask_crop")
         if padding is not None:
-            mask: Any = call.get("mask_image")
+            mask = at_size_of(call.image, call.mask_image)
             crop = self.mask_processor.get_crop_region(mask, width, height, padding)
         self._request = _Request(images, control, crop)
         self.call = call.replace(height=height, width=width)
 
     def _size_of(self, image: Any, height: int | None, width: int | None) -> tuple[int, int]:
-        pixels = self.control_image_processor.preprocess(image, height, width)
-        are_latents = isinstance(image, Tensor) and pixels.shape[1] == self._codec.channels != 3
-        scale = self.vae_scale_factor if are_latents else 1
-        return pixels.shape[-2] * scale, pixels.shape[-1] * scale
+        own = self.vae_scale_factor
+        check_size(own if height is None else height, own if width is None else width, 1)
+        self._check_memory_of(1, height or own, width or own)
+        return self._size_in_pixels(self.image_processor.preprocess(image, height, width))
 
     # Among the family's steps
 
@@ -139,6 +137,7 @@ class ControlNetCondition(LatentPipeline):
     def _start_call(self, prompts: int) -> int:
         batch_size = super()._start_call(prompts)
         call, request = self.call, self._request
+        self._check_memory_of(batch_size, call.height, call.width)
         images = prepare_images(
             nets_of(self.controlnet),
             request.images,
@@ -192,6 +191,7 @@ class ControlNetCondition(LatentPipeline):
         several = isinstance(self.controlnet, MultiControlNetModel)
         # A callback that turned guidance off left the images doubled.
         pictures = [one[-len(sample) :] for one in (images if several else [images])]
+        sample, inputs = in_dtype_of(self.controlnet, (sample, inputs))
         down, mid = self.controlnet(
             sample,
             timestep,
@@ -201,6 +201,7 @@ class ControlNetCondition(LatentPipeline):
             return_dict=False,
             **inputs,
         )
+        down, mid = in_dtype_of(self.unet, (down, mid))
         if halved:
             down, mid = [_after_zeros(one) for one in down], _after_zeros(mid)
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
@@ -224,6 +225,8 @@ class ControlNetAlone(ControlNetCondition):
                 "them"
             )
         return control_image if image is None else image, None
+
+    prepare_image = ControlMethods.prepare_control_image
 
 
 def _conditional(value: Any) -> Any:

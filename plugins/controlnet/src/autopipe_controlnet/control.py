@@ -62,6 +62,19 @@ class Control:
         ]
 
 
+def check_one_scale(controlnet: Any, scale: Numbers) -> None:
+    """Refuse a list of scales for a lone ControlNet.
+
+    Raises:
+        ArgumentTypeError: it is one.
+    """
+    if isinstance(scale, (list, tuple)) and not isinstance(controlnet, MultiControlNetModel):
+        raise ArgumentTypeError(
+            "controlnet_conditioning_scale is a list, which is for several ControlNets; give a "
+            "number"
+        )
+
+
 def make_control(
     nets: Sequence[ControlNetModel], scale: Numbers, start: Numbers, end: Numbers, guess: bool
 ) -> Control:
@@ -152,19 +165,6 @@ def check_fits(controlnet: Any, unet: Any, channels: int) -> None:
             )
 
 
-def check_same_dtype(controlnet: Any, unet: Any) -> None:
-    """Refuse a ControlNet whose numbers are of another kind than those of the U-Net.
-
-    Raises:
-        ArgumentError: they are.
-    """
-    if controlnet.dtype != unet.dtype:
-        raise ArgumentError(
-            f"the ControlNet is {controlnet.dtype} and the U-Net {unet.dtype}; load both with one "
-            f"torch_dtype, or move the ControlNet with .to({unet.dtype})"
-        )
-
-
 def _levels(value: Any, key: str, levels: int) -> tuple[Any, ...]:
     several = isinstance(value, (list, tuple))
     return tuple(value) if several else per_level(key, value, levels)
@@ -185,7 +185,7 @@ def images_for(controlnet: Any, image: Any) -> list[Any]:
         ArgumentError, ArgumentTypeError: an image is missing, or the list doesn't fit.
     """
     if image is None:
-        raise ArgumentError(
+        raise ArgumentTypeError(
             "control_image is missing; give a PIL image, an array, a tensor, or a list"
         )
     count = len(nets_of(controlnet))
@@ -247,7 +247,7 @@ def prepare_images(
         pixels = processor.preprocess(image, *size, **how).to(torch.float32)
         if pixels.shape[1] != net.config.conditioning_channels:
             raise ArgumentError(
-                f"a control image has {pixels.shape[1]} channels, and its ControlNet takes "
+                f"control_image has {pixels.shape[1]} channels, and its ControlNet takes "
                 f"{net.config.conditioning_channels}; convert the image"
             )
         if len(pixels) not in (1, prompts):

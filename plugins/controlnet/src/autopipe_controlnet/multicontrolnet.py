@@ -11,6 +11,7 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError
 from autopipe_components.several import SeveralModels
+from autopipe_components.steps.codec import in_dtype_of
 
 from .controlnet import ControlNetModel, ControlNetOutput
 
@@ -65,23 +66,34 @@ class MultiControlNetModel(SeveralModels):
                 f"{len(conditioning_scale)} scales; give one of each for every ControlNet"
             )
         used = [n for n, scale in enumerate(conditioning_scale) if scale] or [0]
-        outputs = [
-            self.nets[n](
-                sample,
+        outputs = []
+        for n in used:
+            # Each may be of another dtype.
+            seen, states, picture, embedded, added = in_dtype_of(
+                self.nets[n],
+                [
+                    sample,
+                    encoder_hidden_states,
+                    controlnet_cond[n],
+                    timestep_cond,
+                    added_cond_kwargs,
+                ],
+            )
+            output = self.nets[n](
+                seen,
                 timestep,
-                encoder_hidden_states,
-                controlnet_cond[n],
+                states,
+                picture,
                 conditioning_scale[n],
                 class_labels,
-                timestep_cond,
+                embedded,
                 attention_mask,
-                added_cond_kwargs,
+                added,
                 cross_attention_kwargs,
                 guess_mode,
                 return_dict=False,
             )
-            for n in used
-        ]
+            outputs.append(output)
         down = tuple(_sum(features) for features in zip(*(one[0] for one in outputs)))
         mid = _sum([one[1] for one in outputs])
         if not return_dict:

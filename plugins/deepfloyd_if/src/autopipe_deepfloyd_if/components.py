@@ -11,8 +11,9 @@ from torch import Tensor
 
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe_components.guided import GuidedPipeline
-from autopipe_components.safety import check_safety
+from autopipe_components.safety import check_images, check_safety
 from autopipe_components.steps.checks import Prompt
+from autopipe_components.steps.given import ChecksGiven
 from autopipe_components.steps.prompt import (
     check_encoder,
     distinct_texts,
@@ -20,13 +21,14 @@ from autopipe_components.steps.prompt import (
     tokenize,
 )
 
+from .captions import clean_caption as cleaned
 from .captions import prepare_captions
 
 TOKENS = 77
 """What the U-Nets were trained to read of a prompt; the text encoder could read more."""
 
 
-class IFComponents(GuidedPipeline):
+class IFComponents(ChecksGiven, GuidedPipeline):
     """The components of DeepFloyd IF, and what can be done without drawing: encode and check.
 
     Args:
@@ -34,7 +36,8 @@ class IFComponents(GuidedPipeline):
         text_encoder: a `transformers.T5EncoderModel`; None for calls with embeddings.
         unet: a `UNet2DConditionModel`; None where only prompts are to be encoded.
         scheduler: a scheduler, such as `DDPMScheduler`.
-        safety_checker: an `IFSafetyChecker`; None returns images unchecked.
+        safety_checker: an `IFSafetyChecker`, or a function `(images, clip_input)` that returns
+            images, flags and flags of watermarks; None returns images unchecked.
         feature_extractor: a `transformers.CLIPImageProcessor`, which the safety checker needs.
         watermarker: an `IFWatermarker`, which marks PIL images; None leaves them as they are.
         requires_safety_checker: whether to warn if there is no safety checker.
@@ -154,6 +157,15 @@ class IFComponents(GuidedPipeline):
         )
         return {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
 
+    def _text_preprocessing(self, text: Prompt, clean_caption: bool = False) -> list[str]:
+        """Texts as the text encoder is to read them; see `prepare_captions`."""
+        texts = [text] if isinstance(text, str) else text
+        return prepare_captions(texts, clean=clean_caption)
+
+    def _clean_caption(self, caption: str) -> str:
+        """`caption` after one pass of cleaning."""
+        return cleaned(caption)
+
     def _encode_text(self, texts: Sequence[str], length: int, device: torch.device | str) -> Tensor:
         """The hidden states (B, length, D) of `texts`; equal texts are encoded once."""
         check_encoder(self.text_encoder, self.tokenizer)
@@ -176,11 +188,19 @@ class IFComponents(GuidedPipeline):
 
         Returns:
             Flags are None without a safety checker.
+
+        Raises:
+            ArgumentTypeError: the safety checker is a function that returns something else.
         """
         if self.safety_checker is None:
             return image, None, None
-        seen = self.feature_extractor(self.numpy_to_pil(image), return_tensors="pt").pixel_values
-        checked: tuple[np.ndarray, list[bool], list[bool]] = self.safety_checker(
-            images=image, clip_input=seen.to(device=device, dtype=dtype)
+        checked, unwanted, marked = check_images(
+            self.safety_checker,
+            self.feature_extractor,
+            image,
+            lambda: self.numpy_to_pil(image),
+            device=device,
+            dtype=dtype,
+            kinds=2,
         )
-        return checked
+        return checked, unwanted, marked

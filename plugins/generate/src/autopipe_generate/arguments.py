@@ -9,6 +9,10 @@ from typing import TypeVar
 
 from autopipe.errors import ArgumentError
 from autopipe.sizes import parse_size
+from autopipe.wording import shown
+
+LARGEST_SIDE = 1 << 16
+"""Of a picture, in pixels: what files of pictures can hold."""
 
 _Number = TypeVar("_Number", int, float)
 
@@ -23,9 +27,9 @@ def _between(kind: type[_Number], least: float, most: float) -> Callable[[str], 
             value = None
         if value is None or not math.isfinite(value):
             what = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+            raise argparse.ArgumentTypeError(f"{shown(text)} is not {what}")
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
+            raise argparse.ArgumentTypeError(f"{shown(value)} is not between {least} and {most}")
         return value
 
     return read
@@ -42,9 +46,9 @@ def budget(text: str) -> str:
     if text != "auto":
         try:
             parse_size(text)
-        except ArgumentError:
+        except (ArgumentError, OverflowError):
             raise argparse.ArgumentTypeError(
-                f"{text!r} is no size; write it as 6GiB, or auto"
+                f"{shown(text)} is not a size; write it as 6GiB, or auto"
             ) from None
     return text
 
@@ -53,10 +57,13 @@ def size(text: str) -> tuple[int, int]:
     """Width and height in pixels, from `512x768`, or `512` for a square."""
     width, cross, height = text.lower().partition("x")
     if not width.isdecimal() or not (height if cross else width).isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 512x768 or 512")
-    pixels = int(width), int(height if cross else width)
-    if min(pixels) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is an empty picture")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a size; write it as 512x768 or 512")
+    longest = max(len(width), len(height))
+    pixels = (0, 0) if longest > 9 else (int(width), int(height if cross else width))
+    if not 1 <= min(pixels) <= max(pixels) <= LARGEST_SIDE:
+        raise argparse.ArgumentTypeError(
+            f"{shown(text)} is not a picture of 1 to {LARGEST_SIDE} pixels a side"
+        )
     return pixels
 
 
@@ -64,5 +71,5 @@ def assignment(text: str) -> tuple[str, str]:
     """A name and a value, from `NAME=VALUE`."""
     name, sign, value = text.partition("=")
     if not sign or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"{text!r} sets nothing; write it as NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"{shown(text)} sets nothing; write it as NAME=VALUE")
     return name, value

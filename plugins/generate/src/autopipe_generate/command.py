@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from autopipe.cli.checkpoint import CHECKPOINT_HELP, REVISION_HELP
+from autopipe.cli.checkpoint import CHECKPOINT_HELP, REVISION_HELP, declare_links
 from autopipe.cli.command import Run, explain, option
 from autopipe.cli.options import PROMPT
+from autopipe.cli.text import say
 from autopipe.registry import default_registry
 
 from .arguments import assignment, budget, count, fraction, number, seed, size
 from .inputs import declare_inputs
-from .loading import class_of, load_for, load_stage_for
+from .loading import class_of, device_of, load_for, load_stage_for
 from .record import print_result, settings_of, settings_of_stages, write
+from .rehearsal import check_call
 from .request import Request, request
 from .values import call_of, parameters_of
 
@@ -73,6 +74,7 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     about = f"what runs the networks, or one of them, instead of torch; there are: {engines}"
     take("--engine [PART=]NAME", about, many=True)
     take("--revision NAME", REVISION_HELP)
+    declare_links(parser)
     about = "of the weight files, such as fp16; auto takes what there is (default: none)"
     take("--variant NAME", about)
     add(
@@ -118,8 +120,10 @@ def run(arguments: argparse.Namespace) -> int:
     registry = default_registry()
     asked = request(arguments, registry)
     if not arguments.quiet:
-        print(f"Loading {asked.model}", file=sys.stderr)
+        say(f"Loading {asked.model}", error=True)
     call = call_of(asked, class_of(asked, registry), registry)
+    device_of(asked)
+    check_call(asked, call, registry)
     pipe = load_for(asked, registry)
     further: list[tuple[DiffusionPipeline, Mapping[str, Any]]] = []
     for stage in asked.upscale:
@@ -129,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
     for one, name in zip([pipe, *(one for one, _ in further)], names):
         one.set_progress_bar_config(desc=str(name), disable=arguments.quiet)
         if asked.memory is not None and not arguments.quiet:
-            print(one.explain(), file=sys.stderr)
+            say(one.explain(), error=True)
     outputs = list(_outputs(asked, pipe, call, further))
     _report_blackened(outputs)
     common = {
@@ -188,8 +192,8 @@ def _report_blackened(outputs: Sequence[Any]) -> None:
     flags = [any(flagged) for lists in given for flagged in zip(*filter(None, lists))]
     for i, flagged in enumerate(flags, start=1):
         if flagged:
-            print(
+            say(
                 f"autopipe: the checkpoint's safety checker made picture {i} black; "
                 f"try another seed or prompt",
-                file=sys.stderr,
+                error=True,
             )

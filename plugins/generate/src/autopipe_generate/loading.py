@@ -38,12 +38,12 @@ def load_for(asked: Request, registry: Registry) -> DiffusionPipeline:
         )
         for keyword, model in asked.conditions.items()
     }
-    options = _options(asked, asked.commit)
+    options = options_of(asked, asked.commit)
     pipe: Any = opener.from_pretrained(asked.model, **options, **asked.stages, **added)
     for model in added.values():
         # With "auto" its files may have another dtype than those of the checkpoint.
         model.to(pipe.dtype)
-    _set_scheduler(pipe, asked, registry)
+    set_scheduler(pipe, asked, registry)
     for text in asked.attach:
         name, _, source = text.partition("=")
         pipe.attach(name, source or None)
@@ -62,9 +62,9 @@ def load_stage_for(
     from autopipe.cascade import load_stage
 
     task = {} if asked.task is None else {"task": asked.task}
-    options: dict[str, Any] = {**_options(asked, stage.commit), **task}
+    options: dict[str, Any] = {**options_of(asked, stage.commit), **task}
     pipe: DiffusionPipeline = load_stage(stage.model, after=before[0], **options)
-    _set_scheduler(pipe, stage, registry)
+    set_scheduler(pipe, stage, registry)
     place(pipe, asked, before)
     return pipe
 
@@ -92,14 +92,19 @@ def place(
         pipe.to(device)
 
 
-def _set_scheduler(pipe: DiffusionPipeline, stage: Stage, registry: Registry) -> None:
+def set_scheduler(pipe: DiffusionPipeline, stage: Stage, registry: Registry) -> None:
+    """Give `pipe` the scheduler that was asked for, made from the config of its own.
+
+    Raises:
+        ArgumentError: it has none.
+    """
     if stage.scheduler is not None:
         if getattr(pipe, "scheduler", None) is None:
             raise ArgumentError(f"{type(pipe).__name__} has no scheduler; leave out --scheduler")
         pipe.scheduler = registry.load(stage.scheduler).from_config(pipe.scheduler.config)
 
 
-def _options(asked: Request, commit: str | None) -> dict[str, Any]:
+def options_of(asked: Request, commit: str | None) -> dict[str, Any]:
     """How to load a checkpoint, as far as it was said."""
     wanted = {"torch_dtype": asked.dtype, "variant": asked.variant, "revision": commit}
     return {name: value for name, value in wanted.items() if value is not None}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autopipe.cli.requirements import installed_version
+from autopipe.cli.text import as_json as json_of
+from autopipe.cli.text import say
 from autopipe.errors import PluginError
 from autopipe.registry import Registry
 from autopipe.tasks import Input, Task
+from autopipe.wording import clean
 
 from . import results
 from .inputs import FILES, word
@@ -171,6 +173,6 @@ _READ: Mapping[str, Callable[[Any], Sequence[Any]]] = {"images": _pictures, "fra
 def print_result(written: list[tuple[Path, dict[str, Any]]], *, as_json: bool) -> None:
     """Print the files, a line each, or as JSON with their settings."""
     if as_json:
-        print(json.dumps([{"file": str(file), **settings} for file, settings in written], indent=2))
+        say(json_of([{"file": str(file), **settings} for file, settings in written]))
     else:
-        print("\n".join(str(file) for file, _ in written))
+        say("\n".join(clean(str(file), keep="") for file, _ in written))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from autopipe.cli.checkpoint import open_checkpoint
 from autopipe.cli.families import no_family_cure
@@ -16,7 +17,9 @@ from autopipe.errors import ArgumentError, ImageFileError, MissingPluginError, n
 from autopipe.registry import Registry
 from autopipe.resolution.hints import dist_with_demo
 from autopipe.tasks import Input, Task
+from autopipe.wording import listed, shown
 
+from .aliases import known_as
 from .inputs import FILES, task_of, word
 from .results import SUFFIXES, check_writable, output_name, suffix_of
 
@@ -133,7 +136,7 @@ def request(arguments: argparse.Namespace, registry: Registry) -> Request:
     suffixes = [suffix_of(task.output)] if task else SUFFIXES
     title = given.get(PROMPT) or first["model"]
     output = output_name(arguments.output, title, seed, arguments.num_images, suffixes)
-    check_writable(output)
+    check_writable(output, arguments.num_images)
     return Request(
         **first,
         **{name: getattr(arguments, name) for name in _AS_GIVEN},
@@ -196,10 +199,24 @@ def _model(text: str, keyword: str, registry: Registry) -> str:
 
 def _check_files(inputs: Mapping[Input, str]) -> None:
     for one, text in inputs.items():
-        is_address = one.kind in ("image", "mask") and text.startswith(("http://", "https://"))
-        if one.kind in FILES and not is_address and not Path(text).is_file():
+        is_address = one.kind in ("image", "mask") and _is_address(text)
+        if one.kind in FILES and not is_address and not _is_file(text):
             what = "picture" if one.kind in ("image", "mask") else one.kind
-            raise ImageFileError(f"there is no {what} {text!r}, which {word(one)} names")
+            raise ImageFileError(f"there is no {what} {shown(text)}, which {word(one)} names")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return urlsplit(text).scheme in ("http", "https") and bool(urlsplit(text).hostname)
+    except ValueError:
+        return False
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # Too long a name, or one with a zero byte.
+        return False
 
 
 def _check_memory(arguments: argparse.Namespace) -> None:
@@ -271,8 +288,10 @@ def _scheduler(name: str, registry: Registry) -> str:
     plain = {text.lower(): full for text, full in (*short.items(), *zip(installed, installed))}
     found = plain.get(name.lower())
     if found is None:
-        hint = nearest(name, [*short, *installed])
-        raise ArgumentError(
-            f"there is no scheduler {name!r}.{hint} Installed are: {', '.join(short) or 'none'}"
+        meant = known_as(name)
+        hint = (
+            f" Did you mean {meant!r}?" if meant in short else nearest(name, [*short, *installed])
         )
+        names = listed(short, 30) or "none"
+        raise ArgumentError(f"there is no scheduler {shown(name)}.{hint} Installed are: {names}")
     return found

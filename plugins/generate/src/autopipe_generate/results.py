@@ -7,6 +7,8 @@ import json
 import math
 import os
 import re
+import secrets
+import tempfile
 import wave
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autopipe.errors import ArgumentError, ImageFileError
+from autopipe.wording import clean, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
 _LONGEST = 48
+_UNFINISHED = ".autopipe-"
 _SUFFIX_OF = {"images": ".png", "frames": ".gif", "audios": ".wav"}
 FIELDS = tuple(_SUFFIX_OF)
 """Fields of outputs that tools know to write."""
@@ -62,8 +66,8 @@ def output_name(
             return folder.with_name(folder.name + suffixes[0])
         if folder.suffix.lower() not in suffixes:
             raise ArgumentError(
-                f"{_WRITTEN[suffixes[0]]}; {asked!r} ends in {folder.suffix!r}. "
-                f"Name it {folder.with_suffix(suffixes[0]).name!r}"
+                f"{_WRITTEN[suffixes[0]]}; {shown(asked)} ends in {shown(folder.suffix)}. "
+                f"Name it {shown(folder.with_suffix(suffixes[0]).name)}"
             )
         return folder
     words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:_LONGEST].strip("-")
@@ -84,18 +88,31 @@ def single_names(output: Path, count: int) -> list[Path]:
     return [output.with_name(f"{output.stem}-{i}{output.suffix}") for i in range(1, count + 1)]
 
 
-def check_writable(output: Path) -> None:
+def check_writable(output: Path, most: int = 1) -> None:
     """Find out before the work, not after it, that there is no way to write `output`.
 
+    Args:
+        most: how many pictures there will be, as for `single_names`.
+
     Raises:
-        ImageFileError: its folder is none, or may not be written to.
+        ImageFileError: its folder is none or may not be written to, or no file can have its name.
     """
-    if output.is_dir():
-        raise ImageFileError(f"{str(output)!r} is a folder")
-    folder = next((p for p in output.absolute().parents if p.exists()), Path(output.anchor))
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        why = "is not a folder" if not folder.is_dir() else "may not be written to"
-        raise ImageFileError(f"{str(output)!r} can't be written: {str(folder)!r} {why}")
+    try:
+        if output.is_dir():
+            raise ImageFileError(f"{shown(str(output))} is a folder; give the name of a file in it")
+        single_names(output, most)[-1].exists()  # Too long a name is an error of this question.
+        folder = next((p for p in output.absolute().parents if p.exists()), Path(output.anchor))
+        if not folder.is_dir():
+            raise NotADirectoryError(f"{str(folder)!r} is not a folder")
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=_UNFINISHED):
+            pass
+    except (OSError, ValueError) as error:
+        if isinstance(error, ImageFileError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise ImageFileError(
+            f"{shown(str(output))} can't be written: {reason}; give another --output"
+        ) from error
 
 
 # Files
@@ -143,7 +160,7 @@ def _text_fields(settings: Mapping[str, Any]) -> PngInfo:
 
     text = PngInfo()
     for key, value in settings.items():
-        text.add_text(key, str(value))
+        text.add_text(key, clean(str(value)))
     return text
 
 
@@ -164,7 +181,7 @@ def _save_array(values: np.ndarray, file: Path) -> None:
 
 def _write(path: Path, save: Callable[[Path], Any]) -> None:
     target = Path(os.path.realpath(path))
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
+    unfinished = target.with_name(f"{_UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -174,7 +191,7 @@ def _write(path: Path, save: Callable[[Path], Any]) -> None:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or error
-        raise ImageFileError(f"{str(path)!r} can't be written: {reason}") from error
+        raise ImageFileError(f"{shown(str(path))} can't be written: {reason}") from error
 
 
 def contact_sheet(images: Sequence[Image]) -> Image:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from autopipe.errors import ArgumentError, ImageFileError, nearest
 from autopipe.registry import Registry
+from autopipe.regular import opened
 from autopipe.tasks import Input
 from autopipe.utils import load_image
+from autopipe.wording import shown, told
 
 from .inputs import listed, needs_of, word
 from .request import OPTIONS, Request
@@ -29,6 +31,9 @@ _WITHOUT_ANNOTATION: Mapping[str, Any] = {"number": int | float, "label": int | 
 _CONSTANTS = {"True": "true", "False": "false", "None": "null"}
 _RESAMPLING = {"image": "LANCZOS", "mask": "NEAREST"}
 _SIZE = ("width", "height")
+_LARGEST = 1 << 32
+"""Bytes of a film or a sound."""
+
 _OURS = {"generator": "--seed", "output_type": "--output", "return_dict": "--json"}
 """What is never set by name, and the option that has to do with it."""
 
@@ -173,11 +178,12 @@ def _frames(path: str) -> list[Image]:
     import PIL.ImageSequence
 
     try:
-        with PIL.Image.open(path) as video:
+        with opened(path, _LARGEST) as stream, PIL.Image.open(stream) as video:
             return [frame.convert("RGB") for frame in PIL.ImageSequence.Iterator(video)]
     except (OSError, ValueError) as error:
         raise ImageFileError(
-            f"{path!r} can't be read as an animation ({error}); give a GIF, a WebP or an APNG"
+            f"{shown(path)} can't be read as an animation ({told(error)}); give a GIF, a WebP or "
+            f"an APNG"
         ) from error
 
 
@@ -186,10 +192,12 @@ def _sound(path: str) -> np.ndarray:
     import numpy as np
 
     try:
-        with wave.open(path, "rb") as source:
+        with opened(path, _LARGEST) as stream, wave.open(stream, "rb") as source:
             if source.getsampwidth() != 2:
                 raise wave.Error(f"it has {8 * source.getsampwidth()} bits a sample")
             samples = np.frombuffer(source.readframes(source.getnframes()), "<i2")
             return samples.reshape(-1, source.getnchannels()).T.astype(np.float32) / 32768
     except (OSError, EOFError, wave.Error) as error:
-        raise ImageFileError(f"{path!r} can't be read as a WAV file of 16 bits: {error}") from error
+        raise ImageFileError(
+            f"{shown(path)} can't be read as a WAV file of 16 bits: {told(error)}"
+        ) from error

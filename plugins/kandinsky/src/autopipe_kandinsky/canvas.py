@@ -28,7 +28,7 @@ def pixels_of(image: ImageInput, height: int, width: int) -> Tensor:
     """Pixels (N, 3, `height`, `width`) in [-1, 1].
 
     Args:
-        image: PIL images; arrays (H, W, 3) of bytes, or in [0, 1]; tensors in [-1, 1].
+        image: PIL images; arrays (H, W, 3) of 8 or 16 bits, or in [0, 1]; tensors in [-1, 1].
 
     Raises:
         ArgumentError: they are none of these, or not in colour.
@@ -80,7 +80,18 @@ def _check_range(name: str, values: Tensor, low: int) -> None:
 
 
 def _unit(image: Any) -> np.ndarray:
-    """An array of bytes or of floats in [0, 255] scaled to [0, 1]; others as they are."""
+    """An array of 8 or 16 bits or of floats in [0, 255] scaled to [0, 1]; others as they are.
+
+    Raises:
+        ArgumentError: it is an array of whole numbers that are none of those.
+    """
     array = np.asarray(image)
-    whole = not np.issubdtype(array.dtype, np.floating)
-    return array.astype(np.float32) / 255 if whole or array.max() > 1 else array
+    if np.issubdtype(array.dtype, np.floating):
+        return array.astype(np.float32) / 255 if array.max() > 1 else array
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high > 65535:
+        raise ArgumentError(
+            f"image is an array of whole numbers from {low} to {high}; give bytes, or floats in "
+            f"[0, 1]"
+        )
+    return array.astype(np.float32) / (65535 if high > 255 else 255)

@@ -15,7 +15,7 @@ class MovqCodec(VaeCodec):
 
     def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Latents of `image`, in its dtype."""
-        latents: Tensor = self.vae.encode(image.to(self.vae.dtype)).latents  # type: ignore[operator]
+        latents: Tensor = self.vae.encode(image.to(self.vae.dtype)).latents
         return latents.to(image)
 
     def _decode(self, vae: Any, latents: Tensor) -> Tensor:

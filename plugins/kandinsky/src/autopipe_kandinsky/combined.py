@@ -7,7 +7,12 @@ from typing import Any, ClassVar, TypeVar
 import torch
 
 from autopipe.pipeline.base import DiffusionPipeline
-from autopipe_components.steps.checks import batch_size_of, check_images_per_prompt, check_text
+from autopipe_components.steps.checks import (
+    batch_size_of,
+    check_components,
+    check_images_per_prompt,
+    check_text,
+)
 
 PRIOR = "prior_"
 """What the names of the prior's components and arguments begin with."""
@@ -77,8 +82,10 @@ class CombinedPipeline(DiffusionPipeline):
         check_text("prompt", call.prompt)
         check_images_per_prompt(call.num_images_per_prompt)
         decoder = self.decoder_pipe
+        check_components(decoder, decoder._needed)
         prompts = 1 if call.prompt is None else batch_size_of(call.prompt, None)
-        unknown = torch.empty(prompts * call.num_images_per_prompt, decoder._embedding_width)
+        unknown = torch.empty(1, decoder._embedding_width)
+        unknown = unknown.expand(prompts * call.num_images_per_prompt, -1)
         decoder.call = call.replace(
             image_embeds=unknown, negative_image_embeds=unknown, num_images_per_prompt=1
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
@@ -15,8 +15,19 @@ from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.guided import GuidedPipeline
 from autopipe_components.image_processor import VaeImageProcessor
-from autopipe_components.steps.checks import check_network_channels, check_size, check_tensor
-from autopipe_components.steps.codec import tile
+from autopipe_components.steps.checks import (
+    check_components,
+    check_network_channels,
+    check_size,
+    check_tensor,
+)
+from autopipe_components.steps.codec import (
+    Codec,
+    NoCodec,
+    channels_of_latents,
+    in_dtype_of,
+    tile,
+)
 from autopipe_components.steps.reports import Reports, step_reports
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
@@ -55,6 +66,7 @@ class EmbeddingDecoder(GuidedPipeline):
         "image_embeds",
         "negative_image_embeds",
     )
+    _halves: ClassVar[Mapping[str, str]] = {"negative_image_embeds": "image_embeds"}
     _tensors_as_decoded: ClassVar[bool] = True
     """Whether `output_type="pt"` gives pixels in [-1, 1], as the autoencoder does."""
 
@@ -79,8 +91,15 @@ class EmbeddingDecoder(GuidedPipeline):
         )
 
     @property
-    def _codec(self) -> MovqCodec:
+    def _codec(self) -> Codec:
+        if self.movq is None:
+            return NoCodec("movq", self._latent_channels)
         return MovqCodec(self.movq)
+
+    @property
+    def _latent_channels(self) -> int:
+        """Of the latents, told by the U-Net."""
+        return channels_of_latents(self.unet.config)
 
     @property
     def _embedding_width(self) -> int:
@@ -94,7 +113,7 @@ class EmbeddingDecoder(GuidedPipeline):
         reports = self._reports()
 
         # 2. Take the embeddings, and what else the U-Net gets
-        tensors = self._conditioning(start)
+        tensors = in_dtype_of(self.unet, self._conditioning(start))
 
         # 3. Denoise, from what the task starts from
         latents = self._denoised(tensors, start, reports)
@@ -117,6 +136,7 @@ class EmbeddingDecoder(GuidedPipeline):
     def _begin_embeds(self) -> int:
         """`_begin`, as far as it concerns embeddings."""
         call = self.call
+        check_components(self, self._needed)
         rows = len(self._rows("image_embeds", call.image_embeds))
         check_size(call.height, call.width, 1)
         self._open_call(
@@ -127,6 +147,10 @@ class EmbeddingDecoder(GuidedPipeline):
             cross_attention_kwargs=None,
             output_type=call.output_type,
         )
+        if call.output_type != "latent" and isinstance(self._codec, NoCodec):
+            raise self._codec.absent()
+        pictures = rows * call.num_images_per_prompt
+        self._check_memory(pictures, *self._latent_size(call.height, call.width))
         if self.do_classifier_free_guidance:
             negative = len(self._rows("negative_image_embeds", call.negative_image_embeds))
             if negative != rows:
@@ -224,6 +248,12 @@ class EmbeddingDecoder(GuidedPipeline):
         """Height and width in latent cells: pixels are rounded up to the factor's square."""
         factor = self._codec.factor
         return -(-height // factor**2) * factor, -(-width // factor**2) * factor
+
+    def _works(self, height: int, width: int) -> list[tuple[Any, int, int]]:
+        works = super()._works(height, width)
+        factor = self._codec.factor
+        decodes = self.call.output_type != "latent"
+        return [*works, (self.movq, height * factor, width * factor)] if decodes else works
 
     def _shape(self, rows: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Of the latents of all images, (B, C, h, w), at a `size` in cells."""

@@ -8,7 +8,12 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.steps.checks import check_image, check_steps, check_strength
+from autopipe_components.steps.checks import (
+    check_components,
+    check_image,
+    check_steps,
+    check_strength,
+)
 from autopipe_components.steps.codec import check_spread
 from autopipe_components.steps.guidance import double
 from autopipe_components.steps.inpaint import Inpainting, network_sees_mask
@@ -17,6 +22,7 @@ from autopipe_components.steps.text2image import check_latents, unit_noise
 
 from .canvas import kept_of, pixels_of
 from .decoder import EmbeddingDecoder, Start
+from .methods import NoiseMethods
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class RepaintStart(Start):
     kept: Tensor
 
 
-class Repaint(EmbeddingDecoder):
+class Repaint(NoiseMethods, EmbeddingDecoder):
     """Starts from noise inside a mask, or at a `strength` below 1 from the noised image."""
 
     _callback_tensor_inputs = (
@@ -45,6 +51,7 @@ class Repaint(EmbeddingDecoder):
 
     def _prepare(self, rows: int) -> Start:
         call = self.call
+        check_components(self, ("movq",))
         check_image(call.image)
         check_image(call.mask_image, "mask_image")
         check_steps(call.num_inference_steps)

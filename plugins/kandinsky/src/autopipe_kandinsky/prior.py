@@ -12,9 +12,14 @@ from torch import Tensor
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.pipeline.call import Arguments, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
-from autopipe_components.steps.checks import Prompt, check_number, check_tensor, check_text
+from autopipe_components.steps.checks import (
+    Prompt,
+    check_components,
+    check_number,
+    check_tensor,
+    check_text,
+)
 from autopipe_components.steps.codec import Generators
-from autopipe_components.steps.text2image import start_from_noise
 from autopipe_components.steps.timesteps import Schedule
 
 from .output import KandinskyPriorPipelineOutput
@@ -83,14 +88,8 @@ class ImageEmbeddingPrior(PriorSteps):
             )
 
         def start(tensors: Tensors, schedule: Schedule, generator: Generators) -> Tensor:
-            return start_from_noise(
-                shape,
-                generator=generator,
-                dtype=tensors["prompt_embeds"].dtype,
-                device=self._execution_device,
-                init_noise_sigma=self.scheduler.init_noise_sigma,
-                latents=latents,
-            )
+            dtype, device = tensors["prompt_embeds"].dtype, self._execution_device
+            return self.prepare_latents(shape, dtype, device, generator, latents, self.scheduler)
 
         return start
 
@@ -125,6 +124,9 @@ class ImageEmbeddingPrior(PriorSteps):
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
         # 1. Check everything that can be checked
+        check_components(self, ("prior", "text_encoder", "tokenizer", "scheduler"))
+        if negative_prior_prompt is None:
+            check_components(self, ("image_encoder",))
         for name, given in (("images_and_prompts", images_and_prompts), ("weights", weights)):
             if not isinstance(given, (list, tuple)):
                 raise ArgumentTypeError(f"{name} is a {type(given).__name__}; give a list")

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.kinds import Network, Processor, Scheduler
-from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.call import Arguments
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
+from autopipe.utils import in_mode
 from autopipe_components.images.kinds import as_list, kind_of
 from autopipe_components.steps.checks import (
+    Prompt,
+    check_components,
     check_generators,
     check_guidance,
     check_images_per_prompt,
@@ -24,12 +26,13 @@ from autopipe_components.steps.checks import (
     check_steps,
     check_text,
 )
-from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.codec import Generators, in_dtype_of
 from autopipe_components.steps.guidance import double, guide
 from autopipe_components.steps.prompt import distinct_texts, text_length, tokenize
 from autopipe_components.steps.reports import Reports, step_reports
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
+from .methods import NoiseMethods, texts_to_encode
 from .output import KandinskyPriorPipelineOutput
 from .walk import Walk
 
@@ -87,7 +90,7 @@ def check_texts(call: Arguments) -> Texts:
     return Texts(prompts + negative, negative * 2, True)
 
 
-class PriorSteps(DiffusionPipeline):
+class PriorSteps(NoiseMethods):
     """The components of a prior, and its call.
 
     Args:
@@ -158,7 +161,11 @@ class PriorSteps(DiffusionPipeline):
             prepare: checks what the call starts from, and says how it starts.
         """
         # 1. Check everything that can be checked
+        check_components(self, ("prior", "text_encoder", "tokenizer", "scheduler"))
         texts = check_texts(self.call)
+        if not texts.negative:
+            # What to keep away from is then the embedding of a black image.
+            check_components(self, ("image_encoder",))
         self._guidance_scale = self.call.guidance_scale
         start = prepare(texts)
         reports = step_reports(
@@ -169,7 +176,7 @@ class PriorSteps(DiffusionPipeline):
         schedule = self._lay_out()
 
         # 3. Encode the texts
-        tensors = self._conditioning(texts)
+        tensors = in_dtype_of(self.prior, self._conditioning(texts))
 
         # 4. Start
         generator = texts.generators(self.call.generator)
@@ -199,17 +206,35 @@ class PriorSteps(DiffusionPipeline):
         """The texts as tensors of the call; under guidance the unconditional half is first."""
         guided = self.do_classifier_free_guidance
         every = [*texts.unconditional, *texts.prompts] if guided else texts.prompts
-        distinct, positions = distinct_texts(every)
+        encoded = self._encoded(every, self.call.num_images_per_prompt)
+        return dict(zip(("prompt_embeds", "text_encoder_hidden_states", "text_mask"), encoded))
+
+    def _encoded(self, texts: Sequence[str], count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Pooled texts (B, P), states (B, K, D) and their mask (B, K), each `count` times."""
+        distinct, positions = distinct_texts(texts)
         states, pooled, mask = self.encoder("text_encoder", self._encode_text)(distinct)
+        pooled, states, mask = (
+            one[positions].repeat_interleave(count, dim=0) for one in (pooled, states, mask)
+        )
+        return pooled, states, mask
 
-        def spread(rows: Tensor) -> Tensor:
-            return rows[positions].repeat_interleave(self.call.num_images_per_prompt, dim=0)
+    def _encode_prompt(
+        self,
+        prompt: Prompt,
+        device: torch.device | str | None,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
+        negative_prompt: Prompt | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Pooled texts (B, P), states (B, K, D) and their mask (B, K); the negative half first.
 
-        return {
-            "prompt_embeds": spread(pooled),
-            "text_encoder_hidden_states": spread(states),
-            "text_mask": spread(mask),
-        }
+        Raises:
+            ArgumentError, ArgumentTypeError: the texts don't fit together.
+        """
+        texts = texts_to_encode(prompt, do_classifier_free_guidance, negative_prompt)
+        encoded = self._encoded(texts, num_images_per_prompt)
+        pooled, states, mask = (one.to(device) for one in encoded)
+        return pooled, states, mask
 
     def _encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
         """Hidden states (B, K, D), pooled texts (B, P), and which states are of text (B, K)."""
@@ -274,11 +299,13 @@ class PriorSteps(DiffusionPipeline):
         """
         items = as_list(image)
         if kind_of(image) != "pt":
-            if any(isinstance(one, np.ndarray) and one.shape[-1] != 3 for one in items):
-                raise ArgumentError("an array given as image needs 3 channels, as its last axis")
+            check_components(self, ("image_processor", "image_encoder"))
+            items = [_as_bytes(one) for one in items]
             seen: Tensor = self.image_processor(items, return_tensors="pt").pixel_values
             return seen
-        side = self.image_encoder.config.image_size
+        if not all(one.ndim == 2 for one in items):
+            check_components(self, ("image_encoder",))
+        side = 0 if self.image_encoder is None else self.image_encoder.config.image_size
         for shape in ((self.prior.config.embedding_dim,), (3, side, side)):
             if all(tuple(one.shape[1:]) == shape for one in items):
                 return torch.cat(items)
@@ -295,3 +322,22 @@ class PriorSteps(DiffusionPipeline):
         seen = seen.to(device=device or self._execution_device, dtype=self.image_encoder.dtype)
         embeds: Tensor = self.image_encoder(seen).image_embeds
         return embeds
+
+
+def _as_bytes(image: Any) -> Any:
+    """A PIL image or an array (H, W, 3) as CLIP's processor divides it by 255.
+
+    Raises:
+        ArgumentError: it is an array of another shape, or of whole numbers beyond 8 bits.
+    """
+    if not isinstance(image, np.ndarray):
+        return in_mode(image, "RGB")
+    if image.ndim < 3 or image.shape[-1] != 3:
+        raise ArgumentError(
+            f"image is an array of shape {image.shape} and needs 3 channels, as its last axis"
+        )
+    if image.dtype.kind != "f" and int(image.max()) > 255:
+        raise ArgumentError(
+            f"image is an array of whole numbers up to {int(image.max())}; give bytes"
+        )
+    return image * 255 if image.dtype.kind == "f" and image.max() <= 1 else image

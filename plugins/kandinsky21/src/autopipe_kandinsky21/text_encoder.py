@@ -7,6 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel, XLMRobertaConfig, XLMRobertaModel
 
+from autopipe.errors import ConfigError
+
 
 class MCLIPConfig(XLMRobertaConfig):
     """That of XLM-R, and two widths.
@@ -33,6 +35,11 @@ class MultilingualCLIP(PreTrainedModel):
 
     def __init__(self, config: MCLIPConfig) -> None:
         super().__init__(config)
+        if config.pad_token_id is None:
+            raise ConfigError(
+                "MultilingualCLIP tells padding from text by 'pad_token_id', and its config has "
+                "none; give it, 1 in every published checkpoint"
+            )
         self.transformer = XLMRobertaModel(config)
         self.LinearTransformation = nn.Linear(config.transformerDimensions, config.numDims)
         self.post_init()

@@ -27,6 +27,11 @@ _CELL = 8
 class KandinskyV22Hinted(KandinskyV22Decoder):
     """What decoders with a hint share."""
 
+    @property
+    def _latent_channels(self) -> int:
+        # Besides latents the U-Net sees as many channels of the hint.
+        return int(self.unet.config.in_channels) // 2
+
     def _check_channels(self) -> None:
         if self.unet.config.addition_embed_type != "image_hint":
             raise ArgumentError(
@@ -53,7 +58,8 @@ class KandinskyV22Hinted(KandinskyV22Decoder):
                 number of rows is no multiple of N.
         """
         height, width = start.size[0] * _CELL, start.size[1] * _CELL
-        hints = joined("hint", self.call.hint, (3, height, width), "give such a tensor")
+        advice = "give such a tensor, or change height and width"
+        hints = joined("hint", self.call.hint, (3, height, width), advice)
         check_spread(hints, start.rows, "hints")
         return hints
 
@@ -88,6 +94,7 @@ class KandinskyV22ControlnetPipeline(KandinskyV22Hinted, FromNoise):
         *,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what the prior made of a text, guided by `hint`.
@@ -132,6 +139,7 @@ class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
         latents: Tensor | None = None,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what the prior made of a text, guided by `hint`.

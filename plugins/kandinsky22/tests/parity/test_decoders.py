@@ -167,7 +167,8 @@ def test_callbacks_change_tensors(draw: Callable[..., Any], kind: Any) -> None:
     def change(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         assert list(tensors) == names
         seen.append((step, int(timestep), pipe.num_timesteps, pipe.guidance_scale))
-        return {name: value * 0.9 for name, value in tensors.items()}
+        # The reference reads its negative embeddings no more once the steps have begun.
+        return {name: one * 0.9 for name, one in tensors.items() if "negative" not in name}
 
     draw(kind, callback_on_step_end=change, callback_on_step_end_tensor_inputs=names)
     half = len(seen) // 2

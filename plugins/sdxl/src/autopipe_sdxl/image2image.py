@@ -14,15 +14,21 @@ from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentImage2Image
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import checks_of
 from autopipe_components.steps.reports import OlderCallback
 
 from .image_steps import StableDiffusionXLImageSteps
+from .methods import FURTHER, TEXTS_2
 from .sizes import Size
 from .steps import Result
 
 
 class StableDiffusionXLImg2ImgPipeline(StableDiffusionXLImageSteps, LatentImage2Image, Image2Image):
     """Image to image with Stable Diffusion XL, and the second half of a base + refiner chain."""
+
+    check_inputs = checks_of(
+        "prompt prompt_2 strength num_inference_steps callback_steps", f"{TEXTS_2} {FURTHER}"
+    )
 
     @pipeline_call
     def __call__(  # type: ignore[override]  # prompt_2 comes before image
@@ -67,6 +73,7 @@ class StableDiffusionXLImg2ImgPipeline(StableDiffusionXLImageSteps, LatentImage2
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says.

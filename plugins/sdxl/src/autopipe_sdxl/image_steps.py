@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe_components.steps.timesteps import Schedule, start_at
 
-from .sizes import Ids, Sizes, ids_of_image, ids_of_scored_image
+from .sizes import Ids, Size, Sizes, ids_of_image, ids_of_scored_image
 from .steps import StableDiffusionXLSteps
 
 
@@ -56,6 +59,43 @@ class StableDiffusionXLImageSteps(StableDiffusionXLSteps):
         if self.denoising_start is None:
             return super()._tail(schedule)
         return start_at(self.scheduler, self.denoising_start)
+
+    def _get_add_time_ids(  # type: ignore[override]  # those of both halves
+        self,
+        original_size: Size,
+        crops_coords_top_left: Size,
+        target_size: Size,
+        aesthetic_score: float,
+        negative_aesthetic_score: float,
+        negative_original_size: Size | None,
+        negative_crops_coords_top_left: Size,
+        negative_target_size: Size | None,
+        dtype: torch.dtype,
+        text_encoder_projection_dim: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """What the positive and the negative half of the U-Net are told, (1, 6) or (1, 5) each.
+
+        Args:
+            text_encoder_projection_dim: the width of pooled prompts, to check what it takes.
+
+        Raises:
+            ArgumentError: it takes another number of them.
+        """
+        sizes = Sizes(
+            original_size,
+            crops_coords_top_left,
+            target_size,
+            negative_original_size,
+            negative_crops_coords_top_left,
+            negative_target_size,
+            aesthetic_score,
+            negative_aesthetic_score,
+        )
+        negative, positive = (
+            self._as_ids(ids, dtype, text_encoder_projection_dim)
+            for ids in self._size_ids(sizes, 0, 0)
+        )
+        return positive, negative
 
     def _size_ids(self, sizes: Sizes, height: int, width: int) -> tuple[Ids, Ids]:
         scored = self.options["requires_aesthetics_score"]

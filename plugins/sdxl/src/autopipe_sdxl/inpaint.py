@@ -14,9 +14,11 @@ from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentInpaint
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import checks_of
 from autopipe_components.steps.reports import OlderCallback
 
 from .image_steps import StableDiffusionXLImageSteps
+from .methods import FURTHER, TEXTS_2
 from .sizes import Size
 from .steps import Result
 
@@ -30,6 +32,11 @@ class StableDiffusionXLInpaintPipeline(StableDiffusionXLImageSteps, LatentInpain
         "masked_image_latents",
     )
     _guidance_scale = 7.5
+
+    check_inputs = checks_of(
+        "prompt prompt_2 image mask_image height width strength callback_steps output_type",
+        f"{TEXTS_2} {FURTHER} padding_mask_crop",
+    )
 
     @pipeline_call
     def __call__(  # type: ignore[override]  # prompt_2 comes before image
@@ -80,6 +87,7 @@ class StableDiffusionXLInpaintPipeline(StableDiffusionXLImageSteps, LatentInpain
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         paste_unmasked: bool = False,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Repaint what `mask_image` marks white with what `prompt` says.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from autopipe.attaching.attachment import Encode
-from autopipe.errors import ArgumentError
+from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.pipeline.turns import guard
 from autopipe_components.steps.checks import (
     Prompt,
@@ -81,7 +81,7 @@ class Prompts:
                 f"got both {sign}prompt_2 and {sign}prompt_embeds; give one of them"
             )
         if embeds is not None and pooled is None:
-            raise ArgumentError(
+            raise ArgumentTypeError(
                 f"{sign}prompt_embeds need {sign}pooled_prompt_embeds of the same text beside "
                 f"them; encode_prompt returns both"
             )

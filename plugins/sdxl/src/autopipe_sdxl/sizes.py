@@ -8,6 +8,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.wording import shown
 
 if TYPE_CHECKING:
     from autopipe.pipeline.call import Arguments
@@ -57,7 +58,7 @@ class Sizes:
         for name, value in vars(self).items():
             if name.endswith("aesthetic_score"):
                 _check_number(name, value)
-            elif value is not None:
+            elif value is not None or "crops" in name:
                 _check_pair(name, value)
 
 
@@ -127,8 +128,10 @@ def check_ids(config: Mapping[str, Any], count: int, pooled: int) -> None:
 
 
 def _check_pair(name: str, value: Any) -> None:
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-        raise ArgumentError(f"{name} is {value!r}; give a pair of numbers (height, width)")
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise ArgumentTypeError(f"{name} is {shown(value)}; give a pair of numbers (height, width)")
+    if len(value) != 2:
+        raise ArgumentError(f"{name} is {shown(value)}; give a pair of numbers (height, width)")
     for one in value:
         _check_number(name, one)
 

@@ -5,7 +5,6 @@ The tasks of `autopipe_components.latent` are made of these steps; nothing here 
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
@@ -15,22 +14,23 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.latent import LatentPipeline
+from autopipe.wording import logger
 from autopipe_components.steps.checks import Prompt, check_part, check_width
 from autopipe_components.steps.prompt import check_clip_skip
 from autopipe_components.steps.timesteps import Schedule, stop_at
 
+from .methods import StableDiffusionXLMethods
 from .output import StableDiffusionXLPipelineOutput
 from .prompt import Prompts, embed, encode_text
 from .sizes import Ids, Sizes, check_ids, ids_of_noise
 from .watermark import StableDiffusionXLWatermarker, can_watermark
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 Result: TypeAlias = "StableDiffusionXLPipelineOutput | tuple[Any]"
 
 
-class StableDiffusionXLSteps(LatentPipeline):
+class StableDiffusionXLSteps(StableDiffusionXLMethods):
     """The components of Stable Diffusion XL, and the steps that every task takes.
 
     Args:
@@ -157,6 +157,23 @@ class StableDiffusionXLSteps(LatentPipeline):
         pooled = prompts.pooled_prompt_embeds
         width = self.text_encoder_2.config.projection_dim if pooled is None else pooled.shape[-1]
         check_ids(self.unet.config, len(self._size_ids(sizes, 8, 8)[0]), width)
+        if prompts.prompt is not None:
+            self._check_width()
+
+    def _check_width(self) -> None:
+        """Refuse text encoders that don't make what the U-Net reads.
+
+        Raises:
+            ArgumentError: they don't.
+        """
+        made = sum(encoder.config.hidden_size for _, encoder in self._encoders.values())
+        read = self.unet.config.cross_attention_dim
+        if made != read:
+            raise ArgumentError(
+                f"{' and '.join(self._encoders)} make embeddings {made} wide and the U-Net reads "
+                f"{read}: only refiners go without text_encoder; load the text encoders of this "
+                f"checkpoint"
+            )
 
     def _check_encoders(self, prompts: Prompts, *, guided: bool, clip_skip: int | None) -> None:
         """Refuse texts without the encoders for them, or with too few layers.

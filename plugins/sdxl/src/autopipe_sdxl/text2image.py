@@ -13,14 +13,20 @@ from autopipe.tasks import Text2Image
 from autopipe_components.latent import LatentText2Image
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import checks_of
 from autopipe_components.steps.reports import OlderCallback
 
+from .methods import FURTHER, POOLED, TEXTS_2
 from .sizes import Size
 from .steps import Result, StableDiffusionXLSteps
 
 
 class StableDiffusionXLPipeline(StableDiffusionXLSteps, LatentText2Image, Text2Image):
     """Text to image with Stable Diffusion XL."""
+
+    check_inputs = checks_of(
+        "prompt prompt_2 height width callback_steps", f"{TEXTS_2} {POOLED} {FURTHER}"
+    )
 
     @pipeline_call
     def __call__(
@@ -62,6 +68,7 @@ class StableDiffusionXLPipeline(StableDiffusionXLSteps, LatentText2Image, Text2I
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says.
@@ -99,6 +106,7 @@ class StableDiffusionXLPipeline(StableDiffusionXLSteps, LatentText2Image, Text2I
                 skips the remaining steps.
             callback_on_step_end_tensor_inputs: which tensors it gets.
             callback, callback_steps: the older form, `callback(step, timestep, latents)`.
+            check_memory: False lets a call begin that this machine is surely too small for.
             adapters: the attachments that act in this call, and how strongly, such as
                 `{"ink": 0.7}`; those that are switched on if absent.
 

@@ -14,6 +14,7 @@ from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentImage2Image
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
 from autopipe_components.steps.reports import OlderCallback
 
 from .steps import Result, StableDiffusionSteps
@@ -21,6 +22,8 @@ from .steps import Result, StableDiffusionSteps
 
 class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, LatentImage2Image, Image2Image):
     """Image to image with Stable Diffusion 1.x and 2.x."""
+
+    check_inputs = checks_of("prompt strength callback_steps", f"{TEXTS} {IMAGE_PROMPTS} {NAMES}")
 
     @pipeline_call
     def __call__(
@@ -50,6 +53,7 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, LatentImage2Image, Im
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         latents: Tensor | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says.

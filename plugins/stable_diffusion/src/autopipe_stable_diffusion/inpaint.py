@@ -14,6 +14,7 @@ from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentInpaint
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
 from autopipe_components.steps.reports import OlderCallback
 
 from .steps import Result, StableDiffusionSteps
@@ -29,6 +30,11 @@ class StableDiffusionInpaintPipeline(StableDiffusionSteps, LatentInpaint, Inpain
     )
     _size_multiple = None
     scheduler_corrections: ClassVar = {"steps_offset": 1, "skip_prk_steps": True}
+
+    check_inputs = checks_of(
+        "prompt image mask_image height width strength callback_steps output_type",
+        f"{TEXTS} {IMAGE_PROMPTS} {NAMES} padding_mask_crop",
+    )
 
     @pipeline_call
     def __call__(
@@ -64,6 +70,7 @@ class StableDiffusionInpaintPipeline(StableDiffusionSteps, LatentInpaint, Inpain
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         paste_unmasked: bool = False,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Repaint what `mask_image` marks white with what `prompt` says.

@@ -14,10 +14,11 @@ from torch import Tensor
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.latent import LatentPipeline
-from autopipe_components.safety import check_safety
+from autopipe_components.safety import check_images, check_safety
 from autopipe_components.steps.checks import (
     Prompt,
     batch_size_of,
+    check_components,
     check_negative_prompt,
     check_prompt,
     check_width,
@@ -41,7 +42,8 @@ class StableDiffusionSteps(LatentPipeline):
         unet: a `UNet2DConditionModel`.
         scheduler: any scheduler. Configs of old checkpoints are corrected in a copy: see
             `scheduler_corrections`.
-        safety_checker: a `StableDiffusionSafetyChecker`; None returns images unchecked.
+        safety_checker: a `StableDiffusionSafetyChecker`, or a function `(images, clip_input)` that
+            returns images and flags; None returns images unchecked.
         feature_extractor: a `transformers.CLIPImageProcessor`, which the safety checker needs.
         image_encoder: not used yet.
         requires_safety_checker: whether to warn if there is no safety checker.
@@ -58,6 +60,8 @@ class StableDiffusionSteps(LatentPipeline):
         "prompt_embeds",
         "negative_prompt_embeds",
     )
+
+    _halves: ClassVar[Mapping[str, str]] = {"negative_prompt_embeds": "prompt_embeds"}
 
     _output = StableDiffusionPipelineOutput
 
@@ -121,6 +125,8 @@ class StableDiffusionSteps(LatentPipeline):
         if guided:
             prompts = batch_size_of(call.prompt, call.prompt_embeds)
             check_negative_prompt(call.negative_prompt, call.prompt, prompts)
+        if self.safety_checker is not None and call.output_type != "latent":
+            check_components(self, ("feature_extractor",))
         if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
             check_encoding(self.text_encoder, self.tokenizer, call.clip_skip)
 
@@ -171,6 +177,32 @@ class StableDiffusionSteps(LatentPipeline):
             dtype=(self.text_encoder if self.text_encoder is not None else self.unet).dtype,
         )
 
+    def _encode_prompt(
+        self,
+        prompt: Prompt | None,
+        device: torch.device | str | None,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
+        negative_prompt: Prompt | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        lora_scale: float | None = None,
+        clip_skip: int | None = None,
+    ) -> Tensor:
+        """`encode_prompt` in one tensor: under guidance the negative half first."""
+        embeds, negative = self.encode_prompt(
+            prompt,
+            device,
+            num_images_per_prompt,
+            do_classifier_free_guidance,
+            negative_prompt,
+            prompt_embeds,
+            negative_prompt_embeds,
+            lora_scale,
+            clip_skip,
+        )
+        return embeds if negative is None else join_halves(embeds, negative)
+
     def _encode_text(self, texts: Sequence[str], **options: Any) -> Any:
         # The lock covers the encoder too: older transformers collect hidden states in the module.
         with self.tokenizing(self.tokenizer):
@@ -205,15 +237,19 @@ class StableDiffusionSteps(LatentPipeline):
 
         Args:
             image: a tensor (B, 3, H, W) in [-1, 1], or an array (B, H, W, 3) in [0, 1].
+
+        Raises:
+            ArgumentTypeError: the safety checker is a function that returns something else.
         """
         if self.safety_checker is None:
             return image, None
-        if isinstance(image, Tensor):
-            pictures = self.image_processor.postprocess(image, "pil")
-        else:
-            pictures = self.numpy_to_pil(image)
-        seen = self.feature_extractor(pictures, return_tensors="pt").pixel_values
-        checked: tuple[Any, list[bool]] = self.safety_checker(
-            images=image, clip_input=seen.to(device=device, dtype=dtype)
+
+        def pictures() -> Any:
+            if isinstance(image, Tensor):
+                return self.image_processor.postprocess(image, "pil")
+            return self.numpy_to_pil(image)
+
+        checked, flags = check_images(
+            self.safety_checker, self.feature_extractor, image, pictures, device=device, dtype=dtype
         )
-        return checked
+        return checked, flags

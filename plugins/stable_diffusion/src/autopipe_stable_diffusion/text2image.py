@@ -13,6 +13,7 @@ from autopipe.tasks import Text2Image
 from autopipe_components.latent import LatentText2Image
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
 from autopipe_components.steps.reports import OlderCallback
 
 from .steps import Result, StableDiffusionSteps
@@ -22,6 +23,10 @@ class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image, Text2Image
     """Text to image with Stable Diffusion 1.x and 2.x."""
 
     _sizes_together = True
+
+    check_inputs = checks_of(
+        "prompt height width callback_steps", f"{TEXTS} {IMAGE_PROMPTS} {NAMES}"
+    )
 
     @pipeline_call
     def __call__(
@@ -52,6 +57,7 @@ class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image, Text2Image
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says.
@@ -80,6 +86,7 @@ class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image, Text2Image
                 skips the remaining steps.
             callback_on_step_end_tensor_inputs: which tensors it gets.
             callback, callback_steps: the older form, `callback(step, timestep, latents)`.
+            check_memory: False lets a call begin that this machine is surely too small for.
             adapters: the attachments that act in this call, and how strongly, such as
                 `{"ink": 0.7}`; those that are switched on if absent.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from ...errors import CheckpointError
+from ...wording import shown
 from ..source import HubOptions
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -46,11 +47,12 @@ def explained(error: Exception, repository: str, options: HubOptions) -> Checkpo
     known = {
         errors.GatedRepoError: f"access to {repository} must be granted: ask for it on its page on "
         f"the Hub, then {log_in}",
-        errors.RepositoryNotFoundError: f"there is no folder {repository!r}, and no repository of "
-        f"this name on the Hub that you may see; check the name, and if it is private {log_in}",
-        errors.RevisionNotFoundError: f"{repository} has no revision {options.revision!r}; check "
-        f"its branches and tags",
-        errors.HFValidationError: f"{repository!r} is neither a local folder nor a valid "
+        errors.RepositoryNotFoundError: f"there is no folder {shown(repository)}, and no "
+        f"repository of this name on the Hub that you may see; check the name, and if it is "
+        f"private {log_in}",
+        errors.RevisionNotFoundError: f"{repository} has no revision {shown(options.revision)}; "
+        f"check its branches and tags",
+        errors.HFValidationError: f"{shown(repository)} is neither a local folder nor a valid "
         f"repository id; check the path",
         errors.LocalTokenNotFoundError: f"token=True needs a token on this machine; {log_in}",
     }

@@ -6,19 +6,26 @@ the client's own, so that diffusers and transformers share the files.
 
 from __future__ import annotations
 
-import logging
+import hashlib
 import os
+import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...errors import CheckpointError
+from ...regular import look, opened
+from ...wording import logger
+from ..headers import reading
 from ..names import is_plain
 from ..source import HubOptions
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
+
+_LONGEST_REF = 1000
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,14 @@ def cached_commit(folder: Path, revision: str) -> str | None:
         return None
     ref = folder / "refs" / revision
     try:
-        commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else revision
-    except (OSError, UnicodeDecodeError):
+        with opened(ref, _LONGEST_REF) as stream:
+            commit = stream.read(_LONGEST_REF).decode("utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        commit = revision
+    except (OSError, UnicodeDecodeError) as error:
+        _log.warning("%s can't be read (%s), so it counts as absent; remove it", ref, error)
         return None
-    return commit if is_plain(commit) and (folder / "snapshots" / commit).is_dir() else None
+    return commit if is_plain(commit) and os.path.isdir(folder / "snapshots" / commit) else None
 
 
 def remember(folder: Path, revision: str, commit: str) -> None:
@@ -84,31 +95,60 @@ def cached_listing(repository: str, options: HubOptions, commit: str) -> Mapping
     except Exception:
         return None
     # Of a file of Git LFS it tells the digest of the pointer, so none is taken from there.
-    return {file.path: Entry(file.size) for file in found}
+    return {path: Entry(entry.size) for path, entry in entries_of(found).items()}
 
 
-def entry_of(file: object) -> Entry:
-    """The entry of a file as the client describes one."""
+def entries_of(files: object) -> dict[str, Entry]:
+    """The files that the client describes, by their path; what it has from a server may be odd.
+
+    A path that leads out is treated as if it was not listed, and so is what is no path.
+    """
+    described = files if isinstance(files, (list, tuple)) else ()
+    paths = [getattr(file, "rfilename", getattr(file, "path", None)) for file in described]
+    return {
+        path: _entry(file)
+        for path, file in zip(paths, described)
+        if isinstance(path, str) and all(is_plain(part) for part in path.split("/"))
+    }
+
+
+def _entry(file: object) -> Entry:
     lfs = getattr(file, "lfs", None)
-    size = getattr(lfs or file, "size", None)
-    digest = getattr(file, "blob_id", None) if lfs is None else lfs.sha256
-    return Entry(-1 if size is None else int(size), digest)
+    size = getattr(file if lfs is None else lfs, "size", None)
+    digest = getattr(file, "blob_id", None) if lfs is None else getattr(lfs, "sha256", None)
+    if type(size) is not int or not 0 <= size < 1 << 63:
+        size = -1
+    if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", digest):
+        digest = None
+    return Entry(size, digest)
 
 
-def wrong_with(file: Path, entry: Entry, *, thoroughly: bool) -> str | None:
+def found_in(root: Path) -> Iterator[tuple[str, Entry]]:
+    """What stands in a snapshot under the name of a file, with its path."""
+    for path in sorted(root.rglob("*")):
+        if os.path.isfile(path) or not os.path.isdir(path):
+            size = path.stat().st_size if os.path.isfile(path) else -1
+            yield path.relative_to(root).as_posix(), Entry(size)
+
+
+def wrong_with(file: Path, entry: Entry, blobs: Path, *, thoroughly: bool) -> str | None:
     """What is wrong with a cached file, in words; None if it is as `entry` says.
 
     Args:
+        blobs: the folder of contents, each of which is called by its digest.
         thoroughly: read it, and compare its digest; else only its size. Where the entry has no
             digest, the cache names the content by it.
     """
-    if not file.is_file():
+    try:
+        size = look(file).st_size
+    except FileNotFoundError:
         return "it is missing"
-    size = file.stat().st_size
+    except OSError as error:
+        return str(error)
     if entry.size not in (-1, size):
         return f"it should have {entry.size:,} bytes and has {size:,}"
     real = file.resolve()
-    digest = entry.digest or (real.name if real.parent.name == "blobs" else "")
+    digest = entry.digest or (real.name if real.parent == blobs.resolve() else "")
     if thoroughly and _digest(file, len(digest)) not in (digest, None):
         return f"its content is not what the repository has ({digest[:12]}...)"
     return None
@@ -116,12 +156,15 @@ def wrong_with(file: Path, entry: Entry, *, thoroughly: bool) -> str | None:
 
 def _digest(file: Path, length: int) -> str | None:
     """The digest with so many digits of the content of `file`; None for a kind not known."""
-    from huggingface_hub.utils.sha import git_hash, sha_fileobj
-
-    if length == 40:
-        return git_hash(file.read_bytes())
-    with file.open("rb") as stream:
-        return sha_fileobj(stream).hex() if length == 64 else None
+    if length not in (40, 64):
+        return None
+    with reading(file), opened(file) as stream:
+        found = hashlib.sha256() if length == 64 else hashlib.sha1(usedforsecurity=False)
+        if length == 40:
+            found.update(b"blob %d\0" % os.fstat(stream.fileno()).st_size)
+        while block := stream.read(_BLOCK):
+            found.update(block)
+    return found.hexdigest()
 
 
 def drop(file: Path, blobs: Path) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import glob
-import logging
 import shutil
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ...errors import CheckpointError, DamagedFileError
+from ...wording import logger
 from ..headers import Header, header_of
-from ..names import inside, is_plain
+from ..names import is_plain
 from ..source import HubOptions, Source
 from .answers import explained, first_line, may_pass
 from .cache import (
@@ -19,13 +19,15 @@ from .cache import (
     cached_commit,
     cached_listing,
     drop,
-    entry_of,
+    entries_of,
+    found_in,
     remember,
     repository_folder,
     wrong_with,
 )
+from .patience import LongWaitError, briefly, interruptibly
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _FIRST = 1 << 16
 """Bytes that a header is hoped to fit in: more than most have, and one request."""
@@ -51,7 +53,13 @@ class HubSource(Source):
         self, repository: str, commit: str, entries: Mapping[str, Entry], options: HubOptions
     ) -> None:
         self.folder = repository_folder(repository, options)
-        super().__init__(self.folder / "snapshots" / commit, f"{repository}@{commit[:12]}")
+        super().__init__(
+            self.folder / "snapshots" / commit,
+            f"{repository}@{commit[:12]}",
+            follow_links=options.follow_links,
+        )
+        # It may be a link to another disk.
+        self._also = (self.folder / "blobs",)
         self.origin = f"{repository}@{commit}"
         self.repository, self.commit = repository, commit
         self.entries, self.options = entries, options
@@ -60,8 +68,13 @@ class HubSource(Source):
 
     def files(self, *folder: str) -> Mapping[str, int]:
         """See `Source`."""
-        split = ((*path.rpartition("/"), entry.size) for path, entry in self.entries.items())
-        return {name: size for above, _, name, size in split if above == "/".join(folder)}
+        if not self._listings:
+            listings: dict[tuple[str, ...], dict[str, int]] = {}
+            for path, entry in self.entries.items():
+                *above, name = path.split("/")
+                listings.setdefault(tuple(above), {})[name] = entry.size
+            self._listings = dict(listings)
+        return self._listings.get(folder, {})
 
     def missing(self, paths: Iterable[str]) -> list[str]:
         """See `Source`."""
@@ -98,7 +111,10 @@ class HubSource(Source):
         """What is wrong with those of `paths` in the cache with which something is."""
         found = {
             path: wrong_with(
-                inside(self.root, path), self.entries.get(path, Entry()), thoroughly=thoroughly
+                self.inside(path),
+                self.entries.get(path, Entry()),
+                self.folder / "blobs",
+                thoroughly=thoroughly,
             )
             for path in paths
         }
@@ -133,23 +149,28 @@ class HubSource(Source):
     def _download(self, paths: list[str]) -> None:
         from huggingface_hub import snapshot_download
 
+        def fetch(progress: type) -> None:
+            snapshot_download(
+                self.repository,
+                revision=self.commit,
+                cache_dir=self.options.cache_dir,
+                force_download=self.options.force_download,
+                token=self.options.token,
+                allow_patterns=[glob.escape(path) for path in paths],
+                tqdm_class=progress,
+            )
+
         self._drop_damaged(paths, thoroughly=False)
         for wait in (*_WAITS, None):
             try:
-                snapshot_download(
-                    self.repository,
-                    revision=self.commit,
-                    cache_dir=self.options.cache_dir,
-                    force_download=self.options.force_download,
-                    token=self.options.token,
-                    allow_patterns=[glob.escape(path) for path in paths],
-                )
+                with briefly():
+                    interruptibly(fetch)
                 absent = [path for path in paths if not (self.root / path).is_file()]
                 if absent:
                     raise ConnectionError(f"the Hub did not send {absent[0]}")
                 return
             except Exception as error:
-                if wait is None or not may_pass(error):
+                if wait is None or isinstance(error, LongWaitError) or not may_pass(error):
                     raise explained(error, self.repository, self.options) from error
                 _log.warning("fetching %s failed (%s); trying again", self.repository, error)
                 time.sleep(wait)
@@ -179,9 +200,12 @@ class HubSource(Source):
         headers["Accept-Encoding"] = "identity"
         try:
             url = hf_hub_url(self.repository, path, revision=self.commit)
-            with get_session().stream(
-                "GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
-            ) as answer:
+            with (
+                briefly(),
+                get_session().stream(
+                    "GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
+                ) as answer,
+            ):
                 hf_raise_for_status(answer)
                 content = bytearray()
                 for block in answer.iter_bytes():
@@ -237,27 +261,23 @@ def open_repository(repository: str, options: HubOptions) -> Source:
     if options.local_files_only or constants.HF_HUB_OFFLINE:
         return _open_cached(repository, options, None)
     try:
-        info = HfApi(token=options.token, library_name="autopipe").model_info(
-            repository,
-            revision=options.revision,
-            files_metadata=True,
-            timeout=constants.HF_HUB_ETAG_TIMEOUT,
-        )
+        with briefly():
+            info = HfApi(token=options.token, library_name="autopipe").model_info(
+                repository,
+                revision=options.revision,
+                files_metadata=True,
+                timeout=constants.HF_HUB_ETAG_TIMEOUT,
+            )
     except Exception as error:
         if may_pass(error) and not options.force_download:
             return _open_cached(repository, options, error)
         raise explained(error, repository, options) from error
-    if not is_plain(info.sha):
+    commit = getattr(info, "sha", None)
+    if not is_plain(commit):
         raise CheckpointError(
             f"the Hub gave no commit for {repository}; check HF_ENDPOINT, or try again later"
         )
-    # A listed path that leads out is treated as if it was not listed.
-    entries = {
-        s.rfilename: entry_of(s)
-        for s in info.siblings or ()
-        if all(is_plain(part) for part in s.rfilename.split("/"))
-    }
-    return HubSource(repository, str(info.sha), entries, options)
+    return HubSource(repository, commit, entries_of(getattr(info, "siblings", None)), options)
 
 
 def _open_cached(repository: str, options: HubOptions, reason: Exception | None) -> Source:
@@ -266,29 +286,34 @@ def _open_cached(repository: str, options: HubOptions, reason: Exception | None)
     Args:
         reason: why the Hub can't be reached; None where it may not be asked.
     """
+    from huggingface_hub import constants
+
     folder = repository_folder(repository, options)
     commit = cached_commit(folder, options.revision or "main")
-    download = f"run `autopipe download {repository}"
-    download += f" --revision {options.revision}`" if options.revision else "`"
+    cure = f"run `autopipe download {repository}"
+    cure += f" --revision {options.revision}`" if options.revision else "`"
+    if reason:
+        cure += " when the Hub can be reached"
+    elif constants.HF_HUB_OFFLINE:
+        cure = f"unset HF_HUB_OFFLINE and {cure}"
+    else:
+        cure = f"leave local_files_only out, or {cure}"
     if commit is None:
         why = (
             f"the Hub can't be reached ({first_line(reason)})"
             if reason
-            else "only the cache may be used (local_files_only or HF_HUB_OFFLINE)"
+            else "asking the Hub is off"
         )
         raise CheckpointError(
             f"{repository} is neither a local folder nor in the cache, and {why}; check the path, "
-            f"or {download} while online"
+            f"or {cure}"
         ) from reason
     entries = cached_listing(repository, options, commit)
     if entries is None:
         root = folder / "snapshots" / commit
-        there = (path for path in root.rglob("*") if path.is_file())
-        entries = {p.relative_to(root).as_posix(): Entry(p.stat().st_size) for p in there}
+        entries = dict(found_in(root))
     source = CachedSource(repository, commit, entries, options)
-    source.cure = (
-        f"only the cache is in use, and it holds this checkpoint in part; {download} while online"
-    )
+    source.cure = f"offline, and the cache holds only part of this checkpoint; {cure}"
     if reason is not None:
         _log.warning(
             "the Hub can't be reached (%s), so %s is taken from the cache",

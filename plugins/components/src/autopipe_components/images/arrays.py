@@ -10,22 +10,36 @@ from PIL import Image
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
+from autopipe.utils import eight_bits, in_mode
 
 Pixels = TypeVar("Pixels", np.ndarray, Tensor)
+
+
+_PLAIN = ("L", "LA", "RGB", "RGBA")
+"""The modes of pictures whose bands are shades, colours and transparency."""
 
 
 def pil_to_numpy(images: list[Image.Image] | Image.Image) -> np.ndarray:
     """(N, H, W, C), or (N, H, W) of grey images; float32 in [0, 1].
 
+    Modes whose bands mean something else, such as palettes, become RGB first.
+
     Raises:
-        ArgumentError: the images have several sizes or modes.
+        ArgumentError: the images have several sizes or modes, or one can't be converted.
     """
-    images = images if isinstance(images, list) else [images]
+    images = [_plain(image) for image in (images if isinstance(images, list) else [images])]
     if len({(image.size, len(image.getbands())) for image in images}) > 1:
         raise ArgumentError(
             "the images of a list have several sizes or numbers of channels; make them alike"
         )
     return np.stack([np.asarray(image) for image in images]).astype(np.float32) / 255.0
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    image = eight_bits(image)
+    if image.mode in _PLAIN:
+        return image
+    return in_mode(image, "L" if image.mode == "1" else "RGB")
 
 
 def numpy_to_pt(images: np.ndarray) -> Tensor:
@@ -51,16 +65,37 @@ def denormalize(images: Pixels) -> Pixels:
     return (images * 0.5 + 0.5).clip(0, 1)
 
 
-def batch_arrays(images: list[np.ndarray]) -> Tensor:
-    """(H, W), (H, W, C) or (N, H, W, C) each -> (N, C, H, W)."""
+def batch_arrays(images: list[np.ndarray], *, of_masks: bool = False) -> Tensor:
+    """(H, W), (H, W, C) or (N, H, W, C) each -> (N, C, H, W), floating point."""
     joined = np.concatenate(images) if images[0].ndim == 4 else np.stack(_one_shape(images))
-    return _unit_floats(numpy_to_pt(joined))
+    # torch calculates neither with unsigned numbers nor with floats of other sizes.
+    if joined.dtype.kind in "iu":
+        joined = joined.astype(np.int64)
+    elif joined.dtype not in (np.bool_, np.float16, np.float32, np.float64):
+        joined = joined.astype(np.float32)
+    return _floats(numpy_to_pt(joined), of_masks)
 
 
-def batch_tensors(images: list[Tensor]) -> Tensor:
-    """(H, W), (C, H, W) or (N, C, H, W) each -> (N, C, H, W)."""
+def batch_tensors(images: list[Tensor], *, of_masks: bool = False) -> Tensor:
+    """(H, W), (C, H, W) or (N, C, H, W) each -> (N, C, H, W), floating point."""
     joined = torch.cat(images) if images[0].ndim == 4 else torch.stack(_one_shape(images))
-    return _unit_floats(joined.unsqueeze(1) if joined.ndim == 3 else joined)
+    return _floats(joined.unsqueeze(1) if joined.ndim == 3 else joined, of_masks)
+
+
+def as_rgb(images: Tensor) -> Tensor:
+    """(N, C, H, W) with 1 to 4 channels -> (N, 3, H, W): greys repeated, transparency dropped."""
+    channels = images.shape[1]
+    if channels in (1, 2):
+        return images[:, :1].expand(-1, 3, -1, -1)
+    return images[:, :3] if channels == 4 else images
+
+
+def as_grey(images: Tensor) -> Tensor:
+    """(N, 3 or 4, H, W) -> (N, 1, H, W): the brightness, as PIL weighs it; others as they are."""
+    if images.shape[1] not in (3, 4):
+        return images
+    weights = images.new_tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
+    return (images[:, :3] * weights).sum(dim=1, keepdim=True)
 
 
 _Sized = TypeVar("_Sized", np.ndarray, Tensor)
@@ -73,13 +108,17 @@ def _one_shape(images: list[_Sized]) -> list[_Sized]:
     return images
 
 
-def _unit_floats(images: Tensor) -> Tensor:
-    """`images` as floating point; whole numbers may only be those of a mask, 0 and 1."""
+def _floats(images: Tensor, of_masks: bool) -> Tensor:
+    """`images` as floating point; whole numbers are 0 and 1, those of masks also 8 or 16 bits."""
     if images.is_floating_point():
-        return images
-    if images.dtype != torch.bool and int(images.max()) > 1:
+        return images if images.element_size() > 1 else images.float()
+    images = images.to(torch.int64)
+    low, high = int(images.min()), int(images.max())
+    tops = (1, 255, 65535) if of_masks else (1,)
+    top = next((top for top in tops if high <= top), None)
+    if low < 0 or top is None:
         raise ArgumentError(
-            f"an image of {images.dtype} holds values up to {int(images.max())}; give floats in "
-            f"[0, 1] (divide by 255), or a PIL image"
+            f"an image of whole numbers holds values from {low} to {high}; give floats in [0, 1] "
+            f"(divide by 255), or a PIL image"
         )
-    return images.to(torch.float32)
+    return images.to(torch.float32) / top

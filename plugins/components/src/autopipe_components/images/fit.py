@@ -70,9 +70,9 @@ def resize_pil(
         raise ArgumentError(f"there is no resize mode {mode!r}; give default, fill or crop")
     wider = image.width / image.height > width / height
     if wider == (mode == "fill"):
-        scaled = image.resize((width, image.height * width // image.width), kernel)
+        scaled = image.resize((width, max(image.height * width // image.width, 1)), kernel)
     else:
-        scaled = image.resize((image.width * height // image.height, height), kernel)
+        scaled = image.resize((max(image.width * height // image.height, 1), height), kernel)
     left, top = width // 2 - scaled.width // 2, height // 2 - scaled.height // 2
     canvas = Image.new("RGB", (width, height))
     canvas.paste(scaled, (left, top))

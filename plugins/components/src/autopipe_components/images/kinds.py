@@ -10,6 +10,9 @@ import torch
 from PIL import Image
 
 from autopipe.errors import ArgumentError, ArgumentTypeError, nearest
+from autopipe.pipeline.values import check_dense
+from autopipe.utils import eight_bits
+from autopipe.wording import shown
 
 ImageInput: TypeAlias = (
     Image.Image
@@ -37,8 +40,10 @@ def kind_of(images: Any, name: str = "image") -> Kind:
     Arrays and tensors have 2 to 4 axes, in one list all the same number.
 
     Raises:
-        ArgumentTypeError: they are neither, or of several kinds, or hold no real numbers.
-        ArgumentError: the list is empty, or an image is, or an array has another number of axes.
+        ArgumentTypeError: they are neither, or of several kinds, or hold no real numbers, or are
+            tensors that are not dense.
+        ArgumentError: the list is empty, or an image is, or an array has another number of axes,
+            or pixels are not finite, or have more bits than can be scaled.
     """
     items = as_list(images)
     if not items:
@@ -63,13 +68,33 @@ def kind_of(images: Any, name: str = "image") -> Kind:
 
 
 def _check_content(image: Any, kind: Kind, name: str) -> None:
-    """Refuse an image without pixels, or with pixels that are no real numbers."""
+    """Refuse an image without pixels, or with pixels that are not finite real numbers."""
     shape = image.size if kind == "pil" else tuple(image.shape)
     if 0 in shape:
         raise ArgumentError(f"{name} is empty: its size is {shape}; give one with pixels")
-    complex_tensor = kind == "pt" and image.is_complex()
-    if complex_tensor or (kind == "np" and image.dtype.kind not in "biuf"):
-        raise ArgumentTypeError(f"{name} is made of {image.dtype}; give whole numbers or floats")
+    if kind == "pil":
+        eight_bits(image, name)
+    elif kind == "np":
+        if image.dtype.kind not in "biuf":
+            raise ArgumentTypeError(
+                f"{name} is made of {image.dtype}; give whole numbers or floats"
+            )
+        check_finite(name, bool(np.isfinite(image).all()))
+    else:
+        check_dense(name, image)
+        # Floats of 8 bits can be converted, and nothing else.
+        values = image.float() if image.element_size() == 1 else image
+        check_finite(name, bool(values.isfinite().all()))
+
+
+def check_finite(name: str, finite: bool) -> None:
+    """Refuse what is not `finite`.
+
+    Raises:
+        ArgumentError: it isn't.
+    """
+    if not finite:
+        raise ArgumentError(f"{name} holds values that are not finite (NaN or infinity)")
 
 
 def tensor_size(images: Any) -> tuple[int, int] | None:
@@ -84,8 +109,8 @@ def check_output_type(output_type: str | None, allowed: Sequence[str] = OUTPUT_T
     Raises:
         ArgumentError: it isn't.
     """
-    if output_type not in allowed:
+    if not isinstance(output_type, str) or output_type not in allowed:
         raise ArgumentError(
-            f"output_type is {output_type!r}; give one of {', '.join(allowed)}."
-            + nearest(str(output_type), allowed)
+            f"output_type is {shown(output_type)}; give one of {', '.join(allowed)}."
+            + (nearest(output_type, allowed) if isinstance(output_type, str) else "")
         )

@@ -6,6 +6,7 @@ import torch
 from PIL import Image, ImageOps
 
 from autopipe.errors import ArgumentError
+from autopipe.utils import eight_bits, in_mode
 
 from .arrays import Pixels
 
@@ -27,7 +28,10 @@ def check_single_channel(mask: torch.Tensor) -> None:
         ArgumentError: C is not 1.
     """
     if mask.shape[1] != 1:
-        raise ArgumentError(f"mask_image has {mask.shape[1]} channels; give one with a single one")
+        raise ArgumentError(
+            f"mask_image has shape {tuple(mask.shape)} and {mask.shape[1]} channels; give a mask "
+            f"with a single one, (batch, 1, height, width)"
+        )
 
 
 def erode(mask: torch.Tensor) -> torch.Tensor:
@@ -52,7 +56,7 @@ def crop_region(mask: Image.Image, width: int, height: int, pad: int = 0) -> Box
     Raises:
         ArgumentError: the mask is black everywhere.
     """
-    box = mask.convert("L").getbbox()
+    box = in_mode(mask, "L").getbbox()
     if box is None:
         raise ArgumentError("the mask is black everywhere; paint white what is to be repainted")
     left, right = max(box[0] - pad, 0), min(box[2] + pad, mask.width)
@@ -63,6 +67,11 @@ def crop_region(mask: Image.Image, width: int, height: int, pad: int = 0) -> Box
     else:
         left, right = _widen(left, right, (bottom - top) * wanted, mask.width)
     return left, top, right, bottom
+
+
+def at_size_of(image: Image.Image, mask: Image.Image) -> Image.Image:
+    """`mask` at the size of `image`."""
+    return mask if mask.size == image.size else in_mode(mask, "L").resize(image.size)
 
 
 def _widen(low: int, high: int, length: float, limit: int) -> tuple[int, int]:
@@ -81,7 +90,10 @@ def overlay(mask: Image.Image, original: Image.Image, image: Image.Image) -> Ima
     Alpha is premultiplied and rounded by PIL, so that 0 and 255 copy pixels exactly.
     """
     kept = Image.new("RGBa", original.size)
-    kept.paste(original.convert("RGBA").convert("RGBa"), mask=ImageOps.invert(mask.convert("L")))
+    kept.paste(
+        eight_bits(original).convert("RGBA").convert("RGBa"),
+        mask=ImageOps.invert(in_mode(mask, "L")),
+    )
     result = image.convert("RGBA")
     result.alpha_composite(kept.convert("RGBA"))
     return result.convert("RGB")

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..guided import GuidedPipeline
 from ..image_processor import VaeImageProcessor, mask_processor
-from ..steps.codec import VaeCodec, are_latents
+from ..steps.checks import check_components
+from ..steps.codec import Codec, NoCodec, VaeCodec, are_latents, channels_of_latents
 
 
 class AutoencoderPipeline(GuidedPipeline):
@@ -23,13 +24,17 @@ class AutoencoderPipeline(GuidedPipeline):
     @cached_property
     def vae_scale_factor(self) -> int:
         """Pixels per latent cell, along each axis."""
-        return 8 if self.vae is None else self._codec.factor
+        return self._codec.factor
 
     @cached_property
     def image_processor(self) -> VaeImageProcessor:
         """Makes tensors of images, and images of tensors."""
         # Converted to RGB, since a fourth channel would make latents of a transparent image.
-        return VaeImageProcessor(vae_scale_factor=self.vae_scale_factor, do_convert_rgb=True)
+        return VaeImageProcessor(
+            vae_scale_factor=self.vae_scale_factor,
+            vae_latent_channels=self._codec.channels,
+            do_convert_rgb=True,
+        )
 
     @cached_property
     def mask_processor(self) -> VaeImageProcessor:
@@ -39,13 +44,26 @@ class AutoencoderPipeline(GuidedPipeline):
     # Maps and sizes
 
     @property
-    def _codec(self) -> VaeCodec:
+    def _codec(self) -> Codec:
         """Maps pixels to latents and back."""
+        if self.vae is None:
+            return NoCodec("vae", channels_of_latents(self._network.config))
         return VaeCodec(self.vae, upcasts=self._upcasts_vae)
 
     def _latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
         factor = self.vae_scale_factor
         return (batch_size, self._codec.channels, height // factor, width // factor)
+
+    def _works(self, height: int, width: int) -> list[tuple[Any, int, int]]:
+        works = super()._works(height, width)
+        factor = self.vae_scale_factor
+        decodes = self.call.output_type != "latent"
+        return [*works, (self.vae, height * factor, width * factor)] if decodes else works
+
+    def _check_memory_of(self, batch_size: int, height: int, width: int) -> None:
+        """`_check_memory`, with height and width in pixels."""
+        factor = self.vae_scale_factor
+        self._check_memory(batch_size, height // factor, width // factor)
 
     def _size_in_pixels(self, image: Tensor) -> tuple[int, int]:
         """Height and width of what latents show, given them, or pixels to be encoded."""
@@ -59,16 +77,20 @@ class AutoencoderPipeline(GuidedPipeline):
 
     def enable_vae_slicing(self) -> None:
         """Decode and encode one image at a time: less memory for batches."""
+        check_components(self, ("vae",))
         self.vae.enable_slicing()
 
     def disable_vae_slicing(self) -> None:
         """Undo `enable_vae_slicing`."""
+        check_components(self, ("vae",))
         self.vae.disable_slicing()
 
     def enable_vae_tiling(self) -> None:
         """Decode and encode in overlapping tiles: less memory for large images."""
+        check_components(self, ("vae",))
         self.vae.enable_tiling()
 
     def disable_vae_tiling(self) -> None:
         """Undo `enable_vae_tiling`."""
+        check_components(self, ("vae",))
         self.vae.disable_tiling()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..steps.checks import check_image, check_strength, check_tensor
-from ..steps.codec import check_spread
-from ..steps.image2image import add_noise, encode_start
+from ..steps.codec import check_pixels, check_spread
 from ..steps.text2image import check_latents
-from .steps import LatentPipeline
+from .starts import StartsFromImage
 
 
-class LatentImage2Image(LatentPipeline):
+class LatentImage2Image(StartsFromImage):
     """Image to image in the latents of an autoencoder."""
 
     def _draw(self) -> Any:
@@ -32,22 +31,29 @@ class LatentImage2Image(LatentPipeline):
 
         # 3. Make pixels of the image
         pixels = self._pixels_of(call.image)
+        if latents is None:
+            check_pixels(self._codec, pixels)
         check_spread(pixels, batch_size, "images")
+        size = self._size_in_pixels(pixels if latents is None else latents)
+        self._check_memory_of(batch_size, *size)
 
         # 4. Encode the prompt
-        tensors = self._conditioning(*self._size_in_pixels(pixels if latents is None else latents))
+        tensors = self._told(*size)
 
         # 5. Encode the image and put noise on it, unless it has its own
         like: dict[str, Any] = {"dtype": self._dtype_of(tensors), "device": self._execution_device}
+        # Said only if it is so, since overriding methods may not know it.
+        clean: dict[str, Any] = {} if self._adds_noise else {"add_noise": False}
         if latents is None:
-            latents = encode_start(
-                self._codec, pixels, batch_size=batch_size, generator=call.generator, **like
+            latents = self.prepare_latents(
+                pixels,
+                schedule.timesteps[:1].repeat(batch_size),
+                batch_size // call.num_images_per_prompt,
+                call.num_images_per_prompt,
+                generator=call.generator,
+                **like,
+                **clean,
             )
-            if self._adds_noise:
-                first = schedule.timesteps[0]
-                latents = add_noise(
-                    self.scheduler, latents, timestep=first, generator=call.generator
-                )
         tensors["latents"] = latents.to(**like)
 
         # 6. Denoise

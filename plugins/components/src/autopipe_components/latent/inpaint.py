@@ -9,6 +9,7 @@ from torch import Tensor
 
 from autopipe.pipeline.loop import Tensors
 
+from ..images.masks import check_single_channel
 from ..steps.canvas import prepare_canvas
 from ..steps.checks import (
     check_image,
@@ -16,17 +17,16 @@ from ..steps.checks import (
     check_mask_crop,
     check_paste,
     check_strength,
-    check_tensor,
 )
-from ..steps.codec import check_spread
-from ..steps.inpaint import Inpainting, network_sees_mask, start_inpainting
+from ..steps.codec import check_pixels, check_spread
+from ..steps.inpaint import Inpainting, check_masked, network_sees_mask, start_inpainting
 from ..steps.reports import Reports
 from ..steps.text2image import check_latents
 from ..steps.timesteps import Schedule, check_any_left
-from .steps import LatentPipeline
+from .starts import StartsFromMask
 
 
-class LatentInpaint(LatentPipeline):
+class LatentInpaint(StartsFromMask):
     """Inpainting in the latents of an autoencoder, by networks that see the mask or don't."""
 
     def _draw(self) -> Any:
@@ -34,11 +34,11 @@ class LatentInpaint(LatentPipeline):
         # 1. Check everything that can be checked
         batch_size, call = self._begin(), self.call
         height, width = self._asked_size()
+        self._check_memory_of(batch_size, height, width)
         crop, paste = call.get("padding_mask_crop"), call.get("paste_unmasked", False)
         check_image(call.image)
         check_mask(call.image, call.mask_image)
         check_mask_crop(crop, call.image, call.mask_image, call.output_type)
-        check_tensor("masked_image_latents", call.get("masked_image_latents"))
         check_strength(call.strength)
         self._check_steps()
         self._check_network()
@@ -60,12 +60,15 @@ class LatentInpaint(LatentPipeline):
             mask_processor=self.mask_processor,
             padding_mask_crop=crop,
         )
+        check_pixels(self._codec, canvas.pixels)
+        check_masked(self._codec, call.get("masked_image_latents"), canvas.pixels, batch_size)
+        check_single_channel(canvas.mask)
         check_spread(canvas.pixels, batch_size, "images")
         check_spread(canvas.mask, batch_size, "masks")
         check_paste(paste, canvas.pixels, call.output_type)
 
         # 4. Encode the prompt
-        tensors = self._conditioning(*self._size_in_pixels(canvas.pixels))
+        tensors = self._told(*self._size_in_pixels(canvas.pixels))
 
         # 5. Encode the image, draw the noise, and mix them, unless the image has its own
         start = start_inpainting(

@@ -17,14 +17,22 @@ from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 
 from ..images.kinds import ImageInput
-from ..steps.checks import check_guidance, check_network_channels, check_size, check_steps
+from ..steps.checks import (
+    check_components,
+    check_guidance,
+    check_network_channels,
+    check_number,
+    check_size,
+    check_steps,
+)
+from ..steps.codec import NoCodec, in_dtype_of
 from ..steps.guidance import guide
 from ..steps.reports import Reports, step_reports
-from ..steps.timesteps import Schedule, keep_tail, set_schedule
-from .autoencoder import AutoencoderPipeline
+from ..steps.timesteps import Schedule, set_schedule
+from .methods import LatentMethods
 
 
-class LatentPipeline(AutoencoderPipeline):
+class LatentPipeline(LatentMethods):
     """The steps of a call that latent families share; see the families for their components.
 
     What a family must say of itself raises `NotImplementedError` here. All else is as most
@@ -132,6 +140,11 @@ class LatentPipeline(AutoencoderPipeline):
         check_size(height, width, self._size_multiple or self.vae_scale_factor)
         return height, width
 
+    def _told(self, height: int, width: int) -> Tensors:
+        """As `_conditioning`, in the dtype of the network."""
+        tensors: Tensors = in_dtype_of(self._network, self._conditioning(height, width))
+        return tensors
+
     # Steps of a call, in their order
 
     def _begin(self) -> int:
@@ -143,6 +156,7 @@ class LatentPipeline(AutoencoderPipeline):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used.
         """
+        check_components(self, self._needed)
         batch_size = self._start_call(self._check_prompts())
         self._check_conditions()
         return batch_size
@@ -150,14 +164,15 @@ class LatentPipeline(AutoencoderPipeline):
     def _start_call(self, prompts: int) -> int:
         """`_open_call`, with what the latent families take besides."""
         call = self.call
-        given = (call.get("ip_adapter_image"), call.get("ip_adapter_image_embeds"))
-        if any(one is not None for one in given):
-            raise ArgumentError("IP-Adapter images are not supported yet; leave them out")
+        for name in ("ip_adapter_image", "ip_adapter_image_embeds"):
+            if call.get(name) is not None:
+                raise ArgumentError(f"{name} is not supported yet; leave it out")
+        check_number("eta", call.get("eta", 0.0))
         rescale = call.get("guidance_rescale", 0.0)
         check_guidance(call.guidance_scale, rescale)
         self._guidance_rescale = rescale
         self._clip_skip = call.get("clip_skip")
-        return self._open_call(
+        batch_size = self._open_call(
             prompts,
             num_images_per_prompt=call.num_images_per_prompt,
             generator=call.generator,
@@ -165,6 +180,9 @@ class LatentPipeline(AutoencoderPipeline):
             cross_attention_kwargs=call.get("cross_attention_kwargs"),
             output_type=call.output_type,
         )
+        if call.output_type != "latent" and isinstance(self._codec, NoCodec):
+            raise self._codec.absent()
+        return batch_size
 
     def _check_steps(self) -> None:
         """Refuse a number of steps, or steps of the caller's own, that can't be made."""
@@ -203,7 +221,8 @@ class LatentPipeline(AutoencoderPipeline):
 
     def _tail(self, schedule: Schedule) -> Schedule:
         """The part of `schedule` that is left to a task that starts from an image."""
-        return keep_tail(self.scheduler, steps=schedule.steps, strength=self.call.strength)
+        device = self._execution_device
+        return Schedule(*self.get_timesteps(schedule.steps, self.call.strength, device))
 
     def _pixels_of(self, image: ImageInput) -> Tensor:
         """The image to start from as the autoencoder takes it, or latents as they are."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..steps.text2image import check_latents, start_from_noise
-from .steps import LatentPipeline
+from ..steps.text2image import check_latents
+from .starts import StartsFromNoise
 
 
-class LatentText2Image(LatentPipeline):
+class LatentText2Image(StartsFromNoise):
     """Text to image in the latents of an autoencoder."""
 
     def _draw(self) -> Any:
@@ -16,6 +16,7 @@ class LatentText2Image(LatentPipeline):
         # 1. Check everything that can be checked
         batch_size, call = self._begin(), self.call
         height, width = self._asked_size()
+        self._check_memory_of(batch_size, height, width)
         self._check_steps()
         self._check_network()
         shape = self._latent_shape(batch_size, height, width)
@@ -27,16 +28,18 @@ class LatentText2Image(LatentPipeline):
         schedule = self._until_end(self._lay_out())
 
         # 3. Encode the prompt
-        tensors = self._conditioning(height, width)
+        tensors = self._told(height, width)
 
         # 4. Start from noise
-        tensors["latents"] = start_from_noise(
-            shape,
-            generator=call.generator,
-            dtype=self._dtype_of(tensors),
-            device=self._execution_device,
-            init_noise_sigma=self.scheduler.init_noise_sigma,
-            latents=call.latents,
+        tensors["latents"] = self.prepare_latents(
+            batch_size,
+            self._codec.channels,
+            height,
+            width,
+            self._dtype_of(tensors),
+            self._execution_device,
+            call.generator,
+            call.latents,
         )
 
         # 5. Denoise

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..image_processor import VaeImageProcessor
 from ..images.kinds import ImageInput
-from ..images.masks import Box
+from ..images.masks import Box, at_size_of
 from .inpaint import paste_unmasked
 
 
@@ -69,6 +69,8 @@ def prepare_canvas(
     crop = None
     if padding_mask_crop is not None:
         assert isinstance(mask_image, Image.Image), "check_mask_crop comes first"
+        assert isinstance(image, Image.Image), "check_mask_crop comes first"
+        mask_image = at_size_of(image, mask_image)
         crop = mask_processor.get_crop_region(mask_image, width, height, pad=padding_mask_crop)
         how = {"resize_mode": "fill", "crops_coords": crop}
     return Canvas(

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError, nearest
+from autopipe.pipeline.values import check_dense
+from autopipe.wording import shown
 
+from ..images.kinds import as_list, kind_of, tensor_size
 from ..images.kinds import check_output_type as check_output_type
-from ..images.kinds import kind_of, tensor_size
 
 if TYPE_CHECKING:
     from .codec import Generators
@@ -106,10 +108,16 @@ def batch_size_of(prompt: Prompt | None, prompt_embeds: Tensor | None) -> int:
     return len(prompt_embeds)
 
 
+LARGEST = 10**6
+"""Pixels of a side, steps of a schedule and images of a prompt that no machine can have more of."""
+
+
 def check_size(height: int, width: int, multiple: int = 8) -> None:
-    """Height and width are positive multiples of `multiple` pixels."""
+    """Height and width are positive multiples of `multiple` pixels, a million at most."""
     for name, value in (("height", height), ("width", width)):
         check_whole(name, value)
+        if value > LARGEST:
+            raise ArgumentError(f"{name} is {shown(value)}; give {LARGEST} pixels at most")
         if value <= 0 or value % multiple:
             below = max(value - value % multiple, multiple)
             raise ArgumentError(
@@ -154,10 +162,10 @@ def check_steps(
             continue
         try:
             numbers = torch.as_tensor(custom, dtype=torch.float64)
-        except (TypeError, ValueError, RuntimeError):
+        except (TypeError, ValueError, RuntimeError, OverflowError):
             numbers = torch.tensor(math.nan)
         if numbers.ndim != 1 or numbers.isnan().any():
-            raise ArgumentTypeError(f"{name} is {custom!r}; give a list of numbers")
+            raise ArgumentTypeError(f"{name} is {shown(custom)}; give a list of numbers")
         if not len(numbers):
             raise ArgumentError(f"{name} is empty; give at least one")
     if timesteps is None and sigmas is None:
@@ -221,36 +229,54 @@ def check_callback_inputs(names: Sequence[str] | None, allowed: Sequence[str]) -
     for name in names or ():
         if name not in allowed:
             raise ArgumentError(
-                f"callback_on_step_end_tensor_inputs has {name!r}; this pipeline shows "
-                f"{', '.join(allowed)}.{nearest(str(name), allowed)}"
+                f"callback_on_step_end_tensor_inputs has {shown(name)}; this pipeline shows "
+                f"{', '.join(allowed)}." + (nearest(name, allowed) if isinstance(name, str) else "")
             )
+
+
+def check_components(pipe: Any, names: Sequence[str]) -> None:
+    """`pipe` has the components of these names, as far as its class has such.
+
+    Raises:
+        ArgumentError: one is None.
+    """
+    known = type(pipe).module_names()
+    absent = [name for name in names if name in known and getattr(pipe, name, None) is None]
+    if absent:
+        raise ArgumentError(
+            f"this {type(pipe).__name__} has no {' and no '.join(absent)}, which this call needs; "
+            f"load the checkpoint without {absent[0]}=None, or set {absent[0]} on the pipeline"
+        )
 
 
 def check_image(image: Any, name: str = "image") -> None:
     """An image, or several of one kind: PIL, numpy or torch."""
     if image is None:
-        raise ArgumentError(f"{name} is missing; give a PIL image, an array, a tensor, or a list")
+        raise ArgumentTypeError(
+            f"{name} is missing; give a PIL image, an array, a tensor, or a list"
+        )
     kind_of(image, name)
 
 
-def check_colours(pixels: Tensor) -> None:
+def check_colours(pixels: Tensor, name: str = "image") -> None:
     """Pixels (N, 3, H, W)."""
     if pixels.shape[1] != 3:
         raise ArgumentError(
-            f"the image has {pixels.shape[1]} channels; give 3, in an array last, in a tensor "
-            f"before height and width"
+            f"{name} has {pixels.shape[1]} channels (its shape is {tuple(pixels.shape)}); give 3, "
+            f"in an array last, in a tensor before height and width"
         )
 
 
 def check_mask(image: Any, mask: Any) -> None:
     """A mask is there, and if image and mask both are tensors, they have one height and width.
 
-    PIL images and arrays are resized, so their sizes may differ. Latents have sizes of their
-    own: leave the check out for them.
+    PIL images and arrays are resized, so their sizes may differ, and latents have sizes of their
+    own: what doesn't have the three channels of an image is not compared.
     """
     check_image(mask, "mask_image")
     sizes = tensor_size(image), tensor_size(mask)
-    if None not in sizes and sizes[0] != sizes[1]:
+    colours = as_list(image)[0].shape[-3:-2] if sizes[0] is not None else ()
+    if None not in sizes and sizes[0] != sizes[1] and colours in ((), (3,)):
         raise ArgumentError(
             f"image is {sizes[0]} and mask_image {sizes[1]} (height, width); "
             f"give tensors of one size, or PIL images, which are resized"
@@ -303,9 +329,12 @@ def check_whole(name: str, value: Any) -> None:
 
 
 def check_tensor(name: str, value: Any) -> None:
-    """A tensor, or None."""
-    if value is not None and not isinstance(value, Tensor):
+    """A dense tensor of real numbers, or None."""
+    if value is None:
+        return
+    if not isinstance(value, Tensor):
         raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a torch.Tensor")
+    check_dense(name, value)
 
 
 def check_text(name: str, text: Any) -> None:
@@ -329,5 +358,5 @@ def _described(value: Any) -> str:
 
 def _check_at_least_one(name: str, value: Any) -> None:
     check_whole(name, value)
-    if value < 1:
-        raise ArgumentError(f"{name} is {value}; give 1 or more")
+    if not 1 <= value <= LARGEST:
+        raise ArgumentError(f"{name} is {shown(value)}; give 1 or more, and {LARGEST} at most")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from autopipe.errors import ArgumentError
 from autopipe.placement.base import float32_copy
+from autopipe.wording import logger
 
 if TYPE_CHECKING:
     from autopipe.modeling import ModelMixin
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
 """One source of noise for the whole batch, one for each sample, or the global one."""
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _overflowed: weakref.WeakSet[ModelMixin] = weakref.WeakSet()
 """The models of which was said that half precision overflows."""
@@ -141,13 +142,85 @@ class VaeCodec:
             return self._decode(vae, latents)
 
 
+@dataclass(frozen=True)
+class NoCodec:
+    """In the place of an autoencoder that is absent: from latents to latents none is needed.
+
+    Attributes:
+        name: what the absent component is called.
+    """
+
+    name: str
+    channels: int
+    factor: int = 8
+
+    def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        raise self.absent()
+
+    def decode(self, latents: Tensor) -> Tensor:
+        raise self.absent()
+
+    def absent(self) -> ArgumentError:
+        """The error of a call that needs it."""
+        return ArgumentError(
+            f"this pipeline has no {self.name}, so it can make neither latents of pixels nor "
+            f'pixels of latents; give images as latents and output_type="latent", or load the '
+            f"checkpoint without {self.name}=None"
+        )
+
+
+def channels_of_latents(config: Any) -> int:
+    """The channels of latents, told by the config of a network that denoises them.
+
+    Its input may have those of a mask and a masked image besides, its output those of a variance.
+    """
+    given = int(config.in_channels)
+    made = int(getattr(config, "out_channels", None) or given)
+    return given if given <= made else (given - 1) // 2
+
+
 def _dtype(vae: nn.Module) -> torch.dtype:
     return next(vae.parameters()).dtype
+
+
+def in_dtype_of(network: Any, value: Any) -> Any:
+    """`value` as `network` computes: a tensor of floating point, or all in a dict, list or tuple.
+
+    Components may be of several dtypes, so what goes from one to the next is cast.
+    """
+    dtype = getattr(network, "dtype", None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        return value
+    return _cast(value, dtype)
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(dtype) if value.is_floating_point() else value
+    if isinstance(value, Mapping):
+        return {name: _cast(one, dtype) for name, one in value.items()}
+    return type(value)(_cast(o, dtype) for o in value) if type(value) in (list, tuple) else value
 
 
 def are_latents(codec: Codec, image: Tensor) -> bool:
     """Whether `image` (N, C, h, w) was given as latents: it has their channels, and isn't RGB."""
     return image.shape[1] == codec.channels != 3
+
+
+def check_pixels(codec: Codec, image: Tensor) -> None:
+    """Refuse what is neither latents nor pixels (N, 3, H, W).
+
+    Raises:
+        ArgumentError: it is something else, or pixels that `codec` can't encode.
+    """
+    if isinstance(codec, NoCodec) and not are_latents(codec, image):
+        raise codec.absent()
+    if not are_latents(codec, image) and image.shape[1] != 3:
+        raise ArgumentError(
+            f"image has {image.shape[1]} channels (its shape is {tuple(image.shape)}); give "
+            f"pixels of 3, in an array last, in a tensor before height and width, or a tensor of "
+            f"latents with {codec.channels}"
+        )
 
 
 def encode_images(codec: Codec, image: Tensor, generator: Generators) -> Tensor:
@@ -175,7 +248,7 @@ def tile(tensor: Tensor, batch_size: int, what: str) -> Tensor:
     """`tensor` repeated as a whole along its first axis, to `batch_size`.
 
     Raises:
-        ArgumentError: the batch is no multiple of the `what` given.
+        ArgumentError: the batch is not a multiple of the `what` given.
     """
     check_spread(tensor, batch_size, what)
     count = tensor.shape[0]
@@ -188,11 +261,12 @@ def check_spread(tensor: Tensor, batch_size: int, what: str) -> None:
     """Refuse what `tile` can't repeat.
 
     Raises:
-        ArgumentError: the batch is no multiple of the `what` given.
+        ArgumentError: the batch is not a multiple of the `what` given.
     """
     count = tensor.shape[0]
     if count == 0 or batch_size % count:
         raise ArgumentError(
-            f"{count} {what} can't be spread over a batch of {batch_size}; give one, or as many "
-            f"as the batch has (prompts x num_images_per_prompt), or a divisor of that"
+            f"{count} {what} can't be spread over a batch of {batch_size} (prompts x "
+            f"num_images_per_prompt): their shape is {tuple(tensor.shape)}; give one, of shape "
+            f"{(1, *tensor.shape[1:])}, or as many as the batch has, or a divisor of that"
         )

@@ -38,10 +38,15 @@ def embed_scale(scale: float, batch_size: int, dim: int, *, dtype: torch.dtype) 
 
     The network sees `scale - 1`, times 1000 (arXiv 2210.03142).
     """
+    return embed_scales(torch.full((batch_size,), scale - 1.0), dim, dtype=dtype)
+
+
+def embed_scales(above_one: Tensor, dim: int, *, dtype: torch.dtype) -> Tensor:
+    """`embed_scale` of several scales, given less 1, (N,): (N, `dim`)."""
     half = dim // 2
     # In float32 throughout: angles reach thousands, where a better logarithm changes the result.
     rate = torch.tensor(10000.0).log() / (half - 1)
     frequencies = torch.exp(torch.arange(half, dtype=torch.float32) * -rate)
-    angles = torch.full((batch_size, 1), (scale - 1) * 1000.0) * frequencies
+    angles = (above_one.float() * 1000.0)[:, None] * frequencies.to(above_one.device)
     embedded = torch.cat([angles.sin(), angles.cos()], dim=1)
     return torch.nn.functional.pad(embedded, (0, dim % 2)).to(dtype)

@@ -16,7 +16,16 @@ from autopipe.errors import ArgumentError
 from autopipe.scheduling import SchedulerMixin
 
 from ..images.masks import check_single_channel
-from .codec import Codec, Generators, are_latents, encode_images, tile
+from .checks import check_tensor
+from .codec import (
+    Codec,
+    Generators,
+    are_latents,
+    check_pixels,
+    check_spread,
+    encode_images,
+    tile,
+)
 from .guidance import double
 from .text2image import unit_noise
 
@@ -153,6 +162,30 @@ def start_inpainting(
         mask=double(small) if guided else small,
         masked_image_latents=double(masked) if guided and masked is not None else masked,
     )
+
+
+def check_masked(codec: Codec, given: Tensor | None, image: Tensor, batch_size: int) -> None:
+    """Refuse `masked_image_latents`, latents or an image, that don't show what `image` shows.
+
+    Raises:
+        ArgumentTypeError: they are not a tensor.
+        ArgumentError: shape or number don't fit, or `codec` can't encode them.
+    """
+    if given is None:
+        return
+    check_tensor("masked_image_latents", given)
+    factor = codec.factor
+    scale = 1 if are_latents(codec, image) else factor
+    height, width = image.shape[2] // scale, image.shape[3] // scale
+    cells = (codec.channels, height, width)
+    pixels = (3, height * factor, width * factor)
+    if given.ndim != 4 or tuple(given.shape[1:]) not in (cells, pixels):
+        raise ArgumentError(
+            f"masked_image_latents have shape {tuple(given.shape)}; give latents of shape "
+            f"{(batch_size, *cells)}, or pixels of shape {(batch_size, *pixels)}"
+        )
+    check_pixels(codec, given)
+    check_spread(given, batch_size, "masked_image_latents")
 
 
 def network_sees_mask(in_channels: int, channels: int) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, SchedulerError
 from autopipe.scheduling import SchedulerMixin
+from autopipe.wording import shown
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,14 @@ def set_schedule(
     device: torch.device | str | None = None,
     timesteps: Sequence[int] | None = None,
     sigmas: Sequence[float] | None = None,
+    **options: Any,
 ) -> Schedule:
     """Set the scheduler's timesteps: a number of them, or the caller's own timesteps or sigmas.
 
     Custom ones count as they come out: `steps` is then the number of the scheduler's timesteps.
+
+    Args:
+        **options: further arguments of the scheduler's `set_timesteps`.
 
     Raises:
         ArgumentError: both `timesteps` and `sigmas` are given, or nothing at all.
@@ -53,11 +59,16 @@ def set_schedule(
                 f"{type(scheduler).__name__} takes no custom {name}; give num_inference_steps, "
                 f"or use another scheduler, such as EulerDiscreteScheduler"
             )
-        scheduler.set_timesteps(device=device, **{name: values})
+        scheduler.set_timesteps(device=device, **{name: values}, **options)
         return Schedule(scheduler.timesteps, len(scheduler.timesteps))
     if num_inference_steps is None:
         raise ArgumentError("got no num_inference_steps, timesteps or sigmas; give one of them")
-    scheduler.set_timesteps(num_inference_steps, device=device)
+    try:
+        scheduler.set_timesteps(num_inference_steps, device=device, **options)
+    except SchedulerError as error:
+        raise SchedulerError(
+            f"num_inference_steps is {shown(num_inference_steps)}: {error}"
+        ) from error
     return Schedule(scheduler.timesteps, num_inference_steps)
 
 

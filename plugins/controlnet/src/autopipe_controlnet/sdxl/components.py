@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from autopipe.kinds import Network, Processor, Scheduler
-from autopipe.pipeline.loop import Tensors
 from autopipe_components.steps.timesteps import Schedule
 from autopipe_sdxl.image_steps import StableDiffusionXLImageSteps
 from autopipe_sdxl.steps import StableDiffusionXLSteps
@@ -16,21 +16,13 @@ from ..condition import ControlNetCondition
 class _Steered(ControlNetCondition, StableDiffusionXLSteps):
     """A call of the family with a ControlNet."""
 
-    _negative_halves: ClassVar[dict[str, str]] = {
+    _halves: ClassVar[Mapping[str, str]] = {
         "negative_prompt_embeds": "prompt_embeds",
         "negative_pooled_prompt_embeds": "add_text_embeds",
         "add_neg_time_ids": "add_time_ids",
     }
-    """What callbacks may ask for besides, and the tensor of which it is the first half."""
 
     _planned: int
-
-    def _conditioning(self, height: int, width: int) -> Tensors:
-        tensors = super()._conditioning(height, width)
-        guided = self.do_classifier_free_guidance
-        for name, whole in self._negative_halves.items():
-            tensors[name] = tensors[whole].chunk(2)[0] if guided else None
-        return tensors
 
     def _until_end(self, schedule: Schedule) -> Schedule:
         self._planned = len(schedule.timesteps)
@@ -54,7 +46,7 @@ class StableDiffusionXLControlNet(_Steered):
         ArgumentError: the ControlNet is for another kind of U-Net.
     """
 
-    _negative_halves: ClassVar[dict[str, str]] = {
+    _halves: ClassVar[Mapping[str, str]] = {
         "negative_prompt_embeds": "prompt_embeds",
         "negative_pooled_prompt_embeds": "add_text_embeds",
         "negative_add_time_ids": "add_time_ids",

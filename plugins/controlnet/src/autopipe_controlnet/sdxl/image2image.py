@@ -12,12 +12,15 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, checks_of
 from autopipe_components.steps.reports import OlderCallback
 from autopipe_sdxl.image2image import StableDiffusionXLImg2ImgPipeline
+from autopipe_sdxl.methods import POOLED, TEXTS_2
 from autopipe_sdxl.sizes import Size
 from autopipe_sdxl.steps import Result
 
 from ..control import ControlImage, Numbers
+from ..methods import CONTROL, DEFAULTS
 from .components import StableDiffusionXLControlNetOnImages
 
 
@@ -28,8 +31,14 @@ class StableDiffusionXLControlNetImg2ImgPipeline(
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionXLImg2ImgPipeline._callback_tensor_inputs,
-        *StableDiffusionXLControlNetOnImages._negative_halves,
+        *StableDiffusionXLControlNetOnImages._halves,
         "control_image",
+    )
+
+    check_inputs = checks_of(
+        "prompt prompt_2 image strength num_inference_steps callback_steps",
+        f"{TEXTS_2} {POOLED} {IMAGE_PROMPTS} {CONTROL} {NAMES}",
+        **DEFAULTS,
     )
 
     @pipeline_call
@@ -77,6 +86,7 @@ class StableDiffusionXLControlNetImg2ImgPipeline(
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says, to the lines of the control image.

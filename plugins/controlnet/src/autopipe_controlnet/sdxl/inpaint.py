@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from autopipe.pipeline.call import pipeline_call
@@ -12,28 +13,61 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, checks_of
 from autopipe_components.steps.reports import OlderCallback
 from autopipe_sdxl.inpaint import StableDiffusionXLInpaintPipeline
+from autopipe_sdxl.methods import POOLED, TEXTS_2
 from autopipe_sdxl.sizes import Size
 from autopipe_sdxl.steps import Result
 
 from ..control import ControlImage, Numbers
+from ..methods import CONTROL, DEFAULTS, MaskedControlMethods
 from .components import StableDiffusionXLControlNetOnImages
 
 
 class StableDiffusionXLControlNetInpaintPipeline(
-    StableDiffusionXLControlNetOnImages, StableDiffusionXLInpaintPipeline
+    MaskedControlMethods, StableDiffusionXLControlNetOnImages, StableDiffusionXLInpaintPipeline
 ):
     """Inpainting with Stable Diffusion XL and a ControlNet."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionXLInpaintPipeline._callback_tensor_inputs,
-        *StableDiffusionXLControlNetOnImages._negative_halves,
+        *StableDiffusionXLControlNetOnImages._halves,
         "control_image",
     )
     _guidance_scale = 5.0
     # As in the reference implementation, where this task alone does without.
     _pooled_guesses = False
+
+    check_inputs = checks_of(
+        "prompt prompt_2 image mask_image strength num_inference_steps callback_steps output_type",
+        f"{TEXTS_2} {IMAGE_PROMPTS} {POOLED} {CONTROL} {NAMES} padding_mask_crop",
+        **DEFAULTS,
+    )
+
+    def _get_add_time_ids(  # type: ignore[override]  # without sizes of the negative half
+        self,
+        original_size: Size,
+        crops_coords_top_left: Size,
+        target_size: Size,
+        aesthetic_score: float,
+        negative_aesthetic_score: float,
+        dtype: torch.dtype,
+        text_encoder_projection_dim: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """As of the family, with the sizes of the positive half for both."""
+        return super()._get_add_time_ids(
+            original_size,
+            crops_coords_top_left,
+            target_size,
+            aesthetic_score,
+            negative_aesthetic_score,
+            None,
+            crops_coords_top_left,
+            None,
+            dtype,
+            text_encoder_projection_dim,
+        )
 
     @pipeline_call
     def __call__(  # type: ignore[override]  # the control image comes after the mask
@@ -83,6 +117,7 @@ class StableDiffusionXLControlNetInpaintPipeline(
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         paste_unmasked: bool = False,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Repaint what `mask_image` marks, to the lines of the control image.

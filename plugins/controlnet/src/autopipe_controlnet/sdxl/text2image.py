@@ -11,13 +11,16 @@ from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, checks_of
 from autopipe_components.steps.reports import OlderCallback
+from autopipe_sdxl.methods import TEXTS_2
 from autopipe_sdxl.sizes import Size
 from autopipe_sdxl.steps import Result
 from autopipe_sdxl.text2image import StableDiffusionXLPipeline
 
 from ..condition import ControlNetAlone
 from ..control import ControlImage, Numbers
+from ..methods import CONTROL, DEFAULTS
 from .components import StableDiffusionXLControlNet
 
 
@@ -28,8 +31,15 @@ class StableDiffusionXLControlNetPipeline(
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionXLPipeline._callback_tensor_inputs,
-        *StableDiffusionXLControlNet._negative_halves,
+        *StableDiffusionXLControlNet._halves,
         "image",
+    )
+
+    check_inputs = checks_of(
+        "prompt prompt_2 image callback_steps",
+        f"{TEXTS_2} pooled_prompt_embeds {IMAGE_PROMPTS} negative_pooled_prompt_embeds "
+        f"{CONTROL} {NAMES}",
+        **DEFAULTS,
     )
 
     @pipeline_call
@@ -77,6 +87,7 @@ class StableDiffusionXLControlNetPipeline(
         control_image: ControlImage | None = None,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says, to the lines of the control image.

@@ -12,11 +12,13 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
 from autopipe_components.steps.reports import OlderCallback
 from autopipe_stable_diffusion.image2image import StableDiffusionImg2ImgPipeline
 from autopipe_stable_diffusion.steps import Result
 
 from ..control import ControlImage, Numbers
+from ..methods import CONTROL, DEFAULTS
 from .components import StableDiffusionControlNet
 
 
@@ -28,6 +30,12 @@ class StableDiffusionControlNetImg2ImgPipeline(
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionImg2ImgPipeline._callback_tensor_inputs,
         "control_image",
+    )
+
+    check_inputs = checks_of(
+        "prompt image callback_steps",
+        f"{TEXTS} {IMAGE_PROMPTS} {CONTROL} {NAMES}",
+        **DEFAULTS,
     )
 
     @pipeline_call
@@ -63,6 +71,7 @@ class StableDiffusionControlNetImg2ImgPipeline(
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says, to the lines of the control image.

@@ -12,22 +12,30 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
 from autopipe_components.steps.reports import OlderCallback
 from autopipe_stable_diffusion.inpaint import StableDiffusionInpaintPipeline
 from autopipe_stable_diffusion.steps import Result
 
 from ..control import ControlImage, Numbers
+from ..methods import CONTROL, DEFAULTS, MaskedControlMethods
 from .components import StableDiffusionControlNet
 
 
 class StableDiffusionControlNetInpaintPipeline(
-    StableDiffusionControlNet, StableDiffusionInpaintPipeline
+    MaskedControlMethods, StableDiffusionControlNet, StableDiffusionInpaintPipeline
 ):
     """Inpainting with Stable Diffusion 1.x and 2.x and a ControlNet."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionInpaintPipeline._callback_tensor_inputs,
         "control_image",
+    )
+
+    check_inputs = checks_of(
+        "prompt image mask_image height width callback_steps output_type",
+        f"{TEXTS} {IMAGE_PROMPTS} {CONTROL} {NAMES} padding_mask_crop",
+        **DEFAULTS,
     )
 
     @pipeline_call
@@ -66,6 +74,7 @@ class StableDiffusionControlNetInpaintPipeline(
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         paste_unmasked: bool = False,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Repaint what `mask_image` marks, to the lines of the control image.

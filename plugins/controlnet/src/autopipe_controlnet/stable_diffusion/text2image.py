@@ -11,12 +11,14 @@ from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
 from autopipe_components.steps.reports import OlderCallback
 from autopipe_stable_diffusion.steps import Result
 from autopipe_stable_diffusion.text2image import StableDiffusionPipeline
 
 from ..condition import ControlNetAlone
 from ..control import ControlImage, Numbers
+from ..methods import CONTROL, DEFAULTS
 from .components import StableDiffusionControlNet
 
 
@@ -28,6 +30,12 @@ class StableDiffusionControlNetPipeline(
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionPipeline._callback_tensor_inputs,
         "image",
+    )
+
+    check_inputs = checks_of(
+        "prompt image callback_steps",
+        f"{TEXTS} {IMAGE_PROMPTS} {CONTROL} {NAMES}",
+        **DEFAULTS,
     )
 
     @pipeline_call
@@ -64,6 +72,7 @@ class StableDiffusionControlNetPipeline(
         control_image: ControlImage | None = None,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says, to the lines of the control image.

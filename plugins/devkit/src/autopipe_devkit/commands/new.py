@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from autopipe.cli.command import Run, explain
+from autopipe.cli.text import say
 from autopipe.errors import ArgumentError
 from autopipe.registry import default_registry
 from autopipe.tasks import Task
@@ -40,9 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise ArgumentError(f"a family {name} is installed already; take another name")
     tasks = [Task.parse(task) for task in arguments.task or ()]
     folder = create(name, arguments.to, tasks)
-    print(f"{folder} is the project of the family {name}. To try it:\n")
-    print(f'  python -m pip install -e "{folder}[test]"')
-    print(f"  python -m pytest {folder}")
+    say(f"{folder} is the project of the family {name}. To try it:\n")
+    say(f'  python -m pip install -e "{folder}[test]"')
+    say(f"  python -m pytest {folder}")
     if not tasks or Task.TEXT2IMAGE in tasks:
-        print(f'  autopipe generate "a red circle" --model demo:{name} -o circle.png')
+        say(f'  autopipe generate "a red circle" --model demo:{name} -o circle.png')
     return 0

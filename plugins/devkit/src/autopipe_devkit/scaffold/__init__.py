@@ -16,6 +16,7 @@ from pathlib import Path
 from autopipe.errors import ArgumentError
 from autopipe.resolution.hints import published
 from autopipe.tasks import Task
+from autopipe.wording import reason, shown
 
 EXAMPLE = Path(__file__).parent / "example"
 NAME = "doodle"
@@ -46,8 +47,8 @@ def create(name: str, folder: str | Path | None = None, tasks: Collection[Task] 
         tasks: those of the example that the family is to serve; all when empty.
 
     Raises:
-        ArgumentError: the name can't be one, there is something in `folder`, or the example
-            serves no such task.
+        ArgumentError: the name can't be one, there is something in `folder` or it can't be
+            written, or the example serves no such task.
     """
     name = family_name(name)
     target = Path(folder or _replaced("autopipe-doodle", name))
@@ -56,8 +57,18 @@ def create(name: str, folder: str | Path | None = None, tasks: Collection[Task] 
         raise ArgumentError(
             f"the example has no pipeline for the task {task}; begin with {', '.join(CLASSES)}"
         )
+    try:
+        return _written(target, name, wanted)
+    except (OSError, UnicodeError) as error:
+        raise ArgumentError(
+            f"{shown(str(target))} can't be written ({reason(error)}); give another folder by --to"
+        ) from error
+
+
+def _written(target: Path, name: str, wanted: Collection[Task]) -> Path:
+    """The folder `target`, with the project in it."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ArgumentError(f"{target} is there already; give another folder by --to")
+        raise ArgumentError(f"{shown(str(target))} is there already; give another folder by --to")
     target.parent.mkdir(parents=True, exist_ok=True)
     # Made beside its target and then renamed, so that a half of a project is never left.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as scratch:
@@ -80,7 +91,7 @@ def family_name(name: str) -> str:
     plain = name.lower().replace("-", "_").removeprefix("autopipe_")
     if not re.fullmatch(r"[a-z][a-z0-9_]*[a-z0-9]", plain) or keyword.iskeyword(plain):
         raise ArgumentError(
-            f"{name!r} can't be the name of a family; take a word of letters, digits and "
+            f"{shown(name)} can't be the name of a family; take a word of letters, digits and "
             f"underscores that begins with a letter, such as 'zoo'"
         )
     dist = _replaced(f"autopipe-{NAME}", plain)

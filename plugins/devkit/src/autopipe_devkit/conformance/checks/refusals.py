@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from autopipe.checkpoint.checkpoint import Checkpoint
+from autopipe.checkpoint.outline import outline, rehearse
 from autopipe.errors import AutopipeError
 from autopipe.tasks import Task
 
@@ -39,7 +41,13 @@ WRONG: tuple[dict[str, Any], ...] = (
 
 
 def refusals(subject: Subject) -> None:
-    """A bad argument is one of `autopipe.errors`, raised before any network was used."""
+    """A bad argument is one of `autopipe.errors`, raised before any network was used.
+
+    A good one is not refused where the networks have no weights yet, as tools ask in advance.
+    """
+    in_advance = outline(Checkpoint.open(subject.folder, {}).plan(subject.cls))
+    given = subject.arguments()
+    rehearse(in_advance, {name: given[name] for name in given if name != "generator"})
     pipe = subject.load()
     for bad in wrong(subject.task):
         with _without_work(bad):

@@ -1,0 +1,86 @@
+"""What a step callback puts in the place of the tensors of a call: checked, and brought in line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ArgumentError, ArgumentTypeError
+
+Tensors = dict[str, Any]
+"""The tensors of a call by name. `"latents"` is the sample; a step callback may replace any."""
+
+
+class Changes:
+    """What the callback of one call has changed so far."""
+
+    def __init__(self) -> None:
+        self._reshaped: dict[str, str] = {}
+
+    def of(self, returned: Any, tensors: Tensors) -> Tensors:
+        """Those of a step, with the dtype and the device of the tensors that they replace.
+
+        Names that the call doesn't know are left out, and what is the same object as before.
+
+        Args:
+            returned: by the callback: a mapping of names to tensors, or None.
+            tensors: of the call.
+
+        Raises:
+            ArgumentTypeError: it isn't such a mapping, or a value in it isn't a tensor.
+            ArgumentError: a tensor has other axes, channels or another width than the one before.
+        """
+        if returned is None:
+            return {}
+        if not isinstance(returned, Mapping):
+            raise ArgumentTypeError(
+                f"callback_on_step_end returned a {type(returned).__name__}; "
+                f"it must return a dict of the tensors to replace, or None"
+            )
+        given = {name: returned[name] for name in tensors if name in returned}
+        return {
+            name: self._fitting(name, one, tensors[name])
+            for name, one in given.items()
+            if one is not tensors[name]
+        }
+
+    def blame(self, error: Exception) -> None:
+        """Raise `ArgumentError` if a step may have failed by `error` because of new shapes."""
+        # Exactly these: what torch and networks say of shapes. Other errors know better.
+        if self._reshaped and type(error) in (RuntimeError, ValueError, IndexError, ArgumentError):
+            raise ArgumentError(
+                f"a step failed after callback_on_step_end had changed shapes: "
+                f"{', '.join(self._reshaped.values())}; change all tensors that belong together, "
+                f"or keep their shapes ({error})"
+            ) from error
+
+    def _fitting(self, name: str, new: Any, old: Any) -> Any:
+        if isinstance(old, list) and isinstance(new, (list, tuple)) and len(new) == len(old):
+            return [self._fitting(name, *pair) for pair in zip(new, old)]
+        if new is None and old is None:
+            return None
+        dense = isinstance(new, Tensor) and new.layout is torch.strided and not new.is_meta
+        if not dense or new.is_complex() or isinstance(old, list):
+            found = f"{new.dtype} tensor" if dense else type(new).__name__
+            wanted = (
+                f"list of {len(old)} tensors" if isinstance(old, list) else "dense, real tensor"
+            )
+            raise ArgumentTypeError(
+                f"callback_on_step_end returned {name} as a {found}; return a {wanted}"
+            )
+        if not isinstance(old, Tensor):
+            return new
+        before, after = tuple(old.shape), tuple(new.shape)
+        # What networks are made for: the channels of pictures and latents, the width of others.
+        fixed = 1 if old.ndim == 4 else -1
+        if len(after) != len(before) or after[fixed:][:1] != before[fixed:][:1] or not new.numel():
+            raise ArgumentError(
+                f"callback_on_step_end returned {name} of shape {after} where it was {before}; "
+                f"keep the number of axes, and the channels or the width"
+            )
+        if after != before:
+            self._reshaped[name] = f"{name} from {before} to {after}"
+        return new.to(old)

@@ -1,0 +1,80 @@
+"""Functions that programs with a loop of their own import, by the names that they know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.scheduling import SchedulerMixin
+
+from .steps.guidance import rescale_guided
+from .steps.timesteps import set_schedule
+
+
+def retrieve_timesteps(
+    scheduler: SchedulerMixin,
+    num_inference_steps: int | None = None,
+    device: torch.device | str | None = None,
+    timesteps: Sequence[int] | None = None,
+    sigmas: Sequence[float] | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, int]:
+    """Set the scheduler's timesteps, and return them with the number of steps.
+
+    Args:
+        timesteps, sigmas: a schedule of your own, for schedulers that take one.
+        **kwargs: further arguments of `scheduler.set_timesteps`.
+
+    Raises:
+        ArgumentError: both `timesteps` and `sigmas` are given, or nothing at all.
+        SchedulerError: this scheduler takes no custom ones of that kind.
+    """
+    schedule = set_schedule(
+        scheduler,
+        num_inference_steps=num_inference_steps,
+        device=device,
+        timesteps=timesteps,
+        sigmas=sigmas,
+        **kwargs,
+    )
+    return schedule.timesteps, schedule.steps
+
+
+def retrieve_latents(
+    encoder_output: Any, generator: torch.Generator | None = None, sample_mode: str = "sample"
+) -> Tensor:
+    """The latents in what an autoencoder's `encode` returned, as they are: not scaled.
+
+    Args:
+        generator: the source of the posterior's sample.
+        sample_mode: `"sample"`, or `"argmax"` for the posterior's mode.
+
+    Raises:
+        ArgumentTypeError: there are none in it.
+        ArgumentError: there is no such mode.
+    """
+    posterior = getattr(encoder_output, "latent_dist", None)
+    latents: Tensor | None = getattr(encoder_output, "latents", None)
+    if posterior is None and latents is None:
+        raise ArgumentTypeError(
+            f"retrieve_latents got a {type(encoder_output).__name__} without latents; give what "
+            f"the autoencoder's encode returned"
+        )
+    if posterior is None:
+        assert latents is not None
+        return latents
+    if sample_mode not in ("sample", "argmax"):
+        raise ArgumentError(f'sample_mode is {sample_mode!r}; give "sample" or "argmax"')
+    found: Tensor = posterior.sample(generator) if sample_mode == "sample" else posterior.mode()
+    return found
+
+
+def rescale_noise_cfg(
+    noise_cfg: Tensor, noise_pred_text: Tensor, guidance_rescale: float = 0.0
+) -> Tensor:
+    """The guided prediction with the deviation of the conditional one, mixed in by the rescale."""
+    return rescale_guided(noise_cfg, noise_pred_text, guidance_rescale)

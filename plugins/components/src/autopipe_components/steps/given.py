@@ -1,0 +1,111 @@
+"""`check_inputs`: the arguments of a call, checked for programs that have a call of their own.
+
+Each class lists what it checks, in the order that such programs give it in:
+
+    check_inputs = checks_of("prompt height width callback_steps", "negative_prompt")
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from autopipe.errors import ArgumentError, ArgumentTypeError
+
+from .checks import (
+    batch_size_of,
+    check_callback_inputs,
+    check_image,
+    check_mask_crop,
+    check_prompt,
+    check_size,
+    check_steps,
+    check_strength,
+)
+from .reports import every
+
+TEXTS = "negative_prompt prompt_embeds negative_prompt_embeds"
+IMAGE_PROMPTS = "ip_adapter_image ip_adapter_image_embeds"
+NAMES = "callback_on_step_end_tensor_inputs"
+
+
+def checks_of(required: str, optional: str = "", **defaults: Any) -> Callable[..., None]:
+    """The method `check_inputs` of a class.
+
+    Args:
+        required, optional: names of arguments, in their order, separated by spaces.
+        **defaults: of optional ones that are not None.
+    """
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = inspect.Signature([
+        *(inspect.Parameter(name, kind) for name in ("self", *required.split())),
+        *(inspect.Parameter(n, kind, default=defaults.get(n)) for n in optional.split()),
+    ])  # fmt: skip
+
+    def check_inputs(*args: Any, **kwargs: Any) -> None:
+        """Refuse arguments of a call that can't be used.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: one of them can't be.
+        """
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise ArgumentTypeError(f"check_inputs: {error}; it takes {signature}") from None
+        bound.apply_defaults()
+        pipe = bound.arguments.pop("self")
+        pipe._check_given(bound.arguments)
+
+    check_inputs.__signature__ = signature  # type: ignore[attr-defined]
+    return check_inputs
+
+
+class ChecksGiven:
+    """What `check_inputs` does with the arguments that it got. A family may add to it."""
+
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]]
+    _given_multiple: ClassVar[int] = 8
+    """What heights and widths are multiples of."""
+
+    def _check_given(self, given: Mapping[str, Any]) -> None:
+        self._check_given_texts(given)
+        if "height" in given:
+            check_size(given["height"], given["width"], self._given_multiple)
+        if "strength" in given:
+            check_strength(given["strength"])
+        if "num_inference_steps" in given:
+            check_steps(given["num_inference_steps"])
+        every(None, given.get("callback_steps"), 1)
+        check_callback_inputs(
+            given.get("callback_on_step_end_tensor_inputs"), self._callback_tensor_inputs
+        )
+        crop = given.get("padding_mask_crop")
+        if crop is not None:
+            check_mask_crop(crop, given["image"], given["mask_image"], given["output_type"])
+        if any(given.get(name) is not None for name in IMAGE_PROMPTS.split()):
+            raise ArgumentError("IP-Adapter images are not supported yet; leave them out")
+
+    def _check_given_texts(self, given: Mapping[str, Any]) -> None:
+        names = ("prompt", "prompt_embeds", "negative_prompt", "negative_prompt_embeds")
+        check_prompt(*(given.get(name) for name in names))
+
+
+def check_images_given(
+    name: str, image: Any, prompt: Any, prompt_embeds: Any, batch_size: int | None = None
+) -> None:
+    """An image, or as many as there are prompts.
+
+    Args:
+        batch_size: how many prompts there are, if that is known.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: it is something else.
+    """
+    check_image(image, name)
+    prompts = batch_size or batch_size_of(prompt, prompt_embeds)
+    count = len(image) if isinstance(image, (list, tuple)) or getattr(image, "ndim", 0) == 4 else 1
+    if count not in (1, prompts):
+        raise ArgumentError(
+            f"got {count} {name}s for {prompts} prompts; give one for all, or one for each"
+        )

@@ -1,0 +1,119 @@
+"""Methods of pipelines with a ControlNet that programs with a loop of their own call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autopipe_components.image_processor import VaeImageProcessor
+from autopipe_components.images.masks import Box
+from autopipe_components.latent import LatentPipeline
+from autopipe_components.steps.given import check_images_given
+from autopipe_components.steps.guidance import double
+
+from .control import check_one_scale, images_for, make_control, nets_of
+
+CONTROL = "controlnet_conditioning_scale control_guidance_start control_guidance_end"
+DEFAULTS = {"controlnet_conditioning_scale": 1.0, "control_guidance_start": 0.0,
+            "control_guidance_end": 1.0}  # fmt: skip
+
+
+class ControlMethods(LatentPipeline):
+    """What a program calls between the steps of a loop of its own."""
+
+    controlnet: Any
+
+    @cached_property
+    def control_image_processor(self) -> VaeImageProcessor:
+        """Makes tensors of control images: RGB in [0, 1]."""
+        return VaeImageProcessor(
+            vae_scale_factor=self.vae_scale_factor,
+            vae_latent_channels=0,
+            do_convert_rgb=True,
+            do_normalize=False,
+        )
+
+    def prepare_control_image(
+        self,
+        image: Any,
+        width: int,
+        height: int,
+        batch_size: int,
+        num_images_per_prompt: int,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        do_classifier_free_guidance: bool = False,
+        guess_mode: bool = False,
+        *,
+        crops_coords: Box | None = None,
+        resize_mode: str = "default",
+    ) -> Tensor:
+        """A control image as its network takes it: (B, C, height, width) in [0, 1].
+
+        Args:
+            image: one for all, or one for each prompt.
+            batch_size: how many images are drawn: prompts times `num_images_per_prompt`.
+            do_classifier_free_guidance: doubles it, unless in `guess_mode`.
+            crops_coords, resize_mode: those of the image processor.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: it can't be used.
+        """
+        how: dict[str, Any] = {"crops_coords": crops_coords, "resize_mode": resize_mode}
+        pixels = self.control_image_processor.preprocess(image, height, width, **how).float()
+        count = batch_size if len(pixels) == 1 else num_images_per_prompt
+        pixels = pixels.repeat_interleave(count, dim=0).to(device=device, dtype=dtype)
+        return double(pixels) if do_classifier_free_guidance and not guess_mode else pixels
+
+    def check_image(self, image: Any, prompt: Any, prompt_embeds: Tensor | None) -> None:
+        """Refuse what is no control image, and as many as there are neither prompts nor one.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: it is so.
+        """
+        check_images_given("control image", image, prompt, prompt_embeds)
+
+    def _check_given(self, given: Mapping[str, Any]) -> None:
+        super()._check_given(given)
+        for image in images_for(self.controlnet, given.get("image")):
+            self.check_image(image, given.get("prompt"), given.get("prompt_embeds"))
+        scale, start, end = (given[name] for name in CONTROL.split())
+        check_one_scale(self.controlnet, scale)
+        make_control(nets_of(self.controlnet), scale, start, end, guess=False)
+
+
+class MaskedControlMethods(ControlMethods):
+    """The same for inpainting, where programs give the crop before guidance."""
+
+    def prepare_control_image(  # type: ignore[override]
+        self,
+        image: Any,
+        width: int,
+        height: int,
+        batch_size: int,
+        num_images_per_prompt: int,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        crops_coords: Box | None,
+        resize_mode: str,
+        do_classifier_free_guidance: bool = False,
+        guess_mode: bool = False,
+    ) -> Tensor:
+        """As of `ControlMethods`."""
+        return super().prepare_control_image(
+            image,
+            width,
+            height,
+            batch_size,
+            num_images_per_prompt,
+            device,
+            dtype,
+            do_classifier_free_guidance,
+            guess_mode,
+            crops_coords=crops_coords,
+            resize_mode=resize_mode,
+        )

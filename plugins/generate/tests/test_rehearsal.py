@@ -1,0 +1,72 @@
+"""A call that the pipeline refuses is refused before weights are read, and others aren't."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from autopipe.checkpoint.checkpoint import Checkpoint
+from autopipe.checkpoint.outline import outline
+from autopipe.cli.parser import parse
+from autopipe.errors import ArgumentError
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.registry import default_registry
+from autopipe_generate.loading import class_of
+from autopipe_generate.rehearsal import check_call
+from autopipe_generate.request import request
+from autopipe_generate.values import call_of
+
+DEMOS = [f"demo:{n}" for n, f in default_registry().families.items() if f.demo]
+
+
+@pytest.fixture(autouse=True)
+def _without_weights(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("weights are read")
+
+    monkeypatch.setattr("autopipe.checkpoint.load.read_weights", refuse)
+    monkeypatch.chdir(tmp_path)
+
+
+def rehearsed(*line: str) -> None:
+    registry = default_registry()
+    asked = request(parse(["generate", *line]), registry)
+    check_call(asked, call_of(asked, class_of(asked, registry), registry), registry)
+
+
+@pytest.mark.parametrize("demo", [d for d in DEMOS if d != "demo:controlnet"])
+def test_the_outline_has_every_network_and_no_weights(demo: str) -> None:
+    pipe = outline(Checkpoint.open(demo, {}).plan(DiffusionPipeline))
+    assert pipe.device.type == "meta"
+    assert all(pipe.components[name] is not None for name in ("unet", "vae", "tokenizer"))
+
+
+def test_a_call_that_can_be_made_passes_without_a_word(caplog, recwarn) -> None:
+    rehearsed("cat " * 500, "--model", "demo:stable_diffusion")
+    assert not caplog.records
+    assert not recwarn.list
+    assert logging.root.manager.disable == 0
+
+
+FOLLOWING = ["--controlnet", "demo", "--control-image", "picture.png"]
+FOLLOWING += ["--set", "control_guidance_start=2"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["--size", "60"], "divisible by 8"),
+        (["--set", "clip_skip=50"], "clip_skip"),
+        (["--set", "guidance_rescale=3"], "guidance_rescale"),
+        (["--engine", "nothing=compile"], "'nothing'"),
+        (FOLLOWING, "control_guidance_start"),
+    ],
+)
+def test_what_the_pipeline_refuses_is_refused(line: list[str], words: str) -> None:
+    import PIL.Image
+
+    PIL.Image.new("RGB", (64, 64)).save("picture.png")
+    with pytest.raises(ArgumentError, match=words):
+        rehearsed("a cat", *line)
+    assert logging.root.manager.disable == 0
