@@ -244,8 +244,7 @@ def load_config(
     options, unused = split_keywords(keywords)
     source = open_source(path, options.hub, default_registry())
     found = source.json("/".join((*parts_of(subfolder), str(cls.config_name))))
-    commit = source.origin.removeprefix(f"{source.name}@") if source.origin != source.name else None
-    more = [(unused, return_unused_kwargs), (commit, return_commit_hash)]
+    more = [(unused, return_unused_kwargs), (source.commit, return_commit_hash)]
     asked = [value for value, is_asked in more if is_asked]
     return (found, *asked) if asked else found
 
