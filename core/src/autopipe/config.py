@@ -239,12 +239,16 @@ class ConfigMixin:
         }
         return json.dumps(entries, indent=2) + "\n"
 
+    def to_json_file(self, json_file_path: str | Path) -> None:
+        """Write the config into a file."""
+        Path(json_file_path).write_text(self.to_json_string(), encoding="utf-8")
+
     def save_config(self, save_directory: str | Path) -> None:
         """Write the config into `save_directory`, which is made if need be."""
         assert self.config_name is not None, f"{type(self).__name__} names no config file"
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / self.config_name).write_text(self.to_json_string(), encoding="utf-8")
+        self.to_json_file(folder / self.config_name)
 
 
 def constructors(cls: type) -> Iterator[Callable[..., None]]:

@@ -82,12 +82,15 @@ def replaced_folder(target: str | Path, stale: Stale) -> Iterator[Path]:
         if not isinstance(error, OSError) or isinstance(error, CheckpointError):
             raise
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        cure = "make room" if full else "see to that"
         reason = f"{folder} can't be saved: {'the disk is full' if full else error}"
         try:
             check_whole(folder)
         except CheckpointError as half_saved:
             raise CheckpointError(f"{reason}. {half_saved}") from error
-        raise CheckpointError(f"{reason}. What was there is unchanged") from error
+        raise CheckpointError(
+            f"{reason}. What was there is unchanged; {cure}, or give another folder"
+        ) from error
 
 
 def check_whole(folder: Path) -> None:

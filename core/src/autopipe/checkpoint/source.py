@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -264,7 +264,9 @@ def _listed(folder: Path) -> Iterator[tuple[str, int]]:
         is_file = os.path.isfile(place)
         # A folder called model_index.json is not absent, and no folder of a component either.
         if is_file or not os.path.isdir(place) or name.endswith(_FILES):
-            yield name, os.path.getsize(place) if is_file else -1
+            # One of another program may be gone again.
+            with suppress(FileNotFoundError):
+                yield name, os.path.getsize(place) if is_file else -1
 
 
 _FILES = (".json", ".safetensors", ".bin")
