@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import SupportsInt
 
 from .errors import ArgumentError
+from .wording import shown
 
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
           "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}  # fmt: skip
@@ -19,11 +21,12 @@ def parse_size(size: int | str, name: str = "max_shard_size") -> int:
     Raises:
         ArgumentError: it is no size, or not positive.
     """
-    text = str(size).strip().upper()
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?B)?", text)
+    is_number = isinstance(size, SupportsInt) and not isinstance(size, bool)
+    text = str(size).strip().upper() if is_number or isinstance(size, str) else ""
+    match = re.fullmatch(r"(\d{1,30}(?:\.\d{1,30})?)\s*([KMGT]I?B)?", text)
     found = 0 if match is None else int(float(match[1]) * _UNITS.get(match[2] or "", 1))
-    if found <= 0 or isinstance(size, bool):
-        raise ArgumentError(f"{name}={size!r} is no size; give bytes, or such as '5GB'")
+    if found <= 0:
+        raise ArgumentError(f"{name}={shown(size)} is not a size; give bytes, or such as '5GB'")
     return found
 
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
+import pkgutil
+import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from autopipe.errors import CheckpointError
 
-from .conftest import TinyPipeline
-
-linux = pytest.mark.skipif(sys.platform != "linux", reason="two folders change places on Linux")
+from .conftest import TinyNet, TinyPipeline
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -49,12 +57,15 @@ def in_a_child(run: Callable[[], Any]) -> int:
 
 
 _left = -1
-_EVENTS = ("open", "os.", "shutil.", "ctypes.")
+_EVENTS = ("open", "os.")
+_READING = ("os.scandir", "os.listdir")
 
 
 def _kill_at(event: str, arguments: tuple[Any, ...]) -> None:
     global _left
-    if _left < 0 or not event.startswith(_EVENTS):
+    if _left < 0 or not event.startswith(_EVENTS) or event in _READING:
+        return
+    if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
         return
     _left -= 1
     if _left < 0:
@@ -86,52 +97,212 @@ def changed(saved: Path) -> TinyPipeline:
     return pipe
 
 
-@linux
-@pytest.mark.parametrize("keywords", [{"max_shard_size": 300}, {"safe_serialization": False}])
-def test_killed_at_any_moment_the_checkpoint_is_the_old_or_the_new_one(
-    saved: Path, changed: TinyPipeline, tmp_path: Path, keywords: dict[str, Any]
+def outcome(folder: Path, load: Callable[[Path], list[nn.Module]]) -> str:
+    """Whether the old weights are loaded, which are all 0, the new ones, or neither."""
+    try:
+        networks = load(folder)
+    except CheckpointError as error:
+        return "refused" if re.search("half saved|changed while", str(error)) else str(error)
+    values = {float(t.min()) for n in networks for t in n.state_dict().values() if t.ndim}
+    return {(0.0,): "old", (1.0,): "new"}.get(tuple(values), f"a mixture: {sorted(values)}")
+
+
+def networks_of(folder: Path) -> list[nn.Module]:
+    pipe = TinyPipeline.from_pretrained(folder, disable_mmap=True)
+    return [pipe.net, pipe.text_encoder, pipe.checker]
+
+
+def the_network_of(folder: Path) -> list[nn.Module]:
+    return [TinyNet.from_pretrained(folder, disable_mmap=True)]
+
+
+def filled(what: Any, value: float) -> Any:
+    """`what`, a pipeline or a network, with all its weights being `value`."""
+    several = [what] if isinstance(what, nn.Module) else [what.net, what.text_encoder, what.checker]
+    with torch.no_grad():
+        for parameter in (p for network in several for p in network.parameters()):
+            parameter.fill_(value)
+    return what
+
+
+@pytest.fixture(params=["folder", "mount", "network"])
+def place(request: pytest.FixtureRequest, pipe: TinyPipeline) -> Iterator[Place]:
+    """Saved weights of 0: of a pipeline in a folder or a mounted one, of a network on its own."""
+    # In memory, where there is such a place: the disks of a test machine may be slow.
+    memory = Path("/dev/shm")
+    top = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+    folder = top / "place"
+    folder.mkdir()
+    with mounted(folder) if request.param == "mount" else nullcontext():
+        if request.param == "network":
+            yield Place(folder, filled(pipe.net, 0), the_network_of)
+        else:
+            yield Place(folder, filled(pipe, 0), networks_of)
+    shutil.rmtree(top)
+
+
+class Place:
+    """A folder, and what is saved in it."""
+
+    def __init__(self, folder: Path, what: Any, load: Callable[[Path], list[nn.Module]]) -> None:
+        self.folder, self.what, self.load = folder, what, load
+        what.save_pretrained(folder)
+        self._old = [(p, p.read_bytes()) for p in folder.rglob("*") if p.is_file()]
+
+    def restore(self) -> None:
+        """Make it as it was, with nothing beside."""
+        for path in self.folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path, written in self._old:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(written)
+
+    @property
+    def outcome(self) -> str:
+        return outcome(self.folder, self.load)
+
+    def save_on(self, pause: float = 0, **keywords: Any) -> None:
+        """Save one state after another for ever, with longer and longer pauses up to five."""
+        for number in itertools.count(1):
+            filled(self.what, number % 2).save_pretrained(self.folder, **keywords)
+            time.sleep(pause * (number % 6))
+
+
+@pytest.mark.parametrize(
+    ("place", "keywords"),
+    [
+        ("folder", {"max_shard_size": 300}),
+        ("mount", {"safe_serialization": False}),
+        ("network", {"max_shard_size": 300}),
+    ],
+    indirect=["place"],
+)
+def test_killed_at_any_moment_the_checkpoint_is_the_old_one_or_the_new_one_or_refused(
+    place: Place, keywords: dict[str, Any]
 ) -> None:
-    old = content(saved)
-    (tmp_path / "apart").mkdir()
-    copy = tmp_path / "apart" / "new"
-    subprocess.run(["cp", "-r", saved, copy], check=True)
-    changed.save_pretrained(copy, **keywords)
-    new = content(copy)
-    assert old != new
-
-    moment, seen, code = 0, set(), -signal.SIGKILL
+    filled(place.what, 1)
+    seen, code = [], -signal.SIGKILL
     while code == -signal.SIGKILL:
-        code = killed_after(moment, lambda: changed.save_pretrained(saved, **keywords))
-        found = content(saved)
-        assert found in (old, new), f"killed at event {moment}"
-        seen.add("old" if found == old else "new")
-        if found == new and code == -signal.SIGKILL:
-            subprocess.run(["rm", "-rf", saved], check=True)
-            subprocess.run(["cp", "-r", copy, saved], check=True)
-        # Many moments while files are written, every one once the folders changed places.
-        moment += 5 if found == old else 1
-        assert moment < 2000
+        moment = len(seen)
+        code = killed_after(moment, lambda: place.what.save_pretrained(place.folder, **keywords))
+        seen.append(place.outcome)
+        if seen[-1] == "refused":
+            # No library takes it for a checkpoint.
+            heads = [place.folder / "model_index.json", *place.folder.rglob("config.json")]
+            assert not all(head.exists() for head in heads)
+            # What the killed one left is gone after the next, which succeeds.
+            place.what.save_pretrained(place.folder)
+            assert place.outcome == "new"
+            assert not [p for p in place.folder.rglob("*") if "saving" in p.name]
+        place.restore()
     assert code == 0
-    assert seen == {"old", "new"}
-    # What the killed ones left is gone.
-    changed.save_pretrained(saved, **keywords)
-    assert [p.name for p in tmp_path.iterdir() if "saving" in p.name] == []
+    assert set(seen) == {"old", "refused", "new"}
+    # In this order.
+    assert seen == sorted(seen, key=["old", "refused", "new"].index)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KB, where one may be mounted."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    line = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(place)]
+def test_killed_at_random_moments(place: Place) -> None:
+    """A process saves one state after another until it is killed; 200 times."""
+    start = time.monotonic()
+    place.what.save_pretrained(place.folder)
+    one_save = time.monotonic() - start
+    random = Random(0)
+    seen: Counter[str] = Counter()
+    for _ in range(200):
+        child = started(place.save_on)
+        time.sleep(random.uniform(0, 3 * one_save))
+        killed(child)
+        seen[place.outcome] += 1
+    print(dict(seen))
+    assert seen.keys() <= {"old", "new", "refused"}
+    assert min(seen["old"], seen["new"]) > 0
+
+
+def test_loading_while_another_process_saves(place: Place) -> None:
+    """One state or the other, or an error that says why neither."""
+    child = started(lambda: place.save_on(pause=0.02, max_shard_size=200))
+    try:
+        seen = Counter(place.outcome for _ in range(100))
+    finally:
+        killed(child)
+    assert seen.keys() <= {"old", "new", "refused"}
+    assert seen["old"] + seen["new"] > 0
+
+
+def part_of(folder: Path) -> list[nn.Module]:
+    return [TinyNet.from_pretrained(folder, subfolder="net", disable_mmap=True)]
+
+
+@pytest.mark.parametrize(
+    ("place", "load", "at"),
+    [
+        ("folder", networks_of, 2),
+        ("folder", part_of, 1),
+        ("network", the_network_of, 1),
+    ],
+    indirect=["place"],
+)
+@pytest.mark.parametrize("between", ["checkpoint.load_component", "load.read_weights"])
+def test_a_save_in_the_middle_of_a_load_is_said(
+    place: Place, load: Any, at: int, between: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a component is read, the `at`th, and between its config and its weights."""
+    target = f"autopipe.checkpoint.{between}"
+    read, calls = pkgutil.resolve_name(target), 0
+
+    def saved_first(*arguments: Any, **keywords: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            in_a_child(lambda: filled(place.what, 1).save_pretrained(place.folder))
+        return read(*arguments, **keywords)
+
+    monkeypatch.setattr("autopipe.checkpoint.checkpoint._THREADS", 1)
+    monkeypatch.setattr(target, saved_first)
+    with pytest.raises(CheckpointError, match="changed while"):
+        load(place.folder)
+    assert calls >= at
+
+
+def started(run: Callable[[], Any]) -> int:
+    """A child in which `run` never ends by itself."""
+    child = os.fork()
+    if child == 0:
+        try:
+            run()
+        finally:
+            os._exit(1)
+    return child
+
+
+def killed(child: int) -> None:
+    os.kill(child, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@contextmanager
+def mounted(place: Path, size: str = "64m") -> Iterator[None]:
+    """A file system at `place`, where one may be mounted."""
+    line = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(place)]
     try:
         done = subprocess.run(line, capture_output=True, check=False)
     except FileNotFoundError:
         pytest.skip("there is no mount")
     if done.returncode:
         pytest.skip("this user may not mount a file system")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    with mounted(place, "64k"):
+        yield place
 
 
 @pytest.mark.parametrize("safe", [True, False])

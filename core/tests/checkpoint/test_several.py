@@ -77,3 +77,14 @@ def test_a_folder_of_a_network_that_is_gone_goes_too(folder: Path) -> None:
     NetsPipeline(Nets([pipe.nets.parts[0]]), pipe.scheduler).save_pretrained(folder)
     assert not (folder / "nets_1").exists()
     assert len(NetsPipeline.from_pretrained(folder).nets.parts) == 1
+
+
+def test_what_is_not_the_checkpoints_stays_and_is_no_network(folder: Path) -> None:
+    pipe: Any = NetsPipeline.from_pretrained(folder)
+    pipe.save_pretrained(folder, variant="fp16", max_shard_size=60)
+    (folder / "nets_1" / "README.md").write_text("mine")
+    (folder / "nets_2").mkdir()
+    NetsPipeline(Nets([pipe.nets.parts[0]]), pipe.scheduler).save_pretrained(folder)
+    assert [p.name for p in (folder / "nets_1").iterdir()] == ["README.md"]
+    assert (folder / "nets_2").is_dir()
+    assert len(NetsPipeline.from_pretrained(folder).nets.parts) == 1

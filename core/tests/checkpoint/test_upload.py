@@ -10,7 +10,8 @@ import pytest
 from huggingface_hub import constants
 from support.hub_server import STRANGER, TOKEN, HubServer
 
-from autopipe.errors import CheckpointError
+from autopipe.checkpoint.hub.upload import push_folder
+from autopipe.errors import ArgumentError, CheckpointError
 
 from .conftest import TinyNet, TinyPipeline, TinyScheduler, same
 
@@ -109,8 +110,6 @@ def test_without_the_right_token_one_is_told_to_log_in(
 
 
 def test_what_else_can_go_wrong(hub_server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(CheckpointError, match="give a name such as"):
-        TinyScheduler().push_to_hub("owner/-bad-", token=TOKEN)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE is set"):
         TinyScheduler().push_to_hub("owner/steps", token=TOKEN)
@@ -129,3 +128,70 @@ def test_a_fault_that_passes_is_waited_for(hub_server: HubServer, pipe: TinyPipe
     pipe.net.push_to_hub("owner/net", token=TOKEN)
     loaded = TinyNet.from_pretrained("owner/net")
     assert same(loaded.state_dict(), pipe.net.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"repo_id": "owner/-bad-"}, "give one such as"),
+        ({"repo_id": "a/b/c"}, "give one such as"),
+        ({"repo_id": "owner/.."}, "give one such as"),
+        ({"repo_id": "x" * 500}, "give one such as"),
+        ({"repo_id": "a\ud83d"}, "give one such as"),
+        ({"repo_id": 5}, "repo_id= must be a str"),
+        ({"repo_id": ["o/n"]}, "repo_id= must be a str"),
+        ({"commit_message": 5}, "commit_message= must be a str"),
+        ({"private": "yes"}, "private= must be a bool"),
+        ({"create_pr": None}, "create_pr= must be a bool"),
+        ({"token": 7}, "token= must be a str or bool"),
+    ],
+)
+@pytest.mark.parametrize("what", ["pipe", "net", "scheduler"])
+def test_what_can_not_be_uploaded_is_refused_before_any_work(
+    pipe: TinyPipeline, tmp_path: Path, what: str, keywords: dict[str, Any], message: str
+) -> None:
+    saved: Any = pipe if what == "pipe" else getattr(pipe, what)
+    with pytest.raises(ArgumentError, match=message):
+        saved.save_pretrained(tmp_path / "mine", push_to_hub=True, **keywords)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ArgumentError, match=message):
+        saved.push_to_hub(**{"repo_id": "owner/mine", **keywords})
+
+
+@pytest.mark.parametrize("subfolder", [5, "../x", "/x"])
+def test_a_subfolder_that_leads_elsewhere_is_refused(subfolder: Any) -> None:
+    with pytest.raises(ArgumentError, match="subfolder"):
+        TinyScheduler().push_to_hub("owner/mine", subfolder=subfolder)
+    with pytest.raises(ArgumentError, match="repo_id= must be a str"):
+        TinyScheduler().push_to_hub(None)  # type: ignore[arg-type]
+
+
+def test_the_name_of_a_folder_that_can_be_no_repository_asks_for_repo_id(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match=r"repo_id='my folder' can't be"):
+        TinyScheduler().save_pretrained(tmp_path / "my folder", push_to_hub=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_save_leaves_for_itself_is_not_uploaded(
+    hub_server: HubServer, tmp_path: Path
+) -> None:
+    """Another process saves into the folder, or was killed while it did."""
+    for name in (".autopipe-saving-0123456789ab/x", "net/.autopipe-saving-0123456789ab-1",
+                 "net/config.json.saving"):  # fmt: skip
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_text("x")
+    push_folder(tmp_path / "mine", "owner/mine", token=TOKEN)
+    names = hub_server.repositories["owner/mine"].files().keys()
+    assert not [name for name in names if "saving" in name]
+
+
+@pytest.mark.parametrize("request_", ["POST .*/preupload/", "PUT /large/", "POST .*/commit/"])
+def test_a_wait_of_a_day_is_refused(
+    hub_server: HubServer, pipe: TinyPipeline, request_: str
+) -> None:
+    hub_server.fault(request_, times=100, status=429, headers={"Retry-After": "86400"})
+    with pytest.raises(CheckpointError, match="owner/mine can't be uploaded") as caught:
+        pipe.push_to_hub("owner/mine", token=TOKEN)
+    # The client has words of its own for one kind of request.
+    causes = [caught.value, caught.value.__cause__, getattr(caught.value.__cause__, "__cause__", 0)]
+    assert any("asks to wait for 86400 seconds" in str(cause) for cause in causes)

@@ -155,7 +155,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("strength", "1", "strength"),
     ("strength", 0.1, "leaves none"),
     ("height", 0, "height"),
-    ("width", 16.0, "width"),
+    ("width", 16.5, "width"),
     ("num_inference_steps", 0, "num_inference_steps"),
     ("num_inference_steps", 1001, "1001"),
     ("prior_num_inference_steps", 1, "at least two steps"),

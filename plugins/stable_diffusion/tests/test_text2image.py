@@ -21,7 +21,7 @@ CALL = {"num_inference_steps": 2, "output_type": "pt"}
         ({"height": 17, "width": 16}, ArgumentError),
         ({"height": 16, "width": -8}, ArgumentError),
         ({"height": "16", "width": 16}, ArgumentTypeError),
-        ({"height": 16.0, "width": 16}, ArgumentTypeError),
+        ({"height": 16.5, "width": 16}, ArgumentTypeError),
         ({"latents": torch.zeros(1, 4, 8, 9)}, ArgumentError),
         ({"latents": torch.zeros(2, 4, 8, 8)}, ArgumentError),
         ({"latents": [0.0]}, ArgumentTypeError),

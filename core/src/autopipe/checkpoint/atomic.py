@@ -1,100 +1,170 @@
-"""Writing a folder whole or not at all.
+"""Saving over a folder so that what was there stays until the new content is whole.
 
-The new content is written into a temporary folder beside the target, flushed to the disk, and
-changes places with the target in one step of the file system. Whenever the program is killed,
-the target is the old folder or the new one.
+The new files are written to a hidden folder inside the target, where there is always a right to
+write and the file system is the same, and flushed to the disk. Then they change places with the
+old ones, file by file: the files that say what a folder holds, its *heads*, are first put aside
+under a mark, and come last. So a program that is killed leaves the old content, the new one, or a
+folder without a head, which no library loads and of which ours says what to do. An error that the
+program survives puts everything back.
 
-Files in the target that are not replaced stay: they are linked into the new folder.
+Only files that are written anew, or that the caller names, are touched, and a subfolder that is
+empty without them. The folder itself and everything else in it stay: a checkpoint's folder may be
+a mounted volume, a repository of git, or somebody's home.
 
-A program that is killed leaves its temporary folder behind. It was locked by that program, so the
-next one to save can tell it from the folder of a living one, and removes it.
+The hidden folder is locked by its program, so the next one to save can tell it from that of a
+living one, and removes it.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
+import re
 import shutil
-import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from ..errors import ArgumentError, CheckpointError
+from ..errors import ArgumentError, ArgumentTypeError, CheckpointError
+from ..wording import shown
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_MOST_FILES = 10_000
-_EXCHANGE = 2
-_EXCHANGES = {"linux": ("renameat2", -100), "darwin": ("renameatx_np", -2)}
-"""By system: the function that exchanges, and its number for the current folder."""
+HEADS = (
+    "model_index.json",
+    "config.json",
+    "scheduler_config.json",
+    "tokenizer_config.json",
+    "preprocessor_config.json",
+)
+"""The files without which no library takes a folder for a checkpoint, that of a pipeline first."""
 
-_ASIDE = ".old"
+MARK = ".saving"
+"""What the name of a head that is put aside has behind it."""
 
-Stale = Callable[[str], bool]
-"""Whether a file of the old folder, a path with slashes, is not to be kept."""
+STAGING = ".autopipe-saving-"
+"""How the names of all begin that a save makes for itself and removes."""
+
+Stale = Callable[[Path], Iterable[Path]]
+"""From the target to the old files in it that are to go, besides those that are written anew."""
 
 
 @contextmanager
 def replaced_folder(target: str | Path, stale: Stale) -> Iterator[Path]:
-    """A folder to write into, which becomes `target` when the block ends without an error.
+    """A folder to write into, whose content comes into `target` if the block ends without an error.
 
     Args:
         target: made if absent, parents too.
-        stale: which old files go, besides those that are written anew.
 
     Raises:
-        ArgumentError: `target` is a file, or a folder with so many files that it can't be meant.
+        ArgumentError: `target` is not a folder, or can't be the name of one.
         CheckpointError: the disk is full, or writing is not allowed. `target` is as it was.
     """
-    folder = Path(target).expanduser()
-    folder = folder.resolve() if folder.exists() else folder.absolute()
-    if folder.exists() and not folder.is_dir():
-        raise ArgumentError(f"{folder} is a file; give a folder to save into")
+    folder = _checked(target)
+    is_new = not os.path.exists(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         _remove_left(folder)
-        with _beside(folder) as temporary:
-            yield temporary
-            _flush(temporary)
-            if folder.exists():
-                _keep_others(folder, temporary, stale)
-                shutil.copymode(folder, temporary)
-            _change_places(temporary, folder)
-            _flush_one(folder.parent)
-    except CheckpointError:
-        raise
-    except OSError as error:
+        with _staging(folder) as staged:
+            yield staged
+            _flush(staged)
+            # One at a time: the files of two saves must not be mixed.
+            with _locked(folder, wait=True):
+                _move_in(staged, folder, stale)
+    except BaseException as error:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        if not isinstance(error, OSError) or isinstance(error, CheckpointError):
+            raise
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        cure = "make room" if full else "see to that"
+        reason = f"{folder} can't be saved: {'the disk is full' if full else error}"
+        try:
+            check_whole(folder)
+        except CheckpointError as half_saved:
+            raise CheckpointError(f"{reason}. {half_saved}") from error
         raise CheckpointError(
-            f"{folder} can't be saved: {'the disk is full' if full else error}. What was there is "
-            f"unchanged"
+            f"{reason}. What was there is unchanged; {cure}, or give another folder"
         ) from error
 
 
-def _prefix(target: Path) -> str:
-    """How the names of temporary folders beside `target` begin."""
-    return f".{target.name}.saving-"
+def check_whole(folder: Path) -> None:
+    """Raise `CheckpointError` if a save into `folder` was interrupted.
+
+    Where one goes on, its end is waited for, which is soon.
+    """
+    if _put_aside(folder) is not None:
+        # Of a pipeline it is the folder above that is saved into.
+        with _locked(folder, wait=True), _locked(folder.parent, wait=True):
+            name = _put_aside(folder)
+        if name is not None:
+            raise CheckpointError(_half_saved(folder, name))
+
+
+def _put_aside(folder: Path) -> str | None:
+    """The head of `folder` that is put aside; None if none is."""
+    for name in HEADS:
+        if os.path.lexists(folder / (name + MARK)) and not os.path.lexists(folder / name):
+            return name
+    return None
+
+
+def _half_saved(folder: Path, name: str) -> str:
+    mark = name + MARK
+    back = f"; if its other files are still the old ones, rename {mark} to {name}"
+    with suppress(OSError):
+        if not (folder / mark).stat().st_size:
+            back = ""  # There was none before.
+    return (
+        f"{folder} is half saved: a save was interrupted while its {name} was put aside as {mark}. "
+        f"Save again{back}"
+    )
+
+
+def _checked(target: object) -> Path:
+    """The folder that a caller means.
+
+    Raises:
+        ArgumentError: it can't be one.
+    """
+    if not isinstance(target, (str, os.PathLike)) or not isinstance(os.fspath(target), str):
+        raise ArgumentTypeError(f"save_directory={shown(target)} is not a path; give a folder")
+    text = os.fspath(target)
+    try:
+        if not text or "\0" in text:
+            raise ValueError
+        os.fsencode(text)
+    except ValueError:
+        raise ArgumentError(
+            f"save_directory={shown(text)} can't be the name of a folder; give another one"
+        ) from None
+    # These take any name: those of Path raise for a long one, or an unknown user.
+    text = os.path.expanduser(text)
+    is_there = os.path.exists(text)
+    folder = Path(os.path.realpath(text) if is_there else os.path.abspath(text))
+    if is_there and not folder.is_dir():
+        raise ArgumentError(f"{folder} is a file; give a folder to save into")
+    return folder
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A temporary folder beside `target`, which no other process removes meanwhile."""
+def _staging(target: Path) -> Iterator[Path]:
+    """A folder inside `target` to write into, which no other process removes meanwhile."""
     while True:
-        temporary = target.parent / f"{_prefix(target)}{uuid.uuid4().hex[:12]}"
-        temporary.mkdir()
-        with _locked(temporary, wait=True):
+        staged = target / f"{STAGING}{uuid.uuid4().hex[:12]}"
+        staged.mkdir()
+        with _locked(staged, wait=True):
             # Between the two it was unlocked, and another process may have removed it.
-            if temporary.exists():
+            if staged.exists():
                 try:
-                    yield temporary
+                    yield staged
                 finally:
-                    shutil.rmtree(temporary, ignore_errors=True)
+                    _remove(staged)
                 return
 
 
@@ -117,96 +187,123 @@ def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
 
 
 def _remove_left(target: Path) -> None:
-    """Remove the temporary folders of `target` that belong to no living process."""
-    for left in target.parent.iterdir():
-        if not left.name.startswith(_prefix(target)):
-            continue
-        # An old folder that was put aside is the only one there is until the new one is in place.
-        if left.suffix == _ASIDE and not target.exists():
+    """Remove from `target` what saves have left that belong to no living process."""
+    for left in target.glob(f"{STAGING}*"):
+        if not re.fullmatch(r"[0-9a-f]{12}", left.name.removeprefix(STAGING)):
             continue
         with _locked(left, wait=False) as is_left:
             if is_left:
-                shutil.rmtree(left, ignore_errors=True)
+                pieces = f"{left.name}-*"
+                for piece in (*target.glob(pieces), *target.glob(f"*/{pieces}"), left):
+                    _remove(piece)
 
 
-def _keep_others(old: Path, new: Path, stale: Stale) -> None:
-    """Link the files of `old` into `new`, less stale ones and those that `new` has."""
-    for count, file in enumerate(_files(old)):
-        if count == _MOST_FILES:
-            raise ArgumentError(
-                f"{old} holds more than {_MOST_FILES:,} files, so it is no folder of a checkpoint; "
-                f"give a folder of its own to save into"
-            )
-        relative = file.relative_to(old)
-        kept = new / relative
-        if not stale(relative.as_posix()) and not os.path.lexists(kept):
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            _link(file, kept)
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """All files under `folder`, and links, which are not followed."""
-    return (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except (OSError, NotImplementedError):
-        shutil.copy2(source, target, follow_symlinks=False)
-
-
-def _change_places(new: Path, target: Path) -> None:
-    """Put `new` where `target` is; `new` is the old folder afterwards, or gone."""
-    if not target.exists():
-        new.rename(target)
-    elif target in (Path.cwd(), *Path.cwd().parents) or target.is_mount():
-        _replace_files(new, target)
-    elif not _exchange(new, target):
-        aside = new.with_name(new.name + _ASIDE)
-        target.rename(aside)
+def _move_in(staged: Path, target: Path, stale: Stale) -> None:
+    """Move the content of `staged` into `target`, and remove the old files that it replaces."""
+    new = dict(_items(staged, target))
+    # What is behind a link is not the target's.
+    own = (path for path in stale(target) if path.parent == path.parent.resolve())
+    gone = [path for path in sorted({*new, *own}) if os.path.lexists(path)]
+    old = {path: _beside(path, staged, number) for number, path in enumerate(gone)}
+    if len(new) == 1 and old.keys() <= new.keys():
+        ((place, item),) = new.items()
+        item.replace(place)
+    else:
         try:
-            new.rename(target)
-        except OSError:
-            aside.rename(target)
-            raise
-        shutil.rmtree(aside, ignore_errors=True)
+            for number, (place, item) in enumerate(new.items(), len(old)):
+                if place.parent != target:
+                    new[place] = _beside(place, staged, number)
+                    try:
+                        item.rename(new[place])
+                    except OSError:
+                        # A folder in the target may be on another file system: what has to be
+                        # copied is copied before anything changes.
+                        shutil.move(item, new[place])
+                        _flush(new[place])
+            _change_places(new, old, target)
+        finally:
+            for piece in new.values():
+                _remove(piece)
+    for place in new:
+        if place.name in HEADS:
+            _remove(place.with_name(place.name + MARK))
+    for place, piece in old.items():
+        _remove(piece)
+        if place not in new and place.parent != target:
+            with suppress(OSError):  # There is more in it.
+                place.parent.rmdir()
 
 
-def _replace_files(new: Path, target: Path) -> None:
-    """Move the files of `new` into `target`, for a folder that can't be replaced itself.
+def _beside(place: Path, staged: Path, number: int) -> Path:
+    return place.with_name(f"{staged.name}-{number}")
 
-    That is a mount point, or one that this or another process stands in. Each file is old or
-    new at any moment; weights go first and configs last.
+
+def _items(staged: Path, target: Path) -> Iterator[tuple[Path, Path]]:
+    """What is to be moved: its place and where it is now. Folders in both are gone into.
+
+    Raises:
+        CheckpointError: a file is where a folder has to be, or the other way round.
     """
-    written = sorted(
-        (p.relative_to(new) for p in _files(new)),
-        key=lambda p: (p.suffix == ".json", len(p.parts) == 1, p),
-    )
-    for relative in written:
-        (target / relative).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(new / relative, target / relative)
-    for old in list(_files(target)):
-        if old.relative_to(target) not in written:
-            old.unlink()
+    for item in sorted(staged.iterdir()):
+        place = target / item.name
+        if not place.is_symlink() and place.exists() and place.is_dir() != item.is_dir():
+            there, needed = ("folder", "file") if place.is_dir() else ("file", "folder")
+            raise CheckpointError(
+                f"{place} is a {there}, and a {needed} of that name is to be saved; move it away"
+            )
+        if item.is_dir() and place.is_dir() and not place.is_symlink():
+            yield from _items(item, place)
+        else:
+            yield place, item
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change places in one step; False where the system can't."""
-    try:
-        name, here = _EXCHANGES[sys.platform]
-        function = getattr(ctypes.CDLL(None, use_errno=True), name)
-    except (KeyError, OSError, AttributeError):
-        return False
-    function.argtypes = (ctypes.c_int, ctypes.c_char_p) * 2 + (ctypes.c_uint,)
-    done: int = function(here, os.fsencode(one), here, os.fsencode(other), _EXCHANGE)
-    return done == 0
+def _change_places(new: dict[Path, Path], old: dict[Path, Path], target: Path) -> None:
+    """Let new items take the places of old ones; if that fails, everything is put back.
+
+    Args:
+        new: where each item is now, by its place.
+        old: where each old item is to wait until it is removed, by its place.
+    """
+
+    def rank(place: Path) -> tuple[bool, int, Path]:
+        return place.name not in HEADS, len(place.parts), place
+
+    with ExitStack() as undo:
+
+        def move(path: Path, to: Path) -> None:
+            path.rename(to)
+            undo.callback(to.rename, path)
+
+        for place in sorted({*new, *old}, key=rank):
+            mark = place.with_name(place.name + MARK)
+            is_head = place in new and place.name in HEADS
+            if place in old:
+                move(place, mark if is_head else old[place])
+            elif is_head and not mark.exists():
+                mark.touch()
+                undo.callback(mark.unlink)
+        _flush_one(target)
+        for place in sorted(new, key=rank, reverse=True):
+            if place.parent == target and place.name in HEADS:
+                for folder in {other.parent for other in new}:
+                    _flush_one(folder)
+            move(new[place], place)
+        undo.pop_all()
+    _flush_one(target)
 
 
-def _flush(folder: Path) -> None:
-    """Have the system write all files under `folder` to the disk."""
-    for path in (*folder.rglob("*"), folder):
-        _flush_one(path)
+def _flush(path: Path) -> None:
+    """Have the system write a file, or a folder and all in it, to the disk."""
+    for one in (*path.rglob("*"), path):
+        _flush_one(one)
 
 
 def _flush_one(path: Path) -> None:

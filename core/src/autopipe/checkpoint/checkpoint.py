@@ -62,7 +62,8 @@ class Checkpoint:
         check_for_pipeline(options)
         registry = registry or default_registry()
         source = open_source(path, options.hub, registry)
-        return cls(source, open_index(source, registry), options, given, registry)
+        with source.unchanged():
+            return cls(source, open_index(source, registry), options, given, registry)
 
     def plan(self, cls: Any) -> Plan:
         """What loading the pipeline class `cls` from this checkpoint reads.
@@ -88,9 +89,10 @@ class Checkpoint:
         elsewhere = chain.names_of(keyword, cls) if keyword else ()
         stage, given = self._plan_stage(keyword, cls) if keyword else (None, self.given)
         options = self.options
-        plan = make_plan(
-            cls, self.source, self.index, options, given, self.registry, elsewhere=elsewhere
-        )
+        with self.source.unchanged():
+            plan = make_plan(
+                cls, self.source, self.index, options, given, self.registry, elsewhere=elsewhere
+            )
         said = f"= goes by component, and {name} has no"
         check_names(options.dtype, ("default", *names, *plan.parts), f"dtype{said}")
         check_names(options.device_map, ("", *names), f"device_map{said}")
@@ -188,10 +190,9 @@ def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[
         parts[name] = joined([parts.pop(part) for part in names])
     if plan.stage is not None:
         own = plan.stage.options
+        own = own.with_dtype(options.dtype if own.dtype is None else own.dtype)
         with plan.stage.source.unchanged():
-            others, told_of_others = _load_parts(
-                plan.stage, own.with_dtype(options.dtype if own.dtype is None else own.dtype)
-            )
+            others, told_of_others = _load_parts(plan.stage, own)
         parts.update({f"{plan.keyword}_{name}": one for name, one in others.items()})
         told.update({f"{plan.keyword}_{name}": one for name, one in told_of_others.items()})
     return parts, told
@@ -224,6 +225,28 @@ def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **ke
             offload_folder=options.offload_folder,
         )
     return (model, info.as_dict()) if options.output_loading_info else model
+
+
+def load_config(
+    cls: Any,
+    path: str | Path,
+    return_unused_kwargs: bool = False,
+    return_commit_hash: bool = False,
+    *,
+    subfolder: str | None = None,
+    **keywords: Any,
+) -> Any:
+    """The config of `cls` in a folder or repository.
+
+    With one of the two flags, or both, the result is a tuple: the config, `keywords` that say
+    nothing of where to look, and the commit of the repository or None.
+    """
+    options, unused = split_keywords(keywords)
+    source = open_source(path, options.hub, default_registry())
+    found = source.json("/".join((*parts_of(subfolder), str(cls.config_name))))
+    more = [(unused, return_unused_kwargs), (source.commit, return_commit_hash)]
+    asked = [value for value, is_asked in more if is_asked]
+    return (found, *asked) if asked else found
 
 
 def load_scheduler(

@@ -116,6 +116,12 @@ def candidates(names: Iterable[str], stems: Iterable[str] = STEMS) -> list[_Cand
     return found
 
 
+def holds_network(names: Iterable[str]) -> bool:
+    """Whether there is a file among the names of a folder that makes it that of a network."""
+    plain = [_SHARD.sub("", name) for name in names]
+    return "config.json" in plain or bool(candidates(plain))
+
+
 def variants_of(names: Iterable[str], stems: Iterable[str] = STEMS) -> tuple[str | None, ...]:
     """The variants that a folder's weights come in, None for plain names."""
     return tuple(dict.fromkeys(candidate.variant for candidate in candidates(names, stems)))

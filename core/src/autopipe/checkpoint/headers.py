@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..config import parse_json
 from ..errors import AutopipeError, CheckpointError, DamagedFileError
+from ..json_files import parse_json
 from ..regular import opened
 from ..wording import shown
 from .formats import misnamed

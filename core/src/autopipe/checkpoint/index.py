@@ -13,7 +13,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..config import read_json_object
 from ..errors import (
     CheckpointError,
     ConfigError,
@@ -21,25 +20,20 @@ from ..errors import (
     UnsafeCheckpointError,
     UnsupportedCheckpointError,
 )
+from ..json_files import read_json_object
 from ..registry import Registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
-from ..wording import cut, logger
+from ..wording import cut, logger, shown
+from .atomic import HEADS, check_whole
 from .formats import found_instead
-from .names import is_plain, shown
+from .names import is_plain
 from .source import LocalSource, Source
 
 _log = logger(__name__)
 
-INDEX_NAME = "model_index.json"
-
-CONFIGS = (
-    "config.json",
-    "scheduler_config.json",
-    "tokenizer_config.json",
-    "preprocessor_config.json",
-)
-"""What the config of a component may be called."""
+INDEX_NAME, CONFIGS = HEADS[0], HEADS[1:]
+"""The file itself, and what the config of a component may be called."""
 
 Pair = tuple[str, str]
 """A class as an index names it: (library, class name)."""
@@ -73,6 +67,7 @@ def read_index(folder: str | Path) -> Index:
         UnsafeCheckpointError: it names code of its own, or a path for a component.
     """
     file = Path(folder) / INDEX_NAME
+    check_whole(file.parent)
     if not os.path.lexists(file):
         raise CheckpointError(_why_no_index(file.parent))
     return parse_index(read_json_object(file), file)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..errors import ArgumentError, ArgumentTypeError, AutopipeError, UnsafeCheckpointError, nearest
 from ..sizes import parse_size
-from ..wording import logger
+from ..wording import logger, shown
 from .source import HubOptions, follows_links
 
 _log = logger(__name__)
@@ -110,7 +110,7 @@ class LoadOptions(BaseModel):
             raise ArgumentError(
                 "memory= and device_map= both say where the networks go; give one of them"
             )
-        if self.memory not in (None, "auto"):
+        if not (self.memory is None or (isinstance(self.memory, str) and self.memory == "auto")):
             parse_size(self.memory, "memory")
         return self
 
@@ -212,7 +212,7 @@ def parse_dtype(value: Any) -> Dtype:
         return value
     if not isinstance(value, str):
         raise ArgumentTypeError(
-            f"dtype must be a torch.dtype, a name such as 'float16', or 'auto', not {value!r}"
+            f"dtype must be a torch.dtype, a name such as 'float16', or 'auto', not {shown(value)}"
         )
     name = value.removeprefix("torch.")
     name = _SHORT.get(name, name)
@@ -220,7 +220,7 @@ def parse_dtype(value: Any) -> Dtype:
         return "auto"
     if name not in _NAMED:
         raise ArgumentError(
-            f"there is no dtype {value!r} for weights.{nearest(name, (*_NAMED, *_SHORT))} "
+            f"there is no dtype {shown(value)} for weights.{nearest(name, (*_NAMED, *_SHORT))} "
             f"There are {', '.join(_NAMED)} and 'auto'"
         )
     dtype: torch.dtype = getattr(torch, name)

@@ -20,7 +20,7 @@ from ..registry import Registry
 from ..resolution.targets import load_target
 from ..wording import listed, shown
 from . import transformers
-from .files import AUTO, ComponentFiles, plan_component, variants_of
+from .files import AUTO, ComponentFiles, holds_network, plan_component, variants_of
 from .index import INDEX_NAME, Index
 from .options import LoadOptions
 from .source import Source
@@ -179,7 +179,7 @@ def make_plan(
     dtypes = dict(options.dtype) if isinstance(options.dtype, Mapping) else {}
     for name, kind in [(n, k) for n, k in classes.items() if hasattr(k, "part_class")]:
         names = [name]
-        while source.files(further := kind.part_name(name, len(names))):
+        while holds_network(source.files(further := kind.part_name(name, len(names)))):
             names.append(further)
         classes.update(dict.fromkeys(names, kind.part_class))
         several[name] = kind, names
@@ -243,7 +243,8 @@ def _classes(
             library, class_name = pair
             raise UnsupportedCheckpointError(
                 f"{origin} needs the class {class_name} of {library}, which no installed family "
-                f"declares, so it is not imported. {registry.explain_missing(class_name)}"
+                f"declares, so it is not imported. {registry.explain_missing(class_name)} Or load "
+                f"it yourself and pass {name}=..."
             )
         elif slot is not None and not slot.takes(found):
             raise ConfigError(

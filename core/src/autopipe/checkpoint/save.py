@@ -7,9 +7,10 @@ files that are no part of a checkpoint, stay.
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,16 +19,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..attaching.wrappers import plain_state, unwrapped
 from ..errors import ArgumentError, CheckpointError, UnsupportedCheckpointError, check_names
-from ..kinds import BaseNetwork, BaseScheduler
+from ..kinds import BaseNetwork, BaseScheduler, is_function
+from ..registry import default_registry
 from ..sizes import parse_size
+from ..wording import clean, listed, logger, shown
 from . import transformers
 from .atomic import Stale, replaced_folder
-from .files import candidates
-from .hub.upload import HUB_KEYWORDS, push_folder
+from .build import WithoutMemory
+from .files import STEMS, candidates, holds_network, variants_of
+from .hub.upload import HUB_KEYWORDS, check_upload, push_folder
 from .index import INDEX_NAME
 from .names import is_plain
 from .plan import stems_of
+from .tensors import TORCH_DTYPES
+
+_log = logger(__name__)
+
+_LONGEST_VARIANT = 160
+"""Bytes, of the 255 that a file's name may have."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class SaveOptions:
         hub: keywords of the upload.
 
     Raises:
-        ArgumentError: the variant is no word, or the size no size.
+        ArgumentError: the variant is not a word, or the size not a size.
         ArgumentTypeError: there is no such keyword.
     """
 
@@ -53,9 +64,15 @@ class SaveOptions:
     hub: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.variant is not None and (not is_plain(self.variant) or "." in self.variant):
+        # A name that is read back as that of this variant, and is not too long for a file.
+        if self.variant is not None and not (
+            is_plain(self.variant)
+            and len(self.variant.encode(errors="replace")) <= _LONGEST_VARIANT
+            and clean(self.variant) == self.variant
+            and variants_of([f"{STEMS[0]}.{self.variant}.safetensors"]) == (self.variant,)
+        ):
             raise ArgumentError(
-                f"variant={self.variant!r} can't be part of a file name; use a word"
+                f"variant={shown(self.variant)} can't be part of a file name; use a word"
             )
         parse_size(self.max_shard_size)
         own = [one.name for one in fields(self) if one.name != "hub"]
@@ -64,13 +81,15 @@ class SaveOptions:
 
 def save_model(model: Any, directory: str | Path, options: SaveOptions) -> None:
     """Write config and weights of `model`; see `ModelMixin.save_pretrained`."""
-    with _saving(directory, options, lambda path: _is_replaced(path, model, options)) as folder:
-        _write_model(model, folder, options)
+    model = unwrapped(model)
+    state = _state(model, options)
+    with _saving(directory, options, lambda folder: _old_files(folder, model, options)) as folder:
+        _write_model(model, state, folder, options)
 
 
 def save_scheduler(scheduler: BaseScheduler, directory: str | Path, options: SaveOptions) -> None:
     """Write the config of `scheduler`; see `SchedulerMixin.save_pretrained`."""
-    with _saving(directory, options, lambda path: False) as folder:
+    with _saving(directory, options, lambda folder: ()) as folder:
         scheduler.save_config(folder)
 
 
@@ -78,36 +97,43 @@ def save_pipeline(pipe: Any, directory: str | Path, options: SaveOptions) -> Non
     """Write all components of `pipe` and its index; see `DiffusionPipeline.save_pretrained`."""
     text = json.dumps(pipe.index(), indent=2) + "\n"
     components = dict(_separate(pipe.components))
+    states = {n: _state(one, options) for n, one in components.items() if _is_network(one)}
+    for name, component in components.items():
+        if name not in states and not hasattr(component, "save_pretrained"):
+            raise UnsupportedCheckpointError(
+                f"the component {name!r} can't be saved: a {type(component).__name__} has no "
+                f"save_pretrained"
+            )
+        _tell_of_subclass(name, type(component))
 
-    def stale(path: str) -> bool:
-        name, _, rest = path.partition("/")
-        component = components.get(name)
-        if component is None or not rest:
-            # Or a network more than a component of several has now.
-            name, _, number = name.rpartition("_")
-            return number.isdecimal() and hasattr(pipe.components.get(name), "part_class")
-        # A tokenizer's folder is replaced whole: files of another kind of tokenizer would count.
-        return not isinstance(component, nn.Module) or _is_replaced(rest, component, options)
+    def stale(folder: Path) -> Iterator[Path]:
+        for name, component in components.items():
+            yield from _old_files(folder / name, component, options)
+        for name, component in pipe.components.items():
+            # Networks more than a component of several has now.
+            for number in itertools.count(len(getattr(component, "parts", ()))):
+                more = hasattr(component, "part_class") and component.part_name(name, number)
+                if not more or not (folder / more).is_dir():
+                    break
+                yield from (f for f in (folder / more).iterdir() if holds_network([f.name]))
 
     with _saving(directory, options, stale) as folder:
         for name, component in components.items():
             (folder / name).mkdir()
             if isinstance(component, BaseScheduler):
                 component.save_config(folder / name)
-            elif isinstance(component, BaseNetwork) or transformers.is_model(type(component)):
-                _write_model(component, folder / name, options)
-            elif hasattr(component, "save_pretrained"):
-                component.save_pretrained(str(folder / name))
+            elif name in states:
+                _write_model(component, states.pop(name), folder / name, options)
             else:
-                raise UnsupportedCheckpointError(
-                    f"a {type(component).__name__} can't be saved: it has no save_pretrained"
-                )
+                component.save_pretrained(str(folder / name))
         (folder / INDEX_NAME).write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def _saving(directory: str | Path, options: SaveOptions, stale: Stale) -> Iterator[Path]:
-    """A folder that takes the place of `directory` at the end, and is then uploaded if wanted."""
+    """A folder whose content comes into `directory` at the end, and is then uploaded if wanted."""
+    if options.push_to_hub:
+        check_upload(directory, **options.hub)
     with replaced_folder(directory, stale) as folder:
         yield folder
     if options.push_to_hub:
@@ -117,17 +143,36 @@ def _saving(directory: str | Path, options: SaveOptions, stale: Stale) -> Iterat
             raise CheckpointError(f"{directory} is saved, but {error}") from error.__cause__
 
 
+def _is_network(component: object) -> bool:
+    return isinstance(component, BaseNetwork) or transformers.is_model(type(component))
+
+
+def _tell_of_subclass(name: str, cls: type) -> None:
+    """Warn of a class that an index can't name, so that another one will be loaded."""
+    known = default_registry().named_base(cls)
+    if known not in (None, cls):
+        _log.warning(
+            "the index names %s for %s, which is a %s: loading gives the former. A family that "
+            "declares the class as a component, installed or given to autopipe.registry.register, "
+            "lets it be named",
+            known.__name__,
+            name,
+            cls.__name__,
+        )
+
+
 def _separate(components: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The components that have a folder each, with its name."""
     for name, component in components.items():
+        component = unwrapped(component)
         if hasattr(component, "part_class"):
             for number, part in enumerate(component.parts):
-                yield component.part_name(name, number), part
-        elif component is not None:
+                yield component.part_name(name, number), unwrapped(part)
+        elif component is not None and not is_function(component):
             yield name, component
 
 
-def _write_model(model: Any, folder: Path, options: SaveOptions) -> None:
+def _write_model(model: Any, state: dict[str, Tensor], folder: Path, options: SaveOptions) -> None:
     """Write the config, and the weights in as many files as their size makes necessary."""
     from huggingface_hub import split_torch_state_dict_into_shards
 
@@ -140,7 +185,6 @@ def _write_model(model: Any, folder: Path, options: SaveOptions) -> None:
     dotted = f".{options.variant}" if options.variant else ""
     stems = stems_of(type(model))
     stem = stems[0] if safe else stems[-1]
-    state = _state(model)
     shards = split_torch_state_dict_into_shards(
         state,
         filename_pattern=f"{stem}{dotted}{{suffix}}.{suffix}",
@@ -156,20 +200,73 @@ def _write_model(model: Any, folder: Path, options: SaveOptions) -> None:
         index.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict, tied weights once: safetensors holds no tensor under two names."""
+def _state(model: nn.Module, options: SaveOptions) -> dict[str, Tensor]:
+    """The tensors to write, no two of which share memory, under all names that a load needs.
+
+    Raises:
+        ArgumentError: a load could not give them back.
+    """
+    state = plain_state(model)
+    dtypes = TORCH_DTYPES.values() if options.safe_serialization else None
+    if bad := [name for name, tensor in state.items() if not _is_plain(tensor, dtypes)]:
+        raise ArgumentError(
+            f"{type(model).__name__} can't be saved while {listed(bad, 5)} are not plain tensors "
+            f"with all their values; undo what offloads, quantizes or packs them first. What is "
+            f"sharded over processes is gathered by all of them with get_model_state_dict of "
+            f"torch.distributed.checkpoint.state_dict and full_state_dict=True: load that into a "
+            f"network of its own, and save that one"
+        )
+    by_tensor: dict[int, str] = {}
+    first = {name: by_tensor.setdefault(id(tensor), name) for name, tensor in state.items()}
+    owners = {}
+    if len(by_tensor) < len(state) or getattr(model, "_tied_weights_keys", None):
+        owners = _tied(model)
     seen: set[int] = set()
-    state: dict[str, Tensor] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if tensor.is_meta:
-            raise ArgumentError(
-                f"{type(model).__name__} can't be saved while its weights are offloaded: {name} "
-                f"has no values; undo the offloading first"
-            )
-        if id(tensor) not in seen:
-            seen.add(id(tensor))
-            state[name] = tensor.detach()
-    return state
+    kept: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        owner = owners.get(name, name)
+        if owner in kept:
+            if first[name] != first[owner] and not torch.equal(tensor, state[owner]):
+                raise ArgumentError(
+                    f"{type(model).__name__} can't be saved: {owner} and {name} are one tensor "
+                    f"wherever it is loaded, and differ here; give them the same values"
+                )
+            continue
+        place = tensor.untyped_storage().data_ptr()
+        kept[name] = tensor.detach().clone() if place in seen else tensor.detach()
+        seen.add(place)
+    return kept
+
+
+def _is_plain(tensor: object, dtypes: Collection[torch.dtype] | None) -> bool:
+    """Whether a file can hold `tensor`; one of safetensors those of `dtypes`."""
+    return (
+        isinstance(tensor, Tensor)
+        and type(tensor.detach()) is Tensor
+        and tensor.layout is torch.strided
+        and not (tensor.is_meta or tensor.is_quantized or hasattr(tensor, "_fsdp_flattened"))
+        and (dtypes is None or tensor.dtype in dtypes)
+    )
+
+
+def _tied(model: Any) -> dict[str, str]:
+    """By name of a tensor: the first name that the class gives to the same one whenever it is made.
+
+    Any other names are shared in this one object, and a load needs all of them.
+    """
+    cls, origin = type(model), Path(type(model).__name__)
+    try:
+        with WithoutMemory():
+            if isinstance(model, BaseNetwork):
+                fresh: nn.Module = cls.from_config(model.config)
+            else:
+                fresh = transformers.build(cls, model.config.to_dict(), origin)
+    except Exception:
+        # The config doesn't say how the network was made, so nothing is known to be tied.
+        return {}
+    owners: dict[int, str] = {}
+    state = fresh.state_dict(keep_vars=True)
+    return {name: owners.setdefault(id(tensor), name) for name, tensor in state.items()}
 
 
 def _write_tensors(state: dict[str, Tensor], file: Path, safe: bool) -> None:
@@ -200,8 +297,17 @@ def _write_tensors(state: dict[str, Tensor], file: Path, safe: bool) -> None:
     file.chmod(file.parent.stat().st_mode & 0o666)
 
 
-def _is_replaced(path: str, model: Any, options: SaveOptions) -> bool:
-    """Whether an old file in a model's folder holds the weights that are saved anew."""
-    shard = re.sub(r"-\d{5}-of-\d{5}", "", path)
-    stems = stems_of(type(model))
-    return any(one.variant == options.variant for one in candidates([shard], stems))
+def _old_files(folder: Path, component: Any, options: SaveOptions) -> Iterator[Path]:
+    """The files of a component's folder that would count if they stayed beside the new ones."""
+    if not folder.is_dir() or isinstance(component, BaseScheduler):
+        return
+    stems = stems_of(type(component))
+    for file in folder.iterdir():
+        if not stems:
+            # Of another kind of tokenizer, perhaps.
+            is_old = file.name in transformers.PROCESSOR_FILES
+        else:
+            whole = re.sub(r"-\d{5}-of-\d{5}", "", file.name)
+            is_old = any(one.variant == options.variant for one in candidates([whole], stems))
+        if is_old:
+            yield file

@@ -47,6 +47,26 @@ CLASSES: Mapping[str, str] = {
     "CLIPFeatureExtractor": "CLIPImageProcessor",
 }
 
+PROCESSOR_FILES = frozenset(
+    {
+        "added_tokens.json",
+        "chat_template.jinja",
+        "chat_template.json",
+        "merges.txt",
+        "preprocessor_config.json",
+        "processor_config.json",
+        "sentencepiece.bpe.model",
+        "special_tokens_map.json",
+        "spiece.model",
+        "tokenizer.json",
+        "tokenizer.model",
+        "tokenizer_config.json",
+        "vocab.json",
+        "vocab.txt",
+    }
+)
+"""What tokenizers and image processors are saved as."""
+
 _HALVES = ("text_config", "vision_config")
 
 _TRIED = 64

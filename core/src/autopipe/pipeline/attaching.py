@@ -17,7 +17,7 @@ from ..errors import ArgumentError, ArgumentTypeError, PluginError, nearest
 from ..registry import default_registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
-from ..wording import logger
+from ..wording import cut, listed, logger, shown
 from .components import ComponentsMixin
 
 _log = logger(__name__)
@@ -63,9 +63,9 @@ class AttachingMixin(ComponentsMixin):
         given = () if source is None else (source,)
         made: Attachment = _made("addon", Attachment, addon, *given, **options)
         own = addon if isinstance(addon, str) else made.name or type(made).__name__.lower()
+        if name is not None and not isinstance(name, str):
+            raise ArgumentTypeError(f"name={shown(name)} is not a text")
         label = name or own
-        if not isinstance(label, str):
-            raise ArgumentTypeError(f"name is a {type(label).__name__}; give a text")
         _check_strength(label, strength)
         made.check(self)
         pool = self._pool
@@ -95,7 +95,7 @@ class AttachingMixin(ComponentsMixin):
         """
         pool = self._pool
         with pool.lock:
-            self._check_attached({name: 0})
+            self._check_is_attached(name)
             pool.attachments = {n: a for n, a in pool.attachments.items() if n != name}
             for view in pool.views():
                 view._show_attached()
@@ -124,20 +124,24 @@ class AttachingMixin(ComponentsMixin):
         found: Mapping[str, Attachment] = self.__dict__.get("_snapshot", self._pool.attachments)
         return found
 
-    def _check_attached(self, strengths: object, what: str = "detach") -> None:
+    def _check_attached(self, strengths: object, what: str) -> None:
         if not isinstance(strengths, Mapping):
             raise ArgumentTypeError(
                 f"{what} takes a dict from the names of attachments to their strengths, not a "
                 f"{type(strengths).__name__}"
             )
-        attached = self._attached
         for name, strength in strengths.items():
-            if not isinstance(name, str) or name not in attached:
-                raise ArgumentError(
-                    f"there is no attachment {name!r}; attached is "
-                    f"{', '.join(attached) or 'nothing'}.{nearest(str(name), attached)}"
-                )
+            self._check_is_attached(name)
             _check_strength(name, strength)
+
+    def _check_is_attached(self, name: object) -> None:
+        attached = self._attached
+        if not isinstance(name, str) or name not in attached:
+            close = nearest(cut(name), attached) if isinstance(name, str) else ""
+            raise ArgumentError(
+                f"there is no attachment {shown(name)}; attached is "
+                f"{listed(attached) or 'nothing'}.{close}"
+            )
 
     def _active(self) -> list[tuple[Attachment, float]]:
         """The attachments that act here, innermost first."""
@@ -209,8 +213,9 @@ class AttachingMixin(ComponentsMixin):
         for name in engine:
             if name not in networks:
                 raise ArgumentError(
-                    f"an engine is given for {name!r}, and the networks are {', '.join(networks)}."
-                    + nearest(str(name), networks)
+                    f"an engine is given for {shown(name)}, and the networks are "
+                    f"{listed(networks)}."
+                    + (nearest(cut(name), networks) if isinstance(name, str) else "")
                 )
         made: dict[nn.Module, NetworkEngine] = {
             networks[name]: _made("engine", NetworkEngine, one, **options)
@@ -302,10 +307,10 @@ def _name(engine: NetworkEngine) -> str:
 def _check_strength(name: str, strength: object) -> None:
     if isinstance(strength, bool) or not isinstance(strength, (int, float)):
         raise ArgumentTypeError(
-            f"the strength of {name!r} is a {type(strength).__name__}; give a number"
+            f"the strength of {shown(name)} is {shown(strength)}; give a number"
         )
     if strength != strength or strength in (float("inf"), float("-inf")):
-        raise ArgumentError(f"the strength of {name!r} is {strength}; give a finite number")
+        raise ArgumentError(f"the strength of {shown(name)} is {strength}; give a finite number")
 
 
 def _followed(

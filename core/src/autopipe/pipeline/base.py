@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..checkpoint.hub.upload import PushToHubMixin
 from ..config import construct
-from ..errors import ArgumentError, check_names
+from ..errors import ArgumentError, ArgumentTypeError, check_names
 from ..kinds import check_given, shared
 from ..registry import default_registry
+from ..resolution.reference import Absent
+from ..wording import shown
 from .copying import CopyingMixin
 from .memory import MemoryMixin
 from .pool import Pool
@@ -31,6 +33,7 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents",)
 
     _carried: dict[str, Any]
+    from_single_file = Absent()
 
     def __new__(cls: type[_Self], *args: Any, **kwargs: Any) -> _Self:
         # State that must be there before any constructor registers something.
@@ -118,11 +121,12 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         given by its keyword: a loaded pipeline, or a folder or repository to load.
 
         Raises:
-            ArgumentTypeError: a keyword is neither component nor option of this class, or a
-                component is of another kind than the class takes there.
+            ArgumentTypeError: `pipeline` is none, a keyword is neither component nor option of
+                this class, or a component is of another kind than the class takes there.
             ArgumentError: a required component is missing, or a dtype other than that of the
                 shared weights is asked for.
         """
+        check_is_pipeline(pipeline)
         pipeline._pool.check_open(pipeline)
         kwargs, origins = _with_stage(cls, pipeline, _without_dtype(pipeline, kwargs))
         modules, options = cls.module_names(), cls.option_names()
@@ -185,6 +189,15 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         return numpy_to_pil(images)
 
 
+def check_is_pipeline(given: object) -> None:
+    """Raise `ArgumentTypeError` if `given` is not a pipeline of this library."""
+    if not isinstance(given, DiffusionPipeline):
+        raise ArgumentTypeError(
+            f"from_pipe takes a loaded pipeline, not {shown(given)}; a folder or repository is for "
+            f"from_pretrained"
+        )
+
+
 def _with_stage(
     cls: type[DiffusionPipeline], pipeline: DiffusionPipeline, kwargs: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -211,9 +224,11 @@ def _with_stage(
 
 def _without_dtype(pipeline: DiffusionPipeline, kwargs: dict[str, Any]) -> dict[str, Any]:
     """`kwargs` less a dtype that changes nothing; the weights are shared, so none may change."""
+    from ..checkpoint.options import parse_dtype
+
     for name in ("torch_dtype", "dtype"):
         wanted = kwargs.get(name)
-        if wanted is not None and wanted != pipeline.dtype:
+        if wanted is not None and parse_dtype(wanted) not in (pipeline.dtype, "auto"):
             raise ArgumentError(
                 f"from_pipe shares the weights of the source, which are {pipeline.dtype}, so it "
                 f"can't make them {wanted}; call .to({wanted}) to change all pipelines that share "

@@ -19,12 +19,14 @@ from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 import torch
 
 from ..attaching.attachment import Attachment
-from ..errors import ArgumentError, ArgumentTypeError, CancelledError, nearest
+from ..errors import ArgumentTypeError, CancelledError, nearest
 from ..registry import default_registry
 from ..scheduling import SchedulerMixin
 from ..wording import shown
 from .attaching import AttachingMixin
+from .progress import check_settings, progress_bar
 from .turns import guard
+from .values import readers_of, settled
 
 _Call = TypeVar("_Call", bound=Callable[..., Any])
 
@@ -150,14 +152,15 @@ class CallMixin(AttachingMixin):
 
     def progress_bar(self, iterable: Iterable[Any] | None = None, total: int | None = None) -> Any:
         """A tqdm bar over `iterable`, or of `total` steps, with this pipeline's settings."""
-        from tqdm.auto import tqdm
-
-        if (iterable is None) == (total is None):
-            raise ArgumentError("progress_bar takes either iterable or total")
-        return tqdm(iterable, total=total, **self._progress_bar_config)
+        return progress_bar(self._progress_bar_config, iterable, total)
 
     def set_progress_bar_config(self, **kwargs: Any) -> None:
-        """Set keywords of tqdm for all later calls, such as `disable=True`."""
+        """Set keywords of tqdm for all later calls, such as `disable=True`.
+
+        Raises:
+            ArgumentTypeError: tqdm has no such keyword, or it can't do with the value.
+        """
+        check_settings(kwargs)
         self._progress_bar_config = dict(kwargs)
 
 
@@ -172,17 +175,25 @@ def pipeline_call(call: _Call) -> _Call:
     the same run.
 
     Raises (from the decorated call):
-        ArgumentTypeError: an argument is unknown, given twice or missing.
+        ArgumentTypeError: an argument is unknown, given twice or missing, or not of the kind that
+            the signature declares (see `autopipe.pipeline.values`).
+        ArgumentError: one is a number that its parameter can't be, or text that can't be encoded.
         ClosedPipelineError: the pipeline was closed.
         CancelledError: `cancel()` was called while it ran, or `cancellation` was set.
     """
     signature = inspect.signature(call)
+    readers = functools.cache(lambda: readers_of(call))
 
     @functools.wraps(call)
     def wrapped(self: CallMixin, *args: Any, **kwargs: Any) -> Any:
         attached = self._attached
         added = _taken(self, signature, kwargs)
-        arguments = _bound(self, signature, args, kwargs, added)
+        bound = _bound(self, signature, args, kwargs, added)
+        bound.arguments = settled(readers(), bound.arguments)
+        (_, *args), kwargs = bound.args, bound.kwargs  # type: ignore[assignment]
+        bound.apply_defaults()
+        values = {name: value for name, value in bound.arguments.items() if name != "self"}
+        arguments = Arguments({**values, **added})
         if self._is_run and type(self).__call__ is not wrapped:
             # `super().__call__` of a class that puts something around another's call.
             outer, self.call = self.call, arguments.replace(**self._added)
@@ -252,18 +263,15 @@ def _bound(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     added: Mapping[str, Any],
-) -> Arguments:
+) -> inspect.BoundArguments:
     try:
-        bound = signature.bind(self, *args, **kwargs)
+        return signature.bind(self, *args, **kwargs)
     except TypeError as error:
         known = [*(p for p in signature.parameters if p != "self"), *added]
         takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
         unknown = next((name for name in kwargs if name not in known), None)
         hint = "" if takes_any or unknown is None else _hint(unknown, known)
         raise ArgumentTypeError(f"calling {type(self).__name__}: {error}.{hint}") from None
-    bound.apply_defaults()
-    values = {n: value for n, value in bound.arguments.items() if n != "self"}
-    return Arguments({**values, **added})
 
 
 def _hint(unknown: str, known: Iterable[str]) -> str:

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 import torch
 
-from ..errors import ArgumentError, MissingPackageError
+from ..errors import ArgumentError, ArgumentTypeError, MissingPackageError
 from ..modeling import hook_device
 from ..placement.base import Placement, bytes_of, placed_by, tensors_of
 from ..placement.devices import CPU, DeviceLike, offload_device
 from ..placement.layout import Layout, layout_of
 from ..placement.move import parse_move
-from ..wording import logger
+from ..wording import logger, shown
 from .components import ComponentsMixin
 
 _log = logger(__name__)
@@ -161,7 +161,9 @@ class MemoryMixin(ComponentsMixin):
                 getattr(network, name, lambda: None)()
         self.enable_attention_slicing(None if choice.fits else "auto")
         if not choice.fits:
-            _log.warning("memory=%r is too little: %s", budget, choice.reason.rpartition("\n")[2])
+            _log.warning(
+                "memory=%s is too little: %s", shown(budget), choice.reason.rpartition("\n")[2]
+            )
         return self
 
     def explain(self) -> str:
@@ -216,7 +218,17 @@ class MemoryMixin(ComponentsMixin):
 
         `"auto"` halves the batch of heads, `"max"` takes one head at a time, a number gives
         the slices. Applies to all pipelines that share the networks.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: `slice_size` is something else, or no attention can
+                be cut so.
         """
+        given = slice_size if isinstance(slice_size, (list, tuple)) else (slice_size,)
+        for one in given:
+            if isinstance(one, bool) or not isinstance(one, (str, int, type(None))):
+                raise ArgumentTypeError(
+                    f"slice_size={shown(slice_size)} is not 'auto', 'max' or a number of slices"
+                )
         for network in self._networks().values():
             slice_attention: Any = getattr(network, "set_attention_slice", None)
             if slice_attention is not None:

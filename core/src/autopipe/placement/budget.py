@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..errors import ArgumentError
 from ..sizes import parse_size, size_text
+from ..wording import shown
 from .base import Placement, Role, bytes_of, tensors_of
 from .device_map import DISK, DeviceMap
-from .devices import CPU, DeviceLike, free_memory, main_device
+from .devices import CPU, DeviceLike, free_memory, main_device, whole_memory
 from .offload import ModelOffload, SequentialOffload
 
 AUTO = "auto"
@@ -23,6 +25,9 @@ AUTO = "auto"
 # guidance, attention's scores never being whole. A quarter more is left for the kernels.
 _OF_A_DECODER, _OF_OTHERS = 7, 52
 _KERNELS = 1.25
+
+_CERTAIN = 2
+"""By how much an estimate has to be above the whole of a device to be sure."""
 
 _SPACIOUS = 4
 """For so many pictures of the size that the networks were trained for, nothing has to be cut."""
@@ -61,14 +66,50 @@ def needs_of(networks: Mapping[str, nn.Module], roles: Mapping[nn.Module, Role])
     ]
 
 
-def _work_of(network: nn.Module) -> int:
+def check_room(
+    works: Iterable[tuple[nn.Module | None, int, int]], pictures: int, device: torch.device
+) -> None:
+    """Refuse a call for which `device` is certainly too small.
+
+    What networks compute is estimated, so only what takes twice the whole device is refused.
+
+    Args:
+        works: the networks that work on pictures, None where one is absent, each with the height
+            and width that it works on, as its config counts them.
+        pictures: how many at a time.
+
+    Raises:
+        ArgumentError: a network would take so much.
+    """
+    whole = whole_memory(device)
+    for network, height, width in works:
+        if network is None or whole is None:
+            continue
+        if getattr(network, "use_tiling", False):
+            side = int(getattr(network, "tile_sample_min_size", max(height, width)))
+            height, width = min(height, side), min(width, side)
+        many = 1 if getattr(network, "use_slicing", False) else pictures
+        work = _work_of(network, height, width) * many
+        if work > _CERTAIN * whole:
+            name = type(network).__name__
+            raise ArgumentError(
+                f"height and width ({shown(height)} x {shown(width)} in {name}) and pictures at a "
+                f"time ({shown(pictures)}, prompts x num_images_per_prompt) would take about "
+                f"{size_text(work)}, and {device} has {size_text(whole)}; make them smaller or "
+                f"fewer, or pass check_memory=False to try all the same"
+            )
+
+
+def _work_of(network: nn.Module, height: int | None = None, width: int | None = None) -> int:
+    """What `network` computes for one picture; of the size that it was trained for if not given."""
     config: Any = getattr(network, "config", None)
     widths = getattr(config, "block_out_channels", None)
     size = getattr(config, "sample_size", None)
     first = next(tensors_of(network), None)
     if not widths or not size or first is None:
         return 0
-    height, width = (size, size) if isinstance(size, int) else size
+    if height is None or width is None:
+        height, width = (size, size) if isinstance(size, int) else size
     tensors = _OF_A_DECODER if hasattr(network, "decode") else _OF_OTHERS
     bits = 4 if getattr(config, "force_upcast", False) else first.element_size()
     return int(_KERNELS * tensors * widths[0] * height * width * bits)
@@ -158,12 +199,13 @@ def fit(
     if main == CPU:
         from_disk = replace(found[-1], title="from the disk")
         found = [found[0], from_disk] if offload_folder is not None else found[:1]
-    limit = _free(main, networks) * 9 // 10 if budget == AUTO else parse_size(budget, "memory")
+    is_auto = isinstance(budget, str) and budget == AUTO
+    limit = _free(main, networks) * 9 // 10 if is_auto else parse_size(budget, "memory")
     choice = choose(
         found,
         limit,
         work=max((need.work for need in needs), default=0),
-        asked=f"memory={budget!r} on {main}",
+        asked=f"memory={shown(budget)} on {main}",
     )
     if not choice.fits and main == CPU and offload_folder is None:
         hint = "; with an offload_folder weights could rest on the disk"

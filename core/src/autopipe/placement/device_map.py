@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -16,9 +17,9 @@ from accelerate.hooks import ModelHook, add_hook_to_module
 from accelerate.utils import send_to_device
 from torch import nn
 
-from ..errors import ArgumentError, PlacementError, check_names
+from ..errors import ArgumentError, ArgumentTypeError, PlacementError, check_names
 from ..sizes import size_text
-from ..wording import shown, told
+from ..wording import shown
 from .base import Placement, Role
 from .devices import CPU, DeviceLike, key_of, main_device, memory_limits, numbered, parse_device
 from .offload import Offload, offload_to_disk
@@ -53,7 +54,7 @@ class DeviceMap(Offload):
         keys = {n: p if isinstance(p, str) else key_of(p) for n, p in places.items()}
         super().__init__(device, device_map=keys, reason=reason)
         self.places = dict(places)
-        self.folder = offload_folder
+        self.folder = _made(offload_folder) if DISK in self.places.values() else None
         self._folders = weakref.WeakKeyDictionary[nn.Module, Callable[[], Any]]()
 
     @property
@@ -86,14 +87,7 @@ class DeviceMap(Offload):
     def _folder_for(self, network: nn.Module, role: Role) -> Path:
         """A new folder, which goes when the network does or is placed otherwise."""
         assert self.folder is not None, "a map with the disk has a folder"
-        try:
-            Path(self.folder).mkdir(parents=True, exist_ok=True)
-            folder = tempfile.mkdtemp(prefix=f"{role.name.replace(' ', '-')}-", dir=self.folder)
-        except (OSError, ValueError, TypeError) as error:
-            raise ArgumentError(
-                f"nothing can be written into offload_folder={shown(self.folder)} ({told(error)}); "
-                f"give another"
-            ) from error
+        folder = tempfile.mkdtemp(prefix=f"{role.name.replace(' ', '-')}-", dir=self.folder)
         self._folders[network] = weakref.finalize(
             network, shutil.rmtree, folder, ignore_errors=True
         )
@@ -112,6 +106,28 @@ class DeviceMap(Offload):
     def where(self, network: nn.Module, role: Role) -> str:
         place = self._place(role)
         return f"{place}; on {self.device} by layers" if self._lends(place) else str(place)
+
+
+def _made(folder: str | Path | None) -> Path | None:
+    """The folder that the disk part of a map is in, made if need be.
+
+    Raises:
+        ArgumentTypeError: it is not a path.
+        PlacementError: it can't be made.
+    """
+    if folder is None:
+        return None
+    if not isinstance(folder, (str, os.PathLike)):
+        raise ArgumentTypeError(f"offload_folder={shown(folder)} is not the path of a folder")
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise PlacementError(
+            f"offload_folder={shown(folder)} can't be made: {error.args[-1]}"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PlacementError(f"offload_folder={shown(folder)} can't be written to")
+    return Path(folder)
 
 
 class _Visit(ModelHook):
@@ -151,7 +167,7 @@ def plan(
     """
     if isinstance(device_map, Mapping):
         places = _places_of(device_map, sizes)
-    elif device_map in STRATEGIES:
+    elif isinstance(device_map, str) and device_map in STRATEGIES:
         places = _spread_all(
             sizes,
             memory_limits(max_memory),
@@ -171,7 +187,7 @@ def plan(
         {name: places[name] for name in sizes},
         _computing(places, sizes),
         offload_folder=offload_folder,
-        reason=f"by device_map={device_map!r}",
+        reason=f"by device_map={shown(device_map)}",
     )
 
 
@@ -183,8 +199,13 @@ def _places_of(device_map: Mapping[str, DeviceLike], sizes: Mapping[str, int]) -
             f"device_map has no place for {', '.join(missing)}; give one, or one for all others "
             f"under the key ''"
         )
-    found = {name: device_map.get(name, device_map.get("")) for name in sizes}
-    return {n: DISK if p == DISK else parse_device(p, "device_map") for n, p in found.items()}  # type: ignore[arg-type]
+    found: dict[str, Any] = {n: device_map.get(n, device_map.get("")) for n in sizes}
+    return {name: _place_of(place) for name, place in found.items()}
+
+
+def _place_of(place: Any) -> Place:
+    on_disk = isinstance(place, str) and place == DISK
+    return DISK if on_disk else parse_device(place, "device_map")
 
 
 def _spread_all(

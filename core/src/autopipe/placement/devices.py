@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import torch
 
-from ..errors import ArgumentError, PlacementError, nearest
+from ..errors import ArgumentError, ArgumentTypeError, PlacementError, nearest
 from ..sizes import parse_size
+from ..wording import cut, shown
 
 CPU = torch.device("cpu")
+
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
+
+_MOST_DEVICES = 128
+"""Torch counts no more of a kind."""
 
 DeviceLike = torch.device | str | int
 """A device as callers name it; a number counts those of the accelerator."""
@@ -53,19 +61,40 @@ def parse_device(
     Raises:
         ArgumentError: there is no such kind of device.
     """
+    if isinstance(device, bool) or not isinstance(device, DeviceLike):
+        raise ArgumentTypeError(
+            f"{name}={shown(device)} is not a device; give a torch.device, a name such as "
+            f"{devices_here()[0]!r}, or the number of an accelerator"
+        )
     if isinstance(device, int):
         kind = accelerator()
         if kind is None:
-            raise ArgumentError(f"{name}={device!r} counts accelerators, and torch sees none here")
+            raise ArgumentError(
+                f"{name}={shown(device)} counts accelerators, and torch sees none here"
+            )
+        check_number(name, device)
         return torch.device(kind.type, device)
     try:
         return torch.device(device)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, ValueError):
         here = devices_here()
+        close = nearest(cut(str(device)), (*others, *here))
         raise ArgumentError(
-            f"{name}={device!r} names no device.{nearest(str(device), (*others, *here))} There are "
-            f"here: {', '.join(here)}"
+            f"{name}={shown(device)} names no device.{close} There are here: {', '.join(here)}"
         ) from None
+
+
+def check_number(name: str, number: object) -> None:
+    """Raise unless `number`, the argument `name`, can be that of an accelerator.
+
+    Raises:
+        ArgumentTypeError: it is not a whole number.
+        ArgumentError: no machine has so many, or it is negative.
+    """
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise ArgumentTypeError(f"{name}={shown(number)} is not the number of an accelerator")
+    if not 0 <= number < _MOST_DEVICES:
+        raise ArgumentError(f"{name}={shown(number)}; accelerators are counted from 0 to 127")
 
 
 def numbered(device: torch.device, number: int = 0) -> torch.device:
@@ -101,10 +130,12 @@ def offload_device(
             "offloading brings networks to an accelerator when they are used, and torch sees none "
             "here; install torch for your accelerator, or leave the pipeline where it is"
         )
+    if gpu_id is not None:
+        check_number("gpu_id", gpu_id)
     if gpu_id is not None and found.index is not None and device is not None:
         raise ArgumentError(
-            f"gpu_id={gpu_id} and device={device!r} both say which one; give gpu_id, or a device "
-            f"with its number, not both"
+            f"gpu_id={gpu_id} and device={shown(device)} both say which one; give gpu_id, or a "
+            f"device with its number, not both"
         )
     last = before.index if before is not None and before.type == found.type else None
     return numbered(found, gpu_id if gpu_id is not None else last or 0)
@@ -115,6 +146,23 @@ def free_memory() -> dict[torch.device, int]:
     from accelerate.utils import get_max_memory
 
     return {device_of(key): size for key, size in get_max_memory().items()}
+
+
+def whole_memory(device: torch.device) -> int | None:
+    """All bytes that `device` has, of the CPU main memory; None where that can't be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    if device.type not in ("cpu", "mps"):
+        return None
+    try:
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    try:
+        # A container may have less than its machine.
+        return min(found, int(_CONTAINER.read_text(encoding="ascii")))
+    except (OSError, ValueError):
+        return found
 
 
 def device_of(key: DeviceLike) -> torch.device:
@@ -138,7 +186,7 @@ def memory_limits(max_memory: Mapping[DeviceLike, int | str] | None) -> dict[tor
         return {device: size * 9 // 10 for device, size in free_memory().items()}
     if not isinstance(max_memory, Mapping):
         raise ArgumentError(
-            f"max_memory={max_memory!r} must give a size for each device, such as "
+            f"max_memory={shown(max_memory)} must give a size for each device, such as "
             f"{{0: '10GiB', 'cpu': '30GiB'}}"
         )
     return {device_of(key): parse_size(size, "max_memory") for key, size in max_memory.items()}

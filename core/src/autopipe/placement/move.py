@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import ArgumentError, ArgumentTypeError, check_names
+from ..wording import shown
 from .devices import DeviceLike, parse_device
 
 _KEYWORDS = ("device", "dtype", "torch_device", "torch_dtype", "silence_dtype_warnings")
@@ -46,16 +47,16 @@ def parse_move(*args: Any, silence_dtype_warnings: bool = False, **keywords: Any
     for value in args:
         if isinstance(value, torch.dtype):
             dtypes.append(value)
-        elif isinstance(value, DeviceLike):
+        elif isinstance(value, DeviceLike) and not isinstance(value, bool):
             devices.append(value)
         elif value is not None:
             raise ArgumentTypeError(
-                f"to() takes a torch.device, a torch.dtype, or both, not {type(value).__name__}"
+                f"to() takes a torch.device, a torch.dtype, or both, not {shown(value)}"
             )
     if len(devices) > 1 or len(dtypes) > 1:
         raise ArgumentError("to() takes at most one device and one dtype")
     if dtypes and not isinstance(dtypes[0], torch.dtype):
-        raise ArgumentTypeError(f"{dtypes[0]!r} is no torch.dtype")
+        raise ArgumentTypeError(f"to() takes as dtype a torch.dtype, not {shown(dtypes[0])}")
     move = Move(parse_device(devices[0]) if devices else None, dtypes[0] if dtypes else None)
     on_cpu = move.device is not None and move.device.type == "cpu"
     if on_cpu and move.dtype is torch.float16 and not silence_dtype_warnings:

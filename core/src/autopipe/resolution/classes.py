@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterable
 
 from ..errors import MissingPluginError, PluginError
@@ -65,14 +66,18 @@ class Classes:
         A subclass of a known class goes by the pair of that class. Classes of transformers
         go by their own name.
         """
-        for base in cls.__mro__:
-            pair = self._identities.get(target_of(base))
-            if pair is not None:
-                return pair
-            if base.__module__.partition(".")[0] == "transformers":
-                return "transformers", base.__name__
+        base = self.named_base(cls)
+        if base is not None:
+            return self._identities.get(target_of(base), ("transformers", base.__name__))
         pipeline = self.pipeline_of(cls)
         return ("diffusers", pipeline.name) if pipeline else None
+
+    def named_base(self, cls: type) -> type | None:
+        """`cls`, or the first of its bases, that an index can name; None without any."""
+        for base in cls.__mro__:
+            if target_of(base) in self._identities or _is_of_transformers(base):
+                return base
+        return None
 
     def pipeline_of(self, cls: type) -> Pipeline | None:
         """The pipeline that `cls` is, or is a subclass of; None for others."""
@@ -81,12 +86,21 @@ class Classes:
     def compatible_schedulers(self, cls: type) -> list[type]:
         """The installed schedulers that can be made from the config of `cls`, by name.
 
-        One that can't be imported is left out.
+        One that can't be imported is left out. A class that shares its config with no other has
+        itself alone.
         """
+        if not getattr(cls, "has_compatibles", True):
+            return [cls]
         found = [c.entry for c in self._components.values() if c.entry.kind == "scheduler"]
-        classes = [cls]
+        classes: list[type] = []
         for component in sorted(found, key=lambda c: c.name):
             with contextlib.suppress(PluginError, MissingPluginError):
                 classes.append(load_target(component.target))
-        able, *others = (getattr(one, "has_compatibles", True) for one in classes)
-        return [one for one, other in zip(classes[1:], others) if able and other]
+        return [one for one in classes if getattr(one, "has_compatibles", True)]
+
+
+def _is_of_transformers(cls: type) -> bool:
+    """Whether `cls` is a class of one of the models of transformers, which it has by that name."""
+    library = sys.modules.get("transformers")
+    is_there = library is not None and cls.__module__.startswith("transformers.models.")
+    return is_there and getattr(library, cls.__name__, None) is cls

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
+from autopipe.placement.budget import check_room
 from autopipe.scheduling import SchedulerMixin
 
 from .images.kinds import OUTPUT_TYPES
@@ -149,6 +150,24 @@ class GuidedPipeline(DiffusionPipeline):
         batch_size = prompts * num_images_per_prompt
         check_generators(generator, batch_size)
         return batch_size
+
+    def _check_memory(self, pictures: int, height: int, width: int) -> None:
+        """Refuse pictures that can't be made on this device, unless the call says otherwise.
+
+        Args:
+            pictures: how many.
+            height, width: of what is denoised, in its cells.
+
+        Raises:
+            ArgumentError: they can't.
+        """
+        if self.call.get("check_memory", True):
+            works = self._works(height, width)
+            check_room(works, pictures, self._execution_device)
+
+    def _works(self, height: int, width: int) -> list[tuple[Any, int, int]]:
+        """The networks that work on pictures, with the height and width that each works on."""
+        return [(self._network, height, width)]
 
     def _predictor(
         self,

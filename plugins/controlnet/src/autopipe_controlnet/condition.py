@@ -14,7 +14,13 @@ from autopipe.pipeline.loop import Tensors
 from autopipe_components.guided import Predict, Steering
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.images.masks import Box, at_size_of
-from autopipe_components.steps.checks import check_components, check_image, check_mask_crop
+from autopipe_components.steps.checks import (
+    check_components,
+    check_image,
+    check_mask_crop,
+    check_output_type,
+    check_size,
+)
 from autopipe_components.steps.codec import in_dtype_of
 from autopipe_components.steps.guidance import double
 
@@ -70,6 +76,7 @@ class ControlNetCondition(ControlMethods):
 
     def _begin(self) -> int:
         check_components(self, self._needed)
+        check_output_type(self.call.output_type, self._output_types)
         self._steer()
         return super()._begin()
 
@@ -111,12 +118,16 @@ class ControlNetCondition(ControlMethods):
         height, width = self._size_of(images[0] if like is None else like, call.height, call.width)
         crop, padding = None, call.get("padding_mask_crop")
         if padding is not None:
-            mask = at_size_of(call.image, call.mask_image)
+            mask: Any = call.get("mask_image")
+            mask = at_size_of(call.image, mask)
             crop = self.mask_processor.get_crop_region(mask, width, height, padding)
         self._request = _Request(images, control, crop)
         self.call = call.replace(height=height, width=width)
 
     def _size_of(self, image: Any, height: int | None, width: int | None) -> tuple[int, int]:
+        own = self.vae_scale_factor
+        check_size(own if height is None else height, own if width is None else width, 1)
+        self._check_memory_of(1, height or own, width or own)
         return self._size_in_pixels(self.image_processor.preprocess(image, height, width))
 
     # Among the family's steps
@@ -127,6 +138,7 @@ class ControlNetCondition(ControlMethods):
     def _start_call(self, prompts: int) -> int:
         batch_size = super()._start_call(prompts)
         call, request = self.call, self._request
+        self._check_memory_of(batch_size, call.height, call.width)
         images = prepare_images(
             nets_of(self.controlnet),
             request.images,

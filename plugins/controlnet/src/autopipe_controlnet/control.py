@@ -247,7 +247,7 @@ def prepare_images(
         pixels = processor.preprocess(image, *size, **how).to(torch.float32)
         if pixels.shape[1] != net.config.conditioning_channels:
             raise ArgumentError(
-                f"a control image has {pixels.shape[1]} channels, and its ControlNet takes "
+                f"control_image has {pixels.shape[1]} channels, and its ControlNet takes "
                 f"{net.config.conditioning_channels}; convert the image"
             )
         if len(pixels) not in (1, prompts):

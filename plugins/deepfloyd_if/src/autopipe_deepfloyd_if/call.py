@@ -37,6 +37,7 @@ class Call(Arguments):
             the dict that it returns replace those of the call. `run._interrupt = True` skips the
             remaining steps.
         callback_on_step_end_tensor_inputs: which tensors it gets.
+        check_memory: False lets a call begin that this machine is surely too small for.
     """
 
     prompt: Prompt | None
@@ -57,3 +58,4 @@ class Call(Arguments):
     cross_attention_kwargs: dict[str, Any] | None
     callback_on_step_end: StepCallback | None
     callback_on_step_end_tensor_inputs: Sequence[str]
+    check_memory: bool

@@ -63,6 +63,9 @@ _SYMBOLS = _rules(
 )
 
 _JOINTS = re.compile("[-_]")
+_LONGEST = 5000
+"""Characters of a caption that are cleaned: many times what is read of it."""
+
 _MOST_JOINTS = 3
 """With more of them, the words of a caption are joined by dashes or underscores throughout."""
 
@@ -100,7 +103,7 @@ def prepare_captions(texts: Iterable[str], *, clean: bool) -> list[str]:
     """
     if clean and can_clean():
         # Twice, since what the first pass takes out may lay bare more.
-        return [clean_caption(clean_caption(text)) for text in texts]
+        return [clean_caption(clean_caption(text[:_LONGEST])) for text in texts]
     return [text.lower().strip() for text in texts]
 
 

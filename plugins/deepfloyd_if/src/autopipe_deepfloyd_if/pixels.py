@@ -22,18 +22,19 @@ _MULTIPLE = 8
 """Pixels: what the longer side of a picture is rounded to."""
 
 
-def make_pixels(image: ImageInput, side: int | None = None) -> Tensor:
+def make_pixels(image: ImageInput, side: int | None = None, name: str = "image") -> Tensor:
     """`image` as (N, 3, H, W), float, in [-1, 1].
 
     Args:
         image: PIL images; or arrays (H, W, 3) or (N, H, W, 3), or tensors (3, H, W) or
             (N, 3, H, W), which are in [-1, 1] already; or a list of one kind.
         side: what the shorter side of a PIL image is made, in proportion; None leaves it.
+        name: of the argument, for messages.
 
     Raises:
         ArgumentError, ArgumentTypeError: it is no image, or has no three colours.
     """
-    items, kind = as_list(image), kind_of(image)
+    items, kind = as_list(image), kind_of(image, name)
     if kind == "pil":
         pictures = [in_mode(one, "RGB") for one in items]
         if side is not None:
@@ -43,15 +44,15 @@ def make_pixels(image: ImageInput, side: int | None = None) -> Tensor:
         floats = one.is_floating_point() if kind == "pt" else one.dtype.kind == "f"
         if not floats:
             raise ArgumentError(
-                f"an image of {one.dtype} can't be in [-1, 1]; give floats in that range "
+                f"{name} is made of {one.dtype} and can't be in [-1, 1]; give floats in that range "
                 f"(x / 127.5 - 1), or a PIL image"
             )
     pixels = (arrays.batch_arrays if kind == "np" else arrays.batch_tensors)(items)
-    check_colours(pixels)
+    check_colours(pixels, name)
     return pixels
 
 
-def make_mask(mask: ImageInput, height: int, width: int) -> Tensor:
+def make_mask(mask: ImageInput, height: int | None = None, width: int | None = None) -> Tensor:
     """`mask` as (M, 1, height, width), 1 where it is at least a half, else 0.
 
     Raises:

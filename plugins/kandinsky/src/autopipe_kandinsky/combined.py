@@ -84,7 +84,8 @@ class CombinedPipeline(DiffusionPipeline):
         decoder = self.decoder_pipe
         check_components(decoder, decoder._needed)
         prompts = 1 if call.prompt is None else batch_size_of(call.prompt, None)
-        unknown = torch.empty(prompts * call.num_images_per_prompt, decoder._embedding_width)
+        unknown = torch.empty(1, decoder._embedding_width)
+        unknown = unknown.expand(prompts * call.num_images_per_prompt, -1)
         decoder.call = call.replace(
             image_embeds=unknown, negative_image_embeds=unknown, num_images_per_prompt=1
         )

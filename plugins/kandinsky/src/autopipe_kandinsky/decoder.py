@@ -149,6 +149,8 @@ class EmbeddingDecoder(GuidedPipeline):
         )
         if call.output_type != "latent" and isinstance(self._codec, NoCodec):
             raise self._codec.absent()
+        pictures = rows * call.num_images_per_prompt
+        self._check_memory(pictures, *self._latent_size(call.height, call.width))
         if self.do_classifier_free_guidance:
             negative = len(self._rows("negative_image_embeds", call.negative_image_embeds))
             if negative != rows:
@@ -246,6 +248,12 @@ class EmbeddingDecoder(GuidedPipeline):
         """Height and width in latent cells: pixels are rounded up to the factor's square."""
         factor = self._codec.factor
         return -(-height // factor**2) * factor, -(-width // factor**2) * factor
+
+    def _works(self, height: int, width: int) -> list[tuple[Any, int, int]]:
+        works = super()._works(height, width)
+        factor = self._codec.factor
+        decodes = self.call.output_type != "latent"
+        return [*works, (self.movq, height * factor, width * factor)] if decodes else works
 
     def _shape(self, rows: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Of the latents of all images, (B, C, h, w), at a `size` in cells."""

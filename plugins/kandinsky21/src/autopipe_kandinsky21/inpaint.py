@@ -52,6 +52,7 @@ class KandinskyInpaintPipeline(KandinskyImageDecoder, Repaint):
         strength: float = 1.0,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says and what the prior made of it where `mask_image` is white.

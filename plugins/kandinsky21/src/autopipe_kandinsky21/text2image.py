@@ -41,6 +41,7 @@ class KandinskyPipeline(KandinskyDecoder, FromNoise):
         *,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says and what the prior made of it.
@@ -63,6 +64,7 @@ class KandinskyPipeline(KandinskyDecoder, FromNoise):
                 in the dict that it returns replace those of the call. `run._interrupt = True`
                 skips the remaining steps.
             callback_on_step_end_tensor_inputs: which tensors it gets.
+            check_memory: False lets a call begin that this machine is surely too small for.
             adapters: the attachments that act in this call, and how strongly, such as
                 `{"ink": 0.7}`; those that are switched on if absent.
 

@@ -58,7 +58,8 @@ class KandinskyV22Hinted(KandinskyV22Decoder):
                 number of rows is no multiple of N.
         """
         height, width = start.size[0] * _CELL, start.size[1] * _CELL
-        hints = joined("hint", self.call.hint, (3, height, width), "give such a tensor")
+        advice = "give such a tensor, or change height and width"
+        hints = joined("hint", self.call.hint, (3, height, width), advice)
         check_spread(hints, start.rows, "hints")
         return hints
 
@@ -93,6 +94,7 @@ class KandinskyV22ControlnetPipeline(KandinskyV22Hinted, FromNoise):
         *,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what the prior made of a text, guided by `hint`.
@@ -137,6 +139,7 @@ class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
         latents: Tensor | None = None,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what the prior made of a text, guided by `hint`.

@@ -41,6 +41,7 @@ class KandinskyV22Img2ImgPipeline(KandinskyV22Decoder, FromImage):
         latents: Tensor | None = None,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what the prior made of a text.

@@ -42,6 +42,7 @@ class KandinskyV22InpaintPipeline(KandinskyV22Decoder, Repaint):
         strength: float = 1.0,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what the prior made of a text where `mask_image` is white.

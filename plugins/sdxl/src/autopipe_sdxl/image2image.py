@@ -73,6 +73,7 @@ class StableDiffusionXLImg2ImgPipeline(StableDiffusionXLImageSteps, LatentImage2
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says.

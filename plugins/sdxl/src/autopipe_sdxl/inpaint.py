@@ -87,6 +87,7 @@ class StableDiffusionXLInpaintPipeline(StableDiffusionXLImageSteps, LatentInpain
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         paste_unmasked: bool = False,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Repaint what `mask_image` marks white with what `prompt` says.

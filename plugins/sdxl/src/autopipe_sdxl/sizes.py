@@ -8,6 +8,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.wording import shown
 
 if TYPE_CHECKING:
     from autopipe.pipeline.call import Arguments
@@ -57,7 +58,7 @@ class Sizes:
         for name, value in vars(self).items():
             if name.endswith("aesthetic_score"):
                 _check_number(name, value)
-            elif value is not None:
+            elif value is not None or "crops" in name:
                 _check_pair(name, value)
 
 
@@ -132,7 +133,7 @@ def _check_pair(name: str, value: Any) -> None:
             f"{name} is a {type(value).__name__}; give a pair of numbers (height, width)"
         )
     if len(value) != 2:
-        raise ArgumentError(f"{name} has {len(value)} numbers; give a pair (height, width)")
+        raise ArgumentError(f"{name} is {shown(value)}; give a pair of numbers (height, width)")
     for one in value:
         _check_number(name, one)
 

@@ -68,6 +68,7 @@ class StableDiffusionXLPipeline(StableDiffusionXLSteps, LatentText2Image, Text2I
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says.
@@ -105,6 +106,7 @@ class StableDiffusionXLPipeline(StableDiffusionXLSteps, LatentText2Image, Text2I
                 skips the remaining steps.
             callback_on_step_end_tensor_inputs: which tensors it gets.
             callback, callback_steps: the older form, `callback(step, timestep, latents)`.
+            check_memory: False lets a call begin that this machine is surely too small for.
             adapters: the attachments that act in this call, and how strongly, such as
                 `{"ink": 0.7}`; those that are switched on if absent.
 

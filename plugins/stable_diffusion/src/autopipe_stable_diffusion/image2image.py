@@ -53,6 +53,7 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, LatentImage2Image, Im
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         latents: Tensor | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says.

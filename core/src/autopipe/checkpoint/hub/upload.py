@@ -7,9 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ...errors import CheckpointError
+from ...errors import ArgumentError, ArgumentTypeError, CheckpointError
+from ...wording import shown
+from ..atomic import MARK, STAGING
 from ..names import parts_of
 from .answers import first_line, status_of
+from .patience import briefly
 
 CARD_NAME = "README.md"
 
@@ -60,8 +63,18 @@ class PushToHubMixin:
             The address of the commit, or of the pull request.
 
         Raises:
+            ArgumentError: a value can't be used. Nothing was computed.
             CheckpointError: the Hub refuses, or can't be reached.
         """
+        check_upload(
+            None,
+            repo_id,
+            commit_message=commit_message,
+            private=private,
+            token=token,
+            create_pr=create_pr,
+            subfolder=subfolder,
+        )
         given = {"safe_serialization": safe_serialization, "variant": variant}
         known = inspect.signature(self.save_pretrained).parameters
         with tempfile.TemporaryDirectory() as temporary:
@@ -76,6 +89,47 @@ class PushToHubMixin:
                 create_pr=create_pr,
                 subfolder=subfolder,
             )
+
+
+def check_upload(
+    folder: str | Path | None,
+    repo_id: object = None,
+    *,
+    commit_message: object = None,
+    private: object = None,
+    token: object = None,
+    create_pr: object = False,
+    subfolder: str | Path | None = None,
+) -> None:
+    """Raise `ArgumentError` for what `push_folder` can't work with.
+
+    Args:
+        folder: that gives its name to the repository where there is no `repo_id`.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    kinds: dict[str, tuple[object, tuple[type, ...]]] = {
+        "repo_id": (repo_id, (str, *([] if folder is None else [type(None)]))),
+        "commit_message": (commit_message, (str, type(None))),
+        "private": (private, (bool, type(None))),
+        "token": (token, (str, bool, type(None))),
+        "create_pr": (create_pr, (bool,)),
+        "subfolder": (subfolder, (str, Path, type(None))),
+    }
+    for name, (value, types) in kinds.items():
+        if not isinstance(value, types):
+            expected = " or ".join(one.__name__ for one in types if one is not type(None))
+            raise ArgumentTypeError(f"{name}= must be a {expected}, and is {shown(value)}")
+    parts_of(subfolder)
+    given = str(repo_id or Path(folder or "").absolute().name)
+    try:
+        validate_repo_id(given)
+    except HFValidationError:
+        raise ArgumentError(
+            f"repo_id={shown(given)} can't be the name of a repository; give one such as "
+            f"'owner/name', of letters, digits, '-', '_' and '.'"
+        ) from None
 
 
 def push_folder(
@@ -104,19 +158,21 @@ def push_folder(
     repo_id = repo_id or Path(folder).resolve().name
     target = "/".join(parts_of(subfolder))
     try:
-        api = HfApi(token=token, library_name="autopipe")
-        repository = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-        card = Path(folder) / CARD_NAME
-        if not target and not card.exists() and not api.file_exists(repository, CARD_NAME):
-            name = repository.rpartition("/")[2]
-            card.write_text(_CARD.format(name=name, repository=repository), encoding="utf-8")
-        info = api.upload_folder(
-            repo_id=repository,
-            folder_path=folder,
-            path_in_repo=target or None,
-            commit_message=commit_message or "Upload with autopipe",
-            create_pr=create_pr,
-        )
+        with briefly():
+            api = HfApi(token=token, library_name="autopipe")
+            repository = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+            card = Path(folder) / CARD_NAME
+            if not target and not card.exists() and not api.file_exists(repository, CARD_NAME):
+                name = repository.rpartition("/")[2]
+                card.write_text(_CARD.format(name=name, repository=repository), encoding="utf-8")
+            info = api.upload_folder(
+                repo_id=repository,
+                folder_path=folder,
+                path_in_repo=target or None,
+                commit_message=commit_message or "Upload with autopipe",
+                create_pr=create_pr,
+                ignore_patterns=[f"{STAGING}*", f"*/{STAGING}*", f"*{MARK}"],
+            )
     except Exception as error:
         raise _explained(error, repo_id) from error
     return str(info.pr_url or info.commit_url)
@@ -124,13 +180,11 @@ def push_folder(
 
 def _explained(error: Exception, repository: str) -> CheckpointError:
     """Why an upload failed, with what to do."""
-    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+    from huggingface_hub.errors import OfflineModeIsEnabled
 
     status = status_of(error)
     if isinstance(error, OfflineModeIsEnabled):
         cure = "HF_HUB_OFFLINE is set; unset it"
-    elif isinstance(error, HFValidationError):
-        cure = "give a name such as 'owner/name' as repo_id"
     elif status in (401, 403, 404):
         cure = "run `hf auth login` or pass token=, with a token that may write there"
     else:

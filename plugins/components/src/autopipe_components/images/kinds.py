@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from autopipe.errors import ArgumentError, ArgumentTypeError, nearest
+from autopipe.pipeline.values import check_dense
 from autopipe.utils import eight_bits
 from autopipe.wording import shown
 
@@ -86,24 +87,6 @@ def _check_content(image: Any, kind: Kind, name: str) -> None:
         check_finite(name, bool(values.isfinite().all()))
 
 
-def check_dense(name: str, tensor: torch.Tensor) -> None:
-    """Refuse a tensor that is not an ordinary one of real numbers.
-
-    Raises:
-        ArgumentTypeError: it is sparse, quantised, nested, complex, or without data.
-    """
-    flaws = {
-        "sparse": tensor.layout != torch.strided or tensor.is_nested,
-        "quantised": tensor.is_quantized,
-        "without data (device 'meta')": tensor.is_meta,
-    }
-    for flaw, found in flaws.items():
-        if found:
-            raise ArgumentTypeError(f"{name} is a tensor that is {flaw}; give a dense one")
-    if tensor.is_complex():
-        raise ArgumentTypeError(f"{name} is made of {tensor.dtype}; give whole numbers or floats")
-
-
 def check_finite(name: str, finite: bool) -> None:
     """Refuse what is not `finite`.
 
@@ -129,5 +112,5 @@ def check_output_type(output_type: str | None, allowed: Sequence[str] = OUTPUT_T
     if not isinstance(output_type, str) or output_type not in allowed:
         raise ArgumentError(
             f"output_type is {shown(output_type)}; give one of {', '.join(allowed)}."
-            + nearest(str(output_type), allowed)
+            + (nearest(output_type, allowed) if isinstance(output_type, str) else "")
         )

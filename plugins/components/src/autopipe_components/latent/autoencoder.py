@@ -54,6 +54,17 @@ class AutoencoderPipeline(GuidedPipeline):
         factor = self.vae_scale_factor
         return (batch_size, self._codec.channels, height // factor, width // factor)
 
+    def _works(self, height: int, width: int) -> list[tuple[Any, int, int]]:
+        works = super()._works(height, width)
+        factor = self.vae_scale_factor
+        decodes = self.call.output_type != "latent"
+        return [*works, (self.vae, height * factor, width * factor)] if decodes else works
+
+    def _check_memory_of(self, batch_size: int, height: int, width: int) -> None:
+        """`_check_memory`, with height and width in pixels."""
+        factor = self.vae_scale_factor
+        self._check_memory(batch_size, height // factor, width // factor)
+
     def _size_in_pixels(self, image: Tensor) -> tuple[int, int]:
         """Height and width of what latents show, given them, or pixels to be encoded."""
         factor = self.vae_scale_factor

@@ -34,9 +34,11 @@ class LatentImage2Image(StartsFromImage):
         if latents is None:
             check_pixels(self._codec, pixels)
         check_spread(pixels, batch_size, "images")
+        size = self._size_in_pixels(pixels if latents is None else latents)
+        self._check_memory_of(batch_size, *size)
 
         # 4. Encode the prompt
-        tensors = self._told(*self._size_in_pixels(pixels if latents is None else latents))
+        tensors = self._told(*size)
 
         # 5. Encode the image and put noise on it, unless it has its own
         like: dict[str, Any] = {"dtype": self._dtype_of(tensors), "device": self._execution_device}

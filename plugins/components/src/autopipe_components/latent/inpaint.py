@@ -34,6 +34,7 @@ class LatentInpaint(StartsFromMask):
         # 1. Check everything that can be checked
         batch_size, call = self._begin(), self.call
         height, width = self._asked_size()
+        self._check_memory_of(batch_size, height, width)
         crop, paste = call.get("padding_mask_crop"), call.get("paste_unmasked", False)
         check_image(call.image)
         check_mask(call.image, call.mask_image)

@@ -21,6 +21,7 @@ from ..steps.checks import (
     check_components,
     check_guidance,
     check_network_channels,
+    check_number,
     check_size,
     check_steps,
 )
@@ -163,9 +164,14 @@ class LatentPipeline(LatentMethods):
     def _start_call(self, prompts: int) -> int:
         """`_open_call`, with what the latent families take besides."""
         call = self.call
-        given = (call.get("ip_adapter_image"), call.get("ip_adapter_image_embeds"))
-        if any(one is not None for one in given):
-            raise ArgumentError("IP-Adapter images are not supported yet; leave them out")
+        image_prompts = {
+            "ip_adapter_image": call.get("ip_adapter_image"),
+            "ip_adapter_image_embeds": call.get("ip_adapter_image_embeds"),
+        }
+        for name, given in image_prompts.items():
+            if given is not None:
+                raise ArgumentError(f"{name} is not supported yet; leave it out")
+        check_number("eta", call.get("eta", 0.0))
         rescale = call.get("guidance_rescale", 0.0)
         check_guidance(call.guidance_scale, rescale)
         self._guidance_rescale = rescale

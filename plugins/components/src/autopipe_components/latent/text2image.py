@@ -16,6 +16,7 @@ class LatentText2Image(StartsFromNoise):
         # 1. Check everything that can be checked
         batch_size, call = self._begin(), self.call
         height, width = self._asked_size()
+        self._check_memory_of(batch_size, height, width)
         self._check_steps()
         self._check_network()
         shape = self._latent_shape(batch_size, height, width)

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError, nearest
+from autopipe.pipeline.values import check_dense
+from autopipe.wording import shown
 
-from ..images.kinds import as_list, check_dense, kind_of, tensor_size
+from ..images.kinds import as_list, kind_of, tensor_size
 from ..images.kinds import check_output_type as check_output_type
 
 if TYPE_CHECKING:
@@ -106,10 +108,16 @@ def batch_size_of(prompt: Prompt | None, prompt_embeds: Tensor | None) -> int:
     return len(prompt_embeds)
 
 
+LARGEST = 10**6
+"""Pixels of a side, steps of a schedule and images of a prompt that no machine can have more of."""
+
+
 def check_size(height: int, width: int, multiple: int = 8) -> None:
-    """Height and width are positive multiples of `multiple` pixels."""
+    """Height and width are positive multiples of `multiple` pixels, a million at most."""
     for name, value in (("height", height), ("width", width)):
         check_whole(name, value)
+        if value > LARGEST:
+            raise ArgumentError(f"{name} is {shown(value)}; give {LARGEST} pixels at most")
         if value <= 0 or value % multiple:
             below = max(value - value % multiple, multiple)
             raise ArgumentError(
@@ -154,10 +162,10 @@ def check_steps(
             continue
         try:
             numbers = torch.as_tensor(custom, dtype=torch.float64)
-        except (TypeError, ValueError, RuntimeError):
+        except (TypeError, ValueError, RuntimeError, OverflowError):
             numbers = torch.tensor(math.nan)
         if numbers.ndim != 1 or numbers.isnan().any():
-            raise ArgumentTypeError(f"{name} is {custom!r}; give a list of numbers")
+            raise ArgumentTypeError(f"{name} is {shown(custom)}; give a list of numbers")
         if not len(numbers):
             raise ArgumentError(f"{name} is empty; give at least one")
     if timesteps is None and sigmas is None:
@@ -221,8 +229,8 @@ def check_callback_inputs(names: Sequence[str] | None, allowed: Sequence[str]) -
     for name in names or ():
         if name not in allowed:
             raise ArgumentError(
-                f"callback_on_step_end_tensor_inputs has {name!r}; this pipeline shows "
-                f"{', '.join(allowed)}.{nearest(str(name), allowed)}"
+                f"callback_on_step_end_tensor_inputs has {shown(name)}; this pipeline shows "
+                f"{', '.join(allowed)}." + (nearest(name, allowed) if isinstance(name, str) else "")
             )
 
 
@@ -250,11 +258,11 @@ def check_image(image: Any, name: str = "image") -> None:
     kind_of(image, name)
 
 
-def check_colours(pixels: Tensor) -> None:
+def check_colours(pixels: Tensor, name: str = "image") -> None:
     """Pixels (N, 3, H, W)."""
     if pixels.shape[1] != 3:
         raise ArgumentError(
-            f"image has {pixels.shape[1]} channels (its shape is {tuple(pixels.shape)}); give 3, "
+            f"{name} has {pixels.shape[1]} channels (its shape is {tuple(pixels.shape)}); give 3, "
             f"in an array last, in a tensor before height and width"
         )
 
@@ -350,5 +358,5 @@ def _described(value: Any) -> str:
 
 def _check_at_least_one(name: str, value: Any) -> None:
     check_whole(name, value)
-    if value < 1:
-        raise ArgumentError(f"{name} is {value}; give 1 or more")
+    if not 1 <= value <= LARGEST:
+        raise ArgumentError(f"{name} is {shown(value)}; give 1 or more, and {LARGEST} at most")

@@ -25,14 +25,17 @@ negative prompts with that of the prompts."""
 
 _log = logger(__name__)
 
+_CHARACTERS = 200
+"""Characters for each token, in which a text is sure to have as many tokens as are read."""
+
 _SHOWN = 80
-"""Characters of a text that is told, and tokens, which have one at least."""
+"""Characters of what was cut off that a warning shows."""
 
 
 def distinct_texts(texts: Sequence[str]) -> tuple[list[str], list[int]]:
     """Each text once, and for each of `texts` its place among those."""
-    distinct = list(dict.fromkeys(texts))
-    return distinct, [distinct.index(text) for text in texts]
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    return list(places), [places[text] for text in texts]
 
 
 def text_length(tokenizer: Any, encoder: Any) -> int:
@@ -44,20 +47,40 @@ def text_length(tokenizer: Any, encoder: Any) -> int:
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask (B, length), with a warning of what was cut off.
+    """Token ids and attention mask (B, length), with a warning of how what was cut off begins.
 
     Not thread-safe: the tokenizer's lock is to be held.
     """
-    tokens = tokenizer(
-        list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-    )
+    heads = [_head(text, length) for text in texts]
+
+    def tokenized(texts: list[str]) -> Any:
+        return tokenizer(
+            texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+        )
+
+    tokens = tokenized(heads)
+    full = tokens.attention_mask[:, -1].tolist()
+    if not all(last or head == text for last, head, text in zip(full, heads, texts)):
+        # What is little else but white space: its tokens may come later.
+        heads = list(texts)
+        tokens = tokenized(heads)
+        full = tokens.attention_mask[:, -1].tolist()
     # Only where the last position holds no padding can something have been cut.
-    for text, last in zip(texts, tokens.attention_mask[:, -1].tolist()):
-        cut = tokenizer(text, verbose=False).input_ids[length - 1 : -1] if last else None
+    for head, last in zip(heads, full):
+        cut = tokenizer(head, verbose=False).input_ids[length - 1 : -1] if last else None
         if cut:
             lost = tokenizer.decode(cut[:_SHOWN])[:_SHOWN]
             _log.warning("the text encoder reads %d tokens; it did not get %r", length, lost)
     return tokens.input_ids, tokens.attention_mask
+
+
+def _head(text: str, length: int) -> str:
+    """The beginning of `text`, up to a space, with many times as many characters as tokens."""
+    most = length * _CHARACTERS
+    if len(text) <= most:
+        return text
+    space = text.rfind(" ", most // 2, most)
+    return text[: most if space < 0 else space]
 
 
 def check_clip_skip(clip_skip: int | None, layers: int) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError, SchedulerError
 from autopipe.scheduling import SchedulerMixin
+from autopipe.wording import shown
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,12 @@ def set_schedule(
         return Schedule(scheduler.timesteps, len(scheduler.timesteps))
     if num_inference_steps is None:
         raise ArgumentError("got no num_inference_steps, timesteps or sigmas; give one of them")
-    scheduler.set_timesteps(num_inference_steps, device=device, **options)
+    try:
+        scheduler.set_timesteps(num_inference_steps, device=device, **options)
+    except SchedulerError as error:
+        raise SchedulerError(
+            f"num_inference_steps is {shown(num_inference_steps)}: {error}"
+        ) from error
     return Schedule(scheduler.timesteps, num_inference_steps)
 
 

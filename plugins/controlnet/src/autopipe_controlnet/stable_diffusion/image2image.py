@@ -71,6 +71,7 @@ class StableDiffusionControlNetImg2ImgPipeline(
         *,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says, to the lines of the control image.

@@ -74,6 +74,7 @@ class StableDiffusionControlNetInpaintPipeline(
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         paste_unmasked: bool = False,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Repaint what `mask_image` marks, to the lines of the control image.

@@ -72,6 +72,7 @@ class StableDiffusionControlNetPipeline(
         control_image: ControlImage | None = None,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says, to the lines of the control image.

@@ -12,6 +12,7 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import TEXTS, checks_of
 from autopipe_components.steps.reports import OlderCallback
 
 from ..image_steps import IFMaskSteps
@@ -21,6 +22,10 @@ from .steps import SuperResolutionSteps
 
 class IFInpaintingSuperResolutionPipeline(SuperResolutionSteps, IFMaskSteps):
     """Enlarges a repainted image with the second stage of DeepFloyd IF."""
+
+    check_inputs = checks_of(
+        "prompt image original_image mask_image batch_size callback_steps", TEXTS
+    )
 
     @pipeline_call
     def __call__(
@@ -49,6 +54,7 @@ class IFInpaintingSuperResolutionPipeline(SuperResolutionSteps, IFMaskSteps):
         *,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Enlarge the repainted part of `image`; the rest stays that of `original_image`, exactly.

@@ -50,6 +50,7 @@ class KandinskyImg2ImgCombinedPipeline(KandinskyCombined, Image2Image):
         prior_callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says.

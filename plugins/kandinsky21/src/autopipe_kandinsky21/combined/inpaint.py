@@ -51,6 +51,7 @@ class KandinskyInpaintCombinedPipeline(KandinskyCombined, Inpaint):
         prior_callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says where `mask_image` is white.

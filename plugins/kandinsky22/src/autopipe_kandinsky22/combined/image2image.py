@@ -50,6 +50,7 @@ class KandinskyV22Img2ImgCombinedPipeline(KandinskyV22Combined, Image2Image):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         prior_latents: Tensor | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Change `image` towards what `prompt` says.

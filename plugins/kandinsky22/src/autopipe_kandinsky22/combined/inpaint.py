@@ -51,6 +51,7 @@ class KandinskyV22InpaintCombinedPipeline(KandinskyV22Combined, Inpaint):
         prior_latents: Tensor | None = None,
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says where `mask_image` is white.

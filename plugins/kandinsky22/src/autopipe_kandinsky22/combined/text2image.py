@@ -47,6 +47,7 @@ class KandinskyV22CombinedPipeline(KandinskyV22Combined, Text2Image):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         prior_latents: Tensor | None = None,
+        check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
         """Draw what `prompt` says.

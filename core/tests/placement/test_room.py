@@ -1,0 +1,68 @@
+"""Calls that a device is surely too small for."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import autopipe.placement.budget as budget
+from autopipe.errors import ArgumentError
+from autopipe.placement.budget import check_room, needs_of
+from autopipe.placement.devices import CPU, whole_memory
+
+
+class Net(nn.Module):
+    """Works on 8 x 8 cells, 4 channels wide."""
+
+    def __init__(self, **further: Any) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.config = SimpleNamespace(block_out_channels=(4,), sample_size=8)
+        self.__dict__.update(further)
+
+
+@pytest.fixture
+def whole(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A device that holds what `Net` computes for one picture of its size."""
+    (need,) = needs_of({"net": Net()}, {})
+    monkeypatch.setattr(budget, "whole_memory", lambda device: need.work)
+    return need.work
+
+
+def test_twice_the_device_is_the_limit(whole: int) -> None:
+    check_room([(Net(), 8, 8), (None, 10**6, 10**6)], 2, CPU)
+    check_room([(Net(), 16, 8)], 1, CPU)
+    for height, pictures in ((8, 3), (24, 1)):
+        with pytest.raises(ArgumentError, match=rf"height.*{height} x 8 in Net.*num_images"):
+            check_room([(Net(), height, 8)], pictures, CPU)
+
+
+def test_what_is_cut_counts_as_cut(whole: int) -> None:
+    check_room([(Net(use_slicing=True), 8, 8)], 100, CPU)
+    check_room([(Net(use_tiling=True, tile_sample_min_size=8), 800, 800)], 1, CPU)
+    with pytest.raises(ArgumentError, match="check_memory=False"):
+        check_room([(Net(use_slicing=True), 80, 80)], 1, CPU)
+
+
+def test_an_unknown_size_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "whole_memory", lambda device: None)
+    check_room([(Net(), 10**6, 10**6)], 10**6, CPU)
+    assert whole_memory(torch.device("meta")) is None
+
+
+def test_a_container_may_have_less_than_its_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    import autopipe.placement.devices as devices
+
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(devices, "_CONTAINER", limit)
+    machine = whole_memory(CPU)
+    assert machine is not None
+    for text, expected in (("max\n", machine), ("1000\n", 1000), (f"{2**70}\n", machine)):
+        limit.write_text(text)
+        assert whole_memory(CPU) == expected
