@@ -39,7 +39,7 @@ class ConfigError(AutopipeError, ValueError, OSError):
 
 
 class CheckpointError(AutopipeError, OSError):
-    """A checkpoint, or one of its files, is absent or can't be read."""
+    """A checkpoint, or one of its files, is absent, half saved, or can't be read or written."""
 
 
 class DamagedFileError(CheckpointError, ValueError):
