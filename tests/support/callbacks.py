@@ -43,3 +43,12 @@ def assert_each_acts(pipe: Any, call: dict[str, Any], result: str = "images") ->
     assert "latents" in names
     idle = [name for name in names if np.array_equal(plain, drawn(**replacing(name)))]
     assert idle == [], f"{type(pipe).__name__} shows callbacks what no step reads"
+
+    def unchanged(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        assert list(tensors) == list(names)
+        return tensors
+
+    reports = {"callback_on_step_end": unchanged, "callback_on_step_end_tensor_inputs": names}
+    assert np.array_equal(plain, drawn(**reports))
+    unguided = drawn(guidance_scale=1.0)
+    assert np.array_equal(unguided, drawn(guidance_scale=1.0, **reports))

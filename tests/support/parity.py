@@ -8,8 +8,10 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
+import json
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -160,6 +162,56 @@ def reference(twin: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return pipe
 
     return pipeline
+
+
+@pytest.fixture
+def saved_alike(tmp_path: Path) -> Callable[[Any, Any], None]:
+    """`saved_alike(ours, theirs)`: both libraries save twins with the same keys in every config.
+
+    So they do with what each makes of the checkpoint of the other.
+    """
+
+    def check(ours: Any, theirs: Any) -> None:
+        folders = {}
+        # Some classes of the reference can't open what they saved without these.
+        absent = {name: None for name, one in ours.components.items() if one is None}
+        for name, pipe in {"ours": ours, "theirs": theirs}.items():
+            pipe.save_pretrained(tmp_path / name)
+            folders[name] = entries(tmp_path / name)
+            other = type(ours if name == "theirs" else theirs)
+            again = other.from_pretrained(tmp_path / name, **absent)
+            again.save_pretrained(tmp_path / f"{name} again")
+            folders[f"{name} again"] = entries(tmp_path / f"{name} again")
+        for name in ("ours", "theirs again", "ours again"):
+            differences = [
+                f"{name}: {file}: {found} for {expected}"
+                for file, expected in folders["theirs"].items()
+                if (found := folders[name].get(file)) != expected
+            ]
+            assert not differences, "\n".join(differences)
+            assert folders[name].keys() == folders["theirs"].keys()
+
+    return check
+
+
+# What the reference writes of where a checkpoint was, and of the release that wrote it.
+_NOT_SAVED = {"_name_or_path", "_diffusers_version", "transformers_version"}
+
+
+def entries(folder: Path) -> dict[str, Any]:
+    """The keys of every config in a checkpoint, and all of its index."""
+    found: dict[str, Any] = {}
+    for name in ("config.json", "scheduler_config.json", "model_index.json"):
+        for file in folder.rglob(name):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            kept = {key: value for key, value in content.items() if key not in _NOT_SAVED}
+            # The reference names the class by the backend that is installed, we by what all know.
+            for key, value in kept.items():
+                if value == ["transformers", "CLIPImageProcessorPil"]:
+                    kept[key] = ["transformers", "CLIPImageProcessor"]
+            is_index = file.parent == folder
+            found[file.relative_to(folder).as_posix()] = kept if is_index else sorted(kept)
+    return found
 
 
 @pytest.fixture

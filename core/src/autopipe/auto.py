@@ -30,7 +30,7 @@ class _AutoPipeline:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         name = type(self).__name__
         raise AutoClassError(
-            f"{name} is not constructed itself; call {name}.from_pretrained(checkpoint) or "
+            f"{name} can't be instantiated directly; call {name}.from_pretrained(checkpoint) or "
             f"{name}.from_pipe(pipeline)"
         )
 

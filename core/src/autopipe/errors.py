@@ -7,10 +7,13 @@ was asked, what was found and what to do.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 
 from .wording import listed as listed_names
 from .wording import message, shown
+
+_KIND = re.compile(r"(?<=.)(Pipeline|Scheduler|Model)$")
 
 
 class AutopipeError(Exception):
@@ -104,9 +107,17 @@ class NotHereYetImportError(AutopipeError, ImportError, NotImplementedError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` for the known name closest to `name`, or an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {shown(close[0])}?" if close else ""
+    """` Did you mean 'x'?` for the known name closest to `name`, or an empty string.
+
+    What classes of one kind end in doesn't make two of them near.
+    """
+    name, kind = name[:200], _KIND.search(name)
+    names = {one: one for one in known}
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.9 if kind else 0.6)
+    if kind and not close:
+        names = {_KIND.sub("", one): one for one in names if one.endswith(kind[0])}
+        close = difflib.get_close_matches(_KIND.sub("", name), names, n=1, cutoff=0.75)
+    return f" Did you mean {shown(names[close[0]])}?" if close else ""
 
 
 def check_names(

@@ -140,6 +140,24 @@ class ModelMixin(BaseNetwork, PushToHubMixin):
             **hub,
         )
 
+    @classmethod
+    def load_config(
+        cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any
+    ) -> Any:
+        """The config in a folder, a file or a repository of the Hub, as a dict.
+
+        Takes `subfolder`, the keywords of the Hub, `return_unused_kwargs` and
+        `return_commit_hash`.
+
+        Raises:
+            CheckpointError, ConfigError: it is absent, or not a config.
+        """
+        if Path(pretrained_model_name_or_path).is_file():
+            return super().load_config(pretrained_model_name_or_path, *args, **kwargs)
+        from .checkpoint.checkpoint import load_config
+
+        return load_config(cls, pretrained_model_name_or_path, *args, **kwargs)
+
     def save_pretrained(
         self,
         save_directory: str | Path,
@@ -194,6 +212,16 @@ class ModelMixin(BaseNetwork, PushToHubMixin):
         skipped = {id(parameter) for module in embeddings for parameter in module.parameters()}
         counted = (p for p in self.parameters() if p.requires_grad or not only_trainable)
         return sum(parameter.numel() for parameter in counted if id(parameter) not in skipped)
+
+    def get_memory_footprint(self, return_buffers: bool = True) -> int:
+        """Bytes of the parameters and, with `return_buffers`, of the buffers."""
+        buffers = self.buffers() if return_buffers else ()
+        return sum(tensor.nbytes for tensor in (*self.parameters(), *buffers))
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether some part recomputes its activations in the backward pass."""
+        return any(getattr(module, "gradient_checkpointing", False) for module in self.modules())
 
     def enable_gradient_checkpointing(self) -> None:
         """Recompute activations in the backward pass: less memory, more time in training."""

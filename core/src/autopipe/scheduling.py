@@ -59,6 +59,24 @@ class SchedulerMixin(BaseScheduler, PushToHubMixin):
             **kwargs,
         )
 
+    @classmethod
+    def load_config(
+        cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any
+    ) -> Any:
+        """The config in a folder, a file or a repository of the Hub, as a dict.
+
+        Takes `subfolder`, the keywords of the Hub, `return_unused_kwargs` and
+        `return_commit_hash`.
+
+        Raises:
+            CheckpointError, ConfigError: it is absent, or not a config.
+        """
+        if Path(pretrained_model_name_or_path).is_file():
+            return super().load_config(pretrained_model_name_or_path, *args, **kwargs)
+        from .checkpoint.checkpoint import load_config
+
+        return load_config(cls, pretrained_model_name_or_path, *args, **kwargs)
+
     def save_pretrained(
         self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any
     ) -> None:

@@ -22,11 +22,15 @@ _LONGEST = 1 << 17
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that an entry of a config can hold: from `low` to `high`, and over `above`."""
+    """The numbers that an entry of a config can hold: from `low` to `high`, and over `above`.
+
+    Where it holds a list, `filled` says that the list can't be empty.
+    """
 
     low: float = -math.inf
     high: float = math.inf
     above: float | None = None
+    filled: bool = False
 
     def __contains__(self, value: float) -> bool:
         over = self.above is None or value > self.above
@@ -90,7 +94,7 @@ def _fitted(value: Any, hint: Any, limits: Range) -> Any:
     if hint is types.NoneType:
         fits = value is None
     elif hint is bool:
-        fits = value is None or _is_bool(value) or (_is_number(value) and value in (0, 1))
+        fits = value is None or _is_bool(value) or (is_number(value) and value in (0, 1))
     elif hint is int or hint is float:
         return _number(value, whole=hint is int, limits=limits)
     elif hint is str:
@@ -108,7 +112,7 @@ def _fitted(value: Any, hint: Any, limits: Range) -> Any:
 
 
 def _number(value: Any, *, whole: bool, limits: Range) -> int | float:
-    if not _is_number(value):
+    if not is_number(value):
         raise Unfit
     number = float(value)  # also of a whole one: what has no float can't be worked with
     if whole:
@@ -122,7 +126,7 @@ def _number(value: Any, *, whole: bool, limits: Range) -> int | float:
 
 
 def _list(value: Any, hint: Any, limits: Range) -> Any:
-    """A sequence of as many entries as `hint` says, each being fit; an array as it is."""
+    """A list or tuple of as many entries as `hint` says, each being fit; an array as it is."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
         if getattr(value, "ndim", 0) != 1:
             raise Unfit
@@ -131,9 +135,11 @@ def _list(value: Any, hint: Any, limits: Range) -> Any:
     pair = typing.get_origin(hint) is tuple and kinds[-1:] != (...,)
     if len(value) > _LONGEST or (pair and len(value) != len(kinds)):
         raise Unfit
+    if limits.filled and not len(value):
+        raise Unfit
     kinds = kinds if pair else kinds[:1] * len(value)
     found = [fitted(one, kind, limits) for one, kind in zip(value, kinds)]
-    if all(a is b for a, b in zip(found, value)):
+    if isinstance(value, (list, tuple)) and all(a is b for a, b in zip(found, value)):
         return value
     return tuple(found) if isinstance(value, tuple) else found
 
@@ -147,7 +153,7 @@ def _is_bool(value: Any) -> bool:
     return isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     """Whether `value` is a number, be it of numpy or in a tensor without axes."""
     if _is_bool(value) or isinstance(value, (str, bytes)):
         return False
@@ -164,5 +170,5 @@ def _said(hint: Any, limits: Range) -> str:
     if _is_list(hint):
         inner = typing.get_args(hint)[:1]
         of = " or ".join(_said(one, limits) for kind in inner for one in _alternatives(kind))
-        return f"a list, each entry {of}"
+        return f"a list{' that is not empty' if limits.filled else ''}, each entry {of}"
     return f"an object such as a {getattr(hint, '__name__', shown(hint))}"

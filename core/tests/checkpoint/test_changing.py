@@ -101,7 +101,7 @@ def test_loads_beside_saves_are_of_one_of_them(
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "import shutil, itertools\n"
+        "import itertools, random, shutil, time\n"
         "place = Path(sys.argv[1])\n"
         "for turn in itertools.count():\n"
         "    for other in sys.argv[2:]:\n"
@@ -109,6 +109,7 @@ def test_loads_beside_saves_are_of_one_of_them(
         "        shutil.rmtree(place.with_name('old'), ignore_errors=True)\n"
         "        place.rename(place.with_name('old'))\n"
         "        place.with_name('next').rename(place)\n"
+        "        time.sleep(random.random() / 3)\n"
     )
     other = tmp_path / "other"
     with torch.no_grad():
@@ -123,7 +124,7 @@ def test_loads_beside_saves_are_of_one_of_them(
     writer = subprocess.Popen([sys.executable, "-c", code, str(saved), str(other), str(first)])
     try:
         found = set()
-        for _ in range(200):
+        for _ in range(100):
             if len(found) == 2:
                 break
             try:
@@ -135,7 +136,8 @@ def test_loads_beside_saves_are_of_one_of_them(
     finally:
         writer.kill()
         writer.wait()
-    assert found == {(0.0, 0.0), (1.0, 1.0)}
+    assert found
+    assert found <= {(0.0, 0.0), (1.0, 1.0)}
 
 
 # Mapping

@@ -82,6 +82,20 @@ def test_a_single_model_or_scheduler_fetches_its_own_files(
     assert TinyScheduler.from_pretrained("owner/name", subfolder="scheduler").config.sigma == 0.25
 
 
+def test_a_config_alone_is_fetched_alone(hub_server: HubServer, commit: str) -> None:
+    found = TinyNet.load_config(
+        "owner/name", subfolder="net", return_unused_kwargs=True, return_commit_hash=True, colour=1
+    )
+    assert (found[0]["depth"], found[1:]) == (2, ({"colour": 1}, commit))
+    with pytest.warns(FutureWarning):
+        made = TinyScheduler.from_config("owner/name", subfolder="scheduler")
+    assert made.config.sigma == 0.25
+    files = {str(f.relative_to(snapshot(commit))) for f in snapshot(commit).rglob("*.*")}
+    assert files == {"net/config.json", "scheduler/scheduler_config.json"}
+    net = TinyNet.from_pretrained("owner/name", subfolder="net")
+    assert net.config._name_or_path == "owner/name"
+
+
 def test_the_cache_is_that_of_the_client(hub_server: HubServer, commit: str) -> None:
     TinyPipeline.from_pretrained("owner/name")
     hub_server.down()

@@ -609,3 +609,22 @@ def test_a_device_that_is_not_here_is_refused_before_anything_is_read(
     for load in (TinyNet.from_pretrained, TinyPipeline.from_pretrained):
         with pytest.raises(PlacementError, match="can't be used here"):
             load(net_folder if load == TinyNet.from_pretrained else saved, device_map="cuda:7")
+
+
+def test_the_config_alone_is_loaded_from_a_folder(saved: Path) -> None:
+    config = TinyNet.load_config(saved, subfolder="net")
+    assert config["depth"] == 2
+    assert TinyNet.load_config(saved / "net" / "config.json") == config
+    found = TinyNet.load_config(
+        saved, return_unused_kwargs=True, return_commit_hash=True, subfolder="net", colour=1
+    )
+    assert found == (config, {"colour": 1}, None)
+    with pytest.warns(FutureWarning):
+        made, unused = TinyScheduler.from_config(saved, True, subfolder="scheduler", colour=1)
+    assert (made.config.sigma, unused["colour"]) == (0.25, 1)
+    for path in (saved, saved / "nowhere"):
+        with pytest.raises((ConfigError, CheckpointError)):
+            TinyNet.load_config(path)
+    net = TinyNet.from_config(config)
+    assert net.get_memory_footprint() > net.get_memory_footprint(return_buffers=False) > 0
+    assert not net.is_gradient_checkpointing

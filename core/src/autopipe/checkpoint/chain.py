@@ -23,9 +23,10 @@ from ..errors import (
 from ..kinds import shared
 from ..manifest import Pipeline
 from ..registry import Registry
+from ..wording import shown
 from .hub.repository import open_repository
 from .hub.upload import CARD_NAME
-from .names import is_plain, shown
+from .names import is_plain
 from .source import HubOptions, LocalSource, Source
 
 _LARGEST_CARD = 2**20

@@ -227,6 +227,28 @@ def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **ke
     return (model, info.as_dict()) if options.output_loading_info else model
 
 
+def load_config(
+    cls: Any,
+    path: str | Path,
+    return_unused_kwargs: bool = False,
+    return_commit_hash: bool = False,
+    *,
+    subfolder: str | None = None,
+    **keywords: Any,
+) -> Any:
+    """The config of `cls` in a folder or repository.
+
+    With one of the two flags, or both, the result is a tuple: the config, `keywords` that say
+    nothing of where to look, and the commit of the repository or None.
+    """
+    options, unused = split_keywords(keywords)
+    source = open_source(path, options.hub, default_registry())
+    found = source.json("/".join((*parts_of(subfolder), str(cls.config_name))))
+    more = [(unused, return_unused_kwargs), (source.commit, return_commit_hash)]
+    asked = [value for value, is_asked in more if is_asked]
+    return (found, *asked) if asked else found
+
+
 def load_scheduler(
     cls: Any,
     path: str | Path,

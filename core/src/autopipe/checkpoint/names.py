@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeGuard
 
 from ..errors import ArgumentError, UnsafeCheckpointError
+from ..wording import shown
 
 _FORBIDDEN = frozenset({"/", "\\", ":", *map(chr, range(32))})
-
-_brief = reprlib.Repr()
-_brief.maxstring = _brief.maxother = _brief.maxlong = 100
 
 
 def is_plain(name: object) -> TypeGuard[str]:
@@ -24,11 +21,6 @@ def is_plain(name: object) -> TypeGuard[str]:
         and not _FORBIDDEN & set(name)
         and len(name) <= 255
     )
-
-
-def shown(value: object) -> str:
-    """`value`, which a checkpoint supplies, for a message: cut short where it is long."""
-    return _brief.repr(value)
 
 
 def plain_name(name: object, origin: str) -> str:
@@ -55,7 +47,8 @@ def parts_of(subfolder: str | Path | None) -> tuple[str, ...]:
     parts = tuple(part for part in path.split("/") if part != ".") if path else ()
     if not all(is_plain(part) for part in parts):
         raise ArgumentError(
-            f"subfolder={str(subfolder)!r} must be a folder inside the checkpoint, such as 'unet'"
+            f"subfolder={shown(str(subfolder))} must be a folder inside the checkpoint, such as "
+            f"'unet'"
         )
     return parts
 

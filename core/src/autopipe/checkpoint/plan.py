@@ -243,7 +243,8 @@ def _classes(
             library, class_name = pair
             raise UnsupportedCheckpointError(
                 f"{origin} needs the class {class_name} of {library}, which no installed family "
-                f"declares, so it is not imported. {registry.explain_missing(class_name)}"
+                f"declares, so it is not imported. {registry.explain_missing(class_name)} Or load "
+                f"it yourself and pass {name}=..."
             )
         elif slot is not None and not slot.takes(found):
             raise ConfigError(

@@ -9,7 +9,6 @@ given back after each, so that the peak is the weights once and the largest tens
 from __future__ import annotations
 
 import io
-import logging
 import mmap
 import os
 import pickle
@@ -23,11 +22,11 @@ from torch import Tensor
 
 from ..errors import DamagedFileError
 from ..regular import opened
-from ..wording import cut
+from ..wording import cut, logger
 from .headers import Header, TensorInfo, check_content, reading
 from .pickles import check_pickle, refused
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 TORCH_DTYPES: Mapping[str, torch.dtype] = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16,

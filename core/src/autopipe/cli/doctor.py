@@ -71,9 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _of_problem(problem: Problem, registry: Registry) -> Finding:
     dist = problem.plugin.dist
+    absent = problem.reason.startswith("ModuleNotFoundError")  # pip brings what it needs
     delete = f"delete {' and '.join(problem.folders)}, then " if problem.folders else ""
     cures = {
-        "broken": delete + pip_line(dist, options=_AGAIN),
+        "broken": delete + pip_line(dist, options="" if absent else _AGAIN),
         "incompatible": pip_line(CORE, dist, options="--upgrade"),
         "duplicate": f"set {PREFER}={dist} to use that of {dist} instead, or "
         f"python -m pip uninstall {dist}",

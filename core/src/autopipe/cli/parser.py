@@ -12,7 +12,7 @@ from ..errors import ArgumentError, PluginError, nearest
 from ..manifest import Command
 from ..registry import default_registry
 from ..resolution.guard import guarded
-from ..resolution.hints import dist_of, pip_line
+from ..resolution.hints import dist_of, pip_line, reinstall_line
 from ..resolution.own import OWN
 from ..resolution.targets import load_target
 from ..resolution.version import __version__
@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
             dist = dist_of(wrong[1], "command")
             if dist is not None:
                 hint = f" It comes with the package {dist}. Run: {pip_line(dist)}"
-            message = f"there is no command {wrong[1]!r}.{hint}"
+            message = f"there is no command {shown(wrong[1])}.{hint}"
         stop = "" if message.endswith("?") else "."
         raise ArgumentError(f"{message}{stop} See '{self.prog} --help'")
 
@@ -93,8 +93,8 @@ def _declared(command: Command, parser: Parser) -> Run:
 
     def broken(reason: str) -> PluginError:
         return PluginError(
-            f"the command {command.name} can't be used, {command.target} is broken ({reason}); "
-            f"reinstall the package {command.target.partition('.')[0].partition(':')[0]!r}"
+            f"the command {command.name} can't be used, {command.target} is broken ({reason}). "
+            f"Run: {reinstall_line(command.target.partition(':')[0], reason)}"
         )
 
     with guarded(broken):
@@ -118,5 +118,5 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         hint = nearest(unknown[0].partition("=")[0], known)
         if not unknown[0].startswith("-"):
             hint = " Put a text of several words in quotes"
-        command.error(f"unrecognized argument {unknown[0]!r}" + (hint and f".{hint}"))
+        command.error(f"unrecognized argument {shown(unknown[0])}" + (hint and f".{hint}"))
     return arguments

@@ -104,8 +104,9 @@ def denoise(
 
 
 def callback_inputs(callback: StepCallback | None, names: Sequence[str] | None) -> tuple[str, ...]:
-    """The tensors that `callback` gets: its own `tensor_inputs` if it names any, or `names`."""
-    return tuple(getattr(callback, "tensor_inputs", None) or names or ())
+    """The tensors that `callback` gets: its own `tensor_inputs` if it lists any, or `names`."""
+    own = getattr(callback, "tensor_inputs", None)
+    return tuple((own if isinstance(own, (list, tuple)) else None) or names or ())
 
 
 def accepted_options(scheduler: SchedulerMixin, **wanted: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from torch import nn
 
 from ..errors import ArgumentError, ArgumentTypeError, PlacementError, check_names
 from ..sizes import size_text
-from ..wording import shown, told
+from ..wording import shown
 from .base import Placement, Role
 from .devices import CPU, DeviceLike, key_of, main_device, memory_limits, numbered, parse_device
 from .offload import Offload, offload_to_disk
@@ -87,14 +87,7 @@ class DeviceMap(Offload):
     def _folder_for(self, network: nn.Module, role: Role) -> Path:
         """A new folder, which goes when the network does or is placed otherwise."""
         assert self.folder is not None, "a map with the disk has a folder"
-        try:
-            Path(self.folder).mkdir(parents=True, exist_ok=True)
-            folder = tempfile.mkdtemp(prefix=f"{role.name.replace(' ', '-')}-", dir=self.folder)
-        except (OSError, ValueError, TypeError) as error:
-            raise ArgumentError(
-                f"nothing can be written into offload_folder={shown(self.folder)} ({told(error)}); "
-                f"give another"
-            ) from error
+        folder = tempfile.mkdtemp(prefix=f"{role.name.replace(' ', '-')}-", dir=self.folder)
         self._folders[network] = weakref.finalize(
             network, shutil.rmtree, folder, ignore_errors=True
         )
@@ -119,7 +112,8 @@ def _made(folder: str | Path | None) -> Path | None:
     """The folder that the disk part of a map is in, made if need be.
 
     Raises:
-        ArgumentError, ArgumentTypeError: it is not a path, or can't be made or written to.
+        ArgumentTypeError: it is not a path.
+        PlacementError: it can't be made.
     """
     if folder is None:
         return None
@@ -128,11 +122,11 @@ def _made(folder: str | Path | None) -> Path | None:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise ArgumentError(
+        raise PlacementError(
             f"offload_folder={shown(folder)} can't be made: {error.args[-1]}"
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ArgumentError(f"offload_folder={shown(folder)} can't be written to")
+        raise PlacementError(f"offload_folder={shown(folder)} can't be written to")
     return Path(folder)
 
 

@@ -16,10 +16,10 @@ from ..wording import cut, shown
 
 CPU = torch.device("cpu")
 
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
+
 _MOST_DEVICES = 128
 """Torch counts no more of a kind."""
-
-_CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 DeviceLike = torch.device | str | int
 """A device as callers name it; a number counts those of the accelerator."""
@@ -63,7 +63,7 @@ def parse_device(
     """
     if isinstance(device, bool) or not isinstance(device, DeviceLike):
         raise ArgumentTypeError(
-            f"{name}={shown(device)} names no device; give a torch.device, a name such as "
+            f"{name}={shown(device)} is not a device; give a torch.device, a name such as "
             f"{devices_here()[0]!r}, or the number of an accelerator"
         )
     if isinstance(device, int):

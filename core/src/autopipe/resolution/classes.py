@@ -86,15 +86,17 @@ class Classes:
     def compatible_schedulers(self, cls: type) -> list[type]:
         """The installed schedulers that can be made from the config of `cls`, by name.
 
-        One that can't be imported is left out.
+        One that can't be imported is left out. A class that shares its config with no other has
+        itself alone.
         """
+        if not getattr(cls, "has_compatibles", True):
+            return [cls]
         found = [c.entry for c in self._components.values() if c.entry.kind == "scheduler"]
-        classes = [cls]
+        classes: list[type] = []
         for component in sorted(found, key=lambda c: c.name):
             with contextlib.suppress(PluginError, MissingPluginError):
                 classes.append(load_target(component.target))
-        able, *others = (getattr(one, "has_compatibles", True) for one in classes)
-        return [one for one, other in zip(classes[1:], others) if able and other]
+        return [one for one in classes if getattr(one, "has_compatibles", True)]
 
 
 def _is_of_transformers(cls: type) -> bool:

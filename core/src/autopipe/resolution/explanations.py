@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..errors import nearest
 from ..manifest import Condition, Manifest, Pipeline, Reader
 from ..tasks import Task
+from ..wording import listed, shown
 from .claims import Settled
 from .discovery import Problem
 from .hints import dist_of, owner_of_family, pip_line, published
@@ -86,13 +87,18 @@ class Explanations:
             trouble = self._problem_with(dist)
             return trouble.strip() or f"{name} is in the package {dist}. Run: {pip_line(dist)}"
         troubles = " ".join(
-            f"A plugin that may offer it is not in use: {p}."
+            f"A plugin that may offer it is not in use: {p}; see 'autopipe doctor'."
             for p in self.problems
             if p.kind in ("broken", "incompatible", "disabled")
         )
-        return troubles or (
-            f"No installed plugin offers {name}; install the package of its family. "
-            f"Installed families: {', '.join(sorted(self.families)) or 'none'}."
+        known = [*self.settled.of("pipeline"), *self.settled.of("name")]
+        hint = nearest(name, known)
+        told = f"No installed package provides {listed([name])}.{hint} "
+        families = listed(sorted(self.families), 30) or "none"
+        return told + (
+            troubles
+            or f"Installed families: {families}; if another package has it, install that, or begin "
+            f"one with 'autopipe new NAME'."
         )
 
     def no_entry(self, kind: str, name: str, known: Collection[str]) -> str:
@@ -102,7 +108,7 @@ class Explanations:
             return f"{contested}."
         what = _KINDS.get(kind, kind)
         dist = dist_of(name, kind)
-        text = f"there is no {what} {name!r}.{nearest(name, known)}"
+        text = f"there is no {what} {shown(name)}.{nearest(name, known)}"
         if dist is not None:
             return f"{text} It is in the package {dist}. Run: {pip_line(dist)}"
         return f"{text} Installed: {', '.join(sorted(known)) or 'none'}."
@@ -116,8 +122,9 @@ class Explanations:
                 f"that claims it wrongly, or load a checkpoint folder instead"
             )
         return (
-            f"{origin} is a single file, and no installed plugin knows its layout; give the folder "
-            f"of a checkpoint, or install a plugin with a reader for it"
+            f"{origin} is a single file, and no installed plugin knows its layout. Make a folder "
+            f"of it once, with diffusers: from_single_file({shown(origin, 300)}) of the class of "
+            f"its family, then save_pretrained('FOLDER'); and load FOLDER"
         )
 
     def _problem_with(self, dist: str | None) -> str:
@@ -125,4 +132,4 @@ class Explanations:
 
 
 def _cannot(class_name: str, family: str | None) -> str:
-    return f"AutoPipeline can't find a pipeline linked to {class_name} for {family}"
+    return f"AutoPipeline can't find a pipeline linked to {listed([class_name])} for {family}"

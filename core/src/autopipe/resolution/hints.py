@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 from importlib_metadata import PackageNotFoundError, distribution
 
+from .packages import providers
+
 CORE = "autopipe-core"
 """The distribution of the core."""
 
@@ -73,6 +75,16 @@ def pip_line(*requirements: str, options: str = "") -> str:
         *map(shlex.quote, dict.fromkeys(what)),
     ]
     return " ".join(words)
+
+
+def reinstall_line(module: str, reason: str) -> str:
+    """The command that mends the distribution of a `module` that can't be imported for a `reason`.
+
+    Where a module of another distribution is absent, pip finds it as a requirement of this one.
+    """
+    dist = min(providers(module.partition(".")[0]), default=module.partition(".")[0])
+    absent = reason.startswith("ModuleNotFoundError") and f"'{module}" not in reason
+    return pip_line(dist, options="" if absent else "--force-reinstall --no-deps")
 
 
 def _clone() -> Path | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import AutopipeError, MissingPluginError, PluginError
 from .guard import guarded
-from .hints import owner_of_family, pip_line
+from .hints import owner_of_family, pip_line, reinstall_line
 
 _FAMILY = "autopipe_"
 
@@ -24,7 +24,7 @@ def load_target(target: str) -> Any:
 
     def failed(reason: str) -> AutopipeError:
         return PluginError(
-            f"{target} can't be loaded ({reason}); reinstall the package {package!r}"
+            f"{target} can't be loaded ({reason}). Run: {reinstall_line(module_name, reason)}"
         )
 
     with guarded(failed):

@@ -250,7 +250,7 @@ def test_a_config_makes_the_same_network_again(make_unet: MakeUNet, draw: Draw) 
         ({"time_embedding_type": "fourier", "time_embedding_dim": 7}, "need an even one"),
         ({"resnet_time_scale_shift": "spatial"}, "resnet_time_scale_shift is 'spatial'"),
         ({"norm_num_groups": 12}, "norm_num_groups is 12.*16 channels"),
-        ({"act_fn": "tanhh"}, "no activation 'tanhh'"),
+        ({"act_fn": "tanhh"}, "act_fn is 'tanhh'"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )

@@ -18,6 +18,7 @@ from autopipe_components.schedulers.lcm import LCMScheduler
 from autopipe_components.schedulers.lms_discrete import LMSDiscreteScheduler
 from autopipe_components.schedulers.pndm import PNDMScheduler
 from autopipe_components.schedulers.tcd import TCDScheduler
+from autopipe_components.schedulers.unclip import UnCLIPScheduler
 
 
 def drawing_steps(scheduler: Any, **step: Any) -> list[bool]:
@@ -149,3 +150,22 @@ def test_tuples_and_records_hold_the_same() -> None:
     plain = made.step(sample, made.timesteps[0], sample, return_dict=False)
     assert torch.equal(record.prev_sample, plain[0])
     assert torch.equal(record["pred_original_sample"], plain[1])
+
+
+@pytest.mark.parametrize("scheduler", [DDPMScheduler, LCMScheduler, TCDScheduler])
+def test_the_timestep_before_a_tensor_is_a_tensor(scheduler: Any) -> None:
+    made = scheduler()
+    assert made.previous_timestep(5) == 4
+    assert made.previous_timestep(torch.tensor([5, 9])).tolist() == [4, 8]
+    made.set_timesteps(4)
+    first, second, *_, last = made.timesteps
+    assert isinstance(made.previous_timestep(first), torch.Tensor)
+    assert made.previous_timestep(first) == second == made.previous_timestep(int(first))
+    assert made.previous_timestep(last).item() == -1
+
+
+def test_a_scheduler_of_its_own_kind_is_compatible_with_itself() -> None:
+    assert UnCLIPScheduler().compatibles == [UnCLIPScheduler]
+    others = DDPMScheduler().compatibles
+    assert DDPMScheduler in others
+    assert UnCLIPScheduler not in others

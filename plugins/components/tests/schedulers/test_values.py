@@ -12,16 +12,15 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from support.config_values import NAN, VALUES, refusal
 
-from autopipe.errors import AutopipeError, SchedulerError
+from autopipe.errors import SchedulerError
 from autopipe.scheduling import SchedulerMixin
 from autopipe_components import schedulers
 from autopipe_components.schedulers.euler_discrete import EulerDiscreteScheduler
 
-NAN, INF = float("nan"), float("inf")
 ONE = torch.full((1, 3, 4, 4), 0.5)
 
 
@@ -37,12 +36,6 @@ def every_scheduler() -> list[Any]:
 
 SCHEDULERS = every_scheduler()
 
-# Every one in every parameter: bounded in time and memory, and never in the words of Python.
-VALUES: list[Any] = [
-    *(None, True, False, 0, 1, -1, 0.5, -0.5, 10**9, 10**30, 10**400, NAN, INF, -INF),
-    *("", "x", "5", "x" * 10**6, "\ud83d", b"x", object(), {}, {"a": 1}, {1}, [], [[1]], [NAN]),
-    *([1] * 300_000, ["x"], (), range(3), np.float32(0.5), np.array([[0.5]]), torch.Generator()),
-]
 CALLED: list[Any] = [
     *VALUES,
     *(2.5, 2000, torch.tensor(3), torch.tensor(NAN), torch.tensor([True]), torch.tensor([-1])),
@@ -93,20 +86,11 @@ def use(made: Any) -> None:
     made.add_noise(ONE, ONE, made.timesteps[:1])
 
 
-def refused(call: Callable[[], object]) -> str | None:
-    """What a call is refused with; None where it works. Any other error is one."""
-    try:
-        call()
-    except AutopipeError as error:
-        return str(error)
-    return None
-
-
 @pytest.mark.parametrize("cls", SCHEDULERS)
 def test_values_of_a_config(cls: Any) -> None:
     for name in cls.init_parameters():
         for value in VALUES:
-            said = refused(lambda: use(cls(**{name: value}).copy()))  # noqa: B023
+            said = refusal(lambda: use(cls(**{name: value}).copy()))  # noqa: B023
             if said is not None:
                 assert cls.__name__ in said, (name, value)
                 assert name in said or isinstance(value, (bool, int)), (name, value)
@@ -119,7 +103,7 @@ def test_what_is_set_later_is_checked_as_in_the_constructor(cls: Any) -> None:
     before = dict(made.config)
     for name in cls.init_parameters():
         for value in ("x", [[1]], NAN, {}):
-            if refused(lambda: cls(**{name: value})) is None:  # noqa: B023
+            if refusal(lambda: cls(**{name: value})) is None:  # noqa: B023
                 continue
             with pytest.raises(SchedulerError):
                 setattr(made.config, name, value)
@@ -154,7 +138,7 @@ def test_values_of_a_call(cls: Any, method: str) -> None:
         for value in CALLED:
             one = made.copy()
             call = functools.partial(getattr(one, method), **{**given, name: value})
-            assert len(refused(call) or "") < 1000, name
+            assert len(refusal(call) or "") < 1000, name
 
 
 def walked(cls: Any) -> Iterator[tuple[Any, torch.Tensor]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 
 from autopipe.errors import ArgumentError
+from autopipe.pipeline.loop import callback_inputs
 from autopipe_components.steps.reports import every
 
 
@@ -25,3 +27,19 @@ def test_the_older_callback_is_called_at_multiples_with_the_solver_step() -> Non
 def test_the_older_callback_needs_a_positive_interval(interval: Any) -> None:
     with pytest.raises(ArgumentError, match="callback_steps"):
         every(None, interval, order=1)
+
+
+def test_a_callback_may_list_what_it_gets() -> None:
+    def listing(tensor_inputs: Any) -> Any:
+        def callback(*step: Any) -> None:
+            pass
+
+        callback.tensor_inputs = tensor_inputs  # type: ignore[attr-defined]
+        return callback
+
+    assert callback_inputs(listing(["latents", "mask"]), ["mask"]) == ("latents", "mask")
+    # What isn't a list of names has nothing to do with us, such as attributes of a mock.
+    for other in (None, 5, "latents", [], Mock(), object()):
+        assert callback_inputs(listing(other), ["mask"]) == ("mask",)
+    assert callback_inputs(Mock(), None) == ()
+    assert callback_inputs(None, ["latents"]) == ("latents",)

@@ -13,6 +13,7 @@ from autopipe.config import register_to_config
 from autopipe.errors import ArgumentError, ConfigError
 from autopipe.modeling import ModelMixin
 from autopipe.outputs import BaseOutput
+from autopipe.wording import shown
 from autopipe_components.networks.activations import get_activation
 from autopipe_components.networks.attention import set_attention_slices
 from autopipe_components.networks.conditioning import (
@@ -21,6 +22,7 @@ from autopipe_components.networks.conditioning import (
     mask_to_bias,
 )
 from autopipe_components.networks.embeddings import TimestepEmbedding
+from autopipe_components.networks.limits import LIMITS
 from autopipe_components.networks.unet_additions import make_addition_embedding
 from autopipe_components.networks.unet_blocks import make_down_block, make_mid_block
 from autopipe_components.networks.unet_context import make_context_projection
@@ -29,7 +31,7 @@ from autopipe_components.networks.unet_embeddings import (
     make_class_embedding,
     make_time_projection,
 )
-from autopipe_components.networks.unet_layout import lay_out, refuse_pixel_blocks
+from autopipe_components.networks.unet_layout import lay_out, per_level, refuse_pixel_blocks
 
 from .picture import ControlNetConditioningEmbedding, check_picture, zero_projection
 
@@ -83,6 +85,8 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
 
     _supports_gradient_checkpointing = True
 
+    config_limits = LIMITS
+
     @register_to_config
     def __init__(
         self,
@@ -134,6 +138,7 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
         check_picture(config)
         refuse_pixel_blocks(config)
         widths = tuple(block_out_channels)
+        per_level("num_attention_heads", num_attention_heads, len(widths))
 
         self.conv_in = nn.Conv2d(in_channels, widths[0], kernel_size=3, padding=1)
         self.time_proj, time_input_dim, time_embed_dim = make_time_projection(config)
@@ -185,7 +190,7 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
         """
         if unet.config.get("time_embedding_type", "positional") != "positional":
             raise ConfigError(
-                f"the U-Net has time_embedding_type {unet.config.time_embedding_type!r}; a "
+                f"the U-Net has time_embedding_type {shown(unet.config.time_embedding_type)}; a "
                 f"ControlNet can be made of one with 'positional' only"
             )
         shared = {name: unet.config[name] for name in cls.init_parameters() if name in unet.config}

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from autopipe.errors import ConfigError
+from autopipe.wording import shown
 
 
 class ControlNetConditioningEmbedding(nn.Module):
@@ -43,7 +44,8 @@ def check_picture(config: Mapping[str, Any]) -> None:
     order = config["controlnet_conditioning_channel_order"]
     if order not in ("rgb", "bgr"):
         raise ConfigError(
-            f"controlnet_conditioning_channel_order is {order!r}; 'rgb' and 'bgr' are supported"
+            f"controlnet_conditioning_channel_order is {shown(order)}; supported are "
+            "'rgb' and 'bgr'"
         )
     if not config["conditioning_embedding_out_channels"]:
         raise ConfigError("conditioning_embedding_out_channels is empty; give at least one width")

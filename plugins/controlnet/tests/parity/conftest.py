@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.parity import saved_alike  # noqa: F401
 
 TOLERANCE = 1e-4
 """Of images in [0, 1]: float32 rounding, summed in another order, over a few steps."""

@@ -13,6 +13,7 @@ from autopipe.kinds import Network, Processor, Scheduler
 from autopipe_components.guided import GuidedPipeline
 from autopipe_components.safety import check_images, check_safety
 from autopipe_components.steps.checks import Prompt
+from autopipe_components.steps.given import ChecksGiven
 from autopipe_components.steps.prompt import (
     check_encoder,
     distinct_texts,
@@ -20,13 +21,14 @@ from autopipe_components.steps.prompt import (
     tokenize,
 )
 
+from .captions import clean_caption as cleaned
 from .captions import prepare_captions
 
 TOKENS = 77
 """What the U-Nets were trained to read of a prompt; the text encoder could read more."""
 
 
-class IFComponents(GuidedPipeline):
+class IFComponents(ChecksGiven, GuidedPipeline):
     """The components of DeepFloyd IF, and what can be done without drawing: encode and check.
 
     Args:
@@ -154,6 +156,15 @@ class IFComponents(GuidedPipeline):
             clean_caption=True,
         )
         return {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
+
+    def _text_preprocessing(self, text: Prompt, clean_caption: bool = False) -> list[str]:
+        """Texts as the text encoder is to read them; see `prepare_captions`."""
+        texts = [text] if isinstance(text, str) else text
+        return prepare_captions(texts, clean=clean_caption)
+
+    def _clean_caption(self, caption: str) -> str:
+        """`caption` after one pass of cleaning."""
+        return cleaned(caption)
 
     def _encode_text(self, texts: Sequence[str], length: int, device: torch.device | str) -> Tensor:
         """The hidden states (B, length, D) of `texts`; equal texts are encoded once."""

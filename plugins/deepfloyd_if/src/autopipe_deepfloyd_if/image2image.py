@@ -13,6 +13,7 @@ from autopipe.tasks import Image2Image
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import TEXTS, checks_of
 from autopipe_components.steps.reports import OlderCallback
 
 from .image_steps import IFImageSteps
@@ -23,6 +24,9 @@ class IFImg2ImgPipeline(IFImageSteps, Image2Image):
     """Image to image with the first stage of DeepFloyd IF."""
 
     _guidance_scale = 10.0
+
+    check_inputs = checks_of("prompt image batch_size callback_steps", TEXTS)
+    preprocess_image = IFImageSteps.preprocess_original_image
 
     @pipeline_call
     def __call__(

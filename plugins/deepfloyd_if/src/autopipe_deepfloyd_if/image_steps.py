@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.images.kinds import ImageInput
+from autopipe_components.images.kinds import ImageInput, as_list, kind_of
 from autopipe_components.steps.checks import check_image, check_mask, check_strength
-from autopipe_components.steps.codec import check_spread
-from autopipe_components.steps.image2image import add_noise
+from autopipe_components.steps.codec import Generators, check_spread
 from autopipe_components.steps.inpaint import blend, mask_to_latents
+from autopipe_components.steps.text2image import unit_noise
 from autopipe_components.steps.timesteps import Schedule
 
-from .pixels import make_mask, make_pixels
+from .pixels import fitted_size, make_mask, make_pixels
 from .steps import IFSteps, Keep, Start
 
 
@@ -24,9 +27,50 @@ class IFImageSteps(IFSteps):
         pixels = self._pixels()
 
         def start(tensors: Tensors, schedule: Schedule) -> None:
-            tensors["latents"] = self._noised(self._spread(pixels, tensors), schedule)
+            tensors["latents"] = self.prepare_intermediate_images(
+                self._for_prompts(pixels, tensors), *self._place(tensors, schedule)
+            )
 
         return start
+
+    def _place(self, tensors: Tensors, schedule: Schedule) -> tuple[Any, ...]:
+        """What `prepare_intermediate_images` takes after the image."""
+        count, batch = self.call.num_images_per_prompt, self._batch_size
+        dtype, device = tensors["prompt_embeds"].dtype, self._execution_device
+        first = schedule.timesteps[:1].repeat(batch)
+        return first, self._prompts, count, dtype, device, *self._further(tensors)
+
+    def _further(self, tensors: Tensors) -> tuple[Any, ...]:
+        return (self.call.generator,)
+
+    def prepare_intermediate_images(
+        self,
+        image: Tensor,
+        timestep: Tensor,
+        batch_size: int,
+        num_images_per_prompt: int,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        generator: Generators = None,
+    ) -> Tensor:
+        """Pixels (B, 3, H, W) of `image` with the noise of `timestep` on them.
+
+        Args:
+            image: (N, 3, H, W), one for each prompt.
+            timestep: one, or one for each of B.
+            batch_size: how many prompts; B is that times `num_images_per_prompt`.
+            dtype, device: of the noise.
+        """
+        clean = image.repeat_interleave(num_images_per_prompt, dim=0)
+        shape = (batch_size * num_images_per_prompt, *image.shape[1:])
+        noise = unit_noise(shape, generator=generator, dtype=dtype, device=device)
+        noised: Tensor = self.scheduler.add_noise(clean, noise, timestep.flatten())
+        return noised
+
+    def preprocess_original_image(self, image: ImageInput) -> Tensor:
+        """`image` as (N, 3, H, W) in [-1, 1], PIL images at the size of the result."""
+        name = self._original()[0] if self._is_run else "image"
+        return make_pixels(image, self.unet.config.sample_size, name)
 
     def _pixels(self) -> Tensor:
         """The image to start from (N, 3, H, W).
@@ -37,7 +81,7 @@ class IFImageSteps(IFSteps):
         name, image = self._original()
         check_image(image, name)
         check_strength(self.call.strength)
-        pixels = make_pixels(image, self.unet.config.sample_size, name)
+        pixels = self.preprocess_original_image(image)
         self._check_size(*pixels.shape[-2:])
         check_spread(pixels, self._prompts, f"{name}s")
         return pixels
@@ -45,12 +89,6 @@ class IFImageSteps(IFSteps):
     def _original(self) -> tuple[str, ImageInput]:
         """The argument that is the image to start from: its name and itself."""
         return "image", self.call.image
-
-    def _noised(self, clean: Tensor, schedule: Schedule) -> Tensor:
-        """`clean` pixels (B, 3, H, W) with the noise of the first step."""
-        return add_noise(
-            self.scheduler, clean, timestep=schedule.timesteps[0], generator=self.call.generator
-        )
 
 
 class IFMaskSteps(IFImageSteps):
@@ -64,7 +102,7 @@ class IFMaskSteps(IFImageSteps):
         mask = self._mask(pixels)
 
         def start(tensors: Tensors, schedule: Schedule) -> None:
-            clean = self._spread(pixels, tensors)
+            clean = self._for_prompts(pixels, tensors)
             height, width = clean.shape[-2:]
             small = mask_to_latents(
                 mask,
@@ -74,9 +112,43 @@ class IFMaskSteps(IFImageSteps):
                 device=clean.device,
             )
             tensors["mask"] = small.repeat_interleave(self.call.num_images_per_prompt, dim=0)
-            tensors["latents"] = blend(tensors["mask"], self._noised(clean, schedule), clean)
+            tensors["latents"] = self.prepare_intermediate_images(
+                clean, *self._place(tensors, schedule)
+            )
 
         return start
+
+    def _further(self, tensors: Tensors) -> tuple[Any, ...]:
+        return tensors["mask"], self.call.generator
+
+    def prepare_intermediate_images(  # type: ignore[override]  # the mask comes first
+        self,
+        image: Tensor,
+        timestep: Tensor,
+        batch_size: int,
+        num_images_per_prompt: int,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        mask_image: Tensor,
+        generator: Generators = None,
+    ) -> Tensor:
+        """As of `IFImageSteps`, and the image without noise where `mask_image` is 0.
+
+        Args:
+            mask_image: (B, 1, H, W).
+        """
+        noised = super().prepare_intermediate_images(
+            image, timestep, batch_size, num_images_per_prompt, dtype, device, generator
+        )
+        clean = image.repeat_interleave(num_images_per_prompt, dim=0)
+        return blend(mask_image, noised, clean)
+
+    def preprocess_mask_image(self, mask_image: ImageInput) -> Tensor:
+        """`mask_image` as (M, 1, H, W), 0 or 1, PIL images at the size of the result."""
+        if kind_of(mask_image) != "pil":
+            return make_mask(mask_image)
+        size = fitted_size(as_list(mask_image)[0], self.unet.config.sample_size)
+        return make_mask(mask_image, *size)
 
     def _mask(self, pixels: Tensor) -> Tensor:
         """The mask (M, 1, H, W) at the size of `pixels`.

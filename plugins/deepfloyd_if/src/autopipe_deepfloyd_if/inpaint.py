@@ -13,14 +13,18 @@ from autopipe.tasks import Inpaint
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import TEXTS, checks_of
 from autopipe_components.steps.reports import OlderCallback
 
-from .image_steps import IFMaskSteps
+from .image_steps import IFImageSteps, IFMaskSteps
 from .steps import Result
 
 
 class IFInpaintingPipeline(IFMaskSteps, Inpaint):
     """Inpainting with the first stage of DeepFloyd IF."""
+
+    check_inputs = checks_of("prompt image mask_image batch_size callback_steps", TEXTS)
+    preprocess_image = IFImageSteps.preprocess_original_image
 
     @pipeline_call
     def __call__(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from autopipe.pipeline.loop import Tensors
+from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.text2image import check_latents, start_from_noise
 from autopipe_components.steps.timesteps import Schedule
 
@@ -24,13 +28,34 @@ class IFNoiseSteps(IFSteps):
             check_latents(call.latents, shape)
 
         def start(tensors: Tensors, schedule: Schedule) -> None:
-            tensors["latents"] = start_from_noise(
-                shape,
-                generator=call.generator,
-                dtype=tensors["prompt_embeds"].dtype,
-                device=self._execution_device,
-                init_noise_sigma=self.scheduler.init_noise_sigma,
-                latents=call.latents,
-            )
+            dtype, device = tensors["prompt_embeds"].dtype, self._execution_device
+            if call.latents is None:
+                first = self.prepare_intermediate_images(*shape, dtype, device, call.generator)
+            else:
+                first = call.latents.to(device, dtype) * self.scheduler.init_noise_sigma
+            tensors["latents"] = first
 
         return start
+
+    def prepare_intermediate_images(
+        self,
+        batch_size: int,
+        num_channels: int,
+        height: int,
+        width: int,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        generator: Generators,
+    ) -> Tensor:
+        """Noise of that shape with the scheduler's deviation: the first pixels.
+
+        Raises:
+            ArgumentError: a list of generators that are not as many as the batch.
+        """
+        return start_from_noise(
+            (batch_size, num_channels, height, width),
+            generator=generator,
+            dtype=dtype,
+            device=device,
+            init_noise_sigma=self.scheduler.init_noise_sigma,
+        )

@@ -52,7 +52,7 @@ def make_pixels(image: ImageInput, side: int | None = None, name: str = "image")
     return pixels
 
 
-def make_mask(mask: ImageInput, height: int, width: int) -> Tensor:
+def make_mask(mask: ImageInput, height: int | None = None, width: int | None = None) -> Tensor:
     """`mask` as (M, 1, height, width), 1 where it is at least a half, else 0.
 
     Raises:

@@ -6,7 +6,7 @@ task.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeAlias
 
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.images.arrays import denormalize, pt_to_numpy
+from autopipe_components.safety import needs_extractor
 from autopipe_components.steps.checks import (
     batch_size_of,
     check_components,
@@ -25,6 +26,7 @@ from autopipe_components.steps.checks import (
     check_width,
 )
 from autopipe_components.steps.codec import PixelCodec, in_dtype_of
+from autopipe_components.steps.given import check_images_given
 from autopipe_components.steps.image2image import encode_start
 from autopipe_components.steps.prompt import check_encoder, join_halves
 from autopipe_components.steps.reports import Reports, step_reports
@@ -109,7 +111,7 @@ class IFSteps(IFComponents):
         """
         call = self.call
         check_components(self, self._needed)
-        if self.safety_checker is not None:
+        if needs_extractor(self.safety_checker):
             check_components(self, ("feature_extractor",))
         check_prompt(
             call.prompt, call.prompt_embeds, call.negative_prompt, call.negative_prompt_embeds
@@ -181,8 +183,20 @@ class IFSteps(IFComponents):
             device=self._execution_device,
             timesteps=self.call.timesteps,
         )
-        strength = self.call.get("strength", 1.0)
-        return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
+        return Schedule(*self.get_timesteps(schedule.steps, self.call.get("strength", 1.0)))
+
+    def get_timesteps(self, num_inference_steps: int, strength: float) -> tuple[Tensor, int]:
+        """The timesteps that an image leaves of the schedule that is set, and how many steps.
+
+        Args:
+            num_inference_steps: of the whole schedule.
+            strength: from 0 to 1: the part that is taken, from the end.
+
+        Raises:
+            ArgumentError: no step is left.
+        """
+        schedule = keep_tail(self.scheduler, steps=num_inference_steps, strength=strength)
+        return schedule.timesteps, schedule.steps
 
     def _conditioning(self) -> Tensors:
         """The encoded prompt as tensors of the call; under guidance the negative half is first."""
@@ -198,16 +212,26 @@ class IFSteps(IFComponents):
         )
         return {"prompt_embeds": embeds if negative is None else join_halves(embeds, negative)}
 
-    def _spread(self, pixels: Tensor, tensors: Tensors) -> Tensor:
-        """`pixels` of N images as (B, 3, H, W): for each prompt, then each of its images."""
-        spread = encode_start(
+    def _for_prompts(self, pixels: Tensor, tensors: Tensors) -> Tensor:
+        """`pixels` of N images as (P, 3, H, W), one for each prompt."""
+        return encode_start(
             PixelCodec(CHANNELS),
             pixels,
             batch_size=self._prompts,
             dtype=tensors["prompt_embeds"].dtype,
             device=self._execution_device,
         )
-        return spread.repeat_interleave(self.call.num_images_per_prompt, dim=0)
+
+    def _spread(self, pixels: Tensor, tensors: Tensors) -> Tensor:
+        """`pixels` of N images as (B, 3, H, W): for each prompt, then each of its images."""
+        each = self._for_prompts(pixels, tensors)
+        return each.repeat_interleave(self.call.num_images_per_prompt, dim=0)
+
+    def _check_given(self, given: Mapping[str, Any]) -> None:
+        super()._check_given(given)
+        for name in ("image", "original_image", "mask_image"):
+            if name in given:
+                check_images_given(name, given[name], None, None, given["batch_size"])
 
     def _keep(self, tensors: Tensors) -> Keep | None:
         """What is restored after each step; nothing if None."""

@@ -12,6 +12,7 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import TEXTS, checks_of
 from autopipe_components.steps.reports import OlderCallback
 
 from .noise_steps import IFNoiseSteps
@@ -20,6 +21,8 @@ from .steps import Result
 
 class IFPipeline(IFNoiseSteps, Text2Image):
     """Text to image with the first stage of DeepFloyd IF."""
+
+    check_inputs = checks_of("prompt callback_steps", TEXTS)
 
     @pipeline_call
     def __call__(

@@ -7,6 +7,7 @@ from support.parity import (  # noqa: F401
     quiet_reference,
     record,
     reference,
+    saved_alike,
     scheduler,
     twin,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,12 +17,13 @@ from autopipe_components.steps.checks import (
     check_steps,
     check_strength,
 )
-from autopipe_components.steps.codec import are_latents, check_pixels, check_spread
-from autopipe_components.steps.image2image import add_noise
+from autopipe_components.steps.codec import Generators, are_latents, check_pixels, check_spread
+from autopipe_components.steps.image2image import encode_start
 from autopipe_components.steps.reports import Reports
-from autopipe_components.steps.text2image import check_latents
+from autopipe_components.steps.text2image import check_latents, unit_noise
 
 from .decoder import EmbeddingDecoder, Start
+from .methods import StrengthMethods
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class ImageStart(Start):
     images: Tensor
 
 
-class FromImage(EmbeddingDecoder):
+class FromImage(StrengthMethods, EmbeddingDecoder):
     """Starts from an image, or from the caller's `latents`, which are noised already."""
 
     _tensors_as_decoded = False
@@ -85,4 +87,40 @@ class FromImage(EmbeddingDecoder):
 
     def _noised(self, clean: Tensor, timestep: Tensor) -> Tensor:
         """`clean` latents with the noise of the first `timestep`."""
-        return add_noise(self.scheduler, clean, timestep=timestep, generator=self.call.generator)
+        count = self.call.num_images_per_prompt
+        return self.prepare_latents(
+            clean,
+            timestep.reshape(1).repeat(len(clean)),
+            len(clean) // count,
+            count,
+            clean.dtype,
+            clean.device,
+            self.call.generator,
+        )
+
+    def prepare_latents(
+        self,
+        image: Tensor,
+        timestep: Tensor,
+        batch_size: int,
+        num_images_per_prompt: int,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        generator: Generators = None,
+    ) -> Tensor:
+        """Latents (B, C, h, w) of `image` with the noise of `timestep` on them.
+
+        Args:
+            image: pixels (N, 3, H, W) in [-1, 1], or latents (N, C, h, w); N divides B.
+            timestep: one, or one for each of B.
+            batch_size: how many embeddings; B is that times `num_images_per_prompt`.
+
+        Raises:
+            ArgumentError: images or generators don't fit the batch.
+        """
+        batch = batch_size * num_images_per_prompt
+        like: dict[str, Any] = {"dtype": dtype, "device": device}
+        clean = encode_start(self._codec, image, batch_size=batch, generator=generator, **like)
+        noise = unit_noise(tuple(clean.shape), generator=generator, **like)
+        noised: Tensor = self.scheduler.add_noise(clean, noise, timestep.flatten())
+        return noised

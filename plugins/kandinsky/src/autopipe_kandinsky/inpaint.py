@@ -22,6 +22,7 @@ from autopipe_components.steps.text2image import check_latents, unit_noise
 
 from .canvas import kept_of, pixels_of
 from .decoder import EmbeddingDecoder, Start
+from .methods import NoiseMethods
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class RepaintStart(Start):
     kept: Tensor
 
 
-class Repaint(EmbeddingDecoder):
+class Repaint(NoiseMethods, EmbeddingDecoder):
     """Starts from noise inside a mask, or at a `strength` below 1 from the noised image."""
 
     _callback_tensor_inputs = (

@@ -20,7 +20,6 @@ from autopipe_components.steps.checks import (
     check_text,
 )
 from autopipe_components.steps.codec import Generators
-from autopipe_components.steps.text2image import start_from_noise
 from autopipe_components.steps.timesteps import Schedule
 
 from .output import KandinskyPriorPipelineOutput
@@ -89,14 +88,8 @@ class ImageEmbeddingPrior(PriorSteps):
             )
 
         def start(tensors: Tensors, schedule: Schedule, generator: Generators) -> Tensor:
-            return start_from_noise(
-                shape,
-                generator=generator,
-                dtype=tensors["prompt_embeds"].dtype,
-                device=self._execution_device,
-                init_noise_sigma=self.scheduler.init_noise_sigma,
-                latents=latents,
-            )
+            dtype, device = tensors["prompt_embeds"].dtype, self._execution_device
+            return self.prepare_latents(shape, dtype, device, generator, latents, self.scheduler)
 
         return start
 

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.kinds import Network, Processor, Scheduler
-from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.call import Arguments
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
 from autopipe.utils import in_mode
 from autopipe_components.images.kinds import as_list, kind_of
 from autopipe_components.steps.checks import (
+    Prompt,
     check_components,
     check_generators,
     check_guidance,
@@ -32,6 +32,7 @@ from autopipe_components.steps.prompt import distinct_texts, text_length, tokeni
 from autopipe_components.steps.reports import Reports, step_reports
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
+from .methods import NoiseMethods, texts_to_encode
 from .output import KandinskyPriorPipelineOutput
 from .walk import Walk
 
@@ -89,7 +90,7 @@ def check_texts(call: Arguments) -> Texts:
     return Texts(prompts + negative, negative * 2, True)
 
 
-class PriorSteps(DiffusionPipeline):
+class PriorSteps(NoiseMethods):
     """The components of a prior, and its call.
 
     Args:
@@ -205,17 +206,35 @@ class PriorSteps(DiffusionPipeline):
         """The texts as tensors of the call; under guidance the unconditional half is first."""
         guided = self.do_classifier_free_guidance
         every = [*texts.unconditional, *texts.prompts] if guided else texts.prompts
-        distinct, positions = distinct_texts(every)
+        encoded = self._encoded(every, self.call.num_images_per_prompt)
+        return dict(zip(("prompt_embeds", "text_encoder_hidden_states", "text_mask"), encoded))
+
+    def _encoded(self, texts: Sequence[str], count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Pooled texts (B, P), states (B, K, D) and their mask (B, K), each `count` times."""
+        distinct, positions = distinct_texts(texts)
         states, pooled, mask = self.encoder("text_encoder", self._encode_text)(distinct)
+        pooled, states, mask = (
+            one[positions].repeat_interleave(count, dim=0) for one in (pooled, states, mask)
+        )
+        return pooled, states, mask
 
-        def spread(rows: Tensor) -> Tensor:
-            return rows[positions].repeat_interleave(self.call.num_images_per_prompt, dim=0)
+    def _encode_prompt(
+        self,
+        prompt: Prompt,
+        device: torch.device | str | None,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
+        negative_prompt: Prompt | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Pooled texts (B, P), states (B, K, D) and their mask (B, K); the negative half first.
 
-        return {
-            "prompt_embeds": spread(pooled),
-            "text_encoder_hidden_states": spread(states),
-            "text_mask": spread(mask),
-        }
+        Raises:
+            ArgumentError, ArgumentTypeError: the texts don't fit together.
+        """
+        texts = texts_to_encode(prompt, do_classifier_free_guidance, negative_prompt)
+        encoded = self._encoded(texts, num_images_per_prompt)
+        pooled, states, mask = (one.to(device) for one in encoded)
+        return pooled, states, mask
 
     def _encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
         """Hidden states (B, K, D), pooled texts (B, P), and which states are of text (B, K)."""

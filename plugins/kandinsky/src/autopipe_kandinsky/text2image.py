@@ -7,12 +7,13 @@ from torch import Tensor
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.steps.checks import check_steps
 from autopipe_components.steps.reports import Reports
-from autopipe_components.steps.text2image import check_latents, start_from_noise
+from autopipe_components.steps.text2image import check_latents
 
 from .decoder import EmbeddingDecoder, Start
+from .methods import NoiseMethods
 
 
-class FromNoise(EmbeddingDecoder):
+class FromNoise(NoiseMethods, EmbeddingDecoder):
     """Starts from noise alone, or from the caller's `latents`."""
 
     def _prepare(self, rows: int) -> Start:
@@ -25,12 +26,12 @@ class FromNoise(EmbeddingDecoder):
         return Start(rows, size, self._lay_out())
 
     def _denoised(self, tensors: Tensors, start: Start, reports: Reports) -> Tensor:
-        tensors["latents"] = start_from_noise(
+        tensors["latents"] = self.prepare_latents(
             self._shape(start.rows, start.size),
-            generator=self.call.generator,
-            dtype=tensors["image_embeds"].dtype,
-            device=self._execution_device,
-            init_noise_sigma=self.scheduler.init_noise_sigma,
-            latents=self.call.latents,
+            tensors["image_embeds"].dtype,
+            self._execution_device,
+            self.call.generator,
+            self.call.latents,
+            self.scheduler,
         )
         return self._walk(tensors, start, reports)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from autopipe.pipeline.call import pipeline_call
@@ -77,11 +79,40 @@ class KandinskyImg2ImgPipeline(KandinskyImageDecoder, FromImage):
 
     def _noised(self, clean: Tensor, timestep: Tensor) -> Tensor:
         """`clean` with noise that depends on `strength`, and not on the first timestep."""
-        noise = unit_noise(
-            tuple(clean.shape),
-            generator=self.call.generator,
-            dtype=clean.dtype,
-            device=clean.device,
-        )
         level = int(self.scheduler.config["num_train_timesteps"] * self.call.strength) - 2
-        return noised(clean * self.scheduler.init_noise_sigma, noise, max(level, 0))
+        return self.prepare_latents(
+            clean,
+            torch.tensor([max(level, 0)], device=clean.device),
+            tuple(clean.shape),
+            clean.dtype,
+            clean.device,
+            self.call.generator,
+            self.scheduler,
+        )
+
+    def prepare_latents(  # type: ignore[override]  # latents, not images, of another schedule
+        self,
+        latents: Tensor | None,
+        latent_timestep: Tensor,
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+        device: torch.device | str,
+        generator: Generators,
+        scheduler: Any,
+    ) -> Tensor:
+        """Latents of `shape` with the noise of `latent_timestep` on them; see `noised`.
+
+        Args:
+            latents: clean ones; noise if absent.
+            scheduler: what its `init_noise_sigma` multiplies.
+
+        Raises:
+            ArgumentError: latents or generators don't fit `shape`.
+        """
+        like: dict[str, Any] = {"generator": generator, "dtype": dtype, "device": device}
+        clean = unit_noise(tuple(shape), given=latents, **like) * scheduler.init_noise_sigma
+        return self.add_noise(clean, unit_noise(tuple(shape), **like), latent_timestep)
+
+    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """`original_samples` at the noise level of `timesteps`; see `noised`."""
+        return noised(original_samples, noise, timesteps)

@@ -11,9 +11,15 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.steps.checks import batch_size_of, check_negative_prompt, check_text
+from autopipe_components.steps.checks import (
+    Prompt,
+    batch_size_of,
+    check_negative_prompt,
+    check_text,
+)
 from autopipe_components.steps.prompt import distinct_texts, tokenize
 from autopipe_kandinsky.decoder import EmbeddingDecoder, Start
+from autopipe_kandinsky.methods import texts_to_encode
 
 _TOKENS = 77
 """What is read of a text."""
@@ -99,6 +105,29 @@ class KandinskyDecoder(EmbeddingDecoder):
             "text_encoder_hidden_states": spread(states),
         }
 
+    def _encode_prompt(
+        self,
+        prompt: Prompt,
+        device: torch.device | str | None,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
+        negative_prompt: Prompt | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Pooled texts (B, P), states (B, K, D) and their mask (B, K); the negative half first.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: the texts don't fit together.
+        """
+        texts = texts_to_encode(prompt, do_classifier_free_guidance, negative_prompt)
+        states, pooled = self.encoder("text_encoder", self._encode_text)(texts)
+        with self.tokenizing(self.tokenizer):
+            _, mask = tokenize(self.tokenizer, texts, _TOKENS)
+        pooled, states, mask = (
+            one.to(device).repeat_interleave(num_images_per_prompt, dim=0)
+            for one in (pooled, states, mask)
+        )
+        return pooled, states, mask
+
     def _encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Hidden states (B, K, D), and pooled texts (B, P)."""
         with self.tokenizing(self.tokenizer):
@@ -131,11 +160,15 @@ class KandinskyImageDecoder(KandinskyDecoder):
         super().__init__(text_encoder, tokenizer, unet, scheduler, movq)
 
 
-def noised(clean: Tensor, noise: Tensor, timestep: int) -> Tensor:
-    """`clean` at the noise level of `timestep`, in the schedule that such starts were trained on.
+def noised(clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    """`clean` at the noise level of `timesteps` in the schedule that such starts were trained on.
 
     It is not that of the scheduler: betas rise linearly from 0.0001 to 0.02 in 1000 steps.
+
+    Args:
+        timesteps: one for all, or one for each.
     """
     bars = torch.cumprod(1 - torch.linspace(0.0001, 0.02, 1000, dtype=torch.float32), dim=0)
-    bar = bars.to(device=clean.device, dtype=clean.dtype)[timestep]
+    bar = bars.to(device=clean.device, dtype=clean.dtype)[timesteps.to(clean.device)]
+    bar = bar.reshape(-1, *(1,) * (clean.ndim - 1))
     return bar**0.5 * clean + (1 - bar) ** 0.5 * noise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from autopipe.pipeline.call import pipeline_call
@@ -11,8 +12,9 @@ from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.checks import Prompt, check_image, check_strength
 from autopipe_components.steps.codec import Generators, check_spread, tile
-from autopipe_components.steps.image2image import add_noise
+from autopipe_components.steps.text2image import unit_noise
 from autopipe_components.steps.timesteps import Schedule
+from autopipe_kandinsky.methods import StrengthMethods
 from autopipe_kandinsky.prior import ImageEmbeddingPrior
 from autopipe_kandinsky.prior_steps import Result, Start, Texts
 
@@ -23,7 +25,7 @@ class KandinskyV22PriorPipeline(ImageEmbeddingPrior):
     model_cpu_offload_seq = "text_encoder->image_encoder->prior"
 
 
-class KandinskyV22PriorEmb2EmbPipeline(ImageEmbeddingPrior):
+class KandinskyV22PriorEmb2EmbPipeline(StrengthMethods, ImageEmbeddingPrior):
     """The prior of Kandinsky 2.2, starting from the embedding of a given image."""
 
     model_cpu_offload_seq = "text_encoder->image_encoder->prior"
@@ -76,7 +78,43 @@ class KandinskyV22PriorEmb2EmbPipeline(ImageEmbeddingPrior):
             embeds = self._embed(seen).to(tensors["prompt_embeds"])
             embeds = tile(embeds, rows, "images")
             embeds = embeds.repeat_interleave(self.call.num_images_per_prompt, dim=0)
-            timestep = schedule.timesteps[0]
-            return add_noise(self.scheduler, embeds, timestep=timestep, generator=generator)
+            timesteps = schedule.timesteps[:1].repeat(len(embeds))
+            count = self.call.num_images_per_prompt
+            return self.prepare_latents(
+                embeds, timesteps, rows, count, embeds.dtype, embeds.device, generator
+            )
 
         return start
+
+    def prepare_latents(  # type: ignore[override]  # from embeddings, not from noise
+        self,
+        emb: Tensor,
+        timestep: Tensor,
+        batch_size: int,
+        num_images_per_prompt: int,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        generator: Generators = None,
+    ) -> Tensor:
+        """Embeddings (B, D) with the noise of `timestep` on them.
+
+        Args:
+            emb: (N, D); N divides B.
+            timestep: one, or one for each of B.
+            batch_size: how many prompts; B is that times `num_images_per_prompt`.
+
+        Raises:
+            ArgumentError: embeddings or generators don't fit the batch.
+        """
+        embeds = emb.to(device=device, dtype=dtype)
+        embeds = tile(embeds, batch_size * num_images_per_prompt, "embeddings")
+        noise = unit_noise(tuple(embeds.shape), generator=generator, dtype=dtype, device=device)
+        noised: Tensor = self.scheduler.add_noise(embeds, noise, timestep.flatten())
+        return noised
+
+    def _encode_image(
+        self, image: ImageInput, device: torch.device | str | None, num_images_per_prompt: int
+    ) -> Tensor:
+        """Embeddings (B, D) of images, each repeated for its embeddings."""
+        embeds = self._embed(self._as_seen(image), device)
+        return embeds.repeat_interleave(num_images_per_prompt, dim=0)

@@ -8,6 +8,7 @@ from support.parity import (  # noqa: F401
     quiet_reference,
     record,
     reference,
+    saved_alike,
     scheduler,
     twin,
 )

@@ -286,28 +286,34 @@ def _open_cached(repository: str, options: HubOptions, reason: Exception | None)
     Args:
         reason: why the Hub can't be reached; None where it may not be asked.
     """
+    from huggingface_hub import constants
+
     folder = repository_folder(repository, options)
     commit = cached_commit(folder, options.revision or "main")
-    download = f"run `autopipe download {repository}"
-    download += f" --revision {options.revision}`" if options.revision else "`"
+    cure = f"run `autopipe download {repository}"
+    cure += f" --revision {options.revision}`" if options.revision else "`"
+    if reason:
+        cure += " when the Hub can be reached"
+    elif constants.HF_HUB_OFFLINE:
+        cure = f"unset HF_HUB_OFFLINE and {cure}"
+    else:
+        cure = f"leave local_files_only out, or {cure}"
     if commit is None:
         why = (
             f"the Hub can't be reached ({first_line(reason)})"
             if reason
-            else "only the cache may be used (local_files_only or HF_HUB_OFFLINE)"
+            else "asking the Hub is off"
         )
         raise CheckpointError(
             f"{repository} is neither a local folder nor in the cache, and {why}; check the path, "
-            f"or {download} while online"
+            f"or {cure}"
         ) from reason
     entries = cached_listing(repository, options, commit)
     if entries is None:
         root = folder / "snapshots" / commit
         entries = dict(found_in(root))
     source = CachedSource(repository, commit, entries, options)
-    source.cure = (
-        f"only the cache is in use, and it holds this checkpoint in part; {download} while online"
-    )
+    source.cure = f"offline, and the cache holds only part of this checkpoint; {cure}"
     if reason is not None:
         _log.warning(
             "the Hub can't be reached (%s), so %s is taken from the cache",

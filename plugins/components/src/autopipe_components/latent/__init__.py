@@ -25,6 +25,11 @@ What is asked of a family, in the order of a call (those marked * have no defaul
     _network, _network_inputs, _predict_noise, _embed_guidance_scale, _guidance_width,
     do_classifier_free_guidance   the prediction; see `guided`
     _pictures             from decoded pixels to the values of the record
+    _halves               what callbacks may replace by itself of what the network gets
+
+The steps that programs with a loop of their own call have the names of diffusers, in `starts` and
+`methods`. The tasks take them too, so a subclass may override `prepare_latents` (not of
+inpainting), `get_timesteps` and `prepare_extra_step_kwargs`.
 
 A condition such as ControlNet is a class before the family's in the bases, which overrides some
 of these.

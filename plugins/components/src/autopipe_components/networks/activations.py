@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from autopipe.errors import ConfigError, nearest
+from autopipe.wording import shown
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -20,8 +21,11 @@ _ACTIVATIONS: dict[str, Activation] = {
 }
 
 
-def get_activation(name: str) -> Activation:
+def get_activation(name: str, entry: str = "act_fn") -> Activation:
     """The function called `name`, whatever its case.
+
+    Args:
+        entry: of the config that names it.
 
     Raises:
         ConfigError: there is none of this name.
@@ -30,6 +34,6 @@ def get_activation(name: str) -> Activation:
         return _ACTIVATIONS[name.lower()]
     except KeyError:
         raise ConfigError(
-            f"there is no activation {name!r}; known are {', '.join(sorted(_ACTIVATIONS))}."
-            f"{nearest(name, _ACTIVATIONS)}"
+            f"{entry} is {shown(name)}, which is not an activation; known are "
+            f"{', '.join(sorted(_ACTIVATIONS))}.{nearest(name, _ACTIVATIONS)}"
         ) from None

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autopipe.errors import ConfigError
+from autopipe.wording import shown
 
 from .attention import MultiHeadAttention, check_bias, to_pixels, to_tokens
 from .conditioning import Conditioning
@@ -103,4 +104,4 @@ def _prompt_norm(options: AddedKVOptions) -> nn.Module | None:
                 f"divide the cross_attention_dim {width}"
             )
         return PromptGroupNorm(_PROMPT_GROUPS, width, eps=_EPS)
-    raise ConfigError(f"cross_attention_norm is {kind!r}; supported are None and 'group_norm'")
+    raise ConfigError(f"cross_attention_norm is {shown(kind)}; supported are None and 'group_norm'")

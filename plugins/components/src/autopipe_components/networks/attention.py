@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autopipe.errors import ArgumentError
+from autopipe.wording import shown
 
 # Here the kernels of scaled_dot_product_attention keep the scores in float32 whatever the dtype.
 _SCORES_IN_FLOAT32 = frozenset({"cpu", "cuda"})
@@ -188,7 +189,7 @@ def set_attention_slices(
     sizes: Sequence[int | None]
     if isinstance(slice_size, str):
         if slice_size not in ("auto", "max"):
-            raise ArgumentError(f"slice_size is {slice_size!r}; use 'auto', 'max' or a number")
+            raise ArgumentError(f"slice_size is {shown(slice_size)}; use 'auto', 'max' or a number")
         sizes = [max(layer.heads // 2, 1) if slice_size == "auto" else 1 for layer in layers]
     elif slice_size is None or isinstance(slice_size, int):
         sizes = [slice_size] * len(layers)

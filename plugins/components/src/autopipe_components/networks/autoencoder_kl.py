@@ -13,6 +13,7 @@ from autopipe.modeling import ModelMixin, entry_point
 from autopipe.outputs import BaseOutput
 
 from .distributions import DiagonalGaussianDistribution, Generators
+from .limits import LIMITS
 from .tiling import in_tiles
 from .vae import Decoder, DecoderOutput, Encoder, check_channels, with_new_names
 
@@ -40,6 +41,8 @@ class AutoencoderKL(ModelMixin):
     """
 
     _supports_gradient_checkpointing = True
+
+    config_limits = LIMITS
 
     @register_to_config
     def __init__(

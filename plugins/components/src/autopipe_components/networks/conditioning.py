@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError, nearest
+from autopipe.wording import shown
 
 _CROSS_ATTENTION_KWARGS = frozenset({"scale"})
 
@@ -48,7 +49,7 @@ def check_cross_attention_kwargs(given: Mapping[str, Any] | None) -> None:
     for name in given or ():
         if name not in _CROSS_ATTENTION_KWARGS:
             raise ArgumentError(
-                f"cross_attention_kwargs has {name!r}; supported is "
+                f"cross_attention_kwargs has {shown(name)}; supported is "
                 f"{', '.join(sorted(_CROSS_ATTENTION_KWARGS))}."
                 f"{nearest(name, _CROSS_ATTENTION_KWARGS)}"
             )

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autopipe.errors import ArgumentError
+from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.wording import shown
 
 from .activations import get_activation
 
@@ -58,9 +59,14 @@ def timesteps_of(timestep: Tensor | float | int, sample: Tensor) -> Tensor:
     """`timestep`, one for all or one for each of the batch, as a tensor (1,) or (B,).
 
     Raises:
-        ArgumentError: it has another length.
+        ArgumentError: it has another length, or is not a number.
     """
-    timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
+    try:
+        timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise ArgumentTypeError(
+            f"timestep must be a number or a tensor of them, not {shown(timestep)}"
+        ) from None
     if timesteps.shape[0] not in (1, sample.shape[0]):
         raise ArgumentError(
             f"{timesteps.shape[0]} timesteps were given for {sample.shape[0]} samples; "
@@ -73,7 +79,8 @@ class TimestepEmbedding(nn.Module):
     """A two-layer perceptron, (N, in_channels) -> (N, out_dim), `time_embed_dim` by default.
 
     With `cond_proj_dim` it takes a second input (N, cond_proj_dim) that is projected and added
-    to the first, such as the guidance scale of a latent consistency model.
+    to the first, such as the guidance scale of a latent consistency model. `entry` is what the
+    config calls `act_fn`.
     """
 
     def __init__(
@@ -85,6 +92,7 @@ class TimestepEmbedding(nn.Module):
         post_act_fn: str | None = None,
         cond_proj_dim: int | None = None,
         out_dim: int | None = None,
+        entry: str = "act_fn",
     ) -> None:
         super().__init__()
         self.linear_1 = nn.Linear(in_channels, time_embed_dim)
@@ -92,8 +100,10 @@ class TimestepEmbedding(nn.Module):
             None if cond_proj_dim is None else nn.Linear(cond_proj_dim, in_channels, bias=False)
         )
         self.linear_2 = nn.Linear(time_embed_dim, out_dim or time_embed_dim)
-        self.act = get_activation(act_fn)
-        self.post_act = None if post_act_fn is None else get_activation(post_act_fn)
+        self.act = get_activation(act_fn, entry)
+        self.post_act = (
+            None if post_act_fn is None else get_activation(post_act_fn, "timestep_post_act")
+        )
 
     def forward(self, sample: Tensor, condition: Tensor | None = None) -> Tensor:
         if condition is not None:

@@ -12,10 +12,12 @@ from autopipe.config import register_to_config
 from autopipe.errors import ArgumentError, ConfigError
 from autopipe.modeling import ModelMixin, entry_point
 from autopipe.outputs import BaseOutput
+from autopipe.wording import shown
 
 from .attention import Attention
 from .conditioning import mask_to_bias
 from .embeddings import TimestepEmbedding, Timesteps, timesteps_of
+from .limits import LIMITS
 from .transformer import FeedForward
 
 
@@ -61,6 +63,8 @@ class PriorTransformer(ModelMixin):
 
     causal_attention_mask: Tensor
 
+    config_limits = LIMITS
+
     @register_to_config
     def __init__(
         self,
@@ -91,7 +95,11 @@ class PriorTransformer(ModelMixin):
 
         self.time_proj = Timesteps(width, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(
-            width, time_embed_dim or width, act_fn=time_embed_act_fn, out_dim=width
+            width,
+            time_embed_dim or width,
+            act_fn=time_embed_act_fn,
+            out_dim=width,
+            entry="time_embed_act_fn",
         )
         self.proj_in = nn.Linear(embedding_dim, width)
         self.embedding_proj_norm = nn.LayerNorm(text_dim) if embedding_proj_norm_type else None
@@ -171,6 +179,16 @@ class PriorTransformer(ModelMixin):
         text: Tensor | None,
     ) -> Tensor:
         """What stands before the noisy embedding: text, its embedding, the timestep."""
+        widths = {
+            "hidden_states": (noisy, self.config.embedding_dim),
+            "proj_embedding": (text_embedding, self.config.embedding_proj_dim),
+        }
+        for name, (given, width) in widths.items():
+            width = width or self.config.embedding_dim
+            if not isinstance(given, Tensor) or given.ndim < 2 or given.shape[-1] != width:
+                raise ArgumentError(
+                    f"{name} must be a tensor (B, {width}) for this prior, not {shown(given)}"
+                )
         waves = self.time_proj(timesteps_of(timestep, noisy)).to(noisy.dtype)
         time = self.time_embedding(waves).expand(noisy.shape[0], -1)
         if self.embedding_proj_norm is not None:
@@ -226,4 +244,4 @@ def _row(vectors: Tensor) -> Tensor:
 
 def _check(option: str, value: str | None, supported: str) -> None:
     if value not in (None, supported):
-        raise ConfigError(f"{option} is {value!r}; supported are None and {supported!r}")
+        raise ConfigError(f"{option} is {shown(value)}; supported are None and {shown(supported)}")

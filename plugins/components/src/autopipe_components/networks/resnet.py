@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autopipe.errors import ConfigError
+from autopipe.wording import shown
 
 from .activations import get_activation
 
@@ -55,7 +56,7 @@ class ResnetBlock2D(nn.Module):
         super().__init__()
         if options.time_scale_shift not in ("default", "scale_shift"):
             raise ConfigError(
-                f"resnet_time_scale_shift is {options.time_scale_shift!r}; "
+                f"resnet_time_scale_shift is {shown(options.time_scale_shift)}; "
                 "'default' and 'scale_shift' are supported"
             )
         self.scale_shift = options.time_scale_shift == "scale_shift"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autopipe.errors import ConfigError
+
 from .attention import Attention, to_pixels, to_tokens
 from .checkpointing import Checkpointed
 from .conditioning import Conditioning
@@ -102,6 +104,11 @@ class Transformer2DModel(Checkpointed):
 
     def __init__(self, channels: int, depth: int, options: TransformerOptions) -> None:
         super().__init__()
+        if options.heads > channels:
+            raise ConfigError(
+                f"attention_head_dim asks for {options.heads} heads in a block of {channels} "
+                f"channels (num_attention_heads, where that is given); a head has one or more"
+            )
         inner = options.heads * (channels // options.heads)
         self.linear_projection = options.linear_projection
         self.norm = nn.GroupNorm(options.groups, channels, eps=1e-6)

@@ -12,11 +12,13 @@ from autopipe.config import register_to_config
 from autopipe.errors import ArgumentError
 from autopipe.modeling import ModelMixin
 from autopipe.outputs import BaseOutput
+from autopipe.wording import shown
 
 from .activations import get_activation
 from .attention import set_attention_slices
 from .conditioning import Conditioning, check_cross_attention_kwargs, mask_to_bias
 from .embeddings import TimestepEmbedding
+from .limits import LIMITS
 from .unet_additions import make_addition_embedding
 from .unet_blocks import UpBlock, make_down_block, make_mid_block, make_up_block
 from .unet_context import make_context_projection
@@ -50,6 +52,8 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
     """
 
     _supports_gradient_checkpointing = True
+
+    config_limits = LIMITS
 
     @register_to_config
     def __init__(
@@ -132,7 +136,9 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
         )
         self.add_embedding = make_addition_embedding(config, time_embed_dim=time_embed_dim)
         self.time_embed_act = (
-            None if time_embedding_act_fn is None else get_activation(time_embedding_act_fn)
+            None
+            if time_embedding_act_fn is None
+            else get_activation(time_embedding_act_fn, "time_embedding_act_fn")
         )
 
         layout = lay_out(
@@ -216,10 +222,10 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
         _check_residuals(down_block_additional_residuals, mid_block_additional_residual)
         check_cross_attention_kwargs(cross_attention_kwargs)
         channels = self.sample_channels
-        if sample.ndim != 4 or sample.shape[1] != channels:
+        if not isinstance(sample, Tensor) or sample.ndim != 4 or sample.shape[1] != channels:
             raise ArgumentError(
-                f"sample has shape {tuple(sample.shape)}, but this model takes {channels} "
-                f"channels: (B, {channels}, H, W)"
+                f"sample is {shown(sample)}, but this model takes {channels} channels: a tensor "
+                f"(B, {channels}, H, W)"
             )
         added = added_cond_kwargs or {}
         if self.config.center_input_sample:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autopipe.errors import ArgumentError, ConfigError
+from autopipe.wording import shown
 
 from .embeddings import TimestepEmbedding, Timesteps
 
@@ -178,7 +179,7 @@ def make_addition_embedding(
         return None
     if kind not in _MAKERS:
         supported = ", ".join(map(repr, _MAKERS))
-        raise ConfigError(f"addition_embed_type is {kind!r}; supported are None, {supported}")
+        raise ConfigError(f"addition_embed_type is {shown(kind)}; supported are None, {supported}")
     return _MAKERS[kind](config, time_embed_dim)
 
 
@@ -227,7 +228,7 @@ def required(added: Mapping[str, Tensor], name: str, asked_by: str) -> Tensor:
         return added[name]
     except KeyError:
         raise ArgumentError(
-            f"this model has {asked_by}: pass {name!r} in added_cond_kwargs, "
+            f"this model has {asked_by}: pass {shown(name)} in added_cond_kwargs, "
             f"which has {sorted(added)}"
         ) from None
 
@@ -262,7 +263,7 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
 
 def _needed(config: Mapping[str, Any], name: str) -> int:
     """A width that the kind of condition can't do without."""
-    width, asked_by = config[name], f"addition_embed_type {config['addition_embed_type']!r}"
+    width, asked_by = config[name], f"addition_embed_type {shown(config['addition_embed_type'])}"
     if width is None:
         raise ConfigError(f"{asked_by} needs {name}")
     if not isinstance(width, int):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autopipe.errors import ConfigError, nearest
+from autopipe.wording import shown
 
 from .added_kv_attention import AddedKVAttention, AddedKVOptions
 from .checkpointing import Checkpointed
@@ -237,6 +238,6 @@ def _find(kinds: Mapping[str, BlockKind], key: str, name: str) -> BlockKind:
         return kinds[name.removeprefix("UNetRes")]
     except KeyError:
         raise ConfigError(
-            f"{key} asks for {name!r}; supported are {', '.join(sorted(kinds))}."
+            f"{key} asks for {shown(name)}; supported are {', '.join(sorted(kinds))}."
             f"{nearest(name, kinds)}"
         ) from None

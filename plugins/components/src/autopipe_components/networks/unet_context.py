@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autopipe.errors import ArgumentError, ConfigError
+from autopipe.wording import shown
 
 from .unet_additions import projected
 
@@ -69,11 +70,11 @@ def make_context_projection(config: Mapping[str, Any]) -> ContextProjection | No
         return None
     if kind not in (None, "text_proj", "text_image_proj", "image_proj"):
         raise ConfigError(
-            f"encoder_hid_dim_type is {kind!r}; supported are None, 'text_proj', "
+            f"encoder_hid_dim_type is {shown(kind)}; supported are None, 'text_proj', "
             "'text_image_proj' and 'image_proj'"
         )
     if width is None:
-        raise ConfigError(f"encoder_hid_dim_type {kind!r} needs encoder_hid_dim")
+        raise ConfigError(f"encoder_hid_dim_type {shown(kind)} needs encoder_hid_dim")
     target = config["cross_attention_dim"]
     if not isinstance(target, int):
         raise ConfigError(f"cross_attention_dim is {target}; encoder_hid_dim needs a single one")

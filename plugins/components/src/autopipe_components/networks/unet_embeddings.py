@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from autopipe.config import FrozenConfig
 from autopipe.errors import ArgumentError, ConfigError
+from autopipe.wording import shown
 
 from .embeddings import FourierTimesteps, TimestepEmbedding, Timesteps, timesteps_of
 from .unet_additions import AddedCondition
@@ -29,7 +30,9 @@ def make_time_projection(config: Mapping[str, Any]) -> tuple[nn.Module, int, int
             )
         flip = config["flip_sin_to_cos"]
         return FourierTimesteps(width // 2, flip_sin_to_cos=flip), width, width
-    raise ConfigError(f"time_embedding_type is {kind!r}; 'positional' and 'fourier' are supported")
+    raise ConfigError(
+        f"time_embedding_type is {shown(kind)}; 'positional' and 'fourier' are supported"
+    )
 
 
 class TimestepClassEmbedding(TimestepEmbedding):
@@ -67,7 +70,7 @@ def make_class_embedding(
     if kind == "simple_projection":
         return nn.Linear(_projection_input(config, "class_embed_type"), time_embed_dim)
     raise ConfigError(
-        f"class_embed_type is {kind!r}; supported are None, 'timestep', 'identity', "
+        f"class_embed_type is {shown(kind)}; supported are None, 'timestep', 'identity', "
         "'projection' and 'simple_projection'"
     )
 
@@ -125,7 +128,7 @@ class TimeEmbedded:
             return time
         if class_labels is None:
             raise ArgumentError(
-                f"this model has class_embed_type {self.config.class_embed_type!r} and "
+                f"this model has class_embed_type {shown(self.config.class_embed_type)} and "
                 f"num_class_embeds {self.config.num_class_embeds}: pass class_labels"
             )
         classes = self.class_embedding(class_labels).to(time.dtype)
@@ -145,5 +148,7 @@ def _timesteps(width: int, config: Mapping[str, Any]) -> Timesteps:
 def _projection_input(config: Mapping[str, Any], name: str) -> int:
     width = config["projection_class_embeddings_input_dim"]
     if width is None:
-        raise ConfigError(f"{name} {config[name]!r} needs projection_class_embeddings_input_dim")
+        raise ConfigError(
+            f"{name} {shown(config[name])} needs projection_class_embeddings_input_dim"
+        )
     return int(width)

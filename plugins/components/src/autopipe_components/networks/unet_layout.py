@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from autopipe.errors import ConfigError
+from autopipe.wording import shown
 
 from .added_kv_attention import AddedKVOptions
 from .resnet import ResnetOptions, check_groups
@@ -42,17 +43,23 @@ def refuse_unsupported(config: Mapping[str, Any]) -> None:
     """Raise ConfigError for values that ask for what no block here does."""
     for name, value in _ONLY_SUPPORTED.items():
         if config[name] != value:
-            raise ConfigError(f"{name} is {config[name]!r}; only {value!r} is supported")
+            raise ConfigError(f"{name} is {shown(config[name])}; only {shown(value)} is supported")
     if config["class_embeddings_concat"] and config["addition_embed_type"] is not None:
         raise ConfigError(
             f"class_embeddings_concat makes a vector to which nothing can be added, but "
-            f"addition_embed_type is {config['addition_embed_type']!r}"
+            f"addition_embed_type is {shown(config['addition_embed_type'])}"
+        )
+    classes = config["class_embed_type"] is not None or config["num_class_embeds"] is not None
+    if config["class_embeddings_concat"] and not classes:
+        raise ConfigError(
+            "class_embeddings_concat is set, but class_embed_type and num_class_embeds are None; "
+            "there are no classes"
         )
     others = [name for name in _types(config) if name not in PIXEL_BLOCKS]
     for name, value in _ONLY_AMONG_PIXELS.items():
         if others and config[name] != value:
             raise ConfigError(
-                f"{name} is {config[name]!r}; only {value!r} is supported by {others[0]}"
+                f"{name} is {shown(config[name])}; only {shown(value)} is supported by {others[0]}"
             )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from autopipe.errors import ArgumentError, ConfigError, nearest
 from autopipe.outputs import BaseOutput
+from autopipe.wording import shown
 
 from .checkpointing import Checkpointed
 from .resnet import Downsample2D, Upsample2D
@@ -104,7 +105,7 @@ class Encoder(Checkpointed):
             for level, (before, after) in enumerate(pairwise((first, *block_out_channels)))
         )
         self.mid_block = AutoencoderBlock(
-            last, last, layers, resnets=2, attentions=int(mid_block_add_attention)
+            last, last, layers, resnets=2, attentions=1 if mid_block_add_attention else 0
         )
         self.conv_norm_out = layers.norm(last)
         self.conv_out = nn.Conv2d(last, out_channels, kernel_size=3, padding=1)
@@ -144,7 +145,7 @@ class Decoder(Checkpointed):
         first, *_, last = channels = (block_out_channels[-1], *reversed(block_out_channels))
         self.conv_in = nn.Conv2d(in_channels, first, kernel_size=3, padding=1)
         self.mid_block = AutoencoderBlock(
-            first, first, layers, resnets=2, attentions=int(mid_block_add_attention)
+            first, first, layers, resnets=2, attentions=1 if mid_block_add_attention else 0
         )
         self.up_blocks = nn.ModuleList(
             AutoencoderBlock(
@@ -202,7 +203,7 @@ def _attend(
     for name in types:
         if name not in known:
             raise ConfigError(
-                f"{key} asks for {name!r}; supported are {' and '.join(known)}."
+                f"{key} asks for {shown(name)}; supported are {' and '.join(known)}."
                 f"{nearest(name, known)}"
             )
     if len(types) != len(block_out_channels):

@@ -13,7 +13,9 @@ from autopipe.config import register_to_config
 from autopipe.errors import ArgumentError, ConfigError, nearest
 from autopipe.modeling import ModelMixin, entry_point
 from autopipe.outputs import BaseOutput
+from autopipe.wording import shown
 
+from .limits import LIMITS
 from .vae import Decoder, DecoderOutput, Encoder, check_channels, with_new_names
 
 _NORMS = ("group", "spatial")
@@ -82,6 +84,8 @@ class VQModel(ModelMixin):
 
     _supports_gradient_checkpointing = True
 
+    config_limits = LIMITS
+
     @register_to_config
     def __init__(
         self,
@@ -107,7 +111,7 @@ class VQModel(ModelMixin):
         width = vq_embed_dim or latent_channels
         if norm_type not in _NORMS:
             raise ConfigError(
-                f"norm_type is {norm_type!r}; supported are {' and '.join(_NORMS)}."
+                f"norm_type is {shown(norm_type)}; supported are {' and '.join(_NORMS)}."
                 f"{nearest(norm_type, _NORMS)}"
             )
         if norm_type == "spatial" and width != latent_channels:

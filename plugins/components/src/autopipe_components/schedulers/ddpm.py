@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,11 +76,16 @@ class DDPMScheduler(PosteriorScheduler):
         self.custom_timesteps = timesteps is not None
         self.timesteps = placed(self, schedule, device)
 
-    def previous_timestep(self, timestep: Timestep) -> int:
-        """The timestep that follows `timestep` in the schedule, less noisy; -1 after the last."""
-        now = self._whole(timestep)
+    def previous_timestep(self, timestep: Timestep) -> Any:
+        """The timestep that follows `timestep` in the schedule, less noisy; -1 after the last.
+
+        Of a tensor it is a tensor; without a schedule, one for each timestep in it.
+        """
         if not (self.custom_timesteps or self.num_inference_steps):
-            return now - 1
+            return timestep - 1 if isinstance(timestep, Tensor) else self._whole(timestep) - 1
+        if isinstance(timestep, Tensor):
+            return timestep.new_tensor(self.previous_timestep(self._whole(timestep)))
+        now = self._whole(timestep)
         position = (self.timesteps == now).nonzero()
         if len(position) == 0:
             raise SchedulerError(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from autopipe.errors import SchedulerError
 from autopipe.values import Range
@@ -86,9 +89,14 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
         steps = original_steps or self.config.original_inference_steps
         return self._teacher_timesteps(steps, strength)
 
-    def previous_timestep(self, timestep: Timestep) -> int:
-        """The timestep that follows `timestep` in the schedule, less noisy; -1 after the last."""
+    def previous_timestep(self, timestep: Timestep) -> Any:
+        """The timestep that follows `timestep` in the schedule, less noisy; -1 after the last.
+
+        Of a tensor it is a tensor; without a schedule, one for each timestep in it.
+        """
         if not (self.custom_timesteps or self.num_inference_steps):
-            return self._whole(timestep) - 1
+            return timestep - 1 if isinstance(timestep, Tensor) else self._whole(timestep) - 1
+        if isinstance(timestep, Tensor):
+            return timestep.new_tensor(self.previous_timestep(self._whole(timestep)))
         after = self.index_for_timestep(timestep) + 1
         return int(self.timesteps[after]) if after < len(self.timesteps) else -1

@@ -55,7 +55,7 @@ def check_choice(owner: object, option: str, value: object, allowed: Collection[
     """Raise `SchedulerError` unless `value` is one of `allowed`."""
     if value not in list(allowed):
         known = listed(map(repr, allowed))
-        hint = nearest(str(value)[:80], [str(choice) for choice in allowed])
+        hint = nearest(str(value), [str(choice) for choice in allowed])
         raise SchedulerError(
             f"{type(owner).__name__} has no {option} {shown(value)}; it is one of {known}.{hint}"
         )

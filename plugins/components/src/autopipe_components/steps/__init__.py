@@ -12,6 +12,7 @@ they are given.
                 `check_network_channels`, `check_width`, `check_paste`, `check_tensor`,
                 `check_text`, `check_part`;
                 `batch_size_of(prompt, embeds)`
+    given       `checks_of(required, optional)`: the method `check_inputs` of a class
     prompt      `tokenize(tokenizer, texts, length)`, `distinct_texts`, `check_clip_skip`,
                 `check_encoder`; `embed_prompts(encode, ...)`, `join_halves(embeds, negative)`
     reports     `step_reports(run, callback_on_step_end, ...)`: callbacks, as the loop takes them

@@ -12,6 +12,7 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import TEXTS, checks_of
 from autopipe_components.steps.reports import OlderCallback
 
 from ..image_steps import IFImageSteps
@@ -21,6 +22,8 @@ from .steps import SuperResolutionSteps
 
 class IFImg2ImgSuperResolutionPipeline(SuperResolutionSteps, IFImageSteps):
     """Enlarges a changed image with the second stage of DeepFloyd IF."""
+
+    check_inputs = checks_of("prompt image original_image batch_size callback_steps", TEXTS)
 
     @pipeline_call
     def __call__(

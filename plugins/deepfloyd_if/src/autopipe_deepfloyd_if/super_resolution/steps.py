@@ -108,6 +108,13 @@ class SuperResolutionSteps(IFSteps):
         check_spread(pixels, self._prompts, "images")
         return pixels
 
+    def preprocess_image(
+        self, image: ImageInput, num_images_per_prompt: int, device: torch.device | str
+    ) -> Tensor:
+        """The image to enlarge as (B, 3, h, w) in [-1, 1], repeated for each image of a prompt."""
+        pixels = make_pixels(image).to(device=device, dtype=self.unet.dtype)
+        return pixels.repeat_interleave(num_images_per_prompt, dim=0)
+
     def _enlarge(self, small: Tensor, tensors: Tensors) -> None:
         """Put `small`, enlarged to the latents and noised, and its noise level into `tensors`."""
         large = interpolate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -88,21 +89,32 @@ def threads(subject: Subject) -> None:
 
 
 def callback(subject: Subject) -> None:
-    """`callback_on_step_end` is called for each step with the latents, and may skip the rest."""
+    """`callback_on_step_end` gets what the class offers, and may change latents or skip steps."""
     pipe = subject.load()
     seen: list[int] = []
+    offered = list(subject.cls._callback_tensor_inputs)
+    taken = inspect.signature(subject.cls.__call__).parameters
+    asked: dict[str, Any] = {}
+    if "callback_on_step_end_tensor_inputs" in taken:
+        asked = {"callback_on_step_end_tensor_inputs": offered}
 
     def watch(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         assert isinstance(tensors["latents"], torch.Tensor)
+        assert not asked or list(tensors) == offered
         seen.append(step)
-        return {}
+        return tensors
+
+    def change(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        return {"latents": tensors["latents"] + 1}
 
     def stop(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> None:
         seen.append(step)
         run._interrupt = True
 
-    watched = subject.result(pipe, callback_on_step_end=watch)
+    watched = subject.result(pipe, callback_on_step_end=watch, **asked)
     assert np.array_equal(watched, subject.result(pipe))
+    changed = subject.result(pipe, callback_on_step_end=change)
+    assert not np.array_equal(watched, changed), "latents that a callback returns must count"
     assert seen, "callback_on_step_end was not called"
     assert seen == list(range(len(seen)))
     seen.clear()
