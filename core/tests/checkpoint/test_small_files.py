@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from support.tiny import make_tokenizer
 from transformers import CLIPTokenizer
 
+from autopipe.checkpoint.foreign.processors import load_processor
 from autopipe.checkpoint.headers import read_header
-from autopipe.checkpoint.processors import load_processor
 from autopipe.checkpoint.source import LocalSource
 from autopipe.checkpoint.tensors import read_pickled
 from autopipe.errors import AutopipeError, DamagedFileError, UnsafeCheckpointError

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from transformers import T5Tokenizer
 
-from autopipe.checkpoint.processors import load_processor
+from autopipe.checkpoint.foreign.processors import load_processor
 from autopipe.checkpoint.source import LocalSource
 from autopipe.errors import DamagedFileError
 

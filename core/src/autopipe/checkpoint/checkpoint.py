@@ -15,11 +15,11 @@ from ..placement.devices import check_here
 from ..registry import Registry, default_registry
 from . import chain
 from .address import open_source
+from .foreign.pairs import check_pairs
 from .index import Index, open_index
 from .load import load_component, made_from, stored_dtype
 from .names import parts_of
 from .options import KEYWORDS, LoadOptions, check_for_network, check_for_pipeline, split_keywords
-from .pairs import check_pairs
 from .plan import Plan, files_of, make_plan
 from .source import Source
 from .weights import LoadingInfo

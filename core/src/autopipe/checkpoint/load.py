@@ -17,12 +17,12 @@ from ..errors import (
 )
 from ..kinds import BaseNetwork, BaseScheduler
 from ..wording import told
-from . import transformers
 from .build import WithoutMemory, check_sizes
 from .files import ComponentFiles, Weights
+from .foreign import models
+from .foreign.processors import load_processor
 from .headers import main_dtype
 from .options import LoadOptions
-from .processors import load_processor
 from .source import Source
 from .tensors import TORCH_DTYPES
 from .weights import Casting, LoadingInfo, fill, finish, read_weights, without_wrappers
@@ -52,7 +52,7 @@ def load_component(
     if files.weights is None and not issubclass(cls, BaseScheduler):
         return load_processor(cls, source, files.folder), LoadingInfo()
     ours = issubclass(cls, (BaseNetwork, BaseScheduler))
-    if not ours and not transformers.is_model(cls):
+    if not ours and not models.is_model(cls):
         raise UnsupportedCheckpointError(
             f"{cls.__name__} is a network, but neither a ModelMixin nor a model of transformers, "
             f"so there is no way to load it from {folder}"
@@ -93,7 +93,7 @@ def _load_network(
     name: str | None,
 ) -> tuple[Any, LoadingInfo]:
     ours = issubclass(cls, BaseNetwork)
-    make = made_from if ours else transformers.build
+    make = made_from if ours else models.build
     described = folder / str(cls.config_name) if ours else folder
     with WithoutMemory(folder):
         model: Any = make(cls, config, described)
@@ -108,13 +108,13 @@ def _load_network(
         model = make(cls, config, described)
     wanted = options.dtype_of(name)
     dtype = stored_dtype(source, [weights]) if wanted == "auto" else wanted
-    kept = cls._keep_in_fp32_modules if ours else transformers.kept_in_fp32(model, dtype)
+    kept = cls._keep_in_fp32_modules if ours else models.kept_in_fp32(model, dtype)
     target = Casting(dtype, kept)
     state = read_weights(source, weights, target, options.disable_mmap)
     origin = str(source.root / weights.files[0].path if len(weights.files) == 1 else folder)
     state = without_wrappers(model, state, origin)
     try:
-        state = cls.convert_state_dict(state) if ours else transformers.fitted(model, state)
+        state = cls.convert_state_dict(state) if ours else models.fitted(model, state)
         info = fill(
             model,
             state,
@@ -133,7 +133,7 @@ def _load_network(
     if ours:
         model.register_to_config(_name_or_path=str(folder))
     else:
-        transformers.record_dtype(model)
+        models.record_dtype(model)
     if options.device_map is not None and options.device is not None:
         model = model.to(options.device)
     return model.eval(), info

@@ -12,9 +12,9 @@ from typing import Any
 from ..errors import ArgumentError
 from ..kinds import BaseNetwork
 from ..registry import default_registry
-from . import transformers
 from .address import open_source
 from .build import WithoutMemory
+from .foreign import models
 from .load import load_component, made_from
 from .options import LoadOptions, split_keywords
 from .plan import Part, Plan
@@ -110,6 +110,6 @@ def _part(part: Part, source: Source, options: LoadOptions) -> Any:
 def _network(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
     ours = issubclass(cls, BaseNetwork)
     config = source.json("/".join((*folder, str(cls.config_name) if ours else "config.json")))
-    make = made_from if ours else transformers.build
+    make = made_from if ours else models.build
     with WithoutMemory():
         return make(cls, config, source.root.joinpath(*folder)).eval()

@@ -19,8 +19,8 @@ from ..kinds import BaseNetwork, Kind, Several, kind_of, slot_of, slots_of
 from ..registry import Registry
 from ..resolution.targets import load_target
 from ..wording import listed, shown
-from . import transformers
 from .files import AUTO, ComponentFiles, holds_network, plan_component, variants_of
+from .foreign import models
 from .index import INDEX_NAME, Index
 from .options import LoadOptions
 from .source import Source
@@ -126,7 +126,7 @@ def stems_of(cls: type) -> tuple[str, ...]:
     """What the weight files of `cls` are called; empty for what is no network."""
     if issubclass(cls, BaseNetwork):
         return (cls.weights_name,)
-    return transformers.STEMS if kind_of(cls) is Kind.NETWORK else ()
+    return models.STEMS if kind_of(cls) is Kind.NETWORK else ()
 
 
 def files_of(
@@ -228,8 +228,8 @@ def _classes(
             known = registry.component(*pair, stored)
             if known is not None:
                 found = load_target(known.target)
-            elif pair[0] == transformers.LIBRARY:
-                found = transformers.find_class(pair[1])
+            elif pair[0] == models.LIBRARY:
+                found = models.find_class(pair[1])
         slot = slots.get(name)
         if name in given:
             if slot is None and found is not None:

@@ -25,10 +25,10 @@ from ..kinds import BaseNetwork, BaseScheduler, is_function
 from ..registry import default_registry
 from ..sizes import parse_size
 from ..wording import clean, listed, logger, shown
-from . import transformers
 from .atomic import Stale, replaced_folder
 from .build import WithoutMemory
 from .files import STEMS, candidates, holds_network, variants_of
+from .foreign import models
 from .hub.upload import HUB_KEYWORDS, check_upload, push_folder
 from .index import INDEX_NAME
 from .names import is_plain
@@ -144,7 +144,7 @@ def _saving(directory: str | Path, options: SaveOptions, stale: Stale) -> Iterat
 
 
 def _is_network(component: object) -> bool:
-    return isinstance(component, BaseNetwork) or transformers.is_model(type(component))
+    return isinstance(component, BaseNetwork) or models.is_model(type(component))
 
 
 def _tell_of_subclass(name: str, cls: type) -> None:
@@ -179,7 +179,7 @@ def _write_model(model: Any, state: dict[str, Tensor], folder: Path, options: Sa
     if isinstance(model, BaseNetwork):
         model.save_config(folder)
     else:
-        transformers.save_model_config(model, folder)
+        models.save_model_config(model, folder)
     safe = options.safe_serialization
     suffix = "safetensors" if safe else "bin"
     dotted = f".{options.variant}" if options.variant else ""
@@ -260,7 +260,7 @@ def _tied(model: Any) -> dict[str, str]:
             if isinstance(model, BaseNetwork):
                 fresh: nn.Module = cls.from_config(model.config)
             else:
-                fresh = transformers.build(cls, model.config.to_dict(), origin)
+                fresh = models.build(cls, model.config.to_dict(), origin)
     except Exception:
         # The config doesn't say how the network was made, so nothing is known to be tied.
         return {}
@@ -305,7 +305,7 @@ def _old_files(folder: Path, component: Any, options: SaveOptions) -> Iterator[P
     for file in folder.iterdir():
         if not stems:
             # Of another kind of tokenizer, perhaps.
-            is_old = file.name in transformers.PROCESSOR_FILES
+            is_old = file.name in models.PROCESSOR_FILES
         else:
             whole = re.sub(r"-\d{5}-of-\d{5}", "", file.name)
             is_old = any(one.variant == options.variant for one in candidates([whole], stems))

@@ -182,7 +182,7 @@ class ComponentsMixin(ConfigMixin):
             return None, None
         cls = type(component)
         library, class_name = default_registry().identity(cls) or (cls.__module__, cls.__name__)
-        from ..checkpoint.transformers import LIBRARY, saved_name
+        from ..checkpoint.foreign.models import LIBRARY, saved_name
 
         return library, saved_name(class_name) if library == LIBRARY else class_name
 

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 from transformers import CLIPImageProcessor
 
-from autopipe.checkpoint.entries import ImageEntries
-from autopipe.checkpoint.processors import load_processor
+from autopipe.checkpoint.foreign.entries import ImageEntries
+from autopipe.checkpoint.foreign.processors import load_processor
 from autopipe.checkpoint.source import LocalSource
 from autopipe.errors import ConfigError
 
-from .bad import BAD, refusal, says
+from ..bad import BAD, refusal, says
 
 CONFIG = "preprocessor_config.json"
 FURTHER = {

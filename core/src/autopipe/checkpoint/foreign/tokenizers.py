@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import AutopipeError, ConfigError, DamagedFileError
-from ..wording import shown
+from ...errors import AutopipeError, ConfigError, DamagedFileError
+from ...wording import shown
 
 CONFIG = "tokenizer_config.json"
 

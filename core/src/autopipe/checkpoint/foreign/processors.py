@@ -14,22 +14,22 @@ from typing import Any
 
 from PIL import Image
 
-from ..errors import (
+from ...errors import (
     AutopipeError,
     CheckpointError,
     ConfigError,
     DamagedFileError,
     UnsafeCheckpointError,
 )
-from ..json_files import check_parts
-from ..wording import listed, shown, told
-from .build import check_sizes
+from ...json_files import check_parts
+from ...wording import listed, shown, told
+from ..build import check_sizes
+from ..headers import check_content, reading
+from ..names import is_plain
+from ..source import Source
 from .entries import LARGEST_SIDE, ImageEntries, TokenizerEntries, check_entries
-from .headers import check_content, reading
-from .names import is_plain
-from .source import Source
+from .models import CLASSES, LIBRARY
 from .tokenizers import CONFIG, check_tokenizer, is_tokenizer
-from .transformers import CLASSES, LIBRARY
 
 _TOKENIZER_CONFIGS = (CONFIG, "special_tokens_map.json")
 _IMAGE_CONFIGS = ("preprocessor_config.json", "processor_config.json")

@@ -9,10 +9,10 @@ import pytest
 from support.tiny import make_tokenizer
 from transformers import CLIPImageProcessor, T5Config, T5EncoderModel
 
-from autopipe.checkpoint.pairs import check_pairs
+from autopipe.checkpoint.foreign.pairs import check_pairs
 from autopipe.errors import ConfigError
 
-from .conftest import text_encoder
+from ..conftest import text_encoder
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import ConfigError
-from ..wording import shown
+from ...errors import ConfigError
+from ...wording import shown
 
 LARGEST_SIDE = 1 << 11
 """Of an image that a processor makes, in pixels; no image encoder takes one half as large."""

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import AutopipeError, ConfigError
-from ..wording import shown, told
-from .build import WithoutMemory, check_sizes
+from ...errors import AutopipeError, ConfigError
+from ...wording import shown, told
+from ..build import WithoutMemory, check_sizes
 from .entries import NetworkEntries, check_entries
 
 LIBRARY = "transformers"

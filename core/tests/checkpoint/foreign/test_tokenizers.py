@@ -10,12 +10,12 @@ import pytest
 from support.tiny import make_tokenizer
 from transformers import CLIPTokenizer, T5Tokenizer, XLMRobertaTokenizer
 
-from autopipe.checkpoint.entries import TokenizerEntries
-from autopipe.checkpoint.processors import load_processor
+from autopipe.checkpoint.foreign.entries import TokenizerEntries
+from autopipe.checkpoint.foreign.processors import load_processor
 from autopipe.checkpoint.source import LocalSource
 from autopipe.errors import CheckpointError, ConfigError, DamagedFileError
 
-from .bad import BAD, refusal, says
+from ..bad import BAD, refusal, says
 
 CONFIG = "tokenizer_config.json"
 LETTERS = [(start + one, -2.0) for start in ("▁", "") for one in string.ascii_lowercase]

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
-from ..wording import shown
+from ...errors import ConfigError
+from ...wording import shown
 from .tokenizers import is_tokenizer
 
 _IMAGES = "feature_extractor"

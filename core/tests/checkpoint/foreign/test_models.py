@@ -11,9 +11,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from autopipe.checkpoint import transformers as compat
-from autopipe.checkpoint.entries import NetworkEntries
 from autopipe.checkpoint.files import plan_component
+from autopipe.checkpoint.foreign import models as compat
+from autopipe.checkpoint.foreign.entries import NetworkEntries
 from autopipe.checkpoint.load import load_component
 from autopipe.checkpoint.options import LoadOptions
 from autopipe.checkpoint.save import SaveOptions, save_model
@@ -25,8 +25,8 @@ from autopipe.errors import (
     WeightsMismatchError,
 )
 
-from .bad import BAD, refusal, says
-from .conftest import same, text_encoder
+from ..bad import BAD, refusal, says
+from ..conftest import same, text_encoder
 
 IDS = torch.tensor([[0, 5, 6, 2]])
 WEIGHTS = "model.safetensors"

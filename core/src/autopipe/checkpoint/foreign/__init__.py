@@ -1,0 +1,1 @@
+"""Components that transformers defines: networks, tokenizers and image processors."""
