@@ -184,8 +184,8 @@ def test_addresses_that_are_rationed(tmp_path: Path) -> None:
     code = (
         "import resource, sys, torch\n"
         "from pathlib import Path\n"
-        "from autopipe.checkpoint.headers import read_header\n"
-        "from autopipe.checkpoint.tensors import read_pickled, read_safetensors\n"
+        "from autopipe.checkpoint.formats.headers import read_header\n"
+        "from autopipe.checkpoint.formats.tensors import read_pickled, read_safetensors\n"
         "from autopipe.errors import CheckpointError\n"
         "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 150_000_000, -1))\n"

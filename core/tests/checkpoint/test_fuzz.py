@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from autopipe.checkpoint.build import check_sizes
 from autopipe.checkpoint.files import shard_names
-from autopipe.checkpoint.headers import not_finite, read_header
+from autopipe.checkpoint.formats.headers import not_finite, read_header
+from autopipe.checkpoint.formats.tensors import read_pickled, read_safetensors
 from autopipe.checkpoint.index import parse_index, read_index
-from autopipe.checkpoint.tensors import read_pickled, read_safetensors
 from autopipe.errors import AutopipeError
 from autopipe.json_files import read_json_object
 from autopipe.pipeline.base import DiffusionPipeline

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from autopipe.checkpoint import headers as values
-from autopipe.checkpoint.headers import not_finite, read_header
+from autopipe.checkpoint.formats import headers as values
+from autopipe.checkpoint.formats.headers import not_finite, read_header
 
 FLOATS = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2]
 

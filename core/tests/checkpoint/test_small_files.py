@@ -18,9 +18,9 @@ from support.tiny import make_tokenizer
 from transformers import CLIPTokenizer
 
 from autopipe.checkpoint.foreign.processors import load_processor
-from autopipe.checkpoint.headers import read_header
+from autopipe.checkpoint.formats.headers import read_header
+from autopipe.checkpoint.formats.tensors import read_pickled
 from autopipe.checkpoint.source import LocalSource
-from autopipe.checkpoint.tensors import read_pickled
 from autopipe.errors import AutopipeError, DamagedFileError, UnsafeCheckpointError
 from autopipe.json_files import read_json_object
 
@@ -116,8 +116,8 @@ FILES: dict[str, bytes | Callable[[Path], object]] = {
 PROGRAM = """
 import resource, sys
 from pathlib import Path
-from autopipe.checkpoint.headers import read_header
-from autopipe.checkpoint.tensors import read_pickled
+from autopipe.checkpoint.formats.headers import read_header
+from autopipe.checkpoint.formats.tensors import read_pickled
 from autopipe.json_files import read_json_object
 from autopipe.errors import AutopipeError
 

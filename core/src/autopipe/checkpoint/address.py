@@ -15,7 +15,7 @@ from ..registry import Registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
 from ..wording import shown
-from .headers import read_header
+from .formats.headers import read_header
 from .hub.repository import open_repository
 from .source import HubOptions, LocalSource, Source
 

@@ -23,7 +23,7 @@ from ..errors import (
     VariantError,
 )
 from ..wording import cut, listed, shown
-from .formats import found_instead
+from .formats.kinds import found_instead
 from .names import plain_name
 from .source import Source
 

@@ -26,7 +26,7 @@ from ..resolution.guard import guarded
 from ..resolution.targets import load_target
 from ..wording import cut, logger, shown
 from .atomic import HEADS, check_whole
-from .formats import found_instead
+from .formats.kinds import found_instead
 from .names import is_plain
 from .source import LocalSource, Source
 

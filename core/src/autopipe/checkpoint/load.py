@@ -21,10 +21,10 @@ from .build import WithoutMemory, check_sizes
 from .files import ComponentFiles, Weights
 from .foreign import models
 from .foreign.processors import load_processor
-from .headers import main_dtype
+from .formats.headers import main_dtype
+from .formats.tensors import TORCH_DTYPES
 from .options import LoadOptions
 from .source import Source
-from .tensors import TORCH_DTYPES
 from .weights import Casting, LoadingInfo, fill, finish, read_weights, without_wrappers
 
 

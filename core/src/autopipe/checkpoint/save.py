@@ -29,11 +29,11 @@ from .atomic import Stale, replaced_folder
 from .build import WithoutMemory
 from .files import STEMS, candidates, holds_network, variants_of
 from .foreign import models
+from .formats.tensors import TORCH_DTYPES
 from .hub.upload import HUB_KEYWORDS, check_upload, push_folder
 from .index import INDEX_NAME
 from .names import is_plain
 from .plan import stems_of
-from .tensors import TORCH_DTYPES
 
 _log = logger(__name__)
 

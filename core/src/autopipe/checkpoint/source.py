@@ -22,7 +22,7 @@ from ..errors import CheckpointError
 from ..json_files import read_json_object
 from ..regular import look, opened
 from .atomic import check_whole
-from .headers import Header, read_header, reading
+from .formats.headers import Header, read_header, reading
 from .names import inside
 
 FOLLOW_LINKS = "AUTOPIPE_FOLLOW_LINKS"

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, WeightsMismatchError
 from ..wording import cut, listed, logger
 from .files import Weights
-from .formats import layout_of, unwrapped
+from .formats.kinds import layout_of, unwrapped
+from .formats.tensors import Target, read_pickled, read_safetensors
 from .source import Source
-from .tensors import Target, read_pickled, read_safetensors
 
 _log = logger(__name__)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..checkpoint.address import open_source
 from ..checkpoint.files import STEMS, File, Weights, candidates, plan_component, variants_of
-from ..checkpoint.headers import Header, main_dtype, not_finite
+from ..checkpoint.formats.headers import Header, main_dtype, not_finite
 from ..checkpoint.index import Index, open_index
 from ..checkpoint.source import FOLLOW_LINKS, HubOptions, Source
 from ..errors import AutopipeError, UnsupportedCheckpointError

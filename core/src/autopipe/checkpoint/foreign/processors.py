@@ -24,7 +24,7 @@ from ...errors import (
 from ...json_files import check_parts
 from ...wording import listed, shown, told
 from ..build import check_sizes
-from ..headers import check_content, reading
+from ..formats.headers import check_content, reading
 from ..names import is_plain
 from ..source import Source
 from .entries import LARGEST_SIDE, ImageEntries, TokenizerEntries, check_entries

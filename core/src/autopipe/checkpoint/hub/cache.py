@@ -18,7 +18,7 @@ from typing import Any
 from ...errors import CheckpointError
 from ...regular import look, opened
 from ...wording import logger
-from ..headers import reading
+from ..formats.headers import reading
 from ..names import is_plain
 from ..source import HubOptions
 

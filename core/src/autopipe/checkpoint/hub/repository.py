@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...errors import CheckpointError, DamagedFileError
 from ...wording import logger
-from ..headers import Header, header_of
+from ..formats.headers import Header, header_of
 from ..names import is_plain
 from ..source import HubOptions, Source
 from .answers import explained, first_line, may_pass

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from ..errors import DamagedFileError, UnsafeCheckpointError
-from ..wording import cut, listed
+from ...errors import DamagedFileError, UnsafeCheckpointError
+from ...wording import cut, listed
 
 _LARGEST = 1 << 23
 """Bytes of the pickle in an archive, or of its directory: 8,000 tensors take 2,000,000."""

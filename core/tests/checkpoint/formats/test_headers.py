@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from autopipe.checkpoint.headers import main_dtype, read_header
+from autopipe.checkpoint.formats.headers import main_dtype, read_header
 from autopipe.errors import AutopipeError, CheckpointError, DamagedFileError
 
 POINTER = (

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import AutopipeError, CheckpointError, DamagedFileError
-from ..json_files import parse_json
-from ..regular import opened
-from ..wording import shown
-from .formats import misnamed
+from ...errors import AutopipeError, CheckpointError, DamagedFileError
+from ...json_files import parse_json
+from ...regular import opened
+from ...wording import shown
+from .kinds import misnamed
 
 _LARGEST_HEADER = 1 << 25
 """Bytes: those of the largest files have some hundred thousand."""

@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from autopipe.checkpoint import tensors
-from autopipe.checkpoint.headers import read_header
-from autopipe.checkpoint.tensors import TORCH_DTYPES, read_pickled, read_safetensors
+from autopipe.checkpoint.formats import tensors
+from autopipe.checkpoint.formats.headers import read_header
+from autopipe.checkpoint.formats.tensors import TORCH_DTYPES, read_pickled, read_safetensors
 from autopipe.errors import CheckpointError, DamagedFileError, UnsafeCheckpointError
 
-from .conftest import same
+from ..conftest import same
 
 
 def keep(name: str, dtype: torch.dtype) -> torch.dtype:

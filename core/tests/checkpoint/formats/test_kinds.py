@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from autopipe.checkpoint.formats import misnamed
+from autopipe.checkpoint.formats.kinds import misnamed
 from autopipe.errors import AutopipeError, CheckpointError, DamagedFileError, WeightsMismatchError
 from autopipe.pipeline.base import DiffusionPipeline
 
-from .conftest import TinyNet, TinyPipeline, same
+from ..conftest import TinyNet, TinyPipeline, same
 
 NAME = "diffusion_pytorch_model"
 SAFE = f"{NAME}.safetensors"

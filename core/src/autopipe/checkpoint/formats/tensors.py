@@ -20,9 +20,9 @@ from typing import BinaryIO, cast
 import torch
 from torch import Tensor
 
-from ..errors import DamagedFileError
-from ..regular import opened
-from ..wording import cut, logger
+from ...errors import DamagedFileError
+from ...regular import opened
+from ...wording import cut, logger
 from .headers import Header, TensorInfo, check_content, reading
 from .pickles import check_pickle, refused
 

@@ -16,7 +16,7 @@ import torch
 
 from autopipe.errors import CheckpointError, DamagedFileError, UnsafeCheckpointError
 
-from .conftest import TinyNet
+from ..conftest import TinyNet
 
 THEIRS = ("\x1b", "weights_only", "can still be loaded", "safe_globals", "http", "WeightsUnpickler")
 

@@ -1,0 +1,1 @@
+"""How weights are stored: telling the format of a file, and reading it without running it."""
