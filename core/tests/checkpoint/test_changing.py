@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from autopipe.checkpoint import load, tensors
+from autopipe.checkpoint import load
+from autopipe.checkpoint.formats import tensors
 from autopipe.errors import AutopipeError, CheckpointError
 from autopipe.pipeline.base import DiffusionPipeline
 

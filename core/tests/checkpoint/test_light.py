@@ -7,7 +7,8 @@ import sys
 
 LOOK = """
 import sys
-from autopipe.checkpoint import address, files, headers, index, names, source
+from autopipe.checkpoint import address, files, index, names, source
+from autopipe.checkpoint.formats import headers
 from autopipe.checkpoint.hub import repository
 heavy = {"torch", "numpy", "transformers", "diffusers", "pydantic", "huggingface_hub"}
 print(sorted(heavy & set(sys.modules)))
