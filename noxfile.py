@@ -172,6 +172,13 @@ def table(session: nox.Session) -> None:
 
 
 @nox.session
+def reference(session: nox.Session) -> None:
+    """Write the table of what diffusers has and autopipe has not yet; a parity test compares it."""
+    install(session, DISTS, *REFERENCE)
+    session.run("python", "tools/reference.py")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style and format."""
     session.install("ruff==0.17.5")

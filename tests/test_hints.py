@@ -267,7 +267,8 @@ def test_a_single_file_is_not_sent_in_a_circle(tmp_path: Path) -> None:
     folder.mkdir()
     save_file({"model.diffusion_model.out.2.weight": torch.zeros(1)}, folder / "x.safetensors")
     told = refusal(folder)
-    assert str(folder / "x.safetensors") in told
+    assert "x.safetensors" in told
+    assert "give the path of that file" in told
     told = refusal(folder / "x.safetensors")
     assert "folder of a checkpoint" not in told
     for step in ("from_single_file", "save_pretrained('FOLDER')"):

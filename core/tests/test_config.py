@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from autopipe.config import ConfigMixin, FrozenConfig, read_json_object, register_to_config
-from autopipe.errors import ArgumentTypeError, AutopipeError, ConfigError
+from autopipe.config import ConfigMixin, FrozenConfig, register_to_config
+from autopipe.errors import ArgumentTypeError, ConfigError
 
 
 class Alpha(ConfigMixin):
@@ -209,33 +209,6 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     assert "_use_default_values" not in found
     assert Odd.load_config(tmp_path, subfolder="deep") == found
     assert Odd.load_config(tmp_path / "deep", return_unused_kwargs=True, x=1) == (found, {"x": 1})
-
-
-@pytest.mark.parametrize(
-    ("content", "part"),
-    [
-        ("[1]", "list"),
-        ("{", "not valid JSON"),
-        ("", "not valid JSON"),
-        ("[" * 100_000, "not valid JSON"),
-        (None, "not exist"),
-    ],
-)
-def test_bad_files_are_named(tmp_path: Path, content: str | None, part: str) -> None:
-    file = tmp_path / "config.json"
-    if content is not None:
-        file.write_text(content)
-    with pytest.raises(ConfigError, match=part) as caught:
-        read_json_object(file)
-    assert "config.json" in str(caught.value)
-    assert isinstance(caught.value, (AutopipeError, OSError))
-
-
-def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
-    file = tmp_path / "config.json"
-    file.write_bytes(b"\xff\xfe{}")
-    with pytest.raises(ConfigError, match=r"config\.json"):
-        read_json_object(file)
 
 
 def test_tensors_are_saved_as_lists() -> None:

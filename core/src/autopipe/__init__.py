@@ -12,6 +12,7 @@ family (`from autopipe import UNet2DConditionModel`). `autopipe.registry` tells 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 from .resolution.public import PUBLIC as _CORE
@@ -37,12 +38,34 @@ def _from_a_plugin(name: str) -> Any:
     from .errors import nearest
     from .registry import default_registry
     from .resolution.hints import published_names
+    from .resolution.reference import missing_attribute
 
     registry = default_registry()
     if registry.is_unheard_of(name):
         known = {*_CORE, *registry.names(), *published_names()}
-        raise AttributeError(f"autopipe has no {name!r}.{nearest(name, known)}")
+        text = f"autopipe has no {name!r}.{nearest(name, known)}"
+        raise missing_attribute("autopipe", name, "names", text)
     return registry.load(name)
+
+
+class _NotHereYet:
+    """The last of Python's finders, which says what a missing part of this package is.
+
+    `from autopipe import X` looks for a module X where there is no such name, and only an error
+    from there reaches the reader: Python replaces those of a module's `__getattr__`.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        """Find nothing, or raise what says that diffusers has it."""
+        if name.startswith("autopipe.") and name.count(".") == 1:
+            from .resolution.reference import check_import
+
+            check_import(name.partition(".")[2])
+
+
+if not any(type(one).__name__ == "_NotHereYet" for one in sys.meta_path):
+    sys.meta_path.append(_NotHereYet())
 
 
 def __dir__() -> list[str]:

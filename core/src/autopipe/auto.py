@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .errors import AutoClassError
 from .registry import Registry, default_registry
+from .resolution.reference import Absent
 from .tasks import Task
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ class _AutoPipeline:
 
     config_name: ClassVar[str] = "model_index.json"
     task: ClassVar[Task]
+    from_single_file = Absent()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         name = type(self).__name__
         raise AutoClassError(
-            f"{name} is not constructed itself; call {name}.from_pretrained(checkpoint) or "
+            f"{name} can't be instantiated directly; call {name}.from_pretrained(checkpoint) or "
             f"{name}.from_pipe(pipeline)"
         )
 

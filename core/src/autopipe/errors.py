@@ -39,7 +39,7 @@ class ConfigError(AutopipeError, ValueError, OSError):
 
 
 class CheckpointError(AutopipeError, OSError):
-    """A checkpoint, or one of its files, is absent or can't be read."""
+    """A checkpoint, or one of its files, is absent, half saved, or can't be read or written."""
 
 
 class DamagedFileError(CheckpointError, ValueError):
@@ -96,6 +96,14 @@ class MissingPackageError(AutopipeError, ModuleNotFoundError):
 
 class CancelledError(AutopipeError, RuntimeError):
     """The call was cancelled by `cancel()`; the pipeline stays usable."""
+
+
+class NotHereYetError(AutopipeError, AttributeError, NotImplementedError):
+    """A name or method of diffusers is not in autopipe yet; the message has the nearest way."""
+
+
+class NotHereYetImportError(AutopipeError, ImportError, NotImplementedError):
+    """What an import names is in diffusers and not in autopipe yet."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

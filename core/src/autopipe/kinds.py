@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import types
 import typing
 from collections.abc import Mapping
@@ -57,7 +58,7 @@ class BaseNetwork(nn.Module, ConfigMixin):
             return super().__getattr__(name)
         except AttributeError:
             # While it is being made, torch asks whether a name is free before it registers it.
-            if not self._is_made or name.startswith("_") or name not in self._config:
+            if not self._is_made or name.startswith("_"):
                 raise
         return value_in_config(self, name)
 
@@ -103,6 +104,11 @@ def kind_of(cls: type) -> Kind:
 def shared(component: Any) -> Any:
     """What a second pipeline gets of a component: the same object, but a copy of a scheduler."""
     return component.copy() if isinstance(component, BaseScheduler) else component
+
+
+def is_function(component: object) -> bool:
+    """Whether a component is a function of the program's own, which can't be saved."""
+    return inspect.isroutine(component) or isinstance(component, functools.partial)
 
 
 @dataclass(frozen=True)

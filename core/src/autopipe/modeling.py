@@ -14,6 +14,7 @@ from .attaching.network_view import origin_of
 from .checkpoint.hub.upload import PushToHubMixin
 from .kinds import BaseNetwork
 from .placement.base import at_rest
+from .resolution.reference import Absent
 from .wording import logger
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class ModelMixin(BaseNetwork, PushToHubMixin):
     """
 
     _supports_gradient_checkpointing: ClassVar[bool] = False
+    from_single_file = Absent()
 
     @classmethod
     def from_pretrained(

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from .errors import ArgumentError, nearest
+from .wording import listed, shown
 
 KINDS = ("text", "image", "mask", "label", "number", "video", "audio", "value")
 """What an input may be. Tools know how to read each from a command line; a value is JSON."""
@@ -118,7 +119,9 @@ class Task(str, metaclass=_Tasks):
     ) -> Task:
         if auto_class is None:
             if inputs or aliases or parameters or samples or protocol:
-                raise ArgumentError(f"the new task {name!r} has no Auto class; give auto_class=")
+                raise ArgumentError(
+                    f"the new task {shown(name)} has no Auto class; give auto_class="
+                )
             return _find(str(name))
         self = str.__new__(cls, name)
         self.__dict__.update(
@@ -289,9 +292,9 @@ def _find(name: str, *, by_alias: bool = False) -> Task:
         # Only then: manifests ask for those of the core while what is installed is being read.
         known = _names(_installed(), by_alias)
     if name not in known:
-        names = ", ".join(_installed())
+        names = listed(_installed(), 30)
         raise ArgumentError(
-            f"there is no task {name!r}; the tasks are {names}.{nearest(name, known)}"
+            f"there is no task {shown(name)}; the tasks are {names}.{nearest(name, known)}"
         )
     return known[name]
 

@@ -127,6 +127,10 @@ def _open(source: str | Path) -> Image:
 
 
 def _cause(error: Exception) -> str:
+    import PIL
+
+    if isinstance(error, PIL.UnidentifiedImageError):  # Its text shows a Python object.
+        return "Pillow doesn't know its format"
     return cut(said(error) or type(error).__name__, 200)
 
 

@@ -94,7 +94,7 @@ def _fitted(value: Any, hint: Any, limits: Range) -> Any:
     if hint is types.NoneType:
         fits = value is None
     elif hint is bool:
-        fits = value is None or _is_bool(value) or (_is_number(value) and value in (0, 1))
+        fits = value is None or _is_bool(value) or (is_number(value) and value in (0, 1))
     elif hint is int or hint is float:
         return _number(value, whole=hint is int, limits=limits)
     elif hint is str:
@@ -112,7 +112,7 @@ def _fitted(value: Any, hint: Any, limits: Range) -> Any:
 
 
 def _number(value: Any, *, whole: bool, limits: Range) -> int | float:
-    if not _is_number(value):
+    if not is_number(value):
         raise Unfit
     number = float(value)  # also of a whole one: what has no float can't be worked with
     if whole:
@@ -153,7 +153,7 @@ def _is_bool(value: Any) -> bool:
     return isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     """Whether `value` is a number, be it of numpy or in a tensor without axes."""
     if _is_bool(value) or isinstance(value, (str, bytes)):
         return False

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from autopipe.checkpoint.atomic import heads_of, replaced_folder
+from autopipe.checkpoint.atomic import check_whole, replaced_folder
 from autopipe.errors import ArgumentError, ArgumentTypeError, CheckpointError
 
 
@@ -281,16 +281,16 @@ def test_two_at_a_time_are_not_mixed(checkpoint: Path) -> None:
 
 def test_a_folder_that_is_half_saved_is_named_until_the_next_save(checkpoint: Path) -> None:
     (checkpoint / "unet/config.json").rename(checkpoint / "unet/config.json.saving")
-    assert heads_of(checkpoint)["model_index.json"] is not None
+    check_whole(checkpoint)
     with pytest.raises(CheckpointError, match=r"unet is half saved.*Save again; if"):
-        heads_of(checkpoint / "unet")
+        check_whole(checkpoint / "unet")
     save(checkpoint, stale=("unet/v",))
     assert content(checkpoint) == NEW
     # Where there was no head before, there is nothing to put back.
     (checkpoint / "model_index.json").unlink()
     (checkpoint / "model_index.json.saving").touch()
     with pytest.raises(CheckpointError, match=r"half saved.*Save again$"):
-        heads_of(checkpoint)
+        check_whole(checkpoint)
     before = content(checkpoint)
     with pytest.raises(CheckpointError, match=r"disk is full.*is half saved"):
         write_and_fail(checkpoint, OSError(errno.ENOSPC, "No space left on device"))

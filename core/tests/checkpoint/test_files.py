@@ -14,7 +14,6 @@ from autopipe.checkpoint.files import (
     variants_of,
 )
 from autopipe.checkpoint.source import LocalSource
-from autopipe.config import read_json_object
 from autopipe.errors import (
     CheckpointError,
     ConfigError,
@@ -22,6 +21,7 @@ from autopipe.errors import (
     UnsafeCheckpointError,
     VariantError,
 )
+from autopipe.json_files import read_json_object
 
 NET = ("diffusion_pytorch_model",)
 PLAIN = "diffusion_pytorch_model.safetensors"

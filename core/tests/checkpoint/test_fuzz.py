@@ -24,8 +24,8 @@ from autopipe.checkpoint.files import shard_names
 from autopipe.checkpoint.headers import not_finite, read_header
 from autopipe.checkpoint.index import parse_index, read_index
 from autopipe.checkpoint.tensors import read_pickled, read_safetensors
-from autopipe.config import read_json_object
 from autopipe.errors import AutopipeError
+from autopipe.json_files import read_json_object
 from autopipe.pipeline.base import DiffusionPipeline
 
 from .conftest import TinyNet, TinyPipeline, TinyScheduler, text_encoder

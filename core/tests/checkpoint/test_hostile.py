@@ -315,7 +315,7 @@ CORPUS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "weights that are empty": (write(SHARD, b""), "empty"),
     "weights that are a pointer": (write(SHARD, LFS), "LFS pointer"),
-    "weights of text": (write(TEXT_SHARD, b"<html>busy</html>"), "header"),
+    "weights of text": (write(TEXT_SHARD, b"<html>busy</html>"), "web page"),
     "a header of 2^62 bytes": (write(SHARD, header(b"{}", 2**62)), "header"),
     "a header of 2^64-1 bytes": (write(SHARD, header(b"{}", 2**64 - 1)), "header"),
     "a header too deep": (write(SHARD, header(b"[" * 50_000)), "header"),

@@ -159,6 +159,22 @@ def test_a_note_of_odd_bytes_counts_as_none(
             TinyNet.from_pretrained("owner/net", local_files_only=True)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"[", b"[7]", b'{"entries": 7}', b"\xff", "pipe", "folder"]
+)
+def test_a_listing_in_the_cache_that_can_not_be_read(network: HubServer, content: Any) -> None:
+    TinyNet.from_pretrained("owner/net")
+    (listing,) = Path(constants.HF_HUB_CACHE).glob("models--owner--net/trees/*.json")
+    listing.unlink()
+    if content == "pipe":
+        os.mkfifo(listing)
+    elif content == "folder":
+        listing.mkdir()
+    else:
+        listing.write_bytes(content)
+    assert isinstance(TinyNet.from_pretrained("owner/net", local_files_only=True), TinyNet)
+
+
 # Waiting
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import pkgutil
 import re
 import resource
 import shutil
@@ -101,7 +102,7 @@ def outcome(folder: Path, load: Callable[[Path], list[nn.Module]]) -> str:
     try:
         networks = load(folder)
     except CheckpointError as error:
-        return "refused" if re.search("half saved|saved over while", str(error)) else str(error)
+        return "refused" if re.search("half saved|changed while", str(error)) else str(error)
     values = {float(t.min()) for n in networks for t in n.state_dict().values() if t.ndim}
     return {(0.0,): "old", (1.0,): "new"}.get(tuple(values), f"a mixture: {sorted(values)}")
 
@@ -226,6 +227,41 @@ def test_loading_while_another_process_saves(place: Place) -> None:
         killed(child)
     assert seen.keys() <= {"old", "new", "refused"}
     assert seen["old"] + seen["new"] > 0
+
+
+def part_of(folder: Path) -> list[nn.Module]:
+    return [TinyNet.from_pretrained(folder, subfolder="net", disable_mmap=True)]
+
+
+@pytest.mark.parametrize(
+    ("place", "load", "at"),
+    [
+        ("folder", networks_of, 2),
+        ("folder", part_of, 1),
+        ("network", the_network_of, 1),
+    ],
+    indirect=["place"],
+)
+@pytest.mark.parametrize("between", ["checkpoint.load_component", "load.read_weights"])
+def test_a_save_in_the_middle_of_a_load_is_said(
+    place: Place, load: Any, at: int, between: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a component is read, the `at`th, and between its config and its weights."""
+    target = f"autopipe.checkpoint.{between}"
+    read, calls = pkgutil.resolve_name(target), 0
+
+    def saved_first(*arguments: Any, **keywords: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            in_a_child(lambda: filled(place.what, 1).save_pretrained(place.folder))
+        return read(*arguments, **keywords)
+
+    monkeypatch.setattr("autopipe.checkpoint.checkpoint._THREADS", 1)
+    monkeypatch.setattr(target, saved_first)
+    with pytest.raises(CheckpointError, match="changed while"):
+        load(place.folder)
+    assert calls >= at
 
 
 def started(run: Callable[[], Any]) -> int:

@@ -17,8 +17,8 @@ from huggingface_hub import constants
 from autopipe.auto import AutoPipelineForText2Image
 from autopipe.checkpoint.index import read_index
 from autopipe.cli import main
-from autopipe.config import read_json_object
 from autopipe.errors import AutopipeError, CheckpointError, ConfigError
+from autopipe.json_files import read_json_object
 from autopipe.pipeline.base import DiffusionPipeline
 
 from . import test_hostile

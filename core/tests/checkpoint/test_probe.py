@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from support.raised import each_error
 
 from autopipe.checkpoint.index import open_index
 from autopipe.checkpoint.source import LocalSource
@@ -118,6 +119,19 @@ def test_a_probe_that_is_broken_is_named_and_harms_no_other(
     assert "broken (d-broken 1)" in caplog.text
     with pytest.raises(CheckpointError, match=r"no model_index\.json"):
         opened(checkpoint, registry(broken=bad))
+
+
+@each_error
+def test_whatever_a_probe_raises_harms_no_other(
+    error: BaseException, checkpoint: Path, asked: list, monkeypatch, caplog
+) -> None:
+    def fails(*given: object) -> None:
+        raise error
+
+    monkeypatch.setattr(sys.modules["zoo_probe"], "fails", fails, raising=False)
+    assert opened(checkpoint, registry(broken="fails", zoo="yes")).class_name == "ZooPipeline"
+    assert type(error).__name__ in caplog.text
+    assert "\x1b" not in caplog.text
 
 
 def test_an_answer_is_checked_like_an_index(checkpoint: Path, asked: list) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from support.raised import each_error
 
 from autopipe.checkpoint.address import demo_folder, open_source
 from autopipe.checkpoint.source import HubOptions, LocalSource
@@ -109,6 +110,19 @@ def test_a_single_file_is_what_its_reader_makes(tmp_path: Path, readers: Registr
     gc.collect()
     assert not folder.exists()
     assert file.is_file()
+
+
+@each_error
+def test_whatever_a_reader_raises_names_it(
+    error: BaseException, tmp_path: Path, readers: Registry, monkeypatch
+) -> None:
+    def fails(*given: object) -> None:
+        raise error
+
+    monkeypatch.setattr(sys.modules["toy_reader"], "read_layout", fails)
+    file = write(tmp_path / "x.safetensors", "toy.weight")
+    with pytest.raises(PluginError, match=f"'toy' failed .*{type(error).__name__}"):
+        open_source(file, HubOptions(), readers)
 
 
 def test_a_file_that_nobody_reads_is_refused(tmp_path: Path, readers: Registry) -> None:

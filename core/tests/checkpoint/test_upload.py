@@ -183,3 +183,15 @@ def test_what_a_save_leaves_for_itself_is_not_uploaded(
     push_folder(tmp_path / "mine", "owner/mine", token=TOKEN)
     names = hub_server.repositories["owner/mine"].files().keys()
     assert not [name for name in names if "saving" in name]
+
+
+@pytest.mark.parametrize("request_", ["POST .*/preupload/", "PUT /large/", "POST .*/commit/"])
+def test_a_wait_of_a_day_is_refused(
+    hub_server: HubServer, pipe: TinyPipeline, request_: str
+) -> None:
+    hub_server.fault(request_, times=100, status=429, headers={"Retry-After": "86400"})
+    with pytest.raises(CheckpointError, match="owner/mine can't be uploaded") as caught:
+        pipe.push_to_hub("owner/mine", token=TOKEN)
+    # The client has words of its own for one kind of request.
+    causes = [caught.value, caught.value.__cause__, getattr(caught.value.__cause__, "__cause__", 0)]
+    assert any("asks to wait for 86400 seconds" in str(cause) for cause in causes)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from support.raised import each_error
 from torch import Tensor, nn
 
 from autopipe.attaching.attachment import Attachment
@@ -557,3 +558,31 @@ def test_engines_are_named_and_for_networks(pipe: TextPipeline) -> None:
     with pytest.raises(ArgumentTypeError, match="not a int"):
         pipe.use_engine(5)  # type: ignore[arg-type]
     assert dict(pipe.use_engine({"net": None}).engines) == {}
+
+
+@each_error
+@pytest.mark.parametrize("where", ["__init__", "refuses", "prepare"])
+def test_whatever_an_engine_raises_tells_how_to_go_on(
+    pipe: TextPipeline, where: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object, **options: object) -> None:
+        raise error
+
+    plain = pipe("hello")
+    monkeypatch.setattr(Doubling, where, fails)
+    with pytest.raises(PluginError, match="doubling.*" + type(error).__name__):
+        pipe.use_engine("doubling")("hello")
+    assert torch.equal(pipe.use_engine(None)("hello"), plain)
+
+
+@each_error
+def test_whatever_an_addon_raises_when_it_is_made_names_it(
+    pipe: TextPipeline, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Shift, "__init__", fails)
+    with pytest.raises(PluginError, match="addon 'shift'.*" + type(error).__name__):
+        pipe.attach("shift")
+    assert dict(pipe.attachments) == {}

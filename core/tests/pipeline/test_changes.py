@@ -45,6 +45,18 @@ def test_dtypes_become_those_of_the_tensors_before() -> None:
     assert Changes().of({"absent": new}, OLD) == {"absent": new}
 
 
+def test_the_batch_and_the_size_may_change() -> None:
+    old = {**OLD, "noise_level": torch.zeros(4), "one": torch.tensor(1)}
+    new = {
+        "latents": torch.ones(1, 4, 12, 4),
+        "prompt_embeds": torch.ones(2, 7, 16),
+        "mask": torch.ones(2, 5, dtype=torch.bool),
+        "noise_level": torch.ones(2),
+        "one": torch.tensor(2),
+    }
+    assert Changes().of(new, old).keys() == new.keys()
+
+
 NOT_TENSORS: list[Any] = [
     np.zeros((2, 4, 8, 8), np.float32),
     None,

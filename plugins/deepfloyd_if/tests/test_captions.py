@@ -69,3 +69,11 @@ def test_the_second_pass_takes_out_what_the_first_lays_bare() -> None:
     once = clean_caption("&lt;b&gt;a cat&lt;/b&gt;")
     assert once == "<b>a cat< b>"
     assert "<" not in prepare_captions(["&amp;lt;b&amp;gt;a cat"], clean=True)[0]
+
+
+@needs_packages
+@pytest.mark.parametrize("word", ["a", "a1", "a ", "<", "a.", "http://a.com/"])
+def test_endless_captions_are_cleaned_as_far_as_they_are_read(word: str) -> None:
+    (found,) = prepare_captions([f"a red cat {word * 1_000_000}"], clean=True)
+    assert found.startswith("a red cat")
+    assert len(found) < 10_000

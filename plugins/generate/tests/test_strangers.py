@@ -404,7 +404,7 @@ def test_a_command_runs_and_broken_ones_harm_no_other(capsys) -> None:
         assert main([name]) == 2
         error = capsys.readouterr().err
         assert words in error
-        assert "reinstall the package" in error
+        assert "Run: python -m pip install" in error
         assert "Traceback" not in error
 
 

@@ -162,9 +162,7 @@ def test_latents_with_a_tensor_as_mask(pipe: Any) -> None:
 
 @pytest.mark.usefixtures("idle")
 def test_a_tensor_of_several_masks_says_its_shape(pipe: Any) -> None:
-    with pytest.raises(
-        ArgumentError, match=r"3 masks, of shape \(3, 1, 16, 16\).*\(1, 1, 16, 16\)"
-    ):
+    with pytest.raises(ArgumentError, match=r"3 masks .*\(3, 1, 16, 16\).*\(1, 1, 16, 16\)"):
         pipe("a cat", **{**CALL, "mask_image": torch.zeros(3, 16, 16)})
 
 

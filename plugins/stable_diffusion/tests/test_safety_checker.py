@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +11,9 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import normalize
+
+from autopipe import StableDiffusionPipeline
+from autopipe.errors import ArgumentError
 
 IMAGES = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)) + 0.1
 
@@ -108,3 +113,34 @@ def test_a_function_as_safety_checker(build: Any, task: Any, given: str) -> None
     assert pipe(**task.call).nsfw_content_detected == [False]
     pipe.safety_checker = None
     assert pipe(**task.call).nsfw_content_detected is None
+
+
+@pytest.mark.parametrize("way", ["function", "method", "partial"])
+def test_a_function_is_given_to_a_load_and_left_out_of_a_save(
+    build: Any, folder: Any, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Mine:
+        def check(self, images: Any, **k: Any) -> Any:
+            return images, [False] * len(images)
+
+    checker = {
+        "function": lambda images, **k: (images, [False] * len(images)),
+        "method": Mine().check,
+        "partial": functools.partial(lambda flags, images, **k: (images, flags), False),
+    }[way]
+    build(StableDiffusionPipeline).save_pretrained(folder)
+    pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=checker)
+    assert pipe.safety_checker == checker
+    pipe.set_progress_bar_config(disable=True)
+    assert pipe("a", num_inference_steps=2).nsfw_content_detected == [False]
+    pipe.save_pretrained(folder / "again")
+    assert "safety_checker is a function, which can't be saved" in caplog.text
+    index = json.loads((folder / "again" / "model_index.json").read_text("utf-8"))
+    assert index["safety_checker"] == [None, None]
+    assert not (folder / "again" / "safety_checker").exists()
+    again = StableDiffusionPipeline.from_pretrained(folder / "again")
+    assert again.safety_checker is None
+    pipe.text_encoder = checker
+    with pytest.raises(ArgumentError, match="text_encoder"):
+        pipe.save_pretrained(folder / "never")
+    assert not (folder / "never").exists()

@@ -5,16 +5,15 @@ A wrapper is known by the name of its class, so that none of their libraries is 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from ..resolution.targets import target_of
-from ..wording import listed
+from ..wording import listed, logger
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _INSIDE: Mapping[str, str] = {
     "torch._dynamo.eval_frame:OptimizedModule": "_orig_mod",

@@ -52,9 +52,6 @@ STAGING = ".autopipe-saving-"
 Stale = Callable[[Path], Iterable[Path]]
 """From the target to the old files in it that are to go, besides those that are written anew."""
 
-Heads = dict[str, tuple[int, ...] | None]
-"""By name of a head: what tells the file from a later one of that name; None if it is absent."""
-
 
 @contextmanager
 def replaced_folder(target: str | Path, stale: Stale) -> Iterator[Path]:
@@ -85,41 +82,36 @@ def replaced_folder(target: str | Path, stale: Stale) -> Iterator[Path]:
         if not isinstance(error, OSError) or isinstance(error, CheckpointError):
             raise
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        cure = "make room" if full else "see to that"
         reason = f"{folder} can't be saved: {'the disk is full' if full else error}"
         try:
-            heads_of(folder)
+            check_whole(folder)
         except CheckpointError as half_saved:
             raise CheckpointError(f"{reason}. {half_saved}") from error
-        raise CheckpointError(f"{reason}. What was there is unchanged") from error
+        raise CheckpointError(
+            f"{reason}. What was there is unchanged; {cure}, or give another folder"
+        ) from error
 
 
-def heads_of(folder: Path) -> Heads:
-    """The heads in `folder`, to be compared with those that are there later.
+def check_whole(folder: Path) -> None:
+    """Raise `CheckpointError` if a save into `folder` was interrupted.
 
-    Where one is put aside by a save that goes on, its end is waited for, which is soon.
-
-    Raises:
-        CheckpointError: one is put aside by a save that was interrupted.
+    Where one goes on, its end is waited for, which is soon.
     """
-    try:
-        return _heads_now(folder)
-    except CheckpointError:
+    if _put_aside(folder) is not None:
         # Of a pipeline it is the folder above that is saved into.
         with _locked(folder, wait=True), _locked(folder.parent, wait=True):
-            return _heads_now(folder)
+            name = _put_aside(folder)
+        if name is not None:
+            raise CheckpointError(_half_saved(folder, name))
 
 
-def _heads_now(folder: Path) -> Heads:
-    found: Heads = {}
+def _put_aside(folder: Path) -> str | None:
+    """The head of `folder` that is put aside; None if none is."""
     for name in HEADS:
-        try:
-            status = (folder / name).stat()
-            found[name] = status.st_ino, status.st_mtime_ns, status.st_size
-        except OSError:
-            found[name] = None
-            if os.path.lexists(folder / (name + MARK)):
-                raise CheckpointError(_half_saved(folder, name)) from None
-    return found
+        if os.path.lexists(folder / (name + MARK)) and not os.path.lexists(folder / name):
+            return name
+    return None
 
 
 def _half_saved(folder: Path, name: str) -> str:

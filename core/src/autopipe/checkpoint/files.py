@@ -22,7 +22,8 @@ from ..errors import (
     UnsafeCheckpointError,
     VariantError,
 )
-from ..wording import listed, shown
+from ..wording import cut, listed, shown
+from .formats import found_instead
 from .names import plain_name
 from .source import Source
 
@@ -163,7 +164,8 @@ def plan_component(
     if not every:
         raise CheckpointError(
             f"there are no weights in {where}; looked for "
-            f"{' and '.join(f'{stem}.safetensors' for stem in stems)}, and for .bin; {source.cure}"
+            f"{' and '.join(f'{stem}.safetensors' for stem in stems)}, and for .bin; "
+            f"{cut(found_instead(listing), 400) or source.cure}"
         )
     present = list(dict.fromkeys(candidate.variant for candidate in every))
     wanted = variant

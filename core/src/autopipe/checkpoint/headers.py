@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..config import parse_json
 from ..errors import AutopipeError, CheckpointError, DamagedFileError
+from ..json_files import parse_json
 from ..regular import opened
 from ..wording import shown
+from .formats import misnamed
 
 _LARGEST_HEADER = 1 << 25
 """Bytes: those of the largest files have some hundred thousand."""
@@ -145,7 +146,7 @@ def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) ->
 
 
 def check_content(file: Path | str, start: bytes, size: int) -> None:
-    """Raise `DamagedFileError` for an empty file and for a Git LFS pointer."""
+    """Raise `DamagedFileError` for an empty file, a Git LFS pointer, and one of another kind."""
     if size == 0:
         raise _damaged(file, "it is empty")
     if start.startswith(_LFS):
@@ -153,6 +154,8 @@ def check_content(file: Path | str, start: bytes, size: int) -> None:
             f"{file} is a Git LFS pointer of {size} bytes, not the weights; run `git lfs install` "
             f"and `git lfs pull` in the folder, or download the checkpoint again"
         )
+    if told := misnamed(Path(file).name, start):
+        raise DamagedFileError(f"{file} {told}")
 
 
 def _damaged(file: Path | str, what: str) -> DamagedFileError:

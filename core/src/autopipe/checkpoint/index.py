@@ -13,7 +13,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..config import read_json_object
 from ..errors import (
     CheckpointError,
     ConfigError,
@@ -21,11 +20,13 @@ from ..errors import (
     UnsafeCheckpointError,
     UnsupportedCheckpointError,
 )
+from ..json_files import read_json_object
 from ..registry import Registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
-from ..wording import logger, shown
-from .atomic import HEADS, heads_of
+from ..wording import cut, logger, shown
+from .atomic import HEADS, check_whole
+from .formats import found_instead
 from .names import is_plain
 from .source import LocalSource, Source
 
@@ -66,7 +67,7 @@ def read_index(folder: str | Path) -> Index:
         UnsafeCheckpointError: it names code of its own, or a path for a component.
     """
     file = Path(folder) / INDEX_NAME
-    heads_of(file.parent)
+    check_whole(file.parent)
     if not os.path.lexists(file):
         raise CheckpointError(_why_no_index(file.parent))
     return parse_index(read_json_object(file), file)
@@ -157,11 +158,12 @@ def _why_no_index(folder: Path) -> str:
             f"of its own class, or give the folder of the whole pipeline"
         )
     inner = sorted(p.parent.name for p in folder.glob(f"*/{INDEX_NAME}"))
-    alone = sorted(p.name for p in folder.glob("*.safetensors"))
     hint = f" (did you mean {folder / inner[0]}?)" if inner else ""
-    if alone and not inner:
-        hint = f"; if all of it is in one file, load {folder / alone[0]}"
-    return f"{folder} holds no {INDEX_NAME}, so it is not the folder of a pipeline{hint}"
+    instead = "" if inner else cut(found_instead(p.name for p in folder.iterdir()), 400)
+    return (
+        f"{folder} holds no {INDEX_NAME}, so it is not the folder of a pipeline"
+        f"{hint or (instead and f'; {instead}')}"
+    )
 
 
 def _answers(

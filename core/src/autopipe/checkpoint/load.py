@@ -25,7 +25,7 @@ from .options import LoadOptions
 from .processors import load_processor
 from .source import Source
 from .tensors import TORCH_DTYPES
-from .weights import Casting, LoadingInfo, fill, finish, read_weights
+from .weights import Casting, LoadingInfo, fill, finish, read_weights, without_wrappers
 
 
 def load_component(
@@ -112,6 +112,7 @@ def _load_network(
     target = Casting(dtype, kept)
     state = read_weights(source, weights, target, options.disable_mmap)
     origin = str(source.root / weights.files[0].path if len(weights.files) == 1 else folder)
+    state = without_wrappers(model, state, origin)
     try:
         state = cls.convert_state_dict(state) if ours else transformers.fitted(model, state)
         info = fill(

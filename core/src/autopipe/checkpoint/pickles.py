@@ -29,6 +29,9 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _TAKE_MEMORY = frozenset({"builtins.bytearray", "__builtin__.bytearray"})
 """What takes as much memory as a number in the pickle says. No tensor needs it."""
 
+_LONGEST_NAME = 200
+"""Of what a pickle refers to: torch takes minutes to refuse one of 100,000 characters."""
+
 
 def check_pickle(file: Path, stream: BinaryIO) -> list[str]:
     """The names that the pickle of `file`, open as `stream`, refers to, in their order.
@@ -43,17 +46,20 @@ def check_pickle(file: Path, stream: BinaryIO) -> list[str]:
         raise DamagedFileError(
             f"{file} is damaged ({cut(str(error), 200)}); fetch this file again"
         ) from error
-    taking = _TAKE_MEMORY.intersection(names)
+    taking = [name for name in names if name in _TAKE_MEMORY or len(name) > _LONGEST_NAME]
     if taking:
-        raise refused(file, sorted(taking))
+        raise refused(file, taking)
     return names
 
 
 def refused(file: Path, names: list[str]) -> UnsafeCheckpointError:
     """The error for a pickle that refers to `names`."""
+    # Those that any file of tensors refers to come last.
+    odd_first = sorted(names, key=lambda name: name.startswith(("torch.", "collections.")))
+    told = listed(odd_first, 5) or "objects by numbers of its own"
     return UnsafeCheckpointError(
         f"{file} holds more than tensors, so it is not read: unpickling it could run code "
-        f"(it refers to {listed(names, 5)}). Use a checkpoint with safetensors"
+        f"(it refers to {told}). Use a checkpoint with safetensors"
     )
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from PIL import Image
 
-from ..config import check_parts
 from ..errors import (
     AutopipeError,
     CheckpointError,
@@ -22,6 +21,7 @@ from ..errors import (
     DamagedFileError,
     UnsafeCheckpointError,
 )
+from ..json_files import check_parts
 from ..wording import listed, shown, told
 from .build import check_sizes
 from .entries import LARGEST_SIDE, ImageEntries, TokenizerEntries, check_entries

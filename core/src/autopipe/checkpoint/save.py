@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import itertools
 import json
-import logging
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,10 +21,10 @@ from torch import Tensor, nn
 
 from ..attaching.wrappers import plain_state, unwrapped
 from ..errors import ArgumentError, CheckpointError, UnsupportedCheckpointError, check_names
-from ..kinds import BaseNetwork, BaseScheduler
+from ..kinds import BaseNetwork, BaseScheduler, is_function
 from ..registry import default_registry
 from ..sizes import parse_size
-from ..wording import clean, listed, shown
+from ..wording import clean, listed, logger, shown
 from . import transformers
 from .atomic import Stale, replaced_folder
 from .build import WithoutMemory
@@ -36,7 +35,7 @@ from .names import is_plain
 from .plan import stems_of
 from .tensors import TORCH_DTYPES
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _LONGEST_VARIANT = 160
 """Bytes, of the 255 that a file's name may have."""
@@ -169,7 +168,7 @@ def _separate(components: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if hasattr(component, "part_class"):
             for number, part in enumerate(component.parts):
                 yield component.part_name(name, number), unwrapped(part)
-        elif component is not None:
+        elif component is not None and not is_function(component):
             yield name, component
 
 

@@ -13,15 +13,15 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..config import read_json_object
 from ..errors import CheckpointError
+from ..json_files import read_json_object
 from ..regular import look, opened
-from .atomic import heads_of
+from .atomic import check_whole
 from .headers import Header, read_header, reading
 from .names import inside
 
@@ -195,7 +195,7 @@ class LocalSource(Source):
         """
         if folder not in self._listings:
             listed = self.inside("/".join(folder))
-            heads_of(listed)
+            check_whole(listed)
             with reading(listed):
                 self._listings[folder] = dict(_listed(listed)) if listed.is_dir() else {}
         return self._listings[folder]
@@ -243,8 +243,11 @@ _State = tuple[int, int, int]
 
 
 def _state(found: os.stat_result) -> _State:
-    """What tells whether a file is another one, or has been written to."""
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    """What tells whether a file is another one, or has been written to.
+
+    Its number is no help: file systems in user space may give it another one at each look.
+    """
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _changed(file: Path) -> CheckpointError:
@@ -261,7 +264,9 @@ def _listed(folder: Path) -> Iterator[tuple[str, int]]:
         is_file = os.path.isfile(place)
         # A folder called model_index.json is not absent, and no folder of a component either.
         if is_file or not os.path.isdir(place) or name.endswith(_FILES):
-            yield name, os.path.getsize(place) if is_file else -1
+            # One of another program may be gone again.
+            with suppress(FileNotFoundError):
+                yield name, os.path.getsize(place) if is_file else -1
 
 
 _FILES = (".json", ".safetensors", ".bin")

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, WeightsMismatchError
-from ..wording import logger
+from ..wording import cut, listed, logger
 from .files import Weights
+from .formats import layout_of, unwrapped
 from .source import Source
 from .tensors import Target, read_pickled, read_safetensors
 
@@ -85,6 +86,27 @@ def read_weights(
     return read_pickled(files, target, source.open)
 
 
+def without_wrappers(model: nn.Module, state: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
+    """`state` under the names of the network inside, where that was saved in a wrapper.
+
+    Args:
+        origin: where the tensors are from, for the log.
+    """
+    bare = {name: unwrapped(name) for name in state}
+    if all(name == one for name, one in bare.items()):
+        return state
+    own = model.state_dict().keys()
+    if len(set(bare.values())) < len(bare) or any(unwrapped(name) != name for name in own):
+        return state
+    _log.warning(
+        "%s was saved from a wrapper of the network (DataParallel, torch.compile or FSDP), whose "
+        "names of tensors are used without what it put into them, as %s",
+        origin,
+        cut(next(name for name, one in bare.items() if name != one)),
+    )
+    return {bare[name]: tensor for name, tensor in state.items()}
+
+
 def fill(
     model: nn.Module,
     state: Mapping[str, Tensor],
@@ -151,7 +173,8 @@ def _why_odd(model: str, state: Mapping[str, Tensor], odd: list[str], origin: st
             "quantized"
         )
     return (
-        f"{origin} has tensors of {shown}, with which {model} can't compute: {_listed(odd)}. {cure}"
+        f"{origin} has tensors of {shown}, with which {model} can't compute: "
+        f"{listed(odd, _SHOWN)}. {cure}"
     )
 
 
@@ -182,17 +205,20 @@ def _complain(
             f"to start those from initial values"
         )
     if info.missing and not initialised:
+        cure = layout_of(info.unexpected) or (
+            f"Fetch the checkpoint again, or check that it is one of {name}; "
+            f"low_cpu_mem_usage=False starts them from initial values, for training"
+        )
         raise WeightsMismatchError(
-            f"the weights in {origin} lack {_listed(info.missing)}, which {name} needs. Fetch the "
-            f"checkpoint again, or check that it is one of {name}; low_cpu_mem_usage=False starts "
-            f"them from initial values, for training"
+            f"the weights in {origin} lack {listed(info.missing, _SHOWN)}, which {name} needs. "
+            f"{cure}"
         )
     if info.missing or info.mismatched:
         fresh = (*info.missing, *(key for key, *_ in info.mismatched))
-        _log.warning("%s of %s start from initial values: train them", _listed(fresh), name)
+        _log.warning("%s of %s start from initial values: train them", listed(fresh, _SHOWN), name)
     if info.unexpected:
         _log.warning(
-            "%s has weights that %s doesn't use: %s", origin, name, _listed(info.unexpected)
+            "%s has weights that %s doesn't use: %s", origin, name, listed(info.unexpected, _SHOWN)
         )
 
 
@@ -210,14 +236,9 @@ def finish(model: nn.Module, state: Mapping[str, Tensor], target: Target, origin
             _put(model, [name], tensor, tensor.detach().to(target(name, tensor.dtype)))
     if empty:
         raise CheckpointError(
-            f"{type(model).__name__} has tensors that {origin} doesn't fill: {_listed(empty)}; "
-            f"load with low_cpu_mem_usage=False"
+            f"{type(model).__name__} has tensors that {origin} doesn't fill: "
+            f"{listed(empty, _SHOWN)}; load with low_cpu_mem_usage=False"
         )
-
-
-def _listed(names: Iterable[str]) -> str:
-    every = tuple(names)
-    return ", ".join(every[:_SHOWN]) + _more(every)
 
 
 def _more(every: Collection[object]) -> str:

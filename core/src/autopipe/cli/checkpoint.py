@@ -105,7 +105,7 @@ def parts(checkpoint: Checkpoint, registry: Registry, values: bool = True) -> It
     """The components, by name. What is wrong with one is said in it, and the others go on.
 
     Args:
-        values: read the weights that are on this machine, and find those that are no numbers.
+        values: read the weights that are on this machine, and find values that are not finite.
     """
     for name, pair in sorted(checkpoint.index.components.items()):
         try:

@@ -14,7 +14,7 @@ from .text import counted, facts, paragraph, size, table
 ABOUT = (
     "Show what is in a checkpoint: its components, how large they are, their dtypes, variants and "
     "files. Of a repository only the index and the headers of weights are fetched. Weights on this "
-    "machine are read, for values that are no numbers; --headers leaves that out. Exit code 1 if "
+    "machine are read, for values that are not finite; --headers leaves that out. Exit code 1 if "
     "something is missing or damaged, else 0."
 )
 EXAMPLES = (

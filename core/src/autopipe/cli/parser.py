@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
             dist = dist_of(wrong[1], "command")
             if dist is not None:
                 hint = f" It comes with the package {dist}. Run: {pip_line(dist)}"
-            message = f"there is no command {wrong[1]!r}.{hint}"
+            message = f"there is no command {shown(wrong[1])}.{hint}"
         stop = "" if message.endswith("?") else "."
         raise ArgumentError(f"{message}{stop} See '{self.prog} --help'")
 
@@ -118,5 +118,5 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         hint = nearest(unknown[0].partition("=")[0], known)
         if not unknown[0].startswith("-"):
             hint = " Put a text of several words in quotes"
-        command.error(f"unrecognized argument {unknown[0]!r}" + (hint and f".{hint}"))
+        command.error(f"unrecognized argument {shown(unknown[0])}" + (hint and f".{hint}"))
     return arguments

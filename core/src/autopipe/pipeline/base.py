@@ -10,6 +10,7 @@ from ..config import construct
 from ..errors import ArgumentError, ArgumentTypeError, check_names
 from ..kinds import check_given, shared
 from ..registry import default_registry
+from ..resolution.reference import Absent
 from ..wording import shown
 from .copying import CopyingMixin
 from .memory import MemoryMixin
@@ -32,6 +33,7 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents",)
 
     _carried: dict[str, Any]
+    from_single_file = Absent()
 
     def __new__(cls: type[_Self], *args: Any, **kwargs: Any) -> _Self:
         # State that must be there before any constructor registers something.

@@ -75,8 +75,9 @@ class Changes:
             return new
         before, after = tuple(old.shape), tuple(new.shape)
         # What networks are made for: the channels of pictures and latents, the width of others.
-        fixed = 1 if old.ndim == 4 else -1
-        if len(after) != len(before) or after[fixed:][:1] != before[fixed:][:1] or not new.numel():
+        fixed = 1 if old.ndim == 4 else max(1, old.ndim - 1)
+        kept = len(after) == len(before) and after[fixed : fixed + 1] == before[fixed : fixed + 1]
+        if not kept or not new.numel():
             raise ArgumentError(
                 f"callback_on_step_end returned {name} of shape {after} where it was {before}; "
                 f"keep the number of axes, and the channels or the width"

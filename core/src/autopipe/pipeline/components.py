@@ -21,12 +21,15 @@ from ..attaching.network_view import origin_of
 from ..attaching.wrappers import unwrapped
 from ..config import FORMAT_VERSION, ConfigMixin, FrozenConfig, value_in_config
 from ..errors import ArgumentError, check_names
-from ..kinds import check_given
+from ..kinds import check_given, is_function
 from ..placement.base import Role, networks_of
 from ..registry import default_registry
+from ..wording import logger
 from .pool import Pool
 
 _COMMIT = re.compile("@[0-9a-f]{40}$")
+
+_log = logger(__name__)
 
 
 class ComponentsMixin(ConfigMixin):
@@ -144,14 +147,18 @@ class ComponentsMixin(ConfigMixin):
         return FrozenConfig({**self._entries(), **pairs, "_name_or_path": self.name_or_path})
 
     def index(self) -> dict[str, Any]:
-        """The content of this pipeline's `model_index.json`.
+        """The content of this pipeline's `model_index.json`; without functions, with a warning.
 
         Raises:
             ArgumentError: a component is of a class that no installed family declares.
         """
         for name, component in self.components.items():
             component = unwrapped(component)
-            if component is not None and default_registry().identity(type(component)) is None:
+            if is_function(component) and name in self.optional_components():
+                _log.warning(
+                    "%s is a function, which can't be saved, so the checkpoint has none", name
+                )
+            elif component is not None and default_registry().identity(type(component)) is None:
                 raise ArgumentError(
                     f"the component {name!r} is a {type(component).__name__}, which no installed "
                     f"family declares, so an index can't name it"
@@ -171,7 +178,7 @@ class ComponentsMixin(ConfigMixin):
     def _pair(self, name: str) -> tuple[str | None, str | None]:
         """Library and class of a component; by its module where no family declares it."""
         component = unwrapped(self.components[name])
-        if component is None:
+        if component is None or is_function(component):
             return None, None
         cls = type(component)
         library, class_name = default_registry().identity(cls) or (cls.__module__, cls.__name__)

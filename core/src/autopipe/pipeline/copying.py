@@ -9,9 +9,12 @@ from __future__ import annotations
 import copy
 from typing import Any, TypeVar
 
+from torch import nn
+
 from ..attaching.network_view import origin_of
 from ..errors import PlacementError
 from .call import CallMixin
+from .portable import without_hooks
 
 _Self = TypeVar("_Self", bound="CopyingMixin")
 
@@ -49,7 +52,9 @@ class CopyingMixin(CallMixin):
                 f"its networks are placed by {self._pool.placement.title}: they hold hooks of "
                 f"this process; call remove_all_hooks() before, and place the copy anew"
             )
-        return self._state()
+        state = self._state()
+        networks = {n: one for n, one in state.items() if isinstance(one, nn.Module)}
+        return {**state, **{n: without_hooks(one) for n, one in networks.items()}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._become(state)

@@ -1,14 +1,15 @@
-"""Whether what is attached to a pipeline can go along with a copy of it."""
+"""What of a pipeline can go along with a copy of it, or into a pickle."""
 
 from __future__ import annotations
 
 import io
 import pickle
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import ArgumentTypeError
 
@@ -33,6 +34,31 @@ def check_pickles(what: str, one: object, apart: tuple[type, ...]) -> None:
     """
     with refused(what, one, "pickled"):
         _Trial(apart).dump(one)
+
+
+_HOOKED = "_output_capturing_hooks_installed"
+_HOOKS_OF = "transformers.utils.output_capturing"
+
+
+def without_hooks(network: nn.Module) -> nn.Module:
+    """`network` as a pickle can hold it: the same tensors, in modules without certain hooks.
+
+    Those are what transformers puts on a model in the first call that asks for hidden states, and
+    puts on again where they are missing. A network that has none is returned itself.
+    """
+    if not any(_HOOKED in vars(module) for module in network.modules()):
+        return network
+    made: dict[nn.Module, nn.Module] = {}
+    for module in network.modules():
+        one = made[module] = object.__new__(type(module))
+        one.__dict__.update({n: v for n, v in vars(module).items() if n != _HOOKED})
+        hooks = module._forward_hooks.items()
+        kept = {number: hook for number, hook in hooks if hook.__module__ != _HOOKS_OF}
+        one.__dict__["_forward_hooks"] = OrderedDict(kept)
+    for module, one in made.items():
+        children = module._modules.items()
+        one.__dict__["_modules"] = {n: child and made[child] for n, child in children}
+    return made[network]
 
 
 class _Trial(pickle.Pickler):

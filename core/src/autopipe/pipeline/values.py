@@ -11,24 +11,23 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
-from numbers import Real
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from ..errors import ArgumentError, ArgumentTypeError
+from ..values import Range, Unfit, fitted, is_number
 from ..wording import shown
 
 Reader: TypeAlias = Callable[[str, Any], Any]
 """`(name, value) -> value`, as the parameter declares it; raises `ArgumentError` if it can't be."""
 
-_EXACT = 2**53
-"""Beyond it not every whole number is a float."""
+_FINITE = Range(-sys.float_info.max, sys.float_info.max)
 
 
 def readers_of(call: Callable[..., Any]) -> dict[str, Reader]:
@@ -63,14 +62,11 @@ def whole(name: str, value: Any) -> int:
     Raises:
         ArgumentTypeError: it is not one.
     """
-    found = _scalar(value)
-    if not _is_number(found):
-        raise ArgumentTypeError(f"{name} is {_described(value)}; give a whole number")
-    if isinstance(found, int):
-        return found
-    if not math.isfinite(found) or found != int(found):
-        raise ArgumentTypeError(f"{name} is {shown(found)}; give a whole number")
-    return int(found)
+    try:
+        found: int = fitted(_scalar(value), int)
+    except Unfit as error:
+        raise ArgumentTypeError(f"{name} is {_described(value)}; give {error}") from None
+    return found
 
 
 def number(name: str, value: Any) -> float:
@@ -80,18 +76,13 @@ def number(name: str, value: Any) -> float:
         ArgumentTypeError: it is not a number.
         ArgumentError: it is not finite, or too large for a float.
     """
-    found = _scalar(value)
-    if not _is_number(found):
-        raise ArgumentTypeError(f"{name} is {_described(value)}; give a number")
-    if isinstance(found, int) and abs(found) <= _EXACT:
-        return found
     try:
-        made = float(found)
-    except OverflowError:
-        made = math.inf
-    if not math.isfinite(made):
-        raise ArgumentError(f"{name} is {shown(found)}; give a finite number")
-    return made
+        found: float = fitted(_scalar(value), float, _FINITE)
+    except Unfit:
+        if is_number(_scalar(value)):
+            raise ArgumentError(f"{name} is {_described(value)}; give a finite number") from None
+        raise ArgumentTypeError(f"{name} is {_described(value)}; give a number") from None
+    return found
 
 
 def flag(name: str, value: Any) -> bool:
@@ -100,10 +91,10 @@ def flag(name: str, value: Any) -> bool:
     Raises:
         ArgumentTypeError: it is something else.
     """
-    found = _scalar(value)
-    if not isinstance(found, (bool, Real)) or found not in (0, 1):
-        raise ArgumentTypeError(f"{name} is {_described(value)}; give True or False")
-    return bool(found)
+    try:
+        return bool(fitted(_scalar(value), bool))
+    except Unfit:
+        raise ArgumentTypeError(f"{name} is {_described(value)}; give True or False") from None
 
 
 def text(name: str, value: Any) -> Any:
@@ -225,11 +216,9 @@ def _scalar(value: Any) -> Any:
     return value
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (Real, Decimal)) and not isinstance(value, bool)
-
-
 def _described(value: Any) -> str:
+    if is_number(value) and not hasattr(value, "dtype"):
+        return shown(value)
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
     shape = getattr(value, "shape", None)

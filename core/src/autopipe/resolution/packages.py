@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from email import message_from_string
 from pathlib import Path
 from typing import Any
 
@@ -96,15 +97,22 @@ def _package(dist: Any, group: str) -> Package | None:
             if text is None or group not in text:
                 return None
             points = tuple(dist.entry_points.select(group=group))
-            name, version = dist.metadata["Name"], dist.metadata["Version"]
-            for field, value in (("Name", name), ("Version", version)):
-                if not isinstance(value, str) or not value.strip():
-                    raise ValueError(f"its METADATA has no {field}")
+            name, version = _name_and_version(dist)
     except PluginError as error:
         folders = (str(dist._path),) if _folder(dist) else ()
         damage = f"its metadata is damaged ({error})"
         return Package(stem, version, damage=damage, folders=folders)
-    return Package(str(name), str(version), points)
+    return Package(name, version, points)
+
+
+def _name_and_version(dist: Any) -> list[str]:
+    """What its metadata says, of which the part before the description is parsed alone."""
+    text = dist.read_text("METADATA") or dist.read_text("PKG-INFO") or ""
+    head = message_from_string(text.partition("\n\n")[0])
+    found = [(head[field] or "").strip() for field in ("Name", "Version")]
+    if not all(found):
+        raise ValueError(f"its METADATA has no {'Version' if found[0] else 'Name'}")
+    return found
 
 
 def _points_text(dist: Any) -> str | None:

@@ -35,15 +35,21 @@ def check_safety(
     Raises:
         ArgumentError: a safety checker without a feature extractor.
     """
-    # A function of the program's own may look at the images themselves.
-    sees = isinstance(safety_checker, nn.Module) or not callable(safety_checker)
-    if safety_checker is not None and sees and feature_extractor is None:
+    if needs_extractor(safety_checker) and feature_extractor is None:
         raise ArgumentError(
             "a safety checker needs a feature extractor: pass feature_extractor= too, or "
             "safety_checker=None to return images unchecked"
         )
     if safety_checker is None and required:
         _warn_unchecked(pipeline, license_of)
+
+
+def needs_extractor(checker: Any) -> bool:
+    """Whether there is a checker that sees what a feature extractor makes of images.
+
+    A function of a program's own may look at the images themselves.
+    """
+    return checker is not None and (isinstance(checker, nn.Module) or not callable(checker))
 
 
 def check_images(

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from autopipe.checkpoint.load import made_from
-from autopipe.config import read_json_object
+from autopipe.json_files import read_json_object
 from autopipe.scheduling import SchedulerMixin
 from autopipe_components import schedulers
 from autopipe_components.networks.autoencoder_kl import AutoencoderKL

@@ -120,3 +120,37 @@ def test_halves_of_one_shape():
     assert joined[:, 0, 0].tolist() == [0, 1]
     with pytest.raises(ArgumentError, match="one shape"):
         join_halves(torch.ones(1, 2, 3), torch.zeros(1, 3, 3))
+
+
+def test_many_texts_are_told_apart_at_once():
+    texts = [str(i % 50_000) for i in range(100_000)]
+    distinct, places = distinct_texts(texts)
+    assert [distinct[place] for place in places] == texts
+
+
+class Counted(Letters):
+    """Remembers the longest text that it read; white space is no token."""
+
+    longest = 0
+
+    def __call__(self, text, **how):
+        for one in [text] if isinstance(text, str) else text:
+            self.longest = max(self.longest, len(one))
+        squeezed = "".join(text.split()) if isinstance(text, str) else text
+        return super().__call__(squeezed, **how)
+
+
+def test_of_an_endless_text_only_the_beginning_is_read(caplog):
+    tokenizer = Counted()
+    ids, mask = tokenize(tokenizer, ["ab " * 1_000_000, "ab " * 1_000_000], 5)
+    assert ids.tolist() == [[1, *map(ord, "aba"), 2]] * 2
+    assert mask.all()
+    assert tokenizer.longest <= 1000
+    (message, other) = [record.message for record in caplog.records]
+    assert message == other
+    assert message.endswith(f"did not get '{'ba' * 40}'")
+
+
+def test_what_comes_after_much_white_space_is_read():
+    ids, _ = tokenize(Counted(), [" " * 100_000 + "abcdef"], 5)
+    assert ids.tolist() == [[1, *map(ord, "abc"), 2]]

@@ -118,7 +118,8 @@ class ControlNetCondition(ControlMethods):
         height, width = self._size_of(images[0] if like is None else like, call.height, call.width)
         crop, padding = None, call.get("padding_mask_crop")
         if padding is not None:
-            mask = at_size_of(call.image, call.mask_image)
+            mask: Any = call.get("mask_image")
+            mask = at_size_of(call.image, mask)
             crop = self.mask_processor.get_crop_region(mask, width, height, padding)
         self._request = _Request(images, control, crop)
         self.call = call.replace(height=height, width=width)

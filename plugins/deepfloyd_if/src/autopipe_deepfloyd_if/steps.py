@@ -14,6 +14,7 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.images.arrays import denormalize, pt_to_numpy
+from autopipe_components.safety import needs_extractor
 from autopipe_components.steps.checks import (
     batch_size_of,
     check_components,
@@ -110,7 +111,7 @@ class IFSteps(IFComponents):
         """
         call = self.call
         check_components(self, self._needed)
-        if self.safety_checker is not None:
+        if needs_extractor(self.safety_checker):
             check_components(self, ("feature_extractor",))
         check_prompt(
             call.prompt, call.prompt_embeds, call.negative_prompt, call.negative_prompt_embeds

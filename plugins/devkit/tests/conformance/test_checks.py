@@ -117,12 +117,33 @@ def no_callback(patch: pytest.MonkeyPatch, cls: Any) -> None:
     patch.setattr(steps(), "denoise", lambda *a, callback_on_step_end, **k: denoise(*a, **k))
 
 
+def no_changes(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    def deaf(*given: Any, callback_on_step_end: Any, **more: Any) -> Any:
+        callback = callback_on_step_end and (lambda *step: callback_on_step_end(*step) and None)
+        return denoise(*given, callback_on_step_end=callback, **more)
+
+    patch.setattr(steps(), "denoise", deaf)
+
+
 def no_interrupt(patch: pytest.MonkeyPatch, cls: Any) -> None:
     patch.setattr(cls, "interrupt", False)
 
 
 def no_cancel(patch: pytest.MonkeyPatch, cls: Any) -> None:
     patch.setattr(cls, "check_cancelled", lambda self: None)
+
+
+def copies_nothing(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    patch.setattr(cls, "__deepcopy__", lambda self, memo: self)
+
+
+def forgets_in_a_pickle(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    state = cls.__getstate__
+
+    def less(self: Any) -> dict[str, Any]:
+        return {name: one for name, one in state(self).items() if name != "network"}
+
+    patch.setattr(cls, "__getstate__", less)
 
 
 def talks_always(patch: pytest.MonkeyPatch, cls: Any) -> None:
@@ -232,8 +253,11 @@ BROKEN: list[tuple[str, Break]] = [
     ("pictures", values_beyond_one),
     ("tensors", tensors_from_minus_one),
     ("callback", no_callback),
+    ("callback", no_changes),
     ("callback", no_interrupt),
     ("cancel", no_cancel),
+    ("copies", copies_nothing),
+    ("copies", forgets_in_a_pickle),
     ("progress", talks_always),
     ("progress", never_shows_progress),
     ("refusals", refuses_nothing),

@@ -33,8 +33,8 @@ class TestConformance(Conformance):
 
 
 OF_EVERY_TASK = {
-    "protocol", "outputs", "seed", "threads", "cancel", "progress", "refusals", "views", "tasks",
-    "placement", "attachments",
+    "protocol", "outputs", "seed", "threads", "cancel", "copies", "progress", "refusals", "views",
+    "tasks", "placement", "attachments",
 }  # fmt: skip
 EXPECTED = {
     "ToyUnconditional": {"pictures", "tensors", "repeats", "callback"},

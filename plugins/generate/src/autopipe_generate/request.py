@@ -263,7 +263,7 @@ def _demo(registry: Registry, task: str | None) -> str:
     names = [
         name
         for name, family in registry.families.items()
-        # What a condition ships is no checkpoint of its own.
+        # What a condition ships is not a checkpoint of its own.
         if family.demo and not family.conditions
         if wanted is None or any(wanted in pipeline.tasks for pipeline in family.pipelines)
     ]

@@ -129,7 +129,9 @@ def check_ids(config: Mapping[str, Any], count: int, pooled: int) -> None:
 
 def _check_pair(name: str, value: Any) -> None:
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise ArgumentTypeError(f"{name} is {shown(value)}; give a pair of numbers (height, width)")
+        raise ArgumentTypeError(
+            f"{name} is a {type(value).__name__}; give a pair of numbers (height, width)"
+        )
     if len(value) != 2:
         raise ArgumentError(f"{name} is {shown(value)}; give a pair of numbers (height, width)")
     for one in value:

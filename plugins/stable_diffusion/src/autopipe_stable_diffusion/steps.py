@@ -14,7 +14,7 @@ from torch import Tensor
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.latent import LatentPipeline
-from autopipe_components.safety import check_images, check_safety
+from autopipe_components.safety import check_images, check_safety, needs_extractor
 from autopipe_components.steps.checks import (
     Prompt,
     batch_size_of,
@@ -125,7 +125,7 @@ class StableDiffusionSteps(LatentPipeline):
         if guided:
             prompts = batch_size_of(call.prompt, call.prompt_embeds)
             check_negative_prompt(call.negative_prompt, call.prompt, prompts)
-        if self.safety_checker is not None and call.output_type != "latent":
+        if needs_extractor(self.safety_checker) and call.output_type != "latent":
             check_components(self, ("feature_extractor",))
         if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
             check_encoding(self.text_encoder, self.tokenizer, call.clip_skip)

@@ -25,6 +25,7 @@ from ..source import HubOptions
 _log = logger(__name__)
 
 _LONGEST_REF = 1000
+_LARGEST_TREE = 1 << 26
 _BLOCK = 1 << 20
 
 
@@ -90,6 +91,8 @@ def cached_listing(repository: str, options: HubOptions, commit: str) -> Mapping
     import huggingface_hub
 
     try:
+        # The client would wait for a pipe.
+        look(repository_folder(repository, options) / "trees" / f"{commit}.json", _LARGEST_TREE)
         listing: Any = huggingface_hub.get_cached_repo_tree
         found = listing(repository, revision=commit, cache_dir=options.cache_dir)
     except Exception:

@@ -12,6 +12,7 @@ from ...wording import shown
 from ..atomic import MARK, STAGING
 from ..names import parts_of
 from .answers import first_line, status_of
+from .patience import briefly
 
 CARD_NAME = "README.md"
 
@@ -157,20 +158,21 @@ def push_folder(
     repo_id = repo_id or Path(folder).resolve().name
     target = "/".join(parts_of(subfolder))
     try:
-        api = HfApi(token=token, library_name="autopipe")
-        repository = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-        card = Path(folder) / CARD_NAME
-        if not target and not card.exists() and not api.file_exists(repository, CARD_NAME):
-            name = repository.rpartition("/")[2]
-            card.write_text(_CARD.format(name=name, repository=repository), encoding="utf-8")
-        info = api.upload_folder(
-            repo_id=repository,
-            folder_path=folder,
-            path_in_repo=target or None,
-            commit_message=commit_message or "Upload with autopipe",
-            create_pr=create_pr,
-            ignore_patterns=[f"{STAGING}*", f"*/{STAGING}*", f"*{MARK}"],
-        )
+        with briefly():
+            api = HfApi(token=token, library_name="autopipe")
+            repository = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+            card = Path(folder) / CARD_NAME
+            if not target and not card.exists() and not api.file_exists(repository, CARD_NAME):
+                name = repository.rpartition("/")[2]
+                card.write_text(_CARD.format(name=name, repository=repository), encoding="utf-8")
+            info = api.upload_folder(
+                repo_id=repository,
+                folder_path=folder,
+                path_in_repo=target or None,
+                commit_message=commit_message or "Upload with autopipe",
+                create_pr=create_pr,
+                ignore_patterns=[f"{STAGING}*", f"*/{STAGING}*", f"*{MARK}"],
+            )
     except Exception as error:
         raise _explained(error, repo_id) from error
     return str(info.pr_url or info.commit_url)

@@ -14,6 +14,7 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 
 from ..images.arrays import denormalize, pt_to_numpy
+from ..steps.checks import check_components
 from ..steps.given import ChecksGiven
 from ..steps.guidance import embed_scales
 from ..steps.timesteps import keep_tail, start_at
@@ -88,7 +89,12 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
         return found, none
 
     def decode_latents(self, latents: Tensor) -> np.ndarray:
-        """Pictures (B, H, W, 3) in [0, 1] of scaled latents (B, C, h, w)."""
+        """Pictures (B, H, W, 3) in [0, 1] of scaled latents (B, C, h, w).
+
+        Raises:
+            ArgumentError: the pipeline has no autoencoder.
+        """
+        check_components(self, ("vae",))
         return pt_to_numpy(denormalize(self._codec.decode(latents)))
 
     def upcast_vae(self) -> None:
@@ -96,5 +102,9 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
 
         Calls of this pipeline don't need it: where an autoencoder asks for float32, they use a
         copy for the moment.
+
+        Raises:
+            ArgumentError: the pipeline has no autoencoder.
         """
+        check_components(self, ("vae",))
         self.vae.to(dtype=torch.float32)

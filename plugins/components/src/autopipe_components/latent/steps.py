@@ -164,8 +164,12 @@ class LatentPipeline(LatentMethods):
     def _start_call(self, prompts: int) -> int:
         """`_open_call`, with what the latent families take besides."""
         call = self.call
-        for name in ("ip_adapter_image", "ip_adapter_image_embeds"):
-            if call.get(name) is not None:
+        image_prompts = {
+            "ip_adapter_image": call.get("ip_adapter_image"),
+            "ip_adapter_image_embeds": call.get("ip_adapter_image_embeds"),
+        }
+        for name, given in image_prompts.items():
+            if given is not None:
                 raise ArgumentError(f"{name} is not supported yet; leave it out")
         check_number("eta", call.get("eta", 0.0))
         rescale = call.get("guidance_rescale", 0.0)

@@ -22,6 +22,8 @@ from .checks import (
     check_size,
     check_steps,
     check_strength,
+    check_tensor,
+    check_text,
 )
 from .reports import every
 
@@ -103,7 +105,10 @@ def check_images_given(
         ArgumentError, ArgumentTypeError: it is something else.
     """
     check_image(image, name)
-    prompts = batch_size or batch_size_of(prompt, prompt_embeds)
+    check_text("prompt", prompt)
+    check_tensor("prompt_embeds", prompt_embeds)
+    none = prompt is None and prompt_embeds is None
+    prompts = batch_size or (1 if none else batch_size_of(prompt, prompt_embeds))
     count = len(image) if isinstance(image, (list, tuple)) or getattr(image, "ndim", 0) == 4 else 1
     if count not in (1, prompts):
         raise ArgumentError(

@@ -69,8 +69,7 @@ def tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor,
     for head, last in zip(heads, full):
         cut = tokenizer(head, verbose=False).input_ids[length - 1 : -1] if last else None
         if cut:
-            lost = tokenizer.decode(cut[:_SHOWN])
-            lost = lost if len(lost) <= _SHOWN and len(cut) <= _SHOWN else f"{lost[:_SHOWN]}..."
+            lost = tokenizer.decode(cut[:_SHOWN])[:_SHOWN]
             _log.warning("the text encoder reads %d tokens; it did not get %r", length, lost)
     return tokens.input_ids, tokens.attention_mask
 

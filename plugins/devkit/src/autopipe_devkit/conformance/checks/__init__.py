@@ -65,6 +65,7 @@ OF_A_TASK: dict[str, Callable[[Subject], None]] = {
     "threads": calls.threads,
     "callback": calls.callback,
     "cancel": calls.cancel,
+    "copies": calls.copies,
     "progress": calls.progress,
     "refusals": refusals.refusals,
     "views": views.views,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import io
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,12 +16,14 @@ from torch import nn
 
 from autopipe.errors import CancelledError
 from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.placement.base import networks_of
 
 from ..samples import batched
 from ..subject import Subject
 
 BATCHED = 1e-4
-"""In a batch the same numbers are summed in another order, in float32, over a few layers."""
+"""In a batch the same numbers are summed in another order, in float32, over a few layers; so they
+are where weights begin at another place in memory, as those of a copy do."""
 
 THREADS = 4
 
@@ -85,21 +89,32 @@ def threads(subject: Subject) -> None:
 
 
 def callback(subject: Subject) -> None:
-    """`callback_on_step_end` is called for each step with the latents, and may skip the rest."""
+    """`callback_on_step_end` gets what the class offers, and may change latents or skip steps."""
     pipe = subject.load()
     seen: list[int] = []
+    offered = list(subject.cls._callback_tensor_inputs)
+    taken = inspect.signature(subject.cls.__call__).parameters
+    asked: dict[str, Any] = {}
+    if "callback_on_step_end_tensor_inputs" in taken:
+        asked = {"callback_on_step_end_tensor_inputs": offered}
 
     def watch(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         assert isinstance(tensors["latents"], torch.Tensor)
+        assert not asked or list(tensors) == offered
         seen.append(step)
-        return {}
+        return tensors
+
+    def change(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        return {"latents": tensors["latents"] + 1}
 
     def stop(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> None:
         seen.append(step)
         run._interrupt = True
 
-    watched = subject.result(pipe, callback_on_step_end=watch)
+    watched = subject.result(pipe, callback_on_step_end=watch, **asked)
     assert np.array_equal(watched, subject.result(pipe))
+    changed = subject.result(pipe, callback_on_step_end=change)
+    assert not np.array_equal(watched, changed), "latents that a callback returns must count"
     assert seen, "callback_on_step_end was not called"
     assert seen == list(range(len(seen)))
     seen.clear()
@@ -125,6 +140,16 @@ def cancel(subject: Subject) -> None:
     finally:
         handle.remove()
     assert np.array_equal(subject.result(pipe), expected)
+
+
+def copies(subject: Subject) -> None:
+    """Copies by `copy.deepcopy` and by pickle give the same, with networks of their own."""
+    pipe = subject.load()
+    expected = subject.result(pipe)
+    for made in (copy.deepcopy(pipe), pickle.loads(pickle.dumps(pipe))):
+        shared = [n for n, one in networks_of(made.components).items() if one is pipe.components[n]]
+        assert not shared, f"a copy shares {', '.join(shared)}"
+        _assert_close(subject.result(made), [expected])
 
 
 def progress(subject: Subject) -> None:

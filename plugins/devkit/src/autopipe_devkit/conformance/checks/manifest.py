@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from importlib_metadata import entry_points
 from torch import nn
 
 import autopipe
@@ -17,6 +16,7 @@ from autopipe.manifest import Component, Export, Manifest, Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry, default_registry
 from autopipe.resolution.flaws import ENTRIES, flaws
+from autopipe.resolution.packages import packages_with
 from autopipe.resolution.targets import load_target, target_of
 from autopipe.scheduling import SchedulerMixin
 
@@ -52,8 +52,9 @@ def manifest(family: Manifest) -> None:
 def light(family: Manifest) -> None:
     """Importing the manifest, in a process of its own, imports nothing heavy."""
     plugin = default_registry().plugins[family.name]
-    points = entry_points(group=ENTRY_POINT_GROUP, name=plugin.name)
-    module = next((p.value for p in points if p.dist and p.dist.name == plugin.dist), None)
+    packages = [one for one in packages_with(ENTRY_POINT_GROUP) if one.name == plugin.dist]
+    points = [point for package in packages for point in package.points]
+    module = next((point.value for point in points if point.name == plugin.name), None)
     assert module is not None, f"the installed {plugin} has no entry point {plugin.name}"
     done = subprocess.run(
         [sys.executable, "-c", _PROBE, module],
