@@ -349,7 +349,7 @@ def checked(
             found[name] = fitted(values[name], hints[name], cls.config_limits.get(name, ANY_NUMBER))
         except Unfit as error:
             raise cls.config_error(
-                f"{cls.__name__} can't have {name} = {shown(values[name])}; it is {error}"
+                f"{cls.__name__} can't have {name} = {shown(values[name])}; it must be {error}"
             ) from None
     return found
 

@@ -28,6 +28,8 @@ def check_number(
     kind: type[int] | type[float] = float,
 ) -> None:
     """Raise `SchedulerError` unless `value`, given as `name`, is a number within `limits`."""
+    if type(value) is kind and value in limits:
+        return
     try:
         fitted(value, kind, limits)
     except Unfit as error:
