@@ -22,8 +22,13 @@ from ..errors import (
     UnsafeCheckpointError,
     VariantError,
 )
+<<<<<<< HEAD
 from ..wording import cut, listed, shown
 from .formats.kinds import found_instead
+=======
+from ..wording import listed, shown
+from .formats import found_instead
+>>>>>>> w14-load
 from .names import plain_name
 from .source import Source
 
@@ -165,7 +170,7 @@ def plan_component(
         raise CheckpointError(
             f"there are no weights in {where}; looked for "
             f"{' and '.join(f'{stem}.safetensors' for stem in stems)}, and for .bin; "
-            f"{cut(found_instead(listing), 400) or source.cure}"
+            f"{found_instead(listing, where) or source.cure}"
         )
     present = list(dict.fromkeys(candidate.variant for candidate in every))
     wanted = variant

@@ -24,7 +24,7 @@ from ..json_files import read_json_object
 from ..registry import Registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
-from ..wording import cut, logger, shown
+from ..wording import logger, shown
 from .atomic import HEADS, check_whole
 from .formats.kinds import found_instead
 from .names import is_plain
@@ -159,7 +159,7 @@ def _why_no_index(folder: Path) -> str:
         )
     inner = sorted(p.parent.name for p in folder.glob(f"*/{INDEX_NAME}"))
     hint = f" (did you mean {folder / inner[0]}?)" if inner else ""
-    instead = "" if inner else cut(found_instead(p.name for p in folder.iterdir()), 400)
+    instead = "" if inner else found_instead((p.name for p in folder.iterdir()), folder)
     return (
         f"{folder} holds no {INDEX_NAME}, so it is not the folder of a pipeline"
         f"{hint or (instead and f'; {instead}')}"

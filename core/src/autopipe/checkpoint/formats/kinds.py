@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ..wording import cut
+
 _SAFETENSORS = "a safetensors file"
 _PICKLED = "a pickled file of PyTorch"
 
@@ -57,8 +59,7 @@ _NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r".*\.(safetensors|ckpt|pt|pth)"),
         "{name} may be a whole model in one file, as its authors' own code reads it; give the path "
-        "of that file, which works with a plugin that reads its layout, or take the folder of the "
-        "same model with a model_index.json",
+        "of that file, or take the folder of the same model that has a model_index.json",
     ),
 )
 
@@ -88,13 +89,17 @@ def misnamed(name: str, start: bytes) -> str:
     return f"is {kind}, not what its name says; fetch this file again"
 
 
-def found_instead(names: Iterable[str]) -> str:
-    """What a folder without the expected files holds, and what to do; empty if nothing known."""
+def found_instead(names: Iterable[str], folder: object) -> str:
+    """What `folder` has in place of the expected files, and what to do; empty if nothing known.
+
+    Args:
+        names: of the files in it.
+    """
     every = sorted(names)
     for pattern, told in _NAMES:
         for name in every:
             if pattern.fullmatch(name):
-                return told.format(name=name)
+                return cut(told.replace("{name}", f"{folder}/{name}"), 600)
     return ""
 
 
