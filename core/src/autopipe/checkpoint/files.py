@@ -22,13 +22,8 @@ from ..errors import (
     UnsafeCheckpointError,
     VariantError,
 )
-<<<<<<< HEAD
-from ..wording import cut, listed, shown
-from .formats.kinds import found_instead
-=======
 from ..wording import listed, shown
-from .formats import found_instead
->>>>>>> w14-load
+from .formats.kinds import found_instead
 from .names import plain_name
 from .source import Source
 

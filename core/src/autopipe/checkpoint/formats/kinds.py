@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ..wording import cut
+from ...wording import cut
 
 _SAFETENSORS = "a safetensors file"
 _PICKLED = "a pickled file of PyTorch"
