@@ -123,7 +123,7 @@ def test_text_that_cannot_be_encoded(text: Any) -> None:
 
 def test_tensors() -> None:
     for wrong in (np.ones(2), [1.0], 3):
-        with pytest.raises(ArgumentTypeError, match=r"^latents is (a|3)"):
+        with pytest.raises(ArgumentTypeError, match=r"^latents is a"):
             given(latents=wrong)
     with pytest.raises(ArgumentTypeError, match=r"^latents is a tensor that is sparse"):
         given(latents=torch.ones(2).to_sparse())

@@ -65,7 +65,7 @@ def whole(name: str, value: Any) -> int:
     try:
         found: int = fitted(_scalar(value), int)
     except Unfit as error:
-        raise ArgumentTypeError(f"{name} is {_described(value)}; give {error}") from None
+        raise ArgumentTypeError(f"{name} is {_told(value)}; give {error}") from None
     return found
 
 
@@ -80,8 +80,8 @@ def number(name: str, value: Any) -> float:
         found: float = fitted(_scalar(value), float, _FINITE)
     except Unfit:
         if is_number(_scalar(value)):
-            raise ArgumentError(f"{name} is {_described(value)}; give a finite number") from None
-        raise ArgumentTypeError(f"{name} is {_described(value)}; give a number") from None
+            raise ArgumentError(f"{name} is {_told(value)}; give a finite number") from None
+        raise ArgumentTypeError(f"{name} is {_told(value)}; give a number") from None
     return found
 
 
@@ -94,7 +94,7 @@ def flag(name: str, value: Any) -> bool:
     try:
         return bool(fitted(_scalar(value), bool))
     except Unfit:
-        raise ArgumentTypeError(f"{name} is {_described(value)}; give True or False") from None
+        raise ArgumentTypeError(f"{name} is {_told(value)}; give True or False") from None
 
 
 def text(name: str, value: Any) -> Any:
@@ -216,9 +216,12 @@ def _scalar(value: Any) -> Any:
     return value
 
 
+def _told(value: Any) -> str:
+    """A number itself, and what something else is."""
+    return shown(_scalar(value)) if is_number(_scalar(value)) else _described(value)
+
+
 def _described(value: Any) -> str:
-    if is_number(value) and not hasattr(value, "dtype"):
-        return shown(value)
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)} and {value.dtype}"
     shape = getattr(value, "shape", None)

@@ -128,6 +128,6 @@ def test_calls_that_it_has_not() -> None:
 
 
 def test_it_is_no_stand_in_for_other_schedulers() -> None:
-    assert UnCLIPScheduler().compatibles == []
+    assert UnCLIPScheduler().compatibles == [UnCLIPScheduler]
     assert UnCLIPScheduler not in DDIMScheduler().compatibles
     assert DDPMScheduler in DDIMScheduler().compatibles

@@ -170,7 +170,9 @@ class LatentPipeline(LatentMethods):
         }
         for name, given in image_prompts.items():
             if given is not None:
-                raise ArgumentError(f"{name} is not supported yet; leave it out")
+                raise ArgumentError(
+                    f"{name} is given, and IP-Adapter images are not supported yet; leave it out"
+                )
         check_number("eta", call.get("eta", 0.0))
         rescale = call.get("guidance_rescale", 0.0)
         check_guidance(call.guidance_scale, rescale)
