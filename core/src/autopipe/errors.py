@@ -106,11 +106,13 @@ class NotHereYetImportError(AutopipeError, ImportError, NotImplementedError):
     """What an import names is in diffusers and not in autopipe yet."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: object, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the known name closest to `name`, or an empty string.
 
     What classes of one kind end in doesn't make two of them near.
     """
+    if not isinstance(name, str):
+        return ""
     name, kind = name[:200], _KIND.search(name)
     names = {one: one for one in known}
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.9 if kind else 0.6)
@@ -134,5 +136,5 @@ def check_names(
     for name in given if isinstance(given, Mapping) else ():
         if name not in names:
             others = listed_names(filter(None, names if listed is None else listed), 30)
-            close = nearest(name, names) if isinstance(name, str) else ""
-            raise ArgumentTypeError(f"{said} {shown(name)}.{close or f' There are {others}.'}")
+            close = nearest(name, names) or f" There are {others}."
+            raise ArgumentTypeError(f"{said} {shown(name)}.{close}")

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from .attaching.network_view import origin_of
+from .checkpoint.configs import StoredConfig
 from .checkpoint.hub.upload import PushToHubMixin
 from .kinds import BaseNetwork
 from .placement.base import at_rest
@@ -63,7 +64,7 @@ def hook_device(network: nn.Module) -> torch.device | None:
     return None
 
 
-class ModelMixin(BaseNetwork, PushToHubMixin):
+class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
     """A network that is saved as `config.json` and `diffusion_pytorch_model.safetensors`.
 
     Subclasses decorate `__init__` with `register_to_config` and name their parameters as the
@@ -139,24 +140,6 @@ class ModelMixin(BaseNetwork, PushToHubMixin):
             offload_folder=offload_folder,
             **hub,
         )
-
-    @classmethod
-    def load_config(
-        cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any
-    ) -> Any:
-        """The config in a folder, a file or a repository of the Hub, as a dict.
-
-        Takes `subfolder`, the keywords of the Hub, `return_unused_kwargs` and
-        `return_commit_hash`.
-
-        Raises:
-            CheckpointError, ConfigError: it is absent, or not a config.
-        """
-        if Path(pretrained_model_name_or_path).is_file():
-            return super().load_config(pretrained_model_name_or_path, *args, **kwargs)
-        from .checkpoint.checkpoint import load_config
-
-        return load_config(cls, pretrained_model_name_or_path, *args, **kwargs)
 
     def save_pretrained(
         self,

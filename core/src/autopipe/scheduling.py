@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from .checkpoint.configs import StoredConfig
 from .checkpoint.hub.upload import PushToHubMixin
 from .kinds import BaseScheduler
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _Self = TypeVar("_Self", bound="SchedulerMixin")
 
 
-class SchedulerMixin(BaseScheduler, PushToHubMixin):
+class SchedulerMixin(BaseScheduler, StoredConfig, PushToHubMixin):
     """The base of all schedulers.
 
     A scheduler has `timesteps` (1-D tensor, descending), `init_noise_sigma` (the standard
@@ -58,24 +59,6 @@ class SchedulerMixin(BaseScheduler, PushToHubMixin):
             return_unused_kwargs=return_unused_kwargs,
             **kwargs,
         )
-
-    @classmethod
-    def load_config(
-        cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any
-    ) -> Any:
-        """The config in a folder, a file or a repository of the Hub, as a dict.
-
-        Takes `subfolder`, the keywords of the Hub, `return_unused_kwargs` and
-        `return_commit_hash`.
-
-        Raises:
-            CheckpointError, ConfigError: it is absent, or not a config.
-        """
-        if Path(pretrained_model_name_or_path).is_file():
-            return super().load_config(pretrained_model_name_or_path, *args, **kwargs)
-        from .checkpoint.checkpoint import load_config
-
-        return load_config(cls, pretrained_model_name_or_path, *args, **kwargs)
 
     def save_pretrained(
         self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any

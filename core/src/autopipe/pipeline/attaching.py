@@ -17,8 +17,9 @@ from ..errors import ArgumentError, ArgumentTypeError, PluginError, nearest
 from ..registry import default_registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
-from ..wording import cut, listed, logger, shown
+from ..wording import listed, logger, shown
 from .components import ComponentsMixin
+from .values import number
 
 _log = logger(__name__)
 
@@ -66,7 +67,7 @@ class AttachingMixin(ComponentsMixin):
         if name is not None and not isinstance(name, str):
             raise ArgumentTypeError(f"name={shown(name)} is not a text")
         label = name or own
-        _check_strength(label, strength)
+        _strength(label, strength)
         made.check(self)
         pool = self._pool
         with pool.lock:
@@ -109,8 +110,7 @@ class AttachingMixin(ComponentsMixin):
             ArgumentError: nothing of such a name is attached, or a strength is not a number.
         """
         with self._pool.lock:
-            self._check_attached(strengths, "set_attachments")
-            self._strengths = dict(strengths)
+            self._strengths = self._checked(strengths, "set_attachments")
             self._show_attached()
 
     @property
@@ -124,23 +124,23 @@ class AttachingMixin(ComponentsMixin):
         found: Mapping[str, Attachment] = self.__dict__.get("_snapshot", self._pool.attachments)
         return found
 
-    def _check_attached(self, strengths: object, what: str) -> None:
+    def _checked(self, strengths: object, what: str) -> dict[str, float]:
+        """The strengths that a caller gives, of things that are attached."""
         if not isinstance(strengths, Mapping):
             raise ArgumentTypeError(
                 f"{what} takes a dict from the names of attachments to their strengths, not a "
                 f"{type(strengths).__name__}"
             )
-        for name, strength in strengths.items():
+        for name in strengths:
             self._check_is_attached(name)
-            _check_strength(name, strength)
+        return {name: _strength(name, one) for name, one in strengths.items()}
 
     def _check_is_attached(self, name: object) -> None:
         attached = self._attached
         if not isinstance(name, str) or name not in attached:
-            close = nearest(cut(name), attached) if isinstance(name, str) else ""
             raise ArgumentError(
                 f"there is no attachment {shown(name)}; attached is "
-                f"{listed(attached) or 'nothing'}.{close}"
+                f"{listed(attached) or 'nothing'}.{nearest(name, attached)}"
             )
 
     def _active(self) -> list[tuple[Attachment, float]]:
@@ -214,8 +214,7 @@ class AttachingMixin(ComponentsMixin):
             if name not in networks:
                 raise ArgumentError(
                     f"an engine is given for {shown(name)}, and the networks are "
-                    f"{listed(networks)}."
-                    + (nearest(cut(name), networks) if isinstance(name, str) else "")
+                    f"{listed(networks)}.{nearest(name, networks)}"
                 )
         made: dict[nn.Module, NetworkEngine] = {
             networks[name]: _made("engine", NetworkEngine, one, **options)
@@ -248,8 +247,7 @@ class AttachingMixin(ComponentsMixin):
     def _take_attached(self, adapters: Mapping[str, float] | None) -> None:
         """Make this run's networks what the attachments and engines make of them."""
         if adapters is not None:
-            self._check_attached(adapters, "adapters=")
-            self._strengths = dict(adapters)
+            self._strengths = self._checked(adapters, "adapters=")
         self._show_attached()
         device = self._execution_device
         for attachment, _ in self._active():
@@ -304,13 +302,8 @@ def _name(engine: NetworkEngine) -> str:
     return engine.name or type(engine).__name__
 
 
-def _check_strength(name: str, strength: object) -> None:
-    if isinstance(strength, bool) or not isinstance(strength, (int, float)):
-        raise ArgumentTypeError(
-            f"the strength of {shown(name)} is {shown(strength)}; give a number"
-        )
-    if strength != strength or strength in (float("inf"), float("-inf")):
-        raise ArgumentError(f"the strength of {shown(name)} is {strength}; give a finite number")
+def _strength(name: str, strength: object) -> float:
+    return number(f"the strength of {shown(name)}", strength)
 
 
 def _followed(

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from ..errors import ArgumentError, ArgumentTypeError, check_names
 from ..wording import shown
+from .values import number
 
 _OF_THE_CALL = ("iterable", "total", "self", "kwargs")
 _OF_NOTEBOOKS = ("display",)
@@ -30,11 +31,8 @@ def progress_bar(settings: Mapping[str, Any], iterable: Iterable[Any] | None, to
         raise ArgumentError("progress_bar takes either iterable or total")
     if total is None and not isinstance(iterable, Iterable):
         raise ArgumentTypeError(f"iterable={shown(iterable)} can't be gone through")
-    if total is not None:
-        if isinstance(total, bool) or not isinstance(total, (int, float)):
-            raise ArgumentTypeError(f"total={shown(total)} is not a number of steps")
-        if not 0 <= total <= sys.maxsize:
-            raise ArgumentError(f"total={shown(total)} is not a number of steps")
+    if total is not None and not 0 <= number("total", total) <= sys.maxsize:
+        raise ArgumentError(f"total={shown(total)} is not a number of steps")
     return tqdm(iterable, total=total, **settings)
 
 

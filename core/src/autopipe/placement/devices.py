@@ -12,7 +12,7 @@ import torch
 
 from ..errors import ArgumentError, ArgumentTypeError, PlacementError, nearest
 from ..sizes import parse_size
-from ..wording import cut, shown
+from ..wording import shown
 
 CPU = torch.device("cpu")
 
@@ -78,7 +78,7 @@ def parse_device(
         return torch.device(device)
     except (RuntimeError, ValueError):
         here = devices_here()
-        close = nearest(cut(str(device)), (*others, *here))
+        close = nearest(str(device), (*others, *here))
         raise ArgumentError(
             f"{name}={shown(device)} names no device.{close} There are here: {', '.join(here)}"
         ) from None

@@ -15,13 +15,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from autopipe.errors import ArgumentError, ArgumentTypeError, nearest
 from autopipe.registry import default_registry
 from autopipe.tasks import Task
+
+from .steps.checks import check_images_per_prompt
 
 if TYPE_CHECKING:
     from autopipe.pipeline.base import DiffusionPipeline
@@ -128,12 +129,7 @@ def cascade(
         raise ArgumentTypeError(
             f"encoded is a {type(encoded).__name__}; give what encode_for_cascade returned"
         )
-    if isinstance(num_images_per_prompt, bool) or not isinstance(num_images_per_prompt, Integral):
-        raise ArgumentTypeError(
-            f"num_images_per_prompt is {num_images_per_prompt!r}; give a whole number"
-        )
-    if num_images_per_prompt < 1:
-        raise ArgumentError(f"num_images_per_prompt is {num_images_per_prompt}; give 1 or more")
+    check_images_per_prompt(num_images_per_prompt)
     first = stages[0]
     count = num_images_per_prompt
     if encoded is None and isinstance(first, FirstStage):

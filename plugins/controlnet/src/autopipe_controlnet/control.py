@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,7 +16,7 @@ from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.images.masks import Box
 from autopipe_components.networks.unet_layout import per_level
-from autopipe_components.steps.checks import check_image
+from autopipe_components.steps.checks import check_image, check_number
 
 from .controlnet import ControlNetModel
 from .multicontrolnet import MultiControlNetModel
@@ -101,11 +100,7 @@ def make_control(
 def _one_for_each(name: str, value: Numbers, count: int) -> tuple[float, ...]:
     values: tuple[Any, ...] = tuple(value) if isinstance(value, (list, tuple)) else (value,) * count
     for one in values:
-        if isinstance(one, bool) or not isinstance(one, Real):
-            raise ArgumentTypeError(
-                f"{name} has a {type(one).__name__}; give a number, or a list of one for each "
-                f"ControlNet"
-            )
+        check_number(name, one)
     if len(values) != count:
         raise ArgumentError(
             f"{name} has {len(values)} numbers for {count} ControlNets; give one for each, or a "

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.wording import shown
+from autopipe_components.steps.checks import check_number
 
 if TYPE_CHECKING:
     from autopipe.pipeline.call import Arguments
@@ -57,7 +57,7 @@ class Sizes:
         """
         for name, value in vars(self).items():
             if name.endswith("aesthetic_score"):
-                _check_number(name, value)
+                check_number(name, value)
             elif value is not None or "crops" in name:
                 _check_pair(name, value)
 
@@ -135,9 +135,4 @@ def _check_pair(name: str, value: Any) -> None:
     if len(value) != 2:
         raise ArgumentError(f"{name} is {shown(value)}; give a pair of numbers (height, width)")
     for one in value:
-        _check_number(name, one)
-
-
-def _check_number(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise ArgumentTypeError(f"{name} has a {type(value).__name__}; give numbers")
+        check_number(name, one)

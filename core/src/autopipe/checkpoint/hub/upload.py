@@ -66,29 +66,20 @@ class PushToHubMixin:
             ArgumentError: a value can't be used. Nothing was computed.
             CheckpointError: the Hub refuses, or can't be reached.
         """
-        check_upload(
-            None,
-            repo_id,
-            commit_message=commit_message,
-            private=private,
-            token=token,
-            create_pr=create_pr,
-            subfolder=subfolder,
-        )
+        hub: dict[str, Any] = {
+            "commit_message": commit_message,
+            "private": private,
+            "token": token,
+            "create_pr": create_pr,
+            "subfolder": subfolder,
+        }
+        check_upload(None, repo_id, **hub)
         given = {"safe_serialization": safe_serialization, "variant": variant}
         known = inspect.signature(self.save_pretrained).parameters
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / repo_id.rpartition("/")[2]
             self.save_pretrained(folder, **{k: v for k, v in given.items() if k in known})
-            return push_folder(
-                folder,
-                repo_id,
-                commit_message=commit_message,
-                private=private,
-                token=token,
-                create_pr=create_pr,
-                subfolder=subfolder,
-            )
+            return push_folder(folder, repo_id, **hub)
 
 
 def check_upload(

@@ -112,5 +112,5 @@ def check_output_type(output_type: str | None, allowed: Sequence[str] = OUTPUT_T
     if not isinstance(output_type, str) or output_type not in allowed:
         raise ArgumentError(
             f"output_type is {shown(output_type)}; give one of {', '.join(allowed)}."
-            + (nearest(output_type, allowed) if isinstance(output_type, str) else "")
+            f"{nearest(output_type, allowed)}"
         )

@@ -169,12 +169,12 @@ def check_steps(
         if not len(numbers):
             raise ArgumentError(f"{name} is empty; give at least one")
     if timesteps is None and sigmas is None:
-        _check_at_least_one("num_inference_steps", num_inference_steps)
+        check_at_least_one("num_inference_steps", num_inference_steps)
 
 
 def check_images_per_prompt(num_images_per_prompt: int) -> None:
     """At least one image for each prompt."""
-    _check_at_least_one("num_images_per_prompt", num_images_per_prompt)
+    check_at_least_one("num_images_per_prompt", num_images_per_prompt)
 
 
 def check_guidance(guidance_scale: float, guidance_rescale: float = 0.0) -> None:
@@ -230,7 +230,7 @@ def check_callback_inputs(names: Sequence[str] | None, allowed: Sequence[str]) -
         if name not in allowed:
             raise ArgumentError(
                 f"callback_on_step_end_tensor_inputs has {shown(name)}; this pipeline shows "
-                f"{', '.join(allowed)}." + (nearest(name, allowed) if isinstance(name, str) else "")
+                f"{', '.join(allowed)}.{nearest(name, allowed)}"
             )
 
 
@@ -317,7 +317,7 @@ def check_paste(paste_unmasked: bool, pixels: Tensor, output_type: str) -> None:
 
 
 def check_number(name: str, value: Any) -> None:
-    """A real number; True and False are none."""
+    """A real number; True and False are not numbers."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a number")
 
@@ -356,7 +356,8 @@ def _described(value: Any) -> str:
     return name
 
 
-def _check_at_least_one(name: str, value: Any) -> None:
+def check_at_least_one(name: str, value: Any) -> None:
+    """A whole number of 1 or more, a million at most."""
     check_whole(name, value)
     if not 1 <= value <= LARGEST:
         raise ArgumentError(f"{name} is {shown(value)}; give 1 or more, and {LARGEST} at most")

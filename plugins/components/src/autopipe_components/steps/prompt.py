@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.errors import ArgumentError
 from autopipe.wording import logger
 
 from .checks import (
@@ -17,6 +17,7 @@ from .checks import (
     check_images_per_prompt,
     check_negative_prompt,
     check_prompt,
+    check_whole,
 )
 
 Encode: TypeAlias = Callable[[list[str], int | None], Tensor]
@@ -87,13 +88,12 @@ def check_clip_skip(clip_skip: int | None, layers: int) -> None:
     """Refuse to leave out more layers than a text encoder of so many `layers` can spare.
 
     Raises:
-        ArgumentTypeError: it is no whole number.
+        ArgumentTypeError: it is not a whole number.
         ArgumentError: it is negative or too large.
     """
     if clip_skip is None:
         return
-    if isinstance(clip_skip, bool) or not isinstance(clip_skip, int):
-        raise ArgumentTypeError(f"clip_skip is a {type(clip_skip).__name__}; give a whole number")
+    check_whole("clip_skip", clip_skip)
     if not 0 <= clip_skip <= layers:
         raise ArgumentError(
             f"clip_skip is {clip_skip}; the text encoder has {layers} layers to spare, so give "

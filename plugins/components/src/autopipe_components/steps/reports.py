@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from torch import Tensor
 
-from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.errors import ArgumentTypeError
 from autopipe.pipeline.loop import OnStep, StepCallback, callback_inputs
 
-from .checks import check_callback_inputs
+from .checks import check_at_least_one, check_callback_inputs
 
 if TYPE_CHECKING:
     from autopipe.pipeline.base import DiffusionPipeline
@@ -70,10 +70,8 @@ def every(callback: OlderCallback | None, interval: int | None, order: int) -> O
         ArgumentTypeError: `interval` is not a whole number, or `callback` can't be called.
         ArgumentError: `interval` is below 1.
     """
-    if interval is not None and (isinstance(interval, bool) or not isinstance(interval, int)):
-        raise ArgumentTypeError(f"callback_steps is {interval!r}; give a whole number")
-    if interval is not None and interval < 1:
-        raise ArgumentError(f"callback_steps is {interval}; give 1 or more")
+    if interval is not None:
+        check_at_least_one("callback_steps", interval)
     if callback is None:
         return None
     if not callable(callback):
