@@ -25,7 +25,8 @@ from ..registry import Registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
 from ..wording import logger, shown
-from .atomic import HEADS, check_whole
+from .atomic import check_whole
+from .exchange import HEADS
 from .formats.kinds import found_instead
 from .names import is_plain
 from .source import LocalSource, Source

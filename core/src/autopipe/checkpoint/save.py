@@ -6,34 +6,32 @@ files that are no part of a checkpoint, stay.
 
 from __future__ import annotations
 
-import errno
 import itertools
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..attaching.wrappers import plain_state, unwrapped
+from ..attaching.wrappers import unwrapped
 from ..errors import ArgumentError, CheckpointError, UnsupportedCheckpointError, check_names
 from ..kinds import BaseNetwork, BaseScheduler, is_function
 from ..registry import default_registry
 from ..sizes import parse_size
-from ..wording import clean, listed, logger, shown
-from .atomic import Stale, replaced_folder
-from .build import WithoutMemory
+from ..wording import clean, logger, shown
+from .atomic import replaced_folder
+from .exchange import Stale
 from .files import STEMS, candidates, holds_network, variants_of
 from .foreign import models
-from .formats.tensors import TORCH_DTYPES
 from .hub.upload import HUB_KEYWORDS, check_upload, push_folder
 from .index import INDEX_NAME
 from .names import is_plain
 from .plan import stems_of
+from .state import state_of, write_tensors
 
 _log = logger(__name__)
 
@@ -82,7 +80,7 @@ class SaveOptions:
 def save_model(model: Any, directory: str | Path, options: SaveOptions) -> None:
     """Write config and weights of `model`; see `ModelMixin.save_pretrained`."""
     model = unwrapped(model)
-    state = _state(model, options)
+    state = state_of(model, safe=options.safe_serialization)
     with _saving(directory, options, lambda folder: _old_files(folder, model, options)) as folder:
         _write_model(model, state, folder, options)
 
@@ -97,7 +95,8 @@ def save_pipeline(pipe: Any, directory: str | Path, options: SaveOptions) -> Non
     """Write all components of `pipe` and its index; see `DiffusionPipeline.save_pretrained`."""
     text = json.dumps(pipe.index(), indent=2) + "\n"
     components = dict(_separate(pipe.components))
-    states = {n: _state(one, options) for n, one in components.items() if _is_network(one)}
+    safe = options.safe_serialization
+    states = {n: state_of(one, safe=safe) for n, one in components.items() if _is_network(one)}
     for name, component in components.items():
         if name not in states and not hasattr(component, "save_pretrained"):
             raise UnsupportedCheckpointError(
@@ -191,110 +190,13 @@ def _write_model(model: Any, state: dict[str, Tensor], folder: Path, options: Sa
         max_shard_size=parse_size(options.max_shard_size),
     )
     for name, tensors in shards.filename_to_tensors.items():
-        _write_tensors({tensor: state[tensor] for tensor in tensors}, folder / name, safe)
+        write_tensors({tensor: state[tensor] for tensor in tensors}, folder / name, safe)
     if shards.is_sharded:
         total = sum(tensor.nbytes for tensor in state.values())
         places = dict(sorted(shards.tensor_to_filename.items()))
         content = {"metadata": {"total_size": total}, "weight_map": places}
         index = folder / f"{stem}.{suffix}.index{dotted}.json"
         index.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _state(model: nn.Module, options: SaveOptions) -> dict[str, Tensor]:
-    """The tensors to write, no two of which share memory, under all names that a load needs.
-
-    Raises:
-        ArgumentError: a load could not give them back.
-    """
-    state = plain_state(model)
-    dtypes = TORCH_DTYPES.values() if options.safe_serialization else None
-    if bad := [name for name, tensor in state.items() if not _is_plain(tensor, dtypes)]:
-        raise ArgumentError(
-            f"{type(model).__name__} can't be saved while {listed(bad, 5)} are not plain tensors "
-            f"with all their values; undo what offloads, quantizes or packs them first. What is "
-            f"sharded over processes is gathered by all of them with get_model_state_dict of "
-            f"torch.distributed.checkpoint.state_dict and full_state_dict=True: load that into a "
-            f"network of its own, and save that one"
-        )
-    by_tensor: dict[int, str] = {}
-    first = {name: by_tensor.setdefault(id(tensor), name) for name, tensor in state.items()}
-    owners = {}
-    if len(by_tensor) < len(state) or getattr(model, "_tied_weights_keys", None):
-        owners = _tied(model)
-    seen: set[int] = set()
-    kept: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        owner = owners.get(name, name)
-        if owner in kept:
-            if first[name] != first[owner] and not torch.equal(tensor, state[owner]):
-                raise ArgumentError(
-                    f"{type(model).__name__} can't be saved: {owner} and {name} are one tensor "
-                    f"wherever it is loaded, and differ here; give them the same values"
-                )
-            continue
-        place = tensor.untyped_storage().data_ptr()
-        kept[name] = tensor.detach().clone() if place in seen else tensor.detach()
-        seen.add(place)
-    return kept
-
-
-def _is_plain(tensor: object, dtypes: Collection[torch.dtype] | None) -> bool:
-    """Whether a file can hold `tensor`; one of safetensors those of `dtypes`."""
-    return (
-        isinstance(tensor, Tensor)
-        and type(tensor.detach()) is Tensor
-        and tensor.layout is torch.strided
-        and not (tensor.is_meta or tensor.is_quantized or hasattr(tensor, "_fsdp_flattened"))
-        and (dtypes is None or tensor.dtype in dtypes)
-    )
-
-
-def _tied(model: Any) -> dict[str, str]:
-    """By name of a tensor: the first name that the class gives to the same one whenever it is made.
-
-    Any other names are shared in this one object, and a load needs all of them.
-    """
-    cls, origin = type(model), Path(type(model).__name__)
-    try:
-        with WithoutMemory():
-            if isinstance(model, BaseNetwork):
-                fresh: nn.Module = cls.from_config(model.config)
-            else:
-                fresh = models.build(cls, model.config.to_dict(), origin)
-    except Exception:
-        # The config doesn't say how the network was made, so nothing is known to be tied.
-        return {}
-    owners: dict[int, str] = {}
-    state = fresh.state_dict(keep_vars=True)
-    return {name: owners.setdefault(id(tensor), name) for name, tensor in state.items()}
-
-
-def _write_tensors(state: dict[str, Tensor], file: Path, safe: bool) -> None:
-    """Write one file.
-
-    Raises:
-        OSError: it can't be written; both writers say so in ways of their own.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    try:
-        if safe:
-            save_file(
-                {n: t.contiguous() for n, t in state.items()}, file, metadata={"format": "pt"}
-            )
-        else:
-            with file.open("wb") as stream:
-                torch.save({name: tensor.clone() for name, tensor in state.items()}, stream)
-    except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
-    except RuntimeError as error:
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from None
-        raise OSError(errno.EIO, str(error).partition("\n")[0]) from error
-    # safetensors makes files that only their owner may read; others of the team load them too.
-    file.chmod(file.parent.stat().st_mode & 0o666)
 
 
 def _old_files(folder: Path, component: Any, options: SaveOptions) -> Iterator[Path]:

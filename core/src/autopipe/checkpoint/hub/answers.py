@@ -6,9 +6,8 @@ import errno
 
 from ...errors import CheckpointError
 from ...wording import shown
+from ..atomic import is_full
 from ..source import HubOptions
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def first_line(error: Exception) -> str:
@@ -32,7 +31,7 @@ def may_pass(error: BaseException) -> bool:
     status = status_of(error)
     if status is not None:
         return status == 429 or status >= 500
-    if isinstance(error, OSError) and error.errno in (*_FULL, errno.EACCES):
+    if isinstance(error, OSError) and (is_full(error) or error.errno == errno.EACCES):
         return False
     return isinstance(error, OSError) or any(
         kind.__name__ in ("TransportError", "XetDownloadError") for kind in type(error).__mro__
@@ -59,7 +58,7 @@ def explained(error: Exception, repository: str, options: HubOptions) -> Checkpo
     for kind, said in known.items():
         if isinstance(error, kind):
             return CheckpointError(said)
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and is_full(error):
         return CheckpointError(
             f"{repository} can't be fetched: the disk is full. What was fetched whole is kept; "
             f"free some space, or pass cache_dir= on another disk"

@@ -9,7 +9,8 @@ from typing import Any
 
 from ...errors import ArgumentError, ArgumentTypeError, CheckpointError
 from ...wording import shown
-from ..atomic import MARK, STAGING
+from ..atomic import STAGING
+from ..exchange import MARK
 from ..names import parts_of
 from .answers import first_line, status_of
 from .patience import briefly
