@@ -170,3 +170,17 @@ def edit() -> Callable[..., None]:
 def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     """Whether two state dicts have the same names and exactly the same values."""
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def names(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def stranger(name: str, module: str, attribute: str) -> Any:
+    """A class of a library that isn't installed."""
+
+    def __init__(self: Any, net: nn.Module) -> None:
+        nn.Module.__init__(self)
+        setattr(self, attribute, net)
+
+    return type(name, (nn.Module,), {"__init__": __init__, "__module__": module})

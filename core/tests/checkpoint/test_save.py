@@ -22,13 +22,9 @@ from autopipe.manifest import Component, Family
 from autopipe.registry import register
 from autopipe.resolution.targets import target_of
 
-from .conftest import TinyNet, TinyPipeline, TinyScheduler, same, text_encoder
+from .conftest import TinyNet, TinyPipeline, TinyScheduler, names, same, stranger, text_encoder
 
 STEM = "diffusion_pytorch_model"
-
-
-def names(folder: Path) -> set[str]:
-    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_a_pipeline_is_a_folder_for_each_component_and_an_index(saved: Path) -> None:

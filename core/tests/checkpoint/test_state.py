@@ -18,7 +18,7 @@ from autopipe.config import register_to_config
 from autopipe.errors import ArgumentError
 from autopipe.modeling import ModelMixin
 
-from .conftest import TinyNet, TinyPipeline, same
+from .conftest import TinyNet, TinyPipeline, names, same, stranger
 
 STEM = "diffusion_pytorch_model"
 
@@ -196,16 +196,6 @@ def parallel(net: nn.Module) -> Any:
 
 def compiled_and_parallel(net: nn.Module) -> Any:
     return parallel(compiled(net))
-
-
-def stranger(name: str, module: str, attribute: str) -> Any:
-    """A class of a library that isn't installed."""
-
-    def __init__(self: Any, net: nn.Module) -> None:
-        nn.Module.__init__(self)
-        setattr(self, attribute, net)
-
-    return type(name, (nn.Module,), {"__init__": __init__, "__module__": module})
 
 
 PEFT = stranger("BaseTuner", "peft.tuners.tuners_utils", "model")
