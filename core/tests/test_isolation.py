@@ -261,7 +261,8 @@ ASKS_BACK = {
 ASKING = """
 import threading, autopipe
 from autopipe import Family, Task, hookimpl, registry
-registry._PATIENCE = 0.5
+from autopipe.resolution import lock
+lock.PATIENCE = 0.5
 
 def ask():
     {ask}

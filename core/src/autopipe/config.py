@@ -9,14 +9,15 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
+from .constructors import construct, constructors
 from .errors import ArgumentTypeError, AutopipeError, ConfigError
+from .frozen_config import FrozenConfig as FrozenConfig
 from .json_files import read_json_object
 from .resolution.reference import missing_attribute
 from .values import ANY_NUMBER, Range, Unfit, fitted, hints_of
@@ -26,66 +27,13 @@ FORMAT_VERSION = "0.42.1"
 """The `_diffusers_version` whose folder format this library reads and writes."""
 
 _Self = TypeVar("_Self", bound="ConfigMixin")
-_Made = TypeVar("_Made")
 _Init = TypeVar("_Init", bound=Callable[..., None])
 
 _GATHERING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 """Kinds of parameters that have no name of their own to be given by."""
 
-_TWICE = re.compile(r"multiple values for (?:keyword )?argument '(\w+)'")
-
 _USED_DEFAULTS = "_use_default_values"
 _BOOKKEEPING = frozenset({"_class_name", "_diffusers_version", _USED_DEFAULTS})
-
-
-class FrozenConfig(dict[str, Any]):
-    """The values of one object: a dict whose keys are attributes too.
-
-    Entries of a network or a scheduler can be set, one at a time, and are checked as those of a
-    constructor are. The object then has the new value wherever it reads its config; what its
-    constructor made of the old one (layers, betas) stays. Nothing else can be changed.
-    """
-
-    _owner: type[ConfigMixin] | None = None
-
-    @classmethod
-    def of(cls, owner: type[ConfigMixin], values: Mapping[str, Any]) -> FrozenConfig:
-        """The config with `values` of an object of the class `owner`."""
-        made = cls(values)
-        object.__setattr__(made, "_owner", owner)
-        return made
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"this config has no entry {shown(name)}") from None
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        if self._owner is None:
-            self._refuse()
-        else:
-            changed = self._owner.changed_config(self, {name: value})
-            self._owner.check_config({**self, **changed})
-            super().update(changed)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self[name] = value
-
-    def _refuse(self, *args: object, **kwargs: object) -> Any:
-        raise ArgumentTypeError(
-            "this config can't be changed so; call register_to_config(key=value) of the object "
-            "that has it, or make another one with from_config(config, key=value)"
-        )
-
-    __delitem__ = __delattr__ = _refuse
-    update = setdefault = pop = popitem = clear = __ior__ = _refuse
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self).of, (self._owner, dict(self)))
-
-    def __copy__(self) -> FrozenConfig:
-        return type(self).of(self._owner, self)  # type: ignore[arg-type]
 
 
 class ConfigMixin:
@@ -249,36 +197,6 @@ class ConfigMixin:
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         self.to_json_file(folder / self.config_name)
-
-
-def constructors(cls: type) -> Iterator[Callable[..., None]]:
-    """The constructors that a keyword of `cls(...)` may reach, the outermost first.
-
-    That is its own, and as long as each takes any keywords, which it passes on, the next one in
-    the order of its bases.
-    """
-    for base in cls.__mro__:
-        init = vars(base).get("__init__")
-        if init is not None:
-            yield init
-            kinds = [one.kind for one in inspect.signature(init).parameters.values()]
-            if inspect.Parameter.VAR_KEYWORD not in kinds:
-                return
-
-
-def construct(cls: Callable[..., _Made], values: Mapping[str, Any]) -> _Made:
-    """`cls(**values)`, less the values that a constructor passes on and sets by itself as well.
-
-    That it does can't be told from its signature; Python tells when it is called.
-    """
-    values = dict(values)
-    while True:
-        try:
-            return cls(**values)
-        except TypeError as error:
-            twice = _TWICE.search(str(error))
-            if twice is None or values.pop(twice[1], _TWICE) is _TWICE:
-                raise
 
 
 def register_to_config(init: _Init) -> _Init:

@@ -22,7 +22,8 @@ from typing import Annotated, Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
-from .config import ConfigMixin, constructors, value_in_config
+from .config import ConfigMixin, value_in_config
+from .constructors import constructors
 from .errors import ArgumentTypeError, AutopipeError, SchedulerError
 
 _Scheduler = TypeVar("_Scheduler", bound="BaseScheduler")

@@ -19,26 +19,22 @@ imports a plugin's code; targets do that on first use.
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from .errors import (
-    MissingPluginError,
-    PluginError,
-    UnsupportedCheckpointError,
-)
+from .errors import MissingPluginError, PluginError, UnsupportedCheckpointError
 from .manifest import Condition, Manifest, Pipeline, Reader
-from .resolution.claims import Settled
+from .resolution.claims import Settled, lacking
 from .resolution.classes import Classes
 from .resolution.discovery import Installed, Plugin, Problem, discover, raise_if_strict
 from .resolution.explanations import Explanations
 from .resolution.flaws import flaws
 from .resolution.hints import dist_of
+from .resolution.lock import held
 from .resolution.own import OWN
 from .resolution.targets import load_target
 from .tasks import Task
@@ -87,20 +83,9 @@ class Registry(Classes):
             for name in settled.of("task")
         }
         self.conditions: Mapping[str, Condition] = self.of("keyword")
-        self.problems: tuple[Problem, ...] = (*problems, *settled.problems, *self._lacking())
+        undeclared = lacking(self.installed, self._tasks)
+        self.problems: tuple[Problem, ...] = (*problems, *settled.problems, *undeclared)
         self._explain = Explanations(self.problems, settled, self.families)
-
-    def _lacking(self) -> Iterator[Problem]:
-        """Pipelines that serve tasks which no plugin declares, and could be used otherwise."""
-        lines = {line for one in self.installed for line in one.manifest.own_lines}
-        for one in self.installed:
-            for pipeline in one.manifest.pipelines:
-                if pipeline.conditions and pipeline.line not in lines:
-                    continue  # A row for a family that isn't here, and its tasks neither.
-                for task in pipeline.tasks:
-                    if task not in self._tasks:
-                        reason = f"{pipeline.name} serves the task {task}, which is not declared"
-                        yield Problem(one.plugin, "missing", f"{reason} by any installed plugin")
 
     # What there is
 
@@ -171,11 +156,8 @@ class Registry(Classes):
         claim = self._pipelines.get(class_name)
         if claim is None:
             raise UnsupportedCheckpointError(self._explain.unknown(class_name))
-        pipeline, plugin, family = (
-            claim.entry,
-            claim.installed.plugin,
-            claim.installed.manifest.name,
-        )
+        pipeline, plugin = claim.entry, claim.installed.plugin
+        family = claim.installed.manifest.name
         asked = set(pipeline.conditions)
         for keyword, present in (conditions or {}).items():
             if condition := self.conditions.get(keyword):
@@ -244,26 +226,6 @@ class Registry(Classes):
 _lock = threading.RLock()
 _default: Registry | None = None
 _is_building = False
-_PATIENCE = 30.0
-"""Seconds that a thread waits for another one that reads what is installed."""
-
-
-@contextlib.contextmanager
-def _held() -> Iterator[None]:
-    """Hold the lock of the default registry.
-
-    A plugin may wait for a thread of its own that asks for the registry while it is being built,
-    so nobody waits for ever.
-    """
-    if not _lock.acquire(timeout=_PATIENCE):
-        raise PluginError(
-            f"another thread has been reading what is installed for {_PATIENCE:g} s, so this one "
-            f"can't know; with AUTOPIPE_DEBUG=1 the plugin that it waits for is named on stderr"
-        )
-    try:
-        yield
-    finally:
-        _lock.release()
 
 
 def default_registry() -> Registry:
@@ -275,7 +237,7 @@ def default_registry() -> Registry:
     """
     global _default, _is_building
     if _default is None:
-        with _held():
+        with held(_lock):
             if _is_building:
                 raise PluginError(
                     "a manifest asks what is installed, which isn't known before all manifests are "
@@ -307,7 +269,7 @@ def register(manifest: Manifest) -> None:
     if wrong:
         raise PluginError(f"the family can't be registered: {wrong}")
     default_registry()
-    with _held():
+    with held(_lock):
         assert _default is not None
         known = _default.families.get(manifest.name)
         if known == manifest and list(map(vars, known.tasks)) == list(map(vars, manifest.tasks)):

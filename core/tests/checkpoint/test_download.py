@@ -112,7 +112,7 @@ def test_a_network_alone_is_no_pipeline(hub_server: HubServer, net_folder: Path)
 
 KILLED = """
 import sys
-from autopipe.checkpoint.hub.repository import open_repository
+from autopipe.checkpoint.hub.opening import open_repository
 from autopipe.checkpoint.source import HubOptions
 source = open_repository("owner/big", HubOptions())
 source.fetch(list(source.entries))

@@ -13,7 +13,8 @@ import torch
 from huggingface_hub import constants, snapshot_download
 from support.hub_server import STRANGER, TOKEN, HubServer
 
-from autopipe.checkpoint.hub.repository import HubSource, open_repository
+from autopipe.checkpoint.hub.opening import open_repository
+from autopipe.checkpoint.hub.repository import HubSource
 from autopipe.checkpoint.source import HubOptions
 from autopipe.errors import CheckpointError, DamagedFileError, UnsafeCheckpointError
 from autopipe.pipeline.base import DiffusionPipeline
@@ -400,7 +401,7 @@ def test_an_incomplete_cache_whose_listing_was_not_kept(
 ) -> None:
     TinyPipeline.from_pretrained("owner/name", net=TinyNet(), text_encoder=None)
     keywords = offline()
-    monkeypatch.setattr("autopipe.checkpoint.hub.repository.cached_listing", lambda *args: None)
+    monkeypatch.setattr("autopipe.checkpoint.hub.opening.cached_listing", lambda *args: None)
     with pytest.raises(CheckpointError, match=r"/(net|text_encoder).*autopipe download owner/name"):
         TinyPipeline.from_pretrained("owner/name", **keywords)
 

@@ -215,7 +215,7 @@ def test_the_client_is_left_as_it_was(network: HubServer) -> None:
 
 INTERRUPTED = """
 import sys
-from autopipe.checkpoint.hub.repository import open_repository
+from autopipe.checkpoint.hub.opening import open_repository
 from autopipe.checkpoint.source import HubOptions
 source = open_repository("owner/net", HubOptions())
 try:

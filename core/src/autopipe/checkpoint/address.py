@@ -16,7 +16,7 @@ from ..resolution.guard import guarded
 from ..resolution.targets import load_target
 from ..wording import shown
 from .formats.headers import read_header
-from .hub.repository import open_repository
+from .hub.opening import open_repository
 from .source import HubOptions, LocalSource, Source
 
 DEMO = "demo:"

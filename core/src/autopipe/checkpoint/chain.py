@@ -24,7 +24,7 @@ from ..kinds import shared
 from ..manifest import Pipeline
 from ..registry import Registry
 from ..wording import shown
-from .hub.repository import open_repository
+from .hub.opening import open_repository
 from .hub.upload import CARD_NAME
 from .names import is_plain
 from .source import HubOptions, LocalSource, Source

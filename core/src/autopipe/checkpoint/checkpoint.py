@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..config import construct
+from ..constructors import construct
 from ..errors import check_names
 from ..kinds import check_given
 from ..placement.devices import check_here

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..checkpoint.hub.upload import PushToHubMixin
-from ..config import construct
+from ..constructors import construct
 from ..errors import ArgumentError, ArgumentTypeError, check_names
 from ..kinds import check_given, shared
 from ..registry import default_registry

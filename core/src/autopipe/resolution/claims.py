@@ -9,7 +9,7 @@ all. The loser is set aside, and the plugins stay.
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +92,19 @@ def claims(installed: Installed) -> Iterator[Claim]:
     entries = (*manifest.pipelines, *public, *manifest.exports)
     for entry in entries:
         yield claim("name", entry.name, entry.target, entry.target)
+
+
+def lacking(installed: Collection[Installed], tasks: Container[str]) -> Iterator[Problem]:
+    """Problems of pipelines that serve none of the `tasks`, and could be used otherwise."""
+    lines = {line for one in installed for line in one.manifest.own_lines}
+    for one in installed:
+        for pipeline in one.manifest.pipelines:
+            if pipeline.conditions and pipeline.line not in lines:
+                continue  # A row for a family that isn't here, and its tasks neither.
+            for task in pipeline.tasks:
+                if task not in tasks:
+                    reason = f"{pipeline.name} serves the task {task}, which is not declared"
+                    yield Problem(one.plugin, "missing", f"{reason} by any installed plugin")
 
 
 class Settled:

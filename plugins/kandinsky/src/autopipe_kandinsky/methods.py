@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from autopipe.pipeline.base import DiffusionPipeline
-from autopipe_components.steps.checks import Prompt, check_negative_prompt, check_text
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.text2image import start_from_noise
 from autopipe_components.steps.timesteps import keep_tail
@@ -65,19 +64,3 @@ class StrengthMethods(DiffusionPipeline):
         """
         schedule = keep_tail(self.scheduler, steps=num_inference_steps, strength=strength)
         return schedule.timesteps, schedule.steps
-
-
-def texts_to_encode(prompt: Prompt, guided: bool, negative_prompt: Prompt | None) -> list[str]:
-    """The prompts, under guidance after as many negative ones.
-
-    Raises:
-        ArgumentError, ArgumentTypeError: they aren't texts, or not as many or of one kind.
-    """
-    check_text("prompt", prompt)
-    check_text("negative_prompt", negative_prompt)
-    texts = [prompt] if isinstance(prompt, str) else prompt
-    if not guided:
-        return texts
-    check_negative_prompt(negative_prompt, prompt, len(texts))
-    away = negative_prompt or [""] * len(texts)
-    return [*([away] if isinstance(away, str) else away), *texts]

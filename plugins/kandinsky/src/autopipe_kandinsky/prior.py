@@ -23,7 +23,8 @@ from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.timesteps import Schedule
 
 from .output import KandinskyPriorPipelineOutput
-from .prior_steps import PriorSteps, Result, Start, Texts, check_texts
+from .prior_steps import PriorSteps, Result, Start
+from .texts import Texts, check_texts
 
 
 class ImageEmbeddingPrior(PriorSteps):

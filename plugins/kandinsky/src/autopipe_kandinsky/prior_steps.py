@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
-from autopipe.pipeline.call import Arguments
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
 from autopipe.utils import in_mode
 from autopipe_components.images.kinds import as_list, kind_of
 from autopipe_components.steps.checks import (
     Prompt,
     check_components,
-    check_generators,
-    check_guidance,
-    check_images_per_prompt,
-    check_output_type,
-    check_steps,
-    check_text,
 )
 from autopipe_components.steps.codec import Generators, in_dtype_of
 from autopipe_components.steps.guidance import double, guide
@@ -32,62 +24,15 @@ from autopipe_components.steps.prompt import distinct_texts, text_length, tokeni
 from autopipe_components.steps.reports import Reports, step_reports
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
-from .methods import NoiseMethods, texts_to_encode
+from .methods import NoiseMethods
 from .output import KandinskyPriorPipelineOutput
+from .texts import Texts, check_texts, texts_to_encode
 from .walk import Walk
 
 Result: TypeAlias = "KandinskyPriorPipelineOutput | tuple[Any, Any]"
 
 Start: TypeAlias = Callable[[Tensors, Schedule, Generators], Tensor]
 """`(tensors, schedule, generator) -> latents`, from which the steps start."""
-
-
-@dataclass(frozen=True)
-class Texts:
-    """What a call encodes. With negative prompts, their embeddings are made as further rows.
-
-    Attributes:
-        prompts: the prompts, then the negative prompts if there are any.
-        unconditional: for each of them, what guidance leads away from.
-        negative: whether there are negative prompts.
-    """
-
-    prompts: list[str]
-    unconditional: list[str]
-    negative: bool
-
-    def generators(self, generator: Generators) -> Generators:
-        """A list of them once more for the negative prompts, which draw noise too."""
-        if self.negative and isinstance(generator, (list, tuple)):
-            return list(generator) * 2
-        return generator
-
-
-def check_texts(call: Arguments) -> Texts:
-    """Check what every call takes, and return the texts to encode.
-
-    Raises:
-        ArgumentError, ArgumentTypeError: an argument can't be used.
-    """
-    prompt, negative_prompt = call.prompt, call.negative_prompt
-    if prompt is None:
-        raise ArgumentTypeError("prompt is None; give a text or a list of texts")
-    check_text("prompt", prompt)
-    check_text("negative_prompt", negative_prompt)
-    check_images_per_prompt(call.num_images_per_prompt)
-    check_steps(call.num_inference_steps)
-    check_guidance(call.guidance_scale)
-    check_output_type(call.output_type, ("pt", "np"))
-    prompts = [prompt] if isinstance(prompt, str) else prompt
-    check_generators(call.generator, len(prompts) * call.num_images_per_prompt)
-    if negative_prompt is None:
-        return Texts(prompts, [""] * len(prompts), False)
-    negative = [negative_prompt] if isinstance(negative_prompt, str) else negative_prompt
-    if len(negative) != len(prompts):
-        raise ArgumentError(
-            f"got {len(negative)} negative prompts for {len(prompts)} prompts; give one for each"
-        )
-    return Texts(prompts + negative, negative * 2, True)
 
 
 class PriorSteps(NoiseMethods):

@@ -19,7 +19,7 @@ from autopipe_components.steps.checks import (
 )
 from autopipe_components.steps.prompt import distinct_texts, tokenize
 from autopipe_kandinsky.decoder import EmbeddingDecoder, Start
-from autopipe_kandinsky.methods import texts_to_encode
+from autopipe_kandinsky.texts import texts_to_encode
 
 _TOKENS = 77
 """What is read of a text."""
@@ -89,10 +89,8 @@ class KandinskyDecoder(EmbeddingDecoder):
     def _conditioning(self, start: Start) -> Tensors:
         """Texts and embeddings as tensors; under guidance the negative half is first."""
         call = self.call
-        prompts = [call.prompt] if isinstance(call.prompt, str) else call.prompt
-        negative = call.negative_prompt or [""] * len(prompts)
-        negative = [negative] if isinstance(negative, str) else negative
-        texts = [*negative, *prompts] if self.do_classifier_free_guidance else prompts
+        guided = self.do_classifier_free_guidance
+        texts = texts_to_encode(call.prompt, guided, call.negative_prompt)
         distinct, positions = distinct_texts(texts)
         states, pooled = self.encoder("text_encoder", self._encode_text)(distinct)
 

@@ -16,7 +16,8 @@ from autopipe_components.steps.text2image import unit_noise
 from autopipe_components.steps.timesteps import Schedule
 from autopipe_kandinsky.methods import StrengthMethods
 from autopipe_kandinsky.prior import ImageEmbeddingPrior
-from autopipe_kandinsky.prior_steps import Result, Start, Texts
+from autopipe_kandinsky.prior_steps import Result, Start
+from autopipe_kandinsky.texts import Texts
 
 
 class KandinskyV22PriorPipeline(ImageEmbeddingPrior):

@@ -11,16 +11,11 @@ from pathlib import Path
 from ...errors import CheckpointError, DamagedFileError
 from ...wording import logger
 from ..formats.headers import Header, header_of
-from ..names import is_plain
 from ..source import HubOptions, Source
-from .answers import explained, first_line, may_pass
+from .answers import explained, may_pass
 from .cache import (
     Entry,
-    cached_commit,
-    cached_listing,
     drop,
-    entries_of,
-    found_in,
     remember,
     repository_folder,
     wrong_with,
@@ -236,88 +231,3 @@ class CachedSource(HubSource):
     def header(self, path: str) -> Header:
         """See `Source`."""
         return Source.header(self, path)
-
-
-def open_repository(repository: str, options: HubOptions) -> Source:
-    """The repository at one commit: of the Hub, or of the cache where the Hub can't be reached.
-
-    Raises:
-        CheckpointError: there is no such repository or revision, access to it is not granted,
-            or the Hub can't be reached and nothing is in the cache.
-    """
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    try:
-        validate_repo_id(repository)
-    except HFValidationError as error:
-        raise explained(error, repository, options) from error
-    if options.force_download and constants.HF_HUB_OFFLINE:
-        raise CheckpointError(
-            f"{repository} can't be fetched again while HF_HUB_OFFLINE is set; unset it, or leave "
-            f"force_download out"
-        )
-    if options.local_files_only or constants.HF_HUB_OFFLINE:
-        return _open_cached(repository, options, None)
-    try:
-        with briefly():
-            info = HfApi(token=options.token, library_name="autopipe").model_info(
-                repository,
-                revision=options.revision,
-                files_metadata=True,
-                timeout=constants.HF_HUB_ETAG_TIMEOUT,
-            )
-    except Exception as error:
-        if may_pass(error) and not options.force_download:
-            return _open_cached(repository, options, error)
-        raise explained(error, repository, options) from error
-    commit = getattr(info, "sha", None)
-    if not is_plain(commit):
-        raise CheckpointError(
-            f"the Hub gave no commit for {repository}; check HF_ENDPOINT, or try again later"
-        )
-    return HubSource(repository, commit, entries_of(getattr(info, "siblings", None)), options)
-
-
-def _open_cached(repository: str, options: HubOptions, reason: Exception | None) -> Source:
-    """What the cache holds of a repository.
-
-    Args:
-        reason: why the Hub can't be reached; None where it may not be asked.
-    """
-    from huggingface_hub import constants
-
-    folder = repository_folder(repository, options)
-    commit = cached_commit(folder, options.revision or "main")
-    cure = f"run `autopipe download {repository}"
-    cure += f" --revision {options.revision}`" if options.revision else "`"
-    if reason:
-        cure += " when the Hub can be reached"
-    elif constants.HF_HUB_OFFLINE:
-        cure = f"unset HF_HUB_OFFLINE and {cure}"
-    else:
-        cure = f"leave local_files_only out, or {cure}"
-    if commit is None:
-        why = (
-            f"the Hub can't be reached ({first_line(reason)})"
-            if reason
-            else "asking the Hub is off"
-        )
-        raise CheckpointError(
-            f"{repository} is neither a local folder nor in the cache, and {why}; check the path, "
-            f"or {cure}"
-        ) from reason
-    entries = cached_listing(repository, options, commit)
-    if entries is None:
-        root = folder / "snapshots" / commit
-        entries = dict(found_in(root))
-    source = CachedSource(repository, commit, entries, options)
-    source.cure = f"offline, and the cache holds only part of this checkpoint; {cure}"
-    if reason is not None:
-        _log.warning(
-            "the Hub can't be reached (%s), so %s is taken from the cache",
-            first_line(reason),
-            source.name,
-        )
-    return source

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError, nearest
-from autopipe.pipeline.values import check_dense
 from autopipe.wording import shown
 
 from ..images.kinds import as_list, kind_of, tensor_size
 from ..images.kinds import check_output_type as check_output_type
+from .values import LARGEST as LARGEST
+from .values import check_at_least_one as check_at_least_one
+from .values import check_number as check_number
+from .values import check_tensor as check_tensor
+from .values import check_text as check_text
+from .values import check_whole as check_whole
 
 if TYPE_CHECKING:
     from .codec import Generators
@@ -106,10 +110,6 @@ def batch_size_of(prompt: Prompt | None, prompt_embeds: Tensor | None) -> int:
         return len(prompt)
     assert prompt_embeds is not None, "check_prompt comes first"
     return len(prompt_embeds)
-
-
-LARGEST = 10**6
-"""Pixels of a side, steps of a schedule and images of a prompt that no machine can have more of."""
 
 
 def check_size(height: int, width: int, multiple: int = 8) -> None:
@@ -314,50 +314,3 @@ def check_paste(paste_unmasked: bool, pixels: Tensor, output_type: str) -> None:
             f"paste_unmasked needs an image of 3 channels, and this one has {pixels.shape[1]}; "
             f"give the image as pixels, or leave paste_unmasked out"
         )
-
-
-def check_number(name: str, value: Any) -> None:
-    """A real number; True and False are not numbers."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a number")
-
-
-def check_whole(name: str, value: Any) -> None:
-    """A whole number."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a whole number")
-
-
-def check_tensor(name: str, value: Any) -> None:
-    """A dense tensor of real numbers, or None."""
-    if value is None:
-        return
-    if not isinstance(value, Tensor):
-        raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a torch.Tensor")
-    check_dense(name, value)
-
-
-def check_text(name: str, text: Any) -> None:
-    """A text, a list of texts, or None."""
-    if text is None or isinstance(text, str):
-        return
-    if not isinstance(text, list) or not all(isinstance(one, str) for one in text):
-        raise ArgumentTypeError(
-            f"{name} is a {_described(text)}; give a text or a list of texts (str or list of str)"
-        )
-    if not text:
-        raise ArgumentError(f"{name} is an empty list; give at least one text")
-
-
-def _described(value: Any) -> str:
-    name = type(value).__name__
-    if isinstance(value, list):
-        return f"list of {', '.join(sorted({type(one).__name__ for one in value}))}"
-    return name
-
-
-def check_at_least_one(name: str, value: Any) -> None:
-    """A whole number of 1 or more, a million at most."""
-    check_whole(name, value)
-    if not 1 <= value <= LARGEST:
-        raise ArgumentError(f"{name} is {shown(value)}; give 1 or more, and {LARGEST} at most")

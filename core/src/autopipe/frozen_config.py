@@ -1,0 +1,59 @@
+"""The values of one object: what its constructor was given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import ArgumentTypeError
+from .wording import shown
+
+
+class FrozenConfig(dict[str, Any]):
+    """The values of one object: a dict whose keys are attributes too.
+
+    Entries of a network or a scheduler can be set, one at a time, and are checked as those of a
+    constructor are. The object then has the new value wherever it reads its config; what its
+    constructor made of the old one (layers, betas) stays. Nothing else can be changed.
+    """
+
+    _owner: type[Any] | None = None
+
+    @classmethod
+    def of(cls, owner: type[Any], values: Mapping[str, Any]) -> FrozenConfig:
+        """The config with `values` of an object of the class `owner`."""
+        made = cls(values)
+        object.__setattr__(made, "_owner", owner)
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"this config has no entry {shown(name)}") from None
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if self._owner is None:
+            self._refuse()
+        else:
+            changed = self._owner.changed_config(self, {name: value})
+            self._owner.check_config({**self, **changed})
+            super().update(changed)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def _refuse(self, *args: object, **kwargs: object) -> Any:
+        raise ArgumentTypeError(
+            "this config can't be changed so; call register_to_config(key=value) of the object "
+            "that has it, or make another one with from_config(config, key=value)"
+        )
+
+    __delitem__ = __delattr__ = _refuse
+    update = setdefault = pop = popitem = clear = __ior__ = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self).of, (self._owner, dict(self)))
+
+    def __copy__(self) -> FrozenConfig:
+        return type(self).of(self._owner, self)  # type: ignore[arg-type]
