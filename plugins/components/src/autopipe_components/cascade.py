@@ -22,8 +22,6 @@ from autopipe.errors import ArgumentError, ArgumentTypeError, nearest
 from autopipe.registry import default_registry
 from autopipe.tasks import Task
 
-from .steps.checks import check_images_per_prompt
-
 if TYPE_CHECKING:
     from autopipe.pipeline.base import DiffusionPipeline
 
@@ -124,6 +122,8 @@ def cascade(
     Raises:
         ArgumentError, ArgumentTypeError: the stages don't fit together. Nothing was computed.
     """
+    from .steps.checks import check_images_per_prompt
+
     _check_stages(stages, options)
     if encoded is not None and not isinstance(encoded, Mapping):
         raise ArgumentTypeError(
@@ -141,6 +141,7 @@ def cascade(
     }
     given = {"image": image, "mask_image": mask_image}
     output: Any = None
+    stage: Any
     for number, stage in enumerate(stages):
         call = dict(options[number]) if number < len(options) else {}
         call |= texts if encoded is None or not _reads_encoded(stage, first) else encoded
