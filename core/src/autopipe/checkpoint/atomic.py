@@ -27,6 +27,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import ArgumentError, ArgumentTypeError, CheckpointError
+from ..regular import UNFINISHED as STAGING
 from ..wording import shown
 
 try:
@@ -45,9 +46,6 @@ HEADS = (
 
 MARK = ".saving"
 """What the name of a head that is put aside has behind it."""
-
-STAGING = ".autopipe-saving-"
-"""How the names of all begin that a save makes for itself and removes."""
 
 Stale = Callable[[Path], Iterable[Path]]
 """From the target to the old files in it that are to go, besides those that are written anew."""
