@@ -19,6 +19,7 @@ from .constructors import construct, constructors
 from .errors import ArgumentTypeError, AutopipeError, ConfigError
 from .frozen_config import FrozenConfig as FrozenConfig
 from .json_files import read_json_object
+from .regular import replaced
 from .resolution.reference import missing_attribute
 from .values import ANY_NUMBER, Range, Unfit, fitted, hints_of
 from .wording import shown
@@ -188,8 +189,10 @@ class ConfigMixin:
         return json.dumps(entries, indent=2) + "\n"
 
     def to_json_file(self, json_file_path: str | Path) -> None:
-        """Write the config into a file."""
-        Path(json_file_path).write_text(self.to_json_string(), encoding="utf-8")
+        """Write the config into a file, whole or not at all."""
+        text = self.to_json_string()
+        with replaced(json_file_path) as file:
+            file.write_text(text, encoding="utf-8")
 
     def save_config(self, save_directory: str | Path) -> None:
         """Write the config into `save_directory`, which is made if need be."""

@@ -26,6 +26,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import ArgumentError, ArgumentTypeError, CheckpointError
+from ..regular import UNFINISHED as STAGING
 from ..wording import shown
 from .exchange import HEADS, MARK, Stale, flush, move_in, remove
 
@@ -33,9 +34,6 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
-
-STAGING = ".autopipe-saving-"
-"""How the names of all begin that a save makes for itself and removes."""
 
 
 @contextmanager
