@@ -67,6 +67,9 @@ PROCESSOR_FILES = frozenset(
 )
 """What tokenizers and image processors are saved as."""
 
+_DESCRIBED = frozenset({"clip", "clip_text_model", "clip_vision_model", "t5", "xlm-roberta"})
+"""The model types whose configs `NetworkEntries` describes; others have entries of their own."""
+
 _HALVES = ("text_config", "vision_config")
 
 _TRIED = 64
@@ -147,8 +150,9 @@ def build(cls: Any, config: Mapping[str, Any], origin: Path) -> nn.Module:
             f"without quantization"
         )
     check_sizes(content, file)
-    for part in (content, *(content.get(half) for half in _HALVES)):
-        check_entries(NetworkEntries, part if isinstance(part, Mapping) else {}, file)
+    if _DESCRIBED & {vars(base).get("model_type") for base in cls.config_class.__mro__}:
+        for part in (content, *(content.get(half) for half in _HALVES)):
+            check_entries(NetworkEntries, part if isinstance(part, Mapping) else {}, file)
 
     def make(entries: Mapping[str, Any]) -> nn.Module:
         # While it sets initial values, transformers replaces functions of torch for all threads.
