@@ -177,6 +177,7 @@ _Sides: TypeAlias = Annotated[
     Field(description="a number of pixels"),
 ]
 _Id: TypeAlias = Annotated[int, Field(ge=0, description="the number of a token, 0 or more")]
+_AnyId: TypeAlias = Annotated[_Id | None, Field(description="the number of a token, or null")]
 
 
 class NetworkEntries(Entries):
@@ -188,8 +189,8 @@ class NetworkEntries(Entries):
     attention_dropout: _Share = None
     hidden_dropout_prob: _Share = None
     attention_probs_dropout_prob: _Share = None
-    eos_token_id: _Id = 0
-    pad_token_id: Annotated[_Id | None, Field(description="the number of a token, or null")] = None
+    eos_token_id: _AnyId = None
+    pad_token_id: _AnyId = None
     image_size: _Sides = None
     patch_size: _Sides = None
     relative_attention_max_distance: Annotated[
@@ -200,6 +201,12 @@ class NetworkEntries(Entries):
     ] = 0
     output_hidden_states: _Flag = None
     output_attentions: _Flag = None
+
+
+class ClipTextEntries(NetworkEntries):
+    """Of a text encoder of CLIP, which looks for the end of each text."""
+
+    eos_token_id: _Id = 0
 
 
 def check_entries(kind: type[Entries], content: Mapping[str, Any], file: Path) -> None:
