@@ -586,6 +586,18 @@ def test_a_network_goes_where_its_device_map_says(
     assert same(TinyNet.from_pretrained(tmp_path / "again").state_dict(), plain.state_dict())
 
 
+def test_a_network_whose_layers_come_from_elsewhere_is_cast_and_not_moved(
+    net_folder: Path, tmp_path: Path
+) -> None:
+    devices = {"": "cpu", "layers": "disk"}
+    net = TinyNet.from_pretrained(net_folder, device_map=devices, offload_folder=tmp_path / "disk")
+    for move in (net.cpu, lambda: net.to("cpu"), lambda: net.to("cpu", torch.float16)):
+        with pytest.raises(PlacementError, match="TinyNet can't be moved"):
+            move()
+    assert net(torch.zeros(1, 4)).dtype is torch.float32
+    assert net.double()(torch.zeros(1, 4).double()).dtype is torch.float64
+
+
 def test_shards_go_where_a_device_map_says_in_another_dtype(tmp_path: Path) -> None:
     net = TinyNet(depth=4)
     net.save_pretrained(tmp_path / "net", max_shard_size=100)
