@@ -15,6 +15,7 @@ from .checkpoint.hub.upload import PushToHubMixin
 from .errors import PlacementError
 from .kinds import BaseNetwork
 from .placement.base import at_rest
+from .regular import is_file
 from .resolution.reference import Absent
 from .wording import logger
 
@@ -153,7 +154,7 @@ class ModelMixin(BaseNetwork, PushToHubMixin):
         Raises:
             CheckpointError, ConfigError: it is absent, or not a config.
         """
-        if Path(pretrained_model_name_or_path).is_file():
+        if is_file(pretrained_model_name_or_path):
             return super().load_config(pretrained_model_name_or_path, *args, **kwargs)
         from .checkpoint.checkpoint import load_config
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .checkpoint.hub.upload import PushToHubMixin
 from .kinds import BaseScheduler
+from .regular import is_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,7 +72,7 @@ class SchedulerMixin(BaseScheduler, PushToHubMixin):
         Raises:
             CheckpointError, ConfigError: it is absent, or not a config.
         """
-        if Path(pretrained_model_name_or_path).is_file():
+        if is_file(pretrained_model_name_or_path):
             return super().load_config(pretrained_model_name_or_path, *args, **kwargs)
         from .checkpoint.checkpoint import load_config
 

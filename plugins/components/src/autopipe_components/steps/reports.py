@@ -9,6 +9,7 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.pipeline.loop import OnStep, StepCallback, callback_inputs
+from autopipe.wording import shown
 
 from .checks import check_callback_inputs
 
@@ -71,7 +72,7 @@ def every(callback: OlderCallback | None, interval: int | None, order: int) -> O
         ArgumentError: `interval` is below 1.
     """
     if interval is not None and (isinstance(interval, bool) or not isinstance(interval, int)):
-        raise ArgumentTypeError(f"callback_steps is {interval!r}; give a whole number")
+        raise ArgumentTypeError(f"callback_steps is {shown(interval)}; give a whole number")
     if interval is not None and interval < 1:
         raise ArgumentError(f"callback_steps is {interval}; give 1 or more")
     if callback is None:
