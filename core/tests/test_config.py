@@ -239,3 +239,9 @@ def test_a_config_that_can_not_be_written_leaves_the_old_one(
         Alpha(size=3).save_config(tmp_path)
     assert Alpha.load_config(tmp_path)["size"] == 1
     assert [one.name for one in tmp_path.iterdir()] == ["thing.json"]
+
+
+@pytest.mark.parametrize("place", [None, 5, b"folder"])
+def test_a_config_is_saved_in_a_folder(place: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match=r"save_directory=.*give a folder"):
+        Alpha().save_config(place)

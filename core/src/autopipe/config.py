@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -195,8 +196,17 @@ class ConfigMixin:
             file.write_text(text, encoding="utf-8")
 
     def save_config(self, save_directory: str | Path) -> None:
-        """Write the config into `save_directory`, which is made if need be."""
+        """Write the config into `save_directory`, which is made if need be.
+
+        Raises:
+            ArgumentTypeError: that is not a path.
+            OSError: it can't be made, or written to.
+        """
         assert self.config_name is not None, f"{type(self).__name__} names no config file"
+        if not isinstance(save_directory, (str, os.PathLike)):
+            raise ArgumentTypeError(
+                f"save_directory={shown(save_directory)} is not a path; give a folder"
+            )
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         self.to_json_file(folder / self.config_name)
@@ -285,7 +295,7 @@ def value_in_config(owner: ConfigMixin, name: str) -> Any:
     """
     kind = type(owner).__name__
     if name.startswith("_") or name not in owner._config:
-        text = f"{kind!r} object has no attribute {name!r}"
+        text = f"{kind!r} object has no attribute {shown(name)}"
         raise missing_attribute(kind, name, "methods", text)
     warnings.warn(
         f"{name} is not an attribute of {kind} and was read from its config; write .config.{name}",

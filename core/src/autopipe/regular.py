@@ -9,9 +9,7 @@ too, where files of a kind can have no more.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +48,11 @@ def opened(file: str | Path, largest: int | None = None) -> BinaryIO:
         raise
 
 
+def is_file(name: object) -> bool:
+    """Whether `name` is the path of a regular file; anything may be asked about."""
+    return isinstance(name, (str, os.PathLike)) and os.path.isfile(name)
+
+
 def look(file: str | Path, largest: int | None = None) -> os.stat_result:
     """What the system tells of a regular file, which is not opened.
 
@@ -77,21 +80,18 @@ def replaced(file: str | Path) -> Iterator[Path]:
         OSError: it can't be written.
     """
     target = Path(os.path.realpath(file))
-    unfinished = target.with_name(f"{UNFINISHED}{uuid.uuid4().hex[:12]}-file")
-    is_there = os.path.exists(file)
-    try:
-        if is_there and not os.path.isfile(file):
-            raise PermissionError
-        unfinished.touch(exist_ok=False)
-    except PermissionError:
-        if not is_there or not os.access(file, os.W_OK):
-            raise
+    unfinished = target.with_name(f"{UNFINISHED}{os.urandom(6).hex()}-file")
+    mode = None
+    with suppress(FileNotFoundError):
+        mode = os.stat(file).st_mode
+    if mode is not None and not (stat.S_ISREG(mode) and os.access(target.parent, os.W_OK)):
         yield Path(file)
         return
+    unfinished.touch(exist_ok=False)
     try:
         yield unfinished
-        if is_there:
-            shutil.copymode(target, unfinished)
+        if mode is not None:
+            unfinished.chmod(stat.S_IMODE(mode))
         with unfinished.open("rb+") as stream:
             os.fsync(stream.fileno())
         os.replace(unfinished, target)

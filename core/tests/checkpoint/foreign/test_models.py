@@ -249,6 +249,8 @@ def test_every_entry_with_every_value_works_or_is_named(tmp_path: Path, kind: st
         ({"hidden_act": "os.system"}, "where hidden_act is 'os.system'"),
         ({"hidden_size": "wide"}, "where hidden_size is 'wide'"),
         ({"layer_norm_eps": None}, "has None as its 'layer_norm_eps'"),
+        ({"num_hidden_layers": -1}, "has -1 as its 'num_hidden_layers'"),
+        ({"num_attention_heads": -1}, "has -1 as its 'num_attention_heads'"),
         ({"layer_norm_eps": float("nan")}, "has nan as its 'layer_norm_eps'"),
         ({"eos_token_id": None}, "has None as its 'eos_token_id'"),
     ],

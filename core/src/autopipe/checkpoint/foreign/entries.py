@@ -166,6 +166,9 @@ class ImageEntries(Entries):
 
 
 _Whole: TypeAlias = Annotated[int, Field(ge=1)]
+_Count: TypeAlias = Annotated[
+    Annotated[int, Field(ge=0)] | None, Field(description="a whole number, 0 or more")
+]
 _Share: TypeAlias = Annotated[
     Annotated[float, Field(ge=0, le=1)] | None, Field(description="a number from 0 to 1")
 ]
@@ -181,8 +184,12 @@ _AnyId: TypeAlias = Annotated[_Id | None, Field(description="the number of a tok
 
 
 class NetworkEntries(Entries):
-    """Of the `config.json` of a network; what it is built of, transformers checks."""
+    """Of the `config.json` of a network; the sizes of what it is built of, torch checks."""
 
+    num_hidden_layers: _Count = None
+    num_layers: _Count = None
+    num_attention_heads: _Count = None
+    num_heads: _Count = None
     layer_norm_eps: _Small = 1e-5
     layer_norm_epsilon: _Small = 1e-5
     dropout_rate: _Share = None
