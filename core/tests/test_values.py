@@ -27,7 +27,7 @@ class Thing:
         (str, ["", "x" * 1000, "\ud83d"]),
         (bool, [True, False, None, 0, 1, np.bool_(True), torch.tensor(True)]),
         (int | None, [None, 3]),
-        (Sequence[int], [[], (1, 2), [1] * 1000, np.array([1]), torch.ones(2)]),
+        (Sequence[int], [[], (1, 2), [1] * 1000]),
         (tuple[int, int], [(1, 2), [1, 2]]),
         (tuple[int, ...], [(1, 2, 3)]),
         (int | Sequence[Sequence[int]], [1, [[1], [2, 3]]]),
@@ -50,7 +50,11 @@ def test_what_fits_is_left_alone(hint: Any, values: list[Any]) -> None:
         (bool, ["false", "", 2, 0.5, NAN, [True], {}], "true or false"),
         (int | None, ["x", [None]], "a whole number or None"),
         (Sequence[int], [None, "12", b"12", 3, {1: 2}, [1, None], [[1]], [NAN]], "a list"),
-        (Sequence[int], [[1] * 200_000, torch.ones(2, 2)], "each entry a whole number"),
+        (
+            Sequence[int],
+            [[1] * 200_000, torch.ones(2, 2), np.array([1.5])],
+            "each entry a whole number",
+        ),
         (tuple[int, int], [(1,), [1, 2, 3]], "a list"),
         (Thing | None, ["x", 1, {}, [], 2.5], "an object such as a Thing or None"),
     ],
@@ -68,6 +72,8 @@ def test_a_number_of_another_type_becomes_the_one_asked_for() -> None:
     assert fitted(range(3), Sequence[int]) == [0, 1, 2]
     assert fitted([1.0, np.int64(2)], Sequence[int]) == [1, 2]
     assert fitted((1.0, 2), tuple[int, int]) == (1, 2)
+    for array in (np.array([1.0, 2]), torch.tensor([1, 2])):
+        assert fitted(array, Sequence[int]) == [1, 2]
 
 
 def test_limits_hold_in_lists_too() -> None:

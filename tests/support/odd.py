@@ -1,11 +1,20 @@
-"""Values that an argument may get by mistake, or from somebody who means harm."""
+"""Values that an argument or an entry of a config may get by mistake, or from one who means harm.
+
+By what they are, in groups: what JSON can hold, other objects of Python, arrays and tensors.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import torch
+
+from autopipe.errors import AutopipeError
+
+NAN, INF = float("nan"), float("inf")
 
 
 class Unspeakable:
@@ -25,37 +34,84 @@ def nested(depth: int = 5000) -> list[Any]:
     return found
 
 
-ODD: dict[str, Any] = {
-    "None": None,
-    "True": True,
-    "False": False,
+JSON: dict[str, Any] = {
+    "null": None,
+    "true": True,
+    "false": False,
     "zero": 0,
-    "negative": -1,
-    "huge": 10**400,
-    "large": 10**30,
-    "nan": float("nan"),
-    "infinity": float("inf"),
+    "negative": -5,
     "half": 0.5,
-    "numpy": np.int64(3),
-    "empty": "",
-    "list": [],
-    "dict": {},
-    "tuple": (),
-    "set": {1},
-    "object": object(),
-    "unspeakable": Unspeakable(),
-    "long": "x" * 100_000,
+    "fraction": 1.5,
+    "large": 10**30,
+    "beyond floats": 10**400,
+    "nan": NAN,
+    "infinity": INF,
+    "minus infinity": -INF,
+    "empty text": "",
+    "text": "x",
+    "number as text": "5",
     "digits": "9" * 400,
-    "surrogate": "a\ud800",
-    "escape": "\x1b[31mred\u202e",
-    "null": "a\0b",
-    "nested": nested(),
-    "bytes": b"cuda",
-    "array": np.zeros(3),
-    "tensor": torch.zeros(3),
-    "class": int,
-    "function": len,
-    "mapping": {"a": object()},
-    "numbers": {1: 2},
+    "long text": "y" * 10**5,
+    "surrogate": "a\ud83d",
+    "control characters": "\x00\x1b]0;\x07\x1b[31mred\u202e",
+    "empty list": [],
+    "list": [1, 2, 3],
+    "list of texts": ["a cat", "a \ud83d"],
+    "list of None": [None],
+    "list of lists": [[1], [2]],
+    "long list": [1] * 10**4,
+    "object": {},
+    "nested": {"a": {"b": [1]}},
 }
-"""By what they are."""
+
+OBJECTS: dict[str, Any] = {
+    "ratio": Fraction(15, 2),
+    "plain object": object(),
+    "unspeakable": Unspeakable(),
+    "class": dict,
+    "function": print,
+    "bytes": b"cuda",
+    "tuple": (),
+    "range": range(3),
+    "set": {1},
+    "numbers by number": {1: 2},
+    "object in a dict": {"a": object()},
+    "list of many kinds": [[[1], ["a"]], {"a": [1]}],
+    "deeply nested": nested(),
+    "generator": torch.Generator(),
+}
+
+TENSORS: dict[str, Any] = {
+    "numpy integer": np.int64(2),
+    "numpy float": np.float32(2.5),
+    "numpy boolean": np.bool_(True),
+    "array": np.ones((2, 3)),
+    "array in a row": np.zeros(3),
+    "array of objects": np.array([object()], dtype=object),
+    "scalar tensor": torch.tensor(2.0),
+    "integer tensor": torch.tensor(2),
+    "nan tensor": torch.tensor(NAN),
+    "tensor in a row": torch.zeros(3),
+    "tensor of five axes": torch.ones(1, 2, 3, 4, 5),
+    "empty tensor": torch.ones(0),
+    "sparse tensor": torch.ones(1, 3, 16, 16).to_sparse(),
+    "complex tensor": torch.ones(1, 3, 16, 16, dtype=torch.complex64),
+    "meta tensor": torch.ones(1, 3, 16, 16, device="meta"),
+    "list of tensors": [torch.ones(3, 16, 16), torch.ones(2)],
+}
+
+ODD: dict[str, Any] = {**JSON, **OBJECTS, **TENSORS}
+
+
+def refusal(call: Callable[[], object]) -> AutopipeError | None:
+    """The error of ours that `call` ends in; None where it ends well. Any other error passes."""
+    try:
+        call()
+    except AutopipeError as error:
+        return error
+    return None
+
+
+def says(error: AutopipeError, *words: str) -> bool:
+    """Whether the message is short, and has all of `words`."""
+    return len(str(error)) < 1000 and all(word in str(error) for word in words)

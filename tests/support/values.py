@@ -11,71 +11,20 @@ import resource
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from autopipe.errors import AutopipeError
+
+from .odd import ODD
 
 _SECONDS = 60
 """For one call; they take milliseconds."""
 
 _MEMORY = 4 * 2**30
 """Bytes that a call may map beyond what the process has; they take a few MB."""
-
-VALUES: dict[str, Any] = {
-    "None": None,
-    "True": True,
-    "huge": 10**30,
-    "beyond floats": 10**400,
-    "negative": -1,
-    "zero": 0,
-    "half": 0.5,
-    "NaN": float("nan"),
-    "Infinity": float("inf"),
-    "fraction": Fraction(15, 2),
-    "object": object(),
-    "class": dict,
-    "empty text": "",
-    "text": "a cat",
-    "long text": "cat " * 100_000,
-    "surrogate": "a \ud83d",
-    "control characters": "\x00\x1b]0;\x07",
-    "bytes": b"a cat",
-    "empty list": [],
-    "list": [1, 2, 3],
-    "list of texts": ["a cat", "a \ud83d"],
-    "list of None": [None],
-    "nested": [[[1], ["a"]], {"a": [1]}],
-    "deeply nested": None,
-    "empty dict": {},
-    "dict": {"a": {"b": [1]}},
-    "set": {1},
-    "numpy integer": np.int64(2),
-    "numpy float": np.float32(2.5),
-    "numpy boolean": np.bool_(True),
-    "array": np.ones((2, 3)),
-    "array of objects": np.array([object()], dtype=object),
-    "scalar tensor": torch.tensor(2.0),
-    "integer tensor": torch.tensor(2),
-    "NaN tensor": torch.tensor(float("nan")),
-    "odd tensor": torch.ones(1, 2, 3, 4, 5),
-    "empty tensor": torch.ones(0),
-    "sparse tensor": torch.ones(1, 3, 16, 16).to_sparse(),
-    "complex tensor": torch.ones(1, 3, 16, 16, dtype=torch.complex64),
-    "meta tensor": torch.ones(1, 3, 16, 16, device="meta"),
-    "list of tensors": [torch.ones(3, 16, 16), torch.ones(2)],
-    "function": print,
-}
-
-_nested: Any = []
-for _ in range(2000):
-    _nested = [_nested]
-VALUES["deeply nested"] = _nested
-
 
 _made: set[tuple[str, str, str]] = set()
 """What was called to the end: the package, the parameter and the value."""
@@ -99,7 +48,7 @@ def flaws_of(pipe: Any, call: Mapping[str, Any]) -> list[str]:
         name for name in inspect.signature(type(pipe).__call__).parameters if name != "self"
     ]
     for name in parameters:
-        for label, value in VALUES.items():
+        for label, value in ODD.items():
             flaw = _flaw(pipe, {**call, name: value}, name, label)
             if flaw is not None:
                 found.append(f"{name} = {label}: {flaw}")

@@ -60,6 +60,9 @@ _left = -1
 _EVENTS = ("open", "os.")
 _READING = ("os.scandir", "os.listdir")
 
+_LONGEST_SAVE = 0.05
+"""Seconds. The first one may have to wait for a busy machine, those after it take less."""
+
 
 def _kill_at(event: str, arguments: tuple[Any, ...]) -> None:
     global _left
@@ -202,13 +205,13 @@ def test_killed_at_any_moment_the_checkpoint_is_the_old_one_or_the_new_one_or_re
 
 
 def test_killed_at_random_moments(place: Place) -> None:
-    """A process saves one state after another until it is killed; 200 times."""
+    """A process saves one state after another until it is killed; 70 times at each place."""
     start = time.monotonic()
     place.what.save_pretrained(place.folder)
-    one_save = time.monotonic() - start
+    one_save = min(time.monotonic() - start, _LONGEST_SAVE)
     random = Random(0)
     seen: Counter[str] = Counter()
-    for _ in range(200):
+    for _ in range(70):
         child = started(place.save_on)
         time.sleep(random.uniform(0, 3 * one_save))
         killed(child)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from ..errors import ArgumentError, ArgumentTypeError, check_names
-from ..wording import shown
+from ..wording import shown, told
 from .values import number
 
 _OF_THE_CALL = ("iterable", "total", "self", "kwargs")
@@ -31,9 +31,17 @@ def progress_bar(settings: Mapping[str, Any], iterable: Iterable[Any] | None, to
         raise ArgumentError("progress_bar takes either iterable or total")
     if total is None and not isinstance(iterable, Iterable):
         raise ArgumentTypeError(f"iterable={shown(iterable)} can't be gone through")
-    if total is not None and not 0 <= number("total", total) <= sys.maxsize:
-        raise ArgumentError(f"total={shown(total)} is not a number of steps")
-    return tqdm(iterable, total=total, **settings)
+    if total is not None:
+        found = number("total", total)
+        if not 0 <= found <= sys.maxsize:
+            raise ArgumentError(f"total={shown(total)} is not a number of steps")
+        total = total if isinstance(total, int) else found
+    try:
+        return tqdm(iterable, total=total, **settings)
+    except TypeError as error:
+        if total is not None:
+            raise
+        raise ArgumentTypeError(f"iterable={shown(iterable)} can't be gone through") from error
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
@@ -63,5 +71,5 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             trial["file"].write("")
         except Exception as error:
             raise ArgumentTypeError(
-                f"{name}={shown(value)} is nothing that tqdm can do with: {error}"
+                f"{name}={shown(value)} is nothing that tqdm can do with ({told(error)})"
             ) from error

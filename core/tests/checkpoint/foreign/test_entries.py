@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.odd import JSON, refusal, says
 from transformers import CLIPImageProcessor
 
 from autopipe.checkpoint.foreign.entries import ImageEntries
 from autopipe.checkpoint.foreign.processors import load_processor
 from autopipe.checkpoint.source import LocalSource
 from autopipe.errors import ConfigError
-
-from ..bad import BAD, refusal, says
 
 CONFIG = "preprocessor_config.json"
 FURTHER = {
@@ -95,7 +94,7 @@ def test_what_transformers_takes_is_taken(
 @pytest.mark.parametrize("name", [*ImageEntries.model_fields, *OTHERS])
 def test_every_entry_with_every_value_works_or_is_named(folder: Path, name: str) -> None:
     original = json.loads((folder / CONFIG).read_text())
-    for value in (*BAD.values(), *FURTHER.values()):
+    for value in (*JSON.values(), *FURTHER.values()):
         (folder / CONFIG).write_text(json.dumps({**original, name: value}))
         error = refusal(lambda: see(load(folder)))
         assert error is None or says(error, CONFIG, name)

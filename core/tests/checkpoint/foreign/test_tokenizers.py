@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.odd import JSON, refusal, says
 from support.tiny import make_tokenizer
 from transformers import CLIPTokenizer, T5Tokenizer, XLMRobertaTokenizer
 
@@ -14,8 +15,6 @@ from autopipe.checkpoint.foreign.entries import TokenizerEntries
 from autopipe.checkpoint.foreign.processors import load_processor
 from autopipe.checkpoint.source import LocalSource
 from autopipe.errors import CheckpointError, ConfigError, DamagedFileError
-
-from ..bad import BAD, refusal, says
 
 CONFIG = "tokenizer_config.json"
 LETTERS = [(start + one, -2.0) for start in ("▁", "") for one in string.ascii_lowercase]
@@ -197,7 +196,7 @@ def test_every_entry_with_every_value_works_or_is_named(
         call(tokenizer, ["a cat", "b"])
         tokenizer.save_pretrained(tmp_path / "again")
 
-    for value in BAD.values():
+    for value in JSON.values():
         (folder / CONFIG).write_text(json.dumps({**original, name: value}))
         error = refusal(lambda: use(load(cls, folder)))
         assert error is None or says(error, CONFIG, name)

@@ -38,13 +38,13 @@ class _AddedToken(Entries):
 
 
 _Flag: TypeAlias = Annotated[bool | None, Field(description="true or false")]
+_Given: TypeAlias = Annotated[str, Field(min_length=1)] | _AddedToken
 _Token: TypeAlias = Annotated[
-    Annotated[str, Field(min_length=1)] | _AddedToken | None,
-    Field(description="text, or an object with the text as 'content'"),
+    _Given | None, Field(description="text, or an object with the text as 'content'")
 ]
-_Tokens: TypeAlias = Annotated[list[_Token] | None, Field(description="a list of tokens")]
+_Tokens: TypeAlias = Annotated[list[_Given] | None, Field(description="a list of tokens")]
 _Named: TypeAlias = Annotated[
-    list[_Token] | dict[str, _Token] | None, Field(description="a list of tokens, or an object")
+    list[_Given] | dict[str, _Token] | None, Field(description="a list of tokens, or an object")
 ]
 _Template: TypeAlias = Annotated[
     str | dict[str, str] | list[dict[str, str]] | None, Field(description="a template")

@@ -186,7 +186,7 @@ def per_level(name: str, value: _T | Sequence[_T], levels: int) -> tuple[_T, ...
 def _expect_one_per_level(name: str, value: Sequence[Any], levels: int) -> None:
     if len(value) != levels:
         raise ConfigError(
-            f"{name} has {len(value)} values {tuple(value)}, but block_out_channels names "
+            f"{name} has {len(value)} values {shown(value)}, but block_out_channels names "
             f"{levels} resolutions; give one value for each"
         )
 

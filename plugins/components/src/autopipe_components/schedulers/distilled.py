@@ -32,8 +32,8 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
         trained = self.config.num_train_timesteps
         if original_steps > trained:
             raise SchedulerError(
-                f"{type(self).__name__} can't have {original_steps} original_inference_steps: the "
-                f"network was trained on {trained} timesteps"
+                f"{type(self).__name__} can't take {original_steps} original_inference_steps: the "
+                f"network was trained on fewer (num_train_timesteps = {trained})"
             )
         return np.arange(1, int(original_steps * strength) + 1) * (trained // original_steps) - 1
 

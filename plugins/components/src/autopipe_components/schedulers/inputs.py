@@ -26,12 +26,16 @@ def check_number(
     value: object,
     limits: Range = ANY_NUMBER,
     kind: type[int] | type[float] = float,
-) -> None:
-    """Raise `SchedulerError` unless `value`, given as `name`, is a number within `limits`."""
+) -> Any:
+    """`value`, given as `name`, as a number of `kind`.
+
+    Raises:
+        SchedulerError: it is not a number within `limits`.
+    """
     if type(value) is kind and value in limits:
-        return
+        return value
     try:
-        fitted(value, kind, limits)
+        return fitted(value, kind, limits)
     except Unfit as error:
         raise SchedulerError(
             f"{type(owner).__name__} takes as {name} {error}, not {shown(value)}"

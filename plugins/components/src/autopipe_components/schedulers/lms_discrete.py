@@ -68,10 +68,10 @@ class LMSDiscreteScheduler(SigmaScheduler):
         Raises:
             SchedulerError: there is no such step, or no such derivative.
         """
-        check_number(self, "order", order, ORDERS, kind=int)
-        check_number(self, "t", t, Range(0, len(self.sigmas) - 2), kind=int)
+        order = check_number(self, "order", order, ORDERS, kind=int)
+        t = check_number(self, "t", t, Range(0, len(self.sigmas) - 2), kind=int)
         known = Range(0, min(order, t + 1) - 1)
-        check_number(self, "current_order", current_order, known, kind=int)
+        current_order = check_number(self, "current_order", current_order, known, kind=int)
         sigmas = self.sigmas[max(t - order + 1, 0) : t + 2].double().numpy()[::-1]
         end, nodes = sigmas[0], sigmas[1:]
         points, weights = _quadrature(order // 2 + 1)
@@ -99,7 +99,7 @@ class LMSDiscreteScheduler(SigmaScheduler):
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)
-        check_number(self, "order", order, ORDERS, kind=int)
+        order = check_number(self, "order", order, ORDERS, kind=int)
         index = self._scaled_index_of(timestep)
         sigma = self._sigma(index)
         original = original_of_sigma(self.config.prediction_type, model_output, sample, sigma)
