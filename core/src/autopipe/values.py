@@ -127,10 +127,10 @@ def _number(value: Any, *, whole: bool, limits: Range) -> int | float:
 
 def _list(value: Any, hint: Any, limits: Range) -> Any:
     """A list or tuple of as many entries as `hint` says, each being fit; an array as a list."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        if getattr(value, "ndim", 0) != 1:
-            raise Unfit
+    if getattr(value, "ndim", None) == 1:
         value = value.tolist()
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise Unfit
     kinds = typing.get_args(hint)
     pair = typing.get_origin(hint) is tuple and kinds[-1:] != (...,)
     if len(value) > _LONGEST or (pair and len(value) != len(kinds)):
