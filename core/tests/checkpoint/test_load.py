@@ -587,6 +587,13 @@ def test_a_network_goes_where_its_device_map_says(
     assert same(TinyNet.from_pretrained(tmp_path / "again").state_dict(), plain.state_dict())
 
 
+def test_a_scheduler_that_is_half_saved_is_not_told_as_absent(saved: Path) -> None:
+    file = saved / "scheduler" / "scheduler_config.json"
+    file.rename(f"{file}.saving")
+    with pytest.raises(CheckpointError, match="scheduler is half saved"):
+        TinyScheduler.from_pretrained(saved, subfolder="scheduler")
+
+
 @pytest.mark.parametrize("place", [None, 5, "x" * 5000, "a\0b", "half \ud83d"])
 @pytest.mark.parametrize("cls", [TinyNet, TinyScheduler])
 def test_a_config_is_not_looked_for_where_nothing_can_be(cls: Any, place: Any) -> None:

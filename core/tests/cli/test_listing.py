@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 
@@ -168,12 +168,10 @@ def test_the_doctor_works_where_strictness_stops_the_others(monkeypatch, capsys)
 
 
 def declare(monkeypatch, needs: dict[str, list[str]], there: dict[str, str]) -> None:
-    def requires(dist: str) -> list[str]:
-        if dist not in needs:
-            raise requirements.PackageNotFoundError(dist)
-        return needs[dist]
+    def readable(dist: str) -> SimpleNamespace:
+        return SimpleNamespace(requires=needs[dist])
 
-    monkeypatch.setattr(requirements, "requires", requires)
+    monkeypatch.setattr(requirements, "readable", readable)
     monkeypatch.setattr(requirements, "installed_version", MappingProxyType(there).get)
 
 

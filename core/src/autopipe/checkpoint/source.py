@@ -202,7 +202,11 @@ class LocalSource(Source):
 
     def open(self, file: Path, largest: int | None = None) -> BinaryIO:
         """See `Source`."""
-        stream = super().open(file, largest)
+        try:
+            stream = super().open(file, largest)
+        except FileNotFoundError:
+            check_whole(file.parent)
+            raise
         try:
             self._note(file, os.fstat(stream.fileno()))
         except CheckpointError:
