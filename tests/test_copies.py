@@ -103,3 +103,13 @@ def test_a_spawned_process_draws_the_same() -> None:
     with multiprocessing.get_context("spawn").Pool(1) as processes:
         found = processes.apply_async(draw, (pipe,)).get(300)
     assert np.abs(found - draw(pipe)).max() < 1e-5
+
+
+def test_pipelines_of_one_pickle_share_networks_that_transformers_has_hooked() -> None:
+    first = autopipe.AutoPipelineForText2Image.from_pretrained("demo:stable_diffusion")
+    second = autopipe.AutoPipelineForImage2Image.from_pipe(first)
+    first("a", clip_skip=1, height=16, width=16, **CALL)
+    one, other = pickled((first, second))
+    assert one.text_encoder is other.text_encoder
+    first.text_encoder.added = nn.Linear(1, 1)
+    assert hasattr(pickled(first).text_encoder, "added")

@@ -222,3 +222,26 @@ def test_tensors_are_saved_as_lists() -> None:
 
 def test_frozen_config_is_a_dict() -> None:
     assert dict(FrozenConfig(a=1)) == {"a": 1}
+
+
+def test_a_config_that_can_not_be_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Alpha(size=1).save_config(tmp_path)
+
+    def full(self: Path, text: str, **keywords: Any) -> None:
+        with self.open("w") as stream:
+            stream.write(text[:9])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        Alpha(size=3).save_config(tmp_path)
+    assert Alpha.load_config(tmp_path)["size"] == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["thing.json"]
+
+
+@pytest.mark.parametrize("place", [None, 5, b"folder"])
+def test_a_config_is_saved_in_a_folder(place: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match=r"save_directory=.*give a folder"):
+        Alpha().save_config(place)

@@ -326,3 +326,8 @@ def test_damaged_pictures_of_every_format(tmp_path, suffix):
         file.write_bytes(content[:place])
         with contextlib.suppress(ImageFileError):
             load_image(file)
+
+
+def test_a_grid_is_made_of_pictures() -> None:
+    with pytest.raises(ArgumentTypeError, match="not of a int, ndarray"):
+        make_image_grid([5, np.zeros((2, 2, 3))], 1, 2)

@@ -35,17 +35,23 @@ def __getattr__(name: str) -> Any:
 
 
 def _from_a_plugin(name: str) -> Any:
-    from .errors import nearest
     from .registry import default_registry
-    from .resolution.hints import published_names
     from .resolution.reference import missing_attribute
 
     registry = default_registry()
     if registry.is_unheard_of(name):
-        known = {*_CORE, *registry.names(), *published_names()}
-        text = f"autopipe has no {name!r}.{nearest(name, known)}"
+        text = f"autopipe has no {name!r}.{_nearest(name)}"
         raise missing_attribute("autopipe", name, "names", text)
     return registry.load(name)
+
+
+def _nearest(name: str) -> str:
+    """The question whether another name was meant; empty where none is near."""
+    from .errors import nearest
+    from .registry import default_registry
+    from .resolution.hints import published_names
+
+    return nearest(name, {*_CORE, *_SUBMODULES, *default_registry().names(), *published_names()})
 
 
 class _NotHereYet:
@@ -57,11 +63,14 @@ class _NotHereYet:
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:
-        """Find nothing, or raise what says that diffusers has it."""
+        """Find nothing, or raise what says that diffusers has it, or which name is near."""
         if name.startswith("autopipe.") and name.count(".") == 1:
             from .resolution.reference import check_import
 
-            check_import(name.partition(".")[2])
+            asked = name.partition(".")[2]
+            check_import(asked)
+            if not asked.startswith("_") and (meant := _nearest(asked)):
+                raise ImportError(f"autopipe has no {asked!r}.{meant}", name=name)
 
 
 if not any(type(one).__name__ == "_NotHereYet" for one in sys.meta_path):

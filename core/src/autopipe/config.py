@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from .constructors import construct, constructors
 from .errors import ArgumentTypeError, AutopipeError, ConfigError
 from .frozen_config import FrozenConfig as FrozenConfig
 from .json_files import read_json_object
+from .regular import replaced
 from .resolution.reference import missing_attribute
 from .values import ANY_NUMBER, Range, Unfit, fitted, hints_of
 from .wording import shown
@@ -188,12 +190,23 @@ class ConfigMixin:
         return json.dumps(entries, indent=2) + "\n"
 
     def to_json_file(self, json_file_path: str | Path) -> None:
-        """Write the config into a file."""
-        Path(json_file_path).write_text(self.to_json_string(), encoding="utf-8")
+        """Write the config into a file, whole or not at all."""
+        text = self.to_json_string()
+        with replaced(json_file_path) as file:
+            file.write_text(text, encoding="utf-8")
 
     def save_config(self, save_directory: str | Path) -> None:
-        """Write the config into `save_directory`, which is made if need be."""
+        """Write the config into `save_directory`, which is made if need be.
+
+        Raises:
+            ArgumentTypeError: that is not a path.
+            OSError: it can't be made, or written to.
+        """
         assert self.config_name is not None, f"{type(self).__name__} names no config file"
+        if not isinstance(save_directory, (str, os.PathLike)):
+            raise ArgumentTypeError(
+                f"save_directory={shown(save_directory)} is not a path; give a folder"
+            )
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         self.to_json_file(folder / self.config_name)
@@ -282,7 +295,7 @@ def value_in_config(owner: ConfigMixin, name: str) -> Any:
     """
     kind = type(owner).__name__
     if name.startswith("_") or name not in owner._config:
-        text = f"{kind!r} object has no attribute {name!r}"
+        text = f"{kind!r} object has no attribute {shown(name)}"
         raise missing_attribute(kind, name, "methods", text)
     warnings.warn(
         f"{name} is not an attribute of {kind} and was read from its config; write .config.{name}",

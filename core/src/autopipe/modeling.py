@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .attaching.network_view import origin_of
 from .checkpoint.configs import StoredConfig
 from .checkpoint.hub.upload import PushToHubMixin
+from .errors import PlacementError
 from .kinds import BaseNetwork
 from .placement.base import at_rest
 from .resolution.reference import Absent
@@ -171,6 +172,18 @@ class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
         if is_main_process:
             with at_rest(origin_of(self)):
                 save_model(self, save_directory, options)
+
+    def _apply(self: _Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _Self:
+        # What `to`, `cuda`, `half` and others do, of which some can't be done to what is elsewhere.
+        if hook_device(self) is not None and any(one.is_meta for one in self.parameters()):
+            try:
+                fn(torch.empty(0, device="meta"))
+            except NotImplementedError as error:
+                raise PlacementError(
+                    f"this {type(self).__name__} can't be moved: its layers come from where its "
+                    f"device map or offloading keeps them; load it without, or leave the move out"
+                ) from error
+        return super()._apply(fn, recurse)
 
     @property
     def dtype(self) -> torch.dtype:

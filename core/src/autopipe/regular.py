@@ -1,16 +1,22 @@
-"""Opening files that others made: regular ones, of a size that they can have, and nothing else.
+"""Regular files: opening those that others made, and writing new ones whole.
 
 Opening a named pipe waits for somebody who writes into it, reading a device may never end, and
 opening one may act on it. So what a name stands for is looked at before it is opened, and once
-more when it is open, since another program may have put something else there.
+more when it is open, since another program may have put something else there. A size is checked
+too, where files of a kind can have no more.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+UNFINISHED = ".autopipe-saving-"
+"""How the names of all begin that a save makes for itself and removes."""
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -42,6 +48,11 @@ def opened(file: str | Path, largest: int | None = None) -> BinaryIO:
         raise
 
 
+def is_file(name: object) -> bool:
+    """Whether `name` is the path of a regular file; anything may be asked about."""
+    return isinstance(name, (str, os.PathLike)) and os.path.isfile(name)
+
+
 def look(file: str | Path, largest: int | None = None) -> os.stat_result:
     """What the system tells of a regular file, which is not opened.
 
@@ -55,6 +66,38 @@ def look(file: str | Path, largest: int | None = None) -> os.stat_result:
         raise FileNotFoundError(f"no file can have this name ({error})") from None
     _check(found, largest)
     return found
+
+
+@contextmanager
+def replaced(file: str | Path) -> Iterator[Path]:
+    """A path to write to, whose content becomes that of `file` if the block ends without an error.
+
+    Until then `file` is what it was, also where the program is killed. A link stays, and its end is
+    replaced. What can't be replaced is written to itself: a pipe, a device, or a file in a folder
+    that is not ours to write into.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    target = Path(os.path.realpath(file))
+    unfinished = target.with_name(f"{UNFINISHED}{os.urandom(6).hex()}-file")
+    mode = None
+    with suppress(FileNotFoundError):
+        mode = os.stat(file).st_mode
+    if mode is not None and not (stat.S_ISREG(mode) and os.access(target.parent, os.W_OK)):
+        yield Path(file)
+        return
+    unfinished.touch(exist_ok=False)
+    try:
+        yield unfinished
+        if mode is not None:
+            unfinished.chmod(stat.S_IMODE(mode))
+        with unfinished.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(unfinished, target)
+    finally:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def _check(found: os.stat_result, largest: int | None) -> None:

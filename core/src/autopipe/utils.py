@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from .errors import ArgumentError, ArgumentTypeError, ImageFileError
 from .regular import opened
-from .wording import cut, said, shown
+from .wording import cut, listed, said, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,10 +178,14 @@ def make_image_grid(images: list[Image], rows: int, cols: int, resize: int | Non
         resize: make every picture a square of so many pixels first.
 
     Raises:
+        ArgumentTypeError: they are not PIL images.
         ArgumentError: the number of images is not `rows * cols`, or is zero.
     """
     import PIL.Image
 
+    if not all(isinstance(one, PIL.Image.Image) for one in images):
+        kinds = {type(one).__name__: None for one in images}
+        raise ArgumentTypeError(f"a grid is made of PIL images, not of a {listed(kinds)}")
     if len(images) != rows * cols or not images:
         raise ArgumentError(
             f"a grid of {rows} x {cols} holds {rows * cols} images, and there are {len(images)}; "

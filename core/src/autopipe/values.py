@@ -128,9 +128,10 @@ def _number(value: Any, *, whole: bool, limits: Range) -> int | float:
 def _list(value: Any, hint: Any, limits: Range) -> Any:
     """A list or tuple of as many entries as `hint` says, each being fit; an array as a list."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        if getattr(value, "ndim", 0) != 1:
+        array: Any = value
+        if getattr(array, "ndim", 0) != 1:
             raise Unfit
-        value = value.tolist()
+        value = array.tolist()
     kinds = typing.get_args(hint)
     pair = typing.get_origin(hint) is tuple and kinds[-1:] != (...,)
     if len(value) > _LONGEST or (pair and len(value) != len(kinds)):

@@ -321,6 +321,16 @@ def test_what_can_not_be_a_folder_is_refused(
     assert not entered
 
 
+def test_a_working_folder_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ArgumentError, match="give the whole path"):
+        save("x")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["x" * 255, "a b", "\u00fcn\u00efcode", "-rf", "*", "[x]"])
 def test_what_can_be_a_folder_is_saved_into(tmp_path: Path, name: str) -> None:
     for _ in range(2):

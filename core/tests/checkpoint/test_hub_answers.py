@@ -214,7 +214,9 @@ def test_the_client_is_left_as_it_was(network: HubServer) -> None:
 
 
 INTERRUPTED = """
-import sys
+import signal, sys
+# A program that a shell started in the background ignores Ctrl-C, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from autopipe.checkpoint.hub.opening import open_repository
 from autopipe.checkpoint.source import HubOptions
 source = open_repository("owner/net", HubOptions())

@@ -217,8 +217,9 @@ def test_killed_at_random_moments(place: Place) -> None:
         killed(child)
         seen[place.outcome] += 1
     print(dict(seen))
+    # When a kill comes is up to the machine; what it may leave is not.
     assert seen.keys() <= {"old", "new", "refused"}
-    assert min(seen["old"], seen["new"]) > 0
+    assert seen["refused"] < 200
 
 
 def test_loading_while_another_process_saves(place: Place) -> None:

@@ -18,6 +18,7 @@ from autopipe.checkpoint.checkpoint import Checkpoint
 from autopipe.errors import (
     ArgumentError,
     ArgumentTypeError,
+    AutopipeError,
     CheckpointError,
     ConfigError,
     DamagedFileError,
@@ -584,6 +585,25 @@ def test_a_network_goes_where_its_device_map_says(
     assert torch.equal(net(x), plain(x))
     net.save_pretrained(tmp_path / "again")
     assert same(TinyNet.from_pretrained(tmp_path / "again").state_dict(), plain.state_dict())
+
+
+@pytest.mark.parametrize("place", [None, 5, "x" * 5000, "a\0b", "half \ud83d"])
+@pytest.mark.parametrize("cls", [TinyNet, TinyScheduler])
+def test_a_config_is_not_looked_for_where_nothing_can_be(cls: Any, place: Any) -> None:
+    with pytest.raises(AutopipeError):
+        cls.load_config(place)
+
+
+def test_a_network_whose_layers_come_from_elsewhere_is_cast_and_not_moved(
+    net_folder: Path, tmp_path: Path
+) -> None:
+    devices = {"": "cpu", "layers": "disk"}
+    net = TinyNet.from_pretrained(net_folder, device_map=devices, offload_folder=tmp_path / "disk")
+    for move in (net.cpu, lambda: net.to("cpu"), lambda: net.to("cpu", torch.float16)):
+        with pytest.raises(PlacementError, match="TinyNet can't be moved"):
+            move()
+    assert net(torch.zeros(1, 4)).dtype is torch.float32
+    assert net.double()(torch.zeros(1, 4).double()).dtype is torch.float64
 
 
 def test_shards_go_where_a_device_map_says_in_another_dtype(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn.utils import parametrizations, parametrize, prune
 from transformers import T5Config, T5EncoderModel
 
 from autopipe.checkpoint.files import plan_component
@@ -151,6 +153,41 @@ def test_bad_calls_write_nothing(tmp_path: Path, pipe: TinyPipeline) -> None:
     with pytest.raises(ArgumentError, match="is a file"):
         pipe.save_pretrained(tmp_path / "file")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (parametrizations.weight_norm, "weight"),
+        (parametrizations.orthogonal, "weight"),
+        (lambda layer: prune.random_unstructured(layer, "bias", amount=1), "bias"),
+    ],
+)
+def test_a_parameter_that_is_computed_is_made_one_again_before_a_save(
+    change: Callable[[nn.Module], object], name: str, pipe: TinyPipeline, tmp_path: Path
+) -> None:
+    layer = pipe.text_encoder.get_submodule("encoder.layers.0.mlp.fc1")
+    change(layer)
+    with pytest.raises(ArgumentError, match=f"lacks encoder.layers.0.mlp.fc1.{name}, .*remove_p"):
+        pipe.save_pretrained(tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+    if parametrize.is_parametrized(layer):
+        parametrize.remove_parametrizations(layer, name)
+    else:
+        prune.remove(layer, name)
+    pipe.save_pretrained(tmp_path / "p")
+    again = TinyPipeline.from_pretrained(tmp_path / "p").text_encoder
+    assert same(again.state_dict(), pipe.text_encoder.state_dict())
+
+
+def test_a_network_without_a_part_that_its_config_asks_for_is_not_saved(tmp_path: Path) -> None:
+    net = TinyNet(depth=2)
+    name = next(iter(net.state_dict()))
+    owner, _, attribute = name.rpartition(".")
+    delattr(net.get_submodule(owner), attribute)
+    with pytest.raises(ArgumentError, match=name):
+        net.save_pretrained(tmp_path / "n")
+    assert not (tmp_path / "n").exists()
 
 
 def test_arguments_have_the_order_of_the_original(pipe: TinyPipeline, tmp_path: Path) -> None:

@@ -43,6 +43,16 @@ def _folder_of_points(folder: Path) -> None:
     (folder / "entry_points.txt").mkdir()
 
 
+def _pipe_of_points(folder: Path) -> None:
+    (folder / "entry_points.txt").unlink()
+    os.mkfifo(folder / "entry_points.txt")
+
+
+def _pipe_of_metadata(folder: Path) -> None:
+    (folder / "METADATA").unlink()
+    os.mkfifo(folder / "METADATA")
+
+
 def _odd_metadata(folder: Path) -> None:
     (folder / "METADATA").write_bytes(b"\377")
 

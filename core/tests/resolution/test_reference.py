@@ -46,6 +46,13 @@ def test_a_module_says_so_too(name: str) -> None:
             exec(statement)
 
 
+def test_an_import_that_is_misspelt_says_what_was_meant() -> None:
+    with pytest.raises(ImportError, match="Did you mean 'DiffusionPipeline'"):
+        exec("from autopipe import DifusionPipeline")
+    with pytest.raises(ImportError, match="Did you mean 'errors'"):
+        exec("import autopipe.error")
+
+
 def test_what_nobody_has_is_absent_as_ever() -> None:
     with pytest.raises(AttributeError, match="autopipe has no 'NoSuchThing'") as caught:
         autopipe.NoSuchThing  # noqa: B018

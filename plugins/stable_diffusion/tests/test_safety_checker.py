@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import normalize
+from transformers import CLIPImageProcessor
 
 from autopipe import StableDiffusionPipeline
 from autopipe.errors import ArgumentError
@@ -144,3 +146,22 @@ def test_a_function_is_given_to_a_load_and_left_out_of_a_save(
     with pytest.raises(ArgumentError, match="text_encoder"):
         pipe.save_pretrained(folder / "never")
     assert not (folder / "never").exists()
+
+
+def test_a_config_of_the_first_releases(build: Any, checker: Any, tmp_path: Path) -> None:
+    """It wrote out every entry, of the unused text half too, null where nothing was meant."""
+    extractor = CLIPImageProcessor(
+        size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}
+    )
+    build(
+        StableDiffusionPipeline, safety_checker=checker, feature_extractor=extractor
+    ).save_pretrained(tmp_path)
+    file = tmp_path / "safety_checker/config.json"
+    config = json.loads(file.read_text())
+    nulls = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "prefix")
+    for half in ("text_config", "vision_config"):
+        config[half].update(dict.fromkeys(nulls), sep_token_id=None, torch_dtype=None)
+    config.update(text_config_dict={"num_attention_heads": 2}, torch_dtype="float32")
+    file.write_text(json.dumps(config))
+    again = StableDiffusionPipeline.from_pretrained(tmp_path).safety_checker
+    assert torch.equal(again.concept_embeds, checker.concept_embeds)

@@ -69,7 +69,7 @@ def _of_file(file: Path, registry: Registry) -> Source:
 
     def failed(reason: str) -> PluginError:
         return PluginError(
-            f"the reader {reader.name!r} failed on {file} ({reason}); update the package that "
+            f"the reader {shown(reader.name)} failed on {file} ({reason}); update the package that "
             f"brings it"
         )
 

@@ -26,6 +26,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import ArgumentError, ArgumentTypeError, CheckpointError
+from ..regular import UNFINISHED as STAGING
 from ..wording import shown
 from .exchange import HEADS, MARK, Stale, flush, move_in, remove
 
@@ -33,9 +34,6 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
-
-STAGING = ".autopipe-saving-"
-"""How the names of all begin that a save makes for itself and removes."""
 
 
 @contextmanager
@@ -136,7 +134,13 @@ def _checked(target: object) -> Path:
     # These take any name: those of Path raise for a long one, or an unknown user.
     text = os.path.expanduser(text)
     is_there = os.path.exists(text)
-    folder = Path(os.path.realpath(text) if is_there else os.path.abspath(text))
+    try:
+        folder = Path(os.path.realpath(text) if is_there else os.path.abspath(text))
+    except FileNotFoundError:
+        raise ArgumentError(
+            f"save_directory={shown(text)} begins at the working folder, which is gone; give the "
+            f"whole path"
+        ) from None
     if is_there and not folder.is_dir():
         raise ArgumentError(f"{folder} is a file; give a folder to save into")
     return folder

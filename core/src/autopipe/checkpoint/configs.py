@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import ConfigMixin
+from ..regular import is_file
 
 
 class StoredConfig(ConfigMixin):
@@ -23,7 +24,7 @@ class StoredConfig(ConfigMixin):
         Raises:
             CheckpointError, ConfigError: it is absent, or not a config.
         """
-        if Path(pretrained_model_name_or_path).is_file():
+        if is_file(pretrained_model_name_or_path):
             return super().load_config(pretrained_model_name_or_path, *args, **kwargs)
         from .checkpoint import load_config
 

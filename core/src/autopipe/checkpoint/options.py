@@ -95,7 +95,7 @@ class LoadOptions(BaseModel):
         with suppress(RuntimeError, TypeError):
             return torch.device(device_map)
         raise ArgumentError(
-            f"device_map={device_map!r} is not supported; give a device such as 'cuda', "
+            f"device_map={shown(device_map)} is not supported; give a device such as 'cuda', "
             f"'balanced', 'auto', or a dict from component to device"
         )
 
@@ -158,9 +158,9 @@ def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any
     for name in _REMOTE_CODE:
         if given.get(name):
             raise UnsafeCheckpointError(
-                f"{name}={given[name]!r} asks to run code of a checkpoint, which autopipe never "
-                f"does; a custom pipeline is an installed plugin: pip install it and load the "
-                f"checkpoint without {name}="
+                f"{name}={shown(given[name])} asks to run code of a checkpoint, which autopipe "
+                f"never does; a custom pipeline is an installed plugin: pip install it and load "
+                f"the checkpoint without {name}="
             )
     for name in _NOT_YET:
         if given.get(name) is not None:
@@ -196,7 +196,7 @@ def _refusal(error: ValidationError) -> AutopipeError:
         return ArgumentTypeError("token must be text, True, False or None")
     text = "a path or None" if name == "cache_dir" else "text or None"
     wanted = "True or False" if first["type"] == "bool_type" else text
-    return ArgumentTypeError(f"{name} must be {wanted}, not {first['input']!r}")
+    return ArgumentTypeError(f"{name} must be {wanted}, not {shown(first['input'])}")
 
 
 def parse_dtype(value: Any) -> Dtype:
@@ -238,8 +238,8 @@ def check_for_pipeline(options: LoadOptions) -> None:
     """Raise `ArgumentError` for a device map that spreads the parts of one network."""
     if options.device_map in _OF_NETWORKS:
         raise ArgumentError(
-            f"device_map={options.device_map!r} spreads the parts of one network; for a pipeline "
-            f"give {' or '.join(map(repr, _STRATEGIES))}"
+            f"device_map={shown(options.device_map)} spreads the parts of one network; for a "
+            f"pipeline give {' or '.join(map(repr, _STRATEGIES))}"
         )
 
 
@@ -247,6 +247,6 @@ def check_for_network(options: LoadOptions, owner: str) -> None:
     """Raise `ArgumentError` for options that place several networks; a model is but one."""
     if options.memory is not None:
         raise ArgumentError(
-            f"memory={options.memory!r} is for pipelines; for a {owner} give device_map and "
+            f"memory={shown(options.memory)} is for pipelines; for a {owner} give device_map and "
             f"max_memory"
         )

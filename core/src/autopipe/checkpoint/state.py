@@ -39,11 +39,17 @@ def state_of(model: nn.Module, *, safe: bool) -> dict[str, Tensor]:
             f"torch.distributed.checkpoint.state_dict and full_state_dict=True: load that into a "
             f"network of its own, and save that one"
         )
+    owners = _owners(model)
+    there = {owners.get(name) for name in state}
+    if lacking := [name for name in dict.fromkeys(owners.values()) if name not in there]:
+        raise ArgumentError(
+            f"{type(model).__name__} can't be saved, since it lacks {listed(lacking, 5)}, without "
+            f"which it can't be loaded. What is computed from other parameters (by weight or "
+            f"spectral norm, or pruning) is made one again by remove_parametrizations of "
+            f"torch.nn.utils.parametrize, or remove of torch.nn.utils.prune; do that first"
+        )
     by_tensor: dict[int, str] = {}
     first = {name: by_tensor.setdefault(id(tensor), name) for name, tensor in state.items()}
-    owners = {}
-    if len(by_tensor) < len(state) or getattr(model, "_tied_weights_keys", None):
-        owners = _tied(model)
     seen: set[int] = set()
     kept: dict[str, Tensor] = {}
     for name, tensor in state.items():
@@ -72,10 +78,11 @@ def _is_plain(tensor: object, dtypes: Collection[torch.dtype] | None) -> bool:
     )
 
 
-def _tied(model: Any) -> dict[str, str]:
+def _owners(model: Any) -> dict[str, str]:
     """By name of a tensor: the first name that the class gives to the same one whenever it is made.
 
-    Any other names are shared in this one object, and a load needs all of them.
+    A load needs each of these first names, under one of its names; and all that are shared in this
+    one object alone.
     """
     cls, origin = type(model), Path(type(model).__name__)
     try:
@@ -85,7 +92,7 @@ def _tied(model: Any) -> dict[str, str]:
             else:
                 fresh = models.build(cls, model.config.to_dict(), origin)
     except Exception:
-        # The config doesn't say how the network was made, so nothing is known to be tied.
+        # The config doesn't say how the network was made, so nothing is known.
         return {}
     owners: dict[int, str] = {}
     state = fresh.state_dict(keep_vars=True)

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from importlib_metadata import requires, version
 from packaging.requirements import Requirement as Parsed
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
+
+from ..resolution.packages import readable
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _requirement(name: str, by_dist: dict[str, SpecifierSet]) -> Requirement:
 def installed_version(dist: str) -> str | None:
     """The version of `dist`, or None where it isn't installed. Imports nothing of it."""
     with suppress(Exception):  # It isn't installed, or its metadata is damaged.
-        return str(version(dist) or "unknown")
+        return str(readable(dist).version or "unknown")
     return None
 
 
@@ -90,7 +91,7 @@ def _declared(dist: str) -> Iterable[Parsed]:
     """The requirements of `dist` that apply here, those of its extras left out."""
     texts: list[str] = []
     with suppress(Exception):
-        texts = requires(dist) or []
+        texts = readable(dist).requires or []
     for text in texts:
         with suppress(Exception):  # a damaged or ancient metadata file
             parsed = Parsed(text)

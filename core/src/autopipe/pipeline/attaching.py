@@ -73,7 +73,7 @@ class AttachingMixin(ComponentsMixin):
         with pool.lock:
             if label in pool.attachments:
                 raise ArgumentError(
-                    f"something called {label!r} is attached already; detach it, or give name="
+                    f"something called {shown(label)} is attached already; detach it, or give name="
                 )
             before, strengths = pool.attachments, self._strengths
             if made.weights is not None:
@@ -283,7 +283,7 @@ def _made(kind: str, base: type, given: Any, *arguments: Any, **options: Any) ->
     """The add-on or engine that is named, made with arguments for it alone, or the one given."""
     if isinstance(given, str):
         target = default_registry().entry(kind, given).target
-        with guarded(lambda why: PluginError(f"the {kind} {given!r} can't be made ({why})")):
+        with guarded(lambda why: PluginError(f"the {kind} {shown(given)} can't be made ({why})")):
             given, arguments, options = load_target(target)(*arguments, **options), (), {}
     if not isinstance(given, base):
         raise ArgumentTypeError(

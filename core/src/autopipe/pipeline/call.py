@@ -56,7 +56,7 @@ class Arguments(Mapping[str, Any]):
         return self.__dict__[name]
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"this call has no argument {name!r}")
+        raise AttributeError(f"this call has no argument {shown(name)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("the arguments of a call are constant; use replace(name=value)")
@@ -277,5 +277,5 @@ def _bound(
 def _hint(unknown: str, known: Iterable[str]) -> str:
     for addon in default_registry().of("addon").values():
         if any(unknown == one.name for one in addon.inputs):
-            return f" It belongs to the add-on {addon.name!r}; attach that first."
+            return f" It belongs to the add-on {shown(addon.name)}; attach that first."
     return nearest(unknown, known) or f" It takes {', '.join(known)}."

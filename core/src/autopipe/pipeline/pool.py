@@ -19,7 +19,7 @@ from ..errors import ClosedPipelineError, PlacementError
 from ..placement.base import Placement, Role, at_rest, placed_by, put, send, take
 from ..placement.devices import check_here, give_back_memory
 from ..placement.move import Move
-from ..wording import logger
+from ..wording import logger, shown
 from .portable import check_pickles, refused
 from .turns import Turns
 
@@ -73,7 +73,7 @@ class Pool:
         made.closed, made.was_attached = self.closed, self.was_attached
         made.placement, made.engines = copy.deepcopy((self.placement, self.engines), memo)
         for name, attachment in self.attachments.items():
-            with refused(f"the attachment {name!r}", attachment, "copied"):
+            with refused(f"the attachment {shown(name)}", attachment, "copied"):
                 one = copy.deepcopy(attachment, memo)
                 made.attachments = {**made.attachments, name: one}
         return made
@@ -81,9 +81,9 @@ class Pool:
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle holds; what belongs to this process is made anew from it."""
         for name, attachment in self.attachments.items():
-            check_pickles(f"the attachment {name!r}", attachment, (Pool,))
+            check_pickles(f"the attachment {shown(name)}", attachment, (Pool,))
         for engine in self.engines.values():
-            check_pickles(f"the engine {engine.name!r}", engine, (Pool,))
+            check_pickles(f"the engine {shown(engine.name)}", engine, (Pool,))
         return {name: getattr(self, name) for name in _LASTING}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

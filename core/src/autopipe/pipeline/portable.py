@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import pickle
+import weakref
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,15 +40,21 @@ def check_pickles(what: str, one: object, apart: tuple[type, ...]) -> None:
 _HOOKED = "_output_capturing_hooks_installed"
 _HOOKS_OF = "transformers.utils.output_capturing"
 
+_bare = weakref.WeakKeyDictionary[nn.Module, Callable[[], nn.Module | None]]()
+
 
 def without_hooks(network: nn.Module) -> nn.Module:
     """`network` as a pickle can hold it: the same tensors, in modules without certain hooks.
 
     Those are what transformers puts on a model in the first call that asks for hidden states, and
-    puts on again where they are missing. A network that has none is returned itself.
+    puts on again where they are missing. A network that has none is returned itself. What was made
+    of a network is made of it again as long as it is in use: two pipelines in one pickle share it.
     """
     if not any(_HOOKED in vars(module) for module in network.modules()):
         return network
+    known = _bare.get(network, lambda: None)()
+    if known is not None:
+        return known
     made: dict[nn.Module, nn.Module] = {}
     for module in network.modules():
         one = made[module] = object.__new__(type(module))
@@ -58,6 +65,7 @@ def without_hooks(network: nn.Module) -> nn.Module:
     for module, one in made.items():
         children = module._modules.items()
         one.__dict__["_modules"] = {n: child and made[child] for n, child in children}
+    _bare[network] = weakref.ref(made[network])
     return made[network]
 
 

@@ -57,6 +57,11 @@ def parse_move(*args: Any, silence_dtype_warnings: bool = False, **keywords: Any
         raise ArgumentError("to() takes at most one device and one dtype")
     if dtypes and not isinstance(dtypes[0], torch.dtype):
         raise ArgumentTypeError(f"to() takes as dtype a torch.dtype, not {shown(dtypes[0])}")
+    if dtypes and not (dtypes[0].is_floating_point or dtypes[0].is_complex):
+        raise ArgumentTypeError(
+            f"to() casts to a dtype that networks compute with, such as torch.float16, not to "
+            f"{dtypes[0]}"
+        )
     move = Move(parse_device(devices[0]) if devices else None, dtypes[0] if dtypes else None)
     on_cpu = move.device is not None and move.device.type == "cpu"
     if on_cpu and move.dtype is torch.float16 and not silence_dtype_warnings:

@@ -15,9 +15,10 @@ from email import message_from_string
 from pathlib import Path
 from typing import Any
 
-from importlib_metadata import EntryPoint, distributions
+from importlib_metadata import EntryPoint, distribution, distributions
 
 from ..errors import PluginError
+from ..regular import look
 from ..wording import shown
 from .guard import guarded
 
@@ -73,6 +74,18 @@ def packages_with(group: str) -> Iterator[Package]:
             yield Package(chosen.name, chosen.version, damage=damage, folders=folders)
 
 
+def readable(name: str) -> Any:
+    """The distribution called `name`.
+
+    Raises:
+        PackageNotFoundError: there is none.
+        OSError: reading its metadata would wait for ever.
+    """
+    found = distribution(name)
+    _look(found, "METADATA", "PKG-INFO")
+    return found
+
+
 def providers(module: str) -> set[str]:
     """The names of the distributions that provide a top-level `module`, as far as can be read."""
     found = set()
@@ -107,6 +120,7 @@ def _package(dist: Any, group: str) -> Package | None:
 
 def _name_and_version(dist: Any) -> list[str]:
     """What its metadata says, of which the part before the description is parsed alone."""
+    _look(dist, "METADATA", "PKG-INFO")
     text = dist.read_text("METADATA") or dist.read_text("PKG-INFO") or ""
     head = message_from_string(text.partition("\n\n")[0])
     found = [(head[field] or "").strip() for field in ("Name", "Version")]
@@ -120,6 +134,7 @@ def _points_text(dist: Any) -> str | None:
 
     `read_text` of a distribution says None for a file that may not be read, too.
     """
+    _look(dist, POINTS)
     path = getattr(dist, "_path", None)
     if path is None:
         text: str | None = dist.read_text(POINTS)
@@ -127,6 +142,15 @@ def _points_text(dist: Any) -> str | None:
     with suppress(*_ABSENT):
         return str(path.joinpath(POINTS).read_text(encoding="utf-8"))
     return None
+
+
+def _look(dist: Any, *names: str) -> None:
+    """Raise `OSError` where a file of `names` is a pipe, say, at which reading would wait."""
+    path = getattr(dist, "_path", None)
+    if isinstance(path, Path):
+        for name in names:
+            with suppress(*_ABSENT):
+                look(path / name)
 
 
 def _is_sound(line: str) -> bool:

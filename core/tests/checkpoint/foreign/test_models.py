@@ -10,7 +10,13 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from support.odd import JSON, refusal, says
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    Qwen3Config,
+    Qwen3Model,
+)
 
 from autopipe.checkpoint.files import plan_component
 from autopipe.checkpoint.foreign import models as compat
@@ -208,6 +214,19 @@ NETWORKS: dict[str, Callable[[], tuple[Any, Callable[[Any], Any]]]] = {
 FEW = ("null", "negative", "zero", "nan", "text", "object", "large")
 
 
+@pytest.mark.parametrize("tokens", [None, [1, 2], 1])
+def test_configs_of_other_models_are_theirs(tmp_path: Path, tokens: Any) -> None:
+    """A language model may have no such token, or several."""
+    config = Qwen3Config(
+        vocab_size=16, hidden_size=8, intermediate_size=8, num_hidden_layers=1, head_dim=4,
+        num_attention_heads=2, num_key_value_heads=1, eos_token_id=tokens, pad_token_id=None,
+    )  # fmt: skip
+    model = Qwen3Model(config).eval()
+    save_model(model, tmp_path / "text_encoder", SaveOptions())
+    again = load(Qwen3Model, tmp_path / "text_encoder")
+    assert torch.equal(again(IDS).last_hidden_state, model(IDS).last_hidden_state)
+
+
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_every_entry_with_every_value_works_or_is_named(tmp_path: Path, kind: str) -> None:
     model, use = NETWORKS[kind]()
@@ -230,6 +249,8 @@ def test_every_entry_with_every_value_works_or_is_named(tmp_path: Path, kind: st
         ({"hidden_act": "os.system"}, "where hidden_act is 'os.system'"),
         ({"hidden_size": "wide"}, "where hidden_size is 'wide'"),
         ({"layer_norm_eps": None}, "has None as its 'layer_norm_eps'"),
+        ({"num_hidden_layers": -1}, "has -1 as its 'num_hidden_layers'"),
+        ({"num_attention_heads": -1}, "has -1 as its 'num_attention_heads'"),
         ({"layer_norm_eps": float("nan")}, "has nan as its 'layer_norm_eps'"),
         ({"eos_token_id": None}, "has None as its 'eos_token_id'"),
     ],

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from autopipe.errors import ArgumentError, ArgumentTypeError, nearest
 from autopipe.registry import default_registry
 from autopipe.tasks import Task
+from autopipe.wording import shown
 
 if TYPE_CHECKING:
     from autopipe.pipeline.base import DiffusionPipeline
@@ -176,12 +177,13 @@ def _check_stages(
         for name in further:
             if name in inspect.signature(cascade).parameters:
                 raise ArgumentError(
-                    f"options holds {name!r}, which is the same for all stages; give it to "
+                    f"options holds {shown(name)}, which is the same for all stages; give it to "
                     f"cascade itself"
                 )
             if name not in (known := _takes(stage)):
                 raise ArgumentTypeError(
-                    f"calling {type(stage).__name__}: it takes no {name!r}.{nearest(name, known)}"
+                    f"calling {type(stage).__name__}: it takes no {shown(name)}."
+                    f"{nearest(name, known)}"
                 )
 
 

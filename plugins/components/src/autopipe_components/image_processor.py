@@ -12,6 +12,7 @@ from torch import Tensor
 from autopipe.config import ConfigMixin, register_to_config
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.utils import eight_bits, in_mode, numpy_to_pil
+from autopipe.wording import shown
 
 from .images import arrays, masks
 from .images.fit import resize_array, resize_pil, resize_tensor, size_of
@@ -136,7 +137,8 @@ class VaeImageProcessor(ConfigMixin):
             )
         if resize_mode != "default":
             raise ArgumentTypeError(
-                f"resize_mode {resize_mode!r} is for PIL images, not for a {type(image).__name__}"
+                f"resize_mode {shown(resize_mode)} is for PIL images, not for a "
+                f"{type(image).__name__}"
             )
         size_of(image)
         if isinstance(image, torch.Tensor):
@@ -172,7 +174,7 @@ class VaeImageProcessor(ConfigMixin):
         items = as_list(image)
         if kind != "pil" and (resize_mode != "default" or crops_coords is not None):
             raise ArgumentTypeError(
-                f"crops and resize_mode {resize_mode!r} are for PIL images, "
+                f"crops and resize_mode {shown(resize_mode)} are for PIL images, "
                 f"not for a {type(items[0]).__name__}"
             )
         if kind == "pil":

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.wording import shown
 from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.images.masks import Box
@@ -145,13 +146,15 @@ def check_fits(controlnet: Any, unet: Any, channels: int) -> None:
                 raise ArgumentError(
                     f"{name} is for another kind of checkpoint: its {key} is "
                     f"{_described(net.config[key])}, and that of the U-Net is "
-                    f"{_described(unet.config[key])}; give a ControlNet that was trained for it"
+                    f"{_described(unet.config[key])}; give a ControlNet that was "
+                    f"trained for it"
                 )
         if net.config.addition_embed_type not in (None, unet.config.addition_embed_type):
             raise ArgumentError(
                 f"{name} needs what only checkpoints with addition_embed_type "
-                f"{net.config.addition_embed_type!r} have, such as SDXL, and the U-Net has "
-                f"{unet.config.addition_embed_type!r}; give a ControlNet that was trained for it"
+                f"{shown(net.config.addition_embed_type)} have, such as SDXL, and the U-Net has "
+                f"{shown(unet.config.addition_embed_type)}; give a ControlNet that was "
+                "trained for it"
             )
         if net.config.in_channels != channels:
             raise ArgumentError(

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import re
-import secrets
 import tempfile
 import wave
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autopipe.errors import ArgumentError, ImageFileError
+from autopipe.regular import UNFINISHED, replaced
 from autopipe.wording import clean, shown
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
 _LONGEST = 48
-_UNFINISHED = ".autopipe-"
 _SUFFIX_OF = {"images": ".png", "frames": ".gif", "audios": ".wav"}
 FIELDS = tuple(_SUFFIX_OF)
 """Fields of outputs that tools know to write."""
@@ -104,7 +103,7 @@ def check_writable(output: Path, most: int = 1) -> None:
         folder = next((p for p in output.absolute().parents if p.exists()), Path(output.anchor))
         if not folder.is_dir():
             raise NotADirectoryError(f"{str(folder)!r} is not a folder")
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=_UNFINISHED):
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=UNFINISHED):
             pass
     except (OSError, ValueError) as error:
         if isinstance(error, ImageFileError):
@@ -180,15 +179,10 @@ def _save_array(values: np.ndarray, file: Path) -> None:
 
 
 def _write(path: Path, save: Callable[[Path], Any]) -> None:
-    target = Path(os.path.realpath(path))
-    unfinished = target.with_name(f"{_UNFINISHED}{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save(unfinished)
-            os.replace(unfinished, target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
+        with replaced(path) as file:
+            save(file)
     except OSError as error:
         reason = error.strerror or error
         raise ImageFileError(f"{shown(str(path))} can't be written: {reason}") from error

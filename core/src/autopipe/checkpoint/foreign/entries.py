@@ -166,6 +166,9 @@ class ImageEntries(Entries):
 
 
 _Whole: TypeAlias = Annotated[int, Field(ge=1)]
+_Count: TypeAlias = Annotated[
+    Annotated[int, Field(ge=0)] | None, Field(description="a whole number, 0 or more")
+]
 _Share: TypeAlias = Annotated[
     Annotated[float, Field(ge=0, le=1)] | None, Field(description="a number from 0 to 1")
 ]
@@ -177,19 +180,24 @@ _Sides: TypeAlias = Annotated[
     Field(description="a number of pixels"),
 ]
 _Id: TypeAlias = Annotated[int, Field(ge=0, description="the number of a token, 0 or more")]
+_AnyId: TypeAlias = Annotated[_Id | None, Field(description="the number of a token, or null")]
 
 
 class NetworkEntries(Entries):
-    """Of the `config.json` of a network; what it is built of, transformers checks."""
+    """Of the `config.json` of a network; the sizes of what it is built of, torch checks."""
 
+    num_hidden_layers: _Count = None
+    num_layers: _Count = None
+    num_attention_heads: _Count = None
+    num_heads: _Count = None
     layer_norm_eps: _Small = 1e-5
     layer_norm_epsilon: _Small = 1e-5
     dropout_rate: _Share = None
     attention_dropout: _Share = None
     hidden_dropout_prob: _Share = None
     attention_probs_dropout_prob: _Share = None
-    eos_token_id: _Id = 0
-    pad_token_id: Annotated[_Id | None, Field(description="the number of a token, or null")] = None
+    eos_token_id: _AnyId = None
+    pad_token_id: _AnyId = None
     image_size: _Sides = None
     patch_size: _Sides = None
     relative_attention_max_distance: Annotated[
@@ -200,6 +208,12 @@ class NetworkEntries(Entries):
     ] = 0
     output_hidden_states: _Flag = None
     output_attentions: _Flag = None
+
+
+class ClipTextEntries(NetworkEntries):
+    """Of a text encoder of CLIP, which looks for the end of each text."""
+
+    eos_token_id: _Id = 0
 
 
 def check_entries(kind: type[Entries], content: Mapping[str, Any], file: Path) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ...errors import AutopipeError, ConfigError
 from ...wording import shown, told
 from ..build import WithoutMemory, check_sizes
-from .entries import NetworkEntries, check_entries
+from .entries import ClipTextEntries, NetworkEntries, check_entries
 
 LIBRARY = "transformers"
 
@@ -66,6 +66,15 @@ PROCESSOR_FILES = frozenset(
     }
 )
 """What tokenizers and image processors are saved as."""
+
+_DESCRIBED: Mapping[str | None, type[NetworkEntries]] = {
+    "clip": NetworkEntries,
+    "clip_text_model": ClipTextEntries,
+    "clip_vision_model": NetworkEntries,
+    "t5": NetworkEntries,
+    "xlm-roberta": NetworkEntries,
+}
+"""What describes the configs of a model type; others have entries of their own."""
 
 _HALVES = ("text_config", "vision_config")
 
@@ -147,8 +156,10 @@ def build(cls: Any, config: Mapping[str, Any], origin: Path) -> nn.Module:
             f"without quantization"
         )
     check_sizes(content, file)
-    for part in (content, *(content.get(half) for half in _HALVES)):
-        check_entries(NetworkEntries, part if isinstance(part, Mapping) else {}, file)
+    kinds = [_DESCRIBED.get(vars(base).get("model_type")) for base in cls.config_class.__mro__]
+    for kind in filter(None, kinds):
+        for part in (content, *(content.get(half) for half in _HALVES)):
+            check_entries(kind, part if isinstance(part, Mapping) else {}, file)
 
     def make(entries: Mapping[str, Any]) -> nn.Module:
         # While it sets initial values, transformers replaces functions of torch for all threads.

@@ -97,10 +97,9 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
     except BaseException as error:  # a panic of the tokenizers package is no Exception
         content = source.json("/".join((*folder, CONFIG))) if (path / CONFIG).is_file() else {}
         raise _why_not(cls, path, content, error) from error
-    if is_tokenizer(made):
-        check_tokenizer(made, path)
-    elif _is_listed(cls):
-        _check_images(made, path)
+    # What other classes can do without, such as padding, is theirs to know.
+    if _is_listed(cls):
+        check_tokenizer(made, path) if is_tokenizer(made) else _check_images(made, path)
     return made
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...errors import CheckpointError
-from ...regular import look, opened
+from ...regular import look, opened, replaced
 from ...wording import logger
 from ..formats.headers import reading
 from ..names import is_plain
@@ -75,9 +74,8 @@ def remember(folder: Path, revision: str, commit: str) -> None:
         return
     try:
         ref.parent.mkdir(parents=True, exist_ok=True)
-        temporary = ref.with_name(f"{ref.name}.{uuid.uuid4().hex[:8]}")
-        temporary.write_text(commit, encoding="utf-8")
-        os.replace(temporary, ref)
+        with replaced(ref) as file:
+            file.write_text(commit, encoding="utf-8")
     except (OSError, ValueError) as error:
         _log.warning("the cache can't note the commit in %s: %s", ref, error)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ArgumentError, ArgumentTypeError, CheckpointError
+from ...regular import replaced
 from ...wording import shown
 from ..atomic import STAGING
 from ..exchange import MARK
@@ -156,7 +157,9 @@ def push_folder(
             card = Path(folder) / CARD_NAME
             if not target and not card.exists() and not api.file_exists(repository, CARD_NAME):
                 name = repository.rpartition("/")[2]
-                card.write_text(_CARD.format(name=name, repository=repository), encoding="utf-8")
+                with replaced(card) as file:
+                    text = _CARD.format(name=name, repository=repository)
+                    file.write_text(text, encoding="utf-8")
             info = api.upload_folder(
                 repo_id=repository,
                 folder_path=folder,

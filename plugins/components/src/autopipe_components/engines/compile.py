@@ -10,6 +10,7 @@ from torch import nn
 
 from autopipe.attaching.engine import NetworkEngine
 from autopipe.errors import ArgumentTypeError
+from autopipe.wording import shown
 
 
 class Compile(NetworkEngine):
@@ -31,7 +32,7 @@ class Compile(NetworkEngine):
         for name in options:
             if name not in known:
                 raise ArgumentTypeError(
-                    f"the engine compile has no option {name!r}; it has {', '.join(known)}"
+                    f"the engine compile has no option {shown(name)}; it has {', '.join(known)}"
                 )
         self.options = options
 

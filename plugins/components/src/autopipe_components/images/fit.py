@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from autopipe.errors import ArgumentError, ArgumentTypeError, nearest
+from autopipe.wording import shown
 
 from .arrays import numpy_to_pt, pt_to_numpy
 
@@ -60,14 +61,14 @@ def resize_pil(
     """
     if resample not in RESAMPLING:
         raise ArgumentError(
-            f"there is no filter {resample!r}; give one of {', '.join(RESAMPLING)}."
+            f"there is no filter {shown(resample)}; give one of {', '.join(RESAMPLING)}."
             + nearest(resample, RESAMPLING)
         )
     kernel = RESAMPLING[resample]
     if mode == "default":
         return image.resize((width, height), kernel, reducing_gap=reducing_gap)
     if mode not in ("fill", "crop"):
-        raise ArgumentError(f"there is no resize mode {mode!r}; give default, fill or crop")
+        raise ArgumentError(f"there is no resize mode {shown(mode)}; give default, fill or crop")
     wider = image.width / image.height > width / height
     if wider == (mode == "fill"):
         scaled = image.resize((width, max(image.height * width // image.width, 1)), kernel)

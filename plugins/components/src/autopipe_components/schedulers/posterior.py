@@ -6,6 +6,7 @@ import numpy as np
 from torch import Generator, Tensor
 
 from autopipe.errors import SchedulerError
+from autopipe.wording import shown
 
 from ..noise import randn_tensor
 from .base import DiscreteScheduler
@@ -69,8 +70,8 @@ class PosteriorScheduler(DiscreteScheduler):
             return (largest if large else smallest) ** 0.5
         if predicted is None:
             raise SchedulerError(
-                f"variance_type={self.variance_type!r} needs a network with twice the sample's "
-                "channels; use a fixed variance_type with this one"
+                f"variance_type={shown(self.variance_type)} needs a network with twice the "
+                "sample's channels; use a fixed variance_type with this one"
             )
         if self.variance_type == "learned":
             return predicted**0.5

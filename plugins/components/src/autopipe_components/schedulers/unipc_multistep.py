@@ -146,8 +146,8 @@ class UniPCMultistepScheduler(ExponentialSolver):
         for option, value in (("solver_type", "bh1"), ("predict_x0", False)):
             if config[option] == value:
                 raise SchedulerError(
-                    f"UniPCMultistepScheduler with {option}={value!r} can't end at a noise level "
-                    "of zero, where its step is infinite; set final_sigmas_type='sigma_min'"
+                    f"UniPCMultistepScheduler with {option}={shown(value)} can't end at a noise "
+                    "level of zero, where its step is infinite; set final_sigmas_type='sigma_min'"
                 )
 
     def _noise_levels(

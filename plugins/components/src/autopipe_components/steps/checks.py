@@ -298,7 +298,7 @@ def check_mask_crop(padding_mask_crop: int | None, image: Any, mask: Any, output
             )
     if output_type != "pil":
         raise ArgumentError(
-            f"padding_mask_crop gives PIL images only, and output_type is {output_type!r}; "
+            f"padding_mask_crop gives PIL images only, and output_type is {shown(output_type)}; "
             f'give output_type="pil", or leave padding_mask_crop out'
         )
 
