@@ -127,11 +127,10 @@ def _number(value: Any, *, whole: bool, limits: Range) -> int | float:
 
 def _list(value: Any, hint: Any, limits: Range) -> Any:
     """A list or tuple of as many entries as `hint` says, each being fit; an array as a list."""
+    if getattr(value, "ndim", None) == 1:
+        value = value.tolist()
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        array: Any = value
-        if getattr(array, "ndim", 0) != 1:
-            raise Unfit
-        value = array.tolist()
+        raise Unfit
     kinds = typing.get_args(hint)
     pair = typing.get_origin(hint) is tuple and kinds[-1:] != (...,)
     if len(value) > _LONGEST or (pair and len(value) != len(kinds)):

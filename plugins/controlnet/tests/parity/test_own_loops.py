@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import diffusers
 import pytest
 import torch
 from support.own_loops import own_controlnet
@@ -15,6 +14,8 @@ import autopipe
 from ..conftest import installed, picture
 
 pytestmark = pytest.mark.parity
+
+diffusers = pytest.importorskip("diffusers")
 
 KINDS = [
     (family, f"{prefix}ControlNet{task}Pipeline")

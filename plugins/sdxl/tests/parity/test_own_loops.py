@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import diffusers
 import pytest
 import torch
 from support.own_loops import own_xl
@@ -14,6 +13,8 @@ from support.pictures import picture
 import autopipe
 
 pytestmark = pytest.mark.parity
+
+diffusers = pytest.importorskip("diffusers")
 
 
 @pytest.mark.parametrize("name", ["StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import diffusers
 import pytest
 import torch
 from PIL import Image
@@ -14,6 +13,8 @@ from support.own_loops import own_image2image, own_inpainting, own_text2image
 import autopipe
 
 pytestmark = pytest.mark.parity
+
+diffusers = pytest.importorskip("diffusers")
 
 
 @pytest.fixture
