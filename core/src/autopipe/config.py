@@ -125,7 +125,7 @@ class ConfigMixin:
 
         Args:
             config: a config; or (with a warning) what `load_config` takes, with its keywords.
-            return_unused_kwargs: return `(object, entries and overrides that are no parameters)`.
+            return_unused_kwargs: return `(object, entries and overrides that are not parameters)`.
 
         Raises:
             ConfigError, SchedulerError: `config` is not a mapping or can't be read, or the
@@ -217,7 +217,7 @@ def register_to_config(init: _Init) -> _Init:
 
     Values are checked by the annotations and the limits of the class; those that stand for the
     same number in another type are taken as that number. Keywords that begin with an underscore
-    and are no parameters, as a whole config holds them, are left out.
+    and are not parameters, as a whole config holds them, are left out.
     """
     signature = inspect.signature(init)
     names = {
@@ -269,7 +269,7 @@ def register_to_config(init: _Init) -> _Init:
 def checked(
     cls: type[ConfigMixin], init: Callable[..., None], values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """`values` as the parameters of `init` take them; those that are no parameters as they are.
+    """`values` as the parameters of `init` take them; those that are not parameters as they are.
 
     Raises:
         ConfigError, SchedulerError: as `cls` says, naming class, entry and value.

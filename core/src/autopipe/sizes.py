@@ -19,7 +19,7 @@ def parse_size(size: int | str, name: str = "max_shard_size") -> int:
         name: of the argument, for the message.
 
     Raises:
-        ArgumentError: it is no size, or not positive.
+        ArgumentError: it is not a size, or not positive.
     """
     is_number = isinstance(size, SupportsInt) and not isinstance(size, bool)
     text = str(size).strip().upper() if is_number or isinstance(size, str) else ""

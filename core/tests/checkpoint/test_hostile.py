@@ -282,7 +282,7 @@ CORPUS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a transformers class": (edit(INDEX, net=["transformers", "Trainer"]), "Trainer of trans"),
     "a private name": (edit(INDEX, net=["transformers", "__loader__"]), "__loader__ of trans"),
     "a pipeline of code": (edit(INDEX, _class_name=["hostile", "Pipe"]), "code file"),
-    "a dotted class": (edit(INDEX, net=["diffusers", "os.system"]), "no names of"),
+    "a dotted class": (edit(INDEX, net=["diffusers", "os.system"]), "not names of"),
     "a class that is a list": (edit(INDEX, net=["diffusers", ["TinyNet"]]), "net"),
     "a class that is a number": (edit(INDEX, net=["diffusers", 3]), "net"),
     "half a pair": (edit(INDEX, net=["diffusers", None]), r"model_index\.json"),
@@ -292,8 +292,8 @@ CORPUS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a component's name that is long": (
         edit(INDEX, **{"x" * 10**6: ["diffusers", "TinyNet"]}), "plain folder"
     ),
-    "a class that is long": (edit(INDEX, net=["diffusers", "x" * 10**6]), "no names of"),
-    "a library that is long": (edit(INDEX, net=["x." * 10**6 + "y", "Net"]), "no names of"),
+    "a class that is long": (edit(INDEX, net=["diffusers", "x" * 10**6]), "not names of"),
+    "a library that is long": (edit(INDEX, net=["x." * 10**6 + "y", "Net"]), "not names of"),
     "a class name of path": (edit(INDEX, _class_name="../Full"), r"model_index\.json"),
     # JSON
     "an index that is a list": (write(INDEX, b"[]"), INDEX),

@@ -108,8 +108,8 @@ def test_stages_that_do_not_fit_are_refused_before_any_work() -> None:
         ([first], ["steps"], ArgumentTypeError, "options holds a str"),
         ([first, Enlarge("two")], [{}, {"lvel": 7}], ArgumentTypeError, "mean 'level'"),
         ([first], [{"generator": "noise"}], ArgumentError, "give it to cascade itself"),
-        (first, [], ArgumentTypeError, "no list of pipelines"),
-        ([first, 5], [], ArgumentTypeError, "no list of pipelines"),
+        (first, [], ArgumentTypeError, "not a list of pipelines"),
+        ([first, 5], [], ArgumentTypeError, "not a list of pipelines"),
     ):
         with pytest.raises(error, match=words):
             cascade(stages, "a cat", options=options)

@@ -73,7 +73,7 @@ def with_loaded(keyword: str, opened: Any, given: Mapping[str, Any]) -> dict[str
     What is given by its own name goes first. Schedulers are copied, others shared.
 
     Raises:
-        ArgumentTypeError: it is no pipeline.
+        ArgumentTypeError: it is not a pipeline.
         ArgumentError: its components don't fit.
     """
     rest = {name: value for name, value in given.items() if name != keyword}
@@ -115,7 +115,7 @@ def open_named(keyword: str, source: Source, hub: HubOptions) -> Source | None:
         hub: where to look for a repository.
 
     Raises:
-        ConfigError: the metadata can't be read, or the entry is no name.
+        ConfigError: the metadata can't be read, or the entry is not a name.
         UnsafeCheckpointError: it leads elsewhere.
         CheckpointError: there is no such folder or repository.
     """

@@ -123,8 +123,8 @@ def parse_index(content: Mapping[str, Any], file: Path) -> Index:
             continue
         if not is_plain(name):
             raise UnsafeCheckpointError(
-                f"{file} calls a component {shown(name)}, which is no plain folder name; don't use "
-                f"this checkpoint unless you trust it"
+                f"{file} calls a component {shown(name)}, which is not a plain folder name; don't "
+                f"use this checkpoint unless you trust it"
             )
         library, kind = entry
         known = is_plain(library) and _LIBRARY.fullmatch(library) and is_plain(kind)
@@ -139,7 +139,7 @@ def parse_index(content: Mapping[str, Any], file: Path) -> Index:
             components[name] = library, kind
         else:
             raise UnsafeCheckpointError(
-                f"{file} gives {shown(entry)} for the component {shown(name)}, which are no names "
+                f"{file} gives {shown(entry)} for the component {shown(name)}, which are not names "
                 f"of a library and a class; don't use this checkpoint unless you trust it"
             )
     return Index(

@@ -31,8 +31,8 @@ def plain_name(name: object, origin: str) -> str:
     """
     if not is_plain(name):
         raise UnsafeCheckpointError(
-            f"{origin} names the file or folder {shown(name)}, which is no plain name inside its "
-            f"own folder; don't use this checkpoint unless you trust it, and correct the name"
+            f"{origin} names the file or folder {shown(name)}, which is not a plain name inside "
+            f"its own folder; don't use this checkpoint unless you trust it, and correct the name"
         )
     return name
 

@@ -123,7 +123,7 @@ def _bytes(items: Iterable[Item]) -> int:
 
 
 def stems_of(cls: type) -> tuple[str, ...]:
-    """What the weight files of `cls` are called; empty for what is no network."""
+    """What the weight files of `cls` are called; empty for what is not a network."""
     if issubclass(cls, BaseNetwork):
         return (cls.weights_name,)
     return models.STEMS if kind_of(cls) is Kind.NETWORK else ()

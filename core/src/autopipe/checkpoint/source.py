@@ -85,7 +85,7 @@ class Source(ABC):
 
         Raises:
             CheckpointError, UnsafeCheckpointError: as `fetch`, for a repository.
-            ConfigError: it is absent, or is no JSON object.
+            ConfigError: it is absent, or is not a JSON object.
         """
         if path not in self._json:
             self._json[path] = read_json_object(self._here(path), self.open)
@@ -114,7 +114,7 @@ class Source(ABC):
         """A file of this checkpoint, which was fetched, open for reading bytes.
 
         Raises:
-            OSError: it is no regular file, has more than `largest` bytes, or can't be opened.
+            OSError: it is not a regular file, has more than `largest` bytes, or can't be opened.
             UnsafeCheckpointError: a link leads out, or did when the file was opened.
         """
         stream = opened(file, largest)
@@ -249,7 +249,7 @@ _State = tuple[int, int, int]
 def _state(found: os.stat_result) -> _State:
     """What tells whether a file is another one, or has been written to.
 
-    Its number is no help: file systems in user space may give it another one at each look.
+    Its number doesn't help: file systems in user space may give it another one at each look.
     """
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 

@@ -145,7 +145,7 @@ class MemoryMixin(ComponentsMixin):
             offload_folder: for what goes to the disk, without an accelerator.
 
         Raises:
-            ArgumentError: `budget` is no size.
+            ArgumentError: `budget` is not a size.
             PlacementError: the device is not there, or a call is running in this thread.
         """
         from ..placement.budget import fit
@@ -194,7 +194,7 @@ class MemoryMixin(ComponentsMixin):
             offload_folder: for what goes to the disk.
 
         Raises:
-            ArgumentError: it is no device map, or names no networks of this pipeline.
+            ArgumentError: it is not a device map, or names no networks of this pipeline.
             PlacementError: the networks don't fit, a device is not there, or a call is running in
                 this thread.
         """

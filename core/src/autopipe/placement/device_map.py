@@ -162,7 +162,7 @@ def plan(
         offload_folder: for what goes to the disk.
 
     Raises:
-        ArgumentError: it is no device map, or doesn't fit these networks.
+        ArgumentError: it is not a device map, or doesn't fit these networks.
         PlacementError: the networks don't fit into `max_memory`.
     """
     if isinstance(device_map, Mapping):

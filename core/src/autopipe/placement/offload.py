@@ -79,7 +79,7 @@ class ModelOffload(Offload):
 
     def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
         hooked = [n for n in networks if isinstance(getattr(n, "_hf_hook", None), _Fetch)]
-        # Copies that were made for the call are no components.
+        # Copies that were made for the call are not components.
         for network in (*hooked, *self._in_turn):
             send(network, CPU)
         empty_cache(self.device)

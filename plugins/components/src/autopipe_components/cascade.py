@@ -64,7 +64,7 @@ def load_stage(
 
     Raises:
         ArgumentError: the pipeline takes no image.
-        ArgumentTypeError: `after` is no pipeline.
+        ArgumentTypeError: `after` is not a pipeline.
     """
     from autopipe.checkpoint.checkpoint import Checkpoint
     from autopipe.pipeline.base import DiffusionPipeline
@@ -159,7 +159,7 @@ def _check_stages(
     stages: Sequence[DiffusionPipeline], options: Sequence[Mapping[str, Any]]
 ) -> None:
     if not isinstance(stages, (list, tuple)) or not all(map(callable, stages)):
-        raise ArgumentTypeError("stages is no list of pipelines; give one, such as [first, second]")
+        raise ArgumentTypeError("stages is not a list of pipelines; give one: [first, second]")
     if not stages:
         raise ArgumentError("a cascade needs at least one pipeline, and got none")
     if len(options) > len(stages):

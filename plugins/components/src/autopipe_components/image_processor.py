@@ -123,7 +123,7 @@ class VaeImageProcessor(ConfigMixin):
                 and repeats the edge, `"crop"` keeps them and cuts.
 
         Raises:
-            ArgumentTypeError: it is no image, or no PIL image and the mode is for those.
+            ArgumentTypeError: it is not an image, or not a PIL image and the mode is for those.
             ArgumentError: there is no such mode.
         """
         if isinstance(image, Image.Image):
@@ -167,7 +167,7 @@ class VaeImageProcessor(ConfigMixin):
             crops_coords: left, top, right, bottom: what to cut out of PIL images first.
 
         Raises:
-            ArgumentTypeError: it is no image, or a crop is asked of arrays.
+            ArgumentTypeError: it is not an image, or a crop is asked of arrays.
             ArgumentError: shapes or values are not those of images.
         """
         kind = kind_of(image)
@@ -233,7 +233,7 @@ class VaeImageProcessor(ConfigMixin):
             do_denormalize: for each image, whether it is in [-1, 1]; as the config says if absent.
 
         Raises:
-            ArgumentTypeError: it is no tensor.
+            ArgumentTypeError: it is not a tensor.
             ArgumentError: there is no such output type, or the flags are not one for each image.
         """
         if not isinstance(image, torch.Tensor):

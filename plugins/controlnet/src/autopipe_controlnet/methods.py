@@ -70,7 +70,7 @@ class ControlMethods(LatentPipeline):
         return double(pixels) if do_classifier_free_guidance and not guess_mode else pixels
 
     def check_image(self, image: Any, prompt: Any, prompt_embeds: Tensor | None) -> None:
-        """Refuse what is no control image, and as many as there are neither prompts nor one.
+        """Refuse what is not a control image, and as many as there are neither prompts nor one.
 
         Raises:
             ArgumentError, ArgumentTypeError: it is so.

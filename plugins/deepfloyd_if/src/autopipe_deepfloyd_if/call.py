@@ -31,7 +31,7 @@ class Call(Arguments):
             takes, unchecked by the safety checker.
         return_dict: False returns a tuple.
         callback, callback_steps: the older form of a callback, `callback(step, timestep, images)`.
-        clean_caption: take out of the prompts what is no description; see `prepare_captions`.
+        clean_caption: take out of the prompts what is not description; see `prepare_captions`.
         cross_attention_kwargs: for the U-Net's attention.
         callback_on_step_end: `callback(run, step, timestep, tensors)` after each step; tensors in
             the dict that it returns replace those of the call. `run._interrupt = True` skips the

@@ -98,7 +98,7 @@ def prepare_captions(texts: Iterable[str], *, clean: bool) -> list[str]:
     """`texts` as the text encoder is to read them: in lower case, without outer spaces.
 
     Args:
-        clean: also take out what is no description. Needs the packages `beautifulsoup4` and
+        clean: also take out what is not description. Needs the packages `beautifulsoup4` and
             `ftfy`; where one is absent there is a warning, and no cleaning.
     """
     if clean and can_clean():

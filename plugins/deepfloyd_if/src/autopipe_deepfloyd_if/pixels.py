@@ -32,7 +32,7 @@ def make_pixels(image: ImageInput, side: int | None = None, name: str = "image")
         name: of the argument, for messages.
 
     Raises:
-        ArgumentError, ArgumentTypeError: it is no image, or has no three colours.
+        ArgumentError, ArgumentTypeError: it is not an image, or has no three colours.
     """
     items, kind = as_list(image), kind_of(image, name)
     if kind == "pil":
@@ -56,7 +56,7 @@ def make_mask(mask: ImageInput, height: int | None = None, width: int | None = N
     """`mask` as (M, 1, height, width), 1 where it is at least a half, else 0.
 
     Raises:
-        ArgumentError, ArgumentTypeError: it is no image, or has several channels.
+        ArgumentError, ArgumentTypeError: it is not an image, or has several channels.
     """
     items = [in_mode(one, "L") if isinstance(one, Image.Image) else one for one in as_list(mask)]
     # A lone tensor of three axes is a batch of masks, one in a list a mask with its channel.

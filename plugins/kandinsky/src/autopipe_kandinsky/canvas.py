@@ -71,7 +71,7 @@ def kept_of(mask_image: ImageInput, height: int, width: int, size: tuple[int, in
 
 
 def _check_range(name: str, values: Tensor, low: int) -> None:
-    """Refuse a tensor outside [`low`, 1], or with values that are no numbers."""
+    """Refuse a tensor outside [`low`, 1], or with values that are not numbers."""
     least, most = float(values.min()), float(values.max())
     if not (low <= least and most <= 1):
         raise ArgumentError(

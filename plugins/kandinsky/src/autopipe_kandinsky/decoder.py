@@ -263,7 +263,7 @@ class EmbeddingDecoder(GuidedPipeline):
         """`tensor` (N, ...) for all images: repeated for all rows, then for each image.
 
         Raises:
-            ArgumentError: the number of rows is no multiple of N, which counts `what`.
+            ArgumentError: the number of rows is not a multiple of N, which counts `what`.
         """
         count = self.call.num_images_per_prompt
         return tile(tensor, rows, what).repeat_interleave(count, dim=0)

@@ -2,61 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-import torch
-from support.image_embeddings import DIM
-from support.pictures import picture
+from support.embedding_methods import METHODS, check_method
 
 import autopipe
 
 pytestmark = pytest.mark.parity
 
 NAMES = [pipeline.name for pipeline in autopipe.registry.families["kandinsky21"].pipelines]
-PLACE = (torch.float32, "cpu")
-
-
-def seed() -> torch.Generator:
-    return torch.Generator().manual_seed(4)
-
-
-def arguments(name: str, method: str, pipe: Any) -> list[dict[str, Any]]:
-    """Arguments of calls of the method of a class, by the names that diffusers has."""
-    known: dict[str, Any] = {
-        "shape": (4, DIM) if "Prior" in name else (4, 4, 8, 8),
-        "dtype": torch.float32,
-        "device": "cpu",
-        "scheduler": pipe.scheduler,
-        "latents": None,
-        "emb": torch.ones(2, DIM),
-        "image": [picture()] if method == "_encode_image" else torch.ones(4, 4, 8, 8),
-        "timestep": torch.tensor([500]),
-        "latent_timestep": torch.tensor([500]),
-        "batch_size": 2,
-        "num_images_per_prompt": 2,
-        "num_inference_steps": 6,
-        "strength": 0.5,
-        "prompt": ["a cat", "a red dog"],
-        "do_classifier_free_guidance": True,
-        "original_samples": torch.ones(2, 4, 8, 8),
-        "noise": torch.zeros(2, 4, 8, 8),
-        "timesteps": torch.tensor([3, 900]),
-    }
-    names = list(inspect.signature(getattr(type(pipe), method)).parameters)[1:]
-    call = {n: known[n] for n in names if n in known}
-    further: list[dict[str, Any]] = [{}]
-    if "latents" in names:
-        further.append({"latents": torch.full(known["shape"], 0.5)})
-    if method == "_encode_prompt":
-        further += [{"do_classifier_free_guidance": False}, {"negative_prompt": ["a", "b"]}]
-        further.append({"prompt": "a cat", "negative_prompt": "a dog"})
-    return [{**call, **more} for more in further]
-
-
-METHODS = ("prepare_latents", "get_timesteps", "_encode_prompt", "_encode_image", "add_noise")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -65,19 +21,4 @@ def test_methods(
     build: Callable[..., Any], reference: Callable[[Any], Any], name: str, method: str
 ) -> None:
     ours = build(getattr(autopipe, name))
-    theirs = reference(ours)
-    if not hasattr(theirs, method):
-        pytest.skip("diffusers has none here")
-    both = []
-    for pipe in (ours, theirs):
-        pipe.scheduler.set_timesteps(6)
-        takes_seed = "generator" in inspect.signature(getattr(pipe, method)).parameters
-        both.append([
-            getattr(pipe, method)(**call, **({"generator": seed()} if takes_seed else {}))
-            for call in arguments(name, method, theirs)
-        ])  # fmt: skip
-    for one, other in zip(*both, strict=True):
-        found, expected = ((x,) if isinstance(x, torch.Tensor) else x for x in (one, other))
-        for here, there in zip(found, expected, strict=True):
-            # Float32 rounding: texts are encoded in one batch here and in two there.
-            torch.testing.assert_close(here, there, atol=1e-5, rtol=0)
+    check_method(ours, reference(ours), method)

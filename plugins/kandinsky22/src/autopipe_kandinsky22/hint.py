@@ -55,7 +55,7 @@ class KandinskyV22Hinted(KandinskyV22Decoder):
 
         Raises:
             ArgumentError, ArgumentTypeError: there are none, they have another size, or the
-                number of rows is no multiple of N.
+                number of rows is not a multiple of N.
         """
         height, width = start.size[0] * _CELL, start.size[1] * _CELL
         advice = "give such a tensor, or change height and width"

@@ -50,7 +50,7 @@ class Sizes:
         return cls(**{"negative_crops_coords_top_left": call.crops_coords_top_left, **given})
 
     def check(self) -> None:
-        """Refuse what are no pairs of numbers, and scores that are no numbers.
+        """Refuse what are not pairs of numbers, and scores that are not numbers.
 
         Raises:
             ArgumentError, ArgumentTypeError: one of them is.

@@ -196,7 +196,7 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
         """Set which part of the noise this call removes.
 
         Raises:
-            ArgumentError, ArgumentTypeError: they are no numbers in range, or in the wrong order.
+            ArgumentError, ArgumentTypeError: they are not numbers in range, or in the wrong order.
         """
         # The reference ignores an end of 0 or 1, and so must we.
         end = None if end in (0, 1) else end

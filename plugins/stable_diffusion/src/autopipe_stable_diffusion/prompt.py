@@ -54,7 +54,7 @@ def check_encoding(encoder: Any, tokenizer: Any, clip_skip: int | None) -> None:
     """Refuse texts without an encoder for them, and to leave out more layers than it has.
 
     Raises:
-        ArgumentTypeError: `clip_skip` is no whole number.
+        ArgumentTypeError: `clip_skip` is not a whole number.
         ArgumentError: it is negative or too large, or a component is absent.
     """
     check_encoder(encoder, tokenizer)

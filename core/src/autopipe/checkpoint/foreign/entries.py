@@ -227,8 +227,8 @@ def check_entries(kind: type[Entries], content: Mapping[str, Any], file: Path) -
             json.dumps([name, value], ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise ConfigError(
-                f"{file} has text in its {shown(name)} that is no text in any encoding (half of a "
-                f"pair of surrogates); fetch the checkpoint again"
+                f"{file} has text in its {shown(name)} that no encoding has (half of a pair of "
+                f"surrogates); fetch the checkpoint again"
             ) from None
     try:
         kind.model_validate(dict(content))

@@ -94,7 +94,7 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
         made = cls.from_pretrained(str(path), **keywords)
     except (AutopipeError, KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # a panic of the tokenizers package is no Exception
+    except BaseException as error:  # a panic of the tokenizers package is not an Exception
         content = source.json("/".join((*folder, CONFIG))) if (path / CONFIG).is_file() else {}
         raise _why_not(cls, path, content, error) from error
     # What other classes can do without, such as padding, is theirs to know.

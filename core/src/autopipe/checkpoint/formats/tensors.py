@@ -200,7 +200,7 @@ def _unpickled(file: Path, stream: BinaryIO) -> dict[str, Tensor]:
     names = check_pickle(file, stream)
     place = _place(file, stream)
     try:
-        # Files of PyTorch before 1.6 are no archives, and can't be mapped.
+        # Files of PyTorch before 1.6 are not archives, and can't be mapped.
         state = torch.load(place, map_location="cpu", weights_only=True, mmap=start[:2] == b"PK")
     except pickle.UnpicklingError as error:
         raise refused(file, names) from error

@@ -102,7 +102,7 @@ def cached_listing(repository: str, options: HubOptions, commit: str) -> Mapping
 def entries_of(files: object) -> dict[str, Entry]:
     """The files that the client describes, by their path; what it has from a server may be odd.
 
-    A path that leads out is treated as if it was not listed, and so is what is no path.
+    A path that leads out is treated as if it was not listed, and so is what is not a path.
     """
     described = files if isinstance(files, (list, tuple)) else ()
     paths = [getattr(file, "rfilename", getattr(file, "path", None)) for file in described]

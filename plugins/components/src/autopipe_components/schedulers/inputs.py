@@ -120,6 +120,9 @@ def custom_schedule(
         raise SchedulerError(f"{kind}: {name} must be a row of numbers, not {shown(values)}")
     if (np.diff(found) > 0).any():
         raise SchedulerError(f"{kind}: {name} must descend, unlike {shown(values)}")
+    if len(found) > 1 and found[0] == found[1]:
+        # Where a schedule is entered is told from its first number.
+        raise SchedulerError(f"{kind}: {name} must descend, and begin with {found[0]:g} twice")
     if found[0] not in limits or found[-1] not in limits:
         raise SchedulerError(
             f"{kind}: {name} run from {found[0]:g} to {found[-1]:g}, and must be numbers{limits}"

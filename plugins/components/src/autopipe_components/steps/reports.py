@@ -41,7 +41,7 @@ def step_reports(
             an attribute of that name.
 
     Raises:
-        ArgumentTypeError: something that can't be called, or an interval that is no number.
+        ArgumentTypeError: something that can't be called, or an interval that is not a number.
         ArgumentError: the pipeline doesn't show such a tensor, or the interval is below 1.
     """
     if callback_on_step_end is not None and not callable(callback_on_step_end):

@@ -57,7 +57,7 @@ def check_latents(latents: Tensor, shape: tuple[int, ...]) -> None:
     """Refuse latents of another shape than (batch, channels, height, width) of this call.
 
     Raises:
-        ArgumentTypeError: they are no tensor.
+        ArgumentTypeError: they are not a tensor.
         ArgumentError: the shapes differ.
     """
     check_tensor("latents", latents)

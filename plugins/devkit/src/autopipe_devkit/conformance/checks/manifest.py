@@ -92,6 +92,6 @@ def targets(family: Manifest) -> None:
         if component.kind == "scheduler":
             assert issubclass(cls, SchedulerMixin)
         if component.kind == "model":
-            assert issubclass(cls, nn.Module), f"{component.name} is no torch module"
+            assert issubclass(cls, nn.Module), f"{component.name} is not a torch module"
     for probe in family.probes:
         assert callable(load_target(probe.target))

@@ -14,7 +14,7 @@ Images: TypeAlias = "Image | list[Image]"
 
 
 def check_images(name: str, given: Any, count: int) -> None:
-    """Refuse what is no picture, and a list of another length than `count`.
+    """Refuse what is not a picture, and a list of another length than `count`.
 
     Raises:
         ArgumentTypeError, ArgumentError: it is so.
@@ -29,7 +29,7 @@ def check_images(name: str, given: Any, count: int) -> None:
 
 
 def check_strength(strength: Any) -> None:
-    """Refuse what is no number in [0, 1]. Raises `ArgumentError`."""
+    """Refuse what is not a number in [0, 1]. Raises `ArgumentError`."""
     if not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
         raise ArgumentError(f"strength is {strength!r}; give a number in [0, 1]")
 
