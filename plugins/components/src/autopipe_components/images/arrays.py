@@ -119,6 +119,6 @@ def _floats(images: Tensor, of_masks: bool) -> Tensor:
     if low < 0 or top is None:
         raise ArgumentError(
             f"an image of whole numbers holds values from {low} to {high}; give floats in [0, 1] "
-            f"(divide by 255), or a PIL image"
+            f"(divide by {255 if high < 256 else 65535}), or a PIL image"
         )
     return images.to(torch.float32) / top
