@@ -52,6 +52,11 @@ WHAT: dict[str, tuple[str, str]] = {
 }
 """What the parts of diffusers are called, and what to do instead."""
 
+ONNX = (
+    "ONNX Runtime",
+    "load the repository that the ONNX files were exported from, or use optimum.onnxruntime",
+)
+
 METHODS: list[tuple[str, str, tuple[str, ...]]] = [
     ("Single files", SINGLE, ("from_single_file",)),
     ("Textual inversion", EMBEDDING, ("textual_inversion", "maybe_convert_prompt")),
@@ -103,12 +108,26 @@ def absent_names(theirs: Any, ours: set[str]) -> list[dict[str, Any]]:
         add(f"Pipelines: {folder}", FAMILY, [n for n in names if n not in taken])
         taken |= set(names)
     for module, names in theirs._import_structure.items():
-        part = module.partition(".")[0]
-        title, instead = WHAT.get(part, ("Pipelines: others", FAMILY))
-        add(title, instead, [n for n in names if n not in taken])
+        for name in set(names) - taken:
+            add(*group_of(module, name), [name])
         taken |= set(names)
     found = [{**group, "names": sorted(set(group["names"]))} for group in groups.values()]
     return sorted((g for g in found if g["names"]), key=lambda group: str(group["title"]))
+
+
+def group_of(module: str, name: str) -> tuple[str, str]:
+    """Title and advice for a name of a module of diffusers.
+
+    What needs a package that isn't installed stands in a module of stand-ins, so it goes by its
+    name there.
+    """
+    if "dummy" in module:
+        ends = {"Scheduler": "schedulers", "Config": "quantizers"}
+        if "Onnx" in name or "ONNX" in name:
+            return ONNX
+        kind = next((kind for end, kind in ends.items() if name.endswith(end)), "")
+        return WHAT.get(kind, ("Pipelines: others", FAMILY))
+    return WHAT.get(module.partition(".")[0], ("Pipelines: others", FAMILY))
 
 
 def absent_methods(pairs: list[tuple[Any, Any]]) -> list[dict[str, Any]]:
