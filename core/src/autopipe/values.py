@@ -24,13 +24,15 @@ _LONGEST = 1 << 17
 class Range:
     """The numbers that an entry of a config can hold: from `low` to `high`, and over `above`.
 
-    Where it holds a list, `filled` says that the list can't be empty.
+    Where it holds a list, `filled` says that the list can't be empty, and `longest` how many
+    entries it can have.
     """
 
     low: float = -math.inf
     high: float = math.inf
     above: float | None = None
     filled: bool = False
+    longest: int = _LONGEST
 
     def __contains__(self, value: float) -> bool:
         over = self.above is None or value > self.above
@@ -133,7 +135,7 @@ def _list(value: Any, hint: Any, limits: Range) -> Any:
         raise Unfit
     kinds = typing.get_args(hint)
     pair = typing.get_origin(hint) is tuple and kinds[-1:] != (...,)
-    if len(value) > _LONGEST or (pair and len(value) != len(kinds)):
+    if len(value) > limits.longest or (pair and len(value) != len(kinds)):
         raise Unfit
     if limits.filled and not len(value):
         raise Unfit
@@ -170,5 +172,6 @@ def _said(hint: Any, limits: Range) -> str:
     if _is_list(hint):
         inner = typing.get_args(hint)[:1]
         of = " or ".join(_said(one, limits) for kind in inner for one in _alternatives(kind))
-        return f"a list{' that is not empty' if limits.filled else ''}, each entry {of}"
+        most = f" of at most {limits.longest} entries" if limits.longest < _LONGEST else ""
+        return f"a list{most}{' that is not empty' if limits.filled else ''}, each entry {of}"
     return f"an object such as a {getattr(hint, '__name__', shown(hint))}"

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 
 from autopipe.values import Range
 
-WIDTH = Range(1, 1 << 16, filled=True)
+_LEVELS = 64
+"""Of resolutions, each with an entry in the lists that describe them."""
+
+WIDTH = Range(1, 1 << 16, filled=True, longest=_LEVELS)
 ROWS = Range(1, 1 << 24)
-LAYERS = Range(1, 256, filled=True)
+LAYERS = Range(1, 256, filled=True, longest=_LEVELS)
 SIDE = Range(1, 1 << 16, filled=True)
 KERNEL = Range(1, 63)
 FACTOR = Range(high=1e9, above=0)
@@ -40,8 +43,8 @@ LIMITS: Mapping[str, Range] = {
     "additional_embeddings": Range(0, 1 << 16),
     "layers_per_block": LAYERS,
     "num_layers": LAYERS,
-    "transformer_layers_per_block": Range(0, 256, filled=True),
-    "reverse_transformer_layers_per_block": Range(0, 256, filled=True),
+    "transformer_layers_per_block": Range(0, 256, filled=True, longest=_LEVELS),
+    "reverse_transformer_layers_per_block": Range(0, 256, filled=True, longest=_LEVELS),
     "sample_size": SIDE,
     "conv_in_kernel": KERNEL,
     "conv_out_kernel": KERNEL,
@@ -56,7 +59,7 @@ LIMITS: Mapping[str, Range] = {
     "latents_mean": PIXEL,
     "latents_std": PIXEL,
     # Of lists of names and switches there is one for each resolution.
-    "down_block_types": Range(filled=True),
-    "up_block_types": Range(filled=True),
-    "only_cross_attention": Range(filled=True),
+    "down_block_types": Range(filled=True, longest=_LEVELS),
+    "up_block_types": Range(filled=True, longest=_LEVELS),
+    "only_cross_attention": Range(filled=True, longest=_LEVELS),
 }
