@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import thread as pools
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 _LONGEST = 310.0
@@ -87,13 +88,17 @@ def interruptibly(work: Callable[[type], object]) -> None:
     before = set(threading.enumerate())
     # The threads that it starts are daemons too.
     worker = threading.Thread(target=run, name="autopipe-download", daemon=True)
-    worker.start()
     try:
+        worker.start()
         while worker.is_alive():
             worker.join(0.1)
     except BaseException:
         stopped.set()
-        worker.join(_GRACE)
+        end = time.monotonic() + _GRACE
+        while worker.is_alive() and time.monotonic() < end:
+            # Who presses Ctrl-C again wants the same.
+            with suppress(KeyboardInterrupt):
+                worker.join(max(0.0, end - time.monotonic()))
         for thread in set(threading.enumerate()) - before:
             getattr(pools, "_threads_queues", {}).pop(thread, None)
         raise
