@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, WeightsMismatchError
 from ..wording import cut, listed, logger
 from .files import Weights
-from .formats.kinds import layout_of, unwrapped
+from .formats.kinds import layout_of, plain_tensor_name
 from .formats.tensors import Target, read_pickled, read_safetensors
 from .source import Source
 
@@ -92,11 +92,11 @@ def without_wrappers(model: nn.Module, state: dict[str, Tensor], origin: str) ->
     Args:
         origin: where the tensors are from, for the log.
     """
-    bare = {name: unwrapped(name) for name in state}
+    bare = {name: plain_tensor_name(name) for name in state}
     if all(name == one for name, one in bare.items()):
         return state
     own = model.state_dict().keys()
-    if len(set(bare.values())) < len(bare) or any(unwrapped(name) != name for name in own):
+    if len(set(bare.values())) < len(bare) or any(plain_tensor_name(name) != name for name in own):
         return state
     _log.warning(
         "%s was saved from a wrapper of the network (DataParallel, torch.compile or FSDP), whose "

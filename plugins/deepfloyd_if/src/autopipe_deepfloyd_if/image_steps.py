@@ -11,8 +11,8 @@ from autopipe.pipeline.loop import Tensors
 from autopipe_components.images.kinds import ImageInput, as_list, kind_of
 from autopipe_components.steps.checks import check_image, check_mask, check_strength
 from autopipe_components.steps.codec import Generators, check_spread
+from autopipe_components.steps.image2image import add_noise
 from autopipe_components.steps.inpaint import blend, mask_to_latents
-from autopipe_components.steps.text2image import unit_noise
 from autopipe_components.steps.timesteps import Schedule
 
 from .pixels import fitted_size, make_mask, make_pixels
@@ -61,11 +61,8 @@ class IFImageSteps(IFSteps):
             batch_size: how many prompts; B is that times `num_images_per_prompt`.
             dtype, device: of the noise.
         """
-        clean = image.repeat_interleave(num_images_per_prompt, dim=0)
-        shape = (batch_size * num_images_per_prompt, *image.shape[1:])
-        noise = unit_noise(shape, generator=generator, dtype=dtype, device=device)
-        noised: Tensor = self.scheduler.add_noise(clean, noise, timestep.flatten())
-        return noised
+        clean = image.to(device, dtype).repeat_interleave(num_images_per_prompt, dim=0)
+        return add_noise(self.scheduler, clean, timestep=timestep, generator=generator)
 
     def preprocess_original_image(self, image: ImageInput) -> Tensor:
         """`image` as (N, 3, H, W) in [-1, 1], PIL images at the size of the result."""

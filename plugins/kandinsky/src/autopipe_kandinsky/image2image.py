@@ -18,9 +18,9 @@ from autopipe_components.steps.checks import (
     check_strength,
 )
 from autopipe_components.steps.codec import Generators, are_latents, check_pixels, check_spread
-from autopipe_components.steps.image2image import encode_start
+from autopipe_components.steps.image2image import add_noise, encode_start
 from autopipe_components.steps.reports import Reports
-from autopipe_components.steps.text2image import check_latents, unit_noise
+from autopipe_components.steps.text2image import check_latents
 
 from .decoder import EmbeddingDecoder, Start
 from .methods import StrengthMethods
@@ -121,6 +121,4 @@ class FromImage(StrengthMethods, EmbeddingDecoder):
         batch = batch_size * num_images_per_prompt
         like: dict[str, Any] = {"dtype": dtype, "device": device}
         clean = encode_start(self._codec, image, batch_size=batch, generator=generator, **like)
-        noise = unit_noise(tuple(clean.shape), generator=generator, **like)
-        noised: Tensor = self.scheduler.add_noise(clean, noise, timestep.flatten())
-        return noised
+        return add_noise(self.scheduler, clean, timestep=timestep, generator=generator)

@@ -12,7 +12,7 @@ from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.checks import Prompt, check_image, check_strength
 from autopipe_components.steps.codec import Generators, check_spread, tile
-from autopipe_components.steps.text2image import unit_noise
+from autopipe_components.steps.image2image import add_noise
 from autopipe_components.steps.timesteps import Schedule
 from autopipe_kandinsky.methods import StrengthMethods
 from autopipe_kandinsky.prior import ImageEmbeddingPrior
@@ -109,9 +109,7 @@ class KandinskyV22PriorEmb2EmbPipeline(StrengthMethods, ImageEmbeddingPrior):
         """
         embeds = emb.to(device=device, dtype=dtype)
         embeds = tile(embeds, batch_size * num_images_per_prompt, "embeddings")
-        noise = unit_noise(tuple(embeds.shape), generator=generator, dtype=dtype, device=device)
-        noised: Tensor = self.scheduler.add_noise(embeds, noise, timestep.flatten())
-        return noised
+        return add_noise(self.scheduler, embeds, timestep=timestep, generator=generator)
 
     def _encode_image(
         self, image: ImageInput, device: torch.device | str | None, num_images_per_prompt: int

@@ -138,6 +138,6 @@ _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoi
 """What DataParallel, `torch.compile` and FSDP put into the names of the tensors of a network."""
 
 
-def unwrapped(name: str) -> str:
+def plain_tensor_name(name: str) -> str:
     """The name of a tensor without what wrappers of its network put into it."""
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)

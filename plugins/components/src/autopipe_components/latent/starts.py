@@ -13,9 +13,9 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError
 
-from ..noise import randn_tensor
 from ..steps.codec import Generators, encode_images, tile
 from ..steps.guidance import double
+from ..steps.image2image import add_noise as noised
 from ..steps.image2image import encode_start
 from ..steps.inpaint import mask_to_latents
 from ..steps.text2image import unit_noise
@@ -89,9 +89,7 @@ class StartsFromImage(LatentPipeline):
         )
         if not add_noise:
             return latents
-        noise = randn_tensor(latents.shape, generator=generator, device=device, dtype=dtype)
-        noised: Tensor = self.scheduler.add_noise(latents, noise, timestep.flatten())
-        return noised
+        return noised(self.scheduler, latents, timestep=timestep, generator=generator)
 
 
 class StartsFromMask(LatentPipeline):

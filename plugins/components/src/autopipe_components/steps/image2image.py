@@ -46,8 +46,16 @@ def add_noise(
     timestep: Tensor,
     generator: Generators = None,
 ) -> Tensor:
-    """`latents` (B, ...) with noise drawn for them, at the level of `timestep`, a scalar."""
+    """`latents` (B, ...) with noise drawn for them, at the level of `timestep`.
+
+    Args:
+        timestep: one, or one for each of B.
+
+    Raises:
+        ArgumentError: a list of generators that are not as many as the latents.
+    """
+    check_generators(generator, len(latents))
     noise = randn_tensor(
         tuple(latents.shape), generator=generator, device=latents.device, dtype=latents.dtype
     )
-    return scheduler.add_noise(latents, noise, timestep.reshape(1).repeat(len(latents)))
+    return scheduler.add_noise(latents, noise, timestep.flatten().expand(len(latents)))
