@@ -5,7 +5,8 @@ By what they are, in groups: what JSON can hold, other objects of Python, arrays
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -110,6 +111,17 @@ def refusal(call: Callable[[], object]) -> AutopipeError | None:
     except AutopipeError as error:
         return error
     return None
+
+
+@contextlib.contextmanager
+def only(kind: type[AutopipeError]) -> Iterator[None]:
+    """Assert that what is done inside ends well, or in an error of `kind`."""
+    try:
+        yield
+    except kind:
+        pass
+    except Exception as error:
+        raise AssertionError(f"{type(error).__name__} is not a {kind.__name__}") from error
 
 
 def says(error: AutopipeError, *words: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.odd import only
 
 from autopipe.checkpoint.build import check_sizes
 from autopipe.checkpoint.files import shard_names
@@ -36,7 +37,6 @@ fuzz = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-ours_only = contextlib.suppress(AutopipeError)
 
 SCALARS = (
     st.none()
@@ -106,7 +106,7 @@ def test_the_checkpoint_loads_unchanged(good: Path) -> None:
 @given(content=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_index(place: Path, content: bytes) -> None:
     (place / "model_index.json").write_bytes(content)
-    with ours_only:
+    with only(AutopipeError):
         read_index(place)
 
 
@@ -117,9 +117,9 @@ NAMES = st.sampled_from(["_class_name", "net", "text_encoder", "scheduler", "che
 @given(entries=st.dictionaries(NAMES | st.text(max_size=6), JSON, min_size=1, max_size=3))
 def test_a_checkpoint_with_other_entries_in_its_index(good: Path, entries: dict[str, Any]) -> None:
     index = good / "model_index.json"
-    with ours_only:
+    with only(AutopipeError):
         parse_index({**json.loads(index.read_text()), **entries}, index)
-    with changed(index, mixed(index, entries)), ours_only:
+    with changed(index, mixed(index, entries)), only(AutopipeError):
         DiffusionPipeline.from_pretrained(good)
 
 
@@ -143,9 +143,9 @@ def test_a_checkpoint_with_other_entries_in_a_config(
 ) -> None:
     names = st.sampled_from(PLACES[file]) | st.text(max_size=6)
     entries = data.draw(st.dictionaries(names, JSON, min_size=1, max_size=3))
-    with ours_only:
+    with only(AutopipeError):
         check_sizes(entries, file)
-    with changed(good / file, mixed(good / file, entries)), ours_only:
+    with changed(good / file, mixed(good / file, entries)), only(AutopipeError):
         TinyPipeline.from_pretrained(good, low_cpu_mem_usage=low)
 
 
@@ -157,9 +157,9 @@ SHARDS = st.sampled_from(["seed", "precise.weight", "layers.0.bias"]) | st.text(
 def test_any_list_of_shards(good: Path, weight_map: Any) -> None:
     index = good / "net" / "diffusion_pytorch_model.safetensors.index.json"
     with changed(index, mixed(index, {"weight_map": weight_map})):
-        with ours_only:
+        with only(AutopipeError):
             shard_names(read_json_object(index), str(index), "safetensors")
-        with ours_only:
+        with only(AutopipeError):
             TinyNet.from_pretrained(good / "net")
 
 
@@ -186,7 +186,7 @@ def test_any_header(place: Path, header: bytes, length: int | None, rest: bytes)
     file = place / "x.safetensors"
     file.write_bytes(struct.pack("<Q", len(header) if length is None else length) + header + rest)
     for mapped in (True, False):
-        with ours_only:
+        with only(AutopipeError):
             found = read_header(file)
             not_finite(file, found)
             read_safetensors({file: found}, lambda name, dtype: dtype, not mapped)
@@ -197,7 +197,7 @@ def test_any_header(place: Path, header: bytes, length: int | None, rest: bytes)
 def test_good_weights_with_other_bytes(good: Path, at: int, size: int, new: bytes) -> None:
     file = next((good / "text_encoder").glob("*.safetensors"))
     content = file.read_bytes()
-    with changed(file, content[:at] + new + content[at + size :]), ours_only:
+    with changed(file, content[:at] + new + content[at + size :]), only(AutopipeError):
         TinyPipeline.from_pretrained(good)
 
 
@@ -205,5 +205,5 @@ def test_good_weights_with_other_bytes(good: Path, at: int, size: int, new: byte
 @given(content=st.binary(max_size=100), start=st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02"]))
 def test_any_pickle(place: Path, content: bytes, start: bytes) -> None:
     (place / "x.bin").write_bytes(start + content)
-    with ours_only:
+    with only(AutopipeError):
         read_pickled([place / "x.bin"], lambda name, dtype: dtype)

@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
-
-import autopipe
-from autopipe.registry import default_registry
+from support.saved import same_keys
 
 pytestmark = pytest.mark.parity
 
-KINDS = [one.name for one in default_registry().families["kandinsky21"].pipelines]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_configs_have_the_same_keys(
-    build: Callable[..., Any],
-    reference: Callable[[Any], Any],
-    saved_alike: Callable[[Any, Any], None],
-    kind: str,
-) -> None:
-    ours = build(getattr(autopipe, kind))
-    saved_alike(ours, reference(ours))
+test_the_configs_have_the_same_keys = same_keys("kandinsky21")
