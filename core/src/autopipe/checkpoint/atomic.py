@@ -118,7 +118,8 @@ def _checked(target: object) -> Path:
     """The folder that a caller means.
 
     Raises:
-        ArgumentError: it can't be one.
+        ArgumentTypeError: `target` is not a path.
+        ArgumentError: no folder can have this name, or there is a file in its place.
     """
     if not isinstance(target, (str, os.PathLike)) or not isinstance(os.fspath(target), str):
         raise ArgumentTypeError(f"save_directory={shown(target)} is not a path; give a folder")

@@ -159,7 +159,7 @@ class GuidedPipeline(DiffusionPipeline):
             height, width: of what is denoised, in its cells.
 
         Raises:
-            ArgumentError: they can't.
+            ArgumentError: they would take more than twice the memory of the device.
         """
         if self.call.get("check_memory", True):
             works = self._works(height, width)

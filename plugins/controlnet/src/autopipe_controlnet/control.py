@@ -66,7 +66,7 @@ def check_one_scale(controlnet: Any, scale: Numbers) -> None:
     """Refuse a list of scales for a lone ControlNet.
 
     Raises:
-        ArgumentTypeError: it is one.
+        ArgumentTypeError: `scale` is a list, and `controlnet` a single network.
     """
     if isinstance(scale, (list, tuple)) and not isinstance(controlnet, MultiControlNetModel):
         raise ArgumentTypeError(

@@ -70,10 +70,11 @@ class ControlMethods(LatentPipeline):
         return double(pixels) if do_classifier_free_guidance and not guess_mode else pixels
 
     def check_image(self, image: Any, prompt: Any, prompt_embeds: Tensor | None) -> None:
-        """Refuse what is not a control image, and as many as there are neither prompts nor one.
+        """Check control images: one for all prompts, or one for each.
 
         Raises:
-            ArgumentError, ArgumentTypeError: it is so.
+            ArgumentTypeError: `image` is neither an image nor a list of them.
+            ArgumentError: their number is another one.
         """
         check_images_given("control image", image, prompt, prompt_embeds)
 

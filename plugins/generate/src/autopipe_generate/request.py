@@ -15,6 +15,7 @@ from autopipe.cli.families import no_family_cure
 from autopipe.cli.options import PROMPT, given_of, stage_keywords
 from autopipe.errors import ArgumentError, ImageFileError, MissingPluginError, nearest
 from autopipe.registry import Registry
+from autopipe.regular import is_file
 from autopipe.resolution.hints import dist_with_demo
 from autopipe.tasks import Input, Task
 from autopipe.wording import listed, shown
@@ -200,7 +201,7 @@ def _model(text: str, keyword: str, registry: Registry) -> str:
 def _check_files(inputs: Mapping[Input, str]) -> None:
     for one, text in inputs.items():
         is_address = one.kind in ("image", "mask") and _is_address(text)
-        if one.kind in FILES and not is_address and not _is_file(text):
+        if one.kind in FILES and not is_address and not is_file(text):
             what = "picture" if one.kind in ("image", "mask") else one.kind
             raise ImageFileError(f"there is no {what} {shown(text)}, which {word(one)} names")
 
@@ -209,13 +210,6 @@ def _is_address(text: str) -> bool:
     try:
         return urlsplit(text).scheme in ("http", "https") and bool(urlsplit(text).hostname)
     except ValueError:
-        return False
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):  # Too long a name, or one with a zero byte.
         return False
 
 

@@ -88,10 +88,10 @@ def _check_content(image: Any, kind: Kind, name: str) -> None:
 
 
 def check_finite(name: str, finite: bool) -> None:
-    """Refuse what is not `finite`.
+    """Refuse an image whose pixels are not all `finite`.
 
     Raises:
-        ArgumentError: it isn't.
+        ArgumentError: some are NaN or infinite.
     """
     if not finite:
         raise ArgumentError(f"{name} holds values that are not finite (NaN or infinity)")

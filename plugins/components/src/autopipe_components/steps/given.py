@@ -49,7 +49,7 @@ def checks_of(required: str, optional: str = "", **defaults: Any) -> Callable[..
         """Refuse arguments of a call that can't be used.
 
         Raises:
-            ArgumentError, ArgumentTypeError: one of them can't be.
+            ArgumentError, ArgumentTypeError: an argument is missing, unknown, or can't be used.
         """
         try:
             bound = signature.bind(*args, **kwargs)
