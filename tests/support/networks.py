@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
-
-HUB = Path(__file__).parents[2].parent / "shared" / "hub"
-"""Configs of public checkpoints, where there are any."""
 
 TOLERANCE = 1e-5
 """The same sums in another order: float32 has 7 digits, and a few hundred roundings are between
 input and output. Of the largest difference over the largest value."""
-
-
-def hub_config(checkpoint: str) -> dict[str, Any]:
-    """The config in the folder `checkpoint`; the test is skipped where it is absent."""
-    file = HUB / checkpoint / "config.json"
-    if not file.exists():
-        pytest.skip(f"no metadata of public checkpoints at {HUB}")
-    config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return config
 
 
 def twins(kind: type[Any], **config: Any) -> tuple[Any, Any]:

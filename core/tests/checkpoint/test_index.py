@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.public import CHECKPOINTS
 
 from autopipe.checkpoint.index import INDEX_NAME, parse_index, read_index
 from autopipe.errors import (
@@ -16,7 +17,6 @@ from autopipe.errors import (
     UnsafeCheckpointError,
 )
 
-HUB = Path(__file__).parents[4] / "shared" / "hub"
 FILE = Path("checkpoint") / INDEX_NAME
 
 
@@ -98,9 +98,8 @@ def test_what_the_folder_is_instead_is_said(tmp_path: Path) -> None:
         read_index(tmp_path)
 
 
-@pytest.mark.skipif(not HUB.is_dir(), reason="the metadata of public checkpoints is not here")
 def test_public_checkpoints_have_valid_indices() -> None:
-    files = sorted(HUB.glob(f"*/{INDEX_NAME}"))
+    files = sorted(CHECKPOINTS.glob(f"*/{INDEX_NAME}"))
     assert files
     for file in files:
         index = read_index(file.parent)

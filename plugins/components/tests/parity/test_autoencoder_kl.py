@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from support.networks import assert_close, assert_same_names, hub_config, twins
+from support.networks import assert_close, assert_same_names, twins
+from support.public import public_config
 
 from autopipe_components.networks.autoencoder_kl import AutoencoderKL
 from autopipe_components.networks.distributions import DiagonalGaussianDistribution
@@ -54,7 +55,7 @@ def compare(models: tuple[AutoencoderKL, Any], size: tuple[int, int] = (16, 16))
 
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_state_dicts(checkpoint: str) -> None:
-    assert_same_names(AutoencoderKL, hub_config(checkpoint))
+    assert_same_names(AutoencoderKL, public_config(checkpoint))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from support.networks import assert_close, assert_same_names, hub_config, twins
+from support.networks import assert_close, assert_same_names, twins
+from support.public import public_config
 from torch import Tensor
 
 from autopipe_components.networks.prior_transformer import PriorTransformer
@@ -67,7 +68,7 @@ def compare(models: tuple[PriorTransformer, Any], **given: Any) -> None:
 
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_state_dicts(checkpoint: str) -> None:
-    assert_same_names(PriorTransformer, hub_config(checkpoint))
+    assert_same_names(PriorTransformer, public_config(checkpoint))
 
 
 @pytest.mark.parametrize("mask", [True, False])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.public import CHECKPOINTS
 
 from autopipe_components.schedulers.ddim import DDIMScheduler
 from autopipe_components.schedulers.ddpm import DDPMScheduler
@@ -18,12 +19,8 @@ from autopipe_components.schedulers.lcm import LCMScheduler
 from autopipe_components.schedulers.pndm import PNDMScheduler
 
 diffusers = pytest.importorskip("diffusers")
-HUB = Path(__file__).resolve().parents[5] / "shared" / "hub"
-CONFIGS = sorted(HUB.glob("*/scheduler/scheduler_config.json"))
-pytestmark = [
-    pytest.mark.parity,
-    pytest.mark.skipif(not CONFIGS, reason=f"no metadata of real checkpoints in {HUB}"),
-]
+CONFIGS = sorted(CHECKPOINTS.glob("*/scheduler/scheduler_config.json"))
+pytestmark = pytest.mark.parity
 
 SCHEDULERS: list[Any] = [
     DDIMScheduler,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.networks import HUB
+from support.public import CHECKPOINTS
 
 from autopipe_components.schedulers.ddim import DDIMScheduler
 from autopipe_components.schedulers.ddpm import DDPMScheduler
@@ -78,9 +78,7 @@ def test_step_counts(steps: int, skipping: bool) -> None:
 
 
 def test_the_prior_of_kandinsky() -> None:
-    file = HUB / "kandinsky-2-1-prior" / "scheduler" / "scheduler_config.json"
-    if not file.exists():
-        pytest.skip(f"no metadata of public checkpoints at {HUB}")
+    file = CHECKPOINTS / "kandinsky-2-1-prior" / "scheduler" / "scheduler_config.json"
     assert_same_walk(json.loads(file.read_text(encoding="utf-8")), steps=25)
 
 

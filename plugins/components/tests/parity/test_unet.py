@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from support.networks import assert_same_names, hub_config
+from support.networks import assert_same_names
+from support.public import public_config
 from torch import Tensor
 
 from autopipe_components.networks.unet import UNet2DConditionModel
@@ -128,7 +129,7 @@ def compare(models: tuple[Any, Any], size: tuple[int, int] = (8, 8), **inputs: A
 
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_state_dicts(checkpoint: str) -> None:
-    assert_same_names(UNet2DConditionModel, hub_config(f"{checkpoint}/unet"))
+    assert_same_names(UNet2DConditionModel, public_config(f"{checkpoint}/unet"))
 
 
 @pytest.mark.parametrize(

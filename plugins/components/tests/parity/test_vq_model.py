@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from support.networks import assert_close, assert_same_names, hub_config, twins
+from support.networks import assert_close, assert_same_names, twins
+from support.public import public_config
 
 from autopipe_components.networks.vq_model import VQModel
 
@@ -47,7 +48,7 @@ def compare(models: tuple[VQModel, Any], size: tuple[int, int] = (16, 24)) -> No
 
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_state_dicts(checkpoint: str) -> None:
-    assert_same_names(VQModel, hub_config(checkpoint))
+    assert_same_names(VQModel, public_config(checkpoint))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from support.networks import assert_same_names, hub_config
+from support.networks import assert_same_names
+from support.public import public_config
 
 from autopipe import ControlNetModel, MultiControlNetModel, UNet2DConditionModel
 
@@ -47,7 +48,7 @@ def same(record: Callable[..., float], ours: Any, theirs: Any, **given: Any) -> 
 
 @pytest.mark.parametrize("checkpoint", ["controlnet-sd15", "controlnet-sdxl"])
 def test_state_dicts(checkpoint: str) -> None:
-    assert_same_names(ControlNetModel, hub_config(checkpoint))
+    assert_same_names(ControlNetModel, public_config(checkpoint))
 
 
 def test_configs() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.public import CHECKPOINTS
 from torch.nn.functional import normalize
 from transformers import CLIPConfig
 
@@ -15,17 +15,12 @@ from autopipe import StableDiffusionSafetyChecker
 
 pytestmark = pytest.mark.parity
 
-HUB = Path(__file__).parents[5] / "shared" / "hub"
-
 
 @pytest.mark.parametrize("name", ["stable-diffusion-v1-5", "stable-diffusion-inpainting"])
 def test_names_and_shapes_of_real_checkpoints(name: str) -> None:
     from diffusers.pipelines.stable_diffusion import safety_checker
 
-    folder = HUB / name / "safety_checker"
-    if not folder.is_dir():
-        pytest.skip(f"no metadata of {name} beside the repository, in {HUB}")
-    config = CLIPConfig.from_pretrained(folder)
+    config = CLIPConfig.from_pretrained(CHECKPOINTS / name / "safety_checker")
     with torch.device("meta"):
         ours = StableDiffusionSafetyChecker(config).state_dict()
         theirs = safety_checker.StableDiffusionSafetyChecker(config).state_dict()
