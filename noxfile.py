@@ -91,8 +91,8 @@ def newest(session: nox.Session) -> None:
 
 @nox.session(name="base")
 def make_base(session: nox.Session) -> None:
-    """Make what the other sessions share: everything that others publish."""
-    base(session)
+    """Make what the other sessions share: an environment of what others publish."""
+    install(session, DISTS)
 
 
 @nox.session
@@ -221,7 +221,7 @@ def third_party(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ours, place = Path(folder, "wheels"), Path(folder, "work")
         place.mkdir()
-        wheels(session, base(session), sorted(needed), ours)
+        wheels(session, sorted(needed), ours)
         session.run("python", "-m", "venv", f"{folder}/venv")
         bin_ = Path(folder, "venv/bin")
         env = {
@@ -265,11 +265,10 @@ def strangers(session: nox.Session) -> None:
         theirs = Path(folder, "theirs")
         session.run("python", "-m", "venv", f"{folder}/venv")
         python = str(python_of(Path(folder, "venv")))
-        shared = base(session)
-        lend(session, shared, python)
-        wheels(session, shared, projects, theirs)
+        lend(session, base(session), python)
+        wheels(session, projects, theirs)
         env = {**ENVIRONMENT, "STRANGERS_WHEELS": str(theirs)}
-        built = wheels(session, shared, sorted(needed), Path(folder, "ours"))
+        built = wheels(session, sorted(needed), Path(folder, "ours"))
         bare = ("install", "--quiet", "--no-deps", "--no-index")
         session.run(python, "-m", "pip", *bare, *built, env=env, external=True)
         # In a module of which "-k" leaves nothing there is nothing wrong.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nox
 from packaging.requirements import Requirement
-from workspace import ROOT, lowest, third_party
+from workspace import ROOT, build_tools, lowest, third_party
 
 # Small models gain nothing from more threads, and two sessions then share a small machine.
 ENVIRONMENT = {
@@ -31,15 +31,14 @@ VERSIONS = ("tested", "oldest", "newest")
 everything but what is pinned for the first; and with the newest that there are."""
 
 
-def wanted(versions: str) -> list[str]:
+def wanted(versions: str) -> list[Requirement]:
     """What pip is to install into a base."""
     needed = [*third_party(), *TEST_TOOLS]
     if versions == "newest":
-        return [str(one) for one in needed]
-    pinned = [Requirement(line) for line in lines(ROOT / TESTED)]
+        return needed
     lows = lowest(needed) if versions == "oldest" else {}
-    pins = {**lows, **{one.name: one for one in pinned}}
-    return [str(one) for one in [*needed, *pins.values()]]
+    pinned = [Requirement(line) for line in lines(ROOT / TESTED)]
+    return [*needed, *{**lows, **{one.name: one for one in pinned}}.values()]
 
 
 def lines(requirements: Path) -> list[str]:
@@ -49,21 +48,25 @@ def lines(requirements: Path) -> list[str]:
 
 
 def base(session: nox.Session, versions: str = "tested") -> Path:
-    """The base with these `versions` for the Python of `session`; it is made where there is none.
+    """The base with these `versions`, for the Python of `session`."""
+    return kept(session, f"base-{versions}", wanted(versions))
 
-    It is made again when something else is wanted. To have newer releases of what isn't pinned,
-    delete its folder.
+
+def kept(session: nox.Session, name: str, packages: Iterable[Requirement]) -> Path:
+    """An environment with `packages` that outlives its session; made where it isn't there yet.
+
+    It is made again when other packages are asked for. To have newer releases of them, delete it.
     """
     about = "import platform; print(platform.python_version())"
     python = str(session.run("python", "-c", about, silent=True)).strip()
-    folder = ROOT / ".nox" / f"base-{versions}-{python}"
-    made = folder / "wanted.txt"
-    content = "\n".join(wanted(versions))
-    if not made.is_file() or made.read_text(encoding="utf-8") != content:
+    folder = ROOT / ".nox" / f"{name}-{python}"
+    made = folder / "packages.txt"
+    asked = list(dict.fromkeys(map(str, packages)))
+    if not made.is_file() or lines(made) != asked:
         session.run("python", "-m", "venv", "--clear", str(folder))
         pip = (str(python_of(folder)), "-m", "pip", "--quiet", "install")
-        session.run(*pip, *wanted(versions), external=True)
-        made.write_text(content, encoding="utf-8")
+        session.run(*pip, *asked, external=True)
+        made.write_text("\n".join(asked), encoding="utf-8")
     return folder
 
 
@@ -82,11 +85,12 @@ def lend(session: nox.Session, base: Path, python: str = "python") -> None:
     Path(own, "base.pth").write_text(lent + "\n", encoding="utf-8")
 
 
-def wheels(session: nox.Session, base: Path, dists: Iterable[str], folder: Path) -> list[str]:
-    """Build wheels of `dists` into `folder`, by what lies in `base`."""
-    build = (str(python_of(base)), "-m", "pip", "--quiet", "wheel", "--no-deps", "--no-index")
+def wheels(session: nox.Session, dists: Iterable[str], folder: Path) -> list[str]:
+    """Build wheels of `dists` into `folder`."""
+    python = str(python_of(kept(session, "build", build_tools())))
+    build = (python, "-m", "pip", "--quiet", "wheel", "--no-deps", "--no-build-isolation")
     paths = [str(ROOT / dist) for dist in dists]
-    session.run(*build, "--no-build-isolation", "--wheel-dir", str(folder), *paths, external=True)
+    session.run(*build, "--no-index", "--wheel-dir", str(folder), *paths, external=True)
     return [str(file) for file in sorted(folder.glob("*.whl"))]
 
 
@@ -95,10 +99,9 @@ def install(
 ) -> None:
     """Make the environment of `session`: wheels of `dists` on the base, and `tools`."""
     session.env.update(ENVIRONMENT)
-    on = base(session, versions)
-    lend(session, on)
+    lend(session, base(session, versions))
     with tempfile.TemporaryDirectory() as folder:
-        built = wheels(session, on, dists, Path(folder))
+        built = wheels(session, dists, Path(folder))
         session.install("--no-deps", "--no-index", "--force-reinstall", *built)
     if tools:
         session.install(*([] if versions == "newest" else ["-c", TESTED]), *tools)

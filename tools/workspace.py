@@ -67,11 +67,14 @@ def local_requirements(dist: str, *extras: str) -> list[str]:
 
 
 def third_party() -> list[Requirement]:
-    """What the dists and their tests need of others, and what builds the dists."""
+    """What the dists and their tests need of others."""
     ours = {distribution(dist) for dist in DISTS}
-    needed = [r for dist in DISTS for r in requirements(dist, TEST_EXTRA) if r.name not in ours]
-    builds = [Requirement(r) for dist in DISTS for r in pyproject(dist)["build-system"]["requires"]]
-    return [*needed, *builds]
+    return [r for dist in DISTS for r in requirements(dist, TEST_EXTRA) if r.name not in ours]
+
+
+def build_tools() -> list[Requirement]:
+    """What builds the dists."""
+    return [Requirement(r) for dist in DISTS for r in pyproject(dist)["build-system"]["requires"]]
 
 
 def lowest(needed: Iterable[Requirement]) -> dict[str, Requirement]:
