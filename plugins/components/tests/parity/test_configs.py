@@ -1,4 +1,4 @@
-"""Configs go to and for: what one library saves by default, the other makes the same object of."""
+"""Configs go to and fro: what one library saves by default, the other makes the same object of."""
 
 from __future__ import annotations
 
