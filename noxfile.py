@@ -304,3 +304,29 @@ def benchmark(session: nox.Session) -> None:
     """Measure against the reference; writes a table and JSON. Not part of CI."""
     install(session, DISTS, *REFERENCE)
     session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+RELEASE_TOOLS = ("bump-my-version==1.8.1", "towncrier==26.9.0", "build==1.3.0")
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """Show what the changelog says of the next release."""
+    session.install(*RELEASE_TOOLS)
+    session.run("towncrier", "build", "--draft", "--version", "next")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Prepare a release: `-- patch`, `-- minor`, `-- major` or a number. See RELEASING.md.
+
+    Sets the version of every package, moves `changes/` into the changelog, and builds into `dist/`.
+    """
+    (step,) = session.posargs or session.error("say which: -- patch, -- minor, -- major, -- 1.2.3")
+    session.install(*RELEASE_TOOLS)
+    new = (step,) if step in ("patch", "minor", "major") else ("--new-version", step)
+    session.run("bump-my-version", "bump", "--allow-dirty", *new)
+    version = nox.project.load_toml(ROOT / "pyproject.toml")["tool"]["bumpversion"]
+    session.run("towncrier", "build", "--yes", "--version", version["current_version"])
+    for dist in DISTS:
+        session.run("python", "-m", "build", "--outdir", "dist", dist)
