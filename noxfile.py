@@ -306,6 +306,18 @@ def benchmark(session: nox.Session) -> None:
     session.run("python", "benchmarks/run.py", *session.posargs)
 
 
+@nox.session(venv_backend="none")
+def dev(session: nox.Session) -> None:
+    """Make `.venv` to work in: every package as it lies here, with the tools of the checks."""
+    session.run("python", "-m", "venv", ".venv")
+    bin_ = ROOT / ".venv" / ("Scripts" if os.name == "nt" else "bin")
+    editable = [option for dist in DISTS for option in ("-e", dist)]
+    tools = (*TEST_TOOLS, "nox", "pre-commit")
+    pip = (str(bin_ / "python"), "-m", "pip", "install", "-c", "constraints.txt")
+    session.run(*pip, *editable, *tools)
+    session.log(f"Activate it: {bin_ / 'activate'}")
+
+
 RELEASE_TOOLS = ("bump-my-version==1.8.1", "towncrier==26.9.0", "build==1.3.0")
 
 
