@@ -17,6 +17,7 @@ from autopipe.resolution.targets import load_target
 from autopipe.tasks import Input, Task
 
 from .samples import made_of, samples_of
+from .verdict import Notes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +37,7 @@ class Subject:
         serves: the task that calls are made for; None for a pipeline that serves none by itself.
         inputs: the author's arguments of a call, beyond those that the task implies.
         size: width and height of the pictures that calls start from.
+        notes: what a check finds out, for the report.
     """
 
     family: Manifest
@@ -45,6 +47,7 @@ class Subject:
     serves: Task | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
     size: tuple[int, int] = (64, 64)
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def cls(self) -> Any:

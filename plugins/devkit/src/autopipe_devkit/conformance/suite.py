@@ -16,8 +16,9 @@ from autopipe.tasks import Task
 
 from .checks import OF_A_FAMILY, OF_A_MEMBER, OF_A_STAGE, OF_A_TASK, of_family, of_task, tasks_of
 from .checks.manifest import usable
-from .plugin import deselected
+from .plugin import VERDICT, deselected
 from .subject import Subject
+from .verdict import Verdict
 
 
 class Conformance:
@@ -68,19 +69,32 @@ class Conformance:
 
     def test_check(self, check: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
         """One check, of the family or of one of its pipelines."""
-        family = self._family()
         name, class_name, task = [*check.split("-", 2), "", ""][:3]
-        if not class_name:
-            OF_A_FAMILY[name](family)
-            return
-        pipeline = next(p for p in family.pipelines if p.name == class_name)
+        demand: Any = {**OF_A_FAMILY, **OF_A_MEMBER, **OF_A_STAGE, **OF_A_TASK}[name]
+        told = " ".join((demand.__doc__ or "").split())
+        verdict = Verdict(self.family, name, told, class_name, task)
+        try:
+            if class_name:
+                demand(self._subject(verdict, request, tmp_path))
+            else:
+                demand(self._family())
+        except Exception as error:
+            verdict.failed(error)
+            raise
+        finally:
+            request.node.user_properties.append((VERDICT, verdict.as_plain()))
+
+    def _subject(self, verdict: Verdict, request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
+        """What the check of `verdict` looks at, with a checkpoint in `tmp_path`."""
+        family = self._family()
+        pipeline = next(p for p in family.pipelines if p.name == verdict.pipeline)
+        serves = Task(verdict.task) if verdict.task else next(iter(tasks_of(pipeline)), None)
+        verdict.task = str(serves or "")
         folder = _folder(request.getfixturevalue("checkpoint"), pipeline, tmp_path / "checkpoint")
         scratch = tmp_path / "scratch"
         scratch.mkdir()
-        serves = Task(task) if task else next(iter(tasks_of(pipeline)), None)
         inputs = self.inputs(pipeline)
-        subject = Subject(family, pipeline, folder, scratch, serves, inputs, self.size)
-        {**OF_A_MEMBER, **OF_A_STAGE, **OF_A_TASK}[name](subject)
+        return Subject(family, pipeline, folder, scratch, serves, inputs, self.size, verdict.notes)
 
     def test_complete(self, request: pytest.FixtureRequest) -> None:
         """Every check that the manifest implies is among the tests, and every expected failure."""
