@@ -55,6 +55,13 @@ class Conformance:
         """
         return {}
 
+    def samples(self, pipeline: Pipeline) -> dict[str, tuple[Any, Any]]:
+        """Two values each of further arguments of a call of `pipeline`.
+
+        Every call is made with the first; the second one must change what is drawn.
+        """
+        return {}
+
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make the tests that the manifest implies."""
         if "check" in metafunc.fixturenames:
@@ -93,8 +100,10 @@ class Conformance:
         folder = _folder(request.getfixturevalue("checkpoint"), pipeline, tmp_path / "checkpoint")
         scratch = tmp_path / "scratch"
         scratch.mkdir()
-        inputs = self.inputs(pipeline)
-        return Subject(family, pipeline, folder, scratch, serves, inputs, self.size, verdict.notes)
+        inputs, samples, size = self.inputs(pipeline), self.samples(pipeline), self.size
+        return Subject(
+            family, pipeline, folder, scratch, serves, inputs, size, verdict.notes, samples
+        )
 
     def test_complete(self, request: pytest.FixtureRequest) -> None:
         """Every check that the manifest implies is among the tests, and every expected failure."""
