@@ -34,6 +34,7 @@ SETTINGS = ("number", "value")
 
 KNOWN: Mapping[str, tuple[Any, ...]] = {
     **Task.IMAGE2IMAGE.samples,
+    "strength": (0.5, 1.0),
     "negative_prompt": ("", "a green square"),
 }
 """Values of arguments that every family calls so, where its task has no samples of them."""

@@ -107,7 +107,8 @@ class Subject:
         samples |= self.samples
         made = self.made(self.size, second=True)
         found: dict[str, Any] = {}
-        present = self.arguments()
+        defaults = inspect.signature(self.cls.__call__).parameters
+        present = {name: defaults[name].default for name in self.taken} | self.arguments()
         for value in (chosen(samples), chosen(samples, second=True) | made):
             found |= {n: one for n, one in value.items() if not same(one, present.get(n))}
         return found
