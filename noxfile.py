@@ -25,6 +25,7 @@ PACKAGES = [package.name for source in SOURCES for package in (ROOT / source).gl
 TEST_TOOLS = ("pytest>=8", "hypothesis>=6.100")
 # The two others are what diffusers cleans captions with.
 REFERENCE = ("diffusers==0.42.1", "beautifulsoup4>=4.12", "ftfy>=6.1")
+DOCS_TOOLS = ("sphinx==9.0.4", "myst-parser==5.2.0", "furo==2025.12.19", "sphinx-copybutton==0.5.2")
 # Small models gain nothing from more threads, and two test runs then share a small machine.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -294,9 +295,9 @@ def strangers(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation as pages in site/; a broken link or reference is an error."""
-    session.install("mkdocs==1.6.1", "mkdocs-material==9.8.1", "mkdocstrings[python]==1.0.8")
-    session.run("mkdocs", "build", "--strict", *session.posargs)
+    """The documentation as pages in site/: every warning, as of a broken link, is an error."""
+    install(session, DISTS, *DOCS_TOOLS)
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "site", *session.posargs)
 
 
 @nox.session

@@ -182,7 +182,7 @@ def pipeline_call(
     A subclass may decorate a `__call__` of its own and call `super().__call__` in it: that is
     the same run.
 
-    Raises (from the decorated call):
+    Raises:
         ArgumentTypeError: an argument is unknown, given twice or missing, or not of the kind that
             the signature declares (see `autopipe.pipeline.values`).
         ArgumentError: one is a number that its parameter can't be, or text that can't be encoded.
