@@ -13,7 +13,7 @@ import nox
 
 sys.path.insert(0, str(Path(__file__).parent / "tools"))
 
-from environments import ENVIRONMENT, TESTED, base, install, lend, python_of, wheels
+from environments import ENVIRONMENT, TEST_TOOLS, TESTED, base, install, lend, python_of, wheels
 from workspace import (
     CORE,
     DISTS,
@@ -34,6 +34,7 @@ nox.options.error_on_missing_interpreters = False
 ALL_TESTS = [*(f"{dist}/tests" for dist in DISTS), "tests"]
 # The two others are what diffusers cleans captions with.
 REFERENCE = ("diffusers==0.42.1", "beautifulsoup4>=4.12", "ftfy>=6.1")
+DOCS_TOOLS = ("sphinx==9.0.4", "myst-parser==5.2.0", "furo==2025.12.19", "sphinx-copybutton==0.5.2")
 
 
 def pytest(session: nox.Session, *arguments: str) -> None:
@@ -298,9 +299,9 @@ def strangers(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation as pages in site/; a broken link or reference is an error."""
-    session.install("mkdocs==1.6.1", "mkdocs-material==9.8.1", "mkdocstrings[python]==1.0.8")
-    session.run("mkdocs", "build", "--strict", *session.posargs)
+    """The documentation as pages in site/: every warning, as of a broken link, is an error."""
+    install(session, DISTS, *DOCS_TOOLS)
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "site", *session.posargs)
 
 
 @nox.session
@@ -308,3 +309,40 @@ def benchmark(session: nox.Session) -> None:
     """Measure against the reference; writes a table and JSON. Not part of CI."""
     install(session, DISTS, *REFERENCE)
     session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def dev(session: nox.Session) -> None:
+    """Make `.venv` to work in: every package as it lies here, with the tools of the checks."""
+    session.run("python", "-m", "venv", ".venv")
+    python = python_of(ROOT / ".venv")
+    editable = [option for dist in DISTS for option in ("-e", dist)]
+    tools = (*map(str, TEST_TOOLS), "nox", "pre-commit")
+    session.run(str(python), "-m", "pip", "install", "-c", TESTED, *editable, *tools)
+    session.log(f"Activate it: {python.with_name('activate')}")
+
+
+RELEASE_TOOLS = ("bump-my-version==1.8.1", "towncrier==26.9.0", "build==1.3.0")
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """Show what the changelog says of the next release."""
+    session.install(*RELEASE_TOOLS)
+    session.run("towncrier", "build", "--draft", "--version", "next")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Prepare a release: `-- patch`, `-- minor`, `-- major` or a number. See RELEASING.md.
+
+    Sets the version of every package, moves `changes/` into the changelog, and builds into `dist/`.
+    """
+    (step,) = session.posargs or session.error("say which: -- patch, -- minor, -- major, -- 1.2.3")
+    session.install(*RELEASE_TOOLS)
+    new = (step,) if step in ("patch", "minor", "major") else ("--new-version", step)
+    session.run("bump-my-version", "bump", "--allow-dirty", *new)
+    version = nox.project.load_toml(ROOT / "pyproject.toml")["tool"]["bumpversion"]
+    session.run("towncrier", "build", "--yes", "--version", version["current_version"])
+    for dist in DISTS:
+        session.run("python", "-m", "build", "--outdir", "dist", dist)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from ..checkpoint.hub.upload import PushToHubMixin
 from ..constructors import construct
@@ -44,12 +44,35 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         self._reset_call_state()
         return self
 
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            """Each class has its own; this is for what is only known to be some pipeline."""
+
     # Loading and saving
 
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[_Self],
+        pretrained_model_name_or_path: str | Path,
+        *,
+        output_loading_info: Literal[False] = False,
+        **kwargs: Any,
+    ) -> _Self: ...
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[_Self],
+        pretrained_model_name_or_path: str | Path,
+        *,
+        output_loading_info: Literal[True],
+        **kwargs: Any,
+    ) -> tuple[_Self, dict[str, Any]]: ...
     @classmethod
     def from_pretrained(
         cls: type[_Self], pretrained_model_name_or_path: str | Path, **kwargs: Any
-    ) -> Any:
+    ) -> _Self | tuple[_Self, dict[str, Any]]:
         """Load the pipeline of a checkpoint, in evaluation mode.
 
         Called on `DiffusionPipeline` it loads the class that the checkpoint names; called on a
@@ -64,7 +87,8 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         from ..checkpoint.checkpoint import Checkpoint
 
         checkpoint = Checkpoint.open(pretrained_model_name_or_path, kwargs)
-        return checkpoint.load(checkpoint.plan(cls))
+        pipe: _Self | tuple[_Self, dict[str, Any]] = checkpoint.load(checkpoint.plan(cls))
+        return pipe
 
     @classmethod
     def download(cls, pretrained_model_name: str | Path, **kwargs: Any) -> str:
@@ -156,17 +180,17 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         view._show_attached()
         return view
 
-    def _take_part_in(self, whole: DiffusionPipeline) -> None:
-        """Be a stage of `whole`, whose components this pipeline has some of.
+    def become_stage_of(self, whole: DiffusionPipeline) -> None:
+        """Make this pipeline a stage of `whole`, from whose components it was constructed.
 
-        It shares the pool and the progress settings, and inside a call of `whole` it stops when
-        that does.
+        It then shares the placement, the add-ons and the progress settings of `whole`. Made in a
+        call of `whole`, it stops when that call is interrupted or cancelled.
         """
         self._pool = whole._pool
         self._pool.join(self)
         self._progress_bar_config = dict(whole._progress_bar_config)
         self._strengths = dict(whole._strengths)
-        if whole._is_run:
+        if whole.is_run:
             self._whole = whole
 
     # The end

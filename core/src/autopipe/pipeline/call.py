@@ -14,7 +14,7 @@ import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 
@@ -28,7 +28,8 @@ from .progress import check_settings, progress_bar
 from .turns import guard
 from .values import readers_of, settled
 
-_Call = TypeVar("_Call", bound=Callable[..., Any])
+_Parameters = ParamSpec("_Parameters")
+_Output = TypeVar("_Output")
 
 
 _OF_ALL = ("adapters", "cancellation")
@@ -81,9 +82,11 @@ class CallMixin(AttachingMixin):
     scheduler: Any
     call: Arguments
     """Inside a call: its arguments, with those that attachments add."""
-    _added: Mapping[str, Any] = MappingProxyType({})
+    added_arguments: Mapping[str, Any] = MappingProxyType({})
+    """Inside a call: those of its arguments that the signature of its class doesn't name."""
+    is_run = False
+    """Whether this is the run of a call, and not the pipeline that was called."""
     _snapshot: Mapping[str, Attachment]
-    _is_run = False
     _whole: CallMixin | None = None
     _num_timesteps = 0
     _calls: set[CallMixin]
@@ -94,8 +97,8 @@ class CallMixin(AttachingMixin):
     _progress_bar_config: dict[str, Any]
 
     _of_calls: ClassVar[frozenset[str]] = frozenset(
-        {"_calls", "_calls_lock", "_interrupted", "_cancelled", "_cancellation", "_is_run"}
-        | {"_whole", "call", "_added", "_snapshot", "_num_timesteps"}
+        {"_calls", "_calls_lock", "_interrupted", "_cancelled", "_cancellation", "is_run"}
+        | {"_whole", "call", "added_arguments", "_snapshot", "_num_timesteps"}
     )
     """The attributes that belong to one object and its calls."""
 
@@ -127,7 +130,7 @@ class CallMixin(AttachingMixin):
         callback receives, it cancels that call alone; so does `cancellation=` of a call, from
         outside.
         """
-        self._cancelled = self._is_run
+        self._cancelled = self.is_run
         with self._calls_lock:
             for run in self._calls:
                 run._cancelled = True
@@ -164,17 +167,22 @@ class CallMixin(AttachingMixin):
         self._progress_bar_config = dict(kwargs)
 
 
-def pipeline_call(call: _Call) -> _Call:
+def pipeline_call(
+    call: Callable[_Parameters, _Output | tuple[Any, ...]],
+) -> Callable[_Parameters, _Output]:
     """Make the `__call__` of a pipeline re-entrant, cancellable and free of gradients.
 
     Beside the parameters that it names, the call takes those of what is attached, `adapters`,
     and `cancellation`: a `Cancellation`, such as a `threading.Event`, which ends this call alone
     when it is set, before it or while it runs, from any thread.
 
+    For type checkers the call keeps its parameters, and returns its output: with
+    `return_dict=False` it is a tuple of the values, which they take for an output all the same.
+
     A subclass may decorate a `__call__` of its own and call `super().__call__` in it: that is
     the same run.
 
-    Raises (from the decorated call):
+    Raises:
         ArgumentTypeError: an argument is unknown, given twice or missing, or not of the kind that
             the signature declares (see `autopipe.pipeline.values`).
         ArgumentError: one is a number that its parameter can't be, or text that can't be encoded.
@@ -183,6 +191,7 @@ def pipeline_call(call: _Call) -> _Call:
     """
     signature = inspect.signature(call)
     readers = functools.cache(lambda: readers_of(call))
+    body: Callable[..., Any] = call
 
     @functools.wraps(call)
     def wrapped(self: CallMixin, *args: Any, **kwargs: Any) -> Any:
@@ -194,16 +203,16 @@ def pipeline_call(call: _Call) -> _Call:
         bound.apply_defaults()
         values = {name: value for name, value in bound.arguments.items() if name != "self"}
         arguments = Arguments({**values, **added})
-        if self._is_run and type(self).__call__ is not wrapped:
+        if self.is_run and type(self).__call__ is not wrapped:
             # `super().__call__` of a class that puts something around another's call.
-            outer, self.call = self.call, arguments.replace(**self._added)
+            outer, self.call = self.call, arguments.replace(**self.added_arguments)
             try:
-                return call(self, *args, **kwargs)
+                return body(self, *args, **kwargs)
             finally:
                 self.call = outer
         self._pool.check_open(self)
         run = _begin(self)
-        run.call, run._added, run._snapshot = arguments, added, attached
+        run.call, run.added_arguments, run._snapshot = arguments, added, attached
         run._cancellation = _token(arguments)
         run.check_cancelled()
         with self._calls_lock:
@@ -213,12 +222,12 @@ def pipeline_call(call: _Call) -> _Call:
                 adapters = vars(arguments).get("adapters")
                 if attached or self._pool.engines or adapters is not None:
                     run._take_attached(adapters)
-                return call(run, *args, **kwargs)
+                return body(run, *args, **kwargs)
         finally:
             with self._calls_lock:
                 self._calls.discard(run)
 
-    return cast(_Call, wrapped)
+    return cast(Callable[_Parameters, _Output], wrapped)
 
 
 def _begin(pipe: CallMixin) -> CallMixin:
@@ -226,7 +235,7 @@ def _begin(pipe: CallMixin) -> CallMixin:
     run = object.__new__(type(pipe))
     run.__dict__.update(pipe.__dict__)
     run._reset_call_state()
-    run._is_run = True
+    run.is_run = True
     for name, component in pipe.components.items():
         if isinstance(component, SchedulerMixin):
             run.__dict__[name] = component.copy()
