@@ -173,23 +173,6 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
-def dists(session: nox.Session) -> None:
-    """Wheels and source distributions of all packages in dist/, as a release publishes them.
-
-    `-- v1.2.3` also checks that this is their version.
-    """
-    version = nox.project.load_toml(ROOT / "pyproject.toml")["tool"]["bumpversion"]
-    if session.posargs not in ([], [f"v{version['current_version']}"]):
-        session.error(f"{session.posargs[0]} is not the version {version['current_version']}")
-    session.install("build==1.6.1", "twine==7.0.0", *map(str, build_tools()))
-    shutil.rmtree(ROOT / "dist", ignore_errors=True)
-    for dist in DISTS:
-        session.run("python", "-m", "build", "--no-isolation", "--outdir", "dist", dist)
-    built = [str(file) for file in sorted((ROOT / "dist").iterdir())]
-    session.run("python", "-m", "twine", "check", "--strict", *built)
-
-
-@nox.session
 def types(session: nox.Session) -> None:
     """Static types of the product."""
     install(session, DISTS, "mypy==2.4.1")
@@ -322,7 +305,7 @@ def dev(session: nox.Session) -> None:
     session.log(f"Activate it: {python.with_name('activate')}")
 
 
-RELEASE_TOOLS = ("bump-my-version==1.8.1", "towncrier==26.9.0", "build==1.3.0")
+RELEASE_TOOLS = ("bump-my-version==1.8.1", "towncrier==26.9.0")
 
 
 @nox.session
@@ -344,5 +327,21 @@ def release(session: nox.Session) -> None:
     session.run("bump-my-version", "bump", "--allow-dirty", *new)
     version = nox.project.load_toml(ROOT / "pyproject.toml")["tool"]["bumpversion"]
     session.run("towncrier", "build", "--yes", "--version", version["current_version"])
+    session.notify("dists", posargs=[])
+
+
+@nox.session
+def dists(session: nox.Session) -> None:
+    """Wheels and source distributions of all packages in dist/, as a release publishes them.
+
+    `-- v1.2.3` also checks that this is their version.
+    """
+    version = nox.project.load_toml(ROOT / "pyproject.toml")["tool"]["bumpversion"]
+    if session.posargs not in ([], [f"v{version['current_version']}"]):
+        session.error(f"{session.posargs[0]} is not the version {version['current_version']}")
+    session.install("build==1.6.1", "twine==7.0.0", *map(str, build_tools()))
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
     for dist in DISTS:
-        session.run("python", "-m", "build", "--outdir", "dist", dist)
+        session.run("python", "-m", "build", "--no-isolation", "--outdir", "dist", dist)
+    built = [str(file) for file in sorted((ROOT / "dist").iterdir())]
+    session.run("python", "-m", "twine", "check", "--strict", *built)
