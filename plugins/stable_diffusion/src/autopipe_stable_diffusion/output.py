@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autopipe.outputs import BaseOutput
 
@@ -25,3 +25,7 @@ class StableDiffusionPipelineOutput(BaseOutput):
 
     images: list[Image] | np.ndarray | Tensor
     nsfw_content_detected: list[bool] | None
+
+
+Result: TypeAlias = "StableDiffusionPipelineOutput | tuple[Any, list[bool] | None]"
+"""What a call returns: the record, or with `return_dict=False` the tuple of its values."""
