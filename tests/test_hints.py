@@ -193,7 +193,7 @@ def test_the_cure_for_damaged_metadata_is_to_delete_what_is_in_the_way(tmp_path:
     (folder / "METADATA").write_bytes(b"\xff")
     told = json.loads(python(["-m", "autopipe", "doctor", "--json"], tmp_path).stdout)
     (finding,) = (f for f in told["findings"] if "torn" in f["subject"])
-    delete, line = finding["cure"].split(", then ")
+    delete, line = finding["hint"].split(", then ")
     assert delete == f"delete {folder}"
     shutil.rmtree(delete.removeprefix("delete "))
     assert line.startswith("python -m pip install")
@@ -316,7 +316,7 @@ def test_prefer_settles_what_doctor_finds(tmp_path: Path) -> None:
     (finding,) = (
         f for f in json.loads(python(line, tmp_path).stdout)["findings"] if f["kind"] == "duplicate"
     )
-    name, chosen = re.search(r"set (\w+)=([\w-]+)", finding["cure"]).groups()
+    name, chosen = re.search(r"set (\w+)=([\w-]+)", finding["hint"]).groups()
     show = "from autopipe.registry import default_registry as d; print(d().entry('engine', 'fast'))"
     assert "two kinds" not in python(["-c", show], tmp_path).stdout
     done = python(["-c", show], tmp_path, **{name: chosen})

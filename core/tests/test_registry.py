@@ -201,7 +201,7 @@ def test_a_registered_family_is_used_like_an_installed_one() -> None:
 def test_what_is_taken_or_flawed_is_not_registered() -> None:
     register(Family("noted", pipelines=cells("noted")))
     after = default_registry()
-    with pytest.raises(PluginError, match="family noted is already offered by noted"):
+    with pytest.raises(PluginError, match="family noted is defined differently by noted"):
         register(Family("noted"))
     mine = replace(cells("noted")[-1], target="mine:Pipe")
     with pytest.raises(PluginError, match="pipeline notedINPAINT"):

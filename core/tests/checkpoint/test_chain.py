@@ -108,7 +108,7 @@ def test_a_sound_chain_has_no_flaws() -> None:
     ("pipeline", "said"),
     [
         (Pipeline("P", "m:P", opens_as="whole", needs="no word"), "is not a keyword"),
-        (Pipeline("P", "m:P", needs="sketch"), "as what it then opens"),
+        (Pipeline("P", "m:P", needs="sketch"), "must also set opens_as"),
         (Pipeline("P", "m:P", opens_as="whole", needs=1), "can't be used"),  # type: ignore[arg-type]
     ],
 )
@@ -222,7 +222,7 @@ def test_the_stage_that_is_missing_or_wrong_is_named(folder: Path) -> None:
 
 
 def test_a_wrong_component_is_called_as_the_caller_called_it(folder: Path) -> None:
-    with pytest.raises(ArgumentTypeError, match=r"^sketch_scheduler= must be a scheduler"):
+    with pytest.raises(ArgumentTypeError, match=r"^sketch_scheduler must be a scheduler"):
         AutoPipelineForText2Image.from_pretrained(folder, sketch_scheduler=TinyNet())
 
 

@@ -474,6 +474,6 @@ def test_the_record_of_a_call_has_every_argument_and_is_constant() -> None:
     assert record.steps == 4
     with pytest.raises(AttributeError, match="no argument 'stepz'"):
         _ = record.stepz
-    with pytest.raises(AttributeError, match="constant"):
+    with pytest.raises(AttributeError, match="immutable"):
         record.steps = 5
     assert not hasattr(double, "call")

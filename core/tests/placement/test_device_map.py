@@ -76,10 +76,10 @@ def test_a_dict_names_networks_and_what_is_for_the_others(tmp_path: Path) -> Non
     ("device_map", "message"),
     [
         ({"unett": 0, "": "cpu"}, "Did you mean 'unet'"),
-        ({"unet": "cpu"}, "no place for text, vae"),
-        ({"": "nowhere"}, "names no device"),
+        ({"unet": "cpu"}, "no device for text, vae"),
+        ({"": "nowhere"}, "is not a device"),
         ({"": "disk"}, "offload_folder"),
-        ("everywhere", "names no device"),
+        ("everywhere", "is not a device"),
     ],
 )
 def test_what_is_no_device_map(device_map: Any, message: str) -> None:

@@ -91,7 +91,7 @@ def test_families_come_with_their_distribution() -> None:
         (family("bad", tasks=(task(inputs=["image"]),)), "broken", "inputs"),
         (family("bad", commands=(Command("--help", "m:c"),)), "broken", "'--help'"),
         (family("bad", tasks=(task(inputs=(Input("image", "image"),)),)), "broken", "input image"),
-        (family("bad", tasks=(task(samples={"x": (1, 2)}),)), "broken", "samples of x"),
+        (family("bad", tasks=(task(samples={"x": (1, 2)}),)), "broken", "samples for x"),
         (family("bad", tasks=(task(samples={"steps": (1, 2, 3)}),)), "broken", "samples"),
         (family("bad", tasks=(task(inputs=(Input("steps", "smell"),)),)), "broken", "inputs"),
         (family("bad", commands=(Command("c", "nowhere"),)), "broken", "nowhere"),

@@ -285,7 +285,7 @@ def test_offloading_needs_an_accelerator_or_a_device(monkeypatch) -> None:
     monkeypatch.setattr("autopipe.placement.devices.accelerator", lambda: None)
     assert loading.device_of(asked()).type == "cpu"
     assert loading.device_of(asked(offload="model", device="cpu")).type == "cpu"
-    with pytest.raises(PlacementError, match="torch sees none"):
+    with pytest.raises(PlacementError, match="torch finds none"):
         loading.load_for(asked(offload="model"), REGISTRY)
 
 

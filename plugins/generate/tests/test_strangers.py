@@ -342,7 +342,7 @@ def test_any_argument_of_the_call_can_be_set(value: str, frames: int, capsys) ->
         ("ending=@gone.png", "gone.png"),
         ("generator=3", "--seed"),
         ("clips=3", "--num-images"),
-        ("prompt=dog", "leave out one"),
+        ("prompt=dog", "give only one"),
     ],
 )
 def test_what_can_not_be_set_is_refused_before_anything_is_loaded(
