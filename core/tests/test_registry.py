@@ -84,7 +84,7 @@ def refusal(table: Registry, *arguments: object) -> str:
     return str(caught.value)
 
 
-def test_refusals_name_class_family_and_cure() -> None:
+def test_refusals_name_class_family_and_what_to_do() -> None:
     table = registry(BASE, CONTROL)
     start = "AutoPipeline can't find a pipeline linked to"
     assert refusal(table, "KandinskyPipeline").startswith(f"{start} KandinskyPipeline for None")

@@ -106,6 +106,10 @@ class NotHereYetImportError(AutopipeError, ImportError, NotImplementedError):
     """An imported name or module of diffusers is not in autopipe yet."""
 
 
+class AutopipeDeprecationWarning(FutureWarning):
+    """A later release removes something that the program uses; the warning says what to do."""
+
+
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the known name closest to `name`, or an empty string.
 

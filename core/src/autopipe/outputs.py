@@ -8,19 +8,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import chain
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from .errors import ArgumentTypeError
 from .wording import shown
 
 if TYPE_CHECKING:
-    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
+    from torch import Tensor
+
+    class Images(list[Image], Any):  # type: ignore[misc]
+        """The images of a call, whose type depends on its `output_type`.
+
+        Most programs request PIL images, so type checkers treat them as a list of images. They also
+        accept everything that an array or a tensor has. An annotation selects another type:
+        `array: np.ndarray = pipe(..., output_type="np").images`.
+        """
+
+        def __get__(self, output: object, owner: type | None = None) -> Images:
+            """Return itself. With the base Any, checkers treat it as a possible descriptor."""
+
+        @overload  # type: ignore[override]
+        def __getitem__(self, index: int, /) -> Image: ...
+        @overload
+        def __getitem__(self, index: slice, /) -> Images: ...
+        @overload
+        def __getitem__(self, index: object, /) -> Any: ...
+        def __getitem__(self, index: object, /) -> Any:
+            """Return one image, some of them, or the item of an array at `index`."""
+else:
+    Images = Any
 
 _Self = TypeVar("_Self", bound="BaseOutput")
 
 
-class BaseOutput(OrderedDict[str, Any]):
+# A call with `return_dict=False` returns a tuple of the values. Type checkers treat it as an
+# output, too, so the type of the items of an output is left open.
+class BaseOutput(OrderedDict[Any, Any]):
     """Base of output dataclasses, which are ordered dicts of the fields that are not None.
 
     Subclasses are decorated with `@dataclass`; fields after the first are optional and default to
@@ -149,6 +174,15 @@ def _register(cls: type[BaseOutput]) -> None:
 
 @dataclass
 class ImagePipelineOutput(BaseOutput):
-    """`images`: a list of `PIL.Image.Image` of length B, or an array of shape (B, H, W, C)."""
+    """The output of a call that generates images.
 
-    images: list[Image] | np.ndarray
+    Attributes:
+        images: a list of B PIL images, an array (B, H, W, C) or a tensor (B, C, H, W) in [0, 1],
+            depending on the call's `output_type`.
+    """
+
+    images: Images
+
+    if TYPE_CHECKING:
+
+        def __init__(self, images: list[Image] | NDArray[Any] | Tensor) -> None: ...

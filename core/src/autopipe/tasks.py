@@ -64,7 +64,7 @@ class Task(str, metaclass=_Tasks):
     """A task; a string that equals its name, as used in manifests and on command lines.
 
     `Task("inpaint")` is the installed task of that name. With an `auto_class`, it is a new task for
-    the `tasks` of a manifest:
+    the `tasks` of a manifest::
 
         Task(
             "unconditional",

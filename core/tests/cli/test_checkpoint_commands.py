@@ -87,7 +87,7 @@ def test_resolve_without_a_task_takes_the_class_as_saved(checkpoint: Path, capsy
 
 def test_resolve_with_a_task_moves_along_the_row(checkpoint: Path, capsys) -> None:
     text = printed(capsys, "resolve", str(checkpoint), "--task", "inpainting")
-    for word in ("ZooInpaint", "zoo.inpaint:ZooInpaint", "autopipe-zoo", "ZooText2Image is in the line"):
+    for word in ("ZooInpaint", "zoo.inpaint:ZooInpaint", "autopipe-zoo", "ZooText2Image is in"):
         assert word in text
 
 

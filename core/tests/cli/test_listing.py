@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import MappingProxyType, SimpleNamespace
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_doctor_is_content_with_a_sound_installation(install, capsys) -> Non
 
 
 @pytest.mark.parametrize("kind", PROBLEMS)
-def test_the_doctor_names_what_is_wrong_and_its_cure(install, capsys, kind: str) -> None:
+def test_the_doctor_names_what_is_wrong_and_how_to_fix_it(install, capsys, kind: str) -> None:
     install(INSTALLED, PROBLEMS[kind])
     assert main(["doctor"]) == (0 if kind == "disabled" else 1)
     text = capsys.readouterr().out
@@ -103,7 +104,7 @@ def claiming(dist: str, name: str) -> Installed:
     return Installed(plugin, Family(dist, pipelines=(pipeline,)))
 
 
-def test_a_name_claimed_in_two_ways_leaves_both_in_use_and_has_a_cure(install, capsys) -> None:
+def test_a_name_claimed_in_two_ways_leaves_both_in_use_and_has_a_hint(install, capsys) -> None:
     install((claiming("one", "one"), claiming("two", "two")))
     assert main(["doctor", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
@@ -200,3 +201,17 @@ def test_the_doctor_compares_versions(install, monkeypatch, capsys) -> None:
 def test_local_and_preliminary_versions_count(monkeypatch) -> None:
     declare(monkeypatch, {"a": ["torch>=2.6,<3", "b>=1"]}, {"torch": "2.13.0+cpu", "b": "2.0rc1"})
     assert [need.met for need in requirements.requirements(["a"])] == [True, True]
+
+
+def test_the_doctor_shows_what_a_later_release_removes_and_is_content(install, capsys) -> None:
+    ending = "it was written for API 1, which autopipe 0.9.0 no longer accepts"
+    install((INSTALLED[0], replace(INSTALLED[1], deprecations=(ending,))))
+    assert main(["doctor"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert ending in text
+    assert f"pip install --upgrade autopipe-{LONG}" in text
+    assert "Nothing is broken" in text
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [f["kind"] for f in found["findings"]] == ["deprecated"]
+    assert {p["state"] for p in found["plugins"]} == {"in use"}

@@ -23,8 +23,9 @@ from .text import counted, paragraph, table
 
 ABOUT = (
     "Look for plugins that are broken, incompatible or disabled, for names that two of them "
-    "claim, and for packages that are missing or have the wrong version. Every finding comes with "
-    "a hint how to fix it. Exit code 1 if something is broken, else 0."
+    "claim, for packages that are missing or have the wrong version, and for plugins that use what "
+    "a later release removes. Every finding comes with a hint how to fix it. Exit code 1 if "
+    "something is broken, else 0; a deprecation doesn't count."
 )
 EXAMPLES = ("autopipe doctor", "autopipe doctor --json")
 
@@ -62,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         *_of_overwriting_packages(),
         *_of_packages(needed, dists),
         *_of_families(registry),
+        *_of_deprecations(registry),
     ]
     data = _as_json(registry, needed, findings)
     show(arguments.json, data, _as_text(registry, needed, findings))
@@ -153,6 +155,22 @@ def _of_families(registry: Registry) -> list[Finding]:
         return []
     reason = "no usable plugin provides a pipeline, so no checkpoint can be opened"
     return [Finding("missing", "families", reason, no_family_hint().removeprefix("Run: "))]
+
+
+def _of_deprecations(registry: Registry) -> list[Finding]:
+    """Findings about plugins that use something that a later release removes."""
+    return [
+        Finding(
+            "deprecated",
+            f"plugin {one.plugin}",
+            reason,
+            f"{pip_line(one.plugin.dist, options='--upgrade')}; if that doesn't help, tell its "
+            f"author",
+            harmless=True,
+        )
+        for one in registry.installed
+        for reason in one.deprecations
+    ]
 
 
 def _as_json(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from ..checkpoint.hub.upload import PushToHubMixin
 from ..constructors import construct
@@ -44,12 +44,35 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         self._reset_call_state()
         return self
 
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            """Call the pipeline. Subclasses declare their own arguments."""
+
     # Loading and saving
 
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[_Self],
+        pretrained_model_name_or_path: str | Path,
+        *,
+        output_loading_info: Literal[False] = False,
+        **kwargs: Any,
+    ) -> _Self: ...
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[_Self],
+        pretrained_model_name_or_path: str | Path,
+        *,
+        output_loading_info: Literal[True],
+        **kwargs: Any,
+    ) -> tuple[_Self, dict[str, Any]]: ...
     @classmethod
     def from_pretrained(
         cls: type[_Self], pretrained_model_name_or_path: str | Path, **kwargs: Any
-    ) -> Any:
+    ) -> _Self | tuple[_Self, dict[str, Any]]:
         """Load the pipeline of a checkpoint, in evaluation mode.
 
         On `DiffusionPipeline` itself, this loads the class that the checkpoint names; on a
@@ -64,7 +87,8 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         from ..checkpoint.checkpoint import Checkpoint
 
         checkpoint = Checkpoint.open(pretrained_model_name_or_path, kwargs)
-        return checkpoint.load(checkpoint.plan(cls))
+        pipe: _Self | tuple[_Self, dict[str, Any]] = checkpoint.load(checkpoint.plan(cls))
+        return pipe
 
     @classmethod
     def download(cls, pretrained_model_name: str | Path, **kwargs: Any) -> str:
@@ -156,17 +180,17 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         view._show_attached()
         return view
 
-    def _take_part_in(self, whole: DiffusionPipeline) -> None:
-        """Become a stage of `whole`, with which this pipeline shares components.
+    def become_stage_of(self, whole: DiffusionPipeline) -> None:
+        """Make this pipeline a stage of `whole`, from whose components it was constructed.
 
-        It uses the pool and the progress settings of `whole`, and inside a call of `whole` it is
-        interrupted and cancelled together with it.
+        It then shares the placement, the add-ons and the progress settings of `whole`. If it is
+        created in a call of `whole`, it is interrupted and cancelled together with that call.
         """
         self._pool = whole._pool
         self._pool.join(self)
         self._progress_bar_config = dict(whole._progress_bar_config)
         self._strengths = dict(whole._strengths)
-        if whole._is_run:
+        if whole.is_run:
             self._whole = whole
 
     # Closing

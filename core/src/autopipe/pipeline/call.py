@@ -13,7 +13,7 @@ import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 
@@ -27,7 +27,8 @@ from .progress import check_settings, progress_bar
 from .turns import guard
 from .values import readers_of, settled
 
-_Call = TypeVar("_Call", bound=Callable[..., Any])
+_Parameters = ParamSpec("_Parameters")
+_Output = TypeVar("_Output")
 
 
 _OF_ALL = ("adapters", "cancellation")
@@ -80,9 +81,11 @@ class CallMixin(AttachingMixin):
     scheduler: Any
     call: Arguments
     """Inside a call: its arguments, including those that attachments add."""
-    _added: Mapping[str, Any] = MappingProxyType({})
+    added_arguments: Mapping[str, Any] = MappingProxyType({})
+    """Inside a call: its arguments that the signature of its class doesn't name."""
+    is_run = False
+    """Whether this is the run of a call, not the pipeline that was called."""
     _snapshot: Mapping[str, Attachment]
-    _is_run = False
     _whole: CallMixin | None = None
     _num_timesteps = 0
     _calls: set[CallMixin]
@@ -93,8 +96,8 @@ class CallMixin(AttachingMixin):
     _progress_bar_config: dict[str, Any]
 
     _of_calls: ClassVar[frozenset[str]] = frozenset(
-        {"_calls", "_calls_lock", "_interrupted", "_cancelled", "_cancellation", "_is_run"}
-        | {"_whole", "call", "_added", "_snapshot", "_num_timesteps"}
+        {"_calls", "_calls_lock", "_interrupted", "_cancelled", "_cancellation", "is_run"}
+        | {"_whole", "call", "added_arguments", "_snapshot", "_num_timesteps"}
     )
     """The attributes that are not copied, because they belong to one object and its calls."""
 
@@ -126,7 +129,7 @@ class CallMixin(AttachingMixin):
         callback receives, it cancels only that call. To cancel one call from outside, use its
         argument `cancellation`.
         """
-        self._cancelled = self._is_run
+        self._cancelled = self.is_run
         with self._calls_lock:
             for run in self._calls:
                 run._cancelled = True
@@ -163,17 +166,22 @@ class CallMixin(AttachingMixin):
         self._progress_bar_config = dict(kwargs)
 
 
-def pipeline_call(call: _Call) -> _Call:
+def pipeline_call(
+    call: Callable[_Parameters, _Output | tuple[Any, ...]],
+) -> Callable[_Parameters, _Output]:
     """Decorate the `__call__` of a pipeline to be re-entrant, cancellable and without gradients.
 
     In addition to its named parameters, the call accepts those of attachments, `adapters`, and
     `cancellation`: a `Cancellation`, such as a `threading.Event`. If it is set, before or during
     the call and from any thread, it stops only this call.
 
+    For type checkers, the call keeps its parameters and returns its output. With
+    `return_dict=False` it returns a tuple of the values, which they also treat as an output.
+
     A subclass may decorate its own `__call__` and call `super().__call__` in it, which is part of
     the same run.
 
-    Raises (from the decorated call):
+    Raises:
         ArgumentTypeError: if an argument is unknown, given twice, missing, or not of the type that
             the signature declares (see `autopipe.pipeline.values`).
         ArgumentError: if a number is not valid for its parameter, or text can't be encoded.
@@ -182,6 +190,7 @@ def pipeline_call(call: _Call) -> _Call:
     """
     signature = inspect.signature(call)
     readers = functools.cache(lambda: readers_of(call))
+    body: Callable[..., Any] = call
 
     @functools.wraps(call)
     def wrapped(self: CallMixin, *args: Any, **kwargs: Any) -> Any:
@@ -193,16 +202,16 @@ def pipeline_call(call: _Call) -> _Call:
         bound.apply_defaults()
         values = {name: value for name, value in bound.arguments.items() if name != "self"}
         arguments = Arguments({**values, **added})
-        if self._is_run and type(self).__call__ is not wrapped:
+        if self.is_run and type(self).__call__ is not wrapped:
             # `super().__call__` of a class that wraps the call of its base.
-            outer, self.call = self.call, arguments.replace(**self._added)
+            outer, self.call = self.call, arguments.replace(**self.added_arguments)
             try:
-                return call(self, *args, **kwargs)
+                return body(self, *args, **kwargs)
             finally:
                 self.call = outer
         self._pool.check_open(self)
         run = _begin(self)
-        run.call, run._added, run._snapshot = arguments, added, attached
+        run.call, run.added_arguments, run._snapshot = arguments, added, attached
         run._cancellation = _token(arguments)
         run.check_cancelled()
         with self._calls_lock:
@@ -212,12 +221,12 @@ def pipeline_call(call: _Call) -> _Call:
                 adapters = vars(arguments).get("adapters")
                 if attached or self._pool.engines or adapters is not None:
                     run._take_attached(adapters)
-                return call(run, *args, **kwargs)
+                return body(run, *args, **kwargs)
         finally:
             with self._calls_lock:
                 self._calls.discard(run)
 
-    return cast(_Call, wrapped)
+    return cast(Callable[_Parameters, _Output], wrapped)
 
 
 def _begin(pipe: CallMixin) -> CallMixin:
@@ -225,7 +234,7 @@ def _begin(pipe: CallMixin) -> CallMixin:
     run = object.__new__(type(pipe))
     run.__dict__.update(pipe.__dict__)
     run._reset_call_state()
-    run._is_run = True
+    run.is_run = True
     for name, component in pipe.components.items():
         if isinstance(component, SchedulerMixin):
             run.__dict__[name] = component.copy()

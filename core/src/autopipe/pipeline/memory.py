@@ -79,6 +79,17 @@ class MemoryMixin(ComponentsMixin):
         """The networks with their sizes and devices, for `print`."""
         return layout_of(type(self).__name__, self._networks(), self._pool.placement)
 
+    def place(self, placement: Placement) -> None:
+        """Place the networks by `placement`, whose class may be your own.
+
+        The methods below use the placements of autopipe. Waits for running calls.
+
+        Raises:
+            PlacementError: if a device of `placement` is not available, or a call is running in
+                this thread.
+        """
+        self._pool.place(placement)
+
     # Offloading
 
     def enable_model_cpu_offload(
@@ -101,7 +112,7 @@ class MemoryMixin(ComponentsMixin):
         from ..placement.offload import ModelOffload
 
         chosen = offload_device(gpu_id, device, self._pool.placement.device)
-        self._pool.place(ModelOffload(chosen, reason="by enable_model_cpu_offload()"))
+        self.place(ModelOffload(chosen, reason="by enable_model_cpu_offload()"))
 
     def enable_sequential_cpu_offload(
         self, gpu_id: int | None = None, device: DeviceLike | None = None
@@ -114,7 +125,7 @@ class MemoryMixin(ComponentsMixin):
         from ..placement.offload import SequentialOffload
 
         chosen = offload_device(gpu_id, device, self._pool.placement.device)
-        self._pool.place(SequentialOffload(chosen, reason="by enable_sequential_cpu_offload()"))
+        self.place(SequentialOffload(chosen, reason="by enable_sequential_cpu_offload()"))
 
     def maybe_free_model_hooks(self) -> None:
         """Move networks of model offload back to main memory, as is done after every call."""
@@ -122,7 +133,7 @@ class MemoryMixin(ComponentsMixin):
 
     def remove_all_hooks(self) -> None:
         """End offloading or a device map; the networks are then in main memory."""
-        self._pool.place(Placement())
+        self.place(Placement())
 
     def fit_memory(
         self: _Self,
@@ -156,7 +167,7 @@ class MemoryMixin(ComponentsMixin):
         placement, choice = fit(
             networks, roles, budget, device=device, offload_folder=offload_folder
         )
-        self._pool.place(placement)
+        self.place(placement)
         for network in networks.values():
             for what in ("slicing", "tiling"):
                 name = f"{'enable' if choice.is_tight else 'disable'}_{what}"
@@ -203,9 +214,7 @@ class MemoryMixin(ComponentsMixin):
         from ..placement.device_map import plan
 
         sizes = {name: bytes_of(network) for name, network in self._networks().items()}
-        self._pool.place(
-            plan(device_map, sizes, max_memory=max_memory, offload_folder=offload_folder)
-        )
+        self.place(plan(device_map, sizes, max_memory=max_memory, offload_folder=offload_folder))
 
     def reset_device_map(self) -> None:
         """End a device map; the networks are then in main memory."""

@@ -131,7 +131,7 @@ def _made(folder: str | Path | None) -> Path | None:
     return Path(folder)
 
 
-class _Visit(ModelHook):
+class _Visit(ModelHook):  # type: ignore[misc]  # It has no types.
     """Moves the inputs of a network to its device, and its outputs to the main device."""
 
     def __init__(self, device: torch.device, main: torch.device) -> None:

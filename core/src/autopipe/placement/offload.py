@@ -99,7 +99,7 @@ class ModelOffload(Offload):
         return f"cpu; on {self.device} " + ("while used" if role.in_turn else "from its first use")
 
 
-class _Fetch(ModelHook):
+class _Fetch(ModelHook):  # type: ignore[misc]  # It has no types.
     """Moves a network to the device before it is used."""
 
     def __init__(self, offload: ModelOffload) -> None:

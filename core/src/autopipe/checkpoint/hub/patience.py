@@ -71,13 +71,14 @@ def interruptibly(work: Callable[[type], object]) -> None:
 
     stopped, failed = threading.Event(), list[BaseException]()
 
-    class Progress(tqdm):
+    class Progress(tqdm):  # type: ignore[misc]  # It has no types.
         """A progress bar that stops its download when interrupted."""
 
         def update(self, n: float | None = 1) -> bool | None:
             if stopped.is_set():
                 raise InterruptedError("the download was interrupted")
-            return super().update(n)
+            shown: bool | None = super().update(n)
+            return shown
 
     def run() -> None:
         try:
