@@ -44,7 +44,7 @@ def test_what_is_no_regular_file_is_told_by_its_kind(
     # Also where it gets there between the look and the opening.
     if kind != "socket":
         monkeypatch.setattr(regular, "look", lambda *arguments: None)
-        with pytest.raises(OSError, match=f"it is a {kind} where"):
+        with pytest.raises(OSError, match=f"it is a {kind}, not a regular file"):
             opened(place)
 
 

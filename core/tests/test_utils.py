@@ -118,7 +118,7 @@ def test_what_is_no_picture(tmp_path):
     (tmp_path / "text.png").write_text("not a picture")
     with pytest.raises(ImageFileError, match="can't be read as an image"):
         load_image(tmp_path / "text.png")
-    with pytest.raises(ArgumentTypeError, match="not a int"):
+    with pytest.raises(ArgumentTypeError, match="not int"):
         load_image(3)
 
 

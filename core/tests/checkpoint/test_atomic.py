@@ -282,7 +282,7 @@ def test_two_at_a_time_are_not_mixed(checkpoint: Path) -> None:
 def test_a_folder_that_is_half_saved_is_named_until_the_next_save(checkpoint: Path) -> None:
     (checkpoint / "unet/config.json").rename(checkpoint / "unet/config.json.saving")
     check_whole(checkpoint)
-    with pytest.raises(CheckpointError, match=r"unet is half saved.*Save again; if"):
+    with pytest.raises(CheckpointError, match=r"unet is incomplete.*Save again; or, if"):
         check_whole(checkpoint / "unet")
     save(checkpoint, stale=("unet/v",))
     assert content(checkpoint) == NEW

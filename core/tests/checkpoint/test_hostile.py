@@ -526,7 +526,7 @@ def test_safetensors_go_before_a_pickle_and_alone_are_never_opened(
 
 def test_remote_code_is_refused_with_the_way_to_do_it_here(checkpoint: Path) -> None:
     for keyword in ({"custom_pipeline": "owner/code"}, {"trust_remote_code": True}):
-        with pytest.raises(UnsafeCheckpointError, match="installed plugin"):
+        with pytest.raises(UnsafeCheckpointError, match="as a plugin"):
             DiffusionPipeline.from_pretrained(checkpoint, **keyword)
 
 

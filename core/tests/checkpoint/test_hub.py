@@ -312,7 +312,7 @@ def test_a_full_disk_is_said(
 def test_private_repositories_ask_to_log_in(hub_server: HubServer, saved: Path) -> None:
     hub_server.add("owner/name", saved, private=True)
     for token in (None, STRANGER):
-        with pytest.raises(CheckpointError, match=r"private run `hf auth login`"):
+        with pytest.raises(CheckpointError, match=r"private, run `hf auth login`"):
             TinyPipeline.from_pretrained("owner/name", token=token)
     assert isinstance(TinyPipeline.from_pretrained("owner/name", token=TOKEN), TinyPipeline)
 

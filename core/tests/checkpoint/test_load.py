@@ -590,7 +590,7 @@ def test_a_network_goes_where_its_device_map_says(
 def test_a_scheduler_that_is_half_saved_is_not_told_as_absent(saved: Path) -> None:
     file = saved / "scheduler" / "scheduler_config.json"
     file.rename(f"{file}.saving")
-    with pytest.raises(CheckpointError, match="scheduler is half saved"):
+    with pytest.raises(CheckpointError, match="scheduler is incomplete"):
         TinyScheduler.from_pretrained(saved, subfolder="scheduler")
 
 

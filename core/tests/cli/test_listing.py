@@ -210,7 +210,7 @@ def test_the_doctor_shows_what_a_later_release_removes_and_is_content(install, c
     text = " ".join(capsys.readouterr().out.split())
     assert ending in text
     assert f"pip install --upgrade autopipe-{LONG}" in text
-    assert "Nothing is broken" in text
+    assert "No problems found" in text
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [f["kind"] for f in found["findings"]] == ["deprecated"]

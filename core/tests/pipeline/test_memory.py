@@ -19,11 +19,11 @@ def test_the_layout_shows_sizes_and_places(pipe: RelayPipeline) -> None:
     assert (layout.title, layout.device, layout.size) == ("resident", None, 4 * 80 + 88)
     assert layout["coder"].where == "cpu"
     lines = str(layout).splitlines()
-    assert lines[0] == "RelayPipeline: resident on cpu, 408 B in all"
+    assert lines[0] == "RelayPipeline: resident on cpu, 408 B in total"
     assert [line.split()[0] for line in lines[1:]] == list(pipe._networks())
     pipe.enable_model_cpu_offload(device="cpu")
     lines = str(pipe.placement).splitlines()
-    assert lines[0] == "RelayPipeline: model offload on cpu, 408 B in all"
+    assert lines[0] == "RelayPipeline: model offload on cpu, 408 B in total"
     assert "while used" in lines[1]
     assert "stays" in lines[-1]
     pipe.enable_sequential_cpu_offload(device="cpu")
@@ -32,7 +32,7 @@ def test_the_layout_shows_sizes_and_places(pipe: RelayPipeline) -> None:
 
 def test_it_explains_itself(pipe: RelayPipeline) -> None:
     assert pipe.explain().splitlines() == [
-        "RelayPipeline: resident on cpu, 408 B in all",
+        "RelayPipeline: resident on cpu, 408 B in total",
         "default placement",
     ]
     pipe.enable_sequential_cpu_offload(device="cpu")
@@ -151,5 +151,5 @@ def test_xformers_is_not_needed(
     enable()
     enable()
     assert len(caplog.records) == 1
-    assert "changes nothing" in caplog.text
+    assert "has no effect" in caplog.text
     pipe.disable_xformers_memory_efficient_attention()

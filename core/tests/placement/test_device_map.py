@@ -54,7 +54,7 @@ def test_max_memory_limits_each_device(tmp_path: Path) -> None:
     assert plan("balanced", SIZES | {"vae": 5}, max_memory=limits).device_map == {
         "text": "cpu", "unet": 1, "vae": 1,
     }  # fmt: skip
-    with pytest.raises(PlacementError, match="vae has 20 B and fits into no device"):
+    with pytest.raises(PlacementError, match="vae has 20 B and doesn't fit into max_memory"):
         plan("balanced", SIZES, max_memory=limits)
     spread = plan("auto", SIZES, max_memory=limits, offload_folder=tmp_path)
     assert spread.device_map == {"text": "cpu", "unet": 1, "vae": "disk"}

@@ -81,7 +81,7 @@ def test_families_come_with_their_distribution() -> None:
         (ValueError("boom"), "broken", "boom"),
         (None, "broken", "autopipe_family"),
         (42, "broken", "int"),
-        (family("bad", api=99), "incompatible", "interface 99"),
+        (family("bad", api=99), "incompatible", "API 99"),
         (family("bad", api=1), "incompatible", "set api=2, require autopipe-core"),
         (family("bad", tasks=("upscale",)), "broken", "tuple of Task"),
         (family("bad", tasks=(task(auto_class="no name"),)), "broken", "'no name'"),
@@ -222,7 +222,7 @@ def test_an_earlier_interface_is_in_use_until_it_ends(monkeypatch: pytest.Monkey
     (one,), problems = discover([point("zoo", family("zoo", api=1))], {})
     assert problems == ()
     (said,) = one.deprecations
-    assert "interface 1" in said
+    assert "API 1" in said
     assert "0.9.0" in said
     assert "rename its hook" in said
 

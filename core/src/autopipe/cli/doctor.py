@@ -194,7 +194,7 @@ def _as_json(
 def _plugins(registry: Registry) -> list[tuple[Plugin, str]]:
     states = dict.fromkeys(registry.plugins.values(), "in use")
     for problem in registry.problems:
-        in_use = states.get(problem.plugin, "").startswith("in use")
+        in_use = states.get(problem.plugin, "").endswith("in use")
         states[problem.plugin] = "partly in use" if in_use else problem.kind
     return list(states.items())
 

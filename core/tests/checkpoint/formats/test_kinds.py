@@ -63,7 +63,7 @@ def test_a_pickle_called_safetensors_is_named_and_renaming_helps(
 def test_that_of_a_text_encoder_gets_the_name_of_transformers(saved: Path) -> None:
     folder = saved / "text_encoder"
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(DamagedFileError, match=r"call it model\.safetensors"):
+    with pytest.raises(DamagedFileError, match=r"rename it to model\.safetensors"):
         TinyPipeline.from_pretrained(saved)
     (folder / "pytorch_model.bin").rename(folder / "model.safetensors")
     assert isinstance(TinyPipeline.from_pretrained(saved).text_encoder, CLIPTextModel)

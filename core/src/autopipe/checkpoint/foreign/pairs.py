@@ -39,10 +39,10 @@ def _check_tokens(name: str, tokenizer: Any, encoder: Any, folder: Path) -> None
     known = None if encoder is tokenizer else _known_tokens(encoder)
     if known is not None and (last := _last_id(tokenizer)) >= known:
         raise ConfigError(
-            f"the {name} of {folder} doesn't fit its text encoder: its largest token id is {last}, "
-            f"but the text encoder has only {known} tokens. Take both from the same checkpoint; if "
-            f"tokens were added, call text_encoder.resize_token_embeddings({last + 1}) and save "
-            f"both"
+            f"the {name} of {folder} doesn't fit its text encoder: it has token ids up to {last}, "
+            f"but the text encoder only knows ids below {known}. Take both from the same "
+            f"checkpoint; if tokens were added, call "
+            f"text_encoder.resize_token_embeddings({last + 1}) and save both"
         )
 
 
