@@ -275,7 +275,7 @@ def test_threads_give_the_images_of_serial_calls(
 def test_a_view_refuses_a_component_of_another_kind(build: Callable[..., Any], task: Any) -> None:
     pipe = build(task.kind)
     for name, kind in (("scheduler", "a scheduler"), ("unet", "a network")):
-        with pytest.raises(ArgumentTypeError, match=f"{name}= must be {kind}"):
+        with pytest.raises(ArgumentTypeError, match=f"{name} must be {kind}"):
             task.kind.from_pipe(pipe, **{name: pipe.tokenizer})
 
 
