@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -37,6 +37,8 @@ from .control import (
 from .methods import ControlMethods
 from .multicontrolnet import MultiControlNetModel
 
+_Result = TypeVar("_Result")
+
 
 @dataclass(frozen=True)
 class _Request:
@@ -47,7 +49,7 @@ class _Request:
     crop: Box | None
 
 
-class ControlNetCondition(ControlMethods):
+class ControlNetCondition(ControlMethods[_Result]):
     """A mix-in that comes before a family's pipeline in the bases of a class and adds ControlNet.
 
     It overrides a few steps of the family: first it checks the arguments for ControlNets and
@@ -215,7 +217,7 @@ class ControlNetCondition(ControlMethods):
         return self.num_timesteps
 
 
-class ControlNetAlone(ControlNetCondition):
+class ControlNetAlone(ControlNetCondition[_Result]):
     """For a task without another image: the control image is its `image`."""
 
     _control_name: ClassVar[str] = "image"
