@@ -53,10 +53,10 @@ def stub(registry: Registry, command: str) -> str:
         *(_Import.of(target, f"_{name}") for name, target in others.items()),
         *(_Import.of(task.protocol, _calls(task)) for task in tasks if task.protocol),
     ]
+    manifests = registry.families.values()
     classes = {
-        entry.name
-        for manifest in registry.families.values()
-        for entry in (*manifest.pipelines, *manifest.components)
+        *(one.name for manifest in manifests for one in manifest.pipelines),
+        *(one.name for manifest in manifests for one in manifest.components),
     }
     lines = [
         f"# Written by `{command}` from what plugins declare. Changes are lost.",
