@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from PIL.PngImagePlugin import PngInfo
 
-from autopipe import AutoPipelineForText2Image, AutopipeError
+from autopipe import AutopipeError, AutoPipelineForText2Image
 from autopipe.pipeline.tasks import Text2ImagePipeline
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from PIL.Image import Image
 
-from autopipe import AutoPipelineForText2Image, AutopipeError
+from autopipe import AutopipeError, AutoPipelineForText2Image
 from autopipe.errors import CancelledError
 from autopipe.pipeline.tasks import Text2ImagePipeline
 
@@ -88,12 +88,11 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Answers one request, in a thread of its own."""
 
-    server: Server
-
     def do_POST(self) -> None:
         """Draw, and send the picture or what is wrong with the request."""
         if self.path != "/images":
             return self.fail(404, "there is only POST /images")
+        assert isinstance(self.server, Server)
         try:
             length = int(self.headers.get("Content-Length", 0))
             if length > LARGEST:

@@ -40,7 +40,6 @@ def program(packages: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "program"
     folder.mkdir()
-    (tmp_path / "mypy-cache").symlink_to(packages[1].parent)
     return folder
 
 
