@@ -10,7 +10,7 @@ is a U-Net, and a family with another kind says in `denoiser` which one it is, a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -35,6 +35,9 @@ from .steps.prompt import join_halves
 from .steps.reports import Reports
 from .steps.timesteps import Schedule
 
+if TYPE_CHECKING:
+    from .networks.unet import UNet2DConditionModel
+
 Predict: TypeAlias = Callable[[int, Tensor], Tensor]
 """`(step, timestep) -> prediction`, as the denoising loop takes it."""
 
@@ -58,7 +61,8 @@ class GuidedPipeline(DiffusionPipeline):
     """Tensors that callbacks see and replace by themselves; each is, under guidance, the negative
     half of the tensor that it names here."""
 
-    unet: Any
+    unet: UNet2DConditionModel
+    scheduler: SchedulerMixin
 
     _guidance_scale: float = 1.0
     _cross_attention_kwargs: dict[str, Any] | None = None

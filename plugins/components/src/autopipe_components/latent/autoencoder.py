@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -12,6 +12,9 @@ from ..image_processor import VaeImageProcessor, mask_processor
 from ..steps.checks import check_components
 from ..steps.codec import Codec, NoCodec, VaeCodec, are_latents, channels_of_latents
 
+if TYPE_CHECKING:
+    from ..networks.autoencoder_kl import AutoencoderKL
+
 
 class AutoencoderPipeline(GuidedPipeline):
     """A pipeline with an autoencoder, `vae`, in whose latents it works."""
@@ -19,7 +22,7 @@ class AutoencoderPipeline(GuidedPipeline):
     upcasts_vae: ClassVar[bool] = False
     """Whether the family heeds `force_upcast` of its autoencoder."""
 
-    vae: Any
+    vae: AutoencoderKL
 
     @cached_property
     def vae_scale_factor(self) -> int:
