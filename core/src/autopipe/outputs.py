@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import chain
 from types import GeneratorType
@@ -18,27 +18,31 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    class AnyImage(Image, Any):  # type: ignore[misc]
+        """One of `Images`: a PIL image, or an array or a tensor."""
+
     class Images(list[Image], Any):  # type: ignore[misc]
         """The images of a call, whose type depends on its `output_type`.
 
-        Most programs request PIL images, so type checkers treat them as a list of images. They also
-        accept everything that an array or a tensor has. An annotation selects another type:
-        `array: np.ndarray = pipe(..., output_type="np").images`.
+        Most programs request PIL images, so type checkers and editors treat them as a list of
+        images. They also accept everything that an array or a tensor has.
         """
 
         def __get__(self, output: object, owner: type | None = None) -> Images:
             """Return itself. With the base Any, checkers treat it as a possible descriptor."""
 
         @overload  # type: ignore[override]
-        def __getitem__(self, index: int, /) -> Image: ...
+        def __getitem__(self, index: int, /) -> AnyImage: ...
         @overload
         def __getitem__(self, index: slice, /) -> Images: ...
         @overload
         def __getitem__(self, index: object, /) -> Any: ...
         def __getitem__(self, index: object, /) -> Any:
             """Return one image, some of them, or the item of an array at `index`."""
-else:
-    Images = Any
+
+        def __iter__(self) -> Iterator[AnyImage]:
+            """Iterate over the images."""
+
 
 _Self = TypeVar("_Self", bound="BaseOutput")
 
