@@ -1,4 +1,4 @@
-"""The public names of the core."""
+"""The public names of the core, each with its module."""
 
 from __future__ import annotations
 
