@@ -64,7 +64,7 @@ class Task(str, metaclass=_Tasks):
     """A task. It equals its name, which manifests and command lines use.
 
     `Task("inpaint")` is the installed task of that name. With an `auto_class` it is a new one, for
-    the `tasks` of a manifest:
+    the `tasks` of a manifest::
 
         Task(
             "unconditional",

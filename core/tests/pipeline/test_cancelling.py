@@ -108,7 +108,7 @@ def test_subclasses_and_nested_calls_end_too(pipe: RelayPipeline) -> None:
         @pipeline_call
         def __call__(self, token: Any) -> Any:
             part = RelayPipeline(**self.components)
-            part._take_part_in(self)
+            part.become_stage_of(self)
             return part(callback=lambda run, step: token.set())
 
     def setting(token: threading.Event) -> Any:

@@ -156,17 +156,17 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         view._show_attached()
         return view
 
-    def _take_part_in(self, whole: DiffusionPipeline) -> None:
-        """Be a stage of `whole`, whose components this pipeline has some of.
+    def become_stage_of(self, whole: DiffusionPipeline) -> None:
+        """Make this pipeline a stage of `whole`, from whose components it was constructed.
 
-        It shares the pool and the progress settings, and inside a call of `whole` it stops when
-        that does.
+        It then shares the placement, the add-ons and the progress settings of `whole`. Made in a
+        call of `whole`, it stops when that call is interrupted or cancelled.
         """
         self._pool = whole._pool
         self._pool.join(self)
         self._progress_bar_config = dict(whole._progress_bar_config)
         self._strengths = dict(whole._strengths)
-        if whole._is_run:
+        if whole.is_run:
             self._whole = whole
 
     # The end

@@ -81,9 +81,11 @@ class CallMixin(AttachingMixin):
     scheduler: Any
     call: Arguments
     """Inside a call: its arguments, with those that attachments add."""
-    _added: Mapping[str, Any] = MappingProxyType({})
+    added_arguments: Mapping[str, Any] = MappingProxyType({})
+    """Inside a call: those of its arguments that the signature of its class doesn't name."""
+    is_run = False
+    """Whether this is the run of a call, and not the pipeline that was called."""
     _snapshot: Mapping[str, Attachment]
-    _is_run = False
     _whole: CallMixin | None = None
     _num_timesteps = 0
     _calls: set[CallMixin]
@@ -94,8 +96,8 @@ class CallMixin(AttachingMixin):
     _progress_bar_config: dict[str, Any]
 
     _of_calls: ClassVar[frozenset[str]] = frozenset(
-        {"_calls", "_calls_lock", "_interrupted", "_cancelled", "_cancellation", "_is_run"}
-        | {"_whole", "call", "_added", "_snapshot", "_num_timesteps"}
+        {"_calls", "_calls_lock", "_interrupted", "_cancelled", "_cancellation", "is_run"}
+        | {"_whole", "call", "added_arguments", "_snapshot", "_num_timesteps"}
     )
     """The attributes that belong to one object and its calls."""
 
@@ -127,7 +129,7 @@ class CallMixin(AttachingMixin):
         callback receives, it cancels that call alone; so does `cancellation=` of a call, from
         outside.
         """
-        self._cancelled = self._is_run
+        self._cancelled = self.is_run
         with self._calls_lock:
             for run in self._calls:
                 run._cancelled = True
@@ -174,7 +176,7 @@ def pipeline_call(call: _Call) -> _Call:
     A subclass may decorate a `__call__` of its own and call `super().__call__` in it: that is
     the same run.
 
-    Raises (from the decorated call):
+    Raises:
         ArgumentTypeError: an argument is unknown, given twice or missing, or not of the kind that
             the signature declares (see `autopipe.pipeline.values`).
         ArgumentError: one is a number that its parameter can't be, or text that can't be encoded.
@@ -194,16 +196,16 @@ def pipeline_call(call: _Call) -> _Call:
         bound.apply_defaults()
         values = {name: value for name, value in bound.arguments.items() if name != "self"}
         arguments = Arguments({**values, **added})
-        if self._is_run and type(self).__call__ is not wrapped:
+        if self.is_run and type(self).__call__ is not wrapped:
             # `super().__call__` of a class that puts something around another's call.
-            outer, self.call = self.call, arguments.replace(**self._added)
+            outer, self.call = self.call, arguments.replace(**self.added_arguments)
             try:
                 return call(self, *args, **kwargs)
             finally:
                 self.call = outer
         self._pool.check_open(self)
         run = _begin(self)
-        run.call, run._added, run._snapshot = arguments, added, attached
+        run.call, run.added_arguments, run._snapshot = arguments, added, attached
         run._cancellation = _token(arguments)
         run.check_cancelled()
         with self._calls_lock:
@@ -226,7 +228,7 @@ def _begin(pipe: CallMixin) -> CallMixin:
     run = object.__new__(type(pipe))
     run.__dict__.update(pipe.__dict__)
     run._reset_call_state()
-    run._is_run = True
+    run.is_run = True
     for name, component in pipe.components.items():
         if isinstance(component, SchedulerMixin):
             run.__dict__[name] = component.copy()

@@ -39,8 +39,8 @@ class ComponentsMixin(ConfigMixin):
     _optional_components: ClassVar[tuple[str, ...]] = ()
     model_cpu_offload_seq: ClassVar[str | None] = None
     _exclude_from_cpu_offload: ClassVar[tuple[str, ...]] = ()
-    _also_in_turn: ClassVar[tuple[str, ...]] = ()
-    """Networks that come and go in model offload, though the two above keep to the reference."""
+    model_cpu_offload_extra: ClassVar[tuple[str, ...]] = ()
+    """Networks that model offload moves in turn, besides those of `model_cpu_offload_seq`."""
 
     _module_names: ClassVar[tuple[str, ...]]
     _pool: Pool
@@ -115,7 +115,7 @@ class ComponentsMixin(ConfigMixin):
         return networks_of(self.components)
 
     def _roles(self) -> dict[nn.Module, Role]:
-        order = (*(self.model_cpu_offload_seq or "").split("->"), *self._also_in_turn)
+        order = (*(self.model_cpu_offload_seq or "").split("->"), *self.model_cpu_offload_extra)
         return {
             network: Role(name, name in order, name in self._exclude_from_cpu_offload)
             for name, network in self._networks().items()

@@ -78,6 +78,17 @@ class MemoryMixin(ComponentsMixin):
         """The networks with their sizes and places; `print` it."""
         return layout_of(type(self).__name__, self._networks(), self._pool.placement)
 
+    def place(self, placement: Placement) -> None:
+        """Place the networks by `placement`, which may be a class of your own.
+
+        The methods below give placements that come with autopipe. Waits for running calls.
+
+        Raises:
+            PlacementError: a device of `placement` is not there, or a call is running in this
+                thread.
+        """
+        self._pool.place(placement)
+
     # Offloading
 
     def enable_model_cpu_offload(
@@ -100,7 +111,7 @@ class MemoryMixin(ComponentsMixin):
         from ..placement.offload import ModelOffload
 
         chosen = offload_device(gpu_id, device, self._pool.placement.device)
-        self._pool.place(ModelOffload(chosen, reason="by enable_model_cpu_offload()"))
+        self.place(ModelOffload(chosen, reason="by enable_model_cpu_offload()"))
 
     def enable_sequential_cpu_offload(
         self, gpu_id: int | None = None, device: DeviceLike | None = None
@@ -113,7 +124,7 @@ class MemoryMixin(ComponentsMixin):
         from ..placement.offload import SequentialOffload
 
         chosen = offload_device(gpu_id, device, self._pool.placement.device)
-        self._pool.place(SequentialOffload(chosen, reason="by enable_sequential_cpu_offload()"))
+        self.place(SequentialOffload(chosen, reason="by enable_sequential_cpu_offload()"))
 
     def maybe_free_model_hooks(self) -> None:
         """Let networks that a call brought to the device rest again; each call ends so."""
@@ -121,7 +132,7 @@ class MemoryMixin(ComponentsMixin):
 
     def remove_all_hooks(self) -> None:
         """End offloading or a device map; the networks are in main memory then."""
-        self._pool.place(Placement())
+        self.place(Placement())
 
     def fit_memory(
         self: _Self,
@@ -154,7 +165,7 @@ class MemoryMixin(ComponentsMixin):
         placement, choice = fit(
             networks, roles, budget, device=device, offload_folder=offload_folder
         )
-        self._pool.place(placement)
+        self.place(placement)
         for network in networks.values():
             for what in ("slicing", "tiling"):
                 name = f"{'enable' if choice.is_tight else 'disable'}_{what}"
@@ -201,9 +212,7 @@ class MemoryMixin(ComponentsMixin):
         from ..placement.device_map import plan
 
         sizes = {name: bytes_of(network) for name, network in self._networks().items()}
-        self._pool.place(
-            plan(device_map, sizes, max_memory=max_memory, offload_folder=offload_folder)
-        )
+        self.place(plan(device_map, sizes, max_memory=max_memory, offload_folder=offload_folder))
 
     def reset_device_map(self) -> None:
         """End a device map; the networks are in main memory then."""

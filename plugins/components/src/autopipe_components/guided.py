@@ -3,8 +3,8 @@
 Nothing here knows what is denoised: latents of an autoencoder, or pixels. A task puts these steps
 around those of its family; nothing here knows a task's signature either, and nothing a model's
 name. A condition adds to the prediction from outside. The network is asked through hooks: here it
-is a U-Net, and a family with another kind says in `_network` which one it is, and in
-`_predict_noise` how it is asked.
+is a U-Net, and a family with another kind says in `denoiser` which one it is, and in
+`run_denoiser` how it is asked.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ further channels; `inputs` are what the family gives the network besides.
 class GuidedPipeline(DiffusionPipeline):
     """The steps of a call around the denoising loop; see the families for their components."""
 
-    _output_types: ClassVar[tuple[str, ...]] = OUTPUT_TYPES
+    output_types: ClassVar[tuple[str, ...]] = OUTPUT_TYPES
 
-    _needed: ClassVar[tuple[str, ...]] = ("unet", "scheduler")
+    required_components: ClassVar[tuple[str, ...]] = ("unet", "scheduler")
     """The components without which no call can be made."""
 
-    _halves: ClassVar[Mapping[str, str]] = {}
+    negative_halves: ClassVar[Mapping[str, str]] = {}
     """Tensors that callbacks see and replace by themselves; each is, under guidance, the negative
     half of the tensor that it names here."""
 
@@ -78,41 +78,41 @@ class GuidedPipeline(DiffusionPipeline):
     @property
     def do_classifier_free_guidance(self) -> bool:
         """Whether each step predicts with and without the prompt."""
-        return self._guidance_scale > 1 and self._guidance_width is None
+        return self._guidance_scale > 1 and self.guidance_embedding_dim is None
 
     # The network, and how it is asked
 
     @property
-    def _network(self) -> Any:
+    def denoiser(self) -> Any:
         """The network that predicts."""
         return self.unet
 
     @property
-    def _guidance_width(self) -> int | None:
+    def guidance_embedding_dim(self) -> int | None:
         """How wide the guidance scale is that a network distilled on it takes; None for others."""
-        width: int | None = getattr(self._network.config, "time_cond_proj_dim", None)
+        width: int | None = getattr(self.denoiser.config, "time_cond_proj_dim", None)
         return width
 
-    def _sample_size(self) -> tuple[int, int]:
+    def trained_size(self) -> tuple[int, int]:
         """Height and width that the network was trained for, in cells of what it denoises."""
-        size = self._network.config.sample_size
+        size = self.denoiser.config.sample_size
         return (size, size) if isinstance(size, int) else size
 
-    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
+    def denoiser_inputs(self, tensors: Tensors) -> dict[str, Any]:
         """What the network gets besides sample and timestep, from `tensors` as they are now."""
         return {"encoder_hidden_states": tensors["prompt_embeds"]}
 
-    def _predict_noise(
+    def run_denoiser(
         self, sample: Tensor, timestep: Tensor, guidance: Tensor | None, inputs: Mapping[str, Any]
     ) -> Tensor:
         """The network's prediction (B or 2B, C, h, w), a variance after it along the channels.
 
         Args:
             sample: (B or 2B, C, h, w), scaled for `timestep`, with further channels if there are.
-            guidance: what `_embed_guidance_scale` made.
-            inputs: those of `_network_inputs`, and what steering added to them.
+            guidance: what `embed_guidance_scale` made.
+            inputs: those of `denoiser_inputs`, and what steering added to them.
         """
-        prediction: Tensor = self._network(
+        prediction: Tensor = self.denoiser(
             sample,
             timestep,
             timestep_cond=guidance,
@@ -124,7 +124,7 @@ class GuidedPipeline(DiffusionPipeline):
 
     # Steps of a call, in their order
 
-    def _open_call(
+    def set_call_state(
         self,
         prompts: int,
         *,
@@ -142,7 +142,7 @@ class GuidedPipeline(DiffusionPipeline):
             ArgumentError, ArgumentTypeError: an argument can't be used.
         """
         check_images_per_prompt(num_images_per_prompt)
-        check_output_type(output_type, self._output_types)
+        check_output_type(output_type, self.output_types)
         check_guidance(guidance_scale)
         check_cross_attention_kwargs(cross_attention_kwargs)
         self._guidance_scale = guidance_scale
@@ -151,7 +151,7 @@ class GuidedPipeline(DiffusionPipeline):
         check_generators(generator, batch_size)
         return batch_size
 
-    def _check_memory(self, pictures: int, height: int, width: int) -> None:
+    def check_sample_memory(self, pictures: int, height: int, width: int) -> None:
         """Refuse pictures that can't be made on this device, unless the call says otherwise.
 
         Args:
@@ -162,14 +162,14 @@ class GuidedPipeline(DiffusionPipeline):
             ArgumentError: they would take more than twice the memory of the device.
         """
         if self.call.get("check_memory", True):
-            works = self._works(height, width)
+            works = self.network_sizes(height, width)
             check_room(works, pictures, self._execution_device)
 
-    def _works(self, height: int, width: int) -> list[tuple[Any, int, int]]:
+    def network_sizes(self, height: int, width: int) -> list[tuple[Any, int, int]]:
         """The networks that work on pictures, with the height and width that each works on."""
-        return [(self._network, height, width)]
+        return [(self.denoiser, height, width)]
 
-    def _predictor(
+    def make_predictor(
         self,
         tensors: Tensors,
         extra_channels: Callable[[], Sequence[Tensor]] = tuple,
@@ -181,18 +181,18 @@ class GuidedPipeline(DiffusionPipeline):
             extra_channels: what the network sees after the latents, each (B or 2B, C, h, w).
             steering: what else it gets; see `Steering`.
         """
-        guidance = self._embed_guidance_scale(tensors["latents"])
+        guidance = self.embed_guidance_scale(tensors["latents"])
 
         def predict(step: int, timestep: Tensor) -> Tensor:
             guided = self.do_classifier_free_guidance
             sample = self.scheduler.scale_model_input(tensors["latents"], timestep)
             sample = double(sample) if guided else sample
-            inputs = self._network_inputs(tensors)
+            inputs = self.denoiser_inputs(tensors)
             if steering is not None:
                 inputs.update(steering(step, sample, timestep, inputs))
             extra = [one[-len(sample) :] for one in extra_channels()]
             seen = torch.cat([sample, *extra], dim=1) if extra else sample
-            prediction = self._predict_noise(seen, timestep, guidance, inputs)
+            prediction = self.run_denoiser(seen, timestep, guidance, inputs)
             return self._settle(prediction, guided, tensors["latents"].shape[1])
 
         return predict
@@ -205,24 +205,24 @@ class GuidedPipeline(DiffusionPipeline):
         """
         mean, variance = prediction[:, :channels], prediction[:, channels:]
         if guided:
-            mean, variance = self._guide(mean), variance.chunk(2)[1]
+            mean, variance = self.apply_guidance(mean), variance.chunk(2)[1]
         if variance.shape[1] and _takes_variance(self.scheduler):
             return torch.cat([mean, variance], dim=1)
         return mean
 
-    def _guide(self, prediction: Tensor) -> Tensor:
+    def apply_guidance(self, prediction: Tensor) -> Tensor:
         """The guided prediction (B, ...) of (2B, ...), whose first half is unconditional."""
         return guide(prediction, self.guidance_scale)
 
-    def _embed_guidance_scale(self, latents: Tensor) -> Tensor | None:
+    def embed_guidance_scale(self, latents: Tensor) -> Tensor | None:
         """The guidance scale (B, D) as a network takes it that was distilled on it; else None."""
-        width = self._guidance_width
+        width = self.guidance_embedding_dim
         if width is None:
             return None
         embedded = embed_scale(self.guidance_scale, len(latents), width, dtype=latents.dtype)
         return embedded.to(latents.device)
 
-    def _denoise(
+    def run_loop(
         self,
         tensors: Tensors,
         predict: Predict,
@@ -253,7 +253,7 @@ class GuidedPipeline(DiffusionPipeline):
 
     def _show_halves(self, tensors: Tensors) -> None:
         """Put the negative halves into `tensors`, as parts of what the network gets."""
-        for half, whole in self._halves.items():
+        for half, whole in self.negative_halves.items():
             if self.do_classifier_free_guidance:
                 tensors[half] = tensors[whole].chunk(2)[0]
             else:
@@ -266,7 +266,7 @@ class GuidedPipeline(DiffusionPipeline):
             ArgumentError: a half has another shape than the other half.
         """
         tensors.update(changes)
-        for half, whole in self._halves.items():
+        for half, whole in self.negative_halves.items():
             if half in changes and self.do_classifier_free_guidance:
                 tensors[whole] = join_halves(tensors[whole].chunk(2)[1], changes[half])
         if changes:

@@ -55,7 +55,7 @@ class ControlNetCondition(ControlMethods):
     the control images are prepared; and in each step the U-Net gets what the ControlNets add.
     """
 
-    _size_multiple = None
+    size_multiple = None
 
     _control_name: ClassVar[str] = "control_image"
     """What step callbacks know the prepared control images by."""
@@ -70,15 +70,15 @@ class ControlNetCondition(ControlMethods):
         """Register `controlnet`, of which a list becomes a `MultiControlNetModel`."""
         self.register_modules(controlnet=joined(controlnet))
         if self.unet is not None and self.vae is not None and self.controlnet is not None:
-            check_fits(self.controlnet, self.unet, self._codec.channels)
+            check_fits(self.controlnet, self.unet, self.codec.channels)
 
     # Before the family's steps
 
-    def _begin(self) -> int:
-        check_components(self, self._needed)
-        check_output_type(self.call.output_type, self._output_types)
+    def begin_call(self) -> int:
+        check_components(self, self.required_components)
+        check_output_type(self.call.output_type, self.output_types)
         self._steer()
-        return super()._begin()
+        return super().begin_call()
 
     def _given_images(self) -> tuple[Any, Any]:
         """The control image as it was given, and the image whose size counts.
@@ -102,7 +102,7 @@ class ControlNetCondition(ControlMethods):
         """
         call = self.call
         control_image, like = self._given_images()
-        check_fits(self.controlnet, self.unet, self._codec.channels)
+        check_fits(self.controlnet, self.unet, self.codec.channels)
         images = images_for(self.controlnet, control_image)
         nets = nets_of(self.controlnet)
         # Of several, the first decides.
@@ -127,18 +127,18 @@ class ControlNetCondition(ControlMethods):
     def _size_of(self, image: Any, height: int | None, width: int | None) -> tuple[int, int]:
         own = self.vae_scale_factor
         check_size(own if height is None else height, own if width is None else width, 1)
-        self._check_memory_of(1, height or own, width or own)
-        return self._size_in_pixels(self.image_processor.preprocess(image, height, width))
+        self.check_image_memory(1, height or own, width or own)
+        return self.size_in_pixels(self.image_processor.preprocess(image, height, width))
 
     # Among the family's steps
 
-    def _pixels_of(self, image: ImageInput) -> Tensor:
+    def image_to_pixels(self, image: ImageInput) -> Tensor:
         return self.image_processor.preprocess(image, self.call.height, self.call.width)
 
-    def _start_call(self, prompts: int) -> int:
-        batch_size = super()._start_call(prompts)
+    def prepare_batch(self, prompts: int) -> int:
+        batch_size = super().prepare_batch(prompts)
         call, request = self.call, self._request
-        self._check_memory_of(batch_size, call.height, call.width)
+        self.check_image_memory(batch_size, call.height, call.width)
         images = prepare_images(
             nets_of(self.controlnet),
             request.images,
@@ -155,7 +155,7 @@ class ControlNetCondition(ControlMethods):
         self._images = images
         return batch_size
 
-    def _predictor(
+    def make_predictor(
         self,
         tensors: Tensors,
         extra_channels: Callable[[], Sequence[Tensor]] = tuple,
@@ -170,7 +170,7 @@ class ControlNetCondition(ControlMethods):
             given = {} if steering is None else steering(step, sample, timestep, inputs)
             return {**given, **self._residuals(tensors, step, sample, timestep, inputs)}
 
-        return super()._predictor(tensors, extra_channels, residuals)
+        return super().make_predictor(tensors, extra_channels, residuals)
 
     def _residuals(
         self,

@@ -78,8 +78,8 @@ class ControlMethods(LatentPipeline):
         """
         check_images_given("control image", image, prompt, prompt_embeds)
 
-    def _check_given(self, given: Mapping[str, Any]) -> None:
-        super()._check_given(given)
+    def check_given_arguments(self, given: Mapping[str, Any]) -> None:
+        super().check_given_arguments(given)
         for image in images_for(self.controlnet, given.get("image")):
             self.check_image(image, given.get("prompt"), given.get("prompt_embeds"))
         scale, start, end = (given[name] for name in CONTROL.split())

@@ -70,4 +70,4 @@ class IFImg2ImgPipeline(IFImageSteps, Image2Image):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -22,7 +22,7 @@ from .steps import IFSteps, Keep, Start
 class IFImageSteps(IFSteps):
     """Starts from an image with noise on it."""
 
-    def _prepare(self) -> Start:
+    def prepare_start(self) -> Start:
         """As of `IFSteps`: the image, at the size of the result."""
         pixels = self._pixels()
 
@@ -66,7 +66,7 @@ class IFImageSteps(IFSteps):
 
     def preprocess_original_image(self, image: ImageInput) -> Tensor:
         """`image` as (N, 3, H, W) in [-1, 1], PIL images at the size of the result."""
-        name = self._original()[0] if self._is_run else "image"
+        name = self._original()[0] if self.is_run else "image"
         return make_pixels(image, self.unet.config.sample_size, name)
 
     def _pixels(self) -> Tensor:
@@ -93,7 +93,7 @@ class IFMaskSteps(IFImageSteps):
 
     _callback_tensor_inputs = (*IFImageSteps._callback_tensor_inputs, "mask")
 
-    def _prepare(self) -> Start:
+    def prepare_start(self) -> Start:
         """As of `IFSteps`: image and mask, at the size of the result."""
         pixels = self._pixels()
         mask = self._mask(pixels)

@@ -68,4 +68,4 @@ class IFInpaintingPipeline(IFMaskSteps, Inpaint):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -17,9 +17,9 @@ from .steps import IFSteps, Start
 class IFNoiseSteps(IFSteps):
     """Starts from noise alone, or from the caller's `latents`."""
 
-    def _prepare(self) -> Start:
+    def prepare_start(self) -> Start:
         """As of `IFSteps`: the size that a call says, or that the U-Net was trained for."""
-        call, default = self.call, self._sample_size()
+        call, default = self.call, self.trained_size()
         height = default[0] if call.height is None else call.height
         width = default[1] if call.width is None else call.width
         self._check_size(height, width)

@@ -50,8 +50,8 @@ class IFSteps(IFComponents):
     """The call of every pipeline; the arguments are those of `IFComponents`."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "prompt_embeds")
-    _output_types = ("pil", "np", "pt")
-    _in_channels: ClassVar[int] = CHANNELS
+    output_types = ("pil", "np", "pt")
+    denoiser_in_channels: ClassVar[int] = CHANNELS
     """What a U-Net for this pipeline sees: the pixels that are denoised, and maybe others."""
 
     _guidance_scale: float = 7.0
@@ -68,25 +68,25 @@ class IFSteps(IFComponents):
         """How many images the call makes."""
         return self._prompts * self.call.num_images_per_prompt
 
-    def _draw(self) -> Result:
+    def run_task(self) -> Result:
         """The body of every call."""
         # 1. Check everything that can be checked
-        reports = self._begin()
-        start = self._prepare()
+        reports = self.begin_call()
+        start = self.prepare_start()
 
         # 2. Lay out the steps
-        schedule = self._lay_out()
+        schedule = self.make_schedule()
 
         # 3. Encode the prompt
-        tensors = in_dtype_of(self.unet, self._conditioning())
+        tensors = in_dtype_of(self.unet, self.encode_conditioning())
 
         # 4. Put there what the steps start from
         start(tensors, schedule)
 
         # 5. Denoise
-        pixels = self._denoise(
+        pixels = self.run_loop(
             tensors,
-            self._predictor(tensors),
+            self.make_predictor(tensors),
             schedule,
             reports,
             eta=self.call.eta,
@@ -95,11 +95,11 @@ class IFSteps(IFComponents):
         )
 
         # 6. Make pictures
-        return self._finish(pixels)
+        return self.make_output(pixels)
 
     # Its steps, in their order
 
-    def _begin(self) -> Reports:
+    def begin_call(self) -> Reports:
         """Check what every pipeline takes, and set the state of the call.
 
         Returns:
@@ -110,17 +110,17 @@ class IFSteps(IFComponents):
                 for this pipeline.
         """
         call = self.call
-        check_components(self, self._needed)
+        check_components(self, self.required_components)
         if needs_extractor(self.safety_checker):
             check_components(self, ("feature_extractor",))
         check_prompt(
             call.prompt, call.prompt_embeds, call.negative_prompt, call.negative_prompt_embeds
         )
-        self._check_network()
+        self.check_denoiser()
         width = self.unet.config.encoder_hid_dim or self.unet.config.cross_attention_dim
         check_width("prompt_embeds", call.prompt_embeds, width)
         check_width("negative_prompt_embeds", call.negative_prompt_embeds, width)
-        self._open_call(
+        self.set_call_state(
             self._prompts,
             num_images_per_prompt=call.num_images_per_prompt,
             generator=call.generator,
@@ -143,16 +143,16 @@ class IFSteps(IFComponents):
             call.callback_steps,
         )
 
-    def _check_network(self) -> None:
+    def check_denoiser(self) -> None:
         """Refuse a U-Net that sees or predicts something else.
 
         Raises:
             ArgumentError: it is such.
         """
-        config = self.unet.config
-        if config.in_channels != self._in_channels:
+        config, given = self.unet.config, self.denoiser_in_channels
+        if config.in_channels != given:
             raise ArgumentError(
-                f"{type(self).__name__} gives the U-Net {self._in_channels} channels and it takes "
+                f"{type(self).__name__} gives the U-Net {given} channels and it takes "
                 f"{config.in_channels}; those of the first stage take {CHANNELS}, those for "
                 f"super-resolution {2 * CHANNELS}"
             )
@@ -165,9 +165,9 @@ class IFSteps(IFComponents):
     def _check_size(self, height: int, width: int) -> None:
         """Refuse pixels that the U-Net can't halve and double as often, or this machine hold."""
         check_size(height, width, 2 ** (len(self.unet.config.block_out_channels) - 1))
-        self._check_memory(self._batch_size, height, width)
+        self.check_sample_memory(self._batch_size, height, width)
 
-    def _prepare(self) -> Start:
+    def prepare_start(self) -> Start:
         """Check what a call starts from, and say how it starts.
 
         Raises:
@@ -175,7 +175,7 @@ class IFSteps(IFComponents):
         """
         raise NotImplementedError
 
-    def _lay_out(self) -> Schedule:
+    def make_schedule(self) -> Schedule:
         """The steps, or the last part of them that a `strength` says."""
         schedule = set_schedule(
             self.scheduler,
@@ -198,7 +198,7 @@ class IFSteps(IFComponents):
         schedule = keep_tail(self.scheduler, steps=num_inference_steps, strength=strength)
         return schedule.timesteps, schedule.steps
 
-    def _conditioning(self) -> Tensors:
+    def encode_conditioning(self) -> Tensors:
         """The encoded prompt as tensors of the call; under guidance the negative half is first."""
         call = self.call
         embeds, negative = self.encode_prompt(
@@ -227,8 +227,8 @@ class IFSteps(IFComponents):
         each = self._for_prompts(pixels, tensors)
         return each.repeat_interleave(self.call.num_images_per_prompt, dim=0)
 
-    def _check_given(self, given: Mapping[str, Any]) -> None:
-        super()._check_given(given)
+    def check_given_arguments(self, given: Mapping[str, Any]) -> None:
+        super().check_given_arguments(given)
         for name in ("image", "original_image", "mask_image"):
             if name in given:
                 check_images_given(name, given[name], None, None, given["batch_size"])
@@ -237,7 +237,7 @@ class IFSteps(IFComponents):
         """What is restored after each step; nothing if None."""
         return None
 
-    def _finish(self, pixels: Tensor) -> Result:
+    def make_output(self, pixels: Tensor) -> Result:
         """What a call gives back of the denoised `pixels` (B, 3, H, W)."""
         output_type = self.call.output_type
         images: Any = pixels

@@ -66,4 +66,4 @@ class IFPipeline(IFNoiseSteps, Text2Image):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -18,6 +18,6 @@ class MovqCodec(VaeCodec):
         latents: Tensor = self.vae.encode(image.to(self.vae.dtype)).latents
         return latents.to(image)
 
-    def _decode(self, vae: Any, latents: Tensor) -> Tensor:
+    def decode_with(self, vae: Any, latents: Tensor) -> Tensor:
         image: Tensor = vae.decode(latents.to(vae.dtype), force_not_quantize=True).sample
         return image

@@ -31,9 +31,9 @@ class CombinedPipeline(DiffusionPipeline):
     """
 
     _exclude_from_cpu_offload = ("prior_prior",)
-    _also_in_turn = ("prior_prior",)
-    _prior_class: ClassVar[type[DiffusionPipeline]]
-    _decoder_class: ClassVar[type[DiffusionPipeline]]
+    model_cpu_offload_extra = ("prior_prior",)
+    prior_class: ClassVar[type[DiffusionPipeline]]
+    decoder_class: ClassVar[type[DiffusionPipeline]]
 
     @property
     def prior_pipe(self) -> Any:
@@ -42,20 +42,20 @@ class CombinedPipeline(DiffusionPipeline):
         It is made anew each time: what is assigned to it, a scheduler for example, is not seen
         here; assign to `prior_scheduler` instead.
         """
-        return self._stage(self._prior_class, PRIOR)
+        return self._stage(self.prior_class, PRIOR)
 
     @property
     def decoder_pipe(self) -> Any:
         """The decoder, a pipeline on the components that this one has now; as `prior_pipe`."""
-        return self._stage(self._decoder_class, "")
+        return self._stage(self.decoder_class, "")
 
     def _stage(self, cls: type[_Stage], prefix: str) -> _Stage:
         components = self.components
         stage = cls(**{name: components[prefix + name] for name in cls.module_names()})
-        stage._take_part_in(self)
+        stage.become_stage_of(self)
         return stage
 
-    def _draw(self) -> Any:
+    def run_task(self) -> Any:
         """The body of every call."""
         # 1. Check everything that the decoder takes; the prior checks the rest
         self._check_decoder()
@@ -67,7 +67,7 @@ class CombinedPipeline(DiffusionPipeline):
         return self.decoder_pipe(
             image_embeds=image_embeds,
             negative_image_embeds=negative_image_embeds,
-            **self._decoder_arguments(len(image_embeds)),
+            **self.decoder_arguments(len(image_embeds)),
         )
 
     # Its steps, in their order
@@ -82,25 +82,25 @@ class CombinedPipeline(DiffusionPipeline):
         check_text("prompt", call.prompt)
         check_images_per_prompt(call.num_images_per_prompt)
         decoder = self.decoder_pipe
-        check_components(decoder, decoder._needed)
+        check_components(decoder, decoder.required_components)
         prompts = 1 if call.prompt is None else batch_size_of(call.prompt, None)
-        unknown = torch.empty(1, decoder._embedding_width)
+        unknown = torch.empty(1, decoder.image_embedding_dim)
         unknown = unknown.expand(prompts * call.num_images_per_prompt, -1)
         decoder.call = call.replace(
             image_embeds=unknown, negative_image_embeds=unknown, num_images_per_prompt=1
         )
-        decoder._prepare(decoder._begin_embeds())
-        decoder._reports()
+        decoder.prepare_start(decoder._begin_embeds())
+        decoder.check_callbacks()
 
     def _prior_arguments(self) -> dict[str, Any]:
         """What the prior takes of the call; the generators are those of both."""
         call = self.call
         own = {n.removeprefix(PRIOR): v for n, v in call.items() if n.startswith(PRIOR)}
         shared = {name: call[name] for name in (*_OF_PRIOR, "generator")}
-        added = {name: value for name, value in self._added.items() if name != "adapters"}
+        added = {name: value for name, value in self.added_arguments.items() if name != "adapters"}
         return {**own, **shared, **added, "return_dict": False}
 
-    def _decoder_arguments(self, rows: int) -> dict[str, Any]:
+    def decoder_arguments(self, rows: int) -> dict[str, Any]:
         """What the decoder takes of the call besides `rows` of embeddings: one for each image."""
         return {
             name: value

@@ -57,7 +57,7 @@ class Start:
 class EmbeddingDecoder(GuidedPipeline):
     """Draws images of CLIP image embeddings with a U-Net, in the latents of a MoVQ.
 
-    A family says what its U-Net gets by `_network_inputs`.
+    A family says what its U-Net gets by `denoiser_inputs`.
     """
 
     model_cpu_offload_seq = "unet->movq"
@@ -66,7 +66,7 @@ class EmbeddingDecoder(GuidedPipeline):
         "image_embeds",
         "negative_image_embeds",
     )
-    _halves: ClassVar[Mapping[str, str]] = {"negative_image_embeds": "image_embeds"}
+    negative_halves: ClassVar[Mapping[str, str]] = {"negative_image_embeds": "image_embeds"}
     _tensors_as_decoded: ClassVar[bool] = True
     """Whether `output_type="pt"` gives pixels in [-1, 1], as the autoencoder does."""
 
@@ -77,43 +77,43 @@ class EmbeddingDecoder(GuidedPipeline):
     @property
     def movq_scale_factor(self) -> int:
         """Pixels per latent cell, along each axis."""
-        return self._codec.factor
+        return self.codec.factor
 
     @cached_property
     def image_processor(self) -> VaeImageProcessor:
         """Makes tensors of images, and images of tensors."""
         return VaeImageProcessor(
-            vae_scale_factor=self._codec.factor,
-            vae_latent_channels=self._codec.channels,
+            vae_scale_factor=self.codec.factor,
+            vae_latent_channels=self.codec.channels,
             resample="bicubic",
             reducing_gap=1,
             do_convert_rgb=True,
         )
 
     @property
-    def _codec(self) -> Codec:
+    def codec(self) -> Codec:
         if self.movq is None:
-            return NoCodec("movq", self._latent_channels)
+            return NoCodec("movq", self.latent_channels)
         return MovqCodec(self.movq)
 
     @property
-    def _latent_channels(self) -> int:
+    def latent_channels(self) -> int:
         """Of the latents, told by the U-Net."""
         return channels_of_latents(self.unet.config)
 
     @property
-    def _embedding_width(self) -> int:
+    def image_embedding_dim(self) -> int:
         """What the U-Net takes of an image embedding."""
         raise NotImplementedError
 
-    def _draw(self) -> Result:
+    def run_task(self) -> Result:
         """The body of every call."""
         # 1. Check everything that can be checked, and prepare what to start from
-        start = self._prepare(self._begin())
-        reports = self._reports()
+        start = self.prepare_start(self.begin_call())
+        reports = self.check_callbacks()
 
         # 2. Take the embeddings, and what else the U-Net gets
-        tensors = in_dtype_of(self.unet, self._conditioning(start))
+        tensors = in_dtype_of(self.unet, self.encode_conditioning(start))
 
         # 3. Denoise, from what the task starts from
         latents = self._denoised(tensors, start, reports)
@@ -123,7 +123,7 @@ class EmbeddingDecoder(GuidedPipeline):
 
     # Its steps, in their order
 
-    def _begin(self) -> int:
+    def begin_call(self) -> int:
         """Check what every call takes, set the state of the call, and return the number of rows.
 
         They are those of the embeddings; of each, `num_images_per_prompt` images are made.
@@ -134,12 +134,12 @@ class EmbeddingDecoder(GuidedPipeline):
         return self._begin_embeds()
 
     def _begin_embeds(self) -> int:
-        """`_begin`, as far as it concerns embeddings."""
+        """`begin_call`, as far as it concerns embeddings."""
         call = self.call
-        check_components(self, self._needed)
+        check_components(self, self.required_components)
         rows = len(self._rows("image_embeds", call.image_embeds))
         check_size(call.height, call.width, 1)
-        self._open_call(
+        self.set_call_state(
             rows,
             num_images_per_prompt=call.num_images_per_prompt,
             generator=call.generator,
@@ -147,10 +147,10 @@ class EmbeddingDecoder(GuidedPipeline):
             cross_attention_kwargs=None,
             output_type=call.output_type,
         )
-        if call.output_type != "latent" and isinstance(self._codec, NoCodec):
-            raise self._codec.absent()
+        if call.output_type != "latent" and isinstance(self.codec, NoCodec):
+            raise self.codec.absent()
         pictures = rows * call.num_images_per_prompt
-        self._check_memory(pictures, *self._latent_size(call.height, call.width))
+        self.check_sample_memory(pictures, *self.latent_size(call.height, call.width))
         if self.do_classifier_free_guidance:
             negative = len(self._rows("negative_image_embeds", call.negative_image_embeds))
             if negative != rows:
@@ -163,10 +163,10 @@ class EmbeddingDecoder(GuidedPipeline):
     def _rows(self, name: str, embeds: Embeds | None) -> Tensor:
         """`embeds` as one tensor (B, D)."""
         return joined(
-            name, embeds, (self._embedding_width,), "give what the prior of this decoder returns"
+            name, embeds, (self.image_embedding_dim,), "give what the prior of this decoder returns"
         )
 
-    def _prepare(self, rows: int) -> Start:
+    def prepare_start(self, rows: int) -> Start:
         """Lay out the steps and prepare what to start from; no network is used.
 
         Raises:
@@ -174,15 +174,15 @@ class EmbeddingDecoder(GuidedPipeline):
         """
         raise NotImplementedError
 
-    def _check_channels(self) -> None:
+    def check_denoiser(self) -> None:
         """Refuse a U-Net for something else.
 
         Raises:
             ArgumentError: it is one.
         """
-        check_network_channels(self.unet.config.in_channels, self._codec.channels)
+        check_network_channels(self.unet.config.in_channels, self.codec.channels)
 
-    def _lay_out(self, strength: float | None = None) -> Schedule:
+    def make_schedule(self, strength: float | None = None) -> Schedule:
         """The steps, or the last part of them that `strength` says."""
         schedule = set_schedule(
             self.scheduler,
@@ -193,7 +193,7 @@ class EmbeddingDecoder(GuidedPipeline):
             return schedule
         return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
 
-    def _reports(self) -> Reports:
+    def check_callbacks(self) -> Reports:
         """The callbacks, as the loop takes them."""
         call = self.call
         return step_reports(
@@ -204,7 +204,7 @@ class EmbeddingDecoder(GuidedPipeline):
             call.callback_steps,
         )
 
-    def _conditioning(self, start: Start) -> Tensors:
+    def encode_conditioning(self, start: Start) -> Tensors:
         """The embeddings as tensors of the call; under guidance the negative half is first."""
         call = self.call
 
@@ -225,7 +225,7 @@ class EmbeddingDecoder(GuidedPipeline):
         """The latents of images of what `tensors` hold."""
         raise NotImplementedError
 
-    def _walk(
+    def denoise_latents(
         self,
         tensors: Tensors,
         start: Start,
@@ -234,9 +234,9 @@ class EmbeddingDecoder(GuidedPipeline):
         keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
     ) -> Tensor:
         """Denoise what `tensors` hold; the further arguments are those of `GuidedPipeline`."""
-        return self._denoise(
+        return self.run_loop(
             tensors,
-            self._predictor(tensors, extra_channels),
+            self.make_predictor(tensors, extra_channels),
             start.schedule,
             reports,
             eta=0.0,
@@ -244,22 +244,22 @@ class EmbeddingDecoder(GuidedPipeline):
             keep=keep,
         )
 
-    def _latent_size(self, height: int, width: int) -> tuple[int, int]:
+    def latent_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width in latent cells: pixels are rounded up to the factor's square."""
-        factor = self._codec.factor
+        factor = self.codec.factor
         return -(-height // factor**2) * factor, -(-width // factor**2) * factor
 
-    def _works(self, height: int, width: int) -> list[tuple[Any, int, int]]:
-        works = super()._works(height, width)
-        factor = self._codec.factor
+    def network_sizes(self, height: int, width: int) -> list[tuple[Any, int, int]]:
+        works = super().network_sizes(height, width)
+        factor = self.codec.factor
         decodes = self.call.output_type != "latent"
         return [*works, (self.movq, height * factor, width * factor)] if decodes else works
 
     def _shape(self, rows: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Of the latents of all images, (B, C, h, w), at a `size` in cells."""
-        return (rows * self.call.num_images_per_prompt, self._codec.channels, *size)
+        return (rows * self.call.num_images_per_prompt, self.codec.channels, *size)
 
-    def _spread(self, tensor: Tensor, rows: int, what: str) -> Tensor:
+    def repeat_for_batch(self, tensor: Tensor, rows: int, what: str) -> Tensor:
         """`tensor` (N, ...) for all images: repeated for all rows, then for each image.
 
         Raises:
@@ -273,7 +273,7 @@ class EmbeddingDecoder(GuidedPipeline):
         output_type = self.call.output_type
         images: Any = latents
         if output_type != "latent":
-            images = self._codec.decode(latents)
+            images = self.codec.decode(latents)
             if not (output_type == "pt" and self._tensors_as_decoded):
                 images = self.image_processor.postprocess(images, output_type)
         return ImagePipelineOutput(images=images) if self.call.return_dict else (images,)

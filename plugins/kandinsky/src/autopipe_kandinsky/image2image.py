@@ -42,23 +42,23 @@ class FromImage(StrengthMethods, EmbeddingDecoder):
 
     _tensors_as_decoded = False
 
-    def _prepare(self, rows: int) -> Start:
+    def prepare_start(self, rows: int) -> Start:
         call = self.call
         check_image(call.image)
         check_steps(call.num_inference_steps)
         check_strength(call.strength)
-        self._check_channels()
-        images = self._sized(call.image, *self._pixel_size(call.height, call.width))
+        self.check_denoiser()
+        images = self._sized(call.image, *self.working_size(call.height, call.width))
         if call.latents is None:
-            check_pixels(self._codec, images)
+            check_pixels(self.codec, images)
         check_spread(images, rows, "images")
-        scale = 1 if are_latents(self._codec, images) else self._codec.factor
+        scale = 1 if are_latents(self.codec, images) else self.codec.factor
         size = (images.shape[2] // scale, images.shape[3] // scale)
         if call.latents is not None:
             check_latents(call.latents, self._shape(rows, size))
-        return ImageStart(rows, size, self._lay_out(call.strength), images)
+        return ImageStart(rows, size, self.make_schedule(call.strength), images)
 
-    def _pixel_size(self, height: int, width: int) -> tuple[int, int]:
+    def working_size(self, height: int, width: int) -> tuple[int, int]:
         """At which size the image is worked on."""
         return height, width
 
@@ -69,7 +69,7 @@ class FromImage(StrengthMethods, EmbeddingDecoder):
         if len(shapes) > 1:
             raise ArgumentError(f"the images come to shapes {shapes}; make them one shape")
         images = torch.cat(prepared)
-        if kind_of(image) != "pt" or not are_latents(self._codec, images):
+        if kind_of(image) != "pt" or not are_latents(self.codec, images):
             check_colours(images)
         return images
 
@@ -79,13 +79,13 @@ class FromImage(StrengthMethods, EmbeddingDecoder):
         device, dtype = self._execution_device, tensors["image_embeds"].dtype
         if latents is None:
             images = start.images.to(device=device, dtype=dtype)
-            clean = images if are_latents(self._codec, images) else self._codec.encode(images)
-            clean = self._spread(clean, start.rows, "images")
-            latents = self._noised(clean, start.schedule.timesteps[0])
+            clean = images if are_latents(self.codec, images) else self.codec.encode(images)
+            clean = self.repeat_for_batch(clean, start.rows, "images")
+            latents = self.noise_latents(clean, start.schedule.timesteps[0])
         tensors["latents"] = latents.to(device=device, dtype=dtype)
-        return self._walk(tensors, start, reports)
+        return self.denoise_latents(tensors, start, reports)
 
-    def _noised(self, clean: Tensor, timestep: Tensor) -> Tensor:
+    def noise_latents(self, clean: Tensor, timestep: Tensor) -> Tensor:
         """`clean` latents with the noise of the first `timestep`."""
         count = self.call.num_images_per_prompt
         return self.prepare_latents(
@@ -120,5 +120,5 @@ class FromImage(StrengthMethods, EmbeddingDecoder):
         """
         batch = batch_size * num_images_per_prompt
         like: dict[str, Any] = {"dtype": dtype, "device": device}
-        clean = encode_start(self._codec, image, batch_size=batch, generator=generator, **like)
+        clean = encode_start(self.codec, image, batch_size=batch, generator=generator, **like)
         return add_noise(self.scheduler, clean, timestep=timestep, generator=generator)

@@ -46,26 +46,26 @@ class Repaint(NoiseMethods, EmbeddingDecoder):
         "masked_image",
         "mask_image",
     )
-    _blends = True
+    keeps_unmasked = True
     """Whether the original is put back outside the mask after each step."""
 
-    def _prepare(self, rows: int) -> Start:
+    def prepare_start(self, rows: int) -> Start:
         call = self.call
         check_components(self, ("movq",))
         check_image(call.image)
         check_image(call.mask_image, "mask_image")
         check_steps(call.num_inference_steps)
         check_strength(call.strength)
-        if not network_sees_mask(self.unet.config.in_channels, self._codec.channels):
+        if not network_sees_mask(self.unet.config.in_channels, self.codec.channels):
             raise ArgumentError(
                 "this checkpoint's U-Net takes no mask; load one for inpainting, such as a "
                 "decoder-inpaint"
             )
-        size = self._latent_size(call.height, call.width)
+        size = self.latent_size(call.height, call.width)
         if call.latents is not None:
             check_latents(call.latents, self._shape(rows, size))
-        schedule = self._lay_out(call.strength if call.strength < 1 else None)
-        height, width = (side * self._codec.factor for side in size)
+        schedule = self.make_schedule(call.strength if call.strength < 1 else None)
+        height, width = (side * self.codec.factor for side in size)
         pixels = pixels_of(call.image, height, width)
         kept = kept_of(call.mask_image, height, width, size)
         check_spread(pixels, rows, "images")
@@ -79,9 +79,9 @@ class Repaint(NoiseMethods, EmbeddingDecoder):
         schedule = start.schedule
 
         def for_all(one: Tensor, what: str) -> Tensor:
-            return self._spread(one.to(device=device, dtype=dtype), start.rows, what)
+            return self.repeat_for_batch(one.to(device=device, dtype=dtype), start.rows, what)
 
-        original = self._codec.encode(start.pixels.to(device=device, dtype=dtype))
+        original = self.codec.encode(start.pixels.to(device=device, dtype=dtype))
         original, kept = for_all(original, "images"), for_all(start.kept, "masks")
 
         # 2. Start from noise, or from the noised image
@@ -107,13 +107,15 @@ class Repaint(NoiseMethods, EmbeddingDecoder):
             return now.keep(self.scheduler, schedule.timesteps, step, after)
 
         repaint = Inpainting(first, noise, original, 1 - kept, None)
-        denoised = self._walk(
+        denoised = self.denoise_latents(
             tensors,
             start,
             reports,
             lambda: (tensors["masked_image"], tensors["mask_image"]),
-            keep if self._blends else None,
+            keep if self.keeps_unmasked else None,
         )
 
         # 4. Put the original back, in case a callback changed what surrounds the mask
-        return keep(len(schedule.timesteps) - 1, None, denoised) if self._blends else denoised
+        if not self.keeps_unmasked:
+            return denoised
+        return keep(len(schedule.timesteps) - 1, None, denoised)

@@ -74,10 +74,10 @@ class ImageEmbeddingPrior(PriorSteps):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._embedded(self._from_noise)
+        return self.run_prior(self._from_noise)
 
     def _from_noise(self, texts: Texts) -> Start:
-        """As `PriorSteps._embedded` asks for: from noise, or the caller's `latents`."""
+        """As `PriorSteps.run_prior` asks for: from noise, or the caller's `latents`."""
         latents = self.call.latents
         rows = len(texts.prompts) * self.call.num_images_per_prompt
         shape = (rows, self.prior.config.embedding_dim)
@@ -154,7 +154,7 @@ class ImageEmbeddingPrior(PriorSteps):
             "output_type": "pt",
         }
         check_texts(Arguments({"prompt": negative_prompt, **call}))
-        parts = [o if isinstance(o, str) else self._as_seen(o) for o in images_and_prompts]
+        parts = [o if isinstance(o, str) else self.preprocess_images(o) for o in images_and_prompts]
 
         # 2. Embed each text and image
         def embed(text: str) -> Any:
@@ -163,7 +163,7 @@ class ImageEmbeddingPrior(PriorSteps):
         embeds = [
             embed(part).image_embeds
             if isinstance(part, str)
-            else self._embed(part, device).repeat(num_images_per_prompt, 1)
+            else self.embed_images(part, device).repeat(num_images_per_prompt, 1)
             for part in parts
         ]
         away = embed(negative_prompt)

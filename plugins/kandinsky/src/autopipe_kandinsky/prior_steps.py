@@ -97,9 +97,9 @@ class PriorSteps(NoiseMethods):
         """The embedding of a black image, (`batch_size`, D)."""
         size = self.image_encoder.config.image_size
         black = torch.zeros(1, 3, size, size)
-        return self._embed(black, device).repeat(batch_size, 1)
+        return self.embed_images(black, device).repeat(batch_size, 1)
 
-    def _embedded(self, prepare: Callable[[Texts], Start]) -> Result:
+    def run_prior(self, prepare: Callable[[Texts], Start]) -> Result:
         """The body of every call.
 
         Args:
@@ -118,10 +118,10 @@ class PriorSteps(NoiseMethods):
         )
 
         # 2. Lay out the steps
-        schedule = self._lay_out()
+        schedule = self.make_schedule()
 
         # 3. Encode the texts
-        tensors = in_dtype_of(self.prior, self._conditioning(texts))
+        tensors = in_dtype_of(self.prior, self.encode_conditioning(texts))
 
         # 4. Start
         generator = texts.generators(self.call.generator)
@@ -135,7 +135,7 @@ class PriorSteps(NoiseMethods):
 
     # Its steps, in their order
 
-    def _lay_out(self) -> Schedule:
+    def make_schedule(self) -> Schedule:
         """The steps, or the last part of them that a `strength` says."""
         schedule = set_schedule(
             self.scheduler,
@@ -147,7 +147,7 @@ class PriorSteps(NoiseMethods):
             return schedule
         return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
 
-    def _conditioning(self, texts: Texts) -> Tensors:
+    def encode_conditioning(self, texts: Texts) -> Tensors:
         """The texts as tensors of the call; under guidance the unconditional half is first."""
         guided = self.do_classifier_free_guidance
         every = [*texts.unconditional, *texts.prompts] if guided else texts.prompts
@@ -232,7 +232,7 @@ class PriorSteps(NoiseMethods):
             both = embeds.float().cpu().numpy(), away.float().cpu().numpy()
         return KandinskyPriorPipelineOutput(*both) if self.call.return_dict else both
 
-    def _as_seen(self, image: Any) -> Tensor:
+    def preprocess_images(self, image: Any) -> Tensor:
         """Images as the image encoder sees them (N, 3, H, W), or embeddings (N, D) as given.
 
         Args:
@@ -260,8 +260,8 @@ class PriorSteps(NoiseMethods):
             f"(batch, {self.prior.config.embedding_dim})"
         )
 
-    def _embed(self, seen: Tensor, device: torch.device | str | None = None) -> Tensor:
-        """Embeddings (N, D) of what `_as_seen` returns."""
+    def embed_images(self, seen: Tensor, device: torch.device | str | None = None) -> Tensor:
+        """Embeddings (N, D) of what `preprocess_images` returns."""
         if seen.ndim == 2:
             return seen
         seen = seen.to(device=device or self._execution_device, dtype=self.image_encoder.dtype)

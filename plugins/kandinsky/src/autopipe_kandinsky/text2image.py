@@ -16,14 +16,14 @@ from .methods import NoiseMethods
 class FromNoise(NoiseMethods, EmbeddingDecoder):
     """Starts from noise alone, or from the caller's `latents`."""
 
-    def _prepare(self, rows: int) -> Start:
+    def prepare_start(self, rows: int) -> Start:
         call = self.call
         check_steps(call.num_inference_steps)
-        self._check_channels()
-        size = self._latent_size(call.height, call.width)
+        self.check_denoiser()
+        size = self.latent_size(call.height, call.width)
         if call.latents is not None:
             check_latents(call.latents, self._shape(rows, size))
-        return Start(rows, size, self._lay_out())
+        return Start(rows, size, self.make_schedule())
 
     def _denoised(self, tensors: Tensors, start: Start, reports: Reports) -> Tensor:
         tensors["latents"] = self.prepare_latents(
@@ -34,4 +34,4 @@ class FromNoise(NoiseMethods, EmbeddingDecoder):
             self.call.latents,
             self.scheduler,
         )
-        return self._walk(tensors, start, reports)
+        return self.denoise_latents(tensors, start, reports)

@@ -70,14 +70,14 @@ class KandinskyImg2ImgPipeline(KandinskyImageDecoder, FromImage):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()
 
-    def _pixel_size(self, height: int, width: int) -> tuple[int, int]:
+    def working_size(self, height: int, width: int) -> tuple[int, int]:
         """As of the images made from noise."""
-        rows, columns = self._latent_size(height, width)
-        return rows * self._codec.factor, columns * self._codec.factor
+        rows, columns = self.latent_size(height, width)
+        return rows * self.codec.factor, columns * self.codec.factor
 
-    def _noised(self, clean: Tensor, timestep: Tensor) -> Tensor:
+    def noise_latents(self, clean: Tensor, timestep: Tensor) -> Tensor:
         """`clean` with noise that depends on `strength`, and not on the first timestep."""
         level = int(self.scheduler.config["num_train_timesteps"] * self.call.strength) - 2
         return self.prepare_latents(

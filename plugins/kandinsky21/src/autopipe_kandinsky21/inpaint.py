@@ -26,7 +26,7 @@ class KandinskyInpaintPipeline(KandinskyImageDecoder, Repaint):
         "masked_image",
         "mask_image",
     )
-    _blends = False
+    keeps_unmasked = False
 
     @pipeline_call
     def __call__(
@@ -75,4 +75,4 @@ class KandinskyInpaintPipeline(KandinskyImageDecoder, Repaint):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -43,7 +43,7 @@ class KandinskyDecoder(EmbeddingDecoder):
         "text_encoder_hidden_states",
     )
 
-    _needed = ("text_encoder", "tokenizer", *EmbeddingDecoder._needed)
+    required_components = ("text_encoder", "tokenizer", *EmbeddingDecoder.required_components)
 
     text_encoder: Any
     tokenizer: Any
@@ -65,19 +65,19 @@ class KandinskyDecoder(EmbeddingDecoder):
         )
 
     @property
-    def _embedding_width(self) -> int:
+    def image_embedding_dim(self) -> int:
         return int(self.unet.config.cross_attention_dim)
 
     # Steps of a call, in their order
 
-    def _begin(self) -> int:
+    def begin_call(self) -> int:
         """As of every decoder, with the texts checked too: as many as there are embeddings."""
         call = self.call
         if call.prompt is None:
             raise ArgumentError("prompt is missing; give a text or a list of texts")
         check_text("prompt", call.prompt)
         check_text("negative_prompt", call.negative_prompt)
-        rows, prompts = super()._begin(), batch_size_of(call.prompt, None)
+        rows, prompts = super().begin_call(), batch_size_of(call.prompt, None)
         if self.do_classifier_free_guidance:
             check_negative_prompt(call.negative_prompt, call.prompt, prompts)
         if prompts != rows:
@@ -86,7 +86,7 @@ class KandinskyDecoder(EmbeddingDecoder):
             )
         return rows
 
-    def _conditioning(self, start: Start) -> Tensors:
+    def encode_conditioning(self, start: Start) -> Tensors:
         """Texts and embeddings as tensors; under guidance the negative half is first."""
         call = self.call
         guided = self.do_classifier_free_guidance
@@ -98,7 +98,7 @@ class KandinskyDecoder(EmbeddingDecoder):
             return rows[positions].repeat_interleave(call.num_images_per_prompt, dim=0)
 
         return {
-            **super()._conditioning(start),
+            **super().encode_conditioning(start),
             "prompt_embeds": spread(pooled),
             "text_encoder_hidden_states": spread(states),
         }
@@ -134,7 +134,7 @@ class KandinskyDecoder(EmbeddingDecoder):
         pooled, states = self.text_encoder(input_ids=ids.to(device), attention_mask=mask.to(device))
         return states, pooled
 
-    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
+    def denoiser_inputs(self, tensors: Tensors) -> dict[str, Any]:
         return {
             "encoder_hidden_states": tensors["text_encoder_hidden_states"],
             "added_cond_kwargs": {

@@ -74,4 +74,4 @@ class KandinskyPipeline(KandinskyDecoder, FromNoise):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -28,25 +28,25 @@ class KandinskyV22Hinted(KandinskyV22Decoder):
     """What decoders with a hint share."""
 
     @property
-    def _latent_channels(self) -> int:
+    def latent_channels(self) -> int:
         # Besides latents the U-Net sees as many channels of the hint.
         return int(self.unet.config.in_channels) // 2
 
-    def _check_channels(self) -> None:
+    def check_denoiser(self) -> None:
         if self.unet.config.addition_embed_type != "image_hint":
             raise ArgumentError(
                 "this checkpoint's U-Net takes no hint; load one for it, such as a "
                 "controlnet-depth, or a pipeline without hint"
             )
 
-    def _prepare(self, rows: int) -> Start:
-        start = super()._prepare(rows)
+    def prepare_start(self, rows: int) -> Start:
+        start = super().prepare_start(rows)
         self._hints(start)
         return start
 
-    def _conditioning(self, start: Start) -> Tensors:
-        tensors = super()._conditioning(start)
-        hints = self._spread(self._hints(start), start.rows, "hints")
+    def encode_conditioning(self, start: Start) -> Tensors:
+        tensors = super().encode_conditioning(start)
+        hints = self.repeat_for_batch(self._hints(start), start.rows, "hints")
         hints = double(hints) if self.do_classifier_free_guidance else hints
         return {**tensors, "hint": hints.to(tensors["image_embeds"])}
 
@@ -63,8 +63,8 @@ class KandinskyV22Hinted(KandinskyV22Decoder):
         check_spread(hints, start.rows, "hints")
         return hints
 
-    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
-        inputs = super()._network_inputs(tensors)
+    def denoiser_inputs(self, tensors: Tensors) -> dict[str, Any]:
+        inputs = super().denoiser_inputs(tensors)
         return {
             **inputs,
             "added_cond_kwargs": {**inputs["added_cond_kwargs"], "hint": tensors["hint"]},
@@ -111,7 +111,7 @@ class KandinskyV22ControlnetPipeline(KandinskyV22Hinted, FromNoise):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()
 
 
 class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
@@ -153,4 +153,4 @@ class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -63,4 +63,4 @@ class KandinskyV22Img2ImgPipeline(KandinskyV22Decoder, FromImage):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

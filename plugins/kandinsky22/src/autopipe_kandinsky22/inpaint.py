@@ -65,4 +65,4 @@ class KandinskyV22InpaintPipeline(KandinskyV22Decoder, Repaint):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

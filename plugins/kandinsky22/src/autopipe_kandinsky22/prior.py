@@ -65,18 +65,18 @@ class KandinskyV22PriorEmb2EmbPipeline(StrengthMethods, ImageEmbeddingPrior):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._embedded(self._from_image)
+        return self.run_prior(self._from_image)
 
     def _from_image(self, texts: Texts) -> Start:
-        """As `PriorSteps._embedded` asks for: from the embedding of the image, with noise on it."""
+        """As `PriorSteps.run_prior` asks for: from the embedding of the image, with noise on it."""
         check_image(self.call.image)
         check_strength(self.call.strength)
-        seen = self._as_seen(self.call.image)
+        seen = self.preprocess_images(self.call.image)
         rows = len(texts.prompts)
         check_spread(seen, rows, "images")
 
         def start(tensors: Tensors, schedule: Schedule, generator: Generators) -> Tensor:
-            embeds = self._embed(seen).to(tensors["prompt_embeds"])
+            embeds = self.embed_images(seen).to(tensors["prompt_embeds"])
             embeds = tile(embeds, rows, "images")
             embeds = embeds.repeat_interleave(self.call.num_images_per_prompt, dim=0)
             timesteps = schedule.timesteps[:1].repeat(len(embeds))
@@ -115,5 +115,5 @@ class KandinskyV22PriorEmb2EmbPipeline(StrengthMethods, ImageEmbeddingPrior):
         self, image: ImageInput, device: torch.device | str | None, num_images_per_prompt: int
     ) -> Tensor:
         """Embeddings (B, D) of images, each repeated for its embeddings."""
-        embeds = self._embed(self._as_seen(image), device)
+        embeds = self.embed_images(self.preprocess_images(image), device)
         return embeds.repeat_interleave(num_images_per_prompt, dim=0)

@@ -99,4 +99,4 @@ class StableDiffusionXLImg2ImgPipeline(StableDiffusionXLImageSteps, LatentImage2
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

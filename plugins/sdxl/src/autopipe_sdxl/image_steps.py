@@ -51,13 +51,13 @@ class StableDiffusionXLImageSteps(StableDiffusionXLSteps):
         self.register_to_config(requires_aesthetics_score=requires_aesthetics_score)
 
     @property
-    def _adds_noise(self) -> bool:
+    def adds_noise(self) -> bool:
         # What another model left has its noise already.
         return self.denoising_start is None
 
-    def _tail(self, schedule: Schedule) -> Schedule:
+    def trim_start(self, schedule: Schedule) -> Schedule:
         if self.denoising_start is None:
-            return super()._tail(schedule)
+            return super().trim_start(schedule)
         return start_at(self.scheduler, self.denoising_start)
 
     def _get_add_time_ids(  # type: ignore[override]  # those of both halves

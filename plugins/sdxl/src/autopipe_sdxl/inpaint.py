@@ -115,4 +115,4 @@ class StableDiffusionXLInpaintPipeline(StableDiffusionXLImageSteps, LatentInpain
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

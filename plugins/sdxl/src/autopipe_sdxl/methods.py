@@ -26,7 +26,7 @@ class StableDiffusionXLMethods(LatentPipeline):
     @property
     def default_sample_size(self) -> int:
         """The height that the U-Net was trained for, in latent cells."""
-        return self._sample_size()[0]
+        return self.trained_size()[0]
 
     def _get_add_time_ids(
         self,
@@ -52,11 +52,11 @@ class StableDiffusionXLMethods(LatentPipeline):
             check_ids(self.unet.config, len(ids), width)
         return torch.tensor([list(ids)], dtype=dtype)
 
-    def _check_given_texts(self, given: Mapping[str, Any]) -> None:
+    def check_given_prompts(self, given: Mapping[str, Any]) -> None:
         if "pooled_prompt_embeds" in given:
             names = Prompts.__dataclass_fields__
             Prompts(**{name: given[name] for name in names if name in given}).check()
         else:
-            super()._check_given_texts(given)
+            super().check_given_prompts(given)
             check_text("prompt_2", given["prompt_2"])
             check_text("negative_prompt_2", given["negative_prompt_2"])

@@ -65,8 +65,8 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
         "add_text_embeds",
         "add_time_ids",
     )
-    _upcasts_vae = True
-    _output = StableDiffusionXLPipelineOutput
+    upcasts_vae = True
+    output_class = StableDiffusionXLPipelineOutput
 
     text_encoder: Any
     text_encoder_2: Any
@@ -136,10 +136,10 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
         """The sizes that the call tells the U-Net."""
         return Sizes.of(self.call)
 
-    def _check_prompts(self) -> int:
+    def check_prompts(self) -> int:
         return self._prompts.check()
 
-    def _check_conditions(self) -> None:
+    def check_conditioning(self) -> None:
         prompts, sizes = self._prompts, self._sizes
         self._set_denoising(self.call.get("denoising_start"), self.call.get("denoising_end"))
         sizes.check()
@@ -203,7 +203,7 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
         check_part(start, end, names=("denoising_start", "denoising_end"))
         self._denoising_start, self._denoising_end = start, end
 
-    def _until_end(self, schedule: Schedule) -> Schedule:
+    def trim_end(self, schedule: Schedule) -> Schedule:
         end = self.denoising_end
         return schedule if end is None else stop_at(self.scheduler, schedule, end)
 
@@ -287,7 +287,7 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
         """What the negative and the positive half are told of an image of so many pixels."""
         return ids_of_noise(sizes, height, width)
 
-    def _conditioning(self, height: int, width: int) -> Tensors:
+    def encode_conditioning(self, height: int, width: int) -> Tensors:
         guided = self.do_classifier_free_guidance
         embeds, negative, pooled, pooled_negative = self.encode_prompt(
             num_images_per_prompt=self.call.num_images_per_prompt,
@@ -313,11 +313,11 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
             ids = torch.cat([negative_ids, ids])
         return {"prompt_embeds": embeds, "add_text_embeds": pooled, "add_time_ids": ids}
 
-    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
+    def denoiser_inputs(self, tensors: Tensors) -> dict[str, Any]:
         added = {"text_embeds": tensors["add_text_embeds"], "time_ids": tensors["add_time_ids"]}
-        return {**super()._network_inputs(tensors), "added_cond_kwargs": added}
+        return {**super().denoiser_inputs(tensors), "added_cond_kwargs": added}
 
-    def _pictures(self, pixels: Tensor, dtype: torch.dtype) -> tuple[Any, ...]:
+    def output_values(self, pixels: Tensor, dtype: torch.dtype) -> tuple[Any, ...]:
         if self.watermark is not None:
             pixels = self.watermark.apply_watermark(pixels)
-        return super()._pictures(pixels, dtype)
+        return super().output_values(pixels, dtype)

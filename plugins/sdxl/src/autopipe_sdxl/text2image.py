@@ -116,4 +116,4 @@ class StableDiffusionXLPipeline(StableDiffusionXLSteps, LatentText2Image, Text2I
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -72,4 +72,4 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, LatentImage2Image, Im
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

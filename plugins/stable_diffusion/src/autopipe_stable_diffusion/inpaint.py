@@ -28,7 +28,7 @@ class StableDiffusionInpaintPipeline(StableDiffusionSteps, LatentInpaint, Inpain
         "mask",
         "masked_image_latents",
     )
-    _size_multiple = None
+    size_multiple = None
     scheduler_corrections: ClassVar = {"steps_offset": 1, "skip_prk_steps": True}
 
     check_inputs = checks_of(
@@ -96,4 +96,4 @@ class StableDiffusionInpaintPipeline(StableDiffusionSteps, LatentInpaint, Inpain
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -61,9 +61,9 @@ class StableDiffusionSteps(LatentPipeline):
         "negative_prompt_embeds",
     )
 
-    _halves: ClassVar[Mapping[str, str]] = {"negative_prompt_embeds": "prompt_embeds"}
+    negative_halves: ClassVar[Mapping[str, str]] = {"negative_prompt_embeds": "prompt_embeds"}
 
-    _output = StableDiffusionPipelineOutput
+    output_class = StableDiffusionPipelineOutput
 
     scheduler_corrections: ClassVar[Mapping[str, Any]] = {"steps_offset": 1, "clip_sample": False}
     """Options that a scheduler given at construction gets, whatever its config says."""
@@ -110,7 +110,7 @@ class StableDiffusionSteps(LatentPipeline):
 
     # Steps of a call, in their order
 
-    def _check_prompts(self) -> int:
+    def check_prompts(self) -> int:
         call = self.call
         check_prompt(
             call.prompt, call.prompt_embeds, call.negative_prompt, call.negative_prompt_embeds
@@ -120,7 +120,7 @@ class StableDiffusionSteps(LatentPipeline):
         check_width("negative_prompt_embeds", call.negative_prompt_embeds, width)
         return batch_size_of(call.prompt, call.prompt_embeds)
 
-    def _check_conditions(self) -> None:
+    def check_conditioning(self) -> None:
         call, guided = self.call, self.do_classifier_free_guidance
         if guided:
             prompts = batch_size_of(call.prompt, call.prompt_embeds)
@@ -208,7 +208,7 @@ class StableDiffusionSteps(LatentPipeline):
         with self.tokenizing(self.tokenizer):
             return encode_text(self.tokenizer, self.text_encoder, texts, **options)
 
-    def _conditioning(self, height: int, width: int) -> Tensors:
+    def encode_conditioning(self, height: int, width: int) -> Tensors:
         call, guided = self.call, self.do_classifier_free_guidance
         embeds, negative = self.encode_prompt(
             call.prompt,
@@ -225,7 +225,7 @@ class StableDiffusionSteps(LatentPipeline):
             embeds = join_halves(embeds, negative)
         return {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
 
-    def _pictures(self, pixels: Tensor, dtype: torch.dtype) -> tuple[Any, list[bool] | None]:
+    def output_values(self, pixels: Tensor, dtype: torch.dtype) -> tuple[Any, list[bool] | None]:
         pixels, flags = self.run_safety_checker(pixels, pixels.device, dtype)
         in_range = [not black for black in flags or [False] * len(pixels)]
         return self.image_processor.postprocess(pixels, self.call.output_type, in_range), flags

@@ -22,7 +22,7 @@ from .steps import Result, StableDiffusionSteps
 class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image, Text2Image):
     """Text to image with Stable Diffusion 1.x and 2.x."""
 
-    _sizes_together = True
+    ignores_partial_size = True
 
     check_inputs = checks_of(
         "prompt height width callback_steps", f"{TEXTS} {IMAGE_PROMPTS} {NAMES}"
@@ -96,4 +96,4 @@ class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image, Text2Image
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

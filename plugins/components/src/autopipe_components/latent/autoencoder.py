@@ -16,7 +16,7 @@ from ..steps.codec import Codec, NoCodec, VaeCodec, are_latents, channels_of_lat
 class AutoencoderPipeline(GuidedPipeline):
     """A pipeline with an autoencoder, `vae`, in whose latents it works."""
 
-    _upcasts_vae: ClassVar[bool] = False
+    upcasts_vae: ClassVar[bool] = False
     """Whether the family heeds `force_upcast` of its autoencoder."""
 
     vae: Any
@@ -24,7 +24,7 @@ class AutoencoderPipeline(GuidedPipeline):
     @cached_property
     def vae_scale_factor(self) -> int:
         """Pixels per latent cell, along each axis."""
-        return self._codec.factor
+        return self.codec.factor
 
     @cached_property
     def image_processor(self) -> VaeImageProcessor:
@@ -32,7 +32,7 @@ class AutoencoderPipeline(GuidedPipeline):
         # Converted to RGB, since a fourth channel would make latents of a transparent image.
         return VaeImageProcessor(
             vae_scale_factor=self.vae_scale_factor,
-            vae_latent_channels=self._codec.channels,
+            vae_latent_channels=self.codec.channels,
             do_convert_rgb=True,
         )
 
@@ -44,32 +44,32 @@ class AutoencoderPipeline(GuidedPipeline):
     # Maps and sizes
 
     @property
-    def _codec(self) -> Codec:
+    def codec(self) -> Codec:
         """Maps pixels to latents and back."""
         if self.vae is None:
-            return NoCodec("vae", channels_of_latents(self._network.config))
-        return VaeCodec(self.vae, upcasts=self._upcasts_vae)
+            return NoCodec("vae", channels_of_latents(self.denoiser.config))
+        return VaeCodec(self.vae, upcasts=self.upcasts_vae)
 
-    def _latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
+    def latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
         factor = self.vae_scale_factor
-        return (batch_size, self._codec.channels, height // factor, width // factor)
+        return (batch_size, self.codec.channels, height // factor, width // factor)
 
-    def _works(self, height: int, width: int) -> list[tuple[Any, int, int]]:
-        works = super()._works(height, width)
+    def network_sizes(self, height: int, width: int) -> list[tuple[Any, int, int]]:
+        works = super().network_sizes(height, width)
         factor = self.vae_scale_factor
         decodes = self.call.output_type != "latent"
         return [*works, (self.vae, height * factor, width * factor)] if decodes else works
 
-    def _check_memory_of(self, batch_size: int, height: int, width: int) -> None:
-        """`_check_memory`, with height and width in pixels."""
+    def check_image_memory(self, batch_size: int, height: int, width: int) -> None:
+        """`check_sample_memory`, with height and width in pixels."""
         factor = self.vae_scale_factor
-        self._check_memory(batch_size, height // factor, width // factor)
+        self.check_sample_memory(batch_size, height // factor, width // factor)
 
-    def _size_in_pixels(self, image: Tensor) -> tuple[int, int]:
+    def size_in_pixels(self, image: Tensor) -> tuple[int, int]:
         """Height and width of what latents show, given them, or pixels to be encoded."""
         factor = self.vae_scale_factor
         height, width = image.shape[-2:]
-        if are_latents(self._codec, image):
+        if are_latents(self.codec, image):
             return height * factor, width * factor
         return height - height % factor, width - width % factor
 

@@ -95,7 +95,7 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
             ArgumentError: the pipeline has no autoencoder.
         """
         check_components(self, ("vae",))
-        return pt_to_numpy(denormalize(self._codec.decode(latents)))
+        return pt_to_numpy(denormalize(self.codec.decode(latents)))
 
     def upcast_vae(self) -> None:
         """Make the autoencoder float32, for all pipelines that share it.

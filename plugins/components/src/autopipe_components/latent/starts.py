@@ -80,7 +80,7 @@ class StartsFromImage(LatentPipeline):
             ArgumentError: images or generators don't fit the batch.
         """
         latents = encode_start(
-            self._codec,
+            self.codec,
             image,
             batch_size=batch_size * num_images_per_prompt,
             generator=generator,
@@ -189,7 +189,7 @@ class StartsFromMask(LatentPipeline):
 
     def _encode_vae_image(self, image: Tensor, generator: Generators) -> Tensor:
         """Scaled latents of `image`, which may be latents already."""
-        return encode_images(self._codec, image, generator)
+        return encode_images(self.codec, image, generator)
 
 
 def _shape(pipe: Any, batch_size: int, channels: int, height: int, width: int) -> tuple[int, ...]:

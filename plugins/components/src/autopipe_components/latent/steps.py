@@ -41,13 +41,13 @@ class LatentPipeline(LatentMethods):
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "prompt_embeds")
 
-    _output: ClassVar[type[Any]]
+    output_class: ClassVar[type[Any]]
     """The record that a call returns: a dataclass whose first field is `images`."""
 
-    _size_multiple: ClassVar[int | None] = 8
+    size_multiple: ClassVar[int | None] = 8
     """What heights and widths are multiples of, in pixels; None for the autoencoder's factor."""
 
-    _sizes_together: ClassVar[bool] = False
+    ignores_partial_size: ClassVar[bool] = False
     """Whether a height without a width, or a width without a height, doesn't count."""
 
     _guidance_rescale: float = 0.0
@@ -68,12 +68,12 @@ class LatentPipeline(LatentMethods):
     # What a family says of itself
 
     @property
-    def _in_channels(self) -> int:
+    def denoiser_in_channels(self) -> int:
         """How many channels the network takes, those of mask and masked image among them."""
-        channels: int = self._network.config.in_channels
+        channels: int = self.denoiser.config.in_channels
         return channels
 
-    def _check_prompts(self) -> int:
+    def check_prompts(self) -> int:
         """Check what is to be drawn, before anything is known of guidance; how many prompts?
 
         Raises:
@@ -81,14 +81,14 @@ class LatentPipeline(LatentMethods):
         """
         raise NotImplementedError
 
-    def _check_conditions(self) -> None:
+    def check_conditioning(self) -> None:
         """Check what depends on guidance, and all that the family takes besides prompts.
 
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used.
         """
 
-    def _conditioning(self, height: int, width: int) -> Tensors:
+    def encode_conditioning(self, height: int, width: int) -> Tensors:
         """What the network is told, as tensors; under guidance the half without prompt is first.
 
         Args:
@@ -96,22 +96,22 @@ class LatentPipeline(LatentMethods):
         """
         raise NotImplementedError
 
-    def _dtype_of(self, tensors: Tensors) -> torch.dtype:
-        """The dtype of latents, where `_conditioning` made `tensors`."""
+    def latents_dtype(self, tensors: Tensors) -> torch.dtype:
+        """The dtype of latents, where `encode_conditioning` made `tensors`."""
         dtype: torch.dtype = tensors["prompt_embeds"].dtype
         return dtype
 
     @property
-    def _adds_noise(self) -> bool:
+    def adds_noise(self) -> bool:
         """Whether noise is put on the image to start from."""
         return True
 
-    def _until_end(self, schedule: Schedule) -> Schedule:
+    def trim_end(self, schedule: Schedule) -> Schedule:
         """The part of `schedule` that this call walks."""
         return schedule
 
-    def _pictures(self, pixels: Tensor, dtype: torch.dtype) -> tuple[Any, ...]:
-        """The values of `_output` for decoded `pixels` (B, 3, H, W) in [-1, 1].
+    def output_values(self, pixels: Tensor, dtype: torch.dtype) -> tuple[Any, ...]:
+        """The values of `output_class` for decoded `pixels` (B, 3, H, W) in [-1, 1].
 
         Args:
             dtype: of the latents.
@@ -120,12 +120,12 @@ class LatentPipeline(LatentMethods):
 
     # Sizes
 
-    def _default_size(self) -> tuple[int, int]:
+    def default_size(self) -> tuple[int, int]:
         """Height and width in pixels that the network was trained for."""
-        height, width = self._sample_size()
+        height, width = self.trained_size()
         return height * self.vae_scale_factor, width * self.vae_scale_factor
 
-    def _asked_size(self) -> tuple[int, int]:
+    def resolve_size(self) -> tuple[int, int]:
         """Height and width in pixels that a call asks for, or what the network was trained for.
 
         Raises:
@@ -133,21 +133,21 @@ class LatentPipeline(LatentMethods):
         """
         height, width = self.call.height, self.call.width
         if not (height and width):
-            default = self._default_size()
-            if self._sizes_together:
+            default = self.default_size()
+            if self.ignores_partial_size:
                 height, width = default
             height, width = height or default[0], width or default[1]
-        check_size(height, width, self._size_multiple or self.vae_scale_factor)
+        check_size(height, width, self.size_multiple or self.vae_scale_factor)
         return height, width
 
-    def _told(self, height: int, width: int) -> Tensors:
-        """As `_conditioning`, in the dtype of the network."""
-        tensors: Tensors = in_dtype_of(self._network, self._conditioning(height, width))
+    def prepare_conditioning(self, height: int, width: int) -> Tensors:
+        """As `encode_conditioning`, in the dtype of the network."""
+        tensors: Tensors = in_dtype_of(self.denoiser, self.encode_conditioning(height, width))
         return tensors
 
     # Steps of a call, in their order
 
-    def _begin(self) -> int:
+    def begin_call(self) -> int:
         """Check what every task takes, set the state of the call, and return the batch size.
 
         The batch is prompts times `num_images_per_prompt`. A condition may put another record in
@@ -156,13 +156,13 @@ class LatentPipeline(LatentMethods):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used.
         """
-        check_components(self, self._needed)
-        batch_size = self._start_call(self._check_prompts())
-        self._check_conditions()
+        check_components(self, self.required_components)
+        batch_size = self.prepare_batch(self.check_prompts())
+        self.check_conditioning()
         return batch_size
 
-    def _start_call(self, prompts: int) -> int:
-        """`_open_call`, with what the latent families take besides."""
+    def prepare_batch(self, prompts: int) -> int:
+        """`set_call_state`, with what the latent families take besides."""
         call = self.call
         image_prompts = {
             "ip_adapter_image": call.get("ip_adapter_image"),
@@ -178,7 +178,7 @@ class LatentPipeline(LatentMethods):
         check_guidance(call.guidance_scale, rescale)
         self._guidance_rescale = rescale
         self._clip_skip = call.get("clip_skip")
-        batch_size = self._open_call(
+        batch_size = self.set_call_state(
             prompts,
             num_images_per_prompt=call.num_images_per_prompt,
             generator=call.generator,
@@ -186,24 +186,24 @@ class LatentPipeline(LatentMethods):
             cross_attention_kwargs=call.get("cross_attention_kwargs"),
             output_type=call.output_type,
         )
-        if call.output_type != "latent" and isinstance(self._codec, NoCodec):
-            raise self._codec.absent()
+        if call.output_type != "latent" and isinstance(self.codec, NoCodec):
+            raise self.codec.absent()
         return batch_size
 
-    def _check_steps(self) -> None:
+    def check_steps(self) -> None:
         """Refuse a number of steps, or steps of the caller's own, that can't be made."""
         call = self.call
         check_steps(call.num_inference_steps, call.get("timesteps"), call.get("sigmas"))
 
-    def _check_network(self) -> None:
+    def check_denoiser(self) -> None:
         """Refuse a network that takes something else than what the task gives it.
 
         Raises:
             ArgumentError: it does.
         """
-        check_network_channels(self._in_channels, self._codec.channels)
+        check_network_channels(self.denoiser_in_channels, self.codec.channels)
 
-    def _reports(self) -> Reports:
+    def check_callbacks(self) -> Reports:
         """The callbacks, checked."""
         call = self.call
         return step_reports(
@@ -214,7 +214,7 @@ class LatentPipeline(LatentMethods):
             call.get("callback_steps"),
         )
 
-    def _lay_out(self) -> Schedule:
+    def make_schedule(self) -> Schedule:
         """All the steps that the call asks for."""
         call = self.call
         return set_schedule(
@@ -225,19 +225,19 @@ class LatentPipeline(LatentMethods):
             sigmas=call.get("sigmas"),
         )
 
-    def _tail(self, schedule: Schedule) -> Schedule:
+    def trim_start(self, schedule: Schedule) -> Schedule:
         """The part of `schedule` that is left to a task that starts from an image."""
         device = self._execution_device
         return Schedule(*self.get_timesteps(schedule.steps, self.call.strength, device))
 
-    def _pixels_of(self, image: ImageInput) -> Tensor:
+    def image_to_pixels(self, image: ImageInput) -> Tensor:
         """The image to start from as the autoencoder takes it, or latents as they are."""
         return self.image_processor.preprocess(image)
 
-    def _guide(self, prediction: Tensor) -> Tensor:
+    def apply_guidance(self, prediction: Tensor) -> Tensor:
         return guide(prediction, self.guidance_scale, rescale=self.guidance_rescale)
 
-    def _walk(
+    def denoise_latents(
         self,
         tensors: Tensors,
         schedule: Schedule,
@@ -248,12 +248,12 @@ class LatentPipeline(LatentMethods):
         """Denoise `tensors["latents"]` along `schedule`.
 
         Args:
-            extra_channels: as `_predictor` takes them.
+            extra_channels: as `make_predictor` takes them.
             keep: as the core's loop takes it.
         """
-        return self._denoise(
+        return self.run_loop(
             tensors,
-            self._predictor(tensors, extra_channels),
+            self.make_predictor(tensors, extra_channels),
             schedule,
             reports,
             eta=self.call.get("eta", 0.0),
@@ -261,7 +261,7 @@ class LatentPipeline(LatentMethods):
             keep=keep,
         )
 
-    def _finish(
+    def make_output(
         self,
         latents: Tensor,
         on_pixels: Callable[[Tensor], Tensor] | None = None,
@@ -274,11 +274,11 @@ class LatentPipeline(LatentMethods):
             on_images: applied to the finished images.
         """
         if self.call.output_type == "latent":
-            values: tuple[Any, ...] = (latents, *[None] * (len(fields(self._output)) - 1))
+            values: tuple[Any, ...] = (latents, *[None] * (len(fields(self.output_class)) - 1))
         else:
-            pixels = self._codec.decode(latents)
+            pixels = self.codec.decode(latents)
             pixels = pixels if on_pixels is None else on_pixels(pixels)
-            values = self._pictures(pixels, latents.dtype)
+            values = self.output_values(pixels, latents.dtype)
         if on_images is not None:
             values = (on_images(values[0]), *values[1:])
-        return self._output(*values) if self.call.return_dict else values
+        return self.output_class(*values) if self.call.return_dict else values

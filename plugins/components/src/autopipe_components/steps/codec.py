@@ -103,7 +103,7 @@ class VaeCodec:
         device = latents.device
         if self._upcast_from(torch.float16):
             return self._decode_in_float32(latents).to(device)
-        image = self._decode(self.vae, latents).to(device)
+        image = self.decode_with(self.vae, latents).to(device)
         if image.dtype == torch.float32 or bool(torch.isfinite(image).all()):
             return image
         if self.vae not in _overflowed:
@@ -116,7 +116,7 @@ class VaeCodec:
             )
         return self._decode_in_float32(latents).to(image)
 
-    def _decode(self, vae: Any, latents: Tensor) -> Tensor:
+    def decode_with(self, vae: Any, latents: Tensor) -> Tensor:
         latents = latents.to(_dtype(vae))
         mean, deviation = self._statistics(latents)
         unscaled = latents * deviation / self.vae.config.scaling_factor + mean
@@ -139,7 +139,7 @@ class VaeCodec:
     def _decode_in_float32(self, latents: Tensor) -> Tensor:
         # By a copy, because other calls may be using the shared weights.
         with float32_copy(self.vae) as vae:
-            return self._decode(vae, latents)
+            return self.decode_with(vae, latents)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def checks_of(required: str, optional: str = "", **defaults: Any) -> Callable[..
             raise ArgumentTypeError(f"check_inputs: {error}; it takes {signature}") from None
         bound.apply_defaults()
         pipe = bound.arguments.pop("self")
-        pipe._check_given(bound.arguments)
+        pipe.check_given_arguments(bound.arguments)
 
     check_inputs.__signature__ = signature  # type: ignore[attr-defined]
     return check_inputs
@@ -67,13 +67,13 @@ class ChecksGiven:
     """What `check_inputs` does with the arguments that it got. A family may add to it."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]]
-    _given_multiple: ClassVar[int] = 8
+    given_size_multiple: ClassVar[int] = 8
     """What heights and widths are multiples of."""
 
-    def _check_given(self, given: Mapping[str, Any]) -> None:
-        self._check_given_texts(given)
+    def check_given_arguments(self, given: Mapping[str, Any]) -> None:
+        self.check_given_prompts(given)
         if "height" in given:
-            check_size(given["height"], given["width"], self._given_multiple)
+            check_size(given["height"], given["width"], self.given_size_multiple)
         if "strength" in given:
             check_strength(given["strength"])
         if "num_inference_steps" in given:
@@ -88,7 +88,7 @@ class ChecksGiven:
         if any(given.get(name) is not None for name in IMAGE_PROMPTS.split()):
             raise ArgumentError("IP-Adapter images are not supported yet; leave them out")
 
-    def _check_given_texts(self, given: Mapping[str, Any]) -> None:
+    def check_given_prompts(self, given: Mapping[str, Any]) -> None:
         names = ("prompt", "prompt_embeds", "negative_prompt", "negative_prompt_embeds")
         check_prompt(*(given.get(name) for name in names))
 

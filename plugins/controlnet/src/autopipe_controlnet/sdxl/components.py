@@ -16,7 +16,7 @@ from ..condition import ControlNetCondition
 class _Steered(ControlNetCondition, StableDiffusionXLSteps):
     """A call of the family with a ControlNet."""
 
-    _halves: ClassVar[Mapping[str, str]] = {
+    negative_halves: ClassVar[Mapping[str, str]] = {
         "negative_prompt_embeds": "prompt_embeds",
         "negative_pooled_prompt_embeds": "add_text_embeds",
         "add_neg_time_ids": "add_time_ids",
@@ -24,9 +24,9 @@ class _Steered(ControlNetCondition, StableDiffusionXLSteps):
 
     _planned: int
 
-    def _until_end(self, schedule: Schedule) -> Schedule:
+    def trim_end(self, schedule: Schedule) -> Schedule:
         self._planned = len(schedule.timesteps)
-        return super()._until_end(schedule)
+        return super().trim_end(schedule)
 
     @property
     def _steps_in_all(self) -> int:
@@ -46,7 +46,7 @@ class StableDiffusionXLControlNet(_Steered):
         ArgumentError: the ControlNet is for another kind of U-Net.
     """
 
-    _halves: ClassVar[Mapping[str, str]] = {
+    negative_halves: ClassVar[Mapping[str, str]] = {
         "negative_prompt_embeds": "prompt_embeds",
         "negative_pooled_prompt_embeds": "add_text_embeds",
         "negative_add_time_ids": "add_time_ids",

@@ -31,7 +31,7 @@ class StableDiffusionXLControlNetImg2ImgPipeline(
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionXLImg2ImgPipeline._callback_tensor_inputs,
-        *StableDiffusionXLControlNetOnImages._halves,
+        *StableDiffusionXLControlNetOnImages.negative_halves,
         "control_image",
     )
 
@@ -104,4 +104,4 @@ class StableDiffusionXLControlNetImg2ImgPipeline(
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -32,7 +32,7 @@ class StableDiffusionXLControlNetInpaintPipeline(
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionXLInpaintPipeline._callback_tensor_inputs,
-        *StableDiffusionXLControlNetOnImages._halves,
+        *StableDiffusionXLControlNetOnImages.negative_halves,
         "control_image",
     )
     _guidance_scale = 5.0
@@ -136,4 +136,4 @@ class StableDiffusionXLControlNetInpaintPipeline(
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -31,7 +31,7 @@ class StableDiffusionXLControlNetPipeline(
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionXLPipeline._callback_tensor_inputs,
-        *StableDiffusionXLControlNet._halves,
+        *StableDiffusionXLControlNet.negative_halves,
         "image",
     )
 
@@ -114,4 +114,4 @@ class StableDiffusionXLControlNetPipeline(
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

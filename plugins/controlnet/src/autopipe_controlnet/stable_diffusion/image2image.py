@@ -90,4 +90,4 @@ class StableDiffusionControlNetImg2ImgPipeline(
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -92,4 +92,4 @@ class StableDiffusionControlNetInpaintPipeline(
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

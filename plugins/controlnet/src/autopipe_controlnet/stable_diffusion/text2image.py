@@ -99,4 +99,4 @@ class StableDiffusionControlNetPipeline(
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -69,4 +69,4 @@ class IFImg2ImgSuperResolutionPipeline(SuperResolutionSteps, IFImageSteps):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -36,9 +36,9 @@ class SuperResolutionSteps(IFSteps):
             arguments are those of `IFSteps`.
     """
 
-    _needed = (*IFSteps._needed, "image_noising_scheduler")
+    required_components = (*IFSteps.required_components, "image_noising_scheduler")
     _callback_tensor_inputs = (*IFSteps._callback_tensor_inputs, "upscaled", "noise_level")
-    _in_channels = 2 * CHANNELS
+    denoiser_in_channels = 2 * CHANNELS
 
     cascade_classes: ClassVar[Mapping[Task, str]] = {
         Task.TEXT2IMAGE: "IFSuperResolutionPipeline",
@@ -77,9 +77,9 @@ class SuperResolutionSteps(IFSteps):
 
     # Steps of a call, in their order
 
-    def _prepare(self) -> Start:
+    def prepare_start(self) -> Start:
         """As of the task, and then the image to enlarge."""
-        start = super()._prepare()
+        start = super().prepare_start()
         small = self._small_pixels()
 
         def start_and_enlarge(tensors: Tensors, schedule: Schedule) -> None:
@@ -129,10 +129,10 @@ class SuperResolutionSteps(IFSteps):
         )
         tensors["noise_level"] = level.repeat(len(tensors["prompt_embeds"]))
 
-    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
-        return {**super()._network_inputs(tensors), "class_labels": tensors["noise_level"]}
+    def denoiser_inputs(self, tensors: Tensors) -> dict[str, Any]:
+        return {**super().denoiser_inputs(tensors), "class_labels": tensors["noise_level"]}
 
-    def _predictor(
+    def make_predictor(
         self,
         tensors: Tensors,
         extra_channels: Callable[[], Sequence[Tensor]] = tuple,
@@ -141,4 +141,4 @@ class SuperResolutionSteps(IFSteps):
         def channels() -> Sequence[Tensor]:
             return [double(tensors["upscaled"]), *extra_channels()]
 
-        return super()._predictor(tensors, channels, steering)
+        return super().make_predictor(tensors, channels, steering)

@@ -73,4 +73,4 @@ class IFSuperResolutionPipeline(SuperResolutionSteps, IFNoiseSteps):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -22,7 +22,7 @@ from .steps import KandinskyCombined
 class KandinskyImg2ImgCombinedPipeline(KandinskyCombined, Image2Image):
     """Image to image with Kandinsky 2.1."""
 
-    _decoder_class = KandinskyImg2ImgPipeline
+    decoder_class = KandinskyImg2ImgPipeline
 
     @pipeline_call
     def __call__(
@@ -70,4 +70,4 @@ class KandinskyImg2ImgCombinedPipeline(KandinskyCombined, Image2Image):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -22,7 +22,7 @@ from .steps import KandinskyCombined
 class KandinskyInpaintCombinedPipeline(KandinskyCombined, Inpaint):
     """Inpainting with Kandinsky 2.1."""
 
-    _decoder_class = KandinskyInpaintPipeline
+    decoder_class = KandinskyInpaintPipeline
 
     @pipeline_call
     def __call__(
@@ -71,4 +71,4 @@ class KandinskyInpaintCombinedPipeline(KandinskyCombined, Inpaint):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -24,7 +24,7 @@ class KandinskyCombinedPipeline(KandinskyCombined, Text2Image):
     model_cpu_offload_seq = (
         "text_encoder->unet->movq->prior_prior->prior_image_encoder->prior_text_encoder"
     )
-    _decoder_class = KandinskyPipeline
+    decoder_class = KandinskyPipeline
 
     @pipeline_call
     def __call__(
@@ -70,4 +70,4 @@ class KandinskyCombinedPipeline(KandinskyCombined, Text2Image):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -22,7 +22,7 @@ from .steps import KandinskyV22Combined
 class KandinskyV22Img2ImgCombinedPipeline(KandinskyV22Combined, Image2Image):
     """Image to image with Kandinsky 2.2."""
 
-    _decoder_class = KandinskyV22Img2ImgPipeline
+    decoder_class = KandinskyV22Img2ImgPipeline
 
     @pipeline_call
     def __call__(
@@ -70,4 +70,4 @@ class KandinskyV22Img2ImgCombinedPipeline(KandinskyV22Combined, Image2Image):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -22,7 +22,7 @@ from .steps import KandinskyV22Combined
 class KandinskyV22InpaintCombinedPipeline(KandinskyV22Combined, Inpaint):
     """Inpainting with Kandinsky 2.2."""
 
-    _decoder_class = KandinskyV22InpaintPipeline
+    decoder_class = KandinskyV22InpaintPipeline
 
     @pipeline_call
     def __call__(
@@ -71,4 +71,4 @@ class KandinskyV22InpaintCombinedPipeline(KandinskyV22Combined, Inpaint):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

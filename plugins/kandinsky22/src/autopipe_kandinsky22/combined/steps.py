@@ -18,7 +18,7 @@ class KandinskyV22Combined(CombinedPipeline):
     """
 
     model_cpu_offload_seq = "prior_text_encoder->prior_image_encoder->unet->movq"
-    _prior_class = KandinskyV22PriorPipeline
+    prior_class = KandinskyV22PriorPipeline
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from .steps import KandinskyV22Combined
 class KandinskyV22CombinedPipeline(KandinskyV22Combined, Text2Image):
     """Text to image with Kandinsky 2.2."""
 
-    _decoder_class = KandinskyV22Pipeline
+    decoder_class = KandinskyV22Pipeline
 
     @pipeline_call
     def __call__(
@@ -67,4 +67,4 @@ class KandinskyV22CombinedPipeline(KandinskyV22Combined, Text2Image):
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
         """
-        return self._draw()
+        return self.run_task()

@@ -65,7 +65,7 @@ def placement(subject: Subject) -> None:
     _in_memory(pipe)
     expected = subject.result(pipe)
     ways: list[Callable[[DiffusionPipeline], Any]] = [
-        lambda p: p._pool.place(StrictOffload()),
+        lambda p: p.place(StrictOffload()),
         lambda p: p.enable_model_cpu_offload(device="cpu"),
         lambda p: p.enable_sequential_cpu_offload(device="cpu"),
         lambda p: p.set_device_map({"": "disk"}, offload_folder=subject.scratch),
