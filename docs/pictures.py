@@ -24,7 +24,7 @@ import tempfile
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias, Union
+from typing import TypeAlias
 from unittest import mock
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont
@@ -45,7 +45,7 @@ PAPER, FRAME, INK = "#ffffff", "#c8ccd4", "#33415c"
 FONT = ImageFont.load_default(LETTERS - 4)
 
 Row: TypeAlias = Mapping[str, Image.Image]
-Shown: TypeAlias = Union[Image.Image, Row, Mapping[str, Row]]
+Shown: TypeAlias = Image.Image | Row | Mapping[str, Row]
 
 
 def blocks(page: Path, language: str) -> Iterator[str]:
