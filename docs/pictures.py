@@ -56,6 +56,18 @@ def blocks(page: Path, language: str) -> Iterator[str]:
             yield found[2]
 
 
+def program(page: Path) -> str:
+    """The Python of `page` from top to bottom as one program, each line where it is in the page."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    kept, inside = [], False
+    for line in lines:
+        if line.startswith("```"):
+            inside = not inside and line == "```python"
+            line = ""
+        kept.append(line if inside else "")
+    return "\n".join(kept) + "\n"
+
+
 def drawn_by(page: Path) -> list[str]:
     """The names of the pictures that `page` draws and shows."""
     linked = re.findall(r"\]\([^)]*pictures/(\w+)\.png\)", page.read_text(encoding="utf-8"))

@@ -16,9 +16,8 @@ import sys
 from typing import Any
 
 from .resolution.public import PUBLIC as _CORE
+from .resolution.public import SUBMODULES as _SUBMODULES
 from .resolution.version import __version__ as __version__
-
-_SUBMODULES = ("errors", "registry", "utils")
 
 
 def __getattr__(name: str) -> Any:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _Pipeline = TypeVar("_Pipeline", bound="DiffusionPipeline")
 
 
-class _AutoPipeline(Generic[_Pipeline]):
+class AutoPipeline(Generic[_Pipeline]):
     """What the Auto classes share: everything but the task."""
 
     config_name: ClassVar[str] = "model_index.json"
@@ -94,7 +94,7 @@ def _conditions(
     return conditions, {n: value for n, value in kwargs.items() if conditions.get(n, True)}
 
 
-def auto_class(task: Task | str) -> type[_AutoPipeline[Any]]:
+def auto_class(task: Task | str) -> type[AutoPipeline[Any]]:
     """The Auto class of a task.
 
     Raises:
@@ -105,25 +105,25 @@ def auto_class(task: Task | str) -> type[_AutoPipeline[Any]]:
 
 
 @functools.cache
-def _class_of(task: str, name: str) -> type[_AutoPipeline[Any]]:
+def _class_of(task: str, name: str) -> type[AutoPipeline[Any]]:
     about = f"Opens any checkpoint, or switches any pipeline, to the task {task}."
     members = {"task": Task(task), "__doc__": about, "__module__": __name__}
-    return type(name, (_AutoPipeline,), members)
+    return type(name, (AutoPipeline,), members)
 
 
-class AutoPipelineForText2Image(_AutoPipeline["tasks.Text2ImagePipeline"]):
+class AutoPipelineForText2Image(AutoPipeline["tasks.Text2ImagePipeline"]):
     """Opens any checkpoint, or switches any pipeline, to making images from text."""
 
     task = Task.TEXT2IMAGE
 
 
-class AutoPipelineForImage2Image(_AutoPipeline["tasks.Image2ImagePipeline"]):
+class AutoPipelineForImage2Image(AutoPipeline["tasks.Image2ImagePipeline"]):
     """Opens any checkpoint, or switches any pipeline, to changing an image by text."""
 
     task = Task.IMAGE2IMAGE
 
 
-class AutoPipelineForInpainting(_AutoPipeline["tasks.InpaintPipeline"]):
+class AutoPipelineForInpainting(AutoPipeline["tasks.InpaintPipeline"]):
     """Opens any checkpoint, or switches any pipeline, to repainting a masked part."""
 
     task = Task.INPAINT

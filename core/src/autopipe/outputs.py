@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import chain
 from types import GeneratorType
@@ -18,27 +18,31 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    class AnyImage(Image, Any):  # type: ignore[misc]
+        """One of `Images`: a PIL image, or an array or a tensor."""
+
     class Images(list[Image], Any):  # type: ignore[misc]
         """The images of a call, whose `output_type` says of what kind they are.
 
-        Most programs ask for PIL images, so type checkers know these exactly. They let everything
-        pass that a list doesn't have and an array or a tensor may have. What has a name with a
-        type is checked as such: `array: np.ndarray = pipe(..., output_type="np").images`.
+        Most programs ask for PIL images, so that is what type checkers and editors know. They let
+        everything pass that these don't have, since arrays and tensors may have it.
         """
 
         def __get__(self, output: object, owner: type | None = None) -> Images:
             """Itself. Checkers ask: with the base Any it might be a descriptor."""
 
         @overload  # type: ignore[override]
-        def __getitem__(self, index: int, /) -> Image: ...
+        def __getitem__(self, index: int, /) -> AnyImage: ...
         @overload
         def __getitem__(self, index: slice, /) -> Images: ...
         @overload
         def __getitem__(self, index: object, /) -> Any: ...
         def __getitem__(self, index: object, /) -> Any:
             """One image, some of them, or what an array has at `index`."""
-else:
-    Images = Any
+
+        def __iter__(self) -> Iterator[AnyImage]:
+            """One by one."""
+
 
 _Self = TypeVar("_Self", bound="BaseOutput")
 

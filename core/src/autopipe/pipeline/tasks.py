@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload
 import torch
 from torch import Tensor
 
-from ..outputs import BaseOutput, ImagePipelineOutput
+from ..outputs import BaseOutput
 from .base import DiffusionPipeline
 from .call import Cancellation
 from .loop import StepCallback
@@ -28,6 +28,12 @@ Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
 Pixels: TypeAlias = "Image | NDArray[Any] | Tensor"
 Given: TypeAlias = "Pixels | Sequence[Image] | Sequence[NDArray[Any]] | Sequence[Tensor]"
 """Images that a call starts from, or masks."""
+
+
+class PilOutput(BaseOutput):
+    """What a call returns that asks for nothing else."""
+
+    images: list[Image]
 
 
 class ArrayOutput(BaseOutput):
@@ -65,7 +71,7 @@ class _Text2ImagePipeline(Protocol):
         adapters: Mapping[str, float] | None = None,
         cancellation: Cancellation | None = None,
         **families: Any,
-    ) -> ImagePipelineOutput: ...
+    ) -> PilOutput: ...
     @overload
     def __call__(
         self, *given: Any, output_type: Literal["np"], **arguments: Any
@@ -102,7 +108,7 @@ class _Image2ImagePipeline(Protocol):
         adapters: Mapping[str, float] | None = None,
         cancellation: Cancellation | None = None,
         **families: Any,
-    ) -> ImagePipelineOutput: ...
+    ) -> PilOutput: ...
     @overload
     def __call__(
         self, *given: Any, output_type: Literal["np"], **arguments: Any
@@ -140,7 +146,7 @@ class _InpaintPipeline(Protocol):
         adapters: Mapping[str, float] | None = None,
         cancellation: Cancellation | None = None,
         **families: Any,
-    ) -> ImagePipelineOutput: ...
+    ) -> PilOutput: ...
     @overload
     def __call__(
         self, *given: Any, output_type: Literal["np"], **arguments: Any
