@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.comparing import pytest_addoption, pytest_configure  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

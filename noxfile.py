@@ -2,72 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import nox
 
+sys.path.insert(0, str(Path(__file__).parent / "tools"))
+
+from environments import ENVIRONMENT, TEST_TOOLS, TESTED, base, install, lend, python_of, wheels
+from workspace import (
+    CORE,
+    DISTS,
+    OTHERS,
+    PACKAGES,
+    PLUGINS,
+    ROOT,
+    TEST_EXTRA,
+    distribution,
+    local_requirements,
+    optional_dependencies,
+)
+
 nox.options.sessions = ["tests"]
 nox.options.error_on_missing_interpreters = False
 
-ROOT = Path(__file__).parent
-CORE = "core"
-PLUGINS = sorted(
-    f.parent.relative_to(ROOT).as_posix() for f in ROOT.glob("plugins/*/pyproject.toml")
-)
-DISTS = [CORE, *PLUGINS]
-SOURCES = [f"{dist}/src" for dist in DISTS]
-PACKAGES = [package.name for source in SOURCES for package in (ROOT / source).glob("autopipe*")]
-
-TEST_TOOLS = ("pytest>=8", "hypothesis>=6.100")
+ALL_TESTS = [*(f"{dist}/tests" for dist in DISTS), "tests"]
 # The two others are what diffusers cleans captions with.
 REFERENCE = ("diffusers==0.42.1", "beautifulsoup4>=4.12", "ftfy>=6.1")
 DOCS_TOOLS = ("sphinx==9.0.4", "myst-parser==5.2.0", "furo==2025.12.19", "sphinx-copybutton==0.5.2")
-# Small models gain nothing from more threads, and two test runs then share a small machine.
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-
-
-TEST_EXTRA = "test"
-"""The extra in which a plugin declares what its tests need."""
-
-
-def local_requirements(dist: str, *extras: str) -> list[str]:
-    """`dist` and the dists of this workspace that it declares to need, those needed first.
-
-    With `extras`, also what these optional dependencies name.
-    """
-    by_name = {distribution(d): d for d in DISTS}
-    project = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]
-    optional = [one for extra in extras for one in optional_dependencies(dist).get(extra, ())]
-    found: list[str] = []
-    for requirement in [*project["dependencies"], *optional]:
-        needed = by_name.get(re.split(r"[^A-Za-z0-9._-]", requirement)[0])
-        if needed:
-            found += [d for d in local_requirements(needed) if d not in found]
-    return [*found, dist]
-
-
-def distribution(dist: str) -> str:
-    """The name under which `dist` is published."""
-    name: str = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]["name"]
-    return name
-
-
-def optional_dependencies(dist: str) -> dict[str, list[str]]:
-    """What `dist` declares to need or to work with, by extra."""
-    project = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]
-    declared: dict[str, list[str]] = project.get("optional-dependencies", {})
-    return declared
-
-
-def install(session: nox.Session, dists: list[str], *tools: str) -> None:
-    """Build wheels of `dists` and install them, with `tools`, at the versions that are tested."""
-    paths = [f"./{dist}" for dist in dists]
-    session.install("-c", "constraints.txt", *paths, *tools)
-    session.env.update(ENVIRONMENT)
 
 
 def pytest(session: nox.Session, *arguments: str) -> None:
@@ -107,14 +72,34 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests but parity, with wheels of everything installed."""
-    install(session, DISTS, *TEST_TOOLS)
-    pytest(session, "-m", "not parity", *[f"{d}/tests" for d in DISTS], "tests")
+    install(session, DISTS)
+    pytest(session, "-m", "not parity", *ALL_TESTS)
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """All tests but parity, with the lowest versions that are declared, of everything but torch."""
+    install(session, DISTS, versions="oldest")
+    pytest(session, "-m", "not parity", *ALL_TESTS)
+
+
+@nox.session
+def newest(session: nox.Session) -> None:
+    """All tests but parity, with the newest versions that there are, of torch too."""
+    install(session, DISTS, versions="newest")
+    pytest(session, "-m", "not parity", *ALL_TESTS)
+
+
+@nox.session(name="base")
+def make_base(session: nox.Session) -> None:
+    """Make what the other sessions share: an environment of what others publish."""
+    install(session, DISTS)
 
 
 @nox.session
 def core(session: nox.Session) -> None:
     """The core alone, with no family."""
-    install(session, [CORE], *TEST_TOOLS)
+    install(session, [CORE])
     pytest(session, "-m", "not parity", "core/tests")
 
 
@@ -122,7 +107,7 @@ def core(session: nox.Session) -> None:
 @nox.parametrize("name", [Path(p).name for p in PLUGINS], ids=[Path(p).name for p in PLUGINS])
 def plugin(session: nox.Session, name: str) -> None:
     """One plugin with its declared dependencies only."""
-    install(session, local_requirements(f"plugins/{name}", TEST_EXTRA), *TEST_TOOLS)
+    install(session, local_requirements(f"plugins/{name}", TEST_EXTRA))
     pytest(session, "-m", "not parity", f"plugins/{name}/tests")
 
 
@@ -134,8 +119,7 @@ def extras(session: nox.Session) -> None:
             family = f"plugins/{extra.replace('-', '_')}"
             if family not in DISTS:  # an extra of another kind
                 continue
-            install(session, local_requirements(dist, TEST_EXTRA), *TEST_TOOLS)
-            install(session, local_requirements(family))
+            install(session, local_requirements(dist, TEST_EXTRA, extra))
             pytest(session, "-m", "not parity", f"{dist}/tests")
             session.run("python", "-m", "pip", "uninstall", "-y", f"autopipe-{extra}")
 
@@ -143,7 +127,7 @@ def extras(session: nox.Session) -> None:
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Hypothesis looks for a checkpoint that ends in an error that is none of ours."""
-    install(session, [CORE], *TEST_TOOLS)
+    install(session, [CORE])
     session.env["AUTOPIPE_FUZZ"] = "2000"
     pytest(session, "core/tests/checkpoint/test_fuzz.py")
 
@@ -151,15 +135,15 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def light(session: nox.Session) -> None:
     """Nothing heavy is imported by importing, listing and resolving."""
-    install(session, DISTS, *TEST_TOOLS)
+    install(session, DISTS)
     pytest(session, "tests/test_light.py")
 
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Compare with the reference implementation: the only session that installs it."""
-    install(session, DISTS, *TEST_TOOLS, *REFERENCE)
-    pytest(session, "-m", "parity", *[f"{d}/tests" for d in DISTS], "tests")
+    """Compare with the reference, which has to be there: the only session that installs it."""
+    install(session, DISTS, *REFERENCE)
+    pytest(session, "--parity", *ALL_TESTS)
 
 
 @nox.session
@@ -196,14 +180,18 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def layers(session: nox.Session) -> None:
-    """Imports run downward only: inside the core, and between the dists."""
-    session.install("import-linter==2.16")
-    session.env["PYTHONPATH"] = os.pathsep.join(str(ROOT / source) for source in SOURCES)
+    """Imports run downward only, inside the core and between the dists, and are declared."""
+    install(session, DISTS, "import-linter==2.16", "deptry==0.25.1")
     contracts = Path(session.create_tmp()) / "contracts.ini"
     packages = "\n".join(f"    {name}" for name in PACKAGES)
     inside = (ROOT / "layers.ini").read_text().replace("{packages}", packages)
     contracts.write_text(inside + "".join(dist_contracts()))
     session.run("lint-imports", "--no-cache", "--config", str(contracts))
+    for dist in [*DISTS, *OTHERS]:
+        # What is imported and not declared; what is declared and found at run time is no import.
+        with session.chdir(ROOT / dist):
+            imports = ("deptry", "src", "--ignore", "DEP002", "--extend-exclude", "src/.*/example/")
+            session.run("python", "-m", *imports, "--no-ansi")
 
 
 def dist_contracts() -> Iterator[str]:
@@ -232,16 +220,15 @@ def third_party(session: nox.Session) -> None:
     named = [d for d in DISTS if re.search(rf"\b{distribution(d)}\b", commands)]
     needed = {local for dist in named for local in local_requirements(dist)}
     with tempfile.TemporaryDirectory() as folder:
-        wheels, place = Path(folder, "wheels"), Path(folder, "work")
+        ours, place = Path(folder, "wheels"), Path(folder, "work")
         place.mkdir()
-        wheel = ("python", "-m", "pip", "wheel", "--no-deps", "-w", str(wheels))
-        session.run(*wheel, *[f"./{dist}" for dist in sorted(needed)])
+        wheels(session, sorted(needed), ours)
         session.run("python", "-m", "venv", f"{folder}/venv")
         bin_ = Path(folder, "venv/bin")
         env = {
             **ENVIRONMENT,
-            "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
-            "PIP_FIND_LINKS": str(wheels),
+            "PIP_CONSTRAINT": str(ROOT / TESTED),
+            "PIP_FIND_LINKS": str(ours),
             "PYTHONPATH": "",
         }
 
@@ -253,8 +240,8 @@ def third_party(session: nox.Session) -> None:
         python, autopipe = str(bin_ / "python"), str(bin_ / "autopipe")
         # What is pinned comes from where this machine finds it: the tutorial's commands see wheels
         # of this workspace alone beside the package index.
-        constraints = str(ROOT / "constraints.txt")
-        session.run(python, "-m", "pip", "install", "--quiet", "-r", constraints, external=True)
+        pinned = ("-r", str(ROOT / TESTED))
+        session.run(python, "-m", "pip", "install", "--quiet", *pinned, external=True)
         run("bash", "-euxc", f'export PATH="{bin_}:$PATH"\n{commands}')
         (project,) = place.iterdir()
         assert (project / "circle.png").is_file()
@@ -272,20 +259,19 @@ def third_party(session: nox.Session) -> None:
 @nox.session
 def strangers(session: nox.Session) -> None:
     """Plugins that others might write, as wheels in a fresh environment outside the repository."""
-    projects = sorted(f.parent for f in ROOT.glob("tests/strangers/*/pyproject.toml"))
+    projects = [project for project in OTHERS if project.startswith("tests/strangers/")]
     family = ["plugins/devkit", "plugins/stable_diffusion"]
     needed = {local for dist in family for local in local_requirements(dist)}
     with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = str(Path(folder, "ours")), str(Path(folder, "theirs"))
-        wheel = ("python", "-m", "pip", "wheel", "--no-deps", "-w")
-        session.run(*wheel, ours, *[f"./{dist}" for dist in sorted(needed)])
-        session.run(*wheel, theirs, *map(str, projects))
+        theirs = Path(folder, "theirs")
         session.run("python", "-m", "venv", f"{folder}/venv")
-        python = str(Path(folder, "venv/bin/python"))
-        wheels = [str(file) for file in sorted(Path(ours).iterdir())]
-        env = {**ENVIRONMENT, "PYTHONPATH": "", "STRANGERS_WHEELS": theirs}
-        requirements = ("-c", "constraints.txt", "pytest>=8", *wheels)
-        session.run(python, "-m", "pip", "install", *requirements, env=env, external=True)
+        python = str(python_of(Path(folder, "venv")))
+        lend(session, base(session), python)
+        wheels(session, projects, theirs)
+        env = {**ENVIRONMENT, "STRANGERS_WHEELS": str(theirs)}
+        built = wheels(session, sorted(needed), Path(folder, "ours"))
+        bare = ("install", "--quiet", "--no-deps", "--no-index")
+        session.run(python, "-m", "pip", *bare, *built, env=env, external=True)
         # In a module of which "-k" leaves nothing there is nothing wrong.
         fine = [0, 5] if session.posargs else [0]
         for module in sorted(ROOT.glob("tests/strangers/test_*.py")):
@@ -305,3 +291,40 @@ def benchmark(session: nox.Session) -> None:
     """Measure against the reference; writes a table and JSON. Not part of CI."""
     install(session, DISTS, *REFERENCE)
     session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def dev(session: nox.Session) -> None:
+    """Make `.venv` to work in: every package as it lies here, with the tools of the checks."""
+    session.run("python", "-m", "venv", ".venv")
+    python = python_of(ROOT / ".venv")
+    editable = [option for dist in DISTS for option in ("-e", dist)]
+    tools = (*map(str, TEST_TOOLS), "nox", "pre-commit")
+    session.run(str(python), "-m", "pip", "install", "-c", TESTED, *editable, *tools)
+    session.log(f"Activate it: {python.with_name('activate')}")
+
+
+RELEASE_TOOLS = ("bump-my-version==1.8.1", "towncrier==26.9.0", "build==1.3.0")
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """Show what the changelog says of the next release."""
+    session.install(*RELEASE_TOOLS)
+    session.run("towncrier", "build", "--draft", "--version", "next")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Prepare a release: `-- patch`, `-- minor`, `-- major` or a number. See RELEASING.md.
+
+    Sets the version of every package, moves `changes/` into the changelog, and builds into `dist/`.
+    """
+    (step,) = session.posargs or session.error("say which: -- patch, -- minor, -- major, -- 1.2.3")
+    session.install(*RELEASE_TOOLS)
+    new = (step,) if step in ("patch", "minor", "major") else ("--new-version", step)
+    session.run("bump-my-version", "bump", "--allow-dirty", *new)
+    version = nox.project.load_toml(ROOT / "pyproject.toml")["tool"]["bumpversion"]
+    session.run("towncrier", "build", "--yes", "--version", version["current_version"])
+    for dist in DISTS:
+        session.run("python", "-m", "build", "--outdir", "dist", dist)

@@ -21,9 +21,10 @@ import os
 import re
 import sys
 import tempfile
+import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias, Union
+from typing import TypeAlias
 from unittest import mock
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont
@@ -44,7 +45,7 @@ PAPER, FRAME, INK = "#ffffff", "#c8ccd4", "#33415c"
 FONT = ImageFont.load_default(LETTERS - 4)
 
 Row: TypeAlias = Mapping[str, Image.Image]
-Shown: TypeAlias = Union[Image.Image, Row, Mapping[str, Row]]
+Shown: TypeAlias = Image.Image | Row | Mapping[str, Row]
 
 
 def blocks(page: Path, language: str) -> Iterator[str]:
@@ -63,11 +64,22 @@ def drawn_by(page: Path) -> list[str]:
 
 
 def run(page: Path) -> dict[str, object]:
-    """The variables that the Python of `page` leaves behind, run from top to bottom."""
-    names: dict[str, object] = {"__name__": "__main__"}
-    for number, block in enumerate(blocks(page, "python"), start=1):
-        exec(compile(block, f"{page.name}, block {number}", "exec"), names)
-    return names
+    """The variables that the Python of `page` leaves behind, run from top to bottom as a program.
+
+    What the page registers is forgotten afterwards.
+    """
+    from autopipe.registry import default_registry
+
+    program = types.ModuleType("__main__")
+    before = sys.modules["__main__"]
+    sys.modules["__main__"] = program
+    try:
+        with mock.patch("autopipe.registry._default", default_registry()):
+            for number, block in enumerate(blocks(page, "python"), start=1):
+                exec(compile(block, f"{page.name}, block {number}", "exec"), vars(program))
+    finally:
+        sys.modules["__main__"] = before
+    return vars(program)
 
 
 def sheet(shown: Shown) -> Image.Image:
@@ -164,19 +176,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("pages", nargs="*", type=Path, metavar="PAGE", help="(default: all)")
     parser.add_argument("--check", action="store_true", help="write nothing, name what is stale")
     asked = parser.parse_args(arguments)
-    from autopipe.registry import default_registry
-
     found: list[str] = []
     here = Path.cwd()
     for page in [page.resolve() for page in asked.pages] or sorted(DOCS.rglob("*.md")):
         if not drawn_by(page):
             continue
-        # What a page writes and registers is gone afterwards; what it prints is for its readers.
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            mock.patch("autopipe.registry._default", default_registry()),
-            contextlib.redirect_stdout(io.StringIO()),
-        ):
+        # What a page writes is gone afterwards; what it prints is for its readers.
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             os.chdir(folder)
             try:
                 changed = stale(page, run(page))

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from importlib_metadata import entry_points
+from packaging.version import Version
 
 import autopipe
 from autopipe.registry import default_registry
+from autopipe.resolution.flaws import EARLIER
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,7 +27,8 @@ PROJECTS = {
     for file in [ROOT / "core/pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))]
 }
 NAMES = {project["project"]["name"] for project in PROJECTS.values()}
-VERSION = PROJECTS[ROOT / "core"]["project"]["version"]
+WORKSPACE = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+VERSION = WORKSPACE["tool"]["bumpversion"]["current_version"]
 
 each_dist = pytest.mark.parametrize(
     ("folder", "project"),
@@ -52,6 +55,27 @@ def test_versions_move_in_lockstep(folder: Path, project: dict) -> None:
     siblings = [d for d in project["dependencies"] if re.match(r"[\w.-]+", d)[0] in NAMES]
     assert all(d.endswith(f"=={VERSION}") for d in siblings)
     assert folder == ROOT / "core" or siblings, "a plugin needs the core"
+
+
+def test_what_was_to_be_removed_by_this_release_is_gone() -> None:
+    ends = [earlier.until for earlier in EARLIER.values() if earlier.until]
+    for source in (file for folder in PROJECTS for file in folder.glob("src/**/*.py")):
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "deprecated":
+                ends += [ast.literal_eval(k.value) for k in node.keywords if k.arg == "until"]
+    assert [end for end in ends if Version(end) <= Version(VERSION)] == []
+
+
+def test_every_note_of_a_change_is_of_a_kind_that_the_changelog_has() -> None:
+    kinds = {kind["directory"] for kind in WORKSPACE["tool"]["towncrier"]["type"]}
+    notes = [file for file in (ROOT / "changes").iterdir() if file.name != "README.md"]
+    assert [
+        n.name for n in notes if not re.fullmatch(rf"\+[\w-]+\.({'|'.join(kinds)})\.md", n.name)
+    ] == []
+    told = re.findall(
+        r"^\| `(\w+)` \|", (ROOT / "changes/README.md").read_text(encoding="utf-8"), re.M
+    )
+    assert set(told) == kinds
 
 
 @each_dist

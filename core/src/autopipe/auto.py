@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from .errors import AutoClassError
 from .registry import Registry, default_registry
@@ -17,10 +17,13 @@ from .resolution.reference import Absent
 from .tasks import Task
 
 if TYPE_CHECKING:
+    from .pipeline import tasks  # noqa: F401  # The texts in brackets name it.
     from .pipeline.base import DiffusionPipeline
 
+_Pipeline = TypeVar("_Pipeline", bound="DiffusionPipeline")
 
-class _AutoPipeline:
+
+class _AutoPipeline(Generic[_Pipeline]):
     """What the Auto classes share: everything but the task."""
 
     config_name: ClassVar[str] = "model_index.json"
@@ -35,9 +38,7 @@ class _AutoPipeline:
         )
 
     @classmethod
-    def from_pretrained(
-        cls, pretrained_model_name_or_path: str | Path, **kwargs: Any
-    ) -> DiffusionPipeline:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> _Pipeline:
         """Load the pipeline that fulfils this task with the checkpoint.
 
         Args:
@@ -56,11 +57,11 @@ class _AutoPipeline:
         conditions, rest = _conditions(registry, kwargs)
         checkpoint = Checkpoint.open(pretrained_model_name_or_path, rest, registry)
         found = registry.resolve(checkpoint.index.class_name, cls.task, conditions)
-        pipe: DiffusionPipeline = checkpoint.load(checkpoint.plan(found.load_class()))
+        pipe: _Pipeline = checkpoint.load(checkpoint.plan(found.load_class()))
         return pipe
 
     @classmethod
-    def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> DiffusionPipeline:
+    def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> _Pipeline:
         """The pipeline that fulfils this task on the components of `pipeline`.
 
         Takes no memory: see `DiffusionPipeline.from_pipe`, which says what is shared and what
@@ -78,7 +79,7 @@ class _AutoPipeline:
         name = known.name if known else type(pipeline).__name__
         conditions, rest = _conditions(registry, kwargs)
         resolution = registry.resolve(name, cls.task, conditions)
-        target: type[DiffusionPipeline] = resolution.load_class()
+        target: type[_Pipeline] = resolution.load_class()
         return target.from_pipe(pipeline, **rest)
 
 
@@ -93,7 +94,7 @@ def _conditions(
     return conditions, {n: value for n, value in kwargs.items() if conditions.get(n, True)}
 
 
-def auto_class(task: Task | str) -> type[_AutoPipeline]:
+def auto_class(task: Task | str) -> type[_AutoPipeline[Any]]:
     """The Auto class of a task.
 
     Raises:
@@ -104,25 +105,25 @@ def auto_class(task: Task | str) -> type[_AutoPipeline]:
 
 
 @functools.cache
-def _class_of(task: str, name: str) -> type[_AutoPipeline]:
+def _class_of(task: str, name: str) -> type[_AutoPipeline[Any]]:
     about = f"Opens any checkpoint, or switches any pipeline, to the task {task}."
     members = {"task": Task(task), "__doc__": about, "__module__": __name__}
     return type(name, (_AutoPipeline,), members)
 
 
-class AutoPipelineForText2Image(_AutoPipeline):
+class AutoPipelineForText2Image(_AutoPipeline["tasks.Text2ImagePipeline"]):
     """Opens any checkpoint, or switches any pipeline, to making images from text."""
 
     task = Task.TEXT2IMAGE
 
 
-class AutoPipelineForImage2Image(_AutoPipeline):
+class AutoPipelineForImage2Image(_AutoPipeline["tasks.Image2ImagePipeline"]):
     """Opens any checkpoint, or switches any pipeline, to changing an image by text."""
 
     task = Task.IMAGE2IMAGE
 
 
-class AutoPipelineForInpainting(_AutoPipeline):
+class AutoPipelineForInpainting(_AutoPipeline["tasks.InpaintPipeline"]):
     """Opens any checkpoint, or switches any pipeline, to repainting a masked part."""
 
     task = Task.INPAINT

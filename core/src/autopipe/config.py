@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, overload
 
 from .constructors import construct, constructors
 from .errors import ArgumentTypeError, AutopipeError, ConfigError
@@ -110,6 +110,22 @@ class ConfigMixin:
             )
         return cls._init_parameters
 
+    @overload
+    @classmethod
+    def from_config(
+        cls: type[_Self],
+        config: Mapping[str, Any] | str | Path,
+        return_unused_kwargs: Literal[False] = False,
+        **overrides: Any,
+    ) -> _Self: ...
+    @overload
+    @classmethod
+    def from_config(
+        cls: type[_Self],
+        config: Mapping[str, Any] | str | Path,
+        return_unused_kwargs: Literal[True],
+        **overrides: Any,
+    ) -> tuple[_Self, dict[str, Any]]: ...
     @classmethod
     def from_config(
         cls: type[_Self],

@@ -106,6 +106,10 @@ class NotHereYetImportError(AutopipeError, ImportError, NotImplementedError):
     """What an import names is in diffusers and not in autopipe yet."""
 
 
+class AutopipeDeprecationWarning(FutureWarning):
+    """What is used here is removed by a later release. The warning says which, and what to do."""
+
+
 def nearest(name: object, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the known name closest to `name`, or an empty string.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,8 @@ from .resolution.reference import Absent
 from .wording import logger
 
 if TYPE_CHECKING:
-    from .placement.parts import DeviceLike, PartMapping
+    from .placement.devices import DeviceLike
+    from .placement.parts import PartMapping
 
 _log = logger(__name__)
 
@@ -75,6 +76,25 @@ class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
     _supports_gradient_checkpointing: ClassVar[bool] = False
     from_single_file = Absent()
 
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[_Self],
+        pretrained_model_name_or_path: str | Path,
+        *,
+        output_loading_info: Literal[True],
+        **options: Any,
+    ) -> tuple[_Self, dict[str, Any]]: ...
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[_Self],
+        pretrained_model_name_or_path: str | Path,
+        *,
+        output_loading_info: Literal[False] = False,
+        torch_dtype: torch.dtype | str | None = None,
+        **options: Any,
+    ) -> _Self: ...
     @classmethod
     def from_pretrained(
         cls: type[_Self],
@@ -183,7 +203,8 @@ class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
                     f"this {type(self).__name__} can't be moved: its layers come from where its "
                     f"device map or offloading keeps them; load it without, or leave the move out"
                 ) from error
-        return super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has not typed it.
+        return self
 
     @property
     def dtype(self) -> torch.dtype:

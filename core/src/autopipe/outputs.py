@@ -8,19 +8,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import chain
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from .errors import ArgumentTypeError
 from .wording import shown
 
 if TYPE_CHECKING:
-    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
+    from torch import Tensor
+
+    class Images(list[Image], Any):  # type: ignore[misc]
+        """The images of a call, whose `output_type` says of what kind they are.
+
+        Most programs ask for PIL images, so type checkers know these exactly. They let everything
+        pass that a list doesn't have and an array or a tensor may have. What has a name with a
+        type is checked as such: `array: np.ndarray = pipe(..., output_type="np").images`.
+        """
+
+        def __get__(self, output: object, owner: type | None = None) -> Images:
+            """Itself. Checkers ask: with the base Any it might be a descriptor."""
+
+        @overload  # type: ignore[override]
+        def __getitem__(self, index: int, /) -> Image: ...
+        @overload
+        def __getitem__(self, index: slice, /) -> Images: ...
+        @overload
+        def __getitem__(self, index: object, /) -> Any: ...
+        def __getitem__(self, index: object, /) -> Any:
+            """One image, some of them, or what an array has at `index`."""
+else:
+    Images = Any
 
 _Self = TypeVar("_Self", bound="BaseOutput")
 
 
-class BaseOutput(OrderedDict[str, Any]):
+# A call with `return_dict=False` returns a tuple of the values. Checkers take it for an output all
+# the same, so what iterating over one gives is left open.
+class BaseOutput(OrderedDict[Any, Any]):
     """Base of output dataclasses, which are ordered dicts of the fields that hold something.
 
     Subclasses are decorated with `@dataclass`; fields after the first may be left out and are
@@ -149,6 +174,15 @@ def _register(cls: type[BaseOutput]) -> None:
 
 @dataclass
 class ImagePipelineOutput(BaseOutput):
-    """`images`: a list of `PIL.Image.Image` of length B, or an array of shape (B, H, W, C)."""
+    """What a call returns whose result is images.
 
-    images: list[Image] | np.ndarray
+    Attributes:
+        images: a list of B PIL images, an array (B, H, W, C) or a tensor (B, C, H, W) in [0, 1],
+            as the call's `output_type` says.
+    """
+
+    images: Images
+
+    if TYPE_CHECKING:
+
+        def __init__(self, images: list[Image] | NDArray[Any] | Tensor) -> None: ...

@@ -129,7 +129,7 @@ class Registry(Classes):
         """
         present = set(keys)
         readers = self.of("reader").values()
-        found = [reader for reader in readers if present >= set(reader.keys)]
+        found: list[Reader] = [one for one in readers if present >= set(one.keys)]
         if len(found) != 1:
             raise UnsupportedCheckpointError(self._explain.no_reader(origin, found))
         return found[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from .checkpoint.configs import StoredConfig
 from .checkpoint.hub.upload import PushToHubMixin
@@ -37,6 +37,25 @@ class SchedulerMixin(BaseScheduler, StoredConfig, PushToHubMixin):
     step: Callable[..., Any]
     add_noise: Callable[..., Tensor]
 
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[_Self],
+        pretrained_model_name_or_path: str | Path,
+        subfolder: str | None = None,
+        *,
+        return_unused_kwargs: Literal[True],
+        **kwargs: Any,
+    ) -> tuple[_Self, dict[str, Any]]: ...
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[_Self],
+        pretrained_model_name_or_path: str | Path,
+        subfolder: str | None = None,
+        return_unused_kwargs: Literal[False] = False,
+        **kwargs: Any,
+    ) -> _Self: ...
     @classmethod
     def from_pretrained(
         cls: type[_Self],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import MappingProxyType, SimpleNamespace
 
 import pytest
@@ -200,3 +201,17 @@ def test_the_doctor_compares_versions(install, monkeypatch, capsys) -> None:
 def test_local_and_preliminary_versions_count(monkeypatch) -> None:
     declare(monkeypatch, {"a": ["torch>=2.6,<3", "b>=1"]}, {"torch": "2.13.0+cpu", "b": "2.0rc1"})
     assert [need.met for need in requirements.requirements(["a"])] == [True, True]
+
+
+def test_the_doctor_shows_what_a_later_release_removes_and_is_content(install, capsys) -> None:
+    ending = "it speaks interface 1, which autopipe 0.9.0 no longer accepts"
+    install((INSTALLED[0], replace(INSTALLED[1], deprecations=(ending,))))
+    assert main(["doctor"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert ending in text
+    assert f"pip install --upgrade autopipe-{LONG}" in text
+    assert "Nothing is broken" in text
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [f["kind"] for f in found["findings"]] == ["deprecated"]
+    assert {p["state"] for p in found["plugins"]} == {"in use"}

@@ -21,7 +21,9 @@ from autopipe.manifest import (
     Probe,
     Reader,
 )
+from autopipe.resolution.deprecation import deprecated
 from autopipe.resolution.discovery import discover
+from autopipe.resolution.flaws import EARLIER, Earlier
 from autopipe.tasks import Input, Task
 
 
@@ -213,3 +215,28 @@ def test_what_a_plugin_is_called_is_shown_escaped() -> None:
     for raw in ("\x1b", "\x07", "\u202e"):
         assert raw not in str(problem)
     assert len(str(problem)) < 500
+
+
+def test_an_earlier_interface_is_in_use_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EARLIER, 1, Earlier("rename its hook", until="0.9.0"))
+    (one,), problems = discover([point("zoo", family("zoo", api=1))], {})
+    assert problems == ()
+    (said,) = one.deprecations
+    assert "interface 1" in said
+    assert "0.9.0" in said
+    assert "rename its hook" in said
+
+
+def test_what_a_manifest_uses_that_is_deprecated_is_noted_for_its_plugin() -> None:
+    class Late(Point):
+        def load(self) -> object:
+            deprecated("Pipeline(way=...)", since="0.2.0", until="0.4.0", instead="leave it out")
+            return super().load()
+
+    made = point("zoo")
+    late = Late(made.name, made.returns, made.dist)
+    found, problems = discover([late, point("other")], {})
+    assert problems == ()
+    noted = {one.plugin.name: one.deprecations for one in found}
+    assert noted["other"] == ()
+    assert "Pipeline(way=...)" in noted["zoo"][0]

@@ -23,8 +23,8 @@ from .text import counted, paragraph, table
 
 ABOUT = (
     "Look for plugins that are broken, incompatible or disabled, for names that two of them "
-    "claim, and for packages that are missing or of a version that does not fit. Every finding "
-    "comes with its cure. "
+    "claim, for packages that are missing or of a version that does not fit, and for plugins that "
+    "use what a later release removes. Every finding comes with its cure. "
     "Exit code 1 if something needs mending, else 0."
 )
 EXAMPLES = ("autopipe doctor", "autopipe doctor --json")
@@ -63,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         *_of_strangers(),
         *_of_packages(needed, dists),
         *_of_families(registry),
+        *_of_deprecations(registry),
     ]
     told = _as_json(registry, needed, findings)
     show(arguments.json, told, _as_text(registry, needed, findings))
@@ -154,6 +155,22 @@ def _of_families(registry: Registry) -> list[Finding]:
         return []
     reason = "no usable plugin offers a pipeline, so no checkpoint can be opened"
     return [Finding("missing", "families", reason, no_family_cure().removeprefix("Run: "))]
+
+
+def _of_deprecations(registry: Registry) -> list[Finding]:
+    """What works now and won't with a later release."""
+    return [
+        Finding(
+            "deprecated",
+            f"plugin {one.plugin}",
+            reason,
+            f"{pip_line(one.plugin.dist, options='--upgrade')}; if that changes nothing, tell its "
+            f"author",
+            harmless=True,
+        )
+        for one in registry.installed
+        for reason in one.deprecations
+    ]
 
 
 def _as_json(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from ..checkpoint.hub.upload import PushToHubMixin
 from ..constructors import construct
@@ -44,12 +44,35 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         self._reset_call_state()
         return self
 
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            """Each class has its own; this is for what is only known to be some pipeline."""
+
     # Loading and saving
 
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[_Self],
+        pretrained_model_name_or_path: str | Path,
+        *,
+        output_loading_info: Literal[False] = False,
+        **kwargs: Any,
+    ) -> _Self: ...
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls: type[_Self],
+        pretrained_model_name_or_path: str | Path,
+        *,
+        output_loading_info: Literal[True],
+        **kwargs: Any,
+    ) -> tuple[_Self, dict[str, Any]]: ...
     @classmethod
     def from_pretrained(
         cls: type[_Self], pretrained_model_name_or_path: str | Path, **kwargs: Any
-    ) -> Any:
+    ) -> _Self | tuple[_Self, dict[str, Any]]:
         """Load the pipeline of a checkpoint, in evaluation mode.
 
         Called on `DiffusionPipeline` it loads the class that the checkpoint names; called on a
@@ -64,7 +87,8 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         from ..checkpoint.checkpoint import Checkpoint
 
         checkpoint = Checkpoint.open(pretrained_model_name_or_path, kwargs)
-        return checkpoint.load(checkpoint.plan(cls))
+        pipe: _Self | tuple[_Self, dict[str, Any]] = checkpoint.load(checkpoint.plan(cls))
+        return pipe
 
     @classmethod
     def download(cls, pretrained_model_name: str | Path, **kwargs: Any) -> str:

@@ -14,7 +14,7 @@ import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 
@@ -28,7 +28,8 @@ from .progress import check_settings, progress_bar
 from .turns import guard
 from .values import readers_of, settled
 
-_Call = TypeVar("_Call", bound=Callable[..., Any])
+_Parameters = ParamSpec("_Parameters")
+_Output = TypeVar("_Output")
 
 
 _OF_ALL = ("adapters", "cancellation")
@@ -166,12 +167,17 @@ class CallMixin(AttachingMixin):
         self._progress_bar_config = dict(kwargs)
 
 
-def pipeline_call(call: _Call) -> _Call:
+def pipeline_call(
+    call: Callable[_Parameters, _Output | tuple[Any, ...]],
+) -> Callable[_Parameters, _Output]:
     """Make the `__call__` of a pipeline re-entrant, cancellable and free of gradients.
 
     Beside the parameters that it names, the call takes those of what is attached, `adapters`,
     and `cancellation`: a `Cancellation`, such as a `threading.Event`, which ends this call alone
     when it is set, before it or while it runs, from any thread.
+
+    For type checkers the call keeps its parameters, and returns its output: with
+    `return_dict=False` it is a tuple of the values, which they take for an output all the same.
 
     A subclass may decorate a `__call__` of its own and call `super().__call__` in it: that is
     the same run.
@@ -185,6 +191,7 @@ def pipeline_call(call: _Call) -> _Call:
     """
     signature = inspect.signature(call)
     readers = functools.cache(lambda: readers_of(call))
+    body: Callable[..., Any] = call
 
     @functools.wraps(call)
     def wrapped(self: CallMixin, *args: Any, **kwargs: Any) -> Any:
@@ -200,7 +207,7 @@ def pipeline_call(call: _Call) -> _Call:
             # `super().__call__` of a class that puts something around another's call.
             outer, self.call = self.call, arguments.replace(**self.added_arguments)
             try:
-                return call(self, *args, **kwargs)
+                return body(self, *args, **kwargs)
             finally:
                 self.call = outer
         self._pool.check_open(self)
@@ -215,12 +222,12 @@ def pipeline_call(call: _Call) -> _Call:
                 adapters = vars(arguments).get("adapters")
                 if attached or self._pool.engines or adapters is not None:
                     run._take_attached(adapters)
-                return call(run, *args, **kwargs)
+                return body(run, *args, **kwargs)
         finally:
             with self._calls_lock:
                 self._calls.discard(run)
 
-    return cast(_Call, wrapped)
+    return cast(Callable[_Parameters, _Output], wrapped)
 
 
 def _begin(pipe: CallMixin) -> CallMixin:

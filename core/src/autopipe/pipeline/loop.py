@@ -99,8 +99,8 @@ def denoise(
                 if on_step is not None:
                     on_step(i, t, tensors["latents"])
     run.check_cancelled()
-    latents = tensors["latents"]
-    return latents
+    denoised: Tensor = tensors["latents"]
+    return denoised
 
 
 def callback_inputs(callback: StepCallback | None, names: Sequence[str] | None) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     known = [n for n in inspect.signature(tqdm.__init__).parameters if n not in _OF_THE_CALL]
     check_names(settings, (*known, *_OF_NOTEBOOKS), "set_progress_bar_config has no keyword")
 
-    class Trial(tqdm):
+    class Trial(tqdm):  # type: ignore[misc]  # It has no types.
         # Of its own: an error while a bar is drawn leaves the lock of all bars taken.
         _lock: ClassVar[Any] = threading.RLock()
         _instances: ClassVar[Any] = weakref.WeakSet()

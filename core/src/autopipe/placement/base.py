@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -36,6 +36,10 @@ class Role:
     stays: bool = False
 
 
+DeviceMap: TypeAlias = dict[str, int | str] | str | None
+"""The place of each network by name, or the one device."""
+
+
 class Placement:
     """Networks are where `to` puts them, or all on `device`, and compute there.
 
@@ -51,7 +55,7 @@ class Placement:
     moves: bool = False
 
     def __init__(
-        self, device: torch.device | None = None, *, device_map: Any = None, reason: str = ""
+        self, device: torch.device | None = None, *, device_map: DeviceMap = None, reason: str = ""
     ) -> None:
         self.device = device
         self.device_map = device_map

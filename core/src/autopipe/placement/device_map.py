@@ -130,7 +130,7 @@ def _made(folder: str | Path | None) -> Path | None:
     return Path(folder)
 
 
-class _Visit(ModelHook):
+class _Visit(ModelHook):  # type: ignore[misc]  # It has no types.
     """Takes what a network is given to where it is, and what it makes to the main device."""
 
     def __init__(self, device: torch.device, main: torch.device) -> None:

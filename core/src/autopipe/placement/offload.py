@@ -99,7 +99,7 @@ class ModelOffload(Offload):
         return f"cpu; on {self.device} " + ("in turn" if role.in_turn else "from its use on")
 
 
-class _Fetch(ModelHook):
+class _Fetch(ModelHook):  # type: ignore[misc]  # It has no types.
     """Brings a network to the device before it is used."""
 
     def __init__(self, offload: ModelOffload) -> None:

@@ -22,7 +22,8 @@ from ..errors import PluginError
 from ..hooks import ENTRY_POINT_GROUP, PROJECT, Hooks
 from ..manifest import Manifest
 from ..wording import clean, cut
-from .flaws import flaws
+from .deprecation import noted
+from .flaws import api_deprecation, flaws
 from .guard import guarded
 from .packages import packages_with, plain
 
@@ -42,10 +43,15 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Installed:
-    """A manifest and the plugin that it is of."""
+    """A manifest and the plugin that it is of.
+
+    Attributes:
+        deprecations: what the plugin uses that a later release removes, a sentence each.
+    """
 
     plugin: Plugin
     manifest: Manifest
+    deprecations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,7 @@ def _load_one(plugin: Plugin, point: EntryPoint, environ: Mapping[str, str]) -> 
     try:
         if _is_set(environ, "AUTOPIPE_DEBUG"):
             print(f"autopipe: importing the plugin {plugin}", file=sys.stderr, flush=True)
-        with guarded(PluginError, ours=False):
+        with noted() as deprecations, guarded(PluginError, ours=False):
             manifest = _ask(plugin, point.load())
             wrong = list(flaws(manifest))
     except KeyboardInterrupt:
@@ -145,7 +151,8 @@ def _load_one(plugin: Plugin, point: EntryPoint, environ: Mapping[str, str]) -> 
         incompatible = isinstance(manifest, Manifest) and "interface" in wrong[0]
         return Problem(plugin, "incompatible" if incompatible else "broken", "; ".join(wrong))
     assert isinstance(manifest, Manifest)
-    return Installed(plugin, manifest)
+    ending = api_deprecation(manifest)
+    return Installed(plugin, manifest, (*([ending] if ending else ()), *deprecations))
 
 
 def _ask(plugin: Plugin, module: object) -> object:

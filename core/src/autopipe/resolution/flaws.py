@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..manifest import (
@@ -46,13 +47,27 @@ _OPTION = re.compile(r"(\w[\w-]*)?", re.ASCII)
 _LONGEST = 100
 """Letters of a name, of whatever entry. What Python and the Hub have is far shorter."""
 
-_CHANGES = {
-    1: (
+
+@dataclass(frozen=True)
+class Earlier:
+    """An interface that an earlier release introduced.
+
+    Attributes:
+        change: what the author of a plugin has to change.
+        until: the release that no longer accepts it; None if this release doesn't.
+    """
+
+    change: str
+    until: str | None = None
+
+
+EARLIER: dict[int, Earlier] = {
+    1: Earlier(
         "set api=2, require autopipe-core instead of autopipe, and let the project's tests require "
         "autopipe-devkit; pipelines may then give their tasks as plain names"
     )
 }
-"""What to change in a manifest of an earlier interface."""
+"""The interfaces before `API`, by number."""
 
 
 def flaws(manifest: object) -> Iterator[str]:
@@ -63,16 +78,33 @@ def flaws(manifest: object) -> Iterator[str]:
             f"is expected"
         )
         return
-    if manifest.api != API:
-        change = _CHANGES.get(manifest.api) if isinstance(manifest.api, int) else None
+    earlier = _earlier(manifest)
+    if manifest.api != API and (earlier is None or earlier.until is None):
         yield f"it speaks interface {shown(manifest.api)} and this autopipe speaks {API}; " + (
-            f"its author has to {change}" if change else "install versions of both that match"
+            f"its author has to {earlier.change}"
+            if earlier
+            else "install versions of both that match"
         )
         return
     if not _is_identifier(manifest.name):
         yield f"its name {shown(manifest.name)} is not a Python identifier"
     wrong = list(_misshapen(manifest))
     yield from wrong or _inconsistent(manifest)
+
+
+def api_deprecation(manifest: Manifest) -> str | None:
+    """When the interface of a sound manifest ends and what to change; None if it is today's."""
+    earlier = _earlier(manifest)
+    if earlier is None:
+        return None
+    return (
+        f"it speaks interface {manifest.api}, which autopipe {earlier.until} no longer accepts; "
+        f"its author has to {earlier.change}"
+    )
+
+
+def _earlier(manifest: Manifest) -> Earlier | None:
+    return EARLIER.get(manifest.api) if isinstance(manifest.api, int) else None
 
 
 def _misshapen(manifest: Manifest) -> Iterator[str]:

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from autopipe.outputs import BaseOutput
 
 if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
-    from torch import Tensor
+    from autopipe.outputs import Images
 
 
 @dataclass
@@ -24,6 +22,6 @@ class IFPipelineOutput(BaseOutput):
             set; None if none was checked.
     """
 
-    images: list[Image] | np.ndarray | Tensor
+    images: Images
     nsfw_detected: list[bool] | None
     watermark_detected: list[bool] | None

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from autopipe.outputs import BaseOutput
 
 if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
-    from torch import Tensor
+    from autopipe.outputs import Images
 
 
 @dataclass
@@ -22,4 +20,4 @@ class StableDiffusionXLPipelineOutput(BaseOutput):
             or latents (B, C, h, w).
     """
 
-    images: list[Image] | np.ndarray | Tensor
+    images: Images

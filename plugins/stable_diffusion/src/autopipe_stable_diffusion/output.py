@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from autopipe.outputs import BaseOutput
 
 if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
-    from torch import Tensor
+    from autopipe.outputs import Images
 
 
 @dataclass
@@ -23,5 +21,5 @@ class StableDiffusionPipelineOutput(BaseOutput):
         nsfw_content_detected: one flag for each image; None if none was checked.
     """
 
-    images: list[Image] | np.ndarray | Tensor
+    images: Images
     nsfw_content_detected: list[bool] | None

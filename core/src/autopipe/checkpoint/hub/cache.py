@@ -48,7 +48,7 @@ def repository_folder(repository: str, options: HubOptions) -> Path:
     from huggingface_hub.file_download import repo_folder_name
 
     cache = Path(options.cache_dir or constants.HF_HUB_CACHE).expanduser()
-    return cache / repo_folder_name(repo_id=repository, repo_type="model")
+    return cache / str(repo_folder_name(repo_id=repository, repo_type="model"))
 
 
 def cached_commit(folder: Path, revision: str) -> str | None:

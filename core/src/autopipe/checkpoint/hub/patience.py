@@ -71,13 +71,14 @@ def interruptibly(work: Callable[[type], object]) -> None:
 
     stopped, failed = threading.Event(), list[BaseException]()
 
-    class Progress(tqdm):
+    class Progress(tqdm):  # type: ignore[misc]  # It has no types.
         """Stops the download that it shows."""
 
         def update(self, n: float | None = 1) -> bool | None:
             if stopped.is_set():
                 raise InterruptedError("the download was interrupted")
-            return super().update(n)
+            shown: bool | None = super().update(n)
+            return shown
 
     def run() -> None:
         try:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ArgumentError, ArgumentTypeError, CheckpointError
-from ...regular import replaced
+from ...regular import UNFINISHED, replaced
 from ...wording import shown
-from ..atomic import STAGING
 from ..exchange import MARK
 from ..names import parts_of
 from .answers import first_line, status_of
@@ -166,7 +165,7 @@ def push_folder(
                 path_in_repo=target or None,
                 commit_message=commit_message or "Upload with autopipe",
                 create_pr=create_pr,
-                ignore_patterns=[f"{STAGING}*", f"*/{STAGING}*", f"*{MARK}"],
+                ignore_patterns=[f"{UNFINISHED}*", f"*/{UNFINISHED}*", f"*{MARK}"],
             )
     except Exception as error:
         raise _explained(error, repo_id) from error

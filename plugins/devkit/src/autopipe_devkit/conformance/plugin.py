@@ -13,6 +13,9 @@ import pytest
 MARK = "_autopipe_conformance"
 """The attribute by which the plugin knows the classes of the kit."""
 
+VERDICT = "autopipe_conformance"
+"""The name of the property of a test's report that says what came of its check."""
+
 deselected = pytest.StashKey[set[str]]()
 """The ids of the checks that the command line left out."""
 

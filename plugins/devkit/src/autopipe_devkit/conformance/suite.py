@@ -16,8 +16,9 @@ from autopipe.tasks import Task
 
 from .checks import OF_A_FAMILY, OF_A_MEMBER, OF_A_STAGE, OF_A_TASK, of_family, of_task, tasks_of
 from .checks.manifest import usable
-from .plugin import deselected
+from .plugin import VERDICT, deselected
 from .subject import Subject
+from .verdict import Verdict
 
 
 class Conformance:
@@ -54,6 +55,13 @@ class Conformance:
         """
         return {}
 
+    def samples(self, pipeline: Pipeline) -> dict[str, tuple[Any, Any]]:
+        """Two values each of further arguments of a call of `pipeline`.
+
+        Every call is made with the first; the second one must change what is drawn.
+        """
+        return {}
+
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make the tests that the manifest implies."""
         if "check" in metafunc.fixturenames:
@@ -68,19 +76,34 @@ class Conformance:
 
     def test_check(self, check: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
         """One check, of the family or of one of its pipelines."""
-        family = self._family()
         name, class_name, task = [*check.split("-", 2), "", ""][:3]
-        if not class_name:
-            OF_A_FAMILY[name](family)
-            return
-        pipeline = next(p for p in family.pipelines if p.name == class_name)
+        demand: Any = {**OF_A_FAMILY, **OF_A_MEMBER, **OF_A_STAGE, **OF_A_TASK}[name]
+        told = " ".join((demand.__doc__ or "").split())
+        verdict = Verdict(self.family, name, told, class_name, task)
+        try:
+            if class_name:
+                demand(self._subject(verdict, request, tmp_path))
+            else:
+                demand(self._family())
+        except Exception as error:
+            verdict.failed(error)
+            raise
+        finally:
+            request.node.user_properties.append((VERDICT, verdict.as_plain()))
+
+    def _subject(self, verdict: Verdict, request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
+        """What the check of `verdict` looks at, with a checkpoint in `tmp_path`."""
+        family = self._family()
+        pipeline = next(p for p in family.pipelines if p.name == verdict.pipeline)
+        serves = Task(verdict.task) if verdict.task else next(iter(tasks_of(pipeline)), None)
+        verdict.task = str(serves or "")
         folder = _folder(request.getfixturevalue("checkpoint"), pipeline, tmp_path / "checkpoint")
         scratch = tmp_path / "scratch"
         scratch.mkdir()
-        serves = Task(task) if task else next(iter(tasks_of(pipeline)), None)
-        inputs = self.inputs(pipeline)
-        subject = Subject(family, pipeline, folder, scratch, serves, inputs, self.size)
-        {**OF_A_MEMBER, **OF_A_STAGE, **OF_A_TASK}[name](subject)
+        inputs, samples, size = self.inputs(pipeline), self.samples(pipeline), self.size
+        return Subject(
+            family, pipeline, folder, scratch, serves, inputs, size, verdict.notes, samples
+        )
 
     def test_complete(self, request: pytest.FixtureRequest) -> None:
         """Every check that the manifest implies is among the tests, and every expected failure."""

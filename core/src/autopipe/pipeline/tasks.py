@@ -1,0 +1,157 @@
+"""The pipelines of the core's tasks, for type checkers: what an Auto class is said to give.
+
+What an Auto class gives is of a family's class, which is known at run time only. These classes are
+what all pipelines of one task have in common: the arguments of calls with their types, and an
+output whose `images` are what `output_type` asks for. A family's further arguments pass unchecked.
+No pipeline inherits from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload
+
+import torch
+from torch import Tensor
+
+from ..outputs import BaseOutput, ImagePipelineOutput
+from .base import DiffusionPipeline
+from .call import Cancellation
+from .loop import StepCallback
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+Prompt: TypeAlias = str | list[str]
+Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
+Pixels: TypeAlias = "Image | NDArray[Any] | Tensor"
+Given: TypeAlias = "Pixels | Sequence[Image] | Sequence[NDArray[Any]] | Sequence[Tensor]"
+"""Images that a call starts from, or masks."""
+
+
+class ArrayOutput(BaseOutput):
+    """What a call with `output_type="np"` returns."""
+
+    images: NDArray[Any]
+    """(B, H, W, C), in [0, 1]."""
+
+
+class TensorOutput(BaseOutput):
+    """What a call with `output_type="pt"` or `"latent"` returns."""
+
+    images: Tensor
+    """(B, C, H, W)."""
+
+
+class _Text2ImagePipeline(Protocol):
+    @overload
+    def __call__(
+        self,
+        prompt: Prompt | None = None,
+        *family: Any,
+        height: int | None = None,
+        width: int | None = None,
+        latents: Tensor | None = None,
+        num_inference_steps: int = ...,
+        guidance_scale: float = ...,
+        negative_prompt: Prompt | None = None,
+        num_images_per_prompt: int = 1,
+        generator: Generators = None,
+        output_type: Literal["pil"] = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ...,
+        adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
+        **families: Any,
+    ) -> ImagePipelineOutput: ...
+    @overload
+    def __call__(
+        self, *given: Any, output_type: Literal["np"], **arguments: Any
+    ) -> ArrayOutput: ...
+    @overload
+    def __call__(
+        self, *given: Any, output_type: Literal["pt", "latent"], **arguments: Any
+    ) -> TensorOutput: ...
+    @overload
+    def __call__(self, *given: Any, output_type: str, **arguments: Any) -> Any: ...
+
+
+class Text2ImagePipeline(_Text2ImagePipeline, DiffusionPipeline):
+    """A pipeline that makes images from text."""
+
+
+class _Image2ImagePipeline(Protocol):
+    @overload
+    def __call__(
+        self,
+        prompt: Prompt | None = None,
+        image: Given | None = None,
+        *family: Any,
+        strength: float = ...,
+        num_inference_steps: int = ...,
+        guidance_scale: float = ...,
+        negative_prompt: Prompt | None = None,
+        num_images_per_prompt: int = 1,
+        generator: Generators = None,
+        output_type: Literal["pil"] = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ...,
+        adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
+        **families: Any,
+    ) -> ImagePipelineOutput: ...
+    @overload
+    def __call__(
+        self, *given: Any, output_type: Literal["np"], **arguments: Any
+    ) -> ArrayOutput: ...
+    @overload
+    def __call__(
+        self, *given: Any, output_type: Literal["pt", "latent"], **arguments: Any
+    ) -> TensorOutput: ...
+    @overload
+    def __call__(self, *given: Any, output_type: str, **arguments: Any) -> Any: ...
+
+
+class Image2ImagePipeline(_Image2ImagePipeline, DiffusionPipeline):
+    """A pipeline that changes an image by text."""
+
+
+class _InpaintPipeline(Protocol):
+    @overload
+    def __call__(
+        self,
+        prompt: Prompt | None = None,
+        image: Given | None = None,
+        mask_image: Given | None = None,
+        *family: Any,
+        strength: float = ...,
+        num_inference_steps: int = ...,
+        guidance_scale: float = ...,
+        negative_prompt: Prompt | None = None,
+        num_images_per_prompt: int = 1,
+        generator: Generators = None,
+        output_type: Literal["pil"] = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ...,
+        adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
+        **families: Any,
+    ) -> ImagePipelineOutput: ...
+    @overload
+    def __call__(
+        self, *given: Any, output_type: Literal["np"], **arguments: Any
+    ) -> ArrayOutput: ...
+    @overload
+    def __call__(
+        self, *given: Any, output_type: Literal["pt", "latent"], **arguments: Any
+    ) -> TensorOutput: ...
+    @overload
+    def __call__(self, *given: Any, output_type: str, **arguments: Any) -> Any: ...
+
+
+class InpaintPipeline(_InpaintPipeline, DiffusionPipeline):
+    """A pipeline that repaints a masked part of an image."""
