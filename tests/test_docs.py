@@ -151,6 +151,25 @@ def test_every_error_is_told_with_what_it_is(kind: type) -> None:
     assert [f"`{base.__name__}`" for base in kind.__bases__] == row.split(" | ")[1].split(", ")
 
 
+def test_what_programs_take_from_diffusers_is_as_the_table_says() -> None:
+    sections = (
+        ("What programs import", autopipe, "| name | here |"),
+        ("What programs call", autopipe.StableDiffusionPipeline, "| method of a pipeline | here |"),
+    )
+    for heading, holder, title in sections:
+        table = section("from-diffusers.md", heading).split(title)[1].partition("\n\n")[0]
+        for left, here in re.findall(r"^\| (`.*?) \| (.*?) \|$", table, re.M):
+            is_there = here.startswith(("the same", "accepted"))
+            for name in re.findall(r"`(\w+)`", left):
+                assert hasattr(holder, name) is is_there, f"{name}: {here}"
+
+
+def test_imports_of_the_table_from_diffusers_work() -> None:
+    told = section("from-diffusers.md", "What programs import")
+    for line in re.findall(r"\| `((?:from|import) [^`]*)` \|$", told, re.M):
+        exec(line, {})
+
+
 def test_every_variable_of_the_environment_is_told() -> None:
     sources = "".join(
         p.read_text(encoding="utf-8") for p in (ROOT / "core/src/autopipe").glob("*.py")
