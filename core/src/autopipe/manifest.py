@@ -190,10 +190,11 @@ class Manifest:
     Attributes:
         name: a Python identifier, the plugin's own.
         api: the interface number it was written for.
-        tasks, pipelines, components, conditions, addons, engines, commands, readers, exports,
-            probes: what it offers.
-        demo: the folder of a small checkpoint shipped in the wheel, as
-            `"package:relative/folder"`; it loads by the name `demo:<name>`.
+        pipelines, components, conditions, exports, probes: what it offers to checkpoints and
+            importers.
+        tasks, addons, engines, commands, readers: what it offers besides.
+        demo: the folder of a small checkpoint in the wheel, as `"package:relative/folder"`. It
+            loads by the name `"demo:<name>"`.
     """
 
     name: str

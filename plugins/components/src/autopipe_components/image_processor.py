@@ -177,6 +177,7 @@ class VaeImageProcessor(ConfigMixin):
                 f"crops and resize_mode {shown(resize_mode)} are for PIL images, "
                 f"not for a {type(items[0]).__name__}"
             )
+        pixels: Tensor
         if kind == "pil":
             pixels = self._from_pil(items, height, width, resize_mode, crops_coords)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -37,6 +37,8 @@ from .control import (
 from .methods import ControlMethods
 from .multicontrolnet import MultiControlNetModel
 
+_Result = TypeVar("_Result")
+
 
 @dataclass(frozen=True)
 class _Request:
@@ -47,7 +49,7 @@ class _Request:
     crop: Box | None
 
 
-class ControlNetCondition(ControlMethods):
+class ControlNetCondition(ControlMethods[_Result]):
     """Goes before a family's pipeline in the bases of a class, and adds ControlNet to its call.
 
     The steps of the family are what they are, but for a few: before all others it is checked what
@@ -213,7 +215,7 @@ class ControlNetCondition(ControlMethods):
         return self.num_timesteps
 
 
-class ControlNetAlone(ControlNetCondition):
+class ControlNetAlone(ControlNetCondition[_Result]):
     """The same for a task that has no other image: the control image is its `image`."""
 
     _control_name: ClassVar[str] = "image"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,12 +17,14 @@ from autopipe_components.steps.guidance import double
 
 from .control import check_one_scale, images_for, make_control, nets_of
 
+_Result = TypeVar("_Result")
+
 CONTROL = "controlnet_conditioning_scale control_guidance_start control_guidance_end"
 DEFAULTS = {"controlnet_conditioning_scale": 1.0, "control_guidance_start": 0.0,
             "control_guidance_end": 1.0}  # fmt: skip
 
 
-class ControlMethods(LatentPipeline):
+class ControlMethods(LatentPipeline[_Result]):
     """What a program calls between the steps of a loop of its own."""
 
     controlnet: Any
@@ -87,7 +89,7 @@ class ControlMethods(LatentPipeline):
         make_control(nets_of(self.controlnet), scale, start, end, guess=False)
 
 
-class MaskedControlMethods(ControlMethods):
+class MaskedControlMethods(ControlMethods[_Result]):
     """The same for inpainting, where programs give the crop before guidance."""
 
     def prepare_control_image(  # type: ignore[override]

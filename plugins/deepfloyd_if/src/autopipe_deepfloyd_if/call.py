@@ -9,9 +9,9 @@ from torch import Tensor
 
 from autopipe.pipeline.call import Arguments
 from autopipe.pipeline.loop import StepCallback
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
-from autopipe_components.steps.reports import OlderCallback
 
 
 class Call(Arguments):

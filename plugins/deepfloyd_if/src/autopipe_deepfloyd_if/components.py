@@ -127,9 +127,10 @@ class IFComponents(ChecksGiven, GuidedPipeline):
         target = self._execution_device if device is None else device
 
         def encode(texts: Sequence[str], length: int | None) -> Tensor:
-            return self.encoder("text_encoder", self._encode_text)(
+            embeds: Tensor = self.encoder("text_encoder", self._encode_text)(
                 prepare_captions(texts, clean=clean_caption), length or TOKENS, target
             )
+            return embeds
 
         network = self.unet if self.text_encoder is None else self.text_encoder
         embeds, negative = embed_prompts(

@@ -11,10 +11,10 @@ from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Image2Image
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 
 from .image_steps import IFImageSteps
 from .steps import Result

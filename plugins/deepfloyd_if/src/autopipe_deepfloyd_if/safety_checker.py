@@ -11,7 +11,7 @@ from transformers import CLIPConfig, CLIPVisionModelWithProjection, PreTrainedMo
 from autopipe_components.safety import blackened
 
 
-class IFSafetyChecker(PreTrainedModel):
+class IFSafetyChecker(PreTrainedModel):  # type: ignore[misc]  # not typed
     """Two linear scores of the CLIP embedding of an image: unwanted content, and a watermark."""
 
     config_class = CLIPConfig

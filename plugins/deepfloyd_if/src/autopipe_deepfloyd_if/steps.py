@@ -15,6 +15,7 @@ from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.images.arrays import denormalize, pt_to_numpy
 from autopipe_components.safety import needs_extractor
+from autopipe_components.steps.callbacks import StepCallbacks, step_callbacks
 from autopipe_components.steps.checks import (
     batch_size_of,
     check_components,
@@ -29,7 +30,6 @@ from autopipe_components.steps.codec import PixelCodec, in_dtype_of
 from autopipe_components.steps.given import check_images_given
 from autopipe_components.steps.image2image import encode_start
 from autopipe_components.steps.prompt import check_encoder, join_halves
-from autopipe_components.steps.reports import Reports, step_reports
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
 from .call import Call
@@ -71,7 +71,7 @@ class IFSteps(IFComponents):
     def run_task(self) -> Result:
         """The body of every call."""
         # 1. Check everything that can be checked
-        reports = self.begin_call()
+        callbacks = self.begin_call()
         start = self.prepare_start()
 
         # 2. Lay out the steps
@@ -88,7 +88,7 @@ class IFSteps(IFComponents):
             tensors,
             self.make_predictor(tensors),
             schedule,
-            reports,
+            callbacks,
             eta=self.call.eta,
             generator=self.call.generator,
             keep=self._keep(tensors),
@@ -99,7 +99,7 @@ class IFSteps(IFComponents):
 
     # Its steps, in their order
 
-    def begin_call(self) -> Reports:
+    def begin_call(self) -> StepCallbacks:
         """Check what every pipeline takes, and set the state of the call.
 
         Returns:
@@ -135,7 +135,7 @@ class IFSteps(IFComponents):
             check_encoder(self.text_encoder, self.tokenizer)
         check_steps(call.num_inference_steps, call.timesteps)
         check_eta(call.eta)
-        return step_reports(
+        return step_callbacks(
             self,
             call.callback_on_step_end,
             call.callback_on_step_end_tensor_inputs,

@@ -10,10 +10,10 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 
 from .noise_steps import IFNoiseSteps
 from .steps import Result

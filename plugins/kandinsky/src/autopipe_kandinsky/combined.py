@@ -14,6 +14,8 @@ from autopipe_components.steps.checks import (
     check_text,
 )
 
+from .decoder import Result
+
 PRIOR = "prior_"
 """What the names of the prior's components and arguments begin with."""
 
@@ -55,7 +57,7 @@ class CombinedPipeline(DiffusionPipeline):
         stage.become_stage_of(self)
         return stage
 
-    def run_task(self) -> Any:
+    def run_task(self) -> Result:
         """The body of every call."""
         # 1. Check everything that the decoder takes; the prior checks the rest
         self._check_decoder()
@@ -64,11 +66,12 @@ class CombinedPipeline(DiffusionPipeline):
         image_embeds, negative_image_embeds = self.prior_pipe(**self._prior_arguments())
 
         # 3. Draw them
-        return self.decoder_pipe(
+        result: Result = self.decoder_pipe(
             image_embeds=image_embeds,
             negative_image_embeds=negative_image_embeds,
             **self.decoder_arguments(len(image_embeds)),
         )
+        return result
 
     # Its steps, in their order
 

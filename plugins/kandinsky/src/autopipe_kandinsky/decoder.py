@@ -15,6 +15,7 @@ from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.guided import GuidedPipeline
 from autopipe_components.image_processor import VaeImageProcessor
+from autopipe_components.steps.callbacks import StepCallbacks, step_callbacks
 from autopipe_components.steps.checks import (
     check_components,
     check_network_channels,
@@ -28,7 +29,6 @@ from autopipe_components.steps.codec import (
     in_dtype_of,
     tile,
 )
-from autopipe_components.steps.reports import Reports, step_reports
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
 from .codec import MovqCodec
@@ -110,13 +110,13 @@ class EmbeddingDecoder(GuidedPipeline):
         """The body of every call."""
         # 1. Check everything that can be checked, and prepare what to start from
         start = self.prepare_start(self.begin_call())
-        reports = self.check_callbacks()
+        callbacks = self.check_callbacks()
 
         # 2. Take the embeddings, and what else the U-Net gets
         tensors = in_dtype_of(self.unet, self.encode_conditioning(start))
 
         # 3. Denoise, from what the task starts from
-        latents = self._denoised(tensors, start, reports)
+        latents = self._denoised(tensors, start, callbacks)
 
         # 4. Decode the images
         return self._returned(latents)
@@ -193,10 +193,10 @@ class EmbeddingDecoder(GuidedPipeline):
             return schedule
         return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
 
-    def check_callbacks(self) -> Reports:
+    def check_callbacks(self) -> StepCallbacks:
         """The callbacks, as the loop takes them."""
         call = self.call
-        return step_reports(
+        return step_callbacks(
             self,
             call.callback_on_step_end,
             call.callback_on_step_end_tensor_inputs,
@@ -221,7 +221,7 @@ class EmbeddingDecoder(GuidedPipeline):
             "negative_image_embeds": negative,
         }
 
-    def _denoised(self, tensors: Tensors, start: Start, reports: Reports) -> Tensor:
+    def _denoised(self, tensors: Tensors, start: Start, callbacks: StepCallbacks) -> Tensor:
         """The latents of images of what `tensors` hold."""
         raise NotImplementedError
 
@@ -229,7 +229,7 @@ class EmbeddingDecoder(GuidedPipeline):
         self,
         tensors: Tensors,
         start: Start,
-        reports: Reports,
+        callbacks: StepCallbacks,
         extra_channels: Callable[[], Sequence[Tensor]] = tuple,
         keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
     ) -> Tensor:
@@ -238,7 +238,7 @@ class EmbeddingDecoder(GuidedPipeline):
             tensors,
             self.make_predictor(tensors, extra_channels),
             start.schedule,
-            reports,
+            callbacks,
             eta=0.0,
             generator=self.call.generator,
             keep=keep,

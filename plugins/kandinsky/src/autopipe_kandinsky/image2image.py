@@ -11,6 +11,7 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.images.kinds import ImageInput, as_list, kind_of
+from autopipe_components.steps.callbacks import StepCallbacks
 from autopipe_components.steps.checks import (
     check_colours,
     check_image,
@@ -19,7 +20,6 @@ from autopipe_components.steps.checks import (
 )
 from autopipe_components.steps.codec import Generators, are_latents, check_pixels, check_spread
 from autopipe_components.steps.image2image import add_noise, encode_start
-from autopipe_components.steps.reports import Reports
 from autopipe_components.steps.text2image import check_latents
 
 from .decoder import EmbeddingDecoder, Start
@@ -73,7 +73,7 @@ class FromImage(StrengthMethods, EmbeddingDecoder):
             check_colours(images)
         return images
 
-    def _denoised(self, tensors: Tensors, start: Start, reports: Reports) -> Tensor:
+    def _denoised(self, tensors: Tensors, start: Start, callbacks: StepCallbacks) -> Tensor:
         assert isinstance(start, ImageStart)
         latents = self.call.latents
         device, dtype = self._execution_device, tensors["image_embeds"].dtype
@@ -83,7 +83,7 @@ class FromImage(StrengthMethods, EmbeddingDecoder):
             clean = self.repeat_for_batch(clean, start.rows, "images")
             latents = self.noise_latents(clean, start.schedule.timesteps[0])
         tensors["latents"] = latents.to(device=device, dtype=dtype)
-        return self.denoise_latents(tensors, start, reports)
+        return self.denoise_latents(tensors, start, callbacks)
 
     def noise_latents(self, clean: Tensor, timestep: Tensor) -> Tensor:
         """`clean` latents with the noise of the first `timestep`."""

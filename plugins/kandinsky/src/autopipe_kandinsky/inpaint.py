@@ -8,6 +8,7 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
+from autopipe_components.steps.callbacks import StepCallbacks
 from autopipe_components.steps.checks import (
     check_components,
     check_image,
@@ -17,7 +18,6 @@ from autopipe_components.steps.checks import (
 from autopipe_components.steps.codec import check_spread
 from autopipe_components.steps.guidance import double
 from autopipe_components.steps.inpaint import Inpainting, network_sees_mask
-from autopipe_components.steps.reports import Reports
 from autopipe_components.steps.text2image import check_latents, unit_noise
 
 from .canvas import kept_of, pixels_of
@@ -72,7 +72,7 @@ class Repaint(NoiseMethods, EmbeddingDecoder):
         check_spread(kept, rows, "masks")
         return RepaintStart(rows, size, schedule, pixels, kept)
 
-    def _denoised(self, tensors: Tensors, start: Start, reports: Reports) -> Tensor:
+    def _denoised(self, tensors: Tensors, start: Start, callbacks: StepCallbacks) -> Tensor:
         assert isinstance(start, RepaintStart)
         # 1. Encode the image
         device, dtype = self._execution_device, tensors["image_embeds"].dtype
@@ -110,7 +110,7 @@ class Repaint(NoiseMethods, EmbeddingDecoder):
         denoised = self.denoise_latents(
             tensors,
             start,
-            reports,
+            callbacks,
             lambda: (tensors["masked_image"], tensors["mask_image"]),
             keep if self.keeps_unmasked else None,
         )

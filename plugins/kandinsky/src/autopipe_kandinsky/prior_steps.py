@@ -14,6 +14,7 @@ from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
 from autopipe.utils import in_mode
 from autopipe_components.images.kinds import as_list, kind_of
+from autopipe_components.steps.callbacks import StepCallbacks, step_callbacks
 from autopipe_components.steps.checks import (
     Prompt,
     check_components,
@@ -21,7 +22,6 @@ from autopipe_components.steps.checks import (
 from autopipe_components.steps.codec import Generators, in_dtype_of
 from autopipe_components.steps.guidance import double, guide
 from autopipe_components.steps.prompt import distinct_texts, text_length, tokenize
-from autopipe_components.steps.reports import Reports, step_reports
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
 from .methods import NoiseMethods
@@ -113,7 +113,7 @@ class PriorSteps(NoiseMethods):
             check_components(self, ("image_encoder",))
         self._guidance_scale = self.call.guidance_scale
         start = prepare(texts)
-        reports = step_reports(
+        callbacks = step_callbacks(
             self, self.call.callback_on_step_end, self.call.callback_on_step_end_tensor_inputs
         )
 
@@ -128,7 +128,7 @@ class PriorSteps(NoiseMethods):
         tensors["latents"] = start(tensors, schedule, generator)
 
         # 5. Denoise
-        embeds = self._denoise(tensors, schedule, reports, generator)
+        embeds = self._denoise(tensors, schedule, callbacks, generator)
 
         # 6. Say what to keep away from
         return self._returned(embeds, texts)
@@ -191,7 +191,7 @@ class PriorSteps(NoiseMethods):
         return encoded.last_hidden_state, encoded.text_embeds, mask.bool().to(device)
 
     def _denoise(
-        self, tensors: Tensors, schedule: Schedule, reports: Reports, generator: Generators
+        self, tensors: Tensors, schedule: Schedule, callbacks: StepCallbacks, generator: Generators
     ) -> Tensor:
         """The embedding that the latents lead to."""
 
@@ -216,7 +216,7 @@ class PriorSteps(NoiseMethods):
             steps=schedule.steps,
             scheduler=walk,
             step_options=accepted_options(self.scheduler, generator=generator),
-            **reports,
+            **callbacks,
         )
         embeds: Tensor = self.prior.post_process_latents(latents)
         return embeds

@@ -11,9 +11,9 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_components.steps.text2image import unit_noise
 from autopipe_kandinsky.decoder import Embeds, Result
 from autopipe_kandinsky.image2image import FromImage

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, XLMRobertaConfig, XLMRobertaModel
 from autopipe.errors import ConfigError
 
 
-class MCLIPConfig(XLMRobertaConfig):
+class MCLIPConfig(XLMRobertaConfig):  # type: ignore[misc]  # not typed
     """That of XLM-R, and two widths.
 
     Args:
@@ -28,7 +28,7 @@ class MCLIPConfig(XLMRobertaConfig):
         super().__init__(**kwargs)
 
 
-class MultilingualCLIP(PreTrainedModel):
+class MultilingualCLIP(PreTrainedModel):  # type: ignore[misc]  # not typed
     """Encodes texts of many languages ("Cross-lingual and Multilingual CLIP", LREC 2022)."""
 
     config_class = MCLIPConfig

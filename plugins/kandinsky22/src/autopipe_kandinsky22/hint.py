@@ -11,9 +11,9 @@ from autopipe.errors import ArgumentError
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.codec import Generators, check_spread
 from autopipe_components.steps.guidance import double
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_kandinsky.decoder import Embeds, Result, Start, joined
 from autopipe_kandinsky.image2image import FromImage
 from autopipe_kandinsky.text2image import FromNoise

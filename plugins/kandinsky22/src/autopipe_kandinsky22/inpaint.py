@@ -9,8 +9,8 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.codec import Generators
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_kandinsky.decoder import Embeds, Result
 from autopipe_kandinsky.inpaint import Repaint
 

@@ -12,18 +12,20 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Image2Image
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentImage2Image
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import checks_of
-from autopipe_components.steps.reports import OlderCallback
 
 from .image_steps import StableDiffusionXLImageSteps
 from .methods import FURTHER, TEXTS_2
+from .output import Result
 from .sizes import Size
-from .steps import Result
 
 
-class StableDiffusionXLImg2ImgPipeline(StableDiffusionXLImageSteps, LatentImage2Image, Image2Image):
+class StableDiffusionXLImg2ImgPipeline(
+    StableDiffusionXLImageSteps, LatentImage2Image[Result], Image2Image
+):
     """Image to image with Stable Diffusion XL, and the second half of a base + refiner chain."""
 
     check_inputs = checks_of(

@@ -12,18 +12,18 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Inpaint
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentInpaint
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import checks_of
-from autopipe_components.steps.reports import OlderCallback
 
 from .image_steps import StableDiffusionXLImageSteps
 from .methods import FURTHER, TEXTS_2
+from .output import Result
 from .sizes import Size
-from .steps import Result
 
 
-class StableDiffusionXLInpaintPipeline(StableDiffusionXLImageSteps, LatentInpaint, Inpaint):
+class StableDiffusionXLInpaintPipeline(StableDiffusionXLImageSteps, LatentInpaint[Result], Inpaint):
     """Inpainting with Stable Diffusion XL, by U-Nets that see the mask or don't."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (

@@ -12,6 +12,7 @@ from autopipe_components.latent import LatentPipeline
 from autopipe_components.steps.checks import check_text
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES
 
+from .output import Result
 from .prompt import Prompts
 from .sizes import Ids, Size, Sizes, check_ids, ids_of_noise
 
@@ -20,7 +21,7 @@ POOLED = "pooled_prompt_embeds negative_pooled_prompt_embeds"
 FURTHER = f"{IMAGE_PROMPTS} {NAMES}"
 
 
-class StableDiffusionXLMethods(LatentPipeline):
+class StableDiffusionXLMethods(LatentPipeline[Result]):
     """What a program calls between the steps of a loop of its own."""
 
     @property

@@ -6,7 +6,7 @@ The tasks of `autopipe_components.latent` are made of these steps; nothing here 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,8 +26,6 @@ from .sizes import Ids, Sizes, check_ids, ids_of_noise
 from .watermark import StableDiffusionXLWatermarker, can_watermark
 
 _log = logger(__name__)
-
-Result: TypeAlias = "StableDiffusionXLPipelineOutput | tuple[Any]"
 
 
 class StableDiffusionXLSteps(StableDiffusionXLMethods):

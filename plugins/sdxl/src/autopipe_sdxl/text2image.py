@@ -11,17 +11,18 @@ from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
 from autopipe_components.latent import LatentText2Image
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import checks_of
-from autopipe_components.steps.reports import OlderCallback
 
 from .methods import FURTHER, POOLED, TEXTS_2
+from .output import Result
 from .sizes import Size
-from .steps import Result, StableDiffusionXLSteps
+from .steps import StableDiffusionXLSteps
 
 
-class StableDiffusionXLPipeline(StableDiffusionXLSteps, LatentText2Image, Text2Image):
+class StableDiffusionXLPipeline(StableDiffusionXLSteps, LatentText2Image[Result], Text2Image):
     """Text to image with Stable Diffusion XL."""
 
     check_inputs = checks_of(

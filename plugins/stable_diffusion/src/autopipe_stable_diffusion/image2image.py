@@ -12,15 +12,16 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Image2Image
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentImage2Image
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 
-from .steps import Result, StableDiffusionSteps
+from .output import Result
+from .steps import StableDiffusionSteps
 
 
-class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, LatentImage2Image, Image2Image):
+class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, LatentImage2Image[Result], Image2Image):
     """Image to image with Stable Diffusion 1.x and 2.x."""
 
     check_inputs = checks_of("prompt strength callback_steps", f"{TEXTS} {IMAGE_PROMPTS} {NAMES}")

@@ -12,15 +12,16 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Inpaint
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentInpaint
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 
-from .steps import Result, StableDiffusionSteps
+from .output import Result
+from .steps import StableDiffusionSteps
 
 
-class StableDiffusionInpaintPipeline(StableDiffusionSteps, LatentInpaint, Inpaint):
+class StableDiffusionInpaintPipeline(StableDiffusionSteps, LatentInpaint[Result], Inpaint):
     """Inpainting with Stable Diffusion 1.x and 2.x, by U-Nets that see the mask or don't."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (

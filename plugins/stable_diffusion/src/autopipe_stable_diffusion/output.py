@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autopipe.outputs import BaseOutput
 
@@ -23,3 +23,7 @@ class StableDiffusionPipelineOutput(BaseOutput):
 
     images: Images
     nsfw_content_detected: list[bool] | None
+
+
+Result: TypeAlias = "StableDiffusionPipelineOutput | tuple[Any, list[bool] | None]"
+"""What a call returns: the record, or with `return_dict=False` the tuple of its values."""

@@ -15,7 +15,7 @@ _SPECIAL_CARE = 0.01
 """How much closer a concept counts in an image that is near a special-care concept."""
 
 
-class StableDiffusionSafetyChecker(PreTrainedModel):
+class StableDiffusionSafetyChecker(PreTrainedModel):  # type: ignore[misc]  # not typed
     """Compares the CLIP embedding of an image with those of concepts, each with a threshold."""
 
     config_class = CLIPConfig

@@ -6,7 +6,7 @@ The tasks of `autopipe_components.latent` are made of these steps; nothing here 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,13 +26,11 @@ from autopipe_components.steps.checks import (
 from autopipe_components.steps.prompt import embed_prompts, join_halves
 
 from .corrections import correct_sample_size, correct_scheduler
-from .output import StableDiffusionPipelineOutput
+from .output import Result, StableDiffusionPipelineOutput
 from .prompt import check_encoding, encode_text
 
-Result: TypeAlias = "StableDiffusionPipelineOutput | tuple[Any, list[bool] | None]"
 
-
-class StableDiffusionSteps(LatentPipeline):
+class StableDiffusionSteps(LatentPipeline[Result]):
     """The components of Stable Diffusion 1.x and 2.x, and the steps that every task takes.
 
     Args:
@@ -163,7 +161,8 @@ class StableDiffusionSteps(LatentPipeline):
         def encode(texts: Sequence[str], length: int | None) -> Tensor:
             # Only prompts come without a length, and only for them are layers left out.
             skip = clip_skip if length is None else None
-            return encode_texts(texts, device=device, length=length, clip_skip=skip)
+            embeds: Tensor = encode_texts(texts, device=device, length=length, clip_skip=skip)
+            return embeds
 
         return embed_prompts(
             encode,

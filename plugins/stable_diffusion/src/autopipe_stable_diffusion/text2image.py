@@ -11,15 +11,16 @@ from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
 from autopipe_components.latent import LatentText2Image
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 
-from .steps import Result, StableDiffusionSteps
+from .output import Result
+from .steps import StableDiffusionSteps
 
 
-class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image, Text2Image):
+class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image[Result], Text2Image):
     """Text to image with Stable Diffusion 1.x and 2.x."""
 
     ignores_partial_size = True

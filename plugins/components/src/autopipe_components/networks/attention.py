@@ -77,7 +77,7 @@ class MultiHeadAttention(nn.Module):
 
     def _split_heads(self, tokens: Tensor) -> Tensor:
         """(B, N, heads * d) -> (B, heads, N, d), a view."""
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return torch.unflatten(tokens, -1, (self.heads, -1)).transpose(1, 2)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
         dtype = query.dtype
@@ -99,7 +99,7 @@ class MultiHeadAttention(nn.Module):
                     q, k, v, attn_mask=None if bias is None else bias[i : i + 1]
                 )
                 for q, k, v in zip(
-                    *(whole[i : i + 1].split(size, dim=1) for whole in (query, key, value))
+                    *(torch.split(one[i : i + 1], size, dim=1) for one in (query, key, value))
                 )
             )
             samples.append(torch.cat(tuple(slices), dim=1))
@@ -169,7 +169,7 @@ def to_tokens(pixels: Tensor) -> Tensor:
 
 def to_pixels(tokens: Tensor, size: tuple[int, ...]) -> Tensor:
     """(B, H * W, C) -> (B, C, H, W), a view."""
-    return tokens.transpose(1, 2).unflatten(2, size)
+    return torch.unflatten(tokens.transpose(1, 2), 2, size)
 
 
 def check_bias(bias: Tensor | None, tokens: int) -> None:

@@ -177,7 +177,7 @@ class AutoencoderKL(ModelMixin):
 
     def _each_slice(self, work: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
         if self.use_slicing and batch.shape[0] > 1:
-            return torch.cat([work(one) for one in batch.split(1)])
+            return torch.cat([work(one) for one in torch.split(batch, 1)])
         return work(batch)
 
     def _encode(self, images: Tensor) -> Tensor:

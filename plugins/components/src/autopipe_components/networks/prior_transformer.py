@@ -42,7 +42,8 @@ class PriorTransformerBlock(nn.Module):
     def forward(self, tokens: Tensor, bias: Tensor | None) -> Tensor:
         """`bias`, (B, N, N) or (1, N, N), is added to the scores of attention."""
         tokens = tokens + self.dropout(self.attn1(self.norm1(tokens), bias=bias))
-        return tokens + self.ff(self.norm3(tokens))
+        tokens = tokens + self.ff(self.norm3(tokens))
+        return tokens
 
 
 class PriorTransformer(ModelMixin):

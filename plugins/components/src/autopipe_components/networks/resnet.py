@@ -92,13 +92,16 @@ class ResnetBlock2D(nn.Module):
         return hidden if self.output_scale_factor == 1 else hidden / self.output_scale_factor
 
     def _norm_with_time(self, hidden: Tensor, time: Tensor | None) -> Tensor:
+        normed: Tensor
         if self.time_emb_proj is None:
-            return self.norm2(hidden)
+            normed = self.norm2(hidden)
+            return normed
         embedded = self.time_emb_proj(time)[:, :, None, None]
         if self.scale_shift:
             scale, shift = embedded.chunk(2, dim=1)
             return torch.addcmul(shift, self.norm2(hidden), 1 + scale)
-        return self.norm2(hidden + embedded)
+        normed = self.norm2(hidden + embedded)
+        return normed
 
 
 class ResnetDownsample2D(ResnetBlock2D):
@@ -135,7 +138,8 @@ class Downsample2D(nn.Module):
         self.conv = nn.Conv2d(channels, channels, kernel_size=3, stride=2, padding=padding)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.conv(F.pad(hidden, (0, 1, 0, 1)) if self.pad_after else hidden)
+        hidden = self.conv(F.pad(hidden, (0, 1, 0, 1)) if self.pad_after else hidden)
+        return hidden
 
 
 class Upsample2D(nn.Module):
@@ -146,7 +150,8 @@ class Upsample2D(nn.Module):
         self.conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
 
     def forward(self, hidden: Tensor, size: torch.Size | None = None) -> Tensor:
-        return self.conv(enlarge(hidden, size))
+        hidden = self.conv(enlarge(hidden, size))
+        return hidden
 
 
 def enlarge(hidden: Tensor, size: torch.Size | None = None) -> Tensor:

@@ -40,7 +40,8 @@ class GEGLU(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         value, gate = self.proj(hidden).chunk(2, dim=-1)
-        return value * F.gelu(gate)
+        gated: Tensor = value * F.gelu(gate)
+        return gated
 
 
 class GELU(nn.Module):
@@ -96,7 +97,8 @@ class BasicTransformerBlock(nn.Module):
         context = cond.context if self.only_cross_attention else None
         tokens = tokens + self.attn1(self.norm1(tokens), context, cond.self_bias)
         tokens = tokens + self.attn2(self.norm2(tokens), cond.context, cond.context_bias)
-        return tokens + self.ff(self.norm3(tokens))
+        tokens = tokens + self.ff(self.norm3(tokens))
+        return tokens
 
 
 class Transformer2DModel(Checkpointed):
@@ -134,4 +136,5 @@ class Transformer2DModel(Checkpointed):
             tokens = self.run(block, tokens, cond)
         if self.linear_projection:
             return hidden + to_pixels(self.proj_out(tokens), size)
-        return hidden + self.proj_out(to_pixels(tokens, size).contiguous())
+        hidden = hidden + self.proj_out(to_pixels(tokens, size).contiguous())
+        return hidden

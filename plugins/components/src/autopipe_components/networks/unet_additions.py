@@ -105,7 +105,8 @@ class TextTimeCondition(TimestepEmbedding, AddedCondition):
                 f"text_embeds and time_ids make a vector of {vector.shape[-1]} numbers, the model "
                 f"takes {expected}; text_embeds is {tuple(text.shape)}, {ids.shape[0]} time_ids"
             )
-        return self(vector.to(self.linear_1.weight.dtype))
+        embedded: Tensor = self(vector.to(self.linear_1.weight.dtype))
+        return embedded
 
 
 class TextImageCondition(AddedCondition):
@@ -120,7 +121,8 @@ class TextImageCondition(AddedCondition):
     def embed(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
         image = projected(added, "image_embeds", self.image_proj, _TEXT_IMAGE)
         text = projected(added, "text_embeds", self.text_proj, _TEXT_IMAGE)
-        return image + self.text_norm(text)
+        embedded: Tensor = image + self.text_norm(text)
+        return embedded
 
 
 class ImageCondition(AddedCondition):

@@ -42,7 +42,7 @@ class TextImageProjection(nn.Module):
         """What attention takes, (B, 10 + K, context)."""
         image = projected(added, "image_embeds", self.image_embeds, _TEXT_IMAGE)
         text = self.text_proj(_needed(context))
-        return torch.cat((image.unflatten(-1, (_TOKENS_BESIDE_TEXT, -1)), text), dim=1)
+        return torch.cat((torch.unflatten(image, -1, (_TOKENS_BESIDE_TEXT, -1)), text), dim=1)
 
 
 class ImageProjection(nn.Module):
@@ -56,7 +56,7 @@ class ImageProjection(nn.Module):
     def project(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
         """What attention takes, (B, 32, context)."""
         image = projected(added, "image_embeds", self.image_embeds, _IMAGE)
-        tokens: Tensor = self.norm(image.unflatten(-1, (_TOKENS_ALONE, -1)))
+        tokens: Tensor = self.norm(torch.unflatten(image, -1, (_TOKENS_ALONE, -1)))
         return tokens
 
 

@@ -134,7 +134,8 @@ class TimeEmbedded:
         classes = self.class_embedding(class_labels).to(time.dtype)
         if self.config.get("class_embeddings_concat"):
             return torch.cat((time, classes), dim=-1)
-        return time + classes
+        time = time + classes
+        return time
 
 
 def _timesteps(width: int, config: Mapping[str, Any]) -> Timesteps:

@@ -64,7 +64,8 @@ class SpatialNormResnet(nn.Module):
     def forward(self, hidden: Tensor, latents: Tensor) -> Tensor:
         shortcut = hidden if self.conv_shortcut is None else self.conv_shortcut(hidden)
         hidden = self.conv1(self.act(self.norm1(hidden, latents)))
-        return shortcut + self.conv2(self.act(self.norm2(hidden, latents)))
+        hidden = shortcut + self.conv2(self.act(self.norm2(hidden, latents)))
+        return hidden
 
 
 class SpatialNormAttention(Attention):

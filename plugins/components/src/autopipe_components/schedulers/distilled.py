@@ -35,7 +35,9 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
                 f"{type(self).__name__} can't take {original_steps} original_inference_steps: the "
                 f"network was trained on fewer (num_train_timesteps = {trained})"
             )
-        return np.arange(1, int(original_steps * strength) + 1) * (trained // original_steps) - 1
+        visited = np.arange(1, int(original_steps * strength) + 1)
+        timesteps: np.ndarray = visited * (trained // original_steps) - 1
+        return timesteps
 
     def set_timesteps(
         self,

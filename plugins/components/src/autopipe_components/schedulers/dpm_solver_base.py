@@ -83,7 +83,7 @@ class DPMSolver(ExponentialSolver):
         """The training timesteps that remain when those below `lambda_min_clipped` are cut off."""
         lambdas = -np.log(self._train_sigmas()[::-1])
         cut = int(np.searchsorted(lambdas, np.float32(self.config.lambda_min_clipped)))
-        return self.config.num_train_timesteps - cut
+        return int(self.config.num_train_timesteps) - cut
 
     def convert_model_output(self, model_output: Tensor, *, sample: Tensor) -> Tensor:
         """The clean sample, or the noise, that the network's output at `sample` stands for.

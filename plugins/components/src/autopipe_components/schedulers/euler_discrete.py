@@ -64,7 +64,8 @@ class EulerDiscreteScheduler(SigmaScheduler):
     def _is_continuous(self) -> bool:
         """Whether the network takes log(sigma) / 4 as its timestep (EDM's v-prediction)."""
         config = self.config
-        return config.timestep_type == "continuous" and config.prediction_type == "v_prediction"
+        kinds = (config.timestep_type, config.prediction_type)
+        return kinds == ("continuous", "v_prediction")
 
     def set_timesteps(
         self,

@@ -156,6 +156,7 @@ def _broadcast(shape: torch.Size, onto: torch.Size) -> bool:
     if shape == onto:
         return True
     try:
-        return torch.broadcast_shapes(shape, onto) is not None
-    except RuntimeError:
+        np.broadcast_shapes(tuple(shape), tuple(onto))
+    except ValueError:
         return False
+    return True

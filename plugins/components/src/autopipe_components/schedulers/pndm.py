@@ -167,7 +167,9 @@ class PNDMScheduler(DiscreteScheduler):
             self.config.prediction_type, output, sample, bar**0.5, (1 - bar) ** 0.5
         )
         denominator = bar * (1 - bar_before) ** 0.5 + (bar * (1 - bar) * bar_before) ** 0.5
-        return (bar_before / bar) ** 0.5 * sample - (bar_before - bar) / denominator * noise
+        amount = (bar_before - bar) / denominator
+        moved: Tensor = (bar_before / bar) ** 0.5 * sample - amount * noise
+        return moved
 
 
 def _output(previous: Tensor, return_dict: bool) -> SchedulerOutput | tuple[Tensor, ...]:

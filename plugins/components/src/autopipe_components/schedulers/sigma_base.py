@@ -108,7 +108,8 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
         if not isinstance(sample, Tensor):
             raise SchedulerError(f"{type(self).__name__} scales tensors, not {shown(sample)}")
         self.is_scale_input_called = True
-        return sample / (sigma**2 + 1) ** 0.5
+        scaled: Tensor = sample / (sigma**2 + 1) ** 0.5
+        return scaled
 
     def _sigma(self, index: int) -> Real:
         """The noise level at `index` of the schedule."""

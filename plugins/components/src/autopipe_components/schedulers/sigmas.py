@@ -14,12 +14,14 @@ from torch import Tensor
 
 def sigmas_of(alphas_cumprod: Tensor) -> np.ndarray:
     """The noise level of every training timestep, ascending, float32."""
-    return (((1 - alphas_cumprod) / alphas_cumprod) ** 0.5).cpu().numpy()
+    sigmas: np.ndarray = (((1 - alphas_cumprod) / alphas_cumprod) ** 0.5).cpu().numpy()
+    return sigmas
 
 
 def interpolated(timesteps: np.ndarray, train_sigmas: np.ndarray) -> np.ndarray:
     """The noise levels at (fractional) `timesteps`, linear between training timesteps."""
-    return np.interp(timesteps, np.arange(len(train_sigmas)), train_sigmas)
+    sigmas: np.ndarray = np.interp(timesteps, np.arange(len(train_sigmas)), train_sigmas)
+    return sigmas
 
 
 def timesteps_of(sigmas: np.ndarray, train_sigmas: np.ndarray) -> np.ndarray:
@@ -27,7 +29,8 @@ def timesteps_of(sigmas: np.ndarray, train_sigmas: np.ndarray) -> np.ndarray:
     log_sigmas, known = np.log(np.maximum(sigmas, 1e-10)), np.log(train_sigmas)
     low = np.clip(np.searchsorted(known, log_sigmas, side="right") - 1, 0, len(known) - 2)
     weight = (log_sigmas - known[low]) / (known[low + 1] - known[low])
-    return low + np.clip(weight, 0, 1)
+    timesteps: np.ndarray = low + np.clip(weight, 0, 1)
+    return timesteps
 
 
 def karras(sigma_max: float, sigma_min: float, count: int, rho: float = 7.0) -> np.ndarray:
@@ -46,7 +49,8 @@ def beta(
     """At the quantiles of a beta distribution (Lee et al. 2024, "Beta Sampling", 2407.12173)."""
     from scipy.special import betaincinv  # only here: importing scipy takes a while
 
-    return sigma_min + betaincinv(a, b, 1 - np.linspace(0, 1, count)) * (sigma_max - sigma_min)
+    parts: np.ndarray = betaincinv(a, b, 1 - np.linspace(0, 1, count))
+    return sigma_min + parts * (sigma_max - sigma_min)
 
 
 def lu(sigma_max: float, sigma_min: float, count: int) -> np.ndarray:

@@ -230,7 +230,7 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
 
     def _usable_order(self, *, lower_final: bool) -> int:
         """The order of this step: as high as the history allows and, if `lower_final`, the end."""
-        order = min(self.config.solver_order, len(self.model_outputs))
+        order = min(int(self.config.solver_order), len(self.model_outputs))
         return min(order, len(self.timesteps) - self._place) if lower_final else order
 
     def _end_step(self, previous: Tensor, return_dict: bool) -> SchedulerOutput | tuple[Tensor]:
@@ -268,12 +268,13 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
             # Noise levels can coincide; the one given first, the newest, then stands for both.
             node = float((self._level(index).log_snr - span.start) / span.length)
             known.setdefault(node, output)
-        found = sample.to(torch.promote_types(sample.dtype, torch.float32)) * span.decay
+        wide = sample.to(torch.promote_types(sample.dtype, torch.float32))
+        result: Tensor = wide * span.decay
         for weight, output in zip(weights(list(known), moments), known.values()):
-            found = found.add(output, alpha=float(-span.scale * weight))
+            result = result.add(output, alpha=float(-span.scale * weight))
         if noise is not None:
-            found = found.add(noise.to(found.device), alpha=float(span.spread))
-        return found.to(sample.dtype)
+            result = result.add(noise.to(result.device), alpha=float(span.spread))
+        return result.to(sample.dtype)
 
 
 def shifted(sigmas: np.ndarray, shift: float) -> np.ndarray:

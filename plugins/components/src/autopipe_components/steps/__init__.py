@@ -15,7 +15,7 @@ they are given.
     given       `checks_of(required, optional)`: the method `check_inputs` of a class
     prompt      `tokenize(tokenizer, texts, length)`, `distinct_texts`, `check_clip_skip`,
                 `check_encoder`; `embed_prompts(encode, ...)`, `join_halves(embeds, negative)`
-    reports     `step_reports(run, callback_on_step_end, ...)`: callbacks, as the loop takes them
+    reports     `step_callbacks(run, callback_on_step_end, ...)`: callbacks, as the loop takes them
     timesteps   `set_schedule(scheduler, num_inference_steps=, device=, timesteps=, sigmas=)`,
                 then for images `keep_tail(scheduler, steps=, strength=)`; both return a
                 `Schedule(timesteps, steps)`. `start_at`, `stop_at` cut at a noise level, and

@@ -96,7 +96,8 @@ class VaeCodec:
             posterior = vae.encode(image.to(_dtype(vae))).latent_dist  # type: ignore[operator]
             latents: Tensor = posterior.sample(generator).to(image)
         mean, deviation = self._statistics(latents)
-        return (latents - mean) * self.vae.config.scaling_factor / deviation
+        scaled: Tensor = (latents - mean) * self.vae.config.scaling_factor / deviation
+        return scaled
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pixels of `latents`, where those are; if half precision overflows, in float32."""
@@ -240,7 +241,7 @@ def encode_images(codec: Codec, image: Tensor, generator: Generators) -> Tensor:
         raise ArgumentError(
             f"got {len(image)} images and {len(generator)} generators; give one for each image"
         )
-    each = zip(image.split(1), generator, strict=False)
+    each = zip(torch.split(image, 1), generator, strict=False)
     return torch.cat([codec.encode(one, source) for one, source in each])
 
 

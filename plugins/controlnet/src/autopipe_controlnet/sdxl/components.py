@@ -8,12 +8,13 @@ from typing import ClassVar
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe_components.steps.timesteps import Schedule
 from autopipe_sdxl.image_steps import StableDiffusionXLImageSteps
+from autopipe_sdxl.output import Result
 from autopipe_sdxl.steps import StableDiffusionXLSteps
 
 from ..condition import ControlNetCondition
 
 
-class _Steered(ControlNetCondition, StableDiffusionXLSteps):
+class _Steered(ControlNetCondition[Result], StableDiffusionXLSteps):
     """A call of the family with a ControlNet."""
 
     negative_halves: ClassVar[Mapping[str, str]] = {

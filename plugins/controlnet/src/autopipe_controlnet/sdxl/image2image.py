@@ -10,14 +10,14 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, checks_of
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_sdxl.image2image import StableDiffusionXLImg2ImgPipeline
 from autopipe_sdxl.methods import POOLED, TEXTS_2
+from autopipe_sdxl.output import Result
 from autopipe_sdxl.sizes import Size
-from autopipe_sdxl.steps import Result
 
 from ..control import ControlImage, Numbers
 from ..methods import CONTROL, DEFAULTS

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, checks_of
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_sdxl.methods import TEXTS_2
+from autopipe_sdxl.output import Result
 from autopipe_sdxl.sizes import Size
-from autopipe_sdxl.steps import Result
 from autopipe_sdxl.text2image import StableDiffusionXLPipeline
 
 from ..condition import ControlNetAlone
@@ -25,7 +25,7 @@ from .components import StableDiffusionXLControlNet
 
 
 class StableDiffusionXLControlNetPipeline(
-    ControlNetAlone, StableDiffusionXLControlNet, StableDiffusionXLPipeline
+    ControlNetAlone[Result], StableDiffusionXLControlNet, StableDiffusionXLPipeline
 ):
     """Text to image with Stable Diffusion XL and a ControlNet."""
 

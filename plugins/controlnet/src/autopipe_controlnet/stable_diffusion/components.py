@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from autopipe.kinds import Network, Processor, Scheduler
+from autopipe_stable_diffusion.output import Result
 from autopipe_stable_diffusion.steps import StableDiffusionSteps
 
 from ..condition import ControlNetCondition
 
 
-class StableDiffusionControlNet(ControlNetCondition, StableDiffusionSteps):
+class StableDiffusionControlNet(ControlNetCondition[Result], StableDiffusionSteps):
     """The components of Stable Diffusion 1.x and 2.x, and a ControlNet.
 
     Args:

@@ -10,12 +10,12 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_stable_diffusion.image2image import StableDiffusionImg2ImgPipeline
-from autopipe_stable_diffusion.steps import Result
+from autopipe_stable_diffusion.output import Result
 
 from ..control import ControlImage, Numbers
 from ..methods import CONTROL, DEFAULTS

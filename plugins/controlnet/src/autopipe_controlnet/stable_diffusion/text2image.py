@@ -9,11 +9,11 @@ from torch import Tensor
 
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
-from autopipe_stable_diffusion.steps import Result
+from autopipe_stable_diffusion.output import Result
 from autopipe_stable_diffusion.text2image import StableDiffusionPipeline
 
 from ..condition import ControlNetAlone
@@ -23,7 +23,7 @@ from .components import StableDiffusionControlNet
 
 
 class StableDiffusionControlNetPipeline(
-    ControlNetAlone, StableDiffusionControlNet, StableDiffusionPipeline
+    ControlNetAlone[Result], StableDiffusionControlNet, StableDiffusionPipeline
 ):
     """Text to image with Stable Diffusion 1.x and 2.x and a ControlNet."""
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from autopipe.pipeline.call import pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_kandinsky.decoder import Result
 
 from ..text2image import KandinskyV22Pipeline
