@@ -8,13 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import sphinx.util.inspect
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.domains.python import PyXRefRole
 from sphinx.environment import BuildEnvironment
 from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.inspect import stringify_signature
 from sphinx.util.nodes import make_refnode
 
 project = "autopipe"
@@ -37,11 +37,7 @@ napoleon_numpy_docstring = False
 napoleon_custom_sections = [("Attributes", "params_style")]
 napoleon_use_param = False
 napoleon_use_rtype = False
-autodoc_default_options = {
-    "members": True,
-    "special-members": "__call__",
-    "member-order": "bysource",
-}
+autodoc_default_options = {"special-members": "__call__", "member-order": "bysource"}
 autodoc_preserve_defaults = True
 add_module_names = False
 toc_object_entries_show_parents = "hide"
@@ -112,13 +108,16 @@ def _toctrees(contents: str) -> str:
 
 def _reference(block: re.Match[str]) -> str:
     """The names in a block with a sentence each, then the docstrings of all."""
-    options = [line for line in block[1].splitlines() if line.startswith(":")]
+    given = [line for line in block[1].splitlines() if line.startswith(":")]
     values = {name: load(name) for name in listed(block[0])}
     summary = [f"- :py:obj:`~{name}`: {_sentence(name)}" for name in values]
     entries = []
     for name, value in values.items():
-        shown = [*options, *[":show-inheritance:"] * any(map(_is_documented, _bases(value)))]
-        entries += [f".. auto{_kind(value)}:: {name}", *[f"   {option}" for option in shown], ""]
+        options = list(given)
+        if inspect.isclass(value):
+            options += [":members:"] * (not any(one.startswith(":members:") for one in given))
+            options += [":show-inheritance:"] * any(map(_is_documented, value.__bases__))
+        entries += [f".. auto{_kind(value)}:: {name}", *[f"   {one}" for one in options], ""]
     return "\n".join(["```{eval-rst}", *summary, "", *entries, "```"])
 
 
@@ -146,13 +145,9 @@ def _of_constructor(
     """The signature of a class's constructor, where `__new__` takes whatever it is given."""
     if what != "class" or not (signature or "").startswith("(*args"):
         return None
-    found = sphinx.util.inspect.signature(cls.__init__, bound_method=True)
-    text = sphinx.util.inspect.stringify_signature(found, unqualified_typehints=True)
+    _, *own = inspect.signature(cls.__init__).parameters.values()
+    text = stringify_signature(inspect.Signature(own))
     return "" if text.startswith("(*args") else text, ""
-
-
-def _bases(value: object) -> tuple[type, ...]:
-    return value.__bases__ if inspect.isclass(value) else ()
 
 
 def _is_documented(value: object) -> bool:

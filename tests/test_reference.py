@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-import autopipe.errors
-import autopipe.utils
 import autopipe_components.steps
 from autopipe.registry import default_registry
 from autopipe.resolution.public import PUBLIC
@@ -138,7 +136,7 @@ def test_docstrings_explain_parameters_that_there_are() -> None:
             continue
         names = told(inspect.getdoc(value) or "", "Args")
         call = value.__init__ if inspect.isclass(value) else value
-        if names and not names == [n for n in names if n in inspect.signature(call).parameters]:
+        if names and names != [n for n in names if n in inspect.signature(call).parameters]:
             wrong.append((name, names))
     assert wrong == []
 
