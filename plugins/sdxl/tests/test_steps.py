@@ -69,7 +69,7 @@ BAD_CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"generator": [torch.Generator()] * 2}, ArgumentError, "2 generators"),
     ({"output_type": "jpeg"}, ArgumentError, "output_type"),
     ({"clip_skip": -1}, ArgumentError, "clip_skip"),
-    ({"clip_skip": 3}, ArgumentError, "2 layers to spare"),
+    ({"clip_skip": 3}, ArgumentError, "can skip 2 layers"),
     ({"clip_skip": "1"}, ArgumentTypeError, "clip_skip"),
     ({"cross_attention_kwargs": {"scael": 1}}, ArgumentError, "scale"),
     ({"ip_adapter_image": 5}, ArgumentError, "IP-Adapter"),
@@ -101,7 +101,7 @@ def test_bad_calls_are_refused_before_any_work(
     [
         ({"image": None}, "image is missing"),
         ({"strength": 1.5}, "strength"),
-        ({"strength": 0.1}, "leaves none"),
+        ({"strength": 0.1}, "leaves nothing"),
         ({"denoising_start": 0.0}, "denoising_start is 0"),
         ({"denoising_start": 1}, "denoising_start is 1"),
         ({"denoising_start": 0.8, "denoising_end": 0.8}, "must come before"),
@@ -121,7 +121,7 @@ def test_a_schedule_with_nothing_left(build: Callable[..., Any], image_task: Any
     pipe = build(image_task.kind)
     call = {**image_task.call, "denoising_start": 0.999, "output_type": "latent"}
     if image_task.kind is StableDiffusionXLInpaintPipeline:
-        with pytest.raises(ArgumentError, match="no step is left"):
+        with pytest.raises(ArgumentError, match="no step remains"):
             pipe("a", **call)
     else:
         given = torch.rand(1, 4, 8, 8)

@@ -125,7 +125,7 @@ def test_postprocess_refuses_what_it_cannot_give():
 
 
 def test_both_conversions_at_once_are_refused():
-    with pytest.raises(ArgumentError, match="choose one"):
+    with pytest.raises(ArgumentError, match="set one"):
         VaeImageProcessor(do_convert_rgb=True, do_convert_grayscale=True)
 
 
