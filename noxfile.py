@@ -173,9 +173,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Static types of the product."""
-    install(session, DISTS, "mypy==2.4.1")
+    """Static types: of the product, and of programs that use it by mypy and pyright."""
+    install(session, DISTS, "mypy==2.4.1", "pyright[nodejs]==1.1.414")
     session.run("mypy", *[option for package in PACKAGES for option in ("-p", package)])
+    pytest(session, "tests/checkers")
 
 
 @nox.session

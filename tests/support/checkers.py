@@ -19,8 +19,7 @@ def mypy(folder: Path, paths: str = "", python: str = sys.executable) -> Found:
     found: Found = {}
     command = [
         *(sys.executable, "-m", "mypy", "--strict", "--config-file=", "--explicit-package-bases"),
-        *("--python-executable", python, "--cache-dir", str(folder.parent / "mypy-cache")),
-        *("--no-error-summary", "--hide-error-context", "."),
+        *("--python-executable", python, "--no-error-summary", "--hide-error-context", "."),
     ]
     for line in _output(command, folder, {"MYPYPATH": paths}).splitlines():
         if match := re.match(r"(\S+?):(\d+): error: (.*)", line):

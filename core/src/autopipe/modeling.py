@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeVar, cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -26,28 +26,33 @@ if TYPE_CHECKING:
 _log = logger(__name__)
 
 _Self = TypeVar("_Self", bound="ModelMixin")
-_Method = TypeVar("_Method", bound=Callable[..., Any])
+_Parameters = ParamSpec("_Parameters")
+_Output = TypeVar("_Output")
 
 _MARK = "_is_entry_point"
 
 
-def entry_point(method: _Method) -> _Method:
+def entry_point(
+    method: Callable[_Parameters, _Output | tuple[Any, ...]],
+) -> Callable[_Parameters, _Output]:
     """Mark a method, beside `forward`, by which pipelines use a network.
 
-    Offloading then brings the weights for it too: hooks of accelerate wrap `forward` alone.
+    Offloading then brings the weights for it too: hooks of accelerate wrap `forward` alone. For
+    type checkers it returns its output, also where `return_dict=False` makes that a tuple.
     """
+    body: Callable[..., Any] = method
 
     @functools.wraps(method)
     def hooked(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         hook: Any = getattr(self, "_hf_hook", None)
         if hook is None:
-            return method(self, *args, **kwargs)
+            return body(self, *args, **kwargs)
         placed = origin_of(self)
         args, kwargs = hook.pre_forward(placed, *args, **kwargs)
-        return hook.post_forward(placed, method(self, *args, **kwargs))
+        return hook.post_forward(placed, body(self, *args, **kwargs))
 
     setattr(hooked, _MARK, True)
-    return cast(_Method, hooked)
+    return cast(Callable[_Parameters, _Output], hooked)
 
 
 def is_entry_point(cls: type, name: str) -> bool:

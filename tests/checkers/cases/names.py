@@ -1,9 +1,8 @@
 """Names that `autopipe` has, and some that it hasn't."""
 
 import autopipe
-from autopipe import AutoPipelineForText2Image as AutoPipelineForText2Image
-from autopipe import StableDifusionPipeline  # flagged
 from autopipe import AutoPipelineForText2Images  # flagged
+from autopipe import StableDifusionPipeline  # flagged
 from autopipe import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel, randn_tensor
 from autopipe import errors, registry, utils
 

@@ -8,7 +8,7 @@ overrides `denoiser`, which names it, and `run_denoiser`, which calls it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ from .steps.codec import Generators
 from .steps.guidance import double, embed_scale, guide
 from .steps.prompt import join_halves
 from .steps.timesteps import Schedule
+
+if TYPE_CHECKING:
+    from .networks.unet import UNet2DConditionModel
 
 Predict: TypeAlias = Callable[[int, Tensor], Tensor]
 """`(step, timestep) -> prediction`, as the denoising loop takes it."""
@@ -63,7 +66,8 @@ class GuidedPipeline(DiffusionPipeline):
     """By the name of a tensor that step callbacks see and may replace on its own: the name of the
     tensor whose negative half it is under guidance. By default there are none."""
 
-    unet: Any
+    unet: UNet2DConditionModel
+    scheduler: SchedulerMixin
 
     _guidance_scale: float = 1.0
     _cross_attention_kwargs: dict[str, Any] | None = None

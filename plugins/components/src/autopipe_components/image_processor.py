@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -220,6 +220,17 @@ class VaeImageProcessor(ConfigMixin):
             images = [self.convert_to_grayscale(one) for one in images]
         return arrays.numpy_to_pt(arrays.pil_to_numpy(images))
 
+    @overload
+    def postprocess(
+        self,
+        image: Tensor,
+        output_type: Literal["pil"] = "pil",
+        do_denormalize: list[bool] | None = None,
+    ) -> list[Image.Image]: ...
+    @overload
+    def postprocess(
+        self, image: Tensor, output_type: str, do_denormalize: list[bool] | None = None
+    ) -> Any: ...
     def postprocess(
         self,
         image: Tensor,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ from autopipe_components.steps.codec import (
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
 from .codec import MovqCodec
+
+if TYPE_CHECKING:
+    from autopipe_components.networks.vq_model import VQModel
 
 Embeds: TypeAlias = Tensor | list[Tensor]
 """Embeddings (B, D), or a list of such."""
@@ -70,7 +73,7 @@ class EmbeddingDecoder(GuidedPipeline):
     _tensors_as_decoded: ClassVar[bool] = True
     """Whether `output_type="pt"` gives pixels in [-1, 1], as the autoencoder does."""
 
-    movq: Any
+    movq: VQModel
 
     _guidance_scale: float = 4.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from .methods import NoiseMethods
 from .output import KandinskyPriorPipelineOutput
 from .texts import Texts, check_texts, texts_to_encode
 from .walk import Walk
+
+if TYPE_CHECKING:
+    from autopipe_components.networks.prior_transformer import PriorTransformer
 
 Result: TypeAlias = "KandinskyPriorPipelineOutput | tuple[Any, Any]"
 
@@ -55,7 +58,7 @@ class PriorSteps(NoiseMethods):
         "text_mask",
     )
 
-    prior: Any
+    prior: PriorTransformer
     image_encoder: Any
     text_encoder: Any
     tokenizer: Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -11,6 +11,9 @@ from ..guided import GuidedPipeline
 from ..image_processor import VaeImageProcessor, mask_processor
 from ..steps.checks import check_components
 from ..steps.codec import Codec, NoCodec, VaeCodec, are_latents, channels_of_latents
+
+if TYPE_CHECKING:
+    from ..networks.autoencoder_kl import AutoencoderKL
 
 
 class AutoencoderPipeline(GuidedPipeline):
@@ -20,7 +23,7 @@ class AutoencoderPipeline(GuidedPipeline):
     """Whether `force_upcast` in the config of the autoencoder is followed: float16 is then decoded,
     and half precision encoded, in float32. False by default."""
 
-    vae: Any
+    vae: AutoencoderKL
 
     @cached_property
     def vae_scale_factor(self) -> int:
