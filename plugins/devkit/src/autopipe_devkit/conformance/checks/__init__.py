@@ -10,15 +10,20 @@ from autopipe.tasks import Task
 from ..samples import batched
 from ..subject import Subject
 from . import (
+    abilities,
     attachments,
+    callbacks,
     calls,
     checkpoints,
     extensions,
     manifest,
     outputs,
     placement,
+    precision,
     refusals,
     stages,
+    threads,
+    untouched,
     views,
 )
 
@@ -47,6 +52,7 @@ EXTENSIONS = {
 
 OF_A_MEMBER: dict[str, Callable[[Subject], None]] = {
     "saves": checkpoints.saves,
+    "keeps": checkpoints.keeps,
     "optional": checkpoints.optional,
 }
 """Run for every pipeline, also for one that serves no task by itself."""
@@ -59,11 +65,16 @@ OF_A_TASK: dict[str, Callable[[Subject], None]] = {
     "outputs": outputs.outputs,
     "pictures": outputs.pictures,
     "tensors": outputs.tensors,
+    "half": precision.half,
     "seed": calls.seed,
+    "unseeded": untouched.unseeded,
+    "untouched": untouched.untouched,
     "batch": calls.batch,
     "repeats": calls.repeats,
-    "threads": calls.threads,
-    "callback": calls.callback,
+    "threads": threads.threads,
+    "overlap": threads.overlap,
+    "callback": callbacks.callback,
+    "replacing": callbacks.replacing,
     "cancel": calls.cancel,
     "copies": calls.copies,
     "progress": calls.progress,
@@ -72,6 +83,7 @@ OF_A_TASK: dict[str, Callable[[Subject], None]] = {
     "tasks": views.tasks,
     "placement": placement.placement,
     "attachments": attachments.attachments,
+    "abilities": abilities.abilities,
 }
 """Run for every pipeline and task that it serves, as far as the task's record gives occasion."""
 
@@ -84,9 +96,11 @@ OCCASIONS: dict[str, Callable[[Task], bool]] = {
     "pictures": _draws,
     "tensors": _draws,
     "seed": lambda task: "generator" in task.parameters,
+    "unseeded": lambda task: "generator" in task.parameters,
     "batch": lambda task: "generator" in task.parameters and bool(batched(task)),
     "repeats": lambda task: "generator" in task.parameters and task.repeats is not None,
     "callback": lambda task: "callback_on_step_end" in task.parameters,
+    "replacing": lambda task: "callback_on_step_end" in task.parameters,
 }
 """What a task must have for a check to be run; the others are run for every task."""
 
