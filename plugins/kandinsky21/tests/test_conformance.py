@@ -16,6 +16,9 @@ EXPECTED = {
     f"tensors-{name}": "as in diffusers, they are pixels in [-1, 1]"
     for name in ("KandinskyCombinedPipeline", "KandinskyInpaintCombinedPipeline")
 }
+EXPECTED["mask-KandinskyInpaintCombinedPipeline"] = (
+    "as in diffusers, the U-Net is given the mask and what is around it, and keeps that by itself"
+)
 
 
 class TestConformance(Conformance):

@@ -16,7 +16,7 @@ from autopipe.registry import default_registry
 from autopipe.resolution.targets import load_target
 from autopipe.tasks import Input, Task
 
-from .samples import made_of, samples_of
+from .samples import KNOWN, chosen, made_of, same
 from .verdict import Notes
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Subject:
         size: width and height of the pictures that calls start from.
         notes: what a check finds out, for the report.
         excused: the parts of a check that are expected to fail, with the reason.
+        samples: the author's values of arguments, two of each.
     """
 
     family: Manifest
@@ -50,6 +51,7 @@ class Subject:
     size: tuple[int, int] = (64, 64)
     notes: Notes = field(default_factory=Notes)
     excused: Mapping[str, str] = field(default_factory=dict)
+    samples: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
 
     @property
     def cls(self) -> Any:
@@ -105,15 +107,38 @@ class Subject:
         import torch
 
         given: dict[str, Any] = {}
-        taken: Any = inspect.signature(self.cls.__call__).parameters
+        taken: Any = self.taken
         if self.serves is not None:
             taken = self.serves.parameters
             given = {"output_type": "np"} if "output_type" in taken else {}
-            given |= made_of([*self.serves.inputs, *self._inputs_of_conditions()], self.size)
-            given |= samples_of(self.serves, second)
+            given |= self.made(self.size, second) | chosen(self.serves.samples, second)
         if "generator" in taken:
             given["generator"] = torch.Generator().manual_seed(seed)
-        return {**given, **self.inputs, **changes}
+        return {**given, **self.inputs, **chosen(self.samples, second), **changes}
+
+    def alternatives(self) -> dict[str, Any]:
+        """By name, a value other than that of `arguments`, of every argument with two samples."""
+        samples = {name: KNOWN[name] for name in self.taken if name in KNOWN}
+        samples |= self.serves.samples if self.serves is not None else {}
+        samples |= self.samples
+        made = self.made(self.size, second=True)
+        found: dict[str, Any] = {}
+        defaults = inspect.signature(self.cls.__call__).parameters
+        present = {name: defaults[name].default for name in self.taken} | self.arguments()
+        for value in (chosen(samples), chosen(samples, second=True) | made):
+            found |= {n: one for n, one in value.items() if not same(one, present.get(n))}
+        return found
+
+    def made(self, size: tuple[int, int], second: bool = False) -> dict[str, Any]:
+        """The inputs of the task and of the conditions that are pictures or masks, of `size`."""
+        if self.serves is None:
+            return {}
+        return made_of([*self.serves.inputs, *self._inputs_of_conditions()], size, second)
+
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """The names of what a call takes."""
+        return tuple(inspect.signature(self.cls.__call__).parameters)[1:]
 
     def _inputs_of_conditions(self) -> Iterator[Input]:
         for condition in default_registry().conditions.values():

@@ -56,6 +56,13 @@ class Conformance:
         """
         return {}
 
+    def samples(self, pipeline: Pipeline) -> dict[str, tuple[Any, Any]]:
+        """Two values each of further arguments of a call of `pipeline`.
+
+        Every call is made with the first; the second one must change what is drawn.
+        """
+        return {}
+
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make the tests that the manifest implies."""
         if "check" in metafunc.fixturenames:
@@ -104,6 +111,7 @@ class Conformance:
             size=self.size,
             notes=verdict.notes,
             excused=dict(self._excused(verdict)),
+            samples=self.samples(pipeline),
         )
 
     def _excused(self, verdict: Verdict) -> Iterator[tuple[str, str]]:

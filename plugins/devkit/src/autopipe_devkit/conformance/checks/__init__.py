@@ -15,12 +15,15 @@ from . import (
     callbacks,
     calls,
     checkpoints,
+    directions,
+    effects,
     extensions,
     manifest,
     outputs,
     placement,
     precision,
     refusals,
+    regions,
     stages,
     threads,
     untouched,
@@ -57,7 +60,10 @@ OF_A_MEMBER: dict[str, Callable[[Subject], None]] = {
 }
 """Run for every pipeline, also for one that serves no task by itself."""
 
-OF_A_STAGE: dict[str, Callable[[Subject], None]] = {"call": stages.call}
+OF_A_STAGE: dict[str, Callable[[Subject], None]] = {
+    "call": stages.call,
+    "effects": effects.effects,
+}
 """Run for every pipeline that serves no task by itself."""
 
 OF_A_TASK: dict[str, Callable[[Subject], None]] = {
@@ -83,9 +89,22 @@ OF_A_TASK: dict[str, Callable[[Subject], None]] = {
     "tasks": views.tasks,
     "placement": placement.placement,
     "attachments": attachments.attachments,
+    "effects": effects.effects,
+    "several": effects.several,
+    "steps": directions.steps,
+    "guidance": directions.guidance,
+    "strength": directions.strength,
+    "latents": directions.latents,
+    "size": directions.size,
+    "mask": regions.mask,
+    "neighbours": regions.neighbours,
     "abilities": abilities.abilities,
 }
 """Run for every pipeline and task that it serves, as far as the task's record gives occasion."""
+
+
+def _has(*names: str) -> Callable[[Task], bool]:
+    return lambda task: set(names) <= set(task.parameters)
 
 
 def _draws(task: Task) -> bool:
@@ -101,6 +120,14 @@ OCCASIONS: dict[str, Callable[[Task], bool]] = {
     "repeats": lambda task: "generator" in task.parameters and task.repeats is not None,
     "callback": lambda task: "callback_on_step_end" in task.parameters,
     "replacing": lambda task: "callback_on_step_end" in task.parameters,
+    "several": lambda task: task.repeats is not None,
+    "steps": _has("num_inference_steps"),
+    "guidance": _has("guidance_scale", "num_inference_steps"),
+    "strength": _has("strength", "num_inference_steps"),
+    "latents": _has("latents", "num_inference_steps"),
+    "size": _draws,
+    "mask": lambda task: any(one.kind == "mask" for one in task.inputs),
+    "neighbours": lambda task: "generator" in task.parameters and bool(batched(task)),
 }
 """What a task must have for a check to be run; the others are run for every task."""
 

@@ -1,0 +1,118 @@
+"""Checks that arguments act in the direction that their names say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..subject import Subject
+from ..verdict import Unjudged
+from ..watching import Draws
+
+ALIKE = 0.9999
+"""The cosine between tensors of which one is the other times a number, rounding aside."""
+
+OFF = 1.0
+"""The guidance scale at which a prediction is that of the prompt alone."""
+
+FULL = 1.0
+"""The strength at which as much of an image goes as a task lets go."""
+
+
+def steps(subject: Subject) -> None:
+    """More steps use the network more often."""
+    assert Draws(subject).denoisers
+
+
+def guidance(subject: Subject) -> None:
+    """A `guidance_scale` of 1 turns guidance off, with the `negative_prompt` and its cost."""
+    if "negative_prompt" not in subject.taken:
+        return
+    draws = Draws(subject)
+    scales = [name for name in subject.taken if name.endswith("guidance_scale")]
+    off: dict[str, Any] = dict.fromkeys(scales, OFF)
+    # Two texts and not one and none, since a prior draws noise for one that is there.
+    plain, other = (draws(**off, negative_prompt=text) for text in ("a green square", "a cat"))
+    assert not plain.differs(other), (
+        f"negative_prompt has an effect in {draws.where} although guidance_scale is 1"
+    )
+    _, scale = draws.pair("guidance_scale")
+    rows = draws.rows_denoised(draws(guidance_scale=scale))
+    assert draws.rows_denoised(plain) < rows, (
+        f"with a guidance_scale of 1 as with {scale}, the {draws.denoisers[0]} is used for {rows} "
+        f"rows in {draws.where}"
+    )
+
+
+def strength(subject: Subject) -> None:
+    """The larger `strength`, the less of the image is in what denoising starts from."""
+    draws = Draws(subject)
+    names = list(subject.made(subject.size))
+    others = subject.made(subject.size, second=True)
+    if not names:
+        raise Unjudged(f"{draws.where} has a strength and no image to start from")
+    low, _ = draws.pair("strength")
+
+    def share_of_the_image(value: float) -> tuple[float, float]:
+        """How far another image moves the start, and how far another seed does."""
+        start, image, noise = (
+            draws.first_asked(draws(seed, strength=value, **given))
+            for seed, given in ((0, {}), (0, {names[0]: others[names[0]]}), (1, {}))
+        )
+        return _distance(start, image), _distance(start, noise)
+
+    (image, noise), (less_image, more_noise) = map(share_of_the_image, (low, FULL))
+    assert image, f"{draws.where} doesn't start from {names[0]}, even at a strength of {low}"
+    assert image * more_noise > less_image * noise, (
+        f"{draws.where} departs no further from {names[0]} at a strength of {FULL} than at {low}"
+    )
+
+
+def _distance(one: list[Tensor], other: list[Tensor]) -> float:
+    """How far apart what a network was asked is from something else that it was."""
+    pairs = [(a.double(), b.double()) for a, b in zip(one, other) if a.shape == b.shape]
+    return sum(float((a - b).square().sum()) for a, b in pairs) ** 0.5
+
+
+def latents(subject: Subject) -> None:
+    """Denoising starts from the `latents` that are given, whatever the seed."""
+    draws = Draws(subject)
+    _, last = draws.latents()
+    given = torch.randn(last.shape, generator=torch.Generator().manual_seed(5))
+    drawn = draws(latents=given)
+    alike = [
+        torch.cosine_similarity(one[: len(given)].double().ravel(), given.double().ravel(), dim=0)
+        for one in draws.first_asked(drawn)
+        if one.ndim == given.ndim and one[: len(given)].shape == given.shape
+    ]
+    # Where the network takes them in another form, the seed tells.
+    started = any(one > ALIKE for one in alike) or not drawn.differs(draws(1, latents=given))
+    assert started, f"{draws.where} doesn't start from the latents that it is given"
+
+
+def size(subject: Subject) -> None:
+    """Results are of the asked height and width, or else as high and wide as the image."""
+    draws = Draws(subject)
+    width, height = subject.size
+    if {"height", "width"} <= set(subject.taken):
+        for asked in ((2 * height, width), (height, 2 * width)):
+            found = _size(draws(height=asked[0], width=asked[1]).made)
+            assert found == asked, (
+                f"{draws.where} makes results of height and width {found} where height={asked[0]} "
+                f"and width={asked[1]} ask for {asked}"
+            )
+        return
+    made: dict[str, Any] = subject.made((width, 2 * height))
+    if made:
+        found = _size(draws(**made).made)
+        assert found[0] > found[1], (
+            f"{draws.where} makes a result of height and width {found} from an image of "
+            f"{(2 * height, width)}"
+        )
+
+
+def _size(made: Any) -> tuple[int, ...]:
+    """Height and width of pictures (B, H, W, C)."""
+    return tuple(made.shape[1:3])

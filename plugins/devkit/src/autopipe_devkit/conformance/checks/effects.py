@@ -1,0 +1,79 @@
+"""Checks that the arguments of a call have their effects on what is drawn."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..subject import Subject
+from ..verdict import Unjudged
+from ..watching import SEEN, Draws
+
+ELSEWHERE = (
+    "generator",
+    "output_type",
+    "return_dict",
+    "callback_on_step_end",
+    "callback_on_step_end_tensor_inputs",
+    "height",
+    "width",
+    "latents",
+    "adapters",
+)
+"""Arguments that checks of their own look at, or that are about the form of a result alone."""
+
+
+def effects(subject: Subject) -> None:
+    """Every argument of which two values are known changes what is drawn."""
+    draws = Draws(subject)
+    if not subject.can_be_called:
+        return
+    alternatives = subject.alternatives()
+    if "latents" in subject.taken:
+        alternatives["latents"] = _other_latents(draws)
+    faults, hidden = [], []
+    for name, value in alternatives.items():
+        other = draws(**{name: value})
+        if other.differs(draws.base):
+            continue
+        reason = draws.dullness(draws.base, other)
+        message = f"{name} has no effect in {draws.where}"
+        faults.append(message) if not reason else hidden.append(f"{message} to be seen: {reason}")
+    handled = {*ELSEWHERE, *alternatives, subject.serves and subject.serves.repeats}
+    subject.notes.unchecked += [
+        f"{name}: no two values of it are known" for name in subject.taken if name not in handled
+    ]
+    assert not faults, "\n".join([*faults, *hidden])
+    if hidden:
+        raise Unjudged("\n".join(hidden))
+
+
+def _other_latents(draws: Draws) -> Any:
+    """Latents to start from, in the shape that those of the task have."""
+    _, last = draws.latents()
+    return torch.randn(last.shape, generator=torch.Generator().manual_seed(5))
+
+
+def several(subject: Subject) -> None:
+    """Several results of one input and one generator are as many as asked for, and differ."""
+    name = subject.task.repeats
+    assert name is not None
+    draws = Draws(subject)
+    made = draws(**{name: 3}).made
+    assert len(made) == 3 * len(draws.base.made), (
+        f"{name} does not say how many {draws.where} makes"
+    )
+    for one, other in itertools.combinations(made, 2):
+        if np.abs(one - other).max() <= SEEN:
+            _blame(draws, f"{name} repeats one result in {draws.where}")
+
+
+def _blame(draws: Draws, message: str) -> None:
+    """Fail with `message`, or say why it can't be judged."""
+    reason = draws.dullness(draws.base)
+    if reason:
+        raise Unjudged(f"{message}, as far as can be seen: {reason}")
+    raise AssertionError(message)
