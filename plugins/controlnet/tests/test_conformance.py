@@ -19,11 +19,16 @@ SHARED = (
     "as in diffusers, of several pictures from one image only the first generator draws for "
     "encoding it"
 )
+MASKED = "as in diffusers, a callback is offered them also where the network doesn't see the mask"
 PREFIXES = {"stable_diffusion": "StableDiffusion", "sdxl": "StableDiffusionXL"}
 EXPECTED = {
-    f"repeats-{prefix}ControlNetInpaintPipeline": SHARED
+    name: reason
     for line, prefix in PREFIXES.items()
     if installed(line)
+    for name, reason in (
+        (f"repeats-{prefix}ControlNetInpaintPipeline", SHARED),
+        (f"replacing-{prefix}ControlNetInpaintPipeline.masked_image_latents", MASKED),
+    )
 }
 
 

@@ -10,7 +10,9 @@ import pytest
 from autopipe import StableDiffusionPipeline
 from autopipe_devkit.conformance import Conformance
 
+MASKED = "as in diffusers, a callback is offered them also where the network doesn't see the mask"
 EXPECTED = {
+    "replacing-StableDiffusionInpaintPipeline.masked_image_latents": MASKED,
     "repeats-StableDiffusionInpaintPipeline": (
         "as in diffusers, of several pictures from one image only the first generator draws for "
         "encoding it"

@@ -120,7 +120,10 @@ def unusual(subject: Subject) -> DiffusionPipeline:
         try:
             assert isinstance(value, bool), "no other value of it is known"
             with quiet():
-                pipe = subject.cls.from_pipe(pipe, **{name: not value})
+                other = subject.cls.from_pipe(pipe, **{name: not value})
+            if subject.can_be_called:
+                subject.output(other)
+            pipe = other
         except (AssertionError, AutopipeError) as error:
             subject.notes.unchecked.append(f"the option {name}: {sentence_of(error)}")
     changed: dict[str, Any] = {}
