@@ -1,4 +1,4 @@
-"""What this package offers: a command, and no pipeline."""
+"""What this package offers: commands, and no pipeline."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def autopipe_family() -> Manifest:
                 "new",
                 "autopipe_devkit.commands.new:declare",
                 "write the project of a new family, to begin with",
+            ),
+            Command(
+                "check",
+                "autopipe_devkit.commands.check:declare",
+                "check what every family promises, for an installed one",
             ),
         ),
     )

@@ -40,6 +40,7 @@ class Verdict:
         task: the task that calls were made for, or empty.
         outcome: "passed", "failed", "unjudged" or "expected", which is a failure with a reason.
         said: why it isn't "passed", in plain sentences.
+        reason: why a failure is expected.
         notes: see `Notes`.
     """
 
@@ -50,6 +51,7 @@ class Verdict:
     task: str = ""
     outcome: str = "passed"
     said: str = ""
+    reason: str = ""
     notes: Notes = field(default_factory=Notes)
 
     @property
@@ -69,7 +71,7 @@ class Verdict:
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Verdict:
         """What `as_plain` gave."""
-        return cls(**{**plain, "notes": Notes(**plain["notes"])})
+        return cls(**{**plain, "notes": Notes(**plain.get("notes", {}))})
 
 
 def sentence_of(error: BaseException) -> str:
