@@ -21,8 +21,10 @@ from autopipe_devkit.conformance.verdict import Unjudged
 from autopipe_devkit.scaffold import EXAMPLE
 
 MEANING = {
-    "effects", "several", "steps", "guidance", "strength", "latents", "size", "mask", "neighbours"
-}  # fmt: skip
+    name
+    for name, check in OF_A_TASK.items()
+    if check.__module__.rpartition(".")[2] in ("effects", "directions", "regions")
+}
 SIZE = (16, 16)
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
@@ -218,6 +220,11 @@ def assert_told(
         assert type(told.get(name)) is kind, name
         assert re.search(message, str(told[name]))
     assert set(told) == set(expected)
+
+
+def test_every_check_of_meaning_is_tried() -> None:
+    tried = [expected for *_, expected in (*ARGUMENTS, *INSIDE)]
+    assert {name for expected in tried for name in expected} == MEANING
 
 
 def part(name: str) -> Any:

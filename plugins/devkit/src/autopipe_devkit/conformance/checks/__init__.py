@@ -107,6 +107,9 @@ def _has(*names: str) -> Callable[[Task], bool]:
     return lambda task: set(names) <= set(task.parameters)
 
 
+_sized = _has("height", "width")
+
+
 def _draws(task: Task) -> bool:
     return task.output == "images" and "output_type" in task.parameters
 
@@ -125,7 +128,7 @@ OCCASIONS: dict[str, Callable[[Task], bool]] = {
     "guidance": _has("guidance_scale", "num_inference_steps"),
     "strength": _has("strength", "num_inference_steps"),
     "latents": _has("latents", "num_inference_steps"),
-    "size": _draws,
+    "size": lambda task: _draws(task) and (_sized(task) or _has("image")(task)),
     "mask": lambda task: any(one.kind == "mask" for one in task.inputs),
     "neighbours": lambda task: "generator" in task.parameters and bool(batched(task)),
 }

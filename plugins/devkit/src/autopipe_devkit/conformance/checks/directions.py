@@ -117,24 +117,26 @@ def latents(subject: Subject) -> None:
 
 
 def size(subject: Subject) -> None:
-    """Results are of the asked height and width, or else as high and wide as the image."""
+    """Pictures are of the height and width asked for, or else as high and wide as the image."""
     draws = Draws(subject)
     width, height = subject.size
     if {"height", "width"} <= set(subject.taken):
         for asked in ((2 * height, width), (height, 2 * width)):
             found = _size(draws(height=asked[0], width=asked[1]).made)
             assert found == asked, (
-                f"{draws.where} makes results of height and width {found} where height={asked[0]} "
+                f"{draws.where} makes pictures of height and width {found} where height={asked[0]} "
                 f"and width={asked[1]} ask for {asked}"
             )
         return
-    made: dict[str, Any] = subject.made((width, 2 * height))
-    if made:
-        found = _size(draws(**made).made)
-        assert found[0] > found[1], (
-            f"{draws.where} makes a result of height and width {found} from an image of "
-            f"{(2 * height, width)}"
-        )
+    times, rest = np.divmod(_size(draws.base.made), (height, width))
+    if rest.any() or times[0] != times[1]:
+        subject.notes.unchecked.append("height and width: pictures are of a size of their own")
+        return
+    found = _size(draws(**subject.made((width, 2 * height))).made)
+    assert found == (times[0] * 2 * height, times[1] * width), (
+        f"{draws.where} makes a picture of height and width {found} from an image of "
+        f"{(2 * height, width)}"
+    )
 
 
 def _size(made: Any) -> tuple[int, ...]:
