@@ -6,7 +6,8 @@ import copy
 import os
 import random
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from torch import nn
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.placement.base import networks_of
 from autopipe.scheduling import SchedulerMixin
+
+UNLIKELY = 1693177
+"""A seed that no call sets."""
 
 TORCH = "the random state of torch"
 
@@ -36,6 +40,43 @@ def of_process() -> dict[str, Any]:
         "the environment": dict(os.environ),
         "the working directory": os.getcwd(),
     }
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Put random states and modes back at the end.
+
+    Inside, the random states are not those that a call would set.
+    """
+    torch_state, numpy_state, python_state = (
+        torch.get_rng_state(),
+        np.random.get_state(),
+        random.getstate(),
+    )
+    grad, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
+    deterministic, threads = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_num_threads(),
+    )
+    environment, folder = dict(os.environ), os.getcwd()
+    seeds: tuple[Callable[[int], Any], ...]
+    seeds = (torch.manual_seed, np.random.seed, random.seed)
+    for seed in seeds:
+        seed(UNLIKELY)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(torch_state)
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+        torch.set_grad_enabled(grad)
+        torch.set_default_dtype(dtype)
+        torch.use_deterministic_algorithms(deterministic)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(folder)
 
 
 def of_pipeline(pipe: DiffusionPipeline) -> dict[str, Any]:
@@ -60,18 +101,6 @@ def of_network(name: str, network: nn.Module) -> dict[str, Any]:
         f"the gradients of {name}": {n: one.grad is None for n, one in parameters.items()},
         f"the weights of {name}": {n: t.clone() for n, t in network.state_dict().items()},
     }
-
-
-def of_hooks(pipe: DiffusionPipeline) -> dict[str, Any]:
-    """How many hooks each module of the networks has; some set up theirs when first used."""
-    return {
-        f"the hooks of {name}": {n: _hooks(one) for n, one in network.named_modules()}
-        for name, network in networks_of(pipe.components).items()
-    }
-
-
-def _hooks(module: nn.Module) -> tuple[int, int]:
-    return len(module._forward_hooks), len(module._forward_pre_hooks)
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from difflib import SequenceMatcher
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 from torch import nn
+
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.placement.base import networks_of
 
 from ..subject import Subject, quiet
 
@@ -35,69 +39,93 @@ def threads(subject: Subject) -> None:
 
 
 def overlap(subject: Subject) -> None:
-    """Two calls with different arguments that take turns in each layer don't disturb each other."""
+    """Two calls with different arguments that meet in each layer don't disturb each other."""
     pipe = subject.load()
-    calls = [subject.arguments(0), _mirrored(subject.arguments(1, second=True))]
+    others = subject.alternatives()
 
-    def run(number: int, **more: Any) -> np.ndarray:
-        # Generators are drawn from, so each call gets a new one.
-        seeded = subject.arguments(number)
-        fresh = {n: seeded[n] for n in ("generator",) if n in calls[number] and n in seeded}
-        return subject.result(pipe, number, **{**calls[number], **fresh, **more})
+    def call(number: int) -> np.ndarray:
+        return subject.result(pipe, number, **(others if number else {}))
 
-    alone = [run(0), run(1)]
-    turns = _Turns()
-    with turns.in_every_layer(), quiet(), ThreadPoolExecutor(2) as pool:
-        together = list(pool.map(lambda number: turns.of(lambda: run(number)), (0, 1)))
+    turns = _Turns(pipe)
+    alone = [turns.alone(call, number) for number in (0, 1)]
+    turns.meet()
+    with quiet(), ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda number: turns.together(call, number), (0, 1)))
     for one, other in zip(alone, together):
         assert np.array_equal(one, other), (
             f"two calls at the same time disturb each other in {subject.task}: something of a "
             f"call is kept where another one sees it"
         )
-    subject.notes.abilities["threads"] = "yes" if turns.taken else "one call after another"
+    subject.notes.abilities["threads"] = "yes" if turns.met else "no: one call waits for the other"
 
 
-def _mirrored(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The same arguments with the pictures in them turned around."""
-    return {
-        name: ImageOps.mirror(one) if isinstance(one, Image.Image) else one
-        for name, one in arguments.items()
-    }
+Place = tuple[object, bool]
+"""Before the forward of a module, or after it. One made by a call counts as any of its class."""
 
 
 class _Turns:
-    """Lets two calls go on only together, from layer to layer, until one of them has ended."""
+    """Lets two calls go on only together, from layer to layer.
 
-    def __init__(self) -> None:
-        self._barrier, self._members = threading.Barrier(2), set[int]()
-        self.taken = 0
+    What one of them sets before a layer, the other has set as well before it is read after that.
+    """
 
-    def of(self, call: Any) -> Any:
-        """What `call` returns; it is one of the two."""
-        self._members.add(threading.get_ident())
+    def __init__(self, pipe: DiffusionPipeline) -> None:
+        networks = networks_of(pipe.components).values()
+        self._kept = {module for network in networks for module in network.modules()}
+        self._ways: tuple[list[Place], list[Place]] = [], []
+        self._free = self.met = False
+
+    def alone(self, call: Callable[[int], Any], number: int) -> Any:
+        """What `call(number)` returns; its way through the layers is known from then on."""
+        with self._everywhere(self._ways[number].append):
+            return call(number)
+
+    def meet(self) -> None:
+        """Agree on where both ways meet: one may be longer, as with more steps."""
+        blocks = SequenceMatcher(None, *self._ways, autojunk=False).get_matching_blocks()
+        pairs = [(b.a + n, b.b + n) for b in blocks for n in range(b.size)]
+        self._barriers = [
+            {pair[number]: barrier for pair, barrier in zip(pairs, barriers)}
+            for barriers in [[threading.Barrier(2) for _ in pairs]]
+            for number in (0, 1)
+        ]
+
+    def together(self, call: Callable[[int], Any], number: int) -> Any:
+        """What `call(number)` returns, while the other call runs in another thread."""
+        passed = itertools.count()
+
+        def wait(place: Place) -> None:
+            barrier = self._barriers[number].get(next(passed))
+            if self._free or barrier is None:
+                return
+            try:
+                barrier.wait(PATIENCE)
+                self.met = True
+            except threading.BrokenBarrierError:
+                self._free = True  # the other call waits for the end of this one
+
         try:
-            self._meet()
-            return call()
-        finally:
-            self._barrier.abort()
+            with self._everywhere(wait):
+                return call(number)
+        except BaseException:
+            self._free = True
+            raise
 
     @contextlib.contextmanager
-    def in_every_layer(self) -> Iterator[None]:
-        """Inside, both wait for each other before and after the forward of every module."""
-        hooks = nn.modules.module
+    def _everywhere(self, do: Callable[[Place], Any]) -> Iterator[None]:
+        """Inside, this thread tells `do` before and after the forward of every module."""
+        thread, hooks = threading.get_ident(), nn.modules.module
+
+        def tell(module: nn.Module, after: bool) -> None:
+            if threading.get_ident() == thread:
+                do((module if module in self._kept else type(module), after))
+
         handles = (
-            hooks.register_module_forward_pre_hook(lambda module, given: self._meet()),
-            hooks.register_module_forward_hook(lambda module, given, made: self._meet(1)),
+            hooks.register_module_forward_pre_hook(lambda module, given: tell(module, False)),
+            hooks.register_module_forward_hook(lambda module, given, made: tell(module, True)),
         )
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
-
-    def _meet(self, counted: int = 0) -> None:
-        if threading.get_ident() not in self._members:
-            return
-        with contextlib.suppress(threading.BrokenBarrierError):
-            self._barrier.wait(PATIENCE)
-            self.taken += counted

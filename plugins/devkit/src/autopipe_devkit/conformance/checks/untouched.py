@@ -25,18 +25,20 @@ def untouched(subject: Subject) -> None:
 
     That also holds for a call that fails or is cancelled.
     """
-    pipe = subject.load()
-    subject.output(pipe)  # the first call may import and set up things
+    used, pipe = subject.load(), subject.load()
+    with traces.restored():
+        middle = _forwards(subject, used) // 2  # the first call may import and set up things
+        forms = list(_forms(subject, used))
     found: list[str] = []
-    for form, arguments in _forms(subject, pipe):
+    for form, arguments in forms:
         found += _changed(subject, pipe, form, arguments)
-    middle = _forwards(subject, pipe) // 2
     for how, end in (("fails", _fail), ("is cancelled", pipe.cancel)):
         with _at(middle, end):
             found += _changed(subject, pipe, f"that {how}", {}, ends=True)
     _make_unusual(pipe)
     # In train mode, dropout draws from torch's random state.
-    training = _changed(subject, pipe, "in train mode", {})
+    with torch.no_grad():
+        training = list(_changed(subject, pipe, "in train mode", {}))
     found += [told for told in training if traces.TORCH not in told]
     assert not found, "\n".join(dict.fromkeys(found))
 
@@ -44,11 +46,17 @@ def untouched(subject: Subject) -> None:
 def unseeded(subject: Subject) -> None:
     """Calls without a generator differ from each other, and reseed nothing."""
     pipe = subject.load()
-    subject.output(pipe)
 
     def draw() -> np.ndarray:
         return subject.result(pipe, generator=None)
 
+    with traces.restored():
+        draw()
+    with traces.restored():
+        _differ_and_reseed_nothing(subject, draw)
+
+
+def _differ_and_reseed_nothing(subject: Subject, draw: Callable[[], np.ndarray]) -> None:
     before = traces.of_process()
     drawn = [draw() for _ in range(3)]
     for number in (0, 1):
@@ -59,21 +67,16 @@ def unseeded(subject: Subject) -> None:
     # Without a generator, a call draws from torch's.
     changed = [name for name in traces.changes(before, after) if name != traces.TORCH]
     assert not changed, f"a call without a generator changes {', '.join(changed)}"
-    state = torch.get_rng_state()
-    try:
-        torch.manual_seed(1)
-        one = draw()
-        # What was drawn in between moves the state on, unless a call sets it.
-        torch.manual_seed(2)
-        torch.rand(3)
-        other = draw()
-        assert not np.array_equal(one, other), (
-            "a call without a generator seeds torch's global generator"
-        )
-        torch.manual_seed(1)
-        follows = np.array_equal(one, draw())
-    finally:
-        torch.set_rng_state(state)
+    torch.manual_seed(1)
+    one = draw()
+    # What was drawn in between moves the state on, unless a call sets it.
+    torch.manual_seed(2)
+    torch.rand(3)
+    assert not np.array_equal(one, draw()), (
+        "a call without a generator seeds torch's global generator"
+    )
+    torch.manual_seed(1)
+    follows = np.array_equal(one, draw())
     subject.notes.abilities["torch.manual_seed"] = (
         "yes" if follows else "no: calls without a generator don't draw from torch's"
     )
@@ -119,7 +122,7 @@ def _changed(
     """
     handed = {**subject.arguments(), **arguments}
     kept = {name: copy.deepcopy(one) for name, one in handed.items() if not _draws(one)}
-    with quiet():
+    with quiet(), traces.restored():
         before = _taken_down(pipe)
         try:
             pipe(**handed)  # type: ignore[operator]
@@ -136,7 +139,7 @@ def _changed(
 
 
 def _taken_down(pipe: DiffusionPipeline) -> dict[str, Any]:
-    return {**traces.of_process(), **traces.of_pipeline(pipe), **traces.of_hooks(pipe)}
+    return {**traces.of_process(), **traces.of_pipeline(pipe)}
 
 
 def _draws(value: Any) -> bool:
