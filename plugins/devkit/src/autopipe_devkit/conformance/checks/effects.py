@@ -49,7 +49,8 @@ def effects(subject: Subject) -> None:
     subject.notes.unchecked += [
         f"{name}: no two values of it are known" for name in subject.taken if name not in handled
     ]
-    assert not faults, "\n".join([*faults, *hidden])
+    if faults:
+        raise AssertionError("\n".join([*faults, *hidden]))
     if hidden:
         raise Unjudged("\n".join(hidden))
 
