@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from workspace import (
     PLUGINS,
     ROOT,
     TEST_EXTRA,
+    build_tools,
     distribution,
     local_requirements,
     optional_dependencies,
@@ -165,10 +167,9 @@ def reference(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and format."""
-    session.install("ruff==0.17.5")
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
+    """Style and form of all files: the hooks of .pre-commit-config.yaml."""
+    session.install("pre-commit==4.7.0")
+    session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure", *session.posargs)
 
 
 @nox.session
@@ -282,8 +283,10 @@ def strangers(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation as pages in site/: every warning, as of a broken link, is an error."""
+    """The documentation as pages in site/, its gallery drawn anew; every warning is an error."""
     install(session, DISTS, *DOCS_TOOLS)
+    session.env["TQDM_DISABLE"] = "1"
+    session.run("python", "docs/pictures.py", "docs/index.md", "docs/gallery.md")
     session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "site", *session.posargs)
 
 
@@ -305,7 +308,7 @@ def dev(session: nox.Session) -> None:
     session.log(f"Activate it: {python.with_name('activate')}")
 
 
-RELEASE_TOOLS = ("bump-my-version==1.8.1", "towncrier==26.9.0", "build==1.3.0")
+RELEASE_TOOLS = ("bump-my-version==1.8.1", "towncrier==26.9.0")
 
 
 @nox.session
@@ -327,5 +330,21 @@ def release(session: nox.Session) -> None:
     session.run("bump-my-version", "bump", "--allow-dirty", *new)
     version = nox.project.load_toml(ROOT / "pyproject.toml")["tool"]["bumpversion"]
     session.run("towncrier", "build", "--yes", "--version", version["current_version"])
+    session.notify("dists", posargs=[])
+
+
+@nox.session
+def dists(session: nox.Session) -> None:
+    """Wheels and source distributions of all packages in dist/, as a release publishes them.
+
+    `-- v1.2.3` also checks that this is their version.
+    """
+    version = nox.project.load_toml(ROOT / "pyproject.toml")["tool"]["bumpversion"]
+    if session.posargs not in ([], [f"v{version['current_version']}"]):
+        session.error(f"{session.posargs[0]} is not the version {version['current_version']}")
+    session.install("build==1.6.1", "twine==7.0.0", *map(str, build_tools()))
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
     for dist in DISTS:
-        session.run("python", "-m", "build", "--outdir", "dist", dist)
+        session.run("python", "-m", "build", "--no-isolation", "--outdir", "dist", dist)
+    built = [str(file) for file in sorted((ROOT / "dist").iterdir())]
+    session.run("python", "-m", "twine", "check", "--strict", *built)

@@ -3,6 +3,7 @@
     python tools/checks.py            the checks of a change
     python tools/checks.py --all      with every plugin alone, and what else runs each night
     python tools/checks.py lint types these sessions
+    python tools/checks.py --list     the sessions, as JSON, for workflows of a forge
 
 Two at a time, since each uses one processor most of the time. What a session prints comes in one
 piece when it has ended, and last of all how long each took. The exit status is 0 if all passed.
@@ -11,6 +12,7 @@ piece when it has ended, and last of all how long each took. The exit status is 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -68,14 +70,18 @@ def main() -> int:
     parser.add_argument("sessions", nargs="*", help="these alone")
     parser.add_argument("--all", action="store_true", help="what runs each night, too")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")
+    parser.add_argument("--list", action="store_true", help="only say which would run, as JSON")
     options = parser.parse_args()
+    chosen = options.sessions or checks(options.all)
+    if options.list:
+        print(json.dumps(chosen))
+        return 0
     began = time.monotonic()
     # All others need what it makes.
     first = run("base")
     print(first.printed, flush=True)
     all_ended = [first]
     if first.passed:
-        chosen = options.sessions or checks(options.all)
         print("These sessions run:", *chosen, flush=True)
         with ThreadPoolExecutor(options.jobs) as pool:
             for running in as_completed([pool.submit(run, session) for session in chosen]):

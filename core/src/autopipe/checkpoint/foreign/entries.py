@@ -175,6 +175,10 @@ _Share: TypeAlias = Annotated[
 _Small: TypeAlias = Annotated[
     float, Field(ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1")
 ]
+_Spread: TypeAlias = Annotated[
+    Annotated[float, Field(ge=0, allow_inf_nan=False)] | None,
+    Field(description="a number, 0 or more"),
+]
 _Sides: TypeAlias = Annotated[
     _Whole | Annotated[list[_Whole], Field(min_length=1, max_length=2)] | None,
     Field(description="a number of pixels"),
@@ -206,6 +210,8 @@ class NetworkEntries(Entries):
     chunk_size_feed_forward: Annotated[
         int, Field(ge=0, le=1, description="0 or 1, because texts have any length")
     ] = 0
+    initializer_range: _Spread = None
+    initializer_factor: _Spread = None
     output_hidden_states: _Flag = None
     output_attentions: _Flag = None
 
