@@ -1,4 +1,4 @@
-"""The public names of the core, each with its module."""
+"""The public names of the core."""
 
 from __future__ import annotations
 

@@ -166,9 +166,8 @@ def _array(values: Any) -> np.ndarray:
     import torch
 
     if isinstance(values, torch.Tensor):
-        held = values.detach().cpu()
-        array: np.ndarray = (held.float() if held.dtype is torch.bfloat16 else held).numpy()
-        return array
+        values = values.detach().cpu()
+        values = (values.float() if values.dtype is torch.bfloat16 else values).numpy()
     return np.asarray(values)
 
 

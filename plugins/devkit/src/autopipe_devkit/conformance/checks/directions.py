@@ -98,8 +98,7 @@ def strength(subject: Subject) -> None:
 def _distance(one: list[Tensor], other: list[Tensor]) -> float:
     """How far apart what a network was asked is from something else that it was."""
     pairs = [(a.double(), b.double()) for a, b in zip(one, other) if a.shape == b.shape]
-    squares: list[float] = [(a - b).square().sum().item() for a, b in pairs]
-    return math.sqrt(sum(squares))
+    return math.sqrt(sum(float((a - b).square().sum()) for a, b in pairs))
 
 
 def latents(subject: Subject) -> None:
