@@ -22,6 +22,7 @@ ImageInput: TypeAlias = (
     | list[np.ndarray]
     | list[torch.Tensor]
 )
+"""An image, several of one kind, or an array or a tensor of several."""
 Kind: TypeAlias = Literal["pil", "np", "pt"]
 
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
