@@ -24,7 +24,7 @@ PAGES = sorted(
 
 # "There is no folder" is fine, as is "is no longer"; "that is no folder" should be "is not a".
 NEGATION = re.compile(
-    r"(?<!\b[Tt]here )\b(?:is|are|was|were) (?:no|none)\b"
+    r"(?<!\b[Tt]here )\b(?:is|are|was|were) (?:no|none\b(?! of\b))\b"
     r"(?! (?:longer|more|larger|smaller|earlier|later|better|different)\b)"
 )
 # A `Raises:` section says under which condition an error is raised.
