@@ -1,4 +1,4 @@
-"""The transformer that lets pixels look at each other and at the prompt."""
+"""The transformer that attends to pixels and to the prompt."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .conditioning import Conditioning
 
 @dataclass(frozen=True)
 class TransformerOptions:
-    """What the transformers of one block have in common.
+    """The options that the transformers of one block share.
 
-    `depths` holds the number of layers of each transformer, in order. `only_cross_attention`
-    makes the first attention of a layer look at the prompt too.
+    `depths` holds the number of layers of each transformer, in order. With `only_cross_attention`
+    the first attention of a layer attends to the prompt as well.
     """
 
     depths: tuple[int, ...]
@@ -56,7 +56,7 @@ class GELU(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """A perceptron with a hidden layer, gated or not, that is four times as wide."""
+    """A perceptron whose hidden layer, gated or not, is four times as wide."""
 
     def __init__(self, width: int, *, gated: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class Transformer2DModel(Checkpointed):
         if options.heads > channels:
             raise ConfigError(
                 f"attention_head_dim asks for {options.heads} heads in a block of {channels} "
-                f"channels (num_attention_heads, where that is given); a head has one or more"
+                f"channels (num_attention_heads, if that is given); a head needs at least one"
             )
         inner = options.heads * (channels // options.heads)
         self.linear_projection = options.linear_projection

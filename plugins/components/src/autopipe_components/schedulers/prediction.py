@@ -1,6 +1,6 @@
-"""What a network's output says about the clean sample and the noise.
+"""The clean sample and the noise that the output of a network stands for.
 
-`alpha` and `sigma` are the weights of the two in the sample: x = alpha * x0 + sigma * noise.
+`alpha` and `sigma` are their weights in the sample: x = alpha * x0 + sigma * noise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ a tensor, hence `Any`.
 
 
 def scalar(value: Tensor) -> Real:
-    """The number in a tensor without axes, in its precision."""
+    """The number in a tensor without axes, in the precision of the tensor."""
     return value.numpy()[()]
 
 
