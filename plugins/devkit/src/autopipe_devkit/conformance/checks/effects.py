@@ -28,9 +28,10 @@ ELSEWHERE = (
 
 def effects(subject: Subject) -> None:
     """Every argument of which two values are known changes what is drawn."""
-    draws = Draws(subject)
     if not subject.can_be_called:
+        subject.notes.unchecked.append("all arguments: inputs(pipeline) gives none to call it with")
         return
+    draws = Draws(subject)
     alternatives = subject.alternatives()
     if "latents" in subject.taken:
         alternatives["latents"] = _other_latents(draws)
