@@ -19,8 +19,8 @@ from autopipe.placement.base import networks_of
 from ..subject import Subject, quiet
 
 THREADS = 4
-PATIENCE = 3.0
-"""Seconds after which a call is taken to wait for the end of the other."""
+PATIENCE = 1.0
+"""Seconds after which a call is taken to wait for the other one."""
 
 
 def threads(subject: Subject) -> None:
@@ -70,10 +70,10 @@ class _Turns:
     """
 
     def __init__(self, pipe: DiffusionPipeline) -> None:
-        networks = networks_of(pipe.components).values()
-        self._kept = {module for network in networks for module in network.modules()}
+        networks = networks_of(pipe.components).items()
+        self._owners = {one: name for name, network in networks for one in network.modules()}
         self._ways: tuple[list[Place], list[Place]] = [], []
-        self._free = self.met = False
+        self.met = False
 
     def alone(self, call: Callable[[int], Any], number: int) -> Any:
         """What `call(number)` returns; its way through the layers is known from then on."""
@@ -92,24 +92,31 @@ class _Turns:
 
     def together(self, call: Callable[[int], Any], number: int) -> Any:
         """What `call(number)` returns, while the other call runs in another thread."""
-        passed = itertools.count()
+        passed, alone_in = itertools.count(), ""
 
         def wait(place: Place) -> None:
+            nonlocal alone_in
             barrier = self._barriers[number].get(next(passed))
-            if self._free or barrier is None:
+            if barrier is None:
+                return
+            owner = self._owners.get(place[0], "")
+            if owner and owner == alone_in:
+                barrier.abort()
                 return
             try:
                 barrier.wait(PATIENCE)
-                self.met = True
+                self.met, alone_in = True, ""
             except threading.BrokenBarrierError:
-                self._free = True  # the other call waits for the end of this one
+                # Calls may well use a network one after another, as a text encoder that is
+                # called while its tokenizer is locked.
+                alone_in = owner
 
         try:
             with self._everywhere(wait):
                 return call(number)
-        except BaseException:
-            self._free = True
-            raise
+        finally:
+            for barrier in self._barriers[number].values():
+                barrier.abort()
 
     @contextlib.contextmanager
     def _everywhere(self, do: Callable[[Place], Any]) -> Iterator[None]:
@@ -118,7 +125,7 @@ class _Turns:
 
         def tell(module: nn.Module, after: bool) -> None:
             if threading.get_ident() == thread:
-                do((module if module in self._kept else type(module), after))
+                do((module if module in self._owners else type(module), after))
 
         handles = (
             hooks.register_module_forward_pre_hook(lambda module, given: tell(module, False)),
