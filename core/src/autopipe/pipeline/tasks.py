@@ -1,9 +1,9 @@
-"""The pipelines of the core's tasks, for type checkers: what an Auto class is said to give.
+"""Types of the core's tasks for type checkers: the declared return types of the Auto classes.
 
-What an Auto class gives is of a family's class, which is known at run time only. These classes are
-what all pipelines of one task have in common: the arguments of calls with their types, and an
-output whose `images` are what `output_type` asks for. A family's further arguments pass unchecked.
-No pipeline inherits from them.
+The class of a pipeline from an Auto class is known only at run time. These classes describe what
+all pipelines of a task have in common: the types of call arguments, and an output whose `images`
+depend on `output_type`. Additional arguments of a family are not checked. No pipeline inherits from
+these classes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Prompt: TypeAlias = str | list[str]
 Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
 Pixels: TypeAlias = "Image | NDArray[Any] | Tensor"
 Given: TypeAlias = "Pixels | Sequence[Image] | Sequence[NDArray[Any]] | Sequence[Tensor]"
-"""Images that a call starts from, or masks."""
+"""Input images or masks of a call."""
 
 
 class PilOutput(BaseOutput):
@@ -37,14 +37,14 @@ class PilOutput(BaseOutput):
 
 
 class ArrayOutput(BaseOutput):
-    """What a call with `output_type="np"` returns."""
+    """The output of a call with `output_type="np"`."""
 
     images: NDArray[Any]
     """(B, H, W, C), in [0, 1]."""
 
 
 class TensorOutput(BaseOutput):
-    """What a call with `output_type="pt"` or `"latent"` returns."""
+    """The output of a call with `output_type="pt"` or `"latent"`."""
 
     images: Tensor
     """(B, C, H, W)."""
@@ -85,7 +85,7 @@ class _Text2ImagePipeline(Protocol):
 
 
 class Text2ImagePipeline(_Text2ImagePipeline, DiffusionPipeline):
-    """A pipeline that makes images from text."""
+    """A pipeline that generates images from text."""
 
 
 class _Image2ImagePipeline(Protocol):
@@ -160,4 +160,4 @@ class _InpaintPipeline(Protocol):
 
 
 class InpaintPipeline(_InpaintPipeline, DiffusionPipeline):
-    """A pipeline that repaints a masked part of an image."""
+    """A pipeline that repaints the masked part of an image."""

@@ -1,4 +1,4 @@
-"""Methods of pipelines with a ControlNet that programs with a loop of their own call."""
+"""Methods of pipelines with a ControlNet for programs with their own denoising loop."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ DEFAULTS = {"controlnet_conditioning_scale": 1.0, "control_guidance_start": 0.0,
 
 
 class ControlMethods(LatentPipeline[_Result]):
-    """What a program calls between the steps of a loop of its own."""
+    """Methods for programs with their own denoising loop."""
 
     controlnet: Any
 
     @cached_property
     def control_image_processor(self) -> VaeImageProcessor:
-        """Makes tensors of control images: RGB in [0, 1]."""
+        """Converts control images to tensors: RGB in [0, 1]."""
         return VaeImageProcessor(
             vae_scale_factor=self.vae_scale_factor,
             vae_latent_channels=0,
@@ -54,16 +54,17 @@ class ControlMethods(LatentPipeline[_Result]):
         crops_coords: Box | None = None,
         resize_mode: str = "default",
     ) -> Tensor:
-        """A control image as its network takes it: (B, C, height, width) in [0, 1].
+        """Return a control image as its network takes it: (B, C, height, width) in [0, 1].
 
         Args:
-            image: one for all, or one for each prompt.
-            batch_size: how many images are drawn: prompts times `num_images_per_prompt`.
-            do_classifier_free_guidance: doubles it, unless in `guess_mode`.
+            image: one for all prompts, or one for each.
+            batch_size: the number of images of the call: prompts times `num_images_per_prompt`.
+            do_classifier_free_guidance: double the batch, unless in `guess_mode`.
             crops_coords, resize_mode: those of the image processor.
 
         Raises:
-            ArgumentError, ArgumentTypeError: it can't be used.
+            ArgumentError: if the image is not valid.
+            ArgumentTypeError: if the image has the wrong type.
         """
         how: dict[str, Any] = {"crops_coords": crops_coords, "resize_mode": resize_mode}
         pixels = self.control_image_processor.preprocess(image, height, width, **how).float()
@@ -75,8 +76,8 @@ class ControlMethods(LatentPipeline[_Result]):
         """Check control images: one for all prompts, or one for each.
 
         Raises:
-            ArgumentTypeError: `image` is neither an image nor a list of them.
-            ArgumentError: their number is another one.
+            ArgumentTypeError: if `image` is neither an image nor a list of images.
+            ArgumentError: if their number doesn't fit the prompts.
         """
         check_images_given("control image", image, prompt, prompt_embeds)
 
@@ -90,7 +91,7 @@ class ControlMethods(LatentPipeline[_Result]):
 
 
 class MaskedControlMethods(ControlMethods[_Result]):
-    """The same for inpainting, where programs give the crop before guidance."""
+    """For inpainting, where the crop comes before guidance in the arguments."""
 
     def prepare_control_image(  # type: ignore[override]
         self,
@@ -106,7 +107,7 @@ class MaskedControlMethods(ControlMethods[_Result]):
         do_classifier_free_guidance: bool = False,
         guess_mode: bool = False,
     ) -> Tensor:
-        """As of `ControlMethods`."""
+        """As in `ControlMethods`."""
         return super().prepare_control_image(
             image,
             width,

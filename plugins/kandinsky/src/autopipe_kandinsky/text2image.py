@@ -14,7 +14,7 @@ from .methods import NoiseMethods
 
 
 class FromNoise(NoiseMethods, EmbeddingDecoder):
-    """Starts from noise alone, or from the caller's `latents`."""
+    """Starts from noise, or from the caller's `latents`."""
 
     def prepare_start(self, rows: int) -> Start:
         call = self.call

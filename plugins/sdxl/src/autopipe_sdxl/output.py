@@ -1,4 +1,4 @@
-"""What a call of the family returns."""
+"""The output of the family's calls."""
 
 from __future__ import annotations
 

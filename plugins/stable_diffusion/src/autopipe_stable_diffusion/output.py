@@ -1,4 +1,4 @@
-"""What a call of the family returns."""
+"""The output of the family's calls."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class StableDiffusionPipelineOutput(BaseOutput):
-    """The images of a call, and which of them the safety checker made black.
+    """The images of a call, and the flags of the safety checker, which makes flagged images black.
 
     Attributes:
         images: a list of PIL images, an array (B, H, W, C) or a tensor (B, C, H, W) in [0, 1],
             or latents (B, C, h, w).
-        nsfw_content_detected: one flag for each image; None if none was checked.
+        nsfw_content_detected: one flag per image; None if images were not checked.
     """
 
     images: Images

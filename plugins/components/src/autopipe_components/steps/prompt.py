@@ -72,7 +72,7 @@ def tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor,
         if cut:
             lost = tokenizer.decode(cut[:_SHOWN])[:_SHOWN]
             _log.warning(
-                "the text encoder takes %d tokens; this part of the prompt was truncated: %r",
+                "the text encoder takes %d tokens; this part of the prompt was cut off: %r",
                 length,
                 lost,
             )

@@ -1,4 +1,4 @@
-"""What the three tasks share: their components."""
+"""The components that the three tasks share."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class StableDiffusionControlNet(ControlNetCondition[Result], StableDiffusionStep
     All other parameters are those of `StableDiffusionPipeline`. The scheduler is taken as it is.
 
     Raises:
-        ArgumentError: the ControlNet is for another kind of U-Net; or a safety checker without a
-            feature extractor.
+        ArgumentError: if the ControlNet was trained for another kind of U-Net, or there is a safety
+            checker but no feature extractor.
     """
 
     scheduler_corrections: ClassVar = {}
