@@ -283,8 +283,10 @@ def strangers(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation as pages in site/: every warning, as of a broken link, is an error."""
+    """The documentation as pages in site/, its gallery drawn anew; every warning is an error."""
     install(session, DISTS, *DOCS_TOOLS)
+    session.env["TQDM_DISABLE"] = "1"
+    session.run("python", "docs/pictures.py", "docs/index.md", "docs/gallery.md")
     session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "site", *session.posargs)
 
 

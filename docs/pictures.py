@@ -39,10 +39,10 @@ PATCH = 24
 CELL = 192
 """Width and height of a picture on a sheet, about: pictures are enlarged by whole factors."""
 GAP = 12
-LETTERS = 24
+LETTERS = 30
 COLUMNS = 4
 PAPER, FRAME, INK = "#ffffff", "#c8ccd4", "#33415c"
-FONT = ImageFont.load_default(LETTERS - 4)
+FONT = ImageFont.load_default(LETTERS - 5)
 
 Row: TypeAlias = Mapping[str, Image.Image]
 Shown: TypeAlias = Image.Image | Row | Mapping[str, Row]

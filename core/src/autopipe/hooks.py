@@ -14,6 +14,7 @@ ENTRY_POINT_GROUP = "autopipe.families"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks the function `autopipe_family` of a plugin, which returns its manifest."""
 
 
 class Hooks:

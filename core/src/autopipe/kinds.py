@@ -37,8 +37,11 @@ class Kind(Enum):
 
 
 Network: TypeAlias = Annotated[Any, Kind.NETWORK]
+"""The annotation of a constructor's parameter that is a network."""
 Scheduler: TypeAlias = Annotated[Any, Kind.SCHEDULER]
+"""The annotation of a constructor's parameter that is a scheduler."""
 Processor: TypeAlias = Annotated[Any, Kind.PROCESSOR]
+"""The annotation of a constructor's parameter that is a tokenizer or processor."""
 
 
 class BaseNetwork(nn.Module, ConfigMixin):

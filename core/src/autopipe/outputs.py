@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     class AnyImage(Image, Any):  # type: ignore[misc]
-        """One of `Images`: a PIL image, or an array or a tensor."""
+        """One of `Images`: a PIL image, an array or a tensor."""
 
     class Images(list[Image], Any):  # type: ignore[misc]
         """The images of a call, whose type depends on its `output_type`.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .codec import Generators
 
 Prompt: TypeAlias = str | list[str]
+"""A text, or a list of them."""
 
 
 def check_prompt(
