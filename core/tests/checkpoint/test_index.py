@@ -87,7 +87,7 @@ def test_bytes_that_are_no_text_are_an_error(tmp_path: Path) -> None:
 
 
 def test_what_the_folder_is_instead_is_said(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="doesn't exist or is empty"):
+    with pytest.raises(CheckpointError, match="no folder"):
         read_index(tmp_path / "absent")
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / INDEX_NAME).write_text("{}")

@@ -193,7 +193,7 @@ def test_absent_folders_configs_and_weights(net_folder: Path, tmp_path: Path) ->
     with pytest.raises(OSError, match=r"config\.json"):
         TinyNet.from_pretrained(net_folder)
     (net_folder / WEIGHTS).unlink()
-    with pytest.raises(CheckpointError, match="no f"):
+    with pytest.raises(CheckpointError, match="exist or is empty"):
         TinyNet.from_pretrained(net_folder)
 
 
@@ -336,7 +336,7 @@ def test_a_single_model_has_no_components_to_name(net_folder: Path) -> None:
     assert TinyNet.from_pretrained(net_folder, dtype={"default": "float16"}).seed.dtype is (
         torch.float16
     )
-    with pytest.raises(ArgumentError, match=r"TinyNet has no 'net'.*default"):
+    with pytest.raises(ArgumentError, match=r"TinyNet has no component 'net'.*default"):
         TinyNet.from_pretrained(net_folder, dtype={"net": "float16"})
 
 

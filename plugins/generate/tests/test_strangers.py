@@ -261,7 +261,7 @@ def test_a_task_without_prompt_makes_pictures_each_by_its_own_seed(capsys) -> No
 
 def test_what_such_a_task_has_no_use_for_is_refused(capsys) -> None:
     assert "doesn't use PROMPT" in refused(capsys, "a cat", "--model", "dream")
-    assert "Dream takes no --guidance" in refused(capsys, "--model", "dream", "--guidance", "2")
+    assert "Dream doesn't take --guidance" in refused(capsys, "--model", "dream", "--guidance", "2")
 
 
 def test_frames_become_an_animation_that_knows_how_it_was_made(capsys) -> None:

@@ -133,7 +133,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("image_embeds", [embeds(), embeds()[:, :3]], "this decoder's prior"),
     ("image_embeds", ["embeds"], "is a str"),
     ("image_embeds", embeds(0), r"\(0, 16\)"),
-    ("negative_image_embeds", embeds(2), "as many"),
+    ("negative_image_embeds", embeds(2), "give equal numbers"),
     ("negative_image_embeds", None, "missing"),
     ("hint", None, "missing"),
     ("hint", torch.zeros(1, 3, 16, 16), r"\(batch, 3, 64, 64\)"),
@@ -201,7 +201,7 @@ def test_errors_of_starting_from_an_image(build: Callable[..., Any]) -> None:
             pipe(image=image, **call)
     pipe = build(KandinskyV22Img2ImgPipeline)
     for images, said in (
-        ([torch.zeros(4, 8, 8), torch.zeros(4, 9, 9)], "one shape"),
+        ([torch.zeros(4, 8, 8), torch.zeros(4, 9, 9)], "must be equal"),
         (np.zeros((16, 16, 5)), "5 channels"),
     ):
         with pytest.raises(ArgumentError, match=said):
@@ -230,8 +230,8 @@ def test_lists_of_generators_with_negative_prompts(build: Callable[..., Any]) ->
     [
         ({"weights": [1.0]}, "2 images and prompts and 1 weights"),
         ({"images_and_prompts": [], "weights": []}, "at least one"),
-        ({"images_and_prompts": ["a cat", 3]}, "holds a int"),
-        ({"images_and_prompts": "ab"}, "images_and_prompts is a str"),
+        ({"images_and_prompts": ["a cat", 3]}, "contains int"),
+        ({"images_and_prompts": "ab"}, "images_and_prompts must be a list, not str"),
         ({"images_and_prompts": ["a cat", torch.zeros(1, 3, 9, 9)]}, r"\(batch, 3, 16, 16\)"),
         ({"weights": ["1", 2.0]}, "weights is a str"),
         ({"negative_prompt": 5}, "negative_prompt is a int"),

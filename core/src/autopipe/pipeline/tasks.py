@@ -31,7 +31,7 @@ Given: TypeAlias = "Pixels | Sequence[Image] | Sequence[NDArray[Any]] | Sequence
 
 
 class PilOutput(BaseOutput):
-    """What a call returns that asks for nothing else."""
+    """The output of a call with the default `output_type`."""
 
     images: list[Image]
 

@@ -50,7 +50,7 @@ _Template: TypeAlias = Annotated[
     str | dict[str, str] | list[dict[str, str]] | None, Field(description="a template")
 ]
 _Length: TypeAlias = Annotated[
-    Annotated[float, Field(ge=1)] | None, Field(description="a number of tokens, 1 or more")
+    Annotated[float, Field(ge=1)] | None, Field(description="a number of tokens, at least 1")
 ]
 _Side: TypeAlias = Annotated[
     Literal["left", "right"], Field(description="'left' or 'right'"),
@@ -177,7 +177,7 @@ _Small: TypeAlias = Annotated[
 ]
 _Spread: TypeAlias = Annotated[
     Annotated[float, Field(ge=0, allow_inf_nan=False)] | None,
-    Field(description="a number, 0 or more"),
+    Field(description="a number of at least 0"),
 ]
 _Sides: TypeAlias = Annotated[
     _Whole | Annotated[list[_Whole], Field(min_length=1, max_length=2)] | None,
