@@ -285,6 +285,7 @@ def strangers(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The documentation as pages in site/, its gallery drawn anew; every warning is an error."""
     install(session, DISTS, *DOCS_TOOLS)
+    session.env["TQDM_DISABLE"] = "1"
     session.run("python", "docs/pictures.py", "docs/index.md", "docs/gallery.md")
     session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "site", *session.posargs)
 

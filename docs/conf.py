@@ -92,8 +92,10 @@ def _expand(app: Sphinx, page: str, source: list[str]) -> None:
     if page == app.config.root_doc:
         app.env.note_dependency(str(CONTENTS))
         source[0] += _toctrees(CONTENTS.read_text(encoding="utf-8"))
+    # A page that begins with a link to a README has what that says.
+    text = re.sub(r"\A\[.*\]\((.*/README\.md)\)\n", r"```{include} \1\n```\n", source[0])
     titled = r'^```(\w+) title="([^"]+)"$'
-    text = re.sub(titled, r"```{code-block} \1\n:caption: \2\n", source[0], flags=re.MULTILINE)
+    text = re.sub(titled, r"```{code-block} \1\n:caption: \2\n", text, flags=re.MULTILINE)
     source[0] = LISTED.sub(_reference, text)
 
 

@@ -51,8 +51,9 @@ def test_every_plugin_has_a_row_in_the_readme_and_every_family_a_page() -> None:
         dist = manifest.parents[2].name
         assert f"](plugins/{dist}) |" in readme
         if default_registry().families[dist].pipelines:
-            included = f"```{{include}} ../../plugins/{dist}/README.md\n"
-            assert text(f"families/{dist}.md").startswith(included)
+            page = text(f"families/{dist}.md")
+            assert page.partition("\n")[0].endswith(f"](../../plugins/{dist}/README.md)")
+            assert f"](../api/{dist}.md)" in page
 
 
 @pytest.mark.parametrize("name", [n for n in vars(Hooks) if n.startswith("autopipe_")])

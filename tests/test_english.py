@@ -24,7 +24,7 @@ PAGES = sorted(
 
 # "There is no folder" is fine, as is "is no longer"; "that is no folder" should be "is not a".
 NEGATION = re.compile(
-    r"(?<!\bthere )\b(?:is|are|was|were) (?:no|none)\b"
+    r"(?<!\b[Tt]here )\b(?:is|are|was|were) (?:no|none\b(?! of\b))\b"
     r"(?! (?:longer|more|larger|smaller|earlier|later|better|different)\b)"
 )
 # A `Raises:` section says under which condition an error is raised.
@@ -47,7 +47,7 @@ def prose_of(source: str) -> Iterator[str]:
             if token.type != kind:
                 yield " ".join(pieces)
                 pieces, kind = [], token.type
-            pieces.append(token.string.strip("rbfRBF\"'#"))
+            pieces.append(token.string.lstrip("rbfRBF").strip("\"'#"))
         elif token.type != tokenize.NL:
             yield " ".join(pieces)
             pieces = []

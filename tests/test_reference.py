@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -37,7 +38,7 @@ BUILT_ON = [
     "autopipe_components.several",
     *(
         f"autopipe_components.steps.{file.stem}"
-        for file in Path(autopipe_components.steps.__file__).parent.glob("[!_]*.py")
+        for file in sorted(Path(autopipe_components.steps.__file__).parent.glob("[!_]*.py"))
     ),
 ]
 """The modules of which all public functions and classes are there to be built on."""
@@ -49,8 +50,13 @@ def load(name: str, *default: object) -> Any:
     return getattr(importlib.import_module(module), attribute, *default)
 
 
+@functools.cache
+def listed() -> set[int]:
+    return {id(value) for name in LISTED if (value := load(name, None)) is not None}
+
+
 def is_listed(value: object) -> bool:
-    return any(load(name) is value for name in LISTED)
+    return id(value) in listed()
 
 
 def public_in(module: str) -> list[str]:
@@ -66,8 +72,7 @@ def public_in(module: str) -> list[str]:
 
 
 def test_what_is_listed_is_there_and_is_listed_once() -> None:
-    for name in LISTED:
-        load(name)
+    assert [name for name in LISTED if load(name, None) is None] == []
     assert sorted(LISTED) == sorted(set(LISTED))
 
 
@@ -112,7 +117,7 @@ def test_what_examples_import_is_listed() -> None:
 def documented() -> Iterator[tuple[str, Any]]:
     """All that the reference shows a docstring of: what it lists, and the members of classes."""
     for name in LISTED:
-        value = load(name)
+        value = load(name, None)
         yield name, value
         for base in value.__mro__ if inspect.isclass(value) else ():
             if base.__module__.startswith("autopipe"):

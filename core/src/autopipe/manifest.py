@@ -188,10 +188,10 @@ class Manifest:
     Attributes:
         name: the plugin's own name, a Python identifier.
         api: the API number that it was written for.
-        tasks, pipelines, components, conditions, addons, engines, commands, readers, exports,
-            probes: the entries that it provides.
+        pipelines, components, conditions, exports, probes: the entries for checkpoints and imports.
+        tasks, addons, engines, commands, readers: the entries for everything else.
         demo: the folder of a small checkpoint in the wheel, as `"package:relative/folder"`; it is
-            loaded by the name `demo:<name>`.
+            loaded by the name `"demo:<name>"`.
     """
 
     name: str

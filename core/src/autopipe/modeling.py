@@ -37,8 +37,8 @@ def entry_point(
 ) -> Callable[_Parameters, _Output]:
     """Mark a method that pipelines call on a network, as they call `forward`.
 
-    Offloading then moves the weights for it, too; hooks of accelerate wrap only `forward`. Type
-    checkers are told that it returns its output, although `return_dict=False` makes that a tuple.
+    Offloading then moves the weights for it, too; hooks of accelerate wrap only `forward`. For
+    type checkers it returns its output, even if `return_dict=False` makes that a tuple.
     """
     body: Callable[..., Any] = method
 

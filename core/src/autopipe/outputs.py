@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     class Images(list[Image], Any):  # type: ignore[misc]
         """The images of a call, whose type depends on its `output_type`.
 
-        Most programs request PIL images, so type checkers treat them as a list of images. They also
-        accept everything that an array or a tensor has.
+        Most programs request PIL images, so type checkers and editors treat them as a list of
+        images. They also accept everything that an array or a tensor has.
         """
 
         def __get__(self, output: object, owner: type | None = None) -> Images:

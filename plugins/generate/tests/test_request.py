@@ -293,7 +293,7 @@ def test_a_task_without_a_prompt_needs_none(checkpoint: SimpleNamespace) -> None
     checkpoint.index.class_name = "Zootext2image"
     with pytest.raises(AutopipeError, match="text2image needs PROMPT; give PROMPT"):
         asked("--model", "demo:strange", prompt=None)
-    with pytest.raises(AutopipeError, match="give PROMPT, or a --model that needs none"):
+    with pytest.raises(AutopipeError, match="give PROMPT, or a --model that needs no prompt"):
         asked(prompt=None)
 
 

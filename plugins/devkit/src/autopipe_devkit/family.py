@@ -17,6 +17,11 @@ def autopipe_family() -> Manifest:
                 "write the project of a new family, to begin with",
             ),
             Command(
+                "check",
+                "autopipe_devkit.commands.check:declare",
+                "check what every family promises, for an installed one",
+            ),
+            Command(
                 "stubs",
                 "autopipe_devkit.commands.stubs:declare",
                 "tell type checkers and editors what is installed",

@@ -34,13 +34,13 @@ class TestConformance(Conformance):
 
 OF_EVERY_TASK = {
     "protocol", "outputs", "seed", "threads", "cancel", "copies", "progress", "refusals", "views",
-    "tasks", "placement", "attachments",
+    "tasks", "placement", "attachments", "effects", "steps",
 }  # fmt: skip
 EXPECTED = {
-    "ToyUnconditional": {"pictures", "tensors", "repeats", "callback"},
-    "ToyVideo": {"batch", "repeats"},
-    "ToyAudio": {"batch"},
-    "ToyEdit": {"pictures", "tensors", "batch"},
+    "ToyUnconditional": {"pictures", "tensors", "repeats", "callback", "several"},
+    "ToyVideo": {"batch", "repeats", "neighbours", "several"},
+    "ToyAudio": {"batch", "neighbours"},
+    "ToyEdit": {"pictures", "tensors", "batch", "neighbours", "size"},
 }
 
 
@@ -52,7 +52,7 @@ def test_a_record_gives_occasion_to_its_checks(toys: Family) -> None:
     found = {name.split("-")[0] for name in names if name.endswith("-ToyEdit-edit")}
     assert found == OF_EVERY_TASK | EXPECTED["ToyEdit"]
     found = {name.split("-")[0] for name in names if name.endswith("-ToyStage")}
-    assert found == {"saves", "optional", "call"}
+    assert found == {"saves", "optional", "call", "effects"}
     assert "samples" in names
 
 

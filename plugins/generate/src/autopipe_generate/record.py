@@ -113,7 +113,8 @@ def write(
         PluginError: if the output of the pipeline lacks the field of its task.
     """
     field = _field(request.task, pipe, outputs[0])
-    made = [one for output in outputs for one in _READ.get(field, _arrays)(getattr(output, field))]
+    read: Callable[[Any], Sequence[Any]] = _READ.get(field, _arrays)
+    made = [one for output in outputs for one in read(getattr(output, field))]
     target = request.output.with_suffix(results.suffix_of(field))
     rates = {
         name: getattr(outputs[0], name, None) or getattr(pipe, name, None) or usual
@@ -166,7 +167,7 @@ def _array(values: Any) -> np.ndarray:
 
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
-        return (values.float() if values.dtype is torch.bfloat16 else values).numpy()
+        values = (values.float() if values.dtype is torch.bfloat16 else values).numpy()
     return np.asarray(values)
 
 

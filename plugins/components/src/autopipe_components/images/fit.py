@@ -28,7 +28,7 @@ def size_of(image: Any) -> tuple[int, int]:
     """Height and width of a PIL image, an array (N, H, W[, C]) or a tensor (N, C, H, W).
 
     Raises:
-        ArgumentTypeError: `image` is none of these.
+        ArgumentTypeError: `image` is not one of these.
     """
     if isinstance(image, Image.Image):
         return image.height, image.width

@@ -41,7 +41,7 @@ def kind_of(images: Any, name: str = "image") -> Kind:
     Arrays and tensors have 2 to 4 axes, in one list all the same number.
 
     Raises:
-        ArgumentTypeError: they are none of these, or of several kinds, or not of real numbers, or
+        ArgumentTypeError: they are something else, or of several kinds, or not of real numbers, or
             tensors that are not dense.
         ArgumentError: the list or an image is empty, the number of axes is wrong, or pixels are
             not finite or have too many bits.

@@ -175,7 +175,7 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
     # Steps of a call, in their order
 
     def begin_call(self) -> int:
-        """Check what every task has, set the state of the call, and return the batch size.
+        """Check the arguments of every task, set the state of the call, return the batch size.
 
         The first step of each task. A condition overrides it for what comes before all other
         checks; it may replace `self.call`, to set a size for example.

@@ -133,8 +133,9 @@ class Toy(DiffusionPipeline):
 
     network: Any
 
-    def __init__(self, network: Network, scheduler: Scheduler) -> None:
+    def __init__(self, network: Network, scheduler: Scheduler, loud: bool = False) -> None:
         self.register_modules(network=network, scheduler=scheduler)
+        self.register_to_config(loud=loud)
 
     def draw(
         self, told: Sequence[float], shape: tuple[int, ...], steps: int, generator: Any, **more: Any
