@@ -55,8 +55,8 @@ def _ability(
         if "not implemented for" in str(error):
             return f"not on this CPU: {error_summary(error)}"
         raise AssertionError(
-            f"a call in {name} ends with {error_summary(error)}; it must work, or be refused by one of "
-            f"autopipe.errors"
+            f"a call in {name} ends with {error_summary(error)}; it must work, or be refused by "
+            f"one of autopipe.errors"
         ) from error
     assert _dtypes(pipe) == before, f"a call in {name} changes the dtype of a network"
     assert np.isfinite(made).all(), f"a call in {name} makes values that aren't finite"
