@@ -253,6 +253,23 @@ def keeps_nothing_at_last(patch: pytest.MonkeyPatch) -> None:
     around_steps(patch, "_denoise", denoise)
 
 
+def keeps_another_image(patch: pytest.MonkeyPatch) -> None:
+    pixels = part("images").pixels
+    patch.setattr(part("inpaint"), "pixels", lambda *given: pixels(*given) * 0.9)
+
+
+def keeps_grey(patch: pytest.MonkeyPatch) -> None:
+    def denoise(original: Any, self: Any, call: Any, latents: Any, timesteps: Any, keep: Any):
+        def grey(step: int, time: Any, found: torch.Tensor) -> Any:
+            kept = keep(step, time, found)
+            painted = keep(step, time, found + 1) != kept
+            return torch.where(painted, kept, 0.0) if step + 1 == len(timesteps) else kept
+
+        return original(self, call, latents, timesteps, grey)
+
+    around_steps(patch, "_denoise", denoise)
+
+
 def the_same_noise_for_all(patch: pytest.MonkeyPatch) -> None:
     def noise(original: Any, self: Any, call: Any, *size: int) -> torch.Tensor:
         made: torch.Tensor = original(self, call, *size)
@@ -312,6 +329,8 @@ INSIDE: list[tuple[str, Callable[[pytest.MonkeyPatch], None], dict[str, str]]] =
         "mask": "inpaint changes what mask_image leaves black",
         "neighbours": "the second mask_image of a list has no effect"}),
     ("inpaint", keeps_nothing_at_last, {"mask": "inpaint changes what mask_image leaves black"}),
+    ("inpaint", keeps_another_image, {"mask": "inpaint changes the image where mask_image is"}),
+    ("inpaint", keeps_grey, {"mask": "inpaint shows nothing of the image where mask_image is"}),
     ("text2image", the_same_noise_for_all, {
         "several": "num_images_per_prompt repeats one result in text2image"}),
     ("text2image", neighbours_in_the_prediction, {
