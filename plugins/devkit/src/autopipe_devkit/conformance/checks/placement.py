@@ -21,8 +21,8 @@ from ..subject import Subject, quiet
 class StrictOffload(ModelOffload):
     """Model offload that needs no accelerator to show a mistake.
 
-    The weights of a network that rests are not numbers. What computes with them, because it is
-    no `forward` and no `entry_point`, makes a picture of nothing.
+    The weights of a resting network are NaN. Code that computes with them, because it is neither a
+    `forward` nor an `entry_point`, draws NaN.
     """
 
     def __init__(self) -> None:
