@@ -2,71 +2,39 @@
 
 from __future__ import annotations
 
-import os
 import re
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import nox
 
+sys.path.insert(0, str(Path(__file__).parent / "tools"))
+
+from environments import ENVIRONMENT, TEST_TOOLS, TESTED, base, install, lend, python_of, wheels
+from workspace import (
+    CORE,
+    DISTS,
+    OTHERS,
+    PACKAGES,
+    PLUGINS,
+    ROOT,
+    TEST_EXTRA,
+    build_tools,
+    distribution,
+    local_requirements,
+    optional_dependencies,
+)
+
 nox.options.sessions = ["tests"]
 nox.options.error_on_missing_interpreters = False
 
-ROOT = Path(__file__).parent
-CORE = "core"
-PLUGINS = sorted(
-    f.parent.relative_to(ROOT).as_posix() for f in ROOT.glob("plugins/*/pyproject.toml")
-)
-DISTS = [CORE, *PLUGINS]
-SOURCES = [f"{dist}/src" for dist in DISTS]
-PACKAGES = [package.name for source in SOURCES for package in (ROOT / source).glob("autopipe*")]
-
-TEST_TOOLS = ("pytest>=8", "hypothesis>=6.100")
+ALL_TESTS = [*(f"{dist}/tests" for dist in DISTS), "tests"]
 # The two others are what diffusers cleans captions with.
 REFERENCE = ("diffusers==0.42.1", "beautifulsoup4>=4.12", "ftfy>=6.1")
-# Small models gain nothing from more threads, and two test runs then share a small machine.
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-
-
-TEST_EXTRA = "test"
-"""The extra in which a plugin declares what its tests need."""
-
-
-def local_requirements(dist: str, *extras: str) -> list[str]:
-    """`dist` and the dists of this workspace that it declares to need, those needed first.
-
-    With `extras`, also what these optional dependencies name.
-    """
-    by_name = {distribution(d): d for d in DISTS}
-    project = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]
-    optional = [one for extra in extras for one in optional_dependencies(dist).get(extra, ())]
-    found: list[str] = []
-    for requirement in [*project["dependencies"], *optional]:
-        needed = by_name.get(re.split(r"[^A-Za-z0-9._-]", requirement)[0])
-        if needed:
-            found += [d for d in local_requirements(needed) if d not in found]
-    return [*found, dist]
-
-
-def distribution(dist: str) -> str:
-    """The name under which `dist` is published."""
-    name: str = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]["name"]
-    return name
-
-
-def optional_dependencies(dist: str) -> dict[str, list[str]]:
-    """What `dist` declares to need or to work with, by extra."""
-    project = nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]
-    declared: dict[str, list[str]] = project.get("optional-dependencies", {})
-    return declared
-
-
-def install(session: nox.Session, dists: list[str], *tools: str) -> None:
-    """Build wheels of `dists` and install them, with `tools`, at the versions that are tested."""
-    paths = [f"./{dist}" for dist in dists]
-    session.install("-c", "constraints.txt", *paths, *tools)
-    session.env.update(ENVIRONMENT)
+DOCS_TOOLS = ("sphinx==9.0.4", "myst-parser==5.2.0", "furo==2025.12.19", "sphinx-copybutton==0.5.2")
 
 
 def pytest(session: nox.Session, *arguments: str) -> None:
@@ -106,14 +74,34 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests but parity, with wheels of everything installed."""
-    install(session, DISTS, *TEST_TOOLS)
-    pytest(session, "-m", "not parity", *[f"{d}/tests" for d in DISTS], "tests")
+    install(session, DISTS)
+    pytest(session, "-m", "not parity", *ALL_TESTS)
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """All tests but parity, with the lowest versions that are declared, of everything but torch."""
+    install(session, DISTS, versions="oldest")
+    pytest(session, "-m", "not parity", *ALL_TESTS)
+
+
+@nox.session
+def newest(session: nox.Session) -> None:
+    """All tests but parity, with the newest versions that there are, of torch too."""
+    install(session, DISTS, versions="newest")
+    pytest(session, "-m", "not parity", *ALL_TESTS)
+
+
+@nox.session(name="base")
+def make_base(session: nox.Session) -> None:
+    """Make what the other sessions share: an environment of what others publish."""
+    install(session, DISTS)
 
 
 @nox.session
 def core(session: nox.Session) -> None:
     """The core alone, with no family."""
-    install(session, [CORE], *TEST_TOOLS)
+    install(session, [CORE])
     pytest(session, "-m", "not parity", "core/tests")
 
 
@@ -121,7 +109,7 @@ def core(session: nox.Session) -> None:
 @nox.parametrize("name", [Path(p).name for p in PLUGINS], ids=[Path(p).name for p in PLUGINS])
 def plugin(session: nox.Session, name: str) -> None:
     """One plugin with its declared dependencies only."""
-    install(session, local_requirements(f"plugins/{name}", TEST_EXTRA), *TEST_TOOLS)
+    install(session, local_requirements(f"plugins/{name}", TEST_EXTRA))
     pytest(session, "-m", "not parity", f"plugins/{name}/tests")
 
 
@@ -133,8 +121,7 @@ def extras(session: nox.Session) -> None:
             family = f"plugins/{extra.replace('-', '_')}"
             if family not in DISTS:  # an extra of another kind
                 continue
-            install(session, local_requirements(dist, TEST_EXTRA), *TEST_TOOLS)
-            install(session, local_requirements(family))
+            install(session, local_requirements(dist, TEST_EXTRA, extra))
             pytest(session, "-m", "not parity", f"{dist}/tests")
             session.run("python", "-m", "pip", "uninstall", "-y", f"autopipe-{extra}")
 
@@ -142,7 +129,7 @@ def extras(session: nox.Session) -> None:
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Hypothesis looks for a checkpoint that ends in an error that is none of ours."""
-    install(session, [CORE], *TEST_TOOLS)
+    install(session, [CORE])
     session.env["AUTOPIPE_FUZZ"] = "2000"
     pytest(session, "core/tests/checkpoint/test_fuzz.py")
 
@@ -150,15 +137,15 @@ def fuzz(session: nox.Session) -> None:
 @nox.session
 def light(session: nox.Session) -> None:
     """Nothing heavy is imported by importing, listing and resolving."""
-    install(session, DISTS, *TEST_TOOLS)
+    install(session, DISTS)
     pytest(session, "tests/test_light.py")
 
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Compare with the reference implementation: the only session that installs it."""
-    install(session, DISTS, *TEST_TOOLS, *REFERENCE)
-    pytest(session, "-m", "parity", *[f"{d}/tests" for d in DISTS], "tests")
+    """Compare with the reference, which has to be there: the only session that installs it."""
+    install(session, DISTS, *REFERENCE)
+    pytest(session, "--parity", *ALL_TESTS)
 
 
 @nox.session
@@ -180,29 +167,33 @@ def reference(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and format."""
-    session.install("ruff==0.17.5")
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
+    """Style and form of all files: the hooks of .pre-commit-config.yaml."""
+    session.install("pre-commit==4.7.0")
+    session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure", *session.posargs)
 
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Static types of the product."""
-    install(session, DISTS, "mypy==2.4.1")
+    """Static types: of the product, and of programs that use it by mypy and pyright."""
+    install(session, DISTS, "mypy==2.4.1", "pyright[nodejs]==1.1.414")
     session.run("mypy", *[option for package in PACKAGES for option in ("-p", package)])
+    pytest(session, "tests/checkers")
 
 
 @nox.session
 def layers(session: nox.Session) -> None:
-    """Imports run downward only: inside the core, and between the dists."""
-    session.install("import-linter==2.16")
-    session.env["PYTHONPATH"] = os.pathsep.join(str(ROOT / source) for source in SOURCES)
+    """Imports run downward only, inside the core and between the dists, and are declared."""
+    install(session, DISTS, "import-linter==2.16", "deptry==0.25.1")
     contracts = Path(session.create_tmp()) / "contracts.ini"
     packages = "\n".join(f"    {name}" for name in PACKAGES)
     inside = (ROOT / "layers.ini").read_text().replace("{packages}", packages)
     contracts.write_text(inside + "".join(dist_contracts()))
     session.run("lint-imports", "--no-cache", "--config", str(contracts))
+    for dist in [*DISTS, *OTHERS]:
+        # What is imported and not declared; what is declared and found at run time is no import.
+        with session.chdir(ROOT / dist):
+            imports = ("deptry", "src", "--ignore", "DEP002", "--extend-exclude", "src/.*/example/")
+            session.run("python", "-m", *imports, "--no-ansi")
 
 
 def dist_contracts() -> Iterator[str]:
@@ -231,16 +222,15 @@ def third_party(session: nox.Session) -> None:
     named = [d for d in DISTS if re.search(rf"\b{distribution(d)}\b", commands)]
     needed = {local for dist in named for local in local_requirements(dist)}
     with tempfile.TemporaryDirectory() as folder:
-        wheels, place = Path(folder, "wheels"), Path(folder, "work")
+        ours, place = Path(folder, "wheels"), Path(folder, "work")
         place.mkdir()
-        wheel = ("python", "-m", "pip", "wheel", "--no-deps", "-w", str(wheels))
-        session.run(*wheel, *[f"./{dist}" for dist in sorted(needed)])
+        wheels(session, sorted(needed), ours)
         session.run("python", "-m", "venv", f"{folder}/venv")
         bin_ = Path(folder, "venv/bin")
         env = {
             **ENVIRONMENT,
-            "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
-            "PIP_FIND_LINKS": str(wheels),
+            "PIP_CONSTRAINT": str(ROOT / TESTED),
+            "PIP_FIND_LINKS": str(ours),
             "PYTHONPATH": "",
         }
 
@@ -252,8 +242,8 @@ def third_party(session: nox.Session) -> None:
         python, autopipe = str(bin_ / "python"), str(bin_ / "autopipe")
         # What is pinned comes from where this machine finds it: the tutorial's commands see wheels
         # of this workspace alone beside the package index.
-        constraints = str(ROOT / "constraints.txt")
-        session.run(python, "-m", "pip", "install", "--quiet", "-r", constraints, external=True)
+        pinned = ("-r", str(ROOT / TESTED))
+        session.run(python, "-m", "pip", "install", "--quiet", *pinned, external=True)
         run("bash", "-euxc", f'export PATH="{bin_}:$PATH"\n{commands}')
         (project,) = place.iterdir()
         assert (project / "circle.png").is_file()
@@ -271,20 +261,19 @@ def third_party(session: nox.Session) -> None:
 @nox.session
 def strangers(session: nox.Session) -> None:
     """Plugins that others might write, as wheels in a fresh environment outside the repository."""
-    projects = sorted(f.parent for f in ROOT.glob("tests/strangers/*/pyproject.toml"))
+    projects = [project for project in OTHERS if project.startswith("tests/strangers/")]
     family = ["plugins/devkit", "plugins/stable_diffusion"]
     needed = {local for dist in family for local in local_requirements(dist)}
     with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = str(Path(folder, "ours")), str(Path(folder, "theirs"))
-        wheel = ("python", "-m", "pip", "wheel", "--no-deps", "-w")
-        session.run(*wheel, ours, *[f"./{dist}" for dist in sorted(needed)])
-        session.run(*wheel, theirs, *map(str, projects))
+        theirs = Path(folder, "theirs")
         session.run("python", "-m", "venv", f"{folder}/venv")
-        python = str(Path(folder, "venv/bin/python"))
-        wheels = [str(file) for file in sorted(Path(ours).iterdir())]
-        env = {**ENVIRONMENT, "PYTHONPATH": "", "STRANGERS_WHEELS": theirs}
-        requirements = ("-c", "constraints.txt", "pytest>=8", *wheels)
-        session.run(python, "-m", "pip", "install", *requirements, env=env, external=True)
+        python = str(python_of(Path(folder, "venv")))
+        lend(session, base(session), python)
+        wheels(session, projects, theirs)
+        env = {**ENVIRONMENT, "STRANGERS_WHEELS": str(theirs)}
+        built = wheels(session, sorted(needed), Path(folder, "ours"))
+        bare = ("install", "--quiet", "--no-deps", "--no-index")
+        session.run(python, "-m", "pip", *bare, *built, env=env, external=True)
         # In a module of which "-k" leaves nothing there is nothing wrong.
         fine = [0, 5] if session.posargs else [0]
         for module in sorted(ROOT.glob("tests/strangers/test_*.py")):
@@ -294,9 +283,11 @@ def strangers(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation as pages in site/; a broken link or reference is an error."""
-    session.install("mkdocs==1.6.1", "mkdocs-material==9.8.1", "mkdocstrings[python]==1.0.8")
-    session.run("mkdocs", "build", "--strict", *session.posargs)
+    """The documentation as pages in site/, its gallery drawn anew; every warning is an error."""
+    install(session, DISTS, *DOCS_TOOLS)
+    session.env["TQDM_DISABLE"] = "1"
+    session.run("python", "docs/pictures.py", "docs/index.md", "docs/gallery.md")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "site", *session.posargs)
 
 
 @nox.session
@@ -304,3 +295,56 @@ def benchmark(session: nox.Session) -> None:
     """Measure against the reference; writes a table and JSON. Not part of CI."""
     install(session, DISTS, *REFERENCE)
     session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def dev(session: nox.Session) -> None:
+    """Make `.venv` to work in: every package as it lies here, with the tools of the checks."""
+    session.run("python", "-m", "venv", ".venv")
+    python = python_of(ROOT / ".venv")
+    editable = [option for dist in DISTS for option in ("-e", dist)]
+    tools = (*map(str, TEST_TOOLS), "nox", "pre-commit")
+    session.run(str(python), "-m", "pip", "install", "-c", TESTED, *editable, *tools)
+    session.log(f"Activate it: {python.with_name('activate')}")
+
+
+RELEASE_TOOLS = ("bump-my-version==1.8.1", "towncrier==26.9.0")
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """Show what the changelog says of the next release."""
+    session.install(*RELEASE_TOOLS)
+    session.run("towncrier", "build", "--draft", "--version", "next")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Prepare a release: `-- patch`, `-- minor`, `-- major` or a number. See RELEASING.md.
+
+    Sets the version of every package, moves `changes/` into the changelog, and builds into `dist/`.
+    """
+    (step,) = session.posargs or session.error("say which: -- patch, -- minor, -- major, -- 1.2.3")
+    session.install(*RELEASE_TOOLS)
+    new = (step,) if step in ("patch", "minor", "major") else ("--new-version", step)
+    session.run("bump-my-version", "bump", "--allow-dirty", *new)
+    version = nox.project.load_toml(ROOT / "pyproject.toml")["tool"]["bumpversion"]
+    session.run("towncrier", "build", "--yes", "--version", version["current_version"])
+    session.notify("dists", posargs=[])
+
+
+@nox.session
+def dists(session: nox.Session) -> None:
+    """Wheels and source distributions of all packages in dist/, as a release publishes them.
+
+    `-- v1.2.3` also checks that this is their version.
+    """
+    version = nox.project.load_toml(ROOT / "pyproject.toml")["tool"]["bumpversion"]
+    if session.posargs not in ([], [f"v{version['current_version']}"]):
+        session.error(f"{session.posargs[0]} is not the version {version['current_version']}")
+    session.install("build==1.6.1", "twine==7.0.0", *map(str, build_tools()))
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    for dist in DISTS:
+        session.run("python", "-m", "build", "--no-isolation", "--outdir", "dist", dist)
+    built = [str(file) for file in sorted((ROOT / "dist").iterdir())]
+    session.run("python", "-m", "twine", "check", "--strict", *built)

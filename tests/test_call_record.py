@@ -34,13 +34,13 @@ def test_latent_families_have_one_body() -> None:
     latent = [one for one in found if issubclass(one, LatentPipeline)]
     assert latent
     assert all("prompt" in reads_of(one).all for one in latent)
-    assert {one._draw.__module__.rpartition(".")[0] for one in latent} == {
+    assert {one.run_task.__module__.rpartition(".")[0] for one in latent} == {
         "autopipe_components.latent"
     }
 
 
 class _Steps(LatentPipeline):
-    def _check_prompts(self) -> int:
+    def check_prompts(self) -> int:
         call = self.call
         return len(call.prompt)
 
@@ -55,12 +55,12 @@ class _Steps(LatentPipeline):
 class _Complete(_Steps, LatentText2Image):
     @pipeline_call
     def __call__(self, prompt: Any = None, strength: Any = None, wasted: Any = None) -> Any:
-        return self._check_prompts(), self._strength
+        return self.check_prompts(), self._strength
 
 
 class _Short(_Complete):
-    def _check_prompts(self) -> int:
-        prompts, call = super()._check_prompts(), self.call
+    def check_prompts(self) -> int:
+        prompts, call = super().check_prompts(), self.call
         return prompts + call.missing
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from importlib_metadata import entry_points
+from packaging.version import Version
 
 import autopipe
 from autopipe.registry import default_registry
+from autopipe.resolution.flaws import EARLIER
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,7 +27,8 @@ PROJECTS = {
     for file in [ROOT / "core/pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))]
 }
 NAMES = {project["project"]["name"] for project in PROJECTS.values()}
-VERSION = PROJECTS[ROOT / "core"]["project"]["version"]
+WORKSPACE = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+VERSION = WORKSPACE["tool"]["bumpversion"]["current_version"]
 
 each_dist = pytest.mark.parametrize(
     ("folder", "project"),
@@ -52,6 +55,27 @@ def test_versions_move_in_lockstep(folder: Path, project: dict) -> None:
     siblings = [d for d in project["dependencies"] if re.match(r"[\w.-]+", d)[0] in NAMES]
     assert all(d.endswith(f"=={VERSION}") for d in siblings)
     assert folder == ROOT / "core" or siblings, "a plugin needs the core"
+
+
+def test_what_was_to_be_removed_by_this_release_is_gone() -> None:
+    ends = [earlier.until for earlier in EARLIER.values() if earlier.until]
+    for source in (file for folder in PROJECTS for file in folder.glob("src/**/*.py")):
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "deprecated":
+                ends += [ast.literal_eval(k.value) for k in node.keywords if k.arg == "until"]
+    assert [end for end in ends if Version(end) <= Version(VERSION)] == []
+
+
+def test_every_note_of_a_change_is_of_a_kind_that_the_changelog_has() -> None:
+    kinds = {kind["directory"] for kind in WORKSPACE["tool"]["towncrier"]["type"]}
+    notes = [file for file in (ROOT / "changes").iterdir() if file.name != "README.md"]
+    assert [
+        n.name for n in notes if not re.fullmatch(rf"\+[\w-]+\.({'|'.join(kinds)})\.md", n.name)
+    ] == []
+    told = re.findall(
+        r"^\| `(\w+)` \|", (ROOT / "changes/README.md").read_text(encoding="utf-8"), re.M
+    )
+    assert set(told) == kinds
 
 
 @each_dist
@@ -147,15 +171,17 @@ def test_the_families_demo_folders_are_in_their_packages() -> None:
             assert (Path(spec.origin).parent / folder / file).is_file()
 
 
-def test_the_table_of_what_is_published_is_that_of_the_manifests() -> None:
+def test_what_is_written_from_the_manifests_is_fresh() -> None:
     spec = importlib.util.spec_from_file_location("published", ROOT / "tools/published.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    written = module.FILE.read_text(encoding="utf-8")
-    made = module.text(module.table(default_registry(), NAMES - {"autopipe-core"}))
-    assert written == made, "run: python -m nox -s table"
+    registry, dists = default_registry(), NAMES - {"autopipe-core"}
+    table = module.text(module.table(registry, dists))
+    assert module.FILE.read_text(encoding="utf-8") == table, "run: python -m nox -s table"
+    stub = module.stub(registry, dists)
+    assert module.STUB.read_text(encoding="utf-8") == stub, "run: python -m nox -s table"
 
 
 def test_nothing_speaks_of_the_stranger_that_has_our_name_on_the_index() -> None:
@@ -180,10 +206,10 @@ def test_nothing_speaks_of_the_stranger_that_has_our_name_on_the_index() -> None
     assert found == []
 
 
-def test_the_stub_of_the_core_has_its_names() -> None:
+def test_the_stub_has_every_public_name_and_no_other() -> None:
     stub = (ROOT / "core/src/autopipe/__init__.pyi").read_text(encoding="utf-8")
-    lines = re.findall(r"^from \.(\S*) import \w+ as (\w+)$", stub, re.MULTILINE)
-    found = {name: module for module, name in lines}
-    submodules = dict.fromkeys(autopipe._SUBMODULES, "")
-    version = {"__version__": "resolution.version"}
-    assert found == {**autopipe._CORE, **submodules, **version}
+    exported = re.findall(r"^from \S+ import \w+ as (\w+)$", stub, re.MULTILINE)
+    defined = re.findall(r"^(\w+)(?:: _TypeAlias)? = ", stub, re.MULTILINE)
+    found = {name for name in (*exported, *defined) if not name.startswith("_")}
+    assert found == {name for name in dir(autopipe) if not name.startswith("_")}
+    assert "def __getattr__" not in stub

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from autopipe.cli import main
 from autopipe.cli.parser import commands
-from autopipe.registry import default_registry
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -26,42 +26,54 @@ each_document = pytest.mark.parametrize(
 )
 
 
-def blocks(document: Path, language: str) -> Iterator[str]:
-    """The code blocks of `document` that are marked with `language`."""
-    text = document.read_text(encoding="utf-8")
-    for found in re.finditer(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        if found[1] == language:
-            yield found[2]
+PICTURES = SimpleNamespace(**runpy.run_path(str(ROOT / "docs/pictures.py")))
 
 
 @each_document
-def test_its_python_runs_from_top_to_bottom(
+def test_its_python_runs_and_draws_its_pictures(
     document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    # What a document registers is forgotten afterwards.
-    monkeypatch.setattr("autopipe.registry._default", default_registry())
-    names: dict[str, object] = {}
-    for number, block in enumerate(blocks(document, "python"), start=1):
-        exec(compile(block, f"{document.name}, block {number}", "exec"), names)
+    left = PICTURES.run(document)
+    stale = sorted(PICTURES.stale(document, left))
+    assert stale == [], f"no longer what the page draws; run: python docs/pictures.py {document}"
+
+
+def test_every_picture_is_drawn_by_one_page_and_shown() -> None:
+    drawn = [f"{name}.png" for document in DOCUMENTS for name in PICTURES.drawn_by(document)]
+    there = [file.name for file in PICTURES.PICTURES.iterdir()]
+    assert sorted(drawn) == sorted(there)
 
 
 @each_document
 def test_its_commands_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Blocks marked `sh` need more than this machine: a network, or a fresh environment.
     monkeypatch.chdir(tmp_path)
-    lines = [line for block in blocks(document, "") for line in block.splitlines()]
+    lines = [line for block in PICTURES.blocks(document, "") for line in block.splitlines()]
     for line in lines:
         if line.startswith("autopipe "):
             assert main(shlex.split(line)[1:]) == 0, line
+
+
+def anchors(document: Path) -> set[str]:
+    """The names that forges give to the headings of `document`."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
 
 
 @each_document
 def test_its_links_lead_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)]+)\)", text):
-        if not target.startswith(("http://", "https://")):
-            assert (document.parent / target.partition("#")[0]).exists(), target
+        if re.match(r"\w+:", target):
+            assert re.fullmatch(r"https?://([\w-]+\.)+[a-z]+(:\d+)?(/\S*)?|mailto:\S+", target), (
+                target
+            )
+            continue
+        path, _, anchor = target.partition("#")
+        page = document.parent / path if path else document
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), target
 
 
 def test_the_readme_names_every_command() -> None:

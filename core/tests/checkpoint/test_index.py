@@ -87,14 +87,14 @@ def test_bytes_that_are_no_text_are_an_error(tmp_path: Path) -> None:
 
 
 def test_what_the_folder_is_instead_is_said(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no folder"):
+    with pytest.raises(CheckpointError, match="doesn't exist or is empty"):
         read_index(tmp_path / "absent")
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / INDEX_NAME).write_text("{}")
     with pytest.raises(CheckpointError, match=r"did you mean .*inner"):
         read_index(tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="single model"):
+    with pytest.raises(CheckpointError, match="single network"):
         read_index(tmp_path)
 
 

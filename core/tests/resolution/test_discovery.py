@@ -21,7 +21,9 @@ from autopipe.manifest import (
     Probe,
     Reader,
 )
+from autopipe.resolution.deprecation import deprecated
 from autopipe.resolution.discovery import discover
+from autopipe.resolution.flaws import EARLIER, Earlier
 from autopipe.tasks import Input, Task
 
 
@@ -79,7 +81,7 @@ def test_families_come_with_their_distribution() -> None:
         (ValueError("boom"), "broken", "boom"),
         (None, "broken", "autopipe_family"),
         (42, "broken", "int"),
-        (family("bad", api=99), "incompatible", "interface 99"),
+        (family("bad", api=99), "incompatible", "API 99"),
         (family("bad", api=1), "incompatible", "set api=2, require autopipe-core"),
         (family("bad", tasks=("upscale",)), "broken", "tuple of Task"),
         (family("bad", tasks=(task(auto_class="no name"),)), "broken", "'no name'"),
@@ -91,7 +93,7 @@ def test_families_come_with_their_distribution() -> None:
         (family("bad", tasks=(task(inputs=["image"]),)), "broken", "inputs"),
         (family("bad", commands=(Command("--help", "m:c"),)), "broken", "'--help'"),
         (family("bad", tasks=(task(inputs=(Input("image", "image"),)),)), "broken", "input image"),
-        (family("bad", tasks=(task(samples={"x": (1, 2)}),)), "broken", "samples of x"),
+        (family("bad", tasks=(task(samples={"x": (1, 2)}),)), "broken", "samples for x"),
         (family("bad", tasks=(task(samples={"steps": (1, 2, 3)}),)), "broken", "samples"),
         (family("bad", tasks=(task(inputs=(Input("steps", "smell"),)),)), "broken", "inputs"),
         (family("bad", commands=(Command("c", "nowhere"),)), "broken", "nowhere"),
@@ -213,3 +215,28 @@ def test_what_a_plugin_is_called_is_shown_escaped() -> None:
     for raw in ("\x1b", "\x07", "\u202e"):
         assert raw not in str(problem)
     assert len(str(problem)) < 500
+
+
+def test_an_earlier_interface_is_in_use_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EARLIER, 1, Earlier("rename its hook", until="0.9.0"))
+    (one,), problems = discover([point("zoo", family("zoo", api=1))], {})
+    assert problems == ()
+    (said,) = one.deprecations
+    assert "API 1" in said
+    assert "0.9.0" in said
+    assert "rename its hook" in said
+
+
+def test_what_a_manifest_uses_that_is_deprecated_is_noted_for_its_plugin() -> None:
+    class Late(Point):
+        def load(self) -> object:
+            deprecated("Pipeline(way=...)", since="0.2.0", until="0.4.0", instead="leave it out")
+            return super().load()
+
+    made = point("zoo")
+    late = Late(made.name, made.returns, made.dist)
+    found, problems = discover([late, point("other")], {})
+    assert problems == ()
+    noted = {one.plugin.name: one.deprecations for one in found}
+    assert noted["other"] == ()
+    assert "Pipeline(way=...)" in noted["zoo"][0]

@@ -101,7 +101,7 @@ def test_bad_calls_are_refused_before_any_work(
         ({"start": torch.zeros(1, 3, 15, 16)}, "height is 15"),
         ({"start": torch.zeros(1, 4, 16, 16)}, "has 4 channels"),
         ({"strength": 1.5}, "strength"),
-        ({"strength": 0.1}, "leaves none"),
+        ({"strength": 0.1}, "leaves nothing"),
     ],
     ids=str,
 )

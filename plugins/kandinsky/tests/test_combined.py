@@ -39,8 +39,8 @@ class Prior(DiffusionPipeline):
 class Decoder(DiffusionPipeline):
     """The same."""
 
-    _embedding_width = 2
-    _needed = ("unet",)
+    image_embedding_dim = 2
+    required_components = ("unet",)
 
     def __init__(self, unet: Network) -> None:
         self.register_modules(unet=unet)
@@ -65,16 +65,16 @@ class Decoder(DiffusionPipeline):
         self.unet.told.append(("checked", dict(self.call)))
         return len(self.call.image_embeds)
 
-    def _prepare(self, rows: int) -> None:
+    def prepare_start(self, rows: int) -> None:
         assert rows == len(EMBEDS[0])
 
-    def _reports(self) -> None:
+    def check_callbacks(self) -> None:
         pass
 
 
 class Both(CombinedPipeline):
-    _prior_class = Prior
-    _decoder_class = Decoder
+    prior_class = Prior
+    decoder_class = Decoder
 
     def __init__(self, unet: Network, prior_prior: Network) -> None:
         self.register_modules(unet=unet, prior_prior=prior_prior)
@@ -91,7 +91,7 @@ class Both(CombinedPipeline):
         generator: Any = None,
         return_dict: bool = True,
     ) -> Any:
-        return self._draw()
+        return self.run_task()
 
 
 @pytest.fixture

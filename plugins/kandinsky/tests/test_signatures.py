@@ -35,7 +35,7 @@ def test_what_a_decoder_has_to_take(start: type[Any], own: set[str]) -> None:
     class Decoder(start):
         @pipeline_call
         def __call__(self) -> Any:
-            return self._draw()
+            return self.run_task()
 
     assert reads_of(Decoder).needed == EVERY_DECODER | own
 

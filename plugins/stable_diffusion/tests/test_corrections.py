@@ -72,4 +72,4 @@ def test_the_sample_size_of_old_configs(
     unet.register_to_config(_diffusers_version=version)
     pipe = build(StableDiffusionPipeline, unet=unet)
     assert unet.config.sample_size == corrected
-    assert pipe._default_size() == (corrected * 2, corrected * 2)
+    assert pipe.default_size() == (corrected * 2, corrected * 2)

@@ -53,7 +53,7 @@ def make():
 def start(pipe, scale, **changes):
     given = {"num_images_per_prompt": 1, "generator": None, "output_type": "pt"}
     pipe.call = Arguments({**given, "guidance_scale": scale, **changes})
-    return pipe._start_call(2)
+    return pipe.prepare_batch(2)
 
 
 def tensors():
@@ -63,27 +63,27 @@ def tensors():
 def test_sizes_follow_the_autoencoder(make):
     pipe = make(sample_size=(3, 5))
     assert pipe.vae_scale_factor == 4
-    assert pipe._default_size() == (12, 20)
-    assert pipe._latent_shape(2, 12, 20) == (2, 4, 3, 5)
-    assert pipe._size_in_pixels(torch.zeros(1, 3, 13, 23)) == (12, 20)
-    assert pipe._size_in_pixels(torch.zeros(1, 4, 3, 5)) == (12, 20)
+    assert pipe.default_size() == (12, 20)
+    assert pipe.latent_shape(2, 12, 20) == (2, 4, 3, 5)
+    assert pipe.size_in_pixels(torch.zeros(1, 3, 13, 23)) == (12, 20)
+    assert pipe.size_in_pixels(torch.zeros(1, 4, 3, 5)) == (12, 20)
 
 
 @pytest.mark.parametrize("together", [False, True])
 def test_a_size_that_is_absent_is_the_trained_one(make, together):
     pipe = make(sample_size=(2, 4))
-    pipe._sizes_together = together
+    pipe.ignores_partial_size = together
 
     def asked(height, width):
         pipe.call = Arguments({"height": height, "width": width})
-        return pipe._asked_size()
+        return pipe.resolve_size()
 
     assert asked(24, 40) == (24, 40)
     assert asked(None, None) == asked(0, None) == (8, 16)
     assert asked(24, None) == ((8, 16) if together else (24, 16))
     with pytest.raises(ArgumentError, match="divisible by 8"):
         asked(12, 40)
-    pipe._size_multiple = None
+    pipe.size_multiple = None
     assert asked(12, 40) == (12, 40)
 
 
@@ -95,10 +95,10 @@ def test_a_record_has_nothing_to_say_of_latents(make):
         more: object
 
     pipe, latents = make(), torch.rand(1, 4, 2, 2)
-    pipe._output = Output
+    pipe.output_class = Output
     for return_dict in (True, False):
         pipe.call = Arguments({"output_type": "latent", "return_dict": return_dict})
-        found = pipe._finish(latents, on_images=lambda images: images + 1)
+        found = pipe.make_output(latents, on_images=lambda images: images + 1)
         images, *rest = vars(found).values() if return_dict else found
         assert torch.equal(images, latents + 1)
         assert rest == [None, None]
@@ -117,7 +117,7 @@ def test_guidance_doubles_the_batch(make, scale, guided):
     pipe = make()
     start(pipe, scale)
     given = tensors()
-    found = pipe._predictor(given)(0, pipe.scheduler.timesteps[0])
+    found = pipe.make_predictor(given)(0, pipe.scheduler.timesteps[0])
     ((sample, inputs),) = pipe.unet.calls
     assert torch.equal(sample, torch.cat([given["latents"]] * (2 if guided else 1)))
     assert inputs["encoder_hidden_states"] is given["prompt_embeds"]
@@ -139,7 +139,7 @@ def test_a_condition_adds_to_the_inputs_and_sees_no_further_channels(make):
 
     extra = torch.rand(4, 5, 4, 4)
     timestep = pipe.scheduler.timesteps[1]
-    pipe._predictor(tensors(), lambda: [extra], condition)(1, timestep)
+    pipe.make_predictor(tensors(), lambda: [extra], condition)(1, timestep)
     assert seen == [(1, (4, 4, 4, 4), int(timestep), {"encoder_hidden_states"})]
     ((sample, inputs),) = pipe.unet.calls
     assert torch.equal(sample[:, 4:], extra)
@@ -150,7 +150,7 @@ def test_a_network_distilled_on_the_scale_gets_it_and_no_guidance(make):
     pipe = make(time_cond_proj_dim=6)
     start(pipe, 3.0)
     assert not pipe.do_classifier_free_guidance
-    pipe._predictor(tensors())(0, pipe.scheduler.timesteps[0])
+    pipe.make_predictor(tensors())(0, pipe.scheduler.timesteps[0])
     assert pipe.unet.calls[0][1]["timestep_cond"].shape == (2, 6)
 
 
@@ -166,7 +166,7 @@ def test_a_predicted_variance_is_for_schedulers_that_take_one(make, scale):
 
     def settled(scheduler):
         pipe.scheduler = scheduler
-        return pipe._settle(prediction, guided, 4)[0, :, 0, 0].tolist()
+        return pipe._for_scheduler(prediction, guided, 4)[0, :, 0, 0].tolist()
 
     assert settled(DDPMScheduler(variance_type="learned_range")) == [mean] * 4 + [variance] * 4
     assert settled(DDPMScheduler(variance_type="fixed_small")) == [mean] * 4

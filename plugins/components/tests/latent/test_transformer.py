@@ -46,7 +46,7 @@ class ToyTransformer(torch.nn.Module):
 
 
 class ToySteps(LatentPipeline):
-    _output = ImagePipelineOutput
+    output_class = ImagePipelineOutput
 
     def __init__(self, vae, transformer, scheduler):
         self.register_modules(vae=vae, transformer=transformer, scheduler=scheduler)
@@ -56,21 +56,21 @@ class ToySteps(LatentPipeline):
         return False
 
     @property
-    def _network(self):
+    def denoiser(self):
         return self.transformer
 
     @property
-    def _in_channels(self):
-        return self._codec.channels
+    def denoiser_in_channels(self):
+        return self.codec.channels
 
-    def _sample_size(self):
+    def trained_size(self):
         return 8, 8
 
-    def _check_prompts(self):
+    def check_prompts(self):
         check_prompt(self.call.prompt)
         return batch_size_of(self.call.prompt, None)
 
-    def _conditioning(self, height, width):
+    def encode_conditioning(self, height, width):
         texts = [self.call.prompt] if isinstance(self.call.prompt, str) else self.call.prompt
         # A text is the sum of its letters, and that is enough to tell two apart.
         rows = [torch.full((1, 3, 8), sum(map(ord, text)) % 101 / 101) for text in texts]
@@ -78,17 +78,17 @@ class ToySteps(LatentPipeline):
             self.call.num_images_per_prompt, dim=0
         )}  # fmt: skip
 
-    def _network_inputs(self, tensors):
+    def denoiser_inputs(self, tensors):
         return {"prompt": tensors["prompt_embeds"]}
 
-    def _embed_guidance_scale(self, latents):
+    def embed_guidance_scale(self, latents):
         return torch.full((len(latents),), self.guidance_scale)
 
-    def _predict_noise(self, sample, timestep, guidance, inputs):
+    def run_denoiser(self, sample, timestep, guidance, inputs):
         height, width = sample.shape[-2:]
         tokens = torch.nn.functional.pixel_unshuffle(sample, 2).flatten(2).transpose(1, 2)
         part = (timestep / 1000).expand(len(sample))
-        found = self._network(tokens, timestep=part, guidance=guidance, **inputs).transpose(1, 2)
+        found = self.denoiser(tokens, timestep=part, guidance=guidance, **inputs).transpose(1, 2)
         found = found.unflatten(2, (height // 2, width // 2))
         return torch.nn.functional.pixel_shuffle(found, 2)
 
@@ -100,7 +100,7 @@ class ToyPipeline(ToySteps, LatentText2Image):
         num_images_per_prompt=1, generator=None, latents=None, output_type="pt", return_dict=True,
         callback_on_step_end=None, callback_on_step_end_tensor_inputs=("latents",),
     ):  # fmt: skip
-        return self._draw()
+        return self.run_task()
 
 
 class ToyImg2ImgPipeline(ToySteps, LatentImage2Image):
@@ -110,7 +110,7 @@ class ToyImg2ImgPipeline(ToySteps, LatentImage2Image):
         num_images_per_prompt=1, generator=None, latents=None, output_type="pt", return_dict=True,
         callback_on_step_end=None, callback_on_step_end_tensor_inputs=("latents",),
     ):  # fmt: skip
-        return self._draw()
+        return self.run_task()
 
 
 class ToyInpaintPipeline(ToySteps, LatentInpaint):
@@ -121,7 +121,7 @@ class ToyInpaintPipeline(ToySteps, LatentInpaint):
         latents=None, output_type="pt", return_dict=True,
         callback_on_step_end=None, callback_on_step_end_tensor_inputs=("latents",),
     ):  # fmt: skip
-        return self._draw()
+        return self.run_task()
 
 
 class ToyPipelineOfTwoHalves(ToyPipeline):
@@ -129,13 +129,13 @@ class ToyPipelineOfTwoHalves(ToyPipeline):
 
     do_classifier_free_guidance = LatentPipeline.do_classifier_free_guidance
 
-    def _conditioning(self, height, width):
-        embeds = super()._conditioning(height, width)["prompt_embeds"]
+    def encode_conditioning(self, height, width):
+        embeds = super().encode_conditioning(height, width)["prompt_embeds"]
         if self.do_classifier_free_guidance:
             embeds = torch.cat([torch.zeros_like(embeds), embeds])
         return {"prompt_embeds": embeds}
 
-    def _embed_guidance_scale(self, latents):
+    def embed_guidance_scale(self, latents):
         return torch.zeros(2 * len(latents) if self.do_classifier_free_guidance else len(latents))
 
 
@@ -221,7 +221,7 @@ def test_the_transformer_sees_packed_latents_once_a_step(make, kind, given):
 
 def test_a_transformer_is_guided_by_two_halves_as_well(make):
     pipe = make(ToyPipelineOfTwoHalves)
-    assert pipe._guidance_width is None
+    assert pipe.guidance_embedding_dim is None
     guided, further = draw(pipe), draw(pipe, guidance_scale=9.0)
     assert {shape for shape, *_ in pipe.transformer.seen} == {(2, 16, 16)}
     pipe.transformer.seen.clear()
@@ -240,7 +240,7 @@ def test_text_to_image_starts_from_the_latents_given_in_any_size(make):
 def test_an_image_is_kept_the_more_the_less_the_strength(make, image):
     pipe = make(ToyImg2ImgPipeline)
     options = {"image": image, "output_type": "latent", "num_inference_steps": 10}
-    clean = pipe._codec.encode(
+    clean = pipe.codec.encode(
         pipe.image_processor.preprocess(image), torch.Generator().manual_seed(0)
     )
     distances = [
@@ -253,7 +253,7 @@ def test_an_image_is_kept_the_more_the_less_the_strength(make, image):
 def test_inpainting_keeps_what_is_outside_the_mask(make, image, mask):
     pipe = make(ToyInpaintPipeline)
     drawn = draw(pipe, image=image, mask_image=mask, output_type="latent")
-    clean = pipe._codec.encode(
+    clean = pipe.codec.encode(
         pipe.image_processor.preprocess(image), torch.Generator().manual_seed(0)
     )
     assert torch.equal(drawn[..., 4:], clean[..., 4:])

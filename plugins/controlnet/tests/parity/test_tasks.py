@@ -162,7 +162,7 @@ def test_schedulers(compare: Compare, kind: Kind, name: str) -> None:
 
 def test_callbacks_change_tensors(compare: Compare, kind: Kind) -> None:
     """All but what the reference shows and then doesn't read."""
-    unread = {*kind.cls._halves, "mask", "masked_image_latents"}
+    unread = {*kind.cls.negative_halves, "mask", "masked_image_latents"}
     if "XLControlNetInpaint" in kind.cls.__name__:
         unread |= {"add_text_embeds", "add_time_ids"}
     for name in set(kind.cls._callback_tensor_inputs) - unread:

@@ -21,5 +21,10 @@ def autopipe_family() -> Manifest:
                 "autopipe_devkit.commands.check:declare",
                 "check what every family promises, for an installed one",
             ),
+            Command(
+                "stubs",
+                "autopipe_devkit.commands.stubs:declare",
+                "tell type checkers and editors what is installed",
+            ),
         ),
     )

@@ -14,94 +14,98 @@ from autopipe_components.steps.checks import (
     check_text,
 )
 
+from .decoder import Result
+
 PRIOR = "prior_"
-"""What the names of the prior's components and arguments begin with."""
+"""The prefix of the prior's components and arguments."""
 
 _OF_PRIOR = ("prompt", "negative_prompt", "num_images_per_prompt")
-"""The prior's arguments that have no such beginning."""
+"""The prior's arguments without this prefix."""
 
 _Stage = TypeVar("_Stage", bound=DiffusionPipeline)
 
 
 class CombinedPipeline(DiffusionPipeline):
-    """Holds the components of a decoder under their names, and those of its prior as `prior_...`.
+    """A decoder and its prior as one pipeline, with the prior's components as `prior_...`.
 
-    A subclass names both classes. Of the arguments of its call those go to the prior whose names
-    begin with `prior_`, and the prompts; the others go to the decoder.
+    A subclass names both classes. Arguments of its call that begin with `prior_`, and the prompts,
+    go to the prior; the others go to the decoder.
     """
 
     _exclude_from_cpu_offload = ("prior_prior",)
-    _also_in_turn = ("prior_prior",)
-    _prior_class: ClassVar[type[DiffusionPipeline]]
-    _decoder_class: ClassVar[type[DiffusionPipeline]]
+    model_cpu_offload_extra = ("prior_prior",)
+    prior_class: ClassVar[type[DiffusionPipeline]]
+    decoder_class: ClassVar[type[DiffusionPipeline]]
 
     @property
     def prior_pipe(self) -> Any:
-        """The prior, a pipeline on the components that this one has now.
+        """The prior as a pipeline with the current components.
 
-        It is made anew each time: what is assigned to it, a scheduler for example, is not seen
-        here; assign to `prior_scheduler` instead.
+        It is created on each access, so assignments to its attributes have no effect here: to
+        change its scheduler, for example, assign to `prior_scheduler`.
         """
-        return self._stage(self._prior_class, PRIOR)
+        return self._stage(self.prior_class, PRIOR)
 
     @property
     def decoder_pipe(self) -> Any:
-        """The decoder, a pipeline on the components that this one has now; as `prior_pipe`."""
-        return self._stage(self._decoder_class, "")
+        """The decoder as a pipeline with the current components; see `prior_pipe`."""
+        return self._stage(self.decoder_class, "")
 
     def _stage(self, cls: type[_Stage], prefix: str) -> _Stage:
         components = self.components
         stage = cls(**{name: components[prefix + name] for name in cls.module_names()})
-        stage._take_part_in(self)
+        stage.become_stage_of(self)
         return stage
 
-    def _draw(self) -> Any:
+    def run_task(self) -> Result:
         """The body of every call."""
-        # 1. Check everything that the decoder takes; the prior checks the rest
+        # 1. Check the decoder's arguments; the prior checks the others
         self._check_decoder()
 
         # 2. Turn the text into embeddings
         image_embeds, negative_image_embeds = self.prior_pipe(**self._prior_arguments())
 
-        # 3. Draw them
-        return self.decoder_pipe(
+        # 3. Generate images from them
+        result: Result = self.decoder_pipe(
             image_embeds=image_embeds,
             negative_image_embeds=negative_image_embeds,
-            **self._decoder_arguments(len(image_embeds)),
+            **self.decoder_arguments(len(image_embeds)),
         )
+        return result
 
-    # Its steps, in their order
+    # Steps, in order
 
     def _check_decoder(self) -> None:
-        """Refuse what the decoder can't use before the prior has done its work.
+        """Check the decoder's arguments before the prior runs.
 
         Raises:
-            ArgumentError, ArgumentTypeError: it is so.
+            ArgumentError: if an argument is not valid.
+            ArgumentTypeError: if an argument has the wrong type.
         """
         call = self.call
         check_text("prompt", call.prompt)
         check_images_per_prompt(call.num_images_per_prompt)
         decoder = self.decoder_pipe
-        check_components(decoder, decoder._needed)
+        check_components(decoder, decoder.required_components)
         prompts = 1 if call.prompt is None else batch_size_of(call.prompt, None)
-        unknown = torch.empty(1, decoder._embedding_width)
+        unknown = torch.empty(1, decoder.image_embedding_dim)
         unknown = unknown.expand(prompts * call.num_images_per_prompt, -1)
         decoder.call = call.replace(
             image_embeds=unknown, negative_image_embeds=unknown, num_images_per_prompt=1
         )
-        decoder._prepare(decoder._begin_embeds())
-        decoder._reports()
+        decoder.prepare_start(decoder._begin_embeds())
+        decoder.check_callbacks()
 
     def _prior_arguments(self) -> dict[str, Any]:
-        """What the prior takes of the call; the generators are those of both."""
+        """The prior's arguments of the call; both stages use the same generators."""
         call = self.call
         own = {n.removeprefix(PRIOR): v for n, v in call.items() if n.startswith(PRIOR)}
         shared = {name: call[name] for name in (*_OF_PRIOR, "generator")}
-        added = {name: value for name, value in self._added.items() if name != "adapters"}
+        added = {name: value for name, value in self.added_arguments.items() if name != "adapters"}
         return {**own, **shared, **added, "return_dict": False}
 
-    def _decoder_arguments(self, rows: int) -> dict[str, Any]:
-        """What the decoder takes of the call besides `rows` of embeddings: one for each image."""
+    def decoder_arguments(self, rows: int) -> dict[str, Any]:
+        """The decoder's arguments of the call, for `rows` embeddings, one for each image."""
         return {
             name: value
             for name, value in self.call.items()

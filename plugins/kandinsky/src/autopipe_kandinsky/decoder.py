@@ -1,11 +1,11 @@
-"""The decoder: from the embedding of an image to the image. The call of all its tasks."""
+"""The decoder: converts the embedding of an image to the image. The call of all its tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.guided import GuidedPipeline
 from autopipe_components.image_processor import VaeImageProcessor
+from autopipe_components.steps.callbacks import StepCallbacks, step_callbacks
 from autopipe_components.steps.checks import (
     check_components,
     check_network_channels,
@@ -28,25 +29,27 @@ from autopipe_components.steps.codec import (
     in_dtype_of,
     tile,
 )
-from autopipe_components.steps.reports import Reports, step_reports
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
 from .codec import MovqCodec
 
+if TYPE_CHECKING:
+    from autopipe_components.networks.vq_model import VQModel
+
 Embeds: TypeAlias = Tensor | list[Tensor]
-"""Embeddings (B, D), or a list of such."""
+"""Embeddings (B, D), or a list of them."""
 
 Result: TypeAlias = "ImagePipelineOutput | tuple[Any]"
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a call starts from; a task adds to it.
+    """The start of a call, which tasks extend.
 
     Attributes:
         rows: the number of embeddings.
-        size: height and width in latent cells.
-        schedule: the steps that are taken.
+        size: height and width in latent pixels.
+        schedule: the steps to take.
     """
 
     rows: int
@@ -55,9 +58,9 @@ class Start:
 
 
 class EmbeddingDecoder(GuidedPipeline):
-    """Draws images of CLIP image embeddings with a U-Net, in the latents of a MoVQ.
+    """Generates images from CLIP image embeddings with a U-Net, in the latents of a MoVQ.
 
-    A family says what its U-Net gets by `_network_inputs`.
+    A family defines the inputs of its U-Net by `denoiser_inputs`.
     """
 
     model_cpu_offload_seq = "unet->movq"
@@ -66,80 +69,81 @@ class EmbeddingDecoder(GuidedPipeline):
         "image_embeds",
         "negative_image_embeds",
     )
-    _halves: ClassVar[Mapping[str, str]] = {"negative_image_embeds": "image_embeds"}
+    negative_halves: ClassVar[Mapping[str, str]] = {"negative_image_embeds": "image_embeds"}
     _tensors_as_decoded: ClassVar[bool] = True
     """Whether `output_type="pt"` gives pixels in [-1, 1], as the autoencoder does."""
 
-    movq: Any
+    movq: VQModel
 
     _guidance_scale: float = 4.0
 
     @property
     def movq_scale_factor(self) -> int:
-        """Pixels per latent cell, along each axis."""
-        return self._codec.factor
+        """Pixels per latent pixel, along each axis."""
+        return self.codec.factor
 
     @cached_property
     def image_processor(self) -> VaeImageProcessor:
-        """Makes tensors of images, and images of tensors."""
+        """Converts images to tensors, and tensors to images."""
         return VaeImageProcessor(
-            vae_scale_factor=self._codec.factor,
-            vae_latent_channels=self._codec.channels,
+            vae_scale_factor=self.codec.factor,
+            vae_latent_channels=self.codec.channels,
             resample="bicubic",
             reducing_gap=1,
             do_convert_rgb=True,
         )
 
     @property
-    def _codec(self) -> Codec:
+    def codec(self) -> Codec:
         if self.movq is None:
-            return NoCodec("movq", self._latent_channels)
+            return NoCodec("movq", self.latent_channels)
         return MovqCodec(self.movq)
 
     @property
-    def _latent_channels(self) -> int:
-        """Of the latents, told by the U-Net."""
+    def latent_channels(self) -> int:
+        """The number of latent channels, from the U-Net's config."""
         return channels_of_latents(self.unet.config)
 
     @property
-    def _embedding_width(self) -> int:
-        """What the U-Net takes of an image embedding."""
+    def image_embedding_dim(self) -> int:
+        """The width of image embeddings, from the U-Net's config."""
         raise NotImplementedError
 
-    def _draw(self) -> Result:
+    def run_task(self) -> Result:
         """The body of every call."""
-        # 1. Check everything that can be checked, and prepare what to start from
-        start = self._prepare(self._begin())
-        reports = self._reports()
+        # 1. Check everything that can be checked, and prepare the start
+        start = self.prepare_start(self.begin_call())
+        callbacks = self.check_callbacks()
 
-        # 2. Take the embeddings, and what else the U-Net gets
-        tensors = in_dtype_of(self.unet, self._conditioning(start))
+        # 2. Prepare the embeddings and the other inputs of the U-Net
+        tensors = in_dtype_of(self.unet, self.encode_conditioning(start))
 
-        # 3. Denoise, from what the task starts from
-        latents = self._denoised(tensors, start, reports)
+        # 3. Denoise
+        latents = self._denoised(tensors, start, callbacks)
 
         # 4. Decode the images
         return self._returned(latents)
 
-    # Its steps, in their order
+    # Steps, in order
 
-    def _begin(self) -> int:
-        """Check what every call takes, set the state of the call, and return the number of rows.
+    def begin_call(self) -> int:
+        """Check the arguments of all calls, set the state of the call, and return the rows.
 
-        They are those of the embeddings; of each, `num_images_per_prompt` images are made.
+        That is the number of embeddings, each of which gives `num_images_per_prompt` images.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
+            ArgumentError: if an argument is not valid.
+            ArgumentTypeError: if an argument has the wrong type.
         """
         return self._begin_embeds()
 
     def _begin_embeds(self) -> int:
-        """`_begin`, as far as it concerns embeddings."""
+        """The part of `begin_call` for embeddings."""
         call = self.call
-        check_components(self, self._needed)
+        check_components(self, self.required_components)
         rows = len(self._rows("image_embeds", call.image_embeds))
         check_size(call.height, call.width, 1)
-        self._open_call(
+        self.set_call_state(
             rows,
             num_images_per_prompt=call.num_images_per_prompt,
             generator=call.generator,
@@ -147,43 +151,45 @@ class EmbeddingDecoder(GuidedPipeline):
             cross_attention_kwargs=None,
             output_type=call.output_type,
         )
-        if call.output_type != "latent" and isinstance(self._codec, NoCodec):
-            raise self._codec.absent()
+        if call.output_type != "latent" and isinstance(self.codec, NoCodec):
+            raise self.codec.absent()
         pictures = rows * call.num_images_per_prompt
-        self._check_memory(pictures, *self._latent_size(call.height, call.width))
+        self.check_sample_memory(pictures, *self.latent_size(call.height, call.width))
         if self.do_classifier_free_guidance:
             negative = len(self._rows("negative_image_embeds", call.negative_image_embeds))
             if negative != rows:
                 raise ArgumentError(
-                    f"there are {rows} image_embeds and {negative} negative_image_embeds; give as "
-                    f"many, as the prior returns them"
+                    f"got {rows} image_embeds and {negative} negative_image_embeds; give equal "
+                    f"numbers, as the prior returns them"
                 )
         return rows
 
     def _rows(self, name: str, embeds: Embeds | None) -> Tensor:
-        """`embeds` as one tensor (B, D)."""
+        """Return `embeds` as one tensor (B, D)."""
         return joined(
-            name, embeds, (self._embedding_width,), "give what the prior of this decoder returns"
+            name, embeds, (self.image_embedding_dim,), "give the output of this decoder's prior"
         )
 
-    def _prepare(self, rows: int) -> Start:
-        """Lay out the steps and prepare what to start from; no network is used.
+    def prepare_start(self, rows: int) -> Start:
+        """Set the schedule and prepare the start, without running a network.
 
         Raises:
-            ArgumentError, ArgumentTypeError, SchedulerError: an argument can't be used.
+            ArgumentError: if an argument is not valid.
+            ArgumentTypeError: if an argument has the wrong type.
+            SchedulerError: if the scheduler doesn't support the schedule.
         """
         raise NotImplementedError
 
-    def _check_channels(self) -> None:
-        """Refuse a U-Net for something else.
+    def check_denoiser(self) -> None:
+        """Check that the U-Net fits this pipeline.
 
         Raises:
-            ArgumentError: it is one.
+            ArgumentError: if it doesn't.
         """
-        check_network_channels(self.unet.config.in_channels, self._codec.channels)
+        check_network_channels(self.unet.config.in_channels, self.codec.channels)
 
-    def _lay_out(self, strength: float | None = None) -> Schedule:
-        """The steps, or the last part of them that `strength` says."""
+    def make_schedule(self, strength: float | None = None) -> Schedule:
+        """Return the schedule, or its last part given by `strength`."""
         schedule = set_schedule(
             self.scheduler,
             num_inference_steps=self.call.num_inference_steps,
@@ -193,10 +199,10 @@ class EmbeddingDecoder(GuidedPipeline):
             return schedule
         return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
 
-    def _reports(self) -> Reports:
-        """The callbacks, as the loop takes them."""
+    def check_callbacks(self) -> StepCallbacks:
+        """Return the callbacks for the denoising loop."""
         call = self.call
-        return step_reports(
+        return step_callbacks(
             self,
             call.callback_on_step_end,
             call.callback_on_step_end_tensor_inputs,
@@ -204,8 +210,8 @@ class EmbeddingDecoder(GuidedPipeline):
             call.callback_steps,
         )
 
-    def _conditioning(self, start: Start) -> Tensors:
-        """The embeddings as tensors of the call; under guidance the negative half is first."""
+    def encode_conditioning(self, start: Start) -> Tensors:
+        """Return the embeddings as tensors of the call; with guidance, the negative half first."""
         call = self.call
 
         def repeated(name: str, embeds: Embeds | None) -> Tensor:
@@ -221,59 +227,62 @@ class EmbeddingDecoder(GuidedPipeline):
             "negative_image_embeds": negative,
         }
 
-    def _denoised(self, tensors: Tensors, start: Start, reports: Reports) -> Tensor:
-        """The latents of images of what `tensors` hold."""
+    def _denoised(self, tensors: Tensors, start: Start, callbacks: StepCallbacks) -> Tensor:
+        """Generate the latents of images from `tensors`."""
         raise NotImplementedError
 
-    def _walk(
+    def denoise_latents(
         self,
         tensors: Tensors,
         start: Start,
-        reports: Reports,
+        callbacks: StepCallbacks,
         extra_channels: Callable[[], Sequence[Tensor]] = tuple,
         keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """Denoise what `tensors` hold; the further arguments are those of `GuidedPipeline`."""
-        return self._denoise(
+        """Denoise the latents in `tensors`; other arguments are those of `GuidedPipeline`."""
+        return self.run_loop(
             tensors,
-            self._predictor(tensors, extra_channels),
+            self.make_predictor(tensors, extra_channels),
             start.schedule,
-            reports,
+            callbacks,
             eta=0.0,
             generator=self.call.generator,
             keep=keep,
         )
 
-    def _latent_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width in latent cells: pixels are rounded up to the factor's square."""
-        factor = self._codec.factor
+    def latent_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width in latent pixels, rounded up to the factor's square in pixels."""
+        factor = self.codec.factor
         return -(-height // factor**2) * factor, -(-width // factor**2) * factor
 
-    def _works(self, height: int, width: int) -> list[tuple[Any, int, int]]:
-        works = super()._works(height, width)
-        factor = self._codec.factor
+    def network_sizes(self, height: int, width: int) -> list[tuple[Any, int, int]]:
+        works = super().network_sizes(height, width)
+        factor = self.codec.factor
         decodes = self.call.output_type != "latent"
         return [*works, (self.movq, height * factor, width * factor)] if decodes else works
 
     def _shape(self, rows: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Of the latents of all images, (B, C, h, w), at a `size` in cells."""
-        return (rows * self.call.num_images_per_prompt, self._codec.channels, *size)
+        """The shape of the latents of all images, (B, C, h, w), at a `size` in latent pixels."""
+        return (rows * self.call.num_images_per_prompt, self.codec.channels, *size)
 
-    def _spread(self, tensor: Tensor, rows: int, what: str) -> Tensor:
-        """`tensor` (N, ...) for all images: repeated for all rows, then for each image.
+    def repeat_for_batch(self, tensor: Tensor, rows: int, what: str) -> Tensor:
+        """Repeat `tensor` (N, ...) for all rows, then for each image.
+
+        Args:
+            what: the name of the N items, for the message.
 
         Raises:
-            ArgumentError: the number of rows is not a multiple of N, which counts `what`.
+            ArgumentError: if the number of rows is not a multiple of N.
         """
         count = self.call.num_images_per_prompt
         return tile(tensor, rows, what).repeat_interleave(count, dim=0)
 
     def _returned(self, latents: Tensor) -> Result:
-        """What a call gives back."""
+        """Return the output of a call."""
         output_type = self.call.output_type
         images: Any = latents
         if output_type != "latent":
-            images = self._codec.decode(latents)
+            images = self.codec.decode(latents)
             if not (output_type == "pt" and self._tensors_as_decoded):
                 images = self.image_processor.postprocess(images, output_type)
         return ImagePipelineOutput(images=images) if self.call.return_dict else (images,)
@@ -282,13 +291,14 @@ class EmbeddingDecoder(GuidedPipeline):
 def joined(
     name: str, given: Tensor | Sequence[Tensor] | None, shape: tuple[int, ...], advice: str
 ) -> Tensor:
-    """`given`, a tensor (N, *`shape`) or a list of such, as one tensor.
+    """Return `given`, a tensor (N, *`shape`) or a list of tensors, as one tensor.
 
     Args:
-        advice: what to do where it can't be used, for the error.
+        advice: what to do if it is not valid, for the error.
 
     Raises:
-        ArgumentError, ArgumentTypeError: it is absent, or something else.
+        ArgumentError: if it has another shape.
+        ArgumentTypeError: if it is absent, or not a tensor.
     """
     parts: list[Any] = list(given) if isinstance(given, (list, tuple)) else [given]
     for part in parts or [None]:
@@ -298,6 +308,6 @@ def joined(
         if tuple(part.shape[1:]) != shape or not len(part):
             wanted = ", ".join(map(str, ("batch", *shape)))
             raise ArgumentError(
-                f"{name} has shape {tuple(part.shape)} and this call needs ({wanted}); {advice}"
+                f"{name} must have the shape ({wanted}), not {tuple(part.shape)}; {advice}"
             )
     return torch.cat(parts)

@@ -1,4 +1,4 @@
-"""The priors: from text, or from text and an image, to the embedding of an image."""
+"""The priors: convert text, or text and an image, to the embedding of an image."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from autopipe_kandinsky.texts import Texts
 
 
 class KandinskyV22PriorPipeline(ImageEmbeddingPrior):
-    """The prior of Kandinsky 2.2: the embedding of an image of what a text says."""
+    """The prior of Kandinsky 2.2: converts text to the embedding of an image."""
 
     model_cpu_offload_seq = "text_encoder->image_encoder->prior"
 
 
 class KandinskyV22PriorEmb2EmbPipeline(StrengthMethods, ImageEmbeddingPrior):
-    """The prior of Kandinsky 2.2, starting from the embedding of a given image."""
+    """The prior of Kandinsky 2.2 that starts from the embedding of an image."""
 
     model_cpu_offload_seq = "text_encoder->image_encoder->prior"
 
@@ -49,34 +49,34 @@ class KandinskyV22PriorEmb2EmbPipeline(StrengthMethods, ImageEmbeddingPrior):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         adapters: Mapping[str, float] | None = None,
     ) -> Result:
-        """The embedding of `image`, changed towards what `prompt` says.
+        """Return the embedding of `image`, changed towards `prompt`.
 
-        All parameters that are not named here are those of `KandinskyV22PriorPipeline`.
+        All other parameters are those of `KandinskyV22PriorPipeline`.
 
         Args:
-            image: PIL images, arrays (H, W, 3) of bytes, pixels (N, 3, H, W) as `image_processor`
-                makes them, or embeddings (N, D), or a list; one for each prompt, or fewer, which
-                are then repeated.
-            strength: from 0 to 1: which part of the steps is taken; 1 ignores the image.
+            image: PIL images, uint8 arrays (H, W, 3), pixels (N, 3, H, W) from `image_processor`,
+                embeddings (N, D), or a list; one per prompt, or fewer, which are then repeated.
+            strength: the part of the steps to take, in [0, 1]; 1 ignores the image.
 
         Returns:
             `KandinskyPriorPipelineOutput`, or the tuple of its values.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
-        return self._embedded(self._from_image)
+        return self.run_prior(self._from_image)
 
     def _from_image(self, texts: Texts) -> Start:
-        """As `PriorSteps._embedded` asks for: from the embedding of the image, with noise on it."""
+        """The start for `PriorSteps.run_prior`: the noised embedding of the image."""
         check_image(self.call.image)
         check_strength(self.call.strength)
-        seen = self._as_seen(self.call.image)
+        seen = self.preprocess_images(self.call.image)
         rows = len(texts.prompts)
         check_spread(seen, rows, "images")
 
         def start(tensors: Tensors, schedule: Schedule, generator: Generators) -> Tensor:
-            embeds = self._embed(seen).to(tensors["prompt_embeds"])
+            embeds = self.embed_images(seen).to(tensors["prompt_embeds"])
             embeds = tile(embeds, rows, "images")
             embeds = embeds.repeat_interleave(self.call.num_images_per_prompt, dim=0)
             timesteps = schedule.timesteps[:1].repeat(len(embeds))
@@ -97,15 +97,15 @@ class KandinskyV22PriorEmb2EmbPipeline(StrengthMethods, ImageEmbeddingPrior):
         device: torch.device | str,
         generator: Generators = None,
     ) -> Tensor:
-        """Embeddings (B, D) with the noise of `timestep` on them.
+        """Return embeddings (B, D) with the noise of `timestep`.
 
         Args:
-            emb: (N, D); N divides B.
-            timestep: one, or one for each of B.
-            batch_size: how many prompts; B is that times `num_images_per_prompt`.
+            emb: (N, D); N must divide B.
+            timestep: one timestep, or one for each of B.
+            batch_size: the number of prompts; B is that times `num_images_per_prompt`.
 
         Raises:
-            ArgumentError: embeddings or generators don't fit the batch.
+            ArgumentError: if embeddings or generators don't fit the batch.
         """
         embeds = emb.to(device=device, dtype=dtype)
         embeds = tile(embeds, batch_size * num_images_per_prompt, "embeddings")
@@ -114,6 +114,6 @@ class KandinskyV22PriorEmb2EmbPipeline(StrengthMethods, ImageEmbeddingPrior):
     def _encode_image(
         self, image: ImageInput, device: torch.device | str | None, num_images_per_prompt: int
     ) -> Tensor:
-        """Embeddings (B, D) of images, each repeated for its embeddings."""
-        embeds = self._embed(self._as_seen(image), device)
+        """Return embeddings (B, D) of images, each repeated `num_images_per_prompt` times."""
+        embeds = self.embed_images(self.preprocess_images(image), device)
         return embeds.repeat_interleave(num_images_per_prompt, dim=0)

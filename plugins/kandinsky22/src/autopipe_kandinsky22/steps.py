@@ -1,4 +1,4 @@
-"""What the decoders of the family share: their components and what their U-Net gets."""
+"""The steps that the decoders of the family share: components and inputs of the U-Net."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class KandinskyV22Decoder(EmbeddingDecoder):
         self.register_modules(unet=unet, scheduler=scheduler, movq=movq)
 
     @property
-    def _embedding_width(self) -> int:
+    def image_embedding_dim(self) -> int:
         return int(self.unet.config.encoder_hid_dim)
 
-    def _network_inputs(self, tensors: Tensors) -> dict[str, Any]:
+    def denoiser_inputs(self, tensors: Tensors) -> dict[str, Any]:
         return {
             "encoder_hidden_states": None,
             "added_cond_kwargs": {"image_embeds": tensors["image_embeds"]},

@@ -1,16 +1,14 @@
-"""What a call of the family returns."""
+"""The output of the family's calls."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autopipe.outputs import BaseOutput
 
 if TYPE_CHECKING:
-    import numpy as np
-    from PIL.Image import Image
-    from torch import Tensor
+    from autopipe.outputs import Images
 
 
 @dataclass
@@ -22,4 +20,8 @@ class StableDiffusionXLPipelineOutput(BaseOutput):
             or latents (B, C, h, w).
     """
 
-    images: list[Image] | np.ndarray | Tensor
+    images: Images
+
+
+Result: TypeAlias = "StableDiffusionXLPipelineOutput | tuple[Any]"
+"""What a call returns: the record, or with `return_dict=False` the tuple of its values."""

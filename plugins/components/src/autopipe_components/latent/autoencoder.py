@@ -1,9 +1,9 @@
-"""The autoencoder of a pipeline: its sizes, what goes in and comes out, and its memory."""
+"""The autoencoder of a pipeline: sizes, encoding, decoding and memory."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -12,64 +12,74 @@ from ..image_processor import VaeImageProcessor, mask_processor
 from ..steps.checks import check_components
 from ..steps.codec import Codec, NoCodec, VaeCodec, are_latents, channels_of_latents
 
+if TYPE_CHECKING:
+    from ..networks.autoencoder_kl import AutoencoderKL
+
 
 class AutoencoderPipeline(GuidedPipeline):
-    """A pipeline with an autoencoder, `vae`, in whose latents it works."""
+    """A pipeline that denoises the latents of an autoencoder, the component `vae`."""
 
-    _upcasts_vae: ClassVar[bool] = False
-    """Whether the family heeds `force_upcast` of its autoencoder."""
+    upcasts_vae: ClassVar[bool] = False
+    """Whether `force_upcast` in the config of the autoencoder is followed: float16 is then decoded,
+    and half precision encoded, in float32. False by default."""
 
-    vae: Any
+    vae: AutoencoderKL
 
     @cached_property
     def vae_scale_factor(self) -> int:
         """Pixels per latent cell, along each axis."""
-        return self._codec.factor
+        return self.codec.factor
 
     @cached_property
     def image_processor(self) -> VaeImageProcessor:
-        """Makes tensors of images, and images of tensors."""
-        # Converted to RGB, since a fourth channel would make latents of a transparent image.
+        """Converts images to tensors and back."""
+        # Converted to RGB, since an image with alpha has four channels, as latents have.
         return VaeImageProcessor(
             vae_scale_factor=self.vae_scale_factor,
-            vae_latent_channels=self._codec.channels,
+            vae_latent_channels=self.codec.channels,
             do_convert_rgb=True,
         )
 
     @cached_property
     def mask_processor(self) -> VaeImageProcessor:
-        """Makes masks of images: one channel, 0 or 1."""
+        """Converts images to masks: one channel, 0 or 1."""
         return mask_processor(self.vae_scale_factor)
 
-    # Maps and sizes
+    # Pixels, latents and their sizes
 
     @property
-    def _codec(self) -> Codec:
-        """Maps pixels to latents and back."""
+    def codec(self) -> Codec:
+        """Maps pixels to latents and back; by default `VaeCodec`, or `NoCodec` if `vae` is None."""
         if self.vae is None:
-            return NoCodec("vae", channels_of_latents(self._network.config))
-        return VaeCodec(self.vae, upcasts=self._upcasts_vae)
+            return NoCodec("vae", channels_of_latents(self.denoiser.config))
+        return VaeCodec(self.vae, upcasts=self.upcasts_vae)
 
-    def _latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
+    def latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
+        """The shape (`batch_size`, C, h, w) of latents of images of this size in pixels."""
         factor = self.vae_scale_factor
-        return (batch_size, self._codec.channels, height // factor, width // factor)
+        return (batch_size, self.codec.channels, height // factor, width // factor)
 
-    def _works(self, height: int, width: int) -> list[tuple[Any, int, int]]:
-        works = super()._works(height, width)
+    def network_sizes(self, height: int, width: int) -> list[tuple[Any, int, int]]:
+        works = super().network_sizes(height, width)
         factor = self.vae_scale_factor
         decodes = self.call.output_type != "latent"
         return [*works, (self.vae, height * factor, width * factor)] if decodes else works
 
-    def _check_memory_of(self, batch_size: int, height: int, width: int) -> None:
-        """`_check_memory`, with height and width in pixels."""
+    def check_image_memory(self, batch_size: int, height: int, width: int) -> None:
+        """As `check_sample_memory`, with height and width in pixels."""
         factor = self.vae_scale_factor
-        self._check_memory(batch_size, height // factor, width // factor)
+        self.check_sample_memory(batch_size, height // factor, width // factor)
 
-    def _size_in_pixels(self, image: Tensor) -> tuple[int, int]:
-        """Height and width of what latents show, given them, or pixels to be encoded."""
+    def size_in_pixels(self, image: Tensor) -> tuple[int, int]:
+        """Height and width in pixels of the result that starts from `image`.
+
+        Args:
+            image: latents (N, C, h, w), or pixels (N, 3, H, W), which are rounded down to
+                multiples of `vae_scale_factor`.
+        """
         factor = self.vae_scale_factor
         height, width = image.shape[-2:]
-        if are_latents(self._codec, image):
+        if are_latents(self.codec, image):
             return height * factor, width * factor
         return height - height % factor, width - width % factor
 

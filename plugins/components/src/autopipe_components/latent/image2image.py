@@ -1,63 +1,66 @@
-"""Image to image: latents start as an image with noise on it."""
+"""Image to image: latents start as an image with noise added to it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from ..steps.checks import check_image, check_strength, check_tensor
 from ..steps.codec import check_pixels, check_spread
 from ..steps.text2image import check_latents
 from .starts import StartsFromImage
 
+_Result = TypeVar("_Result")
 
-class LatentImage2Image(StartsFromImage):
+
+class LatentImage2Image(StartsFromImage[_Result]):
     """Image to image in the latents of an autoencoder."""
 
-    def _draw(self) -> Any:
-        """Make a call: from an image with noise on it to what the prompt says."""
-        # 1. Check everything that can be checked
-        batch_size, call, latents = self._begin(), self.call, self.call.latents
+    def run_task(self) -> _Result:
+        """Run a call: from an image with noise added to it to images of the prompt."""
+        # 1. Check the arguments
+        batch_size, call, latents = self.begin_call(), self.call, self.call.latents
         check_image(call.image)
         check_strength(call.strength)
-        self._check_steps()
-        self._check_network()
+        self.check_steps()
+        self.check_denoiser()
         check_tensor("latents", latents)
         if latents is not None:
-            check_latents(latents, (batch_size, self._codec.channels, *latents.shape[-2:]))
-        reports = self._reports()
+            check_latents(latents, (batch_size, self.codec.channels, *latents.shape[-2:]))
+        callbacks = self.check_callbacks()
 
-        # 2. Lay out the steps, and keep those that are left
-        schedule = self._tail(self._lay_out())
+        # 2. Make the schedule, and keep the part that `strength` leaves
+        schedule = self.trim_start(self.make_schedule())
 
-        # 3. Make pixels of the image
-        pixels = self._pixels_of(call.image)
+        # 3. Convert the image to pixels
+        pixels = self.image_to_pixels(call.image)
         if latents is None:
-            check_pixels(self._codec, pixels)
+            check_pixels(self.codec, pixels)
         check_spread(pixels, batch_size, "images")
-        size = self._size_in_pixels(pixels if latents is None else latents)
-        self._check_memory_of(batch_size, *size)
+        size = self.size_in_pixels(pixels if latents is None else latents)
+        self.check_image_memory(batch_size, *size)
 
         # 4. Encode the prompt
-        tensors = self._told(*size)
+        tensors = self.prepare_conditioning(*size)
 
-        # 5. Encode the image and put noise on it, unless it has its own
-        like: dict[str, Any] = {"dtype": self._dtype_of(tensors), "device": self._execution_device}
-        # Said only if it is so, since overriding methods may not know it.
-        clean: dict[str, Any] = {} if self._adds_noise else {"add_noise": False}
+        # 5. Encode the image and add noise, unless latents are given
+        dtype, device = self.latents_dtype(tensors), self._execution_device
+        # Passed only where it matters: overriding methods may not have this parameter.
+        clean: dict[str, Any] = {} if self.adds_noise else {"add_noise": False}
         if latents is None:
             latents = self.prepare_latents(
                 pixels,
                 schedule.timesteps[:1].repeat(batch_size),
                 batch_size // call.num_images_per_prompt,
                 call.num_images_per_prompt,
-                generator=call.generator,
-                **like,
+                dtype,
+                device,
+                call.generator,
                 **clean,
             )
-        tensors["latents"] = latents.to(**like)
+        tensors["latents"] = latents.to(device=device, dtype=dtype)
 
         # 6. Denoise
-        denoised = self._walk(tensors, self._until_end(schedule), reports)
+        denoised = self.denoise_latents(tensors, self.trim_end(schedule), callbacks)
 
         # 7. Decode the images
-        return self._finish(denoised)
+        return self.make_output(denoised)

@@ -2,48 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 from ..steps.text2image import check_latents
 from .starts import StartsFromNoise
 
+_Result = TypeVar("_Result")
 
-class LatentText2Image(StartsFromNoise):
+
+class LatentText2Image(StartsFromNoise[_Result]):
     """Text to image in the latents of an autoencoder."""
 
-    def _draw(self) -> Any:
-        """Make a call: from pure noise to what the prompt says."""
-        # 1. Check everything that can be checked
-        batch_size, call = self._begin(), self.call
-        height, width = self._asked_size()
-        self._check_memory_of(batch_size, height, width)
-        self._check_steps()
-        self._check_network()
-        shape = self._latent_shape(batch_size, height, width)
+    def run_task(self) -> _Result:
+        """Run a call: from pure noise to images of the prompt."""
+        # 1. Check the arguments
+        batch_size, call = self.begin_call(), self.call
+        height, width = self.resolve_size()
+        self.check_image_memory(batch_size, height, width)
+        self.check_steps()
+        self.check_denoiser()
+        shape = self.latent_shape(batch_size, height, width)
         if call.latents is not None:
             check_latents(call.latents, shape)
-        reports = self._reports()
+        callbacks = self.check_callbacks()
 
-        # 2. Lay out the steps
-        schedule = self._until_end(self._lay_out())
+        # 2. Make the schedule
+        schedule = self.trim_end(self.make_schedule())
 
         # 3. Encode the prompt
-        tensors = self._told(height, width)
+        tensors = self.prepare_conditioning(height, width)
 
         # 4. Start from noise
         tensors["latents"] = self.prepare_latents(
             batch_size,
-            self._codec.channels,
+            self.codec.channels,
             height,
             width,
-            self._dtype_of(tensors),
+            self.latents_dtype(tensors),
             self._execution_device,
             call.generator,
             call.latents,
         )
 
         # 5. Denoise
-        denoised = self._walk(tensors, schedule, reports)
+        denoised = self.denoise_latents(tensors, schedule, callbacks)
 
         # 6. Decode the images
-        return self._finish(denoised)
+        return self.make_output(denoised)

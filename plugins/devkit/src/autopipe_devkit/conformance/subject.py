@@ -148,7 +148,7 @@ class Subject:
     def output(self, pipe: DiffusionPipeline, seed: int = 0, **changes: Any) -> Any:
         """What a call returns; `changes` as for `arguments`."""
         with quiet():
-            return pipe(**self.arguments(seed, **changes))  # type: ignore[operator]
+            return pipe(**self.arguments(seed, **changes))
 
     def result(self, pipe: DiffusionPipeline, seed: int = 0, **changes: Any) -> np.ndarray:
         """What a call makes, as an array: pictures are (B, H, W, C) in [0, 1]."""

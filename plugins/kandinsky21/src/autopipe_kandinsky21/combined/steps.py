@@ -1,4 +1,4 @@
-"""What the combined pipelines of the family share: the components of prior and decoder."""
+"""The components that the combined pipelines of the family share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class KandinskyCombined(CombinedPipeline):
     model_cpu_offload_seq = (
         "prior_text_encoder->prior_image_encoder->prior_prior->text_encoder->unet->movq"
     )
-    _prior_class = KandinskyPriorPipeline
+    prior_class = KandinskyPriorPipeline
 
     def __init__(
         self,
@@ -52,13 +52,13 @@ class KandinskyCombined(CombinedPipeline):
             prior_image_processor=prior_image_processor,
         )
 
-    def _decoder_arguments(self, rows: int) -> dict[str, Any]:
-        """As of every decoder, with the prompts for so many `rows`.
+    def decoder_arguments(self, rows: int) -> dict[str, Any]:
+        """As for every decoder, with prompts for `rows` embeddings.
 
-        As in the reference they are repeated as a whole, whereas the embeddings of several images
-        of a prompt stand side by side.
+        As in the reference implementation, the list of prompts is repeated as a whole, whereas the
+        embeddings of several images of a prompt are adjacent.
         """
         prompt = self.call.prompt
         prompts = [prompt] if isinstance(prompt, str) else prompt
         tiled = prompts * (rows // len(prompts))
-        return {**super()._decoder_arguments(rows), "prompt": tiled}
+        return {**super().decoder_arguments(rows), "prompt": tiled}

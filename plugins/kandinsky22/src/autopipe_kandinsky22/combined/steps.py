@@ -1,4 +1,4 @@
-"""What the combined pipelines of the family share: the components of prior and decoder."""
+"""The components that the combined pipelines of the family share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class KandinskyV22Combined(CombinedPipeline):
     """
 
     model_cpu_offload_seq = "prior_text_encoder->prior_image_encoder->unet->movq"
-    _prior_class = KandinskyV22PriorPipeline
+    prior_class = KandinskyV22PriorPipeline
 
     def __init__(
         self,

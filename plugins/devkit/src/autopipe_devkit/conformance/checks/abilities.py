@@ -15,7 +15,7 @@ from autopipe.attaching.engine import NetworkEngine
 from autopipe.errors import AutopipeError
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.placement.base import networks_of
-from autopipe.wording import told
+from autopipe.wording import error_summary
 
 from .. import given
 from ..samples import batched
@@ -56,10 +56,10 @@ def abilities(subject: Subject) -> None:
         try:
             subject.notes.abilities[name] = _told(attempt(subject, pipe), plain)
         except AutopipeError as error:
-            subject.notes.abilities[name] = f"no: {told(error)}"
+            subject.notes.abilities[name] = f"no: {error_summary(error)}"
         except Exception as error:
-            subject.notes.abilities[name] = f"no: it fails with {told(error)}"
-            faults[name] = f"{name} fails in {subject.task}: {told(error)}"
+            subject.notes.abilities[name] = f"no: it fails with {error_summary(error)}"
+            faults[name] = f"{name} fails in {subject.task}: {error_summary(error)}"
     subject.judge(faults)
 
 

@@ -133,7 +133,7 @@ def unusual(subject: Subject) -> DiffusionPipeline:
                 component.config, num_train_timesteps=steps - steps // 10 - 1
             )
     with quiet():
-        made = subject.cls.from_pipe(pipe, **changed)
+        made: DiffusionPipeline = subject.cls.from_pipe(pipe, **changed)
     made.set_progress_bar_config(disable=True)
     return made
 

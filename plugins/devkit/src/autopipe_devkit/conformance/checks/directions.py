@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def strength(subject: Subject) -> None:
 def _distance(one: list[Tensor], other: list[Tensor]) -> float:
     """How far apart what a network was asked is from something else that it was."""
     pairs = [(a.double(), b.double()) for a, b in zip(one, other) if a.shape == b.shape]
-    return sum(float((a - b).square().sum()) for a, b in pairs) ** 0.5
+    return math.sqrt(sum(float((a - b).square().sum()) for a, b in pairs))
 
 
 def latents(subject: Subject) -> None:

@@ -19,10 +19,10 @@ from ..subject import Subject, quiet
 
 
 class StrictOffload(ModelOffload):
-    """Model offload that needs no accelerator to show a mistake.
+    """Model offload that shows mistakes without an accelerator.
 
-    The weights of a resting network are NaN. Code that computes with them, because it is neither a
-    `forward` nor an `entry_point`, draws NaN.
+    The weights of an offloaded network are NaN. A method that computes with them, because it is
+    neither `forward` nor an `entry_point`, generates NaN.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ def placement(subject: Subject) -> None:
     _in_memory(pipe)
     expected = subject.result(pipe)
     ways: list[Callable[[DiffusionPipeline], Any]] = [
-        lambda p: p._pool.place(StrictOffload()),
+        lambda p: p.place(StrictOffload()),
         lambda p: p.enable_model_cpu_offload(device="cpu"),
         lambda p: p.enable_sequential_cpu_offload(device="cpu"),
         lambda p: p.set_device_map({"": "disk"}, offload_folder=subject.scratch),

@@ -8,7 +8,7 @@ import torch
 from autopipe.errors import AutopipeError
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.placement.base import networks_of
-from autopipe.wording import told
+from autopipe.wording import error_summary
 
 from ..subject import Subject
 from ..verdict import sentence_of
@@ -50,13 +50,13 @@ def _ability(
         assert dtype in before.values() or not before, f"loaded as {name}, no network is {name}"
         made = subject.result(pipe)
     except AutopipeError as error:
-        return f"no: {told(error)}"
+        return f"no: {error_summary(error)}"
     except (RuntimeError, TypeError, ValueError) as error:
         if "not implemented for" in str(error):
-            return f"not on this CPU: {told(error)}"
+            return f"not on this CPU: {error_summary(error)}"
         raise AssertionError(
-            f"a call in {name} ends with {told(error)}; it must work, or be refused by one of "
-            f"autopipe.errors"
+            f"a call in {name} ends with {error_summary(error)}; it must work, or be refused by "
+            f"one of autopipe.errors"
         ) from error
     assert _dtypes(pipe) == before, f"a call in {name} changes the dtype of a network"
     assert np.isfinite(made).all(), f"a call in {name} makes values that aren't finite"

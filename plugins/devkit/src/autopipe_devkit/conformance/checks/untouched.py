@@ -125,7 +125,7 @@ def _changed(
     with quiet(), traces.restored():
         before = _taken_down(pipe)
         try:
-            pipe(**handed)  # type: ignore[operator]
+            pipe(**handed)
         except AutopipeError:
             pass  # a form that the family doesn't take, or the cancelled call
         except _Failure:

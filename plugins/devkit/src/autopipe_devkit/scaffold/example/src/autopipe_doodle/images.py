@@ -1,4 +1,4 @@
-"""Pictures that a call starts from."""
+"""Checks and converts the input images of a call."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Images: TypeAlias = "Image | list[Image]"
 
 
 def check_images(name: str, given: Any, count: int) -> None:
-    """Check that `given` is one picture, or `count` pictures of one size.
+    """Check that `given` is an image, or a list of `count` images.
 
     Raises:
-        ArgumentTypeError: something in `given` is not a picture.
-        ArgumentError: there are neither 1 nor `count` pictures, or they differ in size.
+        ArgumentTypeError: if it is anything else.
+        ArgumentError: if the number or the sizes of the images don't fit.
     """
     images = given if isinstance(given, list) else [given]
     if not images or not all(isinstance(image, Image) for image in images):
