@@ -71,7 +71,9 @@ class _Turns:
 
     def __init__(self, pipe: DiffusionPipeline) -> None:
         networks = networks_of(pipe.components).items()
-        self._owners = {one: name for name, network in networks for one in network.modules()}
+        self._owners: dict[object, str] = {
+            one: name for name, network in networks for one in network.modules()
+        }
         self._ways: tuple[list[Place], list[Place]] = [], []
         self.met = False
 
