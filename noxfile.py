@@ -174,9 +174,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Static types of the product."""
-    install(session, DISTS, "mypy==2.4.1")
+    """Static types: of the product, and of programs that use it by mypy and pyright."""
+    install(session, DISTS, "mypy==2.4.1", "pyright[nodejs]==1.1.414")
     session.run("mypy", *[option for package in PACKAGES for option in ("-p", package)])
+    pytest(session, "tests/checkers")
 
 
 @nox.session
@@ -282,8 +283,10 @@ def strangers(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation as pages in site/: every warning, as of a broken link, is an error."""
+    """The documentation as pages in site/, its gallery drawn anew; every warning is an error."""
     install(session, DISTS, *DOCS_TOOLS)
+    session.env["TQDM_DISABLE"] = "1"
+    session.run("python", "docs/pictures.py", "docs/index.md", "docs/gallery.md")
     session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "site", *session.posargs)
 
 

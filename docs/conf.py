@@ -8,12 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import sphinx.util.inspect
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.domains.python import PyXRefRole
 from sphinx.environment import BuildEnvironment
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.inspect import stringify_signature
 from sphinx.util.nodes import make_refnode
 
 project = "autopipe"
@@ -36,25 +37,32 @@ napoleon_numpy_docstring = False
 napoleon_custom_sections = [("Attributes", "params_style")]
 napoleon_use_param = False
 napoleon_use_rtype = False
-autodoc_default_options = {
-    "members": True,
-    "special-members": "__call__",
-    "member-order": "bysource",
-    "show-inheritance": True,
-}
+autodoc_default_options = {"special-members": "__call__", "member-order": "bysource"}
+autodoc_preserve_defaults = True
 add_module_names = False
 toc_object_entries_show_parents = "hide"
 maximum_signature_line_length = 80
 
 html_theme = "furo"
 html_title = "autopipe"
+html_logo = html_favicon = "logo.svg"
+html_static_path = ["style.css"]
+html_css_files = ["style.css"]
+html_show_copyright = False
 html_copy_source = False
+
+CONTENTS = Path(__file__).with_name("contents.md")
+exclude_patterns = [CONTENTS.name]
 
 LISTED = re.compile(r"^```\{api\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 """A block of a page that lists what the reference documents there: dotted names, one a line.
 
 Lines that begin with a colon are options of autodoc, for all names of the block.
 """
+
+
+CAPTIONED = re.compile(r"^## (.+)\n\n((?:- \[.+\]\(.+\.md\)\n)+)", re.MULTILINE)
+"""A part of the contents: a caption, and links to pages."""
 
 
 def listed(page: str) -> list[str]:
@@ -77,48 +85,82 @@ DOCUMENTED = {
 
 
 def _expand(app: Sphinx, page: str, source: list[str]) -> None:
-    """Put the names of files above their code, and documentation in the place of listed names."""
+    """Put the names of files above their code, and documentation in the place of listed names.
+
+    The start page gets the tree of contents, which the theme shows beside every page.
+    """
+    if page == app.config.root_doc:
+        app.env.note_dependency(str(CONTENTS))
+        source[0] += _toctrees(CONTENTS.read_text(encoding="utf-8"))
+    # A page that begins with a link to a README has what that says.
+    text = re.sub(r"\A\[.*\]\((.*/README\.md)\)\n", r"```{include} \1\n```\n", source[0])
     titled = r'^```(\w+) title="([^"]+)"$'
-    text = re.sub(titled, r"```{code-block} \1\n:caption: \2\n", source[0], flags=re.MULTILINE)
+    text = re.sub(titled, r"```{code-block} \1\n:caption: \2\n", text, flags=re.MULTILINE)
     source[0] = LISTED.sub(_reference, text)
+
+
+def _toctrees(contents: str) -> str:
+    """The parts of the contents as Sphinx has them."""
+    trees = []
+    for caption, links in CAPTIONED.findall(contents):
+        entries = re.sub(r"- \[(.+)\]\((.+)\.md\)", r"\1 <\2>", links)
+        trees.append(f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{entries}```\n")
+    return "".join(trees)
 
 
 def _reference(block: re.Match[str]) -> str:
     """The names in a block with a sentence each, then the docstrings of all."""
-    options = "".join(f"   {line}\n" for line in block[1].splitlines() if line.startswith(":"))
+    given = [line for line in block[1].splitlines() if line.startswith(":")]
     values = {name: load(name) for name in listed(block[0])}
-    summary = [f"- :py:obj:`~{name}`: {_sentence(value)}" for name, value in values.items()]
-    entries = [f".. auto{_kind(value)}:: {name}\n{options}" for name, value in values.items()]
+    summary = [f"- :py:obj:`~{name}`: {_sentence(name)}" for name in values]
+    entries = []
+    for name, value in values.items():
+        options = list(given)
+        if inspect.isclass(value):
+            options += [":members:"] * (not any(one.startswith(":members:") for one in given))
+            options += [":show-inheritance:"] * any(map(_is_documented, value.__bases__))
+        entries += [f".. auto{_kind(value)}:: {name}", *[f"   {one}" for one in options], ""]
     return "\n".join(["```{eval-rst}", *summary, "", *entries, "```"])
 
 
-def _sentence(value: object) -> str:
-    """The first paragraph of a docstring."""
-    return " ".join((inspect.getdoc(value) or "").partition("\n\n")[0].split())
+def _sentence(name: str) -> str:
+    """The first paragraph of a docstring; that of a value stands below it in its module."""
+    module, _, attribute = name.rpartition(".")
+    if _kind(value := load(name)) == "data":
+        below = ModuleAnalyzer.for_module(module).find_attr_docs()
+        text = "\n".join(below["", attribute])
+    else:
+        text = inspect.getdoc(value) or ""
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 def _kind(value: object) -> str:
     """What autodoc calls that kind of object."""
     if inspect.isclass(value):
         return "exception" if issubclass(value, BaseException) else "class"
-    return "function" if callable(value) else "data"
+    return "function" if inspect.isroutine(value) else "data"
 
 
 def _of_constructor(
     app: Sphinx, what: str, name: str, cls: Any, options: object, signature: str, returns: str
 ) -> tuple[str, str] | None:
     """The signature of a class's constructor, where `__new__` takes whatever it is given."""
-    if what == "class" and signature == "(*args: Any, **kwargs: Any)":
-        found = sphinx.util.inspect.signature(cls.__init__, bound_method=True)
-        return sphinx.util.inspect.stringify_signature(found, unqualified_typehints=True), ""
-    return None
+    if what != "class" or not (signature or "").startswith("(*args"):
+        return None
+    _, *own = inspect.signature(cls.__init__).parameters.values()
+    text = stringify_signature(inspect.Signature(own))
+    return "" if text.startswith("(*args") else text, ""
+
+
+def _is_documented(value: object) -> bool:
+    return id(value) in DOCUMENTED
 
 
 def _keep_documented(
     app: Sphinx, name: str, cls: type, options: object, bases: list[type | str]
 ) -> None:
     """Leave out of the line "Bases" what has no documentation of its own."""
-    bases[:] = [base for base in bases if id(base) in DOCUMENTED] or [object]
+    bases[:] = filter(_is_documented, bases)
 
 
 def _find(

@@ -39,10 +39,10 @@ PATCH = 24
 CELL = 192
 """Width and height of a picture on a sheet, about: pictures are enlarged by whole factors."""
 GAP = 12
-LETTERS = 24
+LETTERS = 30
 COLUMNS = 4
 PAPER, FRAME, INK = "#ffffff", "#c8ccd4", "#33415c"
-FONT = ImageFont.load_default(LETTERS - 4)
+FONT = ImageFont.load_default(LETTERS - 5)
 
 Row: TypeAlias = Mapping[str, Image.Image]
 Shown: TypeAlias = Image.Image | Row | Mapping[str, Row]
@@ -54,6 +54,18 @@ def blocks(page: Path, language: str) -> Iterator[str]:
     for found in re.finditer(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         if found[1] == language:
             yield found[2]
+
+
+def program(page: Path) -> str:
+    """The Python of `page` from top to bottom as one program, each line where it is in the page."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    kept, inside = [], False
+    for line in lines:
+        if line.startswith("```"):
+            inside = not inside and line == "```python"
+            line = ""
+        kept.append(line if inside else "")
+    return "\n".join(kept) + "\n"
 
 
 def drawn_by(page: Path) -> list[str]:

@@ -38,10 +38,6 @@ def text(page: str) -> str:
     return (DOCS / page).read_text(encoding="utf-8")
 
 
-def names_of(pages: list[Path]) -> list[str]:
-    return sorted(page.relative_to(DOCS).as_posix() for page in pages)
-
-
 def section(page: str, heading: str) -> str:
     """What stands under a heading of the second level."""
     found = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", text(page), re.M | re.S)
@@ -55,8 +51,9 @@ def test_every_plugin_has_a_row_in_the_readme_and_every_family_a_page() -> None:
         dist = manifest.parents[2].name
         assert f"](plugins/{dist}) |" in readme
         if default_registry().families[dist].pipelines:
-            included = f"```{{include}} ../../plugins/{dist}/README.md\n"
-            assert text(f"families/{dist}.md").startswith(included)
+            page = text(f"families/{dist}.md")
+            assert page.partition("\n")[0].endswith(f"](../../plugins/{dist}/README.md)")
+            assert f"](../api/{dist}.md)" in page
 
 
 @pytest.mark.parametrize("name", [n for n in vars(Hooks) if n.startswith("autopipe_")])
@@ -155,6 +152,25 @@ def test_every_error_is_told_with_what_it_is(kind: type) -> None:
     assert [f"`{base.__name__}`" for base in kind.__bases__] == row.split(" | ")[1].split(", ")
 
 
+def test_what_programs_take_from_diffusers_is_as_the_table_says() -> None:
+    sections = (
+        ("What programs import", autopipe, "| name | here |"),
+        ("What programs call", autopipe.StableDiffusionPipeline, "| method of a pipeline | here |"),
+    )
+    for heading, holder, title in sections:
+        table = section("from-diffusers.md", heading).split(title)[1].partition("\n\n")[0]
+        for left, here in re.findall(r"^\| (`.*?) \| (.*?) \|$", table, re.M):
+            is_there = here.startswith(("the same", "accepted"))
+            for name in re.findall(r"`(\w+)`", left):
+                assert hasattr(holder, name) is is_there, f"{name}: {here}"
+
+
+def test_imports_of_the_table_from_diffusers_work() -> None:
+    told = section("from-diffusers.md", "What programs import")
+    for line in re.findall(r"\| `((?:from|import) [^`]*)` \|$", told, re.M):
+        exec(line, {})
+
+
 def test_every_variable_of_the_environment_is_told() -> None:
     sources = "".join(
         p.read_text(encoding="utf-8") for p in (ROOT / "core/src/autopipe").glob("*.py")
@@ -164,14 +180,8 @@ def test_every_variable_of_the_environment_is_told() -> None:
 
 
 def test_every_page_is_in_the_contents_once() -> None:
-    listed = [
-        (page.parent / line).relative_to(DOCS).as_posix() + ".md"
-        for page in PAGES
-        for block in re.findall(r"^```\{toctree\}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
-        for line in block.splitlines()
-        if line and not line.startswith(":")
-    ]
-    assert sorted(listed) == [p for p in names_of(PAGES) if p != "index.md"]
+    linked = re.findall(r"\]\((.+\.md)\)", text("contents.md"))
+    assert sorted([*linked, "contents.md"]) == [p.relative_to(DOCS).as_posix() for p in PAGES]
 
 
 EXCERPTS = [

@@ -193,7 +193,7 @@ def test_the_cure_for_damaged_metadata_is_to_delete_what_is_in_the_way(tmp_path:
     (folder / "METADATA").write_bytes(b"\xff")
     told = json.loads(python(["-m", "autopipe", "doctor", "--json"], tmp_path).stdout)
     (finding,) = (f for f in told["findings"] if "torn" in f["subject"])
-    delete, line = finding["cure"].split(", then ")
+    delete, line = finding["hint"].split(", then ")
     assert delete == f"delete {folder}"
     shutil.rmtree(delete.removeprefix("delete "))
     assert line.startswith("python -m pip install")
@@ -227,7 +227,7 @@ def test_a_class_that_nobody_has_can_be_passed_as_an_object(checkpoint: Path) ->
     edited(checkpoint, text_encoder=["transformers", "BertModel"])
     told = refusal(checkpoint)
     assert "No installed package provides BertModel." in told
-    assert "pass text_encoder=..." in told
+    assert "pass it as text_encoder=" in told
     width = DiffusionPipeline.from_pretrained(DEMO).unet.config.cross_attention_dim
     small = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
     loaded = BertModel(BertConfig(hidden_size=width, **small))
@@ -316,7 +316,7 @@ def test_prefer_settles_what_doctor_finds(tmp_path: Path) -> None:
     (finding,) = (
         f for f in json.loads(python(line, tmp_path).stdout)["findings"] if f["kind"] == "duplicate"
     )
-    name, chosen = re.search(r"set (\w+)=([\w-]+)", finding["cure"]).groups()
+    name, chosen = re.search(r"set (\w+)=([\w-]+)", finding["hint"]).groups()
     show = "from autopipe.registry import default_registry as d; print(d().entry('engine', 'fast'))"
     assert "two kinds" not in python(["-c", show], tmp_path).stdout
     done = python(["-c", show], tmp_path, **{name: chosen})

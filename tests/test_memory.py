@@ -139,11 +139,11 @@ def test_an_overflow_is_decoded_again_in_float32_and_said_once(
         pipe.vae.decoder.conv_in.bias.fill_(60000)
     expected = images(pipe)
     assert np.isfinite(expected).all()
-    assert caplog.text.count("done again in float32") == 1
+    assert caplog.text.count("decoded again in float32") == 1
     place(pipe, tmp_path)
     before = state(pipe)
     assert np.array_equal(images(pipe), expected)
-    assert caplog.text.count("done again in float32") == 1
+    assert caplog.text.count("decoded again in float32") == 1
     assert state(pipe) == before
     assert pipe.vae.dtype is torch.float16
 

@@ -171,15 +171,17 @@ def test_the_families_demo_folders_are_in_their_packages() -> None:
             assert (Path(spec.origin).parent / folder / file).is_file()
 
 
-def test_the_table_of_what_is_published_is_that_of_the_manifests() -> None:
+def test_what_is_written_from_the_manifests_is_fresh() -> None:
     spec = importlib.util.spec_from_file_location("published", ROOT / "tools/published.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    written = module.FILE.read_text(encoding="utf-8")
-    made = module.text(module.table(default_registry(), NAMES - {"autopipe-core"}))
-    assert written == made, "run: python -m nox -s table"
+    registry, dists = default_registry(), NAMES - {"autopipe-core"}
+    table = module.text(module.table(registry, dists))
+    assert module.FILE.read_text(encoding="utf-8") == table, "run: python -m nox -s table"
+    stub = module.stub(registry, dists)
+    assert module.STUB.read_text(encoding="utf-8") == stub, "run: python -m nox -s table"
 
 
 def test_nothing_speaks_of_the_stranger_that_has_our_name_on_the_index() -> None:
@@ -204,10 +206,10 @@ def test_nothing_speaks_of_the_stranger_that_has_our_name_on_the_index() -> None
     assert found == []
 
 
-def test_the_stub_of_the_core_has_its_names() -> None:
+def test_the_stub_has_every_public_name_and_no_other() -> None:
     stub = (ROOT / "core/src/autopipe/__init__.pyi").read_text(encoding="utf-8")
-    lines = re.findall(r"^from \.(\S*) import \w+ as (\w+)$", stub, re.MULTILINE)
-    found = {name: module for module, name in lines}
-    submodules = dict.fromkeys(autopipe._SUBMODULES, "")
-    version = {"__version__": "resolution.version"}
-    assert found == {**autopipe._CORE, **submodules, **version}
+    exported = re.findall(r"^from \S+ import \w+ as (\w+)$", stub, re.MULTILINE)
+    defined = re.findall(r"^(\w+)(?:: _TypeAlias)? = ", stub, re.MULTILINE)
+    found = {name for name in (*exported, *defined) if not name.startswith("_")}
+    assert found == {name for name in dir(autopipe) if not name.startswith("_")}
+    assert "def __getattr__" not in stub

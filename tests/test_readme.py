@@ -55,12 +55,25 @@ def test_its_commands_run(document: Path, tmp_path: Path, monkeypatch: pytest.Mo
             assert main(shlex.split(line)[1:]) == 0, line
 
 
+def anchors(document: Path) -> set[str]:
+    """The names that forges give to the headings of `document`."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
 @each_document
 def test_its_links_lead_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)]+)\)", text):
-        if not target.startswith(("http://", "https://")):
-            assert (document.parent / target.partition("#")[0]).exists(), target
+        if re.match(r"\w+:", target):
+            assert re.fullmatch(r"https?://([\w-]+\.)+[a-z]+(:\d+)?(/\S*)?|mailto:\S+", target), (
+                target
+            )
+            continue
+        path, _, anchor = target.partition("#")
+        page = document.parent / path if path else document
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), target
 
 
 def test_the_readme_names_every_command() -> None:

@@ -14,7 +14,7 @@ from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import default_registry
 from autopipe_generate.loading import class_of
 from autopipe_generate.rehearsal import check_call
-from autopipe_generate.request import request
+from autopipe_generate.request import request_of
 from autopipe_generate.values import call_of
 
 DEMOS = [f"demo:{n}" for n, f in default_registry().families.items() if f.demo]
@@ -31,7 +31,7 @@ def _without_weights(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 
 def rehearsed(*line: str) -> None:
     registry = default_registry()
-    asked = request(parse(["generate", *line]), registry)
+    asked = request_of(parse(["generate", *line]), registry)
     check_call(asked, call_of(asked, class_of(asked, registry), registry), registry)
 
 

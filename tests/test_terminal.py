@@ -125,6 +125,8 @@ def lines(checkpoint: Path) -> Iterator[list[str]]:
             [EVIL, "--size", "9"],
         ],
         "new": [[EVIL], ["one", "--task", EVIL], ["two", "--to", "to" + FILE_NAME]],
+        "check": [[EVIL], [EVIL, "--json"]],
+        "stubs": [["--to", "to" + FILE_NAME], ["--check", "--to", EVIL]],
     }  # fmt: skip
     yield [EVIL]
     yield ["--help"]

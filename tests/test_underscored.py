@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,11 @@ def test_no_distribution_uses_underscored_names_of_another(uses: list[Use]) -> N
 
 def test_the_names_of_the_reference_are_used(uses: list[Use]) -> None:
     assert {use.name for use in uses} >= set(OF_THE_REFERENCE)
+
+
+def test_the_names_of_the_reference_are_told() -> None:
+    page = (ROOT / "docs/api/steps.md").read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| `(_\w+)` \| (.*) \|$", page, re.M)) == OF_THE_REFERENCE
 
 
 BASE = """

@@ -1,6 +1,7 @@
-"""Write the table of what this project publishes, from the manifests that are installed.
+"""Write what this project publishes, from the manifests that are installed.
 
-`python -m nox -s table` installs everything under plugins/ and runs this.
+The table is for hints, the stub for type checkers. `python -m nox -s table` installs everything
+under plugins/ and runs this.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import autopipe_devkit.stubs
 from autopipe.registry import Registry, default_registry
 from autopipe.resolution.claims import claims
 
-FILE = Path(__file__).parents[1] / "core/src/autopipe/resolution/published.json"
+SOURCE = Path(__file__).parents[1] / "core/src"
+FILE = SOURCE / "autopipe/resolution/published.json"
+STUB = SOURCE / autopipe_devkit.stubs.FILE
 
 
 def table(registry: Registry, dists: set[str]) -> dict[str, dict[str, list[str]]]:
@@ -45,6 +49,14 @@ def text(content: dict[str, dict[str, list[str]]]) -> str:
     return "{\n" + ",\n".join(kinds) + "\n}\n"
 
 
+def stub(registry: Registry, dists: set[str]) -> str:
+    """The stub of the core: the public names of `dists`, and its own."""
+    ours = Registry(one for one in registry.installed if one.plugin.dist in dists)
+    return autopipe_devkit.stubs.stub(ours, "python -m nox -s table")
+
+
 if __name__ == "__main__":
-    FILE.write_text(text(table(default_registry(), set(sys.argv[1:]))), encoding="utf-8")
-    print(f"wrote {FILE}")
+    dists = set(sys.argv[1:])
+    FILE.write_text(text(table(default_registry(), dists)), encoding="utf-8")
+    STUB.write_text(stub(default_registry(), dists), encoding="utf-8")
+    print(f"wrote {FILE} and {STUB}")

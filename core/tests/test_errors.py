@@ -12,7 +12,7 @@ def test_what_is_given_by_component_names_components() -> None:
     check_names("auto", ("unet",), "P has no")
     with pytest.raises(ArgumentError, match=r"P has no 'unett'\. Did you mean 'unet'"):
         check_names({"unett": 0}, ("unet", "vae"), "P has no")
-    with pytest.raises(ArgumentError, match=r"There are unet, vae\."):
+    with pytest.raises(ArgumentError, match=r"Known: unet, vae\."):
         check_names({"controlnet": 0}, ("", "unet", "vae"), "P has no")
 
 

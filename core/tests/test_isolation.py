@@ -57,7 +57,7 @@ BAD = {
     "nonsense": (good("nonsense").replace("Family(", "dict(").replace("'nonsense', ", ""),
                  "broken", "dict"),
     "shapeless": (good("shapeless", more=", components=('a',)"), "broken", "Component"),
-    "newer": (good("newer", more=", api=99"), "incompatible", "interface 99"),
+    "newer": (good("newer", more=", api=99"), "incompatible", "API 99"),
 }  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def test_doctor_names_it_and_says_how_to_mend_it(site: Path) -> None:
     (finding,) = (f for f in json.loads(done.stdout)["findings"] if "raises" in f["subject"])
     assert "dist-raises 1.0" in finding["subject"]
     assert "no such kernel" in finding["reason"]
-    assert finding["cure"].startswith("python -m pip install")
+    assert finding["hint"].startswith("python -m pip install")
 
 
 def skew(site: Path, package: str) -> dict:
@@ -98,7 +98,7 @@ def test_doctor_finds_a_plugin_made_for_another_core(site: Path) -> None:
     finding = skew(site, "autopipe-core")
     assert "dist-newer needs >=99" in finding["reason"]
     assert "dist-older" not in finding["reason"]
-    line = finding["cure"].removeprefix("python -m pip install --upgrade ").split()
+    line = finding["hint"].removeprefix("python -m pip install --upgrade ").split()
     assert "dist-newer" in line
     assert any(word == "autopipe-core" or Path(word).name == "core" for word in line)
 
@@ -107,8 +107,8 @@ def test_doctor_finds_a_stranger_that_has_the_modules_name(site: Path) -> None:
     write_dist(site, "autopipe", {}, version="0.3")
     (site / "autopipe-0.3.dist-info" / "top_level.txt").write_text("autopipe\n")
     finding = skew(site, "autopipe")
-    assert "provides the module autopipe too" in finding["reason"]
-    first, then = finding["cure"].split(", then ")
+    assert "provides the module autopipe" in finding["reason"]
+    first, then = finding["hint"].split(", then ")
     assert first == "python -m pip uninstall autopipe"
     assert "--force-reinstall" in then
 
@@ -152,8 +152,8 @@ def test_doctor_finds_plugins_that_contradict_each_other(site: Path) -> None:
     write_plugin(site, "low", good("low"), requires=["paint<2"])
     write_plugin(site, "high", good("high"), requires=["paint>=2"])
     finding = skew(site, "paint")
-    assert finding["reason"] == "dist-high needs >=2 and 1.5 is installed"
-    assert finding["cure"] == "python -m pip install --upgrade dist-high dist-low paint"
+    assert finding["reason"] == "dist-high needs >=2, but 1.5 is installed"
+    assert finding["hint"] == "python -m pip install --upgrade dist-high dist-low paint"
 
 
 def test_doctor_gives_the_version_that_does_for_all(site: Path) -> None:
@@ -161,8 +161,8 @@ def test_doctor_gives_the_version_that_does_for_all(site: Path) -> None:
     write_plugin(site, "low", good("low"), requires=["paint<3"])
     for name in ("high", "tall"):
         write_plugin(site, name, good(name), requires=["paint>=2", "absent>=1"])
-    assert skew(site, "paint")["cure"] == "python -m pip install 'paint>=2,<3'"
-    assert skew(site, "absent")["cure"] == "python -m pip install 'absent>=1'"
+    assert skew(site, "paint")["hint"] == "python -m pip install 'paint>=2,<3'"
+    assert skew(site, "absent")["hint"] == "python -m pip install 'absent>=1'"
 
 
 def test_an_error_that_a_broken_plugin_may_explain_names_it(site: Path) -> None:

@@ -84,7 +84,7 @@ def refusal(table: Registry, *arguments: object) -> str:
     return str(caught.value)
 
 
-def test_refusals_name_class_family_and_cure() -> None:
+def test_refusals_name_class_family_and_what_to_do() -> None:
     table = registry(BASE, CONTROL)
     start = "AutoPipeline can't find a pipeline linked to"
     assert refusal(table, "KandinskyPipeline").startswith(f"{start} KandinskyPipeline for None")
@@ -201,7 +201,7 @@ def test_a_registered_family_is_used_like_an_installed_one() -> None:
 def test_what_is_taken_or_flawed_is_not_registered() -> None:
     register(Family("noted", pipelines=cells("noted")))
     after = default_registry()
-    with pytest.raises(PluginError, match="family noted is already offered by noted"):
+    with pytest.raises(PluginError, match="family noted is defined differently by noted"):
         register(Family("noted"))
     mine = replace(cells("noted")[-1], target="mine:Pipe")
     with pytest.raises(PluginError, match="pipeline notedINPAINT"):

@@ -39,12 +39,12 @@ def test_what_is_no_regular_file_is_told_by_its_kind(
 ) -> None:
     place = make(tmp_path / "x", kind)
     for function in (look, opened):
-        with pytest.raises(OSError, match=f"it is a {kind} where a file is expected"):
+        with pytest.raises(OSError, match=f"it is a {kind}, not a regular file"):
             function(place)
     # Also where it gets there between the look and the opening.
     if kind != "socket":
         monkeypatch.setattr(regular, "look", lambda *arguments: None)
-        with pytest.raises(OSError, match=f"it is a {kind} where"):
+        with pytest.raises(OSError, match=f"it is a {kind}, not a regular file"):
             opened(place)
 
 
@@ -52,7 +52,7 @@ def test_a_file_has_at_most_so_many_bytes(tmp_path: Path) -> None:
     file = tmp_path / "x"
     with file.open("wb") as stream:
         stream.truncate(1 << 40)
-    with pytest.raises(OSError, match=r"1,099,511,627,776 bytes.*more than 100"):
+    with pytest.raises(OSError, match=r"1,099,511,627,776 bytes.*limit for such files is 100"):
         opened(file, 100)
     file.write_bytes(b"four")
     (tmp_path / "link").symlink_to(file)
@@ -70,7 +70,7 @@ def test_a_refused_file_stays_not_open(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"four")
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
-        with pytest.raises(OSError, match="more than 3"):
+        with pytest.raises(OSError, match="limit for such files is 3"):
             opened(tmp_path / "x", 3)
     assert len(os.listdir("/proc/self/fd")) == before
 

@@ -45,7 +45,7 @@ def test_a_task_is_its_name() -> None:
     assert Task("inpaint") is task
     assert [copy.copy(task), copy.deepcopy(task), pickle.loads(pickle.dumps(task))] == [task] * 3
     assert pickle.loads(pickle.dumps(task)) is task
-    with pytest.raises(AttributeError, match="constant"):
+    with pytest.raises(AttributeError, match="immutable"):
         task.output = "noise"
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autopipe.errors import AutopipeError, CheckpointError
-from autopipe.wording import clean, cut, listed, shown, told
+from autopipe.wording import clean, cut, error_summary, listed, shown
 
 ANYTHING = st.text(st.characters(codec=None, exclude_categories=()))
 
@@ -92,8 +92,8 @@ class Mute(Exception):
 def test_an_exception_is_told_by_its_class_and_first_sentence(
     error: BaseException, expected: str
 ) -> None:
-    assert told(error) == expected
+    assert error_summary(error) == expected
 
 
 def test_an_exception_of_any_length_is_told_briefly() -> None:
-    assert len(told(ValueError("x" * 10**6))) < 200
+    assert len(error_summary(ValueError("x" * 10**6))) < 200

@@ -52,7 +52,7 @@ def test_what_both_declare_equally_is_shared() -> None:
 def test_only_three_names_are_in_question() -> None:
     problems = house.registry.problems
     assert {problem.kind for problem in problems} == {"duplicate"}
-    told = [problem.reason.partition(" is already offered")[0] for problem in problems]
+    told = [problem.reason.partition(" is defined differently")[0] for problem in problems]
     assert sorted(told) == ["engine traced", "name ShapesNetwork", "pipeline ShapesPipeline"]
 
 
@@ -75,10 +75,10 @@ def test_doctor_names_both(autopipe: Run) -> None:
     assert len(found["findings"]) == 3
     for finding in found["findings"]:
         assert names_both(finding["subject"] + finding["reason"])
-        assert "AUTOPIPE_PREFER" in finding["cure"]
+        assert "AUTOPIPE_PREFER" in finding["hint"]
     states = {plugin["name"]: plugin["state"] for plugin in found["plugins"]}
     assert (states["clips"], states["shapes"]) == ("in use", "in use")
-    assert states["rival"] == "in use in part"
+    assert states["rival"] == "partly in use"
 
 
 @pytest.mark.parametrize("dist", BOTH)

@@ -143,9 +143,13 @@ def embeds(rows: int = 1, seed: int = 1) -> torch.Tensor:
     return torch.randn(rows, DIM, generator=torch.Generator().manual_seed(seed))
 
 
-def stage_call(kind: Any) -> dict[str, Any]:
-    """Arguments of a quick call of a prior or of a decoder, as far as it takes them."""
-    known = {
+def stage_call(kind: Any, second: bool = False) -> dict[str, Any]:
+    """Arguments of a quick call of a prior or of a decoder, as far as it takes them.
+
+    Args:
+        second: whether to give others, of those that differ.
+    """
+    first = {
         "prompt": "a red circle",
         "image_embeds": embeds(),
         "negative_image_embeds": embeds(seed=2),
@@ -157,6 +161,17 @@ def stage_call(kind: Any) -> dict[str, Any]:
         "strength": 0.5,
         "num_inference_steps": 4,
     }
+    others = {
+        "prompt": "a blue star",
+        "image_embeds": embeds(seed=3),
+        "negative_image_embeds": embeds(seed=4),
+        "image": picture().rotate(90),
+        "mask_image": mask().rotate(90),
+        "hint": torch.ones(1, 3, 64, 64),
+        "strength": 1.0,
+        "num_inference_steps": 6,
+    }
+    known = others if second else first
     takes = inspect.signature(kind.__call__).parameters
     return {name: value for name, value in known.items() if name in takes}
 

@@ -5,8 +5,8 @@
     pipe = AutoPipelineForText2Image.from_pretrained("demo:stable_diffusion")
     image = pipe("a red circle on a white background").images[0]
 
-Every public name is imported on first use: those of the core, and those of every installed
-family (`from autopipe import UNet2DConditionModel`). `autopipe.registry` tells what is there.
+Every public name of the core and of the installed families is imported on first use
+(`from autopipe import UNet2DConditionModel`). `autopipe.registry` lists what is installed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import sys
 from typing import Any
 
 from .resolution.public import PUBLIC as _CORE
+from .resolution.public import SUBMODULES as _SUBMODULES
 from .resolution.version import __version__ as __version__
-
-_SUBMODULES = ("errors", "registry", "utils")
 
 
 def __getattr__(name: str) -> Any:
@@ -46,7 +45,7 @@ def _from_a_plugin(name: str) -> Any:
 
 
 def _nearest(name: str) -> str:
-    """The question whether another name was meant; empty where none is near."""
+    """Return " Did you mean ...?" for the closest public name, or an empty string."""
     from .errors import nearest
     from .registry import default_registry
     from .resolution.hints import published_names
@@ -55,22 +54,22 @@ def _nearest(name: str) -> str:
 
 
 class _NotHereYet:
-    """The last of Python's finders, which says what a missing part of this package is.
+    """The last import finder, which explains why a name or module of this package is missing.
 
-    `from autopipe import X` looks for a module X where there is no such name, and only an error
-    from there reaches the reader: Python replaces those of a module's `__getattr__`.
+    If `autopipe` has no name X, `from autopipe import X` looks for a module X. Only an error raised
+    there reaches the user, because Python replaces errors of a module's `__getattr__`.
     """
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:
-        """Find nothing, or raise what says that diffusers has it, or which name is near."""
+        """Raise an error that names an alternative or a similar name; otherwise return None."""
         if name.startswith("autopipe.") and name.count(".") == 1:
             from .resolution.reference import check_import
 
-            asked = name.partition(".")[2]
-            check_import(asked)
-            if not asked.startswith("_") and (meant := _nearest(asked)):
-                raise ImportError(f"autopipe has no {asked!r}.{meant}", name=name)
+            missing = name.partition(".")[2]
+            check_import(missing)
+            if not missing.startswith("_") and (hint := _nearest(missing)):
+                raise ImportError(f"autopipe has no {missing!r}.{hint}", name=name)
 
 
 if not any(type(one).__name__ == "_NotHereYet" for one in sys.meta_path):

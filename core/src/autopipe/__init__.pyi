@@ -1,39 +1,184 @@
-from typing import Any
+# Written by `python -m nox -s table` from what plugins declare. Changes are lost.
+from abc import ABCMeta as _ABCMeta
+from typing import TypeAlias as _TypeAlias
 
-from . import errors as errors
-from . import registry as registry
-from . import utils as utils
-from .attaching.attachment import Attachment as Attachment
-from .attaching.engine import NetworkEngine as NetworkEngine
-from .auto import AutoPipelineForImage2Image as AutoPipelineForImage2Image
-from .auto import AutoPipelineForInpainting as AutoPipelineForInpainting
-from .auto import AutoPipelineForText2Image as AutoPipelineForText2Image
-from .config import ConfigMixin as ConfigMixin
-from .config import FrozenConfig as FrozenConfig
-from .config import register_to_config as register_to_config
-from .errors import AutopipeError as AutopipeError
-from .hooks import hookimpl as hookimpl
-from .manifest import AddOn as AddOn
-from .manifest import Command as Command
-from .manifest import Component as Component
-from .manifest import Condition as Condition
-from .manifest import Engine as Engine
-from .manifest import Export as Export
-from .manifest import Family as Family
-from .manifest import Manifest as Manifest
-from .manifest import Pipeline as Pipeline
-from .manifest import Probe as Probe
-from .manifest import Reader as Reader
-from .modeling import ModelMixin as ModelMixin
-from .outputs import BaseOutput as BaseOutput
-from .outputs import ImagePipelineOutput as ImagePipelineOutput
-from .pipeline.base import DiffusionPipeline as DiffusionPipeline
-from .resolution.version import __version__ as __version__
-from .scheduling import SchedulerMixin as SchedulerMixin
-from .tasks import Image2Image as Image2Image
-from .tasks import Inpaint as Inpaint
-from .tasks import Input as Input
-from .tasks import Task as Task
-from .tasks import Text2Image as Text2Image
+import autopipe.errors as _errors
+import autopipe.registry as _registry
+import autopipe.utils as _utils
+from autopipe.auto import AutoPipeline as _AutoPipeline
+from autopipe.resolution.version import __version__ as __version__
+from autopipe.attaching.attachment import Attachment as Attachment
+from autopipe.attaching.engine import NetworkEngine as NetworkEngine
+from autopipe.auto import AutoPipelineForImage2Image as AutoPipelineForImage2Image
+from autopipe.auto import AutoPipelineForInpainting as AutoPipelineForInpainting
+from autopipe.auto import AutoPipelineForText2Image as AutoPipelineForText2Image
+from autopipe.config import ConfigMixin as ConfigMixin
+from autopipe.config import FrozenConfig as FrozenConfig
+from autopipe.config import register_to_config as register_to_config
+from autopipe.errors import AutopipeError as AutopipeError
+from autopipe.hooks import hookimpl as hookimpl
+from autopipe.manifest import AddOn as AddOn
+from autopipe.manifest import Command as Command
+from autopipe.manifest import Component as Component
+from autopipe.manifest import Condition as Condition
+from autopipe.manifest import Engine as Engine
+from autopipe.manifest import Export as Export
+from autopipe.manifest import Family as Family
+from autopipe.manifest import Manifest as Manifest
+from autopipe.manifest import Pipeline as Pipeline
+from autopipe.manifest import Probe as Probe
+from autopipe.manifest import Reader as Reader
+from autopipe.modeling import ModelMixin as ModelMixin
+from autopipe.outputs import BaseOutput as BaseOutput
+from autopipe.outputs import ImagePipelineOutput as ImagePipelineOutput
+from autopipe.pipeline.base import DiffusionPipeline as DiffusionPipeline
+from autopipe.scheduling import SchedulerMixin as SchedulerMixin
+from autopipe.tasks import Image2Image as Image2Image
+from autopipe.tasks import Inpaint as Inpaint
+from autopipe.tasks import Input as Input
+from autopipe.tasks import Task as Task
+from autopipe.tasks import Text2Image as Text2Image
+from autopipe_components.image_processor import VaeImageProcessor as _VaeImageProcessor
+from autopipe_components.networks.autoencoder_kl import AutoencoderKL as _AutoencoderKL
+from autopipe_components.networks.prior_transformer import PriorTransformer as _PriorTransformer
+from autopipe_components.networks.unet import UNet2DConditionModel as _UNet2DConditionModel
+from autopipe_components.networks.vq_model import VQModel as _VQModel
+from autopipe_components.noise import randn_tensor as _randn_tensor
+from autopipe_components.schedulers.ddim import DDIMScheduler as _DDIMScheduler
+from autopipe_components.schedulers.ddpm import DDPMScheduler as _DDPMScheduler
+from autopipe_components.schedulers.deis_multistep import DEISMultistepScheduler as _DEISMultistepScheduler
+from autopipe_components.schedulers.dpm_solver_multistep import DPMSolverMultistepScheduler as _DPMSolverMultistepScheduler
+from autopipe_components.schedulers.dpm_solver_singlestep import DPMSolverSinglestepScheduler as _DPMSolverSinglestepScheduler
+from autopipe_components.schedulers.euler_ancestral_discrete import EulerAncestralDiscreteScheduler as _EulerAncestralDiscreteScheduler
+from autopipe_components.schedulers.euler_discrete import EulerDiscreteScheduler as _EulerDiscreteScheduler
+from autopipe_components.schedulers.heun_discrete import HeunDiscreteScheduler as _HeunDiscreteScheduler
+from autopipe_components.schedulers.k_dpm_2_ancestral_discrete import KDPM2AncestralDiscreteScheduler as _KDPM2AncestralDiscreteScheduler
+from autopipe_components.schedulers.k_dpm_2_discrete import KDPM2DiscreteScheduler as _KDPM2DiscreteScheduler
+from autopipe_components.schedulers.lcm import LCMScheduler as _LCMScheduler
+from autopipe_components.schedulers.lms_discrete import LMSDiscreteScheduler as _LMSDiscreteScheduler
+from autopipe_components.schedulers.pndm import PNDMScheduler as _PNDMScheduler
+from autopipe_components.schedulers.tcd import TCDScheduler as _TCDScheduler
+from autopipe_components.schedulers.unclip import UnCLIPScheduler as _UnCLIPScheduler
+from autopipe_components.schedulers.unipc_multistep import UniPCMultistepScheduler as _UniPCMultistepScheduler
+from autopipe_components.scripting import rescale_noise_cfg as _rescale_noise_cfg
+from autopipe_components.scripting import retrieve_latents as _retrieve_latents
+from autopipe_components.scripting import retrieve_timesteps as _retrieve_timesteps
+from autopipe_controlnet.controlnet import ControlNetModel as _ControlNetModel
+from autopipe_controlnet.controlnet import ControlNetOutput as _ControlNetOutput
+from autopipe_controlnet.multicontrolnet import MultiControlNetModel as _MultiControlNetModel
+from autopipe_controlnet.sdxl.image2image import StableDiffusionXLControlNetImg2ImgPipeline as _StableDiffusionXLControlNetImg2ImgPipeline
+from autopipe_controlnet.sdxl.inpaint import StableDiffusionXLControlNetInpaintPipeline as _StableDiffusionXLControlNetInpaintPipeline
+from autopipe_controlnet.sdxl.text2image import StableDiffusionXLControlNetPipeline as _StableDiffusionXLControlNetPipeline
+from autopipe_controlnet.stable_diffusion.image2image import StableDiffusionControlNetImg2ImgPipeline as _StableDiffusionControlNetImg2ImgPipeline
+from autopipe_controlnet.stable_diffusion.inpaint import StableDiffusionControlNetInpaintPipeline as _StableDiffusionControlNetInpaintPipeline
+from autopipe_controlnet.stable_diffusion.text2image import StableDiffusionControlNetPipeline as _StableDiffusionControlNetPipeline
+from autopipe_deepfloyd_if.image2image import IFImg2ImgPipeline as _IFImg2ImgPipeline
+from autopipe_deepfloyd_if.inpaint import IFInpaintingPipeline as _IFInpaintingPipeline
+from autopipe_deepfloyd_if.output import IFPipelineOutput as _IFPipelineOutput
+from autopipe_deepfloyd_if.safety_checker import IFSafetyChecker as _IFSafetyChecker
+from autopipe_deepfloyd_if.super_resolution.image2image import IFImg2ImgSuperResolutionPipeline as _IFImg2ImgSuperResolutionPipeline
+from autopipe_deepfloyd_if.super_resolution.inpaint import IFInpaintingSuperResolutionPipeline as _IFInpaintingSuperResolutionPipeline
+from autopipe_deepfloyd_if.super_resolution.text2image import IFSuperResolutionPipeline as _IFSuperResolutionPipeline
+from autopipe_deepfloyd_if.text2image import IFPipeline as _IFPipeline
+from autopipe_deepfloyd_if.watermark import IFWatermarker as _IFWatermarker
+from autopipe_kandinsky21.combined.image2image import KandinskyImg2ImgCombinedPipeline as _KandinskyImg2ImgCombinedPipeline
+from autopipe_kandinsky21.combined.inpaint import KandinskyInpaintCombinedPipeline as _KandinskyInpaintCombinedPipeline
+from autopipe_kandinsky21.combined.text2image import KandinskyCombinedPipeline as _KandinskyCombinedPipeline
+from autopipe_kandinsky21.image2image import KandinskyImg2ImgPipeline as _KandinskyImg2ImgPipeline
+from autopipe_kandinsky21.inpaint import KandinskyInpaintPipeline as _KandinskyInpaintPipeline
+from autopipe_kandinsky21.prior import KandinskyPriorPipeline as _KandinskyPriorPipeline
+from autopipe_kandinsky21.text2image import KandinskyPipeline as _KandinskyPipeline
+from autopipe_kandinsky21.text_encoder import MultilingualCLIP as _MultilingualCLIP
+from autopipe_kandinsky22.combined.image2image import KandinskyV22Img2ImgCombinedPipeline as _KandinskyV22Img2ImgCombinedPipeline
+from autopipe_kandinsky22.combined.inpaint import KandinskyV22InpaintCombinedPipeline as _KandinskyV22InpaintCombinedPipeline
+from autopipe_kandinsky22.combined.text2image import KandinskyV22CombinedPipeline as _KandinskyV22CombinedPipeline
+from autopipe_kandinsky22.hint import KandinskyV22ControlnetImg2ImgPipeline as _KandinskyV22ControlnetImg2ImgPipeline
+from autopipe_kandinsky22.hint import KandinskyV22ControlnetPipeline as _KandinskyV22ControlnetPipeline
+from autopipe_kandinsky22.image2image import KandinskyV22Img2ImgPipeline as _KandinskyV22Img2ImgPipeline
+from autopipe_kandinsky22.inpaint import KandinskyV22InpaintPipeline as _KandinskyV22InpaintPipeline
+from autopipe_kandinsky22.prior import KandinskyV22PriorEmb2EmbPipeline as _KandinskyV22PriorEmb2EmbPipeline
+from autopipe_kandinsky22.prior import KandinskyV22PriorPipeline as _KandinskyV22PriorPipeline
+from autopipe_kandinsky22.text2image import KandinskyV22Pipeline as _KandinskyV22Pipeline
+from autopipe_sdxl.image2image import StableDiffusionXLImg2ImgPipeline as _StableDiffusionXLImg2ImgPipeline
+from autopipe_sdxl.inpaint import StableDiffusionXLInpaintPipeline as _StableDiffusionXLInpaintPipeline
+from autopipe_sdxl.output import StableDiffusionXLPipelineOutput as _StableDiffusionXLPipelineOutput
+from autopipe_sdxl.text2image import StableDiffusionXLPipeline as _StableDiffusionXLPipeline
+from autopipe_stable_diffusion.image2image import StableDiffusionImg2ImgPipeline as _StableDiffusionImg2ImgPipeline
+from autopipe_stable_diffusion.inpaint import StableDiffusionInpaintPipeline as _StableDiffusionInpaintPipeline
+from autopipe_stable_diffusion.output import StableDiffusionPipelineOutput as _StableDiffusionPipelineOutput
+from autopipe_stable_diffusion.safety_checker import StableDiffusionSafetyChecker as _StableDiffusionSafetyChecker
+from autopipe_stable_diffusion.text2image import StableDiffusionPipeline as _StableDiffusionPipeline
 
-def __getattr__(name: str) -> Any: ...
+errors = _errors
+registry = _registry
+utils = _utils
+AutoencoderKL: _TypeAlias = _AutoencoderKL
+ControlNetModel: _TypeAlias = _ControlNetModel
+ControlNetOutput = _ControlNetOutput
+DDIMScheduler: _TypeAlias = _DDIMScheduler
+DDPMScheduler: _TypeAlias = _DDPMScheduler
+DEISMultistepScheduler: _TypeAlias = _DEISMultistepScheduler
+DPMSolverMultistepScheduler: _TypeAlias = _DPMSolverMultistepScheduler
+DPMSolverSinglestepScheduler: _TypeAlias = _DPMSolverSinglestepScheduler
+EulerAncestralDiscreteScheduler: _TypeAlias = _EulerAncestralDiscreteScheduler
+EulerDiscreteScheduler: _TypeAlias = _EulerDiscreteScheduler
+HeunDiscreteScheduler: _TypeAlias = _HeunDiscreteScheduler
+IFImg2ImgPipeline: _TypeAlias = _IFImg2ImgPipeline
+IFImg2ImgSuperResolutionPipeline: _TypeAlias = _IFImg2ImgSuperResolutionPipeline
+IFInpaintingPipeline: _TypeAlias = _IFInpaintingPipeline
+IFInpaintingSuperResolutionPipeline: _TypeAlias = _IFInpaintingSuperResolutionPipeline
+IFPipeline: _TypeAlias = _IFPipeline
+IFPipelineOutput = _IFPipelineOutput
+IFSafetyChecker: _TypeAlias = _IFSafetyChecker
+IFSuperResolutionPipeline: _TypeAlias = _IFSuperResolutionPipeline
+IFWatermarker: _TypeAlias = _IFWatermarker
+KDPM2AncestralDiscreteScheduler: _TypeAlias = _KDPM2AncestralDiscreteScheduler
+KDPM2DiscreteScheduler: _TypeAlias = _KDPM2DiscreteScheduler
+KandinskyCombinedPipeline: _TypeAlias = _KandinskyCombinedPipeline
+KandinskyImg2ImgCombinedPipeline: _TypeAlias = _KandinskyImg2ImgCombinedPipeline
+KandinskyImg2ImgPipeline: _TypeAlias = _KandinskyImg2ImgPipeline
+KandinskyInpaintCombinedPipeline: _TypeAlias = _KandinskyInpaintCombinedPipeline
+KandinskyInpaintPipeline: _TypeAlias = _KandinskyInpaintPipeline
+KandinskyPipeline: _TypeAlias = _KandinskyPipeline
+KandinskyPriorPipeline: _TypeAlias = _KandinskyPriorPipeline
+KandinskyV22CombinedPipeline: _TypeAlias = _KandinskyV22CombinedPipeline
+KandinskyV22ControlnetImg2ImgPipeline: _TypeAlias = _KandinskyV22ControlnetImg2ImgPipeline
+KandinskyV22ControlnetPipeline: _TypeAlias = _KandinskyV22ControlnetPipeline
+KandinskyV22Img2ImgCombinedPipeline: _TypeAlias = _KandinskyV22Img2ImgCombinedPipeline
+KandinskyV22Img2ImgPipeline: _TypeAlias = _KandinskyV22Img2ImgPipeline
+KandinskyV22InpaintCombinedPipeline: _TypeAlias = _KandinskyV22InpaintCombinedPipeline
+KandinskyV22InpaintPipeline: _TypeAlias = _KandinskyV22InpaintPipeline
+KandinskyV22Pipeline: _TypeAlias = _KandinskyV22Pipeline
+KandinskyV22PriorEmb2EmbPipeline: _TypeAlias = _KandinskyV22PriorEmb2EmbPipeline
+KandinskyV22PriorPipeline: _TypeAlias = _KandinskyV22PriorPipeline
+LCMScheduler: _TypeAlias = _LCMScheduler
+LMSDiscreteScheduler: _TypeAlias = _LMSDiscreteScheduler
+MultiControlNetModel: _TypeAlias = _MultiControlNetModel
+MultilingualCLIP: _TypeAlias = _MultilingualCLIP
+PNDMScheduler: _TypeAlias = _PNDMScheduler
+PriorTransformer: _TypeAlias = _PriorTransformer
+StableDiffusionControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionControlNetImg2ImgPipeline
+StableDiffusionControlNetInpaintPipeline: _TypeAlias = _StableDiffusionControlNetInpaintPipeline
+StableDiffusionControlNetPipeline: _TypeAlias = _StableDiffusionControlNetPipeline
+StableDiffusionImg2ImgPipeline: _TypeAlias = _StableDiffusionImg2ImgPipeline
+StableDiffusionInpaintPipeline: _TypeAlias = _StableDiffusionInpaintPipeline
+StableDiffusionPipeline: _TypeAlias = _StableDiffusionPipeline
+StableDiffusionPipelineOutput = _StableDiffusionPipelineOutput
+StableDiffusionSafetyChecker: _TypeAlias = _StableDiffusionSafetyChecker
+StableDiffusionXLControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionXLControlNetImg2ImgPipeline
+StableDiffusionXLControlNetInpaintPipeline: _TypeAlias = _StableDiffusionXLControlNetInpaintPipeline
+StableDiffusionXLControlNetPipeline: _TypeAlias = _StableDiffusionXLControlNetPipeline
+StableDiffusionXLImg2ImgPipeline: _TypeAlias = _StableDiffusionXLImg2ImgPipeline
+StableDiffusionXLInpaintPipeline: _TypeAlias = _StableDiffusionXLInpaintPipeline
+StableDiffusionXLPipeline: _TypeAlias = _StableDiffusionXLPipeline
+StableDiffusionXLPipelineOutput = _StableDiffusionXLPipelineOutput
+TCDScheduler: _TypeAlias = _TCDScheduler
+UNet2DConditionModel: _TypeAlias = _UNet2DConditionModel
+UnCLIPScheduler: _TypeAlias = _UnCLIPScheduler
+UniPCMultistepScheduler: _TypeAlias = _UniPCMultistepScheduler
+VQModel: _TypeAlias = _VQModel
+VaeImageProcessor = _VaeImageProcessor
+randn_tensor = _randn_tensor
+rescale_noise_cfg = _rescale_noise_cfg
+retrieve_latents = _retrieve_latents
+retrieve_timesteps = _retrieve_timesteps

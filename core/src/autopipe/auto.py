@@ -1,7 +1,7 @@
-"""The Auto classes: a task and a checkpoint, or a task and a pipeline, give a pipeline.
+"""The Auto classes, which open a checkpoint or a pipeline for a task.
 
-They hold no knowledge of any family: the registry finds the class, and the class does the rest.
-Each task has one, made of the task's record, also where a plugin declares it.
+They know no family: the registry finds the pipeline class, which does the rest. Every task has an
+Auto class, including the tasks that plugins declare.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .resolution.reference import Absent
 from .tasks import Task
 
 if TYPE_CHECKING:
-    from .pipeline import tasks  # noqa: F401  # The texts in brackets name it.
+    from .pipeline import tasks  # noqa: F401  # Named by strings in brackets.
     from .pipeline.base import DiffusionPipeline
 
 _Pipeline = TypeVar("_Pipeline", bound="DiffusionPipeline")
 
 
-class _AutoPipeline(Generic[_Pipeline]):
-    """What the Auto classes share: everything but the task."""
+class AutoPipeline(Generic[_Pipeline]):
+    """Base of the Auto classes: everything except the task."""
 
     config_name: ClassVar[str] = "model_index.json"
     task: ClassVar[Task]
@@ -39,17 +39,17 @@ class _AutoPipeline(Generic[_Pipeline]):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> _Pipeline:
-        """Load the pipeline that fulfils this task with the checkpoint.
+        """Load the pipeline that performs this task with the checkpoint.
 
         Args:
             pretrained_model_name_or_path: a local folder, a repository id of the Hub, or
                 `"demo:<family>"` for the small checkpoint that an installed family ships.
             **kwargs: as for `DiffusionPipeline.from_pretrained`. The keyword of a condition
                 (such as `controlnet`) selects the pipeline that takes it; None selects the one
-                that doesn't, also where the checkpoint names one that does.
+                without it, even if the checkpoint names the other.
 
         Raises:
-            UnsupportedCheckpointError: no installed family serves this checkpoint and task.
+            UnsupportedCheckpointError: if no installed family supports this checkpoint and task.
         """
         from .checkpoint.checkpoint import Checkpoint
 
@@ -62,14 +62,14 @@ class _AutoPipeline(Generic[_Pipeline]):
 
     @classmethod
     def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> _Pipeline:
-        """The pipeline that fulfils this task on the components of `pipeline`.
+        """Return the pipeline that performs this task with the components of `pipeline`.
 
-        Takes no memory: see `DiffusionPipeline.from_pipe`, which says what is shared and what
-        `kwargs` may hold.
+        The weights are shared, so it takes no additional memory. `DiffusionPipeline.from_pipe`
+        documents what is shared and which `kwargs` are accepted.
 
         Raises:
-            ArgumentTypeError: `pipeline` is none.
-            UnsupportedCheckpointError: no installed family links the pipeline to this task.
+            ArgumentTypeError: if `pipeline` is not a pipeline.
+            UnsupportedCheckpointError: if no installed family links the pipeline to this task.
         """
         from .pipeline.base import check_is_pipeline
 
@@ -86,45 +86,45 @@ class _AutoPipeline(Generic[_Pipeline]):
 def _conditions(
     registry: Registry, kwargs: Mapping[str, Any]
 ) -> tuple[dict[str, bool], dict[str, Any]]:
-    """Which conditions the caller's keywords ask for, or ask to be without.
+    """Return the conditions that the keywords select or deselect, and the keywords to pass on.
 
-    And the keywords less the conditions that are None: the class selected has no such component.
+    Conditions that are None are not passed on: the selected class has no such component.
     """
     conditions = {n: value is not None for n, value in kwargs.items() if registry.is_condition(n)}
     return conditions, {n: value for n, value in kwargs.items() if conditions.get(n, True)}
 
 
-def auto_class(task: Task | str) -> type[_AutoPipeline[Any]]:
-    """The Auto class of a task.
+def auto_class(task: Task | str) -> type[AutoPipeline[Any]]:
+    """Return the Auto class of a task.
 
     Raises:
-        ArgumentError: there is no such task.
+        ArgumentError: if there is no such task.
     """
     found = Task.parse(task)
     return _CLASSES.get(found) or _class_of(str(found), found.auto_class)
 
 
 @functools.cache
-def _class_of(task: str, name: str) -> type[_AutoPipeline[Any]]:
-    about = f"Opens any checkpoint, or switches any pipeline, to the task {task}."
+def _class_of(task: str, name: str) -> type[AutoPipeline[Any]]:
+    about = f"Opens a checkpoint, or switches a pipeline, for the task {task}."
     members = {"task": Task(task), "__doc__": about, "__module__": __name__}
-    return type(name, (_AutoPipeline,), members)
+    return type(name, (AutoPipeline,), members)
 
 
-class AutoPipelineForText2Image(_AutoPipeline["tasks.Text2ImagePipeline"]):
-    """Opens any checkpoint, or switches any pipeline, to making images from text."""
+class AutoPipelineForText2Image(AutoPipeline["tasks.Text2ImagePipeline"]):
+    """Opens a checkpoint, or switches a pipeline, for generating images from text."""
 
     task = Task.TEXT2IMAGE
 
 
-class AutoPipelineForImage2Image(_AutoPipeline["tasks.Image2ImagePipeline"]):
-    """Opens any checkpoint, or switches any pipeline, to changing an image by text."""
+class AutoPipelineForImage2Image(AutoPipeline["tasks.Image2ImagePipeline"]):
+    """Opens a checkpoint, or switches a pipeline, for changing an image by text."""
 
     task = Task.IMAGE2IMAGE
 
 
-class AutoPipelineForInpainting(_AutoPipeline["tasks.InpaintPipeline"]):
-    """Opens any checkpoint, or switches any pipeline, to repainting a masked part."""
+class AutoPipelineForInpainting(AutoPipeline["tasks.InpaintPipeline"]):
+    """Opens a checkpoint, or switches a pipeline, for repainting the masked part of an image."""
 
     task = Task.INPAINT
 

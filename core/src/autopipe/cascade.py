@@ -1,4 +1,4 @@
-"""Cascades are in `autopipe_components.cascade`; the names that this module had lead there."""
+"""Cascades are in `autopipe_components.cascade`; this module forwards its former names there."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Configuration of models, schedulers and pipelines: what a `config.json` holds.
+"""The config of networks, schedulers and pipelines, as saved in a `config.json`.
 
-A class declares its configuration as the parameters of its constructor. `register_to_config`
-checks and records the values of one construction, and `from_config` constructs from recorded ones.
+A class declares its config as the parameters of its constructor. `register_to_config` checks and
+records the arguments of a construction, and `from_config` constructs from recorded ones.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from .values import ANY_NUMBER, Range, Unfit, fitted, hints_of
 from .wording import shown
 
 FORMAT_VERSION = "0.42.1"
-"""The `_diffusers_version` whose folder format this library reads and writes."""
+"""The `_diffusers_version` whose checkpoint format this library reads and writes."""
 
 _Self = TypeVar("_Self", bound="ConfigMixin")
 _Init = TypeVar("_Init", bound=Callable[..., None])
 
 _GATHERING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-"""Kinds of parameters that have no name of their own to be given by."""
+"""Kinds of parameters that can't be passed by their own name."""
 
 _USED_DEFAULTS = "_use_default_values"
 _BOOKKEEPING = frozenset({"_class_name", "_diffusers_version", _USED_DEFAULTS})
@@ -43,9 +43,9 @@ class ConfigMixin:
 
     Attributes:
         config_name: the file name of the saved config.
-        ignore_for_config: constructor parameters that are not part of it.
-        config_limits: of the numbers of some entries, by name.
-        config_error: raised for a value that an entry can't have.
+        ignore_for_config: constructor parameters that are not config entries.
+        config_limits: the valid ranges of numeric entries, by name.
+        config_error: the error raised for an invalid value of an entry.
     """
 
     config_name: ClassVar[str | None] = None
@@ -56,19 +56,20 @@ class ConfigMixin:
 
     _config: FrozenConfig = FrozenConfig()
     _is_made: bool = False
-    """Whether a constructor that records its arguments has come to its end."""
+    """Whether a constructor that records its arguments has finished."""
     _init_parameters: ClassVar[Mapping[str, inspect.Parameter]]
 
     @property
     def config(self) -> FrozenConfig:
-        """The values this object was made with, and those set since."""
+        """The arguments of the constructor, updated by later changes."""
         return self._config
 
     def register_to_config(self, **values: Any) -> None:
-        """Record `values` in the config of this object, over those already there.
+        """Add `values` to the config of this object, replacing existing entries.
 
         Raises:
-            ConfigError, SchedulerError: a parameter of the constructor can't have its value.
+            ConfigError: if a value is not valid for a parameter of the constructor
+                (`SchedulerError` for schedulers).
         """
         changed = {**self._config, **self.changed_config(self._config, values)}
         if self._is_made and values.keys() & self.init_parameters().keys():
@@ -77,7 +78,7 @@ class ConfigMixin:
 
     @classmethod
     def changed_config(cls, config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-        """The entries of `config` that differ once `values`, which are checked, are in it."""
+        """Return the entries of `config` to change when `values`, which are checked, are set."""
         values = checked(cls, cls.__init__, values)
         kept = [name for name in config.get(_USED_DEFAULTS, ()) if name not in values]
         return {_USED_DEFAULTS: tuple(kept), **values} if _USED_DEFAULTS in config else values
@@ -87,17 +88,17 @@ class ConfigMixin:
 
     @classmethod
     def check_config(cls, config: Mapping[str, Any]) -> None:
-        """Look at a whole config when an entry of a made object is set.
+        """Check that the entries of a config fit together; called when an entry is set.
 
         Raises:
-            ConfigError, SchedulerError: its values don't go together.
+            ConfigError: if they don't (`SchedulerError` for schedulers).
         """
 
     @classmethod
     def init_parameters(cls) -> Mapping[str, inspect.Parameter]:
-        """The constructor's parameters that a config may set, by name.
+        """Return the constructor's parameters that a config may set, by name.
 
-        Of a constructor that passes keywords on (`**kwargs`), also those of the next one.
+        They include those of base classes to which the constructor passes its `**kwargs`.
         """
         if "_init_parameters" not in cls.__dict__:
             found: dict[str, inspect.Parameter] = {}
@@ -133,24 +134,25 @@ class ConfigMixin:
         return_unused_kwargs: bool = False,
         **overrides: Any,
     ) -> Any:
-        """Construct from `config`, with `overrides` taking precedence.
+        """Construct an object from `config`; `overrides` take precedence.
 
         Keys that this class doesn't know stay in the new object's config, so that a later
-        `from_config` of another class finds them; so does the release that wrote them. Overrides
-        that begin with an underscore are left out, so that `**other.config` can be given.
+        `from_config` of another class finds them. Overrides that begin with an underscore are
+        ignored, so that `**other.config` can be passed.
 
         Args:
-            config: a config; or (with a warning) what `load_config` takes, with its keywords.
-            return_unused_kwargs: return `(object, entries and overrides that are not parameters)`.
+            config: a config. A path and the keywords of `load_config` also work, with a warning.
+            return_unused_kwargs: return `(object, unused)`, where `unused` holds the entries and
+                overrides that are not parameters.
 
         Raises:
-            ConfigError, SchedulerError: `config` is not a mapping or can't be read, or the
-                constructor refuses the values.
+            ConfigError: if `config` is not a mapping, can't be read, or has invalid values
+                (`SchedulerError` for values of schedulers).
         """
         if isinstance(config, (str, Path)):
             warnings.warn(
-                f"{cls.__name__}.from_config was given a path, which it leaves to "
-                f"from_pretrained, or to load_config; they take the same",
+                f"passing a path to {cls.__name__}.from_config is deprecated; pass it to "
+                f"from_pretrained or load_config, with the same keywords",
                 FutureWarning,
                 stacklevel=2,
             )
@@ -158,7 +160,7 @@ class ConfigMixin:
         if not isinstance(config, Mapping):
             raise ConfigError(
                 f"{cls.__name__}.from_config takes a mapping, not {shown(config)}; to load from a "
-                f"folder call {cls.__name__}.from_pretrained"
+                f"folder, call {cls.__name__}.from_pretrained"
             )
         defaulted = {_USED_DEFAULTS, *config.get(_USED_DEFAULTS, ())}
         known = cls.init_parameters()
@@ -182,12 +184,12 @@ class ConfigMixin:
         subfolder: str | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Read the config of this class from a local folder (or file).
+        """Read the config of this class from a local folder or file.
 
         With `return_unused_kwargs` the result is `(config, kwargs)`.
 
         Raises:
-            ConfigError: the file is absent, or not a config.
+            ConfigError: if the file is absent or not a valid config.
         """
         assert cls.config_name is not None, f"{cls.__name__} names no config file"
         file = Path(pretrained_model_name_or_path)
@@ -197,7 +199,7 @@ class ConfigMixin:
         return (found, kwargs) if return_unused_kwargs else found
 
     def to_json_string(self) -> str:
-        """The config as it is saved: sorted JSON, with `_class_name` first."""
+        """Return the config as saved: sorted JSON with `_class_name` first."""
         entries = {
             "_class_name": type(self).__name__,
             "_diffusers_version": FORMAT_VERSION,
@@ -206,17 +208,17 @@ class ConfigMixin:
         return json.dumps(entries, indent=2) + "\n"
 
     def to_json_file(self, json_file_path: str | Path) -> None:
-        """Write the config into a file, whole or not at all."""
+        """Write the config to a file atomically."""
         text = self.to_json_string()
         with replaced(json_file_path) as file:
             file.write_text(text, encoding="utf-8")
 
     def save_config(self, save_directory: str | Path) -> None:
-        """Write the config into `save_directory`, which is made if need be.
+        """Write the config into the folder `save_directory`, creating it if necessary.
 
         Raises:
-            ArgumentTypeError: that is not a path.
-            OSError: it can't be made, or written to.
+            ArgumentTypeError: if `save_directory` is not a path.
+            OSError: if the folder can't be created or written to.
         """
         assert self.config_name is not None, f"{type(self).__name__} names no config file"
         if not isinstance(save_directory, (str, os.PathLike)):
@@ -229,11 +231,11 @@ class ConfigMixin:
 
 
 def register_to_config(init: _Init) -> _Init:
-    """Decorate `__init__` so that its arguments, defaults included, become the config.
+    """Decorate `__init__` so that its arguments, including defaults, become the config.
 
-    Values are checked by the annotations and the limits of the class; those that stand for the
-    same number in another type are taken as that number. Keywords that begin with an underscore
-    and are not parameters, as a whole config holds them, are left out.
+    Values are checked against the annotations and `config_limits`. Equal numbers of another type
+    are converted. Keywords that begin with an underscore and are not parameters are ignored, so
+    that a whole config can be passed.
     """
     signature = inspect.signature(init)
     names = {
@@ -259,7 +261,7 @@ def register_to_config(init: _Init) -> _Init:
         bound.apply_defaults()
         kept = names.difference(self.ignore_for_config)
         values = {name: value for name, value in bound.arguments.items() if name in kept}
-        # What a subclass recorded before it came here stays, but for what it passes on.
+        # Keep what a subclass recorded before, except for arguments that it passed on to here.
         before = self._config.get(_USED_DEFAULTS, ())
         defaulted = tuple(
             [name for name in before if name not in values]
@@ -285,10 +287,12 @@ def register_to_config(init: _Init) -> _Init:
 def checked(
     cls: type[ConfigMixin], init: Callable[..., None], values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """`values` as the parameters of `init` take them; those that are not parameters as they are.
+    """Return `values`, converted as the parameters of `init` declare them.
+
+    Values that are not parameters stay unchanged.
 
     Raises:
-        ConfigError, SchedulerError: as `cls` says, naming class, entry and value.
+        ConfigError: if a value is not valid (or another error: see `config_error` of `cls`).
     """
     hints, found = hints_of(init), dict(values)
     for name in hints.keys() & values.keys():
@@ -302,12 +306,12 @@ def checked(
 
 
 def value_in_config(owner: ConfigMixin, name: str) -> Any:
-    """What `owner.name` is where there is no such attribute: the entry of its config.
+    """Return the config entry `name` for `owner.name`, when there is no such attribute.
 
-    Called by a `__getattr__`, whose caller is warned.
+    For a `__getattr__`. The code that reads the attribute is warned.
 
     Raises:
-        AttributeError: there is no such entry.
+        AttributeError: if the config has no such entry.
     """
     kind = type(owner).__name__
     if name.startswith("_") or name not in owner._config:
@@ -322,7 +326,7 @@ def value_in_config(owner: ConfigMixin, name: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """`value` as JSON knows it."""
+    """Return `value` as types that JSON has."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Path):

@@ -1,4 +1,4 @@
-"""Constructors of classes whose bases have constructors of their own."""
+"""Constructors that pass keywords on to the constructors of base classes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ _TWICE = re.compile(r"multiple values for (?:keyword )?argument '(\w+)'")
 
 
 def constructors(cls: type) -> Iterator[Callable[..., None]]:
-    """The constructors that a keyword of `cls(...)` may reach, the outermost first.
+    """Yield the constructors that a keyword of `cls(...)` may reach, in method resolution order.
 
-    That is its own, and as long as each takes any keywords, which it passes on, the next one in
-    the order of its bases.
+    After a constructor without `**kwargs`, which can't pass keywords on, there are no more.
     """
     for base in cls.__mro__:
         init = vars(base).get("__init__")
@@ -28,9 +27,9 @@ def constructors(cls: type) -> Iterator[Callable[..., None]]:
 
 
 def construct(cls: Callable[..., _Made], values: Mapping[str, Any]) -> _Made:
-    """`cls(**values)`, less the values that a constructor passes on and sets by itself as well.
+    """Return `cls(**values)`, without those values that a constructor itself passes to its base.
 
-    That it does can't be told from its signature; Python tells when it is called.
+    The signature doesn't show these; Python reports them as multiple values when it is called.
     """
     values = dict(values)
     while True:

@@ -1,7 +1,7 @@
-"""Every error a user can meet, in one tree.
+"""Every error that a user can meet, in one hierarchy.
 
-Each also is the built-in that programs written for the original API catch. A message says what
-was asked, what was found and what to do.
+Each error is also the built-in exception that programs written for diffusers catch. A message says
+what was requested, what was found and what to do.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _KIND = re.compile(r"(?<=.)(Pipeline|Scheduler|Model)$")
 
 
 class AutopipeError(Exception):
-    """The root of all errors that this library raises on purpose.
+    """The base of all errors that this library raises on purpose.
 
-    Its text is fit for a terminal and a log, whatever the names and values in it come from.
+    Its text is safe for a terminal and a log, wherever the names and values in it come from.
     """
 
     def __str__(self) -> str:
@@ -27,47 +27,47 @@ class AutopipeError(Exception):
 
 
 class ArgumentError(AutopipeError, ValueError):
-    """A call got a value that it can't work with. Nothing was computed."""
+    """A call received a value that it can't use. Nothing was computed."""
 
 
 class ArgumentTypeError(ArgumentError, TypeError):
-    """A call got a value of the wrong type, or a keyword that it doesn't have."""
+    """A call received a value of the wrong type, or an unknown keyword."""
 
 
 class ConfigError(AutopipeError, ValueError, OSError):
-    """A config file or value is absent, malformed or contradicts itself."""
+    """A config file or entry is absent, malformed or contradictory."""
 
 
 class CheckpointError(AutopipeError, OSError):
-    """A checkpoint, or one of its files, is absent, half saved, or can't be read or written."""
+    """A checkpoint or one of its files is absent, incomplete, or can't be read or written."""
 
 
 class DamagedFileError(CheckpointError, ValueError):
-    """A file is truncated, empty, a Git LFS pointer, or not what its name says."""
+    """A file is truncated, empty, a Git LFS pointer, or not of the format that its name says."""
 
 
 class ImageFileError(AutopipeError, OSError, ValueError):
-    """A picture, given by path or address, is absent or can't be read."""
+    """An image, given by path or URL, is absent or can't be read."""
 
 
 class UnsafeCheckpointError(CheckpointError, ValueError):
-    """A checkpoint asks for something it must not: code, a path outside its folder, a pickle."""
+    """A checkpoint asks for something unsafe: code, a path outside its folder, a pickle."""
 
 
 class VariantError(CheckpointError, ValueError):
-    """The checkpoint has no weights of the variant that was asked for."""
+    """The checkpoint has no weights of the requested variant."""
 
 
 class WeightsMismatchError(AutopipeError, ValueError, RuntimeError):
-    """The tensors of a file don't have the names or shapes that the model declares."""
+    """The tensors of a file don't have the names or shapes that the network declares."""
 
 
 class UnsupportedCheckpointError(AutopipeError, ValueError):
-    """No installed family offers what the checkpoint needs for this task."""
+    """No installed family provides a pipeline for this checkpoint and task."""
 
 
 class MissingPluginError(AutopipeError, ImportError, ValueError):
-    """A class belongs to a family that is not installed; the message has the pip line."""
+    """A class belongs to a family that is not installed; the message has the pip command."""
 
 
 class PluginError(AutopipeError, ImportError):
@@ -75,23 +75,23 @@ class PluginError(AutopipeError, ImportError):
 
 
 class AutoClassError(AutopipeError, OSError):
-    """An Auto class was constructed; use `from_pretrained` or `from_pipe`."""
+    """An Auto class was instantiated; call `from_pretrained` or `from_pipe` instead."""
 
 
 class SchedulerError(AutopipeError, ValueError):
-    """A scheduler can't do what its config or a call asks of it."""
+    """A scheduler can't do what its config or a call requests."""
 
 
 class ClosedPipelineError(AutopipeError, RuntimeError):
-    """The pipeline's weights were given back by `close()`."""
+    """The pipeline was closed: `close()` released its weights."""
 
 
 class PlacementError(AutopipeError, ValueError, RuntimeError):
-    """Networks can't be where they were asked to be, or not now."""
+    """Networks can't be placed where requested, or not at this time."""
 
 
 class MissingPackageError(AutopipeError, ModuleNotFoundError):
-    """A package that only this feature needs is not installed."""
+    """An optional package that this feature needs is not installed."""
 
 
 class CancelledError(AutopipeError, RuntimeError):
@@ -99,21 +99,21 @@ class CancelledError(AutopipeError, RuntimeError):
 
 
 class NotHereYetError(AutopipeError, AttributeError, NotImplementedError):
-    """A name or method of diffusers is not in autopipe yet; the message has the nearest way."""
+    """A name or method of diffusers is not in autopipe yet; the message has an alternative."""
 
 
 class NotHereYetImportError(AutopipeError, ImportError, NotImplementedError):
-    """What an import names is in diffusers and not in autopipe yet."""
+    """An imported name or module of diffusers is not in autopipe yet."""
 
 
 class AutopipeDeprecationWarning(FutureWarning):
-    """What is used here is removed by a later release. The warning says which, and what to do."""
+    """A later release removes something that the program uses; the warning says what to do."""
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` for the known name closest to `name`, or an empty string.
+    """Return ` Did you mean 'x'?` for the known name closest to `name`, or an empty string.
 
-    What classes of one kind end in doesn't make two of them near.
+    The common ending of class names (such as `Pipeline`) doesn't count as similarity.
     """
     if not isinstance(name, str):
         return ""
@@ -127,18 +127,21 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 
 def check_names(
-    given: object, known: Iterable[str], said: str, listed: Iterable[str] | None = None
+    given: object, known: Iterable[str], opening: str, listed: Iterable[str] | None = None
 ) -> None:
-    """Raise `ArgumentTypeError` for the first name in a mapping `given` that is not `known`.
+    """Check that every name in the mapping `given` is one of `known`.
 
     Args:
-        given: something else than a mapping passes.
-        said: what has no such name, for the message.
-        listed: the names to tell where none is near; by default all that are known.
+        given: anything other than a mapping passes.
+        opening: the beginning of the message, such as "to() has no keyword".
+        listed: the names to list if none is similar; by default all known ones.
+
+    Raises:
+        ArgumentTypeError: if a name is not known.
     """
     names = tuple(known)
     for name in given if isinstance(given, Mapping) else ():
         if name not in names:
             others = listed_names(filter(None, names if listed is None else listed), 30)
-            close = nearest(name, names) or f" There are {others}."
-            raise ArgumentTypeError(f"{said} {shown(name)}.{close}")
+            close = nearest(name, names) or f" Known: {others}."
+            raise ArgumentTypeError(f"{opening} {shown(name)}.{close}")

@@ -1,4 +1,4 @@
-"""The values of one object: what its constructor was given."""
+"""The config of one object: the arguments of its constructor."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from .wording import shown
 
 
 class FrozenConfig(dict[str, Any]):
-    """The values of one object: a dict whose keys are attributes too.
+    """The config of one object: a dict whose keys are also attributes.
 
-    Entries of a network or a scheduler can be set, one at a time, and are checked as those of a
-    constructor are. The object then has the new value wherever it reads its config; what its
-    constructor made of the old one (layers, betas) stays. Nothing else can be changed.
+    Entries of a network or a scheduler can be set one at a time and are checked like arguments of
+    the constructor. The object uses the new value wherever it reads its config; what its
+    constructor made from the old value (layers, betas) stays. No other change is allowed.
     """
 
     _owner: type[Any] | None = None
 
     @classmethod
     def of(cls, owner: type[Any], values: Mapping[str, Any]) -> FrozenConfig:
-        """The config with `values` of an object of the class `owner`."""
+        """Return the config with `values` for an object of the class `owner`."""
         made = cls(values)
         object.__setattr__(made, "_owner", owner)
         return made
@@ -45,8 +45,8 @@ class FrozenConfig(dict[str, Any]):
 
     def _refuse(self, *args: object, **kwargs: object) -> Any:
         raise ArgumentTypeError(
-            "this config can't be changed so; call register_to_config(key=value) of the object "
-            "that has it, or make another one with from_config(config, key=value)"
+            "a config can't be changed this way; call register_to_config(key=value) of the object "
+            "that has it, or make another object with from_config(config, key=value)"
         )
 
     __delitem__ = __delattr__ = _refuse

@@ -1,4 +1,4 @@
-"""The whole extension interface: one hook, which a plugin's entry-point module implements."""
+"""The extension interface: one hook, which the entry-point module of a plugin implements."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ ENTRY_POINT_GROUP = "autopipe.families"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks the function `autopipe_family` of a plugin, which returns its manifest."""
 
 
 class Hooks:
@@ -21,5 +22,5 @@ class Hooks:
 
     @hookspec
     def autopipe_family(self) -> Manifest:
-        """Return the manifest. Called once in a process; must import nothing heavy."""
+        """Return the manifest. Called once per process; it must not import anything heavy."""
         raise NotImplementedError

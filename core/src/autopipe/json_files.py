@@ -1,4 +1,4 @@
-"""JSON files that others made: read where they are such, and of no more entries than are needed."""
+"""Reads JSON files from untrusted sources, with limits on their size and number of entries."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .errors import AutopipeError, ConfigError
 from .regular import opened
 
 _LARGEST_FILE = 1 << 25
-"""Bytes of a JSON file: those that list the shards of the largest models have a few millions."""
+"""The largest JSON file, in bytes; shard indexes of the largest models have a few million."""
 
 _MOST_PARTS = 1 << 20
-"""Commas, colons, brackets and texts in JSON: what lists 8,000 tensors has less than 200,000."""
+"""The most commas, colons, brackets and strings; a list of 8,000 tensors has under 200,000."""
 
 _MARKS = (b",", b":", b"[", b"{")
 
@@ -22,14 +22,14 @@ _MARKS = (b",", b":", b"[", b"{")
 def read_json_object(
     file: Path, open_file: Callable[[Path, int], BinaryIO] = opened
 ) -> dict[str, Any]:
-    """The JSON object in `file`.
+    """Return the JSON object in `file`.
 
     Args:
-        open_file: what opens a file of at most so many bytes.
+        open_file: opens a file of at most the given number of bytes.
 
     Raises:
-        ConfigError: the file is absent, not a regular file, not JSON, larger than any config, or
-            holds something else than an object.
+        ConfigError: if the file is absent, not a regular file, not valid JSON, larger than any
+            config, or does not contain an object.
     """
     try:
         with open_file(file, _LARGEST_FILE) as stream:
@@ -49,31 +49,31 @@ def read_json_object(
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid JSON ({error}); fetch it again") from error
     if not isinstance(found, dict):
-        raise ConfigError(f"{file} holds a {type(found).__name__} where an object is expected")
+        raise ConfigError(f"{file} must contain a JSON object, not a {type(found).__name__}")
     return found
 
 
 def parse_json(content: bytes) -> Any:
-    """The value that some JSON stands for.
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: it is not JSON, or it has too many entries: each takes up to a hundred bytes of
-            memory, however few it takes in the file.
-        RecursionError: it is nested too deeply.
+        ValueError: if it is not valid JSON, or has too many entries. An entry of a few bytes can
+            take a hundred bytes of memory.
+        RecursionError: if it is nested too deeply.
     """
     check_parts(content)
     return json.loads(content.decode("utf-8"))
 
 
 def check_parts(content: bytes, most: int = _MOST_PARTS) -> None:
-    """Raise `ValueError` for JSON of more than `most` texts, and marks outside of them."""
-    # Quick, and never too few. What stands in texts is left out only where that may matter.
+    """Raise `ValueError` if JSON has more than `most` strings and marks (commas, brackets ...)."""
+    # A quick upper bound first: it also counts marks inside strings.
     if sum(map(content.count, _MARKS)) > most and _parts(content, most) > most:
         raise ValueError(f"it has more than {most:,} entries")
 
 
 def _parts(content: bytes, most: int) -> int:
-    """How many there are, as far as `most`."""
+    """The number of strings and of marks outside them; stops counting beyond `most`."""
     content = content.replace(b"\\\\", b"").replace(b'\\"', b"")
     found, start = 0, 0
     while start >= 0 and found <= most:

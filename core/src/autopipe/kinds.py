@@ -1,11 +1,10 @@
-"""What a component is: a network, a scheduler, or what prepares inputs and outputs.
+"""The kinds of components: networks, schedulers, and processors of inputs and outputs.
 
-A pipeline says which it takes by the annotations of its constructor: a class, or, where any of a
-kind will do, `Network`, `Scheduler` or `Processor`.
+A pipeline declares its components by the annotations of its constructor: a class, or `Network`,
+`Scheduler` or `Processor` if any object of that kind will do.
 
-The bases of our own networks and schedulers are here as far as reading and writing checkpoints
-needs them; `ModelMixin` and `SchedulerMixin`, which families build on, add the methods that load
-and save.
+The base classes here have what reading and writing checkpoints needs. `ModelMixin` and
+`SchedulerMixin`, which families subclass, add the methods that load and save.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _Scheduler = TypeVar("_Scheduler", bound="BaseScheduler")
 
 
 class Kind(Enum):
-    """The kinds, with what a message calls them."""
+    """The kinds of components, each with its name for messages."""
 
     NETWORK = "a network"
     SCHEDULER = "a scheduler"
@@ -38,12 +37,15 @@ class Kind(Enum):
 
 
 Network: TypeAlias = Annotated[Any, Kind.NETWORK]
+"""The annotation of a constructor's parameter that is a network."""
 Scheduler: TypeAlias = Annotated[Any, Kind.SCHEDULER]
+"""The annotation of a constructor's parameter that is a scheduler."""
 Processor: TypeAlias = Annotated[Any, Kind.PROCESSOR]
+"""The annotation of a constructor's parameter that is a tokenizer or processor."""
 
 
 class BaseNetwork(nn.Module, ConfigMixin):
-    """A network whose checkpoint is a config and weights: what `ModelMixin` is built on."""
+    """A network whose checkpoint is a config and weights; the base of `ModelMixin`."""
 
     config_name: ClassVar[str | None] = "config.json"
     weights_name: ClassVar[str] = "diffusion_pytorch_model"
@@ -51,37 +53,37 @@ class BaseNetwork(nn.Module, ConfigMixin):
 
     @classmethod
     def convert_state_dict(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`state` with names of older releases replaced by those of this class. No copy."""
+        """Return the state dict with parameter names of older releases renamed, without copying."""
         return state
 
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
         except AttributeError:
-            # While it is being made, torch asks whether a name is free before it registers it.
+            # During construction, torch asks whether a name is free before it registers it.
             if not self._is_made or name.startswith("_"):
                 raise
         return value_in_config(self, name)
 
 
 class BaseScheduler(ConfigMixin):
-    """A scheduler, whose checkpoint is its config: what `SchedulerMixin` is built on."""
+    """A scheduler, whose checkpoint is its config; the base of `SchedulerMixin`."""
 
     config_name: ClassVar[str | None] = "scheduler_config.json"
     config_error: ClassVar[type[AutopipeError]] = SchedulerError
 
     def copy(self: _Scheduler) -> _Scheduler:
-        """An independent scheduler with the same config and the state of this one."""
+        """Return an independent scheduler with the config and state of this one."""
         return copy.deepcopy(self)
 
 
 class Several(Protocol):
-    """A component of several networks, whose folders are side by side in a checkpoint.
+    """A component that consists of several networks, each with its own folder in a checkpoint.
 
-    Its class is called with the list of them.
+    The class is called with the list of networks.
 
     Attributes:
-        part_class: the class of each.
+        part_class: the class of each network.
         parts: the networks.
     """
 
@@ -90,56 +92,55 @@ class Several(Protocol):
 
     @staticmethod
     def part_name(name: str, number: int) -> str:
-        """The folder of part `number`, from 0, of the component `name`."""
+        """Return the folder of part `number` (counted from 0) of the component `name`."""
 
     def __init__(self, parts: list[Any]) -> None: ...
 
 
 def kind_of(cls: type) -> Kind:
-    """Of what kind objects of `cls` are."""
+    """Return the kind of objects of `cls`."""
     if issubclass(cls, nn.Module):
         return Kind.NETWORK
     return Kind.SCHEDULER if issubclass(cls, BaseScheduler) else Kind.PROCESSOR
 
 
 def shared(component: Any) -> Any:
-    """What a second pipeline gets of a component: the same object, but a copy of a scheduler."""
+    """Return a component for a second pipeline: a copy of a scheduler, else the same object."""
     return component.copy() if isinstance(component, BaseScheduler) else component
 
 
 def is_function(component: object) -> bool:
-    """Whether a component is a function of the program's own, which can't be saved."""
+    """Whether a component is a plain function, which can't be saved."""
     return inspect.isroutine(component) or isinstance(component, functools.partial)
 
 
 @dataclass(frozen=True)
 class Slot:
-    """What a pipeline's constructor takes for one component.
+    """What a pipeline's constructor accepts for one component.
 
-    Any class of the `kinds` will do, since what counts is how it behaves, and any that inherits
-    from one of the `bases`.
+    Accepted are objects of one of the `kinds`, whatever their class, and instances of the `bases`.
     """
 
     kinds: frozenset[Kind]
     bases: tuple[type, ...] = ()
 
     def takes(self, cls: type) -> bool:
-        """Whether an object of `cls` can be here."""
+        """Whether an object of `cls` is accepted."""
         return kind_of(cls) in self.kinds or issubclass(cls, self.bases)
 
     def check(self, component: object, name: str) -> None:
-        """Raise `ArgumentTypeError` if `component`, given by a caller, can't be here."""
+        """Raise `ArgumentTypeError` if `component` is not accepted; `name` is for the message."""
         fits = any(_is(component, kind) for kind in self.kinds)
         if not fits and not isinstance(component, self.bases):
-            such = f", such as a {self.bases[0].__name__}" if self.bases else ""
+            such = f" such as {self.bases[0].__name__}" if self.bases else ""
             cls = component if isinstance(component, type) else type(component)
-            what = "the class" if cls is component else "a"
+            what = "the class " if cls is component else ""
+            origin = "" if cls.__module__ == "builtins" else f"{cls.__module__}."
             hint = ""
             if Kind.SCHEDULER in self.kinds and isinstance(component, (str, type)):
-                hint = f"; make a scheduler with its class's from_config(pipe.{name}.config)"
+                hint = f"; call from_config(pipe.{name}.config) of a scheduler class"
             raise ArgumentTypeError(
-                f"{name}= must be {self}{such}, or None, and is {what} "
-                f"{cls.__module__}.{cls.__name__}{hint}"
+                f"{name} must be {self}{such} or None, not {what}{origin}{cls.__name__}{hint}"
             )
 
     def __str__(self) -> str:
@@ -147,15 +148,16 @@ class Slot:
 
 
 def slot_of(cls: type) -> Slot:
-    """The slot for an object of `cls`, or one of the same kind."""
+    """Return the slot for objects of `cls` or of the same kind."""
     return Slot(frozenset({kind_of(cls)}), (cls,))
 
 
 @functools.cache
 def slots_of(pipeline: type) -> Mapping[str, Slot]:
-    """What `pipeline`'s constructor says about its parameters; those that take anything are absent.
+    """Return the slots that the annotations of a pipeline's constructor declare, by parameter.
 
-    A constructor with names that only a type checker knows says nothing.
+    Parameters that accept anything are absent, as are those of constructors whose annotations
+    only a type checker can resolve.
     """
     found: dict[str, Slot | None] = {}
     for init in reversed([*constructors(pipeline)]):
@@ -168,7 +170,7 @@ def slots_of(pipeline: type) -> Mapping[str, Slot]:
 
 
 def check_given(pipeline: type, components: Mapping[str, object]) -> None:
-    """Raise `ArgumentTypeError` if one of `components` can't be where `pipeline` would have it."""
+    """Raise `ArgumentTypeError` if `pipeline` doesn't accept one of the `components`."""
     slots = slots_of(pipeline) if components else {}
     for name, component in components.items():
         if name in slots and component is not None:
@@ -176,7 +178,7 @@ def check_given(pipeline: type, components: Mapping[str, object]) -> None:
 
 
 def _slot(hint: Any) -> Slot | None:
-    """What an annotation stands for; None if it can be anything."""
+    """Return the slot that an annotation declares; None if it accepts anything."""
     origin = typing.get_origin(hint)
     if origin is Annotated:
         kinds = frozenset(note for note in hint.__metadata__ if isinstance(note, Kind))
@@ -195,10 +197,10 @@ def _slot(hint: Any) -> Slot | None:
 
 
 def _is(component: object, kind: Kind) -> bool:
-    """Whether an object is of `kind`, or behaves so; a list of networks is one.
+    """Whether an object is of `kind` or behaves like one; a list of networks counts as a network.
 
-    Programs put objects of their own in place of networks and schedulers: another runtime's
-    network, or a function as safety checker.
+    Programs may use their own objects as networks and schedulers, such as the network of another
+    runtime, or a function as safety checker.
     """
     if isinstance(component, type):
         return False

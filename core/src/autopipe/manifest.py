@@ -1,13 +1,12 @@
-"""How a plugin says what it brings: data, and nothing that has to be imported to be read.
+"""The manifest: what a plugin provides, as data that can be read without heavy imports.
 
-A plugin's entry point names a light module whose hook returns one `Manifest`, which is called
-`Family` where it brings a model family. Everything that is heavy is named by a target, a string
+A plugin's entry point names a light module whose hook returns one `Manifest`, also called `Family`
+if it provides a model family. Everything heavy is named by a target, a string
 `"module:Attribute"` that is imported on first use.
 
-Cross-task links are cells of a table, not pairs: all pipelines of one *line* and one set of
-*conditions* form a row, and switching task moves along the row. Cross-family links are
-conditions: a plugin may declare rows of another family's line under a condition of its own,
-and the keyword of that condition moves between the rows.
+The pipelines of one *line* and one set of *conditions* form a row of a table whose columns are
+tasks; switching tasks moves along the row. Conditions link families: a plugin may declare rows of
+another family's line under its own condition, whose keyword moves between the rows.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Literal
 from .tasks import Input, Task
 
 API = 2
-"""The number of this interface. A manifest whose `api` is another one is not used."""
+"""The number of this API. A manifest with another `api` is not used."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +25,16 @@ class Pipeline:
     """A pipeline class.
 
     Attributes:
-        name: the class name, as `_class_name` in a `model_index.json` gives it.
+        name: the class name, as in `_class_name` of a `model_index.json`.
         target: where the class is defined.
-        task: the name of the task that it serves, of several the primary one; None for members of
-            a family that serve none.
-        line: the row of the table it stands in; None where `task` is.
+        task: the name of its (primary) task; None if it serves no task.
+        line: the line of its row in the table; None if and only if `task` is None.
         conditions: the names of the conditions of that row.
-        opens_as: the line whose pipeline an Auto class opens instead, where this class is a
-            stage of a chain (a decoder that needs a prior).
-        needs: the keyword by which the other stage of that chain is given, such as `prior`. It is
-            also the key in the README's metadata that names its checkpoint, and the pipelines of
-            the line `opens_as` call its components by that word, an underscore and their name.
+        opens_as: the line whose pipeline an Auto class opens instead, if this class is a stage of
+            a chain, such as a decoder that needs a prior.
+        needs: the keyword for the other stage of that chain, such as `prior`. It is also the key
+            in the README's metadata that names that stage's checkpoint, and the prefix (followed
+            by an underscore) of that stage's components in pipelines of the line `opens_as`.
         also: the names of further tasks that it serves.
     """
 
@@ -57,15 +55,15 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Component:
-    """A class that a checkpoint may name, known by the identity pair of its index entry.
+    """A class that a checkpoint may name, identified by its index entry `[library, name]`.
 
-    One of the library `"transformers"` stands for that class in checkpoints of the plugin's own
-    lines; for all others it stays that of transformers.
+    A component of the library `"transformers"` replaces that class in checkpoints of the plugin's
+    own lines only.
 
     Attributes:
-        name: the class name in the pair.
+        name: the class name in the index entry.
         target: where the class is defined.
-        library: the library in the pair.
+        library: the library in the index entry.
         kind: `"model"`, `"scheduler"` or `"other"`.
     """
 
@@ -77,15 +75,15 @@ class Component:
 
 @dataclass(frozen=True)
 class Condition:
-    """A keyword of the Auto classes that moves to another row, such as `controlnet`.
+    """A keyword of the Auto classes that selects another row, such as `controlnet`.
 
     Attributes:
-        name: what rows call it.
-        keyword: the keyword, which is also the component that it brings.
-        target: the class whose `from_pretrained` loads what is named on a command line; None if
-            it can't be given there.
-        inputs: what calls take with it, beyond those of the task.
-        help: a line for the command line.
+        name: the name of the condition in rows.
+        keyword: the keyword, which is also the name of the component that it adds.
+        target: the class whose `from_pretrained` loads the component that a command line names;
+            None if it can't be given there.
+        inputs: the inputs of calls, in addition to those of the task.
+        help: one line for the command line.
     """
 
     name: str
@@ -97,13 +95,13 @@ class Condition:
 
 @dataclass(frozen=True)
 class AddOn:
-    """What attaches to a pipeline that is there, and changes how it draws.
+    """An extension that attaches to an existing pipeline and changes its calls.
 
     Attributes:
-        name: by which `pipe.attach(name)` finds it.
+        name: the name for `pipe.attach(name)`.
         target: an `autopipe.attaching.attachment.Attachment` class.
         inputs: the keywords that it adds to calls while it is attached.
-        help: a line for the command line.
+        help: one line for the command line.
     """
 
     name: str
@@ -114,10 +112,10 @@ class AddOn:
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs a network of a pipeline in place of torch's eager mode.
+    """A runtime that runs networks of a pipeline in place of torch's eager mode.
 
     Attributes:
-        name: by which `pipe.use_engine(name)` finds it.
+        name: the name for `pipe.use_engine(name)`.
         target: an `autopipe.attaching.engine.NetworkEngine` class.
     """
 
@@ -131,9 +129,9 @@ class Command:
 
     Attributes:
         name: the word on the command line.
-        target: a function that gets the `argparse.ArgumentParser` of the subcommand, declares
+        target: a function that receives the `argparse.ArgumentParser` of the subcommand, declares
             its arguments, and returns the function that runs it: `(Namespace) -> exit code`.
-        help: a line for the list of commands.
+        help: one line for the list of commands.
     """
 
     name: str
@@ -143,11 +141,11 @@ class Command:
 
 @dataclass(frozen=True)
 class Reader:
-    """Knows the layout of a single-file checkpoint by the names of its tensors.
+    """Converts a single-file checkpoint whose layout it recognises by its tensor names.
 
     Attributes:
-        name: of the layout.
-        keys: names of tensors that only files of this layout have, all of them.
+        name: the name of the layout.
+        keys: tensor names that every file of this layout has and no other file has.
         target: a function `(path, folder) -> None` that writes the file's content as a checkpoint
             folder.
     """
@@ -159,7 +157,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class Export:
-    """A further public name, importable from `autopipe` itself."""
+    """Another public name, importable from `autopipe` itself."""
 
     name: str
     target: str
@@ -167,15 +165,15 @@ class Export:
 
 @dataclass(frozen=True)
 class Probe:
-    """Recognises a checkpoint whose index names no class, or that has no index at all.
+    """Recognises a checkpoint that has no index, or whose index names no class.
 
     Attributes:
-        folders: the component folders that such a checkpoint has, at least; where one of them
-            is absent the target is not imported.
-        target: a function `(index, configs) -> index or None`. It gets the index as far as
-            there is one, and the config of every folder that is there; it returns the content
-            of a whole index, or None if the checkpoint is not of this family.
-        others: folders that such a checkpoint may have too.
+        folders: the component folders that every such checkpoint has; if one of them is absent,
+            the target is not imported.
+        target: a function `(index, configs) -> index or None`. It receives the index, which may be
+            empty, and the config of every folder that exists; it returns a complete index, or
+            None if the checkpoint does not belong to this family.
+        others: folders that such a checkpoint may also have.
     """
 
     folders: tuple[str, ...]
@@ -185,15 +183,15 @@ class Probe:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything a plugin offers.
+    """Everything that a plugin provides.
 
     Attributes:
-        name: a Python identifier, the plugin's own.
-        api: the interface number it was written for.
-        tasks, pipelines, components, conditions, addons, engines, commands, readers, exports,
-            probes: what it offers.
-        demo: the folder of a small checkpoint shipped in the wheel, as
-            `"package:relative/folder"`; it loads by the name `demo:<name>`.
+        name: the plugin's own name, a Python identifier.
+        api: the API number that it was written for.
+        pipelines, components, conditions, exports, probes: the entries for checkpoints and imports.
+        tasks, addons, engines, commands, readers: the entries for everything else.
+        demo: the folder of a small checkpoint in the wheel, as `"package:relative/folder"`; it is
+            loaded by the name `"demo:<name>"`.
     """
 
     name: str
@@ -212,9 +210,9 @@ class Manifest:
 
     @property
     def own_lines(self) -> frozenset[str]:
-        """The lines whose first row, without conditions, is here."""
+        """The lines whose row without conditions this manifest declares."""
         return frozenset(p.line for p in self.pipelines if p.line and not p.conditions)
 
 
 Family = Manifest
-"""The manifest of a plugin that brings a model family."""
+"""The manifest of a plugin that provides a model family."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeVar, cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -26,37 +26,42 @@ if TYPE_CHECKING:
 _log = logger(__name__)
 
 _Self = TypeVar("_Self", bound="ModelMixin")
-_Method = TypeVar("_Method", bound=Callable[..., Any])
+_Parameters = ParamSpec("_Parameters")
+_Output = TypeVar("_Output")
 
 _MARK = "_is_entry_point"
 
 
-def entry_point(method: _Method) -> _Method:
-    """Mark a method, beside `forward`, by which pipelines use a network.
+def entry_point(
+    method: Callable[_Parameters, _Output | tuple[Any, ...]],
+) -> Callable[_Parameters, _Output]:
+    """Mark a method that pipelines call on a network, as they call `forward`.
 
-    Offloading then brings the weights for it too: hooks of accelerate wrap `forward` alone.
+    Offloading then moves the weights for it, too; hooks of accelerate wrap only `forward`. For
+    type checkers it returns its output, even if `return_dict=False` makes that a tuple.
     """
+    body: Callable[..., Any] = method
 
     @functools.wraps(method)
     def hooked(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         hook: Any = getattr(self, "_hf_hook", None)
         if hook is None:
-            return method(self, *args, **kwargs)
+            return body(self, *args, **kwargs)
         placed = origin_of(self)
         args, kwargs = hook.pre_forward(placed, *args, **kwargs)
-        return hook.post_forward(placed, method(self, *args, **kwargs))
+        return hook.post_forward(placed, body(self, *args, **kwargs))
 
     setattr(hooked, _MARK, True)
-    return cast(_Method, hooked)
+    return cast(Callable[_Parameters, _Output], hooked)
 
 
 def is_entry_point(cls: type, name: str) -> bool:
-    """Whether pipelines use networks of `cls` by the method `name` as they use `forward`."""
+    """Whether the method `name` of `cls` is marked as an entry point."""
     return bool(getattr(getattr(cls, name, None), _MARK, False))
 
 
 def hook_device(network: nn.Module) -> torch.device | None:
-    """Where hooks of accelerate let `network` compute; None where none of them says."""
+    """Return the execution device set by hooks of accelerate, or None."""
     for module in network.modules():
         hook = getattr(module, "_hf_hook", None)
         for one in getattr(hook, "hooks", (hook,)):
@@ -69,8 +74,8 @@ def hook_device(network: nn.Module) -> torch.device | None:
 class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
     """A network that is saved as `config.json` and `diffusion_pytorch_model.safetensors`.
 
-    Subclasses decorate `__init__` with `register_to_config` and name their parameters as the
-    checkpoints of the Hub do, so that a state dict loads without a conversion table.
+    Subclasses decorate `__init__` with `register_to_config` and use the parameter names of
+    published checkpoints, so that a state dict loads without a conversion table.
     """
 
     _supports_gradient_checkpointing: ClassVar[bool] = False
@@ -113,35 +118,37 @@ class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
         offload_folder: str | Path | None = None,
         **hub: Any,
     ) -> Any:
-        """Load a model from a folder or Hub repository; the model is in evaluation mode.
+        """Load a network from a folder or Hub repository, in evaluation mode.
 
         Args:
             pretrained_model_name_or_path: a local folder, or a repository id of the Hub.
-            subfolder: the folder inside it that holds the model.
+            subfolder: the folder inside it that contains the network.
             torch_dtype, dtype: the dtype of the weights: a `torch.dtype`, its name, or `"auto"`
-                for the dtype of the file. Float32 when absent.
+                for the dtype of the file. The default is float32.
             variant: the variant of the weight files, such as `"fp16"`.
-            use_safetensors: True refuses pickled weights, False wants them, None prefers
+            use_safetensors: True refuses pickled weights, False requires them, None prefers
                 safetensors.
-            low_cpu_mem_usage: False builds the model with initial values first, then copies.
-            output_loading_info: return `(model, info)`; `info` lists missing, unexpected and
+            low_cpu_mem_usage: if False, initialise the network first, then copy the weights.
+            output_loading_info: return `(network, info)`; `info` lists missing, unexpected and
                 mismatched keys.
-            ignore_mismatched_sizes: leave parameters of another shape at their initial values.
-            device_map: a device; a device or `"disk"` for each part by name, where `""` is the
-                whole; or `"auto"`, `"balanced"`, `"balanced_low_0"` or `"sequential"` to spread
-                the parts. `hf_device_map` of the model says where each is. What is in main memory
-                or on the disk comes to an accelerator layer by layer.
-            max_memory: for spreading, bytes or text such as `"10GiB"` by device; what is free if
-                absent.
-            offload_folder: for what goes to the disk; a temporary folder if absent.
+            ignore_mismatched_sizes: keep the initial values of parameters whose stored shape
+                differs.
+            device_map: a device; a mapping from part names (`""` is the whole network) to a
+                device or `"disk"`; or `"auto"`, `"balanced"`, `"balanced_low_0"` or `"sequential"`
+                to distribute the parts. The network's `hf_device_map` says where each part is.
+                Layers in main memory or on disk are moved to an accelerator one by one when used.
+            max_memory: limits for distributing, by device: bytes or text such as `"10GiB"`. The
+                default is the free memory.
+            offload_folder: the folder for parts on `"disk"`; by default a temporary folder.
             **hub: `revision`, `token`, `cache_dir`, `local_files_only`, `force_download`, ...
                 and values that override the config.
 
         Raises:
-            CheckpointError: the folder, the config or the weights are absent.
-            VariantError: there are no weights of this variant.
-            WeightsMismatchError: the tensors don't fit the config.
-            ArgumentError, PlacementError: the device map doesn't fit the model or this machine.
+            CheckpointError: if the folder, the config or the weights are absent.
+            VariantError: if there are no weights of this variant.
+            WeightsMismatchError: if the tensors don't fit the config.
+            ArgumentError: if the device map doesn't fit the network.
+            PlacementError: if the device map doesn't fit this machine.
         """
         from .checkpoint.checkpoint import load_model
 
@@ -173,35 +180,35 @@ class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
         push_to_hub: bool = False,
         **hub: Any,
     ) -> None:
-        """Write config and weights into `save_directory`, whole or not at all.
+        """Write config and weights into `save_directory`, atomically.
 
         Args:
             save_directory: the folder to write.
             is_main_process: False writes nothing (the other ranks of a distributed run).
-            save_function: accepted with a warning, and not called, as in diffusers.
-            safe_serialization: safetensors, or (False) a pickled state dict.
-            variant: goes into the file name: `diffusion_pytorch_model.<variant>.safetensors`.
-            max_shard_size: bytes, or text such as `"5GB"`; larger models are split.
-            push_to_hub: upload afterwards, to the repository `repo_id`.
+            save_function: ignored with a warning, as in diffusers.
+            safe_serialization: if True write safetensors, else a pickled state dict.
+            variant: part of the file name: `diffusion_pytorch_model.<variant>.safetensors`.
+            max_shard_size: bytes, or text such as `"5GB"`; larger weights are split into shards.
+            push_to_hub: upload afterwards to the repository `repo_id`.
         """
         from .checkpoint.save import SaveOptions, save_model
 
         options = SaveOptions(safe_serialization, variant, max_shard_size, push_to_hub, hub)
         if save_function is not None:
-            _log.warning("ignored, since it means nothing here: save_function= (never called)")
+            _log.warning("save_function= has no effect and is ignored")
         if is_main_process:
             with at_rest(origin_of(self)):
                 save_model(self, save_directory, options)
 
     def _apply(self: _Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _Self:
-        # What `to`, `cuda`, `half` and others do, of which some can't be done to what is elsewhere.
+        # Called by `to`, `cuda`, `half` and others; offloaded weights support only some of them.
         if hook_device(self) is not None and any(one.is_meta for one in self.parameters()):
             try:
                 fn(torch.empty(0, device="meta"))
             except NotImplementedError as error:
                 raise PlacementError(
-                    f"this {type(self).__name__} can't be moved: its layers come from where its "
-                    f"device map or offloading keeps them; load it without, or leave the move out"
+                    f"this {type(self).__name__} can't be moved, because its device map or "
+                    f"offloading places its layers; load it without them, or don't move it"
                 ) from error
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has not typed it.
         return self
@@ -216,13 +223,13 @@ class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
 
     @property
     def device(self) -> torch.device:
-        """Where the first parameter or buffer is, or comes to where layers are offloaded."""
+        """The device of the first parameter or buffer, or the execution device if offloaded."""
         for tensor in (*self.parameters(), *self.buffers()):
             return (hook_device(self) or tensor.device) if tensor.is_meta else tensor.device
         return torch.device("cpu")
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """How many numbers the parameters hold."""
+        """Return the number of elements of all parameters."""
         embeddings = [
             m for m in self.modules() if exclude_embeddings and isinstance(m, nn.Embedding)
         ]
@@ -231,17 +238,17 @@ class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
         return sum(parameter.numel() for parameter in counted if id(parameter) not in skipped)
 
     def get_memory_footprint(self, return_buffers: bool = True) -> int:
-        """Bytes of the parameters and, with `return_buffers`, of the buffers."""
+        """Return the size in bytes of the parameters and, with `return_buffers`, the buffers."""
         buffers = self.buffers() if return_buffers else ()
         return sum(tensor.nbytes for tensor in (*self.parameters(), *buffers))
 
     @property
     def is_gradient_checkpointing(self) -> bool:
-        """Whether some part recomputes its activations in the backward pass."""
+        """Whether a part recomputes its activations in the backward pass."""
         return any(getattr(module, "gradient_checkpointing", False) for module in self.modules())
 
     def enable_gradient_checkpointing(self) -> None:
-        """Recompute activations in the backward pass: less memory, more time in training."""
+        """Recompute activations in the backward pass: training takes less memory and more time."""
         self._set_gradient_checkpointing(True)
 
     def disable_gradient_checkpointing(self) -> None:

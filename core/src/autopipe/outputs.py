@@ -1,10 +1,10 @@
-"""What calls return: small records that are read by attribute, by name or by position."""
+"""Outputs of calls: small records with access by attribute, key or index."""
 
 from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import chain
 from types import GeneratorType
@@ -18,41 +18,45 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    class Images(list[Image], Any):  # type: ignore[misc]
-        """The images of a call, whose `output_type` says of what kind they are.
+    class AnyImage(Image, Any):  # type: ignore[misc]
+        """One of `Images`: a PIL image, an array or a tensor."""
 
-        Most programs ask for PIL images, so type checkers know these exactly. They let everything
-        pass that a list doesn't have and an array or a tensor may have. What has a name with a
-        type is checked as such: `array: np.ndarray = pipe(..., output_type="np").images`.
+    class Images(list[Image], Any):  # type: ignore[misc]
+        """The images of a call, whose type depends on its `output_type`.
+
+        Most programs request PIL images, so type checkers and editors treat them as a list of
+        images. They also accept everything that an array or a tensor has.
         """
 
         def __get__(self, output: object, owner: type | None = None) -> Images:
-            """Itself. Checkers ask: with the base Any it might be a descriptor."""
+            """Return itself. With the base Any, checkers treat it as a possible descriptor."""
 
         @overload  # type: ignore[override]
-        def __getitem__(self, index: int, /) -> Image: ...
+        def __getitem__(self, index: int, /) -> AnyImage: ...
         @overload
         def __getitem__(self, index: slice, /) -> Images: ...
         @overload
         def __getitem__(self, index: object, /) -> Any: ...
         def __getitem__(self, index: object, /) -> Any:
-            """One image, some of them, or what an array has at `index`."""
-else:
-    Images = Any
+            """Return one image, some of them, or the item of an array at `index`."""
+
+        def __iter__(self) -> Iterator[AnyImage]:
+            """Iterate over the images."""
+
 
 _Self = TypeVar("_Self", bound="BaseOutput")
 
 
-# A call with `return_dict=False` returns a tuple of the values. Checkers take it for an output all
-# the same, so what iterating over one gives is left open.
+# A call with `return_dict=False` returns a tuple of the values. Type checkers treat it as an
+# output, too, so the type of the items of an output is left open.
 class BaseOutput(OrderedDict[Any, Any]):
-    """Base of output dataclasses, which are ordered dicts of the fields that hold something.
+    """Base of output dataclasses, which are ordered dicts of the fields that are not None.
 
-    Subclasses are decorated with `@dataclass`; fields after the first may be left out and are
-    None then. A field that is None is in no key, value or position. `out.images`, `out["images"]`
-    and `out[0]` are the same, to be read and to be set. Torch takes outputs apart and puts them
-    together again (`torch.utils._pytree`), so what walks through nested results finds the tensors
-    in them. Instead of the fields, the constructor takes a mapping of them, or the pairs.
+    Subclasses are decorated with `@dataclass`; fields after the first are optional and default to
+    None. A field that is None has no key and no index. `out.images`, `out["images"]` and `out[0]`
+    are the same value. Outputs are registered with torch (`torch.utils._pytree`), so that code
+    which traverses nested results finds their tensors. The constructor also accepts a mapping of
+    all fields, or their items.
     """
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -66,7 +70,7 @@ class BaseOutput(OrderedDict[Any, Any]):
     def __post_init__(self) -> None:
         _register(type(self))
         names = _names(self)
-        if not self:  # A frozen dataclass sets its fields past this class.
+        if not self:  # A frozen dataclass sets its fields without `__setattr__`.
             _fill(self, {name: getattr(self, name) for name in names})
         if len(self) == 1:
             whole = _given_whole(self.get(names[0]), names)
@@ -88,7 +92,7 @@ class BaseOutput(OrderedDict[Any, Any]):
     def __setitem__(self, key: str, value: Any) -> None:
         if not isinstance(key, str):
             raise ArgumentTypeError(
-                f"fields of a {type(self).__name__} are set by name, and {shown(key)} is none"
+                f"fields of {type(self).__name__} are set by name, not by {shown(key)}"
             )
         _fill(self, {**self, key: value})
 
@@ -97,8 +101,8 @@ class BaseOutput(OrderedDict[Any, Any]):
 
     def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
         raise ArgumentTypeError(
-            f"the fields of a {type(self).__name__} can't be taken away; set them to None, or "
-            f"change dict(output)"
+            f"fields of {type(self).__name__} can't be removed; set them to None, or change "
+            f"dict(output)"
         )
 
     __delitem__ = pop = popitem = clear = _refuse
@@ -107,11 +111,11 @@ class BaseOutput(OrderedDict[Any, Any]):
         return _rebuilt, (type(self), tuple(self.items()))
 
     def copy(self: _Self) -> _Self:
-        """An output of the same values."""
+        """Return a shallow copy."""
         return _rebuilt(type(self), self.items())
 
     def to_tuple(self) -> tuple[Any, ...]:
-        """The values of the fields that hold something, in order."""
+        """Return the values of the fields that are not None, in order."""
         return tuple(self.values())
 
 
@@ -121,9 +125,9 @@ def _names(output: Any) -> tuple[str, ...]:
 
 
 def _given_whole(value: Any, names: tuple[str, ...]) -> Mapping[str, Any] | None:
-    """The fields, where `value` isn't that of the first but a mapping of all, or their pairs.
+    """Return all fields if `value` is a mapping of them, or their items; None for other values.
 
-    So libraries make a second output of the items of a first.
+    Libraries copy an output by passing its items to its class.
     """
     if isinstance(value, GeneratorType):
         one = next(value, None)
@@ -135,7 +139,7 @@ def _given_whole(value: Any, names: tuple[str, ...]) -> Mapping[str, Any] | None
 
 
 def _fill(output: BaseOutput, values: Mapping[str, Any]) -> None:
-    """Make `values` the fields of `output`, and those that hold something its items, in order."""
+    """Set the fields of `output` to `values`, and its items to those that are not None."""
     OrderedDict.clear(output)
     for name in (*_names(output), *(n for n in values if n not in _names(output))):
         value = values.get(name)
@@ -145,7 +149,7 @@ def _fill(output: BaseOutput, values: Mapping[str, Any]) -> None:
 
 
 def _rebuilt(cls: type[_Self], items: Any) -> _Self:
-    """An output of `cls` with these items."""
+    """Return an output of `cls` with these items."""
     made: _Self = cls.__new__(cls)
     _fill(made, dict(items))
     return made
@@ -155,9 +159,9 @@ _registered: set[type] = set()
 
 
 def _register(cls: type[BaseOutput]) -> None:
-    """Tell torch, once it is there, how outputs of `cls` are taken apart.
+    """Register `cls` with torch's pytree, once torch is imported.
 
-    It is tried whenever an output is made, since importing torch for this would take a second.
+    This is tried whenever an output is made, because importing torch here would take a second.
     """
     if cls in _registered or "torch" not in sys.modules:
         return
@@ -174,11 +178,11 @@ def _register(cls: type[BaseOutput]) -> None:
 
 @dataclass
 class ImagePipelineOutput(BaseOutput):
-    """What a call returns whose result is images.
+    """The output of a call that generates images.
 
     Attributes:
         images: a list of B PIL images, an array (B, H, W, C) or a tensor (B, C, H, W) in [0, 1],
-            as the call's `output_type` says.
+            depending on the call's `output_type`.
     """
 
     images: Images

@@ -6,15 +6,15 @@ Every installed plugin declares its pipelines as cells of one table:
     line "sd"                          SDPipeline        SDImg2Img...      SDInpaint...
     line "sd", condition "controlnet"  SDControlNet...   SDControlNet...   SDControlNet...
 
-A *line* is a kind of checkpoint, a *condition* something added from outside by a keyword, and the
-columns are the tasks that are installed. To resolve is to find the row of a class, to change its
-conditions as the caller asks, and to read the cell of the task. Nothing is derived from the
-spelling of a class name. Where two plugins claim one name, `claims` says who has it.
+A *line* is a kind of checkpoint, a *condition* is something that a keyword adds from outside, and
+the columns are the installed tasks. Resolution finds the row of a class, changes its conditions as
+the caller asks, and reads the cell of the task. Nothing is derived from the spelling of a class
+name. If two plugins claim one name, `resolution.claims` decides which of them provides it.
 
-A registry never changes. The default one is filled from the entry points of the installed
-distributions, once in a process; this module shows its public face: `families`, `tasks`,
-`problems` and `resolve`. `register` puts one with a plugin more in its place. Nothing here
-imports a plugin's code; targets do that on first use.
+A registry is immutable. The default one is filled once per process, from the entry points of the
+installed distributions; this module exposes its `families`, `tasks`, `problems` and `resolve`.
+`register` replaces it with one that has another plugin. Nothing here imports a plugin's code;
+targets do that on first use.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from .tasks import Task
 
 @dataclass(frozen=True)
 class Resolution:
-    """The answer of `resolve`: the pipeline to use, the plugin that offers it, and why."""
+    """The result of `resolve`: the pipeline to use, the plugin that provides it, and why."""
 
     pipeline: Pipeline
     plugin: Plugin
@@ -56,17 +56,17 @@ class Resolution:
 
 
 class Registry(Classes):
-    """An immutable table of plugins. See the module's docstring for how it is read.
+    """An immutable table of plugins. The module's docstring says how it is read.
 
     Args:
-        installed: the plugins; the core itself is always among them.
-        problems: of those that could not be read.
+        installed: the plugins; the core itself is added to them.
+        problems: the problems of plugins that could not be read.
 
     Attributes:
-        families: the manifests by the name of their plugin.
-        plugins: where they come from, by the same names.
-        conditions: the conditions by their keyword.
-        problems: what is wrong with installed plugins.
+        families: the manifests, by the name of their plugin.
+        plugins: the plugins, by the same names.
+        conditions: the conditions, by keyword.
+        problems: all problems of the installed plugins.
     """
 
     def __init__(self, installed: Iterable[Installed] = (), problems: Iterable[Problem] = ()):
@@ -87,7 +87,7 @@ class Registry(Classes):
         self.problems: tuple[Problem, ...] = (*problems, *settled.problems, *undeclared)
         self._explain = Explanations(self.problems, settled, self.families)
 
-    # What there is
+    # Contents
 
     @property
     def tasks(self) -> Mapping[Task, tuple[Pipeline, ...]]:
@@ -98,14 +98,15 @@ class Registry(Classes):
         )
 
     def of(self, kind: str) -> Mapping[str, Any]:
-        """The entries of one kind by name: `"addon"`, `"engine"`, `"command"` or `"reader"`."""
+        """The entries of a kind, by name: `"addon"`, `"engine"`, `"command"` or `"reader"`."""
         return MappingProxyType({n: c.entry for n, c in self._settled.of(kind).items()})
 
     def entry(self, kind: str, name: str) -> Any:
-        """The entry of a kind, such as `entry("engine", "compile")`.
+        """Return the entry of a kind by name, such as `entry("engine", "compile")`.
 
         Raises:
-            MissingPluginError: no installed plugin offers it, or several do in different ways.
+            MissingPluginError: if no installed plugin provides it, or several define it
+                differently.
         """
         entries = self.of(kind)
         if name not in entries:
@@ -117,15 +118,18 @@ class Registry(Classes):
         return sorted(self._settled.of("name"))
 
     def target(self, name: str) -> str | None:
-        """The target of a public name, or None."""
+        """Return the target of a public name, or None."""
         claim = self._settled.of("name").get(name)
         return None if claim is None else str(claim.entry)
 
     def reader(self, keys: Collection[str], origin: str) -> Reader:
-        """The reader of a single file with these names of tensors; `origin` is it, for messages.
+        """Return the reader for a single-file checkpoint with the tensor names `keys`.
+
+        Args:
+            origin: the file, for messages.
 
         Raises:
-            UnsupportedCheckpointError: no installed plugin knows its layout, or several do.
+            UnsupportedCheckpointError: if no reader matches its layout, or several do.
         """
         present = set(keys)
         readers = self.of("reader").values()
@@ -146,26 +150,26 @@ class Registry(Classes):
 
         Args:
             class_name: `_class_name` of a `model_index.json`, or the name of a pipeline class.
-            task: the task wanted; None takes the class as it is.
-            conditions: which keywords the caller gave, such as `{"controlnet": True}`; False
-                asks for the row without that condition. Those not named stay as they are.
+            task: the requested task; None keeps the class as it is.
+            conditions: the keywords that the caller gave, such as `{"controlnet": True}`; False
+                asks for the row without that condition. Other conditions stay as they are.
 
         Raises:
-            UnsupportedCheckpointError: no installed pipeline fits; the message says what would.
+            UnsupportedCheckpointError: if no installed pipeline fits; the message says what would.
         """
         claim = self._pipelines.get(class_name)
         if claim is None:
             raise UnsupportedCheckpointError(self._explain.unknown(class_name))
         pipeline, plugin = claim.entry, claim.installed.plugin
         family = claim.installed.manifest.name
-        asked = set(pipeline.conditions)
+        names = set(pipeline.conditions)
         for keyword, present in (conditions or {}).items():
             if condition := self.conditions.get(keyword):
-                (asked.add if present else asked.discard)(condition.name)
+                (names.add if present else names.discard)(condition.name)
             elif present:
                 message = self._explain.no_condition(pipeline, family, keyword)
                 raise UnsupportedCheckpointError(message)
-        wanted = frozenset(asked)
+        wanted = frozenset(names)
         if task is None:
             if wanted == pipeline.conditions:
                 return Resolution(pipeline, plugin, family, f"the checkpoint names {class_name}")
@@ -186,36 +190,37 @@ class Registry(Classes):
             found.entry,
             found.installed.plugin,
             found.installed.manifest.name,
-            f"{class_name} stands in the line {line}, whose pipeline for {task}"
+            f"{class_name} is in the line {line}, whose pipeline for {task}"
             f"{with_conditions} is {found.entry.name}",
         )
 
     def task(self, name: Task | str) -> Task:
-        """The task called `name` here, or by the other names that `Task.parse` understands.
+        """Return the task called `name`; all spellings that `Task.parse` accepts are accepted.
 
         Raises:
-            ArgumentError: there is no such task.
+            ArgumentError: if there is no such task.
         """
         return self._tasks.get(str(name)) or Task.parse(name)
 
     def is_condition(self, keyword: str) -> bool:
-        """Whether a keyword is that of a condition, installed or of a package that can be."""
+        """Whether `keyword` belongs to a condition of an installed or installable plugin."""
         return keyword in self.conditions or dist_of(keyword, "keyword") is not None
 
     def explain_missing(self, class_name: str) -> str:
-        """Why `class_name` is not here and what to do: a broken plugin, or the pip line."""
+        """Return why `class_name` is missing and what to do: a broken plugin, or the pip line."""
         return self._explain.missing(class_name)
 
     def is_unheard_of(self, name: str) -> bool:
-        """Whether neither an installed plugin nor one that can be installed offers `name`."""
+        """Whether no plugin, installed or published by this project, provides `name`."""
         contested = self._settled.contested("name", name)
         return self.target(name) is None and contested is None and dist_of(name, "name") is None
 
     def load(self, name: str) -> Any:
-        """Import what the public `name` stands for.
+        """Import the object with the public name `name`.
 
         Raises:
-            MissingPluginError: no installed plugin offers it, or several do in different ways.
+            MissingPluginError: if no installed plugin provides it, or several define it
+                differently.
         """
         target = self.target(name)
         if target is None:
@@ -229,19 +234,19 @@ _is_building = False
 
 
 def default_registry() -> Registry:
-    """The registry of the installed distributions, built at the first look.
+    """Return the registry of the installed distributions, built on first use.
 
     Raises:
-        PluginError: a manifest asks for it, which is read to build it; or another thread has been
-            building it for too long.
+        PluginError: if a manifest uses the registry while it is being built, or another thread
+            takes too long to build it.
     """
     global _default, _is_building
     if _default is None:
         with held(_lock):
             if _is_building:
                 raise PluginError(
-                    "a manifest asks what is installed, which isn't known before all manifests are "
-                    "read; it may name tasks by plain strings, such as 'upscale'"
+                    "a manifest used the registry, which exists only after all manifests are "
+                    "read; name tasks by plain strings there, such as 'upscale'"
                 )
             if _default is None:
                 _is_building = True
@@ -257,12 +262,12 @@ def default_registry() -> Registry:
 def register(manifest: Manifest) -> None:
     """Add a plugin's manifest to the default registry of this process.
 
-    For notebooks and experiments: targets may name classes of `__main__`. Other processes don't
-    see it, worker processes neither; a family for them is an installed package. The same manifest
+    For notebooks and experiments: targets may name classes of `__main__`. Other processes,
+    including workers, don't see it; they need an installed package. Registering the same manifest
     again changes nothing.
 
     Raises:
-        PluginError: the manifest is flawed, or claims what another plugin offers in another way.
+        PluginError: if the manifest is invalid, or conflicts with the claims of another plugin.
     """
     global _default
     wrong = "; ".join(flaws(manifest))
@@ -280,7 +285,7 @@ def register(manifest: Manifest) -> None:
         after = Registry([*before.installed, new], unread)
         added = [p for p in after.problems if p not in before.problems]
         if added:
-            reason = added[0].reason.partition("; choose with")[0]
+            reason = added[0].reason.partition(". Set ")[0]
             raise PluginError(f"the family can't be registered: {reason}")
         _default = after
 

@@ -1,9 +1,9 @@
-"""Regular files: opening those that others made, and writing new ones whole.
+"""Opens regular files from untrusted sources, and writes new files atomically.
 
-Opening a named pipe waits for somebody who writes into it, reading a device may never end, and
-opening one may act on it. So what a name stands for is looked at before it is opened, and once
-more when it is open, since another program may have put something else there. A size is checked
-too, where files of a kind can have no more.
+Opening a named pipe blocks until another process writes to it, reading a device may never end, and
+opening one may have side effects. So the type of a file is checked before it is opened, and again
+afterwards, because another program may have replaced it. A size limit is checked, too, if there is
+one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 UNFINISHED = ".autopipe-saving-"
-"""How the names of all begin that a save makes for itself and removes."""
+"""The prefix of temporary files and folders, which a save creates and removes."""
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -30,13 +30,13 @@ _FLAGS = sum(getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC", "O_NOCTT
 
 
 def opened(file: str | Path, largest: int | None = None) -> BinaryIO:
-    """`file`, open for reading bytes. Links are followed.
+    """Open the regular file `file` for reading bytes. Links are followed.
 
     Args:
-        largest: the bytes that it may have.
+        largest: the maximum size in bytes.
 
     Raises:
-        OSError: as `look`; or it can't be opened.
+        OSError: as for `look`, or if the file can't be opened.
     """
     look(file, largest)
     number = os.open(file, os.O_RDONLY | _FLAGS)
@@ -49,35 +49,35 @@ def opened(file: str | Path, largest: int | None = None) -> BinaryIO:
 
 
 def is_file(name: object) -> bool:
-    """Whether `name` is the path of a regular file; anything may be asked about."""
+    """Whether `name`, which can be any object, is the path of a regular file."""
     return isinstance(name, (str, os.PathLike)) and os.path.isfile(name)
 
 
 def look(file: str | Path, largest: int | None = None) -> os.stat_result:
-    """What the system tells of a regular file, which is not opened.
+    """Return the `stat` of a regular file without opening it.
 
     Raises:
-        OSError: there is no such file, it is not a regular one, or it has more than `largest`
+        OSError: if there is no such file, it is not a regular file, or it has more than `largest`
             bytes. The message says which.
     """
     try:
         found = os.stat(file)
     except ValueError as error:  # a null character, or half a surrogate pair
-        raise FileNotFoundError(f"no file can have this name ({error})") from None
+        raise FileNotFoundError(f"the name is not valid for a file ({error})") from None
     _check(found, largest)
     return found
 
 
 @contextmanager
 def replaced(file: str | Path) -> Iterator[Path]:
-    """A path to write to, whose content becomes that of `file` if the block ends without an error.
+    """Context manager that yields a temporary path and moves it to `file` if no error occurs.
 
-    Until then `file` is what it was, also where the program is killed. A link stays, and its end is
-    replaced. What can't be replaced is written to itself: a pipe, a device, or a file in a folder
-    that is not ours to write into.
+    Until then `file` is unchanged, even if the program is killed. If `file` is a link, its target
+    is replaced. A pipe, a device, or a file in a folder without write permission is written
+    directly.
 
     Raises:
-        OSError: it can't be written.
+        OSError: if the file can't be written.
     """
     target = Path(os.path.realpath(file))
     unfinished = target.with_name(f"{UNFINISHED}{os.urandom(6).hex()}-file")
@@ -103,6 +103,6 @@ def replaced(file: str | Path) -> Iterator[Path]:
 def _check(found: os.stat_result, largest: int | None) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
-        raise OSError(f"it is {kind} where a file is expected")
+        raise OSError(f"it is {kind}, not a regular file")
     if largest is not None and found.st_size > largest:
-        raise OSError(f"it has {found.st_size:,} bytes, and no such file has more than {largest:,}")
+        raise OSError(f"it has {found.st_size:,} bytes; the limit for such files is {largest:,}")

@@ -1,7 +1,7 @@
-"""What every scheduler is: a config, a schedule, and one step at a time.
+"""The base of schedulers: a config, a schedule of timesteps, and one step at a time.
 
-A pipeline's scheduler is a prototype. A call works on its own `copy()`, so the state that
-`set_timesteps` and `step` keep is never shared between calls.
+A pipeline's scheduler is a prototype. Every call uses its own `copy()`, so calls never share the
+state of `set_timesteps` and `step`.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ class SchedulerMixin(BaseScheduler, StoredConfig, PushToHubMixin):
         return_unused_kwargs: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Load from a folder or Hub repository that holds a `scheduler_config.json`.
+        """Load a scheduler from a folder or Hub repository with a `scheduler_config.json`.
 
-        Keywords that are constructor parameters override the file; those of the Hub
-        (`revision`, `token`, `cache_dir`, ...) say where to look.
+        Keywords that are constructor parameters override the file; those of the Hub (`revision`,
+        `token`, `cache_dir`, ...) select the repository's files.
         """
         from .checkpoint.checkpoint import load_scheduler
 
@@ -89,7 +89,7 @@ class SchedulerMixin(BaseScheduler, StoredConfig, PushToHubMixin):
 
     @property
     def compatibles(self) -> list[type[SchedulerMixin]]:
-        """The installed scheduler classes that can be made from this one's config."""
+        """The installed scheduler classes that can be created from this scheduler's config."""
         from .registry import default_registry
 
         return default_registry().compatible_schedulers(type(self))

@@ -1,8 +1,8 @@
-"""The tasks: what a user wants done, as data that any plugin can add to.
+"""The tasks that pipelines perform, as data to which any plugin can add.
 
-A `Task` is its name, a plain string, with what tools need to know of it: which inputs its calls
-take, which parameters they must name, what comes out, and the name of its Auto class. The core
-declares three, by the very means that a plugin uses; see `autopipe.resolution.own`.
+A `Task` is a string, its name, with the facts that tools need: the inputs of its calls, their
+required parameters, their output, and the name of its Auto class. The core declares three tasks in
+the same way as a plugin does; see `autopipe.resolution.own`.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from .errors import ArgumentError, nearest
 from .wording import listed, shown
 
 KINDS = ("text", "image", "mask", "label", "number", "video", "audio", "value")
-"""What an input may be. Tools know how to read each from a command line; a value is JSON."""
+"""The kinds of inputs. Tools can read each of them from a command line; a value is JSON."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """An argument of calls that tools offer, of a task, a condition or an add-on.
+    """An argument of calls that a task, a condition or an add-on declares for tools.
 
     Attributes:
         name: the parameter of the call.
         kind: one of `KINDS`.
-        option: what it is called on the command line, without dashes; the name if empty.
-        required: whether a call can't do without.
-        help: a line for the command line.
+        option: the name of the command-line option, without dashes; by default `name`.
+        required: whether every call needs it.
+        help: one line for the command line.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Input:
 
 
 class _Tasks(type):
-    """Iterating over `Task` gives the tasks that are installed, those of the core first."""
+    """Iterating over `Task` yields the installed tasks, those of the core first."""
 
     def __iter__(cls) -> Iterator[Task]:
         return iter(_installed())
@@ -61,9 +61,9 @@ class _Tasks(type):
 
 
 class Task(str, metaclass=_Tasks):
-    """A task. It equals its name, which manifests and command lines use.
+    """A task; a string that equals its name, as used in manifests and on command lines.
 
-    `Task("inpaint")` is the installed task of that name. With an `auto_class` it is a new one, for
+    `Task("inpaint")` is the installed task of that name. With an `auto_class`, it is a new task for
     the `tasks` of a manifest::
 
         Task(
@@ -77,18 +77,18 @@ class Task(str, metaclass=_Tasks):
     Attributes:
         auto_class: the name of the class in `autopipe` that opens checkpoints for this task.
         aliases: other names, such as the Hub's pipeline tag.
-        inputs: what a call starts from, in the order of its parameters.
-        parameters: all that the `__call__` of a pipeline must name: what the task needs, no more.
-        output: the field of a call's output that holds what was made: `"images"`, `"frames"`,
+        inputs: the inputs of a call, in the order of its parameters.
+        parameters: the parameters that the `__call__` of every pipeline of the task must name.
+        output: the field of a call's output that holds the results: `"images"`, `"frames"`,
             `"audios"`, or another.
-        samples: by parameter, a value for tests and tools, and a second one where the two should
-            differ in their result. A value may be a function without arguments that makes it.
-            Inputs of the kinds `"image"` and `"mask"` need none.
-        repeats: the parameter that says how many results a call makes of each input, or None.
-        protocol: the target of a typed protocol that pipelines of the task fulfil, or None.
+        samples: by parameter, a value for tests and tools, and optionally a second one that should
+            change the result. A value may be a function without arguments that creates it. Inputs
+            of the kinds `"image"` and `"mask"` need no samples.
+        repeats: the parameter for the number of results per input, or None.
+        protocol: the target of a typing protocol that pipelines of the task implement, or None.
 
     Raises:
-        ArgumentError: no installed plugin declares the task.
+        ArgumentError: if no installed plugin declares the task.
     """
 
     TEXT2IMAGE: ClassVar[Task]
@@ -120,7 +120,7 @@ class Task(str, metaclass=_Tasks):
         if auto_class is None:
             if inputs or aliases or parameters or samples or protocol:
                 raise ArgumentError(
-                    f"the new task {shown(name)} has no Auto class; give auto_class="
+                    f"the new task {shown(name)} needs an Auto class; give auto_class="
                 )
             return _find(str(name))
         self = str.__new__(cls, name)
@@ -139,7 +139,7 @@ class Task(str, metaclass=_Tasks):
         return self
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"the task {self} is constant")
+        raise AttributeError(f"the task {self} is immutable")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Task, (str(self),)
@@ -157,25 +157,25 @@ class Task(str, metaclass=_Tasks):
 
     @property
     def name(self) -> str:
-        """The name in capitals, as the constants of the core's tasks have it."""
+        """The name in upper case, like the constants of the core's tasks."""
         return self.upper()
 
     @property
     def claim(self) -> tuple[Any, ...]:
-        """What two declarations of one task must agree on to be the same."""
+        """The attributes in which two declarations of one task must agree."""
         return self.inputs, self.output, self.auto_class
 
     @classmethod
     def parse(cls, name: Task | str) -> Task:
-        """The task called `name`; dashes and other names of it, such as the Hub's, are understood.
+        """Return the task called `name`, which may have dashes or be an alias, such as the Hub's.
 
         Raises:
-            ArgumentError: there is no such task.
+            ArgumentError: if there is no such task.
         """
         return _find(_plain(str(name)), by_alias=True)
 
     def united(self, other: Task) -> Task:
-        """This task with the aliases and samples of another declaration of it too."""
+        """Return this task with the aliases and samples of another declaration added."""
         both = {
             "aliases": tuple(dict.fromkeys((*self.aliases, *other.aliases))),
             "samples": {**other.samples, **self.samples},
@@ -187,40 +187,40 @@ class Task(str, metaclass=_Tasks):
 
 @runtime_checkable
 class Text2Image(Protocol):
-    """Makes images from text. A class says so by subclassing, or by setting the marker."""
+    """Generates images from text. A class declares this by subclassing or by setting the marker."""
 
     __text2image__: ClassVar[bool] = True
 
     def __call__(self, prompt: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return an output whose `images` hold one image for each prompt and repetition."""
+        """Return an output whose `images` has one image per prompt and repetition."""
         ...
 
 
 @runtime_checkable
 class Image2Image(Protocol):
-    """Makes images from text and a starting image."""
+    """Generates images from text and an initial image."""
 
     __image2image__: ClassVar[bool] = True
 
     def __call__(self, prompt: Any, image: Any, *args: Any, **kwargs: Any) -> Any:
-        """As `Text2Image`; `image` is changed by `strength` in [0, 1]."""
+        """As `Text2Image`; `strength` in [0, 1] says how much `image` is changed."""
         ...
 
 
 @runtime_checkable
 class Inpaint(Protocol):
-    """Repaints the part of an image that a mask marks white."""
+    """Repaints the part of an image that is white in a mask."""
 
     __inpaint__: ClassVar[bool] = True
 
     def __call__(self, prompt: Any, image: Any, mask_image: Any, *args: Any, **kwargs: Any) -> Any:
-        """As `Image2Image`; only what `mask_image` marks is repainted."""
+        """As `Image2Image`; only the part that is white in `mask_image` is repainted."""
         ...
 
 
 _PROMPT = Input("prompt", "text")
-_IMAGE = Input("image", "image", help="the picture to start from: a file or an address")
-_MASK = Input("mask_image", "mask", option="mask", help="what to repaint of it, in white")
+_IMAGE = Input("image", "image", help="the initial image: a file or a URL")
+_MASK = Input("mask_image", "mask", option="mask", help="the mask; white parts are repainted")
 
 _EVERY_CALL = (
     "prompt",
@@ -234,7 +234,7 @@ _EVERY_CALL = (
     "callback_on_step_end_tensor_inputs",
 )
 _PROMPTS = {"prompt": ("a red circle", "a blue star"), "guidance_scale": (7.5, 2.0)}
-# Of so many steps, at least two are left.
+# With these strengths, at least two steps remain.
 _CHANGES = {**_PROMPTS, "num_inference_steps": (4, 6), "strength": (0.5, 0.75)}
 
 CORE = (
@@ -274,14 +274,14 @@ CORE = (
 Task.TEXT2IMAGE, Task.IMAGE2IMAGE, Task.INPAINT = CORE
 
 PROTOCOLS: Mapping[Task, type] = dict(zip(CORE, (Text2Image, Image2Image, Inpaint)))
-"""The typed protocols of the core's tasks."""
+"""The typing protocols of the core's tasks."""
 
 PARAMETERS: Mapping[Task, tuple[str, ...]] = {task: task.parameters for task in CORE}
-"""The named parameters that `__call__` of a pipeline must have, for the core's tasks."""
+"""The parameters that the `__call__` of a pipeline must name, for the core's tasks."""
 
 
 def missing_parameters(pipeline_class: type, task: Task) -> tuple[str, ...]:
-    """The parameters of `task` that the `__call__` of `pipeline_class` doesn't name."""
+    """Return the parameters of `task` that the `__call__` of `pipeline_class` doesn't name."""
     named = inspect.signature(pipeline_class.__call__).parameters
     return tuple(name for name in task.parameters if name not in named)
 
@@ -289,7 +289,7 @@ def missing_parameters(pipeline_class: type, task: Task) -> tuple[str, ...]:
 def _find(name: str, *, by_alias: bool = False) -> Task:
     known = _names(CORE, by_alias)
     if name not in known:
-        # Only then: manifests ask for those of the core while what is installed is being read.
+        # The registry is asked last: manifests use tasks of the core while it is being built.
         known = _names(_installed(), by_alias)
     if name not in known:
         names = listed(_installed(), 30)
@@ -311,6 +311,6 @@ def _plain(word: str) -> str:
 
 
 def _installed() -> tuple[Task, ...]:
-    # Found by name at the first question, since what is installed is known above, to the registry.
+    # Imported by name on first use, because the registry is in a layer above this one.
     registry = importlib.import_module(f"{__package__}.registry")
     return tuple(registry.default_registry().tasks)

@@ -1,6 +1,6 @@
-"""The conformance kit is `autopipe_devkit.conformance`; the name that this module had leads there.
+"""The conformance kit is `autopipe_devkit.conformance`; this module forwards its former name there.
 
-`python -m pip install autopipe-devkit` brings it.
+Install it with `python -m pip install autopipe-devkit`.
 """
 
 from __future__ import annotations

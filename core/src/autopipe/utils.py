@@ -1,4 +1,4 @@
-"""Small helpers for pictures that programs around a pipeline use."""
+"""Small helpers for images, for programs that use pipelines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from .errors import ArgumentError, ArgumentTypeError, ImageFileError
 from .regular import opened
-from .wording import cut, listed, said, shown
+from .wording import cut, error_text, listed, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,25 +18,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _TIMEOUT = 60.0
-"""Seconds to wait for a server to go on."""
+"""Seconds to wait for the next data from a server."""
 
 _LARGEST = 1 << 28
-"""Bytes of the file of a picture."""
+"""The largest image file, in bytes."""
 
 
 def load_image(
     image: str | Path | Image, convert_method: Callable[[Image], Image] | None = None
 ) -> Image:
-    """A picture from a file, from an `http(s)://` address, or as it is; upright, in RGB.
+    """Return an image from a file, a URL or a PIL image, upright (by its EXIF data) and in RGB.
 
     Args:
-        image: a path, an address, or a PIL image.
+        image: a path, an `http(s)://` URL, or a PIL image.
         convert_method: applied instead of the conversion to RGB.
 
     Raises:
-        ImageFileError: there is no such file, the address gives none, or it is not a picture.
-        ArgumentTypeError: `image` is something else.
-        ArgumentError: its pixels can't be brought to 8 bits; see `eight_bits`.
+        ImageFileError: if the file doesn't exist, the URL can't be fetched, or the content is not
+            an image.
+        ArgumentTypeError: if `image` is of another type.
+        ArgumentError: if its pixels can't be scaled to 8 bits; see `eight_bits`.
     """
     import PIL.Image
     import PIL.ImageOps
@@ -47,27 +48,29 @@ def load_image(
         picture = image
     else:
         raise ArgumentTypeError(
-            f"load_image takes a path, an address or a PIL image, not a {type(image).__name__}"
+            f"load_image takes a path, a URL or a PIL image, not {type(image).__name__}"
         )
     try:
         upright = PIL.ImageOps.exif_transpose(picture)
-    except Exception as error:  # the file of a picture that is not loaded yet may be damaged
-        raise ImageFileError(f"a picture can't be read: {_cause(error)}") from error
+    except Exception as error:  # PIL loads lazily: the file may be damaged
+        raise ImageFileError(f"the image can't be read: {_cause(error)}") from error
     return in_mode(upright, "RGB") if convert_method is None else convert_method(upright)
 
 
-def eight_bits(picture: Image, name: str = "the picture") -> Image:
-    """`picture`, and if its pixels have more than 8 bits, what it shows in 8 bits of grey.
+def eight_bits(picture: Image, name: str = "the image") -> Image:
+    """Return `picture`, scaled to 8-bit grey if its pixels have more than 8 bits.
 
-    PIL itself would clip them, which leaves most of such pictures white. What the numbers mean is
-    told by the mode: 16 bits are divided by 257. In mode I all up to 255 are taken for 8 bits, up
-    to 65535 for 16; in mode F all up to 1 for parts of 1, and beyond 2 and up to 255 for 8 bits.
+    PIL would clip such pixels, which turns most of these images white. The scale depends on the
+    mode: 16-bit modes are divided by 257. In mode I, a maximum of up to 255 means 8 bits, and of
+    up to 65535 means 16 bits. In mode F, a maximum of up to 1 means [0, 1], and above 2 and up to
+    255 means 8 bits.
 
     Args:
-        name: what the caller calls it, for the message.
+        name: the caller's name for the image, for the message.
 
     Raises:
-        ArgumentError: some of the numbers are outside, or none at all.
+        ArgumentError: if a value is negative or not a number, or the maximum is not in one of
+            these ranges.
     """
     if picture.mode not in ("I", "F") and not picture.mode.startswith("I;"):
         return picture
@@ -88,20 +91,20 @@ def eight_bits(picture: Image, name: str = "the picture") -> Image:
 
 
 def in_mode(picture: Image, mode: str) -> Image:
-    """`picture` in `mode`, `"RGB"` or `"L"`; pictures of more than 8 bits are scaled.
+    """Return `picture` in `mode`, `"RGB"` or `"L"`; images of more than 8 bits are scaled.
 
     Raises:
-        ArgumentError: see `eight_bits`; or its colours can't be converted.
+        ArgumentError: as for `eight_bits`, or if its mode can't be converted.
     """
     picture = eight_bits(picture)
     if picture.mode in ("La", "RGBa"):
-        # Premultiplied by their transparency, which PIL takes back in one way only.
+        # Premultiplied alpha, which PIL converts only to RGBA and LA.
         picture = picture.convert(picture.mode.upper())
     try:
         return picture.convert(mode)
     except ValueError:
         raise ArgumentError(
-            f"a picture of mode {picture.mode} can't be converted to {mode}; give one in RGB or L"
+            f"an image of mode {picture.mode} can't be converted to {mode}; give one in RGB or L"
         ) from None
 
 
@@ -116,12 +119,12 @@ def _open(source: str | Path) -> Image:
         raise
     except FileNotFoundError:
         raise ImageFileError(
-            f"there is no file {shown(str(source))}; give the path of a picture, or an address "
-            f"that begins with http:// or https://"
+            f"there is no file {shown(str(source))}; give the path of an image, or a URL that "
+            f"begins with http:// or https://"
         ) from None
-    except Exception as error:  # what PIL's readers raise is of many kinds
+    except Exception as error:  # PIL's readers raise many kinds of exceptions
         raise ImageFileError(
-            f"{shown(str(source))} can't be read as a picture: {_cause(error)}"
+            f"{shown(str(source))} can't be read as an image: {_cause(error)}"
         ) from error
     return picture
 
@@ -129,9 +132,9 @@ def _open(source: str | Path) -> Image:
 def _cause(error: Exception) -> str:
     import PIL
 
-    if isinstance(error, PIL.UnidentifiedImageError):  # Its text shows a Python object.
+    if isinstance(error, PIL.UnidentifiedImageError):  # Its text is the repr of an object.
         return "Pillow doesn't know its format"
-    return cut(said(error) or type(error).__name__, 200)
+    return cut(error_text(error) or type(error).__name__, 200)
 
 
 def _stream(source: str | Path) -> BinaryIO:
@@ -140,7 +143,7 @@ def _stream(source: str | Path) -> BinaryIO:
 
 
 def _fetch(address: str) -> bytes:
-    """What a server sends for an address. Servers may lead to another address, but to no file."""
+    """Return the content of a URL. Redirects are followed, but not to `file:` URLs."""
     from http.client import HTTPException
     from urllib import request
     from urllib.parse import quote
@@ -153,43 +156,43 @@ def _fetch(address: str) -> bytes:
         opener.add_handler(kind())
     content, until = bytearray(), time.monotonic() + 10 * _TIMEOUT
     try:
-        # As browsers do, what may not stand in an address is quoted, and nothing twice.
-        asked = request.Request(
+        # Quote characters that are not allowed in a URL, as browsers do, but not a second time.
+        requested = request.Request(
             quote(address, safe="%/:?#[]@!$&'()*+,;=~"), headers={"User-Agent": "autopipe"}
         )
-        with opener.open(asked, timeout=_TIMEOUT) as answer:
+        with opener.open(requested, timeout=_TIMEOUT) as answer:
             while block := answer.read1(1 << 20):
                 content += block
                 if len(content) > _LARGEST:
-                    raise OSError(f"it has more than {_LARGEST:,} bytes, and no picture has")
+                    raise OSError(f"it is larger than the limit of {_LARGEST:,} bytes")
                 if time.monotonic() > until:
-                    raise TimeoutError(f"it takes longer than {10 * _TIMEOUT:.0f} seconds")
+                    raise TimeoutError(f"it took longer than {10 * _TIMEOUT:.0f} seconds")
             if answer.length:
-                raise OSError(f"{answer.length:,} bytes of it are missing")
+                raise OSError(f"{answer.length:,} bytes are missing")
     except (OSError, ValueError, HTTPException) as error:
         raise ImageFileError(f"{shown(address)} can't be fetched: {_cause(error)}") from error
     return bytes(content)
 
 
 def make_image_grid(images: list[Image], rows: int, cols: int, resize: int | None = None) -> Image:
-    """One picture with `images` in `rows` and `cols`, row by row, in cells of the first one's size.
+    """Return one image with `images` in a grid, row by row, in cells of the first image's size.
 
     Args:
-        resize: make every picture a square of so many pixels first.
+        resize: resize every image to a square of this many pixels first.
 
     Raises:
-        ArgumentTypeError: they are not PIL images.
-        ArgumentError: the number of images is not `rows * cols`, or is zero.
+        ArgumentTypeError: if `images` are not PIL images.
+        ArgumentError: if the number of images is not `rows * cols`, or is zero.
     """
     import PIL.Image
 
     if not all(isinstance(one, PIL.Image.Image) for one in images):
         kinds = {type(one).__name__: None for one in images}
-        raise ArgumentTypeError(f"a grid is made of PIL images, not of a {listed(kinds)}")
+        raise ArgumentTypeError(f"a grid takes PIL images, not {listed(kinds)}")
     if len(images) != rows * cols or not images:
         raise ArgumentError(
-            f"a grid of {rows} x {cols} holds {rows * cols} images, and there are {len(images)}; "
-            f"change rows and cols to fit"
+            f"a grid of {rows} x {cols} takes {rows * cols} images, not {len(images)}; change rows "
+            f"and cols to fit"
         )
     if resize is not None:
         images = [image.resize((resize, resize)) for image in images]
@@ -202,7 +205,7 @@ def make_image_grid(images: list[Image], rows: int, cols: int, resize: int | Non
 
 
 def numpy_to_pil(images: np.ndarray) -> list[Image]:
-    """Pictures of an array (N, H, W, C) or (H, W, C) in [0, 1]; C = 1 gives mode L."""
+    """Return PIL images of an array (N, H, W, C) or (H, W, C) in [0, 1]; C = 1 gives mode L."""
     import PIL.Image
 
     batch = images[None] if images.ndim == 3 else images
@@ -211,6 +214,6 @@ def numpy_to_pil(images: np.ndarray) -> list[Image]:
 
 
 def pt_to_pil(images: Tensor) -> list[Image]:
-    """Pictures of a tensor (N, C, H, W) in [-1, 1]; what is outside is clipped."""
+    """Return PIL images of a tensor (N, C, H, W) in [-1, 1]; values outside are clipped."""
     unit = (images / 2 + 0.5).clamp(0, 1)
     return numpy_to_pil(unit.cpu().permute(0, 2, 3, 1).float().numpy())

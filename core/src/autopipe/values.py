@@ -1,7 +1,7 @@
-"""Which values the parameters of a constructor take: what their annotations and limits say.
+"""Checks the arguments of a constructor against its annotations and limits.
 
-A value of another type that stands for the same number is taken as that number: 8.0 where a whole
-number is asked for, a numpy scalar, a tensor of one element.
+A number of another type is converted if its value is the same: 8.0 for an integer, a numpy scalar,
+a tensor of one element.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from typing import Any
 from .wording import shown
 
 _LONGEST = 1 << 17
-"""Entries of a list in a config: one per training timestep is the longest there is."""
+"""The most entries of a list in a config; the longest lists have one per training timestep."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that an entry of a config can hold: from `low` to `high`, and over `above`.
+    """The valid numbers of a config entry: at least `low`, at most `high`, and above `above`.
 
-    Where it holds a list, `filled` says that the list can't be empty, and `longest` how many
-    entries it can have.
+    For a list, `filled` means that it can't be empty, and `longest` is the maximum length.
     """
 
     low: float = -math.inf
@@ -42,23 +41,23 @@ class Range:
         ends = (self.low, " of at least"), (self.above, " of more than"), (self.high, " of at most")
         if self.low != -math.inf and self.high != math.inf:
             return f" from {self.low:,} to {self.high:,}"
-        return " and".join(f"{said} {end:,}" for end, said in ends if end not in _OPEN)
+        return " and".join(f"{words} {end:,}" for end, words in ends if end not in _OPEN)
 
 
 _OPEN = (None, -math.inf, math.inf)
 _LARGEST_EXACT = 1 << 53
-"""Whole numbers below have a float that is the same; torch takes no much larger ones."""
+"""Integers below it are exact as floats."""
 
 ANY_NUMBER = Range()
 
 
 class Unfit(Exception):
-    """A value is not what is asked for, which is the text."""
+    """A value doesn't fit; the text says what was expected."""
 
 
 @functools.lru_cache(maxsize=256)
 def hints_of(function: Callable[..., Any]) -> Mapping[str, Any]:
-    """The annotations of `function`'s parameters; empty where they have names nobody finds."""
+    """The annotations of `function`'s parameters; empty if they can't be resolved."""
     try:
         return typing.get_type_hints(function)
     except (NameError, AttributeError, TypeError, SyntaxError):
@@ -66,17 +65,17 @@ def hints_of(function: Callable[..., Any]) -> Mapping[str, Any]:
 
 
 def fitted(value: Any, hint: Any, limits: Range = ANY_NUMBER) -> Any:
-    """`value` as `hint` asks for it.
+    """Return `value`, converted to the annotation `hint`.
 
-    Numbers, texts and lists of them are checked; of other classes only that they are not one of
-    these. A bool may also be None, 0 or 1, as configs have it.
+    Numbers, strings and lists of them are checked. For another class, a value is refused only if
+    it is one of these. A bool may also be None, 0 or 1, as in published configs.
 
     Args:
-        hint: an annotation; one that says nothing takes anything.
-        limits: of the numbers, in lists as well.
+        hint: an annotation; one without information accepts anything.
+        limits: the valid numbers, also in lists.
 
     Raises:
-        Unfit: with what is asked for.
+        Unfit: if the value doesn't fit; the text says what was expected.
     """
     wanted = _alternatives(hint)
     for one in wanted:
@@ -84,7 +83,7 @@ def fitted(value: Any, hint: Any, limits: Range = ANY_NUMBER) -> Any:
             return _fitted(value, one, limits)
         except (Unfit, ArithmeticError, TypeError, ValueError, RuntimeError):
             pass
-    raise Unfit(" or ".join(dict.fromkeys(_said(one, limits) for one in wanted)))
+    raise Unfit(" or ".join(dict.fromkeys(_described(one, limits) for one in wanted)))
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
@@ -116,7 +115,7 @@ def _fitted(value: Any, hint: Any, limits: Range) -> Any:
 def _number(value: Any, *, whole: bool, limits: Range) -> int | float:
     if not is_number(value):
         raise Unfit
-    number = float(value)  # also of a whole one: what has no float can't be worked with
+    number = float(value)  # integers too: one that is too large for a float can't be used
     if whole:
         found: int | float = value if isinstance(value, int) else int(value)
     else:
@@ -128,7 +127,7 @@ def _number(value: Any, *, whole: bool, limits: Range) -> int | float:
 
 
 def _list(value: Any, hint: Any, limits: Range) -> Any:
-    """A list or tuple of as many entries as `hint` says, each being fit; an array as a list."""
+    """Return a list or tuple of as many entries as `hint` declares; an array becomes a list."""
     if getattr(value, "ndim", None) == 1:
         value = value.tolist()
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
@@ -156,14 +155,14 @@ def _is_bool(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether `value` is a number, be it of numpy or in a tensor without axes."""
+    """Whether `value` is a number, including numpy scalars and zero-dimensional tensors."""
     if _is_bool(value) or isinstance(value, (str, bytes)):
         return False
     return hasattr(value, "__float__") and getattr(value, "ndim", 0) == 0
 
 
-def _said(hint: Any, limits: Range) -> str:
-    """What `hint` asks for, in words."""
+def _described(hint: Any, limits: Range) -> str:
+    """Describe what `hint` accepts, for a message."""
     names = {types.NoneType: "None", bool: "true or false", str: "text"}
     if hint in names:
         return names[hint]
@@ -171,7 +170,7 @@ def _said(hint: Any, limits: Range) -> str:
         return f"a {'whole ' if hint is int else ''}number{limits}"
     if _is_list(hint):
         inner = typing.get_args(hint)[:1]
-        of = " or ".join(_said(one, limits) for kind in inner for one in _alternatives(kind))
+        of = " or ".join(_described(one, limits) for kind in inner for one in _alternatives(kind))
         most = f" of at most {limits.longest} entries" if limits.longest < _LONGEST else ""
         return f"a list{most}{' that is not empty' if limits.filled else ''}, each entry {of}"
     return f"an object such as a {getattr(hint, '__name__', shown(hint))}"

@@ -1,10 +1,10 @@
-"""Text that comes from elsewhere, made fit for a message, a log and a terminal.
+"""Formats foreign text for messages, logs and terminals.
 
-Names and values of checkpoints, plugins, files and callers may hold anything: an escape sequence
-that recolours a terminal, a character that turns the reading direction around, half a surrogate
-pair that no encoding takes, a million letters. `clean` shows such characters escaped, `shown` and
-`listed` cut as well. Errors of this library clean their whole message, and so does a `logger`, so
-code that raises or logs need only think of length and of line breaks.
+Names and values of checkpoints, plugins, files and callers may contain anything: terminal escape
+sequences, characters that reverse the reading direction, lone surrogates that can't be encoded, a
+million letters. `clean` escapes such characters; `shown` and `listed` also shorten. Errors of this
+library and each `logger` clean their whole message, so code that raises or logs only has to take
+care of length and line breaks.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from typing import Any
 _FORMATS = frozenset(
     [0x061C, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF]
 )
-"""Marks of direction and of line and paragraph ends, and what has no width (Unicode TR 36)."""
+"""Direction marks, line and paragraph separators and zero-width characters (Unicode TR 36)."""
 
 _LONGEST_MESSAGE = 4000
 
 
 def clean(text: str, keep: str = "\n") -> str:
-    """`text` with control, format and surrogate characters escaped, but for those in `keep`."""
+    """Return `text` with control, format and surrogate characters escaped, except for `keep`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(one if one in keep else _escaped(one) for one in text)
 
 
 def message(text: str) -> str:
-    """`text` as a whole message: clean, and its middle left out where it is absurdly long."""
+    """Return `text` as a whole message: cleaned, and without its middle if it is far too long."""
     if len(text) > _LONGEST_MESSAGE:
         text = cut(text, _LONGEST_MESSAGE)
     return clean(text)
 
 
 def cut(text: str, most: int = 80) -> str:
-    """`text`, or its two ends around `...` where it has more than `most` characters."""
+    """Return `text`, or its two ends joined by `...` if it is longer than `most` characters."""
     if len(text) <= most:
         return text
     tail = (most - 3) // 3
@@ -45,10 +45,10 @@ def cut(text: str, most: int = 80) -> str:
 
 
 def shown(value: object, most: int = 80) -> str:
-    """`value` for a message: its `repr` on one line, clean, at most `most` characters.
+    """Return `value` for a message: its `repr` on one line, cleaned, of at most `most` characters.
 
-    A large container is not written out to be cut: its `repr` is made of few of its items. An
-    object whose `repr` raises is told by its class.
+    The `repr` of a large container is made of its first items only. An object whose `repr` raises
+    is shown by its class.
     """
     limits = reprlib.Repr()
     limits.maxstring = limits.maxother = limits.maxlong = most
@@ -61,9 +61,9 @@ def shown(value: object, most: int = 80) -> str:
 
 
 def listed(names: Iterable[Any], most: int = 10) -> str:
-    """`names`, clean and cut, joined by commas; of more than `most` the first, and how many more.
+    """Return `names`, cleaned and shortened, joined by commas, without quotes.
 
-    The names stand as they are, without quotes.
+    Of more than `most` names only the first are listed, followed by the number of the others.
     """
     every = [cut(clean(str(name), keep="")) for name in names]
     rest = len(every) - most
@@ -71,13 +71,13 @@ def listed(names: Iterable[Any], most: int = 10) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Kind and text of an error, for a message; the kind alone where the text can't be had."""
-    kind, text = type(error).__name__, said(error)
+    """Return the class and text of an error for a message; the class alone if `str` raises."""
+    kind, text = type(error).__name__, error_text(error)
     return kind if text in ("", kind) else f"{kind}: {cut(text, 1000)}"
 
 
-def said(error: BaseException) -> str:
-    """The text of an error, or its kind where the text can't be had."""
+def error_text(error: BaseException) -> str:
+    """Return the text of an error, or its class name if `str` raises."""
     try:
         return str(error)
     except KeyboardInterrupt:
@@ -87,7 +87,7 @@ def said(error: BaseException) -> str:
 
 
 def logger(name: str) -> logging.Logger:
-    """The logger of a module; what it logs is clean and bounded, wherever it goes."""
+    """Return the logger of a module; its messages are cleaned and limited in length."""
     found = logging.getLogger(name)
     found.addFilter(_clean_record)
     return found
@@ -102,15 +102,16 @@ def _clean_record(record: logging.LogRecord) -> bool:
     return True
 
 
-def told(error: BaseException, most: int = 160) -> str:
-    """An exception of another library: its class and the first sentence of its text, cut.
+def error_summary(error: BaseException, most: int = 160) -> str:
+    """Return the class of another library's exception and the first sentence of its text.
 
-    What follows is often advice that doesn't hold here. The whole is the cause of our own error.
+    Later sentences often give advice that doesn't apply here. The whole exception is the
+    `__cause__` of the error that quotes it.
     """
-    kind, lines = type(error).__name__, said(error).strip().splitlines()
+    kind, lines = type(error).__name__, error_text(error).strip().splitlines()
     if not lines or lines == [kind]:
         return kind
-    # A first line that ends in a colon is but a heading.
+    # A first line that ends in a colon is only a heading.
     text = " ".join(line.strip() for line in lines[: 2 if lines[0].endswith(":") else 1])
     return f"{kind}: {cut(text.split('. ')[0], most)}"
 

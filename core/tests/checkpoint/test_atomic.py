@@ -282,17 +282,17 @@ def test_two_at_a_time_are_not_mixed(checkpoint: Path) -> None:
 def test_a_folder_that_is_half_saved_is_named_until_the_next_save(checkpoint: Path) -> None:
     (checkpoint / "unet/config.json").rename(checkpoint / "unet/config.json.saving")
     check_whole(checkpoint)
-    with pytest.raises(CheckpointError, match=r"unet is half saved.*Save again; if"):
+    with pytest.raises(CheckpointError, match=r"unet is incomplete.*Save again; or, if"):
         check_whole(checkpoint / "unet")
     save(checkpoint, stale=("unet/v",))
     assert content(checkpoint) == NEW
     # Where there was no head before, there is nothing to put back.
     (checkpoint / "model_index.json").unlink()
     (checkpoint / "model_index.json.saving").touch()
-    with pytest.raises(CheckpointError, match=r"half saved.*Save again$"):
+    with pytest.raises(CheckpointError, match=r"is incomplete.*Save again$"):
         check_whole(checkpoint)
     before = content(checkpoint)
-    with pytest.raises(CheckpointError, match=r"disk is full.*is half saved"):
+    with pytest.raises(CheckpointError, match=r"disk is full.*is incomplete"):
         write_and_fail(checkpoint, OSError(errno.ENOSPC, "No space left on device"))
     assert content(checkpoint) == before
 
@@ -327,7 +327,7 @@ def test_a_working_folder_that_is_gone_is_told(
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    with pytest.raises(ArgumentError, match="give the whole path"):
+    with pytest.raises(ArgumentError, match="give an absolute path"):
         save("x")  # type: ignore[arg-type]
 
 

@@ -1,5 +1,5 @@
 """A corpus of hostile and damaged checkpoints. Each is refused by a typed error that names the
-file and a cure; no code of it runs, and nothing outside is opened."""
+file and what to do; none of its code runs, and nothing outside it is opened."""
 
 from __future__ import annotations
 
@@ -322,18 +322,18 @@ CORPUS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a header of text": (write(SHARD, header(b'"x"')), "header"),
     "a negative offset": (
         write(SHARD, header(b'{"seed":{"dtype":"F32","shape":[4],"data_offsets":[-16,0]}}')),
-        "makes no sense",
+        "is invalid",
     ),
     "an absurd shape": (
         write(
             SHARD,
             header(b'{"s":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}'),
         ),
-        "makes no sense",
+        "is invalid",
     ),
     "an unknown type": (
         write(SHARD, header(b'{"s":{"dtype":"OBJ","shape":[],"data_offsets":[0,0]}}')),
-        "makes no sense",
+        "is invalid",
     ),
     "tensors that overlap": (
         write(
@@ -526,7 +526,7 @@ def test_safetensors_go_before_a_pickle_and_alone_are_never_opened(
 
 def test_remote_code_is_refused_with_the_way_to_do_it_here(checkpoint: Path) -> None:
     for keyword in ({"custom_pipeline": "owner/code"}, {"trust_remote_code": True}):
-        with pytest.raises(UnsafeCheckpointError, match="installed plugin"):
+        with pytest.raises(UnsafeCheckpointError, match="as a plugin"):
             DiffusionPipeline.from_pretrained(checkpoint, **keyword)
 
 

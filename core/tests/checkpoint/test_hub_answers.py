@@ -189,7 +189,7 @@ def test_a_wait_of_a_day_is_refused(
     network: HubServer, request_: str, status: int, headers: dict[str, str]
 ) -> None:
     network.fault(request_, times=1000, status=status, headers=headers)
-    with pytest.raises(CheckpointError, match=r"asks to wait for 86400 seconds"):
+    with pytest.raises(CheckpointError, match=r"asking to wait for 86400 seconds"):
         TinyNet.from_pretrained("owner/net")
     # Not again and again.
     assert network.faults[0].times >= 990

@@ -94,7 +94,7 @@ def test_what_the_folder_is_instead_is_said(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"did you mean .*inner"):
         read_index(tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="single model"):
+    with pytest.raises(CheckpointError, match="single network"):
         read_index(tmp_path)
 
 

@@ -105,7 +105,7 @@ def outcome(folder: Path, load: Callable[[Path], list[nn.Module]]) -> str:
     try:
         networks = load(folder)
     except CheckpointError as error:
-        return "refused" if re.search("half saved|changed while", str(error)) else str(error)
+        return "refused" if re.search("is incomplete|changed while", str(error)) else str(error)
     values = {float(t.min()) for n in networks for t in n.state_dict().values() if t.ndim}
     return {(0.0,): "old", (1.0,): "new"}.get(tuple(values), f"a mixture: {sorted(values)}")
 

@@ -193,7 +193,7 @@ def test_absent_folders_configs_and_weights(net_folder: Path, tmp_path: Path) ->
     with pytest.raises(OSError, match=r"config\.json"):
         TinyNet.from_pretrained(net_folder)
     (net_folder / WEIGHTS).unlink()
-    with pytest.raises(CheckpointError, match="no f"):
+    with pytest.raises(CheckpointError, match="exist or is empty"):
         TinyNet.from_pretrained(net_folder)
 
 
@@ -261,7 +261,7 @@ def test_options_of_the_caller_win(saved: Path) -> None:
     [("net", TinyScheduler()), ("net", "unet"), ("scheduler", TinyNet()), ("checker", [1])],
 )
 def test_the_wrong_kind_of_component_is_refused(saved: Path, name: str, wrong: Any) -> None:
-    with pytest.raises(ArgumentTypeError, match=f"{name}= must be") as caught:
+    with pytest.raises(ArgumentTypeError, match=f"{name} must be") as caught:
         TinyPipeline.from_pretrained(saved, **{name: wrong})
     assert isinstance(caught.value, ValueError)
 
@@ -336,7 +336,7 @@ def test_a_single_model_has_no_components_to_name(net_folder: Path) -> None:
     assert TinyNet.from_pretrained(net_folder, dtype={"default": "float16"}).seed.dtype is (
         torch.float16
     )
-    with pytest.raises(ArgumentError, match=r"TinyNet has no 'net'.*default"):
+    with pytest.raises(ArgumentError, match=r"TinyNet has no component 'net'.*default"):
         TinyNet.from_pretrained(net_folder, dtype={"net": "float16"})
 
 
@@ -369,7 +369,7 @@ def test_a_variant_that_no_component_has_is_an_error(saved: Path, pipe: TinyPipe
 
 def test_the_automatic_variant_takes_what_there_is(saved: Path, pipe: TinyPipeline) -> None:
     pipe.to(torch.float16).save_pretrained(saved / "half", variant="fp16")
-    with pytest.raises(VariantError, match="plain weights"):
+    with pytest.raises(VariantError, match="weights without a variant"):
         TinyPipeline.from_pretrained(saved / "half")
     loaded = TinyPipeline.from_pretrained(saved / "half", variant="auto")
     assert loaded.net.dtype is loaded.text_encoder.dtype is torch.float16
@@ -459,7 +459,7 @@ def test_what_is_given_stands_for_a_wrong_entry(saved: Path, edit: Edit) -> None
     edit(saved / "model_index.json", scheduler=["transformers", "CLIPTokenizer"])
     loaded = TinyPipeline.from_pretrained(saved, scheduler=OtherScheduler())
     assert isinstance(loaded.scheduler, OtherScheduler)
-    with pytest.raises(ArgumentTypeError, match="scheduler= must be a scheduler"):
+    with pytest.raises(ArgumentTypeError, match="scheduler must be a scheduler"):
         TinyPipeline.from_pretrained(saved, scheduler=TinyNet())
 
 
@@ -590,7 +590,7 @@ def test_a_network_goes_where_its_device_map_says(
 def test_a_scheduler_that_is_half_saved_is_not_told_as_absent(saved: Path) -> None:
     file = saved / "scheduler" / "scheduler_config.json"
     file.rename(f"{file}.saving")
-    with pytest.raises(CheckpointError, match="scheduler is half saved"):
+    with pytest.raises(CheckpointError, match="scheduler is incomplete"):
         TinyScheduler.from_pretrained(saved, subfolder="scheduler")
 
 
@@ -634,7 +634,7 @@ def test_a_device_that_is_not_here_is_refused_before_anything_is_read(
     for file in (*net_folder.glob("*.safetensors"), *saved.glob("*/*.safetensors")):
         file.write_bytes(b"x")
     for load in (TinyNet.from_pretrained, TinyPipeline.from_pretrained):
-        with pytest.raises(PlacementError, match="can't be used here"):
+        with pytest.raises(PlacementError, match="is not available"):
             load(net_folder if load == TinyNet.from_pretrained else saved, device_map="cuda:7")
 
 

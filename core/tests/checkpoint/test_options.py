@@ -169,7 +169,7 @@ def test_a_network_has_no_budget_and_a_pipeline_no_strategy_for_parts() -> None:
     with pytest.raises(ArgumentError, match=r"memory=.* is for pipelines"):
         check_for_network(split_keywords({"memory": "auto"})[0], "Net")
     for strategy in ("sequential", "balanced_low_0"):
-        with pytest.raises(ArgumentError, match="parts of one network"):
+        with pytest.raises(ArgumentError, match="for a single network"):
             check_for_pipeline(split_keywords({"device_map": strategy})[0])
     check_for_pipeline(split_keywords({"device_map": "auto"})[0])
 

@@ -194,4 +194,4 @@ def test_a_wait_of_a_day_is_refused(
         pipe.push_to_hub("owner/mine", token=TOKEN)
     # The client has words of its own for one kind of request.
     causes = [caught.value, caught.value.__cause__, getattr(caught.value.__cause__, "__cause__", 0)]
-    assert any("asks to wait for 86400 seconds" in str(cause) for cause in causes)
+    assert any("asking to wait for 86400 seconds" in str(cause) for cause in causes)

@@ -87,7 +87,7 @@ def test_resolve_without_a_task_takes_the_class_as_saved(checkpoint: Path, capsy
 
 def test_resolve_with_a_task_moves_along_the_row(checkpoint: Path, capsys) -> None:
     text = printed(capsys, "resolve", str(checkpoint), "--task", "inpainting")
-    for word in ("ZooInpaint", "zoo.inpaint:ZooInpaint", "autopipe-zoo", "ZooText2Image stands"):
+    for word in ("ZooInpaint", "zoo.inpaint:ZooInpaint", "autopipe-zoo", "ZooText2Image is in"):
         assert word in text
 
 
@@ -101,7 +101,7 @@ def test_the_commit_of_a_cached_repository_is_told(checkpoint: Path, capsys) -> 
 
 def test_resolve_says_why_there_is_no_class(checkpoint: Path, capsys) -> None:
     assert main(["resolve", str(checkpoint), "--task", "image2image"]) == 2
-    assert "it offers ZooInpaint (inpaint), ZooText2Image (text2image)" in capsys.readouterr().err
+    assert "Available: ZooInpaint (inpaint), ZooText2Image (text2image)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["resolve", "inspect"])

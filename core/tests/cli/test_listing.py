@@ -80,22 +80,22 @@ def test_the_list_points_to_the_doctor(install, capsys) -> None:
 def test_the_doctor_is_content_with_a_sound_installation(install, capsys) -> None:
     install(INSTALLED)
     assert main(["doctor"]) == 0
-    assert "Nothing is broken" in capsys.readouterr().out
+    assert "No problems found" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", PROBLEMS)
-def test_the_doctor_names_what_is_wrong_and_its_cure(install, capsys, kind: str) -> None:
+def test_the_doctor_names_what_is_wrong_and_how_to_fix_it(install, capsys, kind: str) -> None:
     install(INSTALLED, PROBLEMS[kind])
     assert main(["doctor"]) == (0 if kind == "disabled" else 1)
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
-    for word in (f"the_{kind}", f"dist-{kind}", "0.3", f"a reason to be {kind}", "Cure:"):
+    for word in (f"the_{kind}", f"dist-{kind}", "0.3", f"a reason to be {kind}", "Fix:"):
         assert word in " ".join(text.split())
     assert main(["doctor", "--json"]) == (0 if kind == "disabled" else 1)
     found = json.loads(capsys.readouterr().out)
     assert found["ok"] == (kind == "disabled")
     assert [f["kind"] for f in found["findings"]] == [kind]
-    assert found["findings"][0]["cure"]
+    assert found["findings"][0]["hint"]
 
 
 def claiming(dist: str, name: str) -> Installed:
@@ -104,17 +104,17 @@ def claiming(dist: str, name: str) -> Installed:
     return Installed(plugin, Family(dist, pipelines=(pipeline,)))
 
 
-def test_a_name_claimed_in_two_ways_leaves_both_in_use_and_has_a_cure(install, capsys) -> None:
+def test_a_name_claimed_in_two_ways_leaves_both_in_use_and_has_a_hint(install, capsys) -> None:
     install((claiming("one", "one"), claiming("two", "two")))
     assert main(["doctor", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert {p["name"]: p["state"] for p in found["plugins"]} == {
-        "one": "in use in part", "two": "in use in part",
+        "one": "partly in use", "two": "partly in use",
     }  # fmt: skip
     twice = [f for f in found["findings"] if f["kind"] == "duplicate"]
     assert len(twice) == 1
-    assert "AUTOPIPE_PREFER=dist-" in twice[0]["cure"]
-    assert "pip uninstall dist-" in twice[0]["cure"]
+    assert "AUTOPIPE_PREFER=dist-" in twice[0]["hint"]
+    assert "pip uninstall dist-" in twice[0]["hint"]
 
 
 def test_a_task_that_nobody_declares_has_the_package_that_does(
@@ -125,11 +125,11 @@ def test_a_task_that_nobody_declares_has_the_package_that_does(
     assert problem.kind == "missing"
     assert main(["doctor", "--json"]) == 1
     (finding,) = json.loads(capsys.readouterr().out)["findings"]
-    assert "dist-one" in finding["cure"]
+    assert "dist-one" in finding["hint"]
     monkeypatch.setattr(doctor, "dist_of", lambda name, kind: f"autopipe-{name}r")
     assert main(["doctor", "--json"]) == 1
     (finding,) = json.loads(capsys.readouterr().out)["findings"]
-    assert finding["cure"] == "python -m pip install autopipe-upscaler"
+    assert finding["hint"] == "python -m pip install autopipe-upscaler"
 
 
 def test_pipelines_that_serve_no_task_are_counted(install, capsys) -> None:
@@ -195,7 +195,7 @@ def test_the_doctor_compares_versions(install, monkeypatch, capsys) -> None:
     assert missing["kind"] == "missing"
     assert wrong["kind"] == "incompatible"
     assert "2.7.1+cpu" in wrong["reason"]
-    assert wrong["cure"] == "python -m pip install 'torch>=2.8,>=2.6,<3'"
+    assert wrong["hint"] == "python -m pip install 'torch>=2.8,>=2.6,<3'"
 
 
 def test_local_and_preliminary_versions_count(monkeypatch) -> None:
@@ -204,13 +204,13 @@ def test_local_and_preliminary_versions_count(monkeypatch) -> None:
 
 
 def test_the_doctor_shows_what_a_later_release_removes_and_is_content(install, capsys) -> None:
-    ending = "it speaks interface 1, which autopipe 0.9.0 no longer accepts"
+    ending = "it was written for API 1, which autopipe 0.9.0 no longer accepts"
     install((INSTALLED[0], replace(INSTALLED[1], deprecations=(ending,))))
     assert main(["doctor"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert ending in text
     assert f"pip install --upgrade autopipe-{LONG}" in text
-    assert "Nothing is broken" in text
+    assert "No problems found" in text
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [f["kind"] for f in found["findings"]] == ["deprecated"]

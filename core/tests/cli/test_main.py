@@ -131,4 +131,4 @@ def test_a_command_of_a_package_that_is_not_installed_says_which(monkeypatch, ca
     monkeypatch.setattr("autopipe.cli.parser.default_registry", Registry)
     assert main(["new", "zoo"]) == 2
     error = capsys.readouterr().err
-    assert "no command 'new'. It comes with the package autopipe-devkit. Run: " in error
+    assert "no command 'new'. It is in the package autopipe-devkit. Run: " in error

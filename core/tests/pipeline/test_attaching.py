@@ -246,7 +246,7 @@ def test_a_call_says_otherwise_for_itself(pipe: TextPipeline) -> None:
     assert torch.equal(pipe("hello"), partly)
     with pytest.raises(ArgumentError, match=r"no attachment 'shaft'.*Did you mean 'shift'"):
         pipe("hello", adapters={"shaft": 1.0})
-    with pytest.raises(ArgumentTypeError, match=r"adapters= takes a dict.*not a list"):
+    with pytest.raises(ArgumentTypeError, match=r"adapters= takes a dict.*not list"):
         pipe("hello", adapters=["shift"])
     with pytest.raises(ArgumentTypeError, match="strength of 'shift' is a str"):
         pipe("hello", adapters={"shift": "much"})
@@ -379,12 +379,12 @@ def test_weights_of_attachments_follow_casts(pipe: TextPipeline) -> None:
 def test_what_can_not_be_attached(pipe: TextPipeline) -> None:
     with pytest.raises(MissingPluginError, match=r"no add-on 'shft'.*Did you mean 'shift'"):
         pipe.attach("shft")
-    with pytest.raises(ArgumentTypeError, match="not a int"):
+    with pytest.raises(ArgumentTypeError, match="not int"):
         pipe.attach(5)  # type: ignore[arg-type]
     assert pipe.attach("shift", "file.bin", name="ink").source == "file.bin"  # type: ignore[attr-defined]
-    with pytest.raises(ArgumentError, match="'ink' is attached already"):
+    with pytest.raises(ArgumentError, match="attachment 'ink' already exists"):
         pipe.attach(Shift(), name="ink")
-    with pytest.raises(ArgumentError, match="no attachment 'shift'; attached is ink"):
+    with pytest.raises(ArgumentError, match="no attachment 'shift'; attached: ink"):
         pipe.detach("shift")
     pipe.close()
     assert pipe._pool.attachments == {}
@@ -555,7 +555,7 @@ def test_engines_are_named_and_for_networks(pipe: TextPipeline) -> None:
         pipe.use_engine("dubling")
     with pytest.raises(ArgumentError, match=r"'nte'.*Did you mean 'net'"):
         pipe.use_engine({"nte": "doubling"})
-    with pytest.raises(ArgumentTypeError, match="not a int"):
+    with pytest.raises(ArgumentTypeError, match="not int"):
         pipe.use_engine(5)  # type: ignore[arg-type]
     assert dict(pipe.use_engine({"net": None}).engines) == {}
 

@@ -125,5 +125,5 @@ def test_subclasses_and_nested_calls_end_too(pipe: RelayPipeline) -> None:
 
 @pytest.mark.parametrize("token", [True, "stop", threading.Event, 0, lambda: True])
 def test_something_else_is_refused(token: Any, pipe: RelayPipeline) -> None:
-    with pytest.raises(ArgumentTypeError, match=r"cancellation= takes a threading\.Event"):
+    with pytest.raises(ArgumentTypeError, match=r"cancellation must be a threading\.Event"):
         pipe(cancellation=token)

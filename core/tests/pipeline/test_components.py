@@ -91,12 +91,12 @@ GOOD: dict[str, list[Any]] = {
 def test_what_can_not_be_a_component_is_refused_where_it_is_given(name: str, value: Any) -> None:
     pipe = typed()
     before = getattr(pipe, name)
-    with pytest.raises(ArgumentTypeError, match=f"^{name}= must be "):
+    with pytest.raises(ArgumentTypeError, match=f"^{name} must be "):
         setattr(pipe, name, value)
     assert getattr(pipe, name) is before
-    with pytest.raises(ArgumentTypeError, match=f"^{name}= must be "):
+    with pytest.raises(ArgumentTypeError, match=f"^{name} must be "):
         typed(**{name: value})
-    with pytest.raises(ArgumentTypeError, match=f"^{name}= must be "):
+    with pytest.raises(ArgumentTypeError, match=f"^{name} must be "):
         Typed.from_pipe(pipe, **{name: value})
 
 
@@ -148,7 +148,7 @@ class Fewer(RelayPipeline):
 
 
 def test_a_component_without_a_parameter_is_refused() -> None:
-    with pytest.raises(ArgumentTypeError, match=r"no parameter for.*'extra'"):
+    with pytest.raises(ArgumentTypeError, match=r"There is no parameter 'extra'"):
         Extra(**relay().components)
     made = Named(**relay().components, extra=linear())
     assert made.to(torch.float64).components["extra"].weight.dtype is torch.float64

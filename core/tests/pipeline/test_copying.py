@@ -219,7 +219,7 @@ def test_a_view_of_a_network_is_copied_and_not_pickled() -> None:
     x = torch.ones(1, WIDTH)
     made = copy.deepcopy(pipe.coder)
     assert torch.equal(made.decode(x), pipe.coder.decode(x))
-    with pytest.raises(ArgumentTypeError, match="attachments act"):
+    with pytest.raises(ArgumentTypeError, match="a view with attachments"):
         pickle.dumps(pipe.coder)
     pipe.set_attachments({})
     assert torch.equal(pickled(pipe.coder).decode(x), pipe.coder.decode(x))

@@ -94,7 +94,7 @@ def test_offloading_places_all_of_them(cls: Any) -> None:
     made = cls(**relay().components)
     made.enable_model_cpu_offload(device="cpu")
     assert {item.name for item in made.placement} == set(made.components)
-    assert "from its use on" in made.placement["guide"].where
+    assert "from its first use" in made.placement["guide"].where
     made.close()
     with pytest.raises(Exception, match="closed"):
         made.painter  # noqa: B018

@@ -116,7 +116,7 @@ def test_flags() -> None:
 
 @pytest.mark.parametrize("text", ["a \ud83d", ["a", "\udc80b"]])
 def test_text_that_cannot_be_encoded(text: Any) -> None:
-    with pytest.raises(ArgumentError, match=r"^prompt has '\\ud"):
+    with pytest.raises(ArgumentError, match=r"^prompt has the lone surrogate '\\ud"):
         given(prompt=text)
     assert given(prompt="naïve 🐈") == "naïve 🐈"
 
@@ -127,7 +127,7 @@ def test_tensors() -> None:
             given(latents=wrong)
     with pytest.raises(ArgumentTypeError, match=r"^latents is a tensor that is sparse"):
         given(latents=torch.ones(2).to_sparse())
-    with pytest.raises(ArgumentTypeError, match=r"^latents is made of torch.complex"):
+    with pytest.raises(ArgumentTypeError, match=r"^latents has the dtype torch.complex"):
         given(latents=torch.ones(2, dtype=torch.cfloat))
 
 

@@ -11,17 +11,17 @@ from support.relay import Coder, linear, relay
 from torch import nn
 
 from autopipe.placement.base import Role
-from autopipe.placement.budget import Need, Way, choose, needs_of, ways
+from autopipe.placement.budget import Candidate, Footprint, candidates, choose, footprints_of
 
 TURN, STAYS, BESIDE = {"in_turn": True}, {"stays": True}, {}
 
 
-def need(name: str, weights: int, layer: int, work: int, role: dict[str, bool] = TURN) -> Need:
-    return Need(name, weights, layer, work, Role(name, **role))
+def need(name: str, weights: int, layer: int, work: int, role: dict[str, bool] = TURN) -> Footprint:
+    return Footprint(name, weights, layer, work, Role(name, **role))
 
 
-def takes(*needs: Need) -> dict[str, int]:
-    return {way.title: way.takes for way in ways(needs)}
+def takes(*needs: Footprint) -> dict[str, int]:
+    return {way.title: way.takes for way in candidates(needs)}
 
 
 def test_each_way_takes_what_is_there_at_one_time() -> None:
@@ -44,7 +44,11 @@ def test_what_alternates_or_stays_is_there_beside_the_others() -> None:
     }
 
 
-WAYS = [Way("resident", 100, "all"), Way("model offload", 60, "unet"), Way("sequential", 10, "a")]
+WAYS = [
+    Candidate("resident", 100, "all"),
+    Candidate("model offload", 60, "unet"),
+    Candidate("sequential", 10, "a"),
+]
 
 
 @pytest.mark.parametrize(
@@ -63,8 +67,8 @@ WAYS = [Way("resident", 100, "all"), Way("model offload", 60, "unet"), Way("sequ
 def test_the_fastest_that_fits_is_chosen(
     budget: int, title: str, fits: bool, is_tight: bool
 ) -> None:
-    choice = choose(WAYS, budget, work=10, asked="memory='x'")
-    assert (choice.way.title, choice.fits, choice.is_tight) == (title, fits, is_tight)
+    choice = choose(WAYS, budget, work=10, label="memory='x'")
+    assert (choice.candidate.title, choice.fits, choice.is_tight) == (title, fits, is_tight)
     lines = choice.reason.splitlines()
     assert lines[0] == f"memory='x' allows {budget} B" or budget == 1000
     assert sum("too much" in line for line in lines) == len(
@@ -75,16 +79,16 @@ def test_the_fastest_that_fits_is_chosen(
 
 def test_sizes_are_read_from_the_networks() -> None:
     pipe = relay()
-    by_name = {n.name: n for n in needs_of(pipe._networks(), pipe._pool.roles())}
-    assert by_name["reader"] == Need("reader", 80, 80, 0, Role("reader", in_turn=True))
+    by_name = {n.name: n for n in footprints_of(pipe._networks(), pipe._pool.roles())}
+    assert by_name["reader"] == Footprint("reader", 80, 80, 0, Role("reader", in_turn=True))
     # A linear layer of 4 x 4 and 4 numbers, a scale and a shift, of 4 bytes each.
-    assert by_name["coder"] == Need("coder", 88, 80, 0, Role("coder", in_turn=True))
+    assert by_name["coder"] == Footprint("coder", 88, 80, 0, Role("coder", in_turn=True))
     assert by_name["guard"].role == Role("guard", stays=True)
 
 
 def work(network: nn.Module, **config: Any) -> int:
     network.config = SimpleNamespace(**config)  # type: ignore[assignment]
-    return needs_of({"n": network}, {})[0].work
+    return footprints_of({"n": network}, {})[0].work
 
 
 def test_what_is_computed_follows_from_the_config() -> None:
@@ -94,7 +98,7 @@ def test_what_is_computed_follows_from_the_config() -> None:
     assert work(linear(), **{**unet, "sample_size": (32, 64)}) == 1.25 * 52 * 8 * 32 * 64 * 4
     assert work(linear(), sample_size=32) == 0
     coder = Coder().to(torch.float16)
-    needed = needs_of({"n": coder}, {})[0].work
+    needed = footprints_of({"n": coder}, {})[0].work
     assert needed == 0
 
 

@@ -54,7 +54,7 @@ def test_max_memory_limits_each_device(tmp_path: Path) -> None:
     assert plan("balanced", SIZES | {"vae": 5}, max_memory=limits).device_map == {
         "text": "cpu", "unet": 1, "vae": 1,
     }  # fmt: skip
-    with pytest.raises(PlacementError, match="vae has 20 B and fits into no device"):
+    with pytest.raises(PlacementError, match="vae has 20 B and doesn't fit into max_memory"):
         plan("balanced", SIZES, max_memory=limits)
     spread = plan("auto", SIZES, max_memory=limits, offload_folder=tmp_path)
     assert spread.device_map == {"text": "cpu", "unet": 1, "vae": "disk"}
@@ -76,10 +76,10 @@ def test_a_dict_names_networks_and_what_is_for_the_others(tmp_path: Path) -> Non
     ("device_map", "message"),
     [
         ({"unett": 0, "": "cpu"}, "Did you mean 'unet'"),
-        ({"unet": "cpu"}, "no place for text, vae"),
-        ({"": "nowhere"}, "names no device"),
+        ({"unet": "cpu"}, "no device for text, vae"),
+        ({"": "nowhere"}, "is not a device"),
         ({"": "disk"}, "offload_folder"),
-        ("everywhere", "names no device"),
+        ("everywhere", "is not a device"),
     ],
 )
 def test_what_is_no_device_map(device_map: Any, message: str) -> None:

@@ -42,13 +42,13 @@ def test_the_device_to_compute_on(
 def test_contradictions_and_unknown_devices_are_refused() -> None:
     with pytest.raises(ArgumentError, match="gpu_id=1 and device='cuda:0'"):
         offload_device(1, "cuda:0", None)
-    with pytest.raises(ArgumentError, match="names no device"):
+    with pytest.raises(ArgumentError, match="is not a device"):
         offload_device(None, "gpu", None)
 
 
 def test_without_an_accelerator_one_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autopipe.placement.devices.accelerator", lambda: None)
-    with pytest.raises(PlacementError, match="torch sees none"):
+    with pytest.raises(PlacementError, match="torch finds none"):
         offload_device(None, None, None)
     assert offload_device(None, "cpu", None) == torch.device("cpu")
 

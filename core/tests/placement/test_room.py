@@ -11,7 +11,7 @@ from torch import nn
 
 import autopipe.placement.budget as budget
 from autopipe.errors import ArgumentError
-from autopipe.placement.budget import check_room, needs_of
+from autopipe.placement.budget import check_room, footprints_of
 from autopipe.placement.devices import CPU, whole_memory
 
 
@@ -28,9 +28,9 @@ class Net(nn.Module):
 @pytest.fixture
 def whole(monkeypatch: pytest.MonkeyPatch) -> int:
     """A device that holds what `Net` computes for one picture of its size."""
-    (need,) = needs_of({"net": Net()}, {})
-    monkeypatch.setattr(budget, "whole_memory", lambda device: need.work)
-    return need.work
+    (footprint,) = footprints_of({"net": Net()}, {})
+    monkeypatch.setattr(budget, "whole_memory", lambda device: footprint.work)
+    return footprint.work
 
 
 def test_twice_the_device_is_the_limit(whole: int) -> None:

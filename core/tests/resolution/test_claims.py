@@ -109,7 +109,7 @@ def test_the_user_chooses(kind: str, first: str, monkeypatch: pytest.MonkeyPatch
         winner = table._settled.of(kind)[KEYS[kind]]
         assert winner.installed.manifest.name == first
         (problem,) = table.problems
-        assert f"that of {first} (dist-{first} 1) is used" in problem.reason
+        assert f"the one of {first} (dist-{first} 1) is used" in problem.reason
         assert problem.plugin.dist == f"dist-{'ab'.strip(first)}"
 
 

@@ -81,7 +81,7 @@ def test_families_come_with_their_distribution() -> None:
         (ValueError("boom"), "broken", "boom"),
         (None, "broken", "autopipe_family"),
         (42, "broken", "int"),
-        (family("bad", api=99), "incompatible", "interface 99"),
+        (family("bad", api=99), "incompatible", "API 99"),
         (family("bad", api=1), "incompatible", "set api=2, require autopipe-core"),
         (family("bad", tasks=("upscale",)), "broken", "tuple of Task"),
         (family("bad", tasks=(task(auto_class="no name"),)), "broken", "'no name'"),
@@ -93,7 +93,7 @@ def test_families_come_with_their_distribution() -> None:
         (family("bad", tasks=(task(inputs=["image"]),)), "broken", "inputs"),
         (family("bad", commands=(Command("--help", "m:c"),)), "broken", "'--help'"),
         (family("bad", tasks=(task(inputs=(Input("image", "image"),)),)), "broken", "input image"),
-        (family("bad", tasks=(task(samples={"x": (1, 2)}),)), "broken", "samples of x"),
+        (family("bad", tasks=(task(samples={"x": (1, 2)}),)), "broken", "samples for x"),
         (family("bad", tasks=(task(samples={"steps": (1, 2, 3)}),)), "broken", "samples"),
         (family("bad", tasks=(task(inputs=(Input("steps", "smell"),)),)), "broken", "inputs"),
         (family("bad", commands=(Command("c", "nowhere"),)), "broken", "nowhere"),
@@ -222,7 +222,7 @@ def test_an_earlier_interface_is_in_use_until_it_ends(monkeypatch: pytest.Monkey
     (one,), problems = discover([point("zoo", family("zoo", api=1))], {})
     assert problems == ()
     (said,) = one.deprecations
-    assert "interface 1" in said
+    assert "API 1" in said
     assert "0.9.0" in said
     assert "rename its hook" in said
 

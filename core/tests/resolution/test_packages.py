@@ -142,11 +142,11 @@ def test_doctor_and_the_other_commands_go_on_too(site: Path) -> None:
     found = json.loads(done.stdout)
     states = {plugin["name"]: plugin["state"] for plugin in found["plugins"]}
     assert states["sound"] == "in use"
-    cures = {f["subject"]: f["cure"] for f in found["findings"]}
-    assert all(cures.values())
+    hints = {f["subject"]: f["hint"] for f in found["findings"]}
+    assert all(hints.values())
     assert any(
-        cure.startswith(f"delete {site}/dist_twice-1.0.dist-info and {site}/dist_twice-2.0")
-        for cure in cures.values()
+        hint.startswith(f"delete {site}/dist_twice-1.0.dist-info and {site}/dist_twice-2.0")
+        for hint in hints.values()
     )
     for line in (["doctor"], ["families"], ["resolve", "--help"]):
         done = python(["-m", "autopipe", *line], site)

@@ -38,7 +38,7 @@ def test_they_are_saved_side_by_side_and_come_back(tmp_path: Path) -> None:
 
 
 def test_there_is_at_least_one_and_all_are_of_one_class(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="Net, at least one, and got none"):
+    with pytest.raises(ArgumentError, match="one or more networks of class Net, and got none"):
         Nets([])
     with pytest.raises(ArgumentError, match="Linear"):
         Nets([Net(), nn.Linear(1, 1)])  # type: ignore[list-item]

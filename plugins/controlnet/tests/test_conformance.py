@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from support.tiny import make_text_encoder, make_tokenizer
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 import autopipe
+from autopipe.manifest import Pipeline
 from autopipe_devkit.conformance import Conformance
 
 from .conftest import POOLED, WIDTH, installed
@@ -19,11 +21,22 @@ SHARED = (
     "as in diffusers, of several pictures from one image only the first generator draws for "
     "encoding it"
 )
+MASKED = "as in diffusers, a callback is offered them also where the network doesn't see the mask"
 PREFIXES = {"stable_diffusion": "StableDiffusion", "sdxl": "StableDiffusionXL"}
 EXPECTED = {
-    f"repeats-{prefix}ControlNetInpaintPipeline": SHARED
+    name: reason
     for line, prefix in PREFIXES.items()
     if installed(line)
+    for name, reason in (
+        (f"repeats-{prefix}ControlNetInpaintPipeline", SHARED),
+        (f"replacing-{prefix}ControlNetInpaintPipeline.masked_image_latents", MASKED),
+    )
+}
+SAMPLES = {
+    "controlnet_conditioning_scale": (1.0, 0.3),
+    "control_guidance_start": (0.0, 0.6),
+    "control_guidance_end": (1.0, 0.4),
+    "guess_mode": (False, True),
 }
 
 
@@ -55,3 +68,7 @@ class TestConformance(Conformance):
                 text_encoder_2=second,
             )
         return found
+
+    def samples(self, pipeline: Pipeline) -> dict[str, tuple[Any, Any]]:
+        taken = inspect.signature(getattr(autopipe, pipeline.name).__call__).parameters
+        return {name: values for name, values in SAMPLES.items() if name in taken}

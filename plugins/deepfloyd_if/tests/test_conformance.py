@@ -6,12 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.pictures import mask, picture
 
 import autopipe
 from autopipe.manifest import Pipeline
 from autopipe_devkit.conformance import Conformance
 
-from .conftest import STAGE_2
+from .conftest import SMALL, STAGE_2
+
+OTHERS = {
+    "image": SMALL.flip(-1),
+    "original_image": picture().rotate(90),
+    "mask_image": mask().rotate(90),
+}
 
 
 class TestConformance(Conformance):
@@ -30,3 +37,8 @@ class TestConformance(Conformance):
         if pipeline.task is not None:
             return {}
         return {"prompt": "a red cat", "num_inference_steps": 3, **STAGE_2[pipeline.name]}
+
+    def samples(self, pipeline: Pipeline) -> dict[str, tuple[Any, Any]]:
+        given = STAGE_2.get(pipeline.name, {})
+        further = {"noise_level": (250, 50)} if given else {}
+        return {name: (one, OTHERS[name]) for name, one in given.items()} | further

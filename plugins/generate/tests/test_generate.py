@@ -253,7 +253,7 @@ def test_quiet_is_silent(painters, capsys) -> None:
 def test_black_pictures_of_a_safety_checker_are_explained(painters, capsys) -> None:
     painters[Task.TEXT2IMAGE].flags = [False, True]
     assert main(["generate", "a cat", "--num-images", "2"]) == 0
-    assert "made picture 2 black" in capsys.readouterr().err
+    assert "made image 2 black" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n cut off"])
@@ -275,7 +275,7 @@ def test_stopping_leaves_no_file(painters, monkeypatch, capsys) -> None:
 
 def test_a_device_that_is_not_there_is_an_error_in_words() -> None:
     assert loading.device_of(asked(device="cpu")).type == "cpu"
-    with pytest.raises(PlacementError, match=r"'cuda:99' can't be used here.*cpu"):
+    with pytest.raises(PlacementError, match=r"'cuda:99' is not available.*cpu"):
         loading.load_for(asked(device="cuda:99"), REGISTRY)
     with pytest.raises(ArgumentError, match="--device='gpu' names no device"):
         loading.load_for(asked(device="gpu"), REGISTRY)
@@ -285,7 +285,7 @@ def test_offloading_needs_an_accelerator_or_a_device(monkeypatch) -> None:
     monkeypatch.setattr("autopipe.placement.devices.accelerator", lambda: None)
     assert loading.device_of(asked()).type == "cpu"
     assert loading.device_of(asked(offload="model", device="cpu")).type == "cpu"
-    with pytest.raises(PlacementError, match="torch sees none"):
+    with pytest.raises(PlacementError, match="torch finds none"):
         loading.load_for(asked(offload="model"), REGISTRY)
 
 

@@ -1,4 +1,4 @@
-"""What `generate` accepts is decided before any work, by words that name the cure."""
+"""`generate` checks its arguments before any work, with messages that say what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from autopipe.resolution.discovery import Installed, Plugin
 from autopipe.tasks import Input, Task
 from autopipe_generate import command as generate
 from autopipe_generate import request as requests
-from autopipe_generate.request import Request, Stage, request
+from autopipe_generate.request import Request, Stage, request_of
 from autopipe_generate.results import output_name, single_names
 
 SCHEDULERS = ("DDIMScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler")
@@ -111,7 +111,7 @@ def asked(
     line = ["generate", *([] if prompt is None else [prompt]), *arguments]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generate, "default_registry", lambda: table)
-        return request(parse(line), table)
+        return request_of(parse(line), table)
 
 
 def given(found: Request) -> dict[str, str]:
@@ -135,38 +135,41 @@ def test_the_task_follows_from_the_pictures(arguments: list[str], task: Task) ->
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--mask", "mask.png"], "give --image too"),
+        (["--mask", "mask.png"], "also give --image"),
         (
             ["--task", "inpaint", "--image", "photo.png"],
-            "needs PROMPT, --image and --mask; give --mask too",
+            "needs PROMPT, --image and --mask; also give --mask",
         ),
-        (["--task", "text2image", "--image", "photo.png"], "takes no --image; leave out --image"),
-        (["--task", "image2image"], "give --image too"),
+        (
+            ["--task", "text2image", "--image", "photo.png"],
+            "doesn't use --image; leave out --image",
+        ),
+        (["--task", "image2image"], "also give --image"),
         (["--task", "inpant"], "Did you mean 'inpaint'"),
-        (["--memory", "much"], "write it as 6GiB, or auto"),
-        (["--memory", "auto", "--offload", "model"], "give it or --offload"),
+        (["--memory", "much"], "write 6GiB, for example, or auto"),
+        (["--memory", "auto", "--offload", "model"], "give only one of them"),
         (["--offload", "disk"], "'model', 'sequential'"),
-        (["--offload-folder", "there"], "give that too"),
+        (["--offload-folder", "there"], "also give --memory"),
         (["--steps", "3", "--steps", "4"], "--steps is given 2 times; give it once for --model"),
-        (["--image", "foto.png"], "no picture 'foto.png'"),
+        (["--image", "foto.png"], "image 'foto.png'"),
         (["--hint", "demo"], "--hint needs what to follow; give --hint-image"),
-        (["--hint-image", "photo.png"], "give --hint too"),
-        (["--hint-scale", "0.5"], "give --hint too"),
-        (["--hint", "demo", "--hint-image", "foto.png"], "no picture 'foto.png'"),
+        (["--hint-image", "photo.png"], "also give --hint"),
+        (["--hint-scale", "0.5"], "also give --hint"),
+        (["--hint", "demo", "--hint-image", "foto.png"], "image 'foto.png'"),
         (["--attach", "styl"], "Did you mean 'style'"),
         (["--attach", "style"], "--attach style needs an input; give --style-image"),
-        (["--style-image", "photo.png"], "give --attach style too"),
+        (["--style-image", "photo.png"], "also give --attach style"),
         (["--engine", "fats"], "Did you mean 'fast'"),
         (["--engine", "net=fast", "--engine", "fast"], "COMPONENT=fast"),
-        (["--set", "steps"], "write it as NAME=VALUE"),
-        (["--voice", "a.wav"], "takes no --voice"),
+        (["--set", "steps"], "write NAME=VALUE"),
+        (["--voice", "a.wav"], "doesn't use --voice"),
         (["--task", "speak"], "Zootext2image"),
         (["--scheduler", "DDIN"], "Did you mean 'DDIM'"),
-        (["--scheduler", "nothing like it"], "Installed are: DDIM, EulerAncestralDiscrete"),
-        (["-o", "a.jpg"], "Name it 'a.png'"),
+        (["--scheduler", "nothing like it"], "Installed: DDIM, EulerAncestralDiscrete"),
+        (["-o", "a.jpg"], "name it 'a.png'"),
         (["-o", "photo.png/a.png"], "is not a folder"),
-        (["--size", "0x5"], "not a picture of 1 to"),
-        (["--size", "5by5"], "write it as 512x768"),
+        (["--size", "0x5"], "not a size from 1 to"),
+        (["--size", "5by5"], "write 512x768"),
         (["--strength", "1.5", "--image", "photo.png"], "not between 0 and 1"),
         (["--guidance", "nan"], "not a number"),
         (["--steps", "0"], "not between 1"),
@@ -283,12 +286,14 @@ def test_a_task_without_a_prompt_needs_none(checkpoint: SimpleNamespace) -> None
     found = asked("--model", "demo:strange", prompt=None)
     assert (found.task, found.inputs) == ("dream", {})
     assert found.output.name == f"demo-strange-{found.seed}.png"
-    with pytest.raises(AutopipeError, match="dream needs no input and takes no PROMPT; leave out"):
+    with pytest.raises(
+        AutopipeError, match="dream needs no input and doesn't use PROMPT; leave out"
+    ):
         asked("--model", "demo:strange")
     checkpoint.index.class_name = "Zootext2image"
     with pytest.raises(AutopipeError, match="text2image needs PROMPT; give PROMPT"):
         asked("--model", "demo:strange", prompt=None)
-    with pytest.raises(AutopipeError, match="give PROMPT, or a --model that needs none"):
+    with pytest.raises(AutopipeError, match="give PROMPT, or a --model that needs no prompt"):
         asked(prompt=None)
 
 

@@ -34,3 +34,10 @@ class TestConformance(Conformance):
         if pipeline.task is None or pipeline.opens_as is not None:
             return stage_call(getattr(autopipe, pipeline.name))
         return {"height": 16, "width": 16, "prior_num_inference_steps": 2}
+
+    def samples(self, pipeline: Pipeline) -> dict[str, tuple[Any, Any]]:
+        kind = getattr(autopipe, pipeline.name)
+        if pipeline.task is None or pipeline.opens_as is not None:
+            first, second = stage_call(kind), stage_call(kind, second=True)
+            return {name: (first[name], second[name]) for name in second}
+        return {"prior_guidance_scale": (4.0, 2.0), "prior_num_inference_steps": (2, 3)}

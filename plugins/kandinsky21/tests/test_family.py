@@ -59,7 +59,7 @@ def test_a_decoder_opens_with_its_prior(build: Callable[..., Any], folder: Path,
     assert ours.index()["text_encoder"] == ["kandinsky", "MultilingualCLIP"]
     (folder / "decoder" / "README.md").write_text("---\nprior: ../prior\n---\n", "utf-8")
     for name in ("scheduler", "prior_scheduler"):
-        with pytest.raises(ArgumentTypeError, match="scheduler= must be a scheduler"):
+        with pytest.raises(ArgumentTypeError, match="scheduler must be a scheduler"):
             auto.from_pretrained(folder / "decoder", **{name: ours.tokenizer})
     pipe = auto.from_pretrained(folder / "decoder")
     assert type(pipe) is AUTOS[auto]

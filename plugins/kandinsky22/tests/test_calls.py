@@ -126,14 +126,14 @@ WRONG: list[tuple[str, Any, str]] = [
     ("prompt", None, "prompt"),
     ("prompt", ("a", "b"), "prompt is a tuple"),
     ("negative_prompt", ["a", "b"], "2 negative prompts for 1"),
-    ("image_embeds", embeds()[:, :3], "prior of this decoder"),
+    ("image_embeds", embeds()[:, :3], "this decoder's prior"),
     ("image_embeds", None, "missing"),
     ("image_embeds", [], "missing"),
     ("image_embeds", [None], "missing"),
-    ("image_embeds", [embeds(), embeds()[:, :3]], "prior of this decoder"),
+    ("image_embeds", [embeds(), embeds()[:, :3]], "this decoder's prior"),
     ("image_embeds", ["embeds"], "is a str"),
     ("image_embeds", embeds(0), r"\(0, 16\)"),
-    ("negative_image_embeds", embeds(2), "as many"),
+    ("negative_image_embeds", embeds(2), "give equal numbers"),
     ("negative_image_embeds", None, "missing"),
     ("hint", None, "missing"),
     ("hint", torch.zeros(1, 3, 16, 16), r"\(batch, 3, 64, 64\)"),
@@ -149,16 +149,16 @@ WRONG: list[tuple[str, Any, str]] = [
     ("mask_image", None, "mask_image is missing"),
     ("mask_image", [mask()] * 2, "2 masks"),
     ("mask_image", torch.zeros(1, 3, 16, 16), "3 channels"),
-    ("mask_image", torch.full((16, 16), 5.0), r"scale it to \[0, 1\]"),
+    ("mask_image", torch.full((16, 16), 5.0), r"scale them to \[0, 1\]"),
     ("mask_image", NOT_FINITE[:, :1], "mask_image holds values that are not finite"),
     ("strength", 2.0, "strength"),
     ("strength", "1", "strength"),
-    ("strength", 0.1, "leaves none"),
+    ("strength", 0.1, "leaves nothing"),
     ("height", 0, "height"),
     ("width", 16.5, "width"),
     ("num_inference_steps", 0, "num_inference_steps"),
     ("num_inference_steps", 1001, "1001"),
-    ("prior_num_inference_steps", 1, "at least two steps"),
+    ("prior_num_inference_steps", 1, "at least 2 steps"),
     ("guidance_scale", float("nan"), "finite"),
     ("prior_guidance_scale", "4", "guidance_scale"),
     ("num_images_per_prompt", 0, "num_images_per_prompt"),
@@ -195,13 +195,13 @@ def test_errors_of_starting_from_an_image(build: Callable[..., Any]) -> None:
     call = {**BOTH, **SMALL, "mask_image": mask()}
     for image, said in (
         (NOT_FINITE, "image holds values that are not finite"),
-        (torch.full((1, 3, 16, 16), 255.0), r"scale it to \[-1, 1\]"),
+        (torch.full((1, 3, 16, 16), 255.0), r"scale them to \[-1, 1\]"),
     ):
         with pytest.raises(ArgumentError, match=said):
             pipe(image=image, **call)
     pipe = build(KandinskyV22Img2ImgPipeline)
     for images, said in (
-        ([torch.zeros(4, 8, 8), torch.zeros(4, 9, 9)], "one shape"),
+        ([torch.zeros(4, 8, 8), torch.zeros(4, 9, 9)], "must be equal"),
         (np.zeros((16, 16, 5)), "5 channels"),
     ):
         with pytest.raises(ArgumentError, match=said):
@@ -212,7 +212,7 @@ def test_a_network_for_another_task(build: Callable[..., Any], unets: Callable[.
     with pytest.raises(ArgumentError, match="channels"):
         build(KandinskyV22Pipeline, unet=unets("Inpaint"))(**BOTH, **SMALL)
     pipe = build(KandinskyV22InpaintPipeline, unet=unets(""))
-    with pytest.raises(ArgumentError, match="takes no mask"):
+    with pytest.raises(ArgumentError, match="doesn't take a mask"):
         pipe(**BOTH, **SMALL, image=picture(), mask_image=mask())
 
 
@@ -230,8 +230,8 @@ def test_lists_of_generators_with_negative_prompts(build: Callable[..., Any]) ->
     [
         ({"weights": [1.0]}, "2 images and prompts and 1 weights"),
         ({"images_and_prompts": [], "weights": []}, "at least one"),
-        ({"images_and_prompts": ["a cat", 3]}, "holds a int"),
-        ({"images_and_prompts": "ab"}, "images_and_prompts is a str"),
+        ({"images_and_prompts": ["a cat", 3]}, "contains int"),
+        ({"images_and_prompts": "ab"}, "images_and_prompts must be a list, not str"),
         ({"images_and_prompts": ["a cat", torch.zeros(1, 3, 9, 9)]}, r"\(batch, 3, 16, 16\)"),
         ({"weights": ["1", 2.0]}, "weights is a str"),
         ({"negative_prompt": 5}, "negative_prompt is a int"),

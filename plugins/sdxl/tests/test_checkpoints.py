@@ -95,7 +95,7 @@ def test_what_a_checkpoint_was_not_trained_for_is_refused_at_the_call(
     build: Callable[..., Any], refiner: dict[str, Any], unets: Callable[..., Any]
 ) -> None:
     pipe = build(StableDiffusionXLImg2ImgPipeline, **refiner)
-    with pytest.raises(ArgumentError, match="for text to image load a base checkpoint"):
+    with pytest.raises(ArgumentError, match="for text to image, load a base checkpoint"):
         AutoPipelineForText2Image.from_pipe(pipe)("a cat")
     pipe = build(StableDiffusionXLInpaintPipeline, unet=unets(in_channels=9))
     with pytest.raises(ArgumentError, match="9"):

@@ -41,13 +41,13 @@ BAD_CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"prompt": 5}, ArgumentTypeError, "prompt"),
     ({"prompt_2": 5}, ArgumentTypeError, "prompt_2"),
     ({"negative_prompt_2": [5]}, ArgumentTypeError, "negative_prompt_2"),
-    ({"prompt_2": ["a", "b"]}, ArgumentError, "prompt_2 has 2 texts for 1"),
-    ({"prompt": ["a", "b"], "negative_prompt": ["c"]}, ArgumentError, "1 texts for 2"),
+    ({"prompt_2": ["a", "b"]}, ArgumentError, "prompt_2 has 2 strings for 1"),
+    ({"prompt": ["a", "b"], "negative_prompt": ["c"]}, ArgumentError, "1 strings for 2"),
     ({**GIVEN, "prompt": "a"}, ArgumentError, "both prompt and"),
     ({**GIVEN, "prompt_2": "a"}, ArgumentError, "both prompt_2 and"),
     ({**GIVEN, "pooled_prompt_embeds": None}, ArgumentError, "need pooled_prompt_embeds"),
     ({**GIVEN, "pooled_prompt_embeds": POOLED[0]}, ArgumentError, "two axes"),
-    ({**GIVEN, "pooled_prompt_embeds": POOLED.repeat(2, 1)}, ArgumentError, "2 prompts"),
+    ({**GIVEN, "pooled_prompt_embeds": POOLED.repeat(2, 1)}, ArgumentError, "2 rows for 1 prompts"),
     ({**GIVEN, "pooled_prompt_embeds": 5}, ArgumentTypeError, "int"),
     ({**GIVEN, "prompt_embeds": EMBEDS[..., 1:]}, ArgumentError, "31 wide"),
     ({**GIVEN, "pooled_prompt_embeds": POOLED[:, 1:]}, ArgumentError, "width 9"),
@@ -69,11 +69,11 @@ BAD_CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"generator": [torch.Generator()] * 2}, ArgumentError, "2 generators"),
     ({"output_type": "jpeg"}, ArgumentError, "output_type"),
     ({"clip_skip": -1}, ArgumentError, "clip_skip"),
-    ({"clip_skip": 3}, ArgumentError, "2 layers to spare"),
+    ({"clip_skip": 3}, ArgumentError, "can skip 2 layers"),
     ({"clip_skip": "1"}, ArgumentTypeError, "clip_skip"),
     ({"cross_attention_kwargs": {"scael": 1}}, ArgumentError, "scale"),
     ({"ip_adapter_image": 5}, ArgumentError, "IP-Adapter"),
-    ({"original_size": 64}, ArgumentTypeError, "original_size is a int"),
+    ({"original_size": 64}, ArgumentTypeError, "original_size must be a pair.*, not int"),
     ({"target_size": (64,)}, ArgumentError, "target_size"),
     ({"crops_coords_top_left": ("1", 2)}, ArgumentTypeError, "crops_coords_top_left"),
     ({"denoising_end": 1.5}, ArgumentError, "denoising_end is 1.5"),
@@ -101,7 +101,7 @@ def test_bad_calls_are_refused_before_any_work(
     [
         ({"image": None}, "image is missing"),
         ({"strength": 1.5}, "strength"),
-        ({"strength": 0.1}, "leaves none"),
+        ({"strength": 0.1}, "leaves nothing"),
         ({"denoising_start": 0.0}, "denoising_start is 0"),
         ({"denoising_start": 1}, "denoising_start is 1"),
         ({"denoising_start": 0.8, "denoising_end": 0.8}, "must come before"),
@@ -121,7 +121,7 @@ def test_a_schedule_with_nothing_left(build: Callable[..., Any], image_task: Any
     pipe = build(image_task.kind)
     call = {**image_task.call, "denoising_start": 0.999, "output_type": "latent"}
     if image_task.kind is StableDiffusionXLInpaintPipeline:
-        with pytest.raises(ArgumentError, match="no step is left"):
+        with pytest.raises(ArgumentError, match="no step remains"):
             pipe("a", **call)
     else:
         given = torch.rand(1, 4, 8, 8)
@@ -132,7 +132,7 @@ def test_networks_of_other_tasks_and_families(
     build: Callable[..., Any], task: Any, unets: Callable[..., Any], refiner: dict[str, Any]
 ) -> None:
     call = {"prompt": "a cat", **task.call}
-    with pytest.raises(ArgumentError, match="5 numbers beside a pooled prompt of width 10"):
+    with pytest.raises(ArgumentError, match="5 size ids with pooled prompts of width 10"):
         build(task.kind, unet=refiner["unet"])(**call)
     with pytest.raises(ArgumentError, match="load a checkpoint of Stable Diffusion XL"):
         build(task.kind, unet=unets(addition_embed_type=None))(**call)

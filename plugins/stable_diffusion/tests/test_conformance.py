@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+import autopipe
 from autopipe import StableDiffusionPipeline
+from autopipe.manifest import Pipeline
 from autopipe_devkit.conformance import Conformance
 
+MASKED = "as in diffusers, a callback is offered them also where the network doesn't see the mask"
 EXPECTED = {
+    "replacing-StableDiffusionInpaintPipeline.masked_image_latents": MASKED,
     "repeats-StableDiffusionInpaintPipeline": (
         "as in diffusers, of several pictures from one image only the first generator draws for "
         "encoding it"
     ),
 }
+SAMPLES = {"guidance_rescale": (0.0, 0.7), "clip_skip": (None, 1)}
 
 
 class TestConformance(Conformance):
@@ -26,3 +32,7 @@ class TestConformance(Conformance):
     @pytest.fixture
     def checkpoint(self, build: Callable[..., Any]) -> Any:
         return build(StableDiffusionPipeline)
+
+    def samples(self, pipeline: Pipeline) -> dict[str, tuple[Any, Any]]:
+        taken = inspect.signature(getattr(autopipe, pipeline.name).__call__).parameters
+        return {name: values for name, values in SAMPLES.items() if name in taken}

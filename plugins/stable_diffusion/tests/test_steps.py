@@ -53,7 +53,7 @@ BAD_CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"prompt": None, "prompt_embeds": [1.0]}, ArgumentTypeError, "prompt_embeds"),
     ({"prompt": None, "prompt_embeds": EMBEDS[0]}, ArgumentError, "three axes"),
     ({"prompt": None, "prompt_embeds": torch.zeros(1, 12, 8)}, ArgumentError, "8 wide"),
-    ({"negative_prompt_embeds": torch.zeros(1, 12, 8)}, ArgumentError, "reads 16"),
+    ({"negative_prompt_embeds": torch.zeros(1, 12, 8)}, ArgumentError, "takes 16"),
     ({"negative_prompt": "a", "negative_prompt_embeds": EMBEDS}, ArgumentError, "both"),
     (
         {"prompt": None, "prompt_embeds": EMBEDS, "negative_prompt_embeds": EMBEDS[:, 1:]},
@@ -275,7 +275,7 @@ def test_threads_give_the_images_of_serial_calls(
 def test_a_view_refuses_a_component_of_another_kind(build: Callable[..., Any], task: Any) -> None:
     pipe = build(task.kind)
     for name, kind in (("scheduler", "a scheduler"), ("unet", "a network")):
-        with pytest.raises(ArgumentTypeError, match=f"{name}= must be {kind}"):
+        with pytest.raises(ArgumentTypeError, match=f"{name} must be {kind}"):
             task.kind.from_pipe(pipe, **{name: pipe.tokenizer})
 
 

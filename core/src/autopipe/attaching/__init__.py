@@ -1,1 +1,1 @@
-"""What attaches to pipelines: add-ons, engines, and the views of networks that they act by."""
+"""Base classes of add-ons and engines, and the network views through which they act."""

@@ -1,17 +1,17 @@
-"""What an add-on is: something that attaches to a pipeline and changes how it draws.
+"""The base class of add-ons, which attach to a pipeline and change its calls.
 
-An add-on subclasses `Attachment` and overrides what it touches, of four places:
+An add-on subclasses `Attachment` and overrides one or more of four methods:
 
-    networks    `answers`: modules of a network answer otherwise, in a view that shares all weights
-    prompt      `encode`: goes around the encoding of texts
-    prediction  `predict`: goes around the prediction of each step, guidance included
+    networks    `answers`: replaces modules of a network, in a view that shares all weights
+    prompt      `encode`: wraps the encoding of texts
+    prediction  `predict`: wraps the prediction of each step, including guidance
     latents     `after_step`: changes the latents after each step
 
-Each is asked once in a call, and what it returns works in that call alone, so state of a call is
-a variable of that function. An attachment belongs to the pool of weights, is switched on or off
-for each pipeline on its own, and a call may say otherwise for itself by `adapters=`. With none
-attached, a call takes the same path as if there were no add-ons. The methods get the pipeline, or
-the run that a call works on, a `DiffusionPipeline` either way.
+Each method is called once per call of the pipeline, and its return value is used only in that call,
+so the state of a call can be a local variable of the method. An attachment belongs to the pool of
+weights. Each pipeline activates it separately, and a call can override that with `adapters=`.
+Without attachments, a call takes the same path as if there were no add-ons. The methods receive the
+pipeline, or the run of a call; both are a `DiffusionPipeline`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..tasks import Input
 from .network_view import Answer
 
 Encode: TypeAlias = Callable[..., Any]
-"""`(texts, ...) -> embeddings`, as the family's text encoder of that name has it."""
+"""`(texts, ...) -> embeddings`, with the arguments of the family's text encoder."""
 
 Predict: TypeAlias = Callable[[int, Tensor], Tensor]
 """`(step, timestep) -> prediction`, in the form that the scheduler takes."""
@@ -38,11 +38,11 @@ class Attachment:
     """The base of all add-ons; see the module's docstring.
 
     Attributes:
-        name: what it is called where it is attached, if nothing else is said.
-        order: those with lower numbers come first, then those that were attached first. The first
-            is innermost: it changes what the family does, and later ones what comes of that.
+        name: the default name of the attachment.
+        order: add-ons with lower numbers are applied first; equal ones in the order of attaching.
+            The first is innermost: it wraps the family's function, and later ones wrap the result.
         inputs: the keywords that it adds to calls; their values are in `run.call`, None if absent.
-        weights: a module with tensors of its own, which move and are cast with the networks.
+        weights: a module with the add-on's own tensors, which is moved and cast with the networks.
     """
 
     name: str = ""
@@ -51,33 +51,33 @@ class Attachment:
     weights: nn.Module | None = None
 
     def check(self, pipe: Any) -> None:
-        """Refuse a pipeline that this can't be attached to, with an `ArgumentError`."""
+        """Raise `ArgumentError` if this add-on can't be attached to `pipe`."""
 
     def answers(self, component: str, network: nn.Module, strength: float) -> Mapping[str, Answer]:
-        """The modules of a network that answer otherwise, by their path.
+        """Return the functions that replace modules of a network, by the path of the module.
 
         Args:
-            component: what the network is called in the pipeline, such as `"unet"`.
-            network: the network, without any attachment.
-            strength: how strongly; 0 never comes here.
+            component: the component name of the network, such as `"unet"`.
+            network: the network, without attachments.
+            strength: the strength of the effect, which is never 0 here.
         """
         return {}
 
     def encode(self, run: Any, component: str, encode: Encode, strength: float) -> Encode:
-        """What encodes texts instead of `encode`, that of the text encoder `component`."""
+        """Return a function that replaces `encode` of the text encoder `component`."""
         return encode
 
     def predict(
         self, run: Any, tensors: Mapping[str, Any], predict: Predict, strength: float
     ) -> Predict:
-        """What predicts instead of `predict`; `tensors` holds the latents of the step."""
+        """Return a function that replaces `predict`; `tensors` has the latents of the step."""
         return predict
 
     def after_step(self, run: Any, strength: float) -> AfterStep | None:
-        """What changes the latents after each step; None for nothing."""
+        """Return a function that changes the latents after each step, or None."""
         return None
 
     @classmethod
     def overrides(cls, method: str) -> bool:
-        """Whether this add-on touches what `method` stands for."""
+        """Whether this add-on overrides `method`."""
         return getattr(cls, method) is not getattr(Attachment, method)

@@ -1,8 +1,8 @@
-"""What an engine is: something that runs a network in place of torch's eager mode.
+"""The base class of engines, which run a network in place of torch's eager mode.
 
 An engine belongs to the pool of weights, so all pipelines that share a network share what the
-engine made of it. Nothing of the network is changed: a call gets the engine's function in its
-place, and where the engine can't serve, the network itself, which is said once.
+engine prepared for it. The network is not changed: a call uses the engine's function in its place.
+If the engine can't run the network, the call uses the network itself, and a warning is logged once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import nn
 from ..errors import PluginError
 from ..modeling import is_entry_point
 from ..resolution.guard import guarded
-from .network_view import Standing
+from .network_view import StandIn
 
 _Self = TypeVar("_Self", bound="NetworkEngine")
 
@@ -24,47 +24,47 @@ class NetworkEngine:
     """The base of all engines.
 
     Attributes:
-        name: what it is called.
-        bitwise_in_threads: whether calls in several threads give bitwise what serial ones give.
+        name: the name of the engine.
+        bitwise_in_threads: whether concurrent calls give bitwise the same results as serial ones.
     """
 
     name: ClassVar[str] = ""
     bitwise_in_threads: ClassVar[bool] = True
 
     def __deepcopy__(self: _Self, memo: object) -> _Self:
-        """The engine itself: copies of a pipeline use the same one, each for its networks."""
+        """Return the engine itself: copies of a pipeline share it."""
         return self
 
     def refuses(self, component: str, network: nn.Module) -> str | None:
-        """Why this can't run `network`, as the end of a sentence; None if it can.
+        """Return why this engine can't run `network`, as the end of a sentence; None if it can.
 
-        Training, hooks and add-ons on the network are refused before this is asked.
+        Networks in training mode, with hooks or with attachments are refused beforehand.
         """
         return None
 
     def prepare(self, network: nn.Module, method: str) -> Callable[..., Any]:
-        """What to call instead of `network.method`, `"forward"` for most networks.
+        """Return the function to call in place of `network.method` (mostly `"forward"`).
 
         Called once for each network and method, in the first call that needs it.
         """
         raise NotImplementedError
 
     def release(self, network: nn.Module) -> None:
-        """Give back what was made of `network`."""
+        """Release what was prepared for `network`."""
 
 
 def asking(engine: NetworkEngine) -> guarded:
-    """Runs code of an engine; if it raises, the error tells how to go on without it."""
+    """Return a context manager for code of an engine, whose errors say how to do without it."""
     name = engine.name or type(engine).__name__
     return guarded(
         lambda reason: PluginError(
-            f"the engine {name} failed ({reason}); use_engine(None) goes on without it"
+            f"the engine {name} failed ({reason}); call use_engine(None) to do without it"
         )
     )
 
 
-class EngineNetwork(Standing):
-    """A network as a call sees it while an engine runs it: calling it calls the engine."""
+class EngineNetwork(StandIn):
+    """The stand-in of a network during a call: calling it calls the engine."""
 
     def __init__(self, network: nn.Module, run: Callable[[str], Callable[..., Any]]) -> None:
         self._origin, self._run = network, run

@@ -1,12 +1,12 @@
-"""Views of networks: other layers at some places, the same parameters everywhere.
+"""Views of networks: some modules are replaced, and all parameters are shared.
 
-A view is a network in which some modules answer otherwise, while the network itself stays as it
-is for everybody else. Only the module objects on the way to those are copied; every parameter,
-buffer and other module is shared, so a view takes no memory, has the same names in its state
-dict, follows casts and moves, and any number of them can be used in as many threads.
+In a view, functions replace some modules, while the network itself is unchanged for other users.
+Only the module objects on the path to these modules are copied; parameters, buffers and other
+modules are shared. So a view takes no memory, has the same state dict, follows casts and moves, and
+any number of views can be used in different threads.
 
-What hooks of accelerate do for the network (offloading, device maps) they do for the view: it
-asks its origin's hook at every call. What `Module.compile` left on the origin is not taken along.
+Hooks of accelerate (offloading, device maps) work for the view, too: it uses its origin's hook in
+every call. The result of `Module.compile` on the origin is not used.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from torch import nn
 from ..errors import ArgumentTypeError, PluginError
 
 Answer: TypeAlias = Callable[..., Any]
-"""`(module, *inputs) -> output`: what a view's module gives; calling `module` gives the original's
-answer, or that of the answer put there before."""
+"""`(module, *inputs) -> output`: replaces a module in a view; `module` is the original, or the
+previous replacement."""
 
 _NOT_COPIED = ("forward", "_old_forward", "_hf_hook", "_compiled_call_impl")
-"""What an instance may have of its own that is bound to the origin."""
+"""Instance attributes that are bound to the origin."""
 
 
 def view_of(network: nn.Module, answers: Iterable[Mapping[str, Answer]]) -> nn.Module:
-    """A view of `network` where the modules at some paths answer otherwise.
+    """Return a view of `network` in which the modules at some paths are replaced.
 
     Args:
         answers: mappings from the path of a module, such as `"down_blocks.0.attentions.0"`, to its
-            answer; later ones are put around earlier ones.
+            replacement; later ones wrap earlier ones.
 
     Raises:
-        PluginError: there is no module at a path.
+        PluginError: if there is no module at a path.
     """
     root = _copy(network)
     copied = {id(root)}
@@ -51,8 +51,8 @@ def view_of(network: nn.Module, answers: Iterable[Mapping[str, Answer]]) -> nn.M
                 assert original is not None
             except (KeyError, AssertionError):
                 raise PluginError(
-                    f"there is no module {path!r} in this {type(network).__name__}, which an "
-                    f"attachment asks to answer otherwise"
+                    f"an attachment replaces the module {path!r}, which this "
+                    f"{type(network).__name__} doesn't have"
                 ) from None
             leaf = holder._modules[last] = _copy(original)
             leaf.__dict__.update(_original=original, _answer=answer)
@@ -61,10 +61,10 @@ def view_of(network: nn.Module, answers: Iterable[Mapping[str, Answer]]) -> nn.M
 
 
 def _own_child(holder: nn.Module, name: str, copied: set[int]) -> nn.Module:
-    """The child of that name, a copy that is the view's own.
+    """Return the child of that name as a copy that belongs to the view.
 
-    Below a module that answers otherwise it is that of its original, whose children the answer
-    uses; both have the same ones.
+    Below a replaced module, it is the child of the original, which has the same children and is
+    called by the replacement.
     """
     child = holder._modules[name]
     assert child is not None
@@ -83,18 +83,18 @@ def _own_child(holder: nn.Module, name: str, copied: set[int]) -> nn.Module:
 
 
 def origin_of(component: Any) -> Any:
-    """The network that a view, or what an engine runs, is of; anything else as it is."""
-    while isinstance(component, Standing):
+    """Return the network behind a view or an engine's stand-in; other objects unchanged."""
+    while isinstance(component, StandIn):
         component = component.__dict__["_origin"]
     return component
 
 
-class Standing:
-    """What stands in the place of a network, which it has as `_origin`."""
+class StandIn:
+    """An object that takes the place of a network, which is its `_origin`."""
 
 
-class _View(Standing):
-    """What is put before the class of every module that is copied for a view."""
+class _View(StandIn):
+    """The mix-in that is added to the class of every module that a view copies."""
 
     @property
     def _hf_hook(self) -> Any:
@@ -110,8 +110,8 @@ class _View(Standing):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise ArgumentTypeError(
-            f"this {type(self).__name__} is a view in which attachments act, and can't be pickled; "
-            f"pickle the pipeline, its state_dict(), or the network once they are switched off"
+            f"this {type(self).__name__} is a view with attachments, which can't be pickled; "
+            f"pickle the pipeline, its state_dict(), or the network after deactivating them"
         )
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -131,7 +131,7 @@ def _view_class(cls: Any) -> type:
 
 
 def _copy(module: nn.Module) -> nn.Module:
-    """A module object with children of its own to change, and all else of `module`."""
+    """Return a module object with its own table of children, sharing everything else."""
     cls = type(module)
     made: nn.Module = object.__new__(cls if issubclass(cls, _View) else _view_class(cls))  # type: ignore[arg-type]
     made.__dict__.update({k: v for k, v in module.__dict__.items() if k not in _NOT_COPIED})

@@ -1,6 +1,6 @@
 """Networks inside wrappers, which compile, train or adapt a network or its parts.
 
-A wrapper is known by the name of its class, so that none of their libraries is imported.
+Wrappers are recognised by the name of their class, so that their libraries need not be imported.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ _INSIDE: Mapping[str, str] = {
     "peft.tuners.tuners_utils:BaseTunerLayer": "base_layer",
     "peft.utils.other:ModulesToSaveWrapper": "original_module",
 }
-"""By the class of a wrapper: the attribute that is the network, or the layer, inside."""
+"""The attribute with the wrapped network or layer, by the class of the wrapper."""
 
 _ADAPTED = (".base_layer.", ".original_module.")
-"""The layers inside of wrappers that have tensors of their own."""
+"""The layers inside wrappers that have their own tensors."""
 
 
 def unwrapped(component: Any) -> Any:
-    """The network inside wrappers; anything else as it is."""
+    """Return the network inside wrappers; other objects unchanged."""
     while (attribute := _inside(component)) is not None:
         component = getattr(component, attribute)
     return component
 
 
 def plain_state(network: nn.Module) -> dict[str, Any]:
-    """The state dict of `network`, by the names that it has without wrappers around its parts.
+    """Return the state dict of `network` with the names that it has without wrappers.
 
-    What adapters add is left out, with a warning. Tensors are the parameters themselves.
+    Tensors that adapters add are left out, with a warning. Tensors are the parameters themselves.
     """
     inside = {
         f"{path}.": f"{path}.{attribute}."
@@ -58,20 +58,20 @@ def plain_state(network: nn.Module) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     left_out = []
     for name, tensor in state.items():
-        # From the outermost to the innermost, so that a longer path still has its prefix.
+        # The outermost first. The loop below starts at the innermost, whose path is the longest.
         wrappers = [path for path in inside if name.startswith(path)]
         if any(path in adapters and not name.startswith(inside[path]) for path in wrappers):
             left_out.append(name)
             continue
         for path in reversed(wrappers):
-            # Some wrappers take their own part out of the names.
+            # Some wrappers remove their own part from the names.
             if name.startswith(inside[path]):
                 name = path + name.removeprefix(inside[path])
         plain[name] = tensor
     if left_out:
         _log.warning(
             "the adapters of this %s are not saved with it (%s); save them with the library that "
-            "made them, or merge them first",
+            "created them, or merge them first",
             type(network).__name__,
             listed(left_out, 3),
         )
@@ -79,7 +79,7 @@ def plain_state(network: nn.Module) -> dict[str, Any]:
 
 
 def _inside(component: Any) -> str | None:
-    """The attribute of `component` that is the network inside; None if it is not a wrapper."""
+    """Return the attribute with the wrapped network; None if `component` is not a wrapper."""
     if not isinstance(component, nn.Module):
         return None
     found = (_INSIDE.get(target_of(base)) for base in type(component).__mro__)

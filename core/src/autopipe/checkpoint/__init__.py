@@ -1,8 +1,8 @@
-"""Checkpoints on disk: what to read, reading it, and writing it.
+"""Reads and writes checkpoints.
 
-`Checkpoint.open(...).plan(cls)` and `.load(plan)` (in `checkpoint`) are the way in. It goes through
-these steps, a module each, and no step trusts what a checkpoint says: `address` (what the caller
-names), `source` (which files there are, and what was read of them), `index` (which components),
-`plan` (their classes and, from `files`, which of the files), `headers` (are they whole), `build` (a
-model without memory) and `weights` (tensors from the file into the model). `save` is the way out.
+To load, call `Checkpoint.open(...).plan(cls)` and `.load(plan)` (in `checkpoint`). The steps are a
+module each, and none of them trusts the checkpoint: `address` (what the caller names), `source`
+(the files), `index` (the components), `plan` (their classes and, with `files`, their files),
+`headers` (whether files are complete), `build` (a network on the meta device) and `weights`
+(tensors of files into the network). `save` writes.
 """

@@ -1,4 +1,4 @@
-"""What a caller names as a checkpoint: a folder, a demo that a wheel ships, or a repository."""
+"""Finds the checkpoint that a caller names: a folder, a demo in a wheel, or a Hub repository."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def open_source(path: str | Path, hub: HubOptions, registry: Registry) -> Source:
-    """The source that `path` means: a folder or file that exists first, then `demo:`, then the Hub.
+    """Return the source for `path`: an existing folder or file, else `demo:NAME`, else the Hub.
 
     Raises:
-        ArgumentTypeError: `path` is neither text nor a path.
-        CheckpointError: there is no such folder, demo or repository, or no way to reach it.
-        UnsupportedCheckpointError: it is a single file of a layout that no installed plugin reads.
+        ArgumentTypeError: if `path` is neither a string nor a path.
+        CheckpointError: if there is no such folder, demo or repository, or it can't be reached.
+        UnsupportedCheckpointError: if it is a single file whose layout no installed plugin reads.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise ArgumentTypeError(
-            f"a checkpoint is given by a path or a repository id, not by a {type(path).__name__}"
+            f"a checkpoint must be a path or a repository id, not {type(path).__name__}"
         )
     text = os.fsdecode(path)
     folder = Path(os.path.expanduser(text))
@@ -46,16 +46,16 @@ def open_source(path: str | Path, hub: HubOptions, registry: Registry) -> Source
         return LocalSource(demo_folder(text.removeprefix(DEMO), registry))
     if isinstance(path, os.PathLike) or not _REPOSITORY.fullmatch(text) or text.startswith("."):
         raise CheckpointError(
-            f"there is no folder {shown(text)}, and it is not a repository id such as "
-            f"'owner/name' either; check the path"
+            f"there is no folder {shown(text)}, and it is not a repository id like 'owner/name'; "
+            f"check the path"
         )
     return open_repository(text, hub)
 
 
 def _of_file(file: Path, registry: Registry) -> Source:
-    """A single file, as the folder that the reader of its layout makes of it.
+    """Convert a single file to a temporary folder with the reader of its layout.
 
-    The folder goes with the source; weights that are mapped from it by then stay.
+    The folder is deleted with the source; weights that are mapped from it stay valid.
     """
     if file.suffix != ".safetensors":
         raise CheckpointError(
@@ -69,8 +69,7 @@ def _of_file(file: Path, registry: Registry) -> Source:
 
     def failed(reason: str) -> PluginError:
         return PluginError(
-            f"the reader {shown(reader.name)} failed on {file} ({reason}); update the package that "
-            f"brings it"
+            f"the reader {shown(reader.name)} failed on {file} ({reason}); update its package"
         )
 
     with guarded(failed):
@@ -79,11 +78,11 @@ def _of_file(file: Path, registry: Registry) -> Source:
 
 
 def demo_folder(family: str, registry: Registry) -> Path:
-    """The folder of the checkpoint that a family ships in its wheel. The family isn't imported.
+    """Return the folder of a family's demo checkpoint, without importing the family.
 
     Raises:
-        CheckpointError: no installed family of this name ships one.
-        PluginError: its manifest names a folder that isn't there.
+        CheckpointError: if no installed family of this name ships a demo checkpoint.
+        PluginError: if its manifest names a folder that doesn't exist.
     """
     demos = {name: f.demo for name, f in registry.families.items() if f.demo}
     if family not in demos:
@@ -98,6 +97,6 @@ def demo_folder(family: str, registry: Registry) -> Path:
         if (Path(folder) / relative).is_dir():
             return Path(folder) / relative
     raise PluginError(
-        f"the family {family} says that its demo is in {demos[family]}, which isn't there; "
-        f"reinstall its package"
+        f"the demo folder {demos[family]} of the family {family} doesn't exist; reinstall its "
+        f"package"
     )

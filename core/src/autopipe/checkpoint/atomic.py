@@ -1,18 +1,16 @@
-"""Saving over a folder so that what was there stays until the new content is whole.
+"""Saves into a folder so that its old content stays until the new content is complete.
 
-The new files are written to a hidden folder inside the target, where there is always a right to
-write and the file system is the same, and flushed to the disk. Then they change places with the
-old ones, file by file: the files that say what a folder holds, its *heads*, are first put aside
-under a mark, and come last. So a program that is killed leaves the old content, the new one, or a
-folder without a head, which no library loads and of which ours says what to do. An error that the
-program survives puts everything back.
+The new files are written to a hidden folder inside the target, which is on the same file system and
+writable, and flushed to disk. Then they replace the old files one by one. The files that describe
+a folder, its *heads*, are renamed first and replaced last. So a killed program leaves the old
+content, the new content, or a folder without a head, which no library loads and which we report.
+After an error, everything is restored.
 
-Only files that are written anew, or that the caller names, are touched, and a subfolder that is
-empty without them. The folder itself and everything else in it stay: a checkpoint's folder may be
-a mounted volume, a repository of git, or somebody's home.
+Only files that are replaced or that the caller names are touched, and subfolders that become empty.
+The folder itself and everything else in it stay: it may be a mounted volume, a git repository, or a
+home directory.
 
-The hidden folder is locked by its program, so the next one to save can tell it from that of a
-living one, and removes it.
+The hidden folder is locked by its process. A later save removes those of dead processes.
 """
 
 from __future__ import annotations
@@ -38,14 +36,15 @@ except ImportError:  # Windows
 
 @contextmanager
 def replaced_folder(target: str | Path, stale: Stale) -> Iterator[Path]:
-    """A folder to write into, whose content comes into `target` if the block ends without an error.
+    """Context manager that yields a folder and moves its content into `target` if no error occurs.
 
     Args:
-        target: made if absent, parents too.
+        target: the folder; created if absent, including parents.
+        stale: returns the old files to remove.
 
     Raises:
-        ArgumentError: `target` is not a folder, or can't be the name of one.
-        CheckpointError: the disk is full, or writing is not allowed. `target` is as it was.
+        ArgumentError: if `target` is not a folder, or not a valid name for one.
+        CheckpointError: if the disk is full or writing is not permitted. `target` is unchanged.
     """
     folder = _checked(target)
     is_new = not os.path.exists(folder)
@@ -55,7 +54,7 @@ def replaced_folder(target: str | Path, stale: Stale) -> Iterator[Path]:
         with _staging(folder) as staged:
             yield staged
             flush(staged)
-            # One at a time: the files of two saves must not be mixed.
+            # The files of two saves must not be mixed.
             with _locked(folder, wait=True):
                 move_in(staged, folder, stale)
     except BaseException as error:
@@ -65,29 +64,30 @@ def replaced_folder(target: str | Path, stale: Stale) -> Iterator[Path]:
         if not isinstance(error, OSError) or isinstance(error, CheckpointError):
             raise
         full = is_full(error)
-        cure = "make room" if full else "see to that"
+        hint = "free disk space" if full else "fix that"
         reason = f"{folder} can't be saved: {'the disk is full' if full else error}"
         try:
             check_whole(folder)
         except CheckpointError as half_saved:
             raise CheckpointError(f"{reason}. {half_saved}") from error
         raise CheckpointError(
-            f"{reason}. What was there is unchanged; {cure}, or give another folder"
+            f"{reason}. The folder is unchanged; {hint}, or give another folder"
         ) from error
 
 
 def is_full(error: OSError) -> bool:
-    """Whether there was no room on the disk, or none left for this user."""
+    """Whether the disk or the user's quota is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def check_whole(folder: Path) -> None:
-    """Raise `CheckpointError` if a save into `folder` was interrupted.
+    """Check that no save into `folder` was interrupted, after waiting for one in progress.
 
-    Where one goes on, its end is waited for, which is soon.
+    Raises:
+        CheckpointError: if a save was interrupted.
     """
     if _put_aside(folder) is not None:
-        # Of a pipeline it is the folder above that is saved into.
+        # A pipeline's save locks the folder above.
         with _locked(folder, wait=True), _locked(folder.parent, wait=True):
             name = _put_aside(folder)
         if name is not None:
@@ -95,7 +95,7 @@ def check_whole(folder: Path) -> None:
 
 
 def _put_aside(folder: Path) -> str | None:
-    """The head of `folder` that is put aside; None if none is."""
+    """Return the head of `folder` that a save has renamed, or None."""
     for name in HEADS:
         if os.path.lexists(folder / (name + MARK)) and not os.path.lexists(folder / name):
             return name
@@ -104,22 +104,22 @@ def _put_aside(folder: Path) -> str | None:
 
 def _half_saved(folder: Path, name: str) -> str:
     mark = name + MARK
-    back = f"; if its other files are still the old ones, rename {mark} to {name}"
+    back = f"; or, if its other files are still the old ones, rename {mark} to {name}"
     with suppress(OSError):
         if not (folder / mark).stat().st_size:
-            back = ""  # There was none before.
+            back = ""  # There was no old one.
     return (
-        f"{folder} is half saved: a save was interrupted while its {name} was put aside as {mark}. "
+        f"{folder} is incomplete: a save was interrupted while {name} was renamed to {mark}. "
         f"Save again{back}"
     )
 
 
 def _checked(target: object) -> Path:
-    """The folder that a caller means.
+    """Return `target` as an absolute path.
 
     Raises:
-        ArgumentTypeError: `target` is not a path.
-        ArgumentError: no folder can have this name, or there is a file in its place.
+        ArgumentTypeError: if `target` is not a path.
+        ArgumentError: if it is not a valid name for a folder, or is a file.
     """
     if not isinstance(target, (str, os.PathLike)) or not isinstance(os.fspath(target), str):
         raise ArgumentTypeError(f"save_directory={shown(target)} is not a path; give a folder")
@@ -130,17 +130,17 @@ def _checked(target: object) -> Path:
         os.fsencode(text)
     except ValueError:
         raise ArgumentError(
-            f"save_directory={shown(text)} can't be the name of a folder; give another one"
+            f"save_directory={shown(text)} is not a valid name for a folder; give another one"
         ) from None
-    # These take any name: those of Path raise for a long one, or an unknown user.
+    # The functions of os.path accept any name; those of Path raise for long names or unknown users.
     text = os.path.expanduser(text)
     is_there = os.path.exists(text)
     try:
         folder = Path(os.path.realpath(text) if is_there else os.path.abspath(text))
     except FileNotFoundError:
         raise ArgumentError(
-            f"save_directory={shown(text)} begins at the working folder, which is gone; give the "
-            f"whole path"
+            f"save_directory={shown(text)} is relative to the working directory, which no longer "
+            f"exists; give an absolute path"
         ) from None
     if is_there and not folder.is_dir():
         raise ArgumentError(f"{folder} is a file; give a folder to save into")
@@ -149,12 +149,12 @@ def _checked(target: object) -> Path:
 
 @contextmanager
 def _staging(target: Path) -> Iterator[Path]:
-    """A folder inside `target` to write into, which no other process removes meanwhile."""
+    """Yield a new folder inside `target`, locked so that no other process removes it."""
     while True:
         staged = target / f"{STAGING}{uuid.uuid4().hex[:12]}"
         staged.mkdir()
         with _locked(staged, wait=True):
-            # Between the two it was unlocked, and another process may have removed it.
+            # Before it was locked, another process may have removed it.
             if staged.exists():
                 try:
                     yield staged
@@ -165,7 +165,9 @@ def _staging(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
-    """Inside, `folder` is locked; not if another process has it, or where there are no locks.
+    """Lock `folder`; yield whether it is locked.
+
+    It is not if another process has the lock, or the system has no locks.
 
     Args:
         wait: wait for the other process.
@@ -182,7 +184,7 @@ def _locked(folder: Path, *, wait: bool) -> Iterator[bool]:
 
 
 def _remove_left(target: Path) -> None:
-    """Remove from `target` what saves have left that belong to no living process."""
+    """Remove what saves of dead processes left in `target`."""
     for left in target.glob(f"{STAGING}*"):
         if not re.fullmatch(r"[0-9a-f]{12}", left.name.removeprefix(STAGING)):
             continue

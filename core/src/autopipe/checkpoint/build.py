@@ -1,6 +1,6 @@
-"""Building a model without memory for its weights, and without drawing random numbers.
+"""Builds networks without allocating their weights and without drawing random numbers.
 
-Sizes that no model has are refused while they are still numbers in a file.
+Absurd sizes in a config are refused before anything is built.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from ..wording import shown
 _META = torch.device("meta")
 
 _LARGEST = 1 << 24
-"""Above every size in a config: the largest vocabularies have 250,000 entries."""
+"""The largest size in a config; the largest vocabularies have 250,000 entries."""
 
 _MOST_TENSORS = 8_000
-"""That one model may have: more than four times those of the largest U-Net."""
+"""The most tensors of one network; more than four times those of the largest U-Net."""
 
 _LARGEST_BUFFER = 1 << 28
-"""Bytes of one tensor with values that the model computes for itself."""
+"""The largest tensor that a network computes itself, in bytes."""
 
 _UNFILLED = frozenset({torch.empty, torch.rand, torch.randn})
 _FILLED = frozenset(
     {torch.arange, torch.eye, torch.full, torch.linspace, torch.logspace, torch.ones, torch.zeros}
 )
-# By name, since transformers wraps the functions of torch.nn.init in its own of the same names.
+# By name, because transformers wraps the functions of torch.nn.init under the same names.
 _FILL = frozenset(
     {name for name in vars(torch.nn.init) if name.endswith("_") and not name.startswith("_")}
     | {"normal_", "uniform_", "zero_", "fill_", "mul_", "add_", "erfinv_", "clamp_"}
@@ -39,18 +39,18 @@ _FILL = frozenset(
 
 
 class WithoutMemory(TorchFunctionMode):
-    """Inside this context, new tensors whose values would be overwritten are on `meta`.
+    """Context manager that creates parameters on the meta device.
 
-    Those are the unfilled and the random ones: all that layers make their parameters of.
-    Tensors with meaningful values (`arange`, `zeros`, `linspace`, ...) are real, so buffers that
-    no file holds are right from the start. Filling a tensor on `meta` does nothing. Only the
-    current thread is affected.
+    It affects uninitialised and random tensors, from which layers make their parameters. Tensors
+    with meaningful values (`arange`, `zeros`, `linspace`, ...) are real, so buffers that no file
+    contains are correct. Initialising a tensor on `meta` does nothing. Only the current thread is
+    affected.
 
     Args:
         origin: the folder of the config, for messages.
 
     Raises:
-        ConfigError: what is built has absurdly many tensors, or one of absurd size.
+        ConfigError: if the network has absurdly many tensors, or an absurdly large one.
     """
 
     _count = 0
@@ -71,16 +71,16 @@ class WithoutMemory(TorchFunctionMode):
             self._count += 1
             if self._count > _MOST_TENSORS:
                 raise ConfigError(
-                    f"{self._config} asks for more than {_MOST_TENSORS:,} tensors, and no model "
-                    f"has so many; correct the number of layers or blocks"
+                    f"{self._config} asks for more than {_MOST_TENSORS:,} tensors, which is the "
+                    f"limit; correct the number of layers or blocks"
                 )
             keywords["device"] = _META
         elif func in _FILLED:
             size = func(*args, **{**keywords, "device": _META}).nbytes
             if size > _LARGEST_BUFFER:
                 raise ConfigError(
-                    f"{self._config} asks for a buffer of {size:,} bytes, and no model has one so "
-                    f"large; correct it"
+                    f"{self._config} asks for a buffer of {size:,} bytes; the limit is "
+                    f"{_LARGEST_BUFFER:,}; correct it"
                 )
         elif getattr(func, "__name__", None) in _FILL:
             tensor = args[0] if args else keywords.get("tensor")
@@ -90,13 +90,16 @@ class WithoutMemory(TorchFunctionMode):
 
 
 def check_sizes(config: Mapping[str, Any], origin: Path | str, largest: int = _LARGEST) -> None:
-    """Raise `ConfigError` for a number in `config` that would take absurd memory or time.
+    """Check that no number in `config` is so large that it would take absurd memory or time.
 
-    An infinite number is none: nothing can be made in that size, and where no size is asked for it
-    is a number like others (`lambda_min_clipped` of the DPM-Solvers is -Infinity by default).
+    Infinity is accepted: it can't be a size, and it can be a value (`lambda_min_clipped` of the
+    DPM-Solvers is -Infinity by default).
 
     Args:
-        origin: the file that holds it, for the message.
+        origin: the config file, for the message.
+
+    Raises:
+        ConfigError: if a number is too large.
     """
     pending: list[tuple[str, Any]] = [(str(name), value) for name, value in config.items()]
     while pending:
@@ -107,6 +110,6 @@ def check_sizes(config: Mapping[str, Any], origin: Path | str, largest: int = _L
             pending += [(name, one) for one in value]
         elif isinstance(value, (int, float)) and largest < abs(value) != math.inf:
             raise ConfigError(
-                f"{origin} asks for {name} = {shown(value)}, more than any model has (at most "
-                f"{largest:,}); correct it, or fetch the checkpoint again"
+                f"{origin} asks for {name} = {shown(value)}; the limit is {largest:,}; correct it, "
+                f"or fetch the checkpoint again"
             )

@@ -1,9 +1,8 @@
-"""Checkpoints that are one stage of a chain, and where the stage that they need is.
+"""Checkpoints that are one stage of a chain and need another stage, such as a prior.
 
-A family's manifest says of such a class which line it opens as, and by which keyword the other
-stage goes: `prior`, for example. The same word is the key in the metadata of the checkpoint's
-README.md that names the other checkpoint, and begins the names of its components in the pipeline
-of both.
+The family's manifest says which line such a class opens as, and the keyword of the other stage,
+such as `prior`. The keyword is also the key in the metadata of the checkpoint's README.md that
+names the other checkpoint, and the prefix of the other stage's components in the combined pipeline.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def keyword_of(stage: Pipeline, opened: type, registry: Registry) -> str | None:
-    """The keyword of what the class `opened` needs besides a checkpoint of the pipeline `stage`."""
+    """Return the keyword of the stage that `opened` needs in addition to `stage`, or None."""
     wanted = registry.pipeline_of(opened)
     if wanted is None or wanted is stage:
         return None
@@ -45,36 +44,37 @@ def keyword_of(stage: Pipeline, opened: type, registry: Registry) -> str | None:
 
 
 def names_of(keyword: str, opened: Any) -> dict[str, str]:
-    """The components of `opened` that belong to the other stage, with their names there."""
+    """Return the components of `opened` that belong to the other stage, with their names there."""
     prefix = f"{keyword}_"
     return {n: n.removeprefix(prefix) for n in opened.module_names() if n.startswith(prefix)}
 
 
 def check_fits(keyword: str, opened: Any, names: Iterable[str], what: str) -> None:
-    """Refuse a pipeline that lacks components with `names`, as the other stage of `opened`.
+    """Check that a pipeline with the components `names` can be the other stage of `opened`.
 
     Args:
-        what: it, for the message.
+        what: the pipeline, for the message.
 
     Raises:
-        ArgumentError: it is so.
+        ArgumentError: if it lacks a component that `opened` needs.
     """
     missing = sorted(set(names_of(keyword, opened).values()) - set(names))
     if missing:
         raise ArgumentError(
-            f"{opened.__name__} can't take {what} as its {keyword}, which has no "
-            f"{' and no '.join(missing)}; pass another one as {keyword}="
+            f"{opened.__name__} can't use {what} as its {keyword}, because it has no "
+            f"{' and no '.join(missing)}; pass another {keyword}="
         )
 
 
 def with_loaded(keyword: str, opened: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """`given`, with the components of a pipeline that it holds under `keyword` by their names.
+    """Return `given` with the pipeline under `keyword` replaced by its components.
 
-    What is given by its own name goes first. Schedulers are copied, others shared.
+    Components that are given by their own names take precedence. Schedulers are copied, other
+    components are shared.
 
     Raises:
-        ArgumentTypeError: it is not a pipeline.
-        ArgumentError: its components don't fit.
+        ArgumentTypeError: if the value under `keyword` is not a pipeline.
+        ArgumentError: if its components don't fit.
     """
     rest = {name: value for name, value in given.items() if name != keyword}
     pipe = given.get(keyword)
@@ -83,8 +83,8 @@ def with_loaded(keyword: str, opened: Any, given: Mapping[str, Any]) -> dict[str
     components = getattr(pipe, "components", None)
     if not isinstance(components, Mapping):
         raise ArgumentTypeError(
-            f"{keyword}= is a {type(pipe).__name__}; give a folder, a repository id or a loaded "
-            f"pipeline"
+            f"{keyword} must be a folder, a repository id or a loaded pipeline, not "
+            f"{type(pipe).__name__}"
         )
     check_fits(keyword, opened, components, f"a {type(pipe).__name__}")
     taken = {name: shared(components[own]) for name, own in names_of(keyword, opened).items()}
@@ -92,32 +92,32 @@ def with_loaded(keyword: str, opened: Any, given: Mapping[str, Any]) -> dict[str
 
 
 def origin_of(keyword: str, stage: object) -> dict[str, str]:
-    """Where a pipeline that is given under `keyword` was loaded from, by that; empty if unknown."""
+    """Return `{keyword: origin}` of a pipeline given under `keyword`; empty if unknown."""
     origin = getattr(stage, "origins", {}).get("")
     return {} if origin is None else {keyword: origin}
 
 
 def lacks(keyword: str, opened: Any, what: str) -> ArgumentError:
-    """The error where the other stage of `opened` is not given; `what` is the one that is."""
+    """Return the error for a missing stage of `opened`; `what` is the stage that is given."""
     return ArgumentError(
-        f"{what} is one stage of a chain, and {opened.__name__} needs a {keyword} besides; "
-        f"pass {keyword}= a folder, a repository id or a loaded pipeline"
+        f"{what} is one stage of a chain, and {opened.__name__} also needs a {keyword}; pass a "
+        f"folder, a repository id or a loaded pipeline as {keyword}="
     )
 
 
 def open_named(keyword: str, source: Source, hub: HubOptions) -> Source | None:
-    """The checkpoint that the README.md of `source` names under `keyword`; None if it names none.
+    """Open the checkpoint that the README.md of `source` names under `keyword`; None if none.
 
-    What it names is either a folder inside its own or beside it, or a repository of the Hub,
-    `owner/name`, which is opened at one commit. Nothing else is followed.
+    The name is a folder inside its own folder or beside it, or a Hub repository `owner/name`, which
+    is opened at one commit.
 
     Args:
-        hub: where to look for a repository.
+        hub: the options for a repository.
 
     Raises:
-        ConfigError: the metadata can't be read, or the entry is not a name.
-        UnsafeCheckpointError: it leads elsewhere.
-        CheckpointError: there is no such folder or repository.
+        ConfigError: if the metadata can't be read, or the entry is not a name.
+        UnsafeCheckpointError: if the name leads elsewhere.
+        CheckpointError: if there is no such folder or repository.
     """
     name = _named(source, keyword)
     if name is None:
@@ -128,19 +128,19 @@ def open_named(keyword: str, source: Source, hub: HubOptions) -> Source | None:
         return LocalSource(folder, follow_links=hub.follow_links)
     if not _REPOSITORY.fullmatch(name):
         raise CheckpointError(
-            f"{card} names the {keyword} {shown(name)}, and there is no such folder inside or "
+            f"{card} names the {keyword} {shown(name)}, but there is no such folder in it or "
             f"beside it; correct it, or pass {keyword}="
         )
     return open_repository(name, hub)
 
 
-def _folder(name: str, source: Source, said: str, keyword: str) -> Path | None:
-    """The folder that `name` means, seen from that of `source`; None if there is none."""
+def _folder(name: str, source: Source, opening: str, keyword: str) -> Path | None:
+    """Return the folder `name`, relative to that of `source`; None if there is none."""
     parts = [part for part in name.split("/") if part not in ("", ".", "..")]
     plain = parts and all(map(is_plain, parts)) and len(name) <= _LONGEST_NAME
     if not plain or name.startswith("~"):
         raise UnsafeCheckpointError(
-            f"{said}, which is neither a folder inside or beside its own nor a repository; pass "
+            f"{opening}, which is neither a folder in it or beside it nor a repository; pass "
             f"{keyword}= if you trust it"
         )
     if not isinstance(source, LocalSource):
@@ -149,14 +149,14 @@ def _folder(name: str, source: Source, said: str, keyword: str) -> Path | None:
     target = (own / name).resolve()
     if not (target.is_relative_to(own) or target.parent == own.parent):
         raise UnsafeCheckpointError(
-            f"{said}, which is neither inside its own folder nor beside it; pass {keyword}= if you "
-            f"trust it"
+            f"{opening}, which is neither inside its own folder nor beside it; pass {keyword}= if "
+            f"you trust it"
         )
     return target if target.is_dir() else None
 
 
 def _named(source: Source, keyword: str) -> str | None:
-    """What the metadata at the head of the README.md has under `keyword`; None for nothing."""
+    """Return the entry `keyword` of the metadata in the README.md, or None."""
     if CARD_NAME not in source.files():
         return None
     file = source.fetch([CARD_NAME]) / CARD_NAME
@@ -165,7 +165,7 @@ def _named(source: Source, keyword: str) -> str | None:
     try:
         with source.open(file, _LARGEST_CARD) as stream:
             head = _head(stream.read(_LARGEST_CARD).decode("utf-8-sig"))
-        # Nothing is made of what is read: a few lines of YAML can stand for any amount of it.
+        # Only parsed, not constructed: a few lines of YAML can expand to any amount of data.
         root = yaml.compose(head, yaml.SafeLoader)
     except UnsafeCheckpointError:
         raise
@@ -182,14 +182,14 @@ def _named(source: Source, keyword: str) -> str | None:
         return None
     if not isinstance(named, yaml.ScalarNode):
         raise ConfigError(
-            f"{file} has as its {keyword} something else than the name of one folder or "
-            f"repository; correct it, or pass {keyword}="
+            f"the entry {keyword} in {file} must be the name of one folder or repository; correct "
+            f"it, or pass {keyword}="
         )
     return str(named.value).strip()
 
 
 def _head(card: str) -> str:
-    """The lines of a card between the first, `---`, and the next one like it."""
+    """Return the YAML block at the beginning of a model card, between its `---` lines."""
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
     block = REGEX_YAML_BLOCK.search(card.lstrip())

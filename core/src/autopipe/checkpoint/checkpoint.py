@@ -1,4 +1,4 @@
-"""Loading in a straight line: open a checkpoint, plan what its pipeline needs, load that."""
+"""Loads a checkpoint in three steps: open it, plan what its pipeline needs, load that."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Checkpoint:
     """A checkpoint of a pipeline, of which only the index has been read.
 
     Attributes:
-        source: where it is.
-        index: what its index says.
-        options: how to load.
-        given: the components and options that the caller gives.
+        source: its files.
+        index: its index.
+        options: the options of loading.
+        given: the components and options that the caller passes.
         registry: the installed families.
     """
 
@@ -49,14 +49,15 @@ class Checkpoint:
     def open(
         cls, path: str | Path, keywords: Mapping[str, Any], registry: Registry | None = None
     ) -> Checkpoint:
-        """Find the checkpoint that `path` means, and read its index.
+        """Find the checkpoint `path` and read its index.
 
         Args:
             keywords: as for `DiffusionPipeline.from_pretrained`.
 
         Raises:
-            CheckpointError: there is no such checkpoint, or it is not one of a pipeline.
-            ConfigError, UnsafeCheckpointError: its index is malformed, or can't be trusted.
+            CheckpointError: if there is no such checkpoint, or it is not one of a pipeline.
+            ConfigError: if its index is malformed.
+            UnsafeCheckpointError: if its index asks for something unsafe.
         """
         options, given = split_keywords(keywords)
         check_for_pipeline(options)
@@ -66,15 +67,16 @@ class Checkpoint:
             return cls(source, open_index(source, registry), options, given, registry)
 
     def plan(self, cls: Any) -> Plan:
-        """What loading the pipeline class `cls` from this checkpoint reads.
+        """Plan what loading the pipeline class `cls` from this checkpoint reads.
 
-        `DiffusionPipeline` itself stands for the class that the index names, or where that is one
-        stage of a chain, on request for the class of its chain for the same task.
+        `DiffusionPipeline` itself means the class that the index names. If that is one stage of a
+        chain, it means, on request, the combined class for the same task.
 
         Raises:
-            ArgumentError, ArgumentTypeError: a keyword is unknown, or its value can't be used.
-            CheckpointError: files are absent, or not in the variant or format that is asked for.
-            UnsupportedCheckpointError: no installed family declares a class.
+            ArgumentTypeError: if a keyword is unknown.
+            ArgumentError: if the value of a keyword can't be used.
+            CheckpointError: if files are absent in the requested variant or format.
+            UnsupportedCheckpointError: if no installed family declares a class.
         """
         stored = self.registry.pipeline(self.index.class_name)
         if not cls.module_names():
@@ -93,18 +95,18 @@ class Checkpoint:
             plan = make_plan(
                 cls, self.source, self.index, options, given, self.registry, elsewhere=elsewhere
             )
-        said = f"= goes by component, and {name} has no"
-        check_names(options.dtype, ("default", *names, *plan.parts), f"dtype{said}")
-        check_names(options.device_map, ("", *names), f"device_map{said}")
+        rule = f"maps component names to values, and {name} has no component"
+        check_names(options.dtype, ("default", *names, *plan.parts), f"dtype {rule}")
+        check_names(options.device_map, ("", *names), f"device_map {rule}")
         return replace(plan, stage=stage, keyword=keyword or "")
 
     def _plan_stage(self, keyword: str, cls: Any) -> tuple[Plan | None, Mapping[str, Any]]:
-        """The plan for the other stage of a chain, if it is to be loaded; and what is given then.
+        """Plan the other stage of a chain, if it must be loaded; also return the other arguments.
 
-        The other checkpoint is taken at a commit of its own, with the variant where it has it.
+        The other checkpoint has its own commit, and uses the variant if it has it.
         """
         names = chain.names_of(keyword, cls)
-        # The stage knows its components by names of its own, which the caller did not use.
+        # Checked by the names that the caller used; the stage has its own names.
         check_given(cls, {name: self.given[name] for name in names if name in self.given})
         named = self.given.get(keyword)
         if named is not None and not isinstance(named, (str, Path)):
@@ -121,8 +123,8 @@ class Checkpoint:
             raise chain.lacks(keyword, cls, f"{self.source.name} ({self.index.class_name})")
         found = open_index(other, self.registry)
         kind: Any = self.registry.resolve(found.class_name).load_class()
-        said = f"{other.name} ({found.class_name})"
-        chain.check_fits(keyword, cls, kind.module_names(), said)
+        label = f"{other.name} ({found.class_name})"
+        chain.check_fits(keyword, cls, kind.module_names(), label)
         options = self.options
         if isinstance(options.dtype, Mapping):
             own_names = {**names, "default": "default"}
@@ -132,21 +134,26 @@ class Checkpoint:
         return make_plan(kind, other, found, options, taken, self.registry, strict=False), rest
 
     def load(self, plan: Plan) -> Any:
-        """Fetch, check and load what was planned; with `output_loading_info`, and what of it.
+        """Fetch, check and load what was planned.
+
+        With `output_loading_info` the result is `(pipeline, info)`, where `info` maps component
+        names to their missing, unexpected and mismatched keys.
 
         Raises:
-            CheckpointError, DamagedFileError: a file can't be fetched, or is not whole.
-            ConfigError, WeightsMismatchError: configs and weights don't fit the classes.
+            CheckpointError: if a file can't be fetched.
+            DamagedFileError: if a file is incomplete.
+            ConfigError: if a config doesn't fit its class.
+            WeightsMismatchError: if weights don't fit the config.
         """
         cls, options, index = plan.cls, plan.options, plan.index
         if options.device is not None:
             check_here(options.device)
         with plan.source.unchanged():
-            parts, told = _load_parts(plan, options)
+            parts, infos = _load_parts(plan, options)
         stored = {n: one for n, one in index.options.items() if n in cls.init_parameters()}
         absent = dict.fromkeys(cls.module_names())
         pipe: Any = construct(cls, {**stored, **absent, **parts, **plan.given})
-        # Options that this class doesn't declare wait for a class that does.
+        # Options that this class doesn't declare are kept for a class that does.
         pipe._carried = dict(index.options)
         pipe._origins = {"": plan.source.origin}
         if plan.stage is not None:
@@ -161,18 +168,18 @@ class Checkpoint:
             )
         if options.memory is not None:
             pipe.fit_memory(options.memory, offload_folder=options.offload_folder)
-        return (pipe, told) if options.output_loading_info else pipe
+        return (pipe, infos) if options.output_loading_info else pipe
 
 
 def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The components of all stages, side by side, and what there is to tell of each, by name."""
+    """Load the components of all stages; return them and their loading infos, by name."""
     plan.source.fetch([item.path for item in plan.items])
     weights = [part.files.weights for part in plan.parts.values() if part.files.weights]
-    # All headers are read before anything is built: one tells whether its file is whole.
+    # All headers are read before anything is built: they show whether the files are complete.
     for file in [f for one in weights if one.format == "safetensors" for f in one.files]:
         plan.source.header(file.path)
     if options.variant is not None and options.dtype is None:
-        # One dtype for all: a component without that variant would otherwise not fit the others.
+        # One dtype for all: otherwise a component without that variant would not fit the others.
         of_variant = [one for one in weights if one.variant] or weights
         options = options.with_dtype(stored_dtype(plan.source, of_variant))
 
@@ -181,30 +188,31 @@ def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[
         return load_component(part.cls, plan.source, part.files, options, name=name)
 
     with ThreadPoolExecutor(max_workers=_THREADS) as threads:
-        # Where one fails, those that have not begun are left out.
+        # If one fails, those that have not started are skipped.
         loaded = dict(zip(plan.parts, threads.map(load, plan.parts)))
     parts = {name: part for name, (part, _) in loaded.items()}
     check_pairs({**plan.given, **parts}, plan.source.root)
-    told = {n: info.as_dict() for n, (_, info) in loaded.items() if options.output_loading_info}
+    infos = {n: info.as_dict() for n, (_, info) in loaded.items() if options.output_loading_info}
     for name, (joined, names) in plan.several.items():
         parts[name] = joined([parts.pop(part) for part in names])
     if plan.stage is not None:
         own = plan.stage.options
         own = own.with_dtype(options.dtype if own.dtype is None else own.dtype)
         with plan.stage.source.unchanged():
-            others, told_of_others = _load_parts(plan.stage, own)
+            others, other_infos = _load_parts(plan.stage, own)
         parts.update({f"{plan.keyword}_{name}": one for name, one in others.items()})
-        told.update({f"{plan.keyword}_{name}": one for name, one in told_of_others.items()})
-    return parts, told
+        infos.update({f"{plan.keyword}_{name}": one for name, one in other_infos.items()})
+    return parts, infos
 
 
 def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **keywords: Any) -> Any:
-    """The model of class `cls` in a folder or repository; see `ModelMixin.from_pretrained`."""
+    """Load a network of class `cls`; see `ModelMixin.from_pretrained`."""
     options, overrides = split_keywords(keywords)
     known = cls.init_parameters()
-    said = f"{cls.__name__}.from_pretrained has no keyword"
-    check_names(overrides, (*known, *KEYWORDS), said, listed=known)
-    check_names(options.dtype, ("default",), f"dtype= goes by component, and {cls.__name__} has no")
+    opening = f"{cls.__name__}.from_pretrained has no keyword"
+    check_names(overrides, (*known, *KEYWORDS), opening, listed=known)
+    opening = f"dtype maps component names to values, and {cls.__name__} has no component"
+    check_names(options.dtype, ("default",), opening)
     check_for_network(options, cls.__name__)
     places = None
     if options.device_map is not None:
@@ -236,17 +244,17 @@ def load_config(
     subfolder: str | None = None,
     **keywords: Any,
 ) -> Any:
-    """The config of `cls` in a folder or repository.
+    """Return the config of `cls` in a folder or repository.
 
-    With one of the two flags, or both, the result is a tuple: the config, `keywords` that say
-    nothing of where to look, and the commit of the repository or None.
+    With one or both of the two flags, the result is a tuple: the config, the unused `keywords`, and
+    the commit of the repository or None.
     """
     options, unused = split_keywords(keywords)
     source = open_source(path, options.hub, default_registry())
     found = source.json("/".join((*parts_of(subfolder), str(cls.config_name))))
     more = [(unused, return_unused_kwargs), (source.commit, return_commit_hash)]
-    asked = [value for value, is_asked in more if is_asked]
-    return (found, *asked) if asked else found
+    extra = [value for value, is_wanted in more if is_wanted]
+    return (found, *extra) if extra else found
 
 
 def load_scheduler(
@@ -257,15 +265,15 @@ def load_scheduler(
     return_unused_kwargs: bool = False,
     **keywords: Any,
 ) -> Any:
-    """The scheduler of class `cls` in a folder; see `SchedulerMixin.from_pretrained`.
+    """Load a scheduler of class `cls`; see `SchedulerMixin.from_pretrained`.
 
-    The config may be that of another scheduler: what `cls` doesn't know, it keeps.
+    The config may be that of another scheduler; entries that `cls` doesn't know are kept.
     """
     options, overrides = split_keywords(keywords)
     known = cls.init_parameters()
     if not return_unused_kwargs:
-        said = f"{cls.__name__}.from_pretrained has no keyword"
-        check_names(overrides, (*known, *KEYWORDS), said, listed=known)
+        opening = f"{cls.__name__}.from_pretrained has no keyword"
+        check_names(overrides, (*known, *KEYWORDS), opening, listed=known)
     source = open_source(path, options.hub, default_registry())
     file = "/".join((*parts_of(subfolder), str(cls.config_name)))
     used = {name: value for name, value in overrides.items() if name in known}

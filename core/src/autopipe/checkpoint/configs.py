@@ -1,4 +1,4 @@
-"""Configs of models and schedulers, wherever they are kept."""
+"""Loads configs of networks and schedulers from folders, files and repositories."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from ..regular import is_file
 
 
 class StoredConfig(ConfigMixin):
-    """Gives whatever has a config a `load_config` that looks into repositories too."""
+    """Gives classes with a config a `load_config` that also accepts Hub repositories."""
 
     @classmethod
     def load_config(
         cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any
     ) -> Any:
-        """The config in a folder, a file or a repository of the Hub, as a dict.
+        """Return the config in a folder, a file or a Hub repository, as a dict.
 
-        Takes `subfolder`, the keywords of the Hub, `return_unused_kwargs` and
+        Accepts `subfolder`, the keywords of the Hub, `return_unused_kwargs` and
         `return_commit_hash`.
 
         Raises:
-            CheckpointError, ConfigError: it is absent, or not a config.
+            CheckpointError: if the repository or the file can't be reached.
+            ConfigError: if the file is absent or not a valid config.
         """
         if is_file(pretrained_model_name_or_path):
             return super().load_config(pretrained_model_name_or_path, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""Old and new files of a folder changing places, all of them or none."""
+"""Replaces old files of a folder by new ones, all of them or none."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ HEADS = (
     "tokenizer_config.json",
     "preprocessor_config.json",
 )
-"""The files without which no library takes a folder for a checkpoint, that of a pipeline first."""
+"""The files without which no library accepts a folder as a checkpoint; a pipeline's comes first."""
 
 MARK = ".saving"
-"""What the name of a head that is put aside has behind it."""
+"""The suffix of a head that a save has renamed."""
 
 Stale = Callable[[Path], Iterable[Path]]
-"""From the target to the old files in it that are to go, besides those that are written anew."""
+"""A function from the target to its old files to remove, besides those that are replaced."""
 
 
 def move_in(staged: Path, target: Path, stale: Stale) -> None:
     """Move the content of `staged` into `target`, and remove the old files that it replaces."""
     new = dict(_items(staged, target))
-    # What is behind a link is not the target's.
+    # Files behind a link don't belong to the target.
     own = (path for path in stale(target) if path.parent == path.parent.resolve())
     gone = [path for path in sorted({*new, *own}) if os.path.lexists(path)]
     old = {path: _beside(path, staged, number) for number, path in enumerate(gone)}
@@ -44,8 +44,8 @@ def move_in(staged: Path, target: Path, stale: Stale) -> None:
                     try:
                         item.rename(new[place])
                     except OSError:
-                        # A folder in the target may be on another file system: what has to be
-                        # copied is copied before anything changes.
+                        # A folder in the target may be on another file system. Copy before
+                        # anything changes.
                         shutil.move(item, new[place])
                         flush(new[place])
             _change_places(new, old, target)
@@ -58,7 +58,7 @@ def move_in(staged: Path, target: Path, stale: Stale) -> None:
     for place, piece in old.items():
         remove(piece)
         if place not in new and place.parent != target:
-            with suppress(OSError):  # There is more in it.
+            with suppress(OSError):  # It is not empty.
                 place.parent.rmdir()
 
 
@@ -67,17 +67,19 @@ def _beside(place: Path, staged: Path, number: int) -> Path:
 
 
 def _items(staged: Path, target: Path) -> Iterator[tuple[Path, Path]]:
-    """What is to be moved: its place and where it is now. Folders in both are gone into.
+    """Yield the items to move, as pairs (destination, current path).
+
+    Folders that exist in both are traversed.
 
     Raises:
-        CheckpointError: a file is where a folder has to be, or the other way round.
+        CheckpointError: if a file is where a folder must be, or the other way round.
     """
     for item in sorted(staged.iterdir()):
         place = target / item.name
         if not place.is_symlink() and place.exists() and place.is_dir() != item.is_dir():
             there, needed = ("folder", "file") if place.is_dir() else ("file", "folder")
             raise CheckpointError(
-                f"{place} is a {there}, and a {needed} of that name is to be saved; move it away"
+                f"{place} is a {there}, but a {needed} of that name must be saved; move it away"
             )
         if item.is_dir() and place.is_dir() and not place.is_symlink():
             yield from _items(item, place)
@@ -86,11 +88,11 @@ def _items(staged: Path, target: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _change_places(new: dict[Path, Path], old: dict[Path, Path], target: Path) -> None:
-    """Let new items take the places of old ones; if that fails, everything is put back.
+    """Replace old items by new ones; after an error, everything is restored.
 
     Args:
-        new: where each item is now, by its place.
-        old: where each old item is to wait until it is removed, by its place.
+        new: the current path of each new item, by its destination.
+        old: the path to which each old item is moved until it is removed, by its place.
     """
 
     def rank(place: Path) -> tuple[bool, int, Path]:
@@ -121,7 +123,7 @@ def _change_places(new: dict[Path, Path], old: dict[Path, Path], target: Path) -
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all in it, if that can be done."""
+    """Remove a file, or a folder with its content, if possible."""
     with suppress(OSError):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -130,7 +132,7 @@ def remove(path: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Have the system write a file, or a folder and all in it, to the disk."""
+    """Flush a file, or a folder with its content, to disk."""
     for one in (*path.rglob("*"), path):
         _flush_one(one)
 

@@ -1,8 +1,8 @@
-"""Which files of a component are needed, decided by their names alone.
+"""Chooses the files of a component by their names.
 
-Weights come as one file or as shards that an index lists, as safetensors or pickled, and under
-a *variant*, a word in the file name such as `fp16`. The choice is made for each component by
-itself. Both ways of naming sharded variants are read:
+Weights are one file, or shards that an index lists; they are safetensors or pickles; and they may
+have a *variant*, a word in the file name such as `fp16`. Each component is decided separately. Both
+naming schemes of sharded variants are read:
 
     diffusion_pytorch_model.fp16-00001-of-00002.safetensors   ...safetensors.index.fp16.json
     diffusion_pytorch_model-00001-of-00002.fp16.safetensors   ...safetensors.fp16.index.json
@@ -30,7 +30,7 @@ from .source import Source
 Format = Literal["safetensors", "bin"]
 
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
-"""What weight files are called: by diffusers, by transformers, and pickled by transformers."""
+"""Stems of weight files: of diffusers, of transformers, and of pickles of transformers."""
 
 AUTO = "auto"
 
@@ -38,17 +38,17 @@ _PREFERRED: Mapping[str, str] = {"float16": "fp16", "bfloat16": "bf16"}
 _SIDE_FILE = re.compile(
     r".+\.(json|txt|tsv|ya?ml|jinja|model(\.v\d+)?|spm|bpe|codes|vocab|tiktoken|tokenizer)"
 )
-"""Texts and vocabularies that tokenizers and processors read; no code and no pickles."""
+"""Text and vocabulary files that tokenizers and processors read; no code and no pickles."""
 
 _CHAT_TEMPLATES = "additional_chat_templates"
-"""A folder in that of a tokenizer."""
+"""A subfolder of a tokenizer's folder."""
 
 _SHARD = re.compile(r"-\d{5}-of-\d{5}\b")
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a checkpoint: its path inside, with slashes, and its bytes (-1: unknown)."""
+    """A file of a checkpoint: its path, with slashes, and its size in bytes (-1: unknown)."""
 
     path: str
     size: int
@@ -65,13 +65,13 @@ class Weights:
 
     @property
     def size(self) -> int:
-        """Bytes, less those of files whose size is unknown."""
+        """The size in bytes, without files of unknown size."""
         return sum(max(file.size, 0) for file in self.files)
 
 
 @dataclass(frozen=True)
 class ComponentFiles:
-    """The files that one component needs: its weights, and its configuration or vocabulary."""
+    """The files of one component: its weights, and its config or vocabulary."""
 
     folder: tuple[str, ...]
     weights: Weights | None
@@ -79,7 +79,7 @@ class ComponentFiles:
 
     @property
     def files(self) -> tuple[File, ...]:
-        """All of them."""
+        """All files."""
         weights = self.weights
         index = (weights.index,) if weights and weights.index else ()
         return (*self.side, *index, *(weights.files if weights else ()))
@@ -87,7 +87,7 @@ class ComponentFiles:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A set of weights as the names in a folder show it, its shards not yet known."""
+    """A set of weights found by file names; its shards are not known yet."""
 
     variant: str | None
     format: Format
@@ -96,7 +96,7 @@ class _Candidate:
 
 
 def candidates(names: Iterable[str], stems: Iterable[str] = STEMS) -> list[_Candidate]:
-    """The sets of weights among the names of a folder, in the order of `stems`."""
+    """Return the sets of weights among the file names of a folder, in the order of `stems`."""
     order = list(stems)
     pattern = re.compile(
         rf"(?P<stem>{'|'.join(map(re.escape, order))})(?:\.(?P<single>[^.]+))?"
@@ -104,7 +104,7 @@ def candidates(names: Iterable[str], stems: Iterable[str] = STEMS) -> list[_Cand
         rf"(?P<index>(?:\.(?P<before>[^.]+))?\.index(?:\.(?P<after>[^.]+))?\.json)?"
     )
     found: list[_Candidate] = []
-    # An index goes before a whole file of the same kind, which an earlier save left behind.
+    # An index comes before a single file, which would be left over from an earlier save.
     for match in sorted(
         filter(None, map(pattern.fullmatch, names)),
         key=lambda m: (order.index(m["stem"]), not m["index"], m.string),
@@ -117,13 +117,13 @@ def candidates(names: Iterable[str], stems: Iterable[str] = STEMS) -> list[_Cand
 
 
 def holds_network(names: Iterable[str]) -> bool:
-    """Whether there is a file among the names of a folder that makes it that of a network."""
+    """Whether the file names of a folder include a config or weights of a network."""
     plain = [_SHARD.sub("", name) for name in names]
     return "config.json" in plain or bool(candidates(plain))
 
 
 def variants_of(names: Iterable[str], stems: Iterable[str] = STEMS) -> tuple[str | None, ...]:
-    """The variants that a folder's weights come in, None for plain names."""
+    """Return the variants of a folder's weights; None stands for weights without a variant."""
     return tuple(dict.fromkeys(candidate.variant for candidate in candidates(names, stems)))
 
 
@@ -140,21 +140,22 @@ def plan_component(
     """Choose the files of the component in `folder`.
 
     Args:
-        stems: what weight files are called; none for tokenizers, schedulers and the like.
-        variant: a variant, None for plain names, or `"auto"`: the variant that fits `dtype`
-            (a name such as `"float16"`), else plain names, else whatever there is.
-        use_safetensors: True refuses pickled weights, False wants them, None prefers safetensors.
-        fall_back: take plain names where the variant is absent.
+        stems: the stems of weight files; empty for tokenizers, schedulers and the like.
+        variant: a variant, None for weights without one, or `"auto"`: the variant for `dtype` (a
+            name such as `"float16"`), else weights without a variant, else any.
+        use_safetensors: True refuses pickled weights, False requires them, None prefers
+            safetensors.
+        fall_back: use weights without a variant if the variant is absent.
 
     Raises:
-        CheckpointError: there is no such folder, or no weights in it.
-        VariantError: there are weights, but not of this variant.
-        UnsafeCheckpointError: there are only pickled weights, and `use_safetensors` is True.
+        CheckpointError: if there is no such folder, or no weights in it.
+        VariantError: if there are weights, but not of this variant.
+        UnsafeCheckpointError: if there are only pickled weights and `use_safetensors` is True.
     """
     listing = source.files(*folder)
     where = "/".join((source.name, *folder))
     if not listing:
-        raise CheckpointError(f"there is no folder {where}, or no file in it; {source.cure}")
+        raise CheckpointError(f"the folder {where} doesn't exist or is empty; {source.hint}")
     side = _side_files(folder, listing)
     if not stems:
         further = (*folder, _CHAT_TEMPLATES)
@@ -165,7 +166,7 @@ def plan_component(
         raise CheckpointError(
             f"there are no weights in {where}; looked for "
             f"{' and '.join(f'{stem}.safetensors' for stem in stems)}, and for .bin; "
-            f"{found_instead(listing, where) or source.cure}"
+            f"{found_instead(listing, where) or source.hint}"
         )
     present = list(dict.fromkeys(candidate.variant for candidate in every))
     wanted = variant
@@ -189,7 +190,7 @@ def plan_component(
         if absent:
             raise DamagedFileError(
                 f"{source.root / index.path} lists the shard {shown(absent[0])}, which is absent; "
-                f"{source.cure}"
+                f"{source.hint}"
             )
     files = tuple(File("/".join((*folder, name)), listing[name]) for name in names)
     return ComponentFiles(folder, Weights(chosen.variant, chosen.format, files, index), side)
@@ -214,21 +215,22 @@ def _by_format(found: list[_Candidate], use_safetensors: bool | None, where: str
         )
     if use_safetensors is False and not pickled:
         raise CheckpointError(
-            f"{where} has no pickled weights, which use_safetensors=False asks for; leave it "
-            f"out to read {safe[0].name}"
+            f"{where} has no pickled weights, which use_safetensors=False requires; leave it out "
+            f"to read {safe[0].name}"
         )
     return (pickled if use_safetensors is False else safe or pickled)[0]
 
 
 def shard_names(content: Mapping[str, Any], origin: str, format: Format) -> list[str]:
-    """The shards that the content of an index file lists, sorted.
+    """Return the shards that an index file lists, sorted.
 
     Args:
-        origin: that file, for messages.
+        content: the content of the index file.
+        origin: the index file, for messages.
 
     Raises:
-        ConfigError: the index is malformed.
-        UnsafeCheckpointError: a shard is not a plain name, or of another format than the index.
+        ConfigError: if the index is malformed.
+        UnsafeCheckpointError: if a shard is not a plain name, or has another format than the index.
     """
     shards: Any = content.get("weight_map")
     if not isinstance(shards, dict) or not shards:
@@ -237,11 +239,11 @@ def shard_names(content: Mapping[str, Any], origin: str, format: Format) -> list
     for name in names:
         if not name.endswith(f".{format}"):
             raise UnsafeCheckpointError(
-                f"{origin} lists the shard {shown(name)}, which is not a .{format} file; don't use "
-                f"this checkpoint unless you trust it, and correct the name"
+                f"{origin} lists the shard {shown(name)}, which is not a .{format} file; use this "
+                f"checkpoint only if you trust it, and correct the name"
             )
     return names
 
 
 def _called(variant: str | None) -> str:
-    return "plain weights" if variant is None else f"variant {shown(variant)}"
+    return "weights without a variant" if variant is None else f"variant {shown(variant)}"

@@ -1,6 +1,6 @@
-"""`model_index.json`: which pipeline a checkpoint is, its components and its options.
+"""Reads `model_index.json`: the pipeline class of a checkpoint, its components and its options.
 
-Families recognise theirs among checkpoints without an index, or with one that names no class.
+If a checkpoint has no index, or one without a class, families may recognise it by their probes.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from .source import LocalSource, Source
 _log = logger(__name__)
 
 INDEX_NAME, CONFIGS = HEADS[0], HEADS[1:]
-"""The file itself, and what the config of a component may be called."""
+"""The name of the index, and the possible names of a component's config."""
 
 Pair = tuple[str, str]
-"""A class as an index names it: (library, class name)."""
+"""An index entry for a class: (library, class name)."""
 
 _LIBRARY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 @dataclass(frozen=True)
 class Index:
-    """A validated index. It is data: nothing that it names has been looked up.
+    """A validated index. The names in it have not been looked up.
 
     Attributes:
-        class_name: the pipeline class.
-        components: the pair of each component, None where the index says there is none.
-        options: the other entries, plain JSON values; null entries are among them.
-        folder: where it was read.
+        class_name: the name of the pipeline class.
+        components: the entry of each component; None if the index says that it is absent.
+        options: the other entries, plain JSON values, including null.
+        folder: the folder of the index.
     """
 
     class_name: str
@@ -63,9 +63,9 @@ def read_index(folder: str | Path) -> Index:
     """Read and check the index in `folder`.
 
     Raises:
-        CheckpointError: there is no such folder, or it holds no index.
-        ConfigError: the index is not valid JSON, or an entry is malformed.
-        UnsafeCheckpointError: it names code of its own, or a path for a component.
+        CheckpointError: if there is no such folder, or it has no index.
+        ConfigError: if the index is not valid JSON, or an entry is malformed.
+        UnsafeCheckpointError: if it names its own code, or a path for a component.
     """
     file = Path(folder) / INDEX_NAME
     check_whole(file.parent)
@@ -75,11 +75,11 @@ def read_index(folder: str | Path) -> Index:
 
 
 def open_index(source: Source, registry: Registry) -> Index:
-    """The index of a checkpoint; where it names no class, the one that a family makes of it.
+    """Return the index of a checkpoint; if it names no class, the one that a family's probe makes.
 
     Raises:
-        CheckpointError, ConfigError, UnsafeCheckpointError: as `read_index`.
-        UnsupportedCheckpointError: several families take it for theirs.
+        CheckpointError, ConfigError, UnsafeCheckpointError: as for `read_index`.
+        UnsupportedCheckpointError: if several families recognise it.
     """
     present = INDEX_NAME in source.files()
     content = source.json(INDEX_NAME) if present else {}
@@ -88,8 +88,8 @@ def open_index(source: Source, registry: Registry) -> Index:
         if len(answers) > 1:
             raise UnsupportedCheckpointError(
                 f"{source.name} names no pipeline class, and {' and '.join(sorted(answers))} both "
-                f"take it for theirs; load it with from_pretrained of the class that you mean, "
-                f"or write '_class_name' into its {INDEX_NAME}"
+                f"recognise it; load it with from_pretrained of a pipeline class, or write "
+                f"'_class_name' into its {INDEX_NAME}"
             )
         content = next(iter(answers.values()), content)
         if not present and not answers:
@@ -100,16 +100,16 @@ def open_index(source: Source, registry: Registry) -> Index:
 
 
 def parse_index(content: Mapping[str, Any], file: Path) -> Index:
-    """Check the content of an index; `file` is where it was read. Raises as `read_index`."""
+    """Check the content of an index read from `file`. Raises the errors of `read_index`."""
     class_name = content.get("_class_name")
     if isinstance(class_name, list):
         raise UnsafeCheckpointError(
-            f"{file} names a pipeline in a code file of its own ({shown(class_name)}), and code of "
-            f"a checkpoint is never run; a custom pipeline is an installed plugin"
+            f"{file} names a pipeline in its own code file ({shown(class_name)}), but code of a "
+            f"checkpoint is never run; install the custom pipeline as a plugin"
         )
     if not is_plain(class_name) or not class_name.isidentifier():
         raise ConfigError(
-            f"{file} must give the pipeline's class as '_class_name', and gives "
+            f"'_class_name' in {file} must be the name of a pipeline class, not "
             f"{shown(class_name)}; fetch the checkpoint again"
         )
     components: dict[str, Pair | None] = {}
@@ -123,8 +123,8 @@ def parse_index(content: Mapping[str, Any], file: Path) -> Index:
             continue
         if not is_plain(name):
             raise UnsafeCheckpointError(
-                f"{file} calls a component {shown(name)}, which is not a plain folder name; don't "
-                f"use this checkpoint unless you trust it"
+                f"{file} has a component {shown(name)}, which is not a plain folder name; use this "
+                f"checkpoint only if you trust it"
             )
         library, kind = entry
         known = is_plain(library) and _LIBRARY.fullmatch(library) and is_plain(kind)
@@ -132,15 +132,15 @@ def parse_index(content: Mapping[str, Any], file: Path) -> Index:
             components[name] = None
         elif None in entry:
             raise ConfigError(
-                f"{file} gives {shown(entry)} for the component {shown(name)}, where [library, "
-                f"class] or [null, null] is expected; correct the entry"
+                f"the component {shown(name)} in {file} must be [library, class] or [null, null], "
+                f"not {shown(entry)}; correct the entry"
             )
         elif known and kind.isidentifier():
             components[name] = library, kind
         else:
             raise UnsafeCheckpointError(
-                f"{file} gives {shown(entry)} for the component {shown(name)}, which are not names "
-                f"of a library and a class; don't use this checkpoint unless you trust it"
+                f"the component {shown(name)} in {file} is {shown(entry)}, which are not names of "
+                f"a library and a class; use this checkpoint only if you trust it"
             )
     return Index(
         class_name=class_name,
@@ -155,14 +155,14 @@ def _why_no_index(folder: Path) -> str:
         return f"there is no folder {folder}; check the path"
     if (folder / "config.json").is_file():
         return (
-            f"{folder} holds a single model and no {INDEX_NAME}; load it with the from_pretrained "
-            f"of its own class, or give the folder of the whole pipeline"
+            f"{folder} has no {INDEX_NAME} and contains a single network; load it with "
+            f"from_pretrained of its own class, or give the folder of the pipeline"
         )
     inner = sorted(p.parent.name for p in folder.glob(f"*/{INDEX_NAME}"))
     hint = f" (did you mean {folder / inner[0]}?)" if inner else ""
     instead = "" if inner else found_instead((p.name for p in folder.iterdir()), folder)
     return (
-        f"{folder} holds no {INDEX_NAME}, so it is not the folder of a pipeline"
+        f"{folder} has no {INDEX_NAME}, so it is not the folder of a pipeline"
         f"{hint or (instead and f'; {instead}')}"
     )
 
@@ -170,9 +170,9 @@ def _why_no_index(folder: Path) -> str:
 def _answers(
     source: Source, content: Mapping[str, Any], registry: Registry
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The families that recognise the checkpoint, with the index that each makes of it.
+    """Yield the families that recognise the checkpoint, each with the index that it makes.
 
-    A probe that fails answers nothing, with a warning that names its plugin.
+    A probe that fails is skipped with a warning that names its plugin.
     """
     for name, family in registry.families.items():
         for probe in family.probes:
@@ -186,8 +186,8 @@ def _answers(
                     made = None if found is None else {**content, **found}
             except PluginError as error:
                 _log.warning(
-                    "the plugin %s can't tell whether a checkpoint is its own (%s), so it is "
-                    "taken for none of its own; update that package",
+                    "a probe of the plugin %s failed (%s), so its family can't recognise this "
+                    "checkpoint; update that package",
                     registry.plugins[name],
                     error,
                 )
@@ -198,7 +198,7 @@ def _answers(
 
 
 def _config(source: Source, folder: str) -> dict[str, Any] | None:
-    """The config of a component, empty where it has none; None where there is no such folder."""
+    """Return the config of a component, empty if it has none; None if there is no such folder."""
     names = source.files(folder)
     config = next((f"{folder}/{name}" for name in CONFIGS if name in names), None)
     return (source.json(config) if config else {}) if names else None

@@ -1,4 +1,4 @@
-"""Loading one component of a checkpoint, once its files are here."""
+"""Loads one component of a checkpoint from its local files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import (
     WeightsMismatchError,
 )
 from ..kinds import BaseNetwork, BaseScheduler
-from ..wording import told
+from ..wording import error_summary
 from .build import WithoutMemory, check_sizes
 from .files import ComponentFiles, Weights
 from .foreign import models
@@ -37,16 +37,16 @@ def load_component(
     name: str | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> tuple[Any, LoadingInfo]:
-    """Load an object of `cls` from the planned `files` of `source`, which were fetched.
+    """Load an object of `cls` from the planned `files` of `source`, which are already local.
 
     Args:
         name: the component's name in its pipeline.
-        overrides: values of the config to use instead of the file's.
+        overrides: config entries that replace those of the file.
 
     Raises:
-        ConfigError: the config is absent or malformed, or the class refuses it.
-        CheckpointError: files are absent or damaged.
-        WeightsMismatchError: the tensors don't fit the config.
+        ConfigError: if the config is absent, malformed, or not valid for the class.
+        CheckpointError: if files are absent or damaged.
+        WeightsMismatchError: if the tensors don't fit the config.
     """
     folder = source.root.joinpath(*files.folder)
     if files.weights is None and not issubclass(cls, BaseScheduler):
@@ -54,8 +54,8 @@ def load_component(
     ours = issubclass(cls, (BaseNetwork, BaseScheduler))
     if not ours and not models.is_model(cls):
         raise UnsupportedCheckpointError(
-            f"{cls.__name__} is a network, but neither a ModelMixin nor a model of transformers, "
-            f"so there is no way to load it from {folder}"
+            f"{cls.__name__} can't be loaded from {folder}: it is neither a ModelMixin nor a model "
+            f"of transformers"
         )
     file = str(cls.config_name) if ours else "config.json"
     config = {**source.json("/".join((*files.folder, file))), **(overrides or {})}
@@ -65,10 +65,10 @@ def load_component(
 
 
 def made_from(cls: Any, config: Mapping[str, Any], origin: Path) -> Any:
-    """`cls.from_config(config)`, of the file `origin`, which every error names.
+    """Return `cls.from_config(config)`; errors name the file `origin`.
 
     Raises:
-        ConfigError, SchedulerError: the class refuses the config, or fails in its own way.
+        ConfigError: if the config is not valid for the class (`SchedulerError` for schedulers).
     """
     check_sizes(config, origin)
     try:
@@ -79,7 +79,8 @@ def made_from(cls: Any, config: Mapping[str, Any], origin: Path) -> Any:
         raise
     except Exception as error:
         raise ConfigError(
-            f"{cls.__name__} can't be made from the config in {origin} ({told(error)}); correct it"
+            f"{cls.__name__} can't be created from the config in {origin} "
+            f"({error_summary(error)}); correct it"
         ) from error
 
 
@@ -97,12 +98,12 @@ def _load_network(
     described = folder / str(cls.config_name) if ours else folder
     with WithoutMemory(folder):
         model: Any = make(cls, config, described)
-    # Initial values are made only where they may stay.
+    # Initial values are only needed if they may stay.
     if not options.low_cpu_mem_usage or options.ignore_mismatched_sizes:
         size = sum(tensor.nbytes for tensor in model.parameters())
         if size > 8 * weights.size + (1 << 30):
             raise ConfigError(
-                f"the config in {folder} asks for {size:,} bytes of weights, and the files have "
+                f"the config in {folder} asks for {size:,} bytes of weights, but the files have "
                 f"{weights.size:,}; correct it, or fetch the checkpoint again"
             )
         model = make(cls, config, described)
@@ -127,7 +128,8 @@ def _load_network(
         raise
     except Exception as error:
         raise WeightsMismatchError(
-            f"{origin} doesn't fit {cls.__name__} ({told(error)}); fetch the checkpoint again"
+            f"{origin} doesn't fit {cls.__name__} ({error_summary(error)}); fetch the checkpoint "
+            f"again"
         ) from error
     finish(model, state, target, origin)
     if ours:
@@ -140,7 +142,7 @@ def _load_network(
 
 
 def stored_dtype(source: Source, weights: list[Weights]) -> torch.dtype | None:
-    """The dtype that most bytes of some weights have; None where only unpickling would tell."""
+    """Return the dtype of most bytes of `weights`; None for pickles."""
     safe = [one for one in weights if one.format == "safetensors"]
     name = main_dtype([source.header(file.path) for one in safe for file in one.files])
     return None if name is None else TORCH_DTYPES[name]

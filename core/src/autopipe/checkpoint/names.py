@@ -1,4 +1,4 @@
-"""Names that a checkpoint supplies are plain names inside its folder, or an error."""
+"""Checks that names and paths of a checkpoint stay inside its folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FORBIDDEN = frozenset({"/", "\\", ":", *map(chr, range(32))})
 
 
 def is_plain(name: object) -> TypeGuard[str]:
-    """Whether `name` can only be an entry of the folder it stands in."""
+    """Whether `name` can only be an entry of its own folder."""
     return (
         isinstance(name, str)
         and name not in ("", ".", "..")
@@ -24,24 +24,24 @@ def is_plain(name: object) -> TypeGuard[str]:
 
 
 def plain_name(name: object, origin: str) -> str:
-    """`name`, which `origin` (a file, for the message) supplies.
+    """Return `name`, which was read from the file `origin`.
 
     Raises:
-        UnsafeCheckpointError: it could lead out of its folder.
+        UnsafeCheckpointError: if the name could lead out of its folder.
     """
     if not is_plain(name):
         raise UnsafeCheckpointError(
             f"{origin} names the file or folder {shown(name)}, which is not a plain name inside "
-            f"its own folder; don't use this checkpoint unless you trust it, and correct the name"
+            f"its own folder; use this checkpoint only if you trust it, and correct the name"
         )
     return name
 
 
 def parts_of(subfolder: str | Path | None) -> tuple[str, ...]:
-    """The parts of a subfolder that a caller gives; none for None and `""`.
+    """Split a subfolder that a caller gives into its parts; empty for None and `""`.
 
     Raises:
-        ArgumentError: it is absolute or leads out of the checkpoint.
+        ArgumentError: if it is absolute or leads out of the checkpoint.
     """
     path = str(subfolder or "").replace("\\", "/").rstrip("/")
     parts = tuple(part for part in path.split("/") if part != ".") if path else ()
@@ -54,16 +54,16 @@ def parts_of(subfolder: str | Path | None) -> tuple[str, ...]:
 
 
 def inside(root: Path, relative: str, *also: Path) -> Path:
-    """`root / relative`, where no link on the way leads out of `root`.
+    """Return `root / relative`, after checking that no link leads out of `root`.
 
-    The cache of huggingface_hub keeps files as links from a snapshot to its blobs, which counts
-    as inside, and its folder of a repository may be a link itself.
+    The cache of huggingface_hub has links from a snapshot to its blobs, which count as inside, and
+    its folder of a repository may itself be a link.
 
     Args:
-        also: further folders that count as inside.
+        also: additional folders that count as inside.
 
     Raises:
-        UnsafeCheckpointError: a link leads elsewhere.
+        UnsafeCheckpointError: if a link leads elsewhere.
     """
     path = root / relative
     try:
@@ -72,24 +72,24 @@ def inside(root: Path, relative: str, *also: Path) -> Path:
         raise UnsafeCheckpointError(
             f"{path} can't be followed ({error}); replace the link by the file itself"
         ) from error
-    # Without links, which is nearly always, this is all.
+    # The common case, without links.
     if not real.is_relative_to(real_root) and not any(
         real.is_relative_to(folder.resolve()) for folder in (*_blobs(root), *also)
     ):
         raise UnsafeCheckpointError(
-            f"{path} is a link that leads out of the checkpoint, to {real}; if you made it, pass "
+            f"{path} is a link that leads out of the checkpoint, to {real}; if you trust it, pass "
             f"follow_links=True or set AUTOPIPE_FOLLOW_LINKS=1, else replace it by the file itself"
         )
     return path
 
 
 def _blobs(root: Path) -> Iterator[Path]:
-    """Where caches keep the content of what `root` holds, a snapshot or a folder in one."""
+    """Yield the blob folders of the cache if `root` is a snapshot, or a folder in one."""
     for place in (Path(os.path.abspath(root)), root.resolve()):
         for above in (place, *place.parents):
             repository = above.parent.parent
             if above.parent.name == "snapshots" and repository.name.startswith("models--"):
                 blobs = repository.resolve() / "blobs"
-                # A link there may be of an archive that somebody else made.
+                # A link there may come from an archive of unknown origin.
                 if not blobs.is_symlink():
                     yield blobs

@@ -1,4 +1,4 @@
-"""The keywords of loading: those of the original API, each parsed once."""
+"""Parses the keywords of loading, which are those of diffusers and some more."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _NAMED = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_
 _REMOTE_CODE = ("custom_pipeline", "trust_remote_code")
 
 WITHOUT_MEANING: Mapping[str, str] = {
-    "resume_download": "a download always goes on where it was",
+    "resume_download": "downloads always resume",
     "proxies": "set HTTPS_PROXY and HTTP_PROXY in the environment",
-    "mirror": "set HF_ENDPOINT in the environment to the address of the mirror",
-    "custom_revision": "code of a checkpoint is never run, so there is none to choose",
+    "mirror": "set HF_ENDPOINT in the environment to the URL of the mirror",
+    "custom_revision": "code of a checkpoint is never run",
     "use_onnx": "there are no ONNX pipelines, and ONNX files are never fetched",
-    "offload_state_dict": "weights are mapped from their files, so none need to be put away",
+    "offload_state_dict": "weights are mapped from their files",
 }
-"""Keywords of the original API that are accepted and do nothing, and why, or what to do instead."""
+"""Keywords of diffusers that are accepted without effect, with the reason or an alternative."""
 
 _NOT_YET = ("quantization_config",)
 _STRATEGIES = ("auto", "balanced")
@@ -42,27 +42,27 @@ _Text = Annotated[str, Field(min_length=1)]
 
 
 class LoadOptions(BaseModel):
-    """How to load.
+    """The options of loading.
 
     Attributes:
-        dtype: one for all components, `"auto"` for that of the files, or one by component name
-            with `"default"` for the others. None is float32, or with a variant that of its files.
-        variant: which weight files: `"fp16"`, or `"auto"`, or None for plain names.
-        use_safetensors: True refuses pickled weights, False wants them.
-        low_cpu_mem_usage: False builds models with initial values first.
-        output_loading_info: return missing, unexpected and mismatched keys too.
-        ignore_mismatched_sizes: leave parameters of another shape at their initial values.
-        disable_mmap: read files instead of mapping them; None maps those on local disks.
-        device_map: a device, a strategy, or where each network of a pipeline goes.
-        max_memory: how much each device may take, for a strategy.
-        offload_folder: for networks that go to the disk.
-        memory: a budget, by which the networks of a pipeline are placed; `"auto"` for what is free.
-        load_connected_pipeline: where the index names one stage of a chain, `DiffusionPipeline`
-            opens the class of all stages.
-        revision, token, cache_dir, force_download, local_files_only: where to look for a
-            repository.
-        follow_links: let links lead out of a checkpoint, which the caller made; None asks the
-            environment variable AUTOPIPE_FOLLOW_LINKS.
+        dtype: one dtype for all components; `"auto"` for the dtype of the files; or a mapping from
+            component names to dtypes, with `"default"` for the others. None means float32, or with
+            a variant the dtype of its files.
+        variant: the variant of the weight files: `"fp16"`, `"auto"`, or None for no variant.
+        use_safetensors: True refuses pickled weights, False requires them.
+        low_cpu_mem_usage: if False, initialise networks before loading weights.
+        output_loading_info: also return missing, unexpected and mismatched keys.
+        ignore_mismatched_sizes: keep the initial values of parameters whose stored shape differs.
+        disable_mmap: read files instead of mapping them; None maps files on local disks.
+        device_map: a device, a strategy, or a mapping from a pipeline's networks to devices.
+        max_memory: the memory limit of each device, for a strategy.
+        offload_folder: the folder for networks on disk.
+        memory: a memory budget for placing the networks of a pipeline; `"auto"` uses what is free.
+        load_connected_pipeline: if the index names one stage of a chain, `DiffusionPipeline` opens
+            the combined class of all stages.
+        revision, token, cache_dir, force_download, local_files_only: options for repositories.
+        follow_links: allow links that lead out of a checkpoint; the default is the environment
+            variable AUTOPIPE_FOLLOW_LINKS.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -89,7 +89,7 @@ class LoadOptions(BaseModel):
     @field_validator("device_map")
     @classmethod
     def _one_device(cls, device_map: Any) -> Any:
-        """A device map that is but a device, as that."""
+        """Convert a device map that is a single device."""
         if isinstance(device_map, Mapping) or device_map in (*_STRATEGIES, *_OF_NETWORKS):
             return device_map
         with suppress(RuntimeError, TypeError):
@@ -103,8 +103,8 @@ class LoadOptions(BaseModel):
     def _no_contradiction(self) -> LoadOptions:
         if self.force_download and self.local_files_only:
             raise ArgumentError(
-                "force_download=True asks to fetch from the Hub, and local_files_only=True not "
-                "to; give one"
+                "force_download=True and local_files_only=True contradict each other; give one of "
+                "them"
             )
         if self.memory is not None and self.device_map is not None:
             raise ArgumentError(
@@ -116,20 +116,20 @@ class LoadOptions(BaseModel):
 
     @property
     def hub(self) -> HubOptions:
-        """Where to look."""
+        """The options for repositories and links."""
         return HubOptions(**{name: getattr(self, name) for name in _HUB})
 
     @property
     def device(self) -> torch.device | None:
-        """Where the networks go, if all go to one device."""
+        """The device of all networks, if there is one."""
         return self.device_map if isinstance(self.device_map, torch.device) else None
 
     def with_dtype(self, dtype: Dtype | Mapping[str, Dtype] | None) -> LoadOptions:
-        """The same with another dtype."""
+        """Return these options with another dtype."""
         return self.model_copy(update={"dtype": dtype})
 
     def dtype_of(self, component: str | None) -> Dtype:
-        """The dtype for one component; `"auto"` where its files decide."""
+        """Return the dtype for one component; `"auto"` if its files decide."""
         dtype: Dtype | None = self.dtype
         if isinstance(self.dtype, Mapping):
             dtype = self.dtype.get(component or "", self.dtype.get("default"))
@@ -141,33 +141,33 @@ class LoadOptions(BaseModel):
 _HUB = tuple(HubOptions.__dataclass_fields__)
 
 KEYWORDS = (*LoadOptions.model_fields, "torch_dtype", "use_auth_token")
-"""Every keyword of loading that does something."""
+"""Every keyword of loading that has an effect."""
 
 REFUSED = (*_REMOTE_CODE, *_NOT_YET)
-"""Those that are errors unless they are None or False."""
+"""Keywords that are errors unless they are None or False."""
 
 
 def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any]]:
-    """The load options among keywords, and the other keywords.
+    """Split keywords into load options and others.
 
     Raises:
-        ArgumentError: a value can't be used, or two keywords contradict each other.
-        ArgumentTypeError: a value is of the wrong type.
-        UnsafeCheckpointError: code from a checkpoint is asked for.
+        ArgumentError: if a value can't be used, or two keywords contradict each other.
+        ArgumentTypeError: if a value has the wrong type.
+        UnsafeCheckpointError: if a keyword asks to run code of the checkpoint.
     """
     for name in _REMOTE_CODE:
         if given.get(name):
             raise UnsafeCheckpointError(
                 f"{name}={shown(given[name])} asks to run code of a checkpoint, which autopipe "
-                f"never does; a custom pipeline is an installed plugin: pip install it and load "
-                f"the checkpoint without {name}="
+                f"never does; install the custom pipeline as a plugin and load the checkpoint "
+                f"without {name}="
             )
     for name in _NOT_YET:
         if given.get(name) is not None:
             raise ArgumentError(f"{name}= is not supported yet; leave it out")
     useless = [f"{name}= ({why})" for name, why in WITHOUT_MEANING.items() if given.get(name)]
     if useless:
-        _log.warning("ignored, since it means nothing here: %s", "; ".join(useless))
+        _log.warning("ignored keywords without effect: %s", "; ".join(useless))
     known = {*KEYWORDS, *REFUSED, *WITHOUT_MEANING}
     rest = {name: value for name, value in given.items() if name not in known}
     values = {n: v for n, v in given.items() if v is not None and n in LoadOptions.model_fields}
@@ -186,25 +186,25 @@ def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any
 
 
 def _refusal(error: ValidationError) -> AutopipeError:
-    """The first thing that pydantic has against the options, as an error of ours."""
+    """Convert the first validation error of pydantic to an error of this library."""
     first = error.errors()[0]
-    told = first.get("ctx", {}).get("error")
-    if isinstance(told, AutopipeError):
-        return told
+    original = first.get("ctx", {}).get("error")
+    if isinstance(original, AutopipeError):
+        return original
     name = str(first["loc"][0])
     if name == "token":
-        return ArgumentTypeError("token must be text, True, False or None")
-    text = "a path or None" if name == "cache_dir" else "text or None"
+        return ArgumentTypeError("token must be a string, True, False or None")
+    text = "a path or None" if name == "cache_dir" else "a string or None"
     wanted = "True or False" if first["type"] == "bool_type" else text
     return ArgumentTypeError(f"{name} must be {wanted}, not {shown(first['input'])}")
 
 
 def parse_dtype(value: Any) -> Dtype:
-    """A dtype from a `torch.dtype`, a name such as `"float16"` or `"fp16"`, or `"auto"`.
+    """Return the dtype for a `torch.dtype`, a name such as `"float16"` or `"fp16"`, or `"auto"`.
 
     Raises:
-        ArgumentError: there is no such dtype, or weights can't have it.
-        ArgumentTypeError: `value` is neither a dtype nor a name.
+        ArgumentError: if there is no such dtype, or weights can't have it.
+        ArgumentTypeError: if `value` is neither a dtype nor a string.
     """
     if isinstance(value, torch.dtype):
         if not value.is_floating_point:
@@ -221,32 +221,32 @@ def parse_dtype(value: Any) -> Dtype:
     if name not in _NAMED:
         raise ArgumentError(
             f"there is no dtype {shown(value)} for weights.{nearest(name, (*_NAMED, *_SHORT))} "
-            f"There are {', '.join(_NAMED)} and 'auto'"
+            f"Known: {', '.join(_NAMED)} and 'auto'"
         )
     dtype: torch.dtype = getattr(torch, name)
     return dtype
 
 
 def parse_dtypes(value: Any) -> Dtype | Mapping[str, Dtype]:
-    """One dtype, or one for each of some components."""
+    """Parse one dtype, or a mapping from component names to dtypes."""
     if isinstance(value, Mapping):
         return {name: parse_dtype(one) for name, one in value.items()}
     return parse_dtype(value)
 
 
 def check_for_pipeline(options: LoadOptions) -> None:
-    """Raise `ArgumentError` for a device map that spreads the parts of one network."""
+    """Raise `ArgumentError` for a device map that distributes the parts of one network."""
     if options.device_map in _OF_NETWORKS:
         raise ArgumentError(
-            f"device_map={shown(options.device_map)} spreads the parts of one network; for a "
-            f"pipeline give {' or '.join(map(repr, _STRATEGIES))}"
+            f"device_map={shown(options.device_map)} is for a single network; for a pipeline give "
+            f"{' or '.join(map(repr, _STRATEGIES))}"
         )
 
 
 def check_for_network(options: LoadOptions, owner: str) -> None:
-    """Raise `ArgumentError` for options that place several networks; a model is but one."""
+    """Raise `ArgumentError` for options that place several networks."""
     if options.memory is not None:
         raise ArgumentError(
-            f"memory={shown(options.memory)} is for pipelines; for a {owner} give device_map and "
+            f"memory={shown(options.memory)} is for pipelines; for {owner} give device_map and "
             f"max_memory"
         )

@@ -1,4 +1,4 @@
-"""A pipeline without its weights: what can be known of a call before they are fetched and read."""
+"""Builds pipelines without weights, to check calls before weights are fetched and read."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from .source import Source
 
 
 def outline(plan: Plan) -> Any:
-    """The pipeline of a plan, its networks on `meta`; configs and small files are all it reads.
+    """Build the pipeline of a plan with its networks on `meta`, reading only small files.
 
     Raises:
-        CheckpointError, ConfigError: one of them is absent, malformed, or refused by its class.
+        CheckpointError: if a file is absent.
+        ConfigError: if a config is malformed or not valid for its class.
     """
     cls, index = plan.cls, plan.index
     stored = {n: one for n, one in index.options.items() if n in cls.init_parameters()}
@@ -34,17 +35,17 @@ def outline(plan: Plan) -> Any:
 
 
 def rehearse(pipe: Any, call: Mapping[str, Any]) -> bool:
-    """Call the outline of a pipeline, up to its first network: by then arguments are checked.
+    """Call the outline of a pipeline until its first network is called, to check the arguments.
 
     Args:
-        call: the arguments, without generators, which are of another device.
+        call: the arguments, without generators, which belong to a real device.
 
     Returns:
-        Whether a network was reached. Something else than a refusal that comes before is not
-        raised: it may be so for the lack of weights.
+        Whether a network was called. Errors other than `ArgumentError` are suppressed, because
+        the missing weights may have caused them.
 
     Raises:
-        ArgumentError: the pipeline refuses the call.
+        ArgumentError: if the pipeline refuses the arguments.
     """
     networks = [one for one in pipe.components.values() if hasattr(one, "modules")]
     for module in (module for network in networks for module in network.modules()):
@@ -62,7 +63,7 @@ def rehearse(pipe: Any, call: Mapping[str, Any]) -> bool:
 
 
 class _Reached(Exception):
-    """A network was about to compute."""
+    """Raised when a network is called."""
 
 
 def _stop(module: object, inputs: object) -> None:
@@ -71,7 +72,7 @@ def _stop(module: object, inputs: object) -> None:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the warnings that the call itself gives again."""
+    """Suppress the warnings, which the real call repeats."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -83,7 +84,7 @@ def _quietly() -> Iterator[None]:
 
 
 def outline_model(cls: Any, path: str | Path, keywords: Mapping[str, Any]) -> Any:
-    """A model on its own, on `meta`; arguments as for its `from_pretrained`."""
+    """Build a single network on `meta`; arguments as for its `from_pretrained`."""
     options, _ = split_keywords(keywords)
     source = open_source(path, options.hub, default_registry())
     return _network(cls, source, ())

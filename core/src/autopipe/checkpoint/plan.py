@@ -1,4 +1,4 @@
-"""What loading a pipeline will read, decided before any large file is fetched."""
+"""Plans what loading a pipeline reads, before any large file is fetched."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .source import Source
 
 @dataclass(frozen=True)
 class Part:
-    """A component to load, or one of its networks: the class, and the files that it needs."""
+    """A component, or one of its networks, to load: the class and its files."""
 
     cls: Any
     files: ComponentFiles
@@ -36,13 +36,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Item:
-    """A file to have.
+    """A file that a plan needs.
 
     Attributes:
-        path: inside the checkpoint, with slashes.
-        size: bytes; -1 where the repository doesn't tell.
-        component: whose it is; None for the index.
-        missing: whether it is to be fetched.
+        path: the path inside the checkpoint, with slashes.
+        size: the size in bytes; -1 if unknown.
+        component: the component that it belongs to; None for the index.
+        missing: whether it must be fetched.
     """
 
     path: str
@@ -53,19 +53,18 @@ class Item:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that loading a pipeline will read, all of one commit.
+    """Everything that loading a pipeline reads, all from one commit.
 
     Attributes:
         cls: the pipeline class.
-        source: where the checkpoint is.
-        index: what its index says.
-        options: how to load.
-        given: the components and options that the caller gives.
-        parts: what is to be loaded, by name.
-        several: of the components of several networks, the class and the names of the parts.
-        stage: the same for another checkpoint, one stage of a chain of which this is another.
-        keyword: the word by which that one goes; with an underscore, what its components are
-            called by.
+        source: the files of the checkpoint.
+        index: its index.
+        options: the options of loading.
+        given: the components and options that the caller passes.
+        parts: the parts to load, by name.
+        several: for components of several networks, the class and the names of its parts.
+        stage: the plan for the other stage of a chain, or None.
+        keyword: the keyword of the other stage; with an underscore, the prefix of its components.
     """
 
     cls: Any
@@ -80,7 +79,7 @@ class Plan:
 
     @functools.cached_property
     def items(self) -> tuple[Item, ...]:
-        """All files, each once, the index first; as they were at the first look."""
+        """All files, each once, the index first; computed on first use."""
         listing = self.source.files()
         files: dict[str, tuple[int, str | None]] = {}
         if INDEX_NAME in listing:
@@ -93,25 +92,25 @@ class Plan:
 
     @property
     def missing(self) -> tuple[Item, ...]:
-        """The files to fetch, of this checkpoint."""
+        """The files of this checkpoint that must be fetched."""
         return tuple(item for item in self.items if item.missing)
 
     @property
     def size(self) -> int:
-        """Bytes in all, those of the other stage included."""
+        """The total size in bytes, including the other stage."""
         return _bytes(self.items) + (self.stage.size if self.stage else 0)
 
     @property
     def missing_size(self) -> int:
-        """Bytes to fetch, those of the other stage included."""
+        """The bytes to fetch, including the other stage."""
         return _bytes(self.missing) + (self.stage.missing_size if self.stage else 0)
 
     def run(self) -> Path:
-        """Fetch what is missing and what is damaged of all stages; returns the local folder.
+        """Fetch the missing and damaged files of all stages; return the local folder.
 
         Raises:
-            CheckpointError: it can't be fetched, or the disk is too small.
-            DamagedFileError: a file arrives damaged again and again.
+            CheckpointError: if a file can't be fetched, or the disk is too small.
+            DamagedFileError: if a file fails its checksum repeatedly.
         """
         if self.stage is not None:
             self.stage.run()
@@ -123,7 +122,7 @@ def _bytes(items: Iterable[Item]) -> int:
 
 
 def stems_of(cls: type) -> tuple[str, ...]:
-    """What the weight files of `cls` are called; empty for what is not a network."""
+    """Return the stems of the weight files of `cls`; empty if it is not a network."""
     if issubclass(cls, BaseNetwork):
         return (cls.weights_name,)
     return models.STEMS if kind_of(cls) is Kind.NETWORK else ()
@@ -132,13 +131,13 @@ def stems_of(cls: type) -> tuple[str, ...]:
 def files_of(
     cls: type, source: Source, folder: tuple[str, ...], options: LoadOptions, name: str = ""
 ) -> ComponentFiles:
-    """The files in `folder` that an object of `cls` is loaded from.
+    """Return the files in `folder` from which an object of `cls` is loaded.
 
     Args:
-        name: of the component, where it is one of a pipeline: it may lack the variant then.
+        name: the name of the component in a pipeline, which may lack the variant; else empty.
 
     Raises:
-        CheckpointError, UnsafeCheckpointError: as `plan_component`.
+        CheckpointError, UnsafeCheckpointError: as for `plan_component`.
     """
     return plan_component(
         source,
@@ -165,14 +164,14 @@ def make_plan(
     """Plan one checkpoint.
 
     Args:
-        elsewhere: the components that another checkpoint has.
-        strict: whether at least one component must have the variant that was asked for.
+        elsewhere: the components that come from another checkpoint.
+        strict: whether at least one component must have the requested variant.
 
     Raises:
-        ArgumentError: a component is neither in the checkpoint nor given.
-        ArgumentTypeError: what is given can't be that component.
-        CheckpointError: files are absent, or not in the variant or format that is asked for.
-        UnsupportedCheckpointError: no installed family declares a class. It was not imported.
+        ArgumentError: if a component is neither in the checkpoint nor given.
+        ArgumentTypeError: if a given component has the wrong type.
+        CheckpointError: if files are absent in the requested variant or format.
+        UnsupportedCheckpointError: if no installed family declares a class; it is not imported.
     """
     classes = _classes(cls, index, given, registry, elsewhere)
     several: dict[str, tuple[type[Several], list[str]]] = {}
@@ -191,8 +190,8 @@ def make_plan(
     for name, kind in classes.items():
         if name in cls.optional_components() and not source.files(name):
             raise CheckpointError(
-                f"the index of {source.name} names a {name}, and there is no folder {name}; fetch "
-                f"the checkpoint again, or pass {name}=None to go without it"
+                f"the index of {source.name} names a {name}, but there is no folder {name}; fetch "
+                f"the checkpoint again, or pass {name}=None to omit it"
             )
         parts[name] = Part(kind, files_of(kind, source, (name,), options, name))
     found = {part.files.weights.variant for part in parts.values() if part.files.weights}
@@ -213,7 +212,7 @@ def _classes(
     registry: Registry,
     elsewhere: Iterable[str],
 ) -> dict[str, Any]:
-    """The class of every component that has to be loaded, imported here, one after another."""
+    """Import and return the class of every component to load."""
     classes: dict[str, Any] = {}
     missing: list[str] = []
     slots = slots_of(cls)
@@ -244,19 +243,19 @@ def _classes(
             raise UnsupportedCheckpointError(
                 f"{origin} needs the class {class_name} of {library}, which no installed family "
                 f"declares, so it is not imported. {registry.explain_missing(class_name)} Or load "
-                f"it yourself and pass {name}=..."
+                f"it yourself and pass it as {name}="
             )
         elif slot is not None and not slot.takes(found):
             raise ConfigError(
                 f"{origin} names {found.__name__} for {name!r}, which is "
-                f"{kind_of(found).value}, and {cls.__name__} takes {slot}; correct the entry, or "
-                f"pass {name}=..."
+                f"{kind_of(found).value}, but {cls.__name__} takes {slot}; correct the entry, or "
+                f"pass {name}="
             )
         else:
             classes[name] = found
     if missing:
         raise ArgumentError(
-            f"{cls.__name__} expects {', '.join(cls.module_names())}, and {index.folder} "
-            f"({index.class_name}) has no {' and no '.join(missing)}; pass {missing[0]}=..."
+            f"{cls.__name__} needs {', '.join(cls.module_names())}, but {index.folder} "
+            f"({index.class_name}) has no {' and no '.join(missing)}; pass {missing[0]}="
         )
     return classes

@@ -1,7 +1,7 @@
-"""Saving models, schedulers and pipelines: what `save_pretrained` calls.
+"""Saves networks, schedulers and pipelines for `save_pretrained`.
 
-A save replaces the weights of the same name and variant that were there; other variants, and
-files that are no part of a checkpoint, stay.
+A save replaces the old weights of the same variant. Other variants, and files that don't belong to
+a checkpoint, stay.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ from .state import state_of, write_tensors
 _log = logger(__name__)
 
 _LONGEST_VARIANT = 160
-"""Bytes, of the 255 that a file's name may have."""
+"""The longest variant in bytes; a file name may have 255."""
 
 
 @dataclass(frozen=True)
 class SaveOptions:
-    """How to save.
+    """The options of saving.
 
     Attributes:
-        safe_serialization: safetensors, or (False) pickled state dicts.
-        variant: goes into the names of the weight files.
-        max_shard_size: bytes, or text such as `"5GB"`; larger weights are split.
+        safe_serialization: if True write safetensors, else pickled state dicts.
+        variant: part of the names of the weight files.
+        max_shard_size: bytes, or text such as `"5GB"`; larger weights are split into shards.
         push_to_hub: upload afterwards.
         hub: keywords of the upload.
 
     Raises:
-        ArgumentError: the variant is not a word, or the size not a size.
-        ArgumentTypeError: there is no such keyword.
+        ArgumentError: if the variant is not valid in a file name, or the size is not valid.
+        ArgumentTypeError: if a keyword of the upload is unknown.
     """
 
     safe_serialization: bool = True
@@ -62,7 +62,7 @@ class SaveOptions:
     hub: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # A name that is read back as that of this variant, and is not too long for a file.
+        # The file name must be valid, and be read back as that of this variant.
         if self.variant is not None and not (
             is_plain(self.variant)
             and len(self.variant.encode(errors="replace")) <= _LONGEST_VARIANT
@@ -70,7 +70,8 @@ class SaveOptions:
             and variants_of([f"{STEMS[0]}.{self.variant}.safetensors"]) == (self.variant,)
         ):
             raise ArgumentError(
-                f"variant={shown(self.variant)} can't be part of a file name; use a word"
+                f"variant={shown(self.variant)} can't be part of a file name; use a word such as "
+                f"'fp16'"
             )
         parse_size(self.max_shard_size)
         own = [one.name for one in fields(self) if one.name != "hub"]
@@ -100,16 +101,16 @@ def save_pipeline(pipe: Any, directory: str | Path, options: SaveOptions) -> Non
     for name, component in components.items():
         if name not in states and not hasattr(component, "save_pretrained"):
             raise UnsupportedCheckpointError(
-                f"the component {name!r} can't be saved: a {type(component).__name__} has no "
+                f"the component {name!r} can't be saved: {type(component).__name__} has no "
                 f"save_pretrained"
             )
-        _tell_of_subclass(name, type(component))
+        _warn_of_subclass(name, type(component))
 
     def stale(folder: Path) -> Iterator[Path]:
         for name, component in components.items():
             yield from _old_files(folder / name, component, options)
         for name, component in pipe.components.items():
-            # Networks more than a component of several has now.
+            # Networks that a component of several no longer has.
             for number in itertools.count(len(getattr(component, "parts", ()))):
                 more = hasattr(component, "part_class") and component.part_name(name, number)
                 if not more or not (folder / more).is_dir():
@@ -130,7 +131,7 @@ def save_pipeline(pipe: Any, directory: str | Path, options: SaveOptions) -> Non
 
 @contextmanager
 def _saving(directory: str | Path, options: SaveOptions, stale: Stale) -> Iterator[Path]:
-    """A folder whose content comes into `directory` at the end, and is then uploaded if wanted."""
+    """Yield a folder whose content is moved into `directory` and, if requested, uploaded."""
     if options.push_to_hub:
         check_upload(directory, **options.hub)
     with replaced_folder(directory, stale) as folder:
@@ -146,14 +147,14 @@ def _is_network(component: object) -> bool:
     return isinstance(component, BaseNetwork) or models.is_model(type(component))
 
 
-def _tell_of_subclass(name: str, cls: type) -> None:
-    """Warn of a class that an index can't name, so that another one will be loaded."""
+def _warn_of_subclass(name: str, cls: type) -> None:
+    """Warn if the index can't name `cls`, so that loading gives a base class."""
     known = default_registry().named_base(cls)
     if known not in (None, cls):
         _log.warning(
-            "the index names %s for %s, which is a %s: loading gives the former. A family that "
-            "declares the class as a component, installed or given to autopipe.registry.register, "
-            "lets it be named",
+            "the index names the base class %s for %s, which is a %s, so loading gives the base "
+            "class. To have the subclass named, declare it as a component of a family, installed "
+            "or passed to autopipe.registry.register",
             known.__name__,
             name,
             cls.__name__,
@@ -161,7 +162,7 @@ def _tell_of_subclass(name: str, cls: type) -> None:
 
 
 def _separate(components: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The components that have a folder each, with its name."""
+    """Yield the components that have their own folder, with its name."""
     for name, component in components.items():
         component = unwrapped(component)
         if hasattr(component, "part_class"):
@@ -172,7 +173,7 @@ def _separate(components: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _write_model(model: Any, state: dict[str, Tensor], folder: Path, options: SaveOptions) -> None:
-    """Write the config, and the weights in as many files as their size makes necessary."""
+    """Write the config and the weights, in shards if necessary."""
     from huggingface_hub import split_torch_state_dict_into_shards
 
     if isinstance(model, BaseNetwork):
@@ -200,13 +201,13 @@ def _write_model(model: Any, state: dict[str, Tensor], folder: Path, options: Sa
 
 
 def _old_files(folder: Path, component: Any, options: SaveOptions) -> Iterator[Path]:
-    """The files of a component's folder that would count if they stayed beside the new ones."""
+    """Yield the old files in a component's folder that the new ones replace."""
     if not folder.is_dir() or isinstance(component, BaseScheduler):
         return
     stems = stems_of(type(component))
     for file in folder.iterdir():
         if not stems:
-            # Of another kind of tokenizer, perhaps.
+            # They may belong to another kind of tokenizer.
             is_old = file.name in models.PROCESSOR_FILES
         else:
             whole = re.sub(r"-\d{5}-of-\d{5}", "", file.name)

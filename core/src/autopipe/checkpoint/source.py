@@ -1,11 +1,11 @@
-"""Where a checkpoint's files are, and what was read of them.
+"""Access to the files of a checkpoint.
 
-A source lists its files without reading them and fetches those that a plan names. What reads a
-file only ever sees a local folder. Nothing is read twice: listings, JSON files and headers of
-weights stay with the source, which is made for one loading.
+A source lists its files without reading them, and fetches those that a plan names into a local
+folder. It is made for one load and caches listings, JSON files and headers of weights, so nothing
+is read twice.
 
-A file is opened through its source, which sees to it that what is open is a regular file inside
-the checkpoint, and that files of a folder are not those of two saves.
+Files are opened through their source, which ensures that they are regular files inside the
+checkpoint, and that the files of a folder don't come from two different saves.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from .formats.headers import Header, read_header, reading
 from .names import inside
 
 FOLLOW_LINKS = "AUTOPIPE_FOLLOW_LINKS"
-"""The environment variable that stands for `follow_links=True`."""
+"""The environment variable that sets the default of `follow_links`."""
 
 
 def follows_links() -> bool:
-    """Whether the environment says that links may lead out of a checkpoint."""
+    """Whether the environment allows links that lead out of a checkpoint."""
     return os.environ.get(FOLLOW_LINKS, "").lower() not in ("", "0", "false", "no")
 
 
 @dataclass(frozen=True)
 class HubOptions:
-    """The keywords that say where to look: in the Hub, in its cache, behind links."""
+    """The options for the Hub, its cache, and links."""
 
     revision: str | None = None
     token: str | bool | None = field(default=None, repr=False)
@@ -50,15 +50,15 @@ class Source(ABC):
     """A checkpoint whose files can be listed, and fetched to a local folder.
 
     Attributes:
-        root: the local folder; of a repository it may not be there yet.
-        name: what the caller asked for, for messages.
-        origin: where the checkpoint is: a folder, or a repository with its commit.
+        root: the local folder, which may not exist yet for a repository.
+        name: the name that the caller gave, for messages.
+        origin: the folder, or the repository with its commit.
         commit: the commit of a repository; None for a folder.
-        cure: what to do where something is absent, for messages.
+        hint: what to do if something is absent, for messages.
         follow_links: whether links may lead out of it.
     """
 
-    cure = "fetch the checkpoint again"
+    hint = "fetch the checkpoint again"
     commit: str | None = None
     _also: tuple[Path, ...] = ()
 
@@ -74,52 +74,52 @@ class Source(ABC):
 
     @abstractmethod
     def files(self, *folder: str) -> Mapping[str, int]:
-        """The files directly in a folder of the checkpoint: name -> bytes (-1: unknown).
+        """Return the files directly in a folder: name -> size in bytes (-1: unknown).
 
         Raises:
-            UnsafeCheckpointError: the folder is a link that leads out of the checkpoint.
+            UnsafeCheckpointError: if the folder is a link that leads out of the checkpoint.
         """
 
     def json(self, path: str) -> dict[str, Any]:
-        """The JSON object in a file.
+        """Return the JSON object in a file.
 
         Raises:
-            CheckpointError, UnsafeCheckpointError: as `fetch`, for a repository.
-            ConfigError: it is absent, or is not a JSON object.
+            CheckpointError, UnsafeCheckpointError: as for `fetch`, for a repository.
+            ConfigError: if the file is absent or not a JSON object.
         """
         if path not in self._json:
             self._json[path] = read_json_object(self._here(path), self.open)
         return self._json[path]
 
     def header(self, path: str) -> Header:
-        """The header of a safetensors file, which need not be fetched for it.
+        """Return the header of a safetensors file, without fetching the whole file.
 
         Raises:
-            CheckpointError, UnsafeCheckpointError: as `fetch`.
-            DamagedFileError: it is not whole, as far as its header and its size tell.
+            CheckpointError, UnsafeCheckpointError: as for `fetch`.
+            DamagedFileError: if its header or its size shows that it is incomplete.
         """
         if path not in self._headers:
             self._headers[path] = read_header(self._here(path), self.open)
         return self._headers[path]
 
     def inside(self, path: str) -> Path:
-        """The file or folder at `path`, which no link leads out to unless links are followed.
+        """Return the local path of `path`, after checking links unless they may be followed.
 
         Raises:
-            UnsafeCheckpointError: a link leads out.
+            UnsafeCheckpointError: if a link leads out of the checkpoint.
         """
         return self.root / path if self.follow_links else inside(self.root, path, *self._also)
 
     def open(self, file: Path, largest: int | None = None) -> BinaryIO:
-        """A file of this checkpoint, which was fetched, open for reading bytes.
+        """Open a fetched file of this checkpoint for reading bytes.
 
         Raises:
-            OSError: it is not a regular file, has more than `largest` bytes, or can't be opened.
-            UnsafeCheckpointError: a link leads out, or did when the file was opened.
+            OSError: if it is not a regular file, has more than `largest` bytes, or can't be opened.
+            UnsafeCheckpointError: if a link leads out of the checkpoint.
         """
         stream = opened(file, largest)
         try:
-            # What is open now is looked at, since a link may have been put there just before.
+            # Check the open file, because a link may have been created just before.
             real = self.inside(file.relative_to(self.root).as_posix()).resolve()
             if not os.path.samestat(os.fstat(stream.fileno()), real.lstat()):
                 raise _changed(file)
@@ -130,40 +130,39 @@ class Source(ABC):
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Inside, files are read that belong together.
+        """Context manager that checks that no file changes while the checkpoint is read.
 
         Raises:
-            CheckpointError: one of a folder has changed since it was first looked at.
+            CheckpointError: if a file in a local folder has changed since it was first accessed.
         """
         yield
 
     @abstractmethod
     def missing(self, paths: Iterable[str]) -> list[str]:
-        """Those of `paths` that are not here yet, or not whole as far as their size tells."""
+        """Return those of `paths` that are not local yet, or have the wrong size."""
 
     @abstractmethod
     def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
-        """Make sure that these files are there; returns the checkpoint's local folder.
+        """Fetch these files if necessary; return the checkpoint's local folder.
 
         Args:
-            thoroughly: compare also those that were here before with their digests, if the
-                source knows any.
+            thoroughly: also verify the checksums of files that were local before, if known.
 
         Raises:
-            CheckpointError: one is absent or can't be fetched.
-            UnsafeCheckpointError: one is a link that leads out of the checkpoint.
+            CheckpointError: if a file is absent or can't be fetched.
+            UnsafeCheckpointError: if a file is a link that leads out of the checkpoint.
         """
 
     def _here(self, path: str) -> Path:
-        """A file, fetched if need be."""
+        """Fetch a file if necessary and return its local path."""
         return self.fetch([path]) / path
 
 
 class LocalSource(Source):
-    """A folder.
+    """A local folder.
 
-    Another program may save into it while it is read, so each file is remembered as it was when it
-    was first looked at, and compared in the end.
+    Another program may save into it while it is read, so the state of each file is recorded on
+    first access and compared at the end.
     """
 
     def __init__(
@@ -177,10 +176,10 @@ class LocalSource(Source):
         return [path for path in paths if not os.path.lexists(self.inside(path))]
 
     def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
-        """See `Source`. A file that is not a regular one is refused as well."""
+        """See `Source`. Files that are not regular are refused."""
         every = list(paths)
         for path in self.missing(every):
-            raise CheckpointError(f"{self.root / path} is absent; {self.cure}")
+            raise CheckpointError(f"{self.root / path} is absent; {self.hint}")
         for path in every:
             file = self.root / path
             with reading(file):
@@ -188,10 +187,10 @@ class LocalSource(Source):
         return self.root
 
     def files(self, *folder: str) -> Mapping[str, int]:
-        """See `Source`. What can't be read as a file is listed too, and refused when it is.
+        """See `Source`. Files that can't be read are listed, too, and refused when opened.
 
         Raises:
-            CheckpointError: a save into the folder was interrupted.
+            CheckpointError: if a save into the folder was interrupted.
         """
         if folder not in self._listings:
             listed = self.inside("/".join(folder))
@@ -220,7 +219,7 @@ class LocalSource(Source):
         try:
             yield
         except Exception:
-            # What went wrong may have its cause in this.
+            # A changed file may be the cause of the error.
             self._compare()
             raise
         self._compare()
@@ -247,28 +246,28 @@ _State = tuple[int, int, int]
 
 
 def _state(found: os.stat_result) -> _State:
-    """What tells whether a file is another one, or has been written to.
+    """The facts that show whether a file was replaced or written to.
 
-    Its number doesn't help: file systems in user space may give it another one at each look.
+    The inode number is not one of them: file systems in user space may change it.
     """
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _changed(file: Path) -> CheckpointError:
     return CheckpointError(
-        f"{file} changed while its checkpoint was read, so its files may not fit together: another "
-        f"program writes there; load it again when that is done"
+        f"{file} changed while its checkpoint was read, so its files may not fit together; another "
+        f"program is writing there. Load the checkpoint again when that is done"
     )
 
 
 def _listed(folder: Path) -> Iterator[tuple[str, int]]:
-    """What stands in a folder under the name of a file, sorted, with its bytes."""
+    """Yield the entries of a folder that count as files, sorted, with their sizes in bytes."""
     for name in sorted(os.listdir(folder)):
         place = folder / name
         is_file = os.path.isfile(place)
-        # A folder called model_index.json is not absent, and no folder of a component either.
+        # A folder called model_index.json counts as a file: it is neither absent nor a component.
         if is_file or not os.path.isdir(place) or name.endswith(_FILES):
-            # One of another program may be gone again.
+            # A temporary file of another program may have disappeared.
             with suppress(FileNotFoundError):
                 yield name, os.path.getsize(place) if is_file else -1
 

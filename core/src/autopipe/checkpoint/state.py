@@ -1,4 +1,4 @@
-"""The tensors of a network as files hold them."""
+"""Collects the tensors of a network for a file, and writes them."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from .formats.tensors import TORCH_DTYPES
 
 
 def state_of(model: nn.Module, *, safe: bool) -> dict[str, Tensor]:
-    """The tensors to write, no two of which share memory, under all names that a load needs.
+    """Return the tensors to write, which don't share memory, under the names that loading needs.
 
     Args:
-        safe: for a file of safetensors, which holds fewer dtypes.
+        safe: whether the format is safetensors, which supports fewer dtypes.
 
     Raises:
-        ArgumentError: a load could not give them back.
+        ArgumentError: if loading could not restore the tensors.
     """
     state = plain_state(model)
     dtypes = TORCH_DTYPES.values() if safe else None
     if bad := [name for name, tensor in state.items() if not _is_plain(tensor, dtypes)]:
         raise ArgumentError(
             f"{type(model).__name__} can't be saved while {listed(bad, 5)} are not plain tensors "
-            f"with all their values; undo what offloads, quantizes or packs them first. What is "
-            f"sharded over processes is gathered by all of them with get_model_state_dict of "
-            f"torch.distributed.checkpoint.state_dict and full_state_dict=True: load that into a "
-            f"network of its own, and save that one"
+            f"with values; undo offloading, quantization or packing first. If they are sharded "
+            f"over processes, call get_model_state_dict of torch.distributed.checkpoint.state_dict "
+            f"with full_state_dict=True in all of them, load the result into another network, and "
+            f"save that"
         )
     owners = _owners(model)
     there = {owners.get(name) for name in state}
     if lacking := [name for name in dict.fromkeys(owners.values()) if name not in there]:
         raise ArgumentError(
-            f"{type(model).__name__} can't be saved, since it lacks {listed(lacking, 5)}, without "
-            f"which it can't be loaded. What is computed from other parameters (by weight or "
-            f"spectral norm, or pruning) is made one again by remove_parametrizations of "
-            f"torch.nn.utils.parametrize, or remove of torch.nn.utils.prune; do that first"
+            f"{type(model).__name__} can't be saved, because it lacks {listed(lacking, 5)}, which "
+            f"loading needs. If they are computed from other parameters (weight or spectral norm, "
+            f"pruning), first call remove_parametrizations of torch.nn.utils.parametrize, or "
+            f"remove of torch.nn.utils.prune"
         )
     by_tensor: dict[int, str] = {}
     first = {name: by_tensor.setdefault(id(tensor), name) for name, tensor in state.items()}
@@ -57,8 +57,8 @@ def state_of(model: nn.Module, *, safe: bool) -> dict[str, Tensor]:
         if owner in kept:
             if first[name] != first[owner] and not torch.equal(tensor, state[owner]):
                 raise ArgumentError(
-                    f"{type(model).__name__} can't be saved: {owner} and {name} are one tensor "
-                    f"wherever it is loaded, and differ here; give them the same values"
+                    f"{type(model).__name__} can't be saved: {owner} and {name} are tied when it "
+                    f"is loaded, but differ here; give them the same values"
                 )
             continue
         place = tensor.untyped_storage().data_ptr()
@@ -68,7 +68,7 @@ def state_of(model: nn.Module, *, safe: bool) -> dict[str, Tensor]:
 
 
 def _is_plain(tensor: object, dtypes: Collection[torch.dtype] | None) -> bool:
-    """Whether a file can hold `tensor`; one of safetensors those of `dtypes`."""
+    """Whether `tensor` can be written to a file, whose dtypes may be limited to `dtypes`."""
     return (
         isinstance(tensor, Tensor)
         and type(tensor.detach()) is Tensor
@@ -79,10 +79,10 @@ def _is_plain(tensor: object, dtypes: Collection[torch.dtype] | None) -> bool:
 
 
 def _owners(model: Any) -> dict[str, str]:
-    """By name of a tensor: the first name that the class gives to the same one whenever it is made.
+    """Map each tensor name to the first name of the same tensor in a new object of the class.
 
-    A load needs each of these first names, under one of its names; and all that are shared in this
-    one object alone.
+    Of tensors that the class ties, loading needs one name. Tensors that are shared only in this
+    object are needed under all their names.
     """
     cls, origin = type(model), Path(type(model).__name__)
     try:
@@ -92,7 +92,7 @@ def _owners(model: Any) -> dict[str, str]:
             else:
                 fresh = models.build(cls, model.config.to_dict(), origin)
     except Exception:
-        # The config doesn't say how the network was made, so nothing is known.
+        # The network can't be rebuilt from its config, so nothing is known.
         return {}
     owners: dict[int, str] = {}
     state = fresh.state_dict(keep_vars=True)
@@ -103,7 +103,7 @@ def write_tensors(state: dict[str, Tensor], file: Path, safe: bool) -> None:
     """Write one file.
 
     Raises:
-        OSError: it can't be written; both writers say so in ways of their own.
+        OSError: if it can't be written; the writers' own errors are converted.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -123,5 +123,5 @@ def write_tensors(state: dict[str, Tensor], file: Path, safe: bool) -> None:
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise OSError(errno.EIO, str(error).partition("\n")[0]) from error
-    # safetensors makes files that only their owner may read; others of the team load them too.
+    # safetensors makes files that only their owner may read; use the folder's permissions.
     file.chmod(file.parent.stat().st_mode & 0o666)

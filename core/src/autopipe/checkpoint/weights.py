@@ -1,4 +1,4 @@
-"""Tensors of files into the parameters and buffers of a model."""
+"""Fills the parameters and buffers of a network with tensors from files."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from .source import Source
 _log = logger(__name__)
 
 _SHOWN = 5
-"""How many names a message lists."""
+"""The number of names that a message lists."""
 
 _COMPUTE = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
-"""What layers compute with. The smaller ones are for keeping weights."""
+"""The dtypes with which layers compute; smaller ones only store weights."""
 
 
 @dataclass(frozen=True)
 class LoadingInfo:
-    """How names and shapes of file and model compare.
+    """The differences between the state dict of files and that of the network.
 
     Attributes:
-        missing: names of the model that no file has.
-        unexpected: names of the files that the model doesn't have.
-        mismatched: names of both, with the shapes of file and model.
+        missing: names of the network that no file has.
+        unexpected: names of the files that the network doesn't have.
+        mismatched: names with different shapes, with the shapes in the file and the network.
     """
 
     missing: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class LoadingInfo:
     mismatched: tuple[tuple[str, torch.Size, torch.Size], ...] = ()
 
     def as_dict(self) -> dict[str, list[Any]]:
-        """The form that `output_loading_info=True` returns."""
+        """Return the dict that `output_loading_info=True` returns."""
         return {
             "missing_keys": list(self.missing),
             "unexpected_keys": list(self.unexpected),
@@ -51,18 +51,19 @@ class LoadingInfo:
 
 @dataclass(frozen=True)
 class Casting:
-    """Which dtype each tensor of a file is to have.
+    """The dtype to which each tensor of a file is cast.
 
     Attributes:
-        dtype: for floating-point tensors; None leaves all as they are.
-        kept: the parts of names (`wo` of `block.wo.weight`) that stay float32 under a smaller one.
+        dtype: the dtype of floating-point tensors; None keeps that of the file.
+        kept: parts of names (such as `wo` of `block.wo.weight`) that stay float32 if `dtype` is
+            smaller.
     """
 
     dtype: torch.dtype | None
     kept: Collection[str] = ()
 
     def __call__(self, name: str, own: torch.dtype) -> torch.dtype:
-        """The dtype for a tensor that has `own` in its file."""
+        """Return the dtype for a tensor whose dtype in the file is `own`."""
         if self.dtype is None or not own.is_floating_point:
             return own
         smaller = self.dtype.itemsize < torch.float32.itemsize
@@ -73,24 +74,24 @@ class Casting:
 def read_weights(
     source: Source, weights: Weights, target: Target, disable_mmap: bool | None = None
 ) -> dict[str, Tensor]:
-    """All tensors of the files of `weights`, which were fetched."""
+    """Read all tensors of the fetched files of `weights`."""
     if weights.format == "safetensors":
         headers = {source.root / file.path: source.header(file.path) for file in weights.files}
         return read_safetensors(headers, target, disable_mmap, source.open)
     files = [source.root / file.path for file in weights.files]
     _log.warning(
-        "%s is pickled, and is read with the restricted loader; safetensors are safer and "
-        "load faster: save_pretrained writes them",
+        "%s is a pickle and is read with the restricted loader; safetensors, which "
+        "save_pretrained writes, are safer and load faster",
         files[0],
     )
     return read_pickled(files, target, source.open)
 
 
 def without_wrappers(model: nn.Module, state: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
-    """`state` under the names of the network inside, where that was saved in a wrapper.
+    """Return `state` without the prefixes of a wrapper in which the network was saved.
 
     Args:
-        origin: where the tensors are from, for the log.
+        origin: the origin of the tensors, for the log.
     """
     bare = {name: plain_tensor_name(name) for name in state}
     if all(name == one for name, one in bare.items()):
@@ -99,8 +100,8 @@ def without_wrappers(model: nn.Module, state: dict[str, Tensor], origin: str) ->
     if len(set(bare.values())) < len(bare) or any(plain_tensor_name(name) != name for name in own):
         return state
     _log.warning(
-        "%s was saved from a wrapper of the network (DataParallel, torch.compile or FSDP), whose "
-        "names of tensors are used without what it put into them, as %s",
+        "%s was saved from a wrapper of the network (DataParallel, torch.compile or FSDP); the "
+        "wrapper's part of the tensor names is ignored, as in %s",
         origin,
         cut(next(name for name, one in bare.items() if name != one)),
     )
@@ -116,17 +117,17 @@ def fill(
     initialised: bool = False,
     ignore_mismatched_sizes: bool = False,
 ) -> LoadingInfo:
-    """Put the tensors of `state` in the place of the model's own. Nothing is copied.
+    """Replace the tensors of the network by those of `state`, without copying.
 
     Args:
-        origin: where the tensors are from, for messages.
-        dtype: one that the caller wants weights to have, whether layers compute with it or not.
-        initialised: whether the model's own values are real, so that missing ones may stay.
-        ignore_mismatched_sizes: whether tensors of another shape may stay too.
+        origin: the origin of the tensors, for messages.
+        dtype: the dtype that the caller requested, even if layers can't compute with it.
+        initialised: whether the network has initial values, so that missing tensors may keep them.
+        ignore_mismatched_sizes: whether tensors of another shape may keep them, too.
 
     Raises:
-        WeightsMismatchError: a tensor has another shape, is missing, or holds whole numbers where
-            the model has others, or the reverse.
+        WeightsMismatchError: if a tensor is missing or has another shape, or if one of the file
+            and the network is an integer tensor and the other is not.
     """
     tied: dict[int, tuple[Tensor, list[str]]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
@@ -156,7 +157,7 @@ def fill(
 
 
 def _fits(found: torch.dtype, own: torch.dtype, wanted: torch.dtype | None) -> bool:
-    """Whether a tensor of the dtype `found` can be where the model has one of `own`."""
+    """Whether a tensor of the dtype `found` can replace one of the dtype `own`."""
     if own.is_floating_point:
         return found in _COMPUTE or found is wanted
     return found.is_complex == own.is_complex and not found.is_floating_point
@@ -166,20 +167,20 @@ def _why_odd(model: str, state: Mapping[str, Tensor], odd: list[str], origin: st
     kinds = {state[name].dtype for name in odd}
     shown = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
     if all(kind.is_floating_point for kind in kinds):
-        cure = "Pass torch_dtype=torch.float16, or another that layers compute with"
+        hint = "Pass torch_dtype=torch.float16, or another dtype that layers compute with"
     else:
-        cure = (
-            "They are quantized, or damaged: fetch the checkpoint again, or one that is not "
+        hint = (
+            "They are quantized or damaged; fetch the checkpoint again, or use one that is not "
             "quantized"
         )
     return (
         f"{origin} has tensors of {shown}, with which {model} can't compute: "
-        f"{listed(odd, _SHOWN)}. {cure}"
+        f"{listed(odd, _SHOWN)}. {hint}"
     )
 
 
 def _put(model: nn.Module, names: Iterable[str], own: Tensor, tensor: Tensor) -> None:
-    """Make `tensor` the value of all of `names`."""
+    """Set all of `names` to `tensor`."""
     is_parameter = isinstance(own, nn.Parameter)
     grows = own.requires_grad and (tensor.is_floating_point() or tensor.is_complex())
     value = nn.Parameter(tensor, requires_grad=grows) if is_parameter else tensor
@@ -196,26 +197,27 @@ def _complain(
     name = type(model).__name__
     if info.mismatched and not ignore:
         shown = "; ".join(
-            f"{key} has the shape {tuple(found)} and should have {tuple(expected)}"
+            f"{key} has the shape {tuple(found)} instead of {tuple(expected)}"
             for key, found, expected in info.mismatched[:_SHOWN]
         )
         raise WeightsMismatchError(
             f"the weights in {origin} don't fit the config of {name}: {shown}"
-            f"{_more(info.mismatched)}. Correct the config; or pass ignore_mismatched_sizes=True "
-            f"to start those from initial values"
+            f"{_more(info.mismatched)}. Correct the config, or pass ignore_mismatched_sizes=True "
+            f"to initialise these tensors"
         )
     if info.missing and not initialised:
-        cure = layout_of(info.unexpected) or (
+        hint = layout_of(info.unexpected) or (
             f"Fetch the checkpoint again, or check that it is one of {name}; "
-            f"low_cpu_mem_usage=False starts them from initial values, for training"
+            f"low_cpu_mem_usage=False initialises them, for training"
         )
         raise WeightsMismatchError(
             f"the weights in {origin} lack {listed(info.missing, _SHOWN)}, which {name} needs. "
-            f"{cure}"
+            f"{hint}"
         )
     if info.missing or info.mismatched:
         fresh = (*info.missing, *(key for key, *_ in info.mismatched))
-        _log.warning("%s of %s start from initial values: train them", listed(fresh, _SHOWN), name)
+        text = "%s of %s are newly initialised; train them before use"
+        _log.warning(text, listed(fresh, _SHOWN), name)
     if info.unexpected:
         _log.warning(
             "%s has weights that %s doesn't use: %s", origin, name, listed(info.unexpected, _SHOWN)
@@ -223,10 +225,10 @@ def _complain(
 
 
 def finish(model: nn.Module, state: Mapping[str, Tensor], target: Target, origin: str) -> None:
-    """Cast what no file gave (initial values, computed buffers) as the rest was cast.
+    """Cast tensors that are not in the files (initial values, computed buffers) like the others.
 
     Raises:
-        CheckpointError: a tensor of the model has no values at all.
+        CheckpointError: if a tensor of the network has no values.
     """
     empty = []
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):

@@ -1,4 +1,4 @@
-"""What `resolve` and `inspect` read of a checkpoint: its index, and the headers of its weights."""
+"""Reads the index of a checkpoint and the headers of its weights, for `resolve` and `inspect`."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from ..registry import Registry
 from ..tasks import Task
 from .command import option
 
-CHECKPOINT_HELP = "a folder, a repository of the Hub, or demo:FAMILY"
+CHECKPOINT_HELP = "a folder, a Hub repository, or demo:FAMILY"
 REVISION_HELP = "branch, tag or commit of a repository (default: main)"
 
-LINKS_HELP = f"follow links that lead out of a checkpoint, which you made; so does {FOLLOW_LINKS}=1"
+LINKS_HELP = f"follow links that lead out of a checkpoint (only your own); or set {FOLLOW_LINKS}=1"
 
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint of a pipeline: where it is, and what its index says."""
+    """A checkpoint of a pipeline: its files and its index."""
 
     source: Source
     index: Index
 
     @property
     def commit(self) -> str | None:
-        """The commit of a repository of the Hub, also where only the cache was asked."""
+        """The commit of a Hub repository, also if only the cache was used."""
         folder = self.index.folder.absolute()
         in_cache = folder.parent.name == "snapshots"
         return self.source.commit or (folder.name if in_cache else None)
@@ -43,7 +43,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Part:
-    """One component: its class, its weights as far as their headers tell, its other files.
+    """One component: its class, the facts from the headers of its weights, and its other files.
 
     `parameters` and `dtype` are None for pickled weights.
     """
@@ -59,14 +59,14 @@ class Part:
 
 
 def declare_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that name a checkpoint to look at."""
+    """Add the arguments that name a checkpoint."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
     option(parser, "--revision NAME", REVISION_HELP)
     declare_links(parser)
 
 
 def declare_links(parser: argparse.ArgumentParser) -> None:
-    """Add `--follow-links`, which holds for all that the command opens."""
+    """Add `--follow-links`, which applies to everything that the command opens."""
     parser.add_argument("--follow-links", action=_FollowLinks, nargs=0, help=LINKS_HELP)
 
 
@@ -76,11 +76,12 @@ class _FollowLinks(argparse.Action):
 
 
 def open_checkpoint(path: str, registry: Registry, revision: str | None = None) -> Checkpoint:
-    """Find the checkpoint that `path` means and read its index; of a repository only that.
+    """Find the checkpoint `path` and read its index; nothing else of a repository is fetched.
 
     Raises:
-        CheckpointError: there is no such checkpoint, or it is not one of a pipeline.
-        ConfigError, UnsafeCheckpointError: its index is malformed, or can't be trusted.
+        CheckpointError: if there is no such checkpoint, or it is not one of a pipeline.
+        ConfigError: if its index is malformed.
+        UnsafeCheckpointError: if its index asks for something unsafe.
     """
     source = open_source(path, HubOptions(revision=revision), registry)
     return Checkpoint(source, open_index(source, registry))
@@ -89,7 +90,7 @@ def open_checkpoint(path: str, registry: Registry, revision: str | None = None) 
 def tasks_of(
     class_name: str, registry: Registry, conditions: Mapping[str, bool] | None = None
 ) -> list[Task]:
-    """The tasks that a checkpoint of this class can be opened for, under these conditions."""
+    """Return the tasks for which a checkpoint of this class can be opened with `conditions`."""
 
     def opens(task: Task) -> bool:
         try:
@@ -102,10 +103,10 @@ def tasks_of(
 
 
 def parts(checkpoint: Checkpoint, registry: Registry, values: bool = True) -> Iterator[Part]:
-    """The components, by name. What is wrong with one is said in it, and the others go on.
+    """Yield the components, sorted by name. A problem of one is recorded in its `problem`.
 
     Args:
-        values: read the weights that are on this machine, and find values that are not finite.
+        values: read local weights to find values that are not finite.
     """
     for name, pair in sorted(checkpoint.index.components.items()):
         try:
@@ -120,7 +121,7 @@ def _part(
     source = checkpoint.source
     names = source.files(name)
     known = registry.component(*pair)
-    # Networks have a config.json; tokenizers, image processors and schedulers call theirs else.
+    # Only networks have a config.json; configs of other components have other names.
     has_weights = "config.json" in names or bool(candidates(names, STEMS))
     files = plan_component(source, (name,), stems=STEMS if has_weights else (), variant="auto")
     weights = files.weights
@@ -131,7 +132,7 @@ def _part(
     if known is None and pair[0] != "transformers":
         problem: str | None = registry.explain_missing(pair[1])
     else:
-        problem = _no_numbers(source, headers) if values else None
+        problem = _not_finite(source, headers) if values else None
     return Part(
         name,
         pair,
@@ -144,17 +145,17 @@ def _part(
     )
 
 
-def _no_numbers(source: Source, headers: Mapping[str, Header]) -> str | None:
-    """Which tensors hold NaN or infinity, of files on this machine; None if there are none."""
+def _not_finite(source: Source, headers: Mapping[str, Header]) -> str | None:
+    """Describe NaN and infinite values in local weights; None if there are none."""
     here = [path for path in headers if path not in source.missing([path])]
     root = source.fetch(here)
     for path in here:
         found = not_finite(root / path, headers[path], source.open)
         if found:
             name, count = next(iter(found.items()))
-            more = f", and {len(found) - 1} more tensors hold some" if len(found) > 1 else ""
+            more = f" and more in {len(found) - 1} other tensors" if len(found) > 1 else ""
             return (
-                f"{path} has {count:,} values that are NaN or infinite in {name}{more}; pictures "
-                f"come out black. Fetch this file again, or use other weights"
+                f"{path} has {count:,} values that are NaN or infinite in {name}{more}, which make "
+                f"images black. Fetch this file again, or use other weights"
             )
     return None

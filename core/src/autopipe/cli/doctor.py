@@ -1,4 +1,4 @@
-"""`autopipe doctor`: what is broken, and what mends it."""
+"""`autopipe doctor`: finds what is broken in an installation, and says how to fix it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ..resolution.hints import CORE, dist_of, pip_line
 from ..resolution.packages import plain, providers
 from ..resolution.version import __version__
 from .command import Run, explain, show
-from .families import no_family_cure
+from .families import no_family_hint
 from .requirements import Requirement, requirements
 from .text import counted, paragraph, table
 
 ABOUT = (
     "Look for plugins that are broken, incompatible or disabled, for names that two of them "
-    "claim, for packages that are missing or of a version that does not fit, and for plugins that "
-    "use what a later release removes. Every finding comes with its cure. "
-    "Exit code 1 if something needs mending, else 0."
+    "claim, for packages that are missing or have the wrong version, and for plugins that use what "
+    "a later release removes. Every finding comes with a hint how to fix it. Exit code 1 if "
+    "something is broken, else 0; a deprecation doesn't count."
 )
 EXAMPLES = ("autopipe doctor", "autopipe doctor --json")
 
@@ -35,12 +35,12 @@ _AGAIN = "--force-reinstall --no-deps"
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that isn't as it should be (or, when `harmless`, as it usually is)."""
+    """A problem of the installation, or (if `harmless`) something unusual."""
 
     kind: str
     subject: str
     reason: str
-    cure: str
+    hint: str
     harmless: bool = False
 
 
@@ -52,65 +52,65 @@ def declare(parser: argparse.ArgumentParser) -> Run:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the state of the installation; 1 if something is broken."""
-    # AUTOPIPE_STRICT makes discovery stop at the first problem; here all of them are wanted.
+    """Print the state of the installation; return 1 if something is broken."""
+    # With AUTOPIPE_STRICT, discovery would stop at the first problem.
     registry = Registry(*discover(environ={**os.environ, "AUTOPIPE_STRICT": ""}))
     plugins = [*registry.plugins.values(), *(p.plugin for p in registry.problems)]
     dists = list(dict.fromkeys([CORE, *(plugin.dist for plugin in plugins)]))
     needed = requirements(dists)
     findings = [
         *(_of_problem(problem, registry) for problem in registry.problems),
-        *_of_strangers(),
+        *_of_overwriting_packages(),
         *_of_packages(needed, dists),
         *_of_families(registry),
         *_of_deprecations(registry),
     ]
-    told = _as_json(registry, needed, findings)
-    show(arguments.json, told, _as_text(registry, needed, findings))
-    return 0 if told["ok"] else 1
+    data = _as_json(registry, needed, findings)
+    show(arguments.json, data, _as_text(registry, needed, findings))
+    return 0 if data["ok"] else 1
 
 
 def _of_problem(problem: Problem, registry: Registry) -> Finding:
     dist = problem.plugin.dist
-    absent = problem.reason.startswith("ModuleNotFoundError")  # pip brings what it needs
+    absent = problem.reason.startswith("ModuleNotFoundError")  # pip installs dependencies
     delete = f"delete {' and '.join(problem.folders)}, then " if problem.folders else ""
-    cures = {
+    hints = {
         "broken": delete + pip_line(dist, options="" if absent else _AGAIN),
         "incompatible": pip_line(CORE, dist, options="--upgrade"),
-        "duplicate": f"set {PREFER}={dist} to use that of {dist} instead, or "
+        "duplicate": f"set {PREFER}={dist} to use the one of {dist} instead, or run "
         f"python -m pip uninstall {dist}",
-        "missing": _task_cure(problem, registry),
+        "missing": _task_hint(problem, registry),
         "disabled": "change that environment variable",
     }
     return Finding(
         problem.kind,
         f"plugin {problem.plugin}",
         problem.reason,
-        cures[problem.kind],
+        hints[problem.kind],
         harmless=problem.kind == "disabled",
     )
 
 
-def _task_cure(problem: Problem, registry: Registry) -> str:
-    """How to get the task that a plugin serves and nobody declares."""
+def _task_hint(problem: Problem, registry: Registry) -> str:
+    """How to install the task that a plugin serves and no plugin declares."""
     dist = problem.plugin.dist
     ours = [one.manifest for one in registry.installed if one.plugin == problem.plugin]
     served = [task for manifest in ours for p in manifest.pipelines for task in p.tasks]
     owners = (dist_of(task, "task") for task in served if task not in registry.tasks)
     owner = next(filter(None, owners), None)
-    cure = f"install the package that declares it, as the documentation of {dist} tells"
-    return pip_line(owner) if owner else cure
+    hint = f"install the package that declares it; see the documentation of {dist}"
+    return pip_line(owner) if owner else hint
 
 
-def _of_strangers() -> list[Finding]:
-    """Other distributions that provide the module `autopipe`, and may have written over ours."""
+def _of_overwriting_packages() -> list[Finding]:
+    """Other distributions that provide the module `autopipe` and may have overwritten its files."""
     others = sorted({plain(dist) for dist in providers(_MODULE)} - {CORE})
     return [
         Finding(
             "duplicate",
             f"package {dist}",
-            f"it provides the module {_MODULE} too, which is that of {CORE}: one of them has "
-            f"written over files of the other",
+            f"it also provides the module {_MODULE} of {CORE}: one of them has overwritten files "
+            f"of the other",
             f"python -m pip uninstall {dist}, then {pip_line(CORE, options=_AGAIN)}",
         )
         for dist in others
@@ -132,16 +132,16 @@ def _of_packages(needed: list[Requirement], dists: Collection[str]) -> list[Find
 
 def _why_not(need: Requirement) -> str:
     if need.installed is None:
-        return f"{', '.join(need.wanted_by)} needs {need.wanted or 'it'} and it is not installed"
+        return f"{', '.join(need.wanted_by)} needs {need.wanted or 'it'}, but it is not installed"
     refusals = ", ".join(f"{dist} needs {wanted}" for dist, wanted in need.refused_by)
-    return f"{refusals} and {need.installed} is installed"
+    return f"{refusals}, but {need.installed} is installed"
 
 
 def _pip_line(need: Requirement, dists: Collection[str]) -> str:
-    """What makes the versions fit.
+    """The pip command that fixes the versions.
 
-    The core and the plugins go together, and what wants versions that contradict each other has
-    to change itself: pip finds versions that fit, if all are named at once.
+    The core and the plugins must be upgraded together, as must packages with contradictory
+    requirements: pip finds matching versions if all of them are named at once.
     """
     together = need.name in dists or not need.possible
     if need.installed is None or not together:
@@ -153,18 +153,18 @@ def _pip_line(need: Requirement, dists: Collection[str]) -> str:
 def _of_families(registry: Registry) -> list[Finding]:
     if any(family.pipelines for family in registry.families.values()):
         return []
-    reason = "no usable plugin offers a pipeline, so no checkpoint can be opened"
-    return [Finding("missing", "families", reason, no_family_cure().removeprefix("Run: "))]
+    reason = "no usable plugin provides a pipeline, so no checkpoint can be opened"
+    return [Finding("missing", "families", reason, no_family_hint().removeprefix("Run: "))]
 
 
 def _of_deprecations(registry: Registry) -> list[Finding]:
-    """What works now and won't with a later release."""
+    """Findings about plugins that use something that a later release removes."""
     return [
         Finding(
             "deprecated",
             f"plugin {one.plugin}",
             reason,
-            f"{pip_line(one.plugin.dist, options='--upgrade')}; if that changes nothing, tell its "
+            f"{pip_line(one.plugin.dist, options='--upgrade')}; if that doesn't help, tell its "
             f"author",
             harmless=True,
         )
@@ -194,8 +194,8 @@ def _as_json(
 def _plugins(registry: Registry) -> list[tuple[Plugin, str]]:
     states = dict.fromkeys(registry.plugins.values(), "in use")
     for problem in registry.problems:
-        in_use = states.get(problem.plugin, "").startswith("in use")
-        states[problem.plugin] = "in use in part" if in_use else problem.kind
+        in_use = states.get(problem.plugin, "").endswith("in use")
+        states[problem.plugin] = "partly in use" if in_use else problem.kind
     return list(states.items())
 
 
@@ -215,9 +215,9 @@ def _as_text(registry: Registry, needed: list[Requirement], findings: list[Findi
         "",
     ]
     for finding in findings:
-        said = f"{finding.kind}: {finding.subject}: {finding.reason}"
-        parts.append(paragraph(said, "  ", first="- "))
-        parts.append(paragraph(f"Cure: {finding.cure}", "        ", first="  "))
+        text = f"{finding.kind}: {finding.subject}: {finding.reason}"
+        parts.append(paragraph(text, "  ", first="- "))
+        parts.append(paragraph(f"Fix: {finding.hint}", "        ", first="  "))
     broken = sum(not finding.harmless for finding in findings)
-    said = counted(broken, "thing is", "things are") if broken else "Nothing is"
-    return "\n".join([*parts, f"{said} broken."])
+    summary = counted(broken, "problem", "problems") if broken else "No problems"
+    return "\n".join([*parts, f"{summary} found."])

@@ -1,4 +1,4 @@
-"""`autopipe download`: fetch what a pipeline needs of a repository, and nothing else."""
+"""`autopipe download`: fetches the files of a repository that a pipeline needs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from ..checkpoint.plan import Plan
 
 ABOUT = (
-    "Tell which files of a checkpoint its pipeline needs, with their bytes, then fetch those that "
-    "are not in the cache yet. All are of one commit, and each is compared with the digest that "
-    "the Hub gives for it, also if it was there before: what is damaged is fetched again, alone. "
-    "An interrupted download goes on where it was when it is started again."
+    "List the files of a checkpoint that its pipeline needs, with their sizes, then fetch those "
+    "that are not in the cache yet. All files are from one commit. The checksum of each is "
+    "verified, also if it was in the cache before, and damaged files are fetched again. An "
+    "interrupted download resumes when it is started again."
 )
 EXAMPLES = (
     "autopipe download OWNER/NAME --dry-run",
@@ -33,18 +33,18 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     explain(parser, ABOUT, EXAMPLES)
     add, take = parser.add_argument, partial(option, parser)
     declare_checkpoint(parser)
-    take("--task TASK", "fetch what the pipeline for this task needs")
-    take("--variant NAME", "which weight files, such as fp16")
-    take("--without NAME", "a component to leave out", many=True)
+    take("--task TASK", "fetch the files that the pipeline for this task needs")
+    take("--variant NAME", "the variant of the weight files, such as fp16")
+    take("--without NAME", "a component to leave out (can be repeated)", many=True)
     take("--cache-dir FOLDER", "the cache (default: that of huggingface_hub)")
-    add("--dry-run", action="store_true", help="tell what would be fetched, and fetch nothing")
+    add("--dry-run", action="store_true", help="only list what would be fetched")
     add("--json", action="store_true", help="print JSON")
     declare_stages(parser, default_registry())
     return run
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the plan and carry it out."""
+    """Print the plan and fetch the files."""
     from ..checkpoint.checkpoint import Checkpoint
     from ..pipeline.base import DiffusionPipeline
 
@@ -64,12 +64,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         if not arguments.dry_run:
             plan.run()
-        told = {"checkpoint": arguments.checkpoint, **_as_json(plan, not arguments.dry_run)}
-        say(as_json(told))
+        data = {"checkpoint": arguments.checkpoint, **_as_json(plan, not arguments.dry_run)}
+        say(as_json(data))
         return 0
     say(_as_text(arguments.checkpoint, plan))
     if not arguments.dry_run:
-        say(f"\nAll of it is in {plan.run()}")
+        say(f"\nAll files are in {plan.run()}")
     return 0
 
 
@@ -105,7 +105,7 @@ def _as_text(checkpoint: str, plan: Plan) -> str:
             item.path,
             f"{item.size:,}" if item.size >= 0 else "unknown",
             " ".join(filter(None, [keyword, item.component])),
-            "to fetch" if item.missing else "here",
+            "to fetch" if item.missing else "local",
         )
         for keyword, stage in stages
         for item in stage.items

@@ -1,4 +1,4 @@
-"""`autopipe families`: what is installed."""
+"""`autopipe families`: lists what is installed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .command import Run, explain, show
 from .text import counted, paragraph, say, table
 
 ABOUT = (
-    "List the installed families and other plugins: the tasks each offers, what else it brings, "
-    "and the package it comes from. Nothing of them is imported but their manifests."
+    "List the installed families and other plugins: the tasks that each offers, its other entries, "
+    "and its package. Only manifests are imported."
 )
 EXTENSIONS = {
     "addons": "add-ons",
@@ -20,7 +20,7 @@ EXTENSIONS = {
     "commands": "commands",
     "readers": "readers",
 }
-"""Fields of a manifest besides pipelines and their parts, and what they are called."""
+"""Other fields of a manifest, with their names for the table."""
 
 EXAMPLES = ("autopipe families", "autopipe families --json")
 
@@ -29,7 +29,7 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
     explain(parser, ABOUT, EXAMPLES)
     parser.add_argument(
-        "--json", action="store_true", help="print JSON, with every pipeline and all else"
+        "--json", action="store_true", help="print JSON, with all entries of each manifest"
     )
     return run
 
@@ -40,23 +40,23 @@ def run(arguments: argparse.Namespace) -> int:
     found = describe(registry)
     text = [table([_row(family) for family in found], ("FAMILY", "PACKAGE", "VERSION", "TASKS"))]
     if not any(family["pipelines"] for family in found):
-        text.append(paragraph(f"No family is installed. {no_family_cure()}"))
+        text.append(paragraph(f"No family is installed. {no_family_hint()}"))
     show(arguments.json, found, "\n".join(filter(None, text)))
     unused = len({problem.plugin for problem in registry.problems})
     if unused and not arguments.json:
         plugins = counted(unused, "plugin is", "plugins are")
-        about = f"{plugins} installed but not in use, or not with all that they have"
+        about = f"{plugins} installed but not, or only partly, in use"
         say(paragraph(f"{about}; see 'autopipe doctor'"), error=True)
     return 0
 
 
-def no_family_cure() -> str:
-    """How to get a first family."""
+def no_family_hint() -> str:
+    """How to install a first family."""
     return f"Run: {pip_line(dist_with_demo())}"
 
 
 def describe(registry: Registry) -> list[dict[str, Any]]:
-    """The families as JSON knows them."""
+    """Return the families for JSON."""
     return [
         {
             "name": name,
@@ -83,12 +83,12 @@ def describe(registry: Registry) -> list[dict[str, Any]]:
 def _row(family: dict[str, Any]) -> tuple[str, ...]:
     further = sum(not pipeline["tasks"] for pipeline in family["pipelines"])
     more = "more " if family["tasks"] else ""
-    told = [", ".join(family["tasks"])]
-    undone = [task for task in family["declares"] if task not in family["tasks"]]
-    told += [f"declares: {', '.join(undone)}"] if undone else []
-    told += [counted(further, f"{more}pipeline", f"{more}pipelines")] if further else []
-    told += [
+    entries = [", ".join(family["tasks"])]
+    unserved = [task for task in family["declares"] if task not in family["tasks"]]
+    entries += [f"declares: {', '.join(unserved)}"] if unserved else []
+    entries += [counted(further, f"{more}pipeline", f"{more}pipelines")] if further else []
+    entries += [
         f"{text}: {', '.join(family[kind])}" for kind, text in EXTENSIONS.items() if family[kind]
     ]
-    brings = "; ".join(filter(None, told)) or "none; parts for other families"
-    return family["name"], family["package"], family["version"], brings
+    provides = "; ".join(filter(None, entries)) or "none; parts for other families"
+    return family["name"], family["package"], family["version"], provides

@@ -1,4 +1,4 @@
-"""`autopipe inspect`: what is in a checkpoint."""
+"""`autopipe inspect`: shows what is in a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .command import Run, explain, show
 from .text import counted, facts, paragraph, size, table
 
 ABOUT = (
-    "Show what is in a checkpoint: its components, how large they are, their dtypes, variants and "
-    "files. Of a repository only the index and the headers of weights are fetched. Weights on this "
-    "machine are read, for values that are not finite; --headers leaves that out. Exit code 1 if "
-    "something is missing or damaged, else 0."
+    "Show what is in a checkpoint: its components, their sizes, dtypes, variants and files. Of a "
+    "repository, only the index and the headers of weights are fetched. Local weights are read to "
+    "find values that are not finite, unless --headers is given. Exit code 1 if something is "
+    "missing or damaged, else 0."
 )
 EXAMPLES = (
     "autopipe inspect ./my-checkpoint",
@@ -27,24 +27,25 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
     explain(parser, ABOUT, EXAMPLES)
     declare_checkpoint(parser)
-    parser.add_argument("--headers", action="store_true", help="read no weights, only headers")
+    parser.add_argument("--headers", action="store_true", help="read only the headers of weights")
     parser.add_argument("--json", action="store_true", help="print JSON, with every file")
     return run
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the content; 1 if something is wrong with it."""
+    """Print the content; return 1 if something is wrong with it."""
     registry = default_registry()
     checkpoint = open_checkpoint(arguments.checkpoint, registry, arguments.revision)
-    found = [_told(part) for part in parts(checkpoint, registry, values=not arguments.headers)]
+    every = parts(checkpoint, registry, values=not arguments.headers)
+    found = [_part_as_json(part) for part in every]
     summary = _summary(checkpoint, registry)
-    told = {"checkpoint": arguments.checkpoint, **summary, "components": found}
-    show(arguments.json, told, _as_text(told))
+    data = {"checkpoint": arguments.checkpoint, **summary, "components": found}
+    show(arguments.json, data, _as_text(data))
     return 1 if any(part["problem"] for part in found) else 0
 
 
 def _summary(checkpoint: Checkpoint, registry: Registry) -> dict[str, Any]:
-    """What the index says of the whole."""
+    """Return the facts from the index."""
     index = checkpoint.index
     found = registry.resolve(index.class_name) if registry.pipeline(index.class_name) else None
     return {
@@ -60,8 +61,7 @@ def _summary(checkpoint: Checkpoint, registry: Registry) -> dict[str, Any]:
     }
 
 
-def _told(part: Part) -> dict[str, Any]:
-    """What is told of a component."""
+def _part_as_json(part: Part) -> dict[str, Any]:
     weights = part.weights
     return {
         "name": part.name,
@@ -79,18 +79,18 @@ def _told(part: Part) -> dict[str, Any]:
     }
 
 
-def _as_text(told: dict[str, Any]) -> str:
-    found = told["components"]
+def _as_text(data: dict[str, Any]) -> str:
+    found = data["components"]
     files = [file for part in found for file in (*part["weights"], *part["other_files"])]
-    package = f" ({told['package']} {told['version']})"
+    package = f" ({data['package']} {data['version']})"
     overview = {
-        "checkpoint": told["checkpoint"],
-        "folder": told["folder"],
-        "commit": told["commit"],
-        "class": told["class"],
-        "family": told["family"] + package if told["family"] else "none that is installed",
-        "tasks": ", ".join(told["tasks"]) or "none",
-        "options": ", ".join(f"{k}={json.dumps(v)}" for k, v in told["options"].items()),
+        "checkpoint": data["checkpoint"],
+        "folder": data["folder"],
+        "commit": data["commit"],
+        "class": data["class"],
+        "family": data["family"] + package if data["family"] else "none installed",
+        "tasks": ", ".join(data["tasks"]) or "none",
+        "options": ", ".join(f"{k}={json.dumps(v)}" for k, v in data["options"].items()),
         "weights": _total(found),
     }
     sections = [
@@ -107,7 +107,7 @@ def _as_text(told: dict[str, Any]) -> str:
             [(f["path"], size(f["bytes"]) if f["bytes"] >= 0 else "unknown") for f in files],
             ("FILE", "SIZE"),
         ),
-        paragraph(told["note"] or ""),
+        paragraph(data["note"] or ""),
         "\n".join(
             paragraph(f"{part['name']}: {part['problem']}", "  ", first="- ")
             for part in found
@@ -129,7 +129,7 @@ def _row(part: dict[str, Any]) -> tuple[str, ...]:
 
 
 def number(count: int) -> str:
-    """A large number as people write it: 860 M."""
+    """Format a large number, such as 860 M."""
     amount, units = float(count), ["", " K", " M", " B"]
     while amount >= 999.5 and len(units) > 1:
         amount, units = amount / 1000, units[1:]
@@ -141,5 +141,5 @@ def _total(found: list[dict[str, Any]]) -> str:
     if not files:
         return "none"
     parameters = [part["parameters"] for part in found if part["parameters"] is not None]
-    told = f"{size(sum(part['bytes'] for part in found))} in {counted(files, 'file', 'files')}"
-    return told + (f", {number(sum(parameters))} parameters" if parameters else "")
+    text = f"{size(sum(part['bytes'] for part in found))} in {counted(files, 'file', 'files')}"
+    return text + (f", {number(sum(parameters))} parameters" if parameters else "")

@@ -1,7 +1,7 @@
-"""Options that come from what is installed, by the word that is written for each.
+"""Options that installed plugins add to commands.
 
-In the parsed arguments each goes by that word, such as `--image`, so that no name can collide with
-an argument of a command.
+In the parsed arguments, each is stored under the option itself, such as `--image`, so that names
+can't collide with other arguments of a command.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from .command import option
 from .text import help_text
 
 PROMPT = "PROMPT"
-"""The one that has no dashes."""
+"""The only one without dashes."""
 
 
 def declare_stages(parser: Any, registry: Registry) -> None:
     """Add an option for each stage that a chain of an installed family needs."""
     for keyword in stage_keywords(registry):
-        about = f"the {keyword} of a checkpoint that needs one (default: what its README names)"
+        about = f"the {keyword} of a checkpoint that needs one (default: the one its README names)"
         add_option(parser, f"--{keyword}", "CHECKPOINT", about)
 
 
 def stage_keywords(registry: Registry) -> list[str]:
-    """The keywords by which chains of the installed families get their other stage."""
+    """Return the keywords of stages in chains of the installed families."""
     pipelines = (p for family in registry.families.values() for p in family.pipelines)
     return sorted({p.needs for p in pipelines if p.needs is not None})
 
 
 def given_of(arguments: argparse.Namespace) -> dict[str, str]:
-    """What was given of the prompt and the options that are declared here, by their words."""
+    """Return the values of the prompt and of the options declared here, by option."""
     return {
         name: value
         for name, value in vars(arguments).items()
@@ -40,7 +40,7 @@ def given_of(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def add_option(group: Any, name: str, metavar: str, about: str) -> bool:
-    """Add an option, unless there is one of that name; whether it was added."""
+    """Add an option unless it already exists; return whether it was added."""
     is_new = name not in group._option_string_actions
     if is_new:
         option(group, f"{name} {metavar}", help_text(about), dest=name)

@@ -1,4 +1,4 @@
-"""The arguments of the command line, and the words that explain them."""
+"""The parser of the command line."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from .text import help_text, say, terminal_width
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are ours, and whose help keeps the line breaks of its texts."""
+    """A parser that raises `ArgumentError`, and whose help keeps the line breaks of its texts."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(formatter_class=_formatter, allow_abbrev=False, **kwargs)
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where the help is."""
+        """Raise an error that says what is wrong and where to find help."""
         wrong = re.match(r"argument COMMAND: invalid choice: '(.*?)'", message)
         if wrong:
             known = commands()
-            hint = nearest(wrong[1], known) or f" There are: {', '.join(known)}"
+            hint = nearest(wrong[1], known) or f" Known: {', '.join(known)}"
             dist = dist_of(wrong[1], "command")
             if dist is not None:
-                hint = f" It comes with the package {dist}. Run: {pip_line(dist)}"
+                hint = f" It is in the package {dist}. Run: {pip_line(dist)}"
             message = f"there is no command {shown(wrong[1])}.{hint}"
         stop = "" if message.endswith("?") else "."
         raise ArgumentError(f"{message}{stop} See '{self.prog} --help'")
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """Print help and version, in which manifests have words."""
+        """Print help and version, whose texts may come from manifests."""
         say(message, error=file is sys.stderr, end="")
 
 
@@ -52,25 +52,23 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 
 def commands() -> dict[str, Command]:
-    """The commands by name: those of the core, then those of plugins."""
+    """Return the commands by name: those of the core, then those of plugins."""
     own = {command.name: command for command in OWN.manifest.commands}
     try:
         return {**own, **default_registry().of("command")}
-    except PluginError:  # AUTOPIPE_STRICT is set; the command that tells why has to run
+    except PluginError:  # AUTOPIPE_STRICT is set; `doctor` must still run
         return own
 
 
 def build(argv: Sequence[str] = ()) -> Parser:
-    """The parser of the command line; only the command that `argv` calls is imported."""
-    # After the command's name too, and where that is, it doesn't undo what was said before it.
+    """Build the parser; only the command that `argv` calls is imported."""
+    # Also accepted after the command's name; there, its default must not override the first.
     common = Parser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument(
-        "--traceback", action="store_true", help="show where in the program an error arose"
-    )
+    common.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     parser = Parser(
         prog="autopipe",
         parents=[common],
-        description="Load any diffusion checkpoint for a task, and make pictures with it.",
+        description="Load any diffusion checkpoint for a task, and generate images with it.",
         epilog="examples:\n"
         '  autopipe generate "a red circle on a white background" -o circle.png\n'
         "  autopipe families\n\n"
@@ -88,28 +86,28 @@ def build(argv: Sequence[str] = ()) -> Parser:
 
 
 def _declared(command: Command, parser: Parser) -> Run:
-    """What runs a command, once it has declared its arguments."""
+    """Have a command declare its arguments, and return the function that runs it."""
     declare = load_target(command.target)
 
     def broken(reason: str) -> PluginError:
         return PluginError(
-            f"the command {command.name} can't be used, {command.target} is broken ({reason}). "
-            f"Run: {reinstall_line(command.target.partition(':')[0], reason)}"
+            f"the command {command.name} can't be used, because {command.target} is broken "
+            f"({reason}). Run: {reinstall_line(command.target.partition(':')[0], reason)}"
         )
 
     with guarded(broken):
         run: Run = declare(parser)
     if not callable(run):
-        raise broken(f"it returns {shown(run)} where the function that runs it is expected")
+        raise broken(f"it must return the function that runs it, not {shown(run)}")
     return run
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments; `run` is the function of the command.
+    """Parse the arguments; `run` of the result is the function of the command.
 
     Raises:
-        ArgumentError: they are not what the command takes.
-        SystemExit: help or the version was asked for, and printed.
+        ArgumentError: if the arguments are not valid.
+        SystemExit: after printing help or the version.
     """
     arguments, unknown = build(argv).parse_known_args(argv)
     if unknown:
@@ -117,6 +115,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         known = [text for action in command._actions for text in action.option_strings]
         hint = nearest(unknown[0].partition("=")[0], known)
         if not unknown[0].startswith("-"):
-            hint = " Put a text of several words in quotes"
+            hint = " Put text of several words in quotes"
         command.error(f"unrecognized argument {shown(unknown[0])}" + (hint and f".{hint}"))
     return arguments

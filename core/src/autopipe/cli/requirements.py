@@ -1,4 +1,4 @@
-"""What the installed distributions need of others, and whether they have it."""
+"""Checks the requirements of installed distributions."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..resolution.packages import readable
 
 @dataclass(frozen=True)
 class Requirement:
-    """A package, the versions that all who need it accept, and the one that is there.
+    """A required package: the versions that are accepted, and the one that is installed.
 
     Attributes:
-        wanted: what all of them ask for together, as a specifier.
-        installed: the version, None where it isn't installed.
-        wanted_by: who needs it.
-        refused_by: those of them that the installed version doesn't do for, each with the
-            specifier of its own.
+        wanted: the combined version specifier.
+        installed: the installed version, or None.
+        wanted_by: the distributions that require it.
+        refused_by: the distributions that don't accept the installed version, each with its own
+            specifier.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Requirement:
 
     @property
     def met(self) -> bool:
-        """Whether the installed version is one of those wanted."""
+        """Whether the installed version is accepted by all."""
         return self.installed is not None and not self.refused_by
 
     @property
     def possible(self) -> bool:
-        """Whether some version can do for all, as far as their specifiers tell."""
+        """Whether the specifiers don't contradict each other."""
         wanted = SpecifierSet(self.wanted)
         named = [Version(o.version.removesuffix(".*")) for o in wanted if o.operator != "==="]
         after = [Version(f"{version}.post1") for version in named if not version.is_postrelease]
@@ -47,7 +47,7 @@ class Requirement:
 
 
 def requirements(dists: Iterable[str]) -> list[Requirement]:
-    """What `dists` need, by name; distributions that are not installed need nothing."""
+    """Return the requirements of `dists`, by name; missing distributions have none."""
     specifiers: dict[str, dict[str, SpecifierSet]] = {}
     for dist in dict.fromkeys(dists):
         for parsed in _declared(dist):
@@ -68,14 +68,14 @@ def _requirement(name: str, by_dist: dict[str, SpecifierSet]) -> Requirement:
 
 
 def installed_version(dist: str) -> str | None:
-    """The version of `dist`, or None where it isn't installed. Imports nothing of it."""
-    with suppress(Exception):  # It isn't installed, or its metadata is damaged.
+    """Return the version of `dist`, or None if it isn't installed. Imports nothing of it."""
+    with suppress(Exception):  # not installed, or damaged metadata
         return str(readable(dist).version or "unknown")
     return None
 
 
 def _accepts(specifier: SpecifierSet, installed: str) -> bool:
-    """Whether a version is one of those; one that is none, of damaged metadata, only of all."""
+    """Whether `specifier` accepts a version; an invalid version only if it accepts all."""
     try:
         return specifier.contains(Version(installed), prereleases=True)
     except InvalidVersion:
@@ -83,12 +83,12 @@ def _accepts(specifier: SpecifierSet, installed: str) -> bool:
 
 
 def _text(*sets: SpecifierSet) -> str:
-    """All of `sets` together as people write it: each once, the lower bound first."""
+    """Combine `sets` into one specifier: each part once, the lower bound first."""
     return ",".join(sorted({str(one) for specifiers in sets for one in specifiers}, reverse=True))
 
 
 def _declared(dist: str) -> Iterable[Parsed]:
-    """The requirements of `dist` that apply here, those of its extras left out."""
+    """Yield the requirements of `dist` that apply on this system, without those of extras."""
     texts: list[str] = []
     with suppress(Exception):
         texts = readable(dist).requires or []

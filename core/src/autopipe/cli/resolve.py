@@ -1,4 +1,4 @@
-"""`autopipe resolve`: which class opens a checkpoint, and why."""
+"""`autopipe resolve`: shows which class opens a checkpoint, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .command import Run, explain, option, show
 from .text import facts
 
 ABOUT = (
-    "Tell which pipeline class of which installed family opens a checkpoint, and why. Only the "
+    "Show which pipeline class of which installed family opens a checkpoint, and why. Only the "
     "checkpoint's index is read, and no model code is imported."
 )
 EXAMPLES = (
@@ -25,7 +25,7 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     explain(parser, ABOUT, EXAMPLES)
     declare_checkpoint(parser)
     tasks = ", ".join(default_registry().tasks)
-    option(parser, "--task TASK", f"{tasks} (default: what the checkpoint was saved as)")
+    option(parser, "--task TASK", f"{tasks} (default: that of the checkpoint's class)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return run
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = registry.resolve(checkpoint.index.class_name, arguments.task)
     plugin = found.plugin
     task = arguments.task and registry.task(arguments.task)
-    told: dict[str, Any] = {
+    data: dict[str, Any] = {
         "checkpoint": arguments.checkpoint,
         "commit": checkpoint.commit,
         "class": found.pipeline.name,
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         "target": found.pipeline.target,
         "why": found.reason,
     }
-    tasks = ", ".join(told["tasks"])
-    text = facts({**told, "task": task or tasks or "none", "tasks": None})
-    show(arguments.json, told, text)
+    tasks = ", ".join(data["tasks"])
+    text = facts({**data, "task": task or tasks or "none", "tasks": None})
+    show(arguments.json, data, text)
     return 0

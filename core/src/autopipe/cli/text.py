@@ -1,7 +1,6 @@
-"""Text for a terminal: the one way out for all that commands print, and tables that fit its width.
+"""Terminal output: the function that prints for all commands, and tables that fit the width.
 
-What commands print may come from a checkpoint, a plugin, a file's name or the Hub, so nothing but
-`say` prints.
+Output may contain text of a checkpoint, a plugin, a file name or the Hub, so only `say` prints.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ _MOST_ROWS = 500
 
 
 def say(text: str, *, error: bool = False, end: str = "\n") -> None:
-    """Print `text` on stdout, or on stderr for an `error` and for what is not the result.
+    """Print `text` to stdout, or to stderr if it is an `error` or not the result of the command.
 
-    Control, format and surrogate characters are shown escaped, and so is what the encoding of the
-    stream doesn't have.
+    Control, format and surrogate characters are escaped, as are characters that the stream can't
+    encode.
     """
     stream = sys.stderr if error else sys.stdout
     encoding = getattr(stream, "encoding", None) or "utf-8"
@@ -37,32 +36,31 @@ def say(text: str, *, error: bool = False, end: str = "\n") -> None:
     print(fit, end="", file=stream, flush=True)
 
 
-def as_json(told: object) -> str:
-    """`told` as JSON in ASCII; what JSON has no value for, such as infinity, as text."""
-    return json.dumps(_plain(told), indent=2, allow_nan=False, default=str).replace(
+def as_json(data: object) -> str:
+    """Return `data` as JSON in ASCII; values that JSON can't express, such as infinity, as text."""
+    return json.dumps(_plain(data), indent=2, allow_nan=False, default=str).replace(
         "\x7f", "\\u007f"
     )
 
 
-def _plain(told: Any) -> Any:
-    if isinstance(told, Mapping):
-        return {str(key): _plain(value) for key, value in told.items()}
-    if isinstance(told, (list, tuple)):
-        return [_plain(value) for value in told]
-    return str(told) if isinstance(told, float) and not math.isfinite(told) else told
+def _plain(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_plain(value) for value in data]
+    return str(data) if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def terminal_width() -> int:
-    """The columns of the terminal (`COLUMNS` overrides it), 80 where there is none."""
+    """Return the columns of the terminal (`COLUMNS` overrides them); 80 without a terminal."""
     return max(shutil.get_terminal_size().columns, 40)
 
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str] = (), width: int = 0) -> str:
-    """`rows` in aligned columns, under `head`; the widest columns wrap until all fit `width`.
+    """Return `rows` in aligned columns under `head`; the widest columns wrap to fit `width`.
 
-    Cells are clean and cut. Of very many rows the first are shown.
-
-    `width` is that of the terminal when it is not given.
+    Cells are cleaned and shortened, and only the first of very many rows are shown. The default
+    `width` is that of the terminal.
     """
     if not rows:
         return ""
@@ -78,18 +76,18 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str] = (), width: int = 
     return "\n".join(line for row in everything for line in _lines(row, widths))
 
 
-def facts(told: Mapping[str, str | None]) -> str:
-    """What is told by name, a line each; what is None or empty is left out."""
-    return table([(name, value) for name, value in told.items() if value])
+def facts(values: Mapping[str, str | None]) -> str:
+    """Return a line for each named value; None and empty values are left out."""
+    return table([(name, value) for name, value in values.items() if value])
 
 
 def counted(count: int, one: str, several: str) -> str:
-    """How many there are of what is called `one`, or `several` where there is not just one."""
+    """Return `count` with the singular `one` or the plural `several`."""
     return f"{count} {one if count == 1 else several}"
 
 
 def paragraph(text: str, indent: str = "", first: str | None = None) -> str:
-    """`text` filled to the terminal's width, its first line indented by `first`."""
+    """Return `text` wrapped to the terminal's width, its first line indented by `first`."""
     return textwrap.fill(
         text,
         min(terminal_width(), 100),
@@ -100,7 +98,7 @@ def paragraph(text: str, indent: str = "", first: str | None = None) -> str:
 
 
 def help_text(text: str) -> str:
-    """A line that a manifest gives, as argparse takes it."""
+    """Return a help text of a manifest on one line, escaped for argparse."""
     return _cell(" ".join(text.split())).replace("%", "%%")
 
 

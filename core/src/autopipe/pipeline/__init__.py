@@ -1,1 +1,1 @@
-"""Pipelines: the base class, the weights they share, one call, and the denoising loop."""
+"""Pipelines: the base class, the pool of shared weights, calls, and the denoising loop."""

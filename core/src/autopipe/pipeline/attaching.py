@@ -1,4 +1,4 @@
-"""Add-ons and engines of a pipeline: attaching, switching, and what a call makes of them."""
+"""Add-ons and engines of a pipeline: attaching them, switching them, and using them in calls."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _Self = TypeVar("_Self", bound="AttachingMixin")
 
 
 class AttachingMixin(ComponentsMixin):
-    """What a pipeline offers for add-ons and engines."""
+    """The methods of a pipeline for add-ons and engines."""
 
     _strengths: dict[str, float]
-    """The attachments that are on, with how strongly; of a run, those of its call."""
+    """The strengths of the active attachments, by name; in a run, those of its call."""
 
     # Add-ons
 
@@ -43,29 +43,29 @@ class AttachingMixin(ComponentsMixin):
         strength: float = 1.0,
         **options: Any,
     ) -> Attachment:
-        """Attach an add-on, and switch it on for this pipeline.
+        """Attach an add-on and activate it in this pipeline.
 
-        Pipelines that share the weights can switch it on too, by `set_attachments`. While it
-        changes a network, the attribute of that component is a view of the network, in which the
-        add-on acts; saving and `from_pipe` take the network itself.
+        Pipelines that share the weights can activate it with `set_attachments`. While it changes a
+        network, the attribute of that component is a view of the network with the changes; saving
+        and `from_pipe` use the network itself.
 
         Args:
             addon: the name of an installed add-on, or an `Attachment`.
-            source: with a name, what to load: a file, a folder or a repository, as it says.
-            name: what to call it here; its own name if absent.
-            strength: how strongly it acts.
-            **options: with a name, for its class.
+            source: for a named add-on, what to load: a file, a folder or a repository.
+            name: the name of the attachment; by default the add-on's own.
+            strength: the strength of its effect.
+            **options: for a named add-on, the arguments of its class.
 
         Raises:
-            MissingPluginError: no installed plugin has an add-on of that name.
-            ArgumentError: something of that name is attached already, or it doesn't fit.
+            MissingPluginError: if no installed plugin has an add-on of that name.
+            ArgumentError: if the name is already in use, or the add-on doesn't fit the pipeline.
         """
         self._pool.check_open(self)
         given = () if source is None else (source,)
         made: Attachment = _made("addon", Attachment, addon, *given, **options)
         own = addon if isinstance(addon, str) else made.name or type(made).__name__.lower()
         if name is not None and not isinstance(name, str):
-            raise ArgumentTypeError(f"name={shown(name)} is not a text")
+            raise ArgumentTypeError(f"name={shown(name)} is not a string")
         label = name or own
         _strength(label, strength)
         made.check(self)
@@ -73,7 +73,7 @@ class AttachingMixin(ComponentsMixin):
         with pool.lock:
             if label in pool.attachments:
                 raise ArgumentError(
-                    f"something called {shown(label)} is attached already; detach it, or give name="
+                    f"an attachment {shown(label)} already exists; detach it, or give name="
                 )
             before, strengths = pool.attachments, self._strengths
             if made.weights is not None:
@@ -89,10 +89,10 @@ class AttachingMixin(ComponentsMixin):
         return made
 
     def detach(self, name: str) -> None:
-        """Take an add-on away from all pipelines that share the weights.
+        """Remove an attachment from all pipelines that share the weights.
 
         Raises:
-            ArgumentError: nothing of that name is attached.
+            ArgumentError: if there is no attachment of that name.
         """
         pool = self._pool
         with pool.lock:
@@ -102,12 +102,12 @@ class AttachingMixin(ComponentsMixin):
                 view._show_attached()
 
     def set_attachments(self, strengths: Mapping[str, float]) -> None:
-        """Switch on the attachments named, with these strengths, and all others off.
+        """Activate these attachments with these strengths, and deactivate all others.
 
-        Other pipelines that share the weights have switches of their own.
+        Other pipelines that share the weights are not affected.
 
         Raises:
-            ArgumentError: nothing of such a name is attached, or a strength is not a number.
+            ArgumentError: if there is no attachment of a name, or a strength is not a number.
         """
         with self._pool.lock:
             self._strengths = self._checked(strengths, "set_attachments")
@@ -115,20 +115,20 @@ class AttachingMixin(ComponentsMixin):
 
     @property
     def attachments(self) -> Mapping[str, float]:
-        """The attachments of these weights by name, with their strengths here; 0 is off."""
+        """The strength in this pipeline of each attachment, by name; 0 is inactive."""
         return MappingProxyType({n: self._strengths.get(n, 0.0) for n in self._attached})
 
     @property
     def _attached(self) -> Mapping[str, Attachment]:
-        """What is attached; of a run, what was when its call began."""
+        """The attachments; in a run, those at the start of its call."""
         found: Mapping[str, Attachment] = self.__dict__.get("_snapshot", self._pool.attachments)
         return found
 
     def _checked(self, strengths: object, what: str) -> dict[str, float]:
-        """The strengths that a caller gives, of things that are attached."""
+        """Check the strengths that a caller gives."""
         if not isinstance(strengths, Mapping):
             raise ArgumentTypeError(
-                f"{what} takes a dict from the names of attachments to their strengths, not a "
+                f"{what} takes a dict from the names of attachments to their strengths, not "
                 f"{type(strengths).__name__}"
             )
         for name in strengths:
@@ -139,12 +139,12 @@ class AttachingMixin(ComponentsMixin):
         attached = self._attached
         if not isinstance(name, str) or name not in attached:
             raise ArgumentError(
-                f"there is no attachment {shown(name)}; attached is "
-                f"{listed(attached) or 'nothing'}.{nearest(name, attached)}"
+                f"there is no attachment {shown(name)}; attached: "
+                f"{listed(attached) or 'none'}.{nearest(name, attached)}"
             )
 
     def _active(self) -> list[tuple[Attachment, float]]:
-        """The attachments that act here, innermost first."""
+        """The active attachments with their strengths, innermost first."""
         attached = self._attached.items()
         found = [(a, self._strengths[n]) for n, a in attached if self._strengths.get(n)]
         return sorted(found, key=lambda pair: pair[0].order)
@@ -155,7 +155,7 @@ class AttachingMixin(ComponentsMixin):
                 yield attachment, strength
 
     def _show_attached(self) -> None:
-        """Make the attributes of components what the attachments make of them."""
+        """Set the attributes of components to views with the changes of the attachments."""
         self._strengths = {n: s for n, s in self._strengths.items() if n in self._attached}
         for name, network in self.components.items():
             if not isinstance(network, nn.Module):
@@ -166,9 +166,9 @@ class AttachingMixin(ComponentsMixin):
                 self.__dict__[name] = shown
 
     def encoder(self, component: str, encode: Encode) -> Encode:
-        """`encode` of the text encoder `component`, with what attachments put around it.
+        """Return `encode` of the text encoder `component`, wrapped by the attachments.
 
-        Families call their encoders through this.
+        Families call their text encoders through this.
         """
         for attachment, strength in self._touching("encode"):
             encode = attachment.encode(self, component, encode, strength)
@@ -182,7 +182,7 @@ class AttachingMixin(ComponentsMixin):
     def _keeper_of(
         self, keep: Callable[[int, Tensor, Tensor], Tensor] | None
     ) -> Callable[[int, Tensor, Tensor], Tensor] | None:
-        """`keep` of a task, followed by what attachments do after each step."""
+        """Return the `keep` function of a task, followed by `after_step` of the attachments."""
         for attachment, strength in self._touching("after_step"):
             after = attachment.after_step(self, strength)
             if after is not None:
@@ -194,18 +194,18 @@ class AttachingMixin(ComponentsMixin):
     def use_engine(
         self: _Self, engine: str | NetworkEngine | Mapping[str, Any] | None, **options: Any
     ) -> _Self:
-        """Let an engine run networks in place of torch's eager mode; returns the pipeline itself.
+        """Run networks with an engine in place of torch's eager mode; return the pipeline itself.
 
-        It holds for all pipelines that share the weights, and replaces what was chosen before.
+        This affects all pipelines that share the weights, and replaces the previous choice.
 
         Args:
-            engine: the name of an installed engine or a `NetworkEngine`, for every network; a
-                mapping from component to one of these or None; None for none.
-            **options: with a name, for its class.
+            engine: the name of an installed engine or a `NetworkEngine`, for all networks; a
+                mapping from component names to one of these or None; or None for no engine.
+            **options: for a named engine, the arguments of its class.
 
         Raises:
-            MissingPluginError: no installed plugin has an engine of that name.
-            ArgumentError: there is no such network.
+            MissingPluginError: if no installed plugin has an engine of that name.
+            ArgumentError: if there is no such network.
         """
         networks = self._networks()
         if not isinstance(engine, Mapping):
@@ -213,7 +213,7 @@ class AttachingMixin(ComponentsMixin):
         for name in engine:
             if name not in networks:
                 raise ArgumentError(
-                    f"an engine is given for {shown(name)}, and the networks are "
+                    f"there is no network {shown(name)} for an engine; the networks are "
                     f"{listed(networks)}.{nearest(name, networks)}"
                 )
         made: dict[nn.Module, NetworkEngine] = {
@@ -227,7 +227,7 @@ class AttachingMixin(ComponentsMixin):
 
     @property
     def engines(self) -> Mapping[str, str]:
-        """The engines that are chosen, by the name of the component."""
+        """The name of the engine of each component that has one."""
         chosen = self._pool.engines
         networks = self._networks().items()
         return MappingProxyType({n: _name(chosen[one]) for n, one in networks if one in chosen})
@@ -236,7 +236,7 @@ class AttachingMixin(ComponentsMixin):
 
     @property
     def _execution_device(self) -> torch.device:
-        """Where calls compute."""
+        """The device on which calls compute."""
         raise NotImplementedError
 
     @property
@@ -245,7 +245,7 @@ class AttachingMixin(ComponentsMixin):
         raise NotImplementedError
 
     def _take_attached(self, adapters: Mapping[str, float] | None) -> None:
-        """Make this run's networks what the attachments and engines make of them."""
+        """Apply the attachments and engines to the networks of this run."""
         if adapters is not None:
             self._strengths = self._checked(adapters, "adapters=")
         self._show_attached()
@@ -262,7 +262,7 @@ class AttachingMixin(ComponentsMixin):
             if why is None:
                 self.__dict__[name] = EngineNetwork(network, self._pool.runner(network, engine))
             else:
-                self._pool.say_once(f"{_name(engine)} doesn't run {name} now: {why}")
+                self._pool.warn_once(f"{_name(engine)} doesn't run {name} now: {why}")
 
     def _inputs(self) -> list[str]:
         """The keywords that attachments add to calls."""
@@ -280,20 +280,22 @@ class AttachingMixin(ComponentsMixin):
 
 
 def _made(kind: str, base: type, given: Any, *arguments: Any, **options: Any) -> Any:
-    """The add-on or engine that is named, made with arguments for it alone, or the one given."""
+    """Create the named add-on or engine with its arguments, or check the given object."""
     if isinstance(given, str):
         target = default_registry().entry(kind, given).target
-        with guarded(lambda why: PluginError(f"the {kind} {shown(given)} can't be made ({why})")):
+        with guarded(
+            lambda why: PluginError(f"the {kind} {shown(given)} can't be created ({why})")
+        ):
             given, arguments, options = load_target(target)(*arguments, **options), (), {}
     if not isinstance(given, base):
         raise ArgumentTypeError(
-            f"an {kind} is the name of an installed one or a {base.__name__}, not a "
+            f"an {kind} must be the name of an installed one or a {base.__name__}, not "
             f"{type(given).__name__}"
         )
     if arguments or options:
         raise ArgumentTypeError(
-            f"{', '.join(options) or 'a source'} is for an {kind} that is named; give it to the "
-            f"object itself"
+            f"{', '.join(options) or 'a source'} is only for a named {kind}; pass it to the "
+            f"constructor of the object"
         )
     return given
 

@@ -1,4 +1,4 @@
-"""The base of every pipeline: loading, saving, views of the same components, and the end."""
+"""The base of every pipeline: loading, saving, sharing components, and closing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Self = TypeVar("_Self", bound="DiffusionPipeline")
 
 
 class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
-    """Loads, saves, moves and switches a set of components that work together.
+    """Base of pipelines: loads, saves and moves a set of components, and switches between tasks.
 
     A subclass declares its components in the constructor, calls `register_modules` and
     `register_to_config` there, and decorates its `__call__` with `pipeline_call`.
@@ -36,7 +36,7 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
     from_single_file = Absent()
 
     def __new__(cls: type[_Self], *args: Any, **kwargs: Any) -> _Self:
-        # State that must be there before any constructor registers something.
+        # State that must exist before a constructor registers components.
         self = super().__new__(cls)
         self._pool = Pool()
         self._carried, self._origins, self._progress_bar_config = {}, {}, {}
@@ -47,7 +47,7 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
     if TYPE_CHECKING:
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            """Each class has its own; this is for what is only known to be some pipeline."""
+            """Call the pipeline. Subclasses declare their own arguments."""
 
     # Loading and saving
 
@@ -75,8 +75,8 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
     ) -> _Self | tuple[_Self, dict[str, Any]]:
         """Load the pipeline of a checkpoint, in evaluation mode.
 
-        Called on `DiffusionPipeline` it loads the class that the checkpoint names; called on a
-        subclass, that class.
+        On `DiffusionPipeline` itself, this loads the class that the checkpoint names; on a
+        subclass, it loads that class.
 
         Args:
             pretrained_model_name_or_path: a local folder, a repository id of the Hub, or
@@ -92,11 +92,11 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
 
     @classmethod
     def download(cls, pretrained_model_name: str | Path, **kwargs: Any) -> str:
-        """Fetch what `from_pretrained` would read with the same arguments, and load nothing.
+        """Fetch the files that `from_pretrained` would read with the same arguments.
 
         Args:
             pretrained_model_name: a repository id of the Hub.
-            **kwargs: as for `from_pretrained`; components that are given are not fetched.
+            **kwargs: as for `from_pretrained`. Components that are passed are not fetched.
 
         Returns:
             The local folder, in the cache of huggingface_hub.
@@ -114,13 +114,13 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         push_to_hub: bool = False,
         **hub: Any,
     ) -> None:
-        """Write the checkpoint into `save_directory`, whole or not at all.
+        """Write the checkpoint into `save_directory`, atomically.
 
         Args:
             save_directory: the folder to write.
-            safe_serialization: safetensors, or (False) pickled state dicts.
-            variant: goes into the names of the weight files.
-            max_shard_size: bytes, or text such as `"5GB"`; larger weights are split.
+            safe_serialization: if True write safetensors, else pickled state dicts.
+            variant: part of the names of the weight files.
+            max_shard_size: bytes, or text such as `"5GB"`; larger weights are split into shards.
             push_to_hub: upload afterwards, as `push_to_hub` does; `repo_id` is the folder's name
                 by default.
             **hub: `repo_id`, `commit_message`, `private`, `token`, `create_pr`.
@@ -136,19 +136,19 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
 
     @classmethod
     def from_pipe(cls: type[_Self], pipeline: DiffusionPipeline, **kwargs: Any) -> _Self:
-        """A pipeline of this class on the components of `pipeline`.
+        """Return a pipeline of this class that shares the components of `pipeline`.
 
-        The components are the same objects: nothing is copied, cast or moved. The scheduler is
-        a copy of its own. `kwargs` replace components (None included) and options; options that
-        the source was given or carried are kept, also those that this class doesn't declare.
-        Where the source is one stage of a chain and this class is the chain, the other stage is
-        given by its keyword: a loaded pipeline, or a folder or repository to load.
+        The components are the same objects: they are not copied, cast or moved. Only the scheduler
+        is a copy. `kwargs` replace components (None removes one) and options. Options of the source
+        are kept, even if this class doesn't declare them. If the source is one stage of a chain
+        and this class is the combined pipeline, pass the other stage by its keyword: a loaded
+        pipeline, or a folder or repository to load.
 
         Raises:
-            ArgumentTypeError: `pipeline` is none, a keyword is neither component nor option of
-                this class, or a component is of another kind than the class takes there.
-            ArgumentError: a required component is missing, or a dtype other than that of the
-                shared weights is asked for.
+            ArgumentTypeError: if `pipeline` is not a pipeline, a keyword is neither a component nor
+                an option of this class, or a component has the wrong type.
+            ArgumentError: if a required component is missing, or a dtype other than that of the
+                shared weights is requested.
         """
         check_is_pipeline(pipeline)
         pipeline._pool.check_open(pipeline)
@@ -156,7 +156,7 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         modules, options = cls.module_names(), cls.option_names()
         check_names(kwargs, (*modules, *options), f"{cls.__name__}.from_pipe has no keyword")
         check_given(cls, {name: kwargs[name] for name in modules if name in kwargs})
-        # What the source was made without, the view is without too; its calls say if they need it.
+        # Components that the source lacks are absent in the view; its calls report what they need.
         own = {name: shared(one) for name, one in pipeline.components.items()}
         present = {**own, **kwargs}
         values = {name: present[name] for name in modules if name in present}
@@ -164,7 +164,7 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         if missing:
             raise ArgumentError(
                 f"{cls.__name__} needs {', '.join(missing)}, which the given "
-                f"{type(pipeline).__name__} doesn't have; pass {missing[0]}=..."
+                f"{type(pipeline).__name__} doesn't have; pass {missing[0]}="
             )
         values.update(dict.fromkeys(set(cls.optional_components()) - set(values)))
         carried = {**pipeline._carried, **pipeline.options}
@@ -183,8 +183,8 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
     def become_stage_of(self, whole: DiffusionPipeline) -> None:
         """Make this pipeline a stage of `whole`, from whose components it was constructed.
 
-        It then shares the placement, the add-ons and the progress settings of `whole`. Made in a
-        call of `whole`, it stops when that call is interrupted or cancelled.
+        It then shares the placement, the add-ons and the progress settings of `whole`. If it is
+        created in a call of `whole`, it is interrupted and cancelled together with that call.
         """
         self._pool = whole._pool
         self._pool.join(self)
@@ -193,10 +193,10 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         if whole.is_run:
             self._whole = whole
 
-    # The end
+    # Closing
 
     def close(self) -> None:
-        """Give back the memory of this pipeline and of all that share its components."""
+        """Release the memory of this pipeline and of all pipelines that share its components."""
         self._pool.close()
 
     def __enter__(self: _Self) -> _Self:
@@ -207,7 +207,7 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
 
     @staticmethod
     def numpy_to_pil(images: np.ndarray) -> list[Image]:
-        """PIL images from an array of shape (B, H, W, C) or (H, W, C) in [0, 1]."""
+        """Return PIL images of an array of shape (B, H, W, C) or (H, W, C) in [0, 1]."""
         from ..utils import numpy_to_pil
 
         return numpy_to_pil(images)
@@ -217,17 +217,17 @@ def check_is_pipeline(given: object) -> None:
     """Raise `ArgumentTypeError` if `given` is not a pipeline of this library."""
     if not isinstance(given, DiffusionPipeline):
         raise ArgumentTypeError(
-            f"from_pipe takes a loaded pipeline, not {shown(given)}; a folder or repository is for "
-            f"from_pretrained"
+            f"from_pipe takes a loaded pipeline, not {shown(given)}; for a folder or a repository, "
+            f"call from_pretrained"
         )
 
 
 def _with_stage(
     cls: type[DiffusionPipeline], pipeline: DiffusionPipeline, kwargs: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """`kwargs` with the components of the stage that `cls` needs besides those of `pipeline`.
+    """Return `kwargs` with the components of the other stage that `cls` needs, and its origin.
 
-    And its origin by its keyword, if it is known.
+    The origin is keyed by the keyword of the stage, and empty if unknown.
     """
     from ..checkpoint import chain
 
@@ -242,20 +242,20 @@ def _with_stage(
         stage.to(pipeline.device)
     kwargs = chain.with_loaded(keyword, cls, {**kwargs, keyword: stage})
     if not kwargs.keys() >= chain.names_of(keyword, cls).keys():
-        raise chain.lacks(keyword, cls, f"a {type(pipeline).__name__}")
+        raise chain.lacks(keyword, cls, type(pipeline).__name__)
     return kwargs, chain.origin_of(keyword, stage)
 
 
 def _without_dtype(pipeline: DiffusionPipeline, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """`kwargs` less a dtype that changes nothing; the weights are shared, so none may change."""
+    """Return `kwargs` without a dtype, which must be that of the shared weights."""
     from ..checkpoint.options import parse_dtype
 
     for name in ("torch_dtype", "dtype"):
         wanted = kwargs.get(name)
         if wanted is not None and parse_dtype(wanted) not in (pipeline.dtype, "auto"):
             raise ArgumentError(
-                f"from_pipe shares the weights of the source, which are {pipeline.dtype}, so it "
-                f"can't make them {wanted}; call .to({wanted}) to change all pipelines that share "
-                f"them"
+                f"from_pipe shares the weights of the source, whose dtype is {pipeline.dtype}, so "
+                f"it can't cast them to {wanted}; call .to({wanted}) to cast them for all "
+                f"pipelines that share them"
             )
     return {k: v for k, v in kwargs.items() if k not in ("torch_dtype", "dtype")}

@@ -1,10 +1,9 @@
-"""One call of a pipeline: what changes during it belongs to it.
+"""One call of a pipeline, which owns all state that changes during it.
 
 `pipeline_call` decorates the `__call__` of a pipeline class. The body runs on a *run*: a view of
-the same components that shares nothing that changes. Its schedulers are copies, its `_interrupt`
-and guidance are its own, and it is what a step callback receives. So one pipeline serves many
-threads, and a call leaves no trace in the pipeline. `run.call` is the record of its arguments,
-which every step reads instead of being handed them one by one.
+the same components that shares no mutable state. Its schedulers are copies, its `_interrupt` and
+guidance are its own, and step callbacks receive it. So one pipeline serves many threads, and a call
+leaves no trace in the pipeline. `run.call` is the record of the arguments, which all steps read.
 """
 
 from __future__ import annotations
@@ -33,21 +32,21 @@ _Output = TypeVar("_Output")
 
 
 _OF_ALL = ("adapters", "cancellation")
-"""The arguments that every call takes, whether or not the class names them."""
+"""The arguments that every call accepts, even if the class doesn't name them."""
 
 
 @runtime_checkable
 class Cancellation(Protocol):
-    """What says whether to stop: a `threading.Event`, or one of asyncio or multiprocessing."""
+    """A request to stop: a `threading.Event`, or an event of asyncio or multiprocessing."""
 
     def is_set(self) -> bool:
-        """Whether the call is to end."""
+        """Whether the call should stop."""
 
 
 class Arguments(Mapping[str, Any]):
-    """The arguments of one call by name, defaults included; also as attributes. It is constant.
+    """The arguments of one call, including defaults, as an immutable mapping with attributes.
 
-    `arguments.get("clip_skip")` is for steps that serve calls without such a parameter too.
+    Use `arguments.get("clip_skip")` in steps that also serve calls without such a parameter.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -60,7 +59,7 @@ class Arguments(Mapping[str, Any]):
         raise AttributeError(f"this call has no argument {shown(name)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError("the arguments of a call are constant; use replace(name=value)")
+        raise AttributeError("the arguments of a call are immutable; use replace(name=value)")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.__dict__)
@@ -72,20 +71,20 @@ class Arguments(Mapping[str, Any]):
         return f"Arguments({', '.join(self)})"
 
     def replace(self, **changes: Any) -> Arguments:
-        """The same with other values, or further arguments."""
+        """Return these arguments with other values, or with additional arguments."""
         return Arguments({**self, **changes})
 
 
 class CallMixin(AttachingMixin):
-    """Following the calls of a pipeline and stopping them: progress, interrupting, cancelling."""
+    """Monitors and stops the calls of a pipeline: progress, interruption, cancellation."""
 
     scheduler: Any
     call: Arguments
-    """Inside a call: its arguments, with those that attachments add."""
+    """Inside a call: its arguments, including those that attachments add."""
     added_arguments: Mapping[str, Any] = MappingProxyType({})
-    """Inside a call: those of its arguments that the signature of its class doesn't name."""
+    """Inside a call: its arguments that the signature of its class doesn't name."""
     is_run = False
-    """Whether this is the run of a call, and not the pipeline that was called."""
+    """Whether this is the run of a call, not the pipeline that was called."""
     _snapshot: Mapping[str, Attachment]
     _whole: CallMixin | None = None
     _num_timesteps = 0
@@ -100,16 +99,16 @@ class CallMixin(AttachingMixin):
         {"_calls", "_calls_lock", "_interrupted", "_cancelled", "_cancellation", "is_run"}
         | {"_whole", "call", "added_arguments", "_snapshot", "_num_timesteps"}
     )
-    """The attributes that belong to one object and its calls."""
+    """The attributes that are not copied, because they belong to one object and its calls."""
 
     def _reset_call_state(self) -> None:
-        """Give the object call state of its own, and no calls of others."""
+        """Give this object its own call state, without calls."""
         self._calls, self._calls_lock = set(), threading.Lock()
         self._interrupted = self._cancelled = False
 
     @property
     def interrupt(self) -> bool:
-        """Whether the call's remaining steps are to be skipped."""
+        """Whether the remaining steps of the call are skipped."""
         return self._interrupted or (self._whole is not None and self._whole.interrupt)
 
     @property
@@ -124,11 +123,11 @@ class CallMixin(AttachingMixin):
                 run._interrupted = bool(value)
 
     def cancel(self) -> None:
-        """Make the calls that are running raise `CancelledError` at the next opportunity.
+        """Make the running calls raise `CancelledError` at the next opportunity.
 
-        May be called from any thread. Later calls are not affected. On the pipeline that a step
-        callback receives, it cancels that call alone; so does `cancellation=` of a call, from
-        outside.
+        Can be called from any thread. Later calls are not affected. On the pipeline that a step
+        callback receives, it cancels only that call. To cancel one call from outside, use its
+        argument `cancellation`.
         """
         self._cancelled = self.is_run
         with self._calls_lock:
@@ -145,23 +144,23 @@ class CallMixin(AttachingMixin):
 
     @property
     def num_timesteps(self) -> int:
-        """Inside a call: how many timesteps its schedule has."""
+        """Inside a call: the number of timesteps of its schedule."""
         return self._num_timesteps
 
     @staticmethod
     def tokenizing(tokenizer: object) -> threading.RLock:
-        """The lock to hold while using a tokenizer, whose state is not thread-safe."""
+        """Return the lock to hold while using a tokenizer, whose state is not thread-safe."""
         return guard(tokenizer)
 
     def progress_bar(self, iterable: Iterable[Any] | None = None, total: int | None = None) -> Any:
-        """A tqdm bar over `iterable`, or of `total` steps, with this pipeline's settings."""
+        """Return a tqdm bar over `iterable`, or of `total` steps, with this pipeline's settings."""
         return progress_bar(self._progress_bar_config, iterable, total)
 
     def set_progress_bar_config(self, **kwargs: Any) -> None:
         """Set keywords of tqdm for all later calls, such as `disable=True`.
 
         Raises:
-            ArgumentTypeError: tqdm has no such keyword, or it can't do with the value.
+            ArgumentTypeError: if tqdm has no such keyword, or doesn't accept the value.
         """
         check_settings(kwargs)
         self._progress_bar_config = dict(kwargs)
@@ -170,24 +169,24 @@ class CallMixin(AttachingMixin):
 def pipeline_call(
     call: Callable[_Parameters, _Output | tuple[Any, ...]],
 ) -> Callable[_Parameters, _Output]:
-    """Make the `__call__` of a pipeline re-entrant, cancellable and free of gradients.
+    """Decorate the `__call__` of a pipeline to be re-entrant, cancellable and without gradients.
 
-    Beside the parameters that it names, the call takes those of what is attached, `adapters`,
-    and `cancellation`: a `Cancellation`, such as a `threading.Event`, which ends this call alone
-    when it is set, before it or while it runs, from any thread.
+    In addition to its named parameters, the call accepts those of attachments, `adapters`, and
+    `cancellation`: a `Cancellation`, such as a `threading.Event`. If it is set, before or during
+    the call and from any thread, it stops only this call.
 
-    For type checkers the call keeps its parameters, and returns its output: with
-    `return_dict=False` it is a tuple of the values, which they take for an output all the same.
+    For type checkers, the call keeps its parameters and returns its output. With
+    `return_dict=False` it returns a tuple of the values, which they also treat as an output.
 
-    A subclass may decorate a `__call__` of its own and call `super().__call__` in it: that is
+    A subclass may decorate its own `__call__` and call `super().__call__` in it, which is part of
     the same run.
 
     Raises:
-        ArgumentTypeError: an argument is unknown, given twice or missing, or not of the kind that
+        ArgumentTypeError: if an argument is unknown, given twice, missing, or not of the type that
             the signature declares (see `autopipe.pipeline.values`).
-        ArgumentError: one is a number that its parameter can't be, or text that can't be encoded.
-        ClosedPipelineError: the pipeline was closed.
-        CancelledError: `cancel()` was called while it ran, or `cancellation` was set.
+        ArgumentError: if a number is not valid for its parameter, or text can't be encoded.
+        ClosedPipelineError: if the pipeline is closed.
+        CancelledError: if `cancel()` is called during the call, or `cancellation` is set.
     """
     signature = inspect.signature(call)
     readers = functools.cache(lambda: readers_of(call))
@@ -204,7 +203,7 @@ def pipeline_call(
         values = {name: value for name, value in bound.arguments.items() if name != "self"}
         arguments = Arguments({**values, **added})
         if self.is_run and type(self).__call__ is not wrapped:
-            # `super().__call__` of a class that puts something around another's call.
+            # `super().__call__` of a class that wraps the call of its base.
             outer, self.call = self.call, arguments.replace(**self.added_arguments)
             try:
                 return body(self, *args, **kwargs)
@@ -231,7 +230,7 @@ def pipeline_call(
 
 
 def _begin(pipe: CallMixin) -> CallMixin:
-    """A run of `pipe`: the same components, schedulers and call state of its own."""
+    """Return a run of `pipe`: the same components, with its own schedulers and call state."""
     run = object.__new__(type(pipe))
     run.__dict__.update(pipe.__dict__)
     run._reset_call_state()
@@ -240,7 +239,7 @@ def _begin(pipe: CallMixin) -> CallMixin:
         if isinstance(component, SchedulerMixin):
             run.__dict__[name] = component.copy()
         elif pipe._pool.was_attached:
-            # Whatever is switched at this moment: the call makes views of its own.
+            # Without the current attachments: the call makes its own views.
             run.__dict__[name] = component
     return run
 
@@ -248,7 +247,7 @@ def _begin(pipe: CallMixin) -> CallMixin:
 def _taken(
     self: CallMixin, signature: inspect.Signature, kwargs: dict[str, Any]
 ) -> Mapping[str, Any]:
-    """The arguments that the class doesn't name and attachments do, taken out of `kwargs`."""
+    """Remove from `kwargs` the arguments that only attachments name, and return them."""
     if not self._attached and not any(name in kwargs for name in _OF_ALL):
         return {}
     names = [n for n in (*_OF_ALL, *self._inputs()) if n not in signature.parameters]
@@ -256,11 +255,11 @@ def _taken(
 
 
 def _token(arguments: Arguments) -> Cancellation | None:
-    """What cancels a call of these arguments."""
+    """Return the `cancellation` of a call, or None."""
     token = vars(arguments).get("cancellation")
     if token is not None and (isinstance(token, type) or not isinstance(token, Cancellation)):
         raise ArgumentTypeError(
-            f"cancellation= takes a threading.Event, or another object with is_set(), not "
+            f"cancellation must be a threading.Event, or another object with is_set(), not "
             f"{shown(token)}"
         )
     return token
@@ -287,4 +286,4 @@ def _hint(unknown: str, known: Iterable[str]) -> str:
     for addon in default_registry().of("addon").values():
         if any(unknown == one.name for one in addon.inputs):
             return f" It belongs to the add-on {shown(addon.name)}; attach that first."
-    return nearest(unknown, known) or f" It takes {', '.join(known)}."
+    return nearest(unknown, known) or f" Known: {', '.join(known)}."

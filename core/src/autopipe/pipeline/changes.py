@@ -1,4 +1,4 @@
-"""What a step callback puts in the place of the tensors of a call: checked, and brought in line."""
+"""Checks and converts the tensors with which a step callback replaces those of a call."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ Tensors = dict[str, Any]
 
 
 class Changes:
-    """What the callback of one call has changed so far."""
+    """The changes that the callback of one call has made so far."""
 
     def __init__(self) -> None:
         self._reshaped: dict[str, str] = {}
 
     def of(self, returned: Any, tensors: Tensors) -> Tensors:
-        """Those of a step, with the dtype and the device of the tensors that they replace.
+        """Return the changes of a step, with the dtype and device of the tensors they replace.
 
-        Names that the call doesn't know are left out, and what is the same object as before.
+        Names that the call doesn't know and unchanged objects are left out.
 
         Args:
-            returned: by the callback: a mapping of names to tensors, or None.
-            tensors: of the call.
+            returned: the return value of the callback: a mapping from names to tensors, or None.
+            tensors: the tensors of the call.
 
         Raises:
-            ArgumentTypeError: it isn't such a mapping, or a value in it isn't a tensor.
-            ArgumentError: a tensor has other axes, channels or another width than the one before.
+            ArgumentTypeError: if `returned` is not such a mapping, or a value is not a tensor.
+            ArgumentError: if a tensor has a different number of axes, of channels, or another
+                width than before.
         """
         if returned is None:
             return {}
         if not isinstance(returned, Mapping):
             raise ArgumentTypeError(
-                f"callback_on_step_end returned a {type(returned).__name__}; "
+                f"callback_on_step_end returned {type(returned).__name__}; "
                 f"it must return a dict of the tensors to replace, or None"
             )
         given = {name: returned[name] for name in tensors if name in returned}
@@ -48,11 +49,11 @@ class Changes:
         }
 
     def blame(self, error: Exception) -> None:
-        """Raise `ArgumentError` if a step may have failed by `error` because of new shapes."""
-        # Exactly these: what torch and networks say of shapes. Other errors know better.
+        """Raise `ArgumentError` if changed shapes may have caused `error` in a step."""
+        # Exactly these types: torch and networks raise them for wrong shapes.
         if self._reshaped and type(error) in (RuntimeError, ValueError, IndexError, ArgumentError):
             raise ArgumentError(
-                f"a step failed after callback_on_step_end had changed shapes: "
+                f"a step failed after callback_on_step_end changed shapes: "
                 f"{', '.join(self._reshaped.values())}; change all tensors that belong together, "
                 f"or keep their shapes ({error})"
             ) from error
@@ -74,13 +75,13 @@ class Changes:
         if not isinstance(old, Tensor):
             return new
         before, after = tuple(old.shape), tuple(new.shape)
-        # What networks are made for: the channels of pictures and latents, the width of others.
+        # The size that networks require: the channels of images and latents, the width of others.
         fixed = 1 if old.ndim == 4 else max(1, old.ndim - 1)
         kept = len(after) == len(before) and after[fixed : fixed + 1] == before[fixed : fixed + 1]
         if not kept or not new.numel():
             raise ArgumentError(
-                f"callback_on_step_end returned {name} of shape {after} where it was {before}; "
-                f"keep the number of axes, and the channels or the width"
+                f"callback_on_step_end returned {name} of shape {after} instead of {before}; keep "
+                f"the number of axes, and the channels or the width"
             )
         if after != before:
             self._reshaped[name] = f"{name} from {before} to {after}"

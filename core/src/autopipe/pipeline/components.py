@@ -1,9 +1,8 @@
 """The components of a pipeline, and the index that names them.
 
-A pipeline's constructor parameters are its component list: those without a default, and those
-that the class lists in `_optional_components`, are *modules*; the others are *options*. A
-component is an attribute, a subfolder of the checkpoint and a key of its `model_index.json`,
-all of the same name.
+The constructor parameters of a pipeline define its components: parameters without a default, and
+those in `_optional_components`, are *modules*; the others are *options*. A component is an
+attribute, a subfolder of the checkpoint and a key of its `model_index.json`, all of the same name.
 """
 
 from __future__ import annotations
@@ -33,26 +32,26 @@ _log = logger(__name__)
 
 
 class ComponentsMixin(ConfigMixin):
-    """What a pipeline class says of its components, and the components that one object holds."""
+    """The component declarations of a pipeline class, and the components of an object."""
 
     config_name: ClassVar[str | None] = "model_index.json"
     _optional_components: ClassVar[tuple[str, ...]] = ()
     model_cpu_offload_seq: ClassVar[str | None] = None
     _exclude_from_cpu_offload: ClassVar[tuple[str, ...]] = ()
     model_cpu_offload_extra: ClassVar[tuple[str, ...]] = ()
-    """Networks that model offload moves in turn, besides those of `model_cpu_offload_seq`."""
+    """Networks that model offload moves in addition to those of `model_cpu_offload_seq`."""
 
     _module_names: ClassVar[tuple[str, ...]]
     _pool: Pool
     _origins: dict[str, str]
 
-    # What the class declares
+    # The class
 
     @classmethod
     def module_names(cls) -> tuple[str, ...]:
-        """The constructor parameters that are components, in their order.
+        """Return the constructor parameters that are components, in their order.
 
-        What is a component of a base class stays one, also where the constructor has a default.
+        A component of a base class stays one, even if the constructor gives it a default.
         """
         if "_module_names" not in cls.__dict__:
             bases = [base for base in cls.__bases__ if issubclass(base, ComponentsMixin)]
@@ -66,21 +65,21 @@ class ComponentsMixin(ConfigMixin):
 
     @classmethod
     def optional_components(cls) -> tuple[str, ...]:
-        """The components that may be None."""
+        """Return the components that may be None."""
         return tuple(name for name in cls.module_names() if name in cls._optional_components)
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
-        """The constructor parameters that are plain values."""
+        """Return the constructor parameters that are plain values."""
         modules = cls.module_names()
         return tuple(name for name in cls.init_parameters() if name not in modules)
 
     def register_modules(self, **modules: Any) -> None:
-        """Take the components; called by constructors.
+        """Set the components; called by constructors.
 
         Raises:
-            ArgumentTypeError: no constructor has such a parameter, so it would be neither moved
-                nor saved; or it is of another kind than the constructor takes there.
+            ArgumentTypeError: if no constructor has such a parameter, so that the component would
+                be neither moved nor saved; or if a component has the wrong type.
         """
         known = [
             n
@@ -91,8 +90,8 @@ class ComponentsMixin(ConfigMixin):
         check_names(
             modules,
             dict.fromkeys(known),
-            f"{type(self).__name__} can't register a component that its constructor has no "
-            f"parameter for; add one, or set a plain attribute. There is none for",
+            f"{type(self).__name__} can register a component only if its constructor has the "
+            f"parameter; add it, or set a plain attribute. There is no parameter",
         )
         for name, module in modules.items():
             setattr(self, name, module)
@@ -103,11 +102,11 @@ class ComponentsMixin(ConfigMixin):
             check_given(type(self), {name: value})
         super().__setattr__(name, value)
 
-    # What the object holds
+    # The object
 
     @property
     def components(self) -> dict[str, Any]:
-        """The components by name, absent ones as None; networks as they are without attachments."""
+        """The components by name; None if absent; networks without attachments."""
         self._pool.check_open(self)
         return {name: origin_of(self.__dict__.get(name)) for name in self.module_names()}
 
@@ -128,35 +127,38 @@ class ComponentsMixin(ConfigMixin):
 
     @property
     def origins(self) -> Mapping[str, str]:
-        """Where the components were loaded from: folders, and repositories with their commit.
+        """The folders, or repositories with their commit, from which components were loaded.
 
-        The key is empty for the checkpoint itself; of a further one, it is the stage that it is
-        (`"prior"`, for example).
+        The key is empty for the checkpoint itself; for the checkpoint of another stage, it is the
+        keyword of that stage (such as `"prior"`).
         """
         return MappingProxyType(self._origins)
 
     @property
     def name_or_path(self) -> str | None:
-        """The folder or repository it was loaded from; None where it was put together."""
+        """The folder or repository it was loaded from; None if it was constructed."""
         return _COMMIT.sub("", self._origins[""]) if "" in self._origins else None
 
     @property
     def config(self) -> FrozenConfig:
-        """The entries of the index: a pair (library, class) for each component, and the options."""
+        """The entries of the index: (library, class) of each component, and the options."""
         pairs = {name: self._pair(name) for name in self.components}
         return FrozenConfig({**self._entries(), **pairs, "_name_or_path": self.name_or_path})
 
     def index(self) -> dict[str, Any]:
-        """The content of this pipeline's `model_index.json`; without functions, with a warning.
+        """Return the content of this pipeline's `model_index.json`.
+
+        Components that are functions are left out with a warning.
 
         Raises:
-            ArgumentError: a component is of a class that no installed family declares.
+            ArgumentError: if no installed family declares the class of a component.
         """
         for name, component in self.components.items():
             component = unwrapped(component)
             if is_function(component) and name in self.optional_components():
                 _log.warning(
-                    "%s is a function, which can't be saved, so the checkpoint has none", name
+                    "%s is a function, which can't be saved, and is left out of the checkpoint",
+                    name,
                 )
             elif component is not None and default_registry().identity(type(component)) is None:
                 raise ArgumentError(
@@ -176,7 +178,7 @@ class ComponentsMixin(ConfigMixin):
         }
 
     def _pair(self, name: str) -> tuple[str | None, str | None]:
-        """Library and class of a component; by its module where no family declares it."""
+        """The library and class of a component; its module and class if no family declares it."""
         component = unwrapped(self.components[name])
         if component is None or is_function(component):
             return None, None
@@ -187,7 +189,7 @@ class ComponentsMixin(ConfigMixin):
         return library, saved_name(class_name) if library == LIBRARY else class_name
 
     def to_json_string(self) -> str:
-        """The index as JSON."""
+        """Return the index as JSON."""
         return json.dumps(self._entries(), indent=2) + "\n"
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
-"""Copies of pipelines: `copy.copy`, `copy.deepcopy`, and pickles, such as other processes get.
+"""Copies of pipelines: `copy.copy`, `copy.deepcopy`, and pickles for other processes.
 
-Locks, running calls and who is whose view belong to one process and one object; every copy begins
-with its own. What is attached and which engines are chosen goes along.
+Locks, running calls and links between views belong to one object in one process; every copy starts
+with new ones. Attachments and engines are copied.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _Self = TypeVar("_Self", bound="CopyingMixin")
 
 
 class CopyingMixin(CallMixin):
-    """What copying a pipeline means."""
+    """Makes pipelines copyable."""
 
     def __copy__(self: _Self) -> _Self:
-        """A pipeline on the same components, scheduler included, with calls of its own."""
+        """Return a pipeline with the same components, including the scheduler, and no calls."""
         return self._blank()._become(self._state())
 
     def __deepcopy__(self: _Self, memo: dict[int, Any]) -> _Self:
-        """A pipeline with weights of its own, placed in the same way.
+        """Return a pipeline with its own weights, placed in the same way.
 
-        It waits for calls that have the networks for themselves.
+        Waits for calls with exclusive use of the networks.
 
         Raises:
-            ArgumentTypeError: something that is attached can't be copied.
+            ArgumentTypeError: if an attachment can't be copied.
         """
         made = memo[id(self)] = self._blank()
         with self._pool.at_rest():
@@ -40,17 +40,17 @@ class CopyingMixin(CallMixin):
         return made._become(state)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a pickle holds.
+        """Return the state for a pickle.
 
         Raises:
-            PlacementError: the networks are offloaded, or placed by a device map.
-            ArgumentTypeError: something that is attached, or an engine, can't be pickled.
+            PlacementError: if the networks are offloaded, or placed by a device map.
+            ArgumentTypeError: if an attachment or an engine can't be pickled.
         """
         if self._pool.placement.moves:
             raise PlacementError(
-                f"a {type(self).__name__} can't be pickled, nor sent to another process, while "
-                f"its networks are placed by {self._pool.placement.title}: they hold hooks of "
-                f"this process; call remove_all_hooks() before, and place the copy anew"
+                f"{type(self).__name__} can't be pickled, or sent to another process, while its "
+                f"networks are placed by {self._pool.placement.title}, because they have hooks of "
+                f"this process; call remove_all_hooks() first, and place the copy again"
             )
         state = self._state()
         networks = {n: one for n, one in state.items() if isinstance(one, nn.Module)}
@@ -64,7 +64,7 @@ class CopyingMixin(CallMixin):
         return made
 
     def _state(self) -> dict[str, Any]:
-        """The attributes that a copy has too; networks without what is attached to them."""
+        """The attributes for a copy; networks are those without attachments."""
         names = type(self).module_names()
         state = {n: value for n, value in self.__dict__.items() if n not in self._of_calls}
         state.update({n: origin_of(state[n]) for n in names if n in state})

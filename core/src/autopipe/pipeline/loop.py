@@ -1,8 +1,8 @@
-"""The denoising loop: written once, for every family and task.
+"""The denoising loop, which all families and tasks share.
 
-It walks a schedule, asks the family for a prediction, lets the scheduler take a step and the
-task restore what must not change, reports, and asks whether to stop. It knows nothing of
-latents, prompts or models.
+For each timestep, it gets a prediction from the family, takes a step with the scheduler, lets the
+task restore what must not change, reports progress, and checks for cancellation. It knows nothing
+about latents, prompts or networks.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from .base import DiffusionPipeline
 
 OnStep = Callable[[int, "Tensor", "Tensor"], None]
-"""`on_step(index, timestep, latents)`; `index` is that of the timestep."""
+"""`on_step(index, timestep, latents)`; `index` is the index of the timestep."""
 
 StepCallback = Callable[..., Any]
-"""`callback(pipe, step, timestep, tensors) -> dict | None`; entries returned replace tensors."""
+"""`callback(pipe, step, timestep, tensors) -> dict | None`; returned entries replace tensors."""
 
 Replace = Callable[[Tensors, Tensors], None]
-"""`replace(tensors, changes)` puts what a step callback changed into the tensors of a call."""
+"""`replace(tensors, changes)` applies the changes of a step callback to the call's tensors."""
 
 
 def denoise(
@@ -48,24 +48,26 @@ def denoise(
     """Denoise `tensors["latents"]` along `timesteps` and return it.
 
     Args:
-        run: the call's pipeline; its `interrupt` skips the steps that are left.
-        tensors: the tensors of the call. `predict` reads them anew in each step.
-        predict: `(step, timestep) -> prediction`, guidance included, in the form that the
+        run: the run of the call; its `interrupt` skips the remaining steps.
+        tensors: the tensors of the call. `predict` reads them in each step.
+        predict: `(step, timestep) -> prediction`, with guidance applied, in the form that the
             scheduler's `step` takes.
-        timesteps: 1-D, in the order of the steps; `scheduler.order` entries make one step.
-        steps: the solver steps that were asked for, which the progress bar counts. Timesteps
-            beyond them belong to the solver's start and are not reported.
-        scheduler: `run.scheduler` when absent.
-        step_options: further arguments of `scheduler.step`; see `accepted_options`.
-        keep: `(step, timestep, latents) -> latents`, after each step: what a task restores.
+        timesteps: 1-D, in the order of the steps; `scheduler.order` entries form one solver step.
+        steps: the requested number of solver steps, which the progress bar counts. Additional
+            timesteps belong to the start of the solver and are not reported.
+        scheduler: the scheduler; by default `run.scheduler`.
+        step_options: additional arguments of `scheduler.step`; see `accepted_options`.
+        keep: `(step, timestep, latents) -> latents`, called after each step to restore what the
+            task must not change.
         callback_on_step_end: see `StepCallback`.
-        callback_inputs: the names of the tensors that the callback gets.
+        callback_inputs: the names of the tensors that the callback receives.
         replace: see `Replace`; for families whose tensors depend on each other.
         on_step: called once for each completed solver step.
 
     Raises:
-        ArgumentError, ArgumentTypeError: what the callback returned can't be used.
-        CancelledError: the call was cancelled.
+        ArgumentTypeError: if the callback returns something other than tensors by name.
+        ArgumentError: if the callback returns tensors of the wrong shape.
+        CancelledError: if the call is cancelled.
     """
     if scheduler is None:
         scheduler = run.scheduler
@@ -104,12 +106,12 @@ def denoise(
 
 
 def callback_inputs(callback: StepCallback | None, names: Sequence[str] | None) -> tuple[str, ...]:
-    """The tensors that `callback` gets: its own `tensor_inputs` if it lists any, or `names`."""
+    """The tensors that `callback` receives: its `tensor_inputs` if it has any, else `names`."""
     own = getattr(callback, "tensor_inputs", None)
     return tuple((own if isinstance(own, (list, tuple)) else None) or names or ())
 
 
 def accepted_options(scheduler: SchedulerMixin, **wanted: Any) -> dict[str, Any]:
-    """Those of `wanted` that `scheduler.step` has a parameter for (such as `eta`)."""
+    """Return those of `wanted` for which `scheduler.step` has a parameter (such as `eta`)."""
     known = inspect.signature(scheduler.step).parameters
     return {name: value for name, value in wanted.items() if name in known}

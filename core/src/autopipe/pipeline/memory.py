@@ -1,4 +1,4 @@
-"""What a pipeline offers to say where its networks are and how much memory it takes."""
+"""The methods of a pipeline that place its networks and limit its memory."""
 
 from __future__ import annotations
 
@@ -24,30 +24,31 @@ _Self = TypeVar("_Self", bound="MemoryMixin")
 
 
 class MemoryMixin(ComponentsMixin):
-    """Placement, offloading and attention; all of it holds for every pipeline of the pool."""
+    """Placement, offloading and attention, for all pipelines that share the weights."""
 
-    # Where the networks are
+    # Devices
 
     def to(self: _Self, *args: Any, **kwargs: Any) -> _Self:
-        """Move and cast all networks; returns the pipeline itself.
+        """Move and cast all networks; return the pipeline itself.
 
-        `to(dtype)`, `to(device)`, `to(device, dtype)`, by position or by the keywords `device`
-        (or `torch_device`) and `dtype` (or `torch_dtype`). Pipelines that share the weights see
-        the change. It waits for running calls. An offloaded pipeline is cast as any other, and
-        stays offloaded: a move to the CPU changes nothing, one to an accelerator is refused, or
-        with model offload only commented on.
+        Call `to(dtype)`, `to(device)` or `to(device, dtype)`, by position or with the keywords
+        `device` (or `torch_device`) and `dtype` (or `torch_dtype`). Pipelines that share the
+        weights are affected. Waits for running calls. An offloaded pipeline can be cast and stays
+        offloaded: moving it to the CPU has no effect; moving it to an accelerator raises an error
+        with sequential offload, and only logs with model offload.
 
         Raises:
-            ArgumentError, ArgumentTypeError: the arguments name no device and no dtype.
-            PlacementError: sequential offload or a device map is in force, or the device is not
-                there.
+            ArgumentError: if an argument is neither a device nor a dtype.
+            ArgumentTypeError: if an argument has the wrong type or an unknown keyword.
+            PlacementError: if sequential offload or a device map is active, or the device is not
+                available.
         """
         self._pool.move(self, parse_move(*args, **kwargs))
         return self
 
     @property
     def device(self) -> torch.device:
-        """Where the first network is; the CPU, if its weights come from there."""
+        """The device of the first network; the CPU if it is offloaded."""
         for network in self._networks().values():
             for tensor in tensors_of(network):
                 return CPU if placed_by(network) and tensor.is_meta else tensor.device
@@ -55,7 +56,7 @@ class MemoryMixin(ComponentsMixin):
 
     @property
     def _execution_device(self) -> torch.device:
-        """Where calls compute."""
+        """The device on which calls compute."""
         if self._pool.placement.device is not None:
             return self._pool.placement.device
         for network in self._networks().values():
@@ -75,17 +76,17 @@ class MemoryMixin(ComponentsMixin):
 
     @property
     def placement(self) -> Layout:
-        """The networks with their sizes and places; `print` it."""
+        """The networks with their sizes and devices, for `print`."""
         return layout_of(type(self).__name__, self._networks(), self._pool.placement)
 
     def place(self, placement: Placement) -> None:
-        """Place the networks by `placement`, which may be a class of your own.
+        """Place the networks by `placement`, whose class may be your own.
 
-        The methods below give placements that come with autopipe. Waits for running calls.
+        The methods below use the placements of autopipe. Waits for running calls.
 
         Raises:
-            PlacementError: a device of `placement` is not there, or a call is running in this
-                thread.
+            PlacementError: if a device of `placement` is not available, or a call is running in
+                this thread.
         """
         self._pool.place(placement)
 
@@ -94,18 +95,18 @@ class MemoryMixin(ComponentsMixin):
     def enable_model_cpu_offload(
         self, gpu_id: int | None = None, device: DeviceLike | None = None
     ) -> None:
-        """Let networks rest in main memory, and bring each to the device as a whole for its use.
+        """Keep networks in main memory, and move each to the device as a whole when it is used.
 
-        Device memory: the largest network, and what works along with it. Calls of all pipelines
-        that share the networks take turns.
+        Device memory: the largest network and its activations. Calls of all pipelines that share
+        the networks run one after another.
 
         Args:
-            gpu_id: which accelerator; the one used before if absent, else the first.
-            device: which kind of device, or which one; the machine's accelerator if absent.
+            gpu_id: the index of the accelerator; by default the current one, else the first.
+            device: the type of the device, or a device; by default the machine's accelerator.
 
         Raises:
-            ArgumentError: `gpu_id` and `device` contradict each other.
-            PlacementError: there is no accelerator, or not that one, or a call is running in this
+            ArgumentError: if `gpu_id` and `device` contradict each other.
+            PlacementError: if the accelerator is not available, or a call is running in this
                 thread.
         """
         from ..placement.offload import ModelOffload
@@ -116,9 +117,9 @@ class MemoryMixin(ComponentsMixin):
     def enable_sequential_cpu_offload(
         self, gpu_id: int | None = None, device: DeviceLike | None = None
     ) -> None:
-        """Let networks rest in main memory, and bring each layer to the device for its use.
+        """Keep networks in main memory, and move each layer to the device when it is used.
 
-        Device memory: the largest layer, and what is computed. Much slower than model offload.
+        Device memory: the largest layer and its activations. Much slower than model offload.
         Arguments and errors are those of `enable_model_cpu_offload`.
         """
         from ..placement.offload import SequentialOffload
@@ -127,11 +128,11 @@ class MemoryMixin(ComponentsMixin):
         self.place(SequentialOffload(chosen, reason="by enable_sequential_cpu_offload()"))
 
     def maybe_free_model_hooks(self) -> None:
-        """Let networks that a call brought to the device rest again; each call ends so."""
+        """Move networks of model offload back to main memory, as is done after every call."""
         self._pool.free()
 
     def remove_all_hooks(self) -> None:
-        """End offloading or a device map; the networks are in main memory then."""
+        """End offloading or a device map; the networks are then in main memory."""
         self.place(Placement())
 
     def fit_memory(
@@ -141,23 +142,24 @@ class MemoryMixin(ComponentsMixin):
         device: DeviceLike | None = None,
         offload_folder: str | Path | None = None,
     ) -> _Self:
-        """Place the networks so that calls fit into `budget`; what `memory=` does while loading.
+        """Place the networks so that calls fit into `budget`, as `memory=` does while loading.
 
-        Takes the fastest that fits: resident, model offload, sequential offload; without an
-        accelerator resident, or from the disk. Where little is left, pictures are decoded one by
-        one and large ones in tiles, else not. Where nothing fits, a warning says so, and attention
-        is sliced, else not. `explain` says what was chosen and why; what calls compute is
-        estimated from the configs, for one picture of the size they were trained for.
+        Chooses the fastest placement that fits: resident, model offload, or sequential offload;
+        without an accelerator, resident or from disk. If little memory is left, images are decoded
+        one by one, and large ones in tiles. If nothing fits, a warning is logged and attention is
+        sliced. Otherwise slicing and tiling are disabled. `explain` returns the choice and its
+        reason. The memory of activations is estimated from the configs, for one image at the
+        training resolution.
 
         Args:
-            budget: bytes of the device, or text such as `"6GiB"`; `"auto"` is nine tenths of
-                what is free.
-            device: where calls compute; the machine's accelerator if absent, else the CPU.
-            offload_folder: for what goes to the disk, without an accelerator.
+            budget: bytes on the device, or text such as `"6GiB"`; `"auto"` is nine tenths of the
+                free memory.
+            device: the device of calls; by default the machine's accelerator, else the CPU.
+            offload_folder: the folder for weights on disk, without an accelerator.
 
         Raises:
-            ArgumentError: `budget` is not a size.
-            PlacementError: the device is not there, or a call is running in this thread.
+            ArgumentError: if `budget` is not a size.
+            PlacementError: if the device is not available, or a call is running in this thread.
         """
         from ..placement.budget import fit
 
@@ -178,15 +180,15 @@ class MemoryMixin(ComponentsMixin):
         return self
 
     def explain(self) -> str:
-        """In a few lines, how the networks are placed and why."""
+        """Return a short text that says how the networks are placed and why."""
         layout = self.placement
-        return f"{str(layout).splitlines()[0]}\n{layout.reason or 'nothing else was asked for'}"
+        return f"{str(layout).splitlines()[0]}\n{layout.reason or 'default placement'}"
 
     # Device maps
 
     @property
     def hf_device_map(self) -> dict[str, int | str] | str | None:
-        """The place of each network under a device map, or the one device; None without."""
+        """The device of each network under a device map, or their common device; else None."""
         return self._pool.placement.device_map
 
     def set_device_map(
@@ -196,18 +198,18 @@ class MemoryMixin(ComponentsMixin):
         max_memory: Mapping[DeviceLike, int | str] | None = None,
         offload_folder: str | Path | None = None,
     ) -> None:
-        """Give each network a place of its own; what `device_map=` does while loading.
+        """Place each network on a device, as `device_map=` does while loading.
 
         Args:
-            device_map: a device; `"balanced"` or `"auto"`; or a dict from component to device or
-                `"disk"`, with `""` for those it doesn't name.
-            max_memory: how much each device may take, such as `{0: "10GiB", "cpu": "30GiB"}`.
-            offload_folder: for what goes to the disk.
+            device_map: a device; `"balanced"` or `"auto"`; or a dict from component names to
+                devices or `"disk"`, with `""` for all others.
+            max_memory: the memory limit of each device, such as `{0: "10GiB", "cpu": "30GiB"}`.
+            offload_folder: the folder for networks on disk.
 
         Raises:
-            ArgumentError: it is not a device map, or names no networks of this pipeline.
-            PlacementError: the networks don't fit, a device is not there, or a call is running in
-                this thread.
+            ArgumentError: if `device_map` is not valid, or names unknown networks.
+            PlacementError: if the networks don't fit, a device is not available, or a call is
+                running in this thread.
         """
         from ..placement.device_map import plan
 
@@ -215,7 +217,7 @@ class MemoryMixin(ComponentsMixin):
         self.place(plan(device_map, sizes, max_memory=max_memory, offload_folder=offload_folder))
 
     def reset_device_map(self) -> None:
-        """End a device map; the networks are in main memory then."""
+        """End a device map; the networks are then in main memory."""
         if self.hf_device_map is not None:
             self.remove_all_hooks()
             self.to(CPU)
@@ -223,14 +225,14 @@ class MemoryMixin(ComponentsMixin):
     # Attention
 
     def enable_attention_slicing(self, slice_size: str | int | None = "auto") -> None:
-        """Compute attention in slices: less memory, more time.
+        """Compute attention in slices, which takes less memory and more time.
 
-        `"auto"` halves the batch of heads, `"max"` takes one head at a time, a number gives
-        the slices. Applies to all pipelines that share the networks.
+        `"auto"` halves the batch of heads, `"max"` computes one head at a time, and a number is
+        the number of slices. Affects all pipelines that share the networks.
 
         Raises:
-            ArgumentError, ArgumentTypeError: `slice_size` is something else, or no attention can
-                be cut so.
+            ArgumentTypeError: if `slice_size` has the wrong type.
+            ArgumentError: if the attention layers can't be sliced this way.
         """
         given = slice_size if isinstance(slice_size, (list, tuple)) else (slice_size,)
         for one in given:
@@ -248,28 +250,28 @@ class MemoryMixin(ComponentsMixin):
         self.enable_attention_slicing(None)
 
     def enable_xformers_memory_efficient_attention(self, attention_op: Any = None) -> None:
-        """Accepted for programs that call it; attention is memory-efficient without xformers.
+        """Has no effect; attention is memory-efficient without xformers.
 
         Raises:
-            ArgumentError: an operator of xformers is asked for.
-            MissingPackageError: xformers is not installed.
+            ArgumentError: if an operator of xformers is requested.
+            MissingPackageError: if xformers is not installed.
         """
         if attention_op is not None:
             raise ArgumentError(
-                "attention_op= chooses an operator of xformers, and attention here is computed by "
-                "torch's scaled_dot_product_attention; leave it out"
+                "attention_op= requests an operator of xformers, but torch's "
+                "scaled_dot_product_attention computes attention here; leave it out"
             )
         if importlib.util.find_spec("xformers") is None:
             raise MissingPackageError(
-                "xformers is not installed, and is not needed: attention is computed by torch's "
-                "scaled_dot_product_attention, which takes as little memory; remove the call of "
+                "xformers is not installed, and not needed: torch's scaled_dot_product_attention "
+                "computes attention with as little memory; remove the call of "
                 "enable_xformers_memory_efficient_attention()",
                 name="xformers",
             )
-        self._pool.say_once(
-            "enable_xformers_memory_efficient_attention() changes nothing: attention is computed "
-            "by torch's scaled_dot_product_attention, which takes as little memory"
+        self._pool.warn_once(
+            "enable_xformers_memory_efficient_attention() has no effect: torch's "
+            "scaled_dot_product_attention computes attention with as little memory"
         )
 
     def disable_xformers_memory_efficient_attention(self) -> None:
-        """Accepted for programs that call it; nothing was enabled."""
+        """Has no effect, as `enable_xformers_memory_efficient_attention`."""

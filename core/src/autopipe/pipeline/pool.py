@@ -1,4 +1,4 @@
-"""The owner of the weights: what a set of views of one checkpoint have in common."""
+"""The pool: the owner of the weights that several pipelines share."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ _log = logger(__name__)
 
 
 _LASTING = ("closed", "placement", "attachments", "engines", "was_attached")
-"""What is left of a pool in a pickle."""
+"""The attributes of a pool in a pickle."""
 
 
 class View(Protocol):
-    """What a pool needs of a pipeline."""
+    """The methods of a pipeline that a pool uses."""
 
     def _roles(self) -> dict[nn.Module, Role]:
-        """The networks, and what each is to this pipeline."""
+        """Return the role of each network in this pipeline."""
 
     def _drop_components(self) -> None:
-        """Hold no component any more."""
+        """Drop all references to components."""
 
     def _show_attached(self) -> None:
-        """Follow a change of what is attached."""
+        """Update the views of networks after a change of attachments."""
 
 
 class Pool:
-    """Shared by all pipelines that `from_pipe` made of each other.
+    """The state that pipelines made by `from_pipe` share.
 
-    It knows the views, places their networks, says whose turn it is, and gives the memory of all
-    of them back at once.
+    It knows the pipelines (its views), places their networks, schedules their calls, and releases
+    the memory of all of them at once.
 
     Attributes:
-        attachments: the add-ons of these weights, by name; changed by replacing the mapping.
-        engines: the engine of each network that has one; changed by replacing the mapping.
-        was_attached: whether there ever was an add-on or an engine.
+        attachments: the attachments of these weights, by name; replaced as a whole.
+        engines: the engine of each network that has one; replaced as a whole.
+        was_attached: whether there has ever been an attachment or an engine.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Pool:
         self.engines: Mapping[nn.Module, NetworkEngine] = {}
         self.was_attached = False
         self._runners: dict[nn.Module, dict[str, Callable[..., Any]]] = {}
-        self._said: set[str] = set()
+        self._warned: set[str] = set()
         self._views = weakref.WeakValueDictionary[int, View]()
         self._known = weakref.WeakSet[nn.Module]()
         self.lock = threading.RLock()
@@ -79,7 +79,7 @@ class Pool:
         return made
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a pickle holds; what belongs to this process is made anew from it."""
+        """Return the state for a pickle, without what belongs to this process."""
         for name, attachment in self.attachments.items():
             check_pickles(f"the attachment {shown(name)}", attachment, (Pool,))
         for engine in self.engines.values():
@@ -91,12 +91,12 @@ class Pool:
         self.__dict__.update(state)
 
     def views(self) -> list[View]:
-        """All pipelines that share these weights."""
+        """Return all pipelines that share these weights."""
         with self.lock:
             return list(self._views.values())
 
     def join(self, view: View) -> None:
-        """Count `view` among the users of these weights, and place what it brings."""
+        """Add `view` to the users of these weights, and place its networks."""
         with self.lock:
             self._views[id(view)] = view
         if self.placement.device is not None:
@@ -106,9 +106,9 @@ class Pool:
     # Placement
 
     def roles(self) -> dict[nn.Module, Role]:
-        """The networks of all views, and what they are to them together.
+        """Return the role of each network, combined over all views.
 
-        A network that is placed keeps its name; else the view that came first names it.
+        A network that is already placed keeps its name; otherwise the first view names it.
         """
         roles: dict[nn.Module, Role] = {}
         for view in self.views():
@@ -122,18 +122,18 @@ class Pool:
         return roles
 
     def place(self, placement: Placement) -> None:
-        """Place all networks by `placement` instead of how they were. Waits for running calls.
+        """Replace the placement of all networks. Waits for running calls.
 
         Raises:
-            PlacementError: this is asked for inside a call, or a device is not there.
+            PlacementError: if this is called inside a call, or a device is not available.
         """
         for device in placement.devices:
             check_here(device)
         with self._turns.take(alone=True) as outside:
             if not outside:
                 raise PlacementError(
-                    "the networks can't be placed anew while a call uses them; do it before the "
-                    "call or after it"
+                    "the placement can't be changed inside a call; change it before or after the "
+                    "call"
                 )
             self._leave()
             self.placement = placement
@@ -145,10 +145,10 @@ class Pool:
                 raise
 
     def move(self, view: View, move: Move) -> None:
-        """Move and cast the networks of `view`, as far as their placement lets them be moved.
+        """Move and cast the networks of `view`.
 
         Raises:
-            PlacementError: it doesn't let them, or the device is not there.
+            PlacementError: if the placement doesn't allow the move, or the device is not available.
         """
         if move.device is not None:
             check_here(move.device)
@@ -171,16 +171,16 @@ class Pool:
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
-        """Inside, all networks hold their weights and have no hooks."""
+        """Context manager in which all networks have their weights and no hooks."""
         with self._turns.take(alone=self.placement.moves), at_rest(*self.roles()):
             yield
 
     @contextmanager
     def call(self, run: View, check: Callable[[], None]) -> Iterator[None]:
-        """A call of `run`: wait for its turn, and afterwards bring everything back.
+        """Context manager for a call of `run`: wait for its turn, and offload networks afterwards.
 
         Args:
-            check: called while waiting; what it raises ends the wait.
+            check: called while waiting; an exception that it raises ends the wait.
         """
         while True:
             placement = self.placement
@@ -199,11 +199,11 @@ class Pool:
                 return
 
     def free(self, failed: bool = False) -> None:
-        """Let networks that a call brought to a device rest again."""
+        """Offload the networks that a call moved to a device."""
         self.placement.after_call(list(self._known), failed)
 
     def _settle(self) -> None:
-        """Place what came, let go what no view has any more."""
+        """Place new networks, and release those that no view uses any more."""
         placement = self.placement
         if placement.device is None:
             return
@@ -211,7 +211,7 @@ class Pool:
             roles = self.roles()
             if not placement.moves:
                 for network in roles:
-                    # One with a hook is placed by another pool, or by its owner.
+                    # A network with a hook is placed by another pool, or by its owner.
                     if not hasattr(network, "_hf_hook"):
                         send(network, placement.device)
                 return
@@ -230,27 +230,27 @@ class Pool:
     def _let_go(self, network: nn.Module) -> None:
         self._known.discard(network)
         found = placed_by(network)
-        # Another pool may have placed it since.
+        # Another pool may have placed it in the meantime.
         if found is not None and found[0] is self.placement:
             take(network)
 
     # Attachments and engines
 
     def bring(self, weights: nn.Module, device: torch.device) -> None:
-        """Have the weights of an attachment where calls compute."""
+        """Move the weights of an attachment to the device of calls."""
         with self.lock:
             send(weights, device)
 
     def set_engines(self, engines: Mapping[nn.Module, NetworkEngine]) -> None:
-        """Choose the engine of each network, and give back what others made."""
+        """Set the engine of each network, and release what the previous engines prepared."""
         with self.lock:
             for network in list(self._runners):
                 self._release(network)
-            self._said.clear()
+            self._warned.clear()
             self.engines = dict(engines)
 
     def forget_gone(self) -> None:
-        """Let engines give back what they made of networks that no view has any more."""
+        """Let engines release networks that no view uses any more."""
         with self.lock:
             for network in [one for one in self.engines if one not in self.roles()]:
                 self._release(network)
@@ -261,9 +261,9 @@ class Pool:
             self.engines[network].release(network)
 
     def runner(self, network: nn.Module, engine: NetworkEngine) -> Callable[[str], Any]:
-        """What gives, for a method of `network`, what `engine` made of it.
+        """Return a function from a method of `network` to its replacement by `engine`.
 
-        In a call during which another engine is chosen, that is the network's own from then on.
+        After another engine is chosen during a call, it returns the network's own method.
         """
 
         def of(method: str) -> Callable[..., Any]:
@@ -278,17 +278,17 @@ class Pool:
 
         return of
 
-    def say_once(self, text: str) -> None:
-        """Log a warning, the first time."""
+    def warn_once(self, text: str) -> None:
+        """Log a warning, but not a second time."""
         with self.lock:
-            if text not in self._said:
+            if text not in self._warned:
                 _log.warning("%s", text)
-            self._said.add(text)
+            self._warned.add(text)
 
-    # The end
+    # Closing
 
     def close(self) -> None:
-        """Drop every component of every view, so that their memory is free."""
+        """Drop all components of all views, which releases their memory."""
         with self.lock:
             self.closed = True
         self.set_engines({})
@@ -299,7 +299,7 @@ class Pool:
         give_back_memory()
 
     def check_open(self, view: object) -> None:
-        """Raise `ClosedPipelineError` if the weights were given back."""
+        """Raise `ClosedPipelineError` if the weights were released."""
         if self.closed:
             raise ClosedPipelineError(
                 f"this {type(view).__name__} was closed, or a pipeline that shares its weights "

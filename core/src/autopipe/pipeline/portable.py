@@ -1,4 +1,4 @@
-"""What of a pipeline can go along with a copy of it, or into a pickle."""
+"""Checks whether parts of a pipeline can be copied or pickled."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ..errors import ArgumentTypeError
 
 @contextmanager
 def refused(what: str, one: object, done: str) -> Iterator[None]:
-    """Whatever goes wrong inside is an `ArgumentTypeError` that says `what` can't be `done`."""
+    """Context manager that converts errors to an `ArgumentTypeError`: `what` can't be `done`."""
     try:
         yield
     except Exception as error:
         raise ArgumentTypeError(
             f"{what}, a {type(one).__name__}, can't be {done} with the pipeline "
-            f"({type(error).__name__}: {error}); take it off before"
+            f"({type(error).__name__}: {error}); remove it first"
         ) from error
 
 
 def check_pickles(what: str, one: object, apart: tuple[type, ...]) -> None:
-    """Raise `ArgumentTypeError`, which names it as `what`, if `one` can't be pickled.
+    """Raise `ArgumentTypeError` if `one`, called `what` in the message, can't be pickled.
 
     Args:
-        apart: classes of objects that are not looked into.
+        apart: classes whose objects are not checked.
     """
     with refused(what, one, "pickled"):
         _Trial(apart).dump(one)
@@ -44,11 +44,11 @@ _bare = weakref.WeakKeyDictionary[nn.Module, Callable[[], nn.Module | None]]()
 
 
 def without_hooks(network: nn.Module) -> nn.Module:
-    """`network` as a pickle can hold it: the same tensors, in modules without certain hooks.
+    """Return a copy of `network` that can be pickled: the same tensors, without certain hooks.
 
-    Those are what transformers puts on a model in the first call that asks for hidden states, and
-    puts on again where they are missing. A network that has none is returned itself. What was made
-    of a network is made of it again as long as it is in use: two pipelines in one pickle share it.
+    transformers adds these hooks in the first call with hidden states, and again if they are
+    missing. A network without them is returned itself. While a copy is in use, the same copy is
+    returned again, so that two pipelines in one pickle share it.
     """
     if not any(_HOOKED in vars(module) for module in network.modules()):
         return network
@@ -70,7 +70,7 @@ def without_hooks(network: nn.Module) -> nn.Module:
 
 
 class _Trial(pickle.Pickler):
-    """Writes a pickle without the numbers of tensors, for nobody to read."""
+    """A pickler that leaves out tensors and whose output is discarded."""
 
     def __init__(self, apart: tuple[type, ...]) -> None:
         super().__init__(io.BytesIO())

@@ -1,4 +1,4 @@
-"""The bar that shows how far a call is: tqdm's, with the keywords that a user set."""
+"""The progress bar of a call: tqdm's, with the user's keywords."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from ..errors import ArgumentError, ArgumentTypeError, check_names
-from ..wording import shown, told
+from ..wording import error_summary, shown
 from .values import number
 
 _OF_THE_CALL = ("iterable", "total", "self", "kwargs")
@@ -19,18 +19,18 @@ _OF_NOTEBOOKS = ("display",)
 
 
 def progress_bar(settings: Mapping[str, Any], iterable: Iterable[Any] | None, total: Any) -> Any:
-    """A tqdm bar over `iterable`, or of `total` steps.
+    """Return a tqdm bar over `iterable`, or of `total` steps.
 
     Raises:
-        ArgumentError, ArgumentTypeError: not one of both is given, or it can't be gone through,
-            or is not a number.
+        ArgumentError: if not exactly one of them is given, or `total` is negative.
+        ArgumentTypeError: if `iterable` can't be iterated, or `total` is not a number.
     """
     from tqdm.auto import tqdm
 
     if (iterable is None) == (total is None):
         raise ArgumentError("progress_bar takes either iterable or total")
     if total is None and not isinstance(iterable, Iterable):
-        raise ArgumentTypeError(f"iterable={shown(iterable)} can't be gone through")
+        raise ArgumentTypeError(f"iterable={shown(iterable)} can't be iterated")
     if total is not None:
         found = number("total", total)
         if not 0 <= found <= sys.maxsize:
@@ -41,14 +41,14 @@ def progress_bar(settings: Mapping[str, Any], iterable: Iterable[Any] | None, to
     except TypeError as error:
         if total is not None:
             raise
-        raise ArgumentTypeError(f"iterable={shown(iterable)} can't be gone through") from error
+        raise ArgumentTypeError(f"iterable={shown(iterable)} can't be iterated") from error
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Try each keyword on a bar that nobody sees.
+    """Try each keyword on a bar that is not displayed.
 
     Raises:
-        ArgumentTypeError: tqdm has no such keyword, or it can't do with the value.
+        ArgumentTypeError: if tqdm has no such keyword, or doesn't accept the value.
     """
     from tqdm.std import tqdm
 
@@ -56,7 +56,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     check_names(settings, (*known, *_OF_NOTEBOOKS), "set_progress_bar_config has no keyword")
 
     class Trial(tqdm):  # type: ignore[misc]  # It has no types.
-        # Of its own: an error while a bar is drawn leaves the lock of all bars taken.
+        # Its own lock: an error while a bar is drawn would leave the lock of all bars held.
         _lock: ClassVar[Any] = threading.RLock()
         _instances: ClassVar[Any] = weakref.WeakSet()
         monitor_interval = 0
@@ -65,11 +65,11 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         trial = {"file": io.StringIO(), **({} if name in _OF_NOTEBOOKS else {name: value})}
         try:
             if name == "position" and not isinstance(value, (int, type(None))):
-                raise TypeError("it is not a line")
+                raise TypeError("it is not a line number")
             for _ in Trial(range(2), **trial):
                 pass
             trial["file"].write("")
         except Exception as error:
             raise ArgumentTypeError(
-                f"{name}={shown(value)} is nothing that tqdm can do with ({told(error)})"
+                f"tqdm doesn't accept {name}={shown(value)} ({error_summary(error)})"
             ) from error

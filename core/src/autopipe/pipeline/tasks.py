@@ -1,9 +1,9 @@
-"""The pipelines of the core's tasks, for type checkers: what an Auto class is said to give.
+"""Types of the core's tasks for type checkers: the declared return types of the Auto classes.
 
-What an Auto class gives is of a family's class, which is known at run time only. These classes are
-what all pipelines of one task have in common: the arguments of calls with their types, and an
-output whose `images` are what `output_type` asks for. A family's further arguments pass unchecked.
-No pipeline inherits from them.
+The class of a pipeline from an Auto class is known only at run time. These classes describe what
+all pipelines of a task have in common: the types of call arguments, and an output whose `images`
+depend on `output_type`. Additional arguments of a family are not checked. No pipeline inherits from
+these classes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload
 import torch
 from torch import Tensor
 
-from ..outputs import BaseOutput, ImagePipelineOutput
+from ..outputs import BaseOutput
 from .base import DiffusionPipeline
 from .call import Cancellation
 from .loop import StepCallback
@@ -27,18 +27,24 @@ Prompt: TypeAlias = str | list[str]
 Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
 Pixels: TypeAlias = "Image | NDArray[Any] | Tensor"
 Given: TypeAlias = "Pixels | Sequence[Image] | Sequence[NDArray[Any]] | Sequence[Tensor]"
-"""Images that a call starts from, or masks."""
+"""Input images or masks of a call."""
+
+
+class PilOutput(BaseOutput):
+    """The output of a call with the default `output_type`."""
+
+    images: list[Image]
 
 
 class ArrayOutput(BaseOutput):
-    """What a call with `output_type="np"` returns."""
+    """The output of a call with `output_type="np"`."""
 
     images: NDArray[Any]
     """(B, H, W, C), in [0, 1]."""
 
 
 class TensorOutput(BaseOutput):
-    """What a call with `output_type="pt"` or `"latent"` returns."""
+    """The output of a call with `output_type="pt"` or `"latent"`."""
 
     images: Tensor
     """(B, C, H, W)."""
@@ -65,7 +71,7 @@ class _Text2ImagePipeline(Protocol):
         adapters: Mapping[str, float] | None = None,
         cancellation: Cancellation | None = None,
         **families: Any,
-    ) -> ImagePipelineOutput: ...
+    ) -> PilOutput: ...
     @overload
     def __call__(
         self, *given: Any, output_type: Literal["np"], **arguments: Any
@@ -79,7 +85,7 @@ class _Text2ImagePipeline(Protocol):
 
 
 class Text2ImagePipeline(_Text2ImagePipeline, DiffusionPipeline):
-    """A pipeline that makes images from text."""
+    """A pipeline that generates images from text."""
 
 
 class _Image2ImagePipeline(Protocol):
@@ -102,7 +108,7 @@ class _Image2ImagePipeline(Protocol):
         adapters: Mapping[str, float] | None = None,
         cancellation: Cancellation | None = None,
         **families: Any,
-    ) -> ImagePipelineOutput: ...
+    ) -> PilOutput: ...
     @overload
     def __call__(
         self, *given: Any, output_type: Literal["np"], **arguments: Any
@@ -140,7 +146,7 @@ class _InpaintPipeline(Protocol):
         adapters: Mapping[str, float] | None = None,
         cancellation: Cancellation | None = None,
         **families: Any,
-    ) -> ImagePipelineOutput: ...
+    ) -> PilOutput: ...
     @overload
     def __call__(
         self, *given: Any, output_type: Literal["np"], **arguments: Any
@@ -154,4 +160,4 @@ class _InpaintPipeline(Protocol):
 
 
 class InpaintPipeline(_InpaintPipeline, DiffusionPipeline):
-    """A pipeline that repaints a masked part of an image."""
+    """A pipeline that repaints the masked part of an image."""

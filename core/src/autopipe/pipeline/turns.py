@@ -1,4 +1,4 @@
-"""Whose turn it is: who may use networks together, who has them alone, who has a tokenizer."""
+"""Locks for the networks of a pipeline, shared or exclusive, and for tokenizers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _PATIENCE = 0.1
-"""Seconds between two looks at whether waiting still makes sense."""
+"""Seconds between two checks while waiting."""
 
 
 class Turns:
-    """A lock that many hold together, or one alone. A thread that is inside may enter again."""
+    """A re-entrant lock that many threads can share, or one can hold exclusively."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -22,11 +22,11 @@ class Turns:
 
     @contextmanager
     def take(self, *, alone: bool, check: Callable[[], None] = lambda: None) -> Iterator[bool]:
-        """Wait for the turn and have it. Gives whether this thread was outside before.
+        """Wait for the lock and hold it; yield whether this thread didn't hold it before.
 
         Args:
-            alone: whether no other thread may be inside.
-            check: called while waiting; what it raises ends the wait.
+            alone: whether to hold it exclusively.
+            check: called while waiting; an exception that it raises ends the wait.
         """
         me = threading.get_ident()
         with self._changed:
@@ -48,7 +48,7 @@ class Turns:
     def _wait(self, alone: bool, check: Callable[[], None]) -> None:
         self._want_alone += alone
         try:
-            # Those who come together let who waits alone go first, who would else wait forever.
+            # Shared use waits for pending exclusive use, which would otherwise wait forever.
             while self._inside if alone else (self._is_alone or self._want_alone):
                 self._changed.wait(_PATIENCE)
                 check()
@@ -62,9 +62,9 @@ _guards_lock = threading.Lock()
 
 
 def guard(component: object) -> threading.RLock:
-    """The lock to hold while using a component that is not thread-safe (a tokenizer).
+    """Return the lock to hold while using a component that is not thread-safe (a tokenizer).
 
-    It belongs to the object, since pipelines that were constructed one by one may share it too.
+    The lock belongs to the object, because pipelines of different pools may share it.
     """
     with _guards_lock:
         return _guards.setdefault(component, threading.RLock())

@@ -1,10 +1,10 @@
-"""The values of a call's arguments, as its signature declares them.
+"""Checks and converts the arguments of a call by the annotations of its signature.
 
-What is annotated as `int`, `float`, `bool`, `str` or `Tensor`, or as a sequence of numbers, also
-beside None and beside each other, is settled before the call begins: numbers of numpy, torch and
-`fractions` become Python's where that is exact, and what is not of the kind, is not a number, or
-can't be encoded is refused by the parameter's name. Nothing else is looked at: annotations that
-say something else, None, and values of other kinds than an annotation in several parts names.
+Parameters annotated as `int`, `float`, `bool`, `str`, `Tensor` or a sequence of numbers, or as a
+union of these and None, are checked before the call begins: numbers of numpy, torch and `fractions`
+are converted if that is exact, and values of the wrong type, NaN, and text that can't be encoded
+are refused by the parameter's name. Not checked are None, parameters with other annotations, and
+values of a type that a union doesn't contain.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from ..values import Range, Unfit, fitted, is_number
 from ..wording import shown
 
 Reader: TypeAlias = Callable[[str, Any], Any]
-"""`(name, value) -> value`, as the parameter declares it; raises `ArgumentError` if it can't be."""
+"""`(name, value) -> value`, converted; raises `ArgumentError` if the value is not valid."""
 
 _FINITE = Range(-sys.float_info.max, sys.float_info.max)
 
 
 def readers_of(call: Callable[..., Any]) -> dict[str, Reader]:
-    """The reader of each parameter of `call` that declares a kind of value."""
+    """Return the reader of each parameter of `call` whose annotation is checked."""
     found = {}
     for name, parameter in inspect.signature(call).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -45,10 +45,11 @@ def readers_of(call: Callable[..., Any]) -> dict[str, Reader]:
 
 
 def settled(readers: Mapping[str, Reader], given: Mapping[str, Any]) -> dict[str, Any]:
-    """`given` with the values that the readers make of them.
+    """Return `given` with the values converted by the readers.
 
     Raises:
-        ArgumentError, ArgumentTypeError: one can't be used.
+        ArgumentError: if a value is not valid.
+        ArgumentTypeError: if a value has the wrong type.
     """
     return {
         name: value if value is None or name not in readers else readers[name](name, value)
@@ -57,51 +58,51 @@ def settled(readers: Mapping[str, Reader], given: Mapping[str, Any]) -> dict[str
 
 
 def whole(name: str, value: Any) -> int:
-    """A whole number, of any kind of number that is exactly one; True and False are not.
+    """Return an integer from any number that is exactly one; True and False are not numbers.
 
     Raises:
-        ArgumentTypeError: it is not one.
+        ArgumentTypeError: if `value` is not an integer.
     """
     try:
         found: int = fitted(_scalar(value), int)
     except Unfit as error:
-        raise ArgumentTypeError(f"{name} is {_told(value)}; give {error}") from None
+        raise ArgumentTypeError(f"{name} is {_value_text(value)}; give {error}") from None
     return found
 
 
 def number(name: str, value: Any) -> float:
-    """A finite number of any kind; True and False are not numbers.
+    """Return a finite number; True and False are not numbers.
 
     Raises:
-        ArgumentTypeError: it is not a number.
-        ArgumentError: it is not finite, or too large for a float.
+        ArgumentTypeError: if `value` is not a number.
+        ArgumentError: if it is not finite, or too large for a float.
     """
     try:
         found: float = fitted(_scalar(value), float, _FINITE)
     except Unfit:
         if is_number(_scalar(value)):
-            raise ArgumentError(f"{name} is {_told(value)}; give a finite number") from None
-        raise ArgumentTypeError(f"{name} is {_told(value)}; give a number") from None
+            raise ArgumentError(f"{name} is {_value_text(value)}; give a finite number") from None
+        raise ArgumentTypeError(f"{name} is {_value_text(value)}; give a number") from None
     return found
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False, also as 1 and 0.
+    """Return a bool; 1 and 0 are accepted.
 
     Raises:
-        ArgumentTypeError: it is something else.
+        ArgumentTypeError: if `value` is anything else.
     """
     try:
         return bool(fitted(_scalar(value), bool))
     except Unfit:
-        raise ArgumentTypeError(f"{name} is {_told(value)}; give True or False") from None
+        raise ArgumentTypeError(f"{name} is {_value_text(value)}; give True or False") from None
 
 
 def text(name: str, value: Any) -> Any:
-    """Text that can be encoded; a list is looked through, and anything else left as it is.
+    """Return `value` after checking that a string, or a list of strings, can be encoded.
 
     Raises:
-        ArgumentError: it holds half of a surrogate pair.
+        ArgumentError: if it contains a lone surrogate.
     """
     for one in value if isinstance(value, (list, tuple)) else (value,):
         if isinstance(one, str) and not one.isascii():
@@ -109,17 +110,17 @@ def text(name: str, value: Any) -> Any:
                 one.encode()
             except UnicodeEncodeError as error:
                 raise ArgumentError(
-                    f"{name} has {shown(one[error.start])} at character {error.start}, half of a "
-                    f"pair that stands for one character; give text that can be encoded as UTF-8"
+                    f"{name} has the lone surrogate {shown(one[error.start])} at character "
+                    f"{error.start}; give text that can be encoded as UTF-8"
                 ) from None
     return value
 
 
 def tensor(name: str, value: Any) -> Tensor:
-    """A dense tensor of real numbers.
+    """Return `value` after checking that it is a dense tensor of real numbers.
 
     Raises:
-        ArgumentTypeError: it is something else.
+        ArgumentTypeError: if it is anything else.
     """
     if not isinstance(value, Tensor):
         raise ArgumentTypeError(f"{name} is {_described(value)}; give a torch.Tensor")
@@ -128,10 +129,10 @@ def tensor(name: str, value: Any) -> Tensor:
 
 
 def check_dense(name: str, given: Tensor) -> None:
-    """Refuse a tensor that is not an ordinary one of real numbers.
+    """Check that a tensor is dense and real.
 
     Raises:
-        ArgumentTypeError: it is sparse, quantised, nested, complex, or without data.
+        ArgumentTypeError: if it is sparse, quantised, nested, complex, or without data.
     """
     flaws = {
         "sparse": given.layout != torch.strided or given.is_nested,
@@ -142,14 +143,15 @@ def check_dense(name: str, given: Tensor) -> None:
         if found:
             raise ArgumentTypeError(f"{name} is a tensor that is {flaw}; give a dense one")
     if given.is_complex():
-        raise ArgumentTypeError(f"{name} is made of {given.dtype}; give whole numbers or floats")
+        raise ArgumentTypeError(f"{name} has the dtype {given.dtype}; give integers or floats")
 
 
 def numbers(name: str, value: Any) -> Any:
-    """A list or tuple of numbers, also of an array or a tensor; anything else as it is.
+    """Return a list or tuple of numbers, also from an array or a tensor; other values unchanged.
 
     Raises:
-        ArgumentError, ArgumentTypeError: an entry is not a finite number.
+        ArgumentTypeError: if an entry is not a number.
+        ArgumentError: if an entry is not finite.
     """
     if isinstance(value, Tensor) or type(value).__module__ == "numpy":
         check_dense(name, value) if isinstance(value, Tensor) else None
@@ -169,7 +171,7 @@ _KINDS: dict[Any, Reader] = {int: whole, float: number, bool: flag, str: text, T
 
 
 def _reader(hint: Any) -> Reader | None:
-    """What an annotation asks for; None where it says nothing of this kind."""
+    """Return the reader for an annotation; None if values are not checked."""
     parts = [hint]
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         parts = [part for part in typing.get_args(hint) if part is not types.NoneType]
@@ -184,7 +186,7 @@ def _reader(hint: Any) -> Reader | None:
 
 
 def _items(hint: Any) -> Any:
-    """The class of all entries of a sequence that an annotation names, or None."""
+    """Return the type of the entries if the annotation is a sequence of one type, else None."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if not isinstance(origin, type) or not issubclass(origin, Sequence):
         return None
@@ -193,7 +195,7 @@ def _items(hint: Any) -> Any:
 
 
 def _annotation(call: Callable[..., Any], name: str) -> Any:
-    """What stands beside a parameter, evaluated; None if that can't be done."""
+    """Return the evaluated annotation of a parameter; None if it can't be evaluated."""
 
     def alone() -> None: ...
 
@@ -202,12 +204,12 @@ def _annotation(call: Callable[..., Any], name: str) -> Any:
         scope = inspect.unwrap(call).__globals__
         return inspect.get_annotations(alone, globals=scope, eval_str=True)[name]
     except Exception:
-        # An annotation may be made for type checkers alone.
+        # An annotation may be meant for type checkers only.
         return None
 
 
 def _scalar(value: Any) -> Any:
-    """The one number of a tensor or array, as Python's; other values as they are."""
+    """Return the number of a one-element tensor or array; other values unchanged."""
     if isinstance(value, Tensor):
         plain = value.layout == torch.strided and not value.is_meta and not value.is_nested
         return value.item() if plain and value.numel() == 1 else value
@@ -216,8 +218,8 @@ def _scalar(value: Any) -> Any:
     return value
 
 
-def _told(value: Any) -> str:
-    """A number itself, and what something else is."""
+def _value_text(value: Any) -> str:
+    """Return a number itself, or a description of another value."""
     return shown(_scalar(value)) if is_number(_scalar(value)) else _described(value)
 
 

@@ -1,1 +1,1 @@
-"""Where networks are, and how they get to where they compute; knows no pipeline."""
+"""Placement of networks on devices, independent of pipelines."""

@@ -1,8 +1,8 @@
-"""What places networks, and the record of what placed each.
+"""The base class of placements, and the record of the placement of each network.
 
-A `Placement` is how networks that belong together are placed; this one, the base of the others,
-leaves each where `to` put it. What is placed otherwise is known by network, so that one which two
-pipelines have is never placed twice.
+A `Placement` says how the networks of a pool are placed. The base class leaves each network where
+`to` put it. Other placements are recorded by network, so that a network that two pipelines share is
+never placed twice.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from ..attaching.network_view import origin_of
 
 @dataclass(frozen=True)
 class Role:
-    """What a network is to the pipelines that share it.
+    """How the pipelines that share a network use it.
 
     Attributes:
-        name: of the component.
-        in_turn: it is used before and after others and never in alternation with them, so it
-            may leave the device when another comes.
-        stays: offloading leaves it on the device.
+        name: the name of the component.
+        in_turn: whether it is used in sequence with others, never alternately, so that it can
+            leave the device when the next one is used.
+        stays: whether offloading keeps it on the device.
     """
 
     name: str
@@ -41,14 +41,14 @@ DeviceMap: TypeAlias = dict[str, int | str] | str | None
 
 
 class Placement:
-    """Networks are where `to` puts them, or all on `device`, and compute there.
+    """The default placement: networks are where `to` puts them, or all on `device`.
 
     Attributes:
-        title: what it is called.
-        moves: whether networks rest elsewhere, by `install`. A call then needs them for itself.
-        device: where calls compute; None says where the networks are.
-        device_map: what `hf_device_map` shows.
-        reason: why the networks are placed so, for `explain`.
+        title: the name of the placement.
+        moves: whether networks are moved during a call, which then needs exclusive use of them.
+        device: the device of calls; None means that of the networks.
+        device_map: the value of `hf_device_map`.
+        reason: the reason of this placement, for `explain`.
     """
 
     title: str = "resident"
@@ -63,32 +63,32 @@ class Placement:
 
     @property
     def devices(self) -> set[torch.device]:
-        """The devices that must be there."""
+        """The devices that must be available."""
         return set() if self.device is None else {self.device}
 
     def install(self, network: nn.Module, role: Role) -> None:
-        """Place `network`, which nothing else places."""
+        """Place `network`, which no other placement places."""
 
     def remove(self, network: nn.Module, role: Role) -> None:
-        """Undo `install`: the weights are in the network again, in main memory."""
+        """Undo `install`: the network has its weights again, in main memory."""
 
     def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
-        """Bring everything back to where it rests; after an error perhaps from half-way."""
+        """Offload networks after a call, also if it `failed` at any point."""
 
     def check_move(self, device: torch.device) -> None:
-        """Refuse, or comment on, that the caller wants the networks on `device` by `to`.
+        """Check a move of the networks to `device` by `to`; may also log a warning.
 
         Raises:
-            PlacementError: that contradicts the placement.
+            PlacementError: if the move contradicts the placement.
         """
 
     def where(self, network: nn.Module, role: Role) -> str:
-        """Where `network` rests and where it computes, in a few words."""
+        """Describe where `network` is and where it computes, in a few words."""
         return ", ".join(sorted({str(tensor.device) for tensor in tensors_of(network)})) or "empty"
 
 
 def networks_of(components: Mapping[str, Any]) -> dict[str, nn.Module]:
-    """The networks among `components`, each once."""
+    """Return the networks among `components`, each once."""
     found: dict[str, nn.Module] = {}
     for name, component in components.items():
         if isinstance(component, nn.Module) and all(component is not n for n in found.values()):
@@ -97,19 +97,19 @@ def networks_of(components: Mapping[str, Any]) -> dict[str, nn.Module]:
 
 
 def tensors_of(module: nn.Module, recurse: bool = True) -> Iterator[torch.Tensor]:
-    """The parameters and buffers of a network, or of one of its modules without those inside."""
+    """Yield the parameters and buffers of a module; without its children if not `recurse`."""
     yield from module.parameters(recurse)
     yield from module.buffers(recurse)
 
 
 def bytes_of(module: nn.Module, recurse: bool = True) -> int:
-    """What the weights of a network take, or those of one of its modules alone."""
+    """Return the bytes of the weights of a module; without its children if not `recurse`."""
     return sum(tensor.nbytes for tensor in tensors_of(module, recurse))
 
 
 def send(network: nn.Module, device: torch.device) -> None:
-    """Bring `network` to a device, if it is elsewhere."""
-    # The first tensor tells: moving starts with it, also where it fails later on.
+    """Move `network` to a device, if it is elsewhere."""
+    # The first tensor is enough: a move starts with it, even if it fails later.
     first = next(tensors_of(network), None)
     if first is not None and first.device != device:
         network.to(device)
@@ -119,14 +119,14 @@ _placed: weakref.WeakKeyDictionary[nn.Module, tuple[Placement, Role]] = weakref.
 
 
 def placed_by(network: nn.Module) -> tuple[Placement, Role] | None:
-    """What places `network`, and in which role; None where it simply is where it is."""
+    """Return the placement and role of `network`; None if it is not placed."""
     return _placed.get(network)
 
 
 def put(network: nn.Module, placement: Placement, role: Role) -> None:
-    """Place `network`, whatever placed it before.
+    """Place `network`, replacing its previous placement.
 
-    A network that its owner gave hooks of accelerate stays as it is.
+    A network with hooks of accelerate that its owner added stays as it is.
     """
     take(network)
     if hasattr(network, "_hf_hook"):
@@ -140,7 +140,7 @@ def put(network: nn.Module, placement: Placement, role: Role) -> None:
 
 
 def take(network: nn.Module) -> None:
-    """Let nothing place `network` any more; if it was placed, it is in main memory then."""
+    """Remove the placement of `network`, which is then in main memory."""
     found = _placed.pop(network, None)
     if found is not None:
         found[0].remove(network, found[1])
@@ -148,7 +148,7 @@ def take(network: nn.Module) -> None:
 
 @contextmanager
 def at_rest(*networks: nn.Module) -> Iterator[None]:
-    """Inside, the networks are without hooks and hold their weights, as if never placed."""
+    """Context manager in which the networks have their weights and no hooks."""
     found = {network: _placed[network] for network in networks if network in _placed}
     for network in found:
         take(network)
@@ -161,8 +161,8 @@ def at_rest(*networks: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def float32_copy(network: nn.Module) -> Iterator[nn.Module]:
-    """Inside there is a copy of `network` in float32, placed as the network itself is."""
-    # What is placed is the network that a view is of, and so it is with copies of both.
+    """Context manager that yields a float32 copy of `network`, placed like the network itself."""
+    # The placed network is the origin of a view; the same holds for copies.
     found = placed_by(origin_of(network))
     with at_rest(origin_of(network)):
         made = copy.deepcopy(network).float()
@@ -175,5 +175,5 @@ def float32_copy(network: nn.Module) -> Iterator[nn.Module]:
     try:
         yield made
     finally:
-        # Hooks refer to the network that refers to them: without them its memory is free at once.
+        # Hooks and network refer to each other; without hooks, the memory is released at once.
         take(placed)

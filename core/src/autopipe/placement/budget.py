@@ -1,4 +1,4 @@
-"""What calls take in each way of placing the networks, and which way fits a budget."""
+"""Estimates the memory of calls under each placement, and chooses one that fits a budget."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from .offload import ModelOffload, SequentialOffload
 
 AUTO = "auto"
 
-# How many tensors as large as the first block's output are alive at once, counted in the dispatch
-# of the real configs: 7 for decoders of latents (which work on pixels), 33 to 52 for a U-Net with
-# guidance, attention's scores never being whole. A quarter more is left for the kernels.
+# The number of tensors of the size of the first block's output that are alive at once, measured
+# with the published configs: 7 for decoders of latents (at the resolution of pixels), 33 to 52 for
+# a U-Net with guidance, without materialised attention scores. Kernels take another quarter.
 _OF_A_DECODER, _OF_OTHERS = 7, 52
 _KERNELS = 1.25
 
 _CERTAIN = 2
-"""By how much an estimate has to be above the whole of a device to be sure."""
+"""The factor by which an estimate must exceed the memory of a device to be certain."""
 
 _SPACIOUS = 4
-"""For so many pictures of the size that the networks were trained for, nothing has to be cut."""
+"""Batch size up to which no slicing is needed at the training resolution."""
 
 
 @dataclass(frozen=True)
-class Need:
-    """The bytes that a network takes.
+class Footprint:
+    """The memory of a network, in bytes.
 
     Attributes:
-        name: of the component.
-        weights: all of them.
-        layer: the largest module's own.
-        work: what it computes for one picture; an estimate, 0 where the config doesn't tell.
+        name: the name of the component.
+        weights: all weights.
+        layer: the own weights of the largest module.
+        work: an estimate of the activations for one image; 0 if the config is not enough.
         role: see `Role`.
     """
 
@@ -52,10 +52,12 @@ class Need:
     role: Role
 
 
-def needs_of(networks: Mapping[str, nn.Module], roles: Mapping[nn.Module, Role]) -> list[Need]:
-    """What each of `networks` takes."""
+def footprints_of(
+    networks: Mapping[str, nn.Module], roles: Mapping[nn.Module, Role]
+) -> list[Footprint]:
+    """Return the footprint of each of `networks`."""
     return [
-        Need(
+        Footprint(
             name,
             bytes_of(network),
             max((bytes_of(module, recurse=False) for module in network.modules()), default=0),
@@ -69,17 +71,17 @@ def needs_of(networks: Mapping[str, nn.Module], roles: Mapping[nn.Module, Role])
 def check_room(
     works: Iterable[tuple[nn.Module | None, int, int]], pictures: int, device: torch.device
 ) -> None:
-    """Refuse a call for which `device` is certainly too small.
+    """Check that `device` is not certainly too small for a call.
 
-    What networks compute is estimated, so only what takes twice the whole device is refused.
+    Activations are estimated, so only calls that need twice the memory of the device are refused.
 
     Args:
-        works: the networks that work on pictures, None where one is absent, each with the height
-            and width that it works on, as its config counts them.
-        pictures: how many at a time.
+        works: the networks that process images (None if absent), each with the height and width
+            of its input, in the units of its config.
+        pictures: the batch size.
 
     Raises:
-        ArgumentError: a network would take so much.
+        ArgumentError: if a network would need more than that.
     """
     whole = whole_memory(device)
     for network, height, width in works:
@@ -93,15 +95,15 @@ def check_room(
         if work > _CERTAIN * whole:
             name = type(network).__name__
             raise ArgumentError(
-                f"height and width ({shown(height)} x {shown(width)} in {name}) and pictures at a "
-                f"time ({shown(pictures)}, prompts x num_images_per_prompt) would take about "
-                f"{size_text(work)}, and {device} has {size_text(whole)}; make them smaller or "
-                f"fewer, or pass check_memory=False to try all the same"
+                f"height and width ({shown(height)} x {shown(width)} in {name}) and the batch size "
+                f"({shown(pictures)}, prompts x num_images_per_prompt) would take about "
+                f"{size_text(work)}, but {device} has {size_text(whole)}; reduce them, or pass "
+                f"check_memory=False to try anyway"
             )
 
 
 def _work_of(network: nn.Module, height: int | None = None, width: int | None = None) -> int:
-    """What `network` computes for one picture; of the size that it was trained for if not given."""
+    """Estimate the activations of `network` for one image, by default at training resolution."""
     config: Any = getattr(network, "config", None)
     widths = getattr(config, "block_out_channels", None)
     size = getattr(config, "sample_size", None)
@@ -116,69 +118,69 @@ def _work_of(network: nn.Module, height: int | None = None, width: int | None = 
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way of placing the networks, and the bytes of the device that a call takes with it."""
+class Candidate:
+    """A placement to choose from, and the bytes of device memory that a call takes with it."""
 
     title: str
     takes: int
     largest: str
-    """What needs the most at a time, in a few words."""
+    """What takes the most memory at once, in a few words."""
 
 
-def ways(needs: Sequence[Need]) -> list[Way]:
-    """The ways from the fastest to the one that takes least."""
-    weights = sum(need.weights for need in needs)
-    work = max((need.work for need in needs), default=0)
-    movable = [need for need in needs if not need.role.stays]
-    stays = weights - sum(need.weights for need in movable)
-    beside = stays + sum(need.weights for need in movable if not need.role.in_turn)
-    found = [Way("resident", weights + work, "all weights")]
+def candidates(footprints: Sequence[Footprint]) -> list[Candidate]:
+    """Return the candidates from the fastest to the one that takes the least memory."""
+    weights = sum(one.weights for one in footprints)
+    work = max((one.work for one in footprints), default=0)
+    movable = [one for one in footprints if not one.role.stays]
+    stays = weights - sum(one.weights for one in movable)
+    beside = stays + sum(one.weights for one in movable if not one.role.in_turn)
+    found = [Candidate("resident", weights + work, "all weights")]
     if movable:
-        own, name = max((n.work + n.weights * n.role.in_turn, n.name) for n in movable)
-        found.append(Way("model offload", beside + own, name))
-        layer, name = max((need.layer + need.work, need.name) for need in movable)
-        found.append(Way("sequential offload", stays + layer, f"a layer of {name}"))
+        own, name = max((one.work + one.weights * one.role.in_turn, one.name) for one in movable)
+        found.append(Candidate("model offload", beside + own, name))
+        layer, name = max((one.layer + one.work, one.name) for one in movable)
+        found.append(Candidate("sequential offload", stays + layer, f"a layer of {name}"))
     return found
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The way that fits a budget.
+    """The candidate chosen for a budget.
 
     Attributes:
-        way: the fastest that fits, or the one that takes least.
-        fits: whether it does.
-        is_tight: whether larger pictures or batches would not fit, so that decoding is to be cut.
-        reason: why, in a few lines.
+        candidate: the fastest that fits, or the one that takes the least memory.
+        fits: whether it fits.
+        is_tight: whether larger images or batches would not fit, so that decoding must be sliced.
+        reason: the reason, in a few lines.
     """
 
-    way: Way
+    candidate: Candidate
     fits: bool
     is_tight: bool
     reason: str
 
 
-def choose(found: Iterable[Way], budget: int, *, work: int, asked: str) -> Choice:
-    """The first of `found` that fits into `budget`.
+def choose(found: Iterable[Candidate], budget: int, *, work: int, label: str) -> Choice:
+    """Choose the first candidate that fits into `budget`.
 
     Args:
-        work: what the network that computes most takes for one picture.
-        asked: how the budget came about, for the reason.
+        work: the largest activations of a network for one image, in bytes.
+        label: the origin of the budget, for the reason.
     """
-    lines = [f"{asked} allows {size_text(budget)}"]
-    for way in found:
-        takes = f"{way.title} takes about {size_text(way.takes)} ({way.largest})"
-        if way.takes <= budget:
-            tight = budget - way.takes < (_SPACIOUS - 1) * work
+    lines = [f"{label} allows {size_text(budget)}"]
+    for candidate in found:
+        takes = f"{candidate.title} takes about {size_text(candidate.takes)} ({candidate.largest})"
+        if candidate.takes <= budget:
+            tight = budget - candidate.takes < (_SPACIOUS - 1) * work
             lines.append(f"{takes}: chosen")
             if tight:
                 lines.append(
-                    "little is left, so pictures are decoded one by one, large ones in tiles"
+                    "little is left, so images are decoded one by one, large ones in tiles"
                 )
-            return Choice(way, True, tight, "\n".join(lines))
+            return Choice(candidate, True, tight, "\n".join(lines))
         lines.append(f"{takes}: too much")
-    lines.append(f"nothing fits; {way.title} takes least, attention and decoding are cut")
-    return Choice(way, False, True, "\n".join(lines))
+    lines.append(f"nothing fits; {candidate.title} takes least, with sliced attention and decoding")
+    return Choice(candidate, False, True, "\n".join(lines))
 
 
 def fit(
@@ -189,35 +191,35 @@ def fit(
     device: DeviceLike | None = None,
     offload_folder: str | Path | None = None,
 ) -> tuple[Placement, Choice]:
-    """The placement with which calls fit into `budget`, and how it was chosen.
+    """Return the placement with which calls fit into `budget`, and the choice.
 
     See `fit_memory` for the arguments.
     """
     main = main_device(device)
-    needs = needs_of(networks, roles)
-    found = ways(needs)
+    footprints = footprints_of(networks, roles)
+    found = candidates(footprints)
     if main == CPU:
-        from_disk = replace(found[-1], title="from the disk")
+        from_disk = replace(found[-1], title="from disk")
         found = [found[0], from_disk] if offload_folder is not None else found[:1]
     is_auto = isinstance(budget, str) and budget == AUTO
     limit = _free(main, networks) * 9 // 10 if is_auto else parse_size(budget, "memory")
     choice = choose(
         found,
         limit,
-        work=max((need.work for need in needs), default=0),
-        asked=f"memory={shown(budget)} on {main}",
+        work=max((one.work for one in footprints), default=0),
+        label=f"memory={shown(budget)} on {main}",
     )
     if not choice.fits and main == CPU and offload_folder is None:
-        hint = "; with an offload_folder weights could rest on the disk"
+        hint = "; with an offload_folder, weights could stay on disk"
         choice = replace(choice, reason=choice.reason + hint)
     for kind in (Placement, ModelOffload, SequentialOffload):
-        if kind.title == choice.way.title:
+        if kind.title == choice.candidate.title:
             return kind(main, reason=choice.reason), choice
     on_disk = dict.fromkeys(networks, DISK)
     return DeviceMap(on_disk, main, offload_folder=offload_folder, reason=choice.reason), choice
 
 
 def _free(device: torch.device, networks: Mapping[str, nn.Module]) -> int:
-    """What is free on `device` once the networks have left it."""
+    """Return the bytes that are free on `device` without the networks."""
     own = [tensor for network in networks.values() for tensor in tensors_of(network)]
     return free_memory().get(device, 0) + sum(t.nbytes for t in own if t.device == device)

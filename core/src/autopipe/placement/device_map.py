@@ -1,4 +1,4 @@
-"""A place for each network: devices, main memory, the disk."""
+"""Device maps: each network on a device, in main memory, or on disk."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ DISK: Literal["disk"] = "disk"
 STRATEGIES = ("auto", "balanced")
 
 Place: TypeAlias = torch.device | Literal["disk"]
-"""Where a network is. The CPU stands for main memory."""
+"""The place of a network. The CPU means main memory."""
 
 DeviceMapping: TypeAlias = DeviceLike | Mapping[str, DeviceLike]
-"""What `device_map` may be: a device, a strategy, or a device or `"disk"` for each component."""
+"""A device, a strategy, or a mapping from component names to devices or `"disk"`."""
 
 
 class DeviceMap(Offload):
-    """Each network has a place of its own, and results go to the device of the main one.
+    """Each network has its own place, and outputs are moved to the main device.
 
-    A network with an accelerator computes there. One that is in main memory or on the disk lends
-    its layers, one by one, to the main device; where that is the CPU, main memory is a device.
+    A network on an accelerator computes there. The layers of a network in main memory or on disk
+    are moved one by one to the main device. If that is the CPU, networks in main memory compute
+    there.
     """
 
     title = "device map"
@@ -74,7 +75,7 @@ class DeviceMap(Offload):
         """Place a network, or a part of one.
 
         Args:
-            folder: makes one, for what goes to the disk.
+            folder: creates the folder for weights on disk.
         """
         if isinstance(place, torch.device) and not self._lends(place):
             module.to(place)
@@ -85,7 +86,7 @@ class DeviceMap(Offload):
             offload_to_disk(module.to(CPU), folder(), self.device)
 
     def _folder_for(self, network: nn.Module, role: Role) -> Path:
-        """A new folder, which goes when the network does or is placed otherwise."""
+        """Create a folder, which is deleted with the network or with its placement."""
         assert self.folder is not None, "a map with the disk has a folder"
         folder = tempfile.mkdtemp(prefix=f"{role.name.replace(' ', '-')}-", dir=self.folder)
         self._folders[network] = weakref.finalize(
@@ -99,8 +100,8 @@ class DeviceMap(Offload):
 
     def check_move(self, device: torch.device) -> None:
         raise PlacementError(
-            f"the pipeline can't be moved to {device}: its device map says where each network is; "
-            f"call reset_device_map() first, or leave the move out"
+            f"the pipeline can't be moved to {device}, because its device map places each network; "
+            f"call reset_device_map() first, or don't move it"
         )
 
     def where(self, network: nn.Module, role: Role) -> str:
@@ -109,11 +110,11 @@ class DeviceMap(Offload):
 
 
 def _made(folder: str | Path | None) -> Path | None:
-    """The folder that the disk part of a map is in, made if need be.
+    """Return the folder for weights on disk, created if necessary.
 
     Raises:
-        ArgumentTypeError: it is not a path.
-        PlacementError: it can't be made.
+        ArgumentTypeError: if `folder` is not a path.
+        PlacementError: if it can't be created or written to.
     """
     if folder is None:
         return None
@@ -123,7 +124,7 @@ def _made(folder: str | Path | None) -> Path | None:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         raise PlacementError(
-            f"offload_folder={shown(folder)} can't be made: {error.args[-1]}"
+            f"offload_folder={shown(folder)} can't be created: {error.args[-1]}"
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PlacementError(f"offload_folder={shown(folder)} can't be written to")
@@ -131,7 +132,7 @@ def _made(folder: str | Path | None) -> Path | None:
 
 
 class _Visit(ModelHook):  # type: ignore[misc]  # It has no types.
-    """Takes what a network is given to where it is, and what it makes to the main device."""
+    """Moves the inputs of a network to its device, and its outputs to the main device."""
 
     def __init__(self, device: torch.device, main: torch.device) -> None:
         self.device, self.main = device, main
@@ -150,20 +151,20 @@ def plan(
     max_memory: Mapping[DeviceLike, int | str] | None = None,
     offload_folder: str | Path | None = None,
 ) -> Placement:
-    """The placement that `device_map` asks for.
+    """Return the placement for `device_map`.
 
     Args:
-        device_map: see `DeviceMapping`. `"balanced"` spreads the networks over the accelerators
-            evenly, `"auto"` fills one after another; what doesn't fit rests in main memory and,
-            under `"auto"`, on the disk. A dict names all networks or has the key `""` for others.
+        device_map: see `DeviceMapping`. `"balanced"` distributes the networks evenly over the
+            accelerators, `"auto"` fills one after another; the rest goes to main memory and, with
+            `"auto"`, to disk. A dict names all networks, or has the key `""` for the others.
         sizes: the bytes of each network.
-        max_memory: bytes, or text such as `"10GiB"`, by device; nine tenths of what is free on
-            each if absent.
-        offload_folder: for what goes to the disk.
+        max_memory: bytes, or text such as `"10GiB"`, by device; by default nine tenths of the free
+            memory.
+        offload_folder: the folder for networks on disk.
 
     Raises:
-        ArgumentError: it is not a device map, or doesn't fit these networks.
-        PlacementError: the networks don't fit into `max_memory`.
+        ArgumentError: if `device_map` is not valid, or doesn't fit these networks.
+        PlacementError: if the networks don't fit into `max_memory`.
     """
     if isinstance(device_map, Mapping):
         places = _places_of(device_map, sizes)
@@ -181,7 +182,7 @@ def plan(
         )
     if DISK in places.values() and offload_folder is None:
         raise ArgumentError(
-            "device_map puts networks on the disk; say where, by offload_folder='some/folder'"
+            "device_map places networks on disk; give their folder as offload_folder="
         )
     return DeviceMap(
         {name: places[name] for name in sizes},
@@ -192,11 +193,12 @@ def plan(
 
 
 def _places_of(device_map: Mapping[str, DeviceLike], sizes: Mapping[str, int]) -> dict[str, Place]:
-    check_names(device_map, ("", *sizes), "device_map goes by component, and there is no network")
+    opening = "device_map maps network names to devices, and there is no network"
+    check_names(device_map, ("", *sizes), opening)
     missing = [name for name in sizes if name not in device_map and "" not in device_map]
     if missing:
         raise ArgumentError(
-            f"device_map has no place for {', '.join(missing)}; give one, or one for all others "
+            f"device_map has no device for {', '.join(missing)}; give one, or one for all others "
             f"under the key ''"
         )
     found: dict[str, Any] = {n: device_map.get(n, device_map.get("")) for n in sizes}
@@ -211,14 +213,14 @@ def _place_of(place: Any) -> Place:
 def _spread_all(
     sizes: Mapping[str, int], limits: Mapping[torch.device, int], *, evenly: bool, disk: bool
 ) -> dict[str, Place]:
-    """As `spread`; main memory comes after the accelerators, and (`disk`) the disk after that."""
+    """As `spread`, with main memory after the accelerators and then, if `disk`, the disk."""
     room = {device: limit for device, limit in limits.items() if device != CPU}
     room[CPU] = limits.get(CPU, sys.maxsize)
     fitting = spread(sizes, room, evenly=evenly)
     for name, size in sizes.items():
         if name not in fitting and not disk:
             raise PlacementError(
-                f"{name} has {size_text(size)} and fits into no device within max_memory "
+                f"{name} has {size_text(size)} and doesn't fit into max_memory of any device "
                 f"({size_text(room[CPU])} of main memory); allow more, or use device_map='auto' "
                 f"with an offload_folder"
             )
@@ -228,9 +230,9 @@ def _spread_all(
 def spread(
     sizes: Mapping[str, int], room: Mapping[torch.device, int], *, evenly: bool = False
 ) -> dict[str, torch.device]:
-    """The largest first, each to the first device with room, or (`evenly`) to that with the most.
+    """Assign the largest first, each to the first device with room, or (`evenly`) the most room.
 
-    An accelerator goes before main memory. Those that fit nowhere are left out.
+    Accelerators come before main memory. Networks that fit nowhere are left out.
     """
     left, places = dict(room), {}
     for name in sorted(sizes, key=lambda name: -sizes[name]):
@@ -243,7 +245,7 @@ def spread(
 
 
 def _computing(places: Mapping[str, Place], sizes: Mapping[str, int]) -> torch.device:
-    """The accelerator of the largest network that is on one, or the CPU."""
+    """Return the accelerator of the largest network that is on one, else the CPU."""
     for name in sorted(places, key=lambda name: -sizes[name]):
         place = places[name]
         if isinstance(place, torch.device) and place.type != "cpu":

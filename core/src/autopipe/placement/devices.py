@@ -1,4 +1,4 @@
-"""Devices: which this machine has, which one a caller means, and what is free on each."""
+"""Devices: those of this machine, the one that a caller names, and their memory."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ CPU = torch.device("cpu")
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 _MOST_DEVICES = 128
-"""Torch counts no more of a kind."""
+"""Torch supports no more devices of one type."""
 
 DeviceLike = torch.device | str | int
-"""A device as callers name it; a number counts those of the accelerator."""
+"""A device as callers name it; a number is the index of an accelerator."""
 
 
 def accelerator() -> torch.device | None:
-    """The kind of accelerator that this machine has, such as `cuda`; None without one."""
+    """Return the type of accelerator of this machine, such as `cuda`; None without one."""
     return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
 
 
 def devices_here() -> list[str]:
-    """The names of this machine's devices, those of the accelerator first."""
+    """Return the names of this machine's devices, accelerators first."""
     kind = accelerator()
     if kind is None:
         return ["cpu"]
@@ -44,22 +44,23 @@ def check_here(device: torch.device) -> None:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise PlacementError(
-            f"{str(device)!r} can't be used here, where torch sees {', '.join(devices_here())}: "
-            f"{str(error).partition(chr(10))[0]}"
+            f"{str(device)!r} is not available; torch finds {', '.join(devices_here())} on this "
+            f"machine: {str(error).partition(chr(10))[0]}"
         ) from error
 
 
 def parse_device(
     device: DeviceLike, name: str = "device", others: Iterable[str] = ()
 ) -> torch.device:
-    """The device that a caller names.
+    """Return the device that a caller names.
 
     Args:
-        name: of the argument, for the message.
-        others: what the argument may be besides.
+        name: the name of the argument, for the message.
+        others: other valid values of the argument, for the hint.
 
     Raises:
-        ArgumentError: there is no such kind of device.
+        ArgumentTypeError: if `device` is not a torch.device, a string or a number.
+        ArgumentError: if there is no such type of device.
     """
     if isinstance(device, bool) or not isinstance(device, DeviceLike):
         raise ArgumentTypeError(
@@ -70,7 +71,7 @@ def parse_device(
         kind = accelerator()
         if kind is None:
             raise ArgumentError(
-                f"{name}={shown(device)} counts accelerators, and torch sees none here"
+                f"{name}={shown(device)} needs an accelerator; torch finds none on this machine"
             )
         check_number(name, device)
         return torch.device(kind.type, device)
@@ -80,32 +81,32 @@ def parse_device(
         here = devices_here()
         close = nearest(str(device), (*others, *here))
         raise ArgumentError(
-            f"{name}={shown(device)} names no device.{close} There are here: {', '.join(here)}"
+            f"{name}={shown(device)} is not a device.{close} Available: {', '.join(here)}"
         ) from None
 
 
 def check_number(name: str, number: object) -> None:
-    """Raise unless `number`, the argument `name`, can be that of an accelerator.
+    """Check that `number`, the argument `name`, is a valid index of an accelerator.
 
     Raises:
-        ArgumentTypeError: it is not a whole number.
-        ArgumentError: no machine has so many, or it is negative.
+        ArgumentTypeError: if it is not an integer.
+        ArgumentError: if it is negative or larger than 127.
     """
     if isinstance(number, bool) or not isinstance(number, int):
-        raise ArgumentTypeError(f"{name}={shown(number)} is not the number of an accelerator")
+        raise ArgumentTypeError(f"{name}={shown(number)} is not the index of an accelerator")
     if not 0 <= number < _MOST_DEVICES:
-        raise ArgumentError(f"{name}={shown(number)}; accelerators are counted from 0 to 127")
+        raise ArgumentError(f"{name}={shown(number)} is out of range; indexes are from 0 to 127")
 
 
 def numbered(device: torch.device, number: int = 0) -> torch.device:
-    """`device` as its tensors name it: with its number, here `number` if it has none."""
+    """Return `device` with an index, as its tensors have it; `number` if it has none."""
     if device.type in ("cpu", "meta"):
         return torch.device(device.type)
     return torch.device(device.type, number if device.index is None else device.index)
 
 
 def main_device(device: DeviceLike | None = None) -> torch.device:
-    """`device` with its number; if absent the machine's accelerator, or the CPU without one."""
+    """Return `device` with its index; by default the machine's accelerator, else the CPU."""
     found = accelerator() if device is None else parse_device(device)
     return CPU if found is None else numbered(found)
 
@@ -113,43 +114,42 @@ def main_device(device: DeviceLike | None = None) -> torch.device:
 def offload_device(
     gpu_id: int | None, device: DeviceLike | None, before: torch.device | None
 ) -> torch.device:
-    """The device to compute on where the networks rest elsewhere.
+    """Return the device of calls for offloading.
 
     Args:
-        gpu_id: which accelerator; the one used before if absent, else the first.
-        device: which kind, or which one; what the machine has if absent.
-        before: the one used before, if there was one.
+        gpu_id: the index of the accelerator; by default the current one, else the first.
+        device: the type of the device, or a device; by default the machine's accelerator.
+        before: the current device, if there is one.
 
     Raises:
-        ArgumentError: `gpu_id` contradicts `device`, or there is no such kind of device.
-        PlacementError: the machine has no accelerator, and no device is named.
+        ArgumentError: if `gpu_id` contradicts `device`, or there is no such type of device.
+        PlacementError: if no device is given and the machine has no accelerator.
     """
     found = accelerator() if device is None else parse_device(device)
     if found is None:
         raise PlacementError(
-            "offloading brings networks to an accelerator when they are used, and torch sees none "
-            "here; install torch for your accelerator, or leave the pipeline where it is"
+            "offloading needs an accelerator; torch finds none on this machine. Install torch for "
+            "your accelerator, or use the pipeline without offloading"
         )
     if gpu_id is not None:
         check_number("gpu_id", gpu_id)
     if gpu_id is not None and found.index is not None and device is not None:
         raise ArgumentError(
-            f"gpu_id={gpu_id} and device={shown(device)} both say which one; give gpu_id, or a "
-            f"device with its number, not both"
+            f"gpu_id={gpu_id} and device={shown(device)} both have an index; give only one of them"
         )
     last = before.index if before is not None and before.type == found.type else None
     return numbered(found, gpu_id if gpu_id is not None else last or 0)
 
 
 def free_memory() -> dict[torch.device, int]:
-    """The bytes that are free on each accelerator and, as `cpu`, in main memory."""
+    """Return the free bytes of each accelerator and, as `cpu`, of main memory."""
     from accelerate.utils import get_max_memory
 
     return {device_of(key): size for key, size in get_max_memory().items()}
 
 
 def whole_memory(device: torch.device) -> int | None:
-    """All bytes that `device` has, of the CPU main memory; None where that can't be told."""
+    """Return the total bytes of `device` (main memory for the CPU); None if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     if device.type not in ("cpu", "mps"):
@@ -159,53 +159,53 @@ def whole_memory(device: torch.device) -> int | None:
     except (AttributeError, ValueError, OSError):
         return None
     try:
-        # A container may have less than its machine.
+        # A container may have a lower limit than its machine.
         return min(found, int(_CONTAINER.read_text(encoding="ascii")))
     except (OSError, ValueError):
         return found
 
 
 def device_of(key: DeviceLike) -> torch.device:
-    """The device of a key of `max_memory`: a number counts accelerators."""
+    """Return the device of a key of `max_memory`; a number is the index of an accelerator."""
     return numbered(parse_device(key, "max_memory"))
 
 
 def key_of(device: torch.device) -> int | str:
-    """How `hf_device_map` names a device: by its number where it has one."""
+    """Return the name of a device in `hf_device_map`: its index if it has one."""
     return device.type if device.index is None else device.index
 
 
 def memory_limits(max_memory: Mapping[DeviceLike, int | str] | None) -> dict[torch.device, int]:
-    """How many bytes each device may hold: what is given, or nine tenths of what is free.
+    """Return the memory limit of each device in bytes; by default nine tenths of the free memory.
 
     Raises:
-        ArgumentError: a device or a size can't be read.
+        ArgumentError: if a device or a size is not valid.
     """
     if max_memory is None:
-        # The rest is for what a call computes.
+        # The rest is for activations.
         return {device: size * 9 // 10 for device, size in free_memory().items()}
     if not isinstance(max_memory, Mapping):
         raise ArgumentError(
-            f"max_memory={shown(max_memory)} must give a size for each device, such as "
+            f"max_memory={shown(max_memory)} must map devices to sizes, such as "
             f"{{0: '10GiB', 'cpu': '30GiB'}}"
         )
     return {device_of(key): parse_size(size, "max_memory") for key, size in max_memory.items()}
 
 
 def empty_cache(device: torch.device) -> None:
-    """Give back the memory of `device` that torch keeps for later."""
+    """Release the memory of `device` that torch caches."""
     backend = getattr(torch, device.type, None)
     if device.type != "cpu" and backend is not None and hasattr(backend, "empty_cache"):
         backend.empty_cache()
 
 
 def give_back_memory() -> None:
-    """Give freed memory to the system that torch and the C library keep for later."""
+    """Release freed memory that torch and the C library cache."""
     kind = accelerator()
     if kind is not None:
         empty_cache(kind)
     if sys.platform == "linux":
-        # There is none in other libraries than glibc.
+        # Only glibc has it.
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)

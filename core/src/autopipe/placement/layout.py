@@ -1,4 +1,4 @@
-"""Which networks there are, how large, and where: what `pipe.placement` shows."""
+"""The layout that `pipe.placement` shows: the networks, their sizes and devices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .base import Placement, Role, bytes_of, placed_by, tensors_of
 
 @dataclass(frozen=True)
 class Item:
-    """A network: its component's name, bytes, dtype, and where it is."""
+    """A network: its component's name, its size in bytes, its dtype, and where it is."""
 
     name: str
     size: int
@@ -28,9 +28,9 @@ class Layout:
 
     Attributes:
         owner: the class of the pipeline.
-        title: of the placement, such as `"model offload"`.
-        device: where calls compute; None where each network computes where it is.
-        reason: why they are placed so; may be empty.
+        title: the name of the placement, such as `"model offload"`.
+        device: the device of calls; None if each network computes where it is.
+        reason: the reason of the placement; may be empty.
         items: the networks.
     """
 
@@ -54,7 +54,7 @@ class Layout:
     def __str__(self) -> str:
         places = {item.where for item in self.items} if self.device is None else {str(self.device)}
         on = f" on {places.pop()}" if len(places) == 1 else ""
-        head = f"{self.owner}: {self.title}{on}, {size_text(self.size)} in all"
+        head = f"{self.owner}: {self.title}{on}, {size_text(self.size)} in total"
         rows = [
             (item.name, size_text(item.size), str(item.dtype).removeprefix("torch."), item.where)
             for item in self.items
@@ -65,7 +65,7 @@ class Layout:
 
 
 def layout_of(owner: str, networks: Mapping[str, nn.Module], placement: Placement) -> Layout:
-    """The layout of `networks`, placed by `placement` unless something else placed one."""
+    """Return the layout of `networks`, which `placement` places unless they have another one."""
     items = []
     for name, network in networks.items():
         by, role = placed_by(network) or (placement, Role(name))

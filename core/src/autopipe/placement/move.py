@@ -1,4 +1,4 @@
-"""What `to` was asked for, and doing it."""
+"""Parses the arguments of `to`, and moves networks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _KEYWORDS = ("device", "dtype", "torch_device", "torch_dtype", "silence_dtype_wa
 
 @dataclass(frozen=True)
 class Move:
-    """A device, a dtype, or both; None leaves that as it is."""
+    """A target device, dtype, or both; None means no change."""
 
     device: torch.device | None = None
     dtype: torch.dtype | None = None
 
     def apply(self, module: nn.Module) -> None:
-        """Move and cast `module` in place, leaving in float32 what must stay so."""
+        """Move and cast `module` in place, except for parts that must stay float32."""
         module.to(device=self.device, dtype=self.dtype)
         if self.dtype is None or self.dtype is torch.float32:
             return
@@ -35,11 +35,11 @@ class Move:
 
 
 def parse_move(*args: Any, silence_dtype_warnings: bool = False, **keywords: Any) -> Move:
-    """The arguments of `to` in any of its forms: a dtype, a device, or device and dtype.
+    """Parse the arguments of `to`: a dtype, a device, or a device and a dtype.
 
     Raises:
-        ArgumentTypeError: a keyword is unknown, or a value is neither device nor dtype.
-        ArgumentError: a device or a dtype is given twice.
+        ArgumentTypeError: if a keyword is unknown, or a value is neither a device nor a dtype.
+        ArgumentError: if a device or a dtype is given twice.
     """
     check_names(keywords, _KEYWORDS, "to() has no keyword")
     devices = [keywords[n] for n in ("device", "torch_device") if keywords.get(n) is not None]
@@ -56,11 +56,10 @@ def parse_move(*args: Any, silence_dtype_warnings: bool = False, **keywords: Any
     if len(devices) > 1 or len(dtypes) > 1:
         raise ArgumentError("to() takes at most one device and one dtype")
     if dtypes and not isinstance(dtypes[0], torch.dtype):
-        raise ArgumentTypeError(f"to() takes as dtype a torch.dtype, not {shown(dtypes[0])}")
+        raise ArgumentTypeError(f"the dtype of to() must be a torch.dtype, not {shown(dtypes[0])}")
     if dtypes and not (dtypes[0].is_floating_point or dtypes[0].is_complex):
         raise ArgumentTypeError(
-            f"to() casts to a dtype that networks compute with, such as torch.float16, not to "
-            f"{dtypes[0]}"
+            f"to() casts only to floating-point dtypes, such as torch.float16, not to {dtypes[0]}"
         )
     move = Move(parse_device(devices[0]) if devices else None, dtypes[0] if dtypes else None)
     on_cpu = move.device is not None and move.device.type == "cpu"

@@ -1,7 +1,7 @@
-"""Offloading: networks rest in main memory, and come to the device where they compute.
+"""Offloading: networks are kept in main memory and moved to the device when they compute.
 
-The hooks are those of accelerate. What it leaves to its caller happens here: that networks leave
-the device again after a call, and after an error too.
+The hooks are those of accelerate. This module adds what accelerate leaves to its caller: networks
+leave the device after a call, also after an error.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _log = logger(__name__)
 
 
 class Offload(Placement):
-    """Networks rest elsewhere, and lend the weights of their layers to the device."""
+    """Base of placements that keep networks elsewhere and move weights when they are used."""
 
     moves = True
     device: torch.device
@@ -47,9 +47,9 @@ class Offload(Placement):
 
 
 class ModelOffload(Offload):
-    """A network comes to the device whole when it is used, and the one before it leaves.
+    """A network is moved to the device as a whole when it is used, and the previous one leaves.
 
-    Those that are used in alternation with others, such as a ControlNet, stay until the call ends.
+    Networks that are used alternately with others, such as a ControlNet, stay until the call ends.
     """
 
     title = "model offload"
@@ -70,7 +70,7 @@ class ModelOffload(Offload):
         super().remove(network, role)
 
     def fetch(self, network: nn.Module) -> None:
-        """Make room for `network`, and bring it."""
+        """Make room for `network`, and move it to the device."""
         if network in self._in_turn:
             for other in self._in_turn:
                 if other is not network:
@@ -79,7 +79,7 @@ class ModelOffload(Offload):
 
     def after_call(self, networks: Iterable[nn.Module], failed: bool) -> None:
         hooked = [n for n in networks if isinstance(getattr(n, "_hf_hook", None), _Fetch)]
-        # Copies that were made for the call are not components.
+        # Copies that a call made are not components, but are also in `_in_turn`.
         for network in (*hooked, *self._in_turn):
             send(network, CPU)
         empty_cache(self.device)
@@ -87,8 +87,8 @@ class ModelOffload(Offload):
     def check_move(self, device: torch.device) -> None:
         if device.type != "cpu":
             _log.warning(
-                "the pipeline is not moved to %s: with model offload its networks come to %s when "
-                "they are used; call remove_all_hooks() first to keep them there",
+                "the pipeline is not moved to %s, because model offload moves its networks to %s "
+                "when they are used; call remove_all_hooks() first to move it",
                 device,
                 self.device,
             )
@@ -96,11 +96,11 @@ class ModelOffload(Offload):
     def where(self, network: nn.Module, role: Role) -> str:
         if role.stays:
             return f"{self.device}, stays"
-        return f"cpu; on {self.device} " + ("in turn" if role.in_turn else "from its use on")
+        return f"cpu; on {self.device} " + ("while used" if role.in_turn else "from its first use")
 
 
 class _Fetch(ModelHook):  # type: ignore[misc]  # It has no types.
-    """Brings a network to the device before it is used."""
+    """Moves a network to the device before it is used."""
 
     def __init__(self, offload: ModelOffload) -> None:
         self.offload = offload
@@ -112,7 +112,7 @@ class _Fetch(ModelHook):  # type: ignore[misc]  # It has no types.
 
 
 class SequentialOffload(Offload):
-    """Each layer's weights come to the device for the time of its own computation."""
+    """The weights of each layer are moved to the device while it computes."""
 
     title = "sequential offload"
 
@@ -124,8 +124,9 @@ class SequentialOffload(Offload):
     def check_move(self, device: torch.device) -> None:
         if device.type != "cpu":
             raise PlacementError(
-                f"the pipeline can't be moved to {device}: with sequential offload its layers come "
-                f"to {self.device} one by one; call remove_all_hooks() first, or leave the move out"
+                f"the pipeline can't be moved to {device}, because sequential offload moves its "
+                f"layers to {self.device} one by one; call remove_all_hooks() first, or don't move "
+                f"it"
             )
 
     def where(self, network: nn.Module, role: Role) -> str:
@@ -133,10 +134,10 @@ class SequentialOffload(Offload):
 
 
 def offload_to_disk(network: nn.Module, folder: Path, device: torch.device) -> None:
-    """Let the layers of `network` come from a file in `folder` to `device` when they compute.
+    """Offload the weights of `network` to a file in `folder`; layers compute on `device`.
 
-    One file for all, which is mapped: accelerate's own file for each tensor takes many times as
-    long to write. Torch's format, since there each tensor begins where kernels like it to.
+    A single file is mapped, because accelerate's file for each tensor takes many times as long to
+    write. It has torch's format, in which tensors are aligned.
     """
     file = folder / "weights.pt"
     torch.save(network.state_dict(), file)
@@ -146,23 +147,23 @@ def offload_to_disk(network: nn.Module, folder: Path, device: torch.device) -> N
 
 
 def unhook(network: nn.Module) -> None:
-    """Take all hooks off `network`, its weights being in main memory then."""
+    """Remove all hooks from `network`; its weights are then in main memory."""
     remove_hook_from_module(network, recurse=True)
     for module in network.modules():
-        # What accelerate leaves is the method of the class, bound: a module that refers to itself,
-        # and so outlives its last user.
+        # accelerate leaves a bound method, so the module refers to itself and outlives its last
+        # user.
         own = getattr(module.__dict__.get("forward"), "__func__", None)
         if own is not None and own is type(module).forward:
             del module.__dict__["forward"]
     network.to(CPU)
-    # With layers of its own for each, what was one parameter under two names is two by now.
+    # Offloading by layers has separated tied parameters.
     tie_weights = getattr(network, "tie_weights", None)
     if tie_weights is not None:
         tie_weights()
 
 
 def recover(network: nn.Module) -> None:
-    """Send the weights that an error has left on the device back to where they rest."""
+    """Offload the weights that an error has left on the device."""
     for module in network.modules():
         hook = getattr(module, "_hf_hook", None)
         for one in getattr(hook, "hooks", (hook,)):

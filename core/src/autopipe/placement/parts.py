@@ -1,4 +1,4 @@
-"""A place for each part of one network: what `device_map` means for a network alone."""
+"""Device maps for a single network: each part on a device, in main memory, or on disk."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ STRATEGIES = ("auto", "balanced", "balanced_low_0", "sequential")
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
 
 PartMapping = DeviceLike | Mapping[str, DeviceLike]
-"""A device, a strategy, or a device or `"disk"` by the name of a part; `""` is the whole."""
+"""A device, a strategy, or a mapping from part names to devices or `"disk"`; `""` is all."""
 
 
 class PartMap(DeviceMap):
-    """The parts of a network are on several devices, in main memory, or on the disk.
+    """The parts of a network are on several devices, in main memory, or on disk.
 
-    What is in main memory or on the disk comes to the main device layer by layer; where that is
-    the CPU, main memory is a device.
+    Layers in main memory or on disk are moved to the main device one by one. If that is the CPU,
+    parts in main memory compute there.
     """
 
     title = "device map of its parts"
@@ -42,14 +42,14 @@ class PartMap(DeviceMap):
         for name, place in _apart(network, self.places).items():
             self._put(network.get_submodule(name), place, partial(_inside, folder, name))
         if not hasattr(network, "_hf_hook"):
-            # What belongs to no part is where results go.
+            # Outputs are moved to the device of the inputs.
             add_hook_to_module(network, AlignDevicesHook(self.device, io_same_device=True))
 
     def check_move(self, device: torch.device) -> None:
         """See `Placement`."""
         raise PlacementError(
-            f"a network can't be moved to {device}: it was loaded with a device map, which says "
-            f"where each of its parts is; load it without one"
+            f"the network can't be moved to {device}, because its device map places each of its "
+            f"parts; load it without one"
         )
 
     def where(self, network: nn.Module, role: Role) -> str:
@@ -58,7 +58,7 @@ class PartMap(DeviceMap):
 
 
 def _inside(folder: Path | None, part: str) -> Path:
-    """A new folder for one part."""
+    """Create a folder for one part."""
     assert folder is not None, "a map with the disk has a folder"
     made = folder / (part or "whole")
     made.mkdir()
@@ -66,17 +66,17 @@ def _inside(folder: Path | None, part: str) -> Path:
 
 
 def parse_parts(device_map: PartMapping) -> dict[str, Place] | str:
-    """The places that `device_map` gives, or the strategy that it names.
+    """Return the places of `device_map`, or the strategy that it names.
 
     Raises:
-        ArgumentError: it names neither.
-        PlacementError: a device is not there.
+        ArgumentError: if `device_map` is not valid.
+        PlacementError: if a device is not available.
     """
     if isinstance(device_map, str) and device_map in STRATEGIES:
         return device_map
     given = device_map if isinstance(device_map, Mapping) else {"": device_map}
     if not given:
-        raise ArgumentError("device_map is empty; give a place for the whole network under ''")
+        raise ArgumentError("device_map is empty; give a device for the whole network under ''")
     places: dict[str, Place] = {
         str(name): DISK if place == DISK else parse_device(place, "device_map", STRATEGIES)
         for name, place in given.items()
@@ -93,16 +93,16 @@ def place_parts(
     max_memory: Mapping[DeviceLike, int | str] | None = None,
     offload_folder: str | Path | None = None,
 ) -> None:
-    """Place the parts of `network`, whose `hf_device_map` then says where each is.
+    """Place the parts of `network`, and set its `hf_device_map`.
 
     Args:
-        parsed: what `parse_parts` makes of a device map.
-        max_memory: for a strategy, bytes or text such as `"10GiB"` by device; what is free if
-            absent.
-        offload_folder: for what goes to the disk; a temporary folder if absent.
+        parsed: the result of `parse_parts`.
+        max_memory: for a strategy, bytes or text such as `"10GiB"` by device; by default the free
+            memory.
+        offload_folder: the folder for weights on disk; by default a temporary folder.
 
     Raises:
-        ArgumentError: the map leaves out a part, or names one that the network doesn't have.
+        ArgumentError: if the map leaves out a part, or names an unknown one.
     """
     places = _spread(network, parsed, max_memory) if isinstance(parsed, str) else parsed
     _check_parts(network, places)
@@ -136,9 +136,9 @@ def _spread(
 
 
 def _blocks(network: nn.Module) -> list[str]:
-    """The classes of what stays together: the blocks that the network itself calls.
+    """Return the classes of modules that must not be split: the blocks that the network calls.
 
-    Inside a block there may be sums of what is before and behind one of its parts.
+    Inside a block there may be residual connections.
     """
     declared = getattr(network, "_no_split_modules", None)
     if declared:
@@ -154,9 +154,9 @@ def _blocks(network: nn.Module) -> list[str]:
 
 
 def _apart(network: nn.Module, places: Mapping[str, Place]) -> dict[str, Place]:
-    """`places` without those that hold others: the modules inside take their place."""
+    """Return `places` with parts that contain others replaced by their submodules."""
     modules = dict(network.named_modules())
-    # The place of a single tensor is that of the module that has it.
+    # The place of a single tensor applies to its module.
     named = {n if n in modules else n.rpartition(".")[0]: p for n, p in places.items()}
     found: dict[str, Place] = {}
 
@@ -176,12 +176,12 @@ def _apart(network: nn.Module, places: Mapping[str, Place]) -> dict[str, Place]:
 def _check_parts(network: nn.Module, places: Mapping[str, Place]) -> None:
     weights = dict(network.state_dict(keep_vars=True))
     parts = ("", *(name for name, _ in network.named_modules() if name), *weights)
-    said = f"device_map goes by part, and {type(network).__name__} has no"
-    check_names(places, parts, said, listed=[name for name, _ in network.named_children()])
+    opening = f"device_map maps parts to devices, and {type(network).__name__} has no part"
+    check_names(places, parts, opening, listed=[name for name, _ in network.named_children()])
     left = [w for w in weights if not any(_is_in(w, name) for name in places)]
     if left:
         raise ArgumentError(
-            f"device_map has no place for {left[0]} of {type(network).__name__}; give one, or one "
+            f"device_map has no device for {left[0]} of {type(network).__name__}; give one, or one "
             f"for all others under the key ''"
         )
 

@@ -1,9 +1,9 @@
-"""Who wins a name: what the installed plugins claim, and what of it is in question.
+"""Which plugin provides a name, when several installed plugins claim it.
 
-One rule for every kind of thing that a plugin brings. The same claim twice is shared. Two
-different claims for one name are settled for that name alone: by the user, who names
-distributions in `AUTOPIPE_PREFER`, else by the table of what this project publishes, else not at
-all. The loser is set aside, and the plugins stay.
+One rule holds for every kind of entry. Plugins that make the same claim share the name. Different
+claims for one name are resolved for that name alone: first by `AUTOPIPE_PREFER`, in which the user
+lists distributions, then by the table of what this project publishes. Otherwise no claim is used.
+The other entries of these plugins stay in use.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ PREFER = "AUTOPIPE_PREFER"
 _IN_LINE = "component of line"
 
 _DERIVED = ("name", "keyword", "cell", _IN_LINE)
-"""Kinds of names that follow from entries which are claimed themselves."""
+"""Kinds of names that follow from an entry that is itself claimed."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a plugin says that a name stands for.
+    """One plugin's definition of a name.
 
     Attributes:
-        kind: of thing, for messages: `"pipeline"`, `"task"`, ...
-        name: what is claimed, unique within its kind.
-        content: equal for equal claims.
-        entry: the entry of the manifest.
-        installed: whose claim it is.
+        kind: the kind of entry, for messages: `"pipeline"`, `"task"`, ...
+        name: the claimed name, unique within its kind.
+        content: what the claim says; equal for equal claims.
+        entry: the manifest's entry.
+        installed: the plugin that makes the claim.
     """
 
     kind: str
@@ -46,20 +46,20 @@ class Claim:
 
     @property
     def entry_name(self) -> str:
-        """What the manifest's entry is called."""
+        """The name of the manifest's entry."""
         name = self.name if self.kind == "name" else getattr(self.entry, "name", self.name)
         return str(name)
 
     @property
     def text(self) -> str:
-        """What is claimed, in words."""
+        """A description of the claimed name, for messages."""
         parts = self.name if isinstance(self.name, tuple) else (self.name,)
         words = ("+".join(sorted(p)) if isinstance(p, frozenset) else str(p) for p in parts)
         return " ".join([self.kind, *filter(None, words)])
 
 
 def claims(installed: Installed) -> Iterator[Claim]:
-    """Everything that one plugin claims."""
+    """Yield every claim of one plugin."""
     manifest = installed.manifest
 
     def claim(kind: str, name: Hashable, content: Any, entry: Any) -> Claim:
@@ -95,12 +95,12 @@ def claims(installed: Installed) -> Iterator[Claim]:
 
 
 def lacking(installed: Collection[Installed], tasks: Container[str]) -> Iterator[Problem]:
-    """Problems of pipelines that serve none of the `tasks`, and could be used otherwise."""
+    """Yield a problem for each task that an installed pipeline serves and `tasks` lacks."""
     lines = {line for one in installed for line in one.manifest.own_lines}
     for one in installed:
         for pipeline in one.manifest.pipelines:
             if pipeline.conditions and pipeline.line not in lines:
-                continue  # A row for a family that isn't here, and its tasks neither.
+                continue  # A row of a family that isn't installed; so its tasks may be missing.
             for task in pipeline.tasks:
                 if task not in tasks:
                     reason = f"{pipeline.name} serves the task {task}, which is not declared"
@@ -108,10 +108,10 @@ def lacking(installed: Collection[Installed], tasks: Container[str]) -> Iterator
 
 
 class Settled:
-    """The claims of all plugins, each name with its winner or with none.
+    """The claims of all plugins, with the winner of each name, if there is one.
 
     Attributes:
-        problems: a problem for each name that was claimed in two ways.
+        problems: one for each name with conflicting claims.
     """
 
     def __init__(
@@ -124,9 +124,9 @@ class Settled:
                 found.setdefault((claim.kind, claim.name), []).append(claim)
         self._winners: dict[str, dict[Any, list[Claim]]] = {}
         self._contested: dict[tuple[str, Hashable], str] = {}
-        told: set[str] = set()
+        reported: set[str] = set()
         problems: list[Problem] = []
-        # Those that only repeat what is in question come last.
+        # Derived names come last: their conflict usually repeats that of their entry.
         for (kind, name), rivals in sorted(found.items(), key=lambda item: item[0][0] in _DERIVED):
             winners = rivals
             if any(claim.content != rivals[0].content for claim in rivals):
@@ -134,28 +134,28 @@ class Settled:
                 problem = _problem(rivals, winners)
                 self._contested[kind, name] = problem.reason
                 names = {claim.entry_name for claim in rivals}
-                if kind not in _DERIVED or not names <= told:
+                if kind not in _DERIVED or not names <= reported:
                     problems.append(problem)
-                told |= names
+                reported |= names
             if winners:
                 self._winners.setdefault(kind, {})[name] = winners
         self.problems = tuple(problems)
 
     def of(self, kind: str) -> dict[Any, Claim]:
-        """The claims of one kind that count, by name."""
+        """The winning claims of one kind, by name."""
         return {name: claims[0] for name, claims in self._winners.get(kind, {}).items()}
 
     def shared(self, kind: str, name: Hashable) -> list[Claim]:
-        """All equal claims of a name."""
+        """All winning claims of a name; they are equal."""
         return self._winners.get(kind, {}).get(name, [])
 
     def component_of(self, line: str | None, library: str, name: str) -> Component | None:
-        """What the plugins of a line claim that a pair stands for in its checkpoints."""
+        """The component that the plugins of `line` define for an index entry, or None."""
         claims = self._winners.get(_IN_LINE, {}).get((line, library, name))
         return claims[0].entry if claims else None
 
     def contested(self, kind: str, name: Hashable) -> str | None:
-        """Who claims a name in two ways, and what is done about it; None if nobody does."""
+        """The reason text of a name's conflicting claims; None if they don't conflict."""
         return self._contested.get((kind, name))
 
 
@@ -164,9 +164,9 @@ def _preferred(environ: Mapping[str, str]) -> list[str]:
 
 
 def _winners(rivals: list[Claim], chosen: list[str]) -> list[Claim]:
-    """The claims that count; none if it isn't settled whose do.
+    """The claims that win; empty if the conflict can't be resolved.
 
-    What the core declares is its own: programs have constants for it.
+    The core always wins, because programs use constants for what it declares.
     """
     by_dist = {plain(claim.installed.plugin.dist): claim for claim in reversed(rivals)}
     ours = [
@@ -185,11 +185,10 @@ def _problem(rivals: list[Claim], winners: list[Claim]) -> Problem:
     loser = next(claim for claim in rivals if claim not in winners)
     others = [c.installed.plugin for c in rivals if c.content != loser.content]
     dists = ", ".join(dict.fromkeys(claim.installed.plugin.dist for claim in rivals))
-    used = f"that of {winners[0].installed.plugin} is used" if winners else "neither is used"
+    used = f"the one of {winners[0].installed.plugin} is used" if winners else "neither is used"
     return Problem(
         loser.installed.plugin,
         "duplicate",
-        f"{loser.text} is already offered by {' and '.join(map(str, dict.fromkeys(others)))} in "
-        f"another way, and {used}; choose with {PREFER}=<package> (of {dists}), or uninstall one "
-        f"of them",
+        f"{loser.text} is defined differently by {' and '.join(map(str, dict.fromkeys(others)))}; "
+        f"{used}. Set {PREFER}=<package> (one of {dists}) to choose, or uninstall one of them",
     )

@@ -1,4 +1,4 @@
-"""Classes and the names that checkpoints have for them, as the installed plugins declare them."""
+"""Maps class names of checkpoints to classes, as the installed plugins declare them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .targets import load_target, target_of
 
 
 class Classes:
-    """From names to classes, and back.
+    """Look up classes by name, and names by class.
 
     Args:
         everything: the plugins.
@@ -26,7 +26,7 @@ class Classes:
         self._settled = settled
         self._pipelines = settled.of("pipeline")
         self._components = settled.of("component")
-        # Whoever names a class of this project too doesn't change what it is saved as.
+        # A plugin that also names a class of this project doesn't change what it is saved as.
         ours_last = sorted(everything, key=lambda one: one.plugin.dist in published())
         manifests = [one.manifest for one in ours_last]
         self._by_target = {p.target: p for m in manifests for p in m.pipelines}
@@ -40,11 +40,11 @@ class Classes:
     def component(
         self, library: str, class_name: str, pipeline: Pipeline | None = None
     ) -> Component | None:
-        """The component that an index entry `[library, class_name]` names, or None.
+        """Return the component that the index entry `[library, class_name]` names, or None.
 
         Args:
-            pipeline: that of the checkpoint. What the plugins of its line claim counts first, and
-                only there may a claim stand for a class of transformers.
+            pipeline: the checkpoint's pipeline. Claims of plugins of its line come first; only
+                such a claim may replace a class of transformers.
         """
         if pipeline is not None:
             stored = self._pipelines.get(pipeline.name)
@@ -61,10 +61,10 @@ class Classes:
         return claim.entry if claim else None
 
     def identity(self, cls: type) -> tuple[str, str] | None:
-        """The pair that an index gives for objects of `cls`, or None.
+        """Return the index entry `(library, class_name)` for objects of `cls`, or None.
 
-        A subclass of a known class goes by the pair of that class. Classes of transformers
-        go by their own name.
+        A subclass of a known class has the entry of that class. Classes of transformers have
+        their own name.
         """
         base = self.named_base(cls)
         if base is not None:
@@ -73,21 +73,20 @@ class Classes:
         return ("diffusers", pipeline.name) if pipeline else None
 
     def named_base(self, cls: type) -> type | None:
-        """`cls`, or the first of its bases, that an index can name; None without any."""
+        """Return the first class in the MRO of `cls` that an index can name, or None."""
         for base in cls.__mro__:
             if target_of(base) in self._identities or _is_of_transformers(base):
                 return base
         return None
 
     def pipeline_of(self, cls: type) -> Pipeline | None:
-        """The pipeline that `cls` is, or is a subclass of; None for others."""
+        """The pipeline that `cls` is, or is a subclass of; otherwise None."""
         return next((p for b in cls.__mro__ if (p := self._by_target.get(target_of(b)))), None)
 
     def compatible_schedulers(self, cls: type) -> list[type]:
-        """The installed schedulers that can be made from the config of `cls`, by name.
+        """The installed schedulers that can be made from the config of `cls`, sorted by name.
 
-        One that can't be imported is left out. A class that shares its config with no other has
-        itself alone.
+        Classes that can't be imported are left out. A class without compatibles yields itself.
         """
         if not getattr(cls, "has_compatibles", True):
             return [cls]
@@ -100,7 +99,7 @@ class Classes:
 
 
 def _is_of_transformers(cls: type) -> bool:
-    """Whether `cls` is a class of one of the models of transformers, which it has by that name."""
+    """Whether `cls` is a model class that transformers exports under the same name."""
     library = sys.modules.get("transformers")
     is_there = library is not None and cls.__module__.startswith("transformers.models.")
     return is_there and getattr(library, cls.__name__, None) is cls

@@ -1,6 +1,6 @@
-"""What a later release removes: a warning to whoever uses it, or a note about the plugin that does.
+"""Deprecations: a warning to the user, or a note about the plugin that uses something deprecated.
 
-`docs/versions.md` says how long something that is deprecated stays.
+`docs/versions.md` says how long deprecated things stay.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ _notes: ContextVar[list[str] | None] = ContextVar("autopipe_deprecations", defau
 
 
 def deprecated(name: str, *, since: str, until: str, instead: str, stacklevel: int = 1) -> None:
-    """Warn the code that uses `name`.
+    """Warn that `name` is deprecated.
 
     Args:
-        name: of what is deprecated, as its user writes it.
+        name: the deprecated name, as its user writes it.
         since: the release that deprecated it, such as `"0.2.0"`.
         until: the release that removes it.
         instead: what to do, as the end of a sentence: `"use resolve()"`.
-        stacklevel: how many calls the code that uses it is above the function that calls this one.
+        stacklevel: the number of calls from the code to warn to the function that calls this one.
     """
-    text = f"{name} is deprecated since autopipe {since}, and {until} removes it; {instead}"
+    text = f"{name} is deprecated since autopipe {since} and removed in {until}; {instead}"
     notes = _notes.get()
     if notes is None:
         warnings.warn(text, AutopipeDeprecationWarning, stacklevel=stacklevel + 2)
@@ -35,7 +35,7 @@ def deprecated(name: str, *, since: str, until: str, instead: str, stacklevel: i
 
 @contextmanager
 def noted() -> Iterator[list[str]]:
-    """Collect what is deprecated and used inside, instead of warning."""
+    """Context manager that collects deprecations in a list instead of warning."""
     notes: list[str] = []
     token = _notes.set(notes)
     try:

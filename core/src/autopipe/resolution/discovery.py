@@ -1,10 +1,10 @@
-"""From the entry points of installed distributions to manifests, each plugin isolated.
+"""Reads the manifests of installed distributions from their entry points, each in isolation.
 
-Errors are values here: a plugin that can't be used becomes a `Problem` and the others go on.
-The environment decides before anything is imported: `AUTOPIPE_DISABLE` lists plugins to leave
-out, `AUTOPIPE_PLUGINS`, if set, the only ones to take; both are comma-separated names of entry
-points or distributions. `AUTOPIPE_STRICT=1` turns the first problem into an exception, and
-`AUTOPIPE_DEBUG=1` names every plugin on stderr before it is imported: one that hangs is the last.
+A plugin that can't be used becomes a `Problem`; the others stay in use. Environment variables are
+read before any import: `AUTOPIPE_DISABLE` lists plugins to leave out, and `AUTOPIPE_PLUGINS`, if
+set, lists the only ones to use; both hold comma-separated names of entry points or distributions.
+`AUTOPIPE_STRICT=1` raises the first problem as an exception. `AUTOPIPE_DEBUG=1` prints the name of
+each plugin to stderr before its import, so that the last one is the one that hangs.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Installed:
-    """A manifest and the plugin that it is of.
+    """A manifest and the plugin that provides it.
 
     Attributes:
-        deprecations: what the plugin uses that a later release removes, a sentence each.
+        deprecations: a sentence for each thing it uses that a later release removes.
     """
 
     plugin: Plugin
@@ -56,10 +56,10 @@ class Installed:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with an installed plugin, and why it is not in use, or not with all it has.
+    """Why an installed plugin, or one of its entries, is not in use.
 
     Attributes:
-        folders: those to delete before the plugin is installed anew, since pip can't.
+        folders: folders to delete before the plugin is reinstalled, because pip can't delete them.
     """
 
     plugin: Plugin
@@ -74,10 +74,10 @@ class Problem:
 def discover(
     found: Iterable[EntryPoint] | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[tuple[Installed, ...], tuple[Problem, ...]]:
-    """The usable plugins and the problems of all others, in a stable order.
+    """Return the usable plugins and the problems of all others, in a stable order.
 
     Raises:
-        PluginError: there is a problem (other than a disabled plugin) and `AUTOPIPE_STRICT` is set.
+        PluginError: if `AUTOPIPE_STRICT` is set and a plugin has a problem (other than disabled).
     """
     environ = os.environ if environ is None else environ
     installed = _installed() if found is None else [(_plugin(point), point) for point in found]
@@ -91,9 +91,10 @@ def discover(
 
 
 def raise_if_strict(problems: Iterable[Problem], environ: Mapping[str, str] | None = None) -> None:
-    """Raise `PluginError` for the first problem, if `AUTOPIPE_STRICT` is set.
+    """Raise the first problem other than a disabled plugin, if `AUTOPIPE_STRICT` is set.
 
-    A disabled plugin is none.
+    Raises:
+        PluginError: if there is such a problem and the variable is set.
     """
     if _is_set(os.environ if environ is None else environ, "AUTOPIPE_STRICT"):
         for problem in problems:
@@ -102,7 +103,7 @@ def raise_if_strict(problems: Iterable[Problem], environ: Mapping[str, str] | No
 
 
 def _installed() -> Iterator[tuple[Plugin, EntryPoint | Problem]]:
-    """The entry points of what is installed, and a problem for each damaged distribution."""
+    """Yield the installed entry points, and a problem for each damaged distribution."""
     for package in packages_with(ENTRY_POINT_GROUP):
         for point in package.points:
             yield Plugin(point.name, package.name, package.version), point
@@ -148,7 +149,7 @@ def _load_one(plugin: Plugin, point: EntryPoint, environ: Mapping[str, str]) -> 
     except PluginError as error:
         return Problem(plugin, "broken", str(error))
     if wrong:
-        incompatible = isinstance(manifest, Manifest) and "interface" in wrong[0]
+        incompatible = isinstance(manifest, Manifest) and "was written for API" in wrong[0]
         return Problem(plugin, "incompatible" if incompatible else "broken", "; ".join(wrong))
     assert isinstance(manifest, Manifest)
     ending = api_deprecation(manifest)
@@ -156,12 +157,14 @@ def _load_one(plugin: Plugin, point: EntryPoint, environ: Mapping[str, str]) -> 
 
 
 def _ask(plugin: Plugin, module: object) -> object:
-    """Call the hook of one plugin, through a manager of its own so that none can see another."""
+    """Call the hook of one plugin through its own manager, so that plugins stay isolated."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Hooks)
     manager.register(module, name=plugin.name)
     manager.check_pending()
     results = manager.hook.autopipe_family()
     if len(results) != 1:
-        raise LookupError("its module implements no hook 'autopipe_family' that returns a Family")
+        raise LookupError(
+            "its module must implement the hook 'autopipe_family' and return a Family"
+        )
     return results[0]

@@ -1,4 +1,4 @@
-"""Why something can't be had, and what to do: the sentences of the registry's errors."""
+"""The messages of the registry's errors: what is missing, why, and what to do."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _KINDS = {"addon": "add-on", "engine": "engine", "command": "command", "reader":
 
 @dataclass(frozen=True)
 class Explanations:
-    """What a registry says of what it doesn't have.
+    """Writes the messages for what a registry lacks.
 
     Attributes:
-        problems: of the installed plugins.
-        settled: the claims, some of which are in question.
-        families: the manifests that are in use, by name.
+        problems: the problems of the installed plugins.
+        settled: the claims, some of which may conflict.
+        families: the manifests in use, by name.
     """
 
     problems: Collection[Problem]
@@ -31,22 +31,22 @@ class Explanations:
     families: Mapping[str, Manifest]
 
     def unknown(self, class_name: str) -> str:
-        """No plugin offers the pipeline `class_name`."""
+        """The message when no plugin provides the pipeline `class_name`."""
         return f"{_cannot(class_name, None)}. {self.missing(class_name)}"
 
     def no_task(self, pipeline: Pipeline, family: str) -> str:
-        """The pipeline serves no task."""
+        """The message when the pipeline serves no task."""
         name = pipeline.name
         return (
-            f"{_cannot(name, family)} which serves no task by itself; load it with "
+            f"{_cannot(name, family)}: it serves no task by itself. Load it with "
             f"{name}.from_pretrained or DiffusionPipeline.from_pretrained."
         )
 
     def no_condition(self, pipeline: Pipeline, family: str, keyword: str) -> str:
-        """No plugin knows the keyword of a condition."""
+        """The message when no plugin provides the condition of a keyword."""
         dist = dist_of(keyword, "keyword")
         return (
-            f"{_cannot(pipeline.name, family)} with {keyword}=. No installed plugin knows "
+            f"{_cannot(pipeline.name, family)} with {keyword}=. No installed plugin provides "
             f"{keyword}=." + (f" Run: {pip_line(dist)}" if dist else "") + self._problem_with(dist)
         )
 
@@ -58,7 +58,7 @@ class Explanations:
         row: Mapping[str, Pipeline],
         conditions: Mapping[str, Condition],
     ) -> str:
-        """Nothing is in the cell; `row` is what its row has by task."""
+        """The message when a cell is empty; `row` holds the pipelines of its row by task."""
         line, wanted, task = cell
         text = _cannot(pipeline.name, family)
         contested = self.settled.contested("cell", (line, wanted, str(task)))
@@ -66,18 +66,18 @@ class Explanations:
             return f"{text} for {task}: {contested}."
         if row:
             offered = ", ".join(sorted(f"{p.name} ({t})" for t, p in row.items()))
-            return f"{text} for {task}; it offers {offered}."
-        text += f" together with {' and '.join(sorted(wanted)) or 'no condition'}."
+            return f"{text} for {task}. Available: {offered}."
+        text += f" {'with ' + ' and '.join(sorted(wanted)) if wanted else 'without a condition'}."
         for keyword, condition in conditions.items():
             if condition.name in wanted:
-                text += f" The installed plugins offer no {keyword} pipelines for this family."
+                text += f" The installed plugins have no {keyword} pipelines for this family."
         owner = owner_of_family(line)
         if not wanted and line not in self.families and owner in published():
-            text += f" That is in the package {owner}. Run: {pip_line(owner)}"
+            text += f" It is in the package {owner}. Run: {pip_line(owner)}"
         return text
 
     def missing(self, name: str) -> str:
-        """Why a class is not here and what to do: two claims, a broken plugin, or the pip line."""
+        """The message when a class is missing: why, and what to install."""
         for kind in ("pipeline", "name"):
             contested = self.settled.contested(kind, name)
             if contested is not None:
@@ -93,16 +93,16 @@ class Explanations:
         )
         known = [*self.settled.of("pipeline"), *self.settled.of("name")]
         hint = nearest(name, known)
-        told = f"No installed package provides {listed([name])}.{hint} "
+        opening = f"No installed package provides {listed([name])}.{hint} "
         families = listed(sorted(self.families), 30) or "none"
-        return told + (
+        return opening + (
             troubles
-            or f"Installed families: {families}; if another package has it, install that, or begin "
-            f"one with 'autopipe new NAME'."
+            or f"Installed families: {families}. Install the package that has it, or start one "
+            f"with 'autopipe new NAME'."
         )
 
     def no_entry(self, kind: str, name: str, known: Collection[str]) -> str:
-        """No plugin offers the add-on, engine, command or reader."""
+        """The message when no plugin provides the add-on, engine, command or reader."""
         contested = self.settled.contested(kind, name)
         if contested is not None:
             return f"{contested}."
@@ -114,17 +114,17 @@ class Explanations:
         return f"{text} Installed: {', '.join(sorted(known)) or 'none'}."
 
     def no_reader(self, origin: str, found: Collection[Reader]) -> str:
-        """No reader, or several, know the layout of a file."""
+        """The message when no reader, or more than one, matches the layout of a file."""
         if found:
             names = " and ".join(sorted(reader.name for reader in found))
             return (
-                f"{origin} has the layouts {names} by the names of its tensors; uninstall a plugin "
+                f"the tensor names of {origin} match the layouts {names}; uninstall the plugin "
                 f"that claims it wrongly, or load a checkpoint folder instead"
             )
         return (
-            f"{origin} is a single file, and no installed plugin knows its layout. Make a folder "
-            f"of it once, with diffusers: from_single_file({shown(origin, 300)}) of the class of "
-            f"its family, then save_pretrained('FOLDER'); and load FOLDER"
+            f"{origin} is a single file, and no installed plugin knows its layout. Convert it once "
+            f"with diffusers: call from_single_file({shown(origin, 300)}) of its family's class, "
+            f"then save_pretrained('FOLDER'), and load FOLDER"
         )
 
     def _problem_with(self, dist: str | None) -> str:

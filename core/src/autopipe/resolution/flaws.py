@@ -1,4 +1,4 @@
-"""What can be wrong with a manifest, told in sentences."""
+"""Checks a manifest and describes each flaw in a sentence."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ ENTRIES: Mapping[str, type] = {
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,99}")
 
 _LABEL = re.compile(r"\w[\w.+-]*", re.ASCII)
-"""What can be written as a name on a command line."""
+"""A name that can be typed on a command line."""
 
 _OPTION = re.compile(r"(\w[\w-]*)?", re.ASCII)
 
 _LONGEST = 100
-"""Letters of a name, of whatever entry. What Python and the Hub have is far shorter."""
+"""The longest name of an entry, in characters. Names of Python and the Hub are far shorter."""
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """An interface that an earlier release introduced.
+    """An API that an earlier release introduced.
 
     Attributes:
-        change: what the author of a plugin has to change.
+        change: what the author of a plugin must change.
         until: the release that no longer accepts it; None if this release doesn't.
     """
 
@@ -67,21 +67,20 @@ EARLIER: dict[int, Earlier] = {
         "autopipe-devkit; pipelines may then give their tasks as plain names"
     )
 }
-"""The interfaces before `API`, by number."""
+"""The APIs before `API`, by number."""
 
 
 def flaws(manifest: object) -> Iterator[str]:
-    """What is wrong with a manifest, a sentence each; nothing for a sound one."""
+    """Yield a sentence for each flaw of a manifest; nothing for a valid one."""
     if not isinstance(manifest, Manifest):
         yield (
-            f"its hook returned a {type(manifest).__name__} where an autopipe Family (a Manifest) "
-            f"is expected"
+            f"its hook must return an autopipe Family (a Manifest), not a {type(manifest).__name__}"
         )
         return
     earlier = _earlier(manifest)
     if manifest.api != API and (earlier is None or earlier.until is None):
-        yield f"it speaks interface {shown(manifest.api)} and this autopipe speaks {API}; " + (
-            f"its author has to {earlier.change}"
+        yield f"it was written for API {shown(manifest.api)} and this autopipe has API {API}; " + (
+            f"its author must {earlier.change}"
             if earlier
             else "install versions of both that match"
         )
@@ -93,13 +92,13 @@ def flaws(manifest: object) -> Iterator[str]:
 
 
 def api_deprecation(manifest: Manifest) -> str | None:
-    """When the interface of a sound manifest ends and what to change; None if it is today's."""
+    """Return when the API of a valid manifest ends and what to change; None for the current API."""
     earlier = _earlier(manifest)
     if earlier is None:
         return None
     return (
-        f"it speaks interface {manifest.api}, which autopipe {earlier.until} no longer accepts; "
-        f"its author has to {earlier.change}"
+        f"it was written for API {manifest.api}, which autopipe {earlier.until} no longer accepts; "
+        f"its author must {earlier.change}"
     )
 
 
@@ -108,22 +107,22 @@ def _earlier(manifest: Manifest) -> Earlier | None:
 
 
 def _misshapen(manifest: Manifest) -> Iterator[str]:
-    """What is not of the type that it is declared to have."""
+    """Yield a sentence for each value that doesn't have its declared type."""
     for field, kind in ENTRIES.items():
         entries = getattr(manifest, field)
         if not isinstance(entries, tuple) or not all(isinstance(e, kind) for e in entries):
-            yield f"its {field} are not a tuple of {kind.__name__}"
+            yield f"its {field} must be a tuple of {kind.__name__}"
             continue
         for entry in entries:
             for name, value in vars(entry).items():
                 if not _fits(field, name, value):
-                    yield f"the {name} {shown(value)} of an entry of its {field} can't be used"
+                    yield f"an entry of its {field} has the invalid {name} {shown(value)}"
     if not isinstance(manifest.demo, str | None):
         yield f"its demo {shown(manifest.demo)} is not of the form 'package:folder'"
 
 
 def _fits(owner: str, field: str, value: Any) -> bool:
-    """Whether `value` can stand in a field of this name, of any of the entries."""
+    """Whether `value` is valid for the field `field` of an entry in `owner`."""
     if field == "inputs":
         return _all(value, Input) and all(map(_is_input, value))
     if field == "samples":
@@ -163,7 +162,7 @@ def _all(values: object, kind: type) -> bool:
 
 
 def _inconsistent(manifest: Manifest) -> Iterator[str]:
-    """What contradicts itself, entry by entry of the right shape."""
+    """Yield a sentence for each contradiction; all values have their declared types."""
     for field in ENTRIES.keys() - {"probes"}:
         entries = getattr(manifest, field)
         names = [(getattr(e, "library", ""), e if field == "tasks" else e.name) for e in entries]
@@ -180,35 +179,35 @@ def _inconsistent(manifest: Manifest) -> Iterator[str]:
     for task in manifest.tasks:
         if not _WORD.fullmatch(task):
             name = shown(str(task))
-            yield f"the task {name} is not a word of small letters, digits and underscores"
+            yield f"the task {name} must consist of lower-case letters, digits and underscores"
         if not re.fullmatch(r"AutoPipelineFor[A-Z]\w*", task.auto_class):
             yield (
-                f"the Auto class {shown(task.auto_class)} of the task {task} is not called "
+                f"the Auto class {shown(task.auto_class)} of the task {task} must be named "
                 f"AutoPipelineFor..."
             )
         known = {*task.parameters, *(one.name for one in task.inputs)}
         for name in sorted({one.name for one in task.inputs} - {*task.parameters}):
-            yield f"the task {task} has the input {name}, and its parameters don't name it"
+            yield f"the task {task} has the input {name}, which its parameters don't name"
         for name in sorted(set(task.samples) - known):
-            samples = f"the task {task} has samples of {listed([name])}"
+            samples = f"the task {task} has samples for {listed([name])}"
             yield f"{samples}, which its parameters don't name"
     for command in manifest.commands:
         if not _WORD.fullmatch(command.name.replace("-", "_")):
             name = shown(command.name)
-            yield f"the command {name} is not a word of small letters, digits and dashes"
+            yield f"the command {name} must consist of lower-case letters, digits and dashes"
     for pipeline in manifest.pipelines:
         if (pipeline.task is None) != (pipeline.line is None):
             yield f"{pipeline.name} must give both a task and a line, or neither"
         if pipeline.task is None and pipeline.also:
-            yield f"{pipeline.name} gives further tasks and no primary one"
+            yield f"{pipeline.name} has further tasks but no primary one"
         if pipeline.needs is not None and not pipeline.needs.isidentifier():
             yield f"{pipeline.name} needs {shown(pipeline.needs)}, which is not a keyword"
         if pipeline.needs is not None and pipeline.opens_as is None:
-            yield f"{pipeline.name} needs {pipeline.needs} and doesn't say as what it then opens"
+            yield f"{pipeline.name} needs {pipeline.needs} and must also set opens_as"
     cells = [(p.line, p.conditions, name) for p in manifest.pipelines for name in p.tasks]
     for line, conditions, name in sorted({c for c in cells if cells.count(c) > 1}, key=str):
         yield (
-            f"two of its pipelines stand in one cell of the table "
+            f"two of its pipelines are in one cell of the table "
             f"(line {shown(line)}, conditions {shown(sorted(conditions))}, task {shown(str(name))})"
         )
 

@@ -1,8 +1,8 @@
-"""The one way to code that plugins bring, so that none of them can end what others do.
+"""Runs the code of plugins, so that a failing plugin can't stop the others.
 
-A plugin may raise anything at all: `SystemExit`, `CancelledError`, an exception of its own that
-descends from `BaseException`, one whose text can't be had. Whatever it is, it becomes an error of
-this library, with the original as its cause. Ctrl-C alone is the user's and passes.
+A plugin may raise anything: `SystemExit`, `CancelledError`, its own subclass of `BaseException`, or
+an exception whose `str` raises. Each becomes an error of this library with the original as its
+cause. Only `KeyboardInterrupt` passes through.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from ..wording import reason
 
 
 class guarded:
-    """Run code of a plugin, and raise what `failed` makes of the reason if it raises.
-
-    Errors of this library pass as they are, but for those of which `ours` is False.
+    """Context manager that runs plugin code and converts its exceptions with `failed`.
 
     Args:
         failed: makes an error from the reason, such as `"ValueError: no kernel"`.
-        ours: whether errors of this library pass.
+        ours: whether errors of this library pass unchanged.
     """
 
     def __init__(self, failed: Callable[[str], Exception], ours: bool = True) -> None:

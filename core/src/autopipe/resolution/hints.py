@@ -1,8 +1,8 @@
-"""Which package to install for what no installed plugin offers: text for errors.
+"""Says which package to install for something that no installed plugin provides.
 
-The table of what this project publishes is data, `published.json`, written by
-`python -m nox -s table` from the manifests under `plugins/`. Nothing but messages and the order of
-duplicates depends on it. A third party's plugin needs no line there.
+The table of what this project publishes is `published.json`, which `python -m nox -s table` writes
+from the manifests under `plugins/`. Only messages and the resolution of conflicting claims depend
+on it; third-party plugins need no entry.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ CORE = "autopipe-core"
 
 @functools.cache
 def published() -> Mapping[str, Mapping[str, list[str]]]:
-    """What each distribution of this project offers: names by their kind."""
+    """What each distribution of this project provides: names by kind."""
     content = Path(__file__).with_name("published.json").read_text(encoding="utf-8")
     return dict(json.loads(content))
 
 
 def is_published(dist: str, name: str) -> bool:
-    """Whether this project publishes `name`, of whatever kind, as part of `dist`."""
+    """Whether this project publishes `name`, of any kind, as part of `dist`."""
     return dist == CORE or any(name in names for names in published().get(dist, {}).values())
 
 
 def dist_of(name: str, *kinds: str) -> str | None:
-    """The distribution of this project that offers `name`, as one of `kinds`; None if none does."""
+    """The distribution of this project that provides `name` as one of `kinds`, or None."""
     dists = published().items()
     return next((d for d, has in dists if any(name in has.get(k, ()) for k in kinds)), None)
 
 
 def published_names() -> Iterator[str]:
-    """Every public name that this project publishes."""
+    """Yield every public name that this project publishes."""
     for by_kind in published().values():
         yield from by_kind.get("name", ())
 
 
 def dist_with_demo() -> str:
-    """The distribution of a family that ships a demo checkpoint of its own."""
+    """The distribution of a family that ships a demo checkpoint."""
     return next(dist for dist, by_kind in published().items() if by_kind.get("demo"))
 
 
@@ -58,10 +58,10 @@ def owner_of_family(name: str) -> str:
 
 
 def pip_line(*requirements: str, options: str = "") -> str:
-    """The command that installs distributions, each given by its name or with versions.
+    """The pip command that installs distributions, each given by name or with a version.
 
-    Where the core was installed from a clone of this project, it names the clone's folders: those
-    of the distributions and of what they need there.
+    If the core was installed from a clone of this project, the command names folders of the clone:
+    those of the distributions and of their dependencies there.
     """
     root = _clone()
     what: list[str] = []
@@ -78,9 +78,9 @@ def pip_line(*requirements: str, options: str = "") -> str:
 
 
 def reinstall_line(module: str, reason: str) -> str:
-    """The command that mends the distribution of a `module` that can't be imported for a `reason`.
+    """The pip command that repairs the distribution of `module`, whose import failed for `reason`.
 
-    Where a module of another distribution is absent, pip finds it as a requirement of this one.
+    If a module of another distribution is absent, pip installs it as a dependency of this one.
     """
     dist = min(providers(module.partition(".")[0]), default=module.partition(".")[0])
     absent = reason.startswith("ModuleNotFoundError") and f"'{module}" not in reason
@@ -89,7 +89,7 @@ def reinstall_line(module: str, reason: str) -> str:
 
 def _clone() -> Path | None:
     """The clone that the core was installed from; None if it came from an index."""
-    from urllib.request import url2pathname  # It brings a client for HTTP.
+    from urllib.request import url2pathname  # Its import brings an HTTP client.
 
     try:
         origin = json.loads(distribution(CORE).read_text("direct_url.json") or "{}")
@@ -101,7 +101,7 @@ def _clone() -> Path | None:
 
 
 def _folders(root: Path, dist: str) -> list[Path]:
-    """The folder of `dist` in a clone, after those of the plugins that it needs."""
+    """The folder of `dist` in a clone, after those of the plugins that it depends on."""
     if dist == CORE:
         return [root / "core"]
     projects = {

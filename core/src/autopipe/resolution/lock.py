@@ -1,4 +1,4 @@
-"""A lock for which nobody waits for ever."""
+"""A lock with a timeout."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections.abc import Iterator
 from ..errors import PluginError
 
 PATIENCE = 30.0
-"""Seconds that a thread waits for another one that reads what is installed."""
+"""Seconds that a thread waits while another one reads the installed plugins."""
 
 
 @contextlib.contextmanager
 def held(lock: threading.RLock) -> Iterator[None]:
-    """Hold `lock`, that of the default registry.
+    """Hold `lock`, the lock of the default registry.
 
-    A plugin may wait for a thread of its own that asks for the registry while it is being built.
+    Without a timeout, a plugin that waits for a thread which uses the registry would deadlock.
 
     Raises:
-        PluginError: another thread has held it for too long.
+        PluginError: if another thread holds it for longer than the timeout.
     """
     if not lock.acquire(timeout=PATIENCE):
         raise PluginError(
-            f"another thread has been reading what is installed for {PATIENCE:g} s, so this one "
-            f"can't know; with AUTOPIPE_DEBUG=1 the plugin that it waits for is named on stderr"
+            f"another thread is still reading the installed plugins after {PATIENCE:g} s; set "
+            f"AUTOPIPE_DEBUG=1 to see on stderr which plugin it waits for"
         )
     try:
         yield

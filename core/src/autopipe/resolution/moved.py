@@ -1,4 +1,4 @@
-"""Documented names that another distribution defines now; importing them from here still works."""
+"""Documented names that moved to another distribution; their old imports still work."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .targets import load_target
 
 
 def forward(module: str, home: str, *names: str) -> Callable[[str], Any]:
-    """The `__getattr__` of a `module` whose `names` are defined in the module `home` now.
+    """Return a module-level `__getattr__` for `module`, whose `names` moved to the module `home`.
 
-    It raises `MissingPluginError` if the package that has `home` is not installed.
+    It raises `MissingPluginError` if the package of `home` is not installed.
     """
 
     def load(name: str) -> Any:
@@ -26,8 +26,8 @@ def forward(module: str, home: str, *names: str) -> Callable[[str], Any]:
         except ModuleNotFoundError as error:
             dist = owner_of_family(package.removeprefix("autopipe_"))
             raise MissingPluginError(
-                f"{name} moved from {module} to {home}, and the package {dist}, which has it, "
-                f"is not installed. Run: {pip_line(dist)}"
+                f"{name} moved from {module} to {home}, whose package {dist} is not installed. "
+                f"Run: {pip_line(dist)}"
             ) from error
         return load_target(f"{home}:{name}")
 

@@ -1,4 +1,4 @@
-"""What the core itself brings, declared by the means that plugins use."""
+"""The core's own manifest, declared as plugins declare theirs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .version import __version__
 
 _COMMANDS = {
     "families": "list the installed families and the tasks they offer",
-    "doctor": "find what is broken in this installation, and say what mends it",
-    "resolve": "tell which class opens a checkpoint for a task, and why",
-    "inspect": "show what a checkpoint holds, without loading it",
-    "download": "fetch what a pipeline needs of a checkpoint, or list it",
+    "doctor": "find what is broken in this installation, and say how to fix it",
+    "resolve": "show which class opens a checkpoint for a task, and why",
+    "inspect": "show what a checkpoint contains, without loading it",
+    "download": "download the files that a pipeline needs, or list them",
 }
 
 OWN = Installed(
@@ -28,8 +28,8 @@ OWN = Installed(
         exports=tuple(
             Export(name, f"autopipe.{module}:{name}")
             for name, module in PUBLIC.items()
-            if module != "auto"  # Those come with their tasks.
+            if module != "auto"  # Auto classes come with their tasks.
         ),
     ),
 )
-"""The core as a plugin of itself. Every registry has it."""
+"""The core as a plugin. Every registry has it."""

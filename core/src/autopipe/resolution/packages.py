@@ -1,8 +1,8 @@
-"""The installed distributions, each read by itself: one whose metadata is damaged stops no other.
+"""Reads the installed distributions one by one, so that damaged metadata affects only its own.
 
-An interrupted installation, a full disk or a copied environment leaves distributions without a
-name, with files of odd bytes, or twice. The functions of `importlib.metadata` for all of them end
-at the first such one; here it is told, and the others go on.
+An interrupted installation, a full disk or a copied environment can leave distributions without a
+name, with unreadable files, or twice. `importlib.metadata` stops at the first of these; the
+functions here report it and continue.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Package:
     """A distribution, as far as its metadata can be read.
 
     Attributes:
-        name, version: those of its metadata; of the name of its folder where that is damaged.
-        points: its entry points of the group asked for.
-        damage: what is wrong with its metadata, None for a sound one.
-        folders: those of the damaged metadata, which are in the way of installing it anew.
+        name, version: from its metadata, or from its folder's name if the metadata is damaged.
+        points: its entry points of the requested group.
+        damage: what is wrong with its metadata, or None.
+        folders: the folders of damaged metadata, which prevent a new installation.
     """
 
     name: str
@@ -46,15 +46,16 @@ class Package:
 
 
 def plain(name: str) -> str:
-    """A name of a package, or of an entry point, in the one spelling of all that mean the same."""
+    """The normalized spelling of a package's or an entry point's name."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def packages_with(group: str) -> Iterator[Package]:
-    """The distributions that have entry points of `group`, or entry points that can't be read.
+    """Yield the distributions with entry points of `group`, or with unreadable entry points.
 
-    Of several with one name the first counts, as for every import. Two in one folder are what an
-    interrupted installation leaves; the first that can be read counts, and a second entry tells.
+    Of several with one name the first counts, as for every import. Several in one folder are left
+    over from an interrupted installation: the first readable one counts, followed by a second
+    `Package` that describes the damage.
     """
     by_name: dict[str, list[Any]] = {}
     for dist in distributions():
@@ -69,17 +70,17 @@ def packages_with(group: str) -> Iterator[Package]:
         yield chosen
         if len(beside) > 1:
             folders = tuple(sorted(str(one._path) for one in beside))
-            damage = f"its metadata is there {len(beside)} times, which is what is left of an "
-            damage += "installation that was interrupted"
+            damage = f"its metadata exists {len(beside)} times, as an interrupted installation "
+            damage += "leaves it"
             yield Package(chosen.name, chosen.version, damage=damage, folders=folders)
 
 
 def readable(name: str) -> Any:
-    """The distribution called `name`.
+    """Return the distribution called `name`.
 
     Raises:
-        PackageNotFoundError: there is none.
-        OSError: reading its metadata would wait for ever.
+        PackageNotFoundError: if it is not installed.
+        OSError: if its metadata is not a regular file, so that reading could block.
     """
     found = distribution(name)
     _look(found, "METADATA", "PKG-INFO")
@@ -99,7 +100,7 @@ def providers(module: str) -> set[str]:
 
 
 def _package(dist: Any, group: str) -> Package | None:
-    """One distribution; None where it has no entry points of the group."""
+    """Read one distribution; None if it has no entry points of the group."""
     stem, version = _stem(dist)
     try:
         with guarded(PluginError, ours=False):
@@ -119,7 +120,7 @@ def _package(dist: Any, group: str) -> Package | None:
 
 
 def _name_and_version(dist: Any) -> list[str]:
-    """What its metadata says, of which the part before the description is parsed alone."""
+    """Name and version from its metadata; the description is not parsed."""
     _look(dist, "METADATA", "PKG-INFO")
     text = dist.read_text("METADATA") or dist.read_text("PKG-INFO") or ""
     head = message_from_string(text.partition("\n\n")[0])
@@ -130,9 +131,9 @@ def _name_and_version(dist: Any) -> list[str]:
 
 
 def _points_text(dist: Any) -> str | None:
-    """What its file of entry points holds; None where it has none.
+    """The text of its entry-point file; None if it has none.
 
-    `read_text` of a distribution says None for a file that may not be read, too.
+    `Distribution.read_text` also returns None for a file without read permission.
     """
     _look(dist, POINTS)
     path = getattr(dist, "_path", None)
@@ -145,7 +146,7 @@ def _points_text(dist: Any) -> str | None:
 
 
 def _look(dist: Any, *names: str) -> None:
-    """Raise `OSError` where a file of `names` is a pipe, say, at which reading would wait."""
+    """Raise `OSError` if a file of `names` is not regular, such as a pipe that blocks readers."""
     path = getattr(dist, "_path", None)
     if isinstance(path, Path):
         for name in names:
@@ -154,13 +155,13 @@ def _look(dist: Any, *names: str) -> None:
 
 
 def _is_sound(line: str) -> bool:
-    """Whether a line of a file of entry points is one."""
+    """Whether a line of an entry-point file is well formed."""
     line = line.strip()
     return not line or line[0] in "#[" or "=" in line
 
 
 def _stem(dist: Any) -> tuple[str, str]:
-    """Name and version as the folder of the metadata is called."""
+    """Name and version from the name of the metadata folder."""
     path = getattr(dist, "_path", None)
     name, _, version = Path(str(path)).stem.partition("-") if path is not None else ("", "", "")
     if not name:

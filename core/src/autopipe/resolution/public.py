@@ -1,4 +1,4 @@
-"""The public names of the core, each with the module that defines it."""
+"""The public names of the core."""
 
 from __future__ import annotations
 
@@ -21,3 +21,7 @@ PUBLIC = {
     }.items()
     for name in names.split()
 }
+"""Each name with the module that defines it."""
+
+SUBMODULES = ("errors", "registry", "utils")
+"""The modules of the core that are attributes of `autopipe`."""

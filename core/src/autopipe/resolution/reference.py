@@ -1,7 +1,7 @@
-"""What programs written for diffusers ask for and is not here yet: text for errors.
+"""Names of diffusers that autopipe doesn't have yet, and what to use instead: text for errors.
 
-The table is data, `reference.json`, written by `python -m nox -s reference` from what diffusers
-and all packages of this project have. It is read when a name is missing, and never before.
+The table is `reference.json`, which `python -m nox -s reference` writes from diffusers and all
+packages of this project. It is read only when a name is missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..errors import NotHereYetError, NotHereYetImportError
 
 @functools.cache
 def instead_of(kind: str) -> Mapping[str, str]:
-    """What to do instead, by name.
+    """What to use instead, by name.
 
     Args:
         kind: `"names"` that diffusers exports, `"methods"` of its classes, or `"modules"`.
@@ -26,7 +26,7 @@ def instead_of(kind: str) -> Mapping[str, str]:
 
 
 def missing_attribute(owner: str, name: str, kind: str, otherwise: str) -> AttributeError:
-    """The error for `owner.name`: that it is not here yet, or else `otherwise`."""
+    """Return `NotHereYetError` if diffusers has `owner.name`, else an error with `otherwise`."""
     instead = instead_of(kind).get(name)
     if instead is None:
         return AttributeError(otherwise)
@@ -34,9 +34,10 @@ def missing_attribute(owner: str, name: str, kind: str, otherwise: str) -> Attri
 
 
 def check_import(name: str) -> None:
-    """Raise `NotHereYetImportError` if `from autopipe import name` is what diffusers has.
+    """Check an import of a `name` that is neither a name nor a module of autopipe.
 
-    It is asked for what is neither a name nor a module here.
+    Raises:
+        NotHereYetImportError: if diffusers has it.
     """
     for kind, what in (("names", f"from autopipe import {name}"), ("modules", f"autopipe.{name}")):
         instead = instead_of(kind).get(name)
@@ -47,9 +48,9 @@ def check_import(name: str) -> None:
 
 
 class Absent:
-    """A class method of diffusers that is not here yet: asking for it says so, `hasattr` is False.
+    """A class method of diffusers that is not here yet: access raises, `hasattr` is False.
 
-    What an instance lacks needs no mark: its `__getattr__` looks into the same table.
+    Instance methods need no marker: `__getattr__` reads the same table.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Targets: `"module:Attribute"` strings, imported on first use."""
+"""Targets: strings `"module:Attribute"` that are imported on first use."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _FAMILY = "autopipe_"
 
 
 def load_target(target: str) -> Any:
-    """Import what `target` names.
+    """Import and return what `target` names.
 
     Raises:
-        MissingPluginError: it needs another family, which is not installed.
-        PluginError: the module can't be imported or has no such attribute.
+        MissingPluginError: if it needs another family that is not installed.
+        PluginError: if the module can't be imported or lacks the attribute.
     """
     module_name, _, attribute = target.partition(":")
     package = module_name.partition(".")[0]

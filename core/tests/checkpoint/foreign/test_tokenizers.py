@@ -107,7 +107,7 @@ def test_words_without_the_merges_that_make_them_are_refused(parts: Path, clip: 
     content["model"]["merges"] = []
     (clip / "tokenizer.json").write_text(json.dumps(content))
     for folder in (parts, clip):
-        with pytest.raises(DamagedFileError, match="letter by letter"):
+        with pytest.raises(DamagedFileError, match="into letters"):
             load(CLIPTokenizer, folder)
 
 
@@ -144,24 +144,24 @@ def test_parts_beside_the_whole_are_not_read(clip: Path) -> None:
 def test_a_file_larger_than_any_vocabulary_is_not_opened(clip: Path) -> None:
     with (clip / "tokenizer.json").open("r+b") as stream:
         stream.truncate(1 << 40)
-    with pytest.raises(DamagedFileError, match="more than any vocabulary"):
+    with pytest.raises(DamagedFileError, match="the limit for vocabularies"):
         load(CLIPTokenizer, clip)
 
 
 @pytest.mark.parametrize(
     ("entries", "words"),
     [
-        ({"model_max_length": -5}, "has -5 as its 'model_max_length'"),
-        ({"model_max_length": float("nan")}, "has nan as its 'model_max_length'"),
-        ({"model_max_length": "77"}, "has '77' as its 'model_max_length'"),
-        ({"model_max_length": True}, "has True as its 'model_max_length'"),
-        ({"model_max_length": 2}, "2 of these tokens are not of the text"),
+        ({"model_max_length": -5}, r"'model_max_length' in .* not -5;"),
+        ({"model_max_length": float("nan")}, r"'model_max_length' in .* not nan;"),
+        ({"model_max_length": "77"}, r"'model_max_length' in .* not '77';"),
+        ({"model_max_length": True}, r"'model_max_length' in .* not True;"),
+        ({"model_max_length": 2}, "more than the 2 special tokens"),
         ({"pad_token": None}, "pad_token"),
-        ({"eos_token": None}, "has null as its eos_token"),
+        ({"eos_token": None}, "has null for eos_token"),
         ({"bos_token": {"content": ""}}, "'bos_token'"),
         ({"truncation_side": "up"}, "'left' or 'right'"),
         ({"extra_ids": 10**9}, "extra_ids"),
-        ({"model_input_names": ["input_ids"]}, "lack 'attention_mask'"),
+        ({"model_input_names": ["input_ids"]}, "lacks 'attention_mask'"),
         ({"added_tokens_decoder": {"x": {"content": "y"}}}, "added_tokens_decoder"),
         ({"_json_padding": {}}, "_json_padding"),
         ({"note": "\ud83d"}, "note"),

@@ -42,7 +42,7 @@ def taken(file: Path) -> dict[str, Tensor]:
 
 def test_safetensors_called_bin_are_named_and_renaming_helps(net_folder: Path) -> None:
     (net_folder / SAFE).rename(net_folder / f"{NAME}.bin")
-    with pytest.raises(DamagedFileError, match=f"is a safetensors file .* call it {SAFE}"):
+    with pytest.raises(DamagedFileError, match=f"is a safetensors file .* rename it to {SAFE}"):
         load(net_folder)
     (net_folder / f"{NAME}.bin").rename(net_folder / SAFE)
     assert load(net_folder)
@@ -54,7 +54,7 @@ def test_a_pickle_called_safetensors_is_named_and_renaming_helps(
 ) -> None:
     state = taken(net_folder / SAFE)
     torch.save(state, net_folder / SAFE, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(DamagedFileError, match=rf"is a pickled file .* call it {NAME}\.bin"):
+    with pytest.raises(DamagedFileError, match=rf"is a PyTorch pickle .* rename it to {NAME}\.bin"):
         load(net_folder)
     (net_folder / SAFE).rename(net_folder / f"{NAME}.bin")
     assert same(load(net_folder).state_dict(), state)
@@ -63,7 +63,7 @@ def test_a_pickle_called_safetensors_is_named_and_renaming_helps(
 def test_that_of_a_text_encoder_gets_the_name_of_transformers(saved: Path) -> None:
     folder = saved / "text_encoder"
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(DamagedFileError, match=r"call it model\.safetensors"):
+    with pytest.raises(DamagedFileError, match=r"rename it to model\.safetensors"):
         TinyPipeline.from_pretrained(saved)
     (folder / "pytorch_model.bin").rename(folder / "model.safetensors")
     assert isinstance(TinyPipeline.from_pretrained(saved).text_encoder, CLIPTextModel)
@@ -77,7 +77,7 @@ def test_that_of_a_text_encoder_gets_the_name_of_transformers(saved: Path) -> No
         (gzip.compress(b"x" * 90), "compressed archive"),
         (b"<!DOCTYPE html><title>Sign in</title>" + bytes(60), "web page"),
         (b"\n  <html lang='en'>" + bytes(60), "web page"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(60), "a picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(60), "an image"),
     ],
 )
 @pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
@@ -111,8 +111,8 @@ def test_every_length_of_a_header_is_that_of_safetensors(net_folder: Path) -> No
         ("diffusion_flax_model.msgpack", "Flax"),
         ("tf_model.h5", "TensorFlow"),
         ("openvino_model.xml", "OpenVINO"),
-        ("v1-5-pruned.safetensors", "in one file"),
-        ("v1-5-pruned-emaonly.ckpt", "in one file"),
+        ("v1-5-pruned.safetensors", "single-file checkpoint"),
+        ("v1-5-pruned-emaonly.ckpt", "single-file checkpoint"),
     ],
 )
 def test_what_lies_there_instead_of_weights_is_named(
@@ -183,8 +183,8 @@ def test_a_part_that_is_called_so_keeps_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("model.diffusion_model.input_blocks.0.0.weight", "whole model in one file"),
-        ("first_stage_model.encoder.conv_in.weight", "whole model in one file"),
+        ("model.diffusion_model.input_blocks.0.0.weight", "single-file checkpoint"),
+        ("first_stage_model.encoder.conv_in.weight", "single-file checkpoint"),
         ("unet.mid.to_q.lora_A.weight", "adapter"),
         ("lora_unet_mid_block.lora_down.weight", "adapter"),
         ("layers.0.weight.absmax", "quantized"),

@@ -58,7 +58,7 @@ ASKING: dict[str, tuple[bytes, str]] = {
         r"it refers to .*\w+\.system",
     ),
     "old opcodes": (b"(S'true'\nios\nsystem\n.", r"os\.system"),
-    "a persistent id": (numbered(), "numbers of its own"),
+    "a persistent id": (numbered(), "by its own numbers"),
     "an escape sequence": (b"c\x1b[31mos\nsys\x07tem\n)R.", r"\\x1b\[31mos"),
     "a long name": (b"c" + b"x" * 10**5 + b"\nf\n)R.", "xxx"),
 }

@@ -178,7 +178,7 @@ def test_a_truncated_archive_is_damaged(tmp_path: Path) -> None:
 def test_a_pickle_of_something_else_is_no_state_dict(tmp_path: Path) -> None:
     for content in ([1, 2], {"a": 1}, {1: torch.ones(1)}, torch.ones(2)):
         torch.save(content, tmp_path / "x.bin")
-        with pytest.raises(DamagedFileError, match="no state dict"):
+        with pytest.raises(DamagedFileError, match="doesn't contain a state dict"):
             read_pickled([tmp_path / "x.bin"], keep)
 
 

@@ -1,13 +1,13 @@
-"""Cascades: pipelines one after another, each enlarging what the one before it has made.
+"""Cascades: several pipelines in a row, each of which enlarges the images of the one before.
 
     from autopipe_components.cascade import cascade, load_stage
 
     second = load_stage("DeepFloyd/IF-II-L-v1.0", after=first)
     image = cascade([first, second], "a cat").images[0]
 
-Any pipeline whose call takes an `image` can be a later stage. What stages of one family have in
-common (a text encoder of many gigabytes) is loaded once, and a prompt is encoded once for all
-that have the first stage's text encoder, or none: see `FirstStage`.
+Any pipeline whose call takes an `image` can be a later stage. Components that the stages of a
+family share, such as a text encoder of many gigabytes, are loaded once. Prompts are encoded once
+for all stages with the same text encoder or without one; see `FirstStage`.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class FirstStage(Protocol):
-    """What a pipeline may have so that later stages share its components and its encoded prompts.
+    """A pipeline that shares components and encoded prompts with later stages.
 
-    A class for a later stage may besides name, as `cascade_classes`, a mapping from `Task` to the
-    class that goes on with what a first stage made in that task; `load_stage` takes that one.
+    The class of a later stage may have a mapping `cascade_classes`, from the `Task` of the first
+    stage to the name of the class for the later one; `load_stage` loads that class.
     """
 
     cascade_components: ClassVar[tuple[str, ...]]
-    """The optional components that later stages of the same family take from it."""
+    """The optional components that later stages of the same family use as well."""
 
     def encode_for_cascade(
         self, prompt: Any, negative_prompt: Any = None, num_images_per_prompt: int = 1
     ) -> dict[str, Any]:
-        """The prompts as further arguments of a call, a row for each image."""
+        """The encoded prompts as further arguments of a call, one row for each image."""
         ...
 
 
@@ -52,18 +52,18 @@ def load_stage(
     task: Task | str = Task.TEXT2IMAGE,
     **keywords: Any,
 ) -> DiffusionPipeline:
-    """Load the pipeline that enlarges what `after` makes.
+    """Load the pipeline that enlarges the images of `after`.
 
     Args:
-        checkpoint: as for `DiffusionPipeline.from_pretrained`, whose class is taken unless that
-            names another for the task.
-        after: the first stage. What its family says that stages have in common is taken from it,
-            the same objects, and not loaded again.
-        task: what the first stage is used for.
+        checkpoint: as for `DiffusionPipeline.from_pretrained`. The class is the one that the
+            checkpoint names, unless its `cascade_classes` has another one for the task.
+        after: the first stage. Components that its family shares between stages are not loaded
+            again: both pipelines use the same objects.
+        task: the task of the first stage.
         **keywords: those of `DiffusionPipeline.from_pretrained`.
 
     Raises:
-        ArgumentError: the pipeline takes no image.
+        ArgumentError: calls of the pipeline don't take an image.
         ArgumentTypeError: `after` is not a pipeline.
     """
     from autopipe.checkpoint.checkpoint import Checkpoint
@@ -75,14 +75,14 @@ def load_stage(
         )
     registry = default_registry()
     opened = Checkpoint.open(checkpoint, keywords, registry)
-    found = registry.resolve(opened.index.class_name)
-    cls: Any = found.load_class()
+    entry = registry.resolve(opened.index.class_name)
+    cls: Any = entry.load_class()
     for_task: str | None = getattr(cls, "cascade_classes", {}).get(Task.parse(task))
     if for_task is not None:
         cls = registry.load(for_task)
     _check_takes_image(cls)
     first = registry.pipeline_of(type(after))
-    if first is not None and registry.resolve(first.name).family == found.family:
+    if first is not None and registry.resolve(first.name).family == entry.family:
         names = getattr(after, "cascade_components", ())
         taken = {name: after.components[name] for name in names}
         opened = replace(opened, given={**taken, **opened.given})
@@ -103,25 +103,25 @@ def cascade(
     encoded: Mapping[str, Any] | None = None,
     options: Sequence[Mapping[str, Any]] = (),
 ) -> Any:
-    """Run `stages` one after another, and return what the last one does.
+    """Run `stages` one after another, and return the output of the last one.
 
-    Between stages the images go as tensors, in the range that a stage gives them.
+    Images are passed between stages as tensors, in the range in which a stage returns them.
 
     Args:
         prompt, negative_prompt: a text or a list of them.
-        image, mask_image: what the first stage starts from, if its task needs it. Later stages
-            that take an `original_image` or a `mask_image` get them too.
-        num_images_per_prompt: how many images of each prompt.
-        generator: the source of noise, or a list with one for each image; each stage draws in
-            its turn.
-        output_type: of the last stage.
-        encoded: what `encode_for_cascade` of the first stage returned, where that no longer has
-            its text encoder; `prompt` is then needed only by stages with one of their own.
-        options: for each stage, or for the first ones, further arguments of its call: none of
-            those above.
+        image, mask_image: the image and mask that the first stage starts from, if its task needs
+            them. Later stages get them as `original_image` and `mask_image`, if they take these.
+        num_images_per_prompt: the number of images per prompt.
+        generator: the source of noise, or a list with one for each image. The stages draw from it
+            one after another.
+        output_type: that of the last stage.
+        encoded: what `encode_for_cascade` of the first stage returned, if its text encoder is no
+            longer loaded. `prompt` is then needed only by stages with a text encoder of their own.
+        options: further arguments of the calls: a mapping for each stage, or for the first ones.
 
     Raises:
-        ArgumentError, ArgumentTypeError: the stages don't fit together. Nothing was computed.
+        ArgumentError, ArgumentTypeError: the stages or their arguments don't fit together; nothing
+            was computed.
     """
     from .steps.checks import check_images_per_prompt
 
@@ -159,9 +159,9 @@ def _check_stages(
     stages: Sequence[DiffusionPipeline], options: Sequence[Mapping[str, Any]]
 ) -> None:
     if not isinstance(stages, (list, tuple)) or not all(map(callable, stages)):
-        raise ArgumentTypeError("stages is not a list of pipelines; give one: [first, second]")
+        raise ArgumentTypeError("stages is not a list of pipelines; give a list: [first, second]")
     if not stages:
-        raise ArgumentError("a cascade needs at least one pipeline, and got none")
+        raise ArgumentError("stages is empty; a cascade needs at least one pipeline")
     if len(options) > len(stages):
         raise ArgumentError(
             f"got options for {len(options)} stages and {len(stages)} stages; give one mapping "
@@ -190,8 +190,8 @@ def _check_stages(
 def _check_takes_image(cls: type) -> None:
     if "image" not in inspect.signature(cls.__call__).parameters:
         raise ArgumentError(
-            f"{cls.__name__} takes no image, so it can't go on with what another pipeline made; "
-            f"use one for super-resolution, or for image to image"
+            f"{cls.__name__} takes no image, so it can't be a later stage of a cascade; use a "
+            f"pipeline for super-resolution or image to image"
         )
 
 
@@ -200,13 +200,13 @@ def _takes(stage: DiffusionPipeline) -> Mapping[str, Any]:
 
 
 def _reads_encoded(stage: DiffusionPipeline, first: DiffusionPipeline) -> bool:
-    """Whether prompts that the first stage has encoded are of use to `stage`."""
+    """Whether `stage` can use prompts that the first stage has encoded."""
     own = getattr(stage, "text_encoder", None)
     return own is None or own is getattr(first, "text_encoder", None)
 
 
 def _repeated(text: Any, count: int) -> Any:
-    """`text`, or each of several, as often as there are images of it."""
+    """The texts, each repeated `count` times."""
     if count == 1:
         return text
     return [one for one in ([text] if isinstance(text, str) else text) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""What this package offers: components and engines that any family may use, and no pipeline."""
+"""The manifest: components and engines for any family; there is no pipeline."""
 
 from __future__ import annotations
 

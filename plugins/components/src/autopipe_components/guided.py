@@ -1,16 +1,14 @@
-"""What families share whose network predicts noise under classifier-free guidance.
+"""The base of pipelines that denoise under classifier-free guidance (arXiv:2207.12598).
 
-Nothing here knows what is denoised: latents of an autoencoder, or pixels. A task puts these steps
-around those of its family; nothing here knows a task's signature either, and nothing a model's
-name. A condition adds to the prediction from outside. The network is asked through hooks: here it
-is a U-Net, and a family with another kind says in `denoiser` which one it is, and in
-`run_denoiser` how it is asked.
+It doesn't depend on what is denoised (latents of an autoencoder, or pixels), on a task or on a
+model. By default the network is the component `unet`; a family with another kind of network
+overrides `denoiser`, which names it, and `run_denoiser`, which calls it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -23,6 +21,7 @@ from autopipe.scheduling import SchedulerMixin
 from .images.kinds import OUTPUT_TYPES
 from .networks.conditioning import check_cross_attention_kwargs
 from .schedulers.options import LEARNED_VARIANCES
+from .steps.callbacks import StepCallbacks
 from .steps.checks import (
     check_generators,
     check_guidance,
@@ -32,8 +31,10 @@ from .steps.checks import (
 from .steps.codec import Generators
 from .steps.guidance import double, embed_scale, guide
 from .steps.prompt import join_halves
-from .steps.reports import Reports
 from .steps.timesteps import Schedule
+
+if TYPE_CHECKING:
+    from .networks.unet import UNet2DConditionModel
 
 Predict: TypeAlias = Callable[[int, Tensor], Tensor]
 """`(step, timestep) -> prediction`, as the denoising loop takes it."""
@@ -41,76 +42,104 @@ Predict: TypeAlias = Callable[[int, Tensor], Tensor]
 Steering: TypeAlias = Callable[[int, Tensor, Tensor, Mapping[str, Any]], Mapping[str, Any]]
 """`(step, sample, timestep, inputs) -> further inputs` of the network, such as residuals.
 
-`sample` are the latents as the network sees them, scaled and under guidance doubled, without
-further channels; `inputs` are what the family gives the network besides.
+`sample` is what the network gets without further channels: scaled, and doubled under guidance.
+`inputs` are the arguments that `denoiser_inputs` returned.
 """
 
 
 class GuidedPipeline(DiffusionPipeline):
-    """The steps of a call around the denoising loop; see the families for their components."""
+    """What a call needs around the denoising loop: its network, guidance, and prediction.
+
+    The steps of a call use the methods in the order in which they stand here. The shapes below
+    use B for the batch, which is the number of prompts times `num_images_per_prompt`. Under
+    guidance the network gets 2B samples: first B without the prompt (the negative half), then B
+    with it.
+    """
 
     output_types: ClassVar[tuple[str, ...]] = OUTPUT_TYPES
+    """The values of `output_type` that calls accept."""
 
     required_components: ClassVar[tuple[str, ...]] = ("unet", "scheduler")
-    """The components without which no call can be made."""
+    """The components that every call needs; one that is None is refused."""
 
     negative_halves: ClassVar[Mapping[str, str]] = {}
-    """Tensors that callbacks see and replace by themselves; each is, under guidance, the negative
-    half of the tensor that it names here."""
+    """By the name of a tensor that step callbacks see and may replace on its own: the name of the
+    tensor whose negative half it is under guidance. By default there are none."""
 
-    unet: Any
+    unet: UNet2DConditionModel
+    scheduler: SchedulerMixin
 
     _guidance_scale: float = 1.0
     _cross_attention_kwargs: dict[str, Any] | None = None
 
-    # What a call set; a callback may change it
+    # State of a call, which step callbacks may change
 
     @property
     def guidance_scale(self) -> float:
-        """How closely the prompt is followed; guidance is off at 1 and below."""
+        """How closely images follow the prompt; 1 and below turns guidance off."""
         return self._guidance_scale
 
     @property
     def cross_attention_kwargs(self) -> dict[str, Any] | None:
-        """What the network's attention gets."""
+        """Arguments for the network's attention."""
         return self._cross_attention_kwargs
 
     @property
     def do_classifier_free_guidance(self) -> bool:
-        """Whether each step predicts with and without the prompt."""
+        """Whether each step predicts with and without the prompt.
+
+        By default: if the guidance scale is above 1, and the network doesn't take it as an input.
+        """
         return self._guidance_scale > 1 and self.guidance_embedding_dim is None
 
-    # The network, and how it is asked
+    # The network, and how it is called
 
     @property
     def denoiser(self) -> Any:
-        """The network that predicts."""
+        """The network that predicts; by default the component `unet`."""
         return self.unet
 
     @property
     def guidance_embedding_dim(self) -> int | None:
-        """How wide the guidance scale is that a network distilled on it takes; None for others."""
+        """The length of the embedded guidance scale, for networks distilled on it; None for others.
+
+        By default `time_cond_proj_dim` of the network's config.
+        """
         width: int | None = getattr(self.denoiser.config, "time_cond_proj_dim", None)
         return width
 
     def trained_size(self) -> tuple[int, int]:
-        """Height and width that the network was trained for, in cells of what it denoises."""
+        """Height and width that the network was trained for, in cells of what it denoises.
+
+        By default `sample_size` of its config.
+        """
         size = self.denoiser.config.sample_size
         return (size, size) if isinstance(size, int) else size
 
     def denoiser_inputs(self, tensors: Tensors) -> dict[str, Any]:
-        """What the network gets besides sample and timestep, from `tensors` as they are now."""
+        """The keyword arguments of the network besides sample and timestep.
+
+        Called in each step, so that it sees what callbacks replaced. By default the prompt, as
+        `encoder_hidden_states`.
+
+        Args:
+            tensors: the tensors of the call: what was encoded before the loop, and `"latents"`.
+        """
         return {"encoder_hidden_states": tensors["prompt_embeds"]}
 
     def run_denoiser(
         self, sample: Tensor, timestep: Tensor, guidance: Tensor | None, inputs: Mapping[str, Any]
     ) -> Tensor:
-        """The network's prediction (B or 2B, C, h, w), a variance after it along the channels.
+        """Call the network and return its prediction (B or 2B, C, h, w).
+
+        Called once in each step. A predicted variance follows the prediction along the channels.
 
         Args:
-            sample: (B or 2B, C, h, w), scaled for `timestep`, with further channels if there are.
-            guidance: what `embed_guidance_scale` made.
-            inputs: those of `denoiser_inputs`, and what steering added to them.
+            sample: (B or 2B, C, h, w), scaled for `timestep`, followed by the channels that the
+                task adds, such as a mask.
+            timestep: a scalar.
+            guidance: what `embed_guidance_scale` returned.
+            inputs: what `denoiser_inputs` returned, and what a `Steering` added.
         """
         prediction: Tensor = self.denoiser(
             sample,
@@ -134,9 +163,12 @@ class GuidedPipeline(DiffusionPipeline):
         cross_attention_kwargs: dict[str, Any] | None,
         output_type: str | None,
     ) -> int:
-        """Check what every call takes, set the state of the call, and return the batch size.
+        """Check arguments that every call has, set the state of the call, return the batch size.
 
-        The batch is `prompts`, a number, times `num_images_per_prompt`.
+        Args:
+            prompts: the number of prompts; the batch size is that times `num_images_per_prompt`.
+            num_images_per_prompt, generator, guidance_scale, cross_attention_kwargs, output_type:
+                the arguments of the call.
 
         Raises:
             ArgumentError, ArgumentTypeError: an argument can't be used.
@@ -151,22 +183,27 @@ class GuidedPipeline(DiffusionPipeline):
         check_generators(generator, batch_size)
         return batch_size
 
-    def check_sample_memory(self, pictures: int, height: int, width: int) -> None:
-        """Refuse pictures that can't be made on this device, unless the call says otherwise.
+    def check_sample_memory(self, batch_size: int, height: int, width: int) -> None:
+        """Refuse a batch that is too large for this device, unless `check_memory=False` is given.
 
         Args:
-            pictures: how many.
             height, width: of what is denoised, in its cells.
 
         Raises:
-            ArgumentError: they would take more than twice the memory of the device.
+            ArgumentError: the batch would take more than twice the memory of the device.
         """
         if self.call.get("check_memory", True):
-            works = self.network_sizes(height, width)
-            check_room(works, pictures, self._execution_device)
+            check_room(self.network_sizes(height, width), batch_size, self._execution_device)
 
     def network_sizes(self, height: int, width: int) -> list[tuple[Any, int, int]]:
-        """The networks that work on pictures, with the height and width that each works on."""
+        """The networks whose memory depends on the image size, each with its input's size.
+
+        Args:
+            height, width: of what is denoised, in its cells.
+
+        Returns:
+            Network, height and width of its input; by default the `denoiser` alone.
+        """
         return [(self.denoiser, height, width)]
 
     def make_predictor(
@@ -175,11 +212,15 @@ class GuidedPipeline(DiffusionPipeline):
         extra_channels: Callable[[], Sequence[Tensor]] = tuple,
         steering: Steering | None = None,
     ) -> Predict:
-        """The guided prediction of a step, from what `tensors` hold in that step.
+        """The function that predicts in each step, guidance included.
+
+        A condition such as ControlNet overrides it to pass a `steering` of its own.
 
         Args:
-            extra_channels: what the network sees after the latents, each (B or 2B, C, h, w).
-            steering: what else it gets; see `Steering`.
+            tensors: the tensors of the call, read anew in each step.
+            extra_channels: returns tensors (B or 2B, C, h, w) that the network gets after the
+                latents, along the channels.
+            steering: returns further arguments of the network; see `Steering`.
         """
         guidance = self.embed_guidance_scale(tensors["latents"])
 
@@ -193,15 +234,18 @@ class GuidedPipeline(DiffusionPipeline):
             extra = [one[-len(sample) :] for one in extra_channels()]
             seen = torch.cat([sample, *extra], dim=1) if extra else sample
             prediction = self.run_denoiser(seen, timestep, guidance, inputs)
-            return self._settle(prediction, guided, tensors["latents"].shape[1])
+            return self._for_scheduler(prediction, guided, tensors["latents"].shape[1])
 
         return predict
 
-    def _settle(self, prediction: Tensor, guided: bool, channels: int) -> Tensor:
-        """What the scheduler takes, of the network's prediction, (2B, ...) where `guided`.
+    def _for_scheduler(self, prediction: Tensor, guided: bool, channels: int) -> Tensor:
+        """What the scheduler's `step` takes, from the network's prediction.
 
-        What comes after the first `channels` is a predicted variance: that of the conditional
-        half, for schedulers that take one.
+        Channels after the first `channels` are a predicted variance. The scheduler gets that of
+        the half with the prompt, if it reads one.
+
+        Args:
+            prediction: (B, ...), or (2B, ...) if `guided`.
         """
         mean, variance = prediction[:, :channels], prediction[:, channels:]
         if guided:
@@ -211,11 +255,20 @@ class GuidedPipeline(DiffusionPipeline):
         return mean
 
     def apply_guidance(self, prediction: Tensor) -> Tensor:
-        """The guided prediction (B, ...) of (2B, ...), whose first half is unconditional."""
+        """The guided prediction (B, ...) from that of both halves (2B, ...), the negative first.
+
+        Called in each step under guidance.
+        """
         return guide(prediction, self.guidance_scale)
 
     def embed_guidance_scale(self, latents: Tensor) -> Tensor | None:
-        """The guidance scale (B, D) as a network takes it that was distilled on it; else None."""
+        """The embedded guidance scale (B, D) for a network distilled on it; None for others.
+
+        Called once, before the loop. D is `guidance_embedding_dim`.
+
+        Args:
+            latents: (B, C, h, w); device and dtype of the result are theirs.
+        """
         width = self.guidance_embedding_dim
         if width is None:
             return None
@@ -227,13 +280,22 @@ class GuidedPipeline(DiffusionPipeline):
         tensors: Tensors,
         predict: Predict,
         schedule: Schedule,
-        reports: Reports,
+        callbacks: StepCallbacks,
         *,
         eta: float,
         generator: Generators,
         keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """Walk the schedule; the arguments are those of the core's loop."""
+        """Run the denoising loop, `autopipe.pipeline.loop.denoise`, and return the latents.
+
+        Args:
+            tensors: the tensors of the call; `"latents"` is where the loop starts.
+            predict: what `make_predictor` returned.
+            callbacks: what `step_callbacks` returned.
+            eta, generator: for schedulers whose `step` takes them.
+            keep: `(step, timestep, latents) -> latents`, applied after each step; a task restores
+                there what must not change.
+        """
         self._show_halves(tensors)
         return denoise(
             self,
@@ -244,15 +306,15 @@ class GuidedPipeline(DiffusionPipeline):
             step_options=self.prepare_extra_step_kwargs(generator, eta),
             keep=keep,
             replace=self._replace,
-            **reports,
+            **callbacks,
         )
 
     def prepare_extra_step_kwargs(self, generator: Generators, eta: float) -> dict[str, Any]:
-        """Those of both that the scheduler's `step` takes."""
+        """Those of `generator` and `eta` that the scheduler's `step` has a parameter for."""
         return accepted_options(self.scheduler, eta=eta, generator=generator)
 
     def _show_halves(self, tensors: Tensors) -> None:
-        """Put the negative halves into `tensors`, as parts of what the network gets."""
+        """Put the `negative_halves` into `tensors`, for step callbacks."""
         for half, whole in self.negative_halves.items():
             if self.do_classifier_free_guidance:
                 tensors[half] = tensors[whole].chunk(2)[0]
@@ -260,10 +322,10 @@ class GuidedPipeline(DiffusionPipeline):
                 tensors.setdefault(half, None)
 
     def _replace(self, tensors: Tensors, changes: Tensors) -> None:
-        """Put what a callback changed into `tensors`; halves into the tensors that they belong to.
+        """Put what a step callback returned into `tensors`; halves into their whole tensors.
 
         Raises:
-            ArgumentError: a half has another shape than the other half.
+            ArgumentError: the shape of a half differs from that of the other half.
         """
         tensors.update(changes)
         for half, whole in self.negative_halves.items():
@@ -275,6 +337,6 @@ class GuidedPipeline(DiffusionPipeline):
 
 def _takes_variance(scheduler: SchedulerMixin) -> bool:
     """Whether `scheduler` reads a variance that the network predicts."""
-    # A config may keep the option for another scheduler, so the class is asked too.
+    # A config may hold the option for another scheduler, so the class must have it too.
     declared = "variance_type" in type(scheduler).init_parameters()
     return declared and scheduler.config["variance_type"] in LEARNED_VARIANCES

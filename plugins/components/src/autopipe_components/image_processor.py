@@ -1,8 +1,8 @@
-"""`VaeImageProcessor`: what a user passes as an image, to what a codec takes, and back."""
+"""`VaeImageProcessor`: converts the images of users to tensors for a codec, and back."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -21,24 +21,24 @@ from .images.masks import Box
 
 
 class VaeImageProcessor(ConfigMixin):
-    """Resizes, converts and scales images on their way into a model, and out of it.
+    """Resizes, converts and scales images before and after a model.
 
     Args:
-        do_resize: bring images to multiples of `vae_scale_factor`, or to a given size.
+        do_resize: resize images to multiples of `vae_scale_factor`, or to a given size.
         vae_scale_factor: pixels per latent cell.
-        vae_latent_channels: tensors of so many channels are latents, and left alone; 0 where
-            nothing is latents.
-        resample: the filter for PIL images: lanczos, bicubic, bilinear (linear) or nearest.
-            Arrays and tensors are resized by nearest.
-        reducing_gap: PIL's speed-up for large reductions; None is exact.
-        do_normalize: from [0, 1] to [-1, 1] on the way in, and back on the way out.
-        do_binarize: make 0 or 1 of each value.
-        do_convert_rgb: convert PIL images, and, unless `vae_latent_channels` is 0, arrays.
-        do_convert_grayscale: convert PIL images and arrays; not both. Without either an image
+        vae_latent_channels: tensors with this number of channels are latents and stay unchanged;
+            0 means that no tensor is latents.
+        resample: the filter for PIL images: lanczos, bicubic, bilinear (linear) or nearest. Arrays
+            and tensors are resized by nearest neighbour.
+        reducing_gap: the option of PIL that speeds up large reductions; None is exact.
+        do_normalize: scale from [0, 1] to [-1, 1] before the model, and back after it.
+        do_binarize: round each value to 0 or 1.
+        do_convert_rgb: convert PIL images to RGB, and arrays unless `vae_latent_channels` is 0.
+        do_convert_grayscale: convert PIL images and arrays to grey. Without a conversion, an image
             with transparency has four channels.
 
     Raises:
-        ArgumentError: both conversions are asked for.
+        ArgumentError: `do_convert_rgb` and `do_convert_grayscale` are both set.
     """
 
     config_name = "config.json"
@@ -58,7 +58,7 @@ class VaeImageProcessor(ConfigMixin):
     ) -> None:
         if do_convert_rgb and do_convert_grayscale:
             raise ArgumentError(
-                "do_convert_rgb and do_convert_grayscale are both set; choose one of them"
+                "do_convert_rgb and do_convert_grayscale are both set; set one of them"
             )
 
     numpy_to_pil = staticmethod(numpy_to_pil)
@@ -82,7 +82,7 @@ class VaeImageProcessor(ConfigMixin):
 
     @staticmethod
     def blur(image: Image.Image, blur_factor: int = 4) -> Image.Image:
-        """`image` under a Gaussian blur of `blur_factor` pixels."""
+        """`image` with a Gaussian blur whose radius is `blur_factor` pixels."""
         return image.filter(ImageFilter.GaussianBlur(blur_factor))
 
     def get_default_height_width(
@@ -91,10 +91,10 @@ class VaeImageProcessor(ConfigMixin):
         height: int | None = None,
         width: int | None = None,
     ) -> tuple[int, int]:
-        """Height and width, those of `image` if not given, rounded down to the scale factor.
+        """Height and width, by default those of `image`, rounded down to the scale factor.
 
         Raises:
-            ArgumentError: that leaves nothing.
+            ArgumentError: a side is smaller than the scale factor.
         """
         if height is None or width is None:
             own = size_of(image)
@@ -115,16 +115,16 @@ class VaeImageProcessor(ConfigMixin):
         width: int,
         resize_mode: str = "default",
     ) -> Any:
-        """`image` at `height` x `width`, of the kind it had.
+        """`image` resized to `height` x `width`, of the same kind.
 
         Args:
             image: PIL, an array (N, H, W[, C]) or a tensor (N, C, H, W).
-            resize_mode: `"default"` stretches; for PIL images, `"fill"` keeps the proportions
-                and repeats the edge, `"crop"` keeps them and cuts.
+            resize_mode: `"default"` stretches. For PIL images, `"fill"` and `"crop"` keep the
+                proportions: one repeats the edges into the margins, the other crops.
 
         Raises:
-            ArgumentTypeError: it is not an image, or not a PIL image and the mode is for those.
-            ArgumentError: there is no such mode.
+            ArgumentTypeError: `image` is not an image, or not a PIL image as `resize_mode` needs.
+            ArgumentError: `resize_mode` is unknown.
         """
         if isinstance(image, Image.Image):
             return resize_pil(
@@ -153,22 +153,23 @@ class VaeImageProcessor(ConfigMixin):
         resize_mode: str = "default",
         crops_coords: Box | None = None,
     ) -> Tensor:
-        """Images as a tensor (N, C, H, W), in [-1, 1] or [0, 1] as the config says.
+        """Convert images to a tensor (N, C, H, W), in [-1, 1] or [0, 1] depending on the config.
 
-        A tensor with the channels of latents comes back as it is. One that holds negative values
-        counts as already in [-1, 1].
+        A tensor with the channels of latents is returned as it is. One with negative values is
+        taken to be in [-1, 1] already.
 
         Args:
-            image: PIL; arrays (H, W, C) or (N, H, W, C), tensors (C, H, W) or (N, C, H, W), both
-                in [0, 1] and also without channels; or a list of one kind. Masks may be whole
-                numbers of 8 or 16 bits too.
-            height, width: rounded down to the scale factor; those of the first image if absent.
+            image: a PIL image; an array (H, W, C) or (N, H, W, C) or a tensor (C, H, W) or
+                (N, C, H, W) in [0, 1], also without the axis of channels; or a list of one kind.
+                Masks may also be whole numbers with 8 or 16 bits.
+            height, width: rounded down to the scale factor; by default those of the first image.
             resize_mode: as in `resize`, for PIL images.
-            crops_coords: left, top, right, bottom: what to cut out of PIL images first.
+            crops_coords: left, top, right, bottom of the region to crop PIL images to first.
 
         Raises:
-            ArgumentTypeError: it is not an image, or a crop is asked of arrays.
-            ArgumentError: shapes or values are not those of images.
+            ArgumentTypeError: `image` is not an image, or it is not a PIL image and `crops_coords`
+                or `resize_mode` is given.
+            ArgumentError: the shape or the values of `image` are not those of images.
         """
         kind = kind_of(image)
         items = as_list(image)
@@ -177,6 +178,7 @@ class VaeImageProcessor(ConfigMixin):
                 f"crops and resize_mode {shown(resize_mode)} are for PIL images, "
                 f"not for a {type(items[0]).__name__}"
             )
+        pixels: Tensor
         if kind == "pil":
             pixels = self._from_pil(items, height, width, resize_mode, crops_coords)
         else:
@@ -190,7 +192,7 @@ class VaeImageProcessor(ConfigMixin):
             if kind == "np" and self.config.do_convert_grayscale:
                 pixels = arrays.as_grey(pixels)
             elif kind == "np" and self.config.do_convert_rgb and self.config.vae_latent_channels:
-                # An array is a picture whatever it has of channels, and never latents.
+                # An array is always an image, whatever its number of channels, and never latents.
                 pixels = arrays.as_rgb(pixels)
             if self.config.do_resize:
                 size = self.get_default_height_width(pixels, height, width)
@@ -219,22 +221,34 @@ class VaeImageProcessor(ConfigMixin):
             images = [self.convert_to_grayscale(one) for one in images]
         return arrays.numpy_to_pt(arrays.pil_to_numpy(images))
 
+    @overload
+    def postprocess(
+        self,
+        image: Tensor,
+        output_type: Literal["pil"] = "pil",
+        do_denormalize: list[bool] | None = None,
+    ) -> list[Image.Image]: ...
+    @overload
+    def postprocess(
+        self, image: Tensor, output_type: str, do_denormalize: list[bool] | None = None
+    ) -> Any: ...
     def postprocess(
         self,
         image: Tensor,
         output_type: str = "pil",
         do_denormalize: list[bool] | None = None,
     ) -> list[Image.Image] | np.ndarray | Tensor:
-        """A model's output (N, C, H, W) as what the user asked for.
+        """Convert the output of a model, (N, C, H, W), to `output_type`.
 
         Args:
-            output_type: `"pil"` a list, `"np"` (N, H, W, C), `"pt"` (N, C, H, W), all in [0, 1];
-                `"latent"` leaves it as it is.
-            do_denormalize: for each image, whether it is in [-1, 1]; as the config says if absent.
+            output_type: `"pil"` gives a list, `"np"` an array (N, H, W, C) and `"pt"` a tensor
+                (N, C, H, W), both in [0, 1]; `"latent"` returns `image` as it is.
+            do_denormalize: for each image whether it is in [-1, 1]; `do_normalize` by default.
 
         Raises:
-            ArgumentTypeError: it is not a tensor.
-            ArgumentError: there is no such output type, or the flags are not one for each image.
+            ArgumentTypeError: `image` is not a tensor.
+            ArgumentError: `output_type` is unknown, or `do_denormalize` doesn't have one entry for
+                each image.
         """
         if not isinstance(image, torch.Tensor):
             raise ArgumentTypeError(f"postprocess takes a tensor, not a {type(image).__name__}")
@@ -264,7 +278,7 @@ class VaeImageProcessor(ConfigMixin):
         """`init_image` with the repainted `image` where `mask` is white.
 
         Args:
-            crop_coords: left, top, right, bottom: where in `init_image` the `image` belongs.
+            crop_coords: left, top, right, bottom of the region of `init_image` that `image` shows.
         """
         if crop_coords is not None:
             left, top, right, bottom = crop_coords
@@ -275,7 +289,7 @@ class VaeImageProcessor(ConfigMixin):
 
 
 def mask_processor(vae_scale_factor: int, resample: str = "lanczos") -> VaeImageProcessor:
-    """The processor of masks: one channel of zeros and ones, white from a half up."""
+    """The processor of masks: one channel, 1 where a pixel is at least half white, else 0."""
     return VaeImageProcessor(
         vae_scale_factor=vae_scale_factor,
         vae_latent_channels=0,
@@ -287,7 +301,7 @@ def mask_processor(vae_scale_factor: int, resample: str = "lanczos") -> VaeImage
 
 
 def _with_channel(image: Any) -> Any:
-    """A lone array or tensor (N, H, W) as a batch of grey images; an array (H, W, C) as one."""
+    """An array or tensor (N, H, W) as a batch of grey images; an array (H, W, C) as one image."""
     if isinstance(image, torch.Tensor):
         return image.unsqueeze(1)
     return image[None] if image.shape[-1] in (1, 3, 4) else image[..., None]

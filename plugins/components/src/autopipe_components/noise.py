@@ -1,4 +1,4 @@
-"""Seeded noise: the same generator gives the same picture on every device."""
+"""Seeded noise: the same generator gives the same image on every device."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def randn_tensor(
 
     Args:
         shape: the shape of the result.
-        generator: where the randomness comes from. A generator of the CPU draws on the CPU and the
-            result is moved, so that a seed means the same everywhere. With a list of several, each
-            sample is drawn by its own generator; a list of one counts as that generator.
-        device: where the result lies; the CPU by default.
+        generator: the source of randomness. A CPU generator draws on the CPU and the result is
+            moved, so that a seed has the same meaning on every device. A list has one generator
+            for each sample; a list of one is the same as that generator.
+        device: the device of the result; the CPU by default.
         dtype: the dtype of the result.
         layout: the memory layout; strided by default.
 
     Raises:
-        ArgumentTypeError: `generator` is something else.
-        ArgumentError: a list that doesn't hold one generator per sample, or a generator of an
-            accelerator asked for noise on another device.
+        ArgumentTypeError: `generator` is not a generator or a list of generators.
+        ArgumentError: the list doesn't have one generator per sample, or a generator of an
+            accelerator is used for noise on a device of another type.
     """
     target = torch.device(device) if device is not None else torch.device("cpu")
     generators = list(generator) if isinstance(generator, (list, tuple)) else [generator]
@@ -52,7 +52,7 @@ def randn_tensor(
         origin = target if source is None else source.device
         if origin.type != target.type and origin.type != "cpu":
             raise ArgumentError(
-                f"a generator of {origin} can't draw noise for {target}; make it with "
+                f"a generator on {origin} can't draw noise for {target}; create it with "
                 f"torch.Generator({target.type!r}), or with torch.Generator('cpu') for any device"
             )
         where = target if origin.type == target.type else origin

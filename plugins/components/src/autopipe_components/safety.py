@@ -1,4 +1,4 @@
-"""What families share that look at their images before they give them out."""
+"""Safety checkers, which look at images before a pipeline returns them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def check_safety(
     required: bool,
     license_of: str,
 ) -> None:
-    """Refuse a safety checker that can't see; warn, once, if one is `required` and absent.
+    """Check the safety checker of a pipeline; warn, once, if it is `required` and missing.
 
     Args:
-        pipeline: the class name of the pipeline that is made.
-        license_of: the model whose licence asks for a checker.
+        pipeline: the class name of the pipeline.
+        license_of: the model whose licence asks for a safety checker.
 
     Raises:
-        ArgumentError: a safety checker without a feature extractor.
+        ArgumentError: the safety checker needs a feature extractor, and there is none.
     """
     if needs_extractor(safety_checker) and feature_extractor is None:
         raise ArgumentError(
@@ -45,9 +45,9 @@ def check_safety(
 
 
 def needs_extractor(checker: Any) -> bool:
-    """Whether there is a checker that sees what a feature extractor makes of images.
+    """Whether there is a checker that takes the output of a feature extractor.
 
-    A function of a program's own may look at the images themselves.
+    A function of a program may look at the images themselves.
     """
     return checker is not None and (isinstance(checker, nn.Module) or not callable(checker))
 
@@ -62,32 +62,32 @@ def check_images(
     dtype: torch.dtype,
     kinds: int = 1,
 ) -> tuple[Any, ...]:
-    """What `checker` makes of `images`: they themselves, and for each kind a list of flags.
+    """The result of `checker`: the images, then for each kind of content a list of B flags.
 
     Args:
-        checker: a network, or a function of a program's own, which may return one flag for all.
-        extractor: makes what a network sees of `pictures`; a function may go without.
+        checker: a network, or a function, which may return a single flag for all images.
+        extractor: the feature extractor; None for a function that doesn't need one.
         images: a tensor or an array of B images.
-        pictures: makes them PIL images.
-        device, dtype: of what the network sees.
-        kinds: how many kinds of flags there are.
+        pictures: returns them as PIL images, for the extractor.
+        device, dtype: those of the input of the network.
+        kinds: the number of kinds of content.
 
     Raises:
-        ArgumentTypeError: the checker returns something else.
+        ArgumentTypeError: the result of the checker has another form.
     """
-    seen = None
+    clip_input = None
     if extractor is not None:
-        seen = extractor(pictures(), return_tensors="pt").pixel_values
-        seen = in_dtype_of(checker, seen.to(device=device, dtype=dtype))
-    found = checker(images=images, clip_input=seen)
-    whole = isinstance(found, (tuple, list)) and len(found) == 1 + kinds
-    if not whole or not isinstance(found[0], (Tensor, np.ndarray, list)):
+        clip_input = extractor(pictures(), return_tensors="pt").pixel_values
+        clip_input = in_dtype_of(checker, clip_input.to(device=device, dtype=dtype))
+    result = checker(images=images, clip_input=clip_input)
+    complete = isinstance(result, (tuple, list)) and len(result) == 1 + kinds
+    if not complete or not isinstance(result[0], (Tensor, np.ndarray, list)):
         raise ArgumentTypeError(
-            f"the safety checker, a {type(checker).__name__}, returned {shown(found)}; it must "
+            f"the safety checker, a {type(checker).__name__}, returned {shown(result)}; it must "
             f"return the images and {kinds} {'lists' if kinds > 1 else 'list'} of flags, such as "
             f"(images, {', '.join(['[False] * len(images)'] * kinds)})"
         )
-    checked, *flags = found
+    checked, *flags = result
     return (checked, *(_flags(one, len(checked)) for one in flags))
 
 
@@ -100,7 +100,7 @@ def _flags(given: Any, count: int) -> list[bool]:
         flags = []
     if len(flags) != count:
         raise ArgumentTypeError(
-            f"the safety checker returned {shown(given)} as flags of {count} images; it must "
+            f"the safety checker returned {shown(given)} as flags for {count} images; it must "
             f"return a list with True or False for each"
         )
     return flags
@@ -108,29 +108,29 @@ def _flags(given: Any, count: int) -> list[bool]:
 
 @functools.cache
 def _warn_unchecked(pipeline: str, license_of: str) -> None:
-    """Say, once for each class, that nothing looks at the images."""
+    """Warn, once for each class, that images are returned unchecked."""
     _log.warning(
         "%s has no safety checker, so its images are returned unchecked. The licence of %s asks "
         "that unfiltered results are not shown to the public; pass "
-        "requires_safety_checker=False where that is settled.",
+        "requires_safety_checker=False if you have taken care of that.",
         pipeline,
         license_of,
     )
 
 
-def blackened(images: Any, flags: Sequence[bool], found: str) -> Any:
-    """`images` with the flagged ones set to zero, in a copy, and a warning if there are any.
+def blackened(images: Any, flags: Sequence[bool], content: str) -> Any:
+    """A copy of `images` with the flagged ones set to zero, and a warning if there are any.
 
     Args:
-        images: a tensor, an array or a list, of the length of `flags`.
-        found: what was found in them, for the warning.
+        images: a tensor, an array or a list, as long as `flags`.
+        content: the kind of content that the flags stand for, named in the warning.
     """
     if not any(flags):
         return images
     _log.warning(
         "the safety checker found %s in %d of %d images and made them black; try another prompt "
         "or seed",
-        found,
+        content,
         sum(flags),
         len(flags),
     )

@@ -1,4 +1,4 @@
-"""Functions that programs with a loop of their own import, by the names that they know."""
+"""Functions for programs with a loop of their own, with the names of diffusers."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def retrieve_timesteps(
     sigmas: Sequence[float] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, int]:
-    """Set the scheduler's timesteps, and return them with the number of steps.
+    """Set the timesteps of the scheduler, and return them with the number of steps.
 
     Args:
-        timesteps, sigmas: a schedule of your own, for schedulers that take one.
+        timesteps, sigmas: a custom schedule, for schedulers that take one.
         **kwargs: further arguments of `scheduler.set_timesteps`.
 
     Raises:
-        ArgumentError: both `timesteps` and `sigmas` are given, or nothing at all.
-        SchedulerError: this scheduler takes no custom ones of that kind.
+        ArgumentError: `timesteps` and `sigmas` are both given, or none of the three is.
+        SchedulerError: the scheduler doesn't take custom ones of that kind.
     """
     schedule = set_schedule(
         scheduler,
@@ -47,34 +47,35 @@ def retrieve_timesteps(
 def retrieve_latents(
     encoder_output: Any, generator: torch.Generator | None = None, sample_mode: str = "sample"
 ) -> Tensor:
-    """The latents in what an autoencoder's `encode` returned, as they are: not scaled.
+    """The unscaled latents in the output of `encode` of an autoencoder.
 
     Args:
-        generator: the source of the posterior's sample.
-        sample_mode: `"sample"`, or `"argmax"` for the posterior's mode.
+        generator: the source of noise for a sample of the posterior.
+        sample_mode: `"sample"`, or `"argmax"` for the mode of the posterior.
 
     Raises:
-        ArgumentTypeError: there are none in it.
-        ArgumentError: there is no such mode.
+        ArgumentTypeError: `encoder_output` has no latents.
+        ArgumentError: `sample_mode` is unknown.
     """
     posterior = getattr(encoder_output, "latent_dist", None)
     latents: Tensor | None = getattr(encoder_output, "latents", None)
     if posterior is None and latents is None:
         raise ArgumentTypeError(
             f"retrieve_latents got a {type(encoder_output).__name__} without latents; give what "
-            f"the autoencoder's encode returned"
+            f"encode of an autoencoder returned"
         )
     if posterior is None:
         assert latents is not None
         return latents
     if sample_mode not in ("sample", "argmax"):
         raise ArgumentError(f'sample_mode is {sample_mode!r}; give "sample" or "argmax"')
-    found: Tensor = posterior.sample(generator) if sample_mode == "sample" else posterior.mode()
-    return found
+    sample = sample_mode == "sample"
+    drawn: Tensor = posterior.sample(generator) if sample else posterior.mode()
+    return drawn
 
 
 def rescale_noise_cfg(
     noise_cfg: Tensor, noise_pred_text: Tensor, guidance_rescale: float = 0.0
 ) -> Tensor:
-    """The guided prediction with the deviation of the conditional one, mixed in by the rescale."""
+    """`noise_cfg` with the standard deviation of `noise_pred_text`, mixed in by the rescale."""
     return rescale_guided(noise_cfg, noise_pred_text, guidance_rescale)

@@ -1,4 +1,4 @@
-"""Several networks of one class in the place of one."""
+"""Several networks of one class as one component."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ from autopipe.modeling import ModelMixin
 
 
 class SeveralModels(nn.Module):
-    """Networks of one class that together stand for one component.
+    """Networks of one class that together form one component.
 
-    In a checkpoint they are folders side by side: `name`, `name_1`, `name_2`, ... Subclasses name
-    the class, and say in `forward` how the networks work together.
+    In a checkpoint their folders are `name`, `name_1`, `name_2` and so on. A subclass names the
+    class in `part_class`, and combines the networks in `forward`.
 
     Raises:
-        ArgumentError: there is no network, or one of another class.
+        ArgumentError: `parts` is empty, or has a network of another class.
     """
 
     part_class: ClassVar[type[ModelMixin]]
+    """The class of the networks."""
 
     def __init__(self, parts: Iterable[ModelMixin]) -> None:
         super().__init__()
         self.nets = nn.ModuleList(parts)
-        found = [type(part) for part in self.nets]
-        if not found or not all(issubclass(kind, self.part_class) for kind in found):
+        classes = [type(part) for part in self.nets]
+        if not classes or not all(issubclass(kind, self.part_class) for kind in classes):
             raise ArgumentError(
-                f"{type(self).__name__} needs networks of class {self.part_class.__name__}, at "
-                f"least one, and got {', '.join(kind.__name__ for kind in found) or 'none'}"
+                f"{type(self).__name__} needs one or more networks of class "
+                f"{self.part_class.__name__}, and got "
+                f"{', '.join(kind.__name__ for kind in classes) or 'none'}"
             )
 
     @property
@@ -43,25 +45,25 @@ class SeveralModels(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the first network."""
-        found: torch.dtype = self.parts[0].dtype
-        return found
+        dtype: torch.dtype = self.parts[0].dtype
+        return dtype
 
     @property
     def device(self) -> torch.device:
         """The device of the first network."""
-        found: torch.device = self.parts[0].device
-        return found
+        device: torch.device = self.parts[0].device
+        return device
 
     @staticmethod
     def part_name(name: str, number: int) -> str:
-        """What part `number`, from 0, is called, if the first is `name`."""
+        """The name of the network with index `number`, from 0, if the first is called `name`."""
         return f"{name}_{number}" if number else name
 
     def save_pretrained(self, save_directory: str | Path, *arguments: Any, **keywords: Any) -> None:
-        """Write the first network into `save_directory`, the others beside it: `..._1`, `..._2`.
+        """Write the first network into `save_directory`, the others beside it, with `_1`, `_2` ...
 
         Args:
-            save_directory: the folder of the first.
+            save_directory: the folder of the first network.
             *arguments, **keywords: as for `ModelMixin.save_pretrained`.
         """
         for number, part in enumerate(self.parts):
@@ -70,14 +72,14 @@ class SeveralModels(nn.Module):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_path: str | Path, **keywords: Any) -> Any:
-        """Load the network in `pretrained_model_path` and those beside it: `..._1`, `..._2`.
+        """Load the network in `pretrained_model_path` and those beside it, with `_1`, `_2` ...
 
         Args:
             pretrained_model_path: a local folder that `save_pretrained` wrote.
             **keywords: as for `ModelMixin.from_pretrained`.
 
         Raises:
-            CheckpointError: there is no such folder.
+            CheckpointError: the folder doesn't exist.
         """
         parts: list[ModelMixin] = []
         while True:

@@ -96,9 +96,9 @@ def test_the_norm_of_the_prompt_spans_all_its_tokens() -> None:
 def test_a_prompt_that_does_not_fit_is_described(layer: AddedKVAttention, pixels: Tensor) -> None:
     with pytest.raises(ArgumentError, match="pass encoder_hidden_states"):
         layer(pixels, Conditioning(time=torch.zeros(2, 1)))
-    with pytest.raises(ArgumentError, match=r"must be \(2, tokens, 64\)"):
+    with pytest.raises(ArgumentError, match=r"needs \(2, tokens, 64\)"):
         layer(pixels, conditions(context=torch.zeros(2, 4, 63)))
-    with pytest.raises(ArgumentError, match="mask of 5 tokens was given for 4"):
+    with pytest.raises(ArgumentError, match="mask is for 5 tokens, but there are 4"):
         layer(pixels, replace(conditions(), context_bias=torch.zeros(2, 1, 5)))
 
 

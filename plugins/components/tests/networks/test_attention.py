@@ -74,7 +74,7 @@ def test_half_precision_scores_beyond_its_range(upcast: bool, size: int | None) 
 def test_a_context_that_does_not_fit_is_described(
     attention: Attention, shape: tuple[int, ...]
 ) -> None:
-    with pytest.raises(ArgumentError, match=r"must be \(2, tokens, 5\)"):
+    with pytest.raises(ArgumentError, match=r"needs \(2, tokens, 5\)"):
         attention(torch.zeros(2, 4, 8), torch.zeros(shape))
 
 
@@ -84,7 +84,7 @@ def test_a_missing_context_is_named(attention: Attention) -> None:
 
 
 def test_a_mask_of_another_length_is_refused(attention: Attention) -> None:
-    with pytest.raises(ArgumentError, match="mask of 6 tokens was given for 7"):
+    with pytest.raises(ArgumentError, match="mask is for 6 tokens, but there are 7"):
         attention(torch.zeros(2, 4, 8), torch.zeros(2, 7, 5), torch.zeros(2, 1, 6))
 
 
@@ -101,8 +101,8 @@ def test_sizes_of_slices(asked: Any, found: list[int | None]) -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (3, "slice of 3 heads.*has 2"),
-        (0, "slice of 0"),
+        (3, "slice_size is 3.*has 2 heads"),
+        (0, "slice_size is 0"),
         ([1], "1 slice sizes.*2 attention layers"),
         ("half", "'half'"),
     ],

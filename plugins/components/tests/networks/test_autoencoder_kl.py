@@ -185,9 +185,9 @@ def test_what_is_not_supported_is_named(
 
 def test_images_and_latents_of_another_shape_are_described(make_vae: MakeVAE) -> None:
     vae = make_vae()
-    with pytest.raises(ArgumentError, match=r"images of shape \(1, 4, 8, 8\).*3 channels"):
+    with pytest.raises(ArgumentError, match=r"images have shape \(1, 4, 8, 8\).*3 channels"):
         vae.encode(torch.zeros(1, 4, 8, 8))
-    with pytest.raises(ArgumentError, match=r"latents of shape \(4, 8, 8\).*\(B, 4, H, W\)"):
+    with pytest.raises(ArgumentError, match=r"latents have shape \(4, 8, 8\).*\(B, 4, H, W\)"):
         vae.decode(torch.zeros(4, 8, 8))
 
 

@@ -264,10 +264,10 @@ def test_what_is_not_supported_is_named(
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"sample": torch.zeros(2, 9, 8, 8)}, r"\(2, 9, 8, 8\).*takes 4 channels"),
+        ({"sample": torch.zeros(2, 9, 8, 8)}, r"\(2, 9, 8, 8\).*with 4 channels"),
         ({"sample": torch.zeros(4, 8, 8)}, r"\(B, 4, H, W\)"),
         ({"timestep": torch.tensor([1, 2, 3])}, "3 timesteps were given for 2 samples"),
-        ({"encoder_hidden_states": torch.zeros(2, 3, 13)}, "attends to vectors of 12"),
+        ({"encoder_hidden_states": torch.zeros(2, 3, 13)}, "tokens, 12"),
         ({"encoder_hidden_states": None}, "pass encoder_hidden_states"),
         ({"class_labels": torch.tensor([1, 1])}, "model without classes"),
         ({"timestep_cond": torch.zeros(2, 3)}, "without time_cond_proj_dim"),

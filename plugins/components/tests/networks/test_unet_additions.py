@@ -124,7 +124,7 @@ def test_heads_of_pooling_look_at_tokens_of_their_own() -> None:
     ("kind", "changes", "message"),
     [
         ("sound", {}, "addition_embed_type is 'sound'.*'image_hint'"),
-        ("text", {"addition_embed_type_num_heads": 4}, "num_heads is 4.*the 6 numbers"),
+        ("text", {"addition_embed_type_num_heads": 4}, "num_heads is 4.*the width 6"),
         ("text", {"encoder_hid_dim": None, "cross_attention_dim": (4, 4)}, "a single one"),
         ("text_image", {"cross_attention_dim": (4, 4)}, "a single one"),
         ("image", {"encoder_hid_dim": None}, "'image' needs encoder_hid_dim"),

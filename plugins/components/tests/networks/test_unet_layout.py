@@ -86,7 +86,7 @@ def test_what_the_mid_block_looks_at(of_all: Any, own: bool | None, found: bool)
 
 def test_nested_depths_need_those_of_the_way_up() -> None:
     nested = ((1, 2), (3, 4), (5, 6))
-    with pytest.raises(ConfigError, match="reverse_transformer_layers_per_block is needed"):
+    with pytest.raises(ConfigError, match="reverse_transformer_layers_per_block is required"):
         of(transformer_layers_per_block=nested)
     layout = of(
         transformer_layers_per_block=nested,

@@ -65,10 +65,10 @@ def test_a_hint_is_part_of_the_input(make_pixel_unet: MakeUNet, draw: Draw) -> N
         assert not torch.equal(found, changed)
         with pytest.raises(ArgumentError, match=f"pass '{name}'"):
             unet(x, 1, None, added_cond_kwargs={k: v for k, v in added.items() if k != name})
-    with pytest.raises(ArgumentError, match="takes 3 channels"):
+    with pytest.raises(ArgumentError, match="with 3 channels"):
         unet(draw(2, 7, 4, 4), 1, None, added_cond_kwargs=added)
     alone = {**added, "image_embeds": added["image_embeds"][:1]}
-    with pytest.raises(ArgumentError, match="conditions of 1 samples were added to 2"):
+    with pytest.raises(ArgumentError, match="for 1 samples, but there are 2"):
         unet(x, 1, None, added_cond_kwargs=alone)
 
 

@@ -153,7 +153,7 @@ def test_names_of_the_first_releases() -> None:
     ("changes", "message"),
     [
         ({"norm_type": "spacial"}, "norm_type is 'spacial'.*mean 'spatial'"),
-        ({"vq_embed_dim": 5}, "latent_channels, 4, but vq_embed_dim is 5"),
+        ({"vq_embed_dim": 5}, "to be equal, but they are 4 and 5"),
         ({"block_out_channels": (32, 48), "norm_num_groups": 8}, "32 groups don't divide.*48"),
         ({"norm_num_groups": 5}, "norm_num_groups is 5"),
         ({"up_block_types": ("UpDecoderBlock2D", "UpBlock2D")}, "asks for 'UpBlock2D'"),
@@ -167,10 +167,10 @@ def test_what_is_not_supported_is_named(changes: dict[str, Any], message: str) -
 
 def test_images_and_latents_of_another_shape_are_described() -> None:
     model = make()
-    with pytest.raises(ArgumentError, match=r"images of shape \(1, 4, 8, 8\).*3 channels"):
+    with pytest.raises(ArgumentError, match=r"images have shape \(1, 4, 8, 8\).*3 channels"):
         model.encode(torch.zeros(1, 4, 8, 8))
     for quantised in (True, False):
-        with pytest.raises(ArgumentError, match=r"latents of shape \(1, 3, 8, 8\).*4 channels"):
+        with pytest.raises(ArgumentError, match=r"latents have shape \(1, 3, 8, 8\).*4 channels"):
             model.decode(torch.zeros(1, 3, 8, 8), force_not_quantize=quantised)
 
 

@@ -87,7 +87,7 @@ def ready(scheduler: Any) -> Any:
         (lambda: DDIMScheduler().set_timesteps(1001), "1001 steps"),
         (lambda: DDIMScheduler().set_timesteps(0), "num_inference_steps"),
         (lambda: EulerDiscreteScheduler().set_timesteps(2.5), "num_inference_steps"),
-        (lambda: EulerDiscreteScheduler().set_timesteps(), "given none"),
+        (lambda: EulerDiscreteScheduler().set_timesteps(), "got none"),
         (lambda: EulerDiscreteScheduler().set_timesteps(5, timesteps=[9, 1]), "exactly one"),
         (lambda: karras_heun().set_timesteps(timesteps=[9, 1]), "use_karras_sigmas=True"),
         (lambda: DDPMScheduler().set_timesteps(timesteps=[9, 9]), "descend"),

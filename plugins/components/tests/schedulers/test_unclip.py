@@ -117,7 +117,7 @@ def test_options_that_it_has_not(options: dict[str, Any], message: str) -> None:
 
 def test_calls_that_it_has_not() -> None:
     made = UnCLIPScheduler(variance_type="learned_range")
-    with pytest.raises(SchedulerError, match="at least two steps; 1 was asked for"):
+    with pytest.raises(SchedulerError, match=r"steps is 1.*at least 2 steps"):
         made.set_timesteps(1)
     with pytest.raises(SchedulerError, match="1001 steps"):
         made.set_timesteps(1001)

@@ -44,7 +44,7 @@ def test_what_is_cut_off_is_said(caplog):
     assert ids.tolist() == [[1, 97, 98, 99, 2], [1, 97, 98, 2, 0]]
     assert mask.tolist() == [[1] * 5, [1, 1, 1, 1, 0]]
     assert [record.getMessage() for record in caplog.records] == [
-        "the text encoder reads 5 tokens; it did not get 'def'"
+        "the text encoder takes 5 tokens; this part of the prompt was cut off: 'def'"
     ]
 
 
@@ -53,7 +53,7 @@ def test_of_a_very_long_text_the_beginning_is_said(caplog):
         tokenize(Letters(), ["x" * 100_000 + "\x1b"], 5)
         tokenize(Letters(), ["abc\x1b[31m\u202e"], 5)
     long, hostile = (record.getMessage() for record in caplog.records)
-    assert long.endswith("did not get '" + "x" * 80 + "'")
+    assert long.endswith("cut off: '" + "x" * 80 + "'")
     assert "\x1b" not in hostile
 
 
@@ -118,7 +118,7 @@ def test_without_guidance_negative_prompts_are_left_alone():
 def test_halves_of_one_shape():
     joined = join_halves(torch.ones(1, 2, 3), torch.zeros(1, 2, 3))
     assert joined[:, 0, 0].tolist() == [0, 1]
-    with pytest.raises(ArgumentError, match="one shape"):
+    with pytest.raises(ArgumentError, match="the same shape"):
         join_halves(torch.ones(1, 2, 3), torch.zeros(1, 3, 3))
 
 
@@ -148,7 +148,7 @@ def test_of_an_endless_text_only_the_beginning_is_read(caplog):
     assert tokenizer.longest <= 1000
     (message, other) = [record.message for record in caplog.records]
     assert message == other
-    assert message.endswith(f"did not get '{'ba' * 40}'")
+    assert message.endswith(f"cut off: '{'ba' * 40}'")
 
 
 def test_what_comes_after_much_white_space_is_read():

@@ -1,1 +1,1 @@
-"""ControlNet: a picture as a condition, added from outside to families that don't know of it."""
+"""ControlNet: an image as a condition, added to families that know nothing about it."""

@@ -1,10 +1,10 @@
-"""The condition itself: what a pipeline with a ControlNet does around the steps of its family."""
+"""The condition: the steps that a ControlNet adds to the pipelines of a family."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -37,28 +37,30 @@ from .control import (
 from .methods import ControlMethods
 from .multicontrolnet import MultiControlNetModel
 
+_Result = TypeVar("_Result")
+
 
 @dataclass(frozen=True)
 class _Request:
-    """What the caller gave, before the batch is known."""
+    """The arguments of the caller, before the batch size is known."""
 
     images: list[Any]
     control: Control
     crop: Box | None
 
 
-class ControlNetCondition(ControlMethods):
-    """Goes before a family's pipeline in the bases of a class, and adds ControlNet to its call.
+class ControlNetCondition(ControlMethods[_Result]):
+    """A mix-in that comes before a family's pipeline in the bases of a class and adds ControlNet.
 
-    The steps of the family are what they are, but for a few: before all others it is checked what
-    the call asks of its ControlNets, and settled how large the picture is; once the batch is known
-    the control images are prepared; and in each step the U-Net gets what the ControlNets add.
+    It overrides a few steps of the family: first it checks the arguments for ControlNets and
+    determines the image size; when the batch size is known, it prepares the control images; and in
+    each step it passes the features of the ControlNets to the U-Net.
     """
 
     size_multiple = None
 
     _control_name: ClassVar[str] = "control_image"
-    """What step callbacks know the prepared control images by."""
+    """The name of the prepared control images for step callbacks."""
 
     _pooled_guesses: ClassVar[bool] = True
     """Whether a ControlNet with `global_pool_conditions` is always used in guess mode."""
@@ -81,10 +83,11 @@ class ControlNetCondition(ControlMethods):
         return super().begin_call()
 
     def _given_images(self) -> tuple[Any, Any]:
-        """The control image as it was given, and the image whose size counts.
+        """Return the given control image, and the image that determines the size.
 
         Raises:
-            ArgumentError, ArgumentTypeError: one of them can't be used.
+            ArgumentError: if one of them is not valid.
+            ArgumentTypeError: if one of them has the wrong type.
         """
         call = self.call
         check_image(call.image)
@@ -93,19 +96,20 @@ class ControlNetCondition(ControlMethods):
         return call.control_image, call.image
 
     def _steer(self) -> None:
-        """Check what the call asks of its ControlNets, and note the height and width of it all.
+        """Check the arguments for ControlNets, and set the height and width.
 
-        These are rounded down to the VAE's factor, and those of an image if absent.
+        They are rounded down to the VAE's factor, and default to those of the image.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
+            ArgumentError: if an argument is not valid.
+            ArgumentTypeError: if an argument has the wrong type.
         """
         call = self.call
         control_image, like = self._given_images()
         check_fits(self.controlnet, self.unet, self.codec.channels)
         images = images_for(self.controlnet, control_image)
         nets = nets_of(self.controlnet)
-        # Of several, the first decides.
+        # The first of several decides.
         guess = call.guess_mode or (self._pooled_guesses and nets[0].config.global_pool_conditions)
         check_one_scale(self.controlnet, call.controlnet_conditioning_scale)
         control = make_control(
@@ -180,7 +184,7 @@ class ControlNetCondition(ControlMethods):
         timestep: Tensor,
         inputs: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """What the ControlNets add to the U-Net's features in this step; nothing if none is on."""
+        """The features that active ControlNets add to the U-Net in this step; may be empty."""
         control = self._request.control
         scales = control.scales_at(step, self._steps_in_all)
         if not any(scales):
@@ -190,7 +194,7 @@ class ControlNetCondition(ControlMethods):
             sample, inputs = _conditional(sample), _conditional(inputs)
         images = tensors[self._control_name]
         several = isinstance(self.controlnet, MultiControlNetModel)
-        # A callback that turned guidance off left the images doubled.
+        # After a callback turned guidance off, the images are still doubled.
         pictures = [one[-len(sample) :] for one in (images if several else [images])]
         sample, inputs = in_dtype_of(self.controlnet, (sample, inputs))
         down, mid = self.controlnet(
@@ -209,12 +213,12 @@ class ControlNetCondition(ControlMethods):
 
     @property
     def _steps_in_all(self) -> int:
-        """The timesteps of which start and end of a ControlNet are parts."""
+        """The timesteps to which the start and end of a ControlNet refer."""
         return self.num_timesteps
 
 
-class ControlNetAlone(ControlNetCondition):
-    """The same for a task that has no other image: the control image is its `image`."""
+class ControlNetAlone(ControlNetCondition[_Result]):
+    """For a task without another image: the control image is its `image`."""
 
     _control_name: ClassVar[str] = "image"
 
@@ -231,12 +235,12 @@ class ControlNetAlone(ControlNetCondition):
 
 
 def _conditional(value: Any) -> Any:
-    """The half of a doubled batch that has the prompt, of a tensor or of all in a dict."""
+    """The positive half of a doubled batch, of a tensor or of the tensors in a dict."""
     if isinstance(value, Mapping):
         return {name: _conditional(one) for name, one in value.items()}
     return value.chunk(2)[1] if isinstance(value, Tensor) else value
 
 
 def _after_zeros(features: Tensor) -> Tensor:
-    """Features for a doubled batch: nothing for the half without the prompt."""
+    """Features for a doubled batch: zeros for the negative half."""
     return torch.cat([torch.zeros_like(features), features])

@@ -1,4 +1,4 @@
-"""What a call asks of its ControlNets: checked, and brought into the form that steps use."""
+"""Checks and converts the arguments of a call for its ControlNets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Numbers: TypeAlias = float | Sequence[float]
 ControlImage: TypeAlias = (
     ImageInput | list[list[Image.Image]] | list[list[np.ndarray]] | list[list[Tensor]]
 )
-"""An image for a ControlNet, or several: see `images_for`."""
+"""A control image, or several; see `images_for`."""
 
 _WIDTHS = {
     768: "Stable Diffusion 1.x",
@@ -36,17 +36,17 @@ _WIDTHS = {
     1280: "the SDXL refiner",
     2048: "SDXL",
 }
-"""Who has prompts of this width, for messages."""
+"""The family whose prompts have this width, for messages."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """How strongly each ControlNet steers, and when.
+    """The strength of each ControlNet, and the steps in which it is active.
 
     Attributes:
-        scales: the factor of each.
-        starts, ends: the part of the steps, from 0 to 1, in which each one is at work.
-        guess: whether the prediction without the prompt goes without ControlNet too.
+        scales: the factor of each ControlNet.
+        starts, ends: the part of the steps, in [0, 1], in which each ControlNet is active.
+        guess: whether the negative half is predicted without ControlNet.
     """
 
     scales: tuple[float, ...]
@@ -55,7 +55,7 @@ class Control:
     guess: bool
 
     def scales_at(self, step: int, steps: int) -> list[float]:
-        """The factors in `step` of `steps`: 0 where it is not within start and end, whole."""
+        """The factors in `step` of `steps`: 0 unless the whole step is between start and end."""
         return [
             scale if start <= step / steps and (step + 1) / steps <= end else 0.0
             for scale, start, end in zip(self.scales, self.starts, self.ends)
@@ -63,10 +63,10 @@ class Control:
 
 
 def check_one_scale(controlnet: Any, scale: Numbers) -> None:
-    """Refuse a list of scales for a lone ControlNet.
+    """Refuse a list of scales for a single ControlNet.
 
     Raises:
-        ArgumentTypeError: `scale` is a list, and `controlnet` a single network.
+        ArgumentTypeError: if `scale` is a list and `controlnet` is a single network.
     """
     if isinstance(scale, (list, tuple)) and not isinstance(controlnet, MultiControlNetModel):
         raise ArgumentTypeError(
@@ -78,10 +78,11 @@ def check_one_scale(controlnet: Any, scale: Numbers) -> None:
 def make_control(
     nets: Sequence[ControlNetModel], scale: Numbers, start: Numbers, end: Numbers, guess: bool
 ) -> Control:
-    """Check what a call says of strength and time.
+    """Check the arguments for the strength and the active steps.
 
     Raises:
-        ArgumentError, ArgumentTypeError: it can't be used.
+        ArgumentError: if an argument is not valid.
+        ArgumentTypeError: if an argument has the wrong type.
     """
     control = Control(
         scales=_one_for_each("controlnet_conditioning_scale", scale, len(nets)),
@@ -111,33 +112,34 @@ def _one_for_each(name: str, value: Numbers, count: int) -> tuple[float, ...]:
 
 
 def nets_of(controlnet: Any) -> list[ControlNetModel]:
-    """The networks of a ControlNet, which may be several."""
+    """Return the networks of a ControlNet, which may be several."""
     return controlnet.parts if isinstance(controlnet, MultiControlNetModel) else [controlnet]
 
 
 def joined(controlnet: Any) -> Any:
-    """`controlnet`, or one network that stands for those of a list."""
+    """Return `controlnet`, or a `MultiControlNetModel` for a list."""
     if isinstance(controlnet, (list, tuple)):
         return MultiControlNetModel(controlnet)
     return controlnet
 
 
 def check_fits(controlnet: Any, unet: Any, channels: int) -> None:
-    """Refuse ControlNets that were made for another kind of U-Net.
+    """Check that ControlNets fit the U-Net.
 
     Args:
-        channels: of the latents.
+        channels: the number of latent channels.
 
     Raises:
-        ArgumentTypeError: there is none, or something else.
-        ArgumentError: it names what differs.
+        ArgumentTypeError: if `controlnet` is not a ControlNet.
+        ArgumentError: if a ControlNet was trained for another kind of U-Net; the message says what
+            differs.
     """
     for number, net in enumerate(nets_of(controlnet)):
         name = MultiControlNetModel.part_name("controlnet", number)
         if not isinstance(net, ControlNetModel):
             raise ArgumentTypeError(
-                f"{name} is a {type(net).__name__}; give a ControlNetModel, a list of them, or a "
-                f"MultiControlNetModel"
+                f"{name} must be a ControlNetModel, a list of them, or a MultiControlNetModel, not "
+                f"{type(net).__name__}"
             )
         levels = len(unet.config.block_out_channels)
         for key in ("cross_attention_dim", "block_out_channels", "layers_per_block"):
@@ -145,21 +147,21 @@ def check_fits(controlnet: Any, unet: Any, channels: int) -> None:
             if own != wanted:
                 raise ArgumentError(
                     f"{name} is for another kind of checkpoint: its {key} is "
-                    f"{_described(net.config[key])}, and that of the U-Net is "
+                    f"{_described(net.config[key])}, but that of the U-Net is "
                     f"{_described(unet.config[key])}; give a ControlNet that was "
                     f"trained for it"
                 )
         if net.config.addition_embed_type not in (None, unet.config.addition_embed_type):
             raise ArgumentError(
-                f"{name} needs what only checkpoints with addition_embed_type "
-                f"{shown(net.config.addition_embed_type)} have, such as SDXL, and the U-Net has "
+                f"{name} needs a U-Net with addition_embed_type "
+                f"{shown(net.config.addition_embed_type)}, such as that of SDXL, not "
                 f"{shown(unet.config.addition_embed_type)}; give a ControlNet that was "
                 "trained for it"
             )
         if net.config.in_channels != channels:
             raise ArgumentError(
-                f"{name} takes {net.config.in_channels} channels and the latents have {channels}; "
-                f"give a ControlNet that was trained for it"
+                f"{name} takes {net.config.in_channels} channels, but the latents have {channels}; "
+                f"give a ControlNet that was trained for them"
             )
 
 
@@ -174,13 +176,14 @@ def _described(value: Any) -> str:
 
 
 def images_for(controlnet: Any, image: Any) -> list[Any]:
-    """The control images of each network: one, or several for the prompts of a batch.
+    """Return the control images of each network: one, or several for the prompts of a batch.
 
-    Several networks take a list with an entry for each; where the entries are lists themselves,
-    there is one for each prompt, with an image for each network.
+    For several networks, `image` is a list with an entry for each; or a list with an entry for each
+    prompt, which is a list with an image for each network.
 
     Raises:
-        ArgumentError, ArgumentTypeError: an image is missing, or the list doesn't fit.
+        ArgumentError: if an image is missing, or the list has the wrong length.
+        ArgumentTypeError: if `image` has the wrong type.
     """
     if image is None:
         raise ArgumentTypeError(
@@ -207,7 +210,7 @@ def images_for(controlnet: Any, image: Any) -> list[Any]:
 
 
 def _by_network(images: Sequence[Any]) -> list[Any]:
-    """An entry for each network, of a list that has that, or lists for each prompt."""
+    """Return an entry for each network, from such a list or from lists for each prompt."""
     if not images or not all(isinstance(one, (list, tuple)) for one in images):
         return list(images)
     if len({len(one) for one in images}) > 1:
@@ -228,16 +231,17 @@ def prepare_images(
     prompts: int,
     num_images_per_prompt: int,
 ) -> list[Tensor]:
-    """For each ControlNet a tensor (B, C, height, width) in [0, 1], float32.
+    """Return for each ControlNet a tensor (B, C, height, width) in [0, 1], float32.
 
     Args:
-        images: one for each ControlNet; each may be a batch of one for every prompt.
+        images: one entry for each ControlNet, which may be a batch with one image per prompt.
         size: height and width.
-        crop: the region to cut out of PIL images first.
-        prompts: how many there are.
+        crop: the region to crop from PIL images first.
+        prompts: the number of prompts.
 
     Raises:
-        ArgumentError, ArgumentTypeError: an image can't be used, or they don't fit the prompts.
+        ArgumentError: if an image is not valid, or their number doesn't fit the prompts.
+        ArgumentTypeError: if an image has the wrong type.
     """
     how: Mapping[str, Any] = {} if crop is None else {"resize_mode": "fill", "crops_coords": crop}
     prepared = []
@@ -245,7 +249,7 @@ def prepare_images(
         pixels = processor.preprocess(image, *size, **how).to(torch.float32)
         if pixels.shape[1] != net.config.conditioning_channels:
             raise ArgumentError(
-                f"control_image has {pixels.shape[1]} channels, and its ControlNet takes "
+                f"control_image has {pixels.shape[1]} channels, but its ControlNet takes "
                 f"{net.config.conditioning_channels}; convert the image"
             )
         if len(pixels) not in (1, prompts):

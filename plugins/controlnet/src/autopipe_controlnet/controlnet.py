@@ -1,4 +1,4 @@
-"""ControlNet: a network that steers a U-Net by a picture."""
+"""ControlNet: a network that conditions a U-Net on an image."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from .picture import ControlNetConditioningEmbedding, check_picture, zero_projec
 
 _Self = TypeVar("_Self", bound="ControlNetModel")
 
-# Keys of a U-Net's config that a ControlNet's lacks, at the values it is built with.
+# Config entries of a U-Net that a ControlNet lacks, with the values of its architecture.
 _AS_IN_A_UNET: dict[str, Any] = {
     "dropout": 0.0,
     "reverse_transformer_layers_per_block": None,
@@ -51,7 +51,7 @@ _AS_IN_A_UNET: dict[str, Any] = {
 
 @dataclass
 class ControlNetOutput(BaseOutput):
-    """What a U-Net adds to its skip connections, and to the output of its mid block.
+    """The features that a U-Net adds to its skip connections and to the output of its mid block.
 
     Attributes:
         down_block_res_samples: one (B, C, h, w) for each skip connection, highest resolution
@@ -64,23 +64,23 @@ class ControlNetOutput(BaseOutput):
 
 
 class ControlNetModel(TimeEmbedded, ModelMixin):
-    """The encoder half of a U-Net that also sees a picture, and adds to the whole U-Net's features.
+    """The encoder half of a U-Net with an additional image, whose features are added to a U-Net.
 
-    All config keys that it has in common with `UNet2DConditionModel` mean the same there; here
-    `num_attention_heads`, if given, is used before `attention_head_dim`. `encoder_hid_dim` is
-    known so that checkpoints with it load; networks of this kind don't use that projection.
+    Config entries in common with `UNet2DConditionModel` have the same meaning; here
+    `num_attention_heads`, if given, takes precedence over `attention_head_dim`. `encoder_hid_dim`
+    is accepted so that checkpoints with it load; ControlNets don't use that projection.
 
     "Adding Conditional Control to Text-to-Image Diffusion Models" (Zhang et al., 2023).
 
     Args:
-        conditioning_channels: channels of the picture.
-        controlnet_conditioning_channel_order: `"rgb"`, or `"bgr"` for networks trained so.
-        conditioning_embedding_out_channels: widths of the picture's embedding; each after the
-            first halves height and width, so their number fits the VAE's factor.
-        global_pool_conditions: add the mean of each feature instead of a map of it.
+        conditioning_channels: the channels of the control image.
+        controlnet_conditioning_channel_order: `"rgb"`, or `"bgr"` for networks trained with it.
+        conditioning_embedding_out_channels: the widths of the embedding of the control image; each
+            after the first halves height and width, so their number must fit the VAE's factor.
+        global_pool_conditions: add the mean of each feature instead of a feature map.
 
     Raises:
-        ConfigError: values contradict each other, or one is not supported; it is named.
+        ConfigError: if entries contradict each other, or one is not supported.
     """
 
     _supports_gradient_checkpointing = True
@@ -144,7 +144,7 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
         self.time_proj, time_input_dim, time_embed_dim = make_time_projection(config)
         self.time_embedding = TimestepEmbedding(time_input_dim, time_embed_dim, act_fn=act_fn)
         self.encoder_hid_proj = make_context_projection(config)
-        # Unlike that of a U-Net, this perceptron has one activation, whatever the blocks have.
+        # Unlike in a U-Net, the activation of this MLP doesn't depend on that of the blocks.
         self.class_embedding = make_class_embedding(
             {**config, "act_fn": "silu"},
             time_input_dim=time_input_dim,
@@ -177,16 +177,16 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
         load_weights_from_unet: bool = True,
         conditioning_channels: int = 3,
     ) -> _Self:
-        """A ControlNet to be trained for `unet`, with a copy of its encoder's weights.
+        """Return a ControlNet to train for `unet`, with a copy of its encoder's weights.
 
-        Until it is trained it adds nothing.
+        Until it is trained, its features are zero.
 
         Args:
             unet: a `UNet2DConditionModel`.
-            load_weights_from_unet: False leaves the weights at random values.
+            load_weights_from_unet: if False, keep random weights.
 
         Raises:
-            ConfigError: the U-Net has something that no ControlNet has.
+            ConfigError: if a ControlNet doesn't support the config of the U-Net.
         """
         if unet.config.get("time_embedding_type", "positional") != "positional":
             raise ConfigError(
@@ -227,26 +227,26 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
         guess_mode: bool = False,
         return_dict: bool = True,
     ) -> ControlNetOutput | tuple[tuple[Tensor, ...], Tensor]:
-        """What to add to the features of a U-Net that gets the same sample, timestep and prompt.
+        """Return the features to add to a U-Net with the same sample, timestep and prompt.
 
         Args:
             sample: (B, in_channels, h, w).
             timestep: one for all samples, or a tensor (B,).
             encoder_hidden_states: the encoded prompt, (B, K, cross_attention_dim).
-            controlnet_cond: the picture, (B, conditioning_channels, H, W), of the size whose
+            controlnet_cond: the control image, (B, conditioning_channels, H, W), of the size whose
                 embedding is (h, w).
-            conditioning_scale: factor of all that is added.
-            class_labels: of models with classes, as in a U-Net.
-            timestep_cond: refused; no ControlNet takes one.
+            conditioning_scale: the factor of all features.
+            class_labels: for class-conditional networks, as in a U-Net.
+            timestep_cond: not supported; refused.
             attention_mask: (B, h * w), 1 for pixels to attend to.
-            added_cond_kwargs: what `addition_embed_type` asks for.
-            cross_attention_kwargs: `scale` is taken.
-            guess_mode: weigh what is added from a tenth at the highest resolution to all at the
-                lowest, so that the picture alone can say what it shows.
-            return_dict: False returns a tuple.
+            added_cond_kwargs: the inputs that `addition_embed_type` requires.
+            cross_attention_kwargs: only `scale` is supported.
+            guess_mode: weight the features from 0.1 at the highest resolution to 1 at the lowest,
+                so that the control image alone determines the content.
+            return_dict: if False, return a tuple.
 
         Raises:
-            ArgumentError: inputs that the config calls for are missing, or don't fit.
+            ArgumentError: if required inputs are missing, or shapes don't fit.
         """
         check_cross_attention_kwargs(cross_attention_kwargs)
         hidden = self.conv_in(self._checked(sample)) + self._embed_picture(sample, controlnet_cond)
@@ -293,7 +293,7 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
         return sample
 
     def _embed_picture(self, sample: Tensor, picture: Tensor) -> Tensor:
-        """The picture's embedding, of the sample's height and width."""
+        """The embedding of the control image, with the height and width of the sample."""
         channels = self.config.conditioning_channels
         if picture.ndim != 4 or picture.shape[1] != channels:
             raise ArgumentError(

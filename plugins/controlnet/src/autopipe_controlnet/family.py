@@ -16,7 +16,7 @@ _LINES = {"stable_diffusion": "StableDiffusion", "sdxl": "StableDiffusionXL"}
 
 @hookimpl
 def autopipe_family() -> Family:
-    """The manifest."""
+    """Return the manifest."""
     package = "autopipe_controlnet"
     pipelines = tuple(
         Pipeline(
@@ -45,14 +45,14 @@ def autopipe_family() -> Family:
                     Input(
                         "control_image",
                         "image",
-                        help="what the ControlNet follows, such as outlines",
+                        help="the control image, such as outlines",
                     ),
                     Input(
                         "controlnet_conditioning_scale",
                         "number",
                         option="control-scale",
                         required=False,
-                        help="how strongly the ControlNet steers",
+                        help="the strength of the ControlNet",
                     ),
                 ),
                 help="a ControlNet",

@@ -1,10 +1,10 @@
-"""Methods of pipelines with a ControlNet that programs with a loop of their own call."""
+"""Methods of pipelines with a ControlNet for programs with their own denoising loop."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,19 +17,21 @@ from autopipe_components.steps.guidance import double
 
 from .control import check_one_scale, images_for, make_control, nets_of
 
+_Result = TypeVar("_Result")
+
 CONTROL = "controlnet_conditioning_scale control_guidance_start control_guidance_end"
 DEFAULTS = {"controlnet_conditioning_scale": 1.0, "control_guidance_start": 0.0,
             "control_guidance_end": 1.0}  # fmt: skip
 
 
-class ControlMethods(LatentPipeline):
-    """What a program calls between the steps of a loop of its own."""
+class ControlMethods(LatentPipeline[_Result]):
+    """Methods for programs with their own denoising loop."""
 
     controlnet: Any
 
     @cached_property
     def control_image_processor(self) -> VaeImageProcessor:
-        """Makes tensors of control images: RGB in [0, 1]."""
+        """Converts control images to tensors: RGB in [0, 1]."""
         return VaeImageProcessor(
             vae_scale_factor=self.vae_scale_factor,
             vae_latent_channels=0,
@@ -52,16 +54,17 @@ class ControlMethods(LatentPipeline):
         crops_coords: Box | None = None,
         resize_mode: str = "default",
     ) -> Tensor:
-        """A control image as its network takes it: (B, C, height, width) in [0, 1].
+        """Return a control image as its network takes it: (B, C, height, width) in [0, 1].
 
         Args:
-            image: one for all, or one for each prompt.
-            batch_size: how many images are drawn: prompts times `num_images_per_prompt`.
-            do_classifier_free_guidance: doubles it, unless in `guess_mode`.
+            image: one for all prompts, or one for each.
+            batch_size: the number of images of the call: prompts times `num_images_per_prompt`.
+            do_classifier_free_guidance: double the batch, unless in `guess_mode`.
             crops_coords, resize_mode: those of the image processor.
 
         Raises:
-            ArgumentError, ArgumentTypeError: it can't be used.
+            ArgumentError: if the image is not valid.
+            ArgumentTypeError: if the image has the wrong type.
         """
         how: dict[str, Any] = {"crops_coords": crops_coords, "resize_mode": resize_mode}
         pixels = self.control_image_processor.preprocess(image, height, width, **how).float()
@@ -73,8 +76,8 @@ class ControlMethods(LatentPipeline):
         """Check control images: one for all prompts, or one for each.
 
         Raises:
-            ArgumentTypeError: `image` is neither an image nor a list of them.
-            ArgumentError: their number is another one.
+            ArgumentTypeError: if `image` is neither an image nor a list of images.
+            ArgumentError: if their number doesn't fit the prompts.
         """
         check_images_given("control image", image, prompt, prompt_embeds)
 
@@ -87,8 +90,8 @@ class ControlMethods(LatentPipeline):
         make_control(nets_of(self.controlnet), scale, start, end, guess=False)
 
 
-class MaskedControlMethods(ControlMethods):
-    """The same for inpainting, where programs give the crop before guidance."""
+class MaskedControlMethods(ControlMethods[_Result]):
+    """For inpainting, where the crop comes before guidance in the arguments."""
 
     def prepare_control_image(  # type: ignore[override]
         self,
@@ -104,7 +107,7 @@ class MaskedControlMethods(ControlMethods):
         do_classifier_free_guidance: bool = False,
         guess_mode: bool = False,
     ) -> Tensor:
-        """As of `ControlMethods`."""
+        """As in `ControlMethods`."""
         return super().prepare_control_image(
             image,
             width,

@@ -17,16 +17,16 @@ from .controlnet import ControlNetModel, ControlNetOutput
 
 
 class MultiControlNetModel(SeveralModels):
-    """ControlNets whose additions to a U-Net are summed.
+    """Several ControlNets whose features are summed.
 
-    In a checkpoint it is the folders `controlnet`, `controlnet_1`, `controlnet_2`, ..., one for
+    In a checkpoint, they are the folders `controlnet`, `controlnet_1`, `controlnet_2`, ..., one for
     each network.
 
     Args:
         controlnets: at least one `ControlNetModel`.
 
     Raises:
-        ArgumentError: there is none, or something else is among them.
+        ArgumentError: if the list is empty, or contains anything other than a `ControlNetModel`.
     """
 
     part_class = ControlNetModel
@@ -49,16 +49,16 @@ class MultiControlNetModel(SeveralModels):
         guess_mode: bool = False,
         return_dict: bool = True,
     ) -> ControlNetOutput | tuple[tuple[Tensor, ...], Tensor]:
-        """The sum of what the networks add; see `ControlNetModel`.
+        """Return the sum of the features of all networks; see `ControlNetModel`.
 
-        Networks whose scale is 0 are not run, as long as one is left.
+        Networks whose scale is 0 are not run, unless all are 0.
 
         Args:
-            controlnet_cond: a picture for each network.
+            controlnet_cond: a control image for each network.
             conditioning_scale: a factor for each network.
 
         Raises:
-            ArgumentError: there are not as many pictures or factors as networks.
+            ArgumentError: if the number of images or factors differs from that of the networks.
         """
         if not len(self.nets) == len(controlnet_cond) == len(conditioning_scale):
             raise ArgumentError(
@@ -68,7 +68,7 @@ class MultiControlNetModel(SeveralModels):
         used = [n for n, scale in enumerate(conditioning_scale) if scale] or [0]
         outputs = []
         for n in used:
-            # Each may be of another dtype.
+            # Their dtypes may differ.
             seen, states, picture, embedded, added = in_dtype_of(
                 self.nets[n],
                 [
@@ -107,5 +107,5 @@ class MultiControlNetModel(SeveralModels):
 
 
 def _sum(tensors: Sequence[Tensor]) -> Tensor:
-    """The sum, first to last."""
+    """Sum in order."""
     return functools.reduce(torch.add, tensors)

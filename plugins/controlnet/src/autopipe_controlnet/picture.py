@@ -1,4 +1,4 @@
-"""How a picture enters a ControlNet, and the convolutions that begin at zero."""
+"""The embedding of the control image, and convolutions that are initialised with zeros."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from autopipe.wording import shown
 
 
 class ControlNetConditioningEmbedding(nn.Module):
-    """A picture (B, C, H, W) brought to the size of latents, (B, D, h, w).
+    """Embeds a control image (B, C, H, W) at the size of latents, (B, D, h, w).
 
-    Each of `block_out_channels` after the first halves height and width. The last convolution
-    begins at zero, as all that leads from a ControlNet into a U-Net does.
+    Each of `block_out_channels` after the first halves height and width. The last convolution is
+    initialised with zeros, as are all connections from a ControlNet to a U-Net.
     """
 
     def __init__(
@@ -40,24 +40,23 @@ class ControlNetConditioningEmbedding(nn.Module):
 
 
 def check_picture(config: Mapping[str, Any]) -> None:
-    """Refuse what a config says of the picture, if it can't be done."""
+    """Raise `ConfigError` if the config entries for the control image are not supported."""
     order = config["controlnet_conditioning_channel_order"]
     if order not in ("rgb", "bgr"):
         raise ConfigError(
-            f"controlnet_conditioning_channel_order is {shown(order)}; supported are "
-            "'rgb' and 'bgr'"
+            f"controlnet_conditioning_channel_order is {shown(order)}; it must be 'rgb' or 'bgr'"
         )
     if not config["conditioning_embedding_out_channels"]:
         raise ConfigError("conditioning_embedding_out_channels is empty; give at least one width")
 
 
 def _zero(module: nn.Conv2d) -> nn.Conv2d:
-    """`module` with all its parameters at zero."""
+    """Set all parameters of `module` to zero, and return it."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
 
 
 def zero_projection(channels: int) -> nn.Conv2d:
-    """A convolution of single pixels that gives zero until it is trained."""
+    """Return a 1x1 convolution whose output is zero until it is trained."""
     return _zero(nn.Conv2d(channels, channels, kernel_size=1))

@@ -1,4 +1,4 @@
-"""What every call of the family takes."""
+"""The arguments that all calls of the family share."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from torch import Tensor
 
 from autopipe.pipeline.call import Arguments
 from autopipe.pipeline.loop import StepCallback
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
-from autopipe_components.steps.reports import OlderCallback
 
 
 class Call(Arguments):
-    """What every call of the family takes, named as its parameters are.
+    """The arguments that all calls of the family share, with the names of the parameters.
 
     Attributes:
-        prompt, negative_prompt: what to draw and what to keep away from: a text for a text, a
-            list for a list.
-        prompt_embeds, negative_prompt_embeds: encoded prompts (B, K, D), instead of texts.
-        num_inference_steps: more steps, better images, longer calls.
-        timesteps: a schedule of your own instead, for schedulers that take one.
-        guidance_scale: how closely to follow the prompt; 1 and below turns guidance off.
-        num_images_per_prompt: how many images of each prompt.
-        eta: how much noise DDIM adds in its steps, from 0 to 1; others ignore it.
-        generator: the source of noise, or a list with one for each image.
-        output_type: `"pil"`, `"np"` in [0, 1], or `"pt"` in [-1, 1], which is what the next stage
-            takes, unchecked by the safety checker.
-        return_dict: False returns a tuple.
+        prompt, negative_prompt: what to generate and what to avoid: a string for a string, a list
+            for a list.
+        prompt_embeds, negative_prompt_embeds: encoded prompts (B, K, D) in place of strings.
+        num_inference_steps: the number of denoising steps; more take longer and give better images.
+        timesteps: a custom schedule, for schedulers that support it.
+        guidance_scale: how closely to follow the prompt; guidance is off at 1 and below.
+        num_images_per_prompt: the number of images per prompt.
+        eta: the noise that DDIM adds in each step, in [0, 1]; other schedulers ignore it.
+        generator: the random generator, or a list with one per image.
+        output_type: `"pil"`, `"np"` in [0, 1], or `"pt"` in [-1, 1] for the next stage, without the
+            safety checker.
+        return_dict: if False, return a tuple.
         callback, callback_steps: the older form of a callback, `callback(step, timestep, images)`.
-        clean_caption: take out of the prompts what is not description; see `prepare_captions`.
-        cross_attention_kwargs: for the U-Net's attention.
-        callback_on_step_end: `callback(run, step, timestep, tensors)` after each step; tensors in
-            the dict that it returns replace those of the call. `run._interrupt = True` skips the
-            remaining steps.
-        callback_on_step_end_tensor_inputs: which tensors it gets.
-        check_memory: False lets a call begin that this machine is surely too small for.
+        clean_caption: remove everything but descriptions from the prompts; see `prepare_captions`.
+        cross_attention_kwargs: keywords for the U-Net's attention.
+        callback_on_step_end: `callback(run, step, timestep, tensors)`, called after each step;
+            tensors in the dict that it returns replace those of the call. Setting
+            `run._interrupt = True` skips the remaining steps.
+        callback_on_step_end_tensor_inputs: the names of the tensors that it receives.
+        check_memory: if False, don't refuse calls that certainly exceed the memory.
     """
 
     prompt: Prompt | None

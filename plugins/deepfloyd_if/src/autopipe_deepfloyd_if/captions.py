@@ -1,4 +1,4 @@
-"""Captions as the model was trained on them: without links, markup, file names and shop talk."""
+"""Cleans captions as in training: removes links, markup, file names and advertising."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = logger(__name__)
 Rules: TypeAlias = tuple[tuple[re.Pattern[str], str], ...]
 
 _PACKAGES = {"bs4": "beautifulsoup4", "ftfy": "ftfy"}
-"""What cleaning needs: import names, and what to install."""
+"""The packages for cleaning: import names and distributions."""
 
 _FILES = "png|jpg|jpeg|bmp|webp|eps|pdf|apk|mp4"
 _HOST = r"[a-zA-Z0-9.\-]+[.](?:com|co|ru|net|org|edu|gov|it)[\w/-]*\b/?(?!@)"
@@ -44,10 +44,10 @@ _SYMBOLS = _rules(
     ),
     ("[`´«»“”¨]", '"'),
     ("[‘’]", "'"),
-    # What is left of markup.
+    # Remains of markup.
     ("&quot;?", ""),
     ("&amp", ""),
-    # Addresses of computers, times at the end, line breaks, long and numbered numbers, files.
+    # IP addresses, times at the end, line breaks, long and numbered numbers, file names.
     (r"\d{1,3}(?:\.\d{1,3}){3}", " "),
     (r"\d:\d\d\s+$", ""),
     (r"\\n", " "),
@@ -55,7 +55,7 @@ _SYMBOLS = _rules(
     (r"#\d{5,}\b", ""),
     (r"\b\d{6,}\b", ""),
     (rf"\S+\.(?:{_FILES})", ""),
-    # Shouting.
+    # Advertising phrases.
     (r"[\"']{2,}", '"'),
     (r"\.{2,}", " "),
     (r"[#®•©™&@·º½¾¿¡§~()\[\]{}|\\/*]+", " "),
@@ -64,10 +64,10 @@ _SYMBOLS = _rules(
 
 _JOINTS = re.compile("[-_]")
 _LONGEST = 5000
-"""Characters of a caption that are cleaned: many times what is read of it."""
+"""The most characters of a caption that are cleaned; far more than the text encoder reads."""
 
 _MOST_JOINTS = 3
-"""With more of them, the words of a caption are joined by dashes or underscores throughout."""
+"""If a caption has more dashes or underscores, they are taken as word separators."""
 
 _SHOP_TALK = _rules(
     # Article numbers, such as jc6640, jc6640vc and 6640vc231.
@@ -80,7 +80,7 @@ _SHOP_TALK = _rules(
     (rf"\b(?:{_FILES})(?:\simages?)?", ""),
     (r"\bpage\s+\d+\b", ""),
     (r"\b\d*[a-zA-Z]+\d+[a-zA-Z]+\d+[a-zA-Z\d]*\b", " "),
-    # Sizes, such as 10x20; the signs between are Latin, Cyrillic and that of multiplication.
+    # Sizes, such as 10x20, with a Latin or Cyrillic letter or a multiplication sign.
     (r"\b\d+\.?\d*[xх×]\d+\.?\d*\b", ""),
     # Spaces around punctuation.
     (r"\b\s+:\s+", ": "),
@@ -95,26 +95,26 @@ _SHOP_TALK = _rules(
 
 
 def prepare_captions(texts: Iterable[str], *, clean: bool) -> list[str]:
-    """`texts` as the text encoder is to read them: in lower case, without outer spaces.
+    """Return `texts` for the text encoder: in lower case, without surrounding spaces.
 
     Args:
-        clean: also take out what is not description. Needs the packages `beautifulsoup4` and
-            `ftfy`; where one is absent there is a warning, and no cleaning.
+        clean: also remove everything but descriptions. Needs the packages `beautifulsoup4` and
+            `ftfy`; if one is missing, a warning is logged and nothing is removed.
     """
     if clean and can_clean():
-        # Twice, since what the first pass takes out may lay bare more.
+        # Twice, because the first pass may expose more to remove.
         return [clean_caption(clean_caption(text[:_LONGEST])) for text in texts]
     return [text.lower().strip() for text in texts]
 
 
 def can_clean() -> bool:
-    """Whether the packages for cleaning are installed; a warning where they are not."""
+    """Whether the packages for cleaning are installed; logs a warning if not."""
     absent = [
         name for module, name in _PACKAGES.items() if importlib.util.find_spec(module) is None
     ]
     if absent:
         _log.warning(
-            "captions are not cleaned, since that needs packages that are not installed: "
+            "captions are not cleaned, because packages are not installed; run: "
             "pip install %s, or pass clean_caption=False",
             " ".join(absent),
         )
@@ -122,7 +122,7 @@ def can_clean() -> bool:
 
 
 def clean_caption(caption: str) -> str:
-    """`caption` after one pass of cleaning."""
+    """Return `caption` after one pass of cleaning."""
     caption = _applied(_LINKS, unquote_plus(caption).strip().lower())
     caption = _package("bs4").BeautifulSoup(caption, features="html.parser").text
     caption = _applied(_SYMBOLS, caption)
@@ -139,5 +139,5 @@ def _applied(rules: Rules, text: str) -> str:
 
 
 def _package(name: str) -> Any:
-    """An optional package, imported when it is needed."""
+    """Import an optional package."""
     return importlib.import_module(name)

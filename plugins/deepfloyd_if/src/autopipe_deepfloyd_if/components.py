@@ -1,4 +1,4 @@
-"""The components of the family: how they make a pipeline, read prompts and look at pictures."""
+"""The components of the family, and the methods that encode prompts and check images."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from .captions import clean_caption as cleaned
 from .captions import prepare_captions
 
 TOKENS = 77
-"""What the U-Nets were trained to read of a prompt; the text encoder could read more."""
+"""The training length of prompts in tokens; the text encoder supports more."""
 
 
 class IFComponents(ChecksGiven, GuidedPipeline):
-    """The components of DeepFloyd IF, and what can be done without drawing: encode and check.
+    """The components of DeepFloyd IF, and the methods that encode prompts and check images.
 
     Args:
         tokenizer: a `transformers.T5Tokenizer`.
         text_encoder: a `transformers.T5EncoderModel`; None for calls with embeddings.
-        unet: a `UNet2DConditionModel`; None where only prompts are to be encoded.
+        unet: a `UNet2DConditionModel`; None to only encode prompts.
         scheduler: a scheduler, such as `DDPMScheduler`.
         safety_checker: an `IFSafetyChecker`, or a function `(images, clip_input)` that returns
-            images, flags and flags of watermarks; None returns images unchecked.
-        feature_extractor: a `transformers.CLIPImageProcessor`, which the safety checker needs.
-        watermarker: an `IFWatermarker`, which marks PIL images; None leaves them as they are.
+            images, flags and watermark flags; with None, images are not checked.
+        feature_extractor: a `transformers.CLIPImageProcessor`, required by the safety checker.
+        watermarker: an `IFWatermarker`, which marks PIL images; None doesn't mark them.
         requires_safety_checker: whether to warn if there is no safety checker.
 
     Raises:
-        ArgumentError: a safety checker without a feature extractor.
+        ArgumentError: if there is a safety checker, but no feature extractor.
     """
 
     model_cpu_offload_seq = "text_encoder->unet"
@@ -56,7 +56,7 @@ class IFComponents(ChecksGiven, GuidedPipeline):
     )
     _exclude_from_cpu_offload = ("watermarker",)
     cascade_components: ClassVar[tuple[str, ...]] = _optional_components
-    """The components of the first stage of a cascade with which the others work too."""
+    """The components of the first stage of a cascade that the other stages share."""
 
     tokenizer: Any
     text_encoder: Any
@@ -93,7 +93,7 @@ class IFComponents(ChecksGiven, GuidedPipeline):
         )
         self.register_to_config(requires_safety_checker=requires_safety_checker)
 
-    # The prompt
+    # Prompts
 
     @torch.no_grad()
     def encode_prompt(
@@ -107,29 +107,30 @@ class IFComponents(ChecksGiven, GuidedPipeline):
         negative_prompt_embeds: Tensor | None = None,
         clean_caption: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """The embeddings (B, K, D) of prompt and negative prompt, each repeated for its images.
+        """Return the embeddings (B, K, D) of prompt and negative prompt, repeated for each image.
 
-        They serve every stage of a cascade; the U-Net is not needed.
+        All stages of a cascade can use them; the U-Net is not needed.
 
         Args:
-            prompt: one text or several; None if `prompt_embeds` are given.
-            do_classifier_free_guidance: False returns None for the negative ones.
-            num_images_per_prompt: how often each prompt is repeated.
-            device: where the embeddings are to be; that of the pipeline if None.
-            negative_prompt: as `prompt`; empty texts if absent.
-            prompt_embeds, negative_prompt_embeds: used instead of encoding a text.
+            prompt: a string or a list of strings; None if `prompt_embeds` are given.
+            do_classifier_free_guidance: if False, the negative embeddings are None.
+            num_images_per_prompt: the number of repetitions of each prompt.
+            device: the device of the embeddings; None means that of the pipeline.
+            negative_prompt: as `prompt`; by default empty strings.
+            prompt_embeds, negative_prompt_embeds: used in place of encoding a prompt.
             clean_caption: see `Call`.
 
         Raises:
-            ArgumentError, ArgumentTypeError: the prompts contradict each other, or there is no
-                text encoder for them.
+            ArgumentError: if the prompts contradict each other, or there is no text encoder.
+            ArgumentTypeError: if a prompt has the wrong type.
         """
         target = self._execution_device if device is None else device
 
         def encode(texts: Sequence[str], length: int | None) -> Tensor:
-            return self.encoder("text_encoder", self._encode_text)(
+            embeds: Tensor = self.encoder("text_encoder", self._encode_text)(
                 prepare_captions(texts, clean=clean_caption), length or TOKENS, target
             )
+            return embeds
 
         network = self.unet if self.text_encoder is None else self.text_encoder
         embeds, negative = embed_prompts(
@@ -148,7 +149,7 @@ class IFComponents(ChecksGiven, GuidedPipeline):
     def encode_for_cascade(
         self, prompt: Prompt, negative_prompt: Prompt | None = None, num_images_per_prompt: int = 1
     ) -> dict[str, Any]:
-        """Prompts, encoded as a call encodes them, by the names of a call's parameters."""
+        """Encode prompts as in a call; return them by the names of the call's parameters."""
         embeds, negative = self.encode_prompt(
             prompt,
             num_images_per_prompt=num_images_per_prompt,
@@ -158,16 +159,16 @@ class IFComponents(ChecksGiven, GuidedPipeline):
         return {"prompt_embeds": embeds, "negative_prompt_embeds": negative}
 
     def _text_preprocessing(self, text: Prompt, clean_caption: bool = False) -> list[str]:
-        """Texts as the text encoder is to read them; see `prepare_captions`."""
+        """Return texts for the text encoder; see `prepare_captions`."""
         texts = [text] if isinstance(text, str) else text
         return prepare_captions(texts, clean=clean_caption)
 
     def _clean_caption(self, caption: str) -> str:
-        """`caption` after one pass of cleaning."""
+        """Return `caption` after one pass of cleaning."""
         return cleaned(caption)
 
     def _encode_text(self, texts: Sequence[str], length: int, device: torch.device | str) -> Tensor:
-        """The hidden states (B, length, D) of `texts`; equal texts are encoded once."""
+        """Return the hidden states (B, length, D) of `texts`; equal texts are encoded once."""
         check_encoder(self.text_encoder, self.tokenizer)
         distinct, positions = distinct_texts(texts)
         with self.tokenizing(self.tokenizer):
@@ -176,21 +177,22 @@ class IFComponents(ChecksGiven, GuidedPipeline):
         embeds: Tensor = states.last_hidden_state[positions]
         return embeds
 
-    # The pictures
+    # Images
 
     def run_safety_checker(
         self, image: np.ndarray, device: torch.device | str, dtype: torch.dtype
     ) -> tuple[np.ndarray, list[bool] | None, list[bool] | None]:
-        """`image` with unwanted ones set to zero, and flags of unwanted content and watermarks.
+        """Return `image` with unwanted ones set to zero, and flags for content and watermarks.
 
         Args:
             image: (B, H, W, 3) in [0, 1].
 
         Returns:
-            Flags are None without a safety checker.
+            The images and the flags, which are None without a safety checker.
 
         Raises:
-            ArgumentTypeError: the safety checker is a function that returns something else.
+            ArgumentTypeError: if the safety checker is a function that doesn't return images and
+                flags.
         """
         if self.safety_checker is None:
             return image, None, None

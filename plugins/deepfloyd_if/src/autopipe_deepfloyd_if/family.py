@@ -1,4 +1,4 @@
-"""What this package offers."""
+"""The manifest of this package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SUPER_RESOLUTION = {
 
 @hookimpl
 def autopipe_family() -> Family:
-    """The manifest."""
+    """Return the manifest."""
     package, name = "autopipe_deepfloyd_if", "deepfloyd_if"
     tasks = tuple(
         Pipeline(cls, f"{package}.{module}:{cls}", task, name)

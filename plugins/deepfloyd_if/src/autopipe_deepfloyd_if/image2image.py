@@ -1,4 +1,4 @@
-"""Image to image: from an image with noise on it to what a prompt says."""
+"""Image to image: changes an image towards a prompt."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Image2Image
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 
 from .image_steps import IFImageSteps
 from .steps import Result
@@ -54,20 +54,22 @@ class IFImg2ImgPipeline(IFImageSteps, Image2Image):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Change `image` towards what `prompt` says.
+        """Change `image` towards `prompt`.
 
-        All parameters that are not named here are those of `Call`.
+        All other parameters are those of `Call`.
 
         Args:
-            image: where to start: PIL, resized to what the U-Net was trained for; or an array or
-                tensor in [-1, 1], or a list. One for each prompt, or fewer, which are repeated.
-            strength: from 0 to 1: which part of the steps is taken; 1 ignores the image.
+            image: the initial image: PIL, resized to the training resolution; or an array or tensor
+                in [-1, 1], or a list. One per prompt, or fewer, which are then repeated.
+            strength: the part of the steps to take, in [0, 1]; 1 ignores the image.
 
         Returns:
             `IFPipelineOutput`, or the tuple of its three values.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

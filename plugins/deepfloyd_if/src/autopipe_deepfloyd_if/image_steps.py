@@ -1,4 +1,4 @@
-"""What the pipelines share that start from an image, and those that repaint a part of it."""
+"""The steps that pipelines with an initial image share, and those for inpainting."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .steps import IFSteps, Keep, Start
 
 
 class IFImageSteps(IFSteps):
-    """Starts from an image with noise on it."""
+    """Starts from a noised image."""
 
     def prepare_start(self) -> Start:
-        """As of `IFSteps`: the image, at the size of the result."""
+        """As in `IFSteps`: the image, at the output size."""
         pixels = self._pixels()
 
         def start(tensors: Tensors, schedule: Schedule) -> None:
@@ -34,7 +34,7 @@ class IFImageSteps(IFSteps):
         return start
 
     def _place(self, tensors: Tensors, schedule: Schedule) -> tuple[Any, ...]:
-        """What `prepare_intermediate_images` takes after the image."""
+        """The arguments of `prepare_intermediate_images` after the image."""
         count, batch = self.call.num_images_per_prompt, self._batch_size
         dtype, device = tensors["prompt_embeds"].dtype, self._execution_device
         first = schedule.timesteps[:1].repeat(batch)
@@ -53,27 +53,28 @@ class IFImageSteps(IFSteps):
         device: torch.device | str,
         generator: Generators = None,
     ) -> Tensor:
-        """Pixels (B, 3, H, W) of `image` with the noise of `timestep` on them.
+        """Return pixels (B, 3, H, W) of `image` with the noise of `timestep`.
 
         Args:
             image: (N, 3, H, W), one for each prompt.
-            timestep: one, or one for each of B.
-            batch_size: how many prompts; B is that times `num_images_per_prompt`.
-            dtype, device: of the noise.
+            timestep: one timestep, or one for each of B.
+            batch_size: the number of prompts; B is that times `num_images_per_prompt`.
+            dtype, device: those of the noise.
         """
         clean = image.to(device, dtype).repeat_interleave(num_images_per_prompt, dim=0)
         return add_noise(self.scheduler, clean, timestep=timestep, generator=generator)
 
     def preprocess_original_image(self, image: ImageInput) -> Tensor:
-        """`image` as (N, 3, H, W) in [-1, 1], PIL images at the size of the result."""
+        """Return `image` as (N, 3, H, W) in [-1, 1]; PIL images are resized to the output size."""
         name = self._original()[0] if self.is_run else "image"
         return make_pixels(image, self.unet.config.sample_size, name)
 
     def _pixels(self) -> Tensor:
-        """The image to start from (N, 3, H, W).
+        """Return the initial image (N, 3, H, W).
 
         Raises:
-            ArgumentError, ArgumentTypeError: it can't be used, or `strength` can't.
+            ArgumentError: if the image or `strength` is not valid.
+            ArgumentTypeError: if the image has the wrong type.
         """
         name, image = self._original()
         check_image(image, name)
@@ -84,17 +85,17 @@ class IFImageSteps(IFSteps):
         return pixels
 
     def _original(self) -> tuple[str, ImageInput]:
-        """The argument that is the image to start from: its name and itself."""
+        """The name and value of the argument with the initial image."""
         return "image", self.call.image
 
 
 class IFMaskSteps(IFImageSteps):
-    """Starts from noise inside a mask; what is outside stays as it was, step for step."""
+    """Starts from noise inside a mask; the rest is restored after each step."""
 
     _callback_tensor_inputs = (*IFImageSteps._callback_tensor_inputs, "mask")
 
     def prepare_start(self) -> Start:
-        """As of `IFSteps`: image and mask, at the size of the result."""
+        """As in `IFSteps`: image and mask, at the output size."""
         pixels = self._pixels()
         mask = self._mask(pixels)
 
@@ -129,7 +130,7 @@ class IFMaskSteps(IFImageSteps):
         mask_image: Tensor,
         generator: Generators = None,
     ) -> Tensor:
-        """As of `IFImageSteps`, and the image without noise where `mask_image` is 0.
+        """As in `IFImageSteps`, with the image without noise where `mask_image` is 0.
 
         Args:
             mask_image: (B, 1, H, W).
@@ -141,17 +142,18 @@ class IFMaskSteps(IFImageSteps):
         return blend(mask_image, noised, clean)
 
     def preprocess_mask_image(self, mask_image: ImageInput) -> Tensor:
-        """`mask_image` as (M, 1, H, W), 0 or 1, PIL images at the size of the result."""
+        """Return `mask_image` as (M, 1, H, W), 0 or 1; PIL images get the output size."""
         if kind_of(mask_image) != "pil":
             return make_mask(mask_image)
         size = fitted_size(as_list(mask_image)[0], self.unet.config.sample_size)
         return make_mask(mask_image, *size)
 
     def _mask(self, pixels: Tensor) -> Tensor:
-        """The mask (M, 1, H, W) at the size of `pixels`.
+        """Return the mask (M, 1, H, W) at the size of `pixels`.
 
         Raises:
-            ArgumentError, ArgumentTypeError: it can't be used.
+            ArgumentError: if the mask is not valid.
+            ArgumentTypeError: if the mask has the wrong type.
         """
         _, image = self._original()
         check_mask(image, self.call.mask_image)
@@ -160,5 +162,5 @@ class IFMaskSteps(IFImageSteps):
         return mask
 
     def _keep(self, tensors: Tensors) -> Keep:
-        """Takes what is outside the mask from before the step."""
+        """Restores the pixels outside the mask from before the step."""
         return lambda step, timestep, after: blend(tensors["mask"], after, tensors["latents"])

@@ -1,4 +1,4 @@
-"""Inpainting: what a mask marks becomes what a prompt says."""
+"""Inpainting: repaints the masked part of an image with a prompt."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Inpaint
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 
 from .image_steps import IFImageSteps, IFMaskSteps
 from .steps import Result
@@ -53,19 +53,21 @@ class IFInpaintingPipeline(IFMaskSteps, Inpaint):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Repaint what `mask_image` marks white with what `prompt` says; the rest stays exactly.
+        """Repaint what `mask_image` marks white with what `prompt` says; the rest is unchanged.
 
-        All parameters that are not named here are those of `Call`.
+        All other parameters are those of `Call`.
 
         Args:
             image, strength: as for `IFImg2ImgPipeline`.
-            mask_image: PIL, array or tensor, or a list; 0.5 and above is repainted.
+            mask_image: PIL, array or tensor, or a list; values of at least 0.5 are repainted.
 
         Returns:
             `IFPipelineOutput`, or the tuple of its three values.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

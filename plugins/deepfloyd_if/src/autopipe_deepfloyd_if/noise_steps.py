@@ -1,4 +1,4 @@
-"""What the pipelines share that start from noise."""
+"""The steps that pipelines that start from noise share."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .steps import IFSteps, Start
 
 
 class IFNoiseSteps(IFSteps):
-    """Starts from noise alone, or from the caller's `latents`."""
+    """Starts from noise, or from the caller's `latents`."""
 
     def prepare_start(self) -> Start:
-        """As of `IFSteps`: the size that a call says, or that the U-Net was trained for."""
+        """As in `IFSteps`: the size of the call, or the training resolution of the U-Net."""
         call, default = self.call, self.trained_size()
         height = default[0] if call.height is None else call.height
         width = default[1] if call.width is None else call.width
@@ -47,10 +47,10 @@ class IFNoiseSteps(IFSteps):
         device: torch.device | str,
         generator: Generators,
     ) -> Tensor:
-        """Noise of that shape with the scheduler's deviation: the first pixels.
+        """Return noise of that shape with the scheduler's initial standard deviation.
 
         Raises:
-            ArgumentError: a list of generators that are not as many as the batch.
+            ArgumentError: if the number of generators differs from the batch size.
         """
         return start_from_noise(
             (batch_size, num_channels, height, width),

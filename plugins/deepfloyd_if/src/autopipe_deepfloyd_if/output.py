@@ -1,4 +1,4 @@
-"""What a call of the family returns."""
+"""The output of the family's calls."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class IFPipelineOutput(BaseOutput):
-    """The images of a call, and what the safety checker found in them.
+    """The images of a call, and the flags of the safety checker.
 
     Attributes:
         images: a list of PIL images, an array (B, H, W, C) in [0, 1], or a tensor (B, C, H, W)
             in [-1, 1], as the next stage takes it.
-        nsfw_detected, watermark_detected: one flag for each image, which is black where it is
-            set; None if none was checked.
+        nsfw_detected, watermark_detected: one flag per image; flagged images are black. None if
+            images were not checked.
     """
 
     images: Images

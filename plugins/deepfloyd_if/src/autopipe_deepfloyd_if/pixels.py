@@ -1,4 +1,4 @@
-"""What users pass as images and masks, as the pixels that the family works on."""
+"""Converts images and masks of users to the pixels of the family."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from autopipe_components.images.masks import check_single_channel
 from autopipe_components.steps.checks import check_colours
 
 CHANNELS = 3
-"""Of the pixels that are denoised."""
+"""The channels of the denoised pixels."""
 
 _FILTER = "bicubic"
 _MULTIPLE = 8
-"""Pixels: what the longer side of a picture is rounded to."""
+"""The multiple, in pixels, to which the longer side of an image is rounded."""
 
 
 def make_pixels(image: ImageInput, side: int | None = None, name: str = "image") -> Tensor:
-    """`image` as (N, 3, H, W), float, in [-1, 1].
+    """Return `image` as (N, 3, H, W), float, in [-1, 1].
 
     Args:
         image: PIL images; or arrays (H, W, 3) or (N, H, W, 3), or tensors (3, H, W) or
-            (N, 3, H, W), which are in [-1, 1] already; or a list of one kind.
-        side: what the shorter side of a PIL image is made, in proportion; None leaves it.
-        name: of the argument, for messages.
+            (N, 3, H, W), both in [-1, 1]; or a list of one of these.
+        side: the length to which the shorter side of a PIL image is resized; None keeps it.
+        name: the name of the argument, for messages.
 
     Raises:
-        ArgumentError, ArgumentTypeError: it is not an image, or has no three colours.
+        ArgumentError: if it doesn't have three channels, or its values are not valid.
+        ArgumentTypeError: if it is not an image.
     """
     items, kind = as_list(image), kind_of(image, name)
     if kind == "pil":
@@ -44,8 +45,8 @@ def make_pixels(image: ImageInput, side: int | None = None, name: str = "image")
         floats = one.is_floating_point() if kind == "pt" else one.dtype.kind == "f"
         if not floats:
             raise ArgumentError(
-                f"{name} is made of {one.dtype} and can't be in [-1, 1]; give floats in that range "
-                f"(x / 127.5 - 1), or a PIL image"
+                f"{name} has the dtype {one.dtype}, which can't be in [-1, 1]; give floats in that "
+                f"range (x / 127.5 - 1), or a PIL image"
             )
     pixels = (arrays.batch_arrays if kind == "np" else arrays.batch_tensors)(items)
     check_colours(pixels, name)
@@ -53,13 +54,14 @@ def make_pixels(image: ImageInput, side: int | None = None, name: str = "image")
 
 
 def make_mask(mask: ImageInput, height: int | None = None, width: int | None = None) -> Tensor:
-    """`mask` as (M, 1, height, width), 1 where it is at least a half, else 0.
+    """Return `mask` as (M, 1, height, width), 1 where it is at least 0.5, else 0.
 
     Raises:
-        ArgumentError, ArgumentTypeError: it is not an image, or has several channels.
+        ArgumentError: if it has several channels.
+        ArgumentTypeError: if it is not an image.
     """
     items = [in_mode(one, "L") if isinstance(one, Image.Image) else one for one in as_list(mask)]
-    # A lone tensor of three axes is a batch of masks, one in a list a mask with its channel.
+    # A tensor with three axes is a batch of masks; in a list, it is a mask with its channel.
     given = items if isinstance(mask, (list, tuple)) else items[0]
     made = mask_processor(1, resample=_FILTER).preprocess(given, height, width)
     check_single_channel(made)
@@ -67,7 +69,7 @@ def make_mask(mask: ImageInput, height: int | None = None, width: int | None = N
 
 
 def fitted_size(image: Image.Image, side: int) -> tuple[int, int]:
-    """Height and width of `image` with a shorter side of `side`, the longer one rounded."""
+    """Return height and width with the shorter side `side` and the longer one rounded."""
     proportion = image.width / image.height
     if proportion >= 1:
         return side, round(side / _MULTIPLE * proportion) * _MULTIPLE

@@ -1,4 +1,4 @@
-"""The safety checker of DeepFloyd IF: unwanted images, and those with a watermark, become black."""
+"""The safety checker of DeepFloyd IF, which makes unwanted and watermarked images black."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from transformers import CLIPConfig, CLIPVisionModelWithProjection, PreTrainedMo
 from autopipe_components.safety import blackened
 
 
-class IFSafetyChecker(PreTrainedModel):
-    """Two linear scores of the CLIP embedding of an image: unwanted content, and a watermark."""
+class IFSafetyChecker(PreTrainedModel):  # type: ignore[misc]  # not typed
+    """Two linear scores of the CLIP embedding of an image: for unwanted content and watermarks."""
 
     config_class = CLIPConfig
     main_input_name = "clip_input"
@@ -33,12 +33,12 @@ class IFSafetyChecker(PreTrainedModel):
         p_threshold: float = 0.5,
         w_threshold: float = 0.5,
     ) -> tuple[Any, list[bool], list[bool]]:
-        """`images` with flagged ones set to zero, then flags of unwanted content and watermarks.
+        """Return `images` with flagged ones set to zero, and flags for content and watermarks.
 
         Args:
-            clip_input: the images as the CLIP image processor makes them, (B, 3, H, W).
-            images: the same images: a tensor, an array or a list, of length B. Not changed.
-            p_threshold, w_threshold: the scores from which content and watermarks count.
+            clip_input: the images from the CLIP image processor, (B, 3, H, W).
+            images: the same images as a tensor, an array or a list of length B; not modified.
+            p_threshold, w_threshold: the thresholds of the scores for content and watermarks.
         """
         embeds = self.vision_model(clip_input).image_embeds
         unwanted: list[bool] = (self.p_head(embeds) > p_threshold).flatten().tolist()

@@ -1,7 +1,7 @@
-"""The call of all pipelines of the family, from the checks to the pictures.
+"""The call of all pipelines of the family, from the checks to the output.
 
-What a pipeline starts from is its own, and what it keeps after each step; nothing here knows a
-task.
+Pipelines add the start of the pixels and what they restore after each step; nothing here depends on
+a task.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.images.arrays import denormalize, pt_to_numpy
 from autopipe_components.safety import needs_extractor
+from autopipe_components.steps.callbacks import StepCallbacks, step_callbacks
 from autopipe_components.steps.checks import (
     batch_size_of,
     check_components,
@@ -29,7 +30,6 @@ from autopipe_components.steps.codec import PixelCodec, in_dtype_of
 from autopipe_components.steps.given import check_images_given
 from autopipe_components.steps.image2image import encode_start
 from autopipe_components.steps.prompt import check_encoder, join_halves
-from autopipe_components.steps.reports import Reports, step_reports
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
 from .call import Call
@@ -40,19 +40,19 @@ from .pixels import CHANNELS
 Result: TypeAlias = "IFPipelineOutput | tuple[Any, list[bool] | None, list[bool] | None]"
 
 Start: TypeAlias = Callable[[Tensors, Schedule], None]
-"""Puts the first pixels into the tensors of a call, as `"latents"`, and what goes with them."""
+"""Adds the initial pixels to the tensors of a call, as `"latents"`, and other tensors."""
 
 Keep: TypeAlias = Callable[[int, Tensor, Tensor], Tensor]
-"""That of the core's loop: what a task restores after each step."""
+"""As in the core's loop: what a task restores after each step."""
 
 
 class IFSteps(IFComponents):
-    """The call of every pipeline; the arguments are those of `IFComponents`."""
+    """The call of all pipelines; the arguments are those of `IFComponents`."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "prompt_embeds")
     output_types = ("pil", "np", "pt")
     denoiser_in_channels: ClassVar[int] = CHANNELS
-    """What a U-Net for this pipeline sees: the pixels that are denoised, and maybe others."""
+    """The input channels of the U-Net: the denoised pixels, and possibly others."""
 
     _guidance_scale: float = 7.0
 
@@ -60,27 +60,27 @@ class IFSteps(IFComponents):
 
     @property
     def _prompts(self) -> int:
-        """How many prompts the call has."""
+        """The number of prompts of the call."""
         return batch_size_of(self.call.prompt, self.call.prompt_embeds)
 
     @property
     def _batch_size(self) -> int:
-        """How many images the call makes."""
+        """The number of images of the call."""
         return self._prompts * self.call.num_images_per_prompt
 
     def run_task(self) -> Result:
         """The body of every call."""
         # 1. Check everything that can be checked
-        reports = self.begin_call()
+        callbacks = self.begin_call()
         start = self.prepare_start()
 
-        # 2. Lay out the steps
+        # 2. Set the schedule
         schedule = self.make_schedule()
 
         # 3. Encode the prompt
         tensors = in_dtype_of(self.unet, self.encode_conditioning())
 
-        # 4. Put there what the steps start from
+        # 4. Add the initial pixels
         start(tensors, schedule)
 
         # 5. Denoise
@@ -88,26 +88,26 @@ class IFSteps(IFComponents):
             tensors,
             self.make_predictor(tensors),
             schedule,
-            reports,
+            callbacks,
             eta=self.call.eta,
             generator=self.call.generator,
             keep=self._keep(tensors),
         )
 
-        # 6. Make pictures
+        # 6. Convert to images
         return self.make_output(pixels)
 
-    # Its steps, in their order
+    # Steps, in order
 
-    def begin_call(self) -> Reports:
-        """Check what every pipeline takes, and set the state of the call.
+    def begin_call(self) -> StepCallbacks:
+        """Check the common arguments, and set the state of the call.
 
         Returns:
-            The callbacks, as the loop takes them.
+            The callbacks for the denoising loop.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used, or the U-Net is not one
-                for this pipeline.
+            ArgumentError: if an argument is not valid, or the U-Net doesn't fit this pipeline.
+            ArgumentTypeError: if an argument has the wrong type.
         """
         call = self.call
         check_components(self, self.required_components)
@@ -135,7 +135,7 @@ class IFSteps(IFComponents):
             check_encoder(self.text_encoder, self.tokenizer)
         check_steps(call.num_inference_steps, call.timesteps)
         check_eta(call.eta)
-        return step_reports(
+        return step_callbacks(
             self,
             call.callback_on_step_end,
             call.callback_on_step_end_tensor_inputs,
@@ -144,39 +144,40 @@ class IFSteps(IFComponents):
         )
 
     def check_denoiser(self) -> None:
-        """Refuse a U-Net that sees or predicts something else.
+        """Check the channels of the U-Net.
 
         Raises:
-            ArgumentError: it is such.
+            ArgumentError: if they don't fit this pipeline.
         """
         config, given = self.unet.config, self.denoiser_in_channels
         if config.in_channels != given:
             raise ArgumentError(
-                f"{type(self).__name__} gives the U-Net {given} channels and it takes "
-                f"{config.in_channels}; those of the first stage take {CHANNELS}, those for "
+                f"{type(self).__name__} needs a U-Net with {given} input channels, not "
+                f"{config.in_channels}; those of the first stage have {CHANNELS}, those for "
                 f"super-resolution {2 * CHANNELS}"
             )
         if config.out_channels != 2 * CHANNELS:
             raise ArgumentError(
                 f"the U-Net predicts {config.out_channels} channels; DeepFloyd IF needs "
-                f"{2 * CHANNELS}: those of the noise, and as many of its variance"
+                f"{2 * CHANNELS}: noise and variance"
             )
 
     def _check_size(self, height: int, width: int) -> None:
-        """Refuse pixels that the U-Net can't halve and double as often, or this machine hold."""
+        """Refuse a size that doesn't fit the U-Net's levels or the memory of this machine."""
         check_size(height, width, 2 ** (len(self.unet.config.block_out_channels) - 1))
         self.check_sample_memory(self._batch_size, height, width)
 
     def prepare_start(self) -> Start:
-        """Check what a call starts from, and say how it starts.
+        """Check the arguments for the start of a call, and return the start.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
+            ArgumentError: if an argument is not valid.
+            ArgumentTypeError: if an argument has the wrong type.
         """
         raise NotImplementedError
 
     def make_schedule(self) -> Schedule:
-        """The steps, or the last part of them that a `strength` says."""
+        """Return the schedule, or its last part given by `strength`."""
         schedule = set_schedule(
             self.scheduler,
             num_inference_steps=self.call.num_inference_steps,
@@ -186,20 +187,20 @@ class IFSteps(IFComponents):
         return Schedule(*self.get_timesteps(schedule.steps, self.call.get("strength", 1.0)))
 
     def get_timesteps(self, num_inference_steps: int, strength: float) -> tuple[Tensor, int]:
-        """The timesteps that an image leaves of the schedule that is set, and how many steps.
+        """Return the last timesteps of the current schedule, and their number of steps.
 
         Args:
-            num_inference_steps: of the whole schedule.
-            strength: from 0 to 1: the part that is taken, from the end.
+            num_inference_steps: the number of steps of the whole schedule.
+            strength: the part of the steps to take from the end, in [0, 1].
 
         Raises:
-            ArgumentError: no step is left.
+            ArgumentError: if no step remains.
         """
         schedule = keep_tail(self.scheduler, steps=num_inference_steps, strength=strength)
         return schedule.timesteps, schedule.steps
 
     def encode_conditioning(self) -> Tensors:
-        """The encoded prompt as tensors of the call; under guidance the negative half is first."""
+        """Return the encoded prompt as tensors of the call; with guidance, negative half first."""
         call = self.call
         embeds, negative = self.encode_prompt(
             call.prompt,
@@ -213,7 +214,7 @@ class IFSteps(IFComponents):
         return {"prompt_embeds": embeds if negative is None else join_halves(embeds, negative)}
 
     def _for_prompts(self, pixels: Tensor, tensors: Tensors) -> Tensor:
-        """`pixels` of N images as (P, 3, H, W), one for each prompt."""
+        """Return `pixels` of N images as (P, 3, H, W), one for each prompt."""
         return encode_start(
             PixelCodec(CHANNELS),
             pixels,
@@ -223,7 +224,7 @@ class IFSteps(IFComponents):
         )
 
     def _spread(self, pixels: Tensor, tensors: Tensors) -> Tensor:
-        """`pixels` of N images as (B, 3, H, W): for each prompt, then each of its images."""
+        """Return `pixels` of N images as (B, 3, H, W), repeated for each image of a prompt."""
         each = self._for_prompts(pixels, tensors)
         return each.repeat_interleave(self.call.num_images_per_prompt, dim=0)
 
@@ -234,11 +235,11 @@ class IFSteps(IFComponents):
                 check_images_given(name, given[name], None, None, given["batch_size"])
 
     def _keep(self, tensors: Tensors) -> Keep | None:
-        """What is restored after each step; nothing if None."""
+        """The function that restores pixels after each step, or None."""
         return None
 
     def make_output(self, pixels: Tensor) -> Result:
-        """What a call gives back of the denoised `pixels` (B, 3, H, W)."""
+        """Return the output of a call for the denoised `pixels` (B, 3, H, W)."""
         output_type = self.call.output_type
         images: Any = pixels
         unwanted = marked = None

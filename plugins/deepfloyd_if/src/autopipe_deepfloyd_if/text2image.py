@@ -1,4 +1,4 @@
-"""Text to image: from pure noise to what a prompt says."""
+"""Text to image: generates an image of a prompt from noise."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 
 from .noise_steps import IFNoiseSteps
 from .steps import Result
@@ -51,19 +51,21 @@ class IFPipeline(IFNoiseSteps, Text2Image):
         latents: Tensor | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Draw what `prompt` says.
+        """Generate images of `prompt`.
 
-        All parameters that are not named here are those of `Call`.
+        All other parameters are those of `Call`.
 
         Args:
-            height, width: in pixels; each is what the U-Net was trained for if absent.
-            latents: the first noise (B, 3, height, width), instead of drawing it.
+            height, width: in pixels; by default the training resolution of the U-Net.
+            latents: the initial noise (B, 3, height, width); by default it is sampled.
 
         Returns:
             `IFPipelineOutput`, or the tuple of its three values.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

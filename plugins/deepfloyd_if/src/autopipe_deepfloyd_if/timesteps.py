@@ -1,9 +1,9 @@
-"""Schedules that DeepFloyd published for its models: descending timesteps for `timesteps=`.
+"""Schedules that DeepFloyd published for its checkpoints: descending timesteps for `timesteps=`.
 
     pipe(prompt, timesteps=smart100_timesteps)
 
-The number in a name is that of the steps. `fast` and `smart` are for the first stage, `super` for
-super-resolution; they put the steps where they matter most.
+The number in a name is the number of steps. `fast` and `smart` are for the first stage, `super` for
+super-resolution. They have more steps where these matter most.
 """
 
 from __future__ import annotations

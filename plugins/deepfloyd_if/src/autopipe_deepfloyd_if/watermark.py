@@ -1,4 +1,4 @@
-"""The mark that DeepFloyd IF puts into the lower right corner of its pictures."""
+"""The mark that DeepFloyd IF pastes into the lower right corner of its images."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from autopipe.config import register_to_config
 from autopipe.modeling import ModelMixin
 
 _REFERENCE = 1024
-"""Pixels: a square picture of this side gets the mark at its own size."""
+"""The side in pixels of a square image for which the mark has its original size."""
 
 _MARGIN = 14
-"""Pixels between the mark and the edges, of such a picture."""
+"""The distance in pixels between the mark and the edges of such an image."""
 
 _SIDE = 62
-"""Pixels of the mark."""
+"""The size of the mark in pixels."""
 
 
 class IFWatermarker(ModelMixin):
-    """Holds the mark as a picture with transparency, values from 0 to 255."""
+    """The mark as an RGBA image with values from 0 to 255."""
 
     watermark_image: torch.Tensor
 
@@ -31,14 +31,14 @@ class IFWatermarker(ModelMixin):
     def apply_watermark(
         self, images: list[Image.Image], sample_size: int | None = None
     ) -> list[Image.Image]:
-        """Paste the mark into `images`, which are changed, and return them.
+        """Paste the mark into `images` in place, and return them.
 
-        Pictures that are so small that nothing of the mark would be left stay as they are.
+        Images that are too small for the mark are not changed.
 
         Args:
-            images: of one size.
-            sample_size: the side that the network makes; the mark is placed for a picture
-                enlarged to it. That of the pictures if absent.
+            images: images of equal size.
+            sample_size: the output size of the network, to which the images will be enlarged and
+                for which the mark is placed; by default that of the images.
         """
         width, height = images[0].size
         enlargement = min(1.0, min(height, width) / (sample_size or height))

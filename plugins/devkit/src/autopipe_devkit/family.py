@@ -1,4 +1,4 @@
-"""What this package offers: a command, and no pipeline."""
+"""What this package offers: commands, but no pipelines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,17 @@ def autopipe_family() -> Manifest:
             Command(
                 "new",
                 "autopipe_devkit.commands.new:declare",
-                "write the project of a new family, to begin with",
+                "write a project for a new family to start from",
+            ),
+            Command(
+                "check",
+                "autopipe_devkit.commands.check:declare",
+                "check what every family promises, for an installed one",
+            ),
+            Command(
+                "stubs",
+                "autopipe_devkit.commands.stubs:declare",
+                "tell type checkers and editors what is installed",
             ),
         ),
     )

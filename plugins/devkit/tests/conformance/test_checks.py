@@ -24,6 +24,8 @@ from autopipe_devkit.conformance.checks import OF_A_FAMILY, OF_A_MEMBER, OF_A_TA
 from autopipe_devkit.conformance.subject import Subject
 from autopipe_devkit.scaffold import EXAMPLE
 
+from . import test_conduct, test_effects
+
 CHECKS = {**OF_A_MEMBER, **OF_A_TASK}
 
 Break = Callable[[pytest.MonkeyPatch, Any], None]
@@ -242,6 +244,9 @@ def remembers_add_ons(patch: pytest.MonkeyPatch, cls: Any) -> None:
     patch.setattr(cls, "detach", detach)
 
 
+OF_MEANING = ("effects", "directions", "regions")
+"""The modules of the checks that `test_effects.py` tries."""
+
 BROKEN: list[tuple[str, Break]] = [
     ("seed", noise_of_no_seed),
     ("seed", a_scheduler_that_is_used_up),
@@ -253,7 +258,7 @@ BROKEN: list[tuple[str, Break]] = [
     ("pictures", values_beyond_one),
     ("tensors", tensors_from_minus_one),
     ("callback", no_callback),
-    ("callback", no_changes),
+    ("replacing", no_changes),
     ("callback", no_interrupt),
     ("cancel", no_cancel),
     ("copies", copies_nothing),
@@ -291,7 +296,8 @@ def test_a_check_fails_where_its_promise_is_broken(
 
 
 def test_every_check_of_a_pipeline_is_tried() -> None:
-    assert {check for check, _ in BROKEN} == set(CHECKS)
+    conduct = {check for check, *_ in test_conduct.BROKEN}
+    assert {check for check, _ in BROKEN} | conduct | test_effects.MEANING == set(CHECKS)
 
 
 def test_a_stage_of_a_chain_serves_nothing_by_itself() -> None:

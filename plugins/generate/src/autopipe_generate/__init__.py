@@ -1,1 +1,1 @@
-"""The command `autopipe generate`: pictures, clips and sounds of whatever task is installed."""
+"""The command `autopipe generate`: images, clips and sounds, for every installed task."""

@@ -1,10 +1,10 @@
-"""What schedulers are called elsewhere: in other programs, in papers, in captions of pictures."""
+"""Names of schedulers in other programs, papers and image captions."""
 
 from __future__ import annotations
 
 import re
 
-_CALLED = {
+_ALIASES = {
     "DPMSolverMultistep": "dpm++ dpm++2m dpmpp2m dpmpp dpmsolver dpmsolver++ dpm",
     "DPMSolverSinglestep": "dpm++2s dpmpp2s dpm++2sa dpmpp2sa dpm++2sancestral",
     "EulerDiscrete": "euler",
@@ -17,14 +17,14 @@ _CALLED = {
     "UniPCMultistep": "unipc",
     "DEISMultistep": "deis",
 }
-_BY_ALIAS = {alias: name for name, aliases in _CALLED.items() for alias in aliases.split()}
+_BY_ALIAS = {alias: name for name, aliases in _ALIASES.items() for alias in aliases.split()}
 
 
 def known_as(name: str) -> str | None:
-    """The short name of the scheduler that is called `name` elsewhere, or None.
+    """Return the short name of the scheduler that is called `name` elsewhere, or None.
 
-    A prefix such as `k_` and a suffix such as `Karras`, which is an option of several schedulers,
-    don't matter.
+    A prefix such as `k_` is ignored, as is a suffix such as `Karras`, which is an option of several
+    schedulers.
     """
     plain = re.sub(r"[^a-z0-9+]", "", name.lower()).removesuffix("scheduler")
     for suffix in ("karras", "exponential"):

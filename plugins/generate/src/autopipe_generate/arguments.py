@@ -1,4 +1,4 @@
-"""Types of arguments: what argparse makes of text, and shows of what is wrong with it."""
+"""Argument types for argparse: they convert text, and explain what is wrong with it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from autopipe.sizes import parse_size
 from autopipe.wording import shown
 
 LARGEST_SIDE = 1 << 16
-"""Of a picture, in pixels: what files of pictures can hold."""
+"""The largest side of an image in pixels; image files support no more."""
 
 _Number = TypeVar("_Number", int, float)
 
 
 def _between(kind: type[_Number], least: float, most: float) -> Callable[[str], _Number]:
-    """Reads numbers from `least` to `most`."""
+    """Return a function that reads numbers from `least` to `most`."""
 
     def read(text: str) -> _Number:
         try:
@@ -42,34 +42,34 @@ fraction = _between(float, 0, 1)
 
 
 def budget(text: str) -> str:
-    """`auto`, or a number of bytes such as `6GiB`."""
+    """Read `auto`, or a size such as `6GiB`."""
     if text != "auto":
         try:
             parse_size(text)
         except (ArgumentError, OverflowError):
             raise argparse.ArgumentTypeError(
-                f"{shown(text)} is not a size; write it as 6GiB, or auto"
+                f"{shown(text)} is not a size; write 6GiB, for example, or auto"
             ) from None
     return text
 
 
 def size(text: str) -> tuple[int, int]:
-    """Width and height in pixels, from `512x768`, or `512` for a square."""
+    """Read width and height in pixels from `512x768`, or `512` for a square."""
     width, cross, height = text.lower().partition("x")
     if not width.isdecimal() or not (height if cross else width).isdecimal():
-        raise argparse.ArgumentTypeError(f"{shown(text)} is not a size; write it as 512x768 or 512")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a size; write 512x768 or 512")
     longest = max(len(width), len(height))
     pixels = (0, 0) if longest > 9 else (int(width), int(height if cross else width))
     if not 1 <= min(pixels) <= max(pixels) <= LARGEST_SIDE:
         raise argparse.ArgumentTypeError(
-            f"{shown(text)} is not a picture of 1 to {LARGEST_SIDE} pixels a side"
+            f"{shown(text)} is not a size from 1 to {LARGEST_SIDE} pixels per side"
         )
     return pixels
 
 
 def assignment(text: str) -> tuple[str, str]:
-    """A name and a value, from `NAME=VALUE`."""
+    """Read a name and a value from `NAME=VALUE`."""
     name, sign, value = text.partition("=")
     if not sign or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"{shown(text)} sets nothing; write it as NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not an assignment; write NAME=VALUE")
     return name, value

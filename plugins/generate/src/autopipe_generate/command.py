@@ -1,4 +1,4 @@
-"""`autopipe generate`: pictures, frames or sounds, by whatever task is installed."""
+"""`autopipe generate`: generates images, frames or sounds with the installed tasks."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from .inputs import declare_inputs
 from .loading import class_of, device_of, load_for, load_stage_for
 from .record import print_result, settings_of, settings_of_stages, write
 from .rehearsal import check_call
-from .request import Request, request
+from .request import Request, request_of
 from .values import call_of, parameters_of
 
 if TYPE_CHECKING:
     from autopipe.pipeline.base import DiffusionPipeline
 
 ABOUT = (
-    "Make pictures from a prompt, from a picture to change, or whatever the installed tasks make "
-    "of their inputs. Of the tasks that the checkpoint can do, it is the one whose inputs are "
-    "those given. Every PNG holds its settings as text fields. With --num-images, picture i of "
-    "NAME.png is NAME-i.png with the seed SEED + i - 1, and NAME.png shows them all. With "
-    "--upscale a further checkpoint enlarges what --model makes. --steps, --guidance, --size and "
-    "--scheduler are for --model; given again, for the first --upscale, and so on. --memory holds "
-    "for all checkpoints together."
+    "Generate images from a prompt, from an image to change, or whatever the installed tasks "
+    "generate from their inputs. The task is chosen by the given inputs, among those that the "
+    "checkpoint supports. Every PNG contains its settings as text fields. With --num-images, image "
+    "i of NAME.png is NAME-i.png with the seed SEED + i - 1, and NAME.png shows all of them. With "
+    "--upscale, another checkpoint enlarges the images of --model. --steps, --guidance, --size and "
+    "--scheduler apply to --model; if repeated, to the first --upscale, and so on. --memory "
+    "applies to all checkpoints together."
 )
 EXAMPLES = (
     'autopipe generate "a red circle on a white background" -o circle.png',
@@ -52,62 +52,62 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     default = "(default: the pipeline's)"
     tasks = ", ".join(registry.tasks)
     addons, engines = (", ".join(registry.of(kind)) or "none" for kind in ("addon", "engine"))
-    add(PROMPT, metavar=PROMPT, nargs="?", help="what to draw, for tasks that start from a text")
+    add(PROMPT, metavar=PROMPT, nargs="?", help="the text to draw, for tasks with a prompt")
     take("--model CHECKPOINT", f"{CHECKPOINT_HELP} (default: the demo of an installed family)")
-    about = "a checkpoint that enlarges what --model makes; give it again for what enlarges that"
+    about = "a checkpoint that enlarges the images of --model; repeat it to enlarge them further"
     take("--upscale CHECKPOINT", f"{about} (default: none)", many=True)
-    take("--task TASK", f"{tasks} (default: by the inputs given)")
-    take("--negative TEXT", "what not to draw (default: nothing)")
+    take("--task TASK", f"{tasks} (default: by the given inputs)")
+    take("--negative TEXT", "the text not to draw (default: nothing)")
     take("--steps N", f"denoising steps {default}", type=count, many=True)
     take("--guidance X", f"how closely to follow the prompt {default}", type=number, many=True)
-    take("--strength X", f"how much of the picture to change, 0 to 1 {default}", type=fraction)
-    about = "pixels, as 512x768 or 512; input pictures are resized to it (default: the model's)"
+    take("--strength X", f"how much of the image to change, 0 to 1 {default}", type=fraction)
+    about = "pixels, as 512x768 or 512; input images are resized to it (default: the model's)"
     take("--size WxH", about, type=size, many=True)
-    take("--seed N", "same seed, same picture (default: a random one)", type=seed)
-    take("--num-images N", "how many (default: 1)", type=count, default=1)
-    about = "such as DDIM or EulerDiscrete (default: the checkpoint's)"
+    take("--seed N", "the same seed gives the same image (default: random)", type=seed)
+    take("--num-images N", "the number of images (default: 1)", type=count, default=1)
+    about = "the scheduler, such as DDIM or EulerDiscrete (default: the checkpoint's)"
     take("--scheduler NAME", about, many=True)
-    about = "any argument of the pipeline's call, as JSON or text; @FILE is a picture"
+    about = "any argument of the pipeline's call, as JSON or text; @FILE is an image"
     take("--set NAME=VALUE", about, type=assignment, many=True)
-    about = f"an add-on, with what it loads; there are: {addons}"
+    about = f"an add-on, with the file that it loads; installed: {addons}"
     take("--attach NAME[=FILE]", about, many=True)
-    about = f"what runs the networks, or one of them, instead of torch; there are: {engines}"
+    about = f"an engine that runs all networks, or one, instead of torch; installed: {engines}"
     take("--engine [PART=]NAME", about, many=True)
     take("--revision NAME", REVISION_HELP)
     declare_links(parser)
-    about = "of the weight files, such as fp16; auto takes what there is (default: none)"
+    about = "the variant of the weight files, such as fp16; auto uses any (default: none)"
     take("--variant NAME", about)
     add(
         "--dtype",
         choices=("auto", "float32", "float16", "bfloat16"),
-        help="of the weights; auto is that of the files (default: float32, or with --variant "
-        "that of the files)",
+        help="the dtype of the weights; auto is that of the files (default: float32, or with "
+        "--variant that of the files)",
     )
-    take("--device NAME", "cpu, cuda, cuda:1, mps (default: the fastest here)")
+    take("--device NAME", "cpu, cuda, cuda:1, mps (default: the fastest on this machine)")
     about = (
-        "what to take of the device, such as 6GiB, or auto for what is free; weights rest in main "
-        "memory where they must (default: no limit)"
+        "the device memory to use, such as 6GiB, or auto for the free memory; weights are "
+        "offloaded to main memory if necessary (default: no limit)"
     )
     take("--memory SIZE", about, type=budget)
-    about = "with --memory and without an accelerator: where weights may rest on the disk"
-    take("--offload-folder FOLDER", f"{about} (default: nowhere)")
+    about = "with --memory and without an accelerator: a folder for offloading weights to disk"
+    take("--offload-folder FOLDER", f"{about} (default: none)")
     add(
         "--offload",
         choices=("model", "sequential"),
-        help="let weights rest in main memory: networks come to the device one by one, or their "
-        "layers, which takes least and is slow (default: no)",
+        help="keep weights in main memory, and move networks (model) or their layers (sequential, "
+        "which takes the least memory and is slow) to the device one by one (default: no)",
     )
     about = (
-        "the file to write, a PNG for pictures; one that is there is replaced (default: a new "
-        "name made of prompt and seed; a folder gets such a name too)"
+        "the file to write, a PNG for images; an existing file is replaced (default: a new name "
+        "from prompt and seed; also used in a given folder)"
     )
     take("-o --output FILE", about)
     add(
         "--paste-unmasked",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="with a mask: leave every pixel outside it exactly as it was (default: yes, where "
-        "the pipeline can)",
+        help="with a mask: keep every pixel outside it exactly as it was (default: yes, if the "
+        "pipeline supports it)",
     )
     add("--json", action="store_true", help="print files and settings as JSON")
     add("-q", "--quiet", action="store_true", help="no progress on stderr")
@@ -116,52 +116,52 @@ def declare(parser: argparse.ArgumentParser) -> Run:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make what is asked for, write it and print where it is."""
+    """Generate the results, write them, and print their files."""
     registry = default_registry()
-    asked = request(arguments, registry)
+    request = request_of(arguments, registry)
     if not arguments.quiet:
-        say(f"Loading {asked.model}", error=True)
-    call = call_of(asked, class_of(asked, registry), registry)
-    device_of(asked)
-    check_call(asked, call, registry)
-    pipe = load_for(asked, registry)
+        say(f"Loading {request.model}", error=True)
+    call = call_of(request, class_of(request, registry), registry)
+    device_of(request)
+    check_call(request, call, registry)
+    pipe = load_for(request, registry)
     further: list[tuple[DiffusionPipeline, Mapping[str, Any]]] = []
-    for stage in asked.upscale:
+    for stage in request.upscale:
         before = [pipe, *(one for one, _ in further)]
-        further.append((load_stage_for(stage, asked, before, registry), stage.call))
-    names = [asked.task or "generate", *["upscale"] * len(further)]
+        further.append((load_stage_for(stage, request, before, registry), stage.call))
+    names = [request.task or "generate", *["upscale"] * len(further)]
     for one, name in zip([pipe, *(one for one, _ in further)], names):
         one.set_progress_bar_config(desc=str(name), disable=arguments.quiet)
-        if asked.memory is not None and not arguments.quiet:
+        if request.memory is not None and not arguments.quiet:
             say(one.explain(), error=True)
-    outputs = list(_outputs(asked, pipe, call, further))
+    outputs = list(_outputs(request, pipe, call, further))
     _report_blackened(outputs)
     common = {
-        **settings_of(asked, pipe, call, registry),
-        **settings_of_stages(asked, further),
+        **settings_of(request, pipe, call, registry),
+        **settings_of_stages(request, further),
     }
-    print_result(write(asked, pipe, outputs, common), as_json=arguments.json)
+    print_result(write(request, pipe, outputs, common), as_json=arguments.json)
     return 0
 
 
 def _outputs(
-    asked: Request,
+    request: Request,
     pipe: Any,
     call: dict[str, Any],
     further: Sequence[tuple[DiffusionPipeline, Mapping[str, Any]]],
 ) -> Iterator[Any]:
-    """What the pipeline returns, or the last stage; a call for each, where it makes only one."""
+    """Yield the outputs of the pipeline, or of the last stage; several calls if necessary."""
     import torch
 
-    # One generator for each picture, on the CPU: every picture can be made again by itself,
-    # and on any device.
-    generators = [torch.Generator().manual_seed(asked.seed + i) for i in range(asked.count)]
+    # One generator for each image, on the CPU: every image can be reproduced separately and on
+    # any device.
+    generators = [torch.Generator().manual_seed(request.seed + i) for i in range(request.count)]
     takes = parameters_of(type(pipe))
-    repeats = asked.task.repeats if asked.task and not further else "num_images_per_prompt"
-    if further or (asked.count > 1 and repeats in takes):
-        if asked.count > 1 and repeats:
-            call = {**call, repeats: asked.count}
-        together = generators if asked.count > 1 else generators[0]
+    repeats = request.task.repeats if request.task and not further else "num_images_per_prompt"
+    if further or (request.count > 1 and repeats in takes):
+        if request.count > 1 and repeats:
+            call = {**call, repeats: request.count}
+        together = generators if request.count > 1 else generators[0]
         yield _enlarged(pipe, {**call, "generator": together}, further)
     else:
         for one in generators:
@@ -173,7 +173,7 @@ def _enlarged(
     call: dict[str, Any],
     further: Sequence[tuple[DiffusionPipeline, Mapping[str, Any]]],
 ) -> Any:
-    """What the last stage makes, where `call` is that of the first."""
+    """Return the output of the last stage; `call` has the arguments of the first."""
     if not further:
         return pipe(**call)
     from autopipe.cascade import cascade
@@ -182,18 +182,18 @@ def _enlarged(
     shared = {name: value for name, value in call.items() if name in named}
     own = {name: value for name, value in call.items() if name not in named}
     stages = [pipe, *(stage for stage, _ in further)]
-    return cascade(stages, **shared, options=[own, *(its_own for _, its_own in further)])
+    return cascade(stages, **shared, options=[own, *(options for _, options in further)])
 
 
 def _report_blackened(outputs: Sequence[Any]) -> None:
-    """Say which pictures the checkpoint's safety checker made black."""
+    """Report the images that the checkpoint's safety checker made black."""
     names = ("nsfw_content_detected", "nsfw_detected", "watermark_detected")
     given = [[getattr(output, name, None) for name in names] for output in outputs]
     flags = [any(flagged) for lists in given for flagged in zip(*filter(None, lists))]
     for i, flagged in enumerate(flags, start=1):
         if flagged:
             say(
-                f"autopipe: the checkpoint's safety checker made picture {i} black; "
+                f"autopipe: the checkpoint's safety checker made image {i} black; "
                 f"try another seed or prompt",
                 error=True,
             )

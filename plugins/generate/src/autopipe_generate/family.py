@@ -1,4 +1,4 @@
-"""What this package offers."""
+"""The manifest of this package."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from autopipe.manifest import Command, Manifest
 
 @hookimpl
 def autopipe_family() -> Manifest:
-    """The manifest."""
+    """Return the manifest."""
     target = "autopipe_generate.command:declare"
     return Manifest(
-        "generate", commands=(Command("generate", target, "make pictures from a prompt"),)
+        "generate", commands=(Command("generate", target, "generate images from a prompt"),)
     )

@@ -1,7 +1,6 @@
-"""The options of `generate` that are of what is installed, and the task that is meant by them.
+"""The options of `generate` that come from installed manifests, and the choice of the task.
 
-They are read from manifests. In the parsed arguments, each goes by the word that is written on the
-command line, such as `--image`.
+In the parsed arguments, each is stored under the option itself, such as `--image`.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ _METAVARS = {"label": "LABEL", "number": "X", "text": "TEXT", "value": "JSON"}
 
 
 def word(one: Input) -> str:
-    """What is written for an input on the command line."""
+    """Return the option of an input on the command line."""
     if one.name == "prompt":
         return PROMPT
     return "--" + (one.option or one.name).replace("_", "-")
 
 
 def declare_inputs(parser: argparse.ArgumentParser, registry: Registry) -> None:
-    """Add the options of what is installed. One that `parser` has already is left as it is.
+    """Add the options of the installed plugins, except for those that `parser` already has.
 
-    The arguments get `owners`: by the word for each input, the option that has to be given with
-    it; empty for those of tasks.
+    The parsed arguments get `owners`, which maps the option of each input to the option that it
+    depends on; empty for inputs of tasks.
     """
     owners = {PROMPT: ""}
     parser.set_defaults(owners=owners)
@@ -51,11 +50,11 @@ def declare_inputs(parser: argparse.ArgumentParser, registry: Registry) -> None:
     group = parser.add_argument_group("inputs of the installed tasks")
     for task in registry.tasks:
         add_inputs(group, task.inputs)
-    group = parser.add_argument_group("what the installed plugins add")
+    group = parser.add_argument_group("options of the installed plugins")
     for keyword, condition in registry.conditions.items():
         if condition.target is not None:
             about = condition.help or f"a model for {keyword}"
-            about += ": a folder, a repository, or demo for that of the plugin"
+            about += ": a folder, a repository, or demo for the plugin's own"
             add_option(group, f"--{keyword}", "MODEL", about)
             add_inputs(group, condition.inputs, f"--{keyword}")
     for name, addon in registry.of("addon").items():
@@ -64,32 +63,34 @@ def declare_inputs(parser: argparse.ArgumentParser, registry: Registry) -> None:
 
 
 def task_of(
-    asked: str | None,
+    requested: str | None,
     class_name: str,
     conditions: Iterable[str],
     given: Sequence[str],
     own: Sequence[str],
     registry: Registry,
 ) -> Task | None:
-    """The task asked for, else that of the checkpoint's whose inputs are those given.
+    """Return the requested task, else the task of the checkpoint that fits the given inputs.
 
-    None where the checkpoint's pipeline serves no task.
+    None if the checkpoint's pipeline serves no task.
 
     Args:
-        given: the words of everything that was given.
-        own: those of them that only tasks can have use for.
+        requested: the task that the user names, or None.
+        given: the options of all given inputs.
+        own: those of them that only tasks can use.
 
     Raises:
-        ArgumentError: something is missing for the task, or of no use to it.
-        UnsupportedCheckpointError: no installed family does this with the checkpoint.
+        ArgumentError: if an input is missing for the task, or the task doesn't use it.
+        UnsupportedCheckpointError: if no installed family supports the task and the conditions for
+            this checkpoint.
     """
     wanted = dict.fromkeys(conditions, True)
     named = registry.resolve(class_name).pipeline.task
     offered = tasks_of(class_name, registry, wanted)
     candidates = sorted(offered, key=lambda task: task != named)
-    if asked is not None or (not offered and (wanted or named)):
-        chosen = named if asked is None else registry.task(asked)
-        registry.resolve(class_name, chosen, wanted)  # It says what is wrong.
+    if requested is not None or (not offered and (wanted or named)):
+        chosen = named if requested is None else registry.task(requested)
+        registry.resolve(class_name, chosen, wanted)  # raises if it is not supported
         candidates = [registry.task(chosen or "")]
     if not candidates:
         return None
@@ -98,20 +99,20 @@ def task_of(
     useless, missing, _ = misfits[task]
     if useless or missing:
         wrong = f"the task {task} needs {listed(needs_of(task)) or 'no input'}"
-        wrong += f" and takes no {listed(useless, 'or')}" if useless else ""
-        cures = [f"give {listed(missing)}" + " too" * bool(given)] if missing else []
-        cures += [f"leave out {listed(useless)}"] if useless else []
+        wrong += f" and doesn't use {listed(useless, 'or')}" if useless else ""
+        hints = [f"{'also ' if given else ''}give {listed(missing)}"] if missing else []
+        hints += [f"leave out {listed(useless)}"] if useless else []
         fit = next((t for t in registry.tasks if not any(misfits[t][:2])), task)
         if fit not in offered:
-            wrong = f"{class_name} is not for the task {fit}: {wrong}"
-        raise ArgumentError(f"{wrong}; {listed(cures)}. See 'autopipe generate --help'")
+            wrong = f"{class_name} doesn't support the task {fit}: {wrong}"
+        raise ArgumentError(f"{wrong}; {listed(hints)}. See 'autopipe generate --help'")
     return task
 
 
 def _misfit(
     task: Task, given: Sequence[str], own: Sequence[str]
 ) -> tuple[list[str], list[str], list[str]]:
-    """What the task has no use for, what is missing for it, and what it can do without."""
+    """Return the options that the task doesn't use, those it lacks, and those it doesn't need."""
     takes, needs = [word(one) for one in task.inputs], needs_of(task)
     return (
         [text for text in own if text not in takes],
@@ -121,11 +122,11 @@ def _misfit(
 
 
 def needs_of(task: Task) -> list[str]:
-    """The words for what a call of the task can't do without."""
+    """Return the options of the inputs that the task requires."""
     return [word(one) for one in task.inputs if one.required]
 
 
 def listed(words: Iterable[str], last: str = "and") -> str:
-    """`a, b and c`."""
+    """Return `a, b and c`."""
     *most, end = [*words] or [""]
     return f"{', '.join(most)} {last} {end}" if most else end

@@ -1,4 +1,4 @@
-"""What was made, what it tells of how it was made, and the files that hold both."""
+"""Writes results with the settings that generated them."""
 
 from __future__ import annotations
 
@@ -26,50 +26,53 @@ if TYPE_CHECKING:
     from autopipe.pipeline.base import DiffusionPipeline
 
 _FRAME_RATE, _SAMPLING_RATE = 8, 16_000
-"""Frames and samples a second, where neither output nor pipeline says how many."""
+"""Frames and samples per second, if neither output nor pipeline has the rate."""
 
 
 def settings_of(
-    asked: Request, pipe: DiffusionPipeline, call: Mapping[str, Any], registry: Registry
+    request: Request, pipe: DiffusionPipeline, call: Mapping[str, Any], registry: Registry
 ) -> dict[str, Any]:
-    """What all results of this run have in common, defaults of the pipeline included."""
+    """Return the settings that all results share, including defaults of the pipeline."""
     used = _values_of(pipe, call)
     cls = type(pipe).__name__
     dist = registry.resolve(cls).plugin.dist
-    added = [registry.conditions[keyword] for keyword in asked.conditions]
-    added += [registry.entry("addon", name) for name in asked.addons]
-    inputs = {**dict.fromkeys((one for owner in added for one in owner.inputs), ""), **asked.inputs}
+    added = [registry.conditions[keyword] for keyword in request.conditions]
+    added += [registry.entry("addon", name) for name in request.addons]
+    inputs = {
+        **dict.fromkeys((one for owner in added for one in owner.inputs), ""),
+        **request.inputs,
+    }
     found = {
         "prompt": None,
         "negative_prompt": used("negative_prompt"),
         **_of_a_stage(pipe, call),
         "strength": used("strength"),
-        **asked.conditions,
-        **{_key(one): _told(one, text, used) for one, text in inputs.items()},
-        **asked.set,
-        "attach": ", ".join(asked.attach) or None,
-        "engine": ", ".join(asked.engine) or None,
+        **request.conditions,
+        **{_key(one): _setting(one, text, used) for one, text in inputs.items()},
+        **request.set,
+        "attach": ", ".join(request.attach) or None,
+        "engine": ", ".join(request.engine) or None,
         "paste_unmasked": used("paste_unmasked"),
-        "model": asked.model,
-        "task": None if asked.task is None else asked.task.value,
+        "model": request.model,
+        "task": None if request.task is None else request.task.value,
         "class": cls,
         "dtype": str(pipe.dtype).removeprefix("torch."),
         "device": str(pipe._execution_device),
         **{name: installed_version(name) for name in ("autopipe-core", dist, "torch")},
-        "commit": asked.commit,
+        "commit": request.commit,
         **{stage: origin for stage, origin in pipe.origins.items() if stage},
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
 def settings_of_stages(
-    asked: Request, stages: Sequence[tuple[DiffusionPipeline, Mapping[str, Any]]]
+    request: Request, stages: Sequence[tuple[DiffusionPipeline, Mapping[str, Any]]]
 ) -> dict[str, str]:
-    """The same for what enlarges pictures: pipelines and arguments of their calls, in a row."""
+    """Return the settings of the stages that enlarge images, each as a list of all stages."""
     if not stages:
         return {}
     found = [_of_a_stage(pipe, call) for pipe, call in stages]
-    names = [f"{s.model}@{s.commit}" if s.commit else s.model for s in asked.upscale]
+    names = [f"{s.model}@{s.commit}" if s.commit else s.model for s in request.upscale]
     return {
         "upscale": ", ".join(names),
         **{f"upscale_{n}": ", ".join(str(one[n]) for one in found) for n in found[0]},
@@ -80,7 +83,7 @@ def _key(one: Input) -> str:
     return word(one).removeprefix("--").replace("-", "_").lower()
 
 
-def _told(one: Input, text: str, used: Callable[[str], Any]) -> Any:
+def _setting(one: Input, text: str, used: Callable[[str], Any]) -> Any:
     return Path(text).name or None if one.kind in FILES else used(one.name)
 
 
@@ -94,32 +97,33 @@ def _of_a_stage(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dict[str, A
 
 
 def _values_of(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> Callable[[str], Any]:
-    """The values of a call's arguments by name, defaults included; None for what it lacks."""
+    """Return a function from an argument's name to its value or default; None if it has none."""
     parameters = parameters_of(type(pipe))
     return lambda name: call.get(name, parameters[name].default if name in parameters else None)
 
 
 def write(
-    asked: Request, pipe: DiffusionPipeline, outputs: Sequence[Any], common: Mapping[str, Any]
+    request: Request, pipe: DiffusionPipeline, outputs: Sequence[Any], common: Mapping[str, Any]
 ) -> list[tuple[Path, dict[str, Any]]]:
-    """Write what `outputs` hold, each result in a file; the files with their settings.
+    """Write each result of `outputs` into a file; return the files with their settings.
 
-    Several pictures come with a sheet that shows all.
+    Several images come with a contact sheet.
 
     Raises:
-        PluginError: the output of the pipeline lacks what its task is to give.
+        PluginError: if the output of the pipeline lacks the field of its task.
     """
-    field = _field(asked.task, pipe, outputs[0])
-    made = [one for output in outputs for one in _READ.get(field, _arrays)(getattr(output, field))]
-    target = asked.output.with_suffix(results.suffix_of(field))
+    field = _field(request.task, pipe, outputs[0])
+    read: Callable[[Any], Sequence[Any]] = _READ.get(field, _arrays)
+    made = [one for output in outputs for one in read(getattr(output, field))]
+    target = request.output.with_suffix(results.suffix_of(field))
     rates = {
         name: getattr(outputs[0], name, None) or getattr(pipe, name, None) or usual
         for name, usual in (("frame_rate", _FRAME_RATE), ("sampling_rate", _SAMPLING_RATE))
     }
     files = results.single_names(target, len(made))
-    seeds = [asked.seed + i for i in range(asked.count)]
-    if len(made) != asked.count:
-        seeds = [asked.seed] * len(made)
+    seeds = [request.seed + i for i in range(request.count)]
+    if len(made) != request.count:
+        seeds = [request.seed] * len(made)
     done: list[tuple[Any, Path, Any]] = list(zip(made, files, seeds))
     if field == "images" and len(made) > 1:
         done.append((results.contact_sheet(made), target, f"{seeds[0]} to {seeds[-1]}"))
@@ -130,7 +134,7 @@ def write(
 
 
 def _field(task: Task | None, pipe: DiffusionPipeline, output: Any) -> str:
-    """The field of an output that holds what was made."""
+    """Return the field of an output that has the results."""
     names = [task.output] if task else [*results.FIELDS, *getattr(output, "__dict__", ())]
     found = next((name for name in names if getattr(output, name, None) is not None), None)
     if found is None:
@@ -140,7 +144,7 @@ def _field(task: Task | None, pipe: DiffusionPipeline, output: Any) -> str:
 
 
 def _pictures(images: Any) -> list[Image]:
-    """Pictures as they are, or of an array (N, H, W, C) in [0, 1]."""
+    """Return a list of images, converted if they are an array (N, H, W, C) in [0, 1]."""
     from autopipe.utils import numpy_to_pil
 
     is_done = isinstance(images, (list, tuple)) and hasattr(images[0], "save")
@@ -148,7 +152,7 @@ def _pictures(images: Any) -> list[Image]:
 
 
 def _clips(frames: Any) -> list[list[Image]]:
-    """One list of pictures for each clip, of such lists or arrays, or of one clip alone."""
+    """Return a list of images for each clip, from lists or arrays, or from a single clip."""
     is_one = isinstance(frames, (list, tuple)) and hasattr(frames[0], "save")
     return [_pictures(clip) for clip in ([frames] if is_one else frames)]
 
@@ -163,7 +167,7 @@ def _array(values: Any) -> np.ndarray:
 
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
-        return (values.float() if values.dtype is torch.bfloat16 else values).numpy()
+        values = (values.float() if values.dtype is torch.bfloat16 else values).numpy()
     return np.asarray(values)
 
 
@@ -171,7 +175,7 @@ _READ: Mapping[str, Callable[[Any], Sequence[Any]]] = {"images": _pictures, "fra
 
 
 def print_result(written: list[tuple[Path, dict[str, Any]]], *, as_json: bool) -> None:
-    """Print the files, a line each, or as JSON with their settings."""
+    """Print the files, one per line, or as JSON with their settings."""
     if as_json:
         say(json_of([{"file": str(file), **settings} for file, settings in written]))
     else:

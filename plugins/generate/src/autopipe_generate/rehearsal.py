@@ -1,4 +1,4 @@
-"""A call of the pipeline without its weights, so that a mistake is known before they are read."""
+"""Checks a call on a pipeline without weights, so that mistakes are reported early."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from .loading import class_of, options_of, set_scheduler
 from .request import Request
 
 
-def check_call(asked: Request, call: Mapping[str, Any], registry: Registry) -> None:
-    """Refuse what the pipeline would refuse of a call, while nothing heavy has been loaded.
+def check_call(request: Request, call: Mapping[str, Any], registry: Registry) -> None:
+    """Check the arguments of a call before weights are loaded.
 
     Args:
-        call: its arguments.
+        call: the arguments.
 
     Raises:
-        ArgumentError: as the pipeline says.
+        ArgumentError: if the pipeline refuses the arguments.
     """
     from autopipe.checkpoint.outline import rehearse
     from autopipe.pipeline.base import DiffusionPipeline
 
-    cls = class_of(asked, registry)
+    cls = class_of(request, registry)
     if not issubclass(cls, DiffusionPipeline):
         return
     try:
-        pipe = _outline(cls, asked, registry)
-        set_scheduler(pipe, asked, registry)
-        # Which networks there are; what an engine makes of them needs their weights.
-        pipe.use_engine({t.partition("=")[0]: None for t in asked.engine if "=" in t})
+        pipe = _outline(cls, request, registry)
+        set_scheduler(pipe, request, registry)
+        # This only checks the names of networks; engines need their weights.
+        pipe.use_engine({t.partition("=")[0]: None for t in request.engine if "=" in t})
     except ArgumentError:
         raise
     except AutopipeError:
-        return  # It is said when the pipeline is loaded.
-    if not asked.attach:  # What an add-on brings can't be known without its weights.
+        return  # Loading the pipeline reports it.
+    if not request.attach:  # Add-ons need their weights.
         rehearse(pipe, call)
 
 
-def _outline(cls: Any, asked: Request, registry: Registry) -> Any:
+def _outline(cls: Any, request: Request, registry: Registry) -> Any:
     from autopipe.checkpoint.checkpoint import Checkpoint
     from autopipe.checkpoint.outline import outline, outline_model
 
     added = {
         keyword: outline_model(load_target(registry.conditions[keyword].target or ""), model, {})
-        for keyword, model in asked.conditions.items()
+        for keyword, model in request.conditions.items()
     }
-    keywords = {**options_of(asked, asked.commit), **asked.stages, **added}
-    return outline(Checkpoint.open(asked.model, keywords, registry).plan(cls))
+    keywords = {**options_of(request, request.commit), **request.stages, **added}
+    return outline(Checkpoint.open(request.model, keywords, registry).plan(cls))

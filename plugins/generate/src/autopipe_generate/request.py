@@ -1,4 +1,4 @@
-"""What `autopipe generate` is asked for, checked before anything heavy is imported."""
+"""Reads and checks the request of `autopipe generate` before heavy imports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from autopipe.cli.checkpoint import open_checkpoint
-from autopipe.cli.families import no_family_cure
+from autopipe.cli.families import no_family_hint
 from autopipe.cli.options import PROMPT, given_of, stage_keywords
 from autopipe.errors import ArgumentError, ImageFileError, MissingPluginError, nearest
 from autopipe.registry import Registry
@@ -30,7 +30,7 @@ OPTIONS: Mapping[str, str] = {
     "negative_prompt": "negative",
     "strength": "strength",
 }
-"""Parameters of calls that have an option of their own, whatever the task."""
+"""Parameters of calls that have their own option for every task."""
 
 _PER_STAGE = ("num_inference_steps", "guidance_scale")
 _AS_GIVEN = (
@@ -40,13 +40,13 @@ _AS_GIVEN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """What is asked of one checkpoint.
+    """The request for one checkpoint.
 
     Attributes:
         model: the checkpoint.
-        commit: that of a repository.
-        scheduler: the class to use instead of the checkpoint's.
-        call: arguments of the call, as far as they were given.
+        commit: the commit of a repository, or None.
+        scheduler: the scheduler class that replaces the checkpoint's, or None.
+        call: the given arguments of the call.
     """
 
     model: str
@@ -57,17 +57,21 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Request(Stage):
-    """One run of `generate`: its first stage, and what there is besides.
+    """The request for one run of `generate`: its first stage, and everything else.
 
     Attributes:
-        class_name: the pipeline that the checkpoint names.
-        task: what it is used for; None for a pipeline that serves no task.
-        inputs: what was given for the inputs of the task, conditions and add-ons.
-        set: arguments of the call by name, as they were written.
-        conditions: the models given, by the keyword of their condition.
+        class_name: the pipeline class that the checkpoint names.
+        output: the file to write.
+        seed: the seed of the first result.
+        count: the number of results.
+        task: the task; None for a pipeline that serves no task.
+        inputs: the given values of the inputs of the task, conditions and add-ons.
+        set: arguments of the call by name, as text.
+        conditions: the given models, by the keyword of their condition.
         stages: the checkpoints of other stages of a chain, by keyword.
-        attach: names of add-ons, or `NAME=FILE` with what each loads.
-        engine: the name of an engine, or `COMPONENT=NAME` for each of some components.
+        attach: names of add-ons, or `NAME=FILE`.
+        engine: the name of an engine, or `COMPONENT=NAME` for some components.
+        upscale: the stages that enlarge the results.
     """
 
     class_name: str
@@ -96,21 +100,22 @@ class Request(Stage):
         return [text.partition("=")[0] for text in self.attach]
 
 
-def request(arguments: argparse.Namespace, registry: Registry) -> Request:
-    """The request that the arguments make. The index of the checkpoint is read for it.
+def request_of(arguments: argparse.Namespace, registry: Registry) -> Request:
+    """Return the request that the arguments describe, reading the index of the checkpoint.
 
     Raises:
-        ArgumentError: they contradict each other, or ask for what no installed family has.
-        CheckpointError: there is no such checkpoint.
-        ImageFileError: an input file is absent, or the output can't be written.
-        MissingPluginError: no model is named and no family ships a demo.
-        UnsupportedCheckpointError: no installed family does this with the checkpoint.
+        ArgumentError: if arguments contradict each other, or name something that no installed
+            family has.
+        CheckpointError: if there is no such checkpoint.
+        ImageFileError: if an input file is absent, or the output can't be written.
+        MissingPluginError: if no model is given and no family ships a demo.
+        UnsupportedCheckpointError: if no installed family supports the task for the checkpoint.
     """
     _check_memory(arguments)
     given = given_of(arguments)
     chosen = dict(arguments.set or ())
     if not given and arguments.model is None and arguments.task is None:
-        arguments.command.error(f"give {PROMPT}, or a --model that needs none")
+        arguments.command.error(f"give {PROMPT}, or a --model that needs no prompt")
     no_inputs = {text: given.pop(text) for text in [*given] if text not in arguments.owners}
     conditions = {
         keyword: _model(no_inputs[f"--{keyword}"], keyword, registry)
@@ -164,7 +169,7 @@ def _further_inputs(
     chosen: Mapping[str, str],
     registry: Registry,
 ) -> dict[Input, str]:
-    """The inputs of the conditions and add-ons asked for."""
+    """Return the given inputs of the requested conditions and add-ons."""
     owners: dict[str, Any] = {f"--{key}": registry.conditions[key] for key in conditions}
     for text in arguments.attach or ():
         name = text.partition("=")[0]
@@ -173,7 +178,7 @@ def _further_inputs(
         registry.entry("engine", text.rpartition("=")[2])
         if "=" not in text and len(arguments.engine) > 1:
             raise ArgumentError(
-                f"--engine {text} is for all networks; give it alone, or as COMPONENT={text}"
+                f"--engine {text} is for all networks; give only this one, or COMPONENT={text}"
             )
     found: dict[Input, str] = {}
     for option, owner in owners.items():
@@ -182,16 +187,16 @@ def _further_inputs(
                 found[one] = given[word(one)]
             elif one.required and one.name not in chosen:
                 is_option = word(one) in arguments.owners
-                cure = word(one) if is_option else f"--set {one.name}=VALUE"
-                raise ArgumentError(f"{option} needs {one.help or 'an input'}; give {cure}")
+                hint = word(one) if is_option else f"--set {one.name}=VALUE"
+                raise ArgumentError(f"{option} needs {one.help or 'an input'}; give {hint}")
     for text in given:
         if (owner := arguments.owners[text]) and text not in map(word, found):
-            raise ArgumentError(f"{text} is for {owner}; give {owner} too")
+            raise ArgumentError(f"{text} needs {owner}; also give {owner}")
     return found
 
 
 def _model(text: str, keyword: str, registry: Registry) -> str:
-    """The model of a condition; the word demo stands for that of the plugin that declares it."""
+    """Return the model of a condition; `demo` means the demo of the plugin that declares it."""
     condition = registry.conditions[keyword]
     owners = (n for n, f in registry.families.items() if condition in f.conditions and f.demo)
     owner = next(owners, None) if text == "demo" else None
@@ -202,8 +207,8 @@ def _check_files(inputs: Mapping[Input, str]) -> None:
     for one, text in inputs.items():
         is_address = one.kind in ("image", "mask") and _is_address(text)
         if one.kind in FILES and not is_address and not is_file(text):
-            what = "picture" if one.kind in ("image", "mask") else one.kind
-            raise ImageFileError(f"there is no {what} {shown(text)}, which {word(one)} names")
+            what = "image" if one.kind in ("image", "mask") else one.kind
+            raise ImageFileError(f"the {what} {shown(text)} of {word(one)} doesn't exist")
 
 
 def _is_address(text: str) -> bool:
@@ -215,13 +220,13 @@ def _is_address(text: str) -> bool:
 
 def _check_memory(arguments: argparse.Namespace) -> None:
     if arguments.memory is not None and arguments.offload is not None:
-        raise ArgumentError("--memory chooses whether to offload; give it or --offload")
+        raise ArgumentError("--memory and --offload both control offloading; give only one of them")
     if arguments.offload_folder is not None and arguments.memory is None:
-        raise ArgumentError("--offload-folder is for --memory; give that too")
+        raise ArgumentError("--offload-folder needs --memory; also give --memory")
 
 
 def _stages(arguments: argparse.Namespace, registry: Registry) -> list[dict[str, Any]]:
-    """What is asked of each checkpoint: the first value of an option, the second, ..."""
+    """Return the options of each checkpoint: the first value of each option, the second, ..."""
     models = [arguments.model or _demo(registry, arguments.task), *(arguments.upscale or ())]
     stages: list[dict[str, Any]] = [{"model": model, "call": {}} for model in models]
     for name in ("steps", "guidance", "size", "scheduler"):
@@ -245,33 +250,33 @@ def _stages(arguments: argparse.Namespace, registry: Registry) -> list[dict[str,
 
 
 def _later(stage: Mapping[str, Any], registry: Registry) -> Stage:
-    """A stage that enlarges, once an installed family is known to open its checkpoint."""
+    """Return a stage that enlarges, after checking that a family can open its checkpoint."""
     checkpoint = open_checkpoint(stage["model"], registry)
     registry.resolve(checkpoint.index.class_name)
     return Stage(**stage, commit=checkpoint.commit)
 
 
 def _demo(registry: Registry, task: str | None) -> str:
-    """The small checkpoint of an installed family, one that serves `task` if that is given."""
+    """Return the demo checkpoint of an installed family that serves `task` if it is given."""
     wanted = None if task is None else registry.task(task)
     names = [
         name
         for name, family in registry.families.items()
-        # What a condition ships is not a checkpoint of its own.
+        # The demo of a condition is not a checkpoint of a pipeline.
         if family.demo and not family.conditions
         if wanted is None or any(wanted in pipeline.tasks for pipeline in family.pipelines)
     ]
     if not names:
         raise MissingPluginError(
             f"no installed family ships a demo checkpoint{f' for {wanted}' if wanted else ''}, so "
-            f"--model is needed. For a family with a demo: {no_family_cure()}"
+            f"--model is needed. For a family with a demo: {no_family_hint()}"
         )
     ours = (name for name in names if registry.plugins[name].dist == dist_with_demo())
     return f"demo:{next(ours, names[0])}"
 
 
 def _scheduler(name: str, registry: Registry) -> str:
-    """The full name of the installed scheduler that `name` means."""
+    """Return the full name of an installed scheduler from a short name or an alias."""
     installed = sorted(
         component.name
         for family in registry.families.values()
@@ -287,5 +292,5 @@ def _scheduler(name: str, registry: Registry) -> str:
             f" Did you mean {meant!r}?" if meant in short else nearest(name, [*short, *installed])
         )
         names = listed(short, 30) or "none"
-        raise ArgumentError(f"there is no scheduler {shown(name)}.{hint} Installed are: {names}")
+        raise ArgumentError(f"there is no scheduler {shown(name)}.{hint} Installed: {names}")
     return found

@@ -1,4 +1,4 @@
-"""What is written: names that replace nothing unasked, and files that know how they were made."""
+"""Names and formats of output files, which contain the settings that generated them."""
 
 from __future__ import annotations
 
@@ -26,47 +26,48 @@ if TYPE_CHECKING:
 _LONGEST = 48
 _SUFFIX_OF = {"images": ".png", "frames": ".gif", "audios": ".wav"}
 FIELDS = tuple(_SUFFIX_OF)
-"""Fields of outputs that tools know to write."""
+"""Fields of outputs that can be written as media files."""
 _WRITTEN = {
-    ".png": "pictures are written as PNG, which keeps their settings",
+    ".png": "images are written as PNG, which keeps their settings",
     ".gif": "frames are written as an animated GIF",
     ".wav": "sounds are written as WAV",
-    ".npy": "what is neither picture nor sound is written as an array",
+    ".npy": "other results are written as arrays",
 }
 SUFFIXES = tuple(_WRITTEN)
-"""How files may end."""
+"""The suffixes of output files."""
 
 # Names
 
 
 def suffix_of(output: str) -> str:
-    """How a file ends that holds this field of an output."""
+    """Return the suffix of a file for this field of an output."""
     return _SUFFIX_OF.get(output, ".npy")
 
 
 def output_name(
-    asked: str | None, title: str, seed: int, count: int, suffixes: Sequence[str] = (".png",)
+    requested: str | None, title: str, seed: int, count: int, suffixes: Sequence[str] = (".png",)
 ) -> Path:
-    """The file to write.
+    """Return the file to write.
 
-    A name that was asked for is taken, whether there is such a file or not. Otherwise, and in
-    a folder that was asked for, the name is made of `title` and the seed and is a new one.
+    A requested file is used, even if it exists. Otherwise, and in a requested folder, the name is
+    a new one made from `title` and the seed.
 
     Args:
-        title: the prompt, or what else tells the content.
-        suffixes: how the file may end, as far as that is known before the work.
+        requested: the file or folder that the user names, or None.
+        title: the prompt, or another description of the content.
+        suffixes: the possible suffixes, as far as they are known in advance.
 
     Raises:
-        ArgumentError: the name asked for says that the file is something else.
+        ArgumentError: if the requested file has another suffix.
     """
-    folder = Path(asked) if asked else Path()
-    if asked and not (folder.is_dir() or asked.endswith(("/", os.sep))):
+    folder = Path(requested) if requested else Path()
+    if requested and not (folder.is_dir() or requested.endswith(("/", os.sep))):
         if not folder.suffix:
             return folder.with_name(folder.name + suffixes[0])
         if folder.suffix.lower() not in suffixes:
             raise ArgumentError(
-                f"{_WRITTEN[suffixes[0]]}; {shown(asked)} ends in {shown(folder.suffix)}. "
-                f"Name it {shown(folder.with_suffix(suffixes[0]).name)}"
+                f"{_WRITTEN[suffixes[0]]}, but {shown(requested)} ends in {shown(folder.suffix)}; "
+                f"name it {shown(folder.with_suffix(suffixes[0]).name)}"
             )
         return folder
     words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:_LONGEST].strip("-")
@@ -81,25 +82,25 @@ def output_name(
 
 
 def single_names(output: Path, count: int) -> list[Path]:
-    """The files of `count` pictures, where `output` is the sheet that shows all (or the only)."""
+    """Return the files of `count` images, where `output` is the contact sheet or the only image."""
     if count == 1:
         return [output]
     return [output.with_name(f"{output.stem}-{i}{output.suffix}") for i in range(1, count + 1)]
 
 
 def check_writable(output: Path, most: int = 1) -> None:
-    """Find out before the work, not after it, that there is no way to write `output`.
+    """Check in advance that `output` can be written.
 
     Args:
-        most: how many pictures there will be, as for `single_names`.
+        most: the number of images, as for `single_names`.
 
     Raises:
-        ImageFileError: its folder is none or may not be written to, or no file can have its name.
+        ImageFileError: if its folder is not a folder or not writable, or its name is not valid.
     """
     try:
         if output.is_dir():
             raise ImageFileError(f"{shown(str(output))} is a folder; give the name of a file in it")
-        single_names(output, most)[-1].exists()  # Too long a name is an error of this question.
+        single_names(output, most)[-1].exists()  # raises if the name is too long
         folder = next((p for p in output.absolute().parents if p.exists()), Path(output.anchor))
         if not folder.is_dir():
             raise NotADirectoryError(f"{str(folder)!r} is not a folder")
@@ -120,38 +121,39 @@ def check_writable(output: Path, most: int = 1) -> None:
 def write(
     path: Path, field: str, one: Any, settings: dict[str, Any], rates: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Write one result, whole or not at all; what it tells of itself, and how large it is.
+    """Write one result atomically; return its settings, including its size.
 
-    A file that is there is replaced; folders that are missing are made.
+    An existing file is replaced; missing folders are created.
 
     Args:
-        field: of the output that it comes from: `"images"` for a picture, `"frames"` for a list
-            of them, `"audios"` for an array (samples,) or (channels, samples) in [-1, 1], or
-            another for an array of any shape.
-        settings: how it was made. Pictures keep them as text fields, frames as a comment.
+        field: the field of the output: `"images"` for an image, `"frames"` for a list of images,
+            `"audios"` for an array (samples,) or (channels, samples) in [-1, 1], or another one
+            for an array of any shape.
+        settings: the settings that generated it. PNG files store them as text fields, GIF files as
+            a comment.
         rates: `frame_rate` and `sampling_rate`.
 
     Raises:
-        ImageFileError: the file system refuses.
+        ImageFileError: if the file can't be written.
     """
     if field == "images":
-        told = {**settings, "size": f"{one.width}x{one.height}"}
-        _write(path, partial(one.save, format="PNG", pnginfo=_text_fields(told)))
+        record = {**settings, "size": f"{one.width}x{one.height}"}
+        _write(path, partial(one.save, format="PNG", pnginfo=_text_fields(record)))
     elif field == "frames":
         first, rate = one[0], rates["frame_rate"]
         size = f"{first.width}x{first.height}"
-        told = {**settings, "size": size, "frames": len(one), "frame_rate": rate}
+        record = {**settings, "size": size, "frames": len(one), "frame_rate": rate}
         how = {"append_images": one[1:], "duration": round(1000 / rate), "loop": 0}
-        about = json.dumps(told, default=str).encode()
+        about = json.dumps(record, default=str).encode()
         _write(path, partial(first.save, format="GIF", save_all=True, comment=about, **how))
     elif field == "audios":
         rate = rates["sampling_rate"]
-        told = {**settings, "samples": one.shape[-1], "sampling_rate": rate}
+        record = {**settings, "samples": one.shape[-1], "sampling_rate": rate}
         _write(path, partial(_save_sound, one, rate))
     else:
-        told = {**settings, "shape": "x".join(map(str, one.shape))}
+        record = {**settings, "shape": "x".join(map(str, one.shape))}
         _write(path, partial(_save_array, one))
-    return told
+    return record
 
 
 def _text_fields(settings: Mapping[str, Any]) -> PngInfo:
@@ -189,7 +191,7 @@ def _write(path: Path, save: Callable[[Path], Any]) -> None:
 
 
 def contact_sheet(images: Sequence[Image]) -> Image:
-    """All `images` in one picture, in rows as long as there are columns, white where none is."""
+    """Return one image with all `images` in a nearly square grid, filled up with white."""
     import PIL.Image
 
     from autopipe.utils import make_image_grid

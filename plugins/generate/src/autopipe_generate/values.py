@@ -1,4 +1,4 @@
-"""From what is written on a command line to the arguments of a call."""
+"""Converts the text of a command line to the arguments of a call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from autopipe.registry import Registry
 from autopipe.regular import opened
 from autopipe.tasks import Input
 from autopipe.utils import load_image
-from autopipe.wording import shown, told
+from autopipe.wording import error_summary, shown
 
 from .inputs import listed, needs_of, word
 from .request import OPTIONS, Request
@@ -32,56 +32,56 @@ _CONSTANTS = {"True": "true", "False": "false", "None": "null"}
 _RESAMPLING = {"image": "LANCZOS", "mask": "NEAREST"}
 _SIZE = ("width", "height")
 _LARGEST = 1 << 32
-"""Bytes of a film or a sound."""
+"""The largest video or audio file, in bytes."""
 
 _OURS = {"generator": "--seed", "output_type": "--output", "return_dict": "--json"}
-"""What is never set by name, and the option that has to do with it."""
+"""Arguments that `--set` can't set, with the option that sets them."""
 
 
-def call_of(asked: Request, cls: type, registry: Registry) -> dict[str, Any]:
-    """The arguments of a call of `cls`: what was asked for, and nothing else.
+def call_of(request: Request, cls: type, registry: Registry) -> dict[str, Any]:
+    """Return the requested arguments for a call of `cls`.
 
     Raises:
-        ArgumentError: the call has no such argument, or a value doesn't fit.
-        ImageFileError: a file can't be read.
+        ArgumentError: if the call has no such argument, or a value is not valid.
+        ImageFileError: if a file can't be read.
     """
     from PIL.Image import Resampling
 
-    takes = [*parameters_of(cls), *(["adapters"] if asked.attach else [])]
-    takes += [one.name for n in asked.addons for one in registry.entry("addon", n).inputs]
-    options = dict(asked.call)
-    if _pictures(asked) and "width" not in takes:
+    takes = [*parameters_of(cls), *(["adapters"] if request.attach else [])]
+    takes += [one.name for n in request.addons for one in registry.entry("addon", n).inputs]
+    options = dict(request.call)
+    if _pictures(request) and "width" not in takes:
         options = {name: value for name, value in options.items() if name not in _SIZE}
     written = {
         **{name: f"--{OPTIONS.get(name, 'size')}" for name in options},
-        **{one.name: word(one) for one in asked.inputs},
+        **{one.name: word(one) for one in request.inputs},
     }
-    repeats = asked.task.repeats if asked.task else None
+    repeats = request.task.repeats if request.task else None
     ours = {**_OURS, **({repeats: "--num-images"} if repeats else {}), **written}
-    for name in asked.set:
+    for name in request.set:
         if source := ours.get(name):
-            raise ArgumentError(f"--set {name}: that is given by {source}; leave out one")
-    for name, text in {**{name: repr(name) for name in asked.set}, **written}.items():
+            raise ArgumentError(f"--set {name}= and {source} set the same argument; give only one")
+    for name, text in {**{name: repr(name) for name in request.set}, **written}.items():
         if name not in takes:
-            hint = "." + nearest(name, takes) if name in asked.set else ""
-            hint = hint or _needed(name, asked, registry)
-            raise ArgumentError(f"{cls.__name__} takes no {text}{hint}")
-    call = {one.name: _read(one, text, cls) for one, text in asked.inputs.items()}
-    for one in _pictures(asked) if "width" in asked.call else ():
-        size = asked.call["width"], asked.call["height"]
+            hint = "." + nearest(name, takes) if name in request.set else ""
+            hint = hint or _needed(name, request, registry)
+            raise ArgumentError(f"{cls.__name__} doesn't take {text}{hint}")
+    call = {one.name: _read(one, text, cls) for one, text in request.inputs.items()}
+    for one in _pictures(request) if "width" in request.call else ():
+        size = request.call["width"], request.call["height"]
         call[one.name] = call[one.name].resize(size, Resampling[_RESAMPLING[one.kind]])
     call |= options
-    call |= {name: _set(name, text, cls) for name, text in asked.set.items()}
-    if "paste_unmasked" in takes and asked.paste_unmasked:
+    call |= {name: _set(name, text, cls) for name, text in request.set.items()}
+    if "paste_unmasked" in takes and request.paste_unmasked:
         call.setdefault("paste_unmasked", True)
     for name, parameter in parameters_of(cls).items():
         if parameter.default is parameter.empty and name not in call:
-            raise ArgumentError(f"{cls.__name__} needs {name}; give --set {name}=...")
+            raise ArgumentError(f"{cls.__name__} needs {name}; give --set {name}=VALUE")
     return call
 
 
 def parameters_of(cls: type) -> dict[str, inspect.Parameter]:
-    """The named parameters of a call of `cls`."""
+    """Return the named parameters of a call of `cls`."""
     found = inspect.signature(cls.__call__).parameters
     return {
         name: one
@@ -90,22 +90,22 @@ def parameters_of(cls: type) -> dict[str, inspect.Parameter]:
     }
 
 
-def _needed(name: str, asked: Request, registry: Registry) -> str:
-    """What has to be given too for a task that has a parameter of this name."""
-    given = set(map(word, asked.inputs))
-    others = [task for task in registry.tasks if name in task.parameters and task != asked.task]
+def _needed(name: str, request: Request, registry: Registry) -> str:
+    """Return a hint: the inputs that are missing for a task with this parameter."""
+    given = set(map(word, request.inputs))
+    others = [task for task in registry.tasks if name in task.parameters and task != request.task]
     missing = [text for task in others[:1] for text in needs_of(task) if text not in given]
-    return "; leave it out" + (f", or give {listed(missing)} too" if missing else "")
+    return "; leave it out" + (f", or also give {listed(missing)}" if missing else "")
 
 
-def _pictures(asked: Request) -> list[Input]:
-    """The pictures given that the task starts from."""
-    of_task = asked.task.inputs if asked.task else asked.inputs
-    return [one for one in of_task if one.kind in _RESAMPLING and one in asked.inputs]
+def _pictures(request: Request) -> list[Input]:
+    """Return the given image inputs of the task."""
+    of_task = request.task.inputs if request.task else request.inputs
+    return [one for one in of_task if one.kind in _RESAMPLING and one in request.inputs]
 
 
 def _read(one: Input, text: str, cls: type) -> Any:
-    """The value of an input by its kind."""
+    """Return the value of an input by its kind."""
     if one.kind == "text":
         return text
     if one.kind == "image":
@@ -128,19 +128,19 @@ def _set(name: str, text: str, cls: type) -> Any:
 
 
 def _annotation(cls: type, name: str, otherwise: Any) -> Any:
-    """What a parameter of a call is declared to take, as far as that is known at run time."""
+    """Return the annotation of a parameter, evaluated; `otherwise` if that is not possible."""
     function = inspect.unwrap(cls.__call__)
     parameter = inspect.signature(function).parameters.get(name)
     if parameter is None or parameter.annotation is parameter.empty:
         return otherwise
     holder = type(name, (), {"__annotations__": {name: parameter.annotation}})
-    with suppress(Exception):  # A name that is imported for type checks only.
+    with suppress(Exception):  # names that are imported only for type checkers
         return typing.get_type_hints(holder, getattr(function, "__globals__", {}))[name]
     return otherwise
 
 
 def _plain(kind: Any) -> Any:
-    """The part of an annotation that JSON has values for; None if there is none."""
+    """Return the part of an annotation that JSON can express, or None."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         parts = [part for one in inner if (part := _plain(one)) is not None]
@@ -154,7 +154,7 @@ def _plain(kind: Any) -> Any:
 
 
 def _typed(text: str, kind: Any, written: str, name: str) -> Any:
-    """`text` as JSON where it is such, else as text, if the value fits `kind` exactly."""
+    """Return `text` as JSON if that is valid, else as a string; the value must fit `kind`."""
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     plain = _plain(kind)
@@ -167,13 +167,11 @@ def _typed(text: str, kind: Any, written: str, name: str) -> Any:
     with suppress(ValidationError):
         return adapter.validate_python(text)
     shown = plain.__name__ if isinstance(plain, type) else str(plain)
-    raise ArgumentError(
-        f"{written} can't be used: {name} takes {shown.replace('NoneType', 'None')}"
-    )
+    raise ArgumentError(f"{written} is not valid: {name} takes {shown.replace('NoneType', 'None')}")
 
 
 def _frames(path: str) -> list[Image]:
-    """The frames of a file that Pillow reads, such as an animated GIF."""
+    """Return the frames of a file that Pillow can read, such as an animated GIF."""
     import PIL.Image
     import PIL.ImageSequence
 
@@ -182,22 +180,22 @@ def _frames(path: str) -> list[Image]:
             return [frame.convert("RGB") for frame in PIL.ImageSequence.Iterator(video)]
     except (OSError, ValueError) as error:
         raise ImageFileError(
-            f"{shown(path)} can't be read as an animation ({told(error)}); give a GIF, a WebP or "
-            f"an APNG"
+            f"{shown(path)} can't be read as an animation ({error_summary(error)}); give a GIF, a "
+            f"WebP or an APNG"
         ) from error
 
 
 def _sound(path: str) -> np.ndarray:
-    """A WAV file of 16 bits as an array of shape (channels, samples) in [-1, 1]."""
+    """Read a 16-bit WAV file as an array of shape (channels, samples) in [-1, 1]."""
     import numpy as np
 
     try:
         with opened(path, _LARGEST) as stream, wave.open(stream, "rb") as source:
             if source.getsampwidth() != 2:
-                raise wave.Error(f"it has {8 * source.getsampwidth()} bits a sample")
+                raise wave.Error(f"it has {8 * source.getsampwidth()} bits per sample")
             samples = np.frombuffer(source.readframes(source.getnframes()), "<i2")
             return samples.reshape(-1, source.getnchannels()).T.astype(np.float32) / 32768
     except (OSError, EOFError, wave.Error) as error:
         raise ImageFileError(
-            f"{shown(path)} can't be read as a WAV file of 16 bits: {told(error)}"
+            f"{shown(path)} can't be read as a 16-bit WAV file: {error_summary(error)}"
         ) from error

@@ -1,6 +1,7 @@
-"""Images and masks as the decoders for inpainting take them.
+"""Converts images and masks for the decoders for inpainting.
 
-Their networks see which part of an image is *kept*: 1 where it is, 0 where it is repainted.
+Their networks take a mask of the part that is *kept*: 1 where the image is kept, 0 where it is
+repainted.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ _MASK = mask_processor(1)
 
 
 def pixels_of(image: ImageInput, height: int, width: int) -> Tensor:
-    """Pixels (N, 3, `height`, `width`) in [-1, 1].
+    """Return pixels (N, 3, `height`, `width`) in [-1, 1].
 
     Args:
         image: PIL images; arrays (H, W, 3) of 8 or 16 bits, or in [0, 1]; tensors in [-1, 1].
 
     Raises:
-        ArgumentError: they are none of these, or not in colour.
+        ArgumentError: if they are anything else, or not in colour.
     """
     kind = kind_of(image)
     if kind == "pil":
@@ -47,15 +48,15 @@ def pixels_of(image: ImageInput, height: int, width: int) -> Tensor:
 
 
 def kept_of(mask_image: ImageInput, height: int, width: int, size: tuple[int, int]) -> Tensor:
-    """What is kept, (N, 1, h, w) at latent `size`: eroded, as the networks were trained.
+    """Return the mask of the kept part, (N, 1, h, w) at latent `size`, eroded as in training.
 
     Args:
-        mask_image: white (at least a half) where the image is repainted: PIL images, arrays or
+        mask_image: the mask of the repainted part (values of at least 0.5): PIL images, arrays or
             tensors (H, W) in [0, 1].
-        height, width: to which PIL images are brought first.
+        height, width: the size to which PIL images are resized first.
 
     Raises:
-        ArgumentError: a tensor outside [0, 1], or one with several channels.
+        ArgumentError: if a tensor has values outside [0, 1], or several channels.
     """
     kind = kind_of(mask_image, "mask_image")
     if kind == "pil":
@@ -71,19 +72,19 @@ def kept_of(mask_image: ImageInput, height: int, width: int, size: tuple[int, in
 
 
 def _check_range(name: str, values: Tensor, low: int) -> None:
-    """Refuse a tensor outside [`low`, 1], or with values that are not numbers."""
+    """Raise `ArgumentError` for a tensor with NaN or values outside [`low`, 1]."""
     least, most = float(values.min()), float(values.max())
     if not (low <= least and most <= 1):
         raise ArgumentError(
-            f"{name} is a tensor from {least:.3g} to {most:.3g}; scale it to [{low}, 1]"
+            f"{name} has values from {least:.3g} to {most:.3g}; scale them to [{low}, 1]"
         )
 
 
 def _unit(image: Any) -> np.ndarray:
-    """An array of 8 or 16 bits or of floats in [0, 255] scaled to [0, 1]; others as they are.
+    """Return an array of 8 or 16 bits or of floats in [0, 255] scaled to [0, 1]; others unchanged.
 
     Raises:
-        ArgumentError: it is an array of whole numbers that are none of those.
+        ArgumentError: if it is an integer array with other values.
     """
     array = np.asarray(image)
     if np.issubdtype(array.dtype, np.floating):
@@ -91,7 +92,7 @@ def _unit(image: Any) -> np.ndarray:
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > 65535:
         raise ArgumentError(
-            f"image is an array of whole numbers from {low} to {high}; give bytes, or floats in "
+            f"image is an integer array with values from {low} to {high}; give uint8, or floats in "
             f"[0, 1]"
         )
     return array.astype(np.float32) / (65535 if high > 255 else 255)

@@ -1,4 +1,4 @@
-"""MoVQ: an autoencoder whose latents the decoders denoise as they are (arXiv:2209.09002)."""
+"""MoVQ, the autoencoder of the decoders, whose latents are not scaled (arXiv:2209.09002)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from autopipe_components.steps.codec import VaeCodec
 
 
 class MovqCodec(VaeCodec):
-    """The latents of a `VQModel` before quantisation: nothing is drawn, nothing is scaled."""
+    """The latents of a `VQModel` before quantisation: deterministic and not scaled."""
 
     def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Latents of `image`, in its dtype."""
+        """Return latents of `image`, in its dtype."""
         latents: Tensor = self.vae.encode(image.to(self.vae.dtype)).latents
         return latents.to(image)
 

@@ -14,20 +14,22 @@ from autopipe_components.steps.checks import (
     check_text,
 )
 
+from .decoder import Result
+
 PRIOR = "prior_"
-"""What the names of the prior's components and arguments begin with."""
+"""The prefix of the prior's components and arguments."""
 
 _OF_PRIOR = ("prompt", "negative_prompt", "num_images_per_prompt")
-"""The prior's arguments that have no such beginning."""
+"""The prior's arguments without this prefix."""
 
 _Stage = TypeVar("_Stage", bound=DiffusionPipeline)
 
 
 class CombinedPipeline(DiffusionPipeline):
-    """Holds the components of a decoder under their names, and those of its prior as `prior_...`.
+    """A decoder and its prior as one pipeline, with the prior's components as `prior_...`.
 
-    A subclass names both classes. Of the arguments of its call those go to the prior whose names
-    begin with `prior_`, and the prompts; the others go to the decoder.
+    A subclass names both classes. Arguments of its call that begin with `prior_`, and the prompts,
+    go to the prior; the others go to the decoder.
     """
 
     _exclude_from_cpu_offload = ("prior_prior",)
@@ -37,16 +39,16 @@ class CombinedPipeline(DiffusionPipeline):
 
     @property
     def prior_pipe(self) -> Any:
-        """The prior, a pipeline on the components that this one has now.
+        """The prior as a pipeline with the current components.
 
-        It is made anew each time: what is assigned to it, a scheduler for example, is not seen
-        here; assign to `prior_scheduler` instead.
+        It is created on each access, so assignments to its attributes have no effect here: to
+        change its scheduler, for example, assign to `prior_scheduler`.
         """
         return self._stage(self.prior_class, PRIOR)
 
     @property
     def decoder_pipe(self) -> Any:
-        """The decoder, a pipeline on the components that this one has now; as `prior_pipe`."""
+        """The decoder as a pipeline with the current components; see `prior_pipe`."""
         return self._stage(self.decoder_class, "")
 
     def _stage(self, cls: type[_Stage], prefix: str) -> _Stage:
@@ -55,28 +57,30 @@ class CombinedPipeline(DiffusionPipeline):
         stage.become_stage_of(self)
         return stage
 
-    def run_task(self) -> Any:
+    def run_task(self) -> Result:
         """The body of every call."""
-        # 1. Check everything that the decoder takes; the prior checks the rest
+        # 1. Check the decoder's arguments; the prior checks the others
         self._check_decoder()
 
         # 2. Turn the text into embeddings
         image_embeds, negative_image_embeds = self.prior_pipe(**self._prior_arguments())
 
-        # 3. Draw them
-        return self.decoder_pipe(
+        # 3. Generate images from them
+        result: Result = self.decoder_pipe(
             image_embeds=image_embeds,
             negative_image_embeds=negative_image_embeds,
             **self.decoder_arguments(len(image_embeds)),
         )
+        return result
 
-    # Its steps, in their order
+    # Steps, in order
 
     def _check_decoder(self) -> None:
-        """Refuse what the decoder can't use before the prior has done its work.
+        """Check the decoder's arguments before the prior runs.
 
         Raises:
-            ArgumentError, ArgumentTypeError: it is so.
+            ArgumentError: if an argument is not valid.
+            ArgumentTypeError: if an argument has the wrong type.
         """
         call = self.call
         check_text("prompt", call.prompt)
@@ -93,7 +97,7 @@ class CombinedPipeline(DiffusionPipeline):
         decoder.check_callbacks()
 
     def _prior_arguments(self) -> dict[str, Any]:
-        """What the prior takes of the call; the generators are those of both."""
+        """The prior's arguments of the call; both stages use the same generators."""
         call = self.call
         own = {n.removeprefix(PRIOR): v for n, v in call.items() if n.startswith(PRIOR)}
         shared = {name: call[name] for name in (*_OF_PRIOR, "generator")}
@@ -101,7 +105,7 @@ class CombinedPipeline(DiffusionPipeline):
         return {**own, **shared, **added, "return_dict": False}
 
     def decoder_arguments(self, rows: int) -> dict[str, Any]:
-        """What the decoder takes of the call besides `rows` of embeddings: one for each image."""
+        """The decoder's arguments of the call, for `rows` embeddings, one for each image."""
         return {
             name: value
             for name, value in self.call.items()

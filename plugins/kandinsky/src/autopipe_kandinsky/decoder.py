@@ -1,11 +1,11 @@
-"""The decoder: from the embedding of an image to the image. The call of all its tasks."""
+"""The decoder: converts the embedding of an image to the image. The call of all its tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.guided import GuidedPipeline
 from autopipe_components.image_processor import VaeImageProcessor
+from autopipe_components.steps.callbacks import StepCallbacks, step_callbacks
 from autopipe_components.steps.checks import (
     check_components,
     check_network_channels,
@@ -28,25 +29,27 @@ from autopipe_components.steps.codec import (
     in_dtype_of,
     tile,
 )
-from autopipe_components.steps.reports import Reports, step_reports
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
 from .codec import MovqCodec
 
+if TYPE_CHECKING:
+    from autopipe_components.networks.vq_model import VQModel
+
 Embeds: TypeAlias = Tensor | list[Tensor]
-"""Embeddings (B, D), or a list of such."""
+"""Embeddings (B, D), or a list of them."""
 
 Result: TypeAlias = "ImagePipelineOutput | tuple[Any]"
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a call starts from; a task adds to it.
+    """The start of a call, which tasks extend.
 
     Attributes:
         rows: the number of embeddings.
-        size: height and width in latent cells.
-        schedule: the steps that are taken.
+        size: height and width in latent pixels.
+        schedule: the steps to take.
     """
 
     rows: int
@@ -55,9 +58,9 @@ class Start:
 
 
 class EmbeddingDecoder(GuidedPipeline):
-    """Draws images of CLIP image embeddings with a U-Net, in the latents of a MoVQ.
+    """Generates images from CLIP image embeddings with a U-Net, in the latents of a MoVQ.
 
-    A family says what its U-Net gets by `denoiser_inputs`.
+    A family defines the inputs of its U-Net by `denoiser_inputs`.
     """
 
     model_cpu_offload_seq = "unet->movq"
@@ -70,18 +73,18 @@ class EmbeddingDecoder(GuidedPipeline):
     _tensors_as_decoded: ClassVar[bool] = True
     """Whether `output_type="pt"` gives pixels in [-1, 1], as the autoencoder does."""
 
-    movq: Any
+    movq: VQModel
 
     _guidance_scale: float = 4.0
 
     @property
     def movq_scale_factor(self) -> int:
-        """Pixels per latent cell, along each axis."""
+        """Pixels per latent pixel, along each axis."""
         return self.codec.factor
 
     @cached_property
     def image_processor(self) -> VaeImageProcessor:
-        """Makes tensors of images, and images of tensors."""
+        """Converts images to tensors, and tensors to images."""
         return VaeImageProcessor(
             vae_scale_factor=self.codec.factor,
             vae_latent_channels=self.codec.channels,
@@ -98,43 +101,44 @@ class EmbeddingDecoder(GuidedPipeline):
 
     @property
     def latent_channels(self) -> int:
-        """Of the latents, told by the U-Net."""
+        """The number of latent channels, from the U-Net's config."""
         return channels_of_latents(self.unet.config)
 
     @property
     def image_embedding_dim(self) -> int:
-        """What the U-Net takes of an image embedding."""
+        """The width of image embeddings, from the U-Net's config."""
         raise NotImplementedError
 
     def run_task(self) -> Result:
         """The body of every call."""
-        # 1. Check everything that can be checked, and prepare what to start from
+        # 1. Check everything that can be checked, and prepare the start
         start = self.prepare_start(self.begin_call())
-        reports = self.check_callbacks()
+        callbacks = self.check_callbacks()
 
-        # 2. Take the embeddings, and what else the U-Net gets
+        # 2. Prepare the embeddings and the other inputs of the U-Net
         tensors = in_dtype_of(self.unet, self.encode_conditioning(start))
 
-        # 3. Denoise, from what the task starts from
-        latents = self._denoised(tensors, start, reports)
+        # 3. Denoise
+        latents = self._denoised(tensors, start, callbacks)
 
         # 4. Decode the images
         return self._returned(latents)
 
-    # Its steps, in their order
+    # Steps, in order
 
     def begin_call(self) -> int:
-        """Check what every call takes, set the state of the call, and return the number of rows.
+        """Check the arguments of all calls, set the state of the call, and return the rows.
 
-        They are those of the embeddings; of each, `num_images_per_prompt` images are made.
+        That is the number of embeddings, each of which gives `num_images_per_prompt` images.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
+            ArgumentError: if an argument is not valid.
+            ArgumentTypeError: if an argument has the wrong type.
         """
         return self._begin_embeds()
 
     def _begin_embeds(self) -> int:
-        """`begin_call`, as far as it concerns embeddings."""
+        """The part of `begin_call` for embeddings."""
         call = self.call
         check_components(self, self.required_components)
         rows = len(self._rows("image_embeds", call.image_embeds))
@@ -155,35 +159,37 @@ class EmbeddingDecoder(GuidedPipeline):
             negative = len(self._rows("negative_image_embeds", call.negative_image_embeds))
             if negative != rows:
                 raise ArgumentError(
-                    f"there are {rows} image_embeds and {negative} negative_image_embeds; give as "
-                    f"many, as the prior returns them"
+                    f"got {rows} image_embeds and {negative} negative_image_embeds; give equal "
+                    f"numbers, as the prior returns them"
                 )
         return rows
 
     def _rows(self, name: str, embeds: Embeds | None) -> Tensor:
-        """`embeds` as one tensor (B, D)."""
+        """Return `embeds` as one tensor (B, D)."""
         return joined(
-            name, embeds, (self.image_embedding_dim,), "give what the prior of this decoder returns"
+            name, embeds, (self.image_embedding_dim,), "give the output of this decoder's prior"
         )
 
     def prepare_start(self, rows: int) -> Start:
-        """Lay out the steps and prepare what to start from; no network is used.
+        """Set the schedule and prepare the start, without running a network.
 
         Raises:
-            ArgumentError, ArgumentTypeError, SchedulerError: an argument can't be used.
+            ArgumentError: if an argument is not valid.
+            ArgumentTypeError: if an argument has the wrong type.
+            SchedulerError: if the scheduler doesn't support the schedule.
         """
         raise NotImplementedError
 
     def check_denoiser(self) -> None:
-        """Refuse a U-Net for something else.
+        """Check that the U-Net fits this pipeline.
 
         Raises:
-            ArgumentError: it is one.
+            ArgumentError: if it doesn't.
         """
         check_network_channels(self.unet.config.in_channels, self.codec.channels)
 
     def make_schedule(self, strength: float | None = None) -> Schedule:
-        """The steps, or the last part of them that `strength` says."""
+        """Return the schedule, or its last part given by `strength`."""
         schedule = set_schedule(
             self.scheduler,
             num_inference_steps=self.call.num_inference_steps,
@@ -193,10 +199,10 @@ class EmbeddingDecoder(GuidedPipeline):
             return schedule
         return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
 
-    def check_callbacks(self) -> Reports:
-        """The callbacks, as the loop takes them."""
+    def check_callbacks(self) -> StepCallbacks:
+        """Return the callbacks for the denoising loop."""
         call = self.call
-        return step_reports(
+        return step_callbacks(
             self,
             call.callback_on_step_end,
             call.callback_on_step_end_tensor_inputs,
@@ -205,7 +211,7 @@ class EmbeddingDecoder(GuidedPipeline):
         )
 
     def encode_conditioning(self, start: Start) -> Tensors:
-        """The embeddings as tensors of the call; under guidance the negative half is first."""
+        """Return the embeddings as tensors of the call; with guidance, the negative half first."""
         call = self.call
 
         def repeated(name: str, embeds: Embeds | None) -> Tensor:
@@ -221,31 +227,31 @@ class EmbeddingDecoder(GuidedPipeline):
             "negative_image_embeds": negative,
         }
 
-    def _denoised(self, tensors: Tensors, start: Start, reports: Reports) -> Tensor:
-        """The latents of images of what `tensors` hold."""
+    def _denoised(self, tensors: Tensors, start: Start, callbacks: StepCallbacks) -> Tensor:
+        """Generate the latents of images from `tensors`."""
         raise NotImplementedError
 
     def denoise_latents(
         self,
         tensors: Tensors,
         start: Start,
-        reports: Reports,
+        callbacks: StepCallbacks,
         extra_channels: Callable[[], Sequence[Tensor]] = tuple,
         keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """Denoise what `tensors` hold; the further arguments are those of `GuidedPipeline`."""
+        """Denoise the latents in `tensors`; other arguments are those of `GuidedPipeline`."""
         return self.run_loop(
             tensors,
             self.make_predictor(tensors, extra_channels),
             start.schedule,
-            reports,
+            callbacks,
             eta=0.0,
             generator=self.call.generator,
             keep=keep,
         )
 
     def latent_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width in latent cells: pixels are rounded up to the factor's square."""
+        """Return height and width in latent pixels, rounded up to the factor's square in pixels."""
         factor = self.codec.factor
         return -(-height // factor**2) * factor, -(-width // factor**2) * factor
 
@@ -256,20 +262,23 @@ class EmbeddingDecoder(GuidedPipeline):
         return [*works, (self.movq, height * factor, width * factor)] if decodes else works
 
     def _shape(self, rows: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Of the latents of all images, (B, C, h, w), at a `size` in cells."""
+        """The shape of the latents of all images, (B, C, h, w), at a `size` in latent pixels."""
         return (rows * self.call.num_images_per_prompt, self.codec.channels, *size)
 
     def repeat_for_batch(self, tensor: Tensor, rows: int, what: str) -> Tensor:
-        """`tensor` (N, ...) for all images: repeated for all rows, then for each image.
+        """Repeat `tensor` (N, ...) for all rows, then for each image.
+
+        Args:
+            what: the name of the N items, for the message.
 
         Raises:
-            ArgumentError: the number of rows is not a multiple of N, which counts `what`.
+            ArgumentError: if the number of rows is not a multiple of N.
         """
         count = self.call.num_images_per_prompt
         return tile(tensor, rows, what).repeat_interleave(count, dim=0)
 
     def _returned(self, latents: Tensor) -> Result:
-        """What a call gives back."""
+        """Return the output of a call."""
         output_type = self.call.output_type
         images: Any = latents
         if output_type != "latent":
@@ -282,13 +291,14 @@ class EmbeddingDecoder(GuidedPipeline):
 def joined(
     name: str, given: Tensor | Sequence[Tensor] | None, shape: tuple[int, ...], advice: str
 ) -> Tensor:
-    """`given`, a tensor (N, *`shape`) or a list of such, as one tensor.
+    """Return `given`, a tensor (N, *`shape`) or a list of tensors, as one tensor.
 
     Args:
-        advice: what to do where it can't be used, for the error.
+        advice: what to do if it is not valid, for the error.
 
     Raises:
-        ArgumentError, ArgumentTypeError: it is absent, or something else.
+        ArgumentError: if it has another shape.
+        ArgumentTypeError: if it is absent, or not a tensor.
     """
     parts: list[Any] = list(given) if isinstance(given, (list, tuple)) else [given]
     for part in parts or [None]:
@@ -298,6 +308,6 @@ def joined(
         if tuple(part.shape[1:]) != shape or not len(part):
             wanted = ", ".join(map(str, ("batch", *shape)))
             raise ArgumentError(
-                f"{name} has shape {tuple(part.shape)} and this call needs ({wanted}); {advice}"
+                f"{name} must have the shape ({wanted}), not {tuple(part.shape)}; {advice}"
             )
     return torch.cat(parts)

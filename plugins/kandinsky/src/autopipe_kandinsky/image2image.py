@@ -1,4 +1,4 @@
-"""A decoder that starts from an image with noise on it."""
+"""A decoder that starts from a noised image."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.images.kinds import ImageInput, as_list, kind_of
+from autopipe_components.steps.callbacks import StepCallbacks
 from autopipe_components.steps.checks import (
     check_colours,
     check_image,
@@ -19,7 +20,6 @@ from autopipe_components.steps.checks import (
 )
 from autopipe_components.steps.codec import Generators, are_latents, check_pixels, check_spread
 from autopipe_components.steps.image2image import add_noise, encode_start
-from autopipe_components.steps.reports import Reports
 from autopipe_components.steps.text2image import check_latents
 
 from .decoder import EmbeddingDecoder, Start
@@ -28,7 +28,7 @@ from .methods import StrengthMethods
 
 @dataclass(frozen=True)
 class ImageStart(Start):
-    """What a call starts from.
+    """The start of a call.
 
     Attributes:
         images: pixels (N, 3, H, W), or latents (N, C, h, w).
@@ -38,7 +38,7 @@ class ImageStart(Start):
 
 
 class FromImage(StrengthMethods, EmbeddingDecoder):
-    """Starts from an image, or from the caller's `latents`, which are noised already."""
+    """Starts from an image, or from the caller's `latents`, which are already noised."""
 
     _tensors_as_decoded = False
 
@@ -59,21 +59,21 @@ class FromImage(StrengthMethods, EmbeddingDecoder):
         return ImageStart(rows, size, self.make_schedule(call.strength), images)
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:
-        """At which size the image is worked on."""
+        """The size of the processed image."""
         return height, width
 
     def _sized(self, image: ImageInput, height: int, width: int) -> Tensor:
-        """Images (N, 3, H, W), each brought to the size by itself, or latents as they are given."""
+        """Images (N, 3, H, W), each resized separately, or the given latents."""
         prepared = [self.image_processor.preprocess(o, height, width) for o in as_list(image)]
         shapes = sorted({tuple(one.shape[1:]) for one in prepared})
         if len(shapes) > 1:
-            raise ArgumentError(f"the images come to shapes {shapes}; make them one shape")
+            raise ArgumentError(f"the images have the shapes {shapes}; they must be equal")
         images = torch.cat(prepared)
         if kind_of(image) != "pt" or not are_latents(self.codec, images):
             check_colours(images)
         return images
 
-    def _denoised(self, tensors: Tensors, start: Start, reports: Reports) -> Tensor:
+    def _denoised(self, tensors: Tensors, start: Start, callbacks: StepCallbacks) -> Tensor:
         assert isinstance(start, ImageStart)
         latents = self.call.latents
         device, dtype = self._execution_device, tensors["image_embeds"].dtype
@@ -83,10 +83,10 @@ class FromImage(StrengthMethods, EmbeddingDecoder):
             clean = self.repeat_for_batch(clean, start.rows, "images")
             latents = self.noise_latents(clean, start.schedule.timesteps[0])
         tensors["latents"] = latents.to(device=device, dtype=dtype)
-        return self.denoise_latents(tensors, start, reports)
+        return self.denoise_latents(tensors, start, callbacks)
 
     def noise_latents(self, clean: Tensor, timestep: Tensor) -> Tensor:
-        """`clean` latents with the noise of the first `timestep`."""
+        """Return the latents `clean` with the noise of the first `timestep`."""
         count = self.call.num_images_per_prompt
         return self.prepare_latents(
             clean,
@@ -108,15 +108,15 @@ class FromImage(StrengthMethods, EmbeddingDecoder):
         device: torch.device | str,
         generator: Generators = None,
     ) -> Tensor:
-        """Latents (B, C, h, w) of `image` with the noise of `timestep` on them.
+        """Return latents (B, C, h, w) of `image` with the noise of `timestep`.
 
         Args:
-            image: pixels (N, 3, H, W) in [-1, 1], or latents (N, C, h, w); N divides B.
-            timestep: one, or one for each of B.
-            batch_size: how many embeddings; B is that times `num_images_per_prompt`.
+            image: pixels (N, 3, H, W) in [-1, 1], or latents (N, C, h, w); N must divide B.
+            timestep: one timestep, or one for each of B.
+            batch_size: the number of embeddings; B is that times `num_images_per_prompt`.
 
         Raises:
-            ArgumentError: images or generators don't fit the batch.
+            ArgumentError: if images or generators don't fit the batch.
         """
         batch = batch_size * num_images_per_prompt
         like: dict[str, Any] = {"dtype": dtype, "device": device}

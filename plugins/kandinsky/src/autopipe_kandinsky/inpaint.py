@@ -1,4 +1,4 @@
-"""A decoder that repaints a part of an image; its U-Net sees the mask and the masked image."""
+"""A decoder that repaints a part of an image; its U-Net takes the mask and the masked image."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
+from autopipe_components.steps.callbacks import StepCallbacks
 from autopipe_components.steps.checks import (
     check_components,
     check_image,
@@ -17,7 +18,6 @@ from autopipe_components.steps.checks import (
 from autopipe_components.steps.codec import check_spread
 from autopipe_components.steps.guidance import double
 from autopipe_components.steps.inpaint import Inpainting, network_sees_mask
-from autopipe_components.steps.reports import Reports
 from autopipe_components.steps.text2image import check_latents, unit_noise
 
 from .canvas import kept_of, pixels_of
@@ -27,11 +27,11 @@ from .methods import NoiseMethods
 
 @dataclass(frozen=True)
 class RepaintStart(Start):
-    """What a call starts from.
+    """The start of a call.
 
     Attributes:
         pixels: (N, 3, H, W), in [-1, 1].
-        kept: (M, 1, h, w) at the size of the latents, 1 where the image is kept, else 0.
+        kept: the mask (M, 1, h, w) at the size of the latents, 1 where the image is kept.
     """
 
     pixels: Tensor
@@ -39,7 +39,7 @@ class RepaintStart(Start):
 
 
 class Repaint(NoiseMethods, EmbeddingDecoder):
-    """Starts from noise inside a mask, or at a `strength` below 1 from the noised image."""
+    """Starts from noise inside a mask or, with a `strength` below 1, from the noised image."""
 
     _callback_tensor_inputs = (
         *EmbeddingDecoder._callback_tensor_inputs,
@@ -47,7 +47,7 @@ class Repaint(NoiseMethods, EmbeddingDecoder):
         "mask_image",
     )
     keeps_unmasked = True
-    """Whether the original is put back outside the mask after each step."""
+    """Whether the original is restored outside the mask after each step."""
 
     def prepare_start(self, rows: int) -> Start:
         call = self.call
@@ -58,7 +58,7 @@ class Repaint(NoiseMethods, EmbeddingDecoder):
         check_strength(call.strength)
         if not network_sees_mask(self.unet.config.in_channels, self.codec.channels):
             raise ArgumentError(
-                "this checkpoint's U-Net takes no mask; load one for inpainting, such as a "
+                "this checkpoint's U-Net doesn't take a mask; load one for inpainting, such as a "
                 "decoder-inpaint"
             )
         size = self.latent_size(call.height, call.width)
@@ -72,7 +72,7 @@ class Repaint(NoiseMethods, EmbeddingDecoder):
         check_spread(kept, rows, "masks")
         return RepaintStart(rows, size, schedule, pixels, kept)
 
-    def _denoised(self, tensors: Tensors, start: Start, reports: Reports) -> Tensor:
+    def _denoised(self, tensors: Tensors, start: Start, callbacks: StepCallbacks) -> Tensor:
         assert isinstance(start, RepaintStart)
         # 1. Encode the image
         device, dtype = self._execution_device, tensors["image_embeds"].dtype
@@ -102,7 +102,7 @@ class Repaint(NoiseMethods, EmbeddingDecoder):
 
         # 3. Denoise
         def keep(step: int, timestep: Tensor | None, after: Tensor) -> Tensor:
-            """With the mask as it is now: a callback may have changed it."""
+            """Use the current mask, which a callback may have changed."""
             now = replace(repaint, mask=1 - tensors["mask_image"])
             return now.keep(self.scheduler, schedule.timesteps, step, after)
 
@@ -110,12 +110,12 @@ class Repaint(NoiseMethods, EmbeddingDecoder):
         denoised = self.denoise_latents(
             tensors,
             start,
-            reports,
+            callbacks,
             lambda: (tensors["masked_image"], tensors["mask_image"]),
             keep if self.keeps_unmasked else None,
         )
 
-        # 4. Put the original back, in case a callback changed what surrounds the mask
+        # 4. Restore the original, in case a callback changed the latents outside the mask
         if not self.keeps_unmasked:
             return denoised
         return keep(len(schedule.timesteps) - 1, None, denoised)

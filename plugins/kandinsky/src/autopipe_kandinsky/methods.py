@@ -1,6 +1,6 @@
-"""Methods of priors and decoders that programs with a loop of their own call.
+"""Methods of priors and decoders for programs with their own denoising loop.
 
-The calls of the classes take these steps themselves where they can.
+The calls of the classes use these methods where possible.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from autopipe_components.steps.timesteps import keep_tail
 
 
 class NoiseMethods(DiffusionPipeline):
-    """What starts from noise."""
+    """Methods of pipelines that start from noise."""
 
     def prepare_latents(
         self,
@@ -28,13 +28,13 @@ class NoiseMethods(DiffusionPipeline):
         latents: Tensor | None,
         scheduler: Any,
     ) -> Tensor:
-        """Noise of `shape` with the deviation of `scheduler`.
+        """Return noise of `shape` with the initial standard deviation of `scheduler`.
 
         Args:
-            latents: unit noise to use instead of drawing.
+            latents: unit noise; by default it is sampled.
 
         Raises:
-            ArgumentError: latents or generators don't fit `shape`.
+            ArgumentError: if latents or generators don't fit `shape`.
         """
         return start_from_noise(
             tuple(shape),
@@ -47,20 +47,20 @@ class NoiseMethods(DiffusionPipeline):
 
 
 class StrengthMethods(DiffusionPipeline):
-    """What starts from an image, part way along the schedule."""
+    """Methods of pipelines that start from an image, at a later timestep."""
 
     def get_timesteps(
         self, num_inference_steps: int, strength: float, device: torch.device | str | None = None
     ) -> tuple[Tensor, int]:
-        """The timesteps that an image leaves of the schedule that is set, and how many steps.
+        """Return the last timesteps of the current schedule, and their number of steps.
 
         Args:
-            num_inference_steps: of the whole schedule.
-            strength: from 0 to 1: the part that is taken, from the end.
-            device: accepted for its place in the signature; timesteps are where they were set.
+            num_inference_steps: the number of steps of the whole schedule.
+            strength: the part of the steps to take from the end, in [0, 1].
+            device: ignored; keeps its place in the signature.
 
         Raises:
-            ArgumentError: no step is left.
+            ArgumentError: if no step remains.
         """
         schedule = keep_tail(self.scheduler, steps=num_inference_steps, strength=strength)
         return schedule.timesteps, schedule.steps

@@ -1,4 +1,4 @@
-"""What a prior returns."""
+"""The output of a prior."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class KandinskyPriorPipelineOutput(BaseOutput):
-    """The embeddings that a decoder draws.
+    """The embeddings for a decoder.
 
     Attributes:
-        image_embeds: (B, D), what the images are to show.
-        negative_image_embeds: (B, D), what to keep away from.
+        image_embeds: (B, D), the embeddings of the images.
+        negative_image_embeds: (B, D), the embeddings to avoid.
     """
 
     image_embeds: Tensor | np.ndarray

@@ -1,4 +1,4 @@
-"""The prior: from text to the CLIP embedding of an image."""
+"""The prior: converts text to the CLIP embedding of an image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
-from autopipe.pipeline.call import Arguments, pipeline_call
+from autopipe.pipeline.call import Arguments, Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.steps.checks import (
     Prompt,
@@ -28,7 +28,7 @@ from .texts import Texts, check_texts
 
 
 class ImageEmbeddingPrior(PriorSteps):
-    """Denoises the CLIP embedding of an image, given that of a text."""
+    """Denoises the CLIP embedding of an image, conditioned on that of a text."""
 
     @pipeline_call
     def __call__(
@@ -46,45 +46,48 @@ class ImageEmbeddingPrior(PriorSteps):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """The embedding of an image of what `prompt` says.
+        """Return the embedding of an image of `prompt`.
 
         Args:
-            prompt: a text or a list of them.
-            negative_prompt: what to keep away from, one for each prompt. Its own embedding
-                becomes the negative one; without it that is the embedding of a black image.
-            num_images_per_prompt: how many embeddings of each prompt.
-            num_inference_steps: at least 2.
-            generator: the source of noise, or a list with one for each embedding.
-            latents: the first noise (B, D) instead of drawing it; with negative prompts B is
-                twice the number of embeddings.
-            guidance_scale: how closely to follow the prompt; 1 and below turns guidance off.
+            prompt: a string, or a list of strings.
+            negative_prompt: what to avoid, one for each prompt. The negative embedding is that of
+                the negative prompt; by default that of a black image.
+            num_images_per_prompt: the number of embeddings per prompt.
+            num_inference_steps: the number of denoising steps, at least 2.
+            generator: the random generator, or a list with one per embedding.
+            latents: the initial noise (B, D); by default it is sampled. With negative prompts, B
+                is twice the number of embeddings.
+            guidance_scale: how closely to follow the prompt; guidance is off at 1 and below.
             output_type: `"pt"` or `"np"`.
-            return_dict: False returns a tuple.
-            callback_on_step_end: `callback(run, step, timestep, tensors)` after each step; tensors
-                in the dict that it returns replace those of the call. `run._interrupt = True`
-                skips the remaining steps.
-            callback_on_step_end_tensor_inputs: which tensors it gets.
-            adapters: the attachments that act in this call, and how strongly, such as
-                `{"ink": 0.7}`; those that are switched on if absent.
+            return_dict: if False, return a tuple.
+            callback_on_step_end: `callback(run, step, timestep, tensors)`, called after each step;
+                tensors in the dict that it returns replace those of the call. Setting
+                `run._interrupt = True` skips the remaining steps.
+            callback_on_step_end_tensor_inputs: the names of the tensors that it receives.
+            adapters: the strengths of the attachments in this call, such as `{"ink": 0.7}`; by
+                default those of the pipeline.
+            cancellation: ends the call when it is set, such as a `threading.Event`.
 
         Returns:
             `KandinskyPriorPipelineOutput`, or the tuple of its values.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_prior(self._from_noise)
 
     def _from_noise(self, texts: Texts) -> Start:
-        """As `PriorSteps.run_prior` asks for: from noise, or the caller's `latents`."""
+        """The start for `PriorSteps.run_prior`: from noise, or the caller's `latents`."""
         latents = self.call.latents
         rows = len(texts.prompts) * self.call.num_images_per_prompt
         shape = (rows, self.prior.config.embedding_dim)
         check_tensor("latents", latents)
         if latents is not None and latents.shape != shape:
             raise ArgumentError(
-                f"latents have shape {tuple(latents.shape)} and this call needs {shape}, a row for "
+                f"latents must have the shape {shape}, not {tuple(latents.shape)}: a row for "
                 f"each embedding" + (" and each negative one" if texts.negative else "")
             )
 
@@ -108,21 +111,22 @@ class ImageEmbeddingPrior(PriorSteps):
         guidance_scale: float = 4.0,
         device: torch.device | str | None = None,
     ) -> KandinskyPriorPipelineOutput:
-        """The weighted sum of the embeddings of texts and images.
+        """Return the weighted sum of the embeddings of texts and images.
 
         Args:
-            images_and_prompts: texts, PIL images, pixels (1, 3, H, W) as `image_processor` makes
-                them, and embeddings (1, D).
+            images_and_prompts: texts, PIL images, pixels (1, 3, H, W) from `image_processor`, and
+                embeddings (1, D).
             weights: a number for each.
-            num_images_per_prompt: how many sums, each with noise of its own.
-            num_inference_steps, generator, latents, guidance_scale: as of a call, for each text.
-            negative_prior_prompt: what to keep away from while embedding the texts.
-            negative_prompt: the text whose embedding becomes the negative one; if empty, that is
-                the embedding of `negative_prior_prompt`, or of a black image.
-            device: where images are encoded; that of the pipeline if None.
+            num_images_per_prompt: the number of sums, each with its own noise.
+            num_inference_steps, generator, latents, guidance_scale: as in a call, for each text.
+            negative_prior_prompt: what to avoid in the embeddings of the texts.
+            negative_prompt: the text of the negative embedding; if empty, the negative embedding is
+                that of `negative_prior_prompt`, or of a black image.
+            device: the device for encoding images; None means that of the pipeline.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         # 1. Check everything that can be checked
         check_components(self, ("prior", "text_encoder", "tokenizer", "scheduler"))
@@ -130,7 +134,7 @@ class ImageEmbeddingPrior(PriorSteps):
             check_components(self, ("image_encoder",))
         for name, given in (("images_and_prompts", images_and_prompts), ("weights", weights)):
             if not isinstance(given, (list, tuple)):
-                raise ArgumentTypeError(f"{name} is a {type(given).__name__}; give a list")
+                raise ArgumentTypeError(f"{name} must be a list, not {type(given).__name__}")
         if len(images_and_prompts) != len(weights) or not weights:
             raise ArgumentError(
                 f"got {len(images_and_prompts)} images and prompts and {len(weights)} weights; "
@@ -139,7 +143,7 @@ class ImageEmbeddingPrior(PriorSteps):
         for one in images_and_prompts:
             if not isinstance(one, (str, Image.Image, Tensor)):
                 raise ArgumentTypeError(
-                    f"images_and_prompts holds a {type(one).__name__}; give texts, PIL images and "
+                    f"images_and_prompts contains {type(one).__name__}; give texts, PIL images and "
                     f"tensors"
                 )
         for weight in weights:

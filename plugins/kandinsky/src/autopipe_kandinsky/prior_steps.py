@@ -1,9 +1,9 @@
-"""The call of a prior, whatever it starts from."""
+"""The call of a prior, for every kind of start."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
 from autopipe.utils import in_mode
 from autopipe_components.images.kinds import as_list, kind_of
+from autopipe_components.steps.callbacks import StepCallbacks, step_callbacks
 from autopipe_components.steps.checks import (
     Prompt,
     check_components,
@@ -21,18 +22,20 @@ from autopipe_components.steps.checks import (
 from autopipe_components.steps.codec import Generators, in_dtype_of
 from autopipe_components.steps.guidance import double, guide
 from autopipe_components.steps.prompt import distinct_texts, text_length, tokenize
-from autopipe_components.steps.reports import Reports, step_reports
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
 from .methods import NoiseMethods
+from .next_timestep import WithNextTimestep
 from .output import KandinskyPriorPipelineOutput
 from .texts import Texts, check_texts, texts_to_encode
-from .walk import Walk
+
+if TYPE_CHECKING:
+    from autopipe_components.networks.prior_transformer import PriorTransformer
 
 Result: TypeAlias = "KandinskyPriorPipelineOutput | tuple[Any, Any]"
 
 Start: TypeAlias = Callable[[Tensors, Schedule, Generators], Tensor]
-"""`(tensors, schedule, generator) -> latents`, from which the steps start."""
+"""`(tensors, schedule, generator) -> latents`, the start of the steps."""
 
 
 class PriorSteps(NoiseMethods):
@@ -55,7 +58,7 @@ class PriorSteps(NoiseMethods):
         "text_mask",
     )
 
-    prior: Any
+    prior: PriorTransformer
     image_encoder: Any
     text_encoder: Any
     tokenizer: Any
@@ -83,18 +86,18 @@ class PriorSteps(NoiseMethods):
 
     @property
     def guidance_scale(self) -> float:
-        """How closely the prompt is followed; guidance is off at 1 and below."""
+        """How closely to follow the prompt; guidance is off at 1 and below."""
         return self._guidance_scale
 
     @property
     def do_classifier_free_guidance(self) -> bool:
-        """Whether each step predicts with and without the prompt."""
+        """Whether guidance is on: each step predicts with and without the prompt."""
         return self._guidance_scale > 1
 
     def get_zero_embed(
         self, batch_size: int = 1, device: torch.device | str | None = None
     ) -> Tensor:
-        """The embedding of a black image, (`batch_size`, D)."""
+        """Return the embedding of a black image, (`batch_size`, D)."""
         size = self.image_encoder.config.image_size
         black = torch.zeros(1, 3, size, size)
         return self.embed_images(black, device).repeat(batch_size, 1)
@@ -103,21 +106,21 @@ class PriorSteps(NoiseMethods):
         """The body of every call.
 
         Args:
-            prepare: checks what the call starts from, and says how it starts.
+            prepare: checks the arguments for the start, and returns the start.
         """
         # 1. Check everything that can be checked
         check_components(self, ("prior", "text_encoder", "tokenizer", "scheduler"))
         texts = check_texts(self.call)
         if not texts.negative:
-            # What to keep away from is then the embedding of a black image.
+            # The negative embedding is then that of a black image.
             check_components(self, ("image_encoder",))
         self._guidance_scale = self.call.guidance_scale
         start = prepare(texts)
-        reports = step_reports(
+        callbacks = step_callbacks(
             self, self.call.callback_on_step_end, self.call.callback_on_step_end_tensor_inputs
         )
 
-        # 2. Lay out the steps
+        # 2. Set the schedule
         schedule = self.make_schedule()
 
         # 3. Encode the texts
@@ -128,15 +131,15 @@ class PriorSteps(NoiseMethods):
         tensors["latents"] = start(tensors, schedule, generator)
 
         # 5. Denoise
-        embeds = self._denoise(tensors, schedule, reports, generator)
+        embeds = self._denoise(tensors, schedule, callbacks, generator)
 
-        # 6. Say what to keep away from
+        # 6. Add the negative embeddings
         return self._returned(embeds, texts)
 
-    # Its steps, in their order
+    # Steps, in order
 
     def make_schedule(self) -> Schedule:
-        """The steps, or the last part of them that a `strength` says."""
+        """Return the schedule, or its last part given by `strength`."""
         schedule = set_schedule(
             self.scheduler,
             num_inference_steps=self.call.num_inference_steps,
@@ -148,14 +151,14 @@ class PriorSteps(NoiseMethods):
         return keep_tail(self.scheduler, steps=schedule.steps, strength=strength)
 
     def encode_conditioning(self, texts: Texts) -> Tensors:
-        """The texts as tensors of the call; under guidance the unconditional half is first."""
+        """Return the texts as tensors of the call; with guidance, the negative half comes first."""
         guided = self.do_classifier_free_guidance
         every = [*texts.unconditional, *texts.prompts] if guided else texts.prompts
         encoded = self._encoded(every, self.call.num_images_per_prompt)
         return dict(zip(("prompt_embeds", "text_encoder_hidden_states", "text_mask"), encoded))
 
     def _encoded(self, texts: Sequence[str], count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Pooled texts (B, P), states (B, K, D) and their mask (B, K), each `count` times."""
+        """Return pooled texts (B, P), states (B, K, D) and mask (B, K), repeated `count` times."""
         distinct, positions = distinct_texts(texts)
         states, pooled, mask = self.encoder("text_encoder", self._encode_text)(distinct)
         pooled, states, mask = (
@@ -171,10 +174,11 @@ class PriorSteps(NoiseMethods):
         do_classifier_free_guidance: bool,
         negative_prompt: Prompt | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Pooled texts (B, P), states (B, K, D) and their mask (B, K); the negative half first.
+        """Return pooled texts (B, P), states (B, K, D) and their mask (B, K); negative half first.
 
         Raises:
-            ArgumentError, ArgumentTypeError: the texts don't fit together.
+            ArgumentError: if the texts don't fit together.
+            ArgumentTypeError: if a text has the wrong type.
         """
         texts = texts_to_encode(prompt, do_classifier_free_guidance, negative_prompt)
         encoded = self._encoded(texts, num_images_per_prompt)
@@ -182,7 +186,7 @@ class PriorSteps(NoiseMethods):
         return pooled, states, mask
 
     def _encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
-        """Hidden states (B, K, D), pooled texts (B, P), and which states are of text (B, K)."""
+        """Return hidden states (B, K, D), pooled texts (B, P), and the attention mask (B, K)."""
         device = self._execution_device
         with self.tokenizing(self.tokenizer):
             length = text_length(self.tokenizer, self.text_encoder)
@@ -191,9 +195,9 @@ class PriorSteps(NoiseMethods):
         return encoded.last_hidden_state, encoded.text_embeds, mask.bool().to(device)
 
     def _denoise(
-        self, tensors: Tensors, schedule: Schedule, reports: Reports, generator: Generators
+        self, tensors: Tensors, schedule: Schedule, callbacks: StepCallbacks, generator: Generators
     ) -> Tensor:
-        """The embedding that the latents lead to."""
+        """Return the embedding of the denoised latents."""
 
         def predict(step: int, timestep: Tensor) -> Tensor:
             guided = self.do_classifier_free_guidance
@@ -207,22 +211,22 @@ class PriorSteps(NoiseMethods):
             ).predicted_image_embedding
             return guide(prediction, self.guidance_scale) if guided else prediction
 
-        walk: Any = Walk(self.scheduler, schedule.timesteps)
+        scheduler: Any = WithNextTimestep(self.scheduler, schedule.timesteps)
         latents = denoise(
             self,
             tensors,
             predict,
             timesteps=schedule.timesteps,
             steps=schedule.steps,
-            scheduler=walk,
+            scheduler=scheduler,
             step_options=accepted_options(self.scheduler, generator=generator),
-            **reports,
+            **callbacks,
         )
         embeds: Tensor = self.prior.post_process_latents(latents)
         return embeds
 
     def _returned(self, embeds: Tensor, texts: Texts) -> Result:
-        """What a call gives back: the embeddings, and those to keep away from."""
+        """Return the output of a call: the embeddings and the negative embeddings."""
         if texts.negative:
             embeds, away = embeds.chunk(2)
         else:
@@ -233,14 +237,15 @@ class PriorSteps(NoiseMethods):
         return KandinskyPriorPipelineOutput(*both) if self.call.return_dict else both
 
     def preprocess_images(self, image: Any) -> Tensor:
-        """Images as the image encoder sees them (N, 3, H, W), or embeddings (N, D) as given.
+        """Return images for the image encoder (N, 3, H, W), or the given embeddings (N, D).
 
         Args:
-            image: PIL images or arrays (H, W, 3) of bytes, which are brought to its size; pixels
-                (N, 3, H, W) that are so already; embeddings (N, D); or a list of one kind.
+            image: PIL images or uint8 arrays (H, W, 3), which are resized; processed pixels
+                (N, 3, H, W); embeddings (N, D); or a list of one of these.
 
         Raises:
-            ArgumentError, ArgumentTypeError: it is none of these.
+            ArgumentError: if the values or shapes are not valid.
+            ArgumentTypeError: if `image` has another type.
         """
         items = as_list(image)
         if kind_of(image) != "pt":
@@ -255,13 +260,13 @@ class PriorSteps(NoiseMethods):
             if all(tuple(one.shape[1:]) == shape for one in items):
                 return torch.cat(items)
         raise ArgumentError(
-            f"the image is given as tensors of shape {[tuple(one.shape) for one in items]}; give "
-            f"pixels (batch, 3, {side}, {side}), as image_processor makes them, or embeddings "
+            f"image has tensors of the shapes {[tuple(one.shape) for one in items]}; give pixels "
+            f"(batch, 3, {side}, {side}) from image_processor, or embeddings "
             f"(batch, {self.prior.config.embedding_dim})"
         )
 
     def embed_images(self, seen: Tensor, device: torch.device | str | None = None) -> Tensor:
-        """Embeddings (N, D) of what `preprocess_images` returns."""
+        """Return embeddings (N, D) of the output of `preprocess_images`."""
         if seen.ndim == 2:
             return seen
         seen = seen.to(device=device or self._execution_device, dtype=self.image_encoder.dtype)
@@ -270,19 +275,19 @@ class PriorSteps(NoiseMethods):
 
 
 def _as_bytes(image: Any) -> Any:
-    """A PIL image or an array (H, W, 3) as CLIP's processor divides it by 255.
+    """Return a PIL image or an array (H, W, 3) in [0, 255] for CLIP's image processor.
 
     Raises:
-        ArgumentError: it is an array of another shape, or of whole numbers beyond 8 bits.
+        ArgumentError: if it is an array of another shape, or of integers above 255.
     """
     if not isinstance(image, np.ndarray):
         return in_mode(image, "RGB")
     if image.ndim < 3 or image.shape[-1] != 3:
         raise ArgumentError(
-            f"image is an array of shape {image.shape} and needs 3 channels, as its last axis"
+            f"image must be an array with 3 channels in its last axis, not of shape {image.shape}"
         )
     if image.dtype.kind != "f" and int(image.max()) > 255:
         raise ArgumentError(
-            f"image is an array of whole numbers up to {int(image.max())}; give bytes"
+            f"image is an integer array with values up to {int(image.max())}; give uint8"
         )
     return image * 255 if image.dtype.kind == "f" and image.max() <= 1 else image

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from autopipe.pipeline.loop import Tensors
+from autopipe_components.steps.callbacks import StepCallbacks
 from autopipe_components.steps.checks import check_steps
-from autopipe_components.steps.reports import Reports
 from autopipe_components.steps.text2image import check_latents
 
 from .decoder import EmbeddingDecoder, Start
@@ -14,7 +14,7 @@ from .methods import NoiseMethods
 
 
 class FromNoise(NoiseMethods, EmbeddingDecoder):
-    """Starts from noise alone, or from the caller's `latents`."""
+    """Starts from noise, or from the caller's `latents`."""
 
     def prepare_start(self, rows: int) -> Start:
         call = self.call
@@ -25,7 +25,7 @@ class FromNoise(NoiseMethods, EmbeddingDecoder):
             check_latents(call.latents, self._shape(rows, size))
         return Start(rows, size, self.make_schedule())
 
-    def _denoised(self, tensors: Tensors, start: Start, reports: Reports) -> Tensor:
+    def _denoised(self, tensors: Tensors, start: Start, callbacks: StepCallbacks) -> Tensor:
         tensors["latents"] = self.prepare_latents(
             self._shape(start.rows, start.size),
             tensors["image_embeds"].dtype,
@@ -34,4 +34,4 @@ class FromNoise(NoiseMethods, EmbeddingDecoder):
             self.call.latents,
             self.scheduler,
         )
-        return self.denoise_latents(tensors, start, reports)
+        return self.denoise_latents(tensors, start, callbacks)

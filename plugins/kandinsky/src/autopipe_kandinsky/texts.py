@@ -1,4 +1,4 @@
-"""The texts of a call, and what is encoded of them."""
+"""The texts of a call, and their encoding."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from autopipe_components.steps.codec import Generators
 
 @dataclass(frozen=True)
 class Texts:
-    """What a call encodes. With negative prompts, their embeddings are made as further rows.
+    """The texts that a call encodes. Embeddings of negative prompts are additional rows.
 
     Attributes:
-        prompts: the prompts, then the negative prompts if there are any.
-        unconditional: for each of them, what guidance leads away from.
+        prompts: the prompts, followed by the negative prompts if there are any.
+        unconditional: for each of them, the text from which guidance leads away.
         negative: whether there are negative prompts.
     """
 
@@ -34,21 +34,22 @@ class Texts:
     negative: bool
 
     def generators(self, generator: Generators) -> Generators:
-        """A list of them once more for the negative prompts, which draw noise too."""
+        """Repeat a list of generators for the negative prompts, which also need noise."""
         if self.negative and isinstance(generator, (list, tuple)):
             return list(generator) * 2
         return generator
 
 
 def check_texts(call: Arguments) -> Texts:
-    """Check what every call takes, and return the texts to encode.
+    """Check the arguments of all calls, and return the texts to encode.
 
     Raises:
-        ArgumentError, ArgumentTypeError: an argument can't be used.
+        ArgumentError: if an argument is not valid.
+        ArgumentTypeError: if an argument has the wrong type.
     """
     prompt, negative_prompt = call.prompt, call.negative_prompt
     if prompt is None:
-        raise ArgumentTypeError("prompt is None; give a text or a list of texts")
+        raise ArgumentTypeError("prompt is missing; give a string or a list of strings")
     check_text("prompt", prompt)
     check_text("negative_prompt", negative_prompt)
     check_images_per_prompt(call.num_images_per_prompt)
@@ -68,10 +69,11 @@ def check_texts(call: Arguments) -> Texts:
 
 
 def texts_to_encode(prompt: Prompt, guided: bool, negative_prompt: Prompt | None) -> list[str]:
-    """The prompts, under guidance after as many negative ones.
+    """Return the prompts; with guidance, after as many negative prompts.
 
     Raises:
-        ArgumentError, ArgumentTypeError: they aren't texts, or not as many or of one kind.
+        ArgumentError: if the numbers of prompts and negative prompts differ.
+        ArgumentTypeError: if they are not strings, or one is a list and the other is not.
     """
     check_text("prompt", prompt)
     check_text("negative_prompt", negative_prompt)

@@ -1,4 +1,4 @@
-"""What this package offers."""
+"""The manifest of this package."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _TASKS = {
     Task.IMAGE2IMAGE: "KandinskyImg2ImgCombinedPipeline",
     Task.INPAINT: "KandinskyInpaintCombinedPipeline",
 }
-"""The class that fulfils each task, in the module of the task's name."""
+"""The combined class for each task, in the module of the task's name."""
 
 _DECODERS = {
     Task.TEXT2IMAGE: "KandinskyPipeline",
     Task.IMAGE2IMAGE: "KandinskyImg2ImgPipeline",
     Task.INPAINT: "KandinskyInpaintPipeline",
 }
-"""The class that draws for each task what a prior has made of the text."""
+"""The decoder class for each task."""
 
 
 @hookimpl
 def autopipe_family() -> Family:
-    """The manifest."""
+    """Return the manifest."""
     package, line = "autopipe_kandinsky21", "kandinsky21"
     return Family(
         name="kandinsky21",

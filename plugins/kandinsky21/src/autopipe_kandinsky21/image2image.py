@@ -1,4 +1,4 @@
-"""Image to image: a decoder that draws embeddings and a text from an image."""
+"""Image to image: a decoder that changes an image towards embeddings and a text."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_components.steps.text2image import unit_noise
 from autopipe_kandinsky.decoder import Embeds, Result
 from autopipe_kandinsky.image2image import FromImage
@@ -51,34 +51,36 @@ class KandinskyImg2ImgPipeline(KandinskyImageDecoder, FromImage):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Change `image` towards what `prompt` says and what the prior made of it.
+        """Change `image` towards `prompt` and the prior's embeddings of it.
 
-        All parameters that are not named here are those of `KandinskyPipeline`.
+        All other parameters are those of `KandinskyPipeline`.
 
         Args:
-            image: where to start: PIL, array or tensor, or a list; or latents (N, C, h, w). One
-                for each prompt, or fewer, which are then repeated.
-            strength: from 0 to 1: which part of the steps is taken, and how much noise is put on
-                the image.
+            image: the initial image: PIL, array or tensor, or a list; or latents (N, C, h, w). One
+                per prompt, or fewer, which are then repeated.
+            strength: the part of the steps to take, in [0, 1], and the amount of noise on the
+                image.
             output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`; pixels are in [0, 1].
-            latents: (B, C, h, w), noised already, in place of those of `image`.
+            latents: noised latents (B, C, h, w), in place of those of `image`.
 
         Returns:
             `ImagePipelineOutput`, or the tuple of its value.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:
-        """As of the images made from noise."""
+        """As for text to image."""
         rows, columns = self.latent_size(height, width)
         return rows * self.codec.factor, columns * self.codec.factor
 
     def noise_latents(self, clean: Tensor, timestep: Tensor) -> Tensor:
-        """`clean` with noise that depends on `strength`, and not on the first timestep."""
+        """Return `clean` with noise that depends on `strength`, not on the first timestep."""
         level = int(self.scheduler.config["num_train_timesteps"] * self.call.strength) - 2
         return self.prepare_latents(
             clean,
@@ -100,19 +102,19 @@ class KandinskyImg2ImgPipeline(KandinskyImageDecoder, FromImage):
         generator: Generators,
         scheduler: Any,
     ) -> Tensor:
-        """Latents of `shape` with the noise of `latent_timestep` on them; see `noised`.
+        """Return latents of `shape` with the noise of `latent_timestep`; see `noised`.
 
         Args:
-            latents: clean ones; noise if absent.
-            scheduler: what its `init_noise_sigma` multiplies.
+            latents: clean latents; by default noise.
+            scheduler: the scheduler whose `init_noise_sigma` scales the latents.
 
         Raises:
-            ArgumentError: latents or generators don't fit `shape`.
+            ArgumentError: if latents or generators don't fit `shape`.
         """
         like: dict[str, Any] = {"generator": generator, "dtype": dtype, "device": device}
         clean = unit_noise(tuple(shape), given=latents, **like) * scheduler.init_noise_sigma
         return self.add_noise(clean, unit_noise(tuple(shape), **like), latent_timestep)
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """`original_samples` at the noise level of `timesteps`; see `noised`."""
+        """Return `original_samples` at the noise level of `timesteps`; see `noised`."""
         return noised(original_samples, noise, timesteps)

@@ -1,4 +1,4 @@
-"""Inpainting: a decoder that draws embeddings and a text into a part of an image."""
+"""Inpainting: a decoder that repaints a part of an image with embeddings and a text."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_kandinsky.decoder import Embeds, Result
 from autopipe_kandinsky.inpaint import Repaint
 
@@ -54,18 +54,18 @@ class KandinskyInpaintPipeline(KandinskyImageDecoder, Repaint):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Draw what `prompt` says and what the prior made of it where `mask_image` is white.
+        """Repaint the white part of `mask_image` with `prompt` and the prior's embeddings of it.
 
-        All parameters that are not named here are those of `KandinskyPipeline`.
+        All other parameters are those of `KandinskyPipeline`.
 
         Args:
-            image: PIL images, arrays of bytes, or tensors in [-1, 1], or a list. One for each
-                prompt, or fewer, which are then repeated.
-            mask_image: white (at least a half) is repainted; as many as images, or one. It is
-                widened by one latent cell.
-            strength: from 0 to 1: which part of the steps is taken; at 1 the part is repainted
-                from noise alone.
+            image: the image: PIL, uint8 array or tensor in [-1, 1], or a list. One per prompt, or
+                fewer, which are then repeated.
+            mask_image: the mask; values of at least 0.5 are repainted. One, or one per image. It
+                is widened by one latent cell.
+            strength: the part of the steps to take, in [0, 1]; 1 starts from pure noise.
             callback_on_step_end_tensor_inputs: also `"mask_image"`, 1 where the image is kept,
                 and `"masked_image"`, both in latents.
 
@@ -73,6 +73,7 @@ class KandinskyInpaintPipeline(KandinskyImageDecoder, Repaint):
             `ImagePipelineOutput`, or the tuple of its value.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

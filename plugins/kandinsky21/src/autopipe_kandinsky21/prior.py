@@ -1,4 +1,4 @@
-"""The prior: from text to the embedding of an image."""
+"""The prior: converts text to the embedding of an image."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from autopipe_kandinsky.prior import ImageEmbeddingPrior
 
 
 class KandinskyPriorPipeline(ImageEmbeddingPrior):
-    """The prior of Kandinsky 2.1: the embedding of an image of what a text says."""
+    """The prior of Kandinsky 2.1: converts text to the embedding of an image."""
 
     model_cpu_offload_seq = "text_encoder->prior"

@@ -1,4 +1,4 @@
-"""What the decoders of the family share: their components, and the text that they read too."""
+"""The steps that the decoders of the family share: components and text encoding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from autopipe_kandinsky.decoder import EmbeddingDecoder, Start
 from autopipe_kandinsky.texts import texts_to_encode
 
 _TOKENS = 77
-"""What is read of a text."""
+"""The length of texts, in tokens."""
 
 
 class KandinskyDecoder(EmbeddingDecoder):
@@ -68,26 +68,24 @@ class KandinskyDecoder(EmbeddingDecoder):
     def image_embedding_dim(self) -> int:
         return int(self.unet.config.cross_attention_dim)
 
-    # Steps of a call, in their order
+    # Steps of a call, in order
 
     def begin_call(self) -> int:
-        """As of every decoder, with the texts checked too: as many as there are embeddings."""
+        """As for every decoder; also checks that there are as many texts as embeddings."""
         call = self.call
         if call.prompt is None:
-            raise ArgumentError("prompt is missing; give a text or a list of texts")
+            raise ArgumentError("prompt is missing; give a string or a list of strings")
         check_text("prompt", call.prompt)
         check_text("negative_prompt", call.negative_prompt)
         rows, prompts = super().begin_call(), batch_size_of(call.prompt, None)
         if self.do_classifier_free_guidance:
             check_negative_prompt(call.negative_prompt, call.prompt, prompts)
         if prompts != rows:
-            raise ArgumentError(
-                f"there are {prompts} prompts for {rows} image_embeds; give one for each"
-            )
+            raise ArgumentError(f"got {prompts} prompts for {rows} image_embeds; give one for each")
         return rows
 
     def encode_conditioning(self, start: Start) -> Tensors:
-        """Texts and embeddings as tensors; under guidance the negative half is first."""
+        """Texts and embeddings as tensors; with guidance, the negative half comes first."""
         call = self.call
         guided = self.do_classifier_free_guidance
         texts = texts_to_encode(call.prompt, guided, call.negative_prompt)
@@ -111,10 +109,11 @@ class KandinskyDecoder(EmbeddingDecoder):
         do_classifier_free_guidance: bool,
         negative_prompt: Prompt | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Pooled texts (B, P), states (B, K, D) and their mask (B, K); the negative half first.
+        """Return pooled texts (B, P), states (B, K, D) and their mask (B, K); negative half first.
 
         Raises:
-            ArgumentError, ArgumentTypeError: the texts don't fit together.
+            ArgumentError: if the texts don't fit together.
+            ArgumentTypeError: if a text has the wrong type.
         """
         texts = texts_to_encode(prompt, do_classifier_free_guidance, negative_prompt)
         states, pooled = self.encoder("text_encoder", self._encode_text)(texts)
@@ -127,7 +126,7 @@ class KandinskyDecoder(EmbeddingDecoder):
         return pooled, states, mask
 
     def _encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Hidden states (B, K, D), and pooled texts (B, P)."""
+        """Return hidden states (B, K, D) and pooled texts (B, P)."""
         with self.tokenizing(self.tokenizer):
             ids, mask = tokenize(self.tokenizer, texts, _TOKENS)
         device = self._execution_device
@@ -145,7 +144,7 @@ class KandinskyDecoder(EmbeddingDecoder):
 
 
 class KandinskyImageDecoder(KandinskyDecoder):
-    """A decoder that starts from an image: the same components, in the order that it has them."""
+    """A decoder that starts from an image: the same components, in another order."""
 
     def __init__(
         self,
@@ -159,12 +158,12 @@ class KandinskyImageDecoder(KandinskyDecoder):
 
 
 def noised(clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-    """`clean` at the noise level of `timesteps` in the schedule that such starts were trained on.
+    """Return `clean` at the noise level of `timesteps` in the training schedule.
 
-    It is not that of the scheduler: betas rise linearly from 0.0001 to 0.02 in 1000 steps.
+    It differs from that of the scheduler: betas rise linearly from 0.0001 to 0.02 in 1000 steps.
 
     Args:
-        timesteps: one for all, or one for each.
+        timesteps: one for all samples, or one for each.
     """
     bars = torch.cumprod(1 - torch.linspace(0.0001, 0.02, 1000, dtype=torch.float32), dim=0)
     bar = bars.to(device=clean.device, dtype=clean.dtype)[timesteps.to(clean.device)]

@@ -1,4 +1,4 @@
-"""Text to image: a decoder that draws embeddings and a text from noise."""
+"""Text to image: a decoder that generates images from embeddings and a text."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_kandinsky.decoder import Embeds, Result
 from autopipe_kandinsky.text2image import FromNoise
 
@@ -43,35 +43,38 @@ class KandinskyPipeline(KandinskyDecoder, FromNoise):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Draw what `prompt` says and what the prior made of it.
+        """Generate images of `prompt` from the prior's embeddings of it.
 
         Args:
-            prompt: the text that the embeddings were made of, or a list of texts.
-            image_embeds, negative_image_embeds: what the prior returns: (B, D) each, or lists.
-            negative_prompt: what to keep away from, one for each prompt.
-            height, width: in pixels; rounded up to a multiple of the autoencoder's factor squared.
-            num_inference_steps: more steps, better images, longer calls.
-            guidance_scale: how closely to follow text and embeddings; 1 and below turns guidance
-                off.
-            num_images_per_prompt: how many images of each prompt.
-            generator: the source of noise, or a list with one for each image.
-            latents: the first noise (B, C, h, w), instead of drawing it.
+            prompt: the text of the embeddings, or a list of texts.
+            image_embeds, negative_image_embeds: the prior's outputs: (B, D) each, or lists.
+            negative_prompt: what to avoid, one for each prompt.
+            height, width: in pixels, rounded up to a multiple of the squared autoencoder factor.
+            num_inference_steps: the number of denoising steps; more give better images.
+            guidance_scale: how closely to follow text and embeddings; guidance is off at 1 and
+                below.
+            num_images_per_prompt: the number of images per prompt.
+            generator: the random generator, or a list with one per image.
+            latents: the initial noise (B, C, h, w); by default it is sampled.
             output_type: `"pil"`, `"np"`, `"pt"` (pixels in [-1, 1], not clipped) or `"latent"`.
             callback, callback_steps: the older form, `callback(step, timestep, latents)`.
-            return_dict: False returns a tuple.
-            callback_on_step_end: `callback(run, step, timestep, tensors)` after each step; tensors
-                in the dict that it returns replace those of the call. `run._interrupt = True`
-                skips the remaining steps.
-            callback_on_step_end_tensor_inputs: which tensors it gets.
-            check_memory: False lets a call begin that this machine is surely too small for.
-            adapters: the attachments that act in this call, and how strongly, such as
-                `{"ink": 0.7}`; those that are switched on if absent.
+            return_dict: if False, return a tuple.
+            callback_on_step_end: `callback(run, step, timestep, tensors)`, called after each step;
+                tensors in the dict that it returns replace those of the call. Setting
+                `run._interrupt = True` skips the remaining steps.
+            callback_on_step_end_tensor_inputs: the names of the tensors that it receives.
+            check_memory: if False, don't refuse calls that certainly exceed the memory.
+            adapters: the strengths of the attachments in this call, such as `{"ink": 0.7}`; by
+                default those of the pipeline.
+            cancellation: ends the call when it is set, such as a `threading.Event`.
 
         Returns:
             `ImagePipelineOutput`, or the tuple of its value.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

@@ -1,4 +1,4 @@
-"""Multilingual CLIP: an XLM-R whose mean lies near the CLIP embedding of the same text."""
+"""Multilingual CLIP: an XLM-R whose mean state approximates the CLIP embedding of the text."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from transformers import PreTrainedModel, XLMRobertaConfig, XLMRobertaModel
 from autopipe.errors import ConfigError
 
 
-class MCLIPConfig(XLMRobertaConfig):
-    """That of XLM-R, and two widths.
+class MCLIPConfig(XLMRobertaConfig):  # type: ignore[misc]  # not typed
+    """The config of XLM-R with two additional widths.
 
     Args:
-        transformerDimSize: of the hidden states; saved as `transformerDimensions`.
-        imageDimSize: of the CLIP embedding; saved as `numDims`.
+        transformerDimSize: the width of hidden states; saved as `transformerDimensions`.
+        imageDimSize: the width of the CLIP embedding; saved as `numDims`.
     """
 
     model_type = "M-CLIP"
@@ -28,7 +28,7 @@ class MCLIPConfig(XLMRobertaConfig):
         super().__init__(**kwargs)
 
 
-class MultilingualCLIP(PreTrainedModel):
+class MultilingualCLIP(PreTrainedModel):  # type: ignore[misc]  # not typed
     """Encodes texts of many languages ("Cross-lingual and Multilingual CLIP", LREC 2022)."""
 
     config_class = MCLIPConfig
@@ -37,19 +37,19 @@ class MultilingualCLIP(PreTrainedModel):
         super().__init__(config)
         if config.pad_token_id is None:
             raise ConfigError(
-                "MultilingualCLIP tells padding from text by 'pad_token_id', and its config has "
-                "none; give it, 1 in every published checkpoint"
+                "MultilingualCLIP needs 'pad_token_id' in its config to recognise padding; set it "
+                "(1 in every published checkpoint)"
             )
         self.transformer = XLMRobertaModel(config)
         self.LinearTransformation = nn.Linear(config.transformerDimensions, config.numDims)
         self.post_init()
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The embedding (B, numDims) of each text, and its hidden states (B, K, D).
+        """Return the embedding (B, numDims) of each text, and its hidden states (B, K, D).
 
         Args:
             input_ids: tokens (B, K).
-            attention_mask: (B, K), 0 where there is padding, which the mean leaves out.
+            attention_mask: (B, K), 0 for padding, which the mean ignores.
         """
         states = self.transformer(input_ids=input_ids, attention_mask=attention_mask)[0]
         summed = (states * attention_mask.unsqueeze(2)).sum(dim=1)

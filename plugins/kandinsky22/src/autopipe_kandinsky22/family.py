@@ -1,4 +1,4 @@
-"""What this package offers."""
+"""The manifest of this package."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _TASKS = {
     Task.IMAGE2IMAGE: "KandinskyV22Img2ImgCombinedPipeline",
     Task.INPAINT: "KandinskyV22InpaintCombinedPipeline",
 }
-"""The class that fulfils each task, in the module of the task's name."""
+"""The combined class for each task, in the module of the task's name."""
 
 _DECODERS = {
     Task.TEXT2IMAGE: "KandinskyV22Pipeline",
     Task.IMAGE2IMAGE: "KandinskyV22Img2ImgPipeline",
     Task.INPAINT: "KandinskyV22InpaintPipeline",
 }
-"""The class that draws for each task what a prior has made of the text."""
+"""The decoder class for each task."""
 
 _OTHERS = {
     "KandinskyV22PriorPipeline": "prior",
@@ -30,7 +30,7 @@ _OTHERS = {
 
 @hookimpl
 def autopipe_family() -> Family:
-    """The manifest."""
+    """Return the manifest."""
     package, line = "autopipe_kandinsky22", "kandinsky22"
     return Family(
         name="kandinsky22",

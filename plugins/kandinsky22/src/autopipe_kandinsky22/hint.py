@@ -1,4 +1,4 @@
-"""Decoders whose U-Net takes a further image, the hint: depth, for example."""
+"""Decoders whose U-Net takes an additional image, the hint, such as depth."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.codec import Generators, check_spread
 from autopipe_components.steps.guidance import double
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_kandinsky.decoder import Embeds, Result, Start, joined
 from autopipe_kandinsky.image2image import FromImage
 from autopipe_kandinsky.text2image import FromNoise
@@ -21,22 +21,22 @@ from autopipe_kandinsky.text2image import FromNoise
 from .steps import KandinskyV22Decoder
 
 _CELL = 8
-"""Pixels of a hint for each latent cell, along each axis, whatever the autoencoder has."""
+"""Pixels of a hint per latent pixel, along each axis, for every autoencoder."""
 
 
 class KandinskyV22Hinted(KandinskyV22Decoder):
-    """What decoders with a hint share."""
+    """The steps that decoders with a hint share."""
 
     @property
     def latent_channels(self) -> int:
-        # Besides latents the U-Net sees as many channels of the hint.
+        # The U-Net takes as many channels of the hint as of latents.
         return int(self.unet.config.in_channels) // 2
 
     def check_denoiser(self) -> None:
         if self.unet.config.addition_embed_type != "image_hint":
             raise ArgumentError(
-                "this checkpoint's U-Net takes no hint; load one for it, such as a "
-                "controlnet-depth, or a pipeline without hint"
+                "this checkpoint's U-Net doesn't take a hint; load one that does, such as "
+                "controlnet-depth, or use a pipeline without a hint"
             )
 
     def prepare_start(self, rows: int) -> Start:
@@ -51,11 +51,11 @@ class KandinskyV22Hinted(KandinskyV22Decoder):
         return {**tensors, "hint": hints.to(tensors["image_embeds"])}
 
     def _hints(self, start: Start) -> Tensor:
-        """The hints as one tensor (N, 3, H, W).
+        """Return the hints as one tensor (N, 3, H, W).
 
         Raises:
-            ArgumentError, ArgumentTypeError: there are none, they have another size, or the
-                number of rows is not a multiple of N.
+            ArgumentError: if they have another size, or the number of rows is not a multiple of N.
+            ArgumentTypeError: if they are absent, or not tensors.
         """
         height, width = start.size[0] * _CELL, start.size[1] * _CELL
         advice = "give such a tensor, or change height and width"
@@ -96,20 +96,22 @@ class KandinskyV22ControlnetPipeline(KandinskyV22Hinted, FromNoise):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Draw what the prior made of a text, guided by `hint`.
+        """Generate images from the prior's embeddings, conditioned on `hint`.
 
-        All parameters that are not named here are those of `KandinskyV22Pipeline`.
+        All other parameters are those of `KandinskyV22Pipeline`.
 
         Args:
-            hint: (N, 3, H, W), 8 pixels for each latent cell; one for each embedding, or fewer,
-                which are then repeated.
+            hint: (N, 3, H, W), 8 pixels per latent pixel; one per embedding, or fewer, which are
+                then repeated.
 
         Returns:
             `ImagePipelineOutput`, or the tuple of its value.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()
 
@@ -141,8 +143,9 @@ class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Change `image` towards what the prior made of a text, guided by `hint`.
+        """Change `image` towards the prior's embeddings, conditioned on `hint`.
 
         `hint` is that of `KandinskyV22ControlnetPipeline`, all others are those of
         `KandinskyV22Img2ImgPipeline`.
@@ -151,6 +154,7 @@ class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
             `ImagePipelineOutput`, or the tuple of its value.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

@@ -1,4 +1,4 @@
-"""Image to image: a decoder that draws embeddings from an image."""
+"""Image to image: a decoder that changes an image towards embeddings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.codec import Generators
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_kandinsky.decoder import Embeds, Result
 from autopipe_kandinsky.image2image import FromImage
 
@@ -43,24 +43,26 @@ class KandinskyV22Img2ImgPipeline(KandinskyV22Decoder, FromImage):
         callback_steps: int | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Change `image` towards what the prior made of a text.
+        """Change `image` towards the prior's embeddings.
 
-        All parameters that are not named here are those of `KandinskyV22Pipeline`.
+        All other parameters are those of `KandinskyV22Pipeline`.
 
         Args:
-            image: where to start: PIL, array or tensor, or a list; or latents (N, C, h, w). One
-                for each embedding, or fewer, which are then repeated.
-            height, width: in pixels, to which the image is brought; rounded down to the
-                autoencoder's factor.
-            strength: from 0 to 1: which part of the steps is taken; 1 ignores the image.
+            image: the initial image: PIL, array or tensor, or a list; or latents (N, C, h, w). One
+                per embedding, or fewer, which are then repeated.
+            height, width: in pixels, rounded down to the autoencoder's factor; the image is resized
+                to them.
+            strength: the part of the steps to take, in [0, 1]; 1 ignores the image.
             output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`; pixels are in [0, 1].
-            latents: (B, C, h, w), noised already, in place of those of `image`.
+            latents: noised latents (B, C, h, w), in place of those of `image`.
 
         Returns:
             `ImagePipelineOutput`, or the tuple of its value.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

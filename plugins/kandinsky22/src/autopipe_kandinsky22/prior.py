@@ -1,4 +1,4 @@
-"""The priors: from text, or from text and an image, to the embedding of an image."""
+"""The priors: convert text, or text and an image, to the embedding of an image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.checks import Prompt, check_image, check_strength
@@ -21,13 +21,13 @@ from autopipe_kandinsky.texts import Texts
 
 
 class KandinskyV22PriorPipeline(ImageEmbeddingPrior):
-    """The prior of Kandinsky 2.2: the embedding of an image of what a text says."""
+    """The prior of Kandinsky 2.2: converts text to the embedding of an image."""
 
     model_cpu_offload_seq = "text_encoder->image_encoder->prior"
 
 
 class KandinskyV22PriorEmb2EmbPipeline(StrengthMethods, ImageEmbeddingPrior):
-    """The prior of Kandinsky 2.2, starting from the embedding of a given image."""
+    """The prior of Kandinsky 2.2 that starts from the embedding of an image."""
 
     model_cpu_offload_seq = "text_encoder->image_encoder->prior"
 
@@ -48,27 +48,28 @@ class KandinskyV22PriorEmb2EmbPipeline(StrengthMethods, ImageEmbeddingPrior):
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """The embedding of `image`, changed towards what `prompt` says.
+        """Return the embedding of `image`, changed towards `prompt`.
 
-        All parameters that are not named here are those of `KandinskyV22PriorPipeline`.
+        All other parameters are those of `KandinskyV22PriorPipeline`.
 
         Args:
-            image: PIL images, arrays (H, W, 3) of bytes, pixels (N, 3, H, W) as `image_processor`
-                makes them, or embeddings (N, D), or a list; one for each prompt, or fewer, which
-                are then repeated.
-            strength: from 0 to 1: which part of the steps is taken; 1 ignores the image.
+            image: PIL images, uint8 arrays (H, W, 3), pixels (N, 3, H, W) from `image_processor`,
+                embeddings (N, D), or a list; one per prompt, or fewer, which are then repeated.
+            strength: the part of the steps to take, in [0, 1]; 1 ignores the image.
 
         Returns:
             `KandinskyPriorPipelineOutput`, or the tuple of its values.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_prior(self._from_image)
 
     def _from_image(self, texts: Texts) -> Start:
-        """As `PriorSteps.run_prior` asks for: from the embedding of the image, with noise on it."""
+        """The start for `PriorSteps.run_prior`: the noised embedding of the image."""
         check_image(self.call.image)
         check_strength(self.call.strength)
         seen = self.preprocess_images(self.call.image)
@@ -97,15 +98,15 @@ class KandinskyV22PriorEmb2EmbPipeline(StrengthMethods, ImageEmbeddingPrior):
         device: torch.device | str,
         generator: Generators = None,
     ) -> Tensor:
-        """Embeddings (B, D) with the noise of `timestep` on them.
+        """Return embeddings (B, D) with the noise of `timestep`.
 
         Args:
-            emb: (N, D); N divides B.
-            timestep: one, or one for each of B.
-            batch_size: how many prompts; B is that times `num_images_per_prompt`.
+            emb: (N, D); N must divide B.
+            timestep: one timestep, or one for each of B.
+            batch_size: the number of prompts; B is that times `num_images_per_prompt`.
 
         Raises:
-            ArgumentError: embeddings or generators don't fit the batch.
+            ArgumentError: if embeddings or generators don't fit the batch.
         """
         embeds = emb.to(device=device, dtype=dtype)
         embeds = tile(embeds, batch_size * num_images_per_prompt, "embeddings")
@@ -114,6 +115,6 @@ class KandinskyV22PriorEmb2EmbPipeline(StrengthMethods, ImageEmbeddingPrior):
     def _encode_image(
         self, image: ImageInput, device: torch.device | str | None, num_images_per_prompt: int
     ) -> Tensor:
-        """Embeddings (B, D) of images, each repeated for its embeddings."""
+        """Return embeddings (B, D) of images, each repeated `num_images_per_prompt` times."""
         embeds = self.embed_images(self.preprocess_images(image), device)
         return embeds.repeat_interleave(num_images_per_prompt, dim=0)

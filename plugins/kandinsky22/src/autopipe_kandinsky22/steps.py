@@ -1,4 +1,4 @@
-"""What the decoders of the family share: their components and what their U-Net gets."""
+"""The steps that the decoders of the family share: components and inputs of the U-Net."""
 
 from __future__ import annotations
 

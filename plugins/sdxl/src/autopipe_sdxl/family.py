@@ -1,4 +1,4 @@
-"""What this package offers."""
+"""The manifest of this package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from autopipe.tasks import Task
 
 @hookimpl
 def autopipe_family() -> Family:
-    """The manifest."""
+    """Return the manifest."""
     package, line = "autopipe_sdxl", "sdxl"
     return Family(
         name="sdxl",

@@ -1,4 +1,4 @@
-"""Image to image: from an image with noise on it to what a prompt says."""
+"""Image to image: changes an image towards a prompt."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from typing import Any
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Image2Image
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentImage2Image
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import checks_of
-from autopipe_components.steps.reports import OlderCallback
 
 from .image_steps import StableDiffusionXLImageSteps
 from .methods import FURTHER, TEXTS_2
+from .output import Result
 from .sizes import Size
-from .steps import Result
 
 
-class StableDiffusionXLImg2ImgPipeline(StableDiffusionXLImageSteps, LatentImage2Image, Image2Image):
+class StableDiffusionXLImg2ImgPipeline(
+    StableDiffusionXLImageSteps, LatentImage2Image[Result], Image2Image
+):
     """Image to image with Stable Diffusion XL, and the second half of a base + refiner chain."""
 
     check_inputs = checks_of(
@@ -75,28 +77,30 @@ class StableDiffusionXLImg2ImgPipeline(StableDiffusionXLImageSteps, LatentImage2
         callback_steps: int | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Change `image` towards what `prompt` says.
+        """Change `image` towards `prompt`.
 
-        All parameters that are not named here are those of `StableDiffusionXLPipeline`.
+        All other parameters are those of `StableDiffusionXLPipeline`.
 
         Args:
-            image: where to start: PIL, array or tensor, or a list; or latents (N, 4, h, w). One
-                for each prompt, or fewer, which are then repeated.
-            strength: from 0 to 1: which part of the steps is taken; 1 ignores the image. Not used
-                with `denoising_start`.
-            denoising_start: `image` is what another model left, given as latents, when it had
-                removed this part of the noise, in (0, 1); no noise is put on it.
-            latents: (B, 4, h, w), noised already, in place of those of `image`.
-            negative_original_size, negative_target_size: each is the positive one if absent.
-            negative_crops_coords_top_left: used by U-Nets that take a score.
-            aesthetic_score, negative_aesthetic_score: how good the image is to look, and what to
-                keep away from, for U-Nets that take a score.
+            image: the initial image: PIL, array or tensor, or a list; or latents (N, 4, h, w). One
+                per prompt, or fewer, which are then repeated.
+            strength: the part of the steps to take, in [0, 1]; 1 ignores the image. Not used with
+                `denoising_start`.
+            denoising_start: the part of the noise, in (0, 1), that another model has removed from
+                the latents given as `image`; no noise is added to them.
+            latents: noised latents (B, 4, h, w), in place of those of `image`.
+            negative_original_size, negative_target_size: by default the positive ones.
+            negative_crops_coords_top_left: used by U-Nets with an aesthetic score.
+            aesthetic_score, negative_aesthetic_score: the score to aim for, and the score to avoid,
+                for U-Nets with an aesthetic score.
 
         Returns:
             `StableDiffusionXLPipelineOutput`, or the tuple of its value.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

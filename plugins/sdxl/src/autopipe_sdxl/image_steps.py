@@ -1,4 +1,4 @@
-"""What the tasks share that start from an image."""
+"""The steps that the tasks with an initial image share."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .steps import StableDiffusionXLSteps
 
 
 class StableDiffusionXLImageSteps(StableDiffusionXLSteps):
-    """What the tasks share that start from an image.
+    """The steps that the tasks with an initial image share.
 
     Args:
-        requires_aesthetics_score: whether the U-Net takes a score in place of the target size,
-            as refiners do. The other arguments are those of `StableDiffusionXLSteps`.
+        requires_aesthetics_score: whether the U-Net takes an aesthetic score in place of the target
+            size, as refiners do. The other arguments are those of `StableDiffusionXLSteps`.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class StableDiffusionXLImageSteps(StableDiffusionXLSteps):
 
     @property
     def adds_noise(self) -> bool:
-        # What another model left has its noise already.
+        # Latents of another model already have their noise.
         return self.denoising_start is None
 
     def trim_start(self, schedule: Schedule) -> Schedule:
@@ -73,13 +73,13 @@ class StableDiffusionXLImageSteps(StableDiffusionXLSteps):
         dtype: torch.dtype,
         text_encoder_projection_dim: int | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """What the positive and the negative half of the U-Net are told, (1, 6) or (1, 5) each.
+        """Return the size ids of the positive and the negative half, (1, 6) or (1, 5) each.
 
         Args:
-            text_encoder_projection_dim: the width of pooled prompts, to check what it takes.
+            text_encoder_projection_dim: the width of pooled prompts, to check the number of ids.
 
         Raises:
-            ArgumentError: it takes another number of them.
+            ArgumentError: if the U-Net takes another number of ids.
         """
         sizes = Sizes(
             original_size,

@@ -1,4 +1,4 @@
-"""Inpainting: what a mask marks becomes what a prompt says."""
+"""Inpainting: repaints the masked part of an image with a prompt."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Inpaint
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentInpaint
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import checks_of
-from autopipe_components.steps.reports import OlderCallback
 
 from .image_steps import StableDiffusionXLImageSteps
 from .methods import FURTHER, TEXTS_2
+from .output import Result
 from .sizes import Size
-from .steps import Result
 
 
-class StableDiffusionXLInpaintPipeline(StableDiffusionXLImageSteps, LatentInpaint, Inpaint):
-    """Inpainting with Stable Diffusion XL, by U-Nets that see the mask or don't."""
+class StableDiffusionXLInpaintPipeline(StableDiffusionXLImageSteps, LatentInpaint[Result], Inpaint):
+    """Inpainting with Stable Diffusion XL; the U-Net may take the mask, or not."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionXLImageSteps._callback_tensor_inputs,
@@ -89,30 +89,32 @@ class StableDiffusionXLInpaintPipeline(StableDiffusionXLImageSteps, LatentInpain
         paste_unmasked: bool = False,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Repaint what `mask_image` marks white with what `prompt` says.
+        """Repaint the white part of `mask_image` with `prompt`.
 
-        All parameters that are not named here are those of `StableDiffusionXLImg2ImgPipeline`.
+        All other parameters are those of `StableDiffusionXLImg2ImgPipeline`.
 
         Args:
-            image: PIL, array or tensor, or a list; or latents (N, 4, h, w). One for each prompt,
+            image: the image: PIL, array or tensor, a list, or latents (N, 4, h, w). One per prompt,
                 or fewer, which are then repeated.
-            mask_image: of the same kinds; 0.5 and above is repainted.
-            masked_image_latents: the image without its masked part, encoded already.
-            height, width: in pixels, multiples of 8; the image is resized to them. The size that
-                the U-Net was trained for if absent.
-            padding_mask_crop: repaint only the mask's surroundings, with at least so many pixels
-                around it, at full size, and put it back. PIL images only.
-            strength: from 0 to 1: which part of the steps is taken; only exactly 1 starts from
-                pure noise. Not used with `denoising_start`.
-            latents: unit noise (B, 4, h, w) to use instead of drawing it.
-            paste_unmasked: put the unmasked pixels of the image back exactly. Without it they
-                differ a little, since they were encoded and decoded.
+            mask_image: the mask, of the same types; values of at least 0.5 are repainted.
+            masked_image_latents: the encoded image without its masked part.
+            height, width: in pixels, multiples of 8; the image is resized to them. The default is
+                the training resolution of the U-Net.
+            padding_mask_crop: crop the image to the mask with at least this many pixels around it,
+                repaint the crop at full size, and paste it back. PIL images only.
+            strength: the part of the steps to take, in [0, 1]; only exactly 1 starts from pure
+                noise. Not used with `denoising_start`.
+            latents: unit noise (B, 4, h, w); by default it is sampled.
+            paste_unmasked: restore the unmasked pixels of the image exactly. Otherwise they differ
+                slightly, because they are encoded and decoded.
 
         Returns:
             `StableDiffusionXLPipelineOutput`, or the tuple of its value.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

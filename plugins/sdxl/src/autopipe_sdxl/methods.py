@@ -1,4 +1,4 @@
-"""Methods of the family that programs with a loop of their own call, by the names they know."""
+"""Methods of the family for programs with their own denoising loop, by the names of diffusers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from autopipe_components.latent import LatentPipeline
 from autopipe_components.steps.checks import check_text
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES
 
+from .output import Result
 from .prompt import Prompts
 from .sizes import Ids, Size, Sizes, check_ids, ids_of_noise
 
@@ -20,12 +21,12 @@ POOLED = "pooled_prompt_embeds negative_pooled_prompt_embeds"
 FURTHER = f"{IMAGE_PROMPTS} {NAMES}"
 
 
-class StableDiffusionXLMethods(LatentPipeline):
-    """What a program calls between the steps of a loop of its own."""
+class StableDiffusionXLMethods(LatentPipeline[Result]):
+    """Methods for programs with their own denoising loop."""
 
     @property
     def default_sample_size(self) -> int:
-        """The height that the U-Net was trained for, in latent cells."""
+        """The training height of the U-Net, in latent pixels."""
         return self.trained_size()[0]
 
     def _get_add_time_ids(
@@ -36,13 +37,13 @@ class StableDiffusionXLMethods(LatentPipeline):
         dtype: torch.dtype,
         text_encoder_projection_dim: int | None = None,
     ) -> Tensor:
-        """The sizes (1, 6) that the U-Net is told; see `Sizes`.
+        """Return the size ids (1, 6) for the U-Net; see `Sizes`.
 
         Args:
-            text_encoder_projection_dim: the width of pooled prompts, to check what it takes.
+            text_encoder_projection_dim: the width of pooled prompts, to check the number of ids.
 
         Raises:
-            ArgumentError: it takes another number of them.
+            ArgumentError: if the U-Net takes another number of ids.
         """
         sizes = Sizes(original_size, crops_coords_top_left, target_size)
         return self._as_ids(ids_of_noise(sizes, 0, 0)[1], dtype, text_encoder_projection_dim)

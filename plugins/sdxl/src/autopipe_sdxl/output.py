@@ -1,9 +1,9 @@
-"""What a call of the family returns."""
+"""The output of the family's calls."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autopipe.outputs import BaseOutput
 
@@ -21,3 +21,7 @@ class StableDiffusionXLPipelineOutput(BaseOutput):
     """
 
     images: Images
+
+
+Result: TypeAlias = "StableDiffusionXLPipelineOutput | tuple[Any]"
+"""What a call returns: the record, or with `return_dict=False` the tuple of its values."""

@@ -1,4 +1,4 @@
-"""What a call is asked to draw, and to keep away from: texts for two encoders, or embeddings."""
+"""Prompts and negative prompts of a call: strings for two text encoders, or embeddings."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prompts:
-    """The prompts of a call, named as its parameters are.
+    """The prompts of a call, with the names of its parameters.
 
     Attributes:
-        prompt, prompt_2: for the first and the second text encoder; one stands in for the other.
-            A lone text counts for each prompt.
-        negative_prompt, negative_prompt_2: the same, of what to keep away from.
-        prompt_embeds, negative_prompt_embeds: (B, K, D), used instead of texts.
-        pooled_prompt_embeds, negative_pooled_prompt_embeds: (B, P); they come with the others.
+        prompt, prompt_2: for the first and the second text encoder; the second defaults to the
+            first. A single string is used for all prompts.
+        negative_prompt, negative_prompt_2: likewise, what to avoid.
+        prompt_embeds, negative_prompt_embeds: (B, K, D), used in place of strings.
+        pooled_prompt_embeds, negative_pooled_prompt_embeds: (B, P); required with the others.
     """
 
     prompt: Prompt | None = None
@@ -48,14 +48,15 @@ class Prompts:
 
     @classmethod
     def of(cls, call: Arguments) -> Prompts:
-        """Those of a call."""
+        """Return the prompts of a call."""
         return cls(**{one.name: call[one.name] for one in fields(cls)})
 
     def check(self) -> int:
-        """Refuse what contradicts itself; returns how many prompts there are.
+        """Check that the prompts fit together; return their number.
 
         Raises:
-            ArgumentError, ArgumentTypeError: kinds, numbers or shapes don't fit together.
+            ArgumentError: if numbers or shapes don't fit together.
+            ArgumentTypeError: if a prompt has the wrong type.
         """
         check_prompt(
             self.prompt, self.prompt_embeds, self.negative_prompt, self.negative_prompt_embeds
@@ -73,8 +74,8 @@ class Prompts:
         check_tensor(f"{sign}pooled_prompt_embeds", pooled)
         if pooled is not None and pooled.ndim != 2:
             raise ArgumentError(
-                f"{sign}pooled_prompt_embeds have shape {tuple(pooled.shape)}; they need two axes "
-                f"(batch, width)"
+                f"{sign}pooled_prompt_embeds must have two axes (batch, width), not the shape "
+                f"{tuple(pooled.shape)}"
             )
         if second is not None and embeds is not None:
             raise ArgumentError(
@@ -82,15 +83,15 @@ class Prompts:
             )
         if embeds is not None and pooled is None:
             raise ArgumentTypeError(
-                f"{sign}prompt_embeds need {sign}pooled_prompt_embeds of the same text beside "
-                f"them; encode_prompt returns both"
+                f"{sign}prompt_embeds need {sign}pooled_prompt_embeds of the same prompt; "
+                f"encode_prompt returns both"
             )
         for name in (f"{sign}prompt", f"{sign}prompt_2"):
             texts = getattr(self, name)
             if isinstance(texts, list) and len(texts) != count:
                 raise ArgumentError(
-                    f"{name} has {len(texts)} texts for {count} prompts; give one for each, or "
-                    f"a single text"
+                    f"{name} has {len(texts)} strings for {count} prompts; give one for each, or "
+                    f"a single string"
                 )
         for name, given in (
             (f"{sign}prompt_embeds", embeds),
@@ -98,18 +99,18 @@ class Prompts:
         ):
             if given is not None and len(given) != count:
                 raise ArgumentError(
-                    f"{sign}{name} are of {len(given)} prompts, and there are {count}"
+                    f"{sign}{name} has {len(given)} rows for {count} prompts; give one for each"
                 )
 
     @property
     def texts(self) -> tuple[list[str], list[str]]:
-        """The prompts for either encoder."""
+        """The prompts for each of the two encoders."""
         count = batch_size_of(self.prompt, self.prompt_embeds)
         return _spread(self.prompt or "", count), _spread(self.prompt_2 or self.prompt or "", count)
 
     @property
     def negative_texts(self) -> tuple[list[str], list[str]]:
-        """The negative prompts for either encoder; empty texts where there are none."""
+        """The negative prompts for each of the two encoders; empty strings by default."""
         count = batch_size_of(self.prompt, self.prompt_embeds)
         first = self.negative_prompt or ""
         return _spread(first, count), _spread(self.negative_prompt_2 or first, count)
@@ -128,14 +129,17 @@ def encode_text(
     length: int | None = None,
     clip_skip: int | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Hidden states (B, length, D) of one encoder, and the pooled texts (B, P) if it projects them.
+    """Return hidden states (B, length, D) of one encoder, and the pooled embedding (B, P) or None.
+
+    Only an encoder with a projection has a pooled embedding.
 
     Args:
-        length: in tokens; what the tokenizer has if absent. Longer texts are cut, with a warning.
-        clip_skip: the last layer but one is what is taken; leave out so many more.
+        length: the length in tokens; by default that of the tokenizer. Longer texts are truncated
+            with a warning.
+        clip_skip: the number of layers to skip in addition to the last one.
     """
     distinct, positions = distinct_texts(texts)
-    # The lock covers the encoder: older transformers collect hidden states in the module.
+    # The lock includes the encoder: older transformers collect hidden states in the module.
     with guard(tokenizer):
         ids, _ = tokenize(tokenizer, distinct, length or text_length(tokenizer, encoder))
         output = encoder(ids.to(device), output_hidden_states=True)
@@ -146,12 +150,12 @@ def encode_text(
 def encode_texts(
     encoders: Iterable[Encode], texts: Sequence[Sequence[str]], **options: Any
 ) -> tuple[Tensor, Tensor]:
-    """Hidden states (B, length, D) of all encoders side by side, and the pooled texts (B, P).
+    """Return the concatenated hidden states (B, length, D) of all encoders, and the pooled (B, P).
 
     Args:
-        encoders: as `encode_text` is; one of them projects its pooled texts.
-        texts: for each encoder.
-        **options: those of `encode_text`.
+        encoders: functions like `encode_text`; one of them returns a pooled embedding.
+        texts: the texts for each encoder.
+        **options: the options of `encode_text`.
     """
     encoded = [encode(own, **options) for encode, own in zip(encoders, texts)]
     states, pooled = zip(*encoded)
@@ -167,13 +171,13 @@ def embed(
     zeros: bool,
     clip_skip: int | None = None,
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
-    """Embeddings (B, K, D) of prompts and negative prompts, then pooled ones (B, P) of both.
+    """Return embeddings (B, K, D) of prompts and negative prompts, then pooled ones (B, P) of both.
 
     Args:
         encoders: as for `encode_texts`.
-        guided: where False, negative prompts are not encoded.
-        zeros: whether zeros stand for negative prompts that are not given.
-        clip_skip: leave out so many layers more, for the prompts.
+        guided: if False, negative prompts are not encoded.
+        zeros: whether missing negative prompts are zeros.
+        clip_skip: the number of additional layers to skip for the prompts.
     """
     embeds, pooled = prompts.prompt_embeds, prompts.pooled_prompt_embeds
     if embeds is None:

@@ -1,4 +1,4 @@
-"""The sizes, crops and scores that SDXL is told besides the prompt (arXiv 2307.01952, 2.2)."""
+"""The micro-conditioning of SDXL: sizes, crops and scores (arXiv 2307.01952, section 2.2)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Ids: TypeAlias = Sequence[float]
 
 @dataclass(frozen=True)
 class Sizes:
-    """The micro-conditioning of a call, named as its parameters are; pairs are (height, width).
+    """The micro-conditioning of a call, with the names of its parameters; pairs: (height, width).
 
     Attributes:
-        original_size: how large the image was before it was scaled down; small ones look blurred.
-        crops_coords_top_left: where the image was cut out; (0, 0) centres its subject.
-        target_size: how large the image is to look.
-        negative_original_size, negative_crops_coords_top_left, negative_target_size: the same for
-            the half without the prompt.
-        aesthetic_score, negative_aesthetic_score: how good the image looks, from 0 to 10; for
-            U-Nets that take it in place of the target size.
+        original_size: the size of the image before scaling; small sizes give blurred images.
+        crops_coords_top_left: the top left corner of the crop; (0, 0) centres the subject.
+        target_size: the target size of the image.
+        negative_original_size, negative_crops_coords_top_left, negative_target_size: likewise, for
+            the negative half.
+        aesthetic_score, negative_aesthetic_score: the aesthetic score of the image, from 0 to 10,
+            for U-Nets that take it in place of the target size.
     """
 
     original_size: Size | None = None
@@ -42,18 +42,19 @@ class Sizes:
 
     @classmethod
     def of(cls, call: Arguments) -> Sizes:
-        """Those of a call.
+        """Return the micro-conditioning of a call.
 
-        Without crops of its own, the half without the prompt is told those of the other half.
+        The crop of the negative half defaults to that of the positive half.
         """
         given = {one.name: call[one.name] for one in fields(cls) if one.name in call}
         return cls(**{"negative_crops_coords_top_left": call.crops_coords_top_left, **given})
 
     def check(self) -> None:
-        """Refuse what are not pairs of numbers, and scores that are not numbers.
+        """Check that sizes and crops are pairs of numbers, and scores are numbers.
 
         Raises:
-            ArgumentError, ArgumentTypeError: one of them is.
+            ArgumentError: if a pair has another length, or a number is not finite.
+            ArgumentTypeError: if a value has the wrong type.
         """
         for name, value in vars(self).items():
             if name.endswith("aesthetic_score"):
@@ -63,9 +64,9 @@ class Sizes:
 
 
 def ids_of_noise(sizes: Sizes, height: int, width: int) -> tuple[Ids, Ids]:
-    """What the negative and the positive half of text to image are told, six numbers each.
+    """Return the ids of the negative and the positive half for text to image, six numbers each.
 
-    Negative sizes count only if both are given. `height` and `width` are those of the image.
+    Negative sizes are used only if both are given. `height` and `width` are those of the image.
     """
     original, target = sizes.original_size or (height, width), sizes.target_size or (height, width)
     positive = [*original, *sizes.crops_coords_top_left, *target]
@@ -76,9 +77,9 @@ def ids_of_noise(sizes: Sizes, height: int, width: int) -> tuple[Ids, Ids]:
 
 
 def ids_of_image(sizes: Sizes, height: int, width: int) -> tuple[Ids, Ids]:
-    """The same for tasks that start from an image: each negative size counts by itself.
+    """Return the ids for tasks with an initial image: each negative size is used separately.
 
-    The negative half is told the positive crops, as the reference implementation does.
+    The negative half has the positive crops, as in the reference implementation.
     """
     original, target = sizes.original_size or (height, width), sizes.target_size or (height, width)
     crops = sizes.crops_coords_top_left
@@ -93,7 +94,7 @@ def ids_of_image(sizes: Sizes, height: int, width: int) -> tuple[Ids, Ids]:
 
 
 def ids_of_scored_image(sizes: Sizes, height: int, width: int) -> tuple[Ids, Ids]:
-    """The same for U-Nets that take an aesthetic score and no target size: five numbers each."""
+    """Return the ids for U-Nets with an aesthetic score and no target size: five numbers each."""
     original = sizes.original_size or (height, width)
     return (
         [
@@ -106,33 +107,33 @@ def ids_of_scored_image(sizes: Sizes, height: int, width: int) -> tuple[Ids, Ids
 
 
 def check_ids(config: Mapping[str, Any], count: int, pooled: int) -> None:
-    """Refuse a U-Net that takes other than `count` numbers beside a pooled prompt so wide.
+    """Check that a U-Net takes `count` ids with pooled prompts of the width `pooled`.
 
     Raises:
-        ArgumentError: it does, or takes none at all.
+        ArgumentError: if it takes another number of ids, or none.
     """
     if config["addition_embed_type"] != "text_time":
         raise ArgumentError(
-            f"this U-Net has addition_embed_type {config['addition_embed_type']!r} and the family "
-            f"needs 'text_time'; load a checkpoint of Stable Diffusion XL"
+            f"addition_embed_type of the U-Net must be 'text_time', not "
+            f"{config['addition_embed_type']!r}; load a checkpoint of Stable Diffusion XL"
         )
     taken = config["projection_class_embeddings_input_dim"] - pooled
     taken /= config["addition_time_embed_dim"]
     if taken != count:
         raise ArgumentError(
-            f"this U-Net takes {taken:g} numbers beside a pooled prompt of width {pooled}, and "
-            f"this call has {count}: 6 with a target size, 5 with the score of a refiner. Refiners "
-            f"change and inpaint images with requires_aesthetics_score=True; for text to image "
-            f"load a base checkpoint"
+            f"the U-Net takes {taken:g} size ids with pooled prompts of width {pooled}, but this "
+            f"call has {count} (6 with a target size, 5 with an aesthetic score). Use refiners "
+            f"for image to image or inpainting with requires_aesthetics_score=True; for text to "
+            f"image, load a base checkpoint"
         )
 
 
 def _check_pair(name: str, value: Any) -> None:
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise ArgumentTypeError(
-            f"{name} is a {type(value).__name__}; give a pair of numbers (height, width)"
+            f"{name} must be a pair of numbers (height, width), not {type(value).__name__}"
         )
     if len(value) != 2:
-        raise ArgumentError(f"{name} is {shown(value)}; give a pair of numbers (height, width)")
+        raise ArgumentError(f"{name} must be a pair of numbers (height, width), not {shown(value)}")
     for one in value:
         check_number(name, one)

@@ -1,12 +1,12 @@
-"""What the tasks of the family share: its components, the prompt, the sizes, the pictures.
+"""The steps that all tasks of the family share: components, prompt, sizes and output.
 
-The tasks of `autopipe_components.latent` are made of these steps; nothing here knows a task.
+The tasks of `autopipe_components.latent` call these steps; nothing here depends on a task.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -27,11 +27,9 @@ from .watermark import StableDiffusionXLWatermarker, can_watermark
 
 _log = logger(__name__)
 
-Result: TypeAlias = "StableDiffusionXLPipelineOutput | tuple[Any]"
-
 
 class StableDiffusionXLSteps(StableDiffusionXLMethods):
-    """The components of Stable Diffusion XL, and the steps that every task takes.
+    """The components of Stable Diffusion XL, and the steps that all tasks share.
 
     Args:
         vae: an `AutoencoderKL`.
@@ -41,13 +39,13 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
         unet: a `UNet2DConditionModel` with `addition_embed_type` "text_time".
         scheduler: any scheduler.
         image_encoder, feature_extractor: not used yet.
-        force_zeros_for_empty_prompt: whether no negative prompt means zeros instead of the
-            embedding of an empty text.
-        add_watermarker: whether to write the invisible watermark into images; where absent, if
-            the package `invisible-watermark` is installed.
+        force_zeros_for_empty_prompt: whether a missing negative prompt means zeros instead of the
+            embedding of an empty string.
+        add_watermarker: whether to add the invisible watermark to images; by default if the
+            package `invisible-watermark` is installed.
 
     Raises:
-        ArgumentError: the watermark is asked for and its package is not installed.
+        ArgumentError: if the watermark is requested and its package is not installed.
     """
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->unet->vae"
@@ -112,19 +110,19 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
         wanted = can_watermark() if add_watermarker is None else add_watermarker
         self.watermark = StableDiffusionXLWatermarker() if wanted else None
 
-    # What a call set
+    # State of a call
 
     @property
     def denoising_start(self) -> float | None:
-        """Which part of the noise another model has removed from the latents already."""
+        """The part of the noise that another model has already removed from the latents."""
         return self._denoising_start
 
     @property
     def denoising_end(self) -> float | None:
-        """Which part of the noise is removed, before another model takes over."""
+        """The part of the noise after which this call stops and another model continues."""
         return self._denoising_end
 
-    # Steps of a call, in their order
+    # Steps of a call, in order
 
     @property
     def _prompts(self) -> Prompts:
@@ -133,7 +131,7 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
 
     @property
     def _sizes(self) -> Sizes:
-        """The sizes that the call tells the U-Net."""
+        """The micro-conditioning of the call."""
         return Sizes.of(self.call)
 
     def check_prompts(self) -> int:
@@ -151,8 +149,8 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
         )
         if self._zeros_for(prompts) and prompts.negative_prompt_2 is not None:
             _log.warning(
-                "negative_prompt_2 is not used without negative_prompt: this checkpoint takes "
-                "zeros then (force_zeros_for_empty_prompt)"
+                "negative_prompt_2 is ignored without negative_prompt, because this checkpoint "
+                "then uses zeros (force_zeros_for_empty_prompt)"
             )
         pooled = prompts.pooled_prompt_embeds
         width = self.text_encoder_2.config.projection_dim if pooled is None else pooled.shape[-1]
@@ -161,44 +159,46 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
             self._check_width()
 
     def _check_width(self) -> None:
-        """Refuse text encoders that don't make what the U-Net reads.
+        """Check that the text encoders fit the U-Net.
 
         Raises:
-            ArgumentError: they don't.
+            ArgumentError: if the width of their embeddings differs from that of the U-Net.
         """
         made = sum(encoder.config.hidden_size for _, encoder in self._encoders.values())
         read = self.unet.config.cross_attention_dim
         if made != read:
             raise ArgumentError(
-                f"{' and '.join(self._encoders)} make embeddings {made} wide and the U-Net reads "
-                f"{read}: only refiners go without text_encoder; load the text encoders of this "
-                f"checkpoint"
+                f"the embeddings of {' and '.join(self._encoders)} have the width {made}, but the "
+                f"U-Net needs {read}: only refiners lack text_encoder; load the text encoders of "
+                f"this checkpoint"
             )
 
     def _check_encoders(self, prompts: Prompts, *, guided: bool, clip_skip: int | None) -> None:
-        """Refuse texts without the encoders for them, or with too few layers.
+        """Check that the texts of a call can be encoded.
 
         Raises:
-            ArgumentError, ArgumentTypeError: it is so.
+            ArgumentError: if an encoder is missing, or `clip_skip` is too large.
+            ArgumentTypeError: if `clip_skip` is not an integer.
         """
-        unsaid = prompts.negative_prompt_embeds is None and not self._zeros_for(prompts)
-        if prompts.prompt is None and not (guided and unsaid):
+        encodes_negative = prompts.negative_prompt_embeds is None and not self._zeros_for(prompts)
+        if prompts.prompt is None and not (guided and encodes_negative):
             return
         if self.text_encoder_2 is None or None in [one for one, _ in self._encoders.values()]:
             raise ArgumentError(
-                "this pipeline lacks a text encoder or its tokenizer, so it can't read texts; "
-                "give prompt_embeds and pooled_prompt_embeds and, under guidance, the negative ones"
+                "this pipeline lacks a text encoder or its tokenizer, so it can't encode prompts; "
+                "give prompt_embeds and pooled_prompt_embeds and, with guidance, the negative ones"
             )
         for _, encoder in self._encoders.values():
             check_clip_skip(clip_skip, encoder.config.num_hidden_layers - 1)
 
     def _set_denoising(self, start: float | None, end: float | None) -> None:
-        """Set which part of the noise this call removes.
+        """Set the part of the noise that this call removes.
 
         Raises:
-            ArgumentError, ArgumentTypeError: they are not numbers in range, or in the wrong order.
+            ArgumentError: if they are out of range, or in the wrong order.
+            ArgumentTypeError: if they are not numbers.
         """
-        # The reference ignores an end of 0 or 1, and so must we.
+        # As in the reference implementation, an end of 0 or 1 is ignored.
         end = None if end in (0, 1) else end
         check_part(start, end, names=("denoising_start", "denoising_end"))
         self._denoising_start, self._denoising_end = start, end
@@ -209,7 +209,7 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
 
     @property
     def _encoders(self) -> dict[str, tuple[Any, Any]]:
-        """The pairs of tokenizer and text encoder that are here, by the encoder's name."""
+        """The pairs (tokenizer, text encoder) that are present, by the encoder's name."""
         both = {
             "text_encoder": (self.tokenizer, self.text_encoder),
             "text_encoder_2": (self.tokenizer_2, self.text_encoder_2),
@@ -232,21 +232,22 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
         lora_scale: float | None = None,
         clip_skip: int | None = None,
     ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
-        """The embeddings (B, K, D) of prompt and negative prompt, then their pooled ones (B, P).
+        """Return embeddings (B, K, D) of prompt and negative prompt, then pooled ones (B, P).
 
-        Each is repeated for its images. Without guidance there are no negative ones, unless given.
+        Each is repeated for each image. Without guidance, negative ones are None unless given.
 
         Args:
             prompt, prompt_2, negative_prompt, negative_prompt_2: see `Prompts`.
-            device: where the embeddings are to be; that of the pipeline if None.
-            num_images_per_prompt: how often each prompt is repeated.
+            device: the device of the embeddings; None means that of the pipeline.
+            num_images_per_prompt: the number of repetitions of each prompt.
             prompt_embeds, negative_prompt_embeds, pooled_prompt_embeds,
-                negative_pooled_prompt_embeds: used instead of encoding a text.
-            lora_scale: accepted for its place in the signature.
-            clip_skip: leave out so many layers more of the encoders, for the prompt alone.
+                negative_pooled_prompt_embeds: used in place of encoding a prompt.
+            lora_scale: ignored; keeps its place in the signature.
+            clip_skip: the number of additional layers to skip for the prompt.
 
         Raises:
-            ArgumentError, ArgumentTypeError: the prompts don't fit together.
+            ArgumentError: if the prompts don't fit together.
+            ArgumentTypeError: if a prompt has the wrong type.
         """
         prompts = Prompts(
             prompt,
@@ -280,11 +281,11 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
         return embeds, negative, pooled, negative_pooled
 
     def _zeros_for(self, prompts: Prompts) -> bool:
-        """Whether zeros stand for the negative prompt, as this checkpoint was trained."""
+        """Whether the negative prompt is zeros, as this checkpoint was trained."""
         return prompts.negative_prompt is None and self.options["force_zeros_for_empty_prompt"]
 
     def _size_ids(self, sizes: Sizes, height: int, width: int) -> tuple[Ids, Ids]:
-        """What the negative and the positive half are told of an image of so many pixels."""
+        """Return the size ids of the negative and the positive half for an image in pixels."""
         return ids_of_noise(sizes, height, width)
 
     def encode_conditioning(self, height: int, width: int) -> Tensors:
@@ -304,9 +305,9 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
             assert pooled_negative is not None
             if negative.shape != embeds.shape or pooled_negative.shape != pooled.shape:
                 raise ArgumentError(
-                    f"the negative embeddings have shapes {tuple(negative.shape)} and "
-                    f"{tuple(pooled_negative.shape)} (pooled), and those of the prompt "
-                    f"{tuple(embeds.shape)} and {tuple(pooled.shape)}; make them alike"
+                    f"the negative embeddings have the shapes {tuple(negative.shape)} and "
+                    f"{tuple(pooled_negative.shape)} (pooled), but those of the prompt "
+                    f"{tuple(embeds.shape)} and {tuple(pooled.shape)}; they must be equal"
                 )
             embeds = torch.cat([negative, embeds])
             pooled = torch.cat([pooled_negative, pooled])

@@ -1,4 +1,4 @@
-"""The invisible watermark of SDXL's images, where the package for it is installed."""
+"""The invisible watermark of SDXL's images, which needs an optional package."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 
 MESSAGE = 0b101100111110110010010000011110111011000110011110
-"""The 48 bits that Stability AI's own code writes, so that its detectors find them."""
+"""The 48 bits of Stability AI's own code, which its detectors recognise."""
 
 SMALLEST = 256
-"""Pixels: images that are narrower, or have fewer than a square of them, can't hold the bits."""
+"""The smallest width in pixels, and the side of the smallest area, for the watermark."""
 
 
 def can_watermark() -> bool:
@@ -25,23 +25,23 @@ def can_watermark() -> bool:
 
 
 class StableDiffusionXLWatermarker:
-    """Writes the message into images.
+    """Adds the watermark to images.
 
     Raises:
-        ArgumentError: the package `invisible-watermark` is not installed.
+        ArgumentError: if the package `invisible-watermark` is not installed.
     """
 
     def __init__(self) -> None:
         if not can_watermark():
             raise ArgumentError(
-                "add_watermarker=True needs a package that is not installed: "
-                "pip install invisible-watermark, or leave add_watermarker out"
+                "add_watermarker=True needs the package invisible-watermark, which is not "
+                "installed. Run: pip install invisible-watermark, or leave add_watermarker out"
             )
         self.encoder: Any = importlib.import_module("imwatermark").WatermarkEncoder()
         self.encoder.set_watermark("bits", [int(bit) for bit in f"{MESSAGE:b}"])
 
     def apply_watermark(self, images: Tensor) -> Tensor:
-        """`images` (B, 3, H, W) in [-1, 1] with the message; small ones as they are."""
+        """Return `images` (B, 3, H, W) in [-1, 1] with the watermark; small ones unchanged."""
         height, width = images.shape[-2:]
         if width < SMALLEST or height * width < SMALLEST**2:
             return images

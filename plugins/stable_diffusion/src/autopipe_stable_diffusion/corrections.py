@@ -1,4 +1,4 @@
-"""What configs of early checkpoints have wrong, and everybody who loads them puts right."""
+"""Corrects known errors in configs of early checkpoints."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def correct_scheduler(scheduler: Any, corrections: Mapping[str, Any]) -> Any:
-    """`scheduler`, or a copy of it if its config has one of the options at another value.
+    """Return `scheduler`, or a corrected copy if its config differs from `corrections`.
 
-    Stable Diffusion was trained with these values, and the configs of early checkpoints lack
-    them. The caller's scheduler stays as it is.
+    Stable Diffusion was trained with the corrected values, but configs of early checkpoints have
+    others. The caller's scheduler is not changed.
     """
     if scheduler is None:
         return None
@@ -28,9 +28,9 @@ def correct_scheduler(scheduler: Any, corrections: Mapping[str, Any]) -> Any:
 
 
 def correct_sample_size(unet: Any) -> None:
-    """Put 64 for a smaller `sample_size` into a config of a release before 0.9, where it is wrong.
+    """Set a `sample_size` below 64 to 64 in configs of diffusers before 0.9, where it is wrong.
 
-    The U-Net itself does not use it; pipelines take their default size from it.
+    The U-Net itself does not use it; it is the default size of pipelines.
     """
     if unet is None:
         return

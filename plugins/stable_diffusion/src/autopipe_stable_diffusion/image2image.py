@@ -1,4 +1,4 @@
-"""Image to image: from an image with noise on it to what a prompt says."""
+"""Image to image: changes an image towards a prompt."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Any
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Image2Image
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentImage2Image
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 
-from .steps import Result, StableDiffusionSteps
+from .output import Result
+from .steps import StableDiffusionSteps
 
 
-class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, LatentImage2Image, Image2Image):
+class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, LatentImage2Image[Result], Image2Image):
     """Image to image with Stable Diffusion 1.x and 2.x."""
 
     check_inputs = checks_of("prompt strength callback_steps", f"{TEXTS} {IMAGE_PROMPTS} {NAMES}")
@@ -55,21 +56,23 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, LatentImage2Image, Im
         latents: Tensor | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Change `image` towards what `prompt` says.
+        """Change `image` towards `prompt`.
 
-        All parameters that are not named here are those of `StableDiffusionPipeline`.
+        All other parameters are those of `StableDiffusionPipeline`.
 
         Args:
-            image: where to start: PIL, array or tensor, or a list; or latents (N, 4, h, w). One
-                for each prompt, or fewer, which are then repeated.
-            strength: from 0 to 1: which part of the steps is taken; 1 ignores the image.
-            latents: to start from (B, C, h, w), with their noise, instead of the image.
+            image: the initial image: PIL, array or tensor, or a list; or latents (N, 4, h, w). One
+                per prompt, or fewer, which are then repeated.
+            strength: the part of the steps to take, in [0, 1]; 1 ignores the image.
+            latents: noised latents (B, C, h, w) to start from, in place of the image.
 
         Returns:
             `StableDiffusionPipelineOutput`, or the tuple of its two values.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

@@ -1,4 +1,4 @@
-"""Inpainting: what a mask marks becomes what a prompt says."""
+"""Inpainting: repaints the masked part of an image with a prompt."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Inpaint
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent import LatentInpaint
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 
-from .steps import Result, StableDiffusionSteps
+from .output import Result
+from .steps import StableDiffusionSteps
 
 
-class StableDiffusionInpaintPipeline(StableDiffusionSteps, LatentInpaint, Inpaint):
-    """Inpainting with Stable Diffusion 1.x and 2.x, by U-Nets that see the mask or don't."""
+class StableDiffusionInpaintPipeline(StableDiffusionSteps, LatentInpaint[Result], Inpaint):
+    """Inpainting with Stable Diffusion 1.x and 2.x; the U-Net may take the mask, or not."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         *StableDiffusionSteps._callback_tensor_inputs,
@@ -72,28 +73,30 @@ class StableDiffusionInpaintPipeline(StableDiffusionSteps, LatentInpaint, Inpain
         paste_unmasked: bool = False,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Repaint what `mask_image` marks white with what `prompt` says.
+        """Repaint the white part of `mask_image` with `prompt`.
 
-        All parameters that are not named here are those of `StableDiffusionPipeline`.
+        All other parameters are those of `StableDiffusionPipeline`.
 
         Args:
-            image: PIL, array or tensor, or a list; or latents (N, 4, h, w). One for each prompt,
+            image: the image: PIL, array or tensor, a list, or latents (N, 4, h, w). One per prompt,
                 or fewer, which are then repeated.
-            mask_image: of the same kinds; 0.5 and above is repainted.
-            masked_image_latents: the image without its masked part, encoded already.
+            mask_image: the mask, of the same types; values of at least 0.5 are repainted.
+            masked_image_latents: the encoded image without its masked part.
             height, width: in pixels, multiples of the VAE's factor; the image is resized to them.
-                The size that the U-Net was trained for if absent.
-            padding_mask_crop: repaint only the mask's surroundings, with at least so many pixels
-                around it, at full size, and put it back. PIL images only.
-            strength: from 0 to 1: which part of the steps is taken; 1 starts from pure noise.
-            paste_unmasked: put the unmasked pixels of the image back exactly. Without it they
-                differ a little, since they were encoded and decoded.
+                The default is the training resolution of the U-Net.
+            padding_mask_crop: crop the image to the mask with at least this many pixels around it,
+                repaint the crop at full size, and paste it back. PIL images only.
+            strength: the part of the steps to take, in [0, 1]; 1 starts from pure noise.
+            paste_unmasked: restore the unmasked pixels of the image exactly. Otherwise they differ
+                slightly, because they are encoded and decoded.
 
         Returns:
             `StableDiffusionPipelineOutput`, or the tuple of its two values.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

@@ -1,9 +1,9 @@
-"""What a call of the family returns."""
+"""The output of the family's calls."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autopipe.outputs import BaseOutput
 
@@ -13,13 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class StableDiffusionPipelineOutput(BaseOutput):
-    """The images of a call, and which of them the safety checker made black.
+    """The images of a call, and the flags of the safety checker, which makes flagged images black.
 
     Attributes:
         images: a list of PIL images, an array (B, H, W, C) or a tensor (B, C, H, W) in [0, 1],
             or latents (B, C, h, w).
-        nsfw_content_detected: one flag for each image; None if none was checked.
+        nsfw_content_detected: one flag per image; None if images were not checked.
     """
 
     images: Images
     nsfw_content_detected: list[bool] | None
+
+
+Result: TypeAlias = "StableDiffusionPipelineOutput | tuple[Any, list[bool] | None]"
+"""What a call returns: the record, or with `return_dict=False` the tuple of its values."""

@@ -1,4 +1,4 @@
-"""Recognises Stable Diffusion in folders without an index, as some training scripts leave them."""
+"""Recognises Stable Diffusion in folders without an index, as some training scripts save them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _INPAINTING = 9
-"""The channels of a U-Net that is shown the mask and the masked image beside the latents."""
+"""The input channels of a U-Net that takes the mask and the masked image with the latents."""
 
 _CLASSES = {
     "unet": ("diffusers", "UNet2DConditionModel"),
@@ -21,11 +21,11 @@ _CLASSES = {
 def recognise(
     index: Mapping[str, Any], configs: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any] | None:
-    """The index of a checkpoint, or None if it is of another family.
+    """Return the index of a checkpoint, or None if it belongs to another family.
 
     Args:
-        index: what the checkpoint says of itself, without a class; may be empty.
-        configs: the configs of its components by folder.
+        index: the checkpoint's index, which has no class and may be empty.
+        configs: the configs of its components, by folder.
     """
     unet = configs["unet"]
     another = "text_encoder_2" in configs or unet.get("addition_embed_type") is not None

@@ -1,4 +1,4 @@
-"""From texts to the hidden states of CLIP's text encoder."""
+"""Encodes prompts with CLIP's text encoder."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ def encode_text(
     length: int | None = None,
     clip_skip: int | None = None,
 ) -> Tensor:
-    """The last hidden states (B, length, D) of `texts`; equal texts are encoded once.
+    """Return the last hidden states (B, length, D) of `texts`; equal texts are encoded once.
 
-    Not thread-safe: the tokenizer's lock is to be held.
+    Not thread-safe: the caller must hold the tokenizer's lock.
 
     Args:
-        length: in tokens; what the tokenizer has if absent. Longer texts are cut, with a warning.
-        clip_skip: leave out so many of the last layers; the final norm stays.
+        length: the length in tokens; by default that of the tokenizer. Longer texts are truncated
+            with a warning.
+        clip_skip: the number of last layers to skip; the final norm is applied.
     """
     distinct, positions = distinct_texts(texts)
     ids, mask = tokenize(tokenizer, distinct, length or text_length(tokenizer, encoder))
@@ -44,18 +45,18 @@ def encode_text(
     )
     embeds: Tensor = output.last_hidden_state
     if clip_skip:
-        # Older transformers keep the layers of the text model in a module of their own.
+        # Older releases of transformers have the layers in a submodule.
         norm = getattr(encoder, "text_model", encoder).final_layer_norm
         embeds = norm(output.hidden_states[-(clip_skip + 1)])
     return embeds if len(distinct) == len(texts) else embeds[positions]
 
 
 def check_encoding(encoder: Any, tokenizer: Any, clip_skip: int | None) -> None:
-    """Refuse texts without an encoder for them, and to leave out more layers than it has.
+    """Check that texts can be encoded with `clip_skip`.
 
     Raises:
-        ArgumentTypeError: `clip_skip` is not a whole number.
-        ArgumentError: it is negative or too large, or a component is absent.
+        ArgumentTypeError: if `clip_skip` is not an integer.
+        ArgumentError: if `clip_skip` is negative or too large, or a component is absent.
     """
     check_encoder(encoder, tokenizer)
     check_clip_skip(clip_skip, encoder.config.num_hidden_layers)

@@ -1,4 +1,4 @@
-"""The safety checker of Stable Diffusion: images near unwanted concepts become black."""
+"""The safety checker of Stable Diffusion, which makes images near unwanted concepts black."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from transformers import CLIPConfig, CLIPVisionModel, PreTrainedModel
 from autopipe_components.safety import blackened
 
 _SPECIAL_CARE = 0.01
-"""How much closer a concept counts in an image that is near a special-care concept."""
+"""The amount by which thresholds are lowered for an image near a special-care concept."""
 
 
-class StableDiffusionSafetyChecker(PreTrainedModel):
+class StableDiffusionSafetyChecker(PreTrainedModel):  # type: ignore[misc]  # not typed
     """Compares the CLIP embedding of an image with those of concepts, each with a threshold."""
 
     config_class = CLIPConfig
@@ -35,11 +35,11 @@ class StableDiffusionSafetyChecker(PreTrainedModel):
 
     @torch.no_grad()
     def forward(self, clip_input: Tensor, images: Any) -> tuple[Any, list[bool]]:
-        """`images` with unwanted ones set to zero, and a flag for each.
+        """Return `images` with unwanted ones set to zero, and a flag for each.
 
         Args:
-            clip_input: the images as the CLIP image processor makes them, (B, 3, H, W).
-            images: the same images: a tensor, an array or a list, of length B. Not changed.
+            clip_input: the images from the CLIP image processor, (B, 3, H, W).
+            images: the same images as a tensor, an array or a list of length B; not modified.
         """
         pooled = self.vision_model(clip_input).pooler_output
         embeds = normalize(self.visual_projection(pooled))
@@ -51,6 +51,6 @@ class StableDiffusionSafetyChecker(PreTrainedModel):
 
 
 def _excess(embeds: Tensor, concepts: Tensor, thresholds: Tensor, closer: Tensor | float) -> Tensor:
-    """By how much (B, concepts) the similarity passes the threshold, to three decimals."""
+    """The similarities minus their thresholds (B, concepts), rounded to three decimals."""
     similarity = (embeds @ normalize(concepts).T).float()
     return (similarity - thresholds.float() + closer).round(decimals=3)

@@ -1,12 +1,12 @@
-"""What the tasks of the family share: its components, the prompt, the prediction, the pictures.
+"""The steps that all tasks of the family share: components, prompt, prediction and output.
 
-The tasks of `autopipe_components.latent` are made of these steps; nothing here knows a task.
+The tasks of `autopipe_components.latent` call these steps; nothing here depends on a task.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,30 +26,28 @@ from autopipe_components.steps.checks import (
 from autopipe_components.steps.prompt import embed_prompts, join_halves
 
 from .corrections import correct_sample_size, correct_scheduler
-from .output import StableDiffusionPipelineOutput
+from .output import Result, StableDiffusionPipelineOutput
 from .prompt import check_encoding, encode_text
 
-Result: TypeAlias = "StableDiffusionPipelineOutput | tuple[Any, list[bool] | None]"
 
-
-class StableDiffusionSteps(LatentPipeline):
-    """The components of Stable Diffusion 1.x and 2.x, and the steps that every task takes.
+class StableDiffusionSteps(LatentPipeline[Result]):
+    """The components of Stable Diffusion 1.x and 2.x, and the steps that all tasks share.
 
     Args:
         vae: an `AutoencoderKL`.
         text_encoder: a `transformers.CLIPTextModel`.
         tokenizer: a `transformers.CLIPTokenizer`.
         unet: a `UNet2DConditionModel`.
-        scheduler: any scheduler. Configs of old checkpoints are corrected in a copy: see
+        scheduler: any scheduler. Configs of old checkpoints are corrected in a copy; see
             `scheduler_corrections`.
         safety_checker: a `StableDiffusionSafetyChecker`, or a function `(images, clip_input)` that
-            returns images and flags; None returns images unchecked.
-        feature_extractor: a `transformers.CLIPImageProcessor`, which the safety checker needs.
+            returns images and flags; with None, images are not checked.
+        feature_extractor: a `transformers.CLIPImageProcessor`, required by the safety checker.
         image_encoder: not used yet.
         requires_safety_checker: whether to warn if there is no safety checker.
 
     Raises:
-        ArgumentError: a safety checker without a feature extractor.
+        ArgumentError: if there is a safety checker, but no feature extractor.
     """
 
     model_cpu_offload_seq = "text_encoder->image_encoder->unet->vae"
@@ -66,7 +64,7 @@ class StableDiffusionSteps(LatentPipeline):
     output_class = StableDiffusionPipelineOutput
 
     scheduler_corrections: ClassVar[Mapping[str, Any]] = {"steps_offset": 1, "clip_sample": False}
-    """Options that a scheduler given at construction gets, whatever its config says."""
+    """Config entries that are set in a copy of the scheduler passed to the constructor."""
 
     text_encoder: Any
     tokenizer: Any
@@ -108,7 +106,7 @@ class StableDiffusionSteps(LatentPipeline):
         )
         self.register_to_config(requires_safety_checker=requires_safety_checker)
 
-    # Steps of a call, in their order
+    # Steps of a call, in order
 
     def check_prompts(self) -> int:
         call = self.call
@@ -142,28 +140,29 @@ class StableDiffusionSteps(LatentPipeline):
         lora_scale: float | None = None,
         clip_skip: int | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """The embeddings (B, K, D) of prompt and negative prompt, each repeated for its images.
+        """Return the embeddings (B, K, D) of prompt and negative prompt, repeated for each image.
 
         Args:
-            prompt: one text or several; None if `prompt_embeds` are given.
-            device: where the embeddings are to be; that of the pipeline if None.
-            num_images_per_prompt: how often each prompt is repeated.
-            do_classifier_free_guidance: False leaves the negative ones as they were given.
-            negative_prompt: as `prompt`; empty texts if absent.
-            prompt_embeds, negative_prompt_embeds: used instead of encoding a text.
-            lora_scale: accepted for its place in the signature.
-            clip_skip: leave out so many of the last layers for `prompt`; the final norm stays.
+            prompt: a string or a list of strings; None if `prompt_embeds` are given.
+            device: the device of the embeddings; None means that of the pipeline.
+            num_images_per_prompt: the number of repetitions of each prompt.
+            do_classifier_free_guidance: if False, the negative prompt is not encoded.
+            negative_prompt: as `prompt`; by default empty strings.
+            prompt_embeds, negative_prompt_embeds: used in place of encoding a prompt.
+            lora_scale: ignored; keeps its place in the signature.
+            clip_skip: the number of last layers to skip for `prompt`; the final norm is applied.
 
         Raises:
-            ArgumentError: the negative prompts are not as many as the prompts.
+            ArgumentError: if the numbers of prompts and negative prompts differ.
         """
         device = self._execution_device if device is None else device
         encode_texts = self.encoder("text_encoder", self._encode_text)
 
         def encode(texts: Sequence[str], length: int | None) -> Tensor:
-            # Only prompts come without a length, and only for them are layers left out.
+            # `clip_skip` applies only to prompts, which come without a length.
             skip = clip_skip if length is None else None
-            return encode_texts(texts, device=device, length=length, clip_skip=skip)
+            embeds: Tensor = encode_texts(texts, device=device, length=length, clip_skip=skip)
+            return embeds
 
         return embed_prompts(
             encode,
@@ -189,7 +188,7 @@ class StableDiffusionSteps(LatentPipeline):
         lora_scale: float | None = None,
         clip_skip: int | None = None,
     ) -> Tensor:
-        """`encode_prompt` in one tensor: under guidance the negative half first."""
+        """As `encode_prompt`, in one tensor; with guidance, the negative half comes first."""
         embeds, negative = self.encode_prompt(
             prompt,
             device,
@@ -204,7 +203,7 @@ class StableDiffusionSteps(LatentPipeline):
         return embeds if negative is None else join_halves(embeds, negative)
 
     def _encode_text(self, texts: Sequence[str], **options: Any) -> Any:
-        # The lock covers the encoder too: older transformers collect hidden states in the module.
+        # The lock includes the encoder: older transformers collect hidden states in the module.
         with self.tokenizing(self.tokenizer):
             return encode_text(self.tokenizer, self.text_encoder, texts, **options)
 
@@ -233,13 +232,14 @@ class StableDiffusionSteps(LatentPipeline):
     def run_safety_checker(
         self, image: Any, device: torch.device | str, dtype: torch.dtype
     ) -> tuple[Any, list[bool] | None]:
-        """`image` with unwanted ones set to zero, and a flag for each; None without a checker.
+        """Return `image` with unwanted ones set to zero, and flags; None without a safety checker.
 
         Args:
             image: a tensor (B, 3, H, W) in [-1, 1], or an array (B, H, W, 3) in [0, 1].
 
         Raises:
-            ArgumentTypeError: the safety checker is a function that returns something else.
+            ArgumentTypeError: if the safety checker is a function that doesn't return images and
+                flags.
         """
         if self.safety_checker is None:
             return image, None

@@ -1,4 +1,4 @@
-"""Text to image: from pure noise to what a prompt says."""
+"""Text to image: generates an image of a prompt from noise."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Any
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
 from autopipe_components.latent import LatentText2Image
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 
-from .steps import Result, StableDiffusionSteps
+from .output import Result
+from .steps import StableDiffusionSteps
 
 
-class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image, Text2Image):
+class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image[Result], Text2Image):
     """Text to image with Stable Diffusion 1.x and 2.x."""
 
     ignores_partial_size = True
@@ -59,41 +60,44 @@ class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image, Text2Image
         callback_steps: int | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Draw what `prompt` says.
+        """Generate images of `prompt`.
 
         Args:
-            prompt: a text or a list of them.
-            height, width: in pixels, multiples of 8; unless both are given, the size that the
-                U-Net was trained for.
-            num_inference_steps: more steps, better images, longer calls.
-            timesteps, sigmas: a schedule of your own instead, for schedulers that take one.
-            guidance_scale: how closely to follow the prompt; 1 and below turns guidance off.
-            negative_prompt: what to keep away from; a text for a text, a list for a list.
-            num_images_per_prompt: how many images of each prompt.
-            eta: how much noise DDIM adds in its steps, from 0 to 1; others ignore it.
-            generator: the source of noise, or a list with one for each image.
-            latents: the first noise (B, C, height / 8, width / 8), instead of drawing it.
-            prompt_embeds, negative_prompt_embeds: encoded prompts (B, K, D), instead of texts.
-            ip_adapter_image, ip_adapter_image_embeds: refused; not supported yet.
+            prompt: a string, or a list of strings.
+            height, width: in pixels, multiples of 8; unless both are given, the training resolution
+                of the U-Net.
+            num_inference_steps: the number of denoising steps; more give better images.
+            timesteps, sigmas: a custom schedule, for schedulers that support it.
+            guidance_scale: how closely to follow the prompt; guidance is off at 1 and below.
+            negative_prompt: what to avoid; a string for a string, a list for a list.
+            num_images_per_prompt: the number of images per prompt.
+            eta: the noise that DDIM adds in each step, in [0, 1]; other schedulers ignore it.
+            generator: the random generator, or a list with one per image.
+            latents: the initial noise (B, C, height / 8, width / 8); by default it is sampled.
+            prompt_embeds, negative_prompt_embeds: encoded prompts (B, K, D) in place of strings.
+            ip_adapter_image, ip_adapter_image_embeds: not supported yet; refused.
             output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`.
-            return_dict: False returns a tuple.
-            cross_attention_kwargs: for the U-Net's attention.
-            guidance_rescale: from 0 to 1; counters over-exposure (arXiv 2305.08891).
-            clip_skip: how many last layers of the text encoder to leave out.
-            callback_on_step_end: `callback(run, step, timestep, tensors)` after each step; tensors
-                in the dict that it returns replace those of the call. `run._interrupt = True`
-                skips the remaining steps.
-            callback_on_step_end_tensor_inputs: which tensors it gets.
+            return_dict: if False, return a tuple.
+            cross_attention_kwargs: keywords for the U-Net's attention.
+            guidance_rescale: a factor in [0, 1] that reduces over-exposure (arXiv 2305.08891).
+            clip_skip: the number of last layers of the text encoder to skip.
+            callback_on_step_end: `callback(run, step, timestep, tensors)`, called after each step;
+                tensors in the dict that it returns replace those of the call. Setting
+                `run._interrupt = True` skips the remaining steps.
+            callback_on_step_end_tensor_inputs: the names of the tensors that it receives.
             callback, callback_steps: the older form, `callback(step, timestep, latents)`.
-            check_memory: False lets a call begin that this machine is surely too small for.
-            adapters: the attachments that act in this call, and how strongly, such as
-                `{"ink": 0.7}`; those that are switched on if absent.
+            check_memory: if False, don't refuse calls that certainly exceed the memory.
+            adapters: the strengths of the attachments in this call, such as `{"ink": 0.7}`; by
+                default those of the pipeline.
+            cancellation: ends the call when it is set, such as a `threading.Event`.
 
         Returns:
             `StableDiffusionPipelineOutput`, or the tuple of its two values.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

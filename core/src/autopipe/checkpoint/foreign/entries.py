@@ -1,7 +1,7 @@
-"""What the configs of tokenizers, image processors and networks of transformers may say.
+"""Schemas for configs of tokenizers, image processors and networks of transformers.
 
-transformers takes many values as they are, and fails in a call. So the entries that its classes
-read in one are described here; others pass.
+transformers accepts many invalid values and fails only in a call. So the entries that its classes
+read during a call are checked here; other entries pass.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from ...errors import ConfigError
 from ...wording import shown
 
 LARGEST_SIDE = 1 << 11
-"""Of an image that a processor makes, in pixels; no image encoder takes one half as large."""
+"""The largest side of a processor's output in pixels; no image encoder takes half of it."""
 
 
 class Entries(BaseModel):
-    """The base of the descriptions."""
+    """The base of the schemas."""
 
     model_config = ConfigDict(strict=True, extra="allow", protected_namespaces=())
 
 
 class _AddedToken(Entries):
-    """A token with how it is split off; the class of the `tokenizers` package has no more."""
+    """A token with the rules for matching it, as in the `tokenizers` package."""
 
     content: Annotated[str, Field(min_length=1)]
     single_word: bool = False
@@ -40,7 +40,7 @@ class _AddedToken(Entries):
 _Flag: TypeAlias = Annotated[bool | None, Field(description="true or false")]
 _Given: TypeAlias = Annotated[str, Field(min_length=1)] | _AddedToken
 _Token: TypeAlias = Annotated[
-    _Given | None, Field(description="text, or an object with the text as 'content'")
+    _Given | None, Field(description="a string, or an object with the string as 'content'")
 ]
 _Tokens: TypeAlias = Annotated[list[_Given] | None, Field(description="a list of tokens")]
 _Named: TypeAlias = Annotated[
@@ -50,7 +50,7 @@ _Template: TypeAlias = Annotated[
     str | dict[str, str] | list[dict[str, str]] | None, Field(description="a template")
 ]
 _Length: TypeAlias = Annotated[
-    Annotated[float, Field(ge=1)] | None, Field(description="a number of tokens, 1 or more")
+    Annotated[float, Field(ge=1)] | None, Field(description="a number of tokens, at least 1")
 ]
 _Side: TypeAlias = Annotated[
     Literal["left", "right"], Field(description="'left' or 'right'"),
@@ -58,7 +58,7 @@ _Side: TypeAlias = Annotated[
 
 
 class TokenizerEntries(Entries):
-    """Of `tokenizer_config.json` and `special_tokens_map.json`."""
+    """Entries of `tokenizer_config.json` and `special_tokens_map.json`."""
 
     model_max_length: _Length = None
     max_len: _Length = None
@@ -75,18 +75,18 @@ class TokenizerEntries(Entries):
     chat_template: _Template = None
     added_tokens_decoder: Annotated[
         dict[Annotated[str, Field(pattern=r"^\d{1,9}$")], _AddedToken],
-        Field(description="an object from a number to a token"),
+        Field(description="an object that maps numbers to tokens"),
     ] = {}
     extra_ids: Annotated[
-        int, Field(ge=0, le=100_000, description="a whole number, at most 100,000")
+        int, Field(ge=0, le=100_000, description="an integer from 0 to 100,000")
     ] = 0
     padding_side: _Side = "right"
     truncation_side: _Side = "right"
     model_input_names: Annotated[
-        list[str], Field(min_length=1, description="a list of the names of inputs")
+        list[str], Field(min_length=1, description="a list of input names")
     ] = []
     fast_tokenizer_files: Annotated[
-        list[str], Field(description="a list of files of its folder")
+        list[str], Field(description="a list of files in its folder")
     ] = []
     add_prefix_space: _Flag = None
     clean_up_tokenization_spaces: _Flag = None
@@ -95,7 +95,7 @@ class TokenizerEntries(Entries):
 
 
 def _names(*allowed: set[str]) -> AfterValidator:
-    """Lets those objects pass whose names are one of the sets `allowed`."""
+    """Accept objects whose keys are one of the sets `allowed`."""
 
     def check(sizes: dict[str, int]) -> dict[str, int]:
         if set(sizes) not in allowed:
@@ -111,7 +111,7 @@ _Pair: TypeAlias = Annotated[list[_Pixels], Field(min_length=1, max_length=2)]
 _Crop: TypeAlias = Annotated[
     _Pixels | _Pair | Annotated[dict[str, _Pixels], _names(_SIDES)] | None,
     Field(
-        description=f"a number of pixels, or {{'height': ..., 'width': ...}}, of 1 to "
+        description=f"a number of pixels, or {{'height': ..., 'width': ...}}, from 1 to "
         f"{LARGEST_SIDE:,}"
     ),
 ]
@@ -129,7 +129,7 @@ _Size: TypeAlias = Annotated[
     ]
     | None,
     Field(
-        description=f"a number of pixels, or such as {{'shortest_edge': 224}}, of 1 to "
+        description=f"a number of pixels, or an object like {{'shortest_edge': 224}}, from 1 to "
         f"{LARGEST_SIDE:,}"
     ),
 ]
@@ -138,7 +138,7 @@ _Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ImageEntries(Entries):
-    """Of `preprocessor_config.json`, for an image processor that makes three channels."""
+    """Entries of `preprocessor_config.json`, for image processors with three channels."""
 
     do_resize: _Flag = None
     do_center_crop: _Flag = None
@@ -152,7 +152,7 @@ class ImageEntries(Entries):
     pad_size: _Size = None
     resample: Annotated[
         Annotated[int, Field(ge=0, le=5)] | None,
-        Field(description="the number of a filter of PIL, 0 to 5"),
+        Field(description="the number of a PIL filter, from 0 to 5"),
     ] = None
     rescale_factor: Annotated[_Positive | None, Field(description="a finite number above 0")] = None
     image_mean: Annotated[
@@ -167,28 +167,28 @@ class ImageEntries(Entries):
 
 _Whole: TypeAlias = Annotated[int, Field(ge=1)]
 _Count: TypeAlias = Annotated[
-    Annotated[int, Field(ge=0)] | None, Field(description="a whole number, 0 or more")
+    Annotated[int, Field(ge=0)] | None, Field(description="an integer of at least 0")
 ]
 _Share: TypeAlias = Annotated[
     Annotated[float, Field(ge=0, le=1)] | None, Field(description="a number from 0 to 1")
 ]
 _Small: TypeAlias = Annotated[
-    float, Field(ge=0, le=1, allow_inf_nan=False, description="a small number above 0")
+    float, Field(ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1")
 ]
 _Spread: TypeAlias = Annotated[
     Annotated[float, Field(ge=0, allow_inf_nan=False)] | None,
-    Field(description="a number, 0 or more"),
+    Field(description="a number of at least 0"),
 ]
 _Sides: TypeAlias = Annotated[
     _Whole | Annotated[list[_Whole], Field(min_length=1, max_length=2)] | None,
     Field(description="a number of pixels"),
 ]
-_Id: TypeAlias = Annotated[int, Field(ge=0, description="the number of a token, 0 or more")]
-_AnyId: TypeAlias = Annotated[_Id | None, Field(description="the number of a token, or null")]
+_Id: TypeAlias = Annotated[int, Field(ge=0, description="a token id of at least 0")]
+_AnyId: TypeAlias = Annotated[_Id | None, Field(description="a token id, or null")]
 
 
 class NetworkEntries(Entries):
-    """Of the `config.json` of a network; the sizes of what it is built of, torch checks."""
+    """Entries of the `config.json` of a network. Torch checks the sizes of layers itself."""
 
     num_hidden_layers: _Count = None
     num_layers: _Count = None
@@ -205,10 +205,10 @@ class NetworkEntries(Entries):
     image_size: _Sides = None
     patch_size: _Sides = None
     relative_attention_max_distance: Annotated[
-        int, Field(ge=1, description="a whole number above 0")
+        int, Field(ge=1, description="an integer of at least 1")
     ] = 1
     chunk_size_feed_forward: Annotated[
-        int, Field(ge=0, le=1, description="0 or 1, since texts are of any length")
+        int, Field(ge=0, le=1, description="0 or 1, because texts have any length")
     ] = 0
     initializer_range: _Spread = None
     initializer_factor: _Spread = None
@@ -217,30 +217,30 @@ class NetworkEntries(Entries):
 
 
 class ClipTextEntries(NetworkEntries):
-    """Of a text encoder of CLIP, which looks for the end of each text."""
+    """Entries of a CLIP text encoder, which looks for the end token of each text."""
 
     eos_token_id: _Id = 0
 
 
 def check_entries(kind: type[Entries], content: Mapping[str, Any], file: Path) -> None:
-    """Compare the `content` of a config with its description.
+    """Check the `content` of a config against its schema.
 
     Raises:
-        ConfigError: an entry can't be used; the message names `file`, the entry and its value.
+        ConfigError: if an entry is invalid; the message names `file`, the entry and its value.
     """
     for name, value in content.items():
         try:
             json.dumps([name, value], ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise ConfigError(
-                f"{file} has text in its {shown(name)} that no encoding has (half of a pair of "
-                f"surrogates); fetch the checkpoint again"
+                f"{shown(name)} in {file} contains a lone surrogate, which can't be encoded; fetch "
+                f"the checkpoint again"
             ) from None
     try:
         kind.model_validate(dict(content))
     except ValidationError as error:
         name = str(error.errors(include_url=False, include_context=False)[0]["loc"][0])
         raise ConfigError(
-            f"{file} has {shown(content[name])} as its {name!r}, where it must be "
-            f"{kind.model_fields[name].description}; correct it, or fetch the checkpoint again"
+            f"{name!r} in {file} must be {kind.model_fields[name].description}, not "
+            f"{shown(content[name])}; correct it, or fetch the checkpoint again"
         ) from None

@@ -1,8 +1,8 @@
-"""Everything that touches transformers: which of its classes, and how they load and save.
+"""Networks of transformers: which classes are supported, and how they load and save.
 
-A checkpoint names these classes; only those listed here are ever looked up. Configs are read by
-us, weights by our own reader, and what remains for transformers is to build a model from a
-config. Tokenizers are in `processors`. No code is fetched or run.
+Checkpoints name these classes; only those listed here are looked up. This package reads configs and
+weights; transformers only builds a network from a config. Tokenizers are in `processors`. No code
+is fetched or run.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import AutopipeError, ConfigError
-from ...wording import shown, told
+from ...wording import error_summary, shown
 from ..build import WithoutMemory, check_sizes
 from .entries import ClipTextEntries, NetworkEntries, check_entries
 
 LIBRARY = "transformers"
 
 STEMS = ("model", "pytorch_model")
-"""What transformers calls weight files: safetensors, and pickled ones."""
+"""The stems of transformers' weight files: safetensors and pickles."""
 
 _MODELS = (
     "CLIPTextModel",
@@ -37,7 +37,7 @@ _MODELS = (
 )
 _TOKENIZERS = ("CLIPTokenizer", "T5Tokenizer", "XLMRobertaTokenizer")
 
-# Class names that checkpoints give -> the name under which transformers 5 has the class.
+# Class names in checkpoints -> the name of the class in transformers 5.
 CLASSES: Mapping[str, str] = {
     **{name: name for name in (*_MODELS, *_TOKENIZERS)},
     **{f"{name}Fast": name for name in _TOKENIZERS},
@@ -65,7 +65,7 @@ PROCESSOR_FILES = frozenset(
         "vocab.txt",
     }
 )
-"""What tokenizers and image processors are saved as."""
+"""The files that tokenizers and image processors save."""
 
 _DESCRIBED: Mapping[str | None, type[NetworkEntries]] = {
     "clip": NetworkEntries,
@@ -74,12 +74,12 @@ _DESCRIBED: Mapping[str | None, type[NetworkEntries]] = {
     "t5": NetworkEntries,
     "xlm-roberta": NetworkEntries,
 }
-"""What describes the configs of a model type; others have entries of their own."""
+"""The schema of each model type's config; other model types are not checked."""
 
 _HALVES = ("text_config", "vision_config")
 
 _TRIED = 64
-"""How many entries of a config are tried, to tell the wrong one."""
+"""The most entries of a config that are tried to find the wrong one."""
 
 _building = threading.Lock()
 
@@ -88,9 +88,9 @@ _UNTRUSTED = (
     "attn_implementation",
     "trust_remote_code",
     "custom_pipelines",
-    # Each call says it.
+    # Set by each call.
     "return_dict",
-    # Tables of labels, made as large as these say; no model here classifies.
+    # They set the size of label tables; no network here classifies.
     "num_labels",
     "id2label",
     "label2id",
@@ -99,7 +99,7 @@ _DROPPED_FROM_SAVED = ("_name_or_path", "_commit_hash", "_attn_implementation")
 
 
 def find_class(class_name: str) -> type | None:
-    """The class of transformers that a checkpoint calls `class_name`; None unless it is listed."""
+    """Return the class of transformers that a checkpoint calls `class_name`; None if not listed."""
     name = CLASSES.get(class_name)
     if name is None:
         return None
@@ -110,7 +110,7 @@ def find_class(class_name: str) -> type | None:
 
 
 def is_model(cls: type) -> bool:
-    """Whether `cls` is a network of transformers, or one built on its base class."""
+    """Whether `cls` is a network of transformers, or a subclass of its base class."""
     return any(
         base.__module__ == "transformers.modeling_utils" and base.__name__ == "PreTrainedModel"
         for base in cls.__mro__
@@ -118,15 +118,15 @@ def is_model(cls: type) -> bool:
 
 
 def saved_name(class_name: str) -> str:
-    """The class name to write into an index: one that every release of transformers knows."""
+    """Return the class name for an index, which every release of transformers knows."""
     return CLASSES.get(class_name, class_name)
 
 
-# Models
+# Networks
 
 
 def _trusted(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A config less what could run code or take memory, and less private entries, at any depth."""
+    """Return a config without private entries and without those that run code or take memory."""
     return {
         name: _trusted(value) if isinstance(value, dict) else value
         for name, value in content.items()
@@ -135,19 +135,19 @@ def _trusted(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(cls: Any, config: Mapping[str, Any], origin: Path) -> nn.Module:
-    """A model of `cls` with a config, its tied weights tied.
+    """Build a network of `cls` from a config, and tie its weights.
 
     Args:
         origin: the folder of the config, for messages.
 
     Raises:
-        ConfigError: it is malformed, or asks for what is not supported.
+        ConfigError: if the config is malformed, or asks for something unsupported.
     """
     file = origin / "config.json"
     content = _trusted(config)
     section = getattr(cls.config_class, "base_config_key", "")
     if section and isinstance(content.get(section), dict):
-        # The config of a text-and-image model says for both halves how large projections are.
+        # In configs of text-and-image models, the size of projections is outside the halves.
         both = {name: content[name] for name in ("projection_dim",) if name in content}
         content = {**content[section], **both}
     if content.get("quantization_config") is not None:
@@ -162,7 +162,7 @@ def build(cls: Any, config: Mapping[str, Any], origin: Path) -> nn.Module:
             check_entries(kind, part if isinstance(part, Mapping) else {}, file)
 
     def make(entries: Mapping[str, Any]) -> nn.Module:
-        # While it sets initial values, transformers replaces functions of torch for all threads.
+        # During initialisation, transformers replaces functions of torch for all threads.
         with _building:
             model = cls(cls.config_class.from_dict(dict(entries)))
         model.tie_weights()
@@ -175,19 +175,20 @@ def build(cls: Any, config: Mapping[str, Any], origin: Path) -> nn.Module:
         raise
     except Exception as error:
         name, value = _culprit(make, content)
-        said = f", where {name} is {shown(value)}" if name else ""
+        where = f", where {name} is {shown(value)}" if name else ""
         raise ConfigError(
-            f"{cls.__name__} can't be made from {file}{said} ({told(error)}); correct it, or fetch "
-            f"the checkpoint again"
+            f"{cls.__name__} can't be created from {file}{where} ({error_summary(error)}); correct "
+            f"it, or fetch the checkpoint again"
         ) from error
 
 
 def _culprit(
     make: Callable[[Mapping[str, Any]], object], content: Mapping[str, Any]
 ) -> tuple[str, Any]:
-    """The entry without which, or as 1, a model can be made from its config; and its value.
+    """Find the entry that prevents a network from being built; return its name and value.
 
-    Of an entry that is a config itself, the entry in it.
+    It is an entry without which, or with the value 1, the network can be built. Nested configs are
+    searched, too.
     """
     for name, value in itertools.islice(content.items(), _TRIED):
         rest = {other: content[other] for other in content if other != name}
@@ -214,7 +215,7 @@ def _is_made(make: Callable[[Mapping[str, Any]], object], content: Mapping[str, 
 
 
 def kept_in_fp32(model: Any, dtype: torch.dtype | None) -> frozenset[str]:
-    """The parts of names that stay float32 where the model is loaded as `dtype`."""
+    """Return the parts of names that stay float32 if the network is loaded as `dtype`."""
     half = (torch.float16,)
     rules = {"_keep_in_fp32_modules": half, "_keep_in_fp32_modules_strict": (*half, torch.bfloat16)}
     return frozenset(
@@ -226,10 +227,10 @@ def kept_in_fp32(model: Any, dtype: torch.dtype | None) -> frozenset[str]:
 
 
 def fitted(model: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`state` under the names that `model` has in the installed release of transformers.
+    """Return `state` with the names that `model` has in the installed release of transformers.
 
-    Files call the same tensor `text_model.encoder.x`, `encoder.x` or (in the safety checker)
-    `vision_model.vision_model.encoder.x`, after the release that wrote them.
+    Depending on the release that wrote a file, the same tensor is called `text_model.encoder.x`,
+    `encoder.x` or (in the safety checker) `vision_model.vision_model.encoder.x`.
     """
     section = getattr(model.config, "base_config_key", "")
     halves = {"text_config": ["text_model"], "vision_config": ["vision_model"]}
@@ -247,13 +248,13 @@ def fitted(model: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if known is not None:
             if known == name or known not in state:
                 fit[known] = tensor
-        elif not name.endswith("position_ids"):  # was saved once, is computed now
+        elif not name.endswith("position_ids"):  # old releases saved it; now it is computed
             fit[name] = tensor
     return fit
 
 
 def record_dtype(model: Any) -> None:
-    """Let the model's config say which dtype the weights have, as transformers does."""
+    """Record the dtype of the weights in the network's config, as transformers does."""
     halves = (getattr(model.config, name, None) for name in _HALVES)
     for config in (model.config, *halves):
         if hasattr(config, "dtype"):

@@ -1,6 +1,6 @@
-"""Whether what prepares inputs fits the network that reads them.
+"""Checks that tokenizers and image processors fit the networks that read their outputs.
 
-What doesn't fit fails in the first call, on an accelerator without a word that helps.
+Without the check, the first call fails, on an accelerator without a helpful message.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _READS_IMAGES = "safety_checker"
 
 
 def check_pairs(components: Mapping[str, Any], folder: Path) -> None:
-    """Compare each tokenizer with its text encoder, and image processor with safety checker.
+    """Check each tokenizer against its text encoder, and the image processor against its network.
 
     Args:
-        components: by name; `tokenizer_2` goes with `text_encoder_2`, and so on.
-        folder: of the checkpoint, for the message.
+        components: the components by name; `tokenizer_2` belongs to `text_encoder_2`, and so on.
+        folder: the folder of the checkpoint, for the message.
 
     Raises:
-        ConfigError: a tokenizer has tokens that its text encoder doesn't know, or images come in
-            another size than the network takes.
+        ConfigError: if a tokenizer has tokens that its text encoder doesn't know, or images have
+            another size than the network expects.
     """
     for name, one in components.items():
         if is_tokenizer(one):
@@ -39,15 +39,15 @@ def _check_tokens(name: str, tokenizer: Any, encoder: Any, folder: Path) -> None
     known = None if encoder is tokenizer else _known_tokens(encoder)
     if known is not None and (last := _last_id(tokenizer)) >= known:
         raise ConfigError(
-            f"the {name} of {folder} doesn't fit its text encoder: it gives tokens up to {last}, "
-            f"and the text encoder knows those below {known}. Take both from the same checkpoint; "
-            f"where tokens were added, call text_encoder.resize_token_embeddings({last + 1}) and "
-            f"save both"
+            f"the {name} of {folder} doesn't fit its text encoder: it has token ids up to {last}, "
+            f"but the text encoder only knows ids below {known}. Take both from the same "
+            f"checkpoint; if tokens were added, call "
+            f"text_encoder.resize_token_embeddings({last + 1}) and save both"
         )
 
 
 def _known_tokens(encoder: Any) -> int | None:
-    """How many tokens a text encoder has embeddings for; None where that can't be told."""
+    """Return the number of token embeddings of a text encoder; None if unknown."""
     try:
         return int(encoder.get_input_embeddings().weight.shape[0])
     except (AttributeError, NotImplementedError, TypeError):
@@ -56,10 +56,10 @@ def _known_tokens(encoder: Any) -> int | None:
 
 
 def _last_id(tokenizer: Any) -> int:
-    """The highest id of a token."""
+    """Return the largest token id."""
     count = len(tokenizer)
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    # Asking for each id takes a quarter of the time of making a table of all tokens.
+    # Looking up each id takes a quarter of the time of building the whole vocabulary.
     if backend is not None and None not in map(backend.id_to_token, range(count)):
         return count - 1
     return max(tokenizer.get_vocab().values(), default=0)
@@ -73,7 +73,7 @@ def _check_images(processor: Any, network: Any, folder: Path) -> None:
         return
     if (crop["height"], crop["width"]) != (side, side):
         raise ConfigError(
-            f"{folder / _IMAGES / 'preprocessor_config.json'} has {shown(dict(crop))} as its "
-            f"'crop_size', and the {_READS_IMAGES} reads images of {side} x {side}; correct it, "
-            f"or take both from the same checkpoint"
+            f"'crop_size' in {folder / _IMAGES / 'preprocessor_config.json'} is "
+            f"{shown(dict(crop))}, but the {_READS_IMAGES} needs images of {side} x {side}; "
+            f"correct it, or take both from the same checkpoint"
         )

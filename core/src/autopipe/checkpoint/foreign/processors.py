@@ -1,8 +1,7 @@
-"""Tokenizers and image processors: transformers reads them, after their folder was checked.
+"""Loads tokenizers and image processors with transformers, after checking their folder.
 
-What transformers opens is decided by the files in the folder, by their configs, and by its
-release. So no entry of the folder may be a link that leads out, whether it is read or not, and no
-config hands over a path.
+Which files transformers opens depends on the files in the folder, on their configs, and on its
+release. So no entry of the folder may be a link that leads out, and no config may contain a path.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ...errors import (
     UnsafeCheckpointError,
 )
 from ...json_files import check_parts
-from ...wording import listed, shown, told
+from ...wording import error_summary, listed, shown
 from ..build import check_sizes
 from ..formats.headers import check_content, reading
 from ..names import is_plain
@@ -35,13 +34,13 @@ _TOKENIZER_CONFIGS = (CONFIG, "special_tokens_map.json")
 _IMAGE_CONFIGS = ("preprocessor_config.json", "processor_config.json")
 
 _WHOLE = "tokenizer.json"
-"""All of a tokenizer. Beside it the files of its parts are not read."""
+"""A complete tokenizer. If it is present, the files of its parts are not read."""
 
 _NAMES = ("vocab_file", "merges_file", "tokenizer_file", "spm_file", "gguf_file")
 """Entries that some releases of transformers open as files."""
 
 _CONTENT = ("vocab", "merges", "init_inputs", "tokenizer_object")
-"""Entries through which a config could hand over a path in place of content."""
+"""Entries that could contain a path in place of content."""
 
 _INSIDE = (
     "_json_padding",
@@ -51,27 +50,27 @@ _INSIDE = (
     "tokenizer_padding",
     "tokenizer_truncation",
 )
-"""What transformers hands itself under the names of entries, from the files of a tokenizer."""
+"""Entries that transformers sets itself from the files of a tokenizer."""
 
 _LARGEST_CONFIG = 1 << 22
 _LARGEST_VOCABULARY = 1 << 26
-"""Bytes of one file; the largest vocabularies have half as many."""
+"""The largest file in bytes; the largest vocabularies have half of it."""
 
 _MOST_WORDS = 1 << 22
-"""Words of a vocabulary and of its merges, and what stands between: the largest have half of it."""
+"""The most JSON strings and marks of a vocabulary with merges; the largest have half of it."""
 
 
 def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
-    """A tokenizer or image processor from the files in `folder`, which were fetched.
+    """Load a tokenizer or image processor from the fetched files in `folder`.
 
     Args:
         cls: a class of transformers, or another one with `from_pretrained(folder)`.
 
     Raises:
-        CheckpointError: a file is absent or malformed, or a package that it needs is.
-        ConfigError: an entry of a config can't be used.
-        DamagedFileError: a tokenizer has no vocabulary, or not all of it.
-        UnsafeCheckpointError: the folder or a config in it leads outside.
+        CheckpointError: if a file is absent or malformed, or a package that it needs is missing.
+        ConfigError: if a config entry is invalid.
+        DamagedFileError: if the vocabulary of a tokenizer is absent or incomplete.
+        UnsafeCheckpointError: if a link or a config leads out of the folder.
     """
     path = source.root.joinpath(*folder)
     for file in path.rglob("*"):
@@ -80,7 +79,9 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
     for name in (*_TOKENIZER_CONFIGS, *_IMAGE_CONFIGS):
         if (path / name).is_file():
             if (path / name).stat().st_size > _LARGEST_CONFIG:
-                raise ConfigError(f"{path / name} is larger than any config; fetch it again")
+                raise ConfigError(
+                    f"{path / name} is larger than {_LARGEST_CONFIG:,} bytes; fetch it again"
+                )
             content = source.json("/".join((*folder, name)))
             if name in _TOKENIZER_CONFIGS:
                 _check_tokenizer_config(cls, content, path / name)
@@ -94,10 +95,10 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
         made = cls.from_pretrained(str(path), **keywords)
     except (AutopipeError, KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # a panic of the tokenizers package is not an Exception
+    except BaseException as error:  # panics of the tokenizers package are not `Exception`s
         content = source.json("/".join((*folder, CONFIG))) if (path / CONFIG).is_file() else {}
-        raise _why_not(cls, path, content, error) from error
-    # What other classes can do without, such as padding, is theirs to know.
+        raise _failure(cls, path, content, error) from error
+    # Other classes may not need what is checked here, such as padding.
     if _is_listed(cls):
         check_tokenizer(made, path) if is_tokenizer(made) else _check_images(made, path)
     return made
@@ -108,7 +109,7 @@ def _is_listed(cls: type) -> bool:
 
 
 def _check_files(cls: Any, source: Source, path: Path) -> None:
-    """Raise `DamagedFileError` for those files in `path` that `cls` reads and can't be whole."""
+    """Raise `DamagedFileError` if a file in `path` that `cls` reads is absent or damaged."""
     present = {file.name for file in path.glob("*") if file.is_file()}
     read = {name for name in present if not name.startswith(".")}
     if cls.__module__.startswith(f"{LIBRARY}."):
@@ -119,11 +120,11 @@ def _check_files(cls: Any, source: Source, path: Path) -> None:
             parts = models
         elif _is_listed(cls) and (absent := sorted(parts - present)):
             raise DamagedFileError(
-                f"the tokenizer in {path} has no vocabulary: there is neither {_WHOLE} nor "
-                f"{' nor '.join(absent)}; fetch the checkpoint again"
+                f"the tokenizer in {path} has no vocabulary: {_WHOLE} and "
+                f"{' and '.join(absent)} are absent; fetch the checkpoint again"
             )
         read &= {*parts, "added_tokens.json"}
-    # Configs are checked where they are read.
+    # Configs are checked when they are read.
     for name in read - {*_TOKENIZER_CONFIGS, *_IMAGE_CONFIGS}:
         file = path / name
         with reading(file), source.open(file) as stream:
@@ -133,7 +134,8 @@ def _check_files(cls: Any, source: Source, path: Path) -> None:
                 continue
             if size > _LARGEST_VOCABULARY:
                 raise DamagedFileError(
-                    f"{file} has {size:,} bytes, more than any vocabulary; fetch it again"
+                    f"{file} has {size:,} bytes; the limit for vocabularies is "
+                    f"{_LARGEST_VOCABULARY:,}; fetch it again"
                 )
             stream.seek(0)
             try:
@@ -143,21 +145,21 @@ def _check_files(cls: Any, source: Source, path: Path) -> None:
 
 
 def _check_images(processor: Any, path: Path) -> None:
-    """Raise `ConfigError` for an image processor that can't read a picture."""
+    """Raise `ConfigError` if an image processor can't process an image."""
     try:
         made = processor(Image.new("RGB", (7, 5)), return_tensors="np").pixel_values
         fits = made.ndim == 4
     except Exception as error:
         raise ConfigError(
-            f"{type(processor).__name__} of {path / _IMAGE_CONFIGS[0]} can't read a picture "
-            f"({told(error)}); correct its entries, or fetch the checkpoint again"
+            f"{type(processor).__name__} of {path / _IMAGE_CONFIGS[0]} can't process an image "
+            f"({error_summary(error)}); correct its entries, or fetch the checkpoint again"
         ) from error
     if not fits:
-        raise ConfigError(f"{path / _IMAGE_CONFIGS[0]} makes no pictures; fetch it again")
+        raise ConfigError(f"{path / _IMAGE_CONFIGS[0]} doesn't give images; fetch it again")
 
 
 def _check_tokenizer_config(cls: Any, content: Mapping[str, Any], file: Path) -> None:
-    """Raise `UnsafeCheckpointError` for entries of `file` through which other files are read."""
+    """Raise `UnsafeCheckpointError` for entries of `file` that make transformers read files."""
     for name, value in content.items():
         if name in (*_NAMES, *getattr(cls, "vocab_files_names", {})):
             is_safe = value is None or _are_in(file.parent, [value])
@@ -170,8 +172,8 @@ def _check_tokenizer_config(cls: Any, content: Mapping[str, Any], file: Path) ->
             is_safe = name not in _CONTENT or not value
         if not is_safe:
             raise UnsafeCheckpointError(
-                f"{file} has {shown(value)} as its {name!r}, which only the files of its own "
-                f"folder can give; remove that entry"
+                f"{name!r} in {file} is {shown(value)}, which could read a file outside its "
+                f"folder; remove that entry"
             )
 
 
@@ -181,15 +183,15 @@ def _are_in(folder: Path, names: object) -> bool:
     )
 
 
-def _why_not(
+def _failure(
     cls: Any, folder: Path, config: Mapping[str, Any], error: BaseException
 ) -> CheckpointError:
     from transformers.utils import is_protobuf_available, is_sentencepiece_available
 
     name = cls.__name__
-    # Where an entry is null, its default doesn't count.
+    # An entry that is null replaces its default.
     nulls = listed(name for name, value in config.items() if value is None)
-    said = f"; {folder / CONFIG} has null as its {nulls}" if nulls else ""
+    entries = f"; {folder / CONFIG} has null for {nulls}" if nulls else ""
     model = next(folder.glob("*.model"), None)
     needed = {"sentencepiece": is_sentencepiece_available, "protobuf": is_protobuf_available}
     absent = next((package for package, is_here in needed.items() if not is_here()), None)
@@ -200,10 +202,10 @@ def _why_not(
                 f"pip install {absent}"
             )
         return DamagedFileError(
-            f"{model} is damaged, or is not a model of SentencePiece{said}; fetch this file again"
+            f"{model} is damaged, or not a SentencePiece model{entries}; fetch this file again"
         )
     present = listed(sorted(file.name for file in folder.glob("*"))) or "nothing"
     return CheckpointError(
-        f"{name} can't be loaded from {folder}, which holds {present} ({told(error)}{said}); "
-        f"fetch the checkpoint again"
+        f"{name} can't be loaded from {folder}, which contains {present} "
+        f"({error_summary(error)}{entries}); fetch the checkpoint again"
     )

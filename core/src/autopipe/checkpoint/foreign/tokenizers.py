@@ -1,7 +1,7 @@
-"""Whether a tokenizer of transformers can be used.
+"""Checks that a tokenizer of transformers works.
 
-A tokenizer whose vocabulary is lost is made without a complaint, and gives all words the same
-tokens. So each is tried, on words of its own, when it is loaded.
+transformers loads a tokenizer without a vocabulary and doesn't warn; all words then have the same
+tokens. So each tokenizer is tried on words of its vocabulary when it is loaded.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ...wording import shown
 CONFIG = "tokenizer_config.json"
 
 _SAMPLE = 100
-"""How many tokens of a vocabulary are tried, at its end and in all of it."""
+"""The number of tokens that are tried, at the end of the vocabulary and spread over it."""
 
 
 def is_tokenizer(found: object) -> bool:
-    """Whether `found` is a tokenizer of transformers, or one built on its base class."""
+    """Whether `found` is a tokenizer of transformers, or of a subclass of its base class."""
     return any(
         base.__module__ == "transformers.tokenization_utils_base"
         and base.__name__ == "PreTrainedTokenizerBase"
@@ -30,28 +30,28 @@ def is_tokenizer(found: object) -> bool:
 
 
 def check_tokenizer(tokenizer: Any, folder: Path) -> None:
-    """Try a tokenizer that was loaded from `folder`, as pipelines use it.
+    """Try a tokenizer loaded from `folder` in the way that pipelines use it.
 
     Raises:
-        ConfigError: an entry of its config makes it useless.
-        DamagedFileError: it has no vocabulary, or not all of it.
+        ConfigError: if an entry of its config makes it unusable.
+        DamagedFileError: if its vocabulary is absent or incomplete.
     """
     config = folder / CONFIG
     if tokenizer.pad_token_id is None:
         raise ConfigError(
-            f"{config} has {shown(tokenizer.pad_token)} as its 'pad_token', which is not in the "
-            f"vocabulary, and texts are padded; give a token that is"
+            f"'pad_token' in {config} is {shown(tokenizer.pad_token)}, which is not in the "
+            f"vocabulary; texts are padded, so give a token that is"
         )
     if "attention_mask" not in tokenizer.model_input_names:
         raise ConfigError(
-            f"{config} has {shown(tokenizer.model_input_names)} as its 'model_input_names', which "
-            f"lack 'attention_mask'; add it"
+            f"'model_input_names' in {config} is {shown(tokenizer.model_input_names)}, which lacks "
+            f"'attention_mask'; add it"
         )
     needed = tokenizer.num_special_tokens_to_add()
     if tokenizer.model_max_length <= needed:
         raise ConfigError(
-            f"{config} has {shown(tokenizer.model_max_length)} as its 'model_max_length', and "
-            f"{needed} of these tokens are not of the text; correct it"
+            f"'model_max_length' in {config} is {shown(tokenizer.model_max_length)}, which must be "
+            f"more than the {needed} special tokens of each text; correct it"
         )
     with _as_it_was(tokenizer):
         try:
@@ -64,12 +64,14 @@ def check_tokenizer(tokenizer: Any, folder: Path) -> None:
             raise
         except Exception as error:
             raise ConfigError(
-                f"{type(tokenizer).__name__} from {folder} can't read a text "
+                f"{type(tokenizer).__name__} from {folder} can't tokenize a text "
                 f"({type(error).__name__}); an entry of {config.name} is wrong, or a file is "
-                f"damaged: fetch the checkpoint again"
+                f"damaged. Fetch the checkpoint again"
             ) from error
     if not fits:
-        raise ConfigError(f"{config} lets texts have other lengths than asked for; correct it")
+        raise ConfigError(
+            f"with {config}, texts don't have the requested number of tokens; correct it"
+        )
 
 
 def _check_vocabulary(tokenizer: Any, folder: Path) -> None:
@@ -80,20 +82,20 @@ def _check_vocabulary(tokenizer: Any, folder: Path) -> None:
     names = ", ".join(sorted({*type(tokenizer).vocab_files_names.values()}))
     if len(set(tokens.values())) < 2:
         raise DamagedFileError(
-            f"the tokenizer in {folder} has no vocabulary, so all texts would be the same to it; "
-            f"fetch its files again ({names})"
+            f"the tokenizer in {folder} has no vocabulary, so all texts would have the same "
+            f"tokens; fetch its files again ({names})"
         )
     longer = [word for word in words if len(word) > 1]
     if longer and all(len(tokens[word]) >= len(word) for word in longer):
         raise DamagedFileError(
-            f"the tokenizer in {folder} knows words and reads them letter by letter, so part of "
-            f"its files is absent or empty; fetch them again ({names})"
+            f"the tokenizer in {folder} splits the words of its vocabulary into letters, so a file "
+            f"is absent or empty; fetch its files again ({names})"
         )
 
 
 @contextmanager
 def _as_it_was(tokenizer: Any) -> Iterator[None]:
-    """Undo what a call does to a tokenizer: its last lengths are kept, and saved with it."""
+    """Restore the padding and truncation that a call changes in a tokenizer, and that it saves."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     padding, truncation = getattr(backend, "padding", None), getattr(backend, "truncation", None)
     try:

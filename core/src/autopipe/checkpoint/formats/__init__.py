@@ -1,1 +1,1 @@
-"""How weights are stored: telling the format of a file, and reading it without running it."""
+"""File formats of weights: recognising them, and reading them without running code."""

@@ -1,7 +1,7 @@
-"""The header of a safetensors file: which tensors it holds, and whether it is whole.
+"""Reads the header of a safetensors file, which lists its tensors and shows whether it is complete.
 
 Format: 8 bytes with the header's length N (little-endian), N bytes of JSON, then the tensors.
-Reading a header takes no tensor library, so that `inspect` is quick and works without torch.
+Reading a header needs no tensor library, so `inspect` is fast and works without torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...wording import shown
 from .kinds import misnamed
 
 _LARGEST_HEADER = 1 << 25
-"""Bytes: those of the largest files have some hundred thousand."""
+"""In bytes; headers of the largest files have some hundred thousand."""
 
 _MOST_AXES = 64
 _START = 64
@@ -38,7 +38,7 @@ ITEM_BYTES: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor in a file: `offset` and `size` in bytes, from the start of the file."""
+    """A tensor in a file: `offset` (from the start of the file) and `size` in bytes."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -48,14 +48,14 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Header:
-    """What a safetensors file holds: its tensors, as they follow each other, and its bytes."""
+    """The tensors of a safetensors file, in their order, and the size of the file in bytes."""
 
     tensors: Mapping[str, TensorInfo]
     size: int
 
 
 def main_dtype(headers: list[Header]) -> str | None:
-    """The floating-point type that most bytes of several files have; None without any."""
+    """Return the floating-point dtype of most bytes of several files; None if there is none."""
     weight: Counter[str] = Counter()
     for info in (info for header in headers for info in header.tensors.values()):
         if "F" in info.dtype:
@@ -64,14 +64,14 @@ def main_dtype(headers: list[Header]) -> str | None:
 
 
 def read_header(file: Path, open_file: Callable[[Path], BinaryIO] = opened) -> Header:
-    """Read and check the header of `file`, and that all of its bytes are there.
+    """Read and check the header of `file`, and that the file is complete.
 
     Args:
-        open_file: what opens it.
+        open_file: the function that opens it.
 
     Raises:
-        CheckpointError: the file can't be read.
-        DamagedFileError: it is empty, truncated, a Git LFS pointer, or no safetensors file.
+        CheckpointError: if the file can't be read.
+        DamagedFileError: if it is empty, truncated, a Git LFS pointer, or not a safetensors file.
     """
     with reading(file), open_file(file) as stream:
 
@@ -84,24 +84,24 @@ def read_header(file: Path, open_file: Callable[[Path], BinaryIO] = opened) -> H
 
 @contextmanager
 def reading(file: Path) -> Iterator[None]:
-    """Inside, an error of the system is a `CheckpointError` that says that `file` can't be read."""
+    """Context manager that converts system errors to a `CheckpointError` that names `file`."""
     try:
         yield
     except AutopipeError:
         raise
     except OSError as error:
         raise CheckpointError(f"{file} can't be read: {error}") from error
-    except (MemoryError, RuntimeError) as error:  # torch has no memory, or a call of torch failed
+    except (MemoryError, RuntimeError) as error:  # torch raises these, also when out of memory
         raise CheckpointError(
             f"{file} can't be read: {str(error)[:200] or 'there is not enough memory'}"
         ) from error
 
 
 def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) -> Header:
-    """The header of a file of `size` bytes, of which `read(start, stop)` returns a part.
+    """Return the header of a file of `size` bytes, of which `read(start, stop)` returns a part.
 
     Args:
-        file: what to call it in messages.
+        file: the name of the file, for messages.
 
     Raises:
         DamagedFileError: as for `read_header`.
@@ -112,7 +112,7 @@ def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) ->
     if size < 8:
         raise _damaged(file, f"it has {size} bytes")
     if length > min(size - 8, _LARGEST_HEADER):
-        raise _damaged(file, f"its header should have {length:,} bytes and the file has {size:,}")
+        raise _damaged(file, f"its header claims {length:,} bytes, but the file has {size:,}")
     try:
         content = parse_json(read(8, 8 + length))
     except (ValueError, RecursionError) as error:
@@ -132,7 +132,7 @@ def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) ->
                 info = TensorInfo(dtype, tuple(shape), 8 + length + begin, stop - begin)
                 tensors[name] = info
             case _:
-                raise _damaged(file, f"the entry of {shown(name)} in its header makes no sense")
+                raise _damaged(file, f"the entry {shown(name)} in its header is invalid")
     end = 8 + length
     tensors = dict(sorted(tensors.items(), key=lambda item: (item[1].offset, item[1].size)))
     for info in tensors.values():
@@ -140,13 +140,13 @@ def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) ->
             raise _damaged(file, f"its tensors overlap or leave gaps at byte {end:,}")
         end = info.offset + info.size
     if end != size:
-        lack = f": {end - size:,} are missing" if end > size else ""
-        raise _damaged(file, f"it should have {end:,} bytes and has {size:,}{lack}")
+        lack = f" ({end - size:,} are missing)" if end > size else ""
+        raise _damaged(file, f"it should have {end:,} bytes, but has {size:,}{lack}")
     return Header(tensors, size)
 
 
 def check_content(file: Path | str, start: bytes, size: int) -> None:
-    """Raise `DamagedFileError` for an empty file, a Git LFS pointer, and one of another kind."""
+    """Raise `DamagedFileError` for an empty file, a Git LFS pointer, or another format."""
     if size == 0:
         raise _damaged(file, "it is empty")
     if start.startswith(_LFS):
@@ -154,16 +154,16 @@ def check_content(file: Path | str, start: bytes, size: int) -> None:
             f"{file} is a Git LFS pointer of {size} bytes, not the weights; run `git lfs install` "
             f"and `git lfs pull` in the folder, or download the checkpoint again"
         )
-    if told := misnamed(Path(file).name, start):
-        raise DamagedFileError(f"{file} {told}")
+    if problem := misnamed(Path(file).name, start):
+        raise DamagedFileError(f"{file} {problem}")
 
 
 def _damaged(file: Path | str, what: str) -> DamagedFileError:
     return DamagedFileError(f"{file} is damaged: {what}; fetch this file again")
 
 
-# Of each floating-point type: an integer type of its size, its least pattern of bits that is no
-# number (all bits of the exponent set), and the bits without that of the sign.
+# For each floating-point dtype: an integer dtype of its size, the smallest bit pattern that is not
+# a finite number (all bits of the exponent set), and a mask of all bits except the sign.
 _BITS: Mapping[str, tuple[str, int, int]] = {
     "F64": ("<u8", 0x7FF0_0000_0000_0000, 0x7FFF_FFFF_FFFF_FFFF),
     "F32": ("<u4", 0x7F80_0000, 0x7FFF_FFFF),
@@ -179,13 +179,13 @@ _BLOCK = 1 << 22
 def not_finite(
     file: Path, header: Header, open_file: Callable[[Path], BinaryIO] = opened
 ) -> dict[str, int]:
-    """How many values of each tensor are NaN or infinite; tensors without any are left out.
+    """Count the values of each tensor that are NaN or infinite; other tensors are left out.
 
     Args:
-        open_file: what opens it.
+        open_file: the function that opens `file`.
 
     Raises:
-        CheckpointError: the file can't be read.
+        CheckpointError: if the file can't be read.
     """
     import numpy as np
 

@@ -1,6 +1,6 @@
-"""What files really are, where they are not what their names or their place say.
+"""Recognises files whose content is not what their name or place suggests.
 
-Told from the first bytes of a file, and for a folder from the names in it.
+Files are recognised by their first bytes, and folders by the names of their files.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from ...wording import cut
 
 _SAFETENSORS = "a safetensors file"
-_PICKLED = "a pickled file of PyTorch"
+_PICKLED = "a PyTorch pickle"
 
 _STARTS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     # A length of less than 4 GB, then JSON.
@@ -21,7 +21,7 @@ _STARTS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\x89HDF\r\n"), "a file of TensorFlow or Keras (HDF5)"),
     (re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|\x28\xb5\x2f\xfd"), "a compressed archive"),
     (re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE), "a web page"),
-    (re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8"), "a picture"),
+    (re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8"), "an image"),
 )
 _EXPECTED = {
     ".safetensors": frozenset({_SAFETENSORS}),
@@ -31,44 +31,44 @@ _EXPECTED = {
 _NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r".*lora.*\.(safetensors|bin)|adapter_(model\..*|config\.json)", re.IGNORECASE),
-        "{name} holds an adapter (LoRA), which attaches to a pipeline and is not a checkpoint of "
-        "its own; load the checkpoint that it was trained on",
+        "{name} contains an adapter (LoRA), which is not a checkpoint of its own; load the "
+        "checkpoint that it was trained on",
     ),
     (
         re.compile(r".*\.gguf"),
-        "{name} is in the format of llama.cpp (GGUF), which is not supported; take the safetensors "
-        "of the model that it was made from",
+        "{name} has the format of llama.cpp (GGUF), which is not supported; use the safetensors "
+        "from which it was converted",
     ),
     (
         re.compile(r".*\.onnx(_data)?|.*\.onnx\.data"),
-        "{name} is for ONNX Runtime; take a revision with safetensors, or the repository that it "
-        "was exported from",
+        "{name} is for ONNX Runtime; use a revision with safetensors, or the repository from which "
+        "it was exported",
     ),
     (
         re.compile(r"openvino_.*"),
-        "{name} is for OpenVINO; take the repository that it was exported from",
+        "{name} is for OpenVINO; use the repository from which it was exported",
     ),
     (
         re.compile(r".*\.msgpack"),
-        "{name} holds weights of Flax; take a revision with safetensors",
+        "{name} contains weights of Flax; use a revision with safetensors",
     ),
     (
         re.compile(r".*\.(h5|keras|tflite|pb)"),
-        "{name} holds weights of TensorFlow; take a revision with safetensors",
+        "{name} contains weights of TensorFlow; use a revision with safetensors",
     ),
     (
         re.compile(r".*\.(safetensors|ckpt|pt|pth)"),
-        "{name} may be a whole model in one file, as its authors' own code reads it; give the path "
-        "of that file, or take the folder of the same model that has a model_index.json",
+        "{name} may be a single-file checkpoint in the layout of its authors; give the path of "
+        "that file, or use the folder of the same checkpoint that has a model_index.json",
     ),
 )
 
 
 def misnamed(name: str, start: bytes) -> str:
-    """What a weight file called `name` really is, and what to do; empty if it may be right.
+    """Return what a weight file called `name` really is and what to do; empty if nothing is wrong.
 
     Args:
-        start: its first bytes, 16 or more.
+        start: the first bytes of the file, at least 16.
     """
     suffix = name[name.rfind(".") :]
     kind = next((kind for pattern, kind in _STARTS if pattern.match(start)), None)
@@ -79,65 +79,65 @@ def misnamed(name: str, start: bytes) -> str:
         better = name.removesuffix(suffix) + right
         if kind == _SAFETENSORS and better.startswith("pytorch_"):  # of transformers
             better = better.removeprefix("pytorch_")
-        shards = ", and in its index too" if "-of-" in name else ""
-        return f"is {kind} under another name; call it {better}{shards}"
+        shards = ", also in its index" if "-of-" in name else ""
+        return f"is {kind} with the wrong name; rename it to {better}{shards}"
     if kind == "a web page":
         return (
-            "is a web page, as a download gives that needed a login or went to the wrong address; "
-            "fetch this file again"
+            "is a web page, probably because a download needed a login or had the wrong URL; fetch "
+            "this file again"
         )
     return f"is {kind}, not what its name says; fetch this file again"
 
 
 def found_instead(names: Iterable[str], folder: object) -> str:
-    """What `folder` has in place of the expected files, and what to do; empty if nothing known.
+    """Return what `folder` has in place of the expected files and what to do; empty if unknown.
 
     Args:
-        names: of the files in it.
+        names: the names of its files.
     """
     every = sorted(names)
-    for pattern, told in _NAMES:
+    for pattern, text in _NAMES:
         for name in every:
             if pattern.fullmatch(name):
-                return cut(told.replace("{name}", f"{folder}/{name}"), 600)
+                return cut(text.replace("{name}", f"{folder}/{name}"), 600)
     return ""
 
 
 _LAYOUTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r".*\blora_\w+\b.*|.*_lora\..*|lora_\w+\..*|.*\.(oft|hada|lokr)_\w+.*"),
-        "The names are those of an adapter (LoRA), which attaches to a pipeline and is not a "
-        "network; load the checkpoint that it was trained on",
+        "The names are those of an adapter (LoRA), which is not a network; load the checkpoint "
+        "that it was trained on",
     ),
     (
         re.compile(
             r"(model\.diffusion_model|first_stage_model|cond_stage_model|conditioner|control_model|"
             r"model_ema|text_encoders|vae)\..*"
         ),
-        "The names are those of a whole model in one file, as its authors' own code reads it; take "
-        "the folder of the same model that has a model_index.json",
+        "The names are those of a single-file checkpoint in the layout of its authors; use the "
+        "folder of the same checkpoint that has a model_index.json",
     ),
     (
         re.compile(r".*\.(absmax|quant_map|quant_state\..*|SCB|qweight|qzeros|scale_weight)"),
-        "The names are those of quantized weights, which are not supported; take a checkpoint "
+        "The names are those of quantized weights, which are not supported; use a checkpoint "
         "without quantization",
     ),
 )
 
 
 def layout_of(names: Iterable[str]) -> str:
-    """What tensors of these names are of, and what to do; empty if nothing known."""
+    """Return what tensors with these names belong to and what to do; empty if unknown."""
     every = list(names)
-    for pattern, told in _LAYOUTS:
+    for pattern, text in _LAYOUTS:
         if any(pattern.fullmatch(name) for name in every):
-            return told
+            return text
     return ""
 
 
 _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
-"""What DataParallel, `torch.compile` and FSDP put into the names of the tensors of a network."""
+"""The parts that DataParallel, `torch.compile` and FSDP add to the names of tensors."""
 
 
 def plain_tensor_name(name: str) -> str:
-    """The name of a tensor without what wrappers of its network put into it."""
+    """Return the name of a tensor without the parts that wrappers add."""
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)

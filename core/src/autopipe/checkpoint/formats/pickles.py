@@ -1,8 +1,8 @@
-"""What unpickling a file of PyTorch would do, told from its pickle, which is not run.
+"""Checks the pickle of a PyTorch file without running it.
 
-The restricted loader of torch runs no code, yet it takes the memory that a pickle asks for. A file
-is an archive that holds one small pickle and the tensors, or (before PyTorch 1.6) several pickles
-one after another, then the tensors.
+The restricted loader of torch runs no code, but it allocates the memory that a pickle asks for. A
+file is an archive of one small pickle and the tensors, or (before PyTorch 1.6) several pickles in a
+row, followed by the tensors.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from ...errors import DamagedFileError, UnsafeCheckpointError
 from ...wording import cut, listed
 
 _LARGEST = 1 << 23
-"""Bytes of the pickle in an archive, or of its directory: 8,000 tensors take 2,000,000."""
+"""The largest pickle or directory of an archive, in bytes; 8,000 tensors take 2,000,000."""
 
 _MOST_STEPS = 1 << 20
-"""Of unpickling: each may take some hundred bytes of memory. 8,000 tensors take 500,000."""
+"""The most steps of unpickling, each of up to some hundred bytes; 8,000 tensors take 500,000."""
 
 _MAGIC = 0x1950A86A20F9469CFC6C
-"""With which files before PyTorch 1.6 begin, and then have four more pickles."""
+"""The beginning of files before PyTorch 1.6, which then have four more pickles."""
 
 _TAKE_MEMORY = frozenset({"builtins.bytearray", "__builtin__.bytearray"})
-"""What takes as much memory as a number in the pickle says. No tensor needs it."""
+"""Classes that allocate as much memory as a number in the pickle says. No tensor needs them."""
 
 _LONGEST_NAME = 200
-"""Of what a pickle refers to: torch takes minutes to refuse one of 100,000 characters."""
+"""The longest name in a pickle; torch takes minutes to refuse one of 100,000 characters."""
 
 
 def check_pickle(file: Path, stream: BinaryIO) -> list[str]:
-    """The names that the pickle of `file`, open as `stream`, refers to, in their order.
+    """Return the names to which the pickle of `file`, open as `stream`, refers, in their order.
 
     Raises:
-        DamagedFileError: the file has no pickle, or one that would take absurd memory.
-        UnsafeCheckpointError: it asks for memory of an arbitrary size.
+        DamagedFileError: if the file has no pickle, or one that would take absurd memory.
+        UnsafeCheckpointError: if it allocates memory of an arbitrary size.
     """
     try:
         names = list(dict.fromkeys(_names(stream)))
-    except Exception as error:  # those of zipfile and pickletools are of many kinds
+    except Exception as error:  # zipfile and pickletools raise many kinds of exceptions
         raise DamagedFileError(
             f"{file} is damaged ({cut(str(error), 200)}); fetch this file again"
         ) from error
@@ -53,13 +53,13 @@ def check_pickle(file: Path, stream: BinaryIO) -> list[str]:
 
 
 def refused(file: Path, names: list[str]) -> UnsafeCheckpointError:
-    """The error for a pickle that refers to `names`."""
-    # Those that any file of tensors refers to come last.
+    """Return the error for a pickle that refers to `names`."""
+    # Names that every file of tensors refers to come last.
     odd_first = sorted(names, key=lambda name: name.startswith(("torch.", "collections.")))
-    told = listed(odd_first, 5) or "objects by numbers of its own"
+    references = listed(odd_first, 5) or "objects by its own numbers"
     return UnsafeCheckpointError(
-        f"{file} holds more than tensors, so it is not read: unpickling it could run code "
-        f"(it refers to {told}). Use a checkpoint with safetensors"
+        f"{file} contains more than tensors, so it is not read: unpickling it could run code (it "
+        f"refers to {references}). Use a checkpoint with safetensors"
     )
 
 
@@ -86,7 +86,7 @@ def _names(stream: BinaryIO) -> Iterator[str]:
 
 
 class _Sparing:
-    """A stream that gives only so much at once, since the directory of an archive is read whole."""
+    """A stream that limits each read, because zipfile reads the whole directory of an archive."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -97,24 +97,24 @@ class _Sparing:
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes."""
         if size > _LARGEST:
-            raise ValueError(f"a list of {size:,} bytes says what is in it")
+            raise ValueError(f"its directory has {size:,} bytes; the limit is {_LARGEST:,}")
         return self._stream.read(_LARGEST if size < 0 else size)
 
 
 def _of_archive(stream: BinaryIO) -> bytes:
-    """The pickle in an archive, whose tensors lie in it as they are."""
+    """Return the pickle in an archive whose tensors are not compressed."""
     with zipfile.ZipFile(cast(BinaryIO, _Sparing(stream))) as archive:
         every = archive.infolist()
         pickled = [one for one in every if one.filename.rpartition("/")[2] == "data.pkl"]
         if len(pickled) != 1:
-            raise ValueError("it is an archive without tensors")
+            raise ValueError("it is an archive without a pickle of tensors")
         if any(
             one.compress_type != zipfile.ZIP_STORED for one in every if "/data/" in one.filename
         ):
             raise ValueError("its tensors are compressed, which PyTorch never does")
         if pickled[0].file_size > _LARGEST:
             raise ValueError(
-                f"its pickle should have {pickled[0].file_size:,} bytes, more than any model's"
+                f"its pickle claims {pickled[0].file_size:,} bytes; the limit is {_LARGEST:,}"
             )
         with archive.open(pickled[0]) as content:
             return content.read(_LARGEST)

@@ -1,9 +1,9 @@
-"""Reading the tensors of weight files: mapped, or read and cast one by one.
+"""Reads the tensors of weight files by mapping them into memory, or one by one.
 
-A file on a local disk is mapped: where nothing is cast, nothing is copied, and pages are read on
-first use. Over a network, page faults are many times slower than reading from start to end, so
-files there are read. Casting goes tensor by tensor, and the pages of the mapped original are
-given back after each, so that the peak is the weights once and the largest tensor.
+A file on a local disk is mapped: unless tensors are cast, nothing is copied, and pages are read on
+first use. Over a network, page faults are many times slower than sequential reading, so files are
+read. Tensors are cast one by one, and the pages of the mapped file are released after each, so that
+the peak memory is that of the weights plus the largest tensor.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _NETWORK = frozenset(
 )  # fmt: skip
 
 _MOST_TIMES = 8
-"""How often over the tensors of a pickle may have the bytes of its file, since some share them."""
+"""Upper bound on unpacked size as a multiple of a pickle's file size; some tensors share memory."""
 
 Target = Callable[[str, torch.dtype], torch.dtype]
-"""From a tensor's name and its dtype in the file to the dtype wanted."""
+"""A function from a tensor's name and its dtype in the file to the requested dtype."""
 
 
 def read_safetensors(
@@ -54,21 +54,21 @@ def read_safetensors(
     disable_mmap: bool | None = None,
     open_file: Callable[[Path], BinaryIO] = opened,
 ) -> dict[str, Tensor]:
-    """All tensors of some safetensors files, in the dtypes that `target` wants.
+    """Read all tensors of safetensors files, in the dtypes that `target` returns.
 
     Args:
-        files: each with its header.
-        open_file: what opens one.
+        files: the files, each with its header.
+        open_file: the function that opens a file.
 
     Raises:
-        CheckpointError: a file can't be read, or there is no memory for it.
-        DamagedFileError: a file is no longer as its header says.
+        CheckpointError: if a file can't be read, or there is not enough memory.
+        DamagedFileError: if a file changed since its header was read.
     """
     found: dict[str, Tensor] = {}
     for file, header in files.items():
         dtypes = {name: TORCH_DTYPES[info.dtype] for name, info in header.tensors.items()}
         casts = any(target(name, dtype) != dtype for name, dtype in dtypes.items())
-        # Files of old writers don't always have every tensor where its type may start.
+        # Old writers didn't always align every tensor to its dtype.
         aligned = all(header.tensors[n].offset % t.itemsize == 0 for n, t in dtypes.items())
         # On Windows a mapped file can't be replaced by a later save.
         better_read = sys.platform == "win32" or _on_network(file)
@@ -89,14 +89,14 @@ def read_safetensors(
 def read_pickled(
     files: Iterable[Path], target: Target, open_file: Callable[[Path], BinaryIO] = opened
 ) -> dict[str, Tensor]:
-    """All tensors of some `.bin` files, through the loader that runs no code.
+    """Read all tensors of `.bin` files with the restricted loader, which runs no code.
 
     Args:
-        open_file: what opens one.
+        open_file: the function that opens a file.
 
     Raises:
-        UnsafeCheckpointError: a file holds something else than tensors.
-        DamagedFileError: a file is truncated, empty or a Git LFS pointer.
+        UnsafeCheckpointError: if a file contains anything other than tensors.
+        DamagedFileError: if a file is truncated, empty or a Git LFS pointer.
     """
     found: dict[str, Tensor] = {}
     for file in files:
@@ -111,7 +111,7 @@ def read_pickled(
 def _map(
     file: Path, stream: BinaryIO, size: int, casts: bool
 ) -> torch.UntypedStorage | mmap.mmap | None:
-    """The pages of a file, to keep or to cast from; None where it can't be mapped but read."""
+    """Map a file, to keep the tensors or to cast them; None if it can only be read."""
     try:
         if casts:
             return mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_COPY)
@@ -120,15 +120,15 @@ def _map(
             torch.UntypedStorage, torch.UntypedStorage.from_file(name, shared=False, nbytes=size)
         )
     except (OSError, ValueError, RuntimeError) as error:
-        # Its file system has no maps, addresses are rationed, or the file has just been cut.
+        # The file system can't map, the address space is limited, or the file was just truncated.
         _log.info("%s can't be mapped (%s), so it is read", file, error)
         return None
 
 
 def _place(file: Path, stream: BinaryIO) -> str:
-    """A name for the file that is open, whatever its own name stands for by now.
+    """Return a path of the open file, even if another file has taken its name.
 
-    torch maps by name only.
+    torch can map only by path.
     """
     return f"/proc/self/fd/{stream.fileno()}" if sys.platform.startswith("linux") else str(file)
 
@@ -136,8 +136,8 @@ def _place(file: Path, stream: BinaryIO) -> str:
 def _mapped(storage: torch.UntypedStorage, header: Header) -> Iterable[tuple[str, Tensor]]:
     for name, info in header.tensors.items():
         tensor = torch.empty(0, dtype=TORCH_DTYPES[info.dtype], device="cpu")
-        # A storage of its own over the same pages: copying or saving one tensor must not take
-        # the whole file along.
+        # Each tensor has its own storage over the same pages: copying or saving one must not
+        # include the whole file.
         part = storage[info.offset : info.offset + info.size]
         tensor.set_(part, 0, info.shape)  # type: ignore[call-overload]
         yield name, tensor
@@ -148,7 +148,7 @@ def _mapped_and_cast(
 ) -> Iterable[tuple[str, Tensor]]:
     done = 0
     for name, info in header.tensors.items():
-        # A copy, which keeps nothing of the file.
+        # A copy, which doesn't refer to the file.
         tensor = _view(pages, info.offset, info)
         yield name, tensor.to(target(name, tensor.dtype), copy=True)
         end = (info.offset + info.size) // mmap.PAGESIZE * mmap.PAGESIZE
@@ -161,7 +161,7 @@ def _read(
     file: Path, stream: BinaryIO, header: Header, target: Target
 ) -> Iterable[tuple[str, Tensor]]:
     for name, info in header.tensors.items():
-        # Memory of its own, which the tensor keeps unless it is cast.
+        # The tensor keeps this memory unless it is cast.
         content = bytearray(info.size)
         stream.seek(info.offset)
         if cast(io.BufferedIOBase, stream).readinto(content) != info.size:
@@ -171,7 +171,7 @@ def _read(
 
 
 def _view(content: bytearray | mmap.mmap, offset: int, info: TensorInfo) -> Tensor:
-    """The tensor whose bytes `content` holds at `offset`."""
+    """Return the tensor whose bytes are in `content` at `offset`."""
     dtype = TORCH_DTYPES[info.dtype]
     if not info.size:
         return torch.empty(info.shape, dtype=dtype)
@@ -180,7 +180,7 @@ def _view(content: bytearray | mmap.mmap, offset: int, info: TensorInfo) -> Tens
 
 
 def _on_network(file: Path) -> bool:
-    """Whether `file` is on a network file system of Linux; False where that can't be told."""
+    """Whether `file` is on a network file system; always False on other systems than Linux."""
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -200,13 +200,13 @@ def _unpickled(file: Path, stream: BinaryIO) -> dict[str, Tensor]:
     names = check_pickle(file, stream)
     place = _place(file, stream)
     try:
-        # Files of PyTorch before 1.6 are not archives, and can't be mapped.
+        # Files written before PyTorch 1.6 are not archives and can't be mapped.
         state = torch.load(place, map_location="cpu", weights_only=True, mmap=start[:2] == b"PK")
     except pickle.UnpicklingError as error:
         raise refused(file, names) from error
     except Exception as error:
-        said = cut(str(error).replace(place, str(file)), 200)
-        raise DamagedFileError(f"{file} is damaged ({said}); fetch this file again") from error
+        reason = cut(str(error).replace(place, str(file)), 200)
+        raise DamagedFileError(f"{file} is damaged ({reason}); fetch this file again") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(
@@ -218,11 +218,11 @@ def _unpickled(file: Path, stream: BinaryIO) -> dict[str, Tensor]:
         for name, tensor in state.items()
     ):
         raise DamagedFileError(
-            f"{file} holds no state dict of plain tensors; fetch this file again"
+            f"{file} doesn't contain a state dict of plain tensors; fetch this file again"
         )
     needed = sum(tensor.nbytes for tensor in state.values())
     if needed > _MOST_TIMES * size:
         raise DamagedFileError(
-            f"{file} has {size:,} bytes and its tensors claim {needed:,}; fetch this file again"
+            f"{file} has {size:,} bytes, but its tensors claim {needed:,}; fetch this file again"
         )
     return state

@@ -1,1 +1,1 @@
-"""Repositories of the Hub: reading them through the cache of huggingface_hub, and uploading."""
+"""Hub repositories: reading them through the cache of huggingface_hub, and uploading."""

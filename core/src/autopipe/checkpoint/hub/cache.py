@@ -1,7 +1,7 @@
-"""What the cache of huggingface_hub holds of a repository. No socket is opened here.
+"""Reads the cache of huggingface_hub, without network access.
 
-Its layout (`refs/<name>` holds a commit, `snapshots/<commit>/<path>` links to `blobs/<digest>`) is
-the client's own, so that diffusers and transformers share the files.
+The cache has the client's own layout (`refs/<name>` contains a commit, `snapshots/<commit>/<path>`
+is a link to `blobs/<digest>`), so diffusers and transformers share the files.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Entry:
-    """A file as a repository lists it.
+    """A file in the listing of a repository.
 
     Attributes:
-        size: bytes; -1 where that isn't told.
-        digest: what identifies its content: 64 hexadecimal digits of SHA-256 for a file of Git
-            LFS, 40 of the git blob for another. None where that isn't told.
+        size: the size in bytes; -1 if unknown.
+        digest: the checksum: 64 hexadecimal digits of SHA-256 for a Git LFS file, 40 of the git
+            blob for others; None if unknown.
     """
 
     size: int = -1
@@ -43,7 +43,7 @@ class Entry:
 
 
 def repository_folder(repository: str, options: HubOptions) -> Path:
-    """Where the cache keeps a repository; it may not exist."""
+    """Return the cache folder of a repository, which may not exist."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
@@ -52,7 +52,7 @@ def repository_folder(repository: str, options: HubOptions) -> Path:
 
 
 def cached_commit(folder: Path, revision: str) -> str | None:
-    """The commit that `revision` stood for when it was last fetched; None if never."""
+    """Return the commit of `revision` when it was last fetched; None if never."""
     if not _is_ref(revision):
         return None
     ref = folder / "refs" / revision
@@ -62,13 +62,13 @@ def cached_commit(folder: Path, revision: str) -> str | None:
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         commit = revision
     except (OSError, UnicodeDecodeError) as error:
-        _log.warning("%s can't be read (%s), so it counts as absent; remove it", ref, error)
+        _log.warning("%s can't be read (%s) and is ignored; remove it", ref, error)
         return None
     return commit if is_plain(commit) and os.path.isdir(folder / "snapshots" / commit) else None
 
 
 def remember(folder: Path, revision: str, commit: str) -> None:
-    """Note which commit `revision` stands for, as the client does; a warning where that fails."""
+    """Record the commit of `revision` in the cache, as the client does; warn if that fails."""
     ref = folder / "refs" / revision
     if revision == commit or not _is_ref(revision) or cached_commit(folder, revision) == commit:
         return
@@ -77,7 +77,7 @@ def remember(folder: Path, revision: str, commit: str) -> None:
         with replaced(ref) as file:
             file.write_text(commit, encoding="utf-8")
     except (OSError, ValueError) as error:
-        _log.warning("the cache can't note the commit in %s: %s", ref, error)
+        _log.warning("the commit can't be recorded in %s: %s", ref, error)
 
 
 def _is_ref(revision: str) -> bool:
@@ -85,24 +85,24 @@ def _is_ref(revision: str) -> bool:
 
 
 def cached_listing(repository: str, options: HubOptions, commit: str) -> Mapping[str, Entry] | None:
-    """All files of a commit, if the client kept the listing; it does from release 2 on."""
+    """Return all files of a commit, if the client cached the listing (since its release 2)."""
     import huggingface_hub
 
     try:
-        # The client would wait for a pipe.
+        # Reading a named pipe would block the client.
         look(repository_folder(repository, options) / "trees" / f"{commit}.json", _LARGEST_TREE)
         listing: Any = huggingface_hub.get_cached_repo_tree
         found = listing(repository, revision=commit, cache_dir=options.cache_dir)
     except Exception:
         return None
-    # Of a file of Git LFS it tells the digest of the pointer, so none is taken from there.
+    # For Git LFS files it has the checksum of the pointer, so checksums are ignored.
     return {path: Entry(entry.size) for path, entry in entries_of(found).items()}
 
 
 def entries_of(files: object) -> dict[str, Entry]:
-    """The files that the client describes, by their path; what it has from a server may be odd.
+    """Return the files of a listing of the client, by path. The listing is not trusted.
 
-    A path that leads out is treated as if it was not listed, and so is what is not a path.
+    Entries that are not paths, or that lead out of the repository, are ignored.
     """
     described = files if isinstance(files, (list, tuple)) else ()
     paths = [getattr(file, "rfilename", getattr(file, "path", None)) for file in described]
@@ -125,7 +125,7 @@ def _entry(file: object) -> Entry:
 
 
 def found_in(root: Path) -> Iterator[tuple[str, Entry]]:
-    """What stands in a snapshot under the name of a file, with its path."""
+    """Yield the entries of a snapshot that count as files, with their paths."""
     for path in sorted(root.rglob("*")):
         if os.path.isfile(path) or not os.path.isdir(path):
             size = path.stat().st_size if os.path.isfile(path) else -1
@@ -133,12 +133,12 @@ def found_in(root: Path) -> Iterator[tuple[str, Entry]]:
 
 
 def wrong_with(file: Path, entry: Entry, blobs: Path, *, thoroughly: bool) -> str | None:
-    """What is wrong with a cached file, in words; None if it is as `entry` says.
+    """Describe what is wrong with a cached file; None if it matches `entry`.
 
     Args:
-        blobs: the folder of contents, each of which is called by its digest.
-        thoroughly: read it, and compare its digest; else only its size. Where the entry has no
-            digest, the cache names the content by it.
+        blobs: the folder of contents, whose names are their checksums.
+        thoroughly: read the file and compare its checksum, not only its size. If the entry has no
+            checksum, the name of the blob is used.
     """
     try:
         size = look(file).st_size
@@ -147,16 +147,16 @@ def wrong_with(file: Path, entry: Entry, blobs: Path, *, thoroughly: bool) -> st
     except OSError as error:
         return str(error)
     if entry.size not in (-1, size):
-        return f"it should have {entry.size:,} bytes and has {size:,}"
+        return f"it should have {entry.size:,} bytes, but has {size:,}"
     real = file.resolve()
     digest = entry.digest or (real.name if real.parent == blobs.resolve() else "")
     if thoroughly and _digest(file, len(digest)) not in (digest, None):
-        return f"its content is not what the repository has ({digest[:12]}...)"
+        return f"its checksum differs from that of the repository ({digest[:12]}...)"
     return None
 
 
 def _digest(file: Path, length: int) -> str | None:
-    """The digest with so many digits of the content of `file`; None for a kind not known."""
+    """Return the checksum of `file` with `length` digits (40 or 64); None for other lengths."""
     if length not in (40, 64):
         return None
     with reading(file), opened(file) as stream:
@@ -169,7 +169,7 @@ def _digest(file: Path, length: int) -> str | None:
 
 
 def drop(file: Path, blobs: Path) -> None:
-    """Remove a damaged file from the cache: its name in the snapshot, and its content."""
+    """Remove a damaged file from the cache: the link in the snapshot, and the blob."""
     try:
         real = file.resolve()
         file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Which commit of a repository is meant, and whether the Hub or its cache answers that."""
+"""Resolves a repository to one commit, by the Hub or its cache."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _log = logger(__name__)
 
 
 def open_repository(repository: str, options: HubOptions) -> Source:
-    """The repository at one commit: of the Hub, or of the cache where the Hub can't be reached.
+    """Open a repository at one commit, from the Hub, or from the cache if the Hub can't be reached.
 
     Raises:
-        CheckpointError: there is no such repository or revision, access to it is not granted,
-            or the Hub can't be reached and nothing is in the cache.
+        CheckpointError: if there is no such repository or revision, access is not granted, or the
+            Hub can't be reached and the cache is empty.
     """
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HFValidationError
@@ -37,8 +37,8 @@ def open_repository(repository: str, options: HubOptions) -> Source:
         raise explained(error, repository, options) from error
     if options.force_download and constants.HF_HUB_OFFLINE:
         raise CheckpointError(
-            f"{repository} can't be fetched again while HF_HUB_OFFLINE is set; unset it, or leave "
-            f"force_download out"
+            f"force_download can't fetch {repository} while HF_HUB_OFFLINE is set; unset it, or "
+            f"leave force_download out"
         )
     if options.local_files_only or constants.HF_HUB_OFFLINE:
         return _open_cached(repository, options, None)
@@ -57,48 +57,48 @@ def open_repository(repository: str, options: HubOptions) -> Source:
     commit = getattr(info, "sha", None)
     if not is_plain(commit):
         raise CheckpointError(
-            f"the Hub gave no commit for {repository}; check HF_ENDPOINT, or try again later"
+            f"the Hub returned no commit for {repository}; check HF_ENDPOINT, or try again later"
         )
     return HubSource(repository, commit, entries_of(getattr(info, "siblings", None)), options)
 
 
 def _open_cached(repository: str, options: HubOptions, reason: Exception | None) -> Source:
-    """What the cache holds of a repository.
+    """Open the cached part of a repository.
 
     Args:
-        reason: why the Hub can't be reached; None where it may not be asked.
+        reason: why the Hub can't be reached; None if offline mode is requested.
     """
     from huggingface_hub import constants
 
     folder = repository_folder(repository, options)
     commit = cached_commit(folder, options.revision or "main")
-    cure = f"run `autopipe download {repository}"
-    cure += f" --revision {options.revision}`" if options.revision else "`"
+    hint = f"run `autopipe download {repository}"
+    hint += f" --revision {options.revision}`" if options.revision else "`"
     if reason:
-        cure += " when the Hub can be reached"
+        hint += " when the Hub can be reached"
     elif constants.HF_HUB_OFFLINE:
-        cure = f"unset HF_HUB_OFFLINE and {cure}"
+        hint = f"unset HF_HUB_OFFLINE and {hint}"
     else:
-        cure = f"leave local_files_only out, or {cure}"
+        hint = f"leave local_files_only out, or {hint}"
     if commit is None:
         why = (
             f"the Hub can't be reached ({first_line(reason)})"
             if reason
-            else "asking the Hub is off"
+            else "access to the Hub is disabled"
         )
         raise CheckpointError(
             f"{repository} is neither a local folder nor in the cache, and {why}; check the path, "
-            f"or {cure}"
+            f"or {hint}"
         ) from reason
     entries = cached_listing(repository, options, commit)
     if entries is None:
         root = folder / "snapshots" / commit
         entries = dict(found_in(root))
     source = CachedSource(repository, commit, entries, options)
-    source.cure = f"offline, and the cache holds only part of this checkpoint; {cure}"
+    source.hint = f"offline, and the cache holds only part of this checkpoint; {hint}"
     if reason is not None:
         _log.warning(
-            "the Hub can't be reached (%s), so %s is taken from the cache",
+            "the Hub can't be reached (%s); using %s from the cache",
             first_line(reason),
             source.name,
         )

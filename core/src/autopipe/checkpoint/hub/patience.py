@@ -1,4 +1,4 @@
-"""Waiting for the Hub no longer than it is worth, and only while nobody says stop."""
+"""Limits how long the Hub's client waits, and makes downloads interruptible."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 _LONGEST = 310.0
-"""Seconds. The Hub counts requests in windows of five minutes, and asks to wait for the next."""
+"""In seconds. The Hub limits requests in windows of five minutes."""
 
 _GRACE = 2.0
-"""Seconds that a download has to stop and to clean up."""
+"""Seconds that a download has to stop and clean up."""
 
 
 class LongWaitError(ConnectionError):
-    """The server asks to wait for longer than anybody would. Asking sooner is of no use.
+    """The server asks for a long wait, so a retry would be useless.
 
     Attributes:
-        response: its answer.
+        response: the response of the server.
     """
 
-    def __init__(self, said: str, response: object) -> None:
-        super().__init__(said)
+    def __init__(self, text: str, response: object) -> None:
+        super().__init__(text)
         self.response = response
 
 
 @contextmanager
 def briefly() -> Iterator[None]:
-    """Inside, the Hub's client doesn't wait for as long as a server likes.
+    """Context manager in which the Hub's client refuses long waits.
 
     Raises:
-        LongWaitError: a server asks for a long wait.
+        LongWaitError: if a server asks for a long wait.
     """
     from huggingface_hub import get_session
 
@@ -53,26 +53,26 @@ def _refuse_long_wait(answer: Any) -> None:
         found = re.match(pattern, answer.headers.get(name, ""))
         if found and float(found[1]) > _LONGEST:
             raise LongWaitError(
-                f"it answers {answer.status_code} and asks to wait for {found[1][:20]} seconds",
+                f"status {answer.status_code}, asking to wait for {found[1][:20]} seconds",
                 answer,
             )
 
 
 def interruptibly(work: Callable[[type], object]) -> None:
-    """Run `work`, a download, so that Ctrl-C ends it at once.
+    """Run a download so that Ctrl-C stops it at once.
 
-    The client's own threads are waited for where a download is interrupted, and when the process
-    ends, even if they have hours of work before them.
+    Without this, an interrupted download and the end of the process would wait for the client's
+    threads, possibly for hours.
 
     Args:
-        work: called with the class of progress bars to use, in another thread.
+        work: the download; called in another thread with the class of progress bars to use.
     """
     from huggingface_hub.utils import tqdm
 
     stopped, failed = threading.Event(), list[BaseException]()
 
     class Progress(tqdm):  # type: ignore[misc]  # It has no types.
-        """Stops the download that it shows."""
+        """A progress bar that stops its download when interrupted."""
 
         def update(self, n: float | None = 1) -> bool | None:
             if stopped.is_set():
@@ -87,7 +87,7 @@ def interruptibly(work: Callable[[type], object]) -> None:
             failed.append(error)
 
     before = set(threading.enumerate())
-    # The threads that it starts are daemons too.
+    # Threads that it starts are daemons, too.
     worker = threading.Thread(target=run, name="autopipe-download", daemon=True)
     try:
         worker.start()
@@ -97,7 +97,7 @@ def interruptibly(work: Callable[[type], object]) -> None:
         stopped.set()
         end = time.monotonic() + _GRACE
         while worker.is_alive() and time.monotonic() < end:
-            # Who presses Ctrl-C again wants the same.
+            # A second Ctrl-C doesn't cut the clean-up short.
             with suppress(KeyboardInterrupt):
                 worker.join(max(0.0, end - time.monotonic()))
         for thread in set(threading.enumerate()) - before:

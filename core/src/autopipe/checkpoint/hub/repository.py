@@ -1,4 +1,4 @@
-"""Repositories of the Hub, through huggingface_hub and its cache."""
+"""Hub repositories, accessed through huggingface_hub and its cache."""
 
 from __future__ import annotations
 
@@ -25,24 +25,23 @@ from .patience import LongWaitError, briefly, interruptibly
 _log = logger(__name__)
 
 _FIRST = 1 << 16
-"""Bytes that a header is hoped to fit in: more than most have, and one request."""
+"""Bytes of the first request for a header; most headers are smaller."""
 
 _WAITS = (1.0, 4.0)
-"""Seconds before each further attempt at what failed for a reason that may pass."""
+"""Seconds before each retry of a failure that may be temporary."""
 
 
 class HubSource(Source):
-    """One commit of a repository, in the cache. What is missing is fetched, from no other commit.
+    """One commit of a repository, in the cache. Missing files are fetched from the same commit.
 
-    A file that is fetched is compared with the digest that the repository gives for it. One that
-    is in the cache with another size is fetched again, alone.
+    The checksums of fetched files are verified. A cached file of the wrong size is fetched again.
 
     Attributes:
         entries: the files of the commit.
     """
 
     commit: str
-    cure = "check the repository and the revision"
+    hint = "check the repository and the revision"
 
     def __init__(
         self, repository: str, commit: str, entries: Mapping[str, Entry], options: HubOptions
@@ -53,7 +52,7 @@ class HubSource(Source):
             f"{repository}@{commit[:12]}",
             follow_links=options.follow_links,
         )
-        # It may be a link to another disk.
+        # The folder of blobs may be a link to another disk.
         self._also = (self.folder / "blobs",)
         self.origin = f"{repository}@{commit}"
         self.repository, self.commit = repository, commit
@@ -87,14 +86,14 @@ class HubSource(Source):
         if new:
             self._check_space(new)
             self._download(new)
-            # What arrived damaged may arrive whole at a second attempt.
+            # A damaged file is fetched a second time.
             again = self._drop_damaged(new)
             if again:
                 self._download(sorted(again))
             for path, problem in self._drop_damaged(again).items():
                 raise DamagedFileError(
-                    f"{path} of {self.name} arrived damaged, twice: {problem}. Nothing of it was "
-                    f"kept; try again later, or tell the owner of the repository"
+                    f"the download of {path} of {self.name} was damaged twice: {problem}. The file "
+                    f"was discarded; try again later, or tell the owner of the repository"
                 )
             self._done.update(new)
         if not self._noted:
@@ -103,7 +102,7 @@ class HubSource(Source):
         return self.root
 
     def _wrong(self, paths: Iterable[str], thoroughly: bool) -> dict[str, str]:
-        """What is wrong with those of `paths` in the cache with which something is."""
+        """Return the damaged files among `paths`, each with a description of the damage."""
         found = {
             path: wrong_with(
                 self.inside(path),
@@ -118,10 +117,10 @@ class HubSource(Source):
     def _check_listed(self, paths: Iterable[str]) -> None:
         for path in paths:
             if path not in self.entries:
-                raise CheckpointError(f"{self.name} has no file {path}; {self.cure}")
+                raise CheckpointError(f"{self.name} has no file {path}; {self.hint}")
 
     def _drop_damaged(self, paths: Iterable[str], thoroughly: bool = True) -> dict[str, str]:
-        """Remove those of `paths` from the cache whose content is wrong; says what was wrong."""
+        """Remove the damaged files among `paths` from the cache; return them as `_wrong` does."""
         wrong = self._wrong(paths, thoroughly)
         for path, problem in wrong.items():
             file = self.root / path
@@ -131,14 +130,14 @@ class HubSource(Source):
         return wrong
 
     def _check_space(self, paths: Iterable[str]) -> None:
-        """Raise `CheckpointError` if the disk of the cache can't hold what is to be fetched."""
+        """Raise `CheckpointError` if the disk of the cache is too small for the files to fetch."""
         size = sum(max(self.entries[path].size, 0) for path in paths)
         folder = next(p for p in (self.root, *self.root.parents) if p.is_dir())
         free = shutil.disk_usage(folder).free
         if size > free:
             raise CheckpointError(
-                f"{self.repository} needs {size:,} more bytes, and the disk of {folder} has "
-                f"{free:,} left; free some space, or pass cache_dir= on another disk"
+                f"{self.repository} needs {size:,} more bytes, but the disk of {folder} has "
+                f"{free:,} left; free disk space, or pass cache_dir= on another disk"
             )
 
     def _download(self, paths: list[str]) -> None:
@@ -171,7 +170,7 @@ class HubSource(Source):
                 time.sleep(wait)
 
     def header(self, path: str) -> Header:
-        """See `Source`. Of a file that is not in the cache only the first bytes are fetched."""
+        """See `Source`. Of a file that is not cached, only the first bytes are fetched."""
         self._check_listed([path])
         size = self.entries[path].size
         if size < 0 or not self.missing([path]):
@@ -184,7 +183,7 @@ class HubSource(Source):
         return header_of(f"{path} of {self.name}", size, read)
 
     def _part(self, path: str, start: int, stop: int) -> bytes:
-        """Some bytes of a file, by a range request."""
+        """Fetch some bytes of a file by a range request."""
         from huggingface_hub import constants, get_session, hf_hub_url
         from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
@@ -209,23 +208,23 @@ class HubSource(Source):
                         break
         except Exception as error:
             raise explained(error, self.repository, self.options) from error
-        # A server that knows no ranges sends everything from the start.
+        # A server without range requests sends everything from the start.
         part = content if answer.status_code == 206 else content[start:]
         return bytes(part[: stop - start])
 
 
 class CachedSource(HubSource):
-    """A commit as far as it was fetched before: what is used offline.
+    """The cached part of a commit, used offline.
 
-    Where the client kept no listing, `entries` are those files that were fetched.
+    If the client cached no listing, `entries` are the fetched files.
     """
 
     def fetch(self, paths: Iterable[str], *, thoroughly: bool = False) -> Path:
         """See `Source`."""
         for path, problem in (wrong := self._wrong(sorted(set(paths)), thoroughly)).items():
-            more = f", and {len(wrong) - 1} more files are not whole" if len(wrong) > 1 else ""
+            more = f" ({len(wrong) - 1} more files are incomplete)" if len(wrong) > 1 else ""
             kind = CheckpointError if problem == "it is missing" else DamagedFileError
-            raise kind(f"{path} of {self.name} can't be read: {problem}{more}; {self.cure}")
+            raise kind(f"{path} of {self.name} can't be read: {problem}{more}; {self.hint}")
         return self.root
 
     def header(self, path: str) -> Header:

@@ -1,4 +1,4 @@
-"""Uploading a saved folder to the Hub."""
+"""Uploads a saved folder to the Hub."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ tags:
 
 Saved by autopipe in the format of diffusers; `from_pretrained("{repository}")` of either loads it.
 """
-"""The Hub shows by `library_name` how a repository is used."""
+"""The model card. The Hub shows usage examples for its `library_name`."""
 
 
 class PushToHubMixin:
-    """Gives whatever has `save_pretrained` a `push_to_hub`."""
+    """Adds `push_to_hub` to classes with `save_pretrained`."""
 
     save_pretrained: Any
 
@@ -48,24 +48,24 @@ class PushToHubMixin:
         variant: str | None = None,
         subfolder: str | None = None,
     ) -> str:
-        """Upload to a repository of the Hub, in one commit.
+        """Save and upload to a Hub repository, in one commit.
 
         Args:
-            repo_id: `owner/name`, or a name of your own; made if absent.
-            commit_message: what the commit says.
-            private: whether a repository that is made is private.
-            token: one that may write; that of `hf auth login` when absent.
+            repo_id: `owner/name`, or the name alone for your own account; created if absent.
+            commit_message: the commit message.
+            private: whether a newly created repository is private.
+            token: a token with write permission; by default that of `hf auth login`.
             create_pr: propose the commit as a pull request.
-            safe_serialization: safetensors, or (False) pickled state dicts.
-            variant: goes into the names of the weight files.
-            subfolder: where in the repository.
+            safe_serialization: if True write safetensors, else pickled state dicts.
+            variant: part of the names of the weight files.
+            subfolder: the folder in the repository.
 
         Returns:
-            The address of the commit, or of the pull request.
+            The URL of the commit, or of the pull request.
 
         Raises:
-            ArgumentError: a value can't be used. Nothing was computed.
-            CheckpointError: the Hub refuses, or can't be reached.
+            ArgumentError: if a value can't be used. Nothing was saved or uploaded.
+            CheckpointError: if the Hub refuses, or can't be reached.
         """
         hub: dict[str, Any] = {
             "commit_message": commit_message,
@@ -93,10 +93,13 @@ def check_upload(
     create_pr: object = False,
     subfolder: str | Path | None = None,
 ) -> None:
-    """Raise `ArgumentError` for what `push_folder` can't work with.
+    """Check the arguments of `push_folder`.
 
     Args:
-        folder: that gives its name to the repository where there is no `repo_id`.
+        folder: the folder that names the repository if there is no `repo_id`.
+
+    Raises:
+        ArgumentError: if a value can't be used.
     """
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
@@ -112,15 +115,15 @@ def check_upload(
     for name, (value, types) in kinds.items():
         if not isinstance(value, types):
             expected = " or ".join(one.__name__ for one in types if one is not type(None))
-            raise ArgumentTypeError(f"{name}= must be a {expected}, and is {shown(value)}")
+            raise ArgumentTypeError(f"{name} must be {expected}, not {shown(value)}")
     parts_of(subfolder)
     given = str(repo_id or Path(folder or "").absolute().name)
     try:
         validate_repo_id(given)
     except HFValidationError:
         raise ArgumentError(
-            f"repo_id={shown(given)} can't be the name of a repository; give one such as "
-            f"'owner/name', of letters, digits, '-', '_' and '.'"
+            f"repo_id={shown(given)} is not a valid repository name; give one like 'owner/name', "
+            f"of letters, digits, '-', '_' and '.'"
         ) from None
 
 
@@ -134,16 +137,16 @@ def push_folder(
     create_pr: bool = False,
     subfolder: str | None = None,
 ) -> str:
-    """Commit the files of `folder` to a repository, which is made if absent.
+    """Commit the files of `folder` to a repository, which is created if absent.
 
-    The repository has the name of the folder unless `repo_id` says another.
-    Where neither has a README.md, one that names the library is written into `folder` first.
+    By default, the repository has the name of the folder. If neither has a README.md, one that
+    names the library is written into `folder` first.
 
     Returns:
-        The address of the commit, or of the pull request.
+        The URL of the commit, or of the pull request.
 
     Raises:
-        CheckpointError: the Hub refuses, or can't be reached.
+        CheckpointError: if the Hub refuses, or can't be reached.
     """
     from huggingface_hub import HfApi
 
@@ -173,16 +176,16 @@ def push_folder(
 
 
 def _explained(error: Exception, repository: str) -> CheckpointError:
-    """Why an upload failed, with what to do."""
+    """Return the error for a failed upload, which says what to do."""
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     status = status_of(error)
     if isinstance(error, OfflineModeIsEnabled):
-        cure = "HF_HUB_OFFLINE is set; unset it"
+        hint = "HF_HUB_OFFLINE is set; unset it"
     elif status in (401, 403, 404):
-        cure = "run `hf auth login` or pass token=, with a token that may write there"
+        hint = "run `hf auth login` or pass token=, with a token that may write there"
     else:
-        cure = "check the connection and try again"
+        hint = "check the connection and try again"
     return CheckpointError(
-        f"{repository} can't be uploaded to the Hub: {first_line(error)}; {cure}"
+        f"{repository} can't be uploaded to the Hub: {first_line(error)}; {hint}"
     )

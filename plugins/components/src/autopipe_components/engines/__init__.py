@@ -1,1 +1,1 @@
-"""Engines: what runs a network in place of torch's eager mode."""
+"""Engines, which run networks in place of the eager mode of torch."""

@@ -14,9 +14,9 @@ from autopipe.wording import shown
 
 
 class Compile(NetworkEngine):
-    """Compiles what calls use of a network, in the first call that needs it.
+    """Compiles the methods of a network that calls use, each in the first call that needs it.
 
-    The network itself stays as it is, and so do its attributes and what is saved.
+    The network itself, its attributes and what is saved stay unchanged.
 
     Args:
         **options: those of `torch.compile`, such as `mode`, `backend` or `dynamic`.

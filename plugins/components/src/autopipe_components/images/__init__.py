@@ -1,9 +1,9 @@
-"""Pictures in and out: PIL, numpy and torch, sizes, masks, crops and overlays.
+"""Images as PIL images, arrays and tensors: conversion, sizes, masks, crops and overlays.
 
-`autopipe_components.image_processor` has the public class made of these pieces.
+The public class that uses these functions is in `autopipe_components.image_processor`.
 
-kinds       `ImageInput`, what kind of image a value holds, and the output types
-arrays      pixels between PIL, numpy and torch
-fit         resizing: stretched, filled or cropped, and the sizes a model can take
+kinds       `ImageInput`, the kinds of images, and the output types
+arrays      conversion between PIL, numpy and torch
+fit         resizing: stretched, filled or cropped
 masks       binarising, the region around a mask, and the overlay that puts it back
 """

@@ -1,4 +1,4 @@
-"""Pixels between PIL, numpy and torch, and between the ranges [0, 1] and [-1, 1]."""
+"""Conversion between PIL, numpy and torch, and between the ranges [0, 1] and [-1, 1]."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Pixels = TypeVar("Pixels", np.ndarray, Tensor)
 
 
 _PLAIN = ("L", "LA", "RGB", "RGBA")
-"""The modes of pictures whose bands are shades, colours and transparency."""
+"""The modes of PIL images whose bands are grey, colour or transparency."""
 
 
 def pil_to_numpy(images: list[Image.Image] | Image.Image) -> np.ndarray:
-    """(N, H, W, C), or (N, H, W) of grey images; float32 in [0, 1].
+    """An array (N, H, W, C), or (N, H, W) for grey images, in float32 and [0, 1].
 
-    Modes whose bands mean something else, such as palettes, become RGB first.
+    Other modes, such as palettes, are converted to RGB first.
 
     Raises:
-        ArgumentError: the images have several sizes or modes, or one can't be converted.
+        ArgumentError: the images differ in size or channels, or one can't be converted.
     """
     images = [_plain(image) for image in (images if isinstance(images, list) else [images])]
     if len({(image.size, len(image.getbands())) for image in images}) > 1:
         raise ArgumentError(
-            "the images of a list have several sizes or numbers of channels; make them alike"
+            "the images of a list differ in size or number of channels; give them the same"
         )
     return np.stack([np.asarray(image) for image in images]).astype(np.float32) / 255.0
 
@@ -61,14 +61,14 @@ def normalize(images: Pixels) -> Pixels:
 
 
 def denormalize(images: Pixels) -> Pixels:
-    """[-1, 1] -> [0, 1]; what is outside is clipped."""
+    """[-1, 1] -> [0, 1]; values outside are clipped."""
     return (images * 0.5 + 0.5).clip(0, 1)
 
 
 def batch_arrays(images: list[np.ndarray], *, of_masks: bool = False) -> Tensor:
     """(H, W), (H, W, C) or (N, H, W, C) each -> (N, C, H, W), floating point."""
     joined = np.concatenate(images) if images[0].ndim == 4 else np.stack(_one_shape(images))
-    # torch calculates neither with unsigned numbers nor with floats of other sizes.
+    # torch has no arithmetic for larger unsigned integers or other sizes of floats.
     if joined.dtype.kind in "iu":
         joined = joined.astype(np.int64)
     elif joined.dtype not in (np.bool_, np.float16, np.float32, np.float64):
@@ -83,7 +83,7 @@ def batch_tensors(images: list[Tensor], *, of_masks: bool = False) -> Tensor:
 
 
 def as_rgb(images: Tensor) -> Tensor:
-    """(N, C, H, W) with 1 to 4 channels -> (N, 3, H, W): greys repeated, transparency dropped."""
+    """(N, C, H, W) with 1 to 4 channels -> (N, 3, H, W): grey is repeated, transparency dropped."""
     channels = images.shape[1]
     if channels in (1, 2):
         return images[:, :1].expand(-1, 3, -1, -1)
@@ -91,7 +91,7 @@ def as_rgb(images: Tensor) -> Tensor:
 
 
 def as_grey(images: Tensor) -> Tensor:
-    """(N, 3 or 4, H, W) -> (N, 1, H, W): the brightness, as PIL weighs it; others as they are."""
+    """(N, 3 or 4, H, W) -> (N, 1, H, W): the luminance as in PIL; others stay as they are."""
     if images.shape[1] not in (3, 4):
         return images
     weights = images.new_tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
@@ -104,12 +104,12 @@ _Sized = TypeVar("_Sized", np.ndarray, Tensor)
 def _one_shape(images: list[_Sized]) -> list[_Sized]:
     shapes = sorted({tuple(image.shape) for image in images})
     if len(shapes) > 1:
-        raise ArgumentError(f"the images of a list have shapes {shapes}; make them one shape")
+        raise ArgumentError(f"the images of a list have shapes {shapes}; give them the same shape")
     return images
 
 
 def _floats(images: Tensor, of_masks: bool) -> Tensor:
-    """`images` as floating point; whole numbers are 0 and 1, those of masks also 8 or 16 bits."""
+    """`images` in floating point; integers are 0 and 1, for masks also values of 8 or 16 bits."""
     if images.is_floating_point():
         return images if images.element_size() > 1 else images.float()
     images = images.to(torch.int64)
@@ -118,7 +118,7 @@ def _floats(images: Tensor, of_masks: bool) -> Tensor:
     top = next((top for top in tops if high <= top), None)
     if low < 0 or top is None:
         raise ArgumentError(
-            f"an image of whole numbers holds values from {low} to {high}; give floats in [0, 1] "
+            f"an image of integers has values from {low} to {high}; give floats in [0, 1] "
             f"(divide by {255 if high < 256 else 65535}), or a PIL image"
         )
     return images.to(torch.float32) / top

@@ -1,4 +1,4 @@
-"""Making images fit: to sizes a model can take, stretched, filled up or cropped."""
+"""Resizing images: stretched, filled up or cropped."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ RESAMPLING = {
 
 
 def size_of(image: Any) -> tuple[int, int]:
-    """Height and width: of a PIL image, an array (N, H, W[, C]) or a tensor (N, C, H, W).
+    """Height and width of a PIL image, an array (N, H, W[, C]) or a tensor (N, C, H, W).
 
     Raises:
-        ArgumentTypeError: it is something else.
+        ArgumentTypeError: `image` is not one of these.
     """
     if isinstance(image, Image.Image):
         return image.height, image.width
@@ -50,25 +50,25 @@ def resize_pil(
     resample: str = "lanczos",
     reducing_gap: int | None = None,
 ) -> Image.Image:
-    """`image` at `height` x `width`.
+    """`image` resized to `height` x `width`.
 
     Args:
-        mode: `"default"` stretches; `"fill"` keeps the proportions and repeats the edge into the
-            margins; `"crop"` keeps them and cuts what is too much.
+        mode: `"default"` stretches; `"fill"` and `"crop"` keep the proportions: one repeats the
+            edges into the margins, the other crops.
 
     Raises:
-        ArgumentError: there is no such mode or filter.
+        ArgumentError: the mode or the filter is unknown.
     """
     if resample not in RESAMPLING:
         raise ArgumentError(
-            f"there is no filter {shown(resample)}; give one of {', '.join(RESAMPLING)}."
+            f"the filter {shown(resample)} is unknown; give one of {', '.join(RESAMPLING)}."
             + nearest(resample, RESAMPLING)
         )
     kernel = RESAMPLING[resample]
     if mode == "default":
         return image.resize((width, height), kernel, reducing_gap=reducing_gap)
     if mode not in ("fill", "crop"):
-        raise ArgumentError(f"there is no resize mode {shown(mode)}; give default, fill or crop")
+        raise ArgumentError(f"the resize mode {shown(mode)} is unknown; give default, fill or crop")
     wider = image.width / image.height > width / height
     if wider == (mode == "fill"):
         scaled = image.resize((width, max(image.height * width // image.width, 1)), kernel)
@@ -96,10 +96,10 @@ def _repeat_edges(canvas: Image.Image, scaled: Image.Image, left: int, top: int)
 
 
 def resize_tensor(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """`image` (N, C, H, W) at `height` x `width`, by nearest."""
+    """`image` (N, C, H, W) resized to `height` x `width` by nearest neighbour."""
     return torch.nn.functional.interpolate(image, size=(height, width))
 
 
 def resize_array(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """`image` (N, H, W[, C]) at `height` x `width`, by nearest; (N, height, width, C)."""
+    """`image` (N, H, W[, C]) resized by nearest neighbour to (N, height, width, C)."""
     return pt_to_numpy(resize_tensor(numpy_to_pt(image), height, width))

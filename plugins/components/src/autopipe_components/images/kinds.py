@@ -1,4 +1,4 @@
-"""The kinds of images that users pass and get: PIL images, arrays, tensors, lists of one kind."""
+"""The kinds of images: PIL images, arrays, tensors, and lists of one kind."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ ImageInput: TypeAlias = (
     | list[np.ndarray]
     | list[torch.Tensor]
 )
+"""An image, several of one kind, or an array or a tensor of several."""
 Kind: TypeAlias = Literal["pil", "np", "pt"]
 
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
@@ -30,7 +31,7 @@ _KINDS: dict[Kind, type] = {"pil": Image.Image, "np": np.ndarray, "pt": torch.Te
 
 
 def as_list(images: Any) -> list[Any]:
-    """A list of `images`, which may be one alone."""
+    """`images` as a list; a single image becomes a list of one."""
     return list(images) if isinstance(images, (list, tuple)) else [images]
 
 
@@ -40,10 +41,10 @@ def kind_of(images: Any, name: str = "image") -> Kind:
     Arrays and tensors have 2 to 4 axes, in one list all the same number.
 
     Raises:
-        ArgumentTypeError: they are neither, or of several kinds, or hold no real numbers, or are
+        ArgumentTypeError: they are something else, or of several kinds, or not of real numbers, or
             tensors that are not dense.
-        ArgumentError: the list is empty, or an image is, or an array has another number of axes,
-            or pixels are not finite, or have more bits than can be scaled.
+        ArgumentError: the list or an image is empty, the number of axes is wrong, or pixels are
+            not finite or have too many bits.
     """
     items = as_list(images)
     if not items:
@@ -54,8 +55,8 @@ def kind_of(images: Any, name: str = "image") -> Kind:
         axes = {2} if kind == "pil" else {item.ndim for item in items}
         if len(axes) > 1 or not axes <= {2, 3, 4}:
             raise ArgumentError(
-                f"{name} has arrays of {sorted(axes)} axes; give 2 (grey), 3 or 4 (a batch), "
-                f"the same for all"
+                f"{name} has arrays with {sorted(axes)} axes; give all of them 2 (grey), 3 or 4 (a "
+                f"batch)"
             )
         for item in items:
             _check_content(item, kind, name)
@@ -68,10 +69,10 @@ def kind_of(images: Any, name: str = "image") -> Kind:
 
 
 def _check_content(image: Any, kind: Kind, name: str) -> None:
-    """Refuse an image without pixels, or with pixels that are not finite real numbers."""
+    """Check that an image has pixels, and that all of them are finite real numbers."""
     shape = image.size if kind == "pil" else tuple(image.shape)
     if 0 in shape:
-        raise ArgumentError(f"{name} is empty: its size is {shape}; give one with pixels")
+        raise ArgumentError(f"{name} is empty: its size is {shape}; give an image with pixels")
     if kind == "pil":
         eight_bits(image, name)
     elif kind == "np":
@@ -82,16 +83,19 @@ def _check_content(image: Any, kind: Kind, name: str) -> None:
         check_finite(name, bool(np.isfinite(image).all()))
     else:
         check_dense(name, image)
-        # Floats of 8 bits can be converted, and nothing else.
+        # Floats with 8 bits support conversion only.
         values = image.float() if image.element_size() == 1 else image
         check_finite(name, bool(values.isfinite().all()))
 
 
 def check_finite(name: str, finite: bool) -> None:
-    """Refuse an image whose pixels are not all `finite`.
+    """Raise the error for an image with pixels that are not finite.
+
+    Args:
+        finite: whether all pixels are finite.
 
     Raises:
-        ArgumentError: some are NaN or infinite.
+        ArgumentError: `finite` is False.
     """
     if not finite:
         raise ArgumentError(f"{name} holds values that are not finite (NaN or infinity)")
@@ -104,10 +108,10 @@ def tensor_size(images: Any) -> tuple[int, int] | None:
 
 
 def check_output_type(output_type: str | None, allowed: Sequence[str] = OUTPUT_TYPES) -> None:
-    """Refuse what is not one of `allowed`.
+    """Check that `output_type` is one of `allowed`.
 
     Raises:
-        ArgumentError: it isn't.
+        ArgumentError: `output_type` is not one of `allowed`.
     """
     if not isinstance(output_type, str) or output_type not in allowed:
         raise ArgumentError(

@@ -1,4 +1,4 @@
-"""Masks: making them binary, the region around one, and putting a repainted region back."""
+"""Masks: binarising, the region around a mask, and putting a repainted region back."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ Box = tuple[int, int, int, int]
 
 
 def binarize(image: Pixels) -> Pixels:
-    """1 where `image` is at least 0.5, else 0, in its own dtype."""
+    """1 where `image` is at least 0.5, else 0, in the dtype of `image`."""
     if isinstance(image, torch.Tensor):
         return (image >= 0.5).to(image.dtype)
     return (image >= 0.5).astype(image.dtype)
 
 
 def check_single_channel(mask: torch.Tensor) -> None:
-    """Refuse a mask (M, C, H, W) in colour.
+    """Check that a mask (M, C, H, W) has a single channel.
 
     Raises:
         ArgumentError: C is not 1.
     """
     if mask.shape[1] != 1:
         raise ArgumentError(
-            f"mask_image has shape {tuple(mask.shape)} and {mask.shape[1]} channels; give a mask "
-            f"with a single one, (batch, 1, height, width)"
+            f"mask_image has {mask.shape[1]} channels and shape {tuple(mask.shape)}; give a mask "
+            f"with a single channel, (batch, 1, height, width)"
         )
 
 
 def erode(mask: torch.Tensor) -> torch.Tensor:
-    """`mask` (..., H, W) of 0 and 1 with each 0 spread by one cell: to the sides, up and down,
+    """`mask` (..., H, W) of 0 and 1, with each 0 extended by one cell: horizontally, vertically,
     and along one diagonal, as the Kandinsky inpainting networks were trained.
     """
     height, width = mask.shape[-2:]
@@ -46,12 +46,12 @@ def erode(mask: torch.Tensor) -> torch.Tensor:
 
 
 def crop_region(mask: Image.Image, width: int, height: int, pad: int = 0) -> Box:
-    """The region around all that `mask` marks, with the proportions of `width` x `height`.
+    """The region around everything that `mask` marks, in the proportions of `width` x `height`.
 
     Args:
-        mask: any value but black is marked.
-        width, height: the size at which the region will be worked on.
-        pad: pixels to add on each side first.
+        mask: every pixel that is not black is marked.
+        width, height: the working size of the region.
+        pad: the number of pixels to add on each side first.
 
     Raises:
         ArgumentError: the mask is black everywhere.
@@ -70,12 +70,12 @@ def crop_region(mask: Image.Image, width: int, height: int, pad: int = 0) -> Box
 
 
 def at_size_of(image: Image.Image, mask: Image.Image) -> Image.Image:
-    """`mask` at the size of `image`."""
+    """`mask` resized to the size of `image`."""
     return mask if mask.size == image.size else in_mode(mask, "L").resize(image.size)
 
 
 def _widen(low: int, high: int, length: float, limit: int) -> tuple[int, int]:
-    """Grow [low, high) to `length` about its middle, moved, then cut, to stay in [0, limit)."""
+    """Grow [low, high) around its middle to `length`; shifted, then cut, to stay in [0, limit)."""
     missing = int(length - (high - low))
     low, high = low - missing // 2, high + missing - missing // 2
     too_far = max(high - limit, 0)
@@ -85,9 +85,9 @@ def _widen(low: int, high: int, length: float, limit: int) -> tuple[int, int]:
 
 
 def overlay(mask: Image.Image, original: Image.Image, image: Image.Image) -> Image.Image:
-    """`original` laid over `image` where `mask` is black; shades of grey blend.
+    """`image` where `mask` is white, `original` where it is black, and a blend where it is grey.
 
-    Alpha is premultiplied and rounded by PIL, so that 0 and 255 copy pixels exactly.
+    PIL premultiplies alpha and rounds, so that black and white copy pixels exactly.
     """
     kept = Image.new("RGBa", original.size)
     kept.paste(

@@ -1,38 +1,44 @@
-"""Families that denoise the latents of an autoencoder, and their tasks, each written once.
+"""Families that denoise the latents of an autoencoder, and their tasks.
 
-A family subclasses `LatentPipeline` and says what is its own; with a task it makes a class, whose
-`__call__` is the signature, the docstring and `return self.run_task()`:
+A family subclasses `LatentPipeline` and implements its hooks. Together with a task it makes a
+class, whose `__call__` has a signature, a docstring and one line:
 
-    class ZooSteps(LatentPipeline): ...
+    Result: TypeAlias = "ZooPipelineOutput | tuple[Any]"
 
-    class ZooPipeline(ZooSteps, LatentText2Image):
+    class ZooSteps(LatentPipeline[Result]): ...
+
+    class ZooPipeline(ZooSteps, LatentText2Image[Result], Text2Image):
         @pipeline_call
-        def __call__(self, prompt=None, ...):
+        def __call__(self, prompt: str | None = None, ...) -> Result:
             return self.run_task()
 
-What is asked of a family, in the order of a call (those marked * have no default):
+The hooks of a family, in the order in which a call uses them (those marked * have no default):
 
-    output_class *             the record that a call returns
-    check_prompts *      checks of prompts, and how many there are
-    check_conditioning     checks of what depends on guidance, or is the family's own
-    size_multiple, ignores_partial_size, default_size   limits of height and width
-    denoiser_in_channels          what the network takes, and so whether it sees masks
-    make_schedule, trim_start, trim_end   the schedule, what an image leaves of it, where it ends
-    image_to_pixels            the image to start from
-    encode_conditioning *       prompt and sizes as tensors
-    codec                pixels to latents and back
-    adds_noise           whether an image starts with noise on it
-    denoiser, denoiser_inputs, run_denoiser, embed_guidance_scale, guidance_embedding_dim,
-    do_classifier_free_guidance   the prediction; see `guided`
+    output_class *            the record that a call returns
+    required_components       the components that every call needs
+    check_prompts *           checks the prompts and returns their number
+    check_conditioning        checks what depends on guidance, and arguments of the family's own
+    size_multiple, ignores_partial_size, default_size    limits of height and width
+    denoiser_in_channels      input channels of the network, which tell whether it sees masks
+    make_schedule             the timesteps
+    trim_start                removes the timesteps that an image to start from makes needless
+    image_to_pixels           the image to start from, as a tensor
+    encode_conditioning *     prompt and sizes as tensors
+    codec                     maps pixels to latents and back
+    adds_noise                whether noise is added to the image to start from
+    trim_end                  removes timesteps at the end, which another model takes
+    negative_halves           what step callbacks may replace besides whole tensors
+    denoiser, denoiser_inputs, run_denoiser, apply_guidance, embed_guidance_scale,
+    guidance_embedding_dim, do_classifier_free_guidance    the prediction; see `guided`
     output_values             from decoded pixels to the values of the record
-    negative_halves               what callbacks may replace by itself of what the network gets
 
-The steps that programs with a loop of their own call have the names of diffusers, in `starts` and
-`methods`. The tasks take them too, so a subclass may override `prepare_latents` (not of
-inpainting), `get_timesteps` and `prepare_extra_step_kwargs`.
+Besides hooks there are the steps that programs with a loop of their own call, with the names and
+signatures of diffusers; they are in `starts` and `methods`. The tasks call them too, so a subclass
+may override `prepare_latents` (except for inpainting), `get_timesteps` and
+`prepare_extra_step_kwargs`.
 
-A condition such as ControlNet is a class before the family's in the bases, which overrides some
-of these.
+A condition such as ControlNet is a class that precedes the family's among the bases and overrides
+hooks; see `begin_call`, `prepare_batch` and `make_predictor`.
 """
 
 from .image2image import LatentImage2Image as LatentImage2Image

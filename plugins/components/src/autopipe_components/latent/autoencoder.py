@@ -1,9 +1,9 @@
-"""The autoencoder of a pipeline: its sizes, what goes in and comes out, and its memory."""
+"""The autoencoder of a pipeline: sizes, encoding, decoding and memory."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -12,14 +12,18 @@ from ..image_processor import VaeImageProcessor, mask_processor
 from ..steps.checks import check_components
 from ..steps.codec import Codec, NoCodec, VaeCodec, are_latents, channels_of_latents
 
+if TYPE_CHECKING:
+    from ..networks.autoencoder_kl import AutoencoderKL
+
 
 class AutoencoderPipeline(GuidedPipeline):
-    """A pipeline with an autoencoder, `vae`, in whose latents it works."""
+    """A pipeline that denoises the latents of an autoencoder, the component `vae`."""
 
     upcasts_vae: ClassVar[bool] = False
-    """Whether the family heeds `force_upcast` of its autoencoder."""
+    """Whether `force_upcast` in the config of the autoencoder is followed: float16 is then decoded,
+    and half precision encoded, in float32. False by default."""
 
-    vae: Any
+    vae: AutoencoderKL
 
     @cached_property
     def vae_scale_factor(self) -> int:
@@ -28,8 +32,8 @@ class AutoencoderPipeline(GuidedPipeline):
 
     @cached_property
     def image_processor(self) -> VaeImageProcessor:
-        """Makes tensors of images, and images of tensors."""
-        # Converted to RGB, since a fourth channel would make latents of a transparent image.
+        """Converts images to tensors and back."""
+        # Converted to RGB, since an image with alpha has four channels, as latents have.
         return VaeImageProcessor(
             vae_scale_factor=self.vae_scale_factor,
             vae_latent_channels=self.codec.channels,
@@ -38,19 +42,20 @@ class AutoencoderPipeline(GuidedPipeline):
 
     @cached_property
     def mask_processor(self) -> VaeImageProcessor:
-        """Makes masks of images: one channel, 0 or 1."""
+        """Converts images to masks: one channel, 0 or 1."""
         return mask_processor(self.vae_scale_factor)
 
-    # Maps and sizes
+    # Pixels, latents and their sizes
 
     @property
     def codec(self) -> Codec:
-        """Maps pixels to latents and back."""
+        """Maps pixels to latents and back; by default `VaeCodec`, or `NoCodec` if `vae` is None."""
         if self.vae is None:
             return NoCodec("vae", channels_of_latents(self.denoiser.config))
         return VaeCodec(self.vae, upcasts=self.upcasts_vae)
 
     def latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
+        """The shape (`batch_size`, C, h, w) of latents of images of this size in pixels."""
         factor = self.vae_scale_factor
         return (batch_size, self.codec.channels, height // factor, width // factor)
 
@@ -61,12 +66,17 @@ class AutoencoderPipeline(GuidedPipeline):
         return [*works, (self.vae, height * factor, width * factor)] if decodes else works
 
     def check_image_memory(self, batch_size: int, height: int, width: int) -> None:
-        """`check_sample_memory`, with height and width in pixels."""
+        """As `check_sample_memory`, with height and width in pixels."""
         factor = self.vae_scale_factor
         self.check_sample_memory(batch_size, height // factor, width // factor)
 
     def size_in_pixels(self, image: Tensor) -> tuple[int, int]:
-        """Height and width of what latents show, given them, or pixels to be encoded."""
+        """Height and width in pixels of the result that starts from `image`.
+
+        Args:
+            image: latents (N, C, h, w), or pixels (N, 3, H, W), which are rounded down to
+                multiples of `vae_scale_factor`.
+        """
         factor = self.vae_scale_factor
         height, width = image.shape[-2:]
         if are_latents(self.codec, image):

@@ -1,21 +1,23 @@
-"""Image to image: latents start as an image with noise on it."""
+"""Image to image: latents start as an image with noise added to it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from ..steps.checks import check_image, check_strength, check_tensor
 from ..steps.codec import check_pixels, check_spread
 from ..steps.text2image import check_latents
 from .starts import StartsFromImage
 
+_Result = TypeVar("_Result")
 
-class LatentImage2Image(StartsFromImage):
+
+class LatentImage2Image(StartsFromImage[_Result]):
     """Image to image in the latents of an autoencoder."""
 
-    def run_task(self) -> Any:
-        """Make a call: from an image with noise on it to what the prompt says."""
-        # 1. Check everything that can be checked
+    def run_task(self) -> _Result:
+        """Run a call: from an image with noise added to it to images of the prompt."""
+        # 1. Check the arguments
         batch_size, call, latents = self.begin_call(), self.call, self.call.latents
         check_image(call.image)
         check_strength(call.strength)
@@ -24,12 +26,12 @@ class LatentImage2Image(StartsFromImage):
         check_tensor("latents", latents)
         if latents is not None:
             check_latents(latents, (batch_size, self.codec.channels, *latents.shape[-2:]))
-        reports = self.check_callbacks()
+        callbacks = self.check_callbacks()
 
-        # 2. Lay out the steps, and keep those that are left
+        # 2. Make the schedule, and keep the part that `strength` leaves
         schedule = self.trim_start(self.make_schedule())
 
-        # 3. Make pixels of the image
+        # 3. Convert the image to pixels
         pixels = self.image_to_pixels(call.image)
         if latents is None:
             check_pixels(self.codec, pixels)
@@ -40,9 +42,9 @@ class LatentImage2Image(StartsFromImage):
         # 4. Encode the prompt
         tensors = self.prepare_conditioning(*size)
 
-        # 5. Encode the image and put noise on it, unless it has its own
+        # 5. Encode the image and add noise, unless latents are given
         dtype, device = self.latents_dtype(tensors), self._execution_device
-        # Given only where it matters: methods that override this one may not know it.
+        # Passed only where it matters: overriding methods may not have this parameter.
         clean: dict[str, Any] = {} if self.adds_noise else {"add_noise": False}
         if latents is None:
             latents = self.prepare_latents(
@@ -58,7 +60,7 @@ class LatentImage2Image(StartsFromImage):
         tensors["latents"] = latents.to(device=device, dtype=dtype)
 
         # 6. Denoise
-        denoised = self.denoise_latents(tensors, self.trim_end(schedule), reports)
+        denoised = self.denoise_latents(tensors, self.trim_end(schedule), callbacks)
 
         # 7. Decode the images
         return self.make_output(denoised)

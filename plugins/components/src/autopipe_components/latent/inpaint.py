@@ -1,15 +1,16 @@
-"""Inpainting: what a mask marks is drawn anew, and all else is kept."""
+"""Inpainting: the region that a mask marks is drawn anew, and the rest is kept."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 from torch import Tensor
 
 from autopipe.pipeline.loop import Tensors
 
 from ..images.masks import check_single_channel
+from ..steps.callbacks import StepCallbacks
 from ..steps.canvas import prepare_canvas
 from ..steps.checks import (
     check_image,
@@ -20,18 +21,22 @@ from ..steps.checks import (
 )
 from ..steps.codec import check_pixels, check_spread
 from ..steps.inpaint import Inpainting, check_masked, network_sees_mask, start_inpainting
-from ..steps.reports import Reports
 from ..steps.text2image import check_latents
 from ..steps.timesteps import Schedule, check_any_left
 from .starts import StartsFromMask
 
+_Result = TypeVar("_Result")
 
-class LatentInpaint(StartsFromMask):
-    """Inpainting in the latents of an autoencoder, by networks that see the mask or don't."""
 
-    def run_task(self) -> Any:
-        """Make a call: from an image and a mask to what the prompt says, within the mask."""
-        # 1. Check everything that can be checked
+class LatentInpaint(StartsFromMask[_Result]):
+    """Inpainting in the latents of an autoencoder.
+
+    The network may take mask and masked image as further channels, or the latents alone.
+    """
+
+    def run_task(self) -> _Result:
+        """Run a call: from an image and a mask to images of the prompt inside the mask."""
+        # 1. Check the arguments
         batch_size, call = self.begin_call(), self.call
         height, width = self.resolve_size()
         self.check_image_memory(batch_size, height, width)
@@ -44,13 +49,13 @@ class LatentInpaint(StartsFromMask):
         self.check_denoiser()
         if call.latents is not None:
             check_latents(call.latents, self.latent_shape(batch_size, height, width))
-        reports = self.check_callbacks()
+        callbacks = self.check_callbacks()
 
-        # 2. Lay out the steps, and keep those that are left
+        # 2. Make the schedule, and keep the part that `strength` leaves
         schedule = self.trim_start(self.make_schedule())
         check_any_left(schedule)
 
-        # 3. Make pixels of image and mask, or of their part around the mask
+        # 3. Convert image and mask to pixels, or their part around the mask
         canvas = prepare_canvas(
             call.image,
             call.mask_image,
@@ -70,7 +75,7 @@ class LatentInpaint(StartsFromMask):
         # 4. Encode the prompt
         tensors = self.prepare_conditioning(*self.size_in_pixels(canvas.pixels))
 
-        # 5. Encode the image, draw the noise, and mix them, unless the image has its own
+        # 5. Encode the image, draw the noise, and mix the first latents
         start = start_inpainting(
             self.codec,
             self.scheduler,
@@ -90,16 +95,16 @@ class LatentInpaint(StartsFromMask):
         )
 
         # 6. Denoise, keeping what is outside the mask
-        denoised = self._repaint(tensors, start, self.trim_end(schedule), reports)
+        denoised = self._repaint(tensors, start, self.trim_end(schedule), callbacks)
 
-        # 7. Decode the images, and put a cropped part back
+        # 7. Decode the images, and put a cropped part back into its place
         return self.make_output(denoised, canvas.paste_unmasked if paste else None, canvas.put_back)
 
     def check_denoiser(self) -> None:
         network_sees_mask(self.denoiser_in_channels, self.codec.channels)
 
     def _repaint(
-        self, tensors: Tensors, start: Inpainting, schedule: Schedule, reports: Reports
+        self, tensors: Tensors, start: Inpainting, schedule: Schedule, callbacks: StepCallbacks
     ) -> Tensor:
         """Denoise from `start`, keeping what is outside the mask."""
         tensors["latents"] = start.latents
@@ -107,14 +112,14 @@ class LatentInpaint(StartsFromMask):
         tensors["masked_image_latents"] = start.masked_image_latents
 
         def inpainting() -> Inpainting:
-            """With mask and masked image as they are now: a callback may have changed them."""
+            # With mask and masked image as they are now: a callback may have replaced them.
             masked = tensors["masked_image_latents"]
             return replace(start, mask=tensors["mask"], masked_image_latents=masked)
 
         return self.denoise_latents(
             tensors,
             schedule,
-            reports,
+            callbacks,
             extra_channels=lambda: inpainting().extra_channels(),
             keep=lambda step, timestep, after: inpainting().keep(
                 self.scheduler, schedule.timesteps, step, after

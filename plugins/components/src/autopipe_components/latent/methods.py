@@ -1,6 +1,6 @@
-"""Methods of latent families that programs with a loop of their own call, besides the steps.
+"""Further methods of latent families for programs with a loop of their own.
 
-Names, arguments and results are those that such programs know from diffusers.
+Names, parameters and results are those of diffusers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .autoencoder import AutoencoderPipeline
 
 
 class LatentMethods(ChecksGiven, AutoencoderPipeline):
-    """What a program calls between the steps of a loop of its own."""
+    """Methods for programs with a loop of their own."""
 
     image_encoder: Any
     feature_extractor: Any
@@ -34,13 +34,14 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
         device: torch.device | str | None = None,
         denoising_start: float | None = None,
     ) -> tuple[Tensor, int]:
-        """The timesteps that an image leaves of the schedule that is set, and how many steps.
+        """The part of the scheduler's timesteps that a start from an image needs, and its steps.
 
         Args:
-            num_inference_steps: of the whole schedule.
-            strength: from 0 to 1: the part that is taken, from the end.
-            device: accepted for its place in the signature; timesteps are where they were set.
-            denoising_start: the part of the noise that is gone already; then `strength` isn't used.
+            num_inference_steps: the number of steps of the whole schedule.
+            strength: the fraction of the steps to take, from the end, in [0, 1].
+            device: not used; the timesteps stay where `set_timesteps` put them.
+            denoising_start: the fraction of noise that is already removed, in (0, 1); it takes the
+                place of `strength`.
 
         Raises:
             ArgumentError: no step is left.
@@ -54,7 +55,11 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
     def get_guidance_scale_embedding(
         self, w: Tensor, embedding_dim: int = 512, dtype: torch.dtype = torch.float32
     ) -> Tensor:
-        """Guidance scales less 1, (N,), as (N, `embedding_dim`) for networks distilled on them."""
+        """Embeddings (N, `embedding_dim`) of guidance scales, for networks distilled on them.
+
+        Args:
+            w: guidance scales minus 1, (N,).
+        """
         return embed_scales(w, embedding_dim, dtype=dtype)
 
     def encode_image(
@@ -64,12 +69,13 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
         num_images_per_prompt: int,
         output_hidden_states: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """What the image encoder makes of `image`, and of none, repeated for each image.
+        """Embeddings of `image`, and those that stand for no image, each repeated.
 
         Args:
-            image: PIL images, or what the feature extractor makes of them.
-            output_hidden_states: the last layer but one (N, K, D) in the place of embeddings
-                (N, D); a black image stands for none, instead of zeros.
+            image: PIL images, or the pixel values that the feature extractor returns.
+            num_images_per_prompt: how often each is repeated.
+            output_hidden_states: return hidden states (N, K, D) of the second to last layer
+                instead of embeddings (N, D). No image is then a black image instead of zeros.
 
         Raises:
             ArgumentError: the pipeline has no image encoder.
@@ -85,11 +91,11 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
         else:
             embeds = self.image_encoder(image).image_embeds
             both = [embeds, torch.zeros_like(embeds)]
-        found, none = (one.repeat_interleave(num_images_per_prompt, dim=0) for one in both)
-        return found, none
+        encoded, absent = (one.repeat_interleave(num_images_per_prompt, dim=0) for one in both)
+        return encoded, absent
 
     def decode_latents(self, latents: Tensor) -> np.ndarray:
-        """Pictures (B, H, W, 3) in [0, 1] of scaled latents (B, C, h, w).
+        """Images (B, H, W, 3) in [0, 1] from scaled latents (B, C, h, w).
 
         Raises:
             ArgumentError: the pipeline has no autoencoder.
@@ -98,10 +104,10 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
         return pt_to_numpy(denormalize(self.codec.decode(latents)))
 
     def upcast_vae(self) -> None:
-        """Make the autoencoder float32, for all pipelines that share it.
+        """Cast the autoencoder to float32, for all pipelines that share it.
 
-        Calls of this pipeline don't need it: where an autoencoder asks for float32, they use a
-        copy for the moment.
+        Calls of this pipeline don't need it: they cast a temporary copy where the config of the
+        autoencoder requires float32.
 
         Raises:
             ArgumentError: the pipeline has no autoencoder.

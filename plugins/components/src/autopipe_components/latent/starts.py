@@ -1,12 +1,12 @@
-"""Where latents start: at noise, at an image with noise on it, or at what surrounds a mask.
+"""Where latents start: as noise, as an image with noise added, or as that inside a mask.
 
-The tasks begin with these methods. Programs with a loop of their own call them as well, by the
-names and with the arguments that they know from diffusers.
+The tasks call these methods, and so do programs with a loop of their own. Names and parameters
+are those of diffusers.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,8 +21,10 @@ from ..steps.inpaint import mask_to_latents
 from ..steps.text2image import unit_noise
 from .steps import LatentPipeline
 
+_Result = TypeVar("_Result")
 
-class StartsFromNoise(LatentPipeline):
+
+class StartsFromNoise(LatentPipeline[_Result]):
     """The start of text to image."""
 
     def prepare_latents(
@@ -36,14 +38,14 @@ class StartsFromNoise(LatentPipeline):
         generator: Generators,
         latents: Tensor | None = None,
     ) -> Tensor:
-        """Noise (`batch_size`, `num_channels_latents`, h, w) with the scheduler's deviation.
+        """Noise (`batch_size`, `num_channels_latents`, h, w) times `scheduler.init_noise_sigma`.
 
         Args:
             height, width: in pixels.
-            latents: unit noise to use instead of drawing.
+            latents: the caller's unit noise, used instead of drawing.
 
         Raises:
-            ArgumentError: a list of generators that are not as many as the batch.
+            ArgumentError: a list of generators whose number is not the batch size.
         """
         noise = unit_noise(
             _shape(self, batch_size, num_channels_latents, height, width),
@@ -51,10 +53,11 @@ class StartsFromNoise(LatentPipeline):
             dtype=dtype,
             device=device,
         ) if latents is None else latents.to(device=device, dtype=dtype)  # fmt: skip
-        return noise * self.scheduler.init_noise_sigma
+        first: Tensor = noise * self.scheduler.init_noise_sigma
+        return first
 
 
-class StartsFromImage(LatentPipeline):
+class StartsFromImage(LatentPipeline[_Result]):
     """The start of image to image."""
 
     def prepare_latents(
@@ -68,16 +71,16 @@ class StartsFromImage(LatentPipeline):
         generator: Generators = None,
         add_noise: bool = True,
     ) -> Tensor:
-        """Latents (B, C, h, w) of `image` with the noise of `timestep` on them.
+        """Latents (B, C, h, w) of `image` with the noise of `timestep` added.
 
         Args:
             image: pixels (N, 3, H, W) in [-1, 1], or latents (N, C, h, w); N divides B.
-            timestep: one, or one for each of B.
-            batch_size: how many prompts; B is that times `num_images_per_prompt`.
-            add_noise: False leaves the noise out.
+            timestep: one value, or one for each of the B latents.
+            batch_size: the number of prompts; B is that times `num_images_per_prompt`.
+            add_noise: False adds no noise.
 
         Raises:
-            ArgumentError: images or generators don't fit the batch.
+            ArgumentError: the number of images or generators doesn't fit the batch.
         """
         latents = encode_start(
             self.codec,
@@ -92,8 +95,8 @@ class StartsFromImage(LatentPipeline):
         return noised(self.scheduler, latents, timestep=timestep, generator=generator)
 
 
-class StartsFromMask(LatentPipeline):
-    """The start of inpainting, for programs; the task itself has it in one function."""
+class StartsFromMask(LatentPipeline[_Result]):
+    """The start of inpainting, for programs; the task itself calls `start_inpainting`."""
 
     def prepare_latents(
         self,
@@ -113,19 +116,20 @@ class StartsFromMask(LatentPipeline):
         *,
         add_noise: bool = True,
     ) -> tuple[Tensor, ...]:
-        """The first latents; then the noise, and the clean latents of `image`, if asked for.
+        """The first latents; after them, on request, the noise and the clean latents of `image`.
 
         Args:
             height, width: in pixels.
-            latents: unit noise to use instead of drawing.
-            image: pixels (N, 3, H, W) in [-1, 1], or latents; N divides the batch.
-            timestep: the first of the steps.
-            is_strength_max: start from pure noise, not from the image with noise on it.
+            latents: the caller's unit noise, used instead of drawing.
+            image: pixels (N, 3, H, W) in [-1, 1], or latents; N divides the batch size.
+            timestep: the first timestep of the call.
+            is_strength_max: start from pure noise, not from the image with noise added.
+            return_noise, return_image_latents: what to return besides the first latents.
             add_noise: False starts from the clean image.
 
         Raises:
-            ArgumentError: the image or the timestep is needed and missing, or something doesn't
-                fit the batch.
+            ArgumentError: `image` or `timestep` is needed and None, or the number of images,
+                latents or generators doesn't fit the batch.
         """
         if not is_strength_max and (image is None or timestep is None):
             raise ArgumentError(
@@ -166,15 +170,16 @@ class StartsFromMask(LatentPipeline):
         generator: Generators,
         do_classifier_free_guidance: bool,
     ) -> tuple[Tensor, Tensor | None]:
-        """Mask and masked image in latents, each for the batch, and doubled under guidance.
+        """Mask and masked image at the size of the latents, for the whole batch.
 
         Args:
-            mask: (M, 1, H, W); M divides the batch.
+            mask: (M, 1, H, W); M divides the batch size.
             masked_image: pixels (N, 3, H, W) in [-1, 1], or latents, or None.
             height, width: in pixels.
+            do_classifier_free_guidance: doubles both.
 
         Raises:
-            ArgumentError: something doesn't fit the batch.
+            ArgumentError: the number of masks, images or generators doesn't fit the batch.
         """
         factor = self.vae_scale_factor
         size = (int(height) // factor, int(width) // factor)
@@ -188,7 +193,7 @@ class StartsFromMask(LatentPipeline):
         return double(small), None if masked is None else double(masked)
 
     def _encode_vae_image(self, image: Tensor, generator: Generators) -> Tensor:
-        """Scaled latents of `image`, which may be latents already."""
+        """Scaled latents of `image`; latents are returned as they are."""
         return encode_images(self.codec, image, generator)
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 from ..steps.text2image import check_latents
 from .starts import StartsFromNoise
 
+_Result = TypeVar("_Result")
 
-class LatentText2Image(StartsFromNoise):
+
+class LatentText2Image(StartsFromNoise[_Result]):
     """Text to image in the latents of an autoencoder."""
 
-    def run_task(self) -> Any:
-        """Make a call: from pure noise to what the prompt says."""
-        # 1. Check everything that can be checked
+    def run_task(self) -> _Result:
+        """Run a call: from pure noise to images of the prompt."""
+        # 1. Check the arguments
         batch_size, call = self.begin_call(), self.call
         height, width = self.resolve_size()
         self.check_image_memory(batch_size, height, width)
@@ -22,9 +24,9 @@ class LatentText2Image(StartsFromNoise):
         shape = self.latent_shape(batch_size, height, width)
         if call.latents is not None:
             check_latents(call.latents, shape)
-        reports = self.check_callbacks()
+        callbacks = self.check_callbacks()
 
-        # 2. Lay out the steps
+        # 2. Make the schedule
         schedule = self.trim_end(self.make_schedule())
 
         # 3. Encode the prompt
@@ -43,7 +45,7 @@ class LatentText2Image(StartsFromNoise):
         )
 
         # 5. Denoise
-        denoised = self.denoise_latents(tensors, schedule, reports)
+        denoised = self.denoise_latents(tensors, schedule, callbacks)
 
         # 6. Decode the images
         return self.make_output(denoised)

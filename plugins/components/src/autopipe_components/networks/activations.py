@@ -1,4 +1,4 @@
-"""Activation functions by the name a config gives them."""
+"""Activation functions by the names that configs use."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _ACTIVATIONS: dict[str, Activation] = {
 
 
 def get_activation(name: str, entry: str = "act_fn") -> Activation:
-    """The function called `name`, whatever its case.
+    """The activation function `name`; the case of letters is ignored.
 
     Args:
-        entry: of the config that names it.
+        entry: the config entry that holds the name.
 
     Raises:
-        ConfigError: there is none of this name.
+        ConfigError: there is no such activation function.
     """
     try:
         return _ACTIVATIONS[name.lower()]
     except KeyError:
         raise ConfigError(
-            f"{entry} is {shown(name)}, which is not an activation; known are "
+            f"{entry} is {shown(name)}, which is not a known activation function; known are "
             f"{', '.join(sorted(_ACTIVATIONS))}.{nearest(name, _ACTIVATIONS)}"
         ) from None

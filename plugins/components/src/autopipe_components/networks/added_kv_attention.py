@@ -1,4 +1,4 @@
-"""The attention of pixel-space networks: one look at the prompt and at all pixels."""
+"""The attention of pixel-space networks, to the prompt and to all pixels at once."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from autopipe.wording import shown
 from .attention import MultiHeadAttention, check_bias, to_pixels, to_tokens
 from .conditioning import Conditioning
 
-# The number of groups that checkpoints with a group norm of the prompt were trained with.
+# The number of groups in checkpoints that apply group normalisation to the prompt.
 _PROMPT_GROUPS = 32
 _EPS = 1e-5
 
 
 @dataclass(frozen=True)
 class AddedKVOptions:
-    """What the attention layers of one block have in common.
+    """The options that the attention layers of one block share.
 
-    `only_cross_attention` leaves out the pixels. `prompt_norm` is None or `"group_norm"`.
+    `only_cross_attention` leaves out attention to pixels. `prompt_norm` is None or `"group_norm"`.
     """
 
     head_dim: int
@@ -36,11 +36,10 @@ class AddedKVOptions:
 class AddedKVAttention(MultiHeadAttention):
     """Attention of the pixels of (B, channels, H, W), added to the input.
 
-    Keys and values of the prompt and of the pixels stand in one row, so that a single softmax
-    weighs them.
+    Keys and values of the prompt and of the pixels form one sequence, under a single softmax.
 
     Raises:
-        ConfigError: the heads or the groups don't divide the channels.
+        ConfigError: the number of heads or groups doesn't divide the channels.
     """
 
     def __init__(self, channels: int, options: AddedKVOptions) -> None:
@@ -69,10 +68,10 @@ class AddedKVAttention(MultiHeadAttention):
         """Attend to `cond.context`, (B, K, context_dim), and to `hidden`.
 
         Raises:
-            ArgumentError: the context or its mask is missing or of another size.
+            ArgumentError: the context is missing, or its size or that of its mask doesn't fit.
         """
         context = self.check_context(cond.context, hidden.shape[0])
-        # A mask of pixels has no meaning in a row that the prompt leads: here both are its masks.
+        # In these networks both masks are masks of the prompt.
         bias = cond.context_bias if cond.self_bias is None else cond.self_bias
         check_bias(bias, context.shape[1])
         if self.norm_cross is not None:
@@ -87,7 +86,7 @@ class AddedKVAttention(MultiHeadAttention):
 
 
 class PromptGroupNorm(nn.GroupNorm):
-    """Group normalisation of (B, K, C) whose groups are of channels and span all tokens."""
+    """Group normalisation of (B, K, C) over groups of channels and all tokens."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         return super().forward(tokens.transpose(1, 2)).transpose(1, 2)

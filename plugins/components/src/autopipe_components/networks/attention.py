@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from autopipe.errors import ArgumentError
 from autopipe.wording import shown
 
-# Here the kernels of scaled_dot_product_attention keep the scores in float32 whatever the dtype.
+# On these devices scaled_dot_product_attention computes scores in float32 for every dtype.
 _SCORES_IN_FLOAT32 = frozenset({"cpu", "cuda"})
 
 
 class MultiHeadAttention(nn.Module):
-    """What all kinds of attention share: queries of `heads` heads, slices, and the output.
+    """The base of all kinds of attention: heads, slicing, and the output projection.
 
-    `upcast` keeps the scores in float32, for models whose scores leave the range of float16; on
-    devices whose kernels do that anyway it costs nothing. `context_dim` is the width of the
-    encoded prompt, None where there is none.
+    `upcast` computes the scores in float32, for models whose scores exceed the range of float16;
+    it costs nothing on devices that do so anyway. `context_dim` is the width of the encoded prompt;
+    None for self-attention.
     """
 
     def __init__(
@@ -40,21 +40,21 @@ class MultiHeadAttention(nn.Module):
         self.upcast = upcast
         self.slice_size: int | None = None
         self.to_q = nn.Linear(query_dim, inner_dim, bias=bias)
-        # A list of one, because checkpoints name the projection `to_out.0`.
+        # A list, because checkpoints name the projection `to_out.0`.
         self.to_out = nn.ModuleList([nn.Linear(inner_dim, query_dim)])
 
     def check_slice(self, size: int | None) -> None:
-        """Raise ArgumentError unless `size` heads at a time, None for all, are possible."""
+        """Raise ArgumentError if slices of `size` heads are impossible; None means all heads."""
         if size is not None and not 1 <= size <= self.heads:
             raise ArgumentError(
-                f"a slice of {size} heads was asked of an attention layer that has "
-                f"{self.heads}; ask for 1 to {self.heads}"
+                f"slice_size is {size}, but an attention layer has {self.heads} heads; give 1 to "
+                f"{self.heads}"
             )
 
     def attend(
         self, hidden: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
     ) -> Tensor:
-        """Queries of `hidden`, (B, Q, query_dim), on `key` and `value`, (B, K, heads * head_dim).
+        """Attention of `hidden`, (B, Q, query_dim), to `key` and `value`, (B, K, heads * head_dim).
 
         `bias`, (B, 1, K), is added to the scores.
         """
@@ -64,20 +64,19 @@ class MultiHeadAttention(nn.Module):
         return projected
 
     def check_context(self, context: Tensor | None, batch: int) -> Tensor:
-        """`context`, which is (batch, tokens, context_dim); ArgumentError if it isn't."""
+        """`context`; raises ArgumentError if its shape is not (batch, tokens, context_dim)."""
         if context is None:
             raise ArgumentError("this model attends to a prompt: pass encoder_hidden_states")
         if context.ndim != 3 or context.shape[0] != batch or context.shape[2] != self.context_dim:
             raise ArgumentError(
-                f"encoder_hidden_states has shape {tuple(context.shape)}, but {batch} samples were "
-                f"given to a model that attends to vectors of {self.context_dim}; it must be "
-                f"({batch}, tokens, {self.context_dim})"
+                f"encoder_hidden_states has shape {tuple(context.shape)}; for {batch} samples this "
+                f"model needs ({batch}, tokens, {self.context_dim})"
             )
         return context
 
     def _split_heads(self, tokens: Tensor) -> Tensor:
         """(B, N, heads * d) -> (B, heads, N, d), a view."""
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return torch.unflatten(tokens, -1, (self.heads, -1)).transpose(1, 2)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
         dtype = query.dtype
@@ -99,7 +98,7 @@ class MultiHeadAttention(nn.Module):
                     q, k, v, attn_mask=None if bias is None else bias[i : i + 1]
                 )
                 for q, k, v in zip(
-                    *(whole[i : i + 1].split(size, dim=1) for whole in (query, key, value))
+                    *(torch.split(one[i : i + 1], size, dim=1) for one in (query, key, value))
                 )
             )
             samples.append(torch.cat(tuple(slices), dim=1))
@@ -107,7 +106,7 @@ class MultiHeadAttention(nn.Module):
 
 
 class Attention(MultiHeadAttention):
-    """Attention of (B, Q, query_dim) to context (B, K, context_dim), or without one to itself."""
+    """Attention of (B, Q, query_dim) to a context (B, K, context_dim), or self-attention."""
 
     def __init__(
         self,
@@ -138,7 +137,7 @@ class Attention(MultiHeadAttention):
         `bias`, (B, 1, K), is added to the scores.
 
         Raises:
-            ArgumentError: context or bias is missing or of another size.
+            ArgumentError: the context is missing, or a shape doesn't fit.
         """
         if self.context_dim is None:
             context = hidden
@@ -149,7 +148,7 @@ class Attention(MultiHeadAttention):
 
 
 class SpatialAttention(Attention):
-    """Self-attention over the pixels of (B, C, H, W), normalised before and added to its input."""
+    """Self-attention over the pixels of (B, C, H, W) after normalisation, added to the input."""
 
     def __init__(self, channels: int, *, heads: int, groups: int, eps: float) -> None:
         super().__init__(channels, heads=heads, head_dim=channels // heads, bias=True)
@@ -163,28 +162,28 @@ class SpatialAttention(Attention):
 
 
 def to_tokens(pixels: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, H * W, C), contiguous: every layer that follows wants it so."""
+    """(B, C, H, W) -> (B, H * W, C), contiguous, as the layers that follow need it."""
     return pixels.flatten(2).transpose(1, 2).contiguous()
 
 
 def to_pixels(tokens: Tensor, size: tuple[int, ...]) -> Tensor:
     """(B, H * W, C) -> (B, C, H, W), a view."""
-    return tokens.transpose(1, 2).unflatten(2, size)
+    return torch.unflatten(tokens.transpose(1, 2), 2, size)
 
 
 def check_bias(bias: Tensor | None, tokens: int) -> None:
-    """Raise ArgumentError unless `bias`, (B, 1, K), if there is one, is for so many tokens."""
+    """Raise ArgumentError if `bias`, (B, 1, K), is for another number of tokens."""
     if bias is not None and bias.shape[-1] != tokens:
         raise ArgumentError(
-            f"an attention mask of {bias.shape[-1]} tokens was given for {tokens} tokens; "
-            "they must be as many"
+            f"the attention mask is for {bias.shape[-1]} tokens, but there are {tokens}; give one "
+            "value for each"
         )
 
 
 def set_attention_slices(
     model: nn.Module, slice_size: str | int | Sequence[int | None] | None
 ) -> None:
-    """Slice all attention layers of `model`; see `UNet2DConditionModel.set_attention_slice`."""
+    """Set the slices of all attention layers; see `UNet2DConditionModel.set_attention_slice`."""
     layers = [module for module in model.modules() if isinstance(module, MultiHeadAttention)]
     sizes: Sequence[int | None]
     if isinstance(slice_size, str):
@@ -200,7 +199,7 @@ def set_attention_slices(
             f"{len(sizes)} slice sizes were given for {len(layers)} attention layers; "
             "give one for each"
         )
-    # First all checks, then all changes: a refused call changes nothing.
+    # All checks come before the first change, so that a refused call changes nothing.
     for layer, size in zip(layers, sizes):
         layer.check_slice(size)
     for layer, size in zip(layers, sizes):

@@ -28,16 +28,15 @@ class AutoencoderKLOutput(BaseOutput):
 class AutoencoderKL(ModelMixin):
     """Encodes images into the distribution of latents `2 ** (levels - 1)` times smaller.
 
-    `scaling_factor`, `shift_factor`, `latents_mean` and `latents_std` are for callers, who
-    normalise latents with them; `force_upcast` tells them that decoding needs float32.
-    Slicing and tiling are settings of the model, not state of a call: whoever shares the model
-    shares them.
+    Callers normalise latents with `scaling_factor`, `shift_factor`, `latents_mean` and
+    `latents_std`; `force_upcast` tells them to decode in float32. Slicing and tiling are settings
+    of the model, so all pipelines that share the model share them.
 
     "Auto-Encoding Variational Bayes" (Kingma and Welling, 2013); "High-Resolution Image
     Synthesis with Latent Diffusion Models" (Rombach et al., 2022).
 
     Raises:
-        ConfigError: values contradict each other, or one is not supported; it is named.
+        ConfigError: a value contradicts another one, or is not supported.
     """
 
     _supports_gradient_checkpointing = True
@@ -103,11 +102,11 @@ class AutoencoderKL(ModelMixin):
 
     @classmethod
     def convert_state_dict(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`state` with the names of today for the attention layers of the first releases."""
+        """`state` with the current names of attention layers; early releases used others."""
         return with_new_names(state)
 
     def enable_slicing(self) -> None:
-        """Work on one image at a time: less memory, same result."""
+        """Encode and decode one image at a time: less memory, the same result."""
         self.use_slicing = True
 
     def disable_slicing(self) -> None:
@@ -115,10 +114,10 @@ class AutoencoderKL(ModelMixin):
         self.use_slicing = False
 
     def enable_tiling(self, use_tiling: bool = True) -> None:
-        """Work on overlapping tiles of images larger than `sample_size`, and blend them.
+        """Encode and decode images larger than `sample_size` in overlapping tiles, and blend them.
 
-        Memory no longer grows with the image, but a tile doesn't see the others: colours and
-        details can differ a little from the whole image's.
+        Memory no longer grows with the image. Each tile is computed on its own, so colours and
+        details can differ slightly.
         """
         self.use_tiling = use_tiling
 
@@ -148,7 +147,7 @@ class AutoencoderKL(ModelMixin):
     ) -> DecoderOutput | tuple[Tensor]:
         """Images (B, out_channels, H, W) from latents (B, latent_channels, h, w).
 
-        `generator` is taken because other autoencoders draw noise here; this one doesn't.
+        `generator` is not used; other autoencoders draw noise here.
 
         Raises:
             ArgumentError: `z` has another shape.
@@ -159,7 +158,7 @@ class AutoencoderKL(ModelMixin):
 
     @entry_point
     def tiled_decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
-        """`decode` in tiles, whatever the settings."""
+        """Decode in tiles, whether or not tiling is enabled."""
         images = self._decode_tiles(z)
         return DecoderOutput(sample=images) if return_dict else (images,)
 
@@ -170,14 +169,18 @@ class AutoencoderKL(ModelMixin):
         return_dict: bool = True,
         generator: Generators = None,
     ) -> DecoderOutput | tuple[Tensor]:
-        """Encode images and decode the latents: the likeliest, or a draw with `generator`."""
+        """Encode images and decode the latents.
+
+        Args:
+            sample_posterior: sample the latents with `generator`; False takes the most likely.
+        """
         posterior: DiagonalGaussianDistribution = self.encode(sample)[0]
         latents = posterior.sample(generator) if sample_posterior else posterior.mode()
         return self.decode(latents, return_dict=return_dict)
 
     def _each_slice(self, work: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
         if self.use_slicing and batch.shape[0] > 1:
-            return torch.cat([work(one) for one in batch.split(1)])
+            return torch.cat([work(one) for one in torch.split(batch, 1)])
         return work(batch)
 
     def _encode(self, images: Tensor) -> Tensor:

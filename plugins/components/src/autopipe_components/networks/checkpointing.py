@@ -1,4 +1,4 @@
-"""Trading time for memory in training."""
+"""Gradient checkpointing: less memory in training, at the cost of time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch.utils.checkpoint import checkpoint
 class Checkpointed(nn.Module):
     """A module whose children can be recomputed in the backward pass instead of stored.
 
-    `gradient_checkpointing` is a setting of the model, not state of a call.
+    `gradient_checkpointing` is a setting of the model.
     """
 
     gradient_checkpointing: bool = False
 
     def run(self, child: nn.Module, *inputs: Any) -> Tensor:
-        """`child(*inputs)`, storing only the inputs where a gradient is wanted later."""
+        """`child(*inputs)`; with gradient checkpointing only the inputs are stored."""
         if self.gradient_checkpointing and torch.is_grad_enabled():
             recomputed: Tensor = checkpoint(child, *inputs, use_reentrant=False)
             return recomputed

@@ -1,4 +1,4 @@
-"""What every block of a U-Net is told besides its input."""
+"""The conditions that every block of a U-Net gets besides its input."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _CROSS_ATTENTION_KWARGS = frozenset({"scale"})
 
 @dataclass(frozen=True)
 class Conditioning:
-    """One call's conditions.
+    """The conditions of one call of a network.
 
     Attributes:
         time: the activated time embedding, (B, D).
         context: the encoded prompt, (B, K, C).
-        context_bias: added to the scores of attention to the prompt, (B, 1, K).
-        self_bias: added to the scores of attention among pixels, (B, 1, H * W).
+        context_bias: bias for the scores of attention to the prompt, (B, 1, K).
+        self_bias: bias for the scores of attention among pixels, (B, 1, H * W).
     """
 
     time: Tensor
@@ -32,15 +32,16 @@ class Conditioning:
 
 
 def mask_to_bias(mask: Tensor | None, like: Tensor) -> Tensor | None:
-    """A mask (B, K) that is 1 for tokens to keep, as (B, 1, K) to be added to scores."""
+    """A mask (B, K), 1 for tokens to attend to, as a bias (B, 1, K) for attention scores."""
     return None if mask is None else ((1 - mask.to(like.dtype)) * -10000.0)[:, None]
 
 
 def check_cross_attention_kwargs(given: Mapping[str, Any] | None) -> None:
-    """Refuse options of attention that nothing here reads.
+    """Check that all options of attention are supported.
 
     Raises:
-        ArgumentError: there is one; ArgumentTypeError: they are in no dict.
+        ArgumentError: an option is not supported.
+        ArgumentTypeError: `given` is not a mapping.
     """
     if given is not None and not isinstance(given, Mapping):
         raise ArgumentTypeError(
@@ -49,7 +50,7 @@ def check_cross_attention_kwargs(given: Mapping[str, Any] | None) -> None:
     for name in given or ():
         if name not in _CROSS_ATTENTION_KWARGS:
             raise ArgumentError(
-                f"cross_attention_kwargs has {shown(name)}; supported is "
+                f"cross_attention_kwargs has {shown(name)}; supported: "
                 f"{', '.join(sorted(_CROSS_ATTENTION_KWARGS))}."
                 f"{nearest(name, _CROSS_ATTENTION_KWARGS)}"
             )

@@ -17,9 +17,9 @@ class DiagonalGaussianDistribution:
     """Independent normal distributions, from means and log-variances stacked in dimension 1.
 
     Attributes:
-        parameters: what the encoder made, (B, 2 * C, H, W).
+        parameters: the output of the encoder, (B, 2 * C, H, W).
         mean, logvar, std, var: (B, C, H, W); the log-variance is clamped to [-30, 20].
-        deterministic: a distribution without spread, whose samples are its mean.
+        deterministic: whether the variance is zero, so that samples are the mean.
     """
 
     def __init__(self, parameters: Tensor, deterministic: bool = False) -> None:
@@ -31,13 +31,17 @@ class DiagonalGaussianDistribution:
         self.var = torch.zeros_like(self.mean) if deterministic else self.logvar.exp()
 
     def sample(self, generator: Generators = None) -> Tensor:
-        """A draw, (B, C, H, W); a list of generators has one for each of the B."""
+        """A sample, (B, C, H, W).
+
+        Args:
+            generator: one, or a list with one for each of the B.
+        """
         mean = self.mean
         noise = randn_tensor(mean.shape, generator, device=mean.device, dtype=mean.dtype)
         return mean + self.std * noise
 
     def mode(self) -> Tensor:
-        """The likeliest value, the mean."""
+        """The most likely value, which is the mean."""
         return self.mean
 
     def kl(self, other: DiagonalGaussianDistribution | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Timesteps as vectors."""
+"""Embeddings of timesteps."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ class FourierTimesteps(nn.Module):
 
 
 def timesteps_of(timestep: Tensor | float | int, sample: Tensor) -> Tensor:
-    """`timestep`, one for all or one for each of the batch, as a tensor (1,) or (B,).
+    """`timestep` as a tensor: (1,) for the whole batch, or (B,).
 
     Raises:
-        ArgumentError: it has another length, or is not a number.
+        ArgumentError: `timestep` is neither a number nor a tensor of length 1 or B.
     """
     try:
         timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1)
@@ -79,8 +79,8 @@ class TimestepEmbedding(nn.Module):
     """A two-layer perceptron, (N, in_channels) -> (N, out_dim), `time_embed_dim` by default.
 
     With `cond_proj_dim` it takes a second input (N, cond_proj_dim) that is projected and added
-    to the first, such as the guidance scale of a latent consistency model. `entry` is what the
-    config calls `act_fn`.
+    to the first, such as the guidance scale of a latent consistency model. `entry` is the config
+    entry that names `act_fn`.
     """
 
     def __init__(

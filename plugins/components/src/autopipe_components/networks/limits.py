@@ -1,6 +1,6 @@
-"""What the numbers in the config of a network can be, whichever class reads them.
+"""Limits of the numbers in the configs of networks, for all classes.
 
-The upper ends are far above every published network; they keep a damaged config from taking
+The upper limits are far above every published network. They keep a damaged config from using up
 memory and time.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from autopipe.values import Range
 
 _LEVELS = 64
-"""Of resolutions, each with an entry in the lists that describe them."""
+"""The number of resolutions, which is the length of the lists with one entry for each."""
 
 WIDTH = Range(1, 1 << 16, filled=True, longest=_LEVELS)
 ROWS = Range(1, 1 << 24)
@@ -58,7 +58,7 @@ LIMITS: Mapping[str, Range] = {
     "shift_factor": PIXEL,
     "latents_mean": PIXEL,
     "latents_std": PIXEL,
-    # Of lists of names and switches there is one for each resolution.
+    # Lists of names and switches have one entry for each resolution.
     "down_block_types": Range(filled=True, longest=_LEVELS),
     "up_block_types": Range(filled=True, longest=_LEVELS),
     "only_cross_attention": Range(filled=True, longest=_LEVELS),

@@ -1,4 +1,4 @@
-"""The transformer that predicts an image's CLIP embedding from a text's."""
+"""The transformer that predicts the CLIP embedding of an image from that of a text."""
 
 from __future__ import annotations
 
@@ -42,23 +42,24 @@ class PriorTransformerBlock(nn.Module):
     def forward(self, tokens: Tensor, bias: Tensor | None) -> Tensor:
         """`bias`, (B, N, N) or (1, N, N), is added to the scores of attention."""
         tokens = tokens + self.dropout(self.attn1(self.norm1(tokens), bias=bias))
-        return tokens + self.ff(self.norm3(tokens))
+        tokens = tokens + self.ff(self.norm3(tokens))
+        return tokens
 
 
 class PriorTransformer(ModelMixin):
     """Predicts a clean image embedding from a noisy one, a timestep and a text.
 
-    The tokens of its sequence: the text's (`num_embeddings`), the text's embedding, the timestep,
-    the noisy image embedding, and a learned one whose output is the prediction
-    (`added_emb_type="prd"`; without it the prediction stands at the noisy embedding's position).
+    Its sequence consists of the tokens of the text (`num_embeddings`), the embedding of the text,
+    the timestep, the noisy image embedding, and a learned token whose output is the prediction
+    (`added_emb_type="prd"`; without it the prediction is the output of the noisy embedding).
 
-    `clip_mean` and `clip_std` are the statistics of image embeddings: the diffusion process is one
-    of normalised embeddings, and `post_process_latents` undoes that.
+    Image embeddings are normalised with their statistics `clip_mean` and `clip_std`;
+    `post_process_latents` reverses that.
 
     "Hierarchical Text-Conditional Image Generation with CLIP Latents" (Ramesh et al., 2022).
 
     Raises:
-        ConfigError: a value is not supported; it is named.
+        ConfigError: a value is not supported.
     """
 
     causal_attention_mask: Tensor
@@ -136,17 +137,17 @@ class PriorTransformer(ModelMixin):
         """The clean image embedding.
 
         Args:
-            hidden_states: the noisy image embedding, (B, embedding_dim), or several of each
-                sample, (B, N, embedding_dim).
+            hidden_states: the noisy image embedding, (B, embedding_dim), or several per sample,
+                (B, N, embedding_dim).
             timestep: one for all samples, or a tensor (B,).
             proj_embedding: the text's embedding, (B, embedding_proj_dim).
             encoder_hidden_states: the text's tokens, (B, num_embeddings, embedding_dim).
-            attention_mask: (B, num_embeddings), 1 for tokens to look at. With it, tokens look
-                only at those before them.
+            attention_mask: (B, num_embeddings), 1 for tokens to attend to. With it attention is
+                causal: tokens attend only to earlier ones.
             return_dict: False gives a tuple.
 
         Raises:
-            ArgumentError: an input is missing or of another size.
+            ArgumentError: an input is missing, or a shape doesn't fit.
         """
         condition = self._condition(hidden_states, timestep, proj_embedding, encoder_hidden_states)
         tokens = [condition, self.proj_in(_row(hidden_states))]
@@ -178,7 +179,7 @@ class PriorTransformer(ModelMixin):
         text_embedding: Tensor,
         text: Tensor | None,
     ) -> Tensor:
-        """What stands before the noisy embedding: text, its embedding, the timestep."""
+        """The tokens before the noisy embedding: text, its embedding, the timestep."""
         widths = {
             "hidden_states": (noisy, self.config.embedding_dim),
             "proj_embedding": (text_embedding, self.config.embedding_proj_dim),
@@ -197,7 +198,7 @@ class PriorTransformer(ModelMixin):
         if self.encoder_hidden_states_proj is not None:
             if text is None:
                 raise ArgumentError(
-                    "this prior looks at the tokens of a text: pass encoder_hidden_states, "
+                    "this prior attends to the tokens of a text: pass encoder_hidden_states, "
                     f"({noisy.shape[0]}, {self.config.num_embeddings}, "
                     f"{self.config.embedding_dim})"
                 )
@@ -207,9 +208,9 @@ class PriorTransformer(ModelMixin):
         return torch.cat(condition, dim=1)
 
     def _with_positions(self, tokens: Tensor, before: int) -> Tensor:
-        """`tokens` and their positions; `before` of them stand before the noisy embeddings.
+        """`tokens` with positional embeddings; the first `before` precede the noisy embeddings.
 
-        Priors of many embeddings may have positions for those alone.
+        Priors that predict many embeddings may have positional embeddings for those only.
         """
         positions: Tensor = self.positional_embedding
         if positions.shape[1] < tokens.shape[1]:
@@ -224,13 +225,13 @@ class PriorTransformer(ModelMixin):
         return tokens + positions
 
     def _bias(self, mask: Tensor | None, tokens: Tensor) -> Tensor | None:
-        """What is added to the scores of attention, (B, N, N); None without a `mask`."""
+        """The bias for attention scores, (B, N, N); None without a `mask`."""
         bias = mask_to_bias(mask, tokens)
         if bias is None:
             return None
         if bias.shape[-1] + self.config.additional_embeddings != tokens.shape[1]:
             raise ArgumentError(
-                f"attention_mask is for {bias.shape[-1]} tokens of text; this prior takes "
+                f"attention_mask is for {bias.shape[-1]} tokens of text, but this prior takes "
                 f"{tokens.shape[1] - self.config.additional_embeddings}"
             )
         causal = self.causal_attention_mask.to(tokens)
@@ -238,7 +239,7 @@ class PriorTransformer(ModelMixin):
 
 
 def _row(vectors: Tensor) -> Tensor:
-    """(B, C) as rows of one, (B, 1, C); (B, N, C) as it is."""
+    """(B, C) as sequences of one token, (B, 1, C); (B, N, C) as it is."""
     return vectors[:, None] if vectors.ndim == 2 else vectors
 
 

@@ -1,4 +1,4 @@
-"""Convolutional pieces: the residual block and the changes of resolution."""
+"""Convolutional layers: the residual block, downsampling and upsampling."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .activations import get_activation
 
 @dataclass(frozen=True)
 class ResnetOptions:
-    """What all residual blocks of a network have in common.
+    """The options that all residual blocks of a network share.
 
-    `time_channels` is the width of the time embedding, None for a network without one.
+    `time_channels` is the width of the time embedding; None for a network without one.
     `time_scale_shift` is `"default"` (the embedding is added) or `"scale_shift"` (it scales and
     shifts). The sum of the two branches is divided by `output_scale_factor`.
     """
@@ -34,9 +34,9 @@ class ResnetOptions:
 
 
 def check_groups(norm_num_groups: int | None, block_out_channels: Sequence[int]) -> None:
-    """Raise ConfigError unless the channels can be normalised in so many groups."""
+    """Raise ConfigError unless `norm_num_groups` divides all `block_out_channels`."""
     if norm_num_groups is None:
-        raise ConfigError("norm_num_groups is None; residual blocks need a number of groups")
+        raise ConfigError("norm_num_groups is None; residual blocks need a number")
     for channels in block_out_channels:
         if channels % norm_num_groups:
             raise ConfigError(
@@ -48,8 +48,8 @@ def check_groups(norm_num_groups: int | None, block_out_channels: Sequence[int])
 class ResnetBlock2D(nn.Module):
     """Two convolutions and a shortcut: (B, in_channels, H, W) -> (B, out_channels, H, W).
 
-    The time embedding comes *activated*, (B, time_channels): all blocks of a network apply the
-    same activation to the same embedding, so their caller does it once.
+    The time embedding, (B, time_channels), is passed in after its activation: all blocks of a
+    network would apply the same one.
     """
 
     def __init__(self, in_channels: int, out_channels: int, options: ResnetOptions) -> None:
@@ -83,26 +83,29 @@ class ResnetBlock2D(nn.Module):
         return self._add_branches(hidden, self.act(self.norm1(hidden)), time)
 
     def _add_branches(self, shortcut: Tensor, hidden: Tensor, time: Tensor | None) -> Tensor:
-        """The input and its activated norm, both at the block's resolution, to the output."""
+        """The output, from the input and its activated norm, both at the output's resolution."""
         if self.conv_shortcut is not None:
             shortcut = self.conv_shortcut(shortcut)
         hidden = self.act(self._norm_with_time(self.conv1(hidden), time))
         hidden = shortcut + self.conv2(self.dropout(hidden))
-        # Nearly every block has the factor 1, and a division is a pass over memory.
+        # Nearly every block has the factor 1, and a division would read all memory once more.
         return hidden if self.output_scale_factor == 1 else hidden / self.output_scale_factor
 
     def _norm_with_time(self, hidden: Tensor, time: Tensor | None) -> Tensor:
+        normed: Tensor
         if self.time_emb_proj is None:
-            return self.norm2(hidden)
+            normed = self.norm2(hidden)
+            return normed
         embedded = self.time_emb_proj(time)[:, :, None, None]
         if self.scale_shift:
             scale, shift = embedded.chunk(2, dim=1)
             return torch.addcmul(shift, self.norm2(hidden), 1 + scale)
-        return self.norm2(hidden + embedded)
+        normed = self.norm2(hidden + embedded)
+        return normed
 
 
 class ResnetDownsample2D(ResnetBlock2D):
-    """A residual block that halves height and width, rounding up, before its convolutions."""
+    """A residual block that first halves height and width, rounding up."""
 
     def forward(self, hidden: Tensor, time: Tensor | None = None) -> Tensor:
         shortcut, hidden = (
@@ -113,7 +116,7 @@ class ResnetDownsample2D(ResnetBlock2D):
 
 
 class ResnetUpsample2D(ResnetBlock2D):
-    """A residual block that enlarges to `size` before its convolutions, see `enlarge`."""
+    """A residual block that first enlarges its input to `size`; see `enlarge`."""
 
     def forward(
         self, hidden: Tensor, time: Tensor | None = None, size: torch.Size | None = None
@@ -123,10 +126,10 @@ class ResnetUpsample2D(ResnetBlock2D):
 
 
 class Downsample2D(nn.Module):
-    """A convolution of stride 2, halving height and width.
+    """A convolution with stride 2, which halves height and width.
 
-    With `padding` 0 one row and one column of zeros are added below and to the right, so that
-    even sizes are halved exactly.
+    With `padding` 0, a row of zeros is added at the bottom and a column at the right, so that even
+    sizes are halved exactly.
     """
 
     def __init__(self, channels: int, *, padding: int) -> None:
@@ -135,22 +138,24 @@ class Downsample2D(nn.Module):
         self.conv = nn.Conv2d(channels, channels, kernel_size=3, stride=2, padding=padding)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.conv(F.pad(hidden, (0, 1, 0, 1)) if self.pad_after else hidden)
+        hidden = self.conv(F.pad(hidden, (0, 1, 0, 1)) if self.pad_after else hidden)
+        return hidden
 
 
 class Upsample2D(nn.Module):
-    """Enlargement to `size`, see `enlarge`, then a convolution."""
+    """Enlarges to `size`, see `enlarge`, and applies a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
 
     def forward(self, hidden: Tensor, size: torch.Size | None = None) -> Tensor:
-        return self.conv(enlarge(hidden, size))
+        hidden = self.conv(enlarge(hidden, size))
+        return hidden
 
 
 def enlarge(hidden: Tensor, size: torch.Size | None = None) -> Tensor:
-    """Nearest-neighbour enlargement to `size` (height, width), twice the input by default."""
+    """Enlarge to `size` (height, width) by nearest neighbour; twice the input by default."""
     if size is None:
         size = torch.Size(2 * side for side in hidden.shape[-2:])
     return F.interpolate(hidden, size=size, mode="nearest")

@@ -1,4 +1,4 @@
-"""Working on a large image in overlapping tiles."""
+"""Computing on a large image in overlapping tiles."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def in_tiles(
     """`work(whole)` for (B, C, H, W), computed tile by tile and blended.
 
     Args:
-        work: the computation, which changes the size by the factor `made / tile`.
+        work: the computation, which scales the size by `made / tile`.
         whole: the input.
         tile: height and width of a tile of the input.
-        made: height and width of what `work` makes of a tile.
-        overlap: which part of a tile overlaps with its neighbour, in [0, 1).
+        made: height and width of the result of `work` for a tile.
+        overlap: the fraction of a tile that overlaps with its neighbour, in [0, 1).
     """
     step = int(tile * (1 - overlap))
     extent = int(made * overlap)
@@ -40,7 +40,7 @@ def in_tiles(
 
 
 def _blend(before: Tensor, after: Tensor, extent: int, *, dim: int) -> Tensor:
-    """`after`, its first `extent` lines along `dim` fading in from the last of `before`."""
+    """`after`, with its first `extent` rows along `dim` blended with the last ones of `before`."""
     extent = min(before.shape[dim], after.shape[dim], extent)
     weight = torch.arange(extent, device=after.device, dtype=after.dtype) / extent
     weight = weight[:, None] if dim == 2 else weight

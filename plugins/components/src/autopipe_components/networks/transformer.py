@@ -1,4 +1,4 @@
-"""The transformer that lets pixels look at each other and at the prompt."""
+"""The transformer that attends to pixels and to the prompt."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .conditioning import Conditioning
 
 @dataclass(frozen=True)
 class TransformerOptions:
-    """What the transformers of one block have in common.
+    """The options that the transformers of one block share.
 
-    `depths` holds the number of layers of each transformer, in order. `only_cross_attention`
-    makes the first attention of a layer look at the prompt too.
+    `depths` holds the number of layers of each transformer, in order. With `only_cross_attention`
+    the first attention of a layer attends to the prompt as well.
     """
 
     depths: tuple[int, ...]
@@ -40,7 +40,8 @@ class GEGLU(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         value, gate = self.proj(hidden).chunk(2, dim=-1)
-        return value * F.gelu(gate)
+        gated: Tensor = value * F.gelu(gate)
+        return gated
 
 
 class GELU(nn.Module):
@@ -55,7 +56,7 @@ class GELU(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """A perceptron with a hidden layer, gated or not, that is four times as wide."""
+    """A perceptron whose hidden layer, gated or not, is four times as wide."""
 
     def __init__(self, width: int, *, gated: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
@@ -96,7 +97,8 @@ class BasicTransformerBlock(nn.Module):
         context = cond.context if self.only_cross_attention else None
         tokens = tokens + self.attn1(self.norm1(tokens), context, cond.self_bias)
         tokens = tokens + self.attn2(self.norm2(tokens), cond.context, cond.context_bias)
-        return tokens + self.ff(self.norm3(tokens))
+        tokens = tokens + self.ff(self.norm3(tokens))
+        return tokens
 
 
 class Transformer2DModel(Checkpointed):
@@ -107,7 +109,7 @@ class Transformer2DModel(Checkpointed):
         if options.heads > channels:
             raise ConfigError(
                 f"attention_head_dim asks for {options.heads} heads in a block of {channels} "
-                f"channels (num_attention_heads, where that is given); a head has one or more"
+                f"channels (num_attention_heads, if that is given); a head needs at least one"
             )
         inner = options.heads * (channels // options.heads)
         self.linear_projection = options.linear_projection
@@ -134,4 +136,5 @@ class Transformer2DModel(Checkpointed):
             tokens = self.run(block, tokens, cond)
         if self.linear_projection:
             return hidden + to_pixels(self.proj_out(tokens), size)
-        return hidden + self.proj_out(to_pixels(tokens, size).contiguous())
+        hidden = hidden + self.proj_out(to_pixels(tokens, size).contiguous())
+        return hidden

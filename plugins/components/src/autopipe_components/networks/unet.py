@@ -36,19 +36,19 @@ class UNet2DConditionOutput(BaseOutput):
 class UNet2DConditionModel(TimeEmbedded, ModelMixin):
     """A U-Net on images or latents whose blocks attend to an encoded prompt.
 
-    `attention_head_dim`, for all resolutions or one per resolution, is the *number* of heads in
-    blocks with transformers: the first checkpoints were published with this misnomer. In
-    `SimpleCrossAttn` blocks it is the width of a head. Values given per resolution run from the
-    highest resolution to the lowest. `sample_size` says at which height and width the model was
-    trained; it takes any. `mid_block_only_cross_attention` concerns `SimpleCrossAttn` mid blocks;
-    None does there what a single `only_cross_attention` says.
+    `attention_head_dim`, one value or one per resolution, is the *number* of heads in blocks with
+    transformers; the first checkpoints were published with this misnomer. In `SimpleCrossAttn`
+    blocks it is the width of a head. Values per resolution run from the highest resolution to the
+    lowest. `sample_size` is the height and width of the training; the model takes any.
+    `mid_block_only_cross_attention` is for `SimpleCrossAttn` mid blocks; None means the value of
+    `only_cross_attention`, if that is a single one.
 
     "High-Resolution Image Synthesis with Latent Diffusion Models" (Rombach et al., 2022);
     "Photorealistic Text-to-Image Diffusion Models with Deep Language Understanding" (Saharia et
-    al., 2022) for the blocks of diffusion among pixels.
+    al., 2022) for the blocks of pixel-space diffusion.
 
     Raises:
-        ConfigError: values contradict each other, or one is not supported; it is named.
+        ConfigError: a value contradicts another one, or is not supported.
     """
 
     _supports_gradient_checkpointing = True
@@ -144,7 +144,7 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
         layout = lay_out(
             config, time_channels=time_embed_dim * (2 if class_embeddings_concat else 1)
         )
-        # Mid after up: the order in which per-layer settings are listed.
+        # The mid block is made last: per-layer settings are listed in this order.
         self.down_blocks = nn.ModuleList(map(make_down_block, down_block_types, layout.down))
         self.up_blocks = nn.ModuleList(map(make_up_block, up_block_types, layout.up))
         self.mid_block = (
@@ -158,22 +158,22 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
 
     @property
     def sample_channels(self) -> int:
-        """The channels of `sample`: `in_channels`, less those that a hint becomes."""
+        """The channels of `sample`: `in_channels`, minus those that are made from a hint."""
         extra = 0 if self.add_embedding is None else self.add_embedding.extra_channels
         return int(self.config.in_channels) - extra
 
     def set_attention_slice(self, slice_size: str | int | list[int | None] | None = "auto") -> None:
-        """Compute attention for a few heads at a time: less memory, a little slower, same result.
+        """Compute attention for a few heads at a time: less memory, same result, slightly slower.
 
-        A setting of the model, not state of a call.
+        It is a setting of the model, not of a call.
 
         Args:
             slice_size: heads at a time: `"auto"` for half of them, `"max"` for one, a number for
-                all layers, a list with one number (or None) per layer; None undoes it.
+                all layers, a list with one number (or None) per layer; None turns slicing off.
 
         Raises:
-            ArgumentError: a number is not between 1 and the heads of its layer, or the list
-                doesn't have one entry per layer.
+            ArgumentError: a number is not between 1 and the number of heads of its layer, or the
+                list doesn't have one entry per layer.
         """
         set_attention_slices(self, slice_size)
 
@@ -193,38 +193,38 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
         encoder_attention_mask: Tensor | None = None,
         return_dict: bool = True,
     ) -> UNet2DConditionOutput | tuple[Tensor]:
-        """Predict from `sample`. Nothing is kept between calls.
+        """Predict the noise in `sample`, or what else the model was trained to predict.
 
         Args:
             sample: (B, in_channels, H, W), any H and W.
             timestep: one for all samples, or a tensor (B,).
             encoder_hidden_states: the encoded prompt, (B, K, cross_attention_dim), or (B, K,
-                encoder_hid_dim) where that is projected; None for models without one.
-            class_labels: (B,), or (B, D) for the projections, of models with classes.
+                encoder_hid_dim) if it is projected; None for models without a prompt.
+            class_labels: (B,), or (B, D) for projections; for models with classes.
             timestep_cond: (B, time_cond_proj_dim), such as an embedded guidance scale.
-            attention_mask: (B, H * W), 1 for pixels to attend to. `SimpleCrossAttn` blocks read
-                it as an `encoder_attention_mask` that goes before the other.
-            cross_attention_kwargs: `scale` is taken.
-            added_cond_kwargs: what `addition_embed_type` and `encoder_hid_dim_type` ask for:
+            attention_mask: (B, H * W), 1 for pixels to attend to. `SimpleCrossAttn` blocks use it
+                as the `encoder_attention_mask`, in preference to the other one.
+            cross_attention_kwargs: only `scale` is accepted.
+            added_cond_kwargs: what `addition_embed_type` and `encoder_hid_dim_type` require:
                 `text_embeds` and `time_ids` (B, 6) for "text_time", `text_embeds` and
                 `image_embeds` for "text_image", `image_embeds` for "image" and "image_hint", and
                 `hint` (B, 3, 8 * H, 8 * W) for the last. Embeddings are (B, D).
             down_block_additional_residuals, mid_block_additional_residual: added to the skip
-                connections and to the output of the mid block; they go together (ControlNet).
-            down_intrablock_additional_residuals: one per down block, added to its features
-                (T2I-Adapter); a further one is added to the mid block's output.
+                connections and to the output of the mid block, for ControlNet; both or neither.
+            down_intrablock_additional_residuals: one per down block, added to its features, for
+                T2I-Adapter; one more is added to the output of the mid block.
             encoder_attention_mask: (B, K), 1 for prompt tokens to attend to.
             return_dict: False returns `(prediction,)`.
 
         Raises:
-            ArgumentError: inputs that the config calls for are missing, or don't fit.
+            ArgumentError: an input that the config requires is missing, or a shape doesn't fit.
         """
         _check_residuals(down_block_additional_residuals, mid_block_additional_residual)
         check_cross_attention_kwargs(cross_attention_kwargs)
         channels = self.sample_channels
         if not isinstance(sample, Tensor) or sample.ndim != 4 or sample.shape[1] != channels:
             raise ArgumentError(
-                f"sample is {shown(sample)}, but this model takes {channels} channels: a tensor "
+                f"sample is {shown(sample)}; this model takes a tensor with {channels} channels: "
                 f"(B, {channels}, H, W)"
             )
         added = added_cond_kwargs or {}
@@ -272,7 +272,7 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
             assert isinstance(block, UpBlock)
             count = len(block.resnets)
             taken, skips = skips[-count:], skips[:-count]
-            # The next skip's size, not twice this one: odd sizes were rounded on the way down.
+            # The size of the next skip connection: odd sizes were rounded down before.
             hidden = block(hidden, taken, cond, skips[-1].shape[-2:] if skips else None)
 
         prediction = self.conv_out(self.act(self.conv_norm_out(hidden)))
@@ -280,7 +280,7 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
 
 
 def _same_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
-    """A convolution that keeps height and width (of an odd kernel)."""
+    """A convolution with an odd `kernel` that keeps height and width."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=kernel, padding=(kernel - 1) // 2)
 
 
@@ -297,5 +297,5 @@ def _check_residuals(down: Sequence[Tensor] | None, mid: Tensor | None) -> None:
     if (down is None) != (mid is None):
         raise ArgumentError(
             "down_block_additional_residuals and mid_block_additional_residual go together; "
-            "residuals of a T2I-Adapter belong into down_intrablock_additional_residuals"
+            "residuals of a T2I-Adapter go into down_intrablock_additional_residuals"
         )

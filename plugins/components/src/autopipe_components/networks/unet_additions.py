@@ -1,4 +1,4 @@
-"""What a U-Net adds to its time embedding: prompts, images, sizes, hints."""
+"""Conditions added to the time embedding of a U-Net: prompts, images, sizes, hints."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from autopipe.wording import shown
 
 from .embeddings import TimestepEmbedding, Timesteps
 
-# What asks for an entry of `added_cond_kwargs`, in the words of its error.
+# What requires an entry of `added_cond_kwargs`, as an error message names it.
 _TEXT_TIME = "addition_embed_type 'text_time'"
 _TEXT_IMAGE = "addition_embed_type 'text_image'"
 _IMAGE = "addition_embed_type 'image'"
 _IMAGE_HINT = "addition_embed_type 'image_hint'"
 
-# Widths of a hint's convolutions, the last three of them after a halving; and what they make.
+# Channels of the convolutions on a hint, of which the last three follow a halving; and of their
+# output.
 _HINT_CHANNELS = (3, 16, 32, 96, 256)
 _HINT_FEATURES = 4
 
 
 class AddedCondition(nn.Module):
-    """Turns conditions into an addition to the time embedding.
+    """Computes an addition to the time embedding from further conditions.
 
-    `extra_channels` is how many channels it also adds to the network's input.
+    `extra_channels` is the number of channels that it adds to the input of the network.
     """
 
     extra_channels: int = 0
 
     def embed(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
-        """The addition, (B, D), made of the encoded prompt and of `added_cond_kwargs`."""
+        """The addition (B, D), from the encoded prompt and `added_cond_kwargs`."""
         raise NotImplementedError
 
     def extend(self, sample: Tensor, added: Mapping[str, Tensor]) -> Tensor:
@@ -44,7 +45,7 @@ class AddedCondition(nn.Module):
 
 
 class TextCondition(AddedCondition):
-    """DeepFloyd IF's: the encoded prompt (B, K, C), pooled."""
+    """For DeepFloyd IF: the encoded prompt (B, K, C), pooled."""
 
     def __init__(self, text_dim: int, time_embed_dim: int, *, heads: int) -> None:
         super().__init__()
@@ -63,14 +64,14 @@ class TextCondition(AddedCondition):
 
 
 class AttentionPooling(nn.Module):
-    """(B, K, C) -> (B, C): what the mean of all tokens sees in itself and in each of them."""
+    """(B, K, C) -> (B, C): attention of the mean of all tokens to itself and to each token."""
 
     def __init__(self, width: int, *, heads: int) -> None:
         super().__init__()
         if width % heads:
             raise ConfigError(
-                f"addition_embed_type_num_heads is {heads}, which doesn't divide the {width} "
-                "numbers of an encoded prompt's token"
+                f"addition_embed_type_num_heads is {heads}, which doesn't divide the width {width} "
+                "of the encoded prompt"
             )
         self.heads = heads
         self.positional_embedding = nn.Parameter(torch.randn(1, width) / width**0.5)
@@ -89,7 +90,7 @@ class AttentionPooling(nn.Module):
 
 
 class TextTimeCondition(TimestepEmbedding, AddedCondition):
-    """SDXL's: the pooled prompt (B, P) and six sizes and crops (B, 6)."""
+    """For SDXL: the pooled prompt (B, P) and six numbers of sizes and crops (B, 6)."""
 
     def __init__(self, in_channels: int, time_embed_dim: int, *, id_embedding: Timesteps) -> None:
         super().__init__(in_channels, time_embed_dim)
@@ -105,11 +106,12 @@ class TextTimeCondition(TimestepEmbedding, AddedCondition):
                 f"text_embeds and time_ids make a vector of {vector.shape[-1]} numbers, the model "
                 f"takes {expected}; text_embeds is {tuple(text.shape)}, {ids.shape[0]} time_ids"
             )
-        return self(vector.to(self.linear_1.weight.dtype))
+        embedded: Tensor = self(vector.to(self.linear_1.weight.dtype))
+        return embedded
 
 
 class TextImageCondition(AddedCondition):
-    """Kandinsky 2.1's: a pooled prompt (B, T) and an embedded image (B, I)."""
+    """For Kandinsky 2.1: a pooled prompt (B, T) and an embedded image (B, I)."""
 
     def __init__(self, text_dim: int, image_dim: int, time_embed_dim: int) -> None:
         super().__init__()
@@ -120,13 +122,14 @@ class TextImageCondition(AddedCondition):
     def embed(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
         image = projected(added, "image_embeds", self.image_proj, _TEXT_IMAGE)
         text = projected(added, "text_embeds", self.text_proj, _TEXT_IMAGE)
-        return image + self.text_norm(text)
+        embedded: Tensor = image + self.text_norm(text)
+        return embedded
 
 
 class ImageCondition(AddedCondition):
-    """Kandinsky 2.2's: an embedded image (B, I)."""
+    """For Kandinsky 2.2: an embedded image (B, I)."""
 
-    asked_by = _IMAGE
+    required_by = _IMAGE
 
     def __init__(self, image_dim: int, time_embed_dim: int) -> None:
         super().__init__()
@@ -134,26 +137,26 @@ class ImageCondition(AddedCondition):
         self.image_norm = nn.LayerNorm(time_embed_dim)
 
     def embed(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
-        image = projected(added, "image_embeds", self.image_proj, self.asked_by)
+        image = projected(added, "image_embeds", self.image_proj, self.required_by)
         addition: Tensor = self.image_norm(image)
         return addition
 
 
 class ImageHintCondition(ImageCondition):
-    """Kandinsky 2.2's with control: an embedded image, and a picture such as a depth map.
+    """For Kandinsky 2.2 with control: an embedded image, and a hint such as a depth map.
 
-    The picture (B, 3, 8 * H, 8 * W) becomes channels of the input (B, C, H, W).
+    The hint (B, 3, 8 * H, 8 * W) becomes further channels of the input (B, C, H, W).
     """
 
     extra_channels = _HINT_FEATURES
-    asked_by = _IMAGE_HINT
+    required_by = _IMAGE_HINT
 
     def __init__(self, image_dim: int, time_embed_dim: int) -> None:
         super().__init__(image_dim, time_embed_dim)
         self.input_hint_block = _hint_block()
 
     def extend(self, sample: Tensor, added: Mapping[str, Tensor]) -> Tensor:
-        hint = required(added, "hint", self.asked_by)
+        hint = required(added, "hint", self.required_by)
         channels, batch = _HINT_CHANNELS[0], sample.shape[0]
         if hint.ndim != 4 or hint.shape[:2] != (batch, channels):
             raise ArgumentError(
@@ -173,7 +176,7 @@ class ImageHintCondition(ImageCondition):
 def make_addition_embedding(
     config: Mapping[str, Any], *, time_embed_dim: int
 ) -> AddedCondition | None:
-    """What turns `added_cond_kwargs` into an addition to the time embedding, if anything."""
+    """The module that makes the addition from `added_cond_kwargs`; None if there is none."""
     kind = config["addition_embed_type"]
     if kind is None:
         return None
@@ -185,32 +188,32 @@ def make_addition_embedding(
 
 def _text(config: Mapping[str, Any], time_embed_dim: int) -> AddedCondition:
     projected_first = config["encoder_hid_dim"] is not None
-    width = _needed(config, "encoder_hid_dim" if projected_first else "cross_attention_dim")
+    width = _required_width(config, "encoder_hid_dim" if projected_first else "cross_attention_dim")
     return TextCondition(width, time_embed_dim, heads=config["addition_embed_type_num_heads"])
 
 
 def _text_time(config: Mapping[str, Any], time_embed_dim: int) -> AddedCondition:
     ids = Timesteps(
-        _needed(config, "addition_time_embed_dim"),
+        _required_width(config, "addition_time_embed_dim"),
         flip_sin_to_cos=config["flip_sin_to_cos"],
         downscale_freq_shift=config["freq_shift"],
     )
-    inputs = _needed(config, "projection_class_embeddings_input_dim")
+    inputs = _required_width(config, "projection_class_embeddings_input_dim")
     return TextTimeCondition(inputs, time_embed_dim, id_embedding=ids)
 
 
 def _text_image(config: Mapping[str, Any], time_embed_dim: int) -> AddedCondition:
-    # Checkpoints embed text and images at the width that attention takes.
-    width = _needed(config, "cross_attention_dim")
+    # In checkpoints the embeddings of text and image are as wide as the context.
+    width = _required_width(config, "cross_attention_dim")
     return TextImageCondition(width, width, time_embed_dim)
 
 
 def _image(config: Mapping[str, Any], time_embed_dim: int) -> AddedCondition:
-    return ImageCondition(_needed(config, "encoder_hid_dim"), time_embed_dim)
+    return ImageCondition(_required_width(config, "encoder_hid_dim"), time_embed_dim)
 
 
 def _image_hint(config: Mapping[str, Any], time_embed_dim: int) -> AddedCondition:
-    return ImageHintCondition(_needed(config, "encoder_hid_dim"), time_embed_dim)
+    return ImageHintCondition(_required_width(config, "encoder_hid_dim"), time_embed_dim)
 
 
 _MAKERS: dict[str, Callable[[Mapping[str, Any], int], AddedCondition]] = {
@@ -222,27 +225,31 @@ _MAKERS: dict[str, Callable[[Mapping[str, Any], int], AddedCondition]] = {
 }
 
 
-def required(added: Mapping[str, Tensor], name: str, asked_by: str) -> Tensor:
-    """`added[name]`, which a model with the option `asked_by` can't do without."""
+def required(added: Mapping[str, Tensor], name: str, required_by: str) -> Tensor:
+    """`added[name]`, which a model with the option `required_by` needs.
+
+    Raises:
+        ArgumentError: it is missing.
+    """
     try:
         return added[name]
     except KeyError:
         raise ArgumentError(
-            f"this model has {asked_by}: pass {shown(name)} in added_cond_kwargs, "
+            f"this model has {required_by}: pass {shown(name)} in added_cond_kwargs, "
             f"which has {sorted(added)}"
         ) from None
 
 
-def projected(added: Mapping[str, Tensor], name: str, layer: nn.Linear, asked_by: str) -> Tensor:
+def projected(added: Mapping[str, Tensor], name: str, layer: nn.Linear, required_by: str) -> Tensor:
     """`layer` of the vectors `added[name]`, (B, D).
 
     Raises:
-        ArgumentError: there are none, or they are of another width.
+        ArgumentError: they are missing, or have another width.
     """
-    vectors = required(added, name, asked_by)
+    vectors = required(added, name, required_by)
     if vectors.ndim != 2 or vectors.shape[1] != layer.in_features:
         raise ArgumentError(
-            f"{name} has shape {tuple(vectors.shape)}, but this model has {asked_by} and takes "
+            f"{name} has shape {tuple(vectors.shape)}, but this model has {required_by} and takes "
             f"(B, {layer.in_features})"
         )
     made: Tensor = layer(vectors.to(layer.weight.dtype))
@@ -261,11 +268,11 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
     return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, stride=stride)
 
 
-def _needed(config: Mapping[str, Any], name: str) -> int:
-    """A width that the kind of condition can't do without."""
-    width, asked_by = config[name], f"addition_embed_type {shown(config['addition_embed_type'])}"
+def _required_width(config: Mapping[str, Any], name: str) -> int:
+    """The config entry `name`: a width that this kind of condition requires."""
+    width, required_by = config[name], f"addition_embed_type {shown(config['addition_embed_type'])}"
     if width is None:
-        raise ConfigError(f"{asked_by} needs {name}")
+        raise ConfigError(f"{required_by} needs {name}")
     if not isinstance(width, int):
-        raise ConfigError(f"{name} is {width}; {asked_by} needs a single one")
+        raise ConfigError(f"{name} is {width}; {required_by} needs a single one")
     return width

@@ -1,4 +1,4 @@
-"""The blocks of a U-Net, by the names that checkpoints give them."""
+"""The blocks of a U-Net, by their names in checkpoints."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from .transformer import Transformer2DModel, TransformerOptions
 
 @dataclass(frozen=True)
 class BlockSpec:
-    """How one block is built.
+    """The specification of a block.
 
     Attributes:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        skip_channels: channels of each skip connection that an up block takes, in the order it
-            takes them; their number is the number of its residual blocks.
-        num_layers: residual blocks of a down block.
-        resample: whether the block changes the resolution at its end.
+        skip_channels: channels of each skip connection that an up block takes, in the order of
+            use; one for each of its residual blocks.
+        num_layers: the number of residual blocks of a down block.
+        resample: whether the block ends with a change of resolution.
         downsample_padding: see `Downsample2D`.
         resnet, transformer, added_kv: options of the parts.
     """
@@ -53,20 +53,20 @@ class BlockSpec:
 
 @dataclass(frozen=True)
 class BlockKind:
-    """What tells blocks apart.
+    """What distinguishes kinds of blocks.
 
     Attributes:
-        attend: makes what follows the residual block of an index, None if nothing does; it is
-            called with features and `Conditioning`.
-        resnet_sampling: whether resolution is changed inside a further residual block, which
-            sees the time too, and not by a convolution.
+        attend: makes the attention that follows the residual block with a given index, a module
+            that takes features and `Conditioning`; None for blocks without attention.
+        resnet_sampling: whether a further residual block changes the resolution, with the time
+            embedding, instead of a convolution.
     """
 
     attend: Callable[[BlockSpec, int], nn.Module] | None = None
     resnet_sampling: bool = False
 
     def attentions(self, spec: BlockSpec, count: int) -> nn.ModuleList:
-        """The attention layers of a block with `count` residual blocks that have one each."""
+        """The attention layers of a block with `count` residual blocks, one for each."""
         return nn.ModuleList(self.attend(spec, i) for i in range(count) if self.attend)
 
 
@@ -80,7 +80,7 @@ def _added_kv(spec: BlockSpec, index: int) -> nn.Module:
 
 
 class DownBlock(Checkpointed):
-    """Residual blocks, each followed by attention or nothing, then half the resolution."""
+    """Residual blocks, each followed by attention if the kind has it, then downsampling."""
 
     def __init__(self, spec: BlockSpec, kind: BlockKind) -> None:
         super().__init__()
@@ -100,10 +100,10 @@ class DownBlock(Checkpointed):
     def forward(
         self, hidden: Tensor, cond: Conditioning, residual: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """The output, and the skip connections in the order they were made.
+        """The output, and the skip connections in their order.
 
-        `residual` comes from an adapter. It joins the features before they are downsampled, or
-        after that in blocks without attention: adapters are trained so.
+        `residual` comes from an adapter. It is added before downsampling, or after it in blocks
+        without attention, as adapters were trained.
         """
         skips = []
         for i, resnet in enumerate(self.resnets):
@@ -126,7 +126,7 @@ class DownBlock(Checkpointed):
 
 
 class UpBlock(Checkpointed):
-    """Residual blocks that each take a skip connection, as `DownBlock` otherwise, upwards."""
+    """Residual blocks that each take a skip connection, with attention, then upsampling."""
 
     def __init__(self, spec: BlockSpec, kind: BlockKind) -> None:
         super().__init__()
@@ -149,9 +149,9 @@ class UpBlock(Checkpointed):
     def forward(
         self, hidden: Tensor, skips: Sequence[Tensor], cond: Conditioning, size: torch.Size | None
     ) -> Tensor:
-        """The output, of height and width `size`.
+        """The output, whose height and width are `size`.
 
-        `skips` come in the order the down blocks made them and are used from the end.
+        `skips` are in the order of the down blocks and are used from the end.
         """
         for i, (resnet, skip) in enumerate(zip(self.resnets, reversed(skips))):
             hidden = self.run(resnet, torch.cat((hidden, skip), dim=1), cond.time)
@@ -167,7 +167,7 @@ class UpBlock(Checkpointed):
 
 
 class MidBlock(Checkpointed):
-    """A residual block, then (unless there is no attention) attention and a residual block."""
+    """A residual block; then, in kinds with attention, attention and another residual block."""
 
     def __init__(self, spec: BlockSpec, kind: BlockKind) -> None:
         super().__init__()
@@ -185,7 +185,7 @@ class MidBlock(Checkpointed):
         return hidden
 
 
-# The blocks of latent diffusion, and those of diffusion among pixels.
+# The blocks of latent diffusion, and those of pixel-space diffusion.
 _PLAIN = BlockKind()
 _TRANSFORMER = BlockKind(attend=_transformer)
 _RESNET = BlockKind(resnet_sampling=True)
@@ -214,27 +214,27 @@ PIXEL_BLOCKS = frozenset(
     for name, kind in kinds.items()
     if kind.resnet_sampling
 )
-"""The blocks of diffusion among pixels."""
+"""The blocks of pixel-space diffusion."""
 
 
 def make_down_block(name: str, spec: BlockSpec) -> DownBlock:
-    """The down block that a config calls `name`."""
+    """The down block that is named `name` in configs."""
     return DownBlock(spec, _find(DOWN_BLOCKS, "down_block_types", name))
 
 
 def make_mid_block(name: str, spec: BlockSpec) -> MidBlock:
-    """The mid block that a config calls `name`."""
+    """The mid block that is named `name` in configs."""
     return MidBlock(spec, _find(MID_BLOCKS, "mid_block_type", name))
 
 
 def make_up_block(name: str, spec: BlockSpec) -> UpBlock:
-    """The up block that a config calls `name`."""
+    """The up block that is named `name` in configs."""
     return UpBlock(spec, _find(UP_BLOCKS, "up_block_types", name))
 
 
 def _find(kinds: Mapping[str, BlockKind], key: str, name: str) -> BlockKind:
     try:
-        # The first releases put `UNetRes` before some names.
+        # Early releases prefixed some names with `UNetRes`.
         return kinds[name.removeprefix("UNetRes")]
     except KeyError:
         raise ConfigError(

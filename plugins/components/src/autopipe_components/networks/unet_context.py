@@ -1,4 +1,4 @@
-"""What attention looks at, made of the encoded prompt and of an embedded image."""
+"""The context of cross-attention, from the encoded prompt and an embedded image."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from autopipe.wording import shown
 
 from .unet_additions import projected
 
-# Tokens that an embedded image becomes: beside a prompt, and alone.
+# The number of tokens for an embedded image: beside a prompt, and alone.
 _TOKENS_BESIDE_TEXT = 10
 _TOKENS_ALONE = 32
-# What asks for an image, in the words of its error.
+# What requires an image, as an error message names it.
 _TEXT_IMAGE = "encoder_hid_dim_type 'text_image_proj'"
 _IMAGE = "encoder_hid_dim_type 'image_proj'"
 
 
 class TextProjection(nn.Linear):
-    """DeepFloyd IF's: the prompt at another width, (B, K, text) -> (B, K, context)."""
+    """Projects the prompt to another width, (B, K, text) -> (B, K, context), for DeepFloyd IF."""
 
     def project(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
-        """What attention takes, of the prompt and of what `added_cond_kwargs` holds."""
-        tokens: Tensor = self(_needed(context))
+        """The context, from the encoded prompt and `added_cond_kwargs`."""
+        tokens: Tensor = self(_require_context(context))
         return tokens
 
 
 class TextImageProjection(nn.Module):
-    """Kandinsky 2.1's: tokens of an embedded image (B, I), then those of the prompt."""
+    """Tokens of an embedded image (B, I), followed by those of the prompt, for Kandinsky 2.1."""
 
     def __init__(self, text_dim: int, image_dim: int, context_dim: int) -> None:
         super().__init__()
@@ -39,14 +39,14 @@ class TextImageProjection(nn.Module):
         self.text_proj = nn.Linear(text_dim, context_dim)
 
     def project(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
-        """What attention takes, (B, 10 + K, context)."""
+        """The context (B, 10 + K, context)."""
         image = projected(added, "image_embeds", self.image_embeds, _TEXT_IMAGE)
-        text = self.text_proj(_needed(context))
-        return torch.cat((image.unflatten(-1, (_TOKENS_BESIDE_TEXT, -1)), text), dim=1)
+        text = self.text_proj(_require_context(context))
+        return torch.cat((torch.unflatten(image, -1, (_TOKENS_BESIDE_TEXT, -1)), text), dim=1)
 
 
 class ImageProjection(nn.Module):
-    """Kandinsky 2.2's: tokens of an embedded image (B, I), no prompt."""
+    """Tokens of an embedded image (B, I), without a prompt, for Kandinsky 2.2."""
 
     def __init__(self, image_dim: int, context_dim: int) -> None:
         super().__init__()
@@ -54,9 +54,9 @@ class ImageProjection(nn.Module):
         self.norm = nn.LayerNorm(context_dim)
 
     def project(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
-        """What attention takes, (B, 32, context)."""
+        """The context (B, 32, context)."""
         image = projected(added, "image_embeds", self.image_embeds, _IMAGE)
-        tokens: Tensor = self.norm(image.unflatten(-1, (_TOKENS_ALONE, -1)))
+        tokens: Tensor = self.norm(torch.unflatten(image, -1, (_TOKENS_ALONE, -1)))
         return tokens
 
 
@@ -64,7 +64,7 @@ ContextProjection = TextProjection | TextImageProjection | ImageProjection
 
 
 def make_context_projection(config: Mapping[str, Any]) -> ContextProjection | None:
-    """What makes the context of attention, or None where the encoded prompt is taken as it is."""
+    """The projection that makes the context; None if the encoded prompt is used as it is."""
     kind, width = config["encoder_hid_dim_type"], config["encoder_hid_dim"]
     if kind is None and width is None:
         return None
@@ -79,14 +79,14 @@ def make_context_projection(config: Mapping[str, Any]) -> ContextProjection | No
     if not isinstance(target, int):
         raise ConfigError(f"cross_attention_dim is {target}; encoder_hid_dim needs a single one")
     if kind == "text_image_proj":
-        # Checkpoints embed images at the width that attention takes.
+        # In checkpoints the embedding of an image is as wide as the context.
         return TextImageProjection(width, image_dim=target, context_dim=target)
     if kind == "image_proj":
         return ImageProjection(width, context_dim=target)
     return TextProjection(width, target)
 
 
-def _needed(context: Tensor | None) -> Tensor:
+def _require_context(context: Tensor | None) -> Tensor:
     if context is None:
         raise ArgumentError("this model projects a prompt: pass encoder_hidden_states")
     return context

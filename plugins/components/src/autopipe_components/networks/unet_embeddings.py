@@ -1,4 +1,4 @@
-"""One vector for each sample: its timestep, its class, and what is added to them."""
+"""The embedding of a sample's timestep and class, and of added conditions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .unet_additions import AddedCondition
 
 
 def make_time_projection(config: Mapping[str, Any]) -> tuple[nn.Module, int, int]:
-    """(module that turns timesteps into vectors, their width, width of the time embedding)."""
+    """The module that embeds timesteps, the width of its output, and that of the time embedding."""
     first = config["block_out_channels"][0]
     kind = config["time_embedding_type"]
     if kind == "positional":
@@ -51,7 +51,7 @@ class TimestepClassEmbedding(TimestepEmbedding):
 def make_class_embedding(
     config: Mapping[str, Any], *, time_input_dim: int, time_embed_dim: int
 ) -> nn.Module | None:
-    """What turns `class_labels` into (B, time_embed_dim), or None for a model without classes."""
+    """The module that embeds `class_labels` as (B, time_embed_dim); None without classes."""
     kind = config["class_embed_type"]
     if kind is None:
         count = config["num_class_embeds"]
@@ -76,7 +76,7 @@ def make_class_embedding(
 
 
 class TimeEmbedded:
-    """A network that makes one vector of timestep, classes and added conditions."""
+    """A network that embeds timestep, classes and added conditions in one vector."""
 
     config: FrozenConfig
     time_proj: nn.Module
@@ -94,18 +94,18 @@ class TimeEmbedded:
         context: Tensor | None,
         added: Mapping[str, Tensor] | None,
     ) -> Tensor:
-        """The vector of each sample, (B, D), not yet activated.
+        """The embedding of each sample, (B, D), before the activation.
 
         Args:
-            sample: the network's input, for its batch, dtype and device.
+            sample: the input of the network; its batch size, dtype and device are used.
             timestep: one for all samples, or a tensor (B,).
-            timestep_cond: (B, C), for networks whose `time_embedding` takes it.
-            class_labels: (B,), or (B, C) for the projections.
-            context: the encoded prompt, (B, K, C), of networks that have one.
-            added: what `addition_embed_type` asks for.
+            timestep_cond: (B, C), if `time_embedding` takes it.
+            class_labels: (B,), or (B, C) for projections.
+            context: the encoded prompt, (B, K, C); None without a prompt.
+            added: what `addition_embed_type` requires.
 
         Raises:
-            ArgumentError: inputs that the config calls for are missing, or don't fit.
+            ArgumentError: an input that the config requires is missing, or a shape doesn't fit.
         """
         timesteps = timesteps_of(timestep, sample)
         waves = self.time_proj(timesteps).to(sample.dtype).expand(sample.shape[0], -1)
@@ -116,8 +116,8 @@ class TimeEmbedded:
         addition = self.add_embedding.embed(context, added or {})
         if addition.shape[0] != sample.shape[0]:
             raise ArgumentError(
-                f"conditions of {addition.shape[0]} samples were added to {sample.shape[0]} "
-                "samples; give one for each"
+                f"added_cond_kwargs are for {addition.shape[0]} samples, but there are "
+                f"{sample.shape[0]}; give one for each"
             )
         return time + addition.to(time.dtype)
 
@@ -134,7 +134,8 @@ class TimeEmbedded:
         classes = self.class_embedding(class_labels).to(time.dtype)
         if self.config.get("class_embeddings_concat"):
             return torch.cat((time, classes), dim=-1)
-        return time + classes
+        time = time + classes
+        return time
 
 
 def _timesteps(width: int, config: Mapping[str, Any]) -> Timesteps:

@@ -16,13 +16,13 @@ from .unet_blocks import PIXEL_BLOCKS, BlockSpec
 
 _T = TypeVar("_T")
 
-# What a config may only hold at this value, because nothing that is supported reads another.
+# Config entries of which only this value is supported.
 _ONLY_SUPPORTED: dict[str, Any] = {
     "num_attention_heads": None,
     "dual_cross_attention": False,
     "attention_type": "default",
 }
-# What only the blocks of diffusion among pixels read, at the values of all others.
+# Config entries that only pixel-space blocks use, at the values required with other blocks.
 _ONLY_AMONG_PIXELS: dict[str, Any] = {
     "cross_attention_norm": None,
     "resnet_skip_time_act": False,
@@ -32,7 +32,7 @@ _ONLY_AMONG_PIXELS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class UNetLayout:
-    """The blocks of a U-Net in the order a sample meets them."""
+    """The blocks of a U-Net, in the order in which a sample passes through them."""
 
     down: tuple[BlockSpec, ...]
     mid: BlockSpec
@@ -40,20 +40,20 @@ class UNetLayout:
 
 
 def refuse_unsupported(config: Mapping[str, Any]) -> None:
-    """Raise ConfigError for values that ask for what no block here does."""
+    """Raise ConfigError for values that no block supports."""
     for name, value in _ONLY_SUPPORTED.items():
         if config[name] != value:
             raise ConfigError(f"{name} is {shown(config[name])}; only {shown(value)} is supported")
     if config["class_embeddings_concat"] and config["addition_embed_type"] is not None:
         raise ConfigError(
-            f"class_embeddings_concat makes a vector to which nothing can be added, but "
+            f"class_embeddings_concat can't be combined with an addition, but "
             f"addition_embed_type is {shown(config['addition_embed_type'])}"
         )
     classes = config["class_embed_type"] is not None or config["num_class_embeds"] is not None
     if config["class_embeddings_concat"] and not classes:
         raise ConfigError(
             "class_embeddings_concat is set, but class_embed_type and num_class_embeds are None; "
-            "there are no classes"
+            "set one of them, or turn it off"
         )
     others = [name for name in _types(config) if name not in PIXEL_BLOCKS]
     for name, value in _ONLY_AMONG_PIXELS.items():
@@ -64,10 +64,12 @@ def refuse_unsupported(config: Mapping[str, Any]) -> None:
 
 
 def refuse_pixel_blocks(config: Mapping[str, Any]) -> None:
-    """Raise ConfigError for blocks that only whole U-Nets have."""
+    """Raise ConfigError for pixel-space blocks, which ControlNets don't have."""
     for name in _types(config):
         if name in PIXEL_BLOCKS:
-            raise ConfigError(f"{name} is a block of U-Nets among pixels; no ControlNet has it")
+            raise ConfigError(
+                f"{name} is a block of pixel-space U-Nets, which a ControlNet can't have"
+            )
 
 
 def _types(config: Mapping[str, Any]) -> list[str]:
@@ -77,13 +79,14 @@ def _types(config: Mapping[str, Any]) -> list[str]:
 
 
 def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
-    """What each block of the U-Net that `config` describes is made of.
+    """The specification of each block of the U-Net that `config` describes.
 
     `config` has the keys of `UNet2DConditionModel`; `time_channels` is the width of the time
     embedding that blocks receive.
 
     Raises:
-        ConfigError: a value is not one per resolution, or contradicts another.
+        ConfigError: a list doesn't have one value per resolution, or a value contradicts another
+            one.
     """
     channels: tuple[int, ...] = tuple(config["block_out_channels"])
     levels = len(channels)
@@ -92,7 +95,7 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
     check_groups(config["norm_num_groups"], channels)
 
     layers = per_level("layers_per_block", config["layers_per_block"], levels)
-    # The number of heads for transformers, the width of one for the others.
+    # For transformers the number of heads, for other blocks the width of a head.
     heads = per_level("attention_head_dim", config["attention_head_dim"], levels)
     context = per_level("cross_attention_dim", config["cross_attention_dim"], levels)
     only_cross = per_level("only_cross_attention", config["only_cross_attention"], levels)
@@ -147,8 +150,8 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
         transformer=transformer(-1, mid_depth, cross_only=False),
         added_kv=added_kv(-1, head_dim=heads[-1], cross_only=_mid_cross_only(config)),
     )
-    # An up block undoes the down block of its level: it takes one skip connection for each
-    # residual block there and one for what entered the level, which has the channels above it.
+    # An up block mirrors the down block of its level: it takes one skip connection for each
+    # residual block there, and one for the input of that level.
     up = tuple(
         BlockSpec(
             in_channels=channels[min(i + 1, levels - 1)],
@@ -157,7 +160,7 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
             resample=i > 0,
             resnet=resnet,
             transformer=transformer(i, up_depths[i], cross_only=only_cross[i]),
-            # Widths of heads are not mirrored on the way up: networks were trained so.
+            # Widths of heads are not mirrored in up blocks: networks were trained this way.
             added_kv=added_kv(i, head_dim=heads[-1 - i], cross_only=only_cross[i]),
         )
         for i in reversed(range(levels))
@@ -166,16 +169,16 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
 
 
 def _mid_cross_only(config: Mapping[str, Any]) -> bool:
-    """What the mid block does; one value of `only_cross_attention` for all blocks is its too."""
+    """`mid_block_only_cross_attention`; by default `only_cross_attention`, if that is one value."""
     own, of_others = config["mid_block_only_cross_attention"], config["only_cross_attention"]
     return bool(of_others if own is None and isinstance(of_others, bool) else own)
 
 
 def per_level(name: str, value: _T | Sequence[_T], levels: int) -> tuple[_T, ...]:
-    """`value` for each of `levels` resolutions: one value stands for all of them.
+    """One value for each of `levels` resolutions; a single `value` is repeated.
 
     Raises:
-        ConfigError: there are several values, but not one per resolution.
+        ConfigError: `value` is a list of another length.
     """
     if not isinstance(value, (list, tuple)):
         return (value,) * levels  # type: ignore[return-value]
@@ -194,19 +197,19 @@ def _expect_one_per_level(name: str, value: Sequence[Any], levels: int) -> None:
 def _depths(
     config: Mapping[str, Any], layers: Sequence[int]
 ) -> tuple[list[tuple[int, ...]], tuple[int, ...], list[tuple[int, ...]]]:
-    """Transformer layers behind each residual block of (down, mid, up) blocks, by level."""
+    """The number of transformer layers after each residual block: of down, mid and up blocks."""
     levels = len(layers)
     name = "transformer_layers_per_block"
-    asked = per_level(name, config[name], levels)
+    depths = per_level(name, config[name], levels)
     reverse_name = "reverse_transformer_layers_per_block"
     reverse = config[reverse_name]
     if reverse is None:
-        if any(isinstance(depth, (list, tuple)) for depth in asked):
-            raise ConfigError(f"{name} is nested, {asked}; then {reverse_name} is needed too")
-        up_asked = asked
+        if any(isinstance(depth, (list, tuple)) for depth in depths):
+            raise ConfigError(f"{name} is nested, {depths}; then {reverse_name} is required too")
+        up_depths = depths
     else:
-        up_asked = tuple(reversed(per_level(reverse_name, reverse, levels)))
-    down = [per_level(name, depth, count) for depth, count in zip(asked, layers)]
-    up = [per_level(reverse_name, depth, count + 1) for depth, count in zip(up_asked, layers)]
-    last = asked[-1]
+        up_depths = tuple(reversed(per_level(reverse_name, reverse, levels)))
+    down = [per_level(name, depth, count) for depth, count in zip(depths, layers)]
+    up = [per_level(reverse_name, depth, count + 1) for depth, count in zip(up_depths, layers)]
+    last = depths[-1]
     return down, (last[0] if isinstance(last, (list, tuple)) else last,), up

@@ -1,4 +1,4 @@
-"""The two halves of an autoencoder: pixels to latents or their moments, latents to pixels."""
+"""The encoder and the decoder of an autoencoder."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _NEW_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_
 
 @dataclass
 class DecoderOutput(BaseOutput):
-    """What an autoencoder decodes.
+    """The output of a decoder.
 
     Attributes:
         sample: the images, (B, out_channels, H, W).
-        commit_loss: how far the latents were from the codebook; None without one.
+        commit_loss: the distance of the latents from the codebook; None without a codebook.
     """
 
     sample: Tensor
@@ -40,7 +40,7 @@ class DecoderOutput(BaseOutput):
 
 
 class AutoencoderBlock(nn.Module):
-    """Residual blocks with attention over all pixels after the first few, then a resampling."""
+    """Residual blocks, the first of them followed by attention over all pixels; then resampling."""
 
     def __init__(
         self,
@@ -121,8 +121,8 @@ class Encoder(Checkpointed):
 class Decoder(Checkpointed):
     """Latents (B, in_channels, h, w) to images, each level doubling the size.
 
-    With `spatial_norm` the latents that `forward` takes besides, (B, in_channels, h, w),
-    normalise all layers.
+    With `spatial_norm` the second argument of `forward`, latents (B, in_channels, h, w), modulates
+    the normalisation of all layers.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Decoder(Checkpointed):
         hidden = self.conv_in(hidden)
         for block in (self.mid_block, *self.up_blocks):
             hidden = self.run(block, hidden, latents)
-        # A normalisation in groups alone takes no latents.
+        # A plain group normalisation takes no latents.
         inputs = (hidden,) if latents is None else (hidden, latents)
         output: Tensor = self.conv_out(F.silu(self.conv_norm_out(*inputs)))
         return output
@@ -174,8 +174,8 @@ class Decoder(Checkpointed):
 def with_new_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`state` with the attention layers named and shaped as linear layers.
 
-    The first releases called them `query`, `key`, `value` and `proj_attn`, and some files hold
-    them as convolutions of 1x1 pixels.
+    Early releases named them `query`, `key`, `value` and `proj_attn`, and some files hold them as
+    1x1 convolutions.
     """
     converted = {}
     for name, tensor in state.items():
@@ -191,15 +191,15 @@ def check_channels(name: str, batch: Tensor, channels: int) -> None:
     """Raise ArgumentError unless the `batch` called `name` is (B, channels, H, W)."""
     if batch.ndim != 4 or batch.shape[1] != channels:
         raise ArgumentError(
-            f"{name} of shape {tuple(batch.shape)} were given to an autoencoder that takes "
-            f"{channels} channels: (B, {channels}, H, W)"
+            f"{name} have shape {tuple(batch.shape)}; this autoencoder takes {channels} channels: "
+            f"(B, {channels}, H, W)"
         )
 
 
 def _attend(
     key: str, types: Sequence[str], known: Mapping[str, bool], block_out_channels: Sequence[int]
 ) -> list[bool]:
-    """For each of the block `types` that the config gives as `key`, whether it has attention."""
+    """Whether each of the block `types`, the config entry `key`, has attention."""
     for name in types:
         if name not in known:
             raise ConfigError(

@@ -1,8 +1,8 @@
-"""The layers of an autoencoder's halves, normalised in groups or by the latents too.
+"""The layers of encoder and decoder, with group normalisation or spatial norm.
 
-"Spatial norm" is from "MoVQ: Modulating Quantized Vectors for High-Fidelity Image Generation"
-(Zheng et al. 2022, arXiv:2209.09002): the latents say where, and by how much, a decoder's
-activations are scaled and shifted after their group normalisation.
+Spatial norm is from "MoVQ: Modulating Quantized Vectors for High-Fidelity Image Generation" (Zheng
+et al. 2022, arXiv:2209.09002): after group normalisation, the activations of a decoder are scaled
+and shifted at each position by factors computed from the latents.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .resnet import ResnetBlock2D, ResnetOptions, check_groups
 
 EPS = 1e-6
 _SPATIAL_GROUPS = 32
-"""What checkpoints with spatial norm were trained with, whatever their config says."""
+"""The number of groups in checkpoints with spatial norm, whatever their config holds."""
 
 
 class SpatialNorm(nn.Module):
-    """(B, channels, H, W), scaled and shifted as the latents (B, latent_channels, h, w) have it."""
+    """Normalises (B, channels, H, W), modulated by latents (B, latent_channels, h, w)."""
 
     def __init__(self, channels: int, latent_channels: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class SpatialNorm(nn.Module):
         self.conv_b = nn.Conv2d(latent_channels, channels, kernel_size=1)
 
     def forward(self, hidden: Tensor, latents: Tensor) -> Tensor:
-        # A 1x1 convolution and nearest-neighbour enlargement commute; this order is the cheaper.
+        # A 1x1 convolution and nearest-neighbour upsampling commute; this order is cheaper.
         scale, shift = (
             F.interpolate(conv(latents), size=hidden.shape[-2:], mode="nearest")
             for conv in (self.conv_y, self.conv_b)
@@ -44,7 +44,7 @@ class SpatialNorm(nn.Module):
 
 
 class SpatialNormResnet(nn.Module):
-    """Two convolutions, normalised by the latents, and a shortcut."""
+    """Two convolutions with spatial norm, and a shortcut."""
 
     def __init__(
         self, in_channels: int, out_channels: int, *, latent_channels: int, act_fn: str
@@ -64,11 +64,12 @@ class SpatialNormResnet(nn.Module):
     def forward(self, hidden: Tensor, latents: Tensor) -> Tensor:
         shortcut = hidden if self.conv_shortcut is None else self.conv_shortcut(hidden)
         hidden = self.conv1(self.act(self.norm1(hidden, latents)))
-        return shortcut + self.conv2(self.act(self.norm2(hidden, latents)))
+        hidden = shortcut + self.conv2(self.act(self.norm2(hidden, latents)))
+        return hidden
 
 
 class SpatialNormAttention(Attention):
-    """Attention over the pixels of (B, C, H, W), normalised by the latents, added to its input."""
+    """Attention over the pixels of (B, C, H, W) after spatial norm, added to the input."""
 
     def __init__(self, channels: int, *, latent_channels: int) -> None:
         super().__init__(channels, heads=1, head_dim=channels, bias=True)
@@ -81,10 +82,10 @@ class SpatialNormAttention(Attention):
 
 @dataclass(frozen=True)
 class Layers:
-    """Makes the layers of a half; each takes activations, and the latents or None.
+    """Makes the layers of an encoder or decoder; each takes activations, and latents or None.
 
-    `groups` is the number of groups of a normalisation. `latent_channels` is the width of the
-    latents of a half with spatial norm, None for one without.
+    `groups` is the number of groups of a normalisation. `latent_channels` is the number of channels
+    of the latents with spatial norm; None without it.
     """
 
     groups: int
@@ -121,7 +122,7 @@ class Layers:
         return SpatialNormAttention(channels, latent_channels=self.latent_channels)
 
     def norm(self, channels: int) -> nn.Module:
-        """A normalisation; one in groups alone takes no latents."""
+        """A normalisation; a plain group normalisation takes no latents."""
         if self.latent_channels is None:
             return nn.GroupNorm(self.groups, channels, eps=EPS)
         return SpatialNorm(channels, self.latent_channels)

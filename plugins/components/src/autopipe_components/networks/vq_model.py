@@ -1,4 +1,4 @@
-"""The autoencoder whose latents come from a codebook."""
+"""The autoencoder with a codebook of latents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .vae import Decoder, DecoderOutput, Encoder, check_channels, with_new_names
 
 _NORMS = ("group", "spatial")
 _COMMITMENT = 0.25
-"""The weight of the codebook's way towards the latents in the loss; theirs towards it has 1."""
+"""The weight of the codebook loss relative to the commitment loss."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class VQEncoderOutput(BaseOutput):
 
 
 class VectorQuantizer(nn.Module):
-    """A codebook of `count` vectors of `width` numbers.
+    """A codebook of `count` vectors of length `width`.
 
     "Neural Discrete Representation Learning" (van den Oord et al., 2017).
     """
@@ -44,16 +44,16 @@ class VectorQuantizer(nn.Module):
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Replace each pixel of `latents`, (B, width, h, w), by the nearest vector.
 
-        Gradients pass to the latents as if they hadn't been replaced.
+        Gradients pass straight through to the latents.
 
         Returns:
-            The quantised latents, the loss that draws both towards each other, and which vectors
-            were taken, (B * h * w,).
+            The quantised latents, the loss that pulls latents and codebook together, and the
+            indices of the vectors, (B * h * w,).
         """
         pixels = latents.movedim(1, -1)
-        # By a call of the module, which brings its weights where layers are offloaded.
+        # Calls the module, so that its weights are loaded where layers are offloaded.
         vectors = self.embedding(torch.arange(self.embedding.num_embeddings, device=latents.device))
-        # Some devices have no kernel of cdist for half precision.
+        # Some devices have no half-precision kernel for cdist.
         indices = torch.cdist(pixels.flatten(0, 2).float(), vectors.float()).argmin(dim=1)
         nearest_vectors = vectors[indices].view(pixels.shape)
         loss = F.mse_loss(pixels, nearest_vectors.detach()) + _COMMITMENT * F.mse_loss(
@@ -63,23 +63,23 @@ class VectorQuantizer(nn.Module):
         return quantised.movedim(-1, 1).contiguous(), loss, indices
 
     def get_codebook_entry(self, indices: Tensor, shape: Sequence[int] | None = None) -> Tensor:
-        """The vectors at `indices`; with `shape`, (B, h, w, width), as latents (B, width, h, w)."""
+        """The vectors at `indices`; with `shape` (B, h, w, width) as latents (B, width, h, w)."""
         entries: Tensor = self.embedding(indices)
         return entries if shape is None else entries.view(*shape).movedim(-1, 1).contiguous()
 
 
 class VQModel(ModelMixin):
-    """Encodes images into latents `2 ** (levels - 1)` times smaller that a codebook holds.
+    """Encodes images into latents from a codebook, `2 ** (levels - 1)` times smaller.
 
-    With `norm_type="spatial"` the latents also normalise the layers of the decoder. With
+    With `norm_type="spatial"` the latents also modulate the normalisation of the decoder. With
     `lookup_from_codebook` it decodes indices into the codebook as well as latents.
-    `sample_size`, `scaling_factor` and `force_upcast` are for callers.
+    `sample_size`, `scaling_factor` and `force_upcast` are for callers only.
 
     "Taming Transformers for High-Resolution Image Synthesis" (Esser et al., 2021); "MoVQ:
     Modulating Quantized Vectors for High-Fidelity Image Generation" (Zheng et al., 2022).
 
     Raises:
-        ConfigError: values contradict each other, or one is not supported; it is named.
+        ConfigError: a value contradicts another one, or is not supported.
     """
 
     _supports_gradient_checkpointing = True
@@ -116,8 +116,8 @@ class VQModel(ModelMixin):
             )
         if norm_type == "spatial" and width != latent_channels:
             raise ConfigError(
-                f"norm_type is 'spatial', whose layers take latents of latent_channels, "
-                f"{latent_channels}, but vq_embed_dim is {vq_embed_dim}; they must be the same"
+                f"norm_type 'spatial' needs latent_channels and vq_embed_dim to be equal, but they "
+                f"are {latent_channels} and {vq_embed_dim}"
             )
         self.encoder = Encoder(
             in_channels=in_channels,
@@ -146,7 +146,7 @@ class VQModel(ModelMixin):
 
     @classmethod
     def convert_state_dict(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`state` with the names of today for the attention layers of the first releases."""
+        """`state` with the current names of attention layers; early releases used others."""
         return with_new_names(state)
 
     @entry_point
@@ -171,14 +171,14 @@ class VQModel(ModelMixin):
         """Images (B, out_channels, H, W) and the commitment loss from latents.
 
         Args:
-            h: the latents, (B, vq_embed_dim, h, w); or, of a model with `lookup_from_codebook`
-                and together with `force_not_quantize` and `shape`, int indices of vectors.
-            force_not_quantize: take the latents as they are; the loss is zero for each.
+            h: the latents, (B, vq_embed_dim, h, w); or, for a model with `lookup_from_codebook`
+                and together with `force_not_quantize` and `shape`, integer indices of vectors.
+            force_not_quantize: decode the latents without quantising them; the loss is then zero.
             return_dict: False gives the tuple `(sample, commit_loss)`.
             shape: (B, h, w, vq_embed_dim) of the latents that indices stand for.
 
         Raises:
-            ArgumentError: `h` has another shape, or indices come without the shape.
+            ArgumentError: `h` has another shape, or `shape` is missing for indices.
         """
         if force_not_quantize and self.config.lookup_from_codebook:
             if shape is None:

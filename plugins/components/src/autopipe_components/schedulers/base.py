@@ -1,11 +1,11 @@
-"""What all schedulers share, in the variance-preserving view of a diffusion process.
+"""The base of all schedulers, in the variance-preserving view of a diffusion process.
 
 Symbols, for training timestep t: beta_t is the variance that t adds, alpha_t = 1 - beta_t, and
 alpha_bar_t = `alphas_cumprod[t]` is their running product. A noised sample is
 x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) noise (variance-preserving view), or, divided by
 sqrt(alpha_bar_t), x0 + sigma_t noise (variance-exploding view).
 
-Tensors that a scheduler holds are replaced, never written into: copies share them.
+Copies of a scheduler share its tensors, so these are replaced and never changed in place.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ _Self = TypeVar("_Self", bound="DiscreteScheduler")
 
 
 class DiscreteScheduler(SchedulerMixin):
-    """A scheduler of a process that was trained on `num_train_timesteps` discrete timesteps.
+    """A scheduler for networks that were trained on `num_train_timesteps` discrete timesteps.
 
-    Subclasses decorate `__init__` with `register_to_config` and call `_build_betas` first. What is
-    here works in the variance-preserving view.
+    Subclasses decorate `__init__` with `register_to_config` and call `_build_betas` first. The
+    methods here work in the variance-preserving view.
     """
 
     prediction_types: ClassVar[Sequence[str]] = PREDICTION_TYPES
     config_limits = LIMITS
     finite_sigmas: ClassVar[bool] = False
-    """Whether the last alpha_bar of a zero-SNR schedule is kept off zero."""
+    """Whether the last alpha_bar of a zero-SNR schedule is kept above zero."""
 
     betas: Tensor
     alphas: Tensor
@@ -67,7 +67,7 @@ class DiscreteScheduler(SchedulerMixin):
         """Set `betas`, `alphas` and `alphas_cumprod` from the config.
 
         Raises:
-            SchedulerError: the config holds a value that no step could work with.
+            SchedulerError: the config has a value that makes steps impossible.
         """
         config = self.config
         check_choice(self, "prediction_type", config.prediction_type, self.prediction_types)
@@ -88,7 +88,7 @@ class DiscreteScheduler(SchedulerMixin):
         self.final_alpha_cumprod = torch.tensor(1.0) if to_one else self.alphas_cumprod[0]
 
     def _follow_betas(self) -> None:
-        """Set what follows from `betas`; the sample beyond the first timestep is clean."""
+        """Set what depends on `betas`; below the first timestep the sample is clean."""
         self.alphas = 1.0 - self.betas
         self.alphas_cumprod = torch.cumprod(self.alphas, dim=0)
         self.final_alpha_cumprod = torch.tensor(1.0)
@@ -96,11 +96,11 @@ class DiscreteScheduler(SchedulerMixin):
 
     @classmethod
     def check_config(cls, config: Mapping[str, Any]) -> None:
-        """What is set later has to pass what a constructor asks of it."""
+        """Check a changed config as the constructor does."""
         cls(**{name: config[name] for name in cls.init_parameters() if name in config})
 
     def copy(self: _Self) -> _Self:
-        """An independent scheduler with the same config and the state of this one. Cheap."""
+        """An independent scheduler with the same config and state; it takes next to no memory."""
         twin = copy.copy(self)
         for name, value in vars(self).items():
             if isinstance(value, (list, FrozenConfig)):
@@ -108,11 +108,11 @@ class DiscreteScheduler(SchedulerMixin):
         return twin
 
     def scale_model_input(self, sample: Tensor, timestep: Timestep | None = None) -> Tensor:
-        """`sample` as the network wants it: unchanged, in the variance-preserving view."""
+        """The input of the network: `sample` itself, in the variance-preserving view."""
         return sample
 
     def _check_steps(self, count: int) -> None:
-        """Raise `SchedulerError` unless `count` steps have timesteps to go through."""
+        """Raise `SchedulerError` if there are fewer training timesteps than `count`."""
         check_count(self, "num_inference_steps", count)
         if count > self.config.num_train_timesteps:
             raise SchedulerError(
@@ -121,7 +121,7 @@ class DiscreteScheduler(SchedulerMixin):
             )
 
     def _spaced(self, num_inference_steps: int) -> np.ndarray:
-        """The int64 timesteps of `num_inference_steps` steps.
+        """The timesteps of `num_inference_steps` steps, as int64.
 
         Raises:
             SchedulerError: there are more steps than training timesteps.
@@ -136,14 +136,14 @@ class DiscreteScheduler(SchedulerMixin):
         )
         if spaced[0] >= len(self.alphas_cumprod):
             raise SchedulerError(
-                f"{type(self).__name__} would begin at timestep {spaced[0]} with steps_offset = "
-                f"{config.steps_offset}, but the last one is {len(self.alphas_cumprod) - 1}; take "
+                f"{type(self).__name__} would start at timestep {spaced[0]} with steps_offset="
+                f"{config.steps_offset}, but the last one is {len(self.alphas_cumprod) - 1}; use "
                 f"a smaller offset, fewer steps or another timestep_spacing"
             )
         return spaced
 
     def _steps(self) -> int:
-        """`num_inference_steps`, or a `SchedulerError` where there is no schedule yet."""
+        """`num_inference_steps`; raises `SchedulerError` before `set_timesteps`."""
         if self.num_inference_steps is None:
             raise SchedulerError(
                 f"{type(self).__name__}.step needs set_timesteps to be called first"
@@ -151,7 +151,7 @@ class DiscreteScheduler(SchedulerMixin):
         return self.num_inference_steps
 
     def _check_step(self, model_output: Tensor, timestep: Timestep, sample: Tensor) -> None:
-        """Raise `SchedulerError` for arguments of `step` that don't go together."""
+        """Raise `SchedulerError` if the arguments of `step` don't fit together."""
         check_timestep(self, timestep)
         self._check_prediction(model_output, sample)
 
@@ -175,30 +175,30 @@ class DiscreteScheduler(SchedulerMixin):
             index = -1
         if not 0 <= index < len(self.alphas_cumprod):
             raise SchedulerError(
-                f"{type(self).__name__} knows the timesteps 0 to {len(self.alphas_cumprod) - 1}, "
-                f"and was given {float(timestep):g}; pass one of its `timesteps`"
+                f"{type(self).__name__} has the timesteps 0 to {len(self.alphas_cumprod) - 1}, not "
+                f"{float(timestep):g}; pass one of its `timesteps`"
             )
         return index
 
     def _alpha_bar(self, timestep: Timestep) -> Real:
-        """alpha_bar at `timestep`; that of the clean sample before the first timestep."""
+        """alpha_bar at `timestep`; below the first timestep that of the clean sample."""
         index = int(timestep)
         bar = self.alphas_cumprod[index] if index >= 0 else self.final_alpha_cumprod
         return scalar(bar)
 
     @property
     def _declared(self) -> dict[str, Any]:
-        """The config less what other classes left in it, save for their limits of sigmas."""
+        """The config without entries of other classes, except for their limits of sigmas."""
         ours = {*self.init_parameters(), "sigma_min", "sigma_max"}
         return {key: value for key, value in self.config.items() if key in ours}
 
     def _thresholded(self, sample: Tensor) -> Tensor:
-        """`sample` after dynamic thresholding, as the config has it."""
+        """`sample` after dynamic thresholding with the options of the config."""
         config = self.config
         return threshold(sample, config.dynamic_thresholding_ratio, config.sample_max_value)
 
     def _bounded(self, sample: Tensor) -> Tensor:
-        """A predicted clean sample, thresholded or clipped if the config says so."""
+        """A predicted clean sample, thresholded or clipped as the config says."""
         config = self.config
         if config.thresholding:
             return self._thresholded(sample)
@@ -210,14 +210,14 @@ class DiscreteScheduler(SchedulerMixin):
         """`original_samples` noised to `timesteps` (int, shape (B,)).
 
         Raises:
-            SchedulerError: noise or timesteps don't fit the samples, or no such timestep exists.
+            SchedulerError: noise or timesteps don't fit the samples, or a timestep doesn't exist.
         """
         check_noise(self, original_samples, noise)
         alpha, sigma = self._weights(original_samples, timesteps)
         return alpha * original_samples + sigma * noise
 
     def get_velocity(self, sample: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """The target of v-prediction for `sample`s noised to `timesteps` (int, shape (B,))."""
+        """The target of v-prediction for samples noised to `timesteps` (int, shape (B,))."""
         check_noise(self, sample, noise)
         alpha, sigma = self._weights(sample, timesteps)
         return alpha * noise - sigma * sample
@@ -227,8 +227,8 @@ class DiscreteScheduler(SchedulerMixin):
         index, count = timesteps_tensor(self, timesteps), len(self.alphas_cumprod)
         if index.is_floating_point() or int(index.min()) < 0 or int(index.max()) >= count:
             raise SchedulerError(
-                f"{type(self).__name__} knows the timesteps 0 to {count - 1}, as whole numbers; it "
-                f"was given {shown(index.tolist())}"
+                f"{type(self).__name__} has the timesteps 0 to {count - 1}, as whole numbers, not "
+                f"{shown(index.tolist())}"
             )
         bar = self.alphas_cumprod.to(sample.dtype)[index.long()]
         return broadcast_to(bar**0.5, sample), broadcast_to((1 - bar) ** 0.5, sample)

@@ -1,4 +1,4 @@
-"""Beta schedules: how much noise each training timestep adds."""
+"""Beta schedules: the variance of the noise that each training timestep adds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from autopipe.errors import SchedulerError
 from autopipe.wording import shown
 
 MAX_BETA = 0.999
-"""Upper bound of a beta made from an alpha-bar curve: no step may wipe the sample out."""
+"""Upper limit of a beta from an alpha-bar curve, so that no step removes the sample entirely."""
 
 LAST_ALPHA_BAR = 2.0**-24
-"""Stands for the zero at the end of a zero-SNR schedule where 1 / alpha_bar must be finite."""
+"""Replaces the zero at the end of a zero-SNR schedule where 1 / alpha_bar must be finite."""
 
 
 def linear(count: int, start: float, end: float) -> Tensor:
@@ -52,7 +52,7 @@ def _laplace(t: float) -> float:
 def _of_alpha_bar(alpha_bar: Callable[[float], float]) -> Callable[[int, float, float], Tensor]:
     """The schedule whose cumulative product of `1 - beta` follows the curve `alpha_bar(t)`.
 
-    `t` runs over [0, 1]. `start` and `end` play no part.
+    `t` is in [0, 1]. `start` and `end` are not used.
     """
 
     def betas(count: int, start: float, end: float) -> Tensor:
@@ -76,21 +76,21 @@ BETA_SCHEDULES: dict[str, Callable[[int, float, float], Tensor]] = {
 
 
 def trained(owner: object, betas: np.ndarray | Sequence[float]) -> Tensor:
-    """Betas given one by one.
+    """The betas of the config entry `trained_betas`.
 
     Raises:
-        SchedulerError: they are not numbers from 0 to 1.
+        SchedulerError: `betas` is not a list of numbers from 0 to 1.
     """
     try:
-        found = torch.tensor(np.asarray(betas), dtype=torch.float32)
+        values = torch.tensor(np.asarray(betas), dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):
-        found = torch.empty(0)
-    if found.ndim != 1 or not len(found) or not ((found >= 0) & (found <= 1)).all():
+        values = torch.empty(0)
+    if values.ndim != 1 or not len(values) or not ((values >= 0) & (values <= 1)).all():
         raise SchedulerError(
-            f"{type(owner).__name__} can't have trained_betas = {shown(betas)}; they are a row of "
+            f"{type(owner).__name__} can't have trained_betas={shown(betas)}; give a list of "
             f"numbers from 0 to 1"
         )
-    return found
+    return values
 
 
 def rescale_zero_terminal_snr(betas: Tensor) -> Tensor:

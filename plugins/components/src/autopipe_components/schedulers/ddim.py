@@ -23,9 +23,10 @@ __all__ = ["DDIMScheduler", "DDIMSchedulerOutput"]
 
 
 class DDIMScheduler(DiscreteScheduler):
-    """Steps straight towards the predicted clean sample; with `eta` > 0, and back up with noise.
+    """DDIM (Song et al. 2020, arXiv:2010.02502).
 
-    `eta` = 0 is deterministic, `eta` = 1 has the variance of DDPM (equation 12).
+    It steps straight towards the predicted clean sample; with `eta` > 0 it steps further and adds
+    noise. `eta` = 0 is deterministic; `eta` = 1 has the variance of DDPM (equation 12).
     """
 
     @register_to_config
@@ -52,7 +53,7 @@ class DDIMScheduler(DiscreteScheduler):
     def set_timesteps(
         self, num_inference_steps: int, device: str | torch.device | None = None
     ) -> None:
-        """Lay out `num_inference_steps` steps; `timesteps` go to `device`."""
+        """Set a schedule of `num_inference_steps` steps, with `timesteps` on `device`."""
         self.timesteps = placed(self, self._spaced(num_inference_steps), device)
         self.num_inference_steps = num_inference_steps
 
@@ -67,16 +68,16 @@ class DDIMScheduler(DiscreteScheduler):
         variance_noise: Tensor | None = None,
         return_dict: bool = True,
     ) -> DDIMSchedulerOutput | tuple[Tensor, ...]:
-        """The sample one step less noisy.
+        """The sample after one step, at the next timestep.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape.
-            timestep: where `sample` is.
+            model_output: the prediction of the network for `sample`; same shape.
+            timestep: the timestep of `sample`.
             sample: the noisy sample.
-            eta: how much of DDPM's noise is added, in [0, 1].
+            eta: the fraction of the noise of DDPM that is added, in [0, 1].
             use_clipped_model_output: derive the noise from the clipped clean sample.
-            generator: where that noise comes from.
-            variance_noise: the noise itself, in place of a generator.
+            generator: the source of that noise.
+            variance_noise: the noise itself, instead of a generator.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
 
         Raises:
@@ -100,7 +101,7 @@ class DDIMScheduler(DiscreteScheduler):
             noise = predicted_noise(kind, model_output, sample, alpha, sigma)
 
         variance = eta**2 * (1 - bar_before) / (1 - bar) * (1 - bar / bar_before)
-        # The two terms under the root are equal at zero SNR and eta = 1, but for rounding.
+        # At zero SNR and eta = 1 the terms under the root cancel, except for rounding errors.
         direction = max(1 - bar_before - variance, np.float32(0)) ** 0.5
         previous = bar_before**0.5 * original + direction * noise
         if eta > 0:

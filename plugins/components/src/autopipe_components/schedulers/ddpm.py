@@ -24,12 +24,12 @@ __all__ = ["DDPMScheduler", "DDPMSchedulerOutput"]
 
 
 class DDPMScheduler(PosteriorScheduler):
-    """Samples from the posterior q(x_{t-1} | x_t, x0) at the predicted x0 (algorithm 2).
+    """DDPM (Ho et al. 2020, arXiv:2006.11239): samples from q(x_{t-1} | x_t, x0) (algorithm 2).
 
-    Its variance is that of the posterior (`fixed_small`, the default, also for None), beta_t
-    (`fixed_large`), the network's second half of channels (`learned`), or an interpolation between
-    the two by those (`learned_range`: Nichol & Dhariwal 2021, arXiv:2102.09672, equation 15).
-    The `_log` kinds name the same variances.
+    x0 is the predicted clean sample. The variance is that of the posterior (`fixed_small`, the
+    default, also for None), beta_t (`fixed_large`), the second half of the channels of the network
+    (`learned`), or an interpolation between the first two by those channels (`learned_range`;
+    Nichol & Dhariwal 2021, arXiv:2102.09672, equation 15). The `_log` kinds are the same variances.
     """
 
     @register_to_config
@@ -62,9 +62,9 @@ class DDPMScheduler(PosteriorScheduler):
         device: str | torch.device | None = None,
         timesteps: list[int] | None = None,
     ) -> None:
-        """Lay out `num_inference_steps` steps, or follow descending custom `timesteps`.
+        """Set a schedule of `num_inference_steps` steps, or of custom `timesteps`, descending.
 
-        `timesteps` go to `device`.
+        The timesteps are put on `device`.
         """
         check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
         if timesteps is not None:
@@ -77,9 +77,9 @@ class DDPMScheduler(PosteriorScheduler):
         self.timesteps = placed(self, schedule, device)
 
     def previous_timestep(self, timestep: Timestep) -> Any:
-        """The timestep that follows `timestep` in the schedule, less noisy; -1 after the last.
+        """The next, less noisy timestep of the schedule after `timestep`; -1 after the last.
 
-        Of a tensor it is a tensor; without a schedule, one for each timestep in it.
+        For a tensor the result is a tensor; without a schedule, it has one value for each timestep.
         """
         if not (self.custom_timesteps or self.num_inference_steps):
             return timestep - 1 if isinstance(timestep, Tensor) else self._whole(timestep) - 1
@@ -103,14 +103,14 @@ class DDPMScheduler(PosteriorScheduler):
         generator: Generator | list[Generator] | None = None,
         return_dict: bool = True,
     ) -> DDPMSchedulerOutput | tuple[Tensor, ...]:
-        """A sample of the less noisy distribution.
+        """A sample at the next timestep.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape, or twice the channels
-                if it predicts the variance too.
-            timestep: where `sample` is.
+            model_output: the prediction of the network for `sample`; same shape, or twice the
+                channels if it predicts the variance as well.
+            timestep: the timestep of `sample`.
             sample: the noisy sample.
-            generator: where the noise comes from; none is drawn at timestep 0.
+            generator: the source of noise, which is not drawn at timestep 0.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)
@@ -133,15 +133,16 @@ def descending(scheduler: DiscreteScheduler, timesteps: Sequence[int]) -> np.nda
     """Custom `timesteps` as int64.
 
     Raises:
-        SchedulerError: they don't descend strictly, or the network was not trained on some.
+        SchedulerError: they don't descend strictly, or the network was not trained on one of them.
     """
     last = scheduler.config.num_train_timesteps - 1
-    found = custom_schedule(scheduler, "timesteps", timesteps).astype(np.int64)
-    if (np.diff(found) == 0).any():
+    numbers = custom_schedule(scheduler, "timesteps", timesteps).astype(np.int64)
+    if (np.diff(numbers) == 0).any():
         kind = type(scheduler).__name__
-        raise SchedulerError(f"{kind}: timesteps must descend strictly, unlike {shown(timesteps)}")
-    if not (found[0] <= last and found[-1] >= 0):
+        raise SchedulerError(f"{kind}: timesteps must descend strictly, but are {shown(timesteps)}")
+    if not (numbers[0] <= last and numbers[-1] >= 0):
         raise SchedulerError(
-            f"timesteps run from {found[0]} to {found[-1]}; the network was trained on 0 to {last}"
+            f"timesteps go from {numbers[0]} to {numbers[-1]}; the network was trained on 0 to "
+            f"{last}"
         )
-    return found
+    return numbers

@@ -21,7 +21,10 @@ from .step_index import Timestep
 
 
 class DEISMultistepScheduler(ExponentialSolver):
-    """Integrates the polynomial through the last `solver_order` (1 to 3) noise predictions."""
+    """DEIS (Zhang & Chen 2022, arXiv:2204.13902), multistep.
+
+    It integrates the polynomial through the last `solver_order` (1 to 3) noise predictions.
+    """
 
     @register_to_config
     def __init__(
@@ -62,10 +65,10 @@ class DEISMultistepScheduler(ExponentialSolver):
         device: str | torch.device | None = None,
         mu: float | None = None,
     ) -> None:
-        """Lay out `num_inference_steps` steps; `timesteps` go to `device`.
+        """Set a schedule of `num_inference_steps` steps, with `timesteps` on `device`.
 
-        `mu` shifts flow sigmas by exp(mu), with `use_dynamic_shifting`. The noise prediction says
-        nothing at a noise level of zero, so the schedule ends at the lowest trained one.
+        With `use_dynamic_shifting`, `mu` shifts flow sigmas by exp(mu). The schedule ends at the
+        lowest trained noise level, since a noise prediction has no meaning without noise.
         """
         config = self.config
         visited = self._visited(num_inference_steps, config.timestep_spacing, config.steps_offset)
@@ -75,16 +78,16 @@ class DEISMultistepScheduler(ExponentialSolver):
     def step(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> SchedulerOutput | tuple[Tensor]:
-        """The sample one step less noisy.
+        """The sample after one step, at the next timestep.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape.
-            timestep: where `sample` is.
+            model_output: the prediction of the network for `sample`; same shape.
+            timestep: the timestep of `sample`.
             sample: the noisy sample.
             return_dict: False gives the tuple `(prev_sample,)`.
 
         Raises:
-            SchedulerError: there is no schedule, or it doesn't visit `timestep`.
+            SchedulerError: `set_timesteps` was not called, or the schedule doesn't have `timestep`.
         """
         index = self._begin_step(model_output, timestep, sample)
         self._remember(self.convert_model_output(model_output, sample=sample))

@@ -1,4 +1,4 @@
-"""Schedules of consistency-distilled networks: a few of the timesteps that the teacher visited."""
+"""Schedules of consistency-distilled networks: a few of the timesteps of the teacher."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .step_index import StepIndexMixin, Timestep
 
 
 class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
-    """A scheduler whose steps are spread over the teacher's `original_inference_steps`."""
+    """A scheduler whose steps are spread over the `original_inference_steps` of the teacher."""
 
     custom_timesteps: bool = False
 
@@ -28,14 +28,16 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
         self._teacher_timesteps(self.config.original_inference_steps, strength=1.0)
 
     def _teacher_timesteps(self, original_steps: int, strength: float) -> np.ndarray:
-        """The ascending timesteps that the teacher visited, up to the share `strength` of them."""
+        """The ascending timesteps of the teacher, up to the fraction `strength` of them."""
         trained = self.config.num_train_timesteps
         if original_steps > trained:
             raise SchedulerError(
-                f"{type(self).__name__} can't take {original_steps} original_inference_steps: the "
-                f"network was trained on fewer (num_train_timesteps = {trained})"
+                f"{type(self).__name__} can't have {original_steps} original_inference_steps: the "
+                f"network was trained on {trained} timesteps (num_train_timesteps)"
             )
-        return np.arange(1, int(original_steps * strength) + 1) * (trained // original_steps) - 1
+        visited = np.arange(1, int(original_steps * strength) + 1)
+        timesteps: np.ndarray = visited * (trained // original_steps) - 1
+        return timesteps
 
     def set_timesteps(
         self,
@@ -45,18 +47,18 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
         timesteps: list[int] | None = None,
         strength: float = 1.0,
     ) -> None:
-        """Lay out a schedule; `timesteps` go to `device`.
+        """Set the schedule.
 
         Args:
-            num_inference_steps: how many steps.
-            device: of `timesteps`.
-            original_inference_steps: of how many steps of the teacher they are a part; the
-                config's by default.
-            timesteps: descending custom timesteps, in place of a number.
-            strength: the share of the schedule that is left to do, for image to image.
+            num_inference_steps: the number of steps.
+            device: that of `timesteps`.
+            original_inference_steps: the number of steps of the teacher; by default that of the
+                config.
+            timesteps: custom timesteps, descending, instead of a number of steps.
+            strength: the fraction of the schedule to run, for image to image.
 
         Raises:
-            SchedulerError: there are more steps than the teacher took within `strength`.
+            SchedulerError: there are more steps than the teacher has within `strength`.
         """
         check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
         check_number(self, "strength", strength, Range(0, 1))
@@ -74,7 +76,7 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
             if num_inference_steps > min(len(teacher), limit):
                 raise SchedulerError(
                     f"{type(self).__name__}: {num_inference_steps} steps are more than the "
-                    f"{min(len(teacher), limit)} that the teacher took; raise "
+                    f"{min(len(teacher), limit)} of the teacher; raise "
                     "original_inference_steps or strength"
                 )
             positions = np.linspace(0, len(teacher), num_inference_steps, endpoint=False)
@@ -85,14 +87,14 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
         self._rewind()
 
     def _teacher(self, original_steps: int | None, strength: float) -> np.ndarray:
-        """The teacher's timesteps for `original_steps`, or for those of the config."""
+        """The timesteps of the teacher for `original_steps`, by default those of the config."""
         steps = original_steps or self.config.original_inference_steps
         return self._teacher_timesteps(steps, strength)
 
     def previous_timestep(self, timestep: Timestep) -> Any:
-        """The timestep that follows `timestep` in the schedule, less noisy; -1 after the last.
+        """The next, less noisy timestep of the schedule after `timestep`; -1 after the last.
 
-        Of a tensor it is a tensor; without a schedule, one for each timestep in it.
+        For a tensor the result is a tensor; without a schedule, it has one value for each timestep.
         """
         if not (self.custom_timesteps or self.num_inference_steps):
             return timestep - 1 if isinstance(timestep, Tensor) else self._whole(timestep) - 1

@@ -1,4 +1,4 @@
-"""What the multistep and the singlestep DPM-Solver share: options, schedule, noise."""
+"""The base of the multistep and the singlestep DPM-Solver: options, schedule, noise."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from .solver_base import FINAL_SIGMAS, ExponentialSolver
 
 
 class DPMSolver(ExponentialSolver):
-    """A solver of the family of DPM-Solver (integrates the noise) and DPM-Solver++ (the sample)."""
+    """DPM-Solver, which integrates the noise, and DPM-Solver++, which integrates the sample.
+
+    Lu et al. 2022, arXiv:2206.00927 and arXiv:2211.01095.
+    """
 
     algorithm_types: tuple[str, ...]
 
     def _build_dpm(self) -> None:
-        """`_build`, and the options that all DPM-Solvers have.
+        """As `_build`, and check the options that all DPM-Solvers have.
 
         Raises:
-            SchedulerError: an option has a value that doesn't exist, or a solver that integrates
-                the noise is asked to end without noise, where its step is infinite.
+            SchedulerError: the value of an option is unknown, or a solver that integrates the
+                noise would end without noise, where its step is infinite.
         """
         self._build(orders=(1, 2, 3))
         algorithm = self._choose("algorithm_type", self.algorithm_types, {"deis": "dpmsolver++"})
@@ -48,17 +51,17 @@ class DPMSolver(ExponentialSolver):
         mu: float | None = None,
         timesteps: Sequence[int] | None = None,
     ) -> None:
-        """Lay out the schedule: by a number of steps, or by the timesteps themselves.
+        """Set the schedule, from a number of steps or from timesteps.
 
         Args:
-            num_inference_steps: how many steps.
-            device: where `timesteps` go.
+            num_inference_steps: the number of steps.
+            device: that of `timesteps`.
             mu: with `use_dynamic_shifting`, shifts flow sigmas by exp(mu).
-            timesteps: descending training timesteps to visit.
+            timesteps: custom training timesteps, descending.
 
         Raises:
-            SchedulerError: both or none is given, or `timesteps` where the config computes sigmas
-                of its own.
+            SchedulerError: both or neither are given, or `timesteps` together with a config that
+                computes sigmas.
         """
         check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
         if num_inference_steps is not None:
@@ -71,24 +74,24 @@ class DPMSolver(ExponentialSolver):
         self._follow(visited, sigmas, self._final_sigma(self._train_sigmas()[0]), device)
 
     def _refuse_computed(self) -> None:
-        """Raise `SchedulerError` if the config computes sigmas, and so timesteps, of its own."""
+        """Raise `SchedulerError` if the config computes sigmas, and with them timesteps."""
         for kind in (*SIGMA_KINDS, "use_lu_lambdas", "use_flow_sigmas"):
             if self._declared.get(kind):
                 raise SchedulerError(
-                    f"{type(self).__name__} can't follow custom timesteps with {kind}=True, which "
-                    "computes its own; make it from_config with that turned off"
+                    f"{type(self).__name__} can't use custom timesteps with {kind}=True, which "
+                    "computes timesteps; create it with from_config and that option turned off"
                 )
 
     def _lambda_clip(self) -> int:
-        """The training timesteps that remain when those below `lambda_min_clipped` are cut off."""
+        """The number of training timesteps whose λ is not below `lambda_min_clipped`."""
         lambdas = -np.log(self._train_sigmas()[::-1])
         cut = int(np.searchsorted(lambdas, np.float32(self.config.lambda_min_clipped)))
-        return self.config.num_train_timesteps - cut
+        return int(self.config.num_train_timesteps) - cut
 
     def convert_model_output(self, model_output: Tensor, *, sample: Tensor) -> Tensor:
-        """The clean sample, or the noise, that the network's output at `sample` stands for.
+        """The clean sample or the noise that the output of the network stands for.
 
-        A learned variance in the channels beyond those of `sample` is left out.
+        A learned variance in channels beyond those of `sample` is dropped.
         """
         if self.config.variance_type in LEARNED_VARIANCES:
             self._check_prediction(model_output, sample)

@@ -23,12 +23,13 @@ from .step_index import Timestep
 
 
 class DPMSolverMultistepScheduler(DPMSolver):
-    """Reuses the predictions of the steps before: one network call per step, order 1 to 3.
+    """Multistep DPM-Solver and DPM-Solver++ (Lu et al. 2022, arXiv:2206.00927, arXiv:2211.01095).
 
-    `algorithm_type` says what is integrated, the predicted clean sample (`dpmsolver++`) or noise
-    (`dpmsolver`), and along what, the ODE or the SDE (`sde-...`). The third order is that of the
-    authors' code, which counts the second derivative half; and where it is `sde-dpmsolver++`,
-    that of diffusers, which counts it once too often. Both converge as a second order does.
+    It reuses the predictions of previous steps: one network call per step, order 1 to 3.
+    `algorithm_type` selects what is integrated, the predicted clean sample (`dpmsolver++`) or noise
+    (`dpmsolver`), and the ODE or the SDE (`sde-...`). The third order is that of the code of the
+    authors, which weights the second derivative by half; for `sde-dpmsolver++` it is that of
+    diffusers, which adds it once too often. Both converge with second order.
     """
 
     algorithm_types = ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++")
@@ -88,19 +89,19 @@ class DPMSolverMultistepScheduler(DPMSolver):
         variance_noise: Tensor | None = None,
         return_dict: bool = True,
     ) -> SchedulerOutput | tuple[Tensor]:
-        """The sample one step less noisy.
+        """The sample after one step, at the next timestep.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape, save for the channels
-                of a learned variance.
-            timestep: where `sample` is.
+            model_output: the prediction of the network for `sample`; same shape, except for
+                channels of a learned variance.
+            timestep: the timestep of `sample`.
             sample: the noisy sample, shape (B, C, ...).
-            generator: where the noise of the SDE comes from.
-            variance_noise: that noise itself, in place of a generator.
+            generator: the source of noise for the SDE.
+            variance_noise: the noise itself, instead of a generator.
             return_dict: False gives the tuple `(prev_sample,)`.
 
         Raises:
-            SchedulerError: there is no schedule, or it doesn't visit `timestep`.
+            SchedulerError: `set_timesteps` was not called, or the schedule doesn't have `timestep`.
         """
         self._begin_step(model_output, timestep, sample)
         self._remember(self.convert_model_output(model_output, sample=sample))
@@ -110,7 +111,7 @@ class DPMSolverMultistepScheduler(DPMSolver):
         return self._end_step(self._update(sample, self._order(), noise), return_dict)
 
     def _order(self) -> int:
-        """The order of this step, lowered towards the end where that is stabler."""
+        """The order of this step, lowered towards the end where that is more stable."""
         config, steps = self.config, len(self.timesteps)
         at_end = self._place == steps - 1
         if at_end and (config.euler_at_final or config.final_sigmas_type == "zero"):

@@ -23,19 +23,21 @@ from .step_index import Timestep
 
 
 class DPMSolverSinglestepScheduler(DPMSolver):
-    """Goes in groups of `solver_order` network calls, each group starting anew from its sample.
+    """Singlestep DPM-Solver and DPM-Solver++ (Lu et al. 2022, arXiv:2206.00927, arXiv:2211.01095).
 
-    Within a group the step of order k replaces that of order k - 1: it covers the whole group so
-    far, from the same start, with one prediction more. The third order of `sde-dpmsolver++` with
-    `heun` is that of diffusers, which counts the second derivative once too often.
+    Steps form groups of `solver_order` network calls, and each group starts from its own sample.
+    Within a group, the step of order k replaces that of order k - 1: it goes from the start of the
+    group to the same point as all steps so far, with one more prediction. The third order of
+    `sde-dpmsolver++` with `heun` is that of diffusers, which adds the second derivative once too
+    often.
     """
 
     algorithm_types = ("dpmsolver", "dpmsolver++", "sde-dpmsolver++")
 
     order_list: list[int]
-    """The order of every step."""
+    """The orders of all steps."""
     sample: Tensor | None = None
-    """The sample at which the current group of steps started."""
+    """The sample at the start of the current group of steps."""
 
     @register_to_config
     def __init__(
@@ -68,10 +70,10 @@ class DPMSolverSinglestepScheduler(DPMSolver):
         self.order_list = self.get_order_list(num_train_timesteps)
 
     def get_order_list(self, num_inference_steps: int) -> list[int]:
-        """The order of every step: 1, 2, ... up to `solver_order`, then from 1 again.
+        """The orders of all steps: 1, 2 and so on up to `solver_order`, then again from 1.
 
-        A last group that is cut short needs no care. A whole one ends with order 1 if the config
-        says `lower_order_final`, and so does every schedule that ends without noise.
+        The last group ends with order 1 if it is complete and the config sets `lower_order_final`,
+        or if the schedule ends without noise.
         """
         check_count(self, "num_inference_steps", num_inference_steps)
         config = self.config
@@ -103,24 +105,24 @@ class DPMSolverSinglestepScheduler(DPMSolver):
         generator: Generator | list[Generator] | None = None,
         return_dict: bool = True,
     ) -> SchedulerOutput | tuple[Tensor]:
-        """The sample one step less noisy.
+        """The sample after one step, at the next timestep.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape, save for the channels
-                of a learned variance.
-            timestep: where `sample` is.
+            model_output: the prediction of the network for `sample`; same shape, except for
+                channels of a learned variance.
+            timestep: the timestep of `sample`.
             sample: the noisy sample, shape (B, C, ...).
-            generator: where the noise of the SDE comes from.
+            generator: the source of noise for the SDE.
             return_dict: False gives the tuple `(prev_sample,)`.
 
         Raises:
-            SchedulerError: there is no schedule, or it doesn't visit `timestep`.
+            SchedulerError: `set_timesteps` was not called, or the schedule doesn't have `timestep`.
         """
         index = self._begin_step(model_output, timestep, sample)
         output = self.convert_model_output(model_output, sample=sample)
         self._remember(output)
         noise = self._noise(sample, generator, output.dtype)
-        # A run that enters the schedule inside a group has no predictions of its start.
+        # A run that starts within a group has no predictions from the start of the group.
         order = min(self.order_list[index], len(self.model_outputs))
         if order == 1:
             self.sample = sample
@@ -130,7 +132,7 @@ class DPMSolverSinglestepScheduler(DPMSolver):
     def _update(self, sample: Tensor, order: int, noise: Tensor | None) -> Tensor:
         """The next sample, by the polynomial through the `order` predictions since `sample`.
 
-        Where the solver type is `midpoint`, third order takes the first and the last of them.
+        With the solver type `midpoint`, the third order uses the first and the last of them.
         """
         index, midpoint = self._place, self.config.solver_type == "midpoint"
         span = self._span(index + 1 - order, index + 1)

@@ -21,7 +21,10 @@ __all__ = ["EulerAncestralDiscreteScheduler", "EulerAncestralDiscreteSchedulerOu
 
 
 class EulerAncestralDiscreteScheduler(SigmaScheduler):
-    """Steps below the next noise level with Euler's method, then adds noise to be at it."""
+    """Ancestral sampling with Euler steps (Katherine Crowson's k-diffusion, 2022).
+
+    It steps below the next noise level with Euler's method, then adds noise to reach it.
+    """
 
     @register_to_config
     def __init__(
@@ -41,7 +44,7 @@ class EulerAncestralDiscreteScheduler(SigmaScheduler):
     def set_timesteps(
         self, num_inference_steps: int, device: str | torch.device | None = None
     ) -> None:
-        """Lay out `num_inference_steps` steps; `timesteps` go to `device`."""
+        """Set a schedule of `num_inference_steps` steps, with `timesteps` on `device`."""
         self._follow(self._spaced_float(num_inference_steps), device)
 
     def step(
@@ -55,10 +58,10 @@ class EulerAncestralDiscreteScheduler(SigmaScheduler):
         """The sample at the next noise level.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape.
+            model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample; the step is taken in float32.
-            generator: where the noise comes from; drawn at every step, the last one too.
+            generator: the source of noise, which is drawn in every step, also the last one.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)

@@ -25,11 +25,14 @@ from .step_index import broadcast_to, refuse_integer_timestep
 __all__ = ["EulerDiscreteScheduler", "EulerDiscreteSchedulerOutput"]
 
 MAX_CHURN = math.sqrt(2) - 1
-"""The most that one step may raise its noise level, as a fraction of it."""
+"""Upper limit of the increase of the noise level in a step, relative to that level."""
 
 
 class EulerDiscreteScheduler(SigmaScheduler):
-    """Follows the tangent of the ODE dx/dsigma = (x - x0) / sigma from one sigma to the next."""
+    """Euler's method (Karras et al. 2022, arXiv:2206.00364, algorithm 2 without its second order).
+
+    It follows the tangent of the ODE dx/dsigma = (x - x0) / sigma from one sigma to the next.
+    """
 
     prediction_types = (*PREDICTION_TYPES, "original_sample")
 
@@ -64,7 +67,8 @@ class EulerDiscreteScheduler(SigmaScheduler):
     def _is_continuous(self) -> bool:
         """Whether the network takes log(sigma) / 4 as its timestep (EDM's v-prediction)."""
         config = self.config
-        return config.timestep_type == "continuous" and config.prediction_type == "v_prediction"
+        kinds = (config.timestep_type, config.prediction_type)
+        return kinds == ("continuous", "v_prediction")
 
     def set_timesteps(
         self,
@@ -73,17 +77,17 @@ class EulerDiscreteScheduler(SigmaScheduler):
         timesteps: list[int] | None = None,
         sigmas: list[float] | None = None,
     ) -> None:
-        """Lay out a schedule; `timesteps` go to `device`.
+        """Set the schedule.
 
         Args:
-            num_inference_steps: how many steps, spaced as the config says.
-            device: of `timesteps`; `sigmas` stay on the CPU.
-            timesteps: descending custom timesteps, in place of a number.
-            sigmas: descending custom noise levels, the last one (0, as a rule) included.
+            num_inference_steps: the number of steps, in the spacing of the config.
+            device: that of `timesteps`; `sigmas` stay on the CPU.
+            timesteps: custom timesteps, descending, instead of a number of steps.
+            sigmas: custom noise levels, descending, including the last one, which is usually 0.
 
         Raises:
-            SchedulerError: not exactly one of the three is given, or custom `timesteps` where
-                the config computes its own.
+            SchedulerError: not exactly one of the three is given, or custom `timesteps` together
+                with a config that computes timesteps.
         """
         check_one_schedule(
             self, num_inference_steps=num_inference_steps, timesteps=timesteps, sigmas=sigmas
@@ -92,8 +96,8 @@ class EulerDiscreteScheduler(SigmaScheduler):
             levels = custom_schedule(self, "sigmas", sigmas, SIGMA).astype(np.float32)
             if len(levels) < 2:
                 raise SchedulerError(
-                    f"{type(self).__name__}: sigmas hold the noise level of each step and the last "
-                    f"one, so at least two, not {shown(sigmas)}"
+                    f"{type(self).__name__}: sigmas need the noise level of each step and the last "
+                    f"one, at least two, and are {shown(sigmas)}"
                 )
             schedule = timesteps_of(levels[:-1], self._train_sigmas())
         else:
@@ -109,14 +113,14 @@ class EulerDiscreteScheduler(SigmaScheduler):
     def _schedule(
         self, count: int | None, timesteps: list[int] | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Timesteps, and the sigmas at them with the final one."""
+        """The timesteps, and their sigmas followed by the final one."""
         self._refuse_respaced(timesteps)
         if timesteps is None:
             assert count is not None
             spaced = self._spaced_float(count)
         elif self._is_continuous():
             raise SchedulerError(
-                "custom timesteps mean nothing to a network that takes log(sigma) / 4; pass sigmas"
+                "a network that takes log(sigma) / 4 can't have custom timesteps; pass sigmas"
             )
         else:
             spaced = custom_schedule(self, "timesteps", timesteps).astype(np.float32)
@@ -143,12 +147,12 @@ class EulerDiscreteScheduler(SigmaScheduler):
         """The sample at the next noise level.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape.
+            model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample; the step is taken in float32.
             s_churn, s_tmin, s_tmax, s_noise: how much noise is added before the step, between
-                which noise levels, and its scale (algorithm 2); none by default.
-            generator: where that noise comes from.
+                which noise levels, and its scale (algorithm 2); by default no noise.
+            generator: the source of that noise.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)
@@ -171,7 +175,7 @@ class EulerDiscreteScheduler(SigmaScheduler):
             )
             sample = sample + noise * s_noise * (raised**2 - sigma**2) ** 0.5
         kind = self.config.prediction_type
-        # The reference reads a v-prediction at the level before churning; so do images made by it.
+        # As in diffusers, a v-prediction is read at the noise level before churning.
         level = sigma if kind == "v_prediction" else raised
         original = original_of_sigma(kind, model_output, sample, level)
         previous = sample + (sample - original) / raised * (following - raised)
@@ -182,7 +186,7 @@ class EulerDiscreteScheduler(SigmaScheduler):
         return EulerDiscreteSchedulerOutput(previous, original)
 
     def get_velocity(self, sample: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """The target of v-prediction for `sample`s noised to `timesteps` of the schedule."""
+        """The target of v-prediction for samples noised to `timesteps` of the schedule."""
         check_noise(self, sample, noise)
         refuse_integer_timestep(self, timesteps)
         timesteps = timesteps_tensor(self, timesteps)

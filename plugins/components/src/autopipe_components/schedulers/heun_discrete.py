@@ -21,10 +21,11 @@ __all__ = ["HeunDiscreteScheduler", "HeunDiscreteSchedulerOutput"]
 
 
 class HeunDiscreteScheduler(SigmaScheduler):
-    """An Euler step, then the same step with the mean of the slopes at its two ends.
+    """Heun's method (Karras et al. 2022, arXiv:2206.00364, algorithm 1).
 
-    Each step but the last, whose end has no slope, evaluates the network twice: `timesteps` and
-    `sigmas` hold the inner points twice.
+    It takes an Euler step, then the same step with the mean of the slopes at its two ends. Each
+    step but the last, whose end has no slope, evaluates the network twice, so `timesteps` and
+    `sigmas` contain the inner points twice.
     """
 
     order = 2
@@ -56,13 +57,14 @@ class HeunDiscreteScheduler(SigmaScheduler):
         num_train_timesteps: int | None = None,
         timesteps: list[int] | None = None,
     ) -> None:
-        """Lay out a schedule; `timesteps` go to `device`.
+        """Set the schedule.
 
         Args:
-            num_inference_steps: how many steps, spaced as the config says.
-            device: of `timesteps`; `sigmas` stay on the CPU.
-            num_train_timesteps: space over this many timesteps instead of the config's.
-            timesteps: descending custom timesteps, in place of a number.
+            num_inference_steps: the number of steps, in the spacing of the config.
+            device: that of `timesteps`; `sigmas` stay on the CPU.
+            num_train_timesteps: the number of timesteps to space over; by default that of the
+                config.
+            timesteps: custom timesteps, descending, instead of a number of steps.
         """
         check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
         self._refuse_respaced(timesteps)
@@ -80,23 +82,23 @@ class HeunDiscreteScheduler(SigmaScheduler):
 
     @property
     def state_in_first_order(self) -> bool:
-        """Whether the next evaluation is the first of its step."""
+        """Whether the next evaluation of the network is the first one of its step."""
         return self.dt is None
 
     def step(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> HeunDiscreteSchedulerOutput | tuple[Tensor, ...]:
-        """The end of an Euler step, or (every other time) the end of the corrected step.
+        """The sample at the end of an Euler step or, in every other call, of the corrected step.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape.
+            model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)
         index = self._index_of(timestep)
-        # Tensors without axes, which cost less than numbers where samples are all they multiply.
+        # Tensors without axes: faster than numbers where they only multiply samples.
         sigma = self.sigmas[index]
         original = original_of_sigma(self.config.prediction_type, model_output, sample, sigma)
         if self.config.clip_sample:

@@ -1,4 +1,4 @@
-"""Checks of what a caller gives to a scheduler: schedules, timesteps, samples, numbers."""
+"""Checks of the arguments of schedulers: schedules, timesteps, samples, numbers."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def check_number(
     limits: Range = ANY_NUMBER,
     kind: type[int] | type[float] = float,
 ) -> Any:
-    """`value`, given as `name`, as a number of `kind`.
+    """The argument `name`, `value`, as a number of `kind`.
 
     Raises:
-        SchedulerError: it is not a number within `limits`.
+        SchedulerError: `value` is not a number within `limits`.
     """
     if type(value) is kind and value in limits:
         return value
@@ -43,7 +43,7 @@ def check_number(
 
 
 def check_timestep(owner: object, timestep: object) -> None:
-    """Raise `SchedulerError` unless `timestep` is one number. Does not wait for a device."""
+    """Raise `SchedulerError` unless `timestep` is one number; it is not read from its device."""
     single = isinstance(timestep, Tensor) and timestep.numel() == 1
     plain = isinstance(timestep, (int, float, np.number)) and not isinstance(timestep, bool)
     if not single and not (plain and timestep in _NUMBERS):
@@ -53,26 +53,25 @@ def check_timestep(owner: object, timestep: object) -> None:
 
 
 def check_prediction(owner: object, model_output: Tensor, sample: Tensor, *, learned: bool) -> None:
-    """Raise `SchedulerError` unless `model_output` can be what a network predicts for `sample`.
+    """Raise `SchedulerError` unless `model_output` can be a prediction for `sample`.
 
     Args:
-        learned: the output may have twice the channels of the sample: the second half says how
-            much noise a step adds.
+        learned: whether the output may have twice the channels of the sample, the second half for
+            a learned variance.
     """
     _check_floats(owner, model_output=model_output, sample=sample)
     if model_output.device != sample.device:
         raise SchedulerError(
-            f"{type(owner).__name__} was given model_output on {model_output.device} and "
-            f"sample on {sample.device}; they must be on one device"
+            f"{type(owner).__name__} got model_output on {model_output.device} and sample on "
+            f"{sample.device}; they must be on the same device"
         )
     shape = model_output.shape
     if learned and sample.ndim > 1 and shape[1:2] == (2 * sample.shape[1],):
         shape = torch.Size((shape[0], sample.shape[1], *shape[2:]))
     if not _broadcast(shape, sample.shape):
         raise SchedulerError(
-            f"{type(owner).__name__} was given model_output of shape "
-            f"{tuple(model_output.shape)} for a sample of shape {tuple(sample.shape)}; they must "
-            f"have the same shape"
+            f"{type(owner).__name__} got model_output of shape {tuple(model_output.shape)} for a "
+            f"sample of shape {tuple(sample.shape)}; they must have the same shape"
         )
 
 
@@ -81,53 +80,54 @@ def check_noise(owner: object, sample: Tensor, noise: Tensor) -> None:
     _check_floats(owner, samples=sample, noise=noise)
     if not _broadcast(noise.shape, sample.shape) or noise.device != sample.device:
         raise SchedulerError(
-            f"{type(owner).__name__} was given noise of shape {tuple(noise.shape)} on "
-            f"{noise.device} for samples of shape {tuple(sample.shape)} on {sample.device}; they "
-            f"must be alike"
+            f"{type(owner).__name__} got noise of shape {tuple(noise.shape)} on {noise.device} for "
+            f"samples of shape {tuple(sample.shape)} on {sample.device}; shape and device must be "
+            f"the same"
         )
 
 
 def timesteps_tensor(owner: object, timesteps: Any) -> Tensor:
-    """`timesteps` of a batch as a tensor of numbers, (B,), on the CPU."""
+    """The timesteps of a batch as a tensor (B,) on the CPU."""
     try:
-        found = torch.as_tensor(timesteps).to("cpu").flatten()
+        numbers = torch.as_tensor(timesteps).to("cpu").flatten()
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        found = torch.empty(0)
-    if not 0 < len(found) <= MOST_STEPS or found.is_complex() or found.dtype is torch.bool:
+        numbers = torch.empty(0)
+    if not 0 < len(numbers) <= MOST_STEPS or numbers.is_complex() or numbers.dtype is torch.bool:
         raise SchedulerError(
             f"{type(owner).__name__} takes a tensor of timesteps, one for each sample, not "
             f"{shown(timesteps)}"
         )
-    return found
+    return numbers
 
 
 def custom_schedule(
     owner: object, name: str, values: Any, limits: Range = ANY_NUMBER
 ) -> np.ndarray:
-    """A schedule that the caller gives, as float64.
+    """A custom schedule of the caller, as float64.
 
     Raises:
-        SchedulerError: `values` are not numbers within `limits` in a row, or some rise.
+        SchedulerError: `values` is not a list of numbers within `limits`, or it rises somewhere.
     """
     try:
-        found = np.asarray(values, dtype=np.float64)
+        numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        found = np.empty((0, 0))
+        numbers = np.empty((0, 0))
     kind = type(owner).__name__
-    if found.ndim != 1 or not 0 < len(found) <= MOST_STEPS or not np.isfinite(found).all():
-        if found.shape == (0,):
+    if numbers.ndim != 1 or not 0 < len(numbers) <= MOST_STEPS or not np.isfinite(numbers).all():
+        if numbers.shape == (0,):
             raise SchedulerError(f"{kind}: {name} is empty; give at least one")
-        raise SchedulerError(f"{kind}: {name} must be a row of numbers, not {shown(values)}")
-    if (np.diff(found) > 0).any():
-        raise SchedulerError(f"{kind}: {name} must descend, unlike {shown(values)}")
-    if len(found) > 1 and found[0] == found[1]:
-        # Where a schedule is entered is told from its first number.
-        raise SchedulerError(f"{kind}: {name} must descend, and begin with {found[0]:g} twice")
-    if found[0] not in limits or found[-1] not in limits:
+        raise SchedulerError(f"{kind}: {name} must be a list of numbers, not {shown(values)}")
+    if (np.diff(numbers) > 0).any():
+        raise SchedulerError(f"{kind}: {name} must descend, but is {shown(values)}")
+    if len(numbers) > 1 and numbers[0] == numbers[1]:
+        # The position of a step is numbers by its timestep, so the first must be unique.
+        raise SchedulerError(f"{kind}: {name} must descend, but starts with {numbers[0]:g} twice")
+    if numbers[0] not in limits or numbers[-1] not in limits:
         raise SchedulerError(
-            f"{kind}: {name} run from {found[0]:g} to {found[-1]:g}, and must be numbers{limits}"
+            f"{kind}: {name} go from {numbers[0]:g} to {numbers[-1]:g}; they must be "
+            f"numbers{limits}"
         )
-    return found
+    return numbers
 
 
 def placed(owner: object, schedule: np.ndarray | Tensor, device: Any) -> Tensor:
@@ -137,7 +137,7 @@ def placed(owner: object, schedule: np.ndarray | Tensor, device: Any) -> Tensor:
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise SchedulerError(
             f"{type(owner).__name__}.set_timesteps can't put timesteps on {shown(device)}, which "
-            f"is not a device that torch has here"
+            f"is not a device of this machine"
         ) from error
 
 
@@ -156,6 +156,7 @@ def _broadcast(shape: torch.Size, onto: torch.Size) -> bool:
     if shape == onto:
         return True
     try:
-        return torch.broadcast_shapes(shape, onto) is not None
-    except RuntimeError:
+        np.broadcast_shapes(tuple(shape), tuple(onto))
+    except ValueError:
         return False
+    return True

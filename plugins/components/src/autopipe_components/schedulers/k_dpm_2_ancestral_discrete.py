@@ -21,7 +21,10 @@ __all__ = ["KDPM2AncestralDiscreteScheduler", "KDPM2AncestralDiscreteSchedulerOu
 
 
 class KDPM2AncestralDiscreteScheduler(MidpointScheduler):
-    """Steps below the next noise level with the midpoint method, then adds noise to be at it."""
+    """Ancestral sampling with midpoint steps (Katherine Crowson's k-diffusion, 2022).
+
+    It steps below the next noise level with the midpoint method, then adds noise to reach it.
+    """
 
     sigmas_up: Tensor
     sigmas_down: Tensor
@@ -50,9 +53,9 @@ class KDPM2AncestralDiscreteScheduler(MidpointScheduler):
         device: str | torch.device | None = None,
         num_train_timesteps: int | None = None,
     ) -> None:
-        """Lay out `num_inference_steps` steps; `timesteps` go to `device`.
+        """Set a schedule of `num_inference_steps` steps, with `timesteps` on `device`.
 
-        They are spaced over `num_train_timesteps` timesteps, those of the config by default.
+        They are spaced over `num_train_timesteps` timesteps; by default those of the config.
         """
         sigmas, timesteps = self._spaced_levels(num_inference_steps, num_train_timesteps)
         down, up = ancestral_split(sigmas[:-1], sigmas[1:])
@@ -78,13 +81,13 @@ class KDPM2AncestralDiscreteScheduler(MidpointScheduler):
         generator: Generator | list[Generator] | None = None,
         return_dict: bool = True,
     ) -> KDPM2AncestralDiscreteSchedulerOutput | tuple[Tensor, ...]:
-        """The sample at the midpoint, or (every other time) at the end of the step.
+        """The sample at the midpoint or, in every other call, at the end of the step.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape.
+            model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample.
-            generator: where the noise comes from; drawn at the end of a step alone.
+            generator: the source of noise, which is drawn at the end of a step only.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)

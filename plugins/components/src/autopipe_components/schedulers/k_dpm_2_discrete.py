@@ -1,6 +1,6 @@
 """DPM-Solver-2 (Lu et al. 2022, arXiv:2206.00927) along sigma (Katherine Crowson's k-diffusion).
 
-The slope at the midpoint takes the sample through the whole step.
+The slope at the midpoint is used for the whole step.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = ["KDPM2DiscreteScheduler", "KDPM2DiscreteSchedulerOutput", "MidpointSc
 
 
 class MidpointScheduler(SigmaScheduler):
-    """Steps by the slope at an intermediate noise level, halfway in log sigma.
+    """The base of midpoint methods: a step uses the slope at its middle in log sigma.
 
     Each step but the last evaluates the network twice, so `timesteps` alternates between points
-    and midpoints. `sigmas` and `sigmas_interpol` (the midpoints) hold their inner values twice, in
-    step with it.
+    and midpoints. `sigmas` and `sigmas_interpol` (the midpoints) contain their inner values twice,
+    one for each of these timesteps.
     """
 
     order = 2
@@ -37,11 +37,11 @@ class MidpointScheduler(SigmaScheduler):
 
     @property
     def state_in_first_order(self) -> bool:
-        """Whether the next evaluation is the first of its step."""
+        """Whether the next evaluation of the network is the first one of its step."""
         return self.sample is None
 
     def _spaced_levels(self, count: int, train_steps: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Float32 sigmas, the final zero included, and their timesteps; Karras' are rounded."""
+        """Float32 sigmas with a final zero, and their timesteps; those of Karras are rounded."""
         sigmas, timesteps = self._noise_levels(self._spaced_float(count, train_steps))
         if self.config.use_karras_sigmas:
             timesteps = timesteps.round()
@@ -50,7 +50,7 @@ class MidpointScheduler(SigmaScheduler):
     def _interleave(
         self, timesteps: np.ndarray, midpoints: np.ndarray, device: str | torch.device | None
     ) -> None:
-        """Set `timesteps`: each but the last is followed by that of its midpoint."""
+        """Set `timesteps`, each but the last followed by that of its midpoint."""
         between = timesteps_of(midpoints, self._train_sigmas())
         pairs = np.stack([timesteps[:-1], between], axis=1).flatten()
         schedule = np.append(pairs, timesteps[-1]).astype(np.float32)
@@ -61,12 +61,12 @@ class MidpointScheduler(SigmaScheduler):
 
 
 def in_step(values: np.ndarray) -> Tensor:
-    """`values`, the first once and the others twice: one for each of a step's evaluations."""
+    """`values`, the first once and the others twice: one for each evaluation of the network."""
     return torch.from_numpy(np.append(values.repeat(2)[1:], values[-1:]))
 
 
 class KDPM2DiscreteScheduler(MidpointScheduler):
-    """The deterministic midpoint method."""
+    """DPM-Solver-2 (Lu et al. 2022, arXiv:2206.00927): the deterministic midpoint method."""
 
     @register_to_config
     def __init__(
@@ -92,9 +92,9 @@ class KDPM2DiscreteScheduler(MidpointScheduler):
         device: str | torch.device | None = None,
         num_train_timesteps: int | None = None,
     ) -> None:
-        """Lay out `num_inference_steps` steps; `timesteps` go to `device`.
+        """Set a schedule of `num_inference_steps` steps, with `timesteps` on `device`.
 
-        They are spaced over `num_train_timesteps` timesteps, those of the config by default.
+        They are spaced over `num_train_timesteps` timesteps; by default those of the config.
         """
         sigmas, timesteps = self._spaced_levels(num_inference_steps, num_train_timesteps)
         midpoints = np.sqrt(sigmas[:-1] * sigmas[1:])
@@ -111,10 +111,10 @@ class KDPM2DiscreteScheduler(MidpointScheduler):
     def step(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> KDPM2DiscreteSchedulerOutput | tuple[Tensor, ...]:
-        """The sample at the midpoint, or (every other time) at the end of the step.
+        """The sample at the midpoint or, in every other call, at the end of the step.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape.
+            model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
@@ -122,7 +122,7 @@ class KDPM2DiscreteScheduler(MidpointScheduler):
         self._check_step(model_output, timestep, sample)
         index = self._index_of(timestep)
         start = index if self.state_in_first_order else index - 1
-        # Tensors without axes, which cost less than numbers where samples are all they multiply.
+        # Tensors without axes: faster than numbers where they only multiply samples.
         sigma, middle = self.sigmas[start], self.sigmas_interpol[start + 1]
         here = sigma if self.state_in_first_order else middle
         original = original_of_sigma(self.config.prediction_type, model_output, sample, here)

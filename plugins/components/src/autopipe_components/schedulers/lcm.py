@@ -17,18 +17,18 @@ from .prediction import predicted_original
 from .step_index import Timestep
 
 SIGMA_DATA = 0.5
-"""The standard deviation of the data, in the boundary conditions of a consistency model."""
+"""The standard deviation of the data in the boundary condition of a consistency model."""
 
 
 @dataclass
 class LCMSchedulerOutput(SchedulerOutput):
-    """`denoised`: the clean sample as the consistency model sees it."""
+    """`denoised`: the clean sample that the consistency model predicts."""
 
     denoised: Tensor | None = None
 
 
 class LCMScheduler(DistilledScheduler):
-    """Jumps to the clean sample at each step, and noises it again for the next."""
+    """LCM (Luo et al. 2023, arXiv:2310.04378): jumps to the clean sample, then adds noise again."""
 
     @register_to_config
     def __init__(
@@ -56,7 +56,7 @@ class LCMScheduler(DistilledScheduler):
     def get_scalings_for_boundary_condition_discrete(
         self, timestep: Timestep
     ) -> tuple[float, float]:
-        """The weights of sample and prediction, which make step 0 the identity (appendix B)."""
+        """The weights of sample and prediction, by which step 0 is the identity (appendix B)."""
         scaled = self._whole(timestep) * self.config.timestep_scaling
         squares = scaled**2 + SIGMA_DATA**2
         return SIGMA_DATA**2 / squares, scaled / squares**0.5
@@ -69,13 +69,13 @@ class LCMScheduler(DistilledScheduler):
         generator: Generator | list[Generator] | None = None,
         return_dict: bool = True,
     ) -> LCMSchedulerOutput | tuple[Tensor, ...]:
-        """The clean sample, noised to the next timestep if there is one.
+        """The predicted clean sample, noised to the next timestep if there is one.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape.
+            model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample.
-            generator: where the noise comes from; drawn at all steps but the last.
+            generator: the source of noise, which is drawn in every step but the last.
             return_dict: False gives the tuple `(prev_sample, denoised)`.
         """
         self._steps()

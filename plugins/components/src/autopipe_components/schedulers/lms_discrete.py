@@ -30,7 +30,10 @@ def _quadrature(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class LMSDiscreteScheduler(SigmaScheduler):
-    """Integrates the polynomial through the last few derivatives: Adams-Bashforth, uneven steps."""
+    """Linear multistep in sigma (Katherine Crowson's k-diffusion, 2022).
+
+    It integrates the polynomial through the last derivatives: Adams-Bashforth with uneven steps.
+    """
 
     @register_to_config
     def __init__(
@@ -53,7 +56,7 @@ class LMSDiscreteScheduler(SigmaScheduler):
     def set_timesteps(
         self, num_inference_steps: int, device: str | torch.device | None = None
     ) -> None:
-        """Lay out `num_inference_steps` steps; `timesteps` go to `device`."""
+        """Set a schedule of `num_inference_steps` steps, with `timesteps` on `device`."""
         self._follow(self._spaced_float(num_inference_steps), device)
         self.derivatives: list[Tensor] = []
 
@@ -61,12 +64,12 @@ class LMSDiscreteScheduler(SigmaScheduler):
         """The integral over step `t` of a Lagrange basis polynomial.
 
         Args:
-            order: how many derivatives the polynomial goes through.
+            order: the number of derivatives that the polynomial goes through.
             t: the step index.
-            current_order: which of them, counted back from `t`, the basis belongs to.
+            current_order: the derivative of the basis polynomial, counted back from `t`.
 
         Raises:
-            SchedulerError: there is no such step, or no such derivative.
+            SchedulerError: the step or the derivative doesn't exist.
         """
         order = check_number(self, "order", order, ORDERS, kind=int)
         t = check_number(self, "t", t, Range(0, len(self.sigmas) - 2), kind=int)
@@ -92,10 +95,10 @@ class LMSDiscreteScheduler(SigmaScheduler):
         """The sample at the next noise level.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape.
+            model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample.
-            order: how many derivatives are looked back at, up to 100.
+            order: the number of derivatives to use, up to 100.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)

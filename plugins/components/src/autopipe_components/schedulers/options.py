@@ -1,4 +1,4 @@
-"""Checks of scheduler options, so that a config that can't work fails when it is loaded."""
+"""Checks of the options of schedulers, so that a wrong config is found when it is loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autopipe.values import Range
 from autopipe.wording import listed, shown
 
 MOST_STEPS = 1 << 17
-"""Far above the timesteps that any network was trained on."""
+"""Upper limit of the number of timesteps, far above that of any published network."""
 
 STEPS = Range(1, MOST_STEPS)
 BETA = Range(0, 1)
@@ -36,7 +36,7 @@ LIMITS: Mapping[str, Range] = {
     "flow_shift": Range(high=1e9, above=0),
     "shift_terminal": Range(0, 1),
 }
-"""What the numbers in the config of a scheduler can be, whichever class reads them."""
+"""Limits of the numbers in the configs of schedulers, for all classes."""
 
 SIGMA_KINDS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 
@@ -57,12 +57,12 @@ def check_choice(owner: object, option: str, value: object, allowed: Collection[
         known = listed(map(repr, allowed))
         hint = nearest(str(value), [str(choice) for choice in allowed])
         raise SchedulerError(
-            f"{type(owner).__name__} has no {option} {shown(value)}; it is one of {known}.{hint}"
+            f"{type(owner).__name__} has no {option} {shown(value)}; give one of {known}.{hint}"
         )
 
 
 def check_count(owner: object, option: str, value: object) -> None:
-    """Raise `SchedulerError` unless `value` is a whole number that a schedule can have."""
+    """Raise `SchedulerError` unless `value` can be the number of timesteps of a schedule."""
     try:
         count = 0 if isinstance(value, (bool, Tensor)) else operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -74,20 +74,20 @@ def check_count(owner: object, option: str, value: object) -> None:
 
 
 def check_sigma_kind(owner: object, config: Mapping[str, Any]) -> None:
-    """Raise `SchedulerError` if `config` asks for two kinds of sigmas at once."""
-    asked = [kind for kind in SIGMA_KINDS if config.get(kind)]
-    if len(asked) > 1:
+    """Raise `SchedulerError` if `config` sets more than one kind of sigmas."""
+    kinds = [kind for kind in SIGMA_KINDS if config.get(kind)]
+    if len(kinds) > 1:
         raise SchedulerError(
-            f"{type(owner).__name__} was given {' and '.join(asked)}; at most one of them can be on"
+            f"{type(owner).__name__} got {' and '.join(kinds)}; set at most one of them"
         )
 
 
 def check_one_schedule(owner: object, **given: object) -> None:
-    """Raise `SchedulerError` unless exactly one of the ways to give a schedule is not None."""
+    """Raise `SchedulerError` unless exactly one of the arguments for a schedule is not None."""
     named = [name for name, value in given.items() if value is not None]
     if len(named) != 1:
-        found = " and ".join(named) if named else "none"
+        got = " and ".join(named) if named else "none"
         raise SchedulerError(
             f"{type(owner).__name__}.set_timesteps takes exactly one of {', '.join(given)}; "
-            f"it was given {found}"
+            f"it got {got}"
         )

@@ -1,4 +1,4 @@
-"""What `step` returns."""
+"""The outputs of `step`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from autopipe.outputs import BaseOutput
 
 @dataclass
 class SchedulerOutput(BaseOutput):
-    """`prev_sample`: the sample at the next, less noisy timestep; shape of the input."""
+    """`prev_sample`: the sample at the next, less noisy timestep; same shape as the input."""
 
     prev_sample: Tensor
 
 
 @dataclass
 class DenoisingOutput(SchedulerOutput):
-    """`pred_original_sample`: the clean sample as predicted from this step, for previews."""
+    """`pred_original_sample`: the clean sample as predicted in this step, for previews."""
 
     pred_original_sample: Tensor | None = None

@@ -30,10 +30,10 @@ ADAMS_BASHFORTH = (
 
 
 class PNDMScheduler(DiscreteScheduler):
-    """Linear multistep, warmed up by three Runge-Kutta steps (F-PNDM).
+    """PNDM (Liu et al. 2022, arXiv:2202.09778): three Runge-Kutta steps, then linear multistep.
 
-    With `skip_prk_steps` (as Stable Diffusion has it) the multistep warms itself up, by evaluating
-    the second timestep twice.
+    With `skip_prk_steps`, as in Stable Diffusion, there are no Runge-Kutta steps (PLMS), and the
+    second timestep is evaluated twice.
     """
 
     @register_to_config
@@ -65,20 +65,20 @@ class PNDMScheduler(DiscreteScheduler):
     def set_timesteps(
         self, num_inference_steps: int, device: str | torch.device | None = None
     ) -> None:
-        """Lay out `num_inference_steps` steps; `timesteps` (more than that) go to `device`."""
+        """Set a schedule of `num_inference_steps` steps; `timesteps`, on `device`, are more."""
         spaced = self._spaced(num_inference_steps)
         self.num_inference_steps = num_inference_steps
         if self.config.skip_prk_steps:
             self.prk_timesteps = spaced[:0]
             self.plms_timesteps = np.concatenate([spaced[:1], spaced[1:2], spaced[1:]])
         else:
-            # Each Runge-Kutta step looks at its start, twice at its middle, and at its end.
+            # Each Runge-Kutta step evaluates its start, its middle twice, and its end.
             half = self._stride() // 2
             start, end = spaced[:3], spaced[1:4]
             if len(end) < 3:
                 raise SchedulerError(
-                    f"PNDM warms up over four timesteps; {num_inference_steps} steps are too few "
-                    "unless skip_prk_steps=True"
+                    f"PNDM needs at least four steps, not {num_inference_steps}, unless "
+                    "skip_prk_steps=True"
                 )
             self.prk_timesteps = np.stack([start, end + half, end + half, end], axis=1).flatten()
             self.plms_timesteps = spaced[3:]
@@ -87,17 +87,17 @@ class PNDMScheduler(DiscreteScheduler):
         self._restart()
 
     def _stride(self) -> int:
-        """How many training timesteps one step covers."""
+        """The number of training timesteps per step."""
         return int(self.config.num_train_timesteps) // self._steps()
 
     def step(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> SchedulerOutput | tuple[Tensor, ...]:
-        """The next sample: a Runge-Kutta evaluation while there are some, then a multistep.
+        """The next sample: by the Runge-Kutta evaluations first, then by linear multistep.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape.
-            timestep: where `sample` is.
+            model_output: the prediction of the network for `sample`; same shape.
+            timestep: the timestep of `sample`.
             sample: the noisy sample.
             return_dict: False gives the tuple `(prev_sample,)`.
         """
@@ -108,17 +108,17 @@ class PNDMScheduler(DiscreteScheduler):
     def step_prk(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> SchedulerOutput | tuple[Tensor, ...]:
-        """One of the four evaluations of a Runge-Kutta step. Arguments as in `step`.
+        """One of the four evaluations of a Runge-Kutta step, with the arguments of `step`.
 
         Raises:
-            SchedulerError: there are no more of them.
+            SchedulerError: all Runge-Kutta evaluations have been made.
         """
         self._steps()
         self._check_step(model_output, timestep, sample)
         if self.counter >= len(self.prk_timesteps):
             raise SchedulerError(
                 f"PNDMScheduler has taken its {len(self.prk_timesteps)} Runge-Kutta evaluations; "
-                "go on with step_plms"
+                "continue with step_plms"
             )
         stage = self.counter % 4
         before = self._whole(timestep) - (0 if stage % 2 else self._stride() // 2)
@@ -136,18 +136,20 @@ class PNDMScheduler(DiscreteScheduler):
     def step_plms(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> SchedulerOutput | tuple[Tensor, ...]:
-        """One linear multistep. Arguments as in `step`.
+        """One step of linear multistep, with the arguments of `step`.
 
         Raises:
-            SchedulerError: the Runge-Kutta steps have not been taken.
+            SchedulerError: Runge-Kutta evaluations remain.
         """
         if not self.config.skip_prk_steps and len(self.ets) < 3:
-            raise SchedulerError("PNDM takes its 12 Runge-Kutta evaluations before a multistep")
+            raise SchedulerError(
+                "PNDM needs its 12 Runge-Kutta evaluations first; call step or step_prk"
+            )
         self._check_step(model_output, timestep, sample)
         now = self._whole(timestep)
         before = now - self._stride()
         if self.counter == 1 and self.cur_sample is not None:
-            # The second look at the first interval: its slope becomes the mean of both ends.
+            # The second evaluation in the first interval: its slope is the mean of both ends.
             before, now = now, now + self._stride()
             model_output, sample = (model_output + self.ets[-1]) / 2, self.cur_sample
             self.cur_sample = None
@@ -167,7 +169,9 @@ class PNDMScheduler(DiscreteScheduler):
             self.config.prediction_type, output, sample, bar**0.5, (1 - bar) ** 0.5
         )
         denominator = bar * (1 - bar_before) ** 0.5 + (bar * (1 - bar) * bar_before) ** 0.5
-        return (bar_before / bar) ** 0.5 * sample - (bar_before - bar) / denominator * noise
+        amount = (bar_before - bar) / denominator
+        moved: Tensor = (bar_before / bar) ** 0.5 * sample - amount * noise
+        return moved
 
 
 def _output(previous: Tensor, return_dict: bool) -> SchedulerOutput | tuple[Tensor, ...]:

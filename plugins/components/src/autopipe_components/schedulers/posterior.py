@@ -15,10 +15,10 @@ from .prediction import Real, predicted_original
 
 
 class PosteriorScheduler(DiscreteScheduler):
-    """A scheduler that draws from the posterior q(x_s | x_t, x0), s < t, at the predicted x0."""
+    """A scheduler that samples from q(x_s | x_t, x0), s < t, with the predicted clean sample x0."""
 
     variance_type: str | None
-    """Which variance a step has; the second half of the network's channels for a learned one."""
+    """The kind of variance; a learned one is the second half of the channels of the network."""
 
     def _posterior_step(
         self,
@@ -31,16 +31,16 @@ class PosteriorScheduler(DiscreteScheduler):
         beta: Real,
         generator: Generator | list[Generator] | None,
     ) -> tuple[Tensor, Tensor]:
-        """The sample at timestep `before`, and the predicted clean one.
+        """The sample at timestep `before`, and the predicted clean sample.
 
         Args:
-            model_output: what the network predicts for `sample`.
+            model_output: the prediction of the network for `sample`.
             sample: the noisy sample.
-            timestep: where `sample` is; no noise is drawn at 0.
+            timestep: the timestep of `sample`; no noise is drawn at 0.
             before: the timestep to step to; -1 for the clean sample.
-            alpha, beta: the share of signal that the step kept when noising, and of variance that
-                it added: their sum is 1.
-            generator: where the noise comes from.
+            alpha, beta: the fraction of the signal's variance that noising keeps between the two
+                timesteps, and of the noise that it adds; their sum is 1.
+            generator: the source of noise.
         """
         bar, bar_before = self._alpha_bar(timestep), self._alpha_bar(before)
         predicted_variance = None
@@ -64,7 +64,7 @@ class PosteriorScheduler(DiscreteScheduler):
         return previous, original
 
     def _deviation(self, smallest: Real, largest: Real, predicted: Tensor | None) -> Tensor | Real:
-        """The standard deviation of a step between its bounds of variance."""
+        """The standard deviation of a step, from the bounds of its variance."""
         if self.variance_type not in LEARNED_VARIANCES:
             large = self.variance_type in ("fixed_large", "fixed_large_log")
             return (largest if large else smallest) ** 0.5

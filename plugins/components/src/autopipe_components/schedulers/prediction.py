@@ -1,23 +1,24 @@
-"""What a network's output says about the clean sample and the noise.
+"""The clean sample and the noise that the output of a network stands for.
 
-`alpha` and `sigma` are the weights of the two in the sample: x = alpha * x0 + sigma * noise.
+`alpha` and `sigma` are their weights in the sample: x = alpha * x0 + sigma * noise.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
-Real = Any
-"""A coefficient: a numpy float32 scalar, which is cheaper than a tensor and rounds alike.
+Real: TypeAlias = Any
+"""A coefficient: a number of numpy in float32, or a tensor without axes.
 
-(The types of numpy don't know that a tensor can be multiplied with one.)
+Numbers cost less than tensors and round in the same way. By the types of numpy they can't multiply
+a tensor, hence `Any`.
 """
 
 
 def scalar(value: Tensor) -> Real:
-    """The number in a tensor without axes, in its precision."""
+    """The number in a tensor without axes, in the precision of the tensor."""
     return value.numpy()[()]
 
 
@@ -27,38 +28,45 @@ PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")
 def predicted_original(
     kind: str, model_output: Tensor, sample: Tensor, alpha: Real, sigma: Real
 ) -> Tensor:
-    """The clean sample x0. `alpha`, `sigma`: a variance-preserving pair (or a flow's).
+    """The clean sample x0 that a network's output stands for.
 
-    `epsilon`: the output is the noise. `v_prediction`: it is alpha * noise - sigma * x0 (Salimans
-    & Ho 2022). `flow_prediction`: it is noise - x0, in a sample of alpha = 1 - sigma.
+    Args:
+        kind: the prediction type. Of `"epsilon"` the output is the noise; of `"sample"` it is x0;
+            of `"v_prediction"` it is alpha * noise - sigma * x0 (Salimans & Ho 2022,
+            arXiv:2202.00512); of `"flow_prediction"` it is noise - x0, where alpha = 1 - sigma.
+        alpha, sigma: the weights of x0 and noise in `sample`: a variance-preserving pair, or that
+            of a flow.
     """
+    original = model_output
     if kind == "epsilon":
-        return (sample - sigma * model_output) / alpha
-    if kind == "v_prediction":
-        return alpha * sample - sigma * model_output
-    if kind == "flow_prediction":
-        return sample - sigma * model_output
-    return model_output
+        original = (sample - sigma * model_output) / alpha
+    elif kind == "v_prediction":
+        original = alpha * sample - sigma * model_output
+    elif kind == "flow_prediction":
+        original = sample - sigma * model_output
+    return original
 
 
 def predicted_noise(
     kind: str, model_output: Tensor, sample: Tensor, alpha: Real, sigma: Real
 ) -> Tensor:
-    """The noise. `alpha`, `sigma`: a variance-preserving pair (or a flow's)."""
-    if kind == "epsilon":
-        return model_output
+    """The noise that a network's output stands for; the arguments of `predicted_original`."""
+    noise = model_output
     if kind == "v_prediction":
-        return alpha * model_output + sigma * sample
-    if kind == "flow_prediction":
-        return sample + alpha * model_output
-    return (sample - alpha * model_output) / sigma
+        noise = alpha * model_output + sigma * sample
+    elif kind == "flow_prediction":
+        noise = sample + alpha * model_output
+    elif kind != "epsilon":
+        noise = (sample - alpha * model_output) / sigma
+    return noise
 
 
 def original_of_sigma(kind: str, model_output: Tensor, sample: Tensor, sigma: Real) -> Tensor:
-    """The clean sample x0, of a variance-exploding sample: x = x0 + sigma * noise."""
+    """The clean sample x0 in a variance-exploding sample: x = x0 + sigma * noise."""
+    original = model_output
     if kind == "epsilon":
-        return sample - sigma * model_output
-    if kind == "v_prediction":
+        original = sample - sigma * model_output
+    elif kind == "v_prediction":
         squared = sigma**2 + 1
-        return model_output * (-sigma / squared**0.5) + sample / squared
-    return model_output
+        original = model_output * (-sigma / squared**0.5) + sample / squared
+    return original

@@ -1,4 +1,4 @@
-"""What the schedulers share that step along noise levels, in the variance-exploding view."""
+"""The base of schedulers that step along noise levels, in the variance-exploding view."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from .step_index import StepIndexMixin, Timestep, broadcast_to
 
 
 class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
-    """A scheduler that steps along `sigmas`, in the variance-exploding view.
+    """A scheduler that steps along the noise levels `sigmas`, in the variance-exploding view.
 
-    `sigmas` are float32 on the CPU wherever the samples are, and end with the final noise level.
+    `sigmas` are always float32 and on the CPU, and end with the final noise level.
     """
 
     finite_sigmas = True
@@ -45,8 +45,8 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
     def init_noise_sigma(self) -> Tensor:  # type: ignore[override]
         """The standard deviation of the first latents.
 
-        A schedule that starts at the last training timestep starts from pure noise; one with
-        leading spacing starts lower, where the sample still has unit variance of its own.
+        A schedule that starts at the last training timestep starts from pure noise. One with
+        leading spacing starts below it, where the sample still has a part of unit variance.
         """
         highest = self.sigmas.max()
         if self.config.timestep_spacing in ("linspace", "trailing"):
@@ -54,7 +54,7 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
         return (highest**2 + 1) ** 0.5
 
     def _spaced_float(self, count: int, train_steps: int | None = None) -> np.ndarray:
-        """`count` descending float32 timesteps, spaced as the config says."""
+        """`count` descending timesteps as float32, in the spacing of the config."""
         config = self.config
         check_count(self, "num_inference_steps", count)
         if train_steps is None:
@@ -71,7 +71,7 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
     def _noise_levels(
         self, timesteps: np.ndarray, sigmas: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The sigmas at `timesteps`, and the timesteps, both moved if the config respaces them.
+        """The sigmas at `timesteps`, and the timesteps; both change if the config respaces sigmas.
 
         `sigmas` are those at `timesteps`; by default interpolated between training timesteps.
         """
@@ -84,7 +84,7 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
         return moved, timesteps_of(moved, train_sigmas)
 
     def _follow(self, timesteps: np.ndarray, device: str | torch.device | None) -> None:
-        """Make the noise levels at `timesteps`, and a final zero, the schedule."""
+        """Set the schedule to the noise levels at `timesteps` and a final zero."""
         sigmas, timesteps = self._noise_levels(timesteps)
         self.sigmas = torch.from_numpy(np.append(sigmas, 0).astype(np.float32))
         self.timesteps = placed(self, timesteps.astype(np.float32), device)
@@ -92,12 +92,12 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
         self._rewind()
 
     def _refuse_respaced(self, timesteps: Any) -> None:
-        """Raise `SchedulerError` if custom `timesteps` meet a config that computes its own."""
-        asked = [kind for kind in SIGMA_KINDS if self.config.get(kind)]
-        if timesteps is not None and asked:
+        """Raise `SchedulerError` for custom `timesteps` if the config computes timesteps."""
+        kinds = [kind for kind in SIGMA_KINDS if self.config.get(kind)]
+        if timesteps is not None and kinds:
             raise SchedulerError(
-                f"{type(self).__name__} can't follow custom timesteps with {asked[0]}=True, which "
-                "computes its own; make it from_config with that turned off"
+                f"{type(self).__name__} can't use custom timesteps with {kinds[0]}=True, which "
+                "computes timesteps; create it with from_config and that option turned off"
             )
 
     def scale_model_input(self, sample: Tensor, timestep: Timestep) -> Tensor:  # type: ignore[override]
@@ -108,25 +108,26 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
         if not isinstance(sample, Tensor):
             raise SchedulerError(f"{type(self).__name__} scales tensors, not {shown(sample)}")
         self.is_scale_input_called = True
-        return sample / (sigma**2 + 1) ** 0.5
+        scaled: Tensor = sample / (sigma**2 + 1) ** 0.5
+        return scaled
 
     def _sigma(self, index: int) -> Real:
         """The noise level at `index` of the schedule."""
         return scalar(self.sigmas[index])
 
     def _scaled_index_of(self, timestep: Timestep) -> int:
-        """The step index, with a warning if the network saw a sample that was never scaled."""
+        """The step index; warns if `scale_model_input` was never called."""
         if not self.is_scale_input_called:
             warnings.warn(
-                f"{type(self).__name__}.step was called before scale_model_input; the network's "
-                "input has to go through it",
+                f"{type(self).__name__}.step was called before scale_model_input; call that "
+                "for the input of the network",
                 stacklevel=3,
             )
             self.is_scale_input_called = True
         return self._index_of(timestep)
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """`original_samples` noised to `timesteps`, (B,), or to the position in the schedule."""
+        """`original_samples` noised to `timesteps`, (B,), or to the position of the scheduler."""
         check_noise(self, original_samples, noise)
         sigmas = self.sigmas[self._noise_indices(timesteps)]
         return original_samples + noise * broadcast_to(sigmas, original_samples)

@@ -1,6 +1,6 @@
 """Noise levels in the variance-exploding view: x = x0 + sigma * noise.
 
-All of it is computed in numpy at float64; a scheduler casts to float32 last.
+All of them are computed in numpy with float64; schedulers cast the result to float32.
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ from torch import Tensor
 
 
 def sigmas_of(alphas_cumprod: Tensor) -> np.ndarray:
-    """The noise level of every training timestep, ascending, float32."""
-    return (((1 - alphas_cumprod) / alphas_cumprod) ** 0.5).cpu().numpy()
+    """The noise levels of all training timesteps, ascending, float32."""
+    sigmas: np.ndarray = (((1 - alphas_cumprod) / alphas_cumprod) ** 0.5).cpu().numpy()
+    return sigmas
 
 
 def interpolated(timesteps: np.ndarray, train_sigmas: np.ndarray) -> np.ndarray:
-    """The noise levels at (fractional) `timesteps`, linear between training timesteps."""
-    return np.interp(timesteps, np.arange(len(train_sigmas)), train_sigmas)
+    """The noise levels at (fractional) `timesteps`, interpolated linearly."""
+    sigmas: np.ndarray = np.interp(timesteps, np.arange(len(train_sigmas)), train_sigmas)
+    return sigmas
 
 
 def timesteps_of(sigmas: np.ndarray, train_sigmas: np.ndarray) -> np.ndarray:
-    """The fractional timesteps of noise levels: linear in log sigma, clipped to the known range."""
+    """The fractional timesteps of noise levels: linear in log sigma, clipped to those trained."""
     log_sigmas, known = np.log(np.maximum(sigmas, 1e-10)), np.log(train_sigmas)
     low = np.clip(np.searchsorted(known, log_sigmas, side="right") - 1, 0, len(known) - 2)
     weight = (log_sigmas - known[low]) / (known[low + 1] - known[low])
-    return low + np.clip(weight, 0, 1)
+    timesteps: np.ndarray = low + np.clip(weight, 0, 1)
+    return timesteps
 
 
 def karras(sigma_max: float, sigma_min: float, count: int, rho: float = 7.0) -> np.ndarray:
@@ -44,9 +47,10 @@ def beta(
     sigma_max: float, sigma_min: float, count: int, a: float = 0.6, b: float = 0.6
 ) -> np.ndarray:
     """At the quantiles of a beta distribution (Lee et al. 2024, "Beta Sampling", 2407.12173)."""
-    from scipy.special import betaincinv  # only here: importing scipy takes a while
+    from scipy.special import betaincinv  # imported here, because importing scipy is slow
 
-    return sigma_min + betaincinv(a, b, 1 - np.linspace(0, 1, count)) * (sigma_max - sigma_min)
+    parts: np.ndarray = betaincinv(a, b, 1 - np.linspace(0, 1, count))
+    return sigma_min + parts * (sigma_max - sigma_min)
 
 
 def lu(sigma_max: float, sigma_min: float, count: int) -> np.ndarray:
@@ -63,10 +67,10 @@ _KINDS = {
 
 
 def respaced(config: Mapping[str, Any], sigmas: np.ndarray, count: int) -> np.ndarray | None:
-    """`count` noise levels of the kind that `config` asks for, or None if it asks for none.
+    """`count` noise levels of the kind that `config` sets; None if it sets no kind.
 
-    They run from the first to the last of `sigmas` (descending), or between `sigma_max` and
-    `sigma_min` where `config` gives these.
+    They go from the first to the last of the descending `sigmas`, or from `sigma_max` to
+    `sigma_min` of `config` where these are set.
     """
     for flag, kind in _KINDS.items():
         if config.get(flag):
@@ -80,11 +84,11 @@ def respaced(config: Mapping[str, Any], sigmas: np.ndarray, count: int) -> np.nd
 
 
 def ancestral_split(sigma: Any, following: Any) -> tuple[Any, Any]:
-    """The level to step down to from `sigma`, and the noise to add, to land on `following`.
+    """The level to step down to from `sigma`, and the noise to add to reach `following`.
 
-    Scalars or arrays. The two add up in squares: down^2 + up^2 = following^2. As up^2 is
-    following^2 (sigma^2 - following^2) / sigma^2, down is what is written here; taking it as
-    sqrt(following^2 - up^2) loses all digits where sigma is large, as at zero terminal SNR.
+    Arguments are scalars or arrays. Squares add up: down^2 + up^2 = following^2. Since up^2 is
+    following^2 (sigma^2 - following^2) / sigma^2, down is following^2 / sigma; computing it as
+    sqrt(following^2 - up^2) would lose all digits for large sigma, as with zero terminal SNR.
     """
     ratio = following / sigma
     return following * ratio, following * np.sqrt(1 - ratio**2)

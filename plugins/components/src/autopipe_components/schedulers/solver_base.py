@@ -1,4 +1,4 @@
-"""What the solvers built on the exponential integrator share: schedule, history, one update."""
+"""The base of solvers with the exponential integrator: schedule, history, and the update."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from .spacing import spaced_timesteps, trailing
 from .step_index import StepIndexMixin, Timestep, broadcast_to
 
 WHOLE_KINDS = ("use_karras_sigmas", "use_lu_lambdas")
-"""Kinds of sigmas whose timesteps are rounded to whole ones."""
+"""Kinds of sigmas whose timesteps are rounded to whole numbers."""
 
 FINAL_SIGMAS = ("zero", "sigma_min")
-"""Where a schedule can end: without noise, or at the lowest noise level of its kind."""
+"""The noise levels at which a schedule can end: zero, or the lowest of its kind."""
 
 STABLE_STEPS = 15
-"""Schedules with fewer steps end with lower orders, where `lower_order_final` says so."""
+"""With `lower_order_final`, schedules with fewer steps than this end with lower orders."""
 
 
 class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
-    """A solver of the diffusion ODE, or SDE, that integrates a polynomial through predictions.
+    """A solver of the diffusion ODE or SDE that integrates a polynomial through predictions.
 
-    `sigmas` hold the noise level of every timestep and of the end, in the variance-exploding view
-    (or the flow's), float32 on the CPU. Samples are in the variance-preserving view.
+    `sigmas` are the noise levels of all timesteps and of the end, in the variance-exploding view
+    or that of a flow, float32 on the CPU. Samples are in the variance-preserving view.
     """
 
     prediction_types = (*PREDICTION_TYPES, "flow_prediction")
@@ -47,17 +47,17 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
 
     sigmas: Tensor
     model_outputs: list[Tensor]
-    """The last predictions, as the solver integrates them; the newest is the last."""
+    """The last predictions in the form that the solver integrates, the newest last."""
 
     _clean: bool
-    """Whether the predicted clean sample is integrated, rather than the predicted noise."""
+    """Whether the predicted clean sample is integrated, and not the predicted noise."""
     _stochastic: bool = False
-    """Whether the SDE is solved, which draws noise, rather than the ODE."""
+    """Whether the SDE is solved, which draws noise, and not the ODE."""
 
     def _build(self, *, orders: Collection[int] | None = None, clean: bool = True) -> None:
-        """Set the noise schedule from the config and check what all solvers have in it.
+        """Set the noise schedule from the config, and check the options that all solvers have.
 
-        `orders` are the solver orders there are; any by default. `clean`: see `_clean`.
+        `orders` are the possible orders of the solver; any by default. `clean`: see `_clean`.
         """
         self._build_betas()
         config = self.config
@@ -67,8 +67,8 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         check_choice(self, "time_shift_type", config.time_shift_type, self.time_shift_types)
         if config.prediction_type == "flow_prediction" and not config.use_flow_sigmas:
             raise SchedulerError(
-                f"{type(self).__name__} was given prediction_type='flow_prediction' with the noise "
-                "levels of a diffusion model; set use_flow_sigmas=True too"
+                f"{type(self).__name__} got prediction_type='flow_prediction' with the noise "
+                "levels of a diffusion model; set use_flow_sigmas=True as well"
             )
         self.sigmas = torch.from_numpy(np.append(self._train_sigmas()[::-1], np.float32(0)))
         self.model_outputs = []
@@ -80,7 +80,7 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         allowed: Collection[str | None],
         stand_ins: Mapping[str, str] = MappingProxyType({}),
     ) -> Any:
-        """The checked value of an option; what only another solver offers gets its stand-in."""
+        """The checked value of an option; those of other solvers are replaced by equivalents."""
         if self.config[option] in stand_ins:
             self.register_to_config(**{option: stand_ins[self.config[option]]})
         check_choice(self, option, self.config[option], allowed)
@@ -89,13 +89,13 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
     # The schedule
 
     def _train_sigmas(self) -> np.ndarray:
-        """The noise level of every training timestep, ascending, float32."""
+        """The noise levels of all training timesteps, ascending, float32."""
         return sigmas_of(self.alphas_cumprod)
 
     def _visited(
         self, count: int, spacing: str, steps_offset: int = 0, end: int | None = None
     ) -> np.ndarray:
-        """`count` timesteps below `end`, spaced as if one more step led to the clean sample."""
+        """`count` timesteps below `end`, in a spacing with one more step to the clean sample."""
         self._check_steps(count)
         total = self.config.num_train_timesteps
         end = total if end is None else end
@@ -106,9 +106,9 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
     def _noise_levels(
         self, timesteps: np.ndarray, *, mu: float | None = None, rounded: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The sigmas at `timesteps`, and the timesteps; both move if the config says how.
+        """The sigmas at `timesteps`, and the timesteps; both change if the config respaces sigmas.
 
-        `rounded` says that the timesteps of `WHOLE_KINDS` are rounded; the rest are cut off.
+        With `rounded`, the timesteps of `WHOLE_KINDS` are rounded; others are truncated.
         """
         train, known = self._train_sigmas(), self._declared
         sigmas = respaced(known, train[::-1], len(timesteps))
@@ -121,34 +121,34 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
 
     @property
     def _respaces(self) -> bool:
-        """Whether the config asks for sigmas of their own kind."""
+        """Whether the config sets a kind of sigmas."""
         return any(self.config.get(kind) for kind in SIGMA_KINDS)
 
     def _final_sigma(self, lowest: float) -> float:
-        """The noise level at which the schedule ends, `lowest` being that of `sigma_min`."""
+        """The noise level at which the schedule ends; `lowest` is that for `sigma_min`."""
         return 0.0 if self.config.final_sigmas_type == "zero" else float(lowest)
 
     def _lowest_sigma(self, sigmas: np.ndarray) -> float:
-        """The lowest noise level of the schedule's kind: the last visited, or the last trained."""
+        """The lowest noise level: that of the last timestep, or the lowest of the training."""
         own = self._respaces or self.config.use_flow_sigmas
         return float(sigmas[-1] if own else self._train_sigmas()[0])
 
     def _flow(self, count: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
-        """`count` sigmas of a flow, a last one at zero being left out, and their timesteps."""
+        """`count` sigmas of a flow without the final zero, and their timesteps."""
         total = self.config.num_train_timesteps
         sigmas = shifted(1 - np.linspace(1, 1 / total, count + 1)[:0:-1], shift)
         return sigmas, sigmas * total
 
     def _flow_shift(self, mu: float | None) -> float:
-        """How far flow sigmas are shifted towards noise: as the config says, or by `mu`."""
+        """The shift of flow sigmas towards noise: that of the config, or `mu`."""
         config = self.config
         if mu is None:
             return float(config.flow_shift)
         check_number(self, "mu", mu, Range(-100, 100))
         if not config.use_dynamic_shifting:
             raise SchedulerError(
-                f"{type(self).__name__}.set_timesteps was given mu={mu}, which shifts the schedule "
-                "only with use_dynamic_shifting=True"
+                f"{type(self).__name__}.set_timesteps got mu={mu}, which shifts the schedule only "
+                "with use_dynamic_shifting=True"
             )
         return math.exp(mu) if config.time_shift_type == "exponential" else mu
 
@@ -159,16 +159,16 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         last_sigma: float,
         device: str | torch.device | None,
     ) -> None:
-        """Enter a new schedule that ends at `last_sigma`; forget the one before.
+        """Set a new schedule that ends at `last_sigma`, and forget the previous one.
 
         Raises:
-            SchedulerError: the noise rises from one timestep to the next.
+            SchedulerError: a noise level is higher than the one before it.
         """
         levels = np.append(sigmas, last_sigma).astype(np.float32)
         if (np.diff(levels[:-1]) > 0).any():
             raise SchedulerError(
-                f"{type(self).__name__} needs noise that falls from each timestep to the next, "
-                f"not {levels.tolist()}; give them in descending order"
+                f"{type(self).__name__} needs descending noise levels, not {levels.tolist()}; give "
+                f"timesteps or sigmas in descending order"
             )
         self.sigmas = torch.from_numpy(levels)
         self.timesteps = placed(self, timesteps.astype(np.int64), device)
@@ -191,27 +191,27 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         return broadcast_to(alpha, sample), broadcast_to(sigma, sample)
 
     def _begin_step(self, model_output: Tensor, timestep: Timestep, sample: Tensor) -> int:
-        """The index of the step to be taken.
+        """The index of this step.
 
         Raises:
-            SchedulerError: there is no schedule, it has come to its end, or the arguments don't go
-                together.
+            SchedulerError: `set_timesteps` was not called, the schedule is at its end, or the
+                arguments don't fit together.
         """
         self._steps()
         self._check_step(model_output, timestep, sample)
         if self._step_index is None and self._begin_index is None:
-            # Rounding can make the first timesteps equal; a run that begins there begins at 0.
+            # Rounding can make the first timesteps equal; a run that starts there starts at 0.
             at_start = float(timestep) == float(self.timesteps[0])
             self._step_index = 0 if at_start else self.index_for_timestep(timestep)
         return self._index_of(timestep)
 
     @property
     def _place(self) -> int:
-        """The index of the current step; before the first, where the schedule is entered."""
+        """The index of the current step; before the first step, the begin index."""
         return self._step_index if self._step_index is not None else self._begin_index or 0
 
     def convert_model_output(self, model_output: Tensor, *, sample: Tensor) -> Tensor:
-        """The clean sample, or the noise, that the network's output at `sample` stands for."""
+        """The clean sample or the noise that the output of the network stands for."""
         self._check_prediction(model_output, sample)
         kind, output, level = self.config.prediction_type, model_output, self._level(self._place)
         if self.config.thresholding:
@@ -221,20 +221,20 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         return convert(kind, output, sample, *level)
 
     def _remember(self, output: Tensor) -> None:
-        """Add a prediction to the history, which is as long as the solver's order."""
+        """Add a prediction to the history, whose length is the order of the solver."""
         self.model_outputs = [*self.model_outputs, output][-self.config.solver_order :]
 
     def _recent(self, count: int, index: int) -> dict[int, Tensor]:
-        """The last `count` predictions by index in the schedule, the newest being at `index`."""
+        """The last `count` predictions by index in the schedule; the newest is at `index`."""
         return {index - k: self.model_outputs[-1 - k] for k in range(count)}
 
     def _usable_order(self, *, lower_final: bool) -> int:
-        """The order of this step: as high as the history allows and, if `lower_final`, the end."""
-        order = min(self.config.solver_order, len(self.model_outputs))
+        """The order of this step, limited by the history and, if `lower_final`, the steps left."""
+        order = min(int(self.config.solver_order), len(self.model_outputs))
         return min(order, len(self.timesteps) - self._place) if lower_final else order
 
     def _end_step(self, previous: Tensor, return_dict: bool) -> SchedulerOutput | tuple[Tensor]:
-        """Count the step that led to `previous`, and return it as the caller wants it."""
+        """Count the step that led to `previous`, and return it as `return_dict` says."""
         self._step_index = self._place + 1
         return SchedulerOutput(previous) if return_dict else (previous,)
 
@@ -255,27 +255,28 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         """The sample at the end of `span`, from `sample` at its start.
 
         Args:
-            sample: any shape and dtype; the arithmetic is at least float32.
+            sample: any shape and dtype; it is computed in float32 or better.
             span: the step to take.
-            outputs: predictions by the index in the schedule where they were made.
-            moments: as many as there are outputs; the integrals of the polynomial's terms.
+            outputs: predictions, by their index in the schedule.
+            moments: the integrals of the terms of the polynomial, one for each of the outputs.
             noise: standard normal, for the SDE.
         """
         if span.length == 0:
             return sample
         known: dict[float, Tensor] = {}
         for index, output in outputs.items():
-            # Noise levels can coincide; the one given first, the newest, then stands for both.
+            # Of predictions at equal noise levels only the first, which is the newest, is used.
             node = float((self._level(index).log_snr - span.start) / span.length)
             known.setdefault(node, output)
-        found = sample.to(torch.promote_types(sample.dtype, torch.float32)) * span.decay
+        wide = sample.to(torch.promote_types(sample.dtype, torch.float32))
+        result: Tensor = wide * span.decay
         for weight, output in zip(weights(list(known), moments), known.values()):
-            found = found.add(output, alpha=float(-span.scale * weight))
+            result = result.add(output, alpha=float(-span.scale * weight))
         if noise is not None:
-            found = found.add(noise.to(found.device), alpha=float(span.spread))
-        return found.to(sample.dtype)
+            result = result.add(noise.to(result.device), alpha=float(span.spread))
+        return result.to(sample.dtype)
 
 
 def shifted(sigmas: np.ndarray, shift: float) -> np.ndarray:
-    """Sigmas of a flow in [0, 1], moved towards noise for shift > 1 (arXiv:2403.03206, eq. 23)."""
+    """Sigmas of a flow in [0, 1], shifted to noise for shift > 1 (arXiv:2403.03206, eq. 23)."""
     return shift * sigmas / (1 + (shift - 1) * sigmas)

@@ -1,7 +1,7 @@
-"""Which training timesteps an inference schedule visits.
+"""The spacing of an inference schedule over the training timesteps.
 
 Lin et al. 2023, "Common Diffusion Noise Schedules and Sample Steps are Flawed", table 2.
-All results descend.
+All schedules descend.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ SPACINGS = ("linspace", "leading", "trailing")
 
 
 def linspace(count: int, end: int, dtype: DTypeLike = np.int64) -> np.ndarray:
-    """`count` timesteps from `end - 1` to 0, both included; rounded if `dtype` is integer."""
+    """`count` timesteps from `end - 1` to 0, inclusive; rounded if `dtype` is an integer type."""
     if np.issubdtype(dtype, np.integer):
         return np.linspace(0, end - 1, count).round()[::-1].astype(dtype)
     return np.linspace(0, end - 1, count, dtype=dtype)[::-1].copy()
 
 
 def leading(count: int, end: int, steps_offset: int = 0, dtype: DTypeLike = np.int64) -> np.ndarray:
-    """The multiples of `end // count` plus `steps_offset`: the end itself is not visited."""
+    """The multiples of `end // count`, plus `steps_offset`; the end itself is not among them."""
     if count > end:
         raise SchedulerError(
             f"leading timestep spacing can't make {count} different steps of {end} timesteps; "
@@ -34,9 +34,9 @@ def leading(count: int, end: int, steps_offset: int = 0, dtype: DTypeLike = np.i
 def trailing(
     count: int, end: int, total: int | None = None, dtype: DTypeLike = np.int64
 ) -> np.ndarray:
-    """From `end - 1` down in strides of `total / count` (`total` is `end` by default)."""
+    """Down from `end - 1` in strides of `total / count`; `total` is `end` by default."""
     stride = (total or end) / count
-    # Rounding of the stride can give arange one more point, at 0; it would be timestep -1.
+    # By rounding, arange can have one more point at 0, which would be timestep -1.
     return (np.arange(end, 0, -stride).round()[:count] - 1).astype(dtype)
 
 
@@ -47,14 +47,15 @@ def spaced_timesteps(
     steps_offset: int = 0,
     dtype: DTypeLike = np.int64,
 ) -> np.ndarray:
-    """`count` descending timesteps below `train_steps`, spaced as `spacing` says.
+    """`count` descending timesteps below `train_steps`.
 
     Args:
         spacing: one of `SPACINGS`.
-        count: how many.
+        count: the number of timesteps.
         train_steps: the number of training timesteps.
-        steps_offset: added by leading spacing alone.
-        dtype: integer for solvers that index by timestep, float32 for those that interpolate.
+        steps_offset: added by leading spacing only.
+        dtype: an integer type for solvers that index by timestep, float32 for those that
+            interpolate.
     """
     if spacing == "linspace":
         return linspace(count, train_steps, dtype)

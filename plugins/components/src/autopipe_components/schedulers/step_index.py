@@ -1,4 +1,4 @@
-"""Where in its schedule a scheduler stands."""
+"""The position of a scheduler in its schedule."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["StepIndexMixin", "Timestep", "broadcast_to", "refuse_integer_timeste
 class StepIndexMixin:
     """Counts the steps of a call.
 
-    The count starts at the begin index where a pipeline has set one (image to image starts in the
-    middle), else at the position of the first timestep that is seen.
+    The count starts at the begin index if a pipeline has set one (image to image starts in the
+    middle), else at the position of the first timestep.
     """
 
     timesteps: Tensor
@@ -28,19 +28,19 @@ class StepIndexMixin:
 
     @property
     def step_index(self) -> int | None:
-        """The index of the step to be taken next; None before the first."""
+        """The index of the next step; None before the first step."""
         return self._step_index
 
     @property
     def begin_index(self) -> int | None:
-        """The index at which the schedule is entered, where `set_begin_index` gave one."""
+        """The index of the first step; None unless `set_begin_index` was called."""
         return self._begin_index
 
     def set_begin_index(self, begin_index: int = 0) -> None:
-        """Enter the schedule at `begin_index`.
+        """Start the schedule at `begin_index`.
 
         Raises:
-            SchedulerError: it is not a position.
+            SchedulerError: `begin_index` is not a whole number from 0.
         """
         try:
             self._begin_index = operator.index(begin_index)
@@ -49,24 +49,24 @@ class StepIndexMixin:
         if self._begin_index < 0 or isinstance(begin_index, bool):
             self._begin_index = None
             raise SchedulerError(
-                f"{type(self).__name__} is entered at a position of its schedule, from 0, not "
+                f"{type(self).__name__} takes a whole number from 0 as begin_index, not "
                 f"{shown(begin_index)}"
             )
 
     def _rewind(self) -> None:
-        """Forget where the schedule stood."""
+        """Forget the position."""
         self._step_index = self._begin_index = None
 
     def index_for_timestep(
         self, timestep: Timestep, schedule_timesteps: Tensor | None = None
     ) -> int:
-        """The index of `timestep` in the schedule: the second one if it is there twice.
+        """The index of `timestep` in the schedule; the second one if it occurs twice.
 
-        Schedules of second-order solvers visit most timesteps twice, and one that is entered in
-        the middle begins with a first-order half, which is the second of a pair.
+        Schedules of second-order solvers have most timesteps twice. A start in the middle begins
+        with the first-order half of a step, which is the second of such a pair.
 
         Raises:
-            SchedulerError: the schedule doesn't visit this timestep.
+            SchedulerError: the schedule doesn't have this timestep.
         """
         check_timestep(self, timestep)
         schedule = self.timesteps
@@ -74,19 +74,19 @@ class StepIndexMixin:
             schedule = timesteps_tensor(self, schedule_timesteps)
         if isinstance(timestep, Tensor):
             timestep = timestep.to(schedule.device)
-        found = (schedule == timestep).nonzero()
-        if len(found) == 0:
+        positions = (schedule == timestep).nonzero()
+        if len(positions) == 0:
             raise SchedulerError(
                 f"timestep {float(timestep):g} is not in the schedule of {type(self).__name__}; "
                 "pass one of its `timesteps`"
             )
-        return int(found[min(1, len(found) - 1)])
+        return int(positions[min(1, len(positions) - 1)])
 
     def _index_of(self, timestep: Timestep) -> int:
-        """The step index, found from `timestep` if this is the first step.
+        """The step index, positions from `timestep` if this is the first step.
 
         Raises:
-            SchedulerError: the schedule has come to its end, or doesn't visit `timestep`.
+            SchedulerError: the schedule is at its end, or doesn't have `timestep`.
         """
         if self._step_index is None:
             begin = self._begin_index
@@ -94,15 +94,15 @@ class StepIndexMixin:
         if self._step_index >= len(self.timesteps):
             raise SchedulerError(
                 f"{type(self).__name__} has taken all of its {len(self.timesteps)} steps; call "
-                "set_timesteps before another run"
+                "set_timesteps before the next run"
             )
         return self._step_index
 
     def _noise_indices(self, timesteps: Tensor) -> list[int]:
-        """For each of `timesteps` the schedule index at which `add_noise` adds noise.
+        """For each of `timesteps` the index in the schedule at which `add_noise` adds noise.
 
-        Once stepping has begun it is the step index, before that the begin index (the caller
-        mixes in noise for the step that comes next); without either, that of the timestep.
+        It is the step index once steps were taken, and before that the begin index, since callers
+        add noise for the step that comes next; without either, that of the timestep.
         """
         timesteps = timesteps_tensor(self, timesteps)
         if self._begin_index is None:
@@ -110,7 +110,7 @@ class StepIndexMixin:
         index = self._begin_index if self._step_index is None else self._step_index
         if index > len(self.timesteps):
             raise SchedulerError(
-                f"{type(self).__name__} was entered at {index}, beyond the end of its schedule"
+                f"{type(self).__name__} has the begin index {index}, beyond the end of its schedule"
             )
         return [index] * len(timesteps)
 
@@ -119,7 +119,7 @@ def broadcast_to(values: Tensor, sample: Tensor) -> Tensor:
     """`values`, one per sample, with the device, dtype and number of axes of `sample`.
 
     Raises:
-        SchedulerError: there are others than one for each, or one for all.
+        SchedulerError: their number is neither 1 nor the batch size.
     """
     values = values.to(device=sample.device, dtype=sample.dtype).flatten()
     if len(values) not in (1, sample.shape[0]) and sample.shape[0] != 1:
@@ -130,7 +130,7 @@ def broadcast_to(values: Tensor, sample: Tensor) -> Tensor:
 
 
 def refuse_integer_timestep(owner: object, timestep: object) -> None:
-    """Raise `SchedulerError` for a whole number: a position in the schedule, not a timestep."""
+    """Raise `SchedulerError` for an int, which would be a position and not a timestep."""
     if isinstance(timestep, int) or (
         isinstance(timestep, Tensor) and not torch.is_floating_point(timestep)
     ):

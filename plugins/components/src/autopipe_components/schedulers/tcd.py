@@ -27,10 +27,10 @@ class TCDSchedulerOutput(SchedulerOutput):
 
 
 class TCDScheduler(DistilledScheduler):
-    """Jumps below the next timestep, and noises the sample up to it (strategic sampling).
+    """TCD (Zheng et al. 2024, arXiv:2402.19159), with strategic stochastic sampling.
 
-    `clip_sample` and `thresholding` are kept for other schedulers made from this config; TCD
-    does neither.
+    It jumps below the next timestep, and adds noise up to it. `clip_sample` and `thresholding` have
+    no effect; they are for other schedulers that are created from this config.
     """
 
     @register_to_config
@@ -57,7 +57,7 @@ class TCDScheduler(DistilledScheduler):
         self._build_betas()
 
     def _teacher(self, original_steps: int | None, strength: float) -> np.ndarray:
-        # A call that names original steps means a teacher that visited every timestep.
+        # Given original steps refer to a teacher that uses all training timesteps.
         if original_steps is None:
             return super()._teacher(None, strength)
         return np.arange(int(self.config.num_train_timesteps * strength))
@@ -74,12 +74,12 @@ class TCDScheduler(DistilledScheduler):
         """The sample at the next timestep.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape.
+            model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample.
-            eta: how far below the next timestep to jump (gamma in the paper): 0 is
-                deterministic, 1 goes to timestep 0 and adds all noise anew.
-            generator: where the noise comes from; drawn at all steps but the last.
+            eta: how far to jump below the next timestep (gamma in the paper): 0 is deterministic,
+                1 jumps to timestep 0.
+            generator: the source of noise, which is drawn in every step but the last.
             return_dict: False gives the tuple `(prev_sample, pred_noised_sample)`.
         """
         self._steps()
@@ -88,7 +88,7 @@ class TCDScheduler(DistilledScheduler):
         index = self._index_of(timestep)
         is_last = index + 1 >= len(self.timesteps)
         following = 0 if is_last else int(self.timesteps[index + 1])
-        # In float32, as networks were distilled: 0.7 * 10 must not land on 6.
+        # In float32, as in the distillation: 0.7 * 10 must not be rounded down to 6.
         below = int(np.floor(np.float32(1 - eta) * np.float32(following)))
         bar, bar_below = self._alpha_bar(self._whole(timestep)), self._alpha_bar(below)
 

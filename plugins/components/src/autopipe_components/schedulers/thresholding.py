@@ -1,4 +1,4 @@
-"""Dynamic thresholding: keeps large guidance from saturating pixels."""
+"""Dynamic thresholding, which prevents saturated pixels at large guidance scales."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from torch import Tensor
 
 
 def threshold(sample: Tensor, ratio: float, max_value: float) -> Tensor:
-    """`sample` clamped to its own quantile and scaled back into [-1, 1].
+    """`sample` clamped to a quantile of its absolute values, and divided by it.
 
-    Saharia et al. 2022, "Imagen", section 2.3.
+    Saharia et al. 2022, "Imagen" (arXiv:2205.11487), section 2.3.
 
     Args:
-        sample: shape (B, ...); each of the batch has a quantile of its own.
-        ratio: which quantile of the absolute values, in (0, 1].
-        max_value: upper bound of the quantile; its lower bound is 1.
+        sample: (B, ...); each sample of the batch has its own quantile.
+        ratio: the quantile, in (0, 1].
+        max_value: upper limit of the quantile's value; its lower limit is 1.
     """
     flat = sample.flatten(1)
     if flat.dtype not in (torch.float32, torch.float64):
-        flat = flat.float()  # quantiles exist for these two alone
+        flat = flat.float()  # torch has quantiles for these two types only
     limit = torch.quantile(flat.abs(), ratio, dim=1, keepdim=True).clamp(1, max_value)
     return (flat.clamp(-limit, limit) / limit).reshape(sample.shape).to(sample.dtype)

@@ -26,11 +26,12 @@ __all__ = ["UnCLIPScheduler", "UnCLIPSchedulerOutput"]
 
 
 class UnCLIPScheduler(PosteriorScheduler):
-    """Ancestral sampling along evenly spaced timesteps that include the first and the last.
+    """Ancestral sampling of UnCLIP (Ramesh et al. 2022, arXiv:2204.06125).
 
-    The caller says which timestep a step leads to. The variance is that of the posterior
-    (`fixed_small_log`), or lies between it and the step's beta, where the network's second half
-    of channels puts it (`learned_range`; Nichol & Dhariwal 2021, arXiv:2102.09672, equation 15).
+    Timesteps are evenly spaced and include the first and the last. The caller names the timestep to
+    which a step leads. The variance is that of the posterior (`fixed_small_log`), or an
+    interpolation between it and beta by the second half of the channels of the network
+    (`learned_range`; Nichol & Dhariwal 2021, arXiv:2102.09672, equation 15).
     """
 
     prediction_types: ClassVar[tuple[str, ...]] = ("epsilon", "sample")
@@ -56,12 +57,12 @@ class UnCLIPScheduler(PosteriorScheduler):
     def set_timesteps(
         self, num_inference_steps: int, device: str | torch.device | None = None
     ) -> None:
-        """Lay out `num_inference_steps` steps, at least two; `timesteps` go to `device`."""
+        """Set a schedule of `num_inference_steps` steps, 2 or more; `timesteps` are on `device`."""
         self._check_steps(num_inference_steps)
         if num_inference_steps == 1:
             raise SchedulerError(
-                "UnCLIPScheduler goes from the last timestep to the first, which takes at least "
-                "two steps; 1 was asked for"
+                "num_inference_steps is 1; UnCLIPScheduler goes from the last timestep to the "
+                "first, which needs at least 2 steps"
             )
         self.num_inference_steps = num_inference_steps
         spacing = (self.config.num_train_timesteps - 1) / (num_inference_steps - 1)
@@ -77,20 +78,20 @@ class UnCLIPScheduler(PosteriorScheduler):
         generator: Generator | list[Generator] | None = None,
         return_dict: bool = True,
     ) -> UnCLIPSchedulerOutput | tuple[Tensor, ...]:
-        """A sample of the less noisy distribution.
+        """A sample at timestep `prev_timestep`.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape, or twice the channels
-                if it predicts the variance too.
-            timestep: where `sample` is.
+            model_output: the prediction of the network for `sample`; same shape, or twice the
+                channels if it predicts the variance as well.
+            timestep: the timestep of `sample`.
             sample: the noisy sample.
-            prev_timestep: the timestep to step to, which the schedule visits next; -1 stands for
-                the clean sample. By default `timestep - 1`.
-            generator: where the noise comes from; none is drawn at timestep 0.
+            prev_timestep: the timestep to step to, the next one of the schedule; -1 for the clean
+                sample. By default `timestep - 1`.
+            generator: the source of noise, which is not drawn at timestep 0.
             return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
 
         Raises:
-            SchedulerError: `prev_timestep` is not less noisy than `timestep`.
+            SchedulerError: `prev_timestep` is not below `timestep`.
         """
         self._check_step(model_output, timestep, sample)
         now = self._whole(timestep)
@@ -100,11 +101,11 @@ class UnCLIPScheduler(PosteriorScheduler):
             before = int(prev_timestep)
         if before >= now:
             raise SchedulerError(
-                f"UnCLIPScheduler can't step from timestep {now} to {before}, which is not less "
-                "noisy; pass the next of its `timesteps` as prev_timestep"
+                f"UnCLIPScheduler can't step from timestep {now} to {before}, which is not below "
+                "it; pass the next of its `timesteps` as prev_timestep"
             )
         if before == now - 1:
-            # Where beta is small, the quotient below leaves few digits of it.
+            # With a small beta, the quotient below would lose most of its digits.
             alpha, beta = scalar(self.alphas[now]), scalar(self.betas[now])
         else:
             beta = 1 - self._alpha_bar(now) / self._alpha_bar(before)

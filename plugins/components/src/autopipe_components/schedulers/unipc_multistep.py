@@ -27,14 +27,15 @@ from .solver_base import FINAL_SIGMAS, ExponentialSolver, shifted
 from .step_index import Timestep
 
 LARGEST_FLOW_SIGMA = 1 - 1e-6
-"""A flow's first sigma is kept below 1, where there is no signal and λ is infinite."""
+"""Upper limit of the first sigma of a flow; at 1 there is no signal and λ is infinite."""
 
 
 class UniPCMultistepScheduler(ExponentialSolver):
-    """Predicts with the last `solver_order` outputs, then corrects with the next, at no call more.
+    """UniPC (Zhao et al. 2023, arXiv:2302.04867), multistep.
 
-    The corrector of a step runs when the next one brings the network's output at its end, and
-    raises the order by one. `solver_p` replaces the predictor; `disable_corrector` lists the steps
+    Each step is predicted from the last `solver_order` outputs. The next call of the network then
+    gives the output at its end, with which the step is corrected to an order that is higher by one,
+    without a further call. `solver_p` replaces the predictor; `disable_corrector` lists the steps
     that are not corrected. B(h), which the lowest orders depend on, is h for `bh1` and exp(h) - 1
     for `bh2`.
     """
@@ -43,7 +44,7 @@ class UniPCMultistepScheduler(ExponentialSolver):
 
     this_order: int = 1
     last_sample: Tensor | None = None
-    """The sample from which the last step was predicted."""
+    """The sample from which the last step started."""
 
     @register_to_config
     def __init__(
@@ -83,7 +84,9 @@ class UniPCMultistepScheduler(ExponentialSolver):
         self._choose("solver_type", ("bh1", "bh2"), dict.fromkeys(others, "bh2"))
         self._choose("final_sigmas_type", FINAL_SIGMAS)
         if shift_terminal is not None and not use_flow_sigmas:
-            raise SchedulerError("UniPCMultistepScheduler has shift_terminal for flow sigmas alone")
+            raise SchedulerError(
+                "UniPCMultistepScheduler supports shift_terminal for flow sigmas only"
+            )
         if solver_p is not None and not hasattr(solver_p, "set_timesteps"):
             raise SchedulerError(
                 f"UniPCMultistepScheduler takes a scheduler as solver_p, not {shown(solver_p)}"
@@ -102,23 +105,23 @@ class UniPCMultistepScheduler(ExponentialSolver):
         sigmas: Sequence[float] | np.ndarray | None = None,
         mu: float | None = None,
     ) -> None:
-        """Lay out the schedule: by a number of steps, or by the sigmas of a flow.
+        """Set the schedule, from a number of steps or from the sigmas of a flow.
 
         Args:
-            num_inference_steps: how many steps; that of `sigmas` where these are given.
-            device: where `timesteps` go.
-            sigmas: descending noise levels in (0, 1] to visit, before they are shifted.
-            mu: shifts flow sigmas, by exp(mu) or mu as `time_shift_type` says; needed with
+            num_inference_steps: the number of steps; by default that of `sigmas`.
+            device: that of `timesteps`.
+            sigmas: custom noise levels in (0, 1], descending, before they are shifted.
+            mu: shifts flow sigmas by exp(mu) or mu, depending on `time_shift_type`; required with
                 `use_dynamic_shifting`.
 
         Raises:
-            SchedulerError: the schedule can't be made of what is given, or no solver of this
-                config reaches its end.
+            SchedulerError: the arguments don't make a schedule, or the solver of this config can't
+                reach its end.
         """
         config = self.config
         if config.use_dynamic_shifting and mu is None:
             raise SchedulerError(
-                "UniPCMultistepScheduler.set_timesteps needs mu, since use_dynamic_shifting=True"
+                "UniPCMultistepScheduler.set_timesteps needs mu with use_dynamic_shifting=True"
             )
         self._check_end()
         if sigmas is not None:
@@ -127,7 +130,7 @@ class UniPCMultistepScheduler(ExponentialSolver):
             if num_inference_steps is None:
                 raise SchedulerError(
                     "UniPCMultistepScheduler.set_timesteps takes num_inference_steps or sigmas; "
-                    "it was given none"
+                    "give one of them"
                 )
             visited = self._visited(
                 num_inference_steps, config.timestep_spacing, config.steps_offset
@@ -139,7 +142,7 @@ class UniPCMultistepScheduler(ExponentialSolver):
             self.solver_p.set_timesteps(self.num_inference_steps, device=device)
 
     def _check_end(self) -> None:
-        """Raise `SchedulerError` if the schedule ends where the predictor's step is infinite."""
+        """Raise `SchedulerError` if the last step of the predictor would be infinite."""
         config = self.config
         if config.final_sigmas_type != "zero" or self.solver_p is not None:
             return
@@ -164,11 +167,11 @@ class UniPCMultistepScheduler(ExponentialSolver):
         return self._shifted(np.linspace(1, 1 / total, count + 1)[:-1], shift)
 
     def _shifted(self, sigmas: np.ndarray, shift: float) -> tuple[np.ndarray, np.ndarray]:
-        """Sigmas of a flow as the config shifts and stretches them, and their timesteps."""
+        """Sigmas of a flow, shifted and stretched according to the config, and their timesteps."""
         sigmas, terminal = shifted(sigmas, shift), self.config.shift_terminal
         if terminal and sigmas[-1] == 1:
             raise SchedulerError(
-                "shift_terminal can't stretch one step of pure noise; take more steps"
+                "shift_terminal can't stretch a schedule of one step; use more steps"
             )
         if terminal:
             sigmas = 1 - (1 - sigmas) * (1 - terminal) / (1 - sigmas[-1])
@@ -178,11 +181,11 @@ class UniPCMultistepScheduler(ExponentialSolver):
     def _custom(
         self, sigmas: Sequence[float] | np.ndarray, mu: float | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The schedule of a flow's sigmas given by the caller."""
+        """The schedule of custom sigmas of a flow."""
         if not self.config.use_flow_sigmas or self._respaces:
             raise SchedulerError(
-                "UniPCMultistepScheduler takes custom sigmas with use_flow_sigmas=True and no "
-                "other kind of sigmas; make it from_config so"
+                "UniPCMultistepScheduler takes custom sigmas only with use_flow_sigmas=True and no "
+                "other kind of sigmas; create it with from_config and these options"
             )
         levels = custom_schedule(self, "sigmas", sigmas, Range(high=1, above=0))
         return self._shifted(levels, self._flow_shift(mu))
@@ -190,16 +193,16 @@ class UniPCMultistepScheduler(ExponentialSolver):
     def step(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> SchedulerOutput | tuple[Tensor]:
-        """The sample one step less noisy.
+        """The sample after one step, at the next timestep.
 
         Args:
-            model_output: what the network predicts for `sample`; same shape.
-            timestep: where `sample` is.
+            model_output: the prediction of the network for `sample`; same shape.
+            timestep: the timestep of `sample`.
             sample: the noisy sample.
             return_dict: False gives the tuple `(prev_sample,)`.
 
         Raises:
-            SchedulerError: there is no schedule, or it doesn't visit `timestep`.
+            SchedulerError: `set_timesteps` was not called, or the schedule doesn't have `timestep`.
         """
         index = self._begin_step(model_output, timestep, sample)
         output = self.convert_model_output(model_output, sample=sample)
@@ -224,7 +227,7 @@ class UniPCMultistepScheduler(ExponentialSolver):
         return self._integrate(sample, span, self._recent(order, index), terms)
 
     def _correct(self, last_sample: Tensor, output: Tensor, order: int) -> Tensor:
-        """UniC: this sample again, from the last one, with the `output` made here known too."""
+        """UniC: this sample again, computed from the last one with the `output` at this sample."""
         index = self._place
         span = self._span(index - 1, index)
         terms = moments(span.z, order + 1)
@@ -234,5 +237,5 @@ class UniPCMultistepScheduler(ExponentialSolver):
         return self._integrate(last_sample, span, outputs, terms)
 
     def _b(self, z: float) -> float:
-        """B(h), which only the two-point formulas depend on."""
+        """B(h), on which only the two-point formulas depend."""
         return z if self.config.solver_type == "bh1" else math.expm1(z)

@@ -1,11 +1,10 @@
-"""What the tasks know, with no line about any family.
+"""Functions that tasks are made of; none of them depends on a family.
 
-A family offers a `Codec` (pixels <-> latents) and a prediction; a task composes these pieces in
-numbered steps around the denoising loop of the core. The package `latent` beside this one has the
-tasks of latent families. Nothing here reads the record of a call: these are functions of what
-they are given.
+A family provides a `Codec` (pixels <-> latents) and a prediction. A task calls these functions in
+numbered steps around the denoising loop of the core; the package `latent` has the tasks of latent
+families. The functions depend on their arguments alone, not on the record of a call.
 
-    checks      typed errors before any work: `check_prompt`, `check_negative_prompt`,
+    checks      errors before any work: `check_prompt`, `check_negative_prompt`,
                 `check_size`, `check_strength`, `check_steps`, `check_images_per_prompt`,
                 `check_generators`, `check_callback_inputs`, `check_output_type`,
                 `check_image`, `check_mask`, `check_mask_crop`, `check_guidance`,
@@ -15,23 +14,23 @@ they are given.
     given       `checks_of(required, optional)`: the method `check_inputs` of a class
     prompt      `tokenize(tokenizer, texts, length)`, `distinct_texts`, `check_clip_skip`,
                 `check_encoder`; `embed_prompts(encode, ...)`, `join_halves(embeds, negative)`
-    reports     `step_reports(run, callback_on_step_end, ...)`: callbacks, as the loop takes them
+    callbacks   `step_callbacks(run, callback_on_step_end, ...)`: callbacks for the loop
     timesteps   `set_schedule(scheduler, num_inference_steps=, device=, timesteps=, sigmas=)`,
-                then for images `keep_tail(scheduler, steps=, strength=)`; both return a
-                `Schedule(timesteps, steps)`. `start_at`, `stop_at` cut at a noise level, and
-                `check_any_left` refuses what they may leave empty
+                for images also `keep_tail(scheduler, steps=, strength=)`; both return a
+                `Schedule(timesteps, steps)`. `start_at` and `stop_at` cut it at a noise level;
+                `check_any_left` refuses an empty one
     text2image  `start_from_noise(shape, ...)`
     image2image `encode_start(codec, image, ...)`, then `add_noise(scheduler, latents, ...)`
     canvas      `prepare_canvas(image, mask_image, ..., padding_mask_crop=)` -> `Canvas`: `pixels`
                 and `mask`; once decoded `paste_unmasked(tensor)`, and `put_back(pil_images)`
     inpaint     `start_inpainting(codec, scheduler, image=canvas.pixels, mask=canvas.mask, ...)`
-                -> `Inpainting`: its `latents` start the loop, `extra_channels()` feeds networks
-                that see the mask, `keep(...)` blends the original in after each step of others
-    guidance    `double` the inputs, `guide(prediction, scale, rescale=)`; `embed_scale` for
-                networks distilled with the scale as an input
+                -> `Inpainting`: the loop starts from its `latents`; `extra_channels()` is for
+                networks that take the mask, `keep(...)` restores the original for others
+    guidance    `double`, `guide(prediction, scale, rescale=)`; `embed_scale` for networks that
+                take the guidance scale as an input
     codec       `Codec`, `PixelCodec`, `VaeCodec(vae)`, `encode_images`, `tile`, `check_spread`
 
-Image to image reads, with a scheduler of the call's own:
+Image to image, for example, with the scheduler of the call:
 
     schedule = set_schedule(scheduler, num_inference_steps=n, device=device)
     schedule = keep_tail(scheduler, steps=schedule.steps, strength=strength)
@@ -39,9 +38,9 @@ Image to image reads, with a scheduler of the call's own:
     latents = add_noise(scheduler, latents, timestep=schedule.timesteps[0], generator=g)
     # denoise over schedule.timesteps, then codec.decode(latents)
 
-The order of the calls is the order in which noise is drawn, which decides the image of a seed:
-image to image encodes before it draws noise, and `start_inpainting` keeps its own order inside.
-A *batch* is prompts times images per prompt. Pixels are (N, C, H, W) in [-1, 1], masks
-(N, 1, H, W) with 1 where the image is repainted. Nothing here changes its arguments, the
-scheduler's begin index and the generators' state excepted.
+The image of a seed depends on the order in which noise is drawn: image to image encodes before it
+draws noise, and `start_inpainting` documents its order. The *batch size* is the number of prompts
+times the images per prompt. Pixels are (N, C, H, W) in [-1, 1]; masks are (N, 1, H, W), 1 where the
+image is repainted. No function changes its arguments, except for the begin index of a scheduler and
+the state of generators.
 """

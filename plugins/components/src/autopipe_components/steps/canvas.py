@@ -1,4 +1,4 @@
-"""The picture to inpaint: pixels and mask at working size, and the way back into the original."""
+"""Image and mask of inpainting at the working size, and how results return into the original."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .inpaint import paste_unmasked
 
 @dataclass(frozen=True)
 class Canvas:
-    """What is painted on.
+    """Image and mask at the working size: the whole image, or a region of it.
 
     Attributes:
-        pixels: (N, 3, height, width) in [-1, 1], float32; or latents, if the image was.
+        pixels: (N, 3, height, width) in [-1, 1], float32; or latents, if the image was given so.
         mask: (M, 1, height, width), 1 where the image is repainted.
-        crop: the region of the original that the canvas shows; None for all of it.
+        crop: the region of the original image; None for the whole image.
     """
 
     pixels: Tensor
@@ -33,11 +33,11 @@ class Canvas:
     _mask_image: Any
 
     def paste_unmasked(self, image: Tensor) -> Tensor:
-        """`inpaint.paste_unmasked` of the canvas onto `image`, decoded pixels."""
+        """`image`, decoded pixels, with the exact pixels of the canvas outside the mask."""
         return paste_unmasked(image, self.pixels, self.mask)
 
     def put_back(self, images: list[Image.Image]) -> list[Image.Image]:
-        """Lay each finished picture into the original, if the canvas shows a region of it."""
+        """Put each finished image into its region of the original, if there is a crop."""
         if self.crop is None:
             return images
         return [
@@ -56,14 +56,14 @@ def prepare_canvas(
     mask_processor: VaeImageProcessor,
     padding_mask_crop: int | None = None,
 ) -> Canvas:
-    """Bring image and mask to `height` x `width`; `checks.check_mask_crop` comes first.
+    """Resize image and mask to `height` x `width`; call `checks.check_mask_crop` first.
 
     Args:
-        padding_mask_crop: paint only the region around the mask, and so many pixels of margin,
-            enlarged to the working size. None paints on the whole image.
+        padding_mask_crop: repaint only the region around the mask with a margin of so many pixels,
+            enlarged to the working size; None repaints the whole image.
 
     Raises:
-        ArgumentError: there is nothing to repaint in a mask to crop to, or the inputs don't fit.
+        ArgumentError: the mask to crop to is black, or image and mask don't fit together.
     """
     how: dict[str, Any] = {}
     crop = None

@@ -1,7 +1,7 @@
-"""Is this call one that can be made? What every family asks of its arguments, before any work.
+"""Checks of the arguments of a call, before any work.
 
-Each check returns nothing, or raises `ArgumentError` (a value) or `ArgumentTypeError` (a type,
-also an `ArgumentError`) with a sentence that says what to do. Both are `ValueError`s.
+Each check raises `ArgumentError` for a wrong value or `ArgumentTypeError` for a wrong type; the
+latter is also an `ArgumentError`, and both are `ValueError`s. The message says what to do.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .codec import Generators
 
 Prompt: TypeAlias = str | list[str]
+"""A text, or a list of them."""
 
 
 def check_prompt(
@@ -39,10 +40,10 @@ def check_prompt(
     *,
     name: str = "prompt",
 ) -> None:
-    """Exactly one of prompt and embeddings; texts are texts; embeddings of one shape.
+    """Check that exactly one of prompt and embeddings is given, with the right types and shapes.
 
     Args:
-        name: what the caller calls its prompt, such as `"prompt_2"`.
+        name: the name of the argument, such as `"prompt_2"`.
     """
     if prompt is not None and prompt_embeds is not None:
         raise ArgumentError(f"got both {name} and {name}_embeds; give one of them")
@@ -60,7 +61,7 @@ def check_prompt(
         if embeds is not None and (embeds.ndim != 3 or not embeds.numel()):
             raise ArgumentError(
                 f"{what}_embeds have shape {tuple(embeds.shape)}; they need three axes "
-                f"(batch, tokens, width), none of them empty"
+                f"(batch, tokens, width), none of length 0"
             )
     if prompt_embeds is None or negative_prompt_embeds is None:
         return
@@ -72,10 +73,10 @@ def check_prompt(
 
 
 def check_width(name: str, embeds: Tensor | None, width: int) -> None:
-    """Embeddings (batch, tokens, `width`), if there are any: what the network was trained on."""
+    """Check that embeddings, if given, are (batch, tokens, `width`)."""
     if embeds is not None and embeds.shape[-1] != width:
         raise ArgumentError(
-            f"{name} are {embeds.shape[-1]} wide and the network reads {width}; encode the prompt "
+            f"{name} are {embeds.shape[-1]} wide and the network takes {width}; encode the prompt "
             f"with the text encoder of this checkpoint"
         )
 
@@ -83,10 +84,10 @@ def check_width(name: str, embeds: Tensor | None, width: int) -> None:
 def check_negative_prompt(
     negative_prompt: Prompt | None, prompt: Prompt | None, batch_size: int
 ) -> None:
-    """A negative prompt of the kind and number of the prompts.
+    """Check that the negative prompt has the type and the number of the prompts.
 
-    For families that don't spread one negative text over many prompts, and only where guidance
-    uses it. A single text with embeddings of one prompt is fine.
+    It is for families that don't use one negative text for many prompts, and for calls with
+    guidance. A single text together with the embeddings of one prompt is accepted.
     """
     if negative_prompt is None:
         return
@@ -103,7 +104,7 @@ def check_negative_prompt(
 
 
 def batch_size_of(prompt: Prompt | None, prompt_embeds: Tensor | None) -> int:
-    """How many prompts there are; one of the two is given."""
+    """The number of prompts; one of the two arguments is given."""
     if isinstance(prompt, str):
         return 1
     if prompt is not None:
@@ -113,7 +114,7 @@ def batch_size_of(prompt: Prompt | None, prompt_embeds: Tensor | None) -> int:
 
 
 def check_size(height: int, width: int, multiple: int = 8) -> None:
-    """Height and width are positive multiples of `multiple` pixels, a million at most."""
+    """Check that height and width are positive multiples of `multiple`, at most a million."""
     for name, value in (("height", height), ("width", width)):
         check_whole(name, value)
         if value > LARGEST:
@@ -121,13 +122,13 @@ def check_size(height: int, width: int, multiple: int = 8) -> None:
         if value <= 0 or value % multiple:
             below = max(value - value % multiple, multiple)
             raise ArgumentError(
-                f"{name} is {value} and must be divisible by {multiple}, and positive; "
-                f"{below} and {below + multiple} are"
+                f"{name} is {value}; it must be positive and divisible by {multiple}, such as "
+                f"{below} or {below + multiple}"
             )
 
 
 def check_strength(strength: float) -> None:
-    """A number from 0 (keep the image) to 1 (ignore it)."""
+    """Check that `strength` is a number from 0 (keep the image) to 1 (ignore it)."""
     check_number("strength", strength)
     if not 0 <= strength <= 1:
         raise ArgumentError(f"strength is {strength}; give a number in [0, 1]")
@@ -136,7 +137,7 @@ def check_strength(strength: float) -> None:
 def check_part(
     start: float | None, end: float | None, *, names: tuple[str, str] = ("start", "end")
 ) -> None:
-    """Numbers strictly between 0 and 1, the start before the end; either may be None."""
+    """Check that start and end are numbers between 0 and 1, exclusive, in this order, or None."""
     for name, value in zip(names, (start, end)):
         if value is None:
             continue
@@ -154,7 +155,7 @@ def check_steps(
     timesteps: Sequence[int] | None = None,
     sigmas: Sequence[float] | None = None,
 ) -> None:
-    """At least one step, or custom timesteps or sigmas in its place (not both)."""
+    """Check that there is at least one step, or custom timesteps or sigmas instead."""
     if timesteps is not None and sigmas is not None:
         raise ArgumentError("got both timesteps and sigmas; give one of them")
     for name, custom in (("timesteps", timesteps), ("sigmas", sigmas)):
@@ -173,12 +174,12 @@ def check_steps(
 
 
 def check_images_per_prompt(num_images_per_prompt: int) -> None:
-    """At least one image for each prompt."""
+    """Check that there is at least one image per prompt."""
     check_at_least_one("num_images_per_prompt", num_images_per_prompt)
 
 
 def check_guidance(guidance_scale: float, guidance_rescale: float = 0.0) -> None:
-    """Both are finite numbers; the rescale is a part, from 0 to 1."""
+    """Check that both are finite numbers, and the rescale is in [0, 1]."""
     for name, value in (("guidance_scale", guidance_scale), ("guidance_rescale", guidance_rescale)):
         check_number(name, value)
         if not math.isfinite(value):
@@ -188,23 +189,23 @@ def check_guidance(guidance_scale: float, guidance_rescale: float = 0.0) -> None
 
 
 def check_eta(eta: float) -> None:
-    """A number from 0 (DDIM adds no noise) to 1."""
+    """Check that `eta` is a number from 0 (DDIM adds no noise) to 1."""
     check_number("eta", eta)
     if not 0 <= eta <= 1:
         raise ArgumentError(f"eta is {eta}; give a number in [0, 1]")
 
 
 def check_network_channels(in_channels: int, channels: int) -> None:
-    """The network takes latents of `channels`, and nothing else."""
+    """Check that the network takes latents with `channels`, and no further channels."""
     if in_channels != channels:
         raise ArgumentError(
             f"this task gives the network {channels} channels and it takes {in_channels}; "
-            f"one that takes {2 * channels + 1} is for inpainting"
+            f"a network that takes {2 * channels + 1} is for inpainting"
         )
 
 
 def check_generators(generator: Generators, batch_size: int) -> None:
-    """A `torch.Generator`, or a list of one for each image of the batch."""
+    """Check that it is a `torch.Generator`, or a list with one for each image of the batch."""
     if generator is None or isinstance(generator, torch.Generator):
         return
     if not isinstance(generator, (list, tuple)) or not all(
@@ -221,7 +222,7 @@ def check_generators(generator: Generators, batch_size: int) -> None:
 
 
 def check_callback_inputs(names: Sequence[str] | None, allowed: Sequence[str]) -> None:
-    """The tensors a callback asks for are tensors that this pipeline shows."""
+    """Check that the tensors a callback asks for are among those that the pipeline offers."""
     if names is not None and not isinstance(names, (list, tuple)):
         raise ArgumentTypeError(
             f"callback_on_step_end_tensor_inputs is a {type(names).__name__}; give a list of names"
@@ -229,16 +230,16 @@ def check_callback_inputs(names: Sequence[str] | None, allowed: Sequence[str]) -
     for name in names or ():
         if name not in allowed:
             raise ArgumentError(
-                f"callback_on_step_end_tensor_inputs has {shown(name)}; this pipeline shows "
+                f"callback_on_step_end_tensor_inputs has {shown(name)}; this pipeline offers "
                 f"{', '.join(allowed)}.{nearest(name, allowed)}"
             )
 
 
 def check_components(pipe: Any, names: Sequence[str]) -> None:
-    """`pipe` has the components of these names, as far as its class has such.
+    """Check that the components of these names are present, of those that the class has.
 
     Raises:
-        ArgumentError: one is None.
+        ArgumentError: one of them is None.
     """
     known = type(pipe).module_names()
     absent = [name for name in names if name in known and getattr(pipe, name, None) is None]
@@ -250,7 +251,7 @@ def check_components(pipe: Any, names: Sequence[str]) -> None:
 
 
 def check_image(image: Any, name: str = "image") -> None:
-    """An image, or several of one kind: PIL, numpy or torch."""
+    """Check that it is an image, or a list of images of one kind: PIL, numpy or torch."""
     if image is None:
         raise ArgumentTypeError(
             f"{name} is missing; give a PIL image, an array, a tensor, or a list"
@@ -259,19 +260,19 @@ def check_image(image: Any, name: str = "image") -> None:
 
 
 def check_colours(pixels: Tensor, name: str = "image") -> None:
-    """Pixels (N, 3, H, W)."""
+    """Check that pixels are (N, 3, H, W)."""
     if pixels.shape[1] != 3:
         raise ArgumentError(
             f"{name} has {pixels.shape[1]} channels (its shape is {tuple(pixels.shape)}); give 3, "
-            f"in an array last, in a tensor before height and width"
+            f"in an array as the last axis, in a tensor before height and width"
         )
 
 
 def check_mask(image: Any, mask: Any) -> None:
-    """A mask is there, and if image and mask both are tensors, they have one height and width.
+    """Check that there is a mask, and that tensors of image and mask have the same size.
 
-    PIL images and arrays are resized, so their sizes may differ, and latents have sizes of their
-    own: what doesn't have the three channels of an image is not compared.
+    PIL images and arrays are resized, so their sizes may differ. An image given as latents is not
+    compared.
     """
     check_image(mask, "mask_image")
     sizes = tensor_size(image), tensor_size(mask)
@@ -284,7 +285,7 @@ def check_mask(image: Any, mask: Any) -> None:
 
 
 def check_mask_crop(padding_mask_crop: int | None, image: Any, mask: Any, output_type: str) -> None:
-    """`padding_mask_crop` is a number of pixels, and all images around it are PIL."""
+    """Check that `padding_mask_crop` is a number of pixels, and that all images are PIL images."""
     if padding_mask_crop is None:
         return
     check_whole("padding_mask_crop", padding_mask_crop)
@@ -304,13 +305,15 @@ def check_mask_crop(padding_mask_crop: int | None, image: Any, mask: Any, output
 
 
 def check_paste(paste_unmasked: bool, pixels: Tensor, output_type: str) -> None:
-    """There are pixels to paste, and an image to paste them into."""
+    """Check that pixels can be pasted: image and result are both given as pixels."""
     if not paste_unmasked:
         return
     if output_type == "latent":
-        raise ArgumentError("paste_unmasked can't paste pixels into latents; leave one of both out")
+        raise ArgumentError(
+            'paste_unmasked can\'t paste pixels into latents; leave it out, or output_type="latent"'
+        )
     if pixels.shape[1] != 3:
         raise ArgumentError(
-            f"paste_unmasked needs an image of 3 channels, and this one has {pixels.shape[1]}; "
+            f"paste_unmasked needs an image with 3 channels, and this one has {pixels.shape[1]}; "
             f"give the image as pixels, or leave paste_unmasked out"
         )

@@ -1,4 +1,4 @@
-"""How a family maps pixels to latents and back, and the rules by which the tasks use it."""
+"""Codecs, which map pixels to latents and back, and how tasks use them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from autopipe.modeling import ModelMixin
 
 Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
-"""One source of noise for the whole batch, one for each sample, or the global one."""
+"""One generator for the whole batch, one for each sample, or None for the global one."""
 
 _log = logger(__name__)
 
 _overflowed: weakref.WeakSet[ModelMixin] = weakref.WeakSet()
-"""The models of which was said that half precision overflows."""
+"""The models for which a warning about overflow in half precision was given."""
 
 
 class Codec(Protocol):
     """Maps pixels (N, 3, H, W) in [-1, 1] to latents (N, `channels`, H / `factor`, W / `factor`).
 
-    Latents are scaled to about unit variance: what the denoising loop works on.
+    Latents are scaled to about unit variance, as the denoising loop needs them.
     """
 
     @property
@@ -40,7 +40,7 @@ class Codec(Protocol):
 
     @property
     def channels(self) -> int:
-        """Channels of the latents."""
+        """The number of channels of the latents."""
         ...
 
     def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -48,13 +48,13 @@ class Codec(Protocol):
         ...
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Pixels of scaled latents, about in [-1, 1]."""
+        """Pixels from scaled latents, approximately in [-1, 1]."""
         ...
 
 
 @dataclass(frozen=True)
 class PixelCodec:
-    """For models that denoise pixels themselves: both maps are the identity."""
+    """The codec of models that denoise pixels: both maps are the identity."""
 
     channels: int = 3
     factor: int = 1
@@ -74,8 +74,8 @@ class VaeCodec:
         vae: a model with `encode(x).latent_dist` and `decode(z).sample`, whose config has
             `scaling_factor`, `latent_channels` and `block_out_channels`, and may have
             `latents_mean`, `latents_std` (one number for each channel) and `force_upcast`.
-        upcasts: whether `force_upcast` is heeded: a model that says so encodes in float32, and
-            decodes in float32 instead of float16.
+        upcasts: whether `force_upcast` is followed: a model with that option encodes in float32,
+            and decodes in float32 instead of float16.
     """
 
     vae: ModelMixin
@@ -96,10 +96,11 @@ class VaeCodec:
             posterior = vae.encode(image.to(_dtype(vae))).latent_dist  # type: ignore[operator]
             latents: Tensor = posterior.sample(generator).to(image)
         mean, deviation = self._statistics(latents)
-        return (latents - mean) * self.vae.config.scaling_factor / deviation
+        scaled: Tensor = (latents - mean) * self.vae.config.scaling_factor / deviation
+        return scaled
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Pixels of `latents`, where those are; if half precision overflows, in float32."""
+        """Pixels from `latents`, on their device; in float32 if half precision overflows."""
         device = latents.device
         if self._upcast_from(torch.float16):
             return self._decode_in_float32(latents).to(device)
@@ -109,14 +110,18 @@ class VaeCodec:
         if self.vae not in _overflowed:
             _overflowed.add(self.vae)
             _log.warning(
-                "decoding in %s gave values that are not finite, so it is done again in float32, "
-                "now and whenever that happens; an autoencoder made for %s saves the time",
+                "decoding in %s gave values that are not finite, so the images are decoded again "
+                "in float32, as whenever this happens; an autoencoder made for %s avoids that",
                 image.dtype,
                 image.dtype,
             )
         return self._decode_in_float32(latents).to(image)
 
     def decode_with(self, vae: Any, latents: Tensor) -> Tensor:
+        """Pixels from scaled latents, with `vae` itself or a float32 copy of it.
+
+        A subclass overrides it where its model is called in another way.
+        """
         latents = latents.to(_dtype(vae))
         mean, deviation = self._statistics(latents)
         unscaled = latents * deviation / self.vae.config.scaling_factor + mean
@@ -124,7 +129,7 @@ class VaeCodec:
         return image
 
     def _statistics(self, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
-        """Mean and deviation of the latents before scaling, where the config has them."""
+        """Mean and standard deviation of unscaled latents from the config; 0 and 1 by default."""
         config = self.vae.config
         mean = getattr(config, "latents_mean", None)
         deviation = getattr(config, "latents_std", None)
@@ -137,17 +142,17 @@ class VaeCodec:
         return bool(wanted) and _dtype(self.vae) in dtypes
 
     def _decode_in_float32(self, latents: Tensor) -> Tensor:
-        # By a copy, because other calls may be using the shared weights.
+        # With a copy, because other calls may be using the shared weights.
         with float32_copy(self.vae) as vae:
             return self.decode_with(vae, latents)
 
 
 @dataclass(frozen=True)
 class NoCodec:
-    """In the place of an autoencoder that is absent: from latents to latents none is needed.
+    """The codec of a pipeline without an autoencoder, which can go from latents to latents only.
 
     Attributes:
-        name: what the absent component is called.
+        name: the name of the missing component.
     """
 
     name: str
@@ -161,18 +166,18 @@ class NoCodec:
         raise self.absent()
 
     def absent(self) -> ArgumentError:
-        """The error of a call that needs it."""
+        """The error of a call that needs the autoencoder."""
         return ArgumentError(
-            f"this pipeline has no {self.name}, so it can make neither latents of pixels nor "
-            f'pixels of latents; give images as latents and output_type="latent", or load the '
+            f"this pipeline has no {self.name}, so it can neither encode nor decode images; give "
+            f'images as latents and output_type="latent", or load the '
             f"checkpoint without {self.name}=None"
         )
 
 
 def channels_of_latents(config: Any) -> int:
-    """The channels of latents, told by the config of a network that denoises them.
+    """The number of channels of latents, from the config of the network that denoises them.
 
-    Its input may have those of a mask and a masked image besides, its output those of a variance.
+    Its input may have further channels for mask and masked image, its output for a variance.
     """
     given = int(config.in_channels)
     made = int(getattr(config, "out_channels", None) or given)
@@ -184,9 +189,9 @@ def _dtype(vae: nn.Module) -> torch.dtype:
 
 
 def in_dtype_of(network: Any, value: Any) -> Any:
-    """`value` as `network` computes: a tensor of floating point, or all in a dict, list or tuple.
+    """`value` in the dtype of `network`: floating-point tensors, also in dicts, lists and tuples.
 
-    Components may be of several dtypes, so what goes from one to the next is cast.
+    Components may differ in dtype, so what one passes to the next is cast.
     """
     dtype = getattr(network, "dtype", None)
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
@@ -203,34 +208,34 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
 
 
 def are_latents(codec: Codec, image: Tensor) -> bool:
-    """Whether `image` (N, C, h, w) was given as latents: it has their channels, and isn't RGB."""
+    """Whether `image` (N, C, h, w) is latents: C is that of `codec`, and not 3."""
     return image.shape[1] == codec.channels != 3
 
 
 def check_pixels(codec: Codec, image: Tensor) -> None:
-    """Refuse what is neither latents nor pixels (N, 3, H, W).
+    """Check that `image` is latents, or pixels (N, 3, H, W) that `codec` can encode.
 
     Raises:
-        ArgumentError: it is something else, or pixels that `codec` can't encode.
+        ArgumentError: it is neither latents nor RGB, or it is pixels and `codec` is a `NoCodec`.
     """
     if isinstance(codec, NoCodec) and not are_latents(codec, image):
         raise codec.absent()
     if not are_latents(codec, image) and image.shape[1] != 3:
         raise ArgumentError(
             f"image has {image.shape[1]} channels (its shape is {tuple(image.shape)}); give "
-            f"pixels of 3, in an array last, in a tensor before height and width, or a tensor of "
-            f"latents with {codec.channels}"
+            f"pixels with 3 (in an array as the last axis, in a tensor before height and width), "
+            f"or a tensor of latents with {codec.channels}"
         )
 
 
 def encode_images(codec: Codec, image: Tensor, generator: Generators) -> Tensor:
-    """Latents of `image`, N for N; what already is latents stays.
+    """Latents of each of the N images; latents are returned as they are.
 
-    One generator draws for all images together. Of a list, generator i draws for image i, and
-    those beyond the images given are left alone.
+    A single generator draws for all images together. In a list, generator i draws for image i;
+    generators beyond the number of images are not used.
 
     Raises:
-        ArgumentError: there are more images than generators in the list.
+        ArgumentError: the list has fewer generators than there are images.
     """
     if are_latents(codec, image):
         return image
@@ -240,15 +245,18 @@ def encode_images(codec: Codec, image: Tensor, generator: Generators) -> Tensor:
         raise ArgumentError(
             f"got {len(image)} images and {len(generator)} generators; give one for each image"
         )
-    each = zip(image.split(1), generator, strict=False)
+    each = zip(torch.split(image, 1), generator, strict=False)
     return torch.cat([codec.encode(one, source) for one, source in each])
 
 
 def tile(tensor: Tensor, batch_size: int, what: str) -> Tensor:
-    """`tensor` repeated as a whole along its first axis, to `batch_size`.
+    """Repeat `tensor` as a whole along its first axis, up to `batch_size`.
+
+    Args:
+        what: a plural that names the entries in the error.
 
     Raises:
-        ArgumentError: the batch is not a multiple of the `what` given.
+        ArgumentError: `batch_size` is not a multiple of the length of `tensor`.
     """
     check_spread(tensor, batch_size, what)
     count = tensor.shape[0]
@@ -258,15 +266,15 @@ def tile(tensor: Tensor, batch_size: int, what: str) -> Tensor:
 
 
 def check_spread(tensor: Tensor, batch_size: int, what: str) -> None:
-    """Refuse what `tile` can't repeat.
+    """Check that `tile` can repeat `tensor` to `batch_size`.
 
     Raises:
-        ArgumentError: the batch is not a multiple of the `what` given.
+        ArgumentError: `batch_size` is not a multiple of the length of `tensor`.
     """
     count = tensor.shape[0]
     if count == 0 or batch_size % count:
         raise ArgumentError(
             f"{count} {what} can't be spread over a batch of {batch_size} (prompts x "
             f"num_images_per_prompt): their shape is {tuple(tensor.shape)}; give one, of shape "
-            f"{(1, *tensor.shape[1:])}, or as many as the batch has, or a divisor of that"
+            f"{(1, *tensor.shape[1:])}, or a number that divides the batch size"
         )

@@ -1,6 +1,6 @@
-"""`check_inputs`: the arguments of a call, checked for programs that have a call of their own.
+"""`check_inputs`: checks the arguments of a call, for programs with a loop of their own.
 
-Each class lists what it checks, in the order that such programs give it in:
+Each class lists the arguments that its method has, in the order of diffusers:
 
     check_inputs = checks_of("prompt height width callback_steps", "negative_prompt")
 """
@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
 
+from .callbacks import older_callback
 from .checks import (
     batch_size_of,
     check_callback_inputs,
@@ -25,7 +26,6 @@ from .checks import (
     check_tensor,
     check_text,
 )
-from .reports import every
 
 TEXTS = "negative_prompt prompt_embeds negative_prompt_embeds"
 IMAGE_PROMPTS = "ip_adapter_image ip_adapter_image_embeds"
@@ -36,8 +36,8 @@ def checks_of(required: str, optional: str = "", **defaults: Any) -> Callable[..
     """The method `check_inputs` of a class.
 
     Args:
-        required, optional: names of arguments, in their order, separated by spaces.
-        **defaults: of optional ones that are not None.
+        required, optional: the names of the parameters, in their order, separated by spaces.
+        **defaults: the defaults of optional parameters, where they are not None.
     """
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     signature = inspect.Signature([
@@ -46,7 +46,7 @@ def checks_of(required: str, optional: str = "", **defaults: Any) -> Callable[..
     ])  # fmt: skip
 
     def check_inputs(*args: Any, **kwargs: Any) -> None:
-        """Refuse arguments of a call that can't be used.
+        """Check the arguments of a call.
 
         Raises:
             ArgumentError, ArgumentTypeError: an argument is missing, unknown, or can't be used.
@@ -64,13 +64,18 @@ def checks_of(required: str, optional: str = "", **defaults: Any) -> Callable[..
 
 
 class ChecksGiven:
-    """What `check_inputs` does with the arguments that it got. A family may add to it."""
+    """The checks of `check_inputs`, to which a family may add."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]]
     given_size_multiple: ClassVar[int] = 8
-    """What heights and widths are multiples of."""
+    """The number of pixels that height and width must be multiples of."""
 
     def check_given_arguments(self, given: Mapping[str, Any]) -> None:
+        """Check the arguments that `check_inputs` got, by name; those absent are not checked.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument can't be used.
+        """
         self.check_given_prompts(given)
         if "height" in given:
             check_size(given["height"], given["width"], self.given_size_multiple)
@@ -78,7 +83,7 @@ class ChecksGiven:
             check_strength(given["strength"])
         if "num_inference_steps" in given:
             check_steps(given["num_inference_steps"])
-        every(None, given.get("callback_steps"), 1)
+        older_callback(None, given.get("callback_steps"), 1)
         check_callback_inputs(
             given.get("callback_on_step_end_tensor_inputs"), self._callback_tensor_inputs
         )
@@ -89,6 +94,11 @@ class ChecksGiven:
             raise ArgumentError("IP-Adapter images are not supported yet; leave them out")
 
     def check_given_prompts(self, given: Mapping[str, Any]) -> None:
+        """Check the prompts among them; by default one prompt with its negative prompt.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: they can't be used.
+        """
         names = ("prompt", "prompt_embeds", "negative_prompt", "negative_prompt_embeds")
         check_prompt(*(given.get(name) for name in names))
 
@@ -96,13 +106,15 @@ class ChecksGiven:
 def check_images_given(
     name: str, image: Any, prompt: Any, prompt_embeds: Any, batch_size: int | None = None
 ) -> None:
-    """An image, or as many as there are prompts.
+    """Check that `image` is one image, or as many as there are prompts.
 
     Args:
-        batch_size: how many prompts there are, if that is known.
+        name: the name of the argument.
+        batch_size: the number of prompts; counted in `prompt` or `prompt_embeds` if None.
 
     Raises:
-        ArgumentError, ArgumentTypeError: it is something else.
+        ArgumentTypeError: `image` is not an image or a list of images.
+        ArgumentError: the number of images is neither 1 nor that of the prompts.
     """
     check_image(image, name)
     check_text("prompt", prompt)

@@ -1,4 +1,4 @@
-"""Classifier-free guidance: away from the unconditional prediction (arXiv 2207.12598)."""
+"""Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from torch import Tensor
 
 
 def double(tensor: Tensor) -> Tensor:
-    """(B, ...) -> (2B, ...): the same input for the unconditional and the conditional half."""
+    """(B, ...) -> (2B, ...): the same for the unconditional and the conditional half."""
     return torch.cat([tensor, tensor])
 
 
 def guide(prediction: Tensor, scale: float, *, rescale: float = 0.0) -> Tensor:
-    """The guided prediction (B, ...) of (2B, ...), whose first half is unconditional.
+    """The guided prediction (B, ...) from (2B, ...), whose first half is unconditional.
 
     Args:
-        scale: 1 is the conditional prediction itself; larger follows the prompt more closely.
-        rescale: from 0 (off) to 1, how far to restore the deviation of the conditional one.
+        scale: 1 gives the conditional prediction; larger values follow the prompt more closely.
+        rescale: how far to restore the standard deviation of the conditional prediction, from 0
+            (off) to 1.
     """
     unconditional, conditional = prediction.chunk(2)
     guided = unconditional + scale * (conditional - unconditional)
@@ -24,9 +25,9 @@ def guide(prediction: Tensor, scale: float, *, rescale: float = 0.0) -> Tensor:
 
 
 def rescale_guided(guided: Tensor, conditional: Tensor, rescale: float) -> Tensor:
-    """Give `guided` the per-sample deviation of `conditional`, mixed in by `rescale`.
+    """Give `guided` the standard deviation of `conditional` per sample, mixed in by `rescale`.
 
-    Counters over-exposure at large scales (arXiv 2305.08891, section 3.4).
+    It counters over-exposure at large scales (Lin et al. 2023, arXiv:2305.08891, section 3.4).
     """
     axes = tuple(range(1, guided.ndim))
     ratio = conditional.std(dim=axes, keepdim=True) / guided.std(dim=axes, keepdim=True)
@@ -36,15 +37,15 @@ def rescale_guided(guided: Tensor, conditional: Tensor, rescale: float) -> Tenso
 def embed_scale(scale: float, batch_size: int, dim: int, *, dtype: torch.dtype) -> Tensor:
     """Sinusoidal embedding (B, `dim`) of a guidance scale, for networks distilled on it.
 
-    The network sees `scale - 1`, times 1000 (arXiv 2210.03142).
+    What is embedded is `scale - 1`, times 1000 (Meng et al. 2022, arXiv:2210.03142).
     """
     return embed_scales(torch.full((batch_size,), scale - 1.0), dim, dtype=dtype)
 
 
 def embed_scales(above_one: Tensor, dim: int, *, dtype: torch.dtype) -> Tensor:
-    """`embed_scale` of several scales, given less 1, (N,): (N, `dim`)."""
+    """As `embed_scale`, for several scales minus 1, (N,): (N, `dim`)."""
     half = dim // 2
-    # In float32 throughout: angles reach thousands, where a better logarithm changes the result.
+    # In float32 throughout: angles reach thousands, so a more exact logarithm changes the result.
     rate = torch.tensor(10000.0).log() / (half - 1)
     frequencies = torch.exp(torch.arange(half, dtype=torch.float32) * -rate)
     angles = (above_one.float() * 1000.0)[:, None] * frequencies.to(above_one.device)

@@ -1,4 +1,4 @@
-"""Image to image: latents start as an image with noise on it."""
+"""Image to image: latents start as an image with noise added to it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def encode_start(
 ) -> Tensor:
     """Clean latents (B, C, h, w) of `image`.
 
-    One generator draws for the images given, and the result is repeated. With a list the images
-    are repeated first, so that every sample gets a draw of its own.
+    A single generator draws for the given images, and the result is repeated. With a list the
+    images are repeated first, and each generator draws for its own.
 
     Args:
         image: pixels (N, 3, H, W) in [-1, 1], or latents; N divides `batch_size`.
 
     Raises:
-        ArgumentError: the images or generators don't fit the batch.
+        ArgumentError: the number of images or generators doesn't fit the batch.
     """
     check_generators(generator, batch_size)
     image = image.to(device=device, dtype=dtype)
@@ -49,10 +49,10 @@ def add_noise(
     """`latents` (B, ...) with noise drawn for them, at the level of `timestep`.
 
     Args:
-        timestep: one, or one for each of B.
+        timestep: one value, or one for each of the B latents.
 
     Raises:
-        ArgumentError: a list of generators that are not as many as the latents.
+        ArgumentError: a list of generators whose number is not B.
     """
     check_generators(generator, len(latents))
     noise = randn_tensor(

@@ -1,8 +1,8 @@
-"""Inpainting: what starts the latents, what the network sees of the mask, and what is kept.
+"""Inpainting: the first latents, the mask as an input, and what is kept in each step.
 
-Two kinds of network inpaint. One trained for it takes the mask and the masked image as further
-channels. Any other is shown nothing of them; instead, after each step the latents outside the
-mask are replaced by those of the original, noised to the level of the next step.
+Networks that were trained for inpainting take the mask and the masked image as further channels.
+With any other network, the latents outside the mask are replaced after each step by those of the
+original, noised to the level of the next step.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from .text2image import unit_noise
 
 @dataclass(frozen=True)
 class Inpainting:
-    """What a call knows of its image and mask, in latents. B is the batch, C the channels.
+    """Image and mask of a call, in latents. B is the batch size, C the number of channels.
 
     Attributes:
-        latents: (B, C, h, w), where the loop starts.
-        noise: the noise in `latents`; the original is noised with it again at every step.
-        original: clean latents of the image; None if the network sees the mask itself.
+        latents: (B, C, h, w), from which the loop starts.
+        noise: the noise in `latents`, with which the original is noised in every step.
+        original: clean latents of the image; None if the network takes the mask.
         mask: (B or 2B, 1, h, w), 1 where the image is repainted; 2B under guidance.
-        masked_image_latents: latents of the image with the mask's part greyed, B or 2B as well;
-            None if the image was given as latents.
+        masked_image_latents: latents of the image with the masked region in grey, B or 2B; None
+            if the image was given as latents.
     """
 
     latents: Tensor
@@ -50,7 +50,7 @@ class Inpainting:
     masked_image_latents: Tensor | None
 
     def extra_channels(self) -> tuple[Tensor, ...]:
-        """What the network's input gets after the latents, along the channels; maybe nothing."""
+        """The tensors that the network gets after the latents, along the channels; may be empty."""
         if self.original is not None:
             return ()
         assert self.masked_image_latents is not None
@@ -61,8 +61,8 @@ class Inpainting:
     ) -> Tensor:
         """`latents` after step `index`, with the original outside the mask.
 
-        The original has the noise of the next step, and none after the last. Where the network
-        sees the mask itself, `latents` stay as they are.
+        The original has the noise of the next step, and none after the last step. If the network
+        takes the mask, `latents` are returned as they are.
         """
         if self.original is None:
             return latents
@@ -74,7 +74,7 @@ class Inpainting:
 
 
 def blend(mask: Tensor, painted: Tensor, kept: Tensor) -> Tensor:
-    """`painted` where `mask` is 1, `kept` where it is 0."""
+    """`painted` where `mask` is 1, and `kept` where it is 0."""
     return (1 - mask) * kept + mask * painted
 
 
@@ -98,24 +98,24 @@ def start_inpainting(
 ) -> Inpainting:
     """Encode image and masked image, draw the noise, and mix the first latents.
 
-    Noise is drawn in this order: the image's encoding, if it is needed (it is not for pure noise
-    or given latents, in a network that sees the mask); the noise, unless `latents` are given;
-    the masked image's encoding, needed or not.
+    Noise is drawn in this order: for the encoding of the image, if that is needed (a network that
+    takes the mask doesn't need it for pure noise or given latents); the noise itself, unless
+    `latents` are given; for the encoding of the masked image, always.
 
     Args:
         image: pixels (N, 3, H, W) in [-1, 1], or latents (N, C, h, w).
         mask: (M, 1, H, W), 1 where the image is repainted.
         timestep: the first timestep, a scalar.
-        strength: 1.0 starts from pure noise; anything below mixes the image in.
-        in_channels: of the network: C, or 2C + 1 if it sees the mask and the masked image.
-        latents: unit noise to use instead of drawing.
-        masked_image_latents: to use instead of encoding the masked image: latents, or an image.
-        guided: under guidance, mask and masked image are doubled.
-        noised: False starts from the clean image (another model has denoised it so far).
+        strength: 1.0 starts from pure noise; smaller values mix in the image.
+        in_channels: that of the network: C, or 2C + 1 if it takes mask and masked image.
+        latents: the caller's unit noise, used instead of drawing.
+        masked_image_latents: latents or pixels, used instead of masking the image.
+        guided: whether to double mask and masked image, for guidance.
+        noised: False starts from the clean image, which another model has denoised so far.
 
     Raises:
-        ArgumentError: batch, mask, latents or generators don't fit, or the network's channels
-            are neither C nor 2C + 1.
+        ArgumentError: images, masks, latents or generators don't fit the batch, or `in_channels`
+            is neither C nor 2C + 1.
     """
     sees_mask = network_sees_mask(in_channels, codec.channels)
     check_single_channel(mask)
@@ -146,7 +146,7 @@ def start_inpainting(
         masked_image_latents = image * (mask.to(image.device) < 0.5)
     if masked_image_latents is None and sees_mask:
         raise ArgumentError(
-            "the image was given as latents, which can't be masked for this model; "
+            "this model takes the masked image, and an image given as latents can't be masked; "
             "give masked_image_latents too, or the image as pixels"
         )
     masked = None
@@ -165,11 +165,14 @@ def start_inpainting(
 
 
 def check_masked(codec: Codec, given: Tensor | None, image: Tensor, batch_size: int) -> None:
-    """Refuse `masked_image_latents`, latents or an image, that don't show what `image` shows.
+    """Check that `masked_image_latents`, latents or pixels, fit `image`.
+
+    Args:
+        given: the argument `masked_image_latents`.
 
     Raises:
-        ArgumentTypeError: they are not a tensor.
-        ArgumentError: shape or number don't fit, or `codec` can't encode them.
+        ArgumentTypeError: it is not a tensor.
+        ArgumentError: its shape or number doesn't fit, or `codec` can't encode it.
     """
     if given is None:
         return
@@ -189,14 +192,17 @@ def check_masked(codec: Codec, given: Tensor | None, image: Tensor, batch_size: 
 
 
 def network_sees_mask(in_channels: int, channels: int) -> bool:
-    """Whether a network of `in_channels` takes mask and masked image besides its latents.
+    """Whether a network with `in_channels` takes mask and masked image besides the latents.
+
+    Args:
+        channels: the number of channels of the latents, C.
 
     Raises:
-        ArgumentError: it takes neither the latents alone nor all three.
+        ArgumentError: `in_channels` is neither C nor 2C + 1.
     """
     if in_channels not in (channels, 2 * channels + 1):
         raise ArgumentError(
-            f"inpainting needs a network of {channels} or {2 * channels + 1} input channels, and "
+            f"inpainting needs a network with {channels} or {2 * channels + 1} input channels, and "
             f"this one has {in_channels}; load a checkpoint for inpainting or text-to-image"
         )
     return in_channels != channels
@@ -210,22 +216,22 @@ def mask_to_latents(
     dtype: torch.dtype,
     device: torch.device | str,
 ) -> Tensor:
-    """`mask` (M, 1, H, W) at latent `size` (h, w) by nearest, repeated to (B, 1, h, w)."""
-    # Resized in its own dtype, so that half precision can't move an edge.
+    """`mask` (M, 1, H, W) resized to `size` (h, w) by nearest neighbour, repeated to the batch."""
+    # Resized before the cast, since half precision could move an edge.
     small = torch.nn.functional.interpolate(mask, size=size)
     return tile(small.to(device=device, dtype=dtype), batch_size, "masks")
 
 
 def paste_unmasked(image: Tensor, original: Tensor, mask: Tensor) -> Tensor:
-    """`image` with every pixel outside the mask exactly that of `original`, in float32.
+    """`image` in float32, with the exact pixels of `original` outside the mask.
 
-    Otherwise those differ a little, since the original went through the codec. Paste before a
-    safety check, so that what is checked is what is returned.
+    Without this they differ slightly, since the original was encoded and decoded. Paste before a
+    safety check, so that the images that are checked are those that are returned.
 
     Args:
         image: decoded pixels (B, 3, H, W) in [-1, 1].
         original: the pixels (N, 3, H, W) that were inpainted.
-        mask: (M, 1, H, W); below 0.5 is kept. N and M divide B.
+        mask: (M, 1, H, W); pixels below 0.5 are kept. N and M divide B.
 
     Raises:
         ArgumentError: the original was given as latents, or the sizes differ.

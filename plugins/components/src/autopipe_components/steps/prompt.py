@@ -1,4 +1,4 @@
-"""From texts to tokens, and from prompts to the embeddings of both halves of guidance."""
+"""From texts to tokens, and from prompts to embeddings with and without the prompt."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from .checks import (
 )
 
 Encode: TypeAlias = Callable[[list[str], int | None], Tensor]
-"""`(texts, length) -> embeddings` (B, length, D); prompts come without a length in tokens, and
-negative prompts with that of the prompts."""
+"""`(texts, length) -> embeddings` (B, length, D). For prompts `length` is None; for negative
+prompts it is the number of tokens of the prompts."""
 
 _log = logger(__name__)
 
 _CHARACTERS = 200
-"""Characters for each token, in which a text is sure to have as many tokens as are read."""
+"""Characters per token that are tokenized: enough to fill the length in nearly every text."""
 
 _SHOWN = 80
-"""Characters of what was cut off that a warning shows."""
+"""The number of truncated characters that a warning shows."""
 
 
 def distinct_texts(texts: Sequence[str]) -> tuple[list[str], list[int]]:
-    """Each text once, and for each of `texts` its place among those."""
+    """The distinct texts, and for each of `texts` its index among them."""
     places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
     return list(places), [places[text] for text in texts]
 
 
 def text_length(tokenizer: Any, encoder: Any) -> int:
-    """How many tokens `encoder` reads: those that its tokenizer names, or all that it has room for.
+    """The number of tokens that `encoder` takes: the limit of its tokenizer or of its positions.
 
-    Where a tokenizer's config doesn't say, transformers makes it a number beyond all sense.
+    transformers uses a huge number where the config of a tokenizer has no limit.
     """
     return int(min(tokenizer.model_max_length, encoder.config.max_position_embeddings))
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask (B, length), with a warning of how what was cut off begins.
+    """Token ids and attention mask (B, length); a warning shows what was truncated.
 
-    Not thread-safe: the tokenizer's lock is to be held.
+    Not thread-safe: hold the lock of the tokenizer.
     """
     heads = [_head(text, length) for text in texts]
 
@@ -62,21 +62,25 @@ def tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor,
     tokens = tokenized(heads)
     full = tokens.attention_mask[:, -1].tolist()
     if not all(last or head == text for last, head, text in zip(full, heads, texts)):
-        # What is little else but white space: its tokens may come later.
+        # A head that is mostly white space: the tokens may come later in the text.
         heads = list(texts)
         tokens = tokenized(heads)
         full = tokens.attention_mask[:, -1].tolist()
-    # Only where the last position holds no padding can something have been cut.
+    # Only a text whose last position is not padding can have been truncated.
     for head, last in zip(heads, full):
         cut = tokenizer(head, verbose=False).input_ids[length - 1 : -1] if last else None
         if cut:
             lost = tokenizer.decode(cut[:_SHOWN])[:_SHOWN]
-            _log.warning("the text encoder reads %d tokens; it did not get %r", length, lost)
+            _log.warning(
+                "the text encoder takes %d tokens; this part of the prompt was cut off: %r",
+                length,
+                lost,
+            )
     return tokens.input_ids, tokens.attention_mask
 
 
 def _head(text: str, length: int) -> str:
-    """The beginning of `text`, up to a space, with many times as many characters as tokens."""
+    """The beginning of `text` up to a space, with `_CHARACTERS` characters per token."""
     most = length * _CHARACTERS
     if len(text) <= most:
         return text
@@ -85,31 +89,34 @@ def _head(text: str, length: int) -> str:
 
 
 def check_clip_skip(clip_skip: int | None, layers: int) -> None:
-    """Refuse to leave out more layers than a text encoder of so many `layers` can spare.
+    """Check that a text encoder can skip so many layers.
+
+    Args:
+        layers: the number of layers that it can skip.
 
     Raises:
-        ArgumentTypeError: it is not a whole number.
-        ArgumentError: it is negative or too large.
+        ArgumentTypeError: `clip_skip` is not a whole number.
+        ArgumentError: `clip_skip` is negative or larger than `layers`.
     """
     if clip_skip is None:
         return
     check_whole("clip_skip", clip_skip)
     if not 0 <= clip_skip <= layers:
         raise ArgumentError(
-            f"clip_skip is {clip_skip}; the text encoder has {layers} layers to spare, so give "
-            f"0 to {layers}"
+            f"clip_skip is {clip_skip}; the text encoder can skip {layers} layers, so give 0 to "
+            f"{layers}"
         )
 
 
 def check_encoder(encoder: Any, tokenizer: Any) -> None:
-    """Refuse texts without an encoder for them.
+    """Check that there is a text encoder and a tokenizer.
 
     Raises:
-        ArgumentError: one of both is absent.
+        ArgumentError: one of the two is None.
     """
     if encoder is None or tokenizer is None:
         raise ArgumentError(
-            "this pipeline has no text encoder or no tokenizer, so it can't read texts; give "
+            "this pipeline has no text encoder or no tokenizer, so it can't encode texts; give "
             "prompt_embeds and, under guidance, negative_prompt_embeds"
         )
 
@@ -130,12 +137,13 @@ def embed_prompts(
 
     Args:
         prompt_embeds, negative_prompt_embeds: used instead of encoding a text.
-        guided: False leaves the negative ones as they were given.
-        device, dtype: what the embeddings are to be; None keeps the dtype.
+        encode: encodes texts; see `Encode`.
+        guided: whether negative embeddings are needed; False returns them as given.
+        device, dtype: those of the result; None keeps the dtype.
 
     Raises:
-        ArgumentError, ArgumentTypeError: the prompts contradict each other, or the number of
-            images is none.
+        ArgumentError, ArgumentTypeError: the prompts don't fit together, or
+            `num_images_per_prompt` is not a positive whole number.
     """
     check_prompt(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
     check_images_per_prompt(num_images_per_prompt)
@@ -160,14 +168,14 @@ def embed_prompts(
 
 
 def join_halves(embeds: Tensor, negative: Tensor) -> Tensor:
-    """(B, K, D) of prompts and of negative prompts -> (2B, K, D), the negative half first.
+    """Join embeddings (B, K, D) of prompts and negative prompts to (2B, K, D), the negative first.
 
     Raises:
-        ArgumentError: they have two shapes.
+        ArgumentError: the shapes differ.
     """
     if negative.shape != embeds.shape:
         raise ArgumentError(
             f"the negative embeddings have shape {tuple(negative.shape)} and those of the prompt "
-            f"{tuple(embeds.shape)}; make both of one shape"
+            f"{tuple(embeds.shape)}; give both the same shape"
         )
     return torch.cat([negative, embeds])

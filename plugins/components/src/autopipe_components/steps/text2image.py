@@ -21,13 +21,14 @@ def start_from_noise(
     init_noise_sigma: float | Tensor,
     latents: Tensor | None = None,
 ) -> Tensor:
-    """The first latents: unit noise of `shape` (B, C, h, w), times the scheduler's deviation.
+    """The first latents: unit noise of `shape` (B, C, h, w), times `init_noise_sigma`.
 
     Args:
-        latents: the caller's own unit noise, used instead of drawing.
+        init_noise_sigma: that of the scheduler.
+        latents: the caller's unit noise, used instead of drawing.
 
     Raises:
-        ArgumentError: a list of generators, or the latents given, don't fit `shape`.
+        ArgumentError: the list of generators or the given latents don't fit `shape`.
     """
     noise = unit_noise(shape, generator=generator, dtype=dtype, device=device, given=latents)
     return noise * init_noise_sigma
@@ -41,10 +42,10 @@ def unit_noise(
     device: torch.device | str,
     given: Tensor | None = None,
 ) -> Tensor:
-    """Noise of `shape` and unit variance: drawn, or the caller's own.
+    """Noise of `shape` with unit variance: `given` by the caller, or drawn.
 
     Raises:
-        ArgumentError: as `start_from_noise`.
+        ArgumentError: the list of generators or the given noise doesn't fit `shape`.
     """
     check_generators(generator, shape[0])
     if given is None:
@@ -54,10 +55,10 @@ def unit_noise(
 
 
 def check_latents(latents: Tensor, shape: tuple[int, ...]) -> None:
-    """Refuse latents of another shape than (batch, channels, height, width) of this call.
+    """Check that `latents` have the shape that the call needs.
 
     Raises:
-        ArgumentTypeError: they are not a tensor.
+        ArgumentTypeError: `latents` is not a tensor.
         ArgumentError: the shapes differ.
     """
     check_tensor("latents", latents)

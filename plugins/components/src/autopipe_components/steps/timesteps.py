@@ -1,4 +1,4 @@
-"""Which timesteps a call walks: its schedule, and the part of it that a start leaves."""
+"""The timesteps of a call: the schedule, and the part of it that a call runs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from autopipe.wording import shown
 
 @dataclass(frozen=True)
 class Schedule:
-    """The timesteps to walk, and how many solver steps they are.
+    """Timesteps, and the number of solver steps that they make.
 
     Attributes:
-        timesteps: 1-D, as the scheduler has them. Solvers of order 2 have about two for a step.
-        steps: what `num_inference_steps` comes to.
+        timesteps: 1-D, in the form of the scheduler. Solvers of order 2 have about two per step.
+        steps: the number of solver steps.
     """
 
     timesteps: Tensor
@@ -37,16 +37,16 @@ def set_schedule(
     sigmas: Sequence[float] | None = None,
     **options: Any,
 ) -> Schedule:
-    """Set the scheduler's timesteps: a number of them, or the caller's own timesteps or sigmas.
+    """Set the timesteps of the scheduler: from a number of steps, or custom timesteps or sigmas.
 
-    Custom ones count as they come out: `steps` is then the number of the scheduler's timesteps.
+    With custom ones, `steps` of the result is the number of timesteps that the scheduler has then.
 
     Args:
         **options: further arguments of the scheduler's `set_timesteps`.
 
     Raises:
-        ArgumentError: both `timesteps` and `sigmas` are given, or nothing at all.
-        SchedulerError: this scheduler takes no custom ones of that kind.
+        ArgumentError: `timesteps` and `sigmas` are both given, or none of the three is.
+        SchedulerError: the scheduler doesn't take custom ones of that kind.
     """
     if timesteps is not None and sigmas is not None:
         raise ArgumentError("got both timesteps and sigmas; give one of them")
@@ -73,54 +73,53 @@ def set_schedule(
 
 
 def keep_tail(scheduler: SchedulerMixin, *, steps: int, strength: float) -> Schedule:
-    """The last `int(steps * strength)` steps, and the scheduler told that it begins there.
+    """Keep the last `int(steps * strength)` steps, and set the begin index of the scheduler.
 
     Raises:
-        ArgumentError: no step is left.
+        ArgumentError: no step remains.
     """
     kept = min(int(steps * strength), steps)
     begin = (steps - kept) * scheduler.order
     if kept < 1 or begin >= len(scheduler.timesteps):
         raise ArgumentError(
-            f"strength {strength} of {steps} steps leaves none to make; give a larger strength "
-            f"or more num_inference_steps"
+            f"strength={strength} with {steps} steps leaves nothing to do; raise strength or "
+            f"num_inference_steps"
         )
     return _begin(scheduler, begin, kept)
 
 
 def start_at(scheduler: SchedulerMixin, fraction: float) -> Schedule:
-    """What is left of the schedule once `fraction` of the noise, in (0, 1), has been removed.
+    """The part of the schedule that remains once a `fraction` of the noise, in (0, 1), is removed.
 
-    Nothing may be left, if the schedule has no timestep below.
+    It may be empty.
     """
     left = int((scheduler.timesteps < _cut_off(scheduler, fraction)).sum())
-    # The steps of a solver of order 2 but the first are pairs: an even count would cut one.
+    # All steps but the first of a solver of order 2 are pairs; an even count would split one.
     left += scheduler.order == 2 and left % 2 == 0
     return _begin(scheduler, len(scheduler.timesteps) - left, _steps(scheduler, left))
 
 
 def stop_at(scheduler: SchedulerMixin, schedule: Schedule, fraction: float) -> Schedule:
-    """The part of `schedule` until `fraction` of the noise, in (0, 1), has been removed.
+    """The part of `schedule` that removes a `fraction` of the noise, in (0, 1).
 
-    It may be empty; what `start_at` then keeps of the same schedule is all of it.
+    It may be empty. `start_at` returns the other part of the same schedule.
     """
     timesteps = schedule.timesteps
     kept = timesteps[: int((timesteps >= _cut_off(scheduler, fraction)).sum())]
-    # Timesteps beyond the whole steps belong to the solver's start and are not counted.
+    # Timesteps in excess of whole steps belong to the solver's start and are not counted.
     uncounted = max(len(timesteps) - schedule.steps * scheduler.order, 0)
     return Schedule(kept, _steps(scheduler, max(len(kept) - uncounted, 0)))
 
 
 def check_any_left(schedule: Schedule) -> None:
-    """Refuse a schedule without a timestep, for tasks that have nothing to do then.
+    """Check that at least one timestep remains.
 
     Raises:
-        ArgumentError: it is one.
+        ArgumentError: `schedule` is empty.
     """
     if not len(schedule.timesteps):
         raise ArgumentError(
-            "no step is left to make; start earlier in the schedule, or give more "
-            "num_inference_steps"
+            "no step remains; start earlier in the schedule, or raise num_inference_steps"
         )
 
 

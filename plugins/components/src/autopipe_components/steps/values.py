@@ -1,4 +1,4 @@
-"""Is one value of the kind that an argument asks for?"""
+"""Checks of the type and range of a single argument."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from autopipe.pipeline.values import check_dense
 from autopipe.wording import shown
 
 LARGEST = 10**6
-"""Pixels of a side, steps of a schedule and images of a prompt that no machine can have more of."""
+"""Upper limit of the pixels of a side, the steps of a schedule and the images per prompt."""
 
 
 def check_number(name: str, value: Any) -> None:
-    """A real number; True and False are not numbers."""
+    """Check that `value` is a real number, and not a bool."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a number")
 
 
 def check_whole(name: str, value: Any) -> None:
-    """A whole number."""
+    """Check that `value` is a whole number, and not a bool."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise ArgumentTypeError(f"{name} is a {type(value).__name__}; give a whole number")
 
 
 def check_tensor(name: str, value: Any) -> None:
-    """A dense tensor of real numbers, or None."""
+    """Check that `value` is a dense tensor of real numbers, or None."""
     if value is None:
         return
     if not isinstance(value, Tensor):
@@ -37,7 +37,7 @@ def check_tensor(name: str, value: Any) -> None:
 
 
 def check_text(name: str, text: Any) -> None:
-    """A text, a list of texts, or None."""
+    """Check that `text` is a text, a list of texts, or None."""
     if text is None or isinstance(text, str):
         return
     if not isinstance(text, list) or not all(isinstance(one, str) for one in text):
@@ -56,7 +56,7 @@ def _described(value: Any) -> str:
 
 
 def check_at_least_one(name: str, value: Any) -> None:
-    """A whole number of 1 or more, a million at most."""
+    """Check that `value` is a whole number from 1 to a million."""
     check_whole(name, value)
     if not 1 <= value <= LARGEST:
-        raise ArgumentError(f"{name} is {shown(value)}; give 1 or more, and {LARGEST} at most")
+        raise ArgumentError(f"{name} is {shown(value)}; give 1 or more, and at most {LARGEST}")

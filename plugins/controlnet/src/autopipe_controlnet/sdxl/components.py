@@ -1,4 +1,4 @@
-"""What the tasks share: their components, and what step callbacks are shown of the prompt."""
+"""The components that the tasks share, and the prompt tensors for step callbacks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import ClassVar
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe_components.steps.timesteps import Schedule
 from autopipe_sdxl.image_steps import StableDiffusionXLImageSteps
+from autopipe_sdxl.output import Result
 from autopipe_sdxl.steps import StableDiffusionXLSteps
 
 from ..condition import ControlNetCondition
 
 
-class _Steered(ControlNetCondition, StableDiffusionXLSteps):
+class _Steered(ControlNetCondition[Result], StableDiffusionXLSteps):
     """A call of the family with a ControlNet."""
 
     negative_halves: ClassVar[Mapping[str, str]] = {
@@ -30,7 +31,7 @@ class _Steered(ControlNetCondition, StableDiffusionXLSteps):
 
     @property
     def _steps_in_all(self) -> int:
-        # Also those after `denoising_end`, which are another model's.
+        # Including those after `denoising_end`, which belong to another model.
         return self._planned
 
 
@@ -43,7 +44,7 @@ class StableDiffusionXLControlNet(_Steered):
     All other parameters are those of `StableDiffusionXLPipeline`.
 
     Raises:
-        ArgumentError: the ControlNet is for another kind of U-Net.
+        ArgumentError: if the ControlNet was trained for another kind of U-Net.
     """
 
     negative_halves: ClassVar[Mapping[str, str]] = {
@@ -84,11 +85,11 @@ class StableDiffusionXLControlNet(_Steered):
 
 
 class StableDiffusionXLControlNetOnImages(_Steered, StableDiffusionXLImageSteps):
-    """As `StableDiffusionXLControlNet`, for the tasks that start from an image.
+    """As `StableDiffusionXLControlNet`, for the tasks with an initial image.
 
     Args:
-        requires_aesthetics_score: whether the U-Net takes a score in place of the target size, as
-            refiners do.
+        requires_aesthetics_score: whether the U-Net takes an aesthetic score in place of the target
+            size, as refiners do.
     """
 
     def __init__(

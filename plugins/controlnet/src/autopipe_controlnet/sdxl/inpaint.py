@@ -8,17 +8,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, checks_of
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_sdxl.inpaint import StableDiffusionXLInpaintPipeline
 from autopipe_sdxl.methods import POOLED, TEXTS_2
+from autopipe_sdxl.output import Result
 from autopipe_sdxl.sizes import Size
-from autopipe_sdxl.steps import Result
 
 from ..control import ControlImage, Numbers
 from ..methods import CONTROL, DEFAULTS, MaskedControlMethods
@@ -26,7 +26,9 @@ from .components import StableDiffusionXLControlNetOnImages
 
 
 class StableDiffusionXLControlNetInpaintPipeline(
-    MaskedControlMethods, StableDiffusionXLControlNetOnImages, StableDiffusionXLInpaintPipeline
+    MaskedControlMethods[Result],
+    StableDiffusionXLControlNetOnImages,
+    StableDiffusionXLInpaintPipeline,
 ):
     """Inpainting with Stable Diffusion XL and a ControlNet."""
 
@@ -36,7 +38,7 @@ class StableDiffusionXLControlNetInpaintPipeline(
         "control_image",
     )
     _guidance_scale = 5.0
-    # As in the reference implementation, where this task alone does without.
+    # As in the reference implementation, where only this task lacks it.
     _pooled_guesses = False
 
     check_inputs = checks_of(
@@ -55,7 +57,7 @@ class StableDiffusionXLControlNetInpaintPipeline(
         dtype: torch.dtype,
         text_encoder_projection_dim: int | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """As of the family, with the sizes of the positive half for both."""
+        """As in the family, with the sizes of the positive half for both."""
         return super()._get_add_time_ids(
             original_size,
             crops_coords_top_left,
@@ -119,21 +121,23 @@ class StableDiffusionXLControlNetInpaintPipeline(
         paste_unmasked: bool = False,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Repaint what `mask_image` marks, to the lines of the control image.
+        """Repaint the white part of `mask_image`, conditioned on the control image.
 
-        All parameters that are not named here are those of `StableDiffusionXLInpaintPipeline`, and
-        those of the control those of `StableDiffusionXLControlNetPipeline`. The half without the
-        prompt is told the sizes and crops of the other half.
+        All other parameters are those of `StableDiffusionXLInpaintPipeline`, and the parameters of
+        the ControlNet are those of `StableDiffusionXLControlNetPipeline`. The negative half has the
+        sizes and crops of the positive half.
 
         Args:
-            control_image: it is brought to the size of `image`, and cropped with it.
-            height, width: in pixels; those of `image` if absent. Rounded down to the VAE's factor.
+            control_image: the control image, which is resized and cropped like `image`.
+            height, width: in pixels, rounded down to the VAE's factor; by default those of `image`.
 
         Returns:
             `StableDiffusionXLPipelineOutput`, or the tuple of its value.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, checks_of
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_sdxl.methods import TEXTS_2
+from autopipe_sdxl.output import Result
 from autopipe_sdxl.sizes import Size
-from autopipe_sdxl.steps import Result
 from autopipe_sdxl.text2image import StableDiffusionXLPipeline
 
 from ..condition import ControlNetAlone
@@ -25,7 +25,7 @@ from .components import StableDiffusionXLControlNet
 
 
 class StableDiffusionXLControlNetPipeline(
-    ControlNetAlone, StableDiffusionXLControlNet, StableDiffusionXLPipeline
+    ControlNetAlone[Result], StableDiffusionXLControlNet, StableDiffusionXLPipeline
 ):
     """Text to image with Stable Diffusion XL and a ControlNet."""
 
@@ -89,29 +89,30 @@ class StableDiffusionXLControlNetPipeline(
         callback_steps: int | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Draw what `prompt` says, to the lines of the control image.
+        """Generate images of `prompt`, conditioned on the control image.
 
-        All parameters that are not named here are those of `StableDiffusionXLPipeline`.
+        All other parameters are those of `StableDiffusionXLPipeline`.
 
         Args:
             image: the control image: PIL, array or tensor with values in [0, 1], or a list, for
                 all prompts or one for each. Several ControlNets take a list with one for each,
                 or such a list for each prompt.
-            control_image: the same, by the name that it has in the other tasks.
-            height, width: in pixels; those of the control image if absent. Rounded down to the
-                VAE's factor.
-            controlnet_conditioning_scale: how strongly to steer; a number, or one for each
-                ControlNet.
-            guess_mode: leave the half of guidance without prompt to the U-Net alone, so that the
-                control image can do without a prompt; guidance of 3 to 5 suits it.
-            control_guidance_start, control_guidance_end: the part of the steps, from 0 to 1, in
-                which the ControlNet is at work; numbers, or one for each ControlNet.
+            control_image: the same, under its name in the other tasks.
+            height, width: in pixels, rounded down to the VAE's factor; by default those of the
+                control image.
+            controlnet_conditioning_scale: the strength; a number, or one for each ControlNet.
+            guess_mode: don't apply the ControlNet to the negative half of guidance, so that the
+                control image works without a prompt; a guidance scale of 3 to 5 suits it.
+            control_guidance_start, control_guidance_end: the part of the steps, in [0, 1], in which
+                the ControlNet is active; numbers, or one for each ControlNet.
 
         Returns:
             `StableDiffusionXLPipelineOutput`, or the tuple of its value.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

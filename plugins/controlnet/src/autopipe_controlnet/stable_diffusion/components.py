@@ -1,16 +1,17 @@
-"""What the three tasks share: their components."""
+"""The components that the three tasks share."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from autopipe.kinds import Network, Processor, Scheduler
+from autopipe_stable_diffusion.output import Result
 from autopipe_stable_diffusion.steps import StableDiffusionSteps
 
 from ..condition import ControlNetCondition
 
 
-class StableDiffusionControlNet(ControlNetCondition, StableDiffusionSteps):
+class StableDiffusionControlNet(ControlNetCondition[Result], StableDiffusionSteps):
     """The components of Stable Diffusion 1.x and 2.x, and a ControlNet.
 
     Args:
@@ -19,8 +20,8 @@ class StableDiffusionControlNet(ControlNetCondition, StableDiffusionSteps):
     All other parameters are those of `StableDiffusionPipeline`. The scheduler is taken as it is.
 
     Raises:
-        ArgumentError: the ControlNet is for another kind of U-Net; or a safety checker without a
-            feature extractor.
+        ArgumentError: if the ControlNet was trained for another kind of U-Net, or there is a safety
+            checker but no feature extractor.
     """
 
     scheduler_corrections: ClassVar = {}

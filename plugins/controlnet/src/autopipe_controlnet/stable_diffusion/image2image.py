@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import IMAGE_PROMPTS, NAMES, TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_stable_diffusion.image2image import StableDiffusionImg2ImgPipeline
-from autopipe_stable_diffusion.steps import Result
+from autopipe_stable_diffusion.output import Result
 
 from ..control import ControlImage, Numbers
 from ..methods import CONTROL, DEFAULTS
@@ -73,21 +73,23 @@ class StableDiffusionControlNetImg2ImgPipeline(
         callback_steps: int | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Change `image` towards what `prompt` says, to the lines of the control image.
+        """Change `image` towards `prompt`, conditioned on the control image.
 
-        All parameters that are not named here are those of `StableDiffusionImg2ImgPipeline`, and
-        those of the control those of `StableDiffusionControlNetPipeline`.
+        All other parameters are those of `StableDiffusionImg2ImgPipeline`, and
+        the parameters of the ControlNet are those of `StableDiffusionControlNetPipeline`.
 
         Args:
-            control_image: it is brought to the size of `image`.
-            height, width: in pixels; those of `image` if absent. Rounded down to the VAE's factor.
-            latents: to start from (B, C, h, w), with their noise, instead of the image.
+            control_image: the control image, which is resized to the size of `image`.
+            height, width: in pixels, rounded down to the VAE's factor; by default those of `image`.
+            latents: noised latents (B, C, h, w) to start from, in place of the image.
 
         Returns:
             `StableDiffusionPipelineOutput`, or the tuple of its two values.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

@@ -1,1 +1,1 @@
-"""The stages that enlarge what the stage before has made."""
+"""The stages that enlarge the images of the previous stage."""

@@ -1,4 +1,4 @@
-"""Super-resolution of an image of which a part was repainted."""
+"""Super-resolution of an inpainted image."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 
 from ..image_steps import IFMaskSteps
 from ..steps import Result
@@ -56,21 +56,24 @@ class IFInpaintingSuperResolutionPipeline(SuperResolutionSteps, IFMaskSteps):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Enlarge the repainted part of `image`; the rest stays that of `original_image`, exactly.
+        """Enlarge the repainted part of `image`; the rest is exactly that of `original_image`.
 
-        All parameters that are not named here are those of `Call`.
+        All other parameters are those of `Call`.
 
         Args:
             image, noise_level: as for `IFSuperResolutionPipeline`.
-            original_image, strength: where to start, as `image` of `IFImg2ImgPipeline`; the result
-                has its size.
-            mask_image: PIL, array or tensor, or a list; 0.5 and above was repainted.
+            original_image, strength: the initial image, as `image` of `IFImg2ImgPipeline`, which
+                determines the output size, and its strength.
+            mask_image: the mask: PIL, array or tensor, or a list; values of at least 0.5 were
+                repainted.
 
         Returns:
             `IFPipelineOutput`, or the tuple of its three values.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

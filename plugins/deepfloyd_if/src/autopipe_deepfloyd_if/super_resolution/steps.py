@@ -1,4 +1,4 @@
-"""What the pipelines for super-resolution share: the small image, enlarged, as further channels."""
+"""The steps that pipelines for super-resolution share: the enlarged image as input channels."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from ..steps import IFSteps, Start
 
 
 class SuperResolutionSteps(IFSteps):
-    """The components of a stage that enlarges, and the steps that its pipelines take.
+    """The components of a super-resolution stage, and the steps that its pipelines share.
 
-    The U-Net sees the enlarged image beside what is denoised, and gets the level of the noise on
-    it as a class label: noise conditioning augmentation (arXiv 2106.15282, section 3.2).
+    The U-Net takes the noised, enlarged image as additional channels, and its noise level as a
+    class label: noise conditioning augmentation (arXiv 2106.15282, section 3.2).
 
     Args:
-        image_noising_scheduler: a scheduler that puts noise on the enlarged image. The other
+        image_noising_scheduler: the scheduler that adds noise to the enlarged image. The other
             arguments are those of `IFSteps`.
     """
 
@@ -45,7 +45,7 @@ class SuperResolutionSteps(IFSteps):
         Task.IMAGE2IMAGE: "IFImg2ImgSuperResolutionPipeline",
         Task.INPAINT: "IFInpaintingSuperResolutionPipeline",
     }
-    """The class that goes on with what the first stage has made, by the task of that."""
+    """The class of the next stage, by the task of the first stage."""
 
     image_noising_scheduler: Any
 
@@ -75,10 +75,10 @@ class SuperResolutionSteps(IFSteps):
         )
         self.register_modules(image_noising_scheduler=image_noising_scheduler)
 
-    # Steps of a call, in their order
+    # Steps of a call, in order
 
     def prepare_start(self) -> Start:
-        """As of the task, and then the image to enlarge."""
+        """As for the task, with the image to enlarge."""
         start = super().prepare_start()
         small = self._small_pixels()
 
@@ -89,21 +89,22 @@ class SuperResolutionSteps(IFSteps):
         return start_and_enlarge
 
     def _original(self) -> tuple[str, ImageInput]:
-        """For tasks that start from an image: `image` is the one to enlarge."""
+        """For tasks with an initial image: `image` is the one to enlarge."""
         return "original_image", self.call.original_image
 
     def _small_pixels(self) -> Tensor:
-        """The image to enlarge (N, 3, h, w).
+        """Return the image to enlarge (N, 3, h, w).
 
         Raises:
-            ArgumentError, ArgumentTypeError: it can't be used, or `noise_level` can't.
+            ArgumentError: if the image or `noise_level` is not valid.
+            ArgumentTypeError: if the image has the wrong type.
         """
         check_image(self.call.image)
         levels = self.image_noising_scheduler.config.num_train_timesteps
         noise_level = self.call.noise_level
         check_whole("noise_level", noise_level)
         if not 0 <= noise_level < levels:
-            raise ArgumentError(f"noise_level is {noise_level}; give 0 to {levels - 1}")
+            raise ArgumentError(f"noise_level is {noise_level}; it must be from 0 to {levels - 1}")
         pixels = make_pixels(self.call.image)
         check_spread(pixels, self._prompts, "images")
         return pixels
@@ -111,12 +112,12 @@ class SuperResolutionSteps(IFSteps):
     def preprocess_image(
         self, image: ImageInput, num_images_per_prompt: int, device: torch.device | str
     ) -> Tensor:
-        """The image to enlarge as (B, 3, h, w) in [-1, 1], repeated for each image of a prompt."""
+        """Return the image to enlarge as (B, 3, h, w) in [-1, 1], one for each output image."""
         pixels = make_pixels(image).to(device=device, dtype=self.unet.dtype)
         return pixels.repeat_interleave(num_images_per_prompt, dim=0)
 
     def _enlarge(self, small: Tensor, tensors: Tensors) -> None:
-        """Put `small`, enlarged to the latents and noised, and its noise level into `tensors`."""
+        """Add `small`, enlarged to the latents' size and noised, and its level to `tensors`."""
         large = interpolate(
             self._spread(small, tensors),
             size=tensors["latents"].shape[-2:],

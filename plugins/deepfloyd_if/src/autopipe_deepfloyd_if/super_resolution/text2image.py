@@ -1,4 +1,4 @@
-"""Super-resolution of an image that was made from text."""
+"""Super-resolution of an image that was generated from text."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import TEXTS, checks_of
-from autopipe_components.steps.reports import OlderCallback
 
 from ..noise_steps import IFNoiseSteps
 from ..steps import Result
@@ -54,23 +54,25 @@ class IFSuperResolutionPipeline(SuperResolutionSteps, IFNoiseSteps):
         latents: Tensor | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Enlarge `image`, which shows what `prompt` says.
+        """Enlarge `image`, which was generated from `prompt`.
 
-        All parameters that are not named here are those of `Call`.
+        All other parameters are those of `Call`.
 
         Args:
-            height, width: in pixels; each is what the U-Net was trained for if absent.
-            image: what to enlarge: PIL; or an array or tensor in [-1, 1], or a list. One for each
-                prompt, or fewer, which are repeated.
-            noise_level: how much noise to put on the enlarged image, as a timestep of the
-                `image_noising_scheduler`: with more, more is made up.
-            latents: the first noise (B, 3, height, width), instead of drawing it.
+            height, width: in pixels; by default the training resolution of the U-Net.
+            image: the image to enlarge: PIL; or an array or tensor in [-1, 1], or a list. One per
+                prompt, or fewer, which are then repeated.
+            noise_level: the amount of noise on the enlarged image, as a timestep of the
+                `image_noising_scheduler`; with more noise, more details are invented.
+            latents: the initial noise (B, 3, height, width); by default it is sampled.
 
         Returns:
             `IFPipelineOutput`, or the tuple of its three values.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

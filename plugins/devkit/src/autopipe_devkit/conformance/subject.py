@@ -38,6 +38,7 @@ class Subject:
         inputs: the author's arguments of a call, beyond those that the task implies.
         size: width and height of the pictures that calls start from.
         notes: what a check finds out, for the report.
+        excused: the parts of a check that are expected to fail, with the reason.
         samples: the author's values of arguments, two of each.
     """
 
@@ -49,6 +50,7 @@ class Subject:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     size: tuple[int, int] = (64, 64)
     notes: Notes = field(default_factory=Notes)
+    excused: Mapping[str, str] = field(default_factory=dict)
     samples: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
 
     @property
@@ -73,6 +75,20 @@ class Subject:
         own = (self.pipeline.line, self.pipeline.conditions)
         found = [(task, p) for task, of_task in default_registry().tasks.items() for p in of_task]
         return [(task, p) for task, p in found if (p.line, p.conditions) == own]
+
+    def judge(self, faults: Mapping[str, str]) -> None:
+        """Fail for what is wrong, by part of the check, unless its failure is expected.
+
+        Raises:
+            AssertionError: there is a fault that is not expected, or none where one is.
+        """
+        wrong = [told for part, told in faults.items() if part not in self.excused]
+        for part, reason in self.excused.items():
+            if part in faults:
+                self.notes.expected.append(f"{faults[part]}: {reason}")
+            else:
+                wrong.append(f"{part} is expected to fail, and doesn't")
+        assert not wrong, "\n".join(wrong)
 
     def load(self, **changes: Any) -> DiffusionPipeline:
         """The pipeline, silent."""

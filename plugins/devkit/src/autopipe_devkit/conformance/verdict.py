@@ -19,10 +19,12 @@ class Notes:
 
     Attributes:
         unchecked: what was left out, a sentence each, such as "eta: the task gives no two values".
+        expected: faults that the author expects, with their reasons.
         abilities: what the pipeline can do, by name: "yes", or "no: " and the reason.
     """
 
     unchecked: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
     abilities: dict[str, str] = field(default_factory=dict)
 
 
@@ -32,23 +34,30 @@ class Verdict:
 
     Attributes:
         family: the name of the family.
-        check: the name of the check.
+        name: what the test is called, such as "batch-ZooPipeline".
         demands: what the check demands, in a sentence or more.
         pipeline: the class that was looked at, empty for a check of the whole family.
         task: the task that calls were made for, or empty.
         outcome: "passed", "failed", "unjudged" or "expected", which is a failure with a reason.
         said: why it isn't "passed", in plain sentences.
+        reason: why a failure is expected.
         notes: see `Notes`.
     """
 
     family: str
-    check: str
+    name: str
     demands: str = ""
     pipeline: str = ""
     task: str = ""
     outcome: str = "passed"
     said: str = ""
+    reason: str = ""
     notes: Notes = field(default_factory=Notes)
+
+    @property
+    def check(self) -> str:
+        """The name of the check."""
+        return self.name.partition("-")[0]
 
     def failed(self, error: BaseException) -> None:
         """Take down that the check ended with `error`."""
@@ -62,7 +71,7 @@ class Verdict:
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Verdict:
         """What `as_plain` gave."""
-        return cls(**{**plain, "notes": Notes(**plain["notes"])})
+        return cls(**{**plain, "notes": Notes(**plain.get("notes", {}))})
 
 
 def sentence_of(error: BaseException) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +18,12 @@ from autopipe.placement.base import networks_of
 from .subject import Subject
 from .verdict import Unjudged
 
-SEEN = 1e-6
-"""Two results that differ by less are the same: that much rounding may do in float32."""
+SEEN = 1e-5
+"""Two results that differ by less are the same: so much may rounding do in float32. An argument of
+networks with random weights does a thousand times more."""
+
+EDGE = 1e-3
+"""Nearer to the ends of its range a value can hardly move."""
 
 ASKED = 1e-4
 """Networks that are asked what differs by more should answer differently."""
@@ -72,10 +77,9 @@ class Drawn:
             return True
         return bool(np.abs(self.made - other.made).max(initial=0) > SEEN)
 
-    def counts(self) -> dict[str, int]:
-        """How often each component was used."""
-        components = [use.component for use in self.uses]
-        return {name: components.count(name) for name in components}
+    def counts(self) -> Counter[tuple[str, str]]:
+        """How often each part of a component was used."""
+        return Counter((use.component, use.part) for use in self.uses)
 
 
 class Draws:
@@ -111,20 +115,16 @@ class Draws:
         return min(one, other), max(one, other)
 
     @cached_property
-    def denoisers(self) -> list[str]:
-        """The components that are used more often where more steps are asked for."""
+    def denoisers(self) -> set[tuple[str, str]]:
+        """The networks, or parts of them, that are used more often for more steps."""
         few, many = (self(num_inference_steps=n).counts() for n in self.pair("num_inference_steps"))
-        found = [name for name in many if many[name] > few.get(name, 0)]
+        found = {place for place in many if many[place] > few[place]}
         assert found, f"no network is used more often for more num_inference_steps in {self.where}"
         return found
 
-    def first_asked(self, drawn: Drawn) -> list[Tensor]:
-        """What the denoising network was asked at first."""
-        return next(use.asked for use in drawn.uses if use.component in self.denoisers)
-
-    def rows_denoised(self, drawn: Drawn) -> int:
-        """How many rows the denoising network was asked for, in all steps together."""
-        return sum(use.rows for use in drawn.uses if use.component in self.denoisers)
+    def denoising(self, drawn: Drawn) -> list[Use]:
+        """The uses of the denoising network."""
+        return [use for use in drawn.uses if (use.component, use.part) in self.denoisers]
 
     def latents(self, **changes: Any) -> tuple[Drawn, Tensor]:
         """What a call makes, and the latents after its last step."""
@@ -148,6 +148,16 @@ class Draws:
         )
         return drawn, seen[-1]
 
+    def blame(self, faults: Iterable[str], *drawn: Drawn) -> None:
+        """Fail where there are faults, as seen in `drawn`, unless the checkpoint would hide it."""
+        message = "\n".join(faults)
+        if not message:
+            return
+        reason = self.dullness(*(drawn or (self.base,)))
+        if reason:
+            raise Unjudged(f"{message}, as far as can be seen: {reason}")
+        raise AssertionError(message)
+
     def dullness(self, *drawn: Drawn) -> str:
         """Why the checkpoint would hide an effect on one of `drawn`; empty if it wouldn't."""
         for component in dict.fromkeys(use.component for one in drawn for use in one.uses):
@@ -158,7 +168,7 @@ class Draws:
             return ""
         if made.min() == made.max():
             return "the checkpoint draws a picture of one colour"
-        if ((made <= 0) | (made >= 1)).all():
+        if ((made < EDGE) | (made > 1 - EDGE)).all():
             return "every value of the checkpoint's picture is at the end of its range"
         return ""
 

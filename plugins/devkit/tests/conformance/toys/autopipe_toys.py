@@ -133,8 +133,9 @@ class Toy(DiffusionPipeline):
 
     network: Any
 
-    def __init__(self, network: Network, scheduler: Scheduler) -> None:
+    def __init__(self, network: Network, scheduler: Scheduler, loud: bool = False) -> None:
         self.register_modules(network=network, scheduler=scheduler)
+        self.register_to_config(loud=loud)
 
     def draw(
         self, told: Sequence[float], shape: tuple[int, ...], steps: int, generator: Any, **more: Any
@@ -147,7 +148,8 @@ class Toy(DiffusionPipeline):
             raise ArgumentError(f"{len(several)} generators for {len(told)} results")
         tensors = {"latents": torch.stack([torch.randn(shape, generator=one) for one in several])}
         self.scheduler.set_timesteps(steps)
-        given = torch.tensor(told, dtype=torch.float32)
+        tensors["latents"] = tensors["latents"].to(self.dtype)
+        given = torch.tensor(told, dtype=self.dtype)
         for name in more.get("callback_inputs", ()):
             if name not in tensors:
                 raise ArgumentError(f"there is no {name}")
@@ -158,7 +160,7 @@ class Toy(DiffusionPipeline):
             timesteps=self.scheduler.timesteps,
             **more,
         )
-        return np.asarray(made.sigmoid().numpy())
+        return np.asarray(made.float().sigmoid().numpy())
 
 
 def told_by(pipe: Toy, prompt: Any, repeats: int = 1) -> list[float]:

@@ -1,4 +1,4 @@
-"""What the combined pipelines of the family share: the components of prior and decoder."""
+"""The components that the combined pipelines of the family share."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class KandinskyCombined(CombinedPipeline):
         )
 
     def decoder_arguments(self, rows: int) -> dict[str, Any]:
-        """As of every decoder, with the prompts for so many `rows`.
+        """As for every decoder, with prompts for `rows` embeddings.
 
-        As in the reference they are repeated as a whole, whereas the embeddings of several images
-        of a prompt stand side by side.
+        As in the reference implementation, the list of prompts is repeated as a whole, whereas the
+        embeddings of several images of a prompt are adjacent.
         """
         prompt = self.call.prompt
         prompts = [prompt] if isinstance(prompt, str) else prompt

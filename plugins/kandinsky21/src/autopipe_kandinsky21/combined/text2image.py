@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_kandinsky.decoder import Result
 
 from ..text2image import KandinskyPipeline
@@ -52,22 +52,24 @@ class KandinskyCombinedPipeline(KandinskyCombined, Text2Image):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Draw what `prompt` says.
+        """Generate images of `prompt`.
 
-        Parameters that are not named here are those of the prior, `KandinskyPriorPipeline`, if
-        they begin with `prior_`, and else of the decoder, `KandinskyPipeline`.
+        Other parameters are those of the prior, `KandinskyPriorPipeline`, if
+        they begin with `prior_`, else those of the decoder, `KandinskyPipeline`.
 
         Args:
-            prompt: a text or a list of them.
-            negative_prompt: what to keep away from, one for each prompt.
-            num_images_per_prompt: how many images of each prompt.
-            generator: the source of noise of both, or a list with one for each image.
+            prompt: a string, or a list of strings.
+            negative_prompt: what to avoid, one for each prompt.
+            num_images_per_prompt: the number of images per prompt.
+            generator: the random generator of both, or a list with one per image.
 
         Returns:
             `ImagePipelineOutput`, or the tuple of its value.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

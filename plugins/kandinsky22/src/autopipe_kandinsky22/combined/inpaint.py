@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Inpaint
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
-from autopipe_components.steps.reports import OlderCallback
 from autopipe_kandinsky.decoder import Result
 
 from ..inpaint import KandinskyV22InpaintPipeline
@@ -53,22 +53,24 @@ class KandinskyV22InpaintCombinedPipeline(KandinskyV22Combined, Inpaint):
         callback_steps: int | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
-        """Draw what `prompt` says where `mask_image` is white.
+        """Repaint the white part of `mask_image` with `prompt`.
 
-        Parameters that are not named here are those of the prior, `KandinskyV22PriorPipeline`, if
-        they begin with `prior_`, and else of the decoder, `KandinskyV22InpaintPipeline`.
+        Other parameters are those of the prior, `KandinskyV22PriorPipeline`, if
+        they begin with `prior_`, else those of the decoder, `KandinskyV22InpaintPipeline`.
 
         Args:
-            prompt: a text or a list of them.
-            negative_prompt: what to keep away from, one for each prompt.
-            num_images_per_prompt: how many images of each prompt.
-            generator: the source of noise of both, or a list with one for each image.
+            prompt: a string, or a list of strings.
+            negative_prompt: what to avoid, one for each prompt.
+            num_images_per_prompt: the number of images per prompt.
+            generator: the random generator of both, or a list with one per image.
 
         Returns:
             `ImagePipelineOutput`, or the tuple of its value.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used. Nothing was computed.
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()

@@ -1,4 +1,4 @@
-"""What the combined pipelines of the family share: the components of prior and decoder."""
+"""The components that the combined pipelines of the family share."""
 
 from __future__ import annotations
 

@@ -10,7 +10,9 @@ from autopipe.tasks import Task
 from ..samples import batched
 from ..subject import Subject
 from . import (
+    abilities,
     attachments,
+    callbacks,
     calls,
     checkpoints,
     directions,
@@ -19,9 +21,12 @@ from . import (
     manifest,
     outputs,
     placement,
+    precision,
     refusals,
     regions,
     stages,
+    threads,
+    untouched,
     views,
 )
 
@@ -50,6 +55,7 @@ EXTENSIONS = {
 
 OF_A_MEMBER: dict[str, Callable[[Subject], None]] = {
     "saves": checkpoints.saves,
+    "keeps": checkpoints.keeps,
     "optional": checkpoints.optional,
 }
 """Run for every pipeline, also for one that serves no task by itself."""
@@ -65,11 +71,16 @@ OF_A_TASK: dict[str, Callable[[Subject], None]] = {
     "outputs": outputs.outputs,
     "pictures": outputs.pictures,
     "tensors": outputs.tensors,
+    "half": precision.half,
     "seed": calls.seed,
+    "unseeded": untouched.unseeded,
+    "untouched": untouched.untouched,
     "batch": calls.batch,
     "repeats": calls.repeats,
-    "threads": calls.threads,
-    "callback": calls.callback,
+    "threads": threads.threads,
+    "overlap": threads.overlap,
+    "callback": callbacks.callback,
+    "replacing": callbacks.replacing,
     "cancel": calls.cancel,
     "copies": calls.copies,
     "progress": calls.progress,
@@ -87,12 +98,16 @@ OF_A_TASK: dict[str, Callable[[Subject], None]] = {
     "size": directions.size,
     "mask": regions.mask,
     "neighbours": regions.neighbours,
+    "abilities": abilities.abilities,
 }
 """Run for every pipeline and task that it serves, as far as the task's record gives occasion."""
 
 
 def _has(*names: str) -> Callable[[Task], bool]:
     return lambda task: set(names) <= set(task.parameters)
+
+
+_sized = _has("height", "width")
 
 
 def _draws(task: Task) -> bool:
@@ -103,15 +118,17 @@ OCCASIONS: dict[str, Callable[[Task], bool]] = {
     "pictures": _draws,
     "tensors": _draws,
     "seed": lambda task: "generator" in task.parameters,
+    "unseeded": lambda task: "generator" in task.parameters,
     "batch": lambda task: "generator" in task.parameters and bool(batched(task)),
     "repeats": lambda task: "generator" in task.parameters and task.repeats is not None,
     "callback": lambda task: "callback_on_step_end" in task.parameters,
+    "replacing": lambda task: "callback_on_step_end" in task.parameters,
     "several": lambda task: task.repeats is not None,
     "steps": _has("num_inference_steps"),
     "guidance": _has("guidance_scale", "num_inference_steps"),
     "strength": _has("strength", "num_inference_steps"),
     "latents": _has("latents", "num_inference_steps"),
-    "size": _draws,
+    "size": lambda task: _draws(task) and (_sized(task) or _has("image")(task)),
     "mask": lambda task: any(one.kind == "mask" for one in task.inputs),
     "neighbours": lambda task: "generator" in task.parameters and bool(batched(task)),
 }

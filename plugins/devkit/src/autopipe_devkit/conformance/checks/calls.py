@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import inspect
 import io
 import pickle
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,9 @@ import torch
 from torch import nn
 
 from autopipe.errors import CancelledError
-from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.placement.base import networks_of
 
+from .. import traces
 from ..samples import batched
 from ..subject import Subject
 
@@ -25,24 +23,16 @@ BATCHED = 1e-4
 """In a batch the same numbers are summed in another order, in float32, over a few layers; so they
 are where weights begin at another place in memory, as those of a copy do."""
 
-THREADS = 4
-
 
 def seed(subject: Subject) -> None:
     """The same seed is the same result, another one is another, and a call leaves no trace."""
     pipe = subject.load()
-    before = state(pipe)
+    before = traces.of_pipeline(pipe)
     first, again, other = (subject.result(pipe, seed=number) for number in (1, 1, 2))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-    assert state(pipe) == before, "a call must not change its pipeline"
-
-
-def state(pipe: DiffusionPipeline) -> dict[str, Any]:
-    """What a call might change: attributes, and those of the scheduler."""
-    scheduler = getattr(pipe, "scheduler", None)
-    state = {name: id(value) for name, value in pipe.__dict__.items()}
-    return {**state, "scheduler's": repr(copy.copy(getattr(scheduler, "__dict__", None)))}
+    assert np.array_equal(first, again), "the same seed gives another result"
+    assert not np.array_equal(first, other), "another seed gives the same result"
+    changed = traces.changes(before, traces.of_pipeline(pipe))
+    assert not changed, f"a call changes {', '.join(changed)}"
 
 
 def batch(subject: Subject) -> None:
@@ -71,55 +61,11 @@ def _generators() -> list[torch.Generator]:
 
 def _assert_close(together: np.ndarray, singles: list[np.ndarray]) -> None:
     expected = np.concatenate(singles)
-    assert together.shape == expected.shape
-    assert np.abs(together - expected).max() <= BATCHED
-
-
-def threads(subject: Subject) -> None:
-    """Calls in several threads give bitwise what they give one after another."""
-    pipe = subject.load()
-
-    def run(number: int) -> np.ndarray:
-        return subject.result(pipe, number, second=number % 2 == 1)
-
-    serial = [run(number) for number in range(2 * THREADS)]
-    with ThreadPoolExecutor(THREADS) as pool:
-        parallel = list(pool.map(run, range(2 * THREADS)))
-    assert all(np.array_equal(one, other) for one, other in zip(serial, parallel))
-
-
-def callback(subject: Subject) -> None:
-    """`callback_on_step_end` gets what the class offers, and may change latents or skip steps."""
-    pipe = subject.load()
-    seen: list[int] = []
-    offered = list(subject.cls._callback_tensor_inputs)
-    taken = inspect.signature(subject.cls.__call__).parameters
-    asked: dict[str, Any] = {}
-    if "callback_on_step_end_tensor_inputs" in taken:
-        asked = {"callback_on_step_end_tensor_inputs": offered}
-
-    def watch(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        assert isinstance(tensors["latents"], torch.Tensor)
-        assert not asked or list(tensors) == offered
-        seen.append(step)
-        return tensors
-
-    def change(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        return {"latents": tensors["latents"] + 1}
-
-    def stop(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> None:
-        seen.append(step)
-        run._interrupt = True
-
-    watched = subject.result(pipe, callback_on_step_end=watch, **asked)
-    assert np.array_equal(watched, subject.result(pipe))
-    changed = subject.result(pipe, callback_on_step_end=change)
-    assert not np.array_equal(watched, changed), "latents that a callback returns must count"
-    assert seen, "callback_on_step_end was not called"
-    assert seen == list(range(len(seen)))
-    seen.clear()
-    subject.result(pipe, callback_on_step_end=stop)
-    assert seen == [0], "a step was taken after run._interrupt = True"
+    assert together.shape == expected.shape, (
+        f"results of shape {together.shape} where single calls make {expected.shape}"
+    )
+    apart = np.abs(together - expected).max()
+    assert apart <= BATCHED, f"results are up to {apart:.2g} away from those of single calls"
 
 
 def cancel(subject: Subject) -> None:
@@ -139,7 +85,7 @@ def cancel(subject: Subject) -> None:
         raise AssertionError("cancel() was ignored")
     finally:
         handle.remove()
-    assert np.array_equal(subject.result(pipe), expected)
+    assert np.array_equal(subject.result(pipe), expected), "a cancelled call leaves a trace"
 
 
 def copies(subject: Subject) -> None:
@@ -158,7 +104,7 @@ def progress(subject: Subject) -> None:
     silent, shown = io.StringIO(), io.StringIO()
     with contextlib.redirect_stderr(silent), contextlib.redirect_stdout(silent):
         subject.result(pipe)
-    assert silent.getvalue() == ""
+    assert silent.getvalue() == "", "a call prints something although its progress is disabled"
     pipe.set_progress_bar_config(disable=False)
     with contextlib.redirect_stderr(shown):
         subject.result(pipe)

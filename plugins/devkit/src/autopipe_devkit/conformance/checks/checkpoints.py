@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from autopipe.errors import AutopipeError
+from autopipe.manifest import Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.placement.base import networks_of
+from autopipe.resolution.targets import load_target
+from autopipe.scheduling import SchedulerMixin
 
 from ..subject import Subject, quiet
+from ..traces import changes
+from ..verdict import sentence_of
+from .calls import BATCHED
 
 INDEX = DiffusionPipeline.config_name or ""
 
@@ -46,7 +54,7 @@ def saves(subject: Subject) -> None:
 def optional(subject: Subject) -> None:
     """Without any one of its optional components a pipeline loads and saves.
 
-    It can be called, or says by a typed error what it can't do so.
+    It can be called, or one of `autopipe.errors` says why not.
     """
     for name in subject.cls.optional_components():
         pipe = subject.load(**{name: None})
@@ -61,6 +69,100 @@ def optional(subject: Subject) -> None:
                 subject.output(pipe)
 
 
-def _load(subject: Subject, folder: Path) -> Any:
+def keeps(subject: Subject) -> None:
+    """Unusual options, configs, dtypes and tokenizers survive, and the pipeline draws the same.
+
+    They survive saving and loading, `from_pipe`, and switching to each task of the row and back.
+    """
+    pipe = unusual(subject)
+    expected = _facts(pipe)
+    folder = subject.scratch / "kept"
+    pipe.save_pretrained(folder)
+    ways = {
+        "saving and loading": lambda: _load(subject, folder, torch_dtype="auto"),
+        "from_pipe": lambda: subject.cls.from_pipe(pipe),
+        **{f"going to {t} and back": _there_and_back(pipe, p) for t, p in subject.row},
+    }
+    plain = subject.result(pipe) if subject.can_be_called else None
+    for way, go in ways.items():
+        with quiet():
+            found = go()
+        lost = changes(expected, _facts(found))
+        assert not lost, "\n".join(f"{way} doesn't keep {name}" for name in lost)
+        if plain is not None:
+            found.set_progress_bar_config(disable=True)
+            apart = float(np.abs(subject.result(found) - plain).max())
+            assert apart <= BATCHED, f"after {way} a call draws something else, {apart:.2g} away"
+    _keeps_dtypes(subject)
+
+
+def _there_and_back(pipe: DiffusionPipeline, there: Pipeline) -> Callable[[], Any]:
+    cls: Any = load_target(there.target)
+    return lambda: type(pipe).from_pipe(cls.from_pipe(pipe))
+
+
+def _keeps_dtypes(subject: Subject) -> None:
+    """Networks in bfloat16, and the last of several in float32, are so after a save and a load."""
+    pipe = subject.load(torch_dtype=torch.bfloat16)
+    for network in list(networks_of(pipe.components).values())[1:][-1:]:
+        network.float()
+    folder = subject.scratch / "dtypes"
+    pipe.save_pretrained(folder)
+    lost = changes(_dtypes(pipe), _dtypes(_load(subject, folder, torch_dtype="auto")))
+    assert not lost, "\n".join(f"saving and loading doesn't keep {name}" for name in lost)
+
+
+def unusual(subject: Subject) -> DiffusionPipeline:
+    """The pipeline with options and scheduler settings that aren't the default."""
+    pipe = subject.load()
+    for name, value in pipe.options.items():
+        try:
+            assert isinstance(value, bool), "no other value of it is known"
+            with quiet():
+                other = subject.cls.from_pipe(pipe, **{name: not value})
+            if subject.can_be_called:
+                subject.output(other)
+            pipe = other
+        except (AssertionError, AutopipeError) as error:
+            subject.notes.unchecked.append(f"the option {name}: {sentence_of(error)}")
+    changed: dict[str, Any] = {}
+    for name, component in pipe.components.items():
+        steps = getattr(getattr(component, "config", None), "num_train_timesteps", 0)
+        if isinstance(component, SchedulerMixin) and isinstance(steps, int) and steps > 1:
+            changed[name] = type(component).from_config(
+                component.config, num_train_timesteps=steps - steps // 10 - 1
+            )
     with quiet():
-        return subject.cls.from_pretrained(folder)
+        made: DiffusionPipeline = subject.cls.from_pipe(pipe, **changed)
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def _facts(pipe: DiffusionPipeline) -> dict[str, Any]:
+    """What saving and switching have to keep, by what it is."""
+    found: dict[str, Any] = {f"the option {name}": one for name, one in pipe.options.items()}
+    for name, component in pipe.components.items():
+        found[f"the class of {name}"] = type(component)
+        config = getattr(component, "config", None)
+        if isinstance(config, dict):
+            # Where each was loaded from is not the same.
+            entries = {key: one for key, one in config.items() if key != "_name_or_path"}
+            found |= {f"{key} of {name}": one for key, one in entries.items()}
+        if callable(getattr(component, "get_vocab", None)):
+            text = "A red circle, and BLUE stars: 42!"
+            found[f"what {name} makes of a text"] = component(text)["input_ids"]
+            found[f"the longest text of {name}"] = component.model_max_length
+    return {**found, **_dtypes(pipe)}
+
+
+def _dtypes(pipe: DiffusionPipeline) -> dict[str, Any]:
+    return {
+        f"the dtype of {name}.{key}": tensor.dtype
+        for name, network in networks_of(pipe.components).items()
+        for key, tensor in network.state_dict().items()
+    }
+
+
+def _load(subject: Subject, folder: Path, **keywords: Any) -> Any:
+    with quiet():
+        return subject.cls.from_pretrained(folder, **keywords)

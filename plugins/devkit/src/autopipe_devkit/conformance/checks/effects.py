@@ -16,21 +16,21 @@ ELSEWHERE = (
     "generator",
     "output_type",
     "return_dict",
-    "callback_on_step_end",
-    "callback_on_step_end_tensor_inputs",
     "height",
     "width",
     "latents",
     "adapters",
+    "cancellation",
 )
 """Arguments that checks of their own look at, or that are about the form of a result alone."""
 
 
 def effects(subject: Subject) -> None:
     """Every argument of which two values are known changes what is drawn."""
-    draws = Draws(subject)
     if not subject.can_be_called:
+        subject.notes.unchecked.append("all arguments: inputs(pipeline) gives none to call it with")
         return
+    draws = Draws(subject)
     alternatives = subject.alternatives()
     if "latents" in subject.taken:
         alternatives["latents"] = _other_latents(draws)
@@ -39,14 +39,20 @@ def effects(subject: Subject) -> None:
         other = draws(**{name: value})
         if other.differs(draws.base):
             continue
-        reason = draws.dullness(draws.base, other)
-        message = f"{name} has no effect in {draws.where}"
-        faults.append(message) if not reason else hidden.append(f"{message} to be seen: {reason}")
+        try:
+            draws.blame([f"{name} has no effect in {draws.where}"], draws.base, other)
+        except Unjudged as error:
+            hidden.append(str(error))
+        except AssertionError as error:
+            faults.append(str(error))
     handled = {*ELSEWHERE, *alternatives, subject.serves and subject.serves.repeats}
     subject.notes.unchecked += [
-        f"{name}: no two values of it are known" for name in subject.taken if name not in handled
+        f"{name}: no two values of it are known"
+        for name in subject.taken
+        if name not in handled and "callback" not in name
     ]
-    assert not faults, "\n".join([*faults, *hidden])
+    if faults:
+        raise AssertionError("\n".join([*faults, *hidden]))
     if hidden:
         raise Unjudged("\n".join(hidden))
 
@@ -66,14 +72,5 @@ def several(subject: Subject) -> None:
     assert len(made) == 3 * len(draws.base.made), (
         f"{name} does not say how many {draws.where} makes"
     )
-    for one, other in itertools.combinations(made, 2):
-        if np.abs(one - other).max() <= SEEN:
-            _blame(draws, f"{name} repeats one result in {draws.where}")
-
-
-def _blame(draws: Draws, message: str) -> None:
-    """Fail with `message`, or say why it can't be judged."""
-    reason = draws.dullness(draws.base)
-    if reason:
-        raise Unjudged(f"{message}, as far as can be seen: {reason}")
-    raise AssertionError(message)
+    if any(np.abs(a - b).max() <= SEEN for a, b in itertools.combinations(made, 2)):
+        draws.blame([f"{name} repeats one result in {draws.where}"])

@@ -40,40 +40,64 @@ def outputs(subject: Subject) -> None:
     pipe = subject.load()
     array = subject.result(pipe)
     assert array.size, f"{subject.task.output} of the output is empty"
-    assert np.isfinite(array).all()
+    assert np.isfinite(array).all(), "the output has values that aren't finite"
     if "return_dict" in subject.task.parameters:
         parts = subject.output(pipe, return_dict=False)
-        assert isinstance(parts, tuple)
-        assert np.array_equal(as_array(parts[0]), array)
+        assert isinstance(parts, tuple), f"return_dict=False gives a {type(parts).__name__}"
+        assert np.array_equal(as_array(parts[0]), array), "return_dict=False gives something else"
 
 
 def pictures(subject: Subject) -> None:
-    """`"pil"` and `"np"` are the same pictures, in [0, 1]."""
+    """`"pil"` and `"np"` are the same pictures, of one size, in [0, 1]."""
     pipe = subject.load()
     array = _made(subject, pipe, "np")
-    assert isinstance(array, np.ndarray)
-    assert array.ndim == 4
+    assert isinstance(array, np.ndarray), f"output_type='np' gives a {type(array).__name__}"
+    assert array.ndim == 4, f"output_type='np' gives an array of shape {array.shape}"
     assert array.shape[-1] in (1, 3), "an array of images is of shape (B, H, W, C)"
-    assert array.min() >= 0
-    assert array.max() <= 1
+    _in_range("np", array)
 
     found = _made(subject, pipe, "pil")
-    assert isinstance(found, list)
-    assert all(isinstance(picture, Image.Image) for picture in found)
+    assert isinstance(found, list), f"output_type='pil' gives a {type(found).__name__}"
+    assert all(isinstance(picture, Image.Image) for picture in found), "'pil' gives no pictures"
+    sizes = [picture.size for picture in found]
+    (width, height), count = array.shape[-2:-4:-1], len(array)
+    assert sizes == [(width, height)] * count, (
+        f"output_type='pil' gives pictures of {sizes}, and 'np' {count} of {(width, height)}"
+    )
     levels = np.stack([np.asarray(picture) for picture in found]).reshape(array.shape)
-    assert np.abs(levels / 255 - array).max() <= ROUNDING
+    apart = np.abs(levels / 255 - array).max()
+    assert apart <= ROUNDING, f"'pil' and 'np' are up to {apart:.2g} away from each other"
 
 
 def tensors(subject: Subject) -> None:
     """`"pt"` are the pictures of `"np"` as a tensor, (B, C, H, W), in [0, 1] too."""
     pipe = subject.load()
     tensor = _made(subject, pipe, "pt")
-    assert isinstance(tensor, torch.Tensor)
-    assert tensor.ndim == 4
+    assert isinstance(tensor, torch.Tensor), f"output_type='pt' gives a {type(tensor).__name__}"
+    assert tensor.ndim == 4, f"output_type='pt' gives a tensor of shape {tuple(tensor.shape)}"
     array = tensor.permute(0, 2, 3, 1).cpu().float().numpy()
-    assert np.array_equal(array, subject.result(pipe))
+    _in_range("pt", array)
+    expected = _made(subject, pipe, "np")
+    assert isinstance(expected, np.ndarray)
+    assert array.shape == expected.shape, (
+        f"output_type='pt' gives {array.shape} with channels last, and 'np' {expected.shape}"
+    )
+    assert np.array_equal(array, expected), "output_type='pt' gives other values than 'np'"
+
+
+def _in_range(kind: str, array: np.ndarray) -> None:
+    assert np.isfinite(array).all(), f"output_type={kind!r} gives values that aren't finite"
+    assert 0 <= array.min() <= array.max() <= 1, (
+        f"output_type={kind!r} gives values from {array.min():.3g} to {array.max():.3g}, not in "
+        f"[0, 1]"
+    )
 
 
 def _made(subject: Subject, pipe: DiffusionPipeline, kind: str) -> object:
-    made: object = getattr(subject.output(pipe, output_type=kind), subject.task.output)
+    taken = inspect.signature(subject.cls.__call__).parameters
+    oblong = {}
+    if {"height", "width"} <= taken.keys() and "image" not in taken:
+        # Not square, so that exchanged axes show.
+        oblong = {"height": subject.size[1], "width": 2 * subject.size[0]}
+    made: object = getattr(subject.output(pipe, output_type=kind, **oblong), subject.task.output)
     return made

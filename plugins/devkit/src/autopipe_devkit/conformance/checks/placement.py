@@ -19,10 +19,10 @@ from ..subject import Subject, quiet
 
 
 class StrictOffload(ModelOffload):
-    """Model offload that needs no accelerator to show a mistake.
+    """Model offload that shows mistakes without an accelerator.
 
-    The weights of a network that rests are not numbers. What computes with them, because it is
-    no `forward` and no `entry_point`, makes a picture of nothing.
+    The weights of an offloaded network are NaN. A method that computes with them, because it is
+    neither `forward` nor an `entry_point`, generates NaN.
     """
 
     def __init__(self) -> None:

@@ -13,6 +13,7 @@ from ..subject import Subject
 from ..verdict import Unjudged
 from ..watching import SEEN, Drawn, Draws
 from .calls import BATCHED
+from .outputs import ROUNDING
 
 
 def mask(subject: Subject) -> None:
@@ -20,47 +21,66 @@ def mask(subject: Subject) -> None:
     name = next(one.name for one in subject.task.inputs if one.kind == "mask")
     draws = Draws(subject)
     white: dict[str, Any] = {name: Image.new("L", subject.size, 255)}
-    half, whole = _changed(draws, {}), _changed(draws, white)
-    kept = min(one.left for one in half)
-    if kept > BATCHED:
-        _blame_the_plugin_or_the_network(draws, name, white)
-    picture, latents = half
-    repainted = picture.right if picture.left <= BATCHED else latents.right
-    assert repainted > SEEN, f"{draws.where} repaints nothing where {name} is white"
-    assert whole[0].left > SEEN, f"{draws.where} repaints no more where {name} is all white"
+    texts = _others(draws, "text")
+    half = _changes(draws, {}, texts)
+    kept = next((change for change in half if change.black <= BATCHED), None)
+    if kept is None:
+        _blame(draws, name, white)
+        return
+    if kept.white <= SEEN:
+        draws.blame([f"{draws.where} repaints nothing where {name} is white"])
+    if _changes(draws, white, texts)[0].black <= SEEN:
+        draws.blame([f"{draws.where} repaints no more where {name} is all white"])
+    images = _others(draws, "image")
+    if images and _changes(draws, {}, images)[half.index(kept)].black <= SEEN:
+        draws.blame([f"{draws.where} shows nothing of the image where {name} is black"])
+    given = [subject.arguments()[image] for image in images]
+    picture = np.asarray(given[0]) / 255 if given and isinstance(given[0], Image.Image) else None
+    if kept is half[0] and picture is not None and picture.shape == draws.base.made.shape[1:]:
+        apart = _Change(draws.base.made, picture[None], axis=2).black
+        assert apart <= ROUNDING, f"{draws.where} changes the image where {name} is black"
 
 
 class _Change:
-    """How far two results are apart in their left half and in their right one."""
+    """How far two results are apart where the mask is black, on the left, and where it is white."""
 
     def __init__(self, one: np.ndarray, other: np.ndarray, axis: int) -> None:
         apart = np.moveaxis(np.abs(one - other), axis, 0)
         middle = len(apart) // 2
         # Where the mask changes, its cells may be of either kind.
         margin = int(middle > 2)
-        self.left = float(apart[: middle - margin].max())
-        self.right = float(apart[middle + margin :].max())
+        self.black = float(apart[: middle - margin].max())
+        self.white = float(apart[middle + margin :].max())
 
 
-def _changed(draws: Draws, given: dict[str, Any]) -> list[_Change]:
-    """What another prompt, or another seed where there is none, changes: pixels and latents."""
-    texts = [one.name for one in draws.subject.task.inputs if one.kind == "text"]
-    alternatives = draws.subject.alternatives()
-    other = {name: alternatives[name] for name in texts if name in alternatives}
+def _changes(draws: Draws, given: dict[str, Any], other: dict[str, Any]) -> list[_Change]:
+    """What `other` arguments, or another seed if there are none, change: of pixels and latents.
+
+    Args:
+        given: arguments of both calls.
+    """
     one, latents = draws.latents(**given)
     another, changed = draws.latents(**given, **other, seed=0 if other else 1)
-    return [
-        _Change(one.made, another.made, axis=2),
-        _Change(latents.float().numpy(), changed.float().numpy(), axis=-1),
-    ]
+    found = [_Change(one.made, another.made, axis=2)]
+    if latents.ndim == 4:
+        found.append(_Change(latents.float().numpy(), changed.float().numpy(), axis=-1))
+    return found
 
 
-def _blame_the_plugin_or_the_network(draws: Draws, name: str, white: dict[str, Any]) -> None:
+def _others(draws: Draws, kind: str) -> dict[str, Any]:
+    """Other values of the task's inputs of a kind."""
+    alternatives = draws.subject.alternatives()
+    names = [one.name for one in draws.subject.task.inputs if one.kind == kind]
+    return {name: alternatives[name] for name in names if name in alternatives}
+
+
+def _blame(draws: Draws, name: str, white: dict[str, Any]) -> None:
+    """Say that what is black changed, and whether the network is to blame."""
     message = f"{draws.where} changes what {name} leaves black"
-    pairs = zip(draws.first_asked(draws.base), draws.first_asked(draws(**white)))
-    if any(one.shape == two.shape and not torch.equal(one, two) for one, two in pairs):
+    one, other = (draws.denoising(drawn)[0] for drawn in (draws.base, draws(**white)))
+    if any(a.shape == b.shape and not torch.equal(a, b) for a, b in zip(one.asked, other.asked)):
         raise Unjudged(
-            f"{message}, as far as can be seen: the {draws.denoisers[0]} is given the mask, and "
+            f"{message}, as far as can be seen: the {one.component} is given the mask, and "
             f"whether it keeps that part is up to what it learned"
         )
     raise AssertionError(message)
@@ -88,13 +108,9 @@ def neighbours(subject: Subject) -> None:
     for name, other in found.items():
         first, second = np.abs(base.made - other.made).reshape(2, -1).max(axis=1)
         if first > BATCHED:
-            faults.append(f"the second {name} of a list changes the first result")
+            faults.append(f"the second {name} of a list changes the first result in {draws.where}")
         if second <= SEEN:
-            faults.append(f"the second {name} of a list has no effect")
-    if not faults:
-        return
-    message = "\n".join(f"{one} in {draws.where}" for one in faults)
-    reason = draws.dullness(base, *found.values())
-    if reason and "changes" not in message:
-        raise Unjudged(f"{message}: {reason}")
-    raise AssertionError(message)
+            faults.append(f"the second {name} of a list has no effect in {draws.where}")
+    if any("changes" in one for one in faults):
+        raise AssertionError("\n".join(faults))
+    draws.blame(faults, base, *found.values())

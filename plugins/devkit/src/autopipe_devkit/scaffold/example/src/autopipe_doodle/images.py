@@ -1,4 +1,4 @@
-"""Pictures that a call starts from."""
+"""Checks and converts the input images of a call."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ Images: TypeAlias = "Image | list[Image]"
 
 
 def check_images(name: str, given: Any, count: int) -> None:
-    """Refuse what is not a picture, and a list of another length than `count`.
+    """Check that `given` is an image, or a list of `count` images.
 
     Raises:
-        ArgumentTypeError, ArgumentError: it is so.
+        ArgumentTypeError: if it is anything else.
+        ArgumentError: if the number or the sizes of the images don't fit.
     """
     images = given if isinstance(given, list) else [given]
     if not images or not all(isinstance(image, Image) for image in images):
@@ -25,11 +26,11 @@ def check_images(name: str, given: Any, count: int) -> None:
     if len(images) not in (1, count):
         raise ArgumentError(f"{name} has {len(images)} images for {count} pictures")
     if len({image.size for image in images}) > 1:
-        raise ArgumentError(f"the images of {name} are of several sizes")
+        raise ArgumentError(f"the images of {name} differ in size")
 
 
 def check_strength(strength: Any) -> None:
-    """Refuse what is not a number in [0, 1]. Raises `ArgumentError`."""
+    """Raise `ArgumentError` if `strength` is not a number in [0, 1]."""
     if not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
         raise ArgumentError(f"strength is {strength!r}; give a number in [0, 1]")
 

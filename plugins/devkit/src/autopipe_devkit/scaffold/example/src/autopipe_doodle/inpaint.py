@@ -54,10 +54,8 @@ class DoodleInpaintPipeline(DoodleSteps, Inpaint):
 
         # 3. Put noise on the picture
         original, mask = (part.to(self.device, self.dtype) for part in (original, mask))
-        latents = original
-        if taken:
-            noise = self._noise(call, *original.shape[-2:])
-            latents = self.scheduler.add_noise(original, noise, timesteps[0])
+        noise = self._noise(call, *original.shape[-2:])
+        latents = self.scheduler.add_noise(original, noise, timesteps[0]) if taken else original
 
         # 4. Denoise, with the rest of the picture as noisy as what is repainted
         def keep(step: int, timestep: Tensor, latents: Tensor) -> Tensor:

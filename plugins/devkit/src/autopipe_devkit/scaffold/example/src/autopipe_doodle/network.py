@@ -75,4 +75,5 @@ class Block(nn.Module):
     def forward(self, hidden: Tensor, told: Tensor) -> Tensor:
         """(B, W, H, W) to the same."""
         scale, shift = self.tell(told)[..., None, None].chunk(2, dim=1)
-        return hidden + self.look(nn.functional.silu(hidden * (1 + scale) + shift))
+        seen: Tensor = self.look(nn.functional.silu(hidden * (1 + scale) + shift))
+        return hidden + seen

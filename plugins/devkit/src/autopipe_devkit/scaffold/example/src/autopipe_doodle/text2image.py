@@ -40,7 +40,7 @@ class DoodlePipeline(DoodleSteps, Text2Image):
         # 1. Check everything that can be checked
         call = Call.of(self.call)
         call.check()
-        size = self.network.config.sample_size
+        size: int = self.network.config.sample_size
         height, width = height or size, width or size
         if height < 1 or width < 1:
             raise ArgumentError(f"height {height} and width {width} must be positive")

@@ -10,23 +10,23 @@ import torch
 
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import callback_inputs
-from autopipe_components.steps.reports import every
+from autopipe_components.steps.callbacks import older_callback
 
 
 def test_the_older_callback_is_called_at_multiples_with_the_solver_step() -> None:
     calls: list[int] = []
-    report = every(lambda step, t, latents: calls.append(step), 3, order=2)
+    report = older_callback(lambda step, t, latents: calls.append(step), 3, order=2)
     assert report is not None
     for index in range(8):
         report(index, torch.tensor(0), torch.tensor(0))
     assert calls == [0, 1, 3]
-    assert every(None, 3, order=1) is None
+    assert older_callback(None, 3, order=1) is None
 
 
 @pytest.mark.parametrize("interval", [0, -1, 1.5, "2", True])
 def test_the_older_callback_needs_a_positive_interval(interval: Any) -> None:
     with pytest.raises(ArgumentError, match="callback_steps"):
-        every(None, interval, order=1)
+        older_callback(None, interval, order=1)
 
 
 def test_a_callback_may_list_what_it_gets() -> None:

@@ -1,4 +1,4 @@
-"""Whom the denoising loop tells of its steps: what users pass as callbacks, checked."""
+"""The callbacks of a call: checked, and in the form that the denoising loop takes."""
 
 from __future__ import annotations
 
@@ -16,33 +16,37 @@ if TYPE_CHECKING:
     from autopipe.pipeline.base import DiffusionPipeline
 
 OlderCallback = Callable[[int, Tensor, Tensor], Any]
-"""`callback(step, timestep, latents)`, called every `callback_steps` timesteps."""
+"""`callback(step, timestep, latents)`, called every `callback_steps` timesteps.
+
+The older form of a callback in diffusers, which can change nothing."""
 
 
-class Reports(TypedDict):
-    """Arguments of `autopipe.pipeline.loop.denoise`."""
+class StepCallbacks(TypedDict):
+    """The callbacks as arguments of `autopipe.pipeline.loop.denoise`."""
 
     callback_on_step_end: StepCallback | None
     callback_inputs: Sequence[str]
     on_step: OnStep | None
 
 
-def step_reports(
+def step_callbacks(
     run: DiffusionPipeline,
     callback_on_step_end: StepCallback | None,
     tensor_inputs: Sequence[str] | None = None,
     callback: OlderCallback | None = None,
     callback_steps: int | None = None,
-) -> Reports:
-    """The callbacks of a call, in the form that the loop takes.
+) -> StepCallbacks:
+    """Check the callbacks of a call, and return them in the form that the loop takes.
 
     Args:
-        tensor_inputs: which tensors `callback_on_step_end` gets, if it doesn't say so itself by
-            an attribute of that name.
+        tensor_inputs: the names of the tensors that `callback_on_step_end` gets, unless it has an
+            attribute `tensor_inputs` of its own.
+        callback, callback_steps: a callback of the older form; see `OlderCallback`.
 
     Raises:
-        ArgumentTypeError: something that can't be called, or an interval that is not a number.
-        ArgumentError: the pipeline doesn't show such a tensor, or the interval is below 1.
+        ArgumentTypeError: a callback is not callable, or `callback_steps` is not a whole number.
+        ArgumentError: the pipeline doesn't offer a tensor of that name, or `callback_steps` is
+            below 1.
     """
     if callback_on_step_end is not None and not callable(callback_on_step_end):
         raise ArgumentTypeError(
@@ -54,20 +58,22 @@ def step_reports(
     return {
         "callback_on_step_end": callback_on_step_end,
         "callback_inputs": names,
-        "on_step": every(callback, callback_steps, run.scheduler.order),
+        "on_step": older_callback(callback, callback_steps, run.scheduler.order),
     }
 
 
-def every(callback: OlderCallback | None, interval: int | None, order: int) -> OnStep | None:
-    """The older kind of callback, `callback(step, timestep, latents)`, as an `OnStep`.
+def older_callback(
+    callback: OlderCallback | None, interval: int | None, order: int
+) -> OnStep | None:
+    """An `OlderCallback` as the loop's `on_step`; None if `callback` is.
 
     Args:
-        callback: called with the number of the solver step; what it returns is not used.
-        interval: it is called where the index of the timestep is a multiple; 1 when absent.
-        order: of the scheduler.
+        callback: called with the number of the solver step; its result is ignored.
+        interval: it is called at each timestep whose index is a multiple of this; 1 if None.
+        order: the order of the scheduler.
 
     Raises:
-        ArgumentTypeError: `interval` is not a whole number, or `callback` can't be called.
+        ArgumentTypeError: `interval` is not a whole number, or `callback` is not callable.
         ArgumentError: `interval` is below 1.
     """
     if interval is not None:

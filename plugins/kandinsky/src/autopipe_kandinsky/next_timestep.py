@@ -1,4 +1,4 @@
-"""A scheduler along the timesteps that a prior walks."""
+"""Passes the next timestep of a prior's schedule to the scheduler."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from autopipe.pipeline.loop import accepted_options
 
 
 @dataclass(frozen=True)
-class Walk:
-    """A scheduler that is told in each step which timestep comes next, if it wants to know."""
+class WithNextTimestep:
+    """A scheduler whose `step` receives the next timestep as `prev_timestep`, if it takes that."""
 
     scheduler: Any
     timesteps: Tensor
 
     @property
     def order(self) -> int:
-        """Timesteps for each step."""
+        """The number of timesteps per solver step."""
         return int(self.scheduler.order)
 
     def step(self, prediction: Tensor, timestep: Tensor, sample: Tensor, **options: Any) -> Any:
-        """As of the scheduler."""
+        """As `step` of the scheduler."""
         later = self.timesteps[self.timesteps < timestep]
         coming = later[0] if len(later) else None
         options |= accepted_options(self.scheduler, prev_timestep=coming)

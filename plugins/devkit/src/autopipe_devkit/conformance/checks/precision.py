@@ -1,0 +1,81 @@
+"""Checks of half precision."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from autopipe.errors import AutopipeError
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.placement.base import networks_of
+from autopipe.wording import error_summary
+
+from ..subject import Subject
+from ..verdict import sentence_of
+
+APART = 2.0
+"""How many times further than the pictures of two seeds one in half precision may be from that in
+full: the noise of a seed may be another one in another dtype."""
+
+LEAST = 0.05
+"""A distance, of values in [0, 1], that half precision may always have."""
+
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def half(subject: Subject) -> None:
+    """A call in bfloat16 or float16 gives finite values close to those of float32, or is refused.
+
+    The refusal is one of `autopipe.errors`, and a call that works leaves the networks in the dtype.
+    """
+    full = subject.load()
+    expected, other = subject.result(full), subject.result(full, seed=1)
+    faults = {}
+    for name, dtype in DTYPES.items():
+        try:
+            subject.notes.abilities[name] = _ability(subject, name, dtype, expected, other)
+        except AssertionError as error:
+            faults[name] = sentence_of(error)
+            subject.notes.abilities[name] = "no: it fails"
+    subject.judge(faults)
+
+
+def _ability(
+    subject: Subject, name: str, dtype: torch.dtype, expected: np.ndarray, other: np.ndarray
+) -> str:
+    """ "yes", or why there are no calls in `dtype`."""
+    try:
+        pipe = subject.load(torch_dtype=dtype)
+        before = _dtypes(pipe)
+        assert dtype in before.values() or not before, f"loaded as {name}, no network is {name}"
+        made = subject.result(pipe)
+    except AutopipeError as error:
+        return f"no: {error_summary(error)}"
+    except (RuntimeError, TypeError, ValueError) as error:
+        if "not implemented for" in str(error):
+            return f"not on this CPU: {error_summary(error)}"
+        raise AssertionError(
+            f"a call in {name} ends with {error_summary(error)}; it must work, or be refused by "
+            f"one of autopipe.errors"
+        ) from error
+    assert _dtypes(pipe) == before, f"a call in {name} changes the dtype of a network"
+    assert np.isfinite(made).all(), f"a call in {name} makes values that aren't finite"
+    assert made.shape == expected.shape, (
+        f"in {name} results are of shape {made.shape}, and of {expected.shape} in float32"
+    )
+    allowed = max(LEAST, APART * float(np.abs(expected - other).mean()))
+    apart = float(np.abs(made - expected).mean())
+    assert apart <= allowed, (
+        f"in {name} results are {apart:.2g} away from those in float32 on average, and those of "
+        f"two seeds {np.abs(expected - other).mean():.2g} from each other"
+    )
+    return "yes"
+
+
+def _dtypes(pipe: DiffusionPipeline) -> dict[str, torch.dtype]:
+    return {
+        f"{name}.{key}": tensor.dtype
+        for name, network in networks_of(pipe.components).items()
+        for key, tensor in network.state_dict().items()
+        if tensor.is_floating_point()
+    }

@@ -1,0 +1,140 @@
+"""Checks of calls at the same time: none sees anything of another."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from difflib import SequenceMatcher
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.placement.base import networks_of
+
+from ..subject import Subject, quiet
+
+THREADS = 4
+PATIENCE = 1.0
+"""Seconds after which a call is taken to wait for the other one."""
+
+
+def threads(subject: Subject) -> None:
+    """Calls in several threads give bitwise what they give one after another."""
+    pipe = subject.load()
+
+    def run(number: int) -> np.ndarray:
+        return subject.result(pipe, number, second=number % 2 == 1)
+
+    serial = [run(number) for number in range(2 * THREADS)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        parallel = list(pool.map(run, range(2 * THREADS)))
+    assert all(np.array_equal(one, other) for one, other in zip(serial, parallel)), (
+        f"calls in several threads disturb each other in {subject.task}"
+    )
+
+
+def overlap(subject: Subject) -> None:
+    """Two calls with different arguments that meet in each layer don't disturb each other."""
+    pipe = subject.load()
+    others = subject.alternatives()
+
+    def call(number: int) -> np.ndarray:
+        return subject.result(pipe, number, **(others if number else {}))
+
+    turns = _Turns(pipe)
+    alone = [turns.alone(call, number) for number in (0, 1)]
+    turns.meet()
+    with quiet(), ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda number: turns.together(call, number), (0, 1)))
+    for one, other in zip(alone, together):
+        assert np.array_equal(one, other), (
+            f"two calls at the same time disturb each other in {subject.task}: something of a "
+            f"call is kept where another one sees it"
+        )
+    subject.notes.abilities["threads"] = "yes" if turns.met else "no: one call waits for the other"
+
+
+Place = tuple[object, bool]
+"""Before the forward of a module, or after it. One made by a call counts as any of its class."""
+
+
+class _Turns:
+    """Lets two calls go on only together, from layer to layer.
+
+    What one of them sets before a layer, the other has set as well before it is read after that.
+    """
+
+    def __init__(self, pipe: DiffusionPipeline) -> None:
+        networks = networks_of(pipe.components).items()
+        self._owners: dict[object, str] = {
+            one: name for name, network in networks for one in network.modules()
+        }
+        self._ways: tuple[list[Place], list[Place]] = [], []
+        self.met = False
+
+    def alone(self, call: Callable[[int], Any], number: int) -> Any:
+        """What `call(number)` returns; its way through the layers is known from then on."""
+        with self._everywhere(self._ways[number].append):
+            return call(number)
+
+    def meet(self) -> None:
+        """Agree on where both ways meet: one may be longer, as with more steps."""
+        blocks = SequenceMatcher(None, *self._ways, autojunk=False).get_matching_blocks()
+        pairs = [(b.a + n, b.b + n) for b in blocks for n in range(b.size)]
+        self._barriers = [
+            {pair[number]: barrier for pair, barrier in zip(pairs, barriers)}
+            for barriers in [[threading.Barrier(2) for _ in pairs]]
+            for number in (0, 1)
+        ]
+
+    def together(self, call: Callable[[int], Any], number: int) -> Any:
+        """What `call(number)` returns, while the other call runs in another thread."""
+        passed, alone_in = itertools.count(), ""
+
+        def wait(place: Place) -> None:
+            nonlocal alone_in
+            barrier = self._barriers[number].get(next(passed))
+            if barrier is None:
+                return
+            owner = self._owners.get(place[0], "")
+            if owner and owner == alone_in:
+                barrier.abort()
+                return
+            try:
+                barrier.wait(PATIENCE)
+                self.met, alone_in = True, ""
+            except threading.BrokenBarrierError:
+                # Calls may well use a network one after another, as a text encoder that is
+                # called while its tokenizer is locked.
+                alone_in = owner
+
+        try:
+            with self._everywhere(wait):
+                return call(number)
+        finally:
+            for barrier in self._barriers[number].values():
+                barrier.abort()
+
+    @contextlib.contextmanager
+    def _everywhere(self, do: Callable[[Place], Any]) -> Iterator[None]:
+        """Inside, this thread tells `do` before and after the forward of every module."""
+        thread, hooks = threading.get_ident(), nn.modules.module
+
+        def tell(module: nn.Module, after: bool) -> None:
+            if threading.get_ident() == thread:
+                do((module if module in self._owners else type(module), after))
+
+        handles = (
+            hooks.register_module_forward_pre_hook(lambda module, given: tell(module, False)),
+            hooks.register_module_forward_hook(lambda module, given, made: tell(module, True)),
+        )
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()

@@ -1,0 +1,194 @@
+"""Checks that a call leaves alone what belongs to its caller."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from autopipe.errors import AutopipeError
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.placement.base import networks_of
+
+from .. import given, traces
+from ..samples import batched
+from ..subject import Subject, quiet
+
+
+def untouched(subject: Subject) -> None:
+    """A call leaves arguments, random states, modes, networks and schedulers as they are.
+
+    So does a call that fails or is cancelled.
+    """
+    used, pipe = subject.load(), subject.load()
+    with traces.restored():
+        middle = _forwards(subject, used) // 2  # the first call may import and set up things
+        forms = list(_forms(subject, used))
+    found: list[str] = []
+    for form, arguments in forms:
+        found += _changed(subject, pipe, form, arguments)
+    for how, end in (("fails", _fail), ("is cancelled", pipe.cancel)):
+        with _at(middle, end):
+            found += _changed(subject, pipe, f"that {how}", {}, ends=True)
+    _make_unusual(pipe)
+    # In train mode, dropout draws from torch's random state.
+    with torch.no_grad():
+        training = list(_changed(subject, pipe, "in train mode", {}))
+    found += [told for told in training if traces.TORCH not in told]
+    assert not found, "\n".join(dict.fromkeys(found))
+
+
+def unseeded(subject: Subject) -> None:
+    """Calls without a generator differ from each other, and reseed nothing."""
+    pipe = subject.load()
+
+    def draw() -> np.ndarray:
+        return subject.result(pipe, generator=None)
+
+    with traces.restored():
+        draw()
+    with traces.restored():
+        _differ_and_reseed_nothing(subject, draw)
+
+
+def _differ_and_reseed_nothing(subject: Subject, draw: Callable[[], np.ndarray]) -> None:
+    before = traces.of_process()
+    drawn = [draw() for _ in range(3)]
+    for number in (0, 1):
+        assert not np.array_equal(drawn[number], drawn[number + 1]), (
+            f"calls without a generator all make the same in {subject.task}"
+        )
+    after = traces.of_process()
+    # Without a generator, a call draws from torch's.
+    changed = [name for name in traces.changes(before, after) if name != traces.TORCH]
+    assert not changed, f"a call without a generator changes {', '.join(changed)}"
+    torch.manual_seed(1)
+    one = draw()
+    # What was drawn in between moves the state on, unless a call sets it.
+    torch.manual_seed(2)
+    torch.rand(3)
+    assert not np.array_equal(one, draw()), (
+        "a call without a generator seeds torch's global generator"
+    )
+    torch.manual_seed(1)
+    follows = np.array_equal(one, draw())
+    subject.notes.abilities["torch.manual_seed"] = (
+        "yes" if follows else "no: calls without a generator don't draw from torch's"
+    )
+
+
+def _forms(subject: Subject, pipe: DiffusionPipeline) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Ways to give the arguments of a call, named as they continue "a call"."""
+    yield "", {}
+    arguments, names = subject.arguments(), batched(subject.task)
+    lists: dict[str, Any] = {name: [arguments[name]] for name in names}
+    if subject.task.repeats is not None and "generator" in subject.task.parameters:
+        lists |= {
+            subject.task.repeats: 2,
+            "generator": [torch.Generator().manual_seed(n) for n in (0, 1)],
+        }
+    if names:
+        yield "with lists", lists
+    for form, make in (("arrays", given.as_array), ("tensors", given.as_tensor)):
+        pictures = {one.name: make(arguments[one.name]) for one in given.pictures_of(subject)}
+        if pictures:
+            yield f"with {form}", pictures
+    latents = given.latents(subject, pipe)
+    if latents is not None:
+        yield "with latents", {"latents": latents}
+    embeds = given.embeds(subject, pipe)
+    if embeds:
+        yield "with embeddings", embeds
+
+
+def _changed(
+    subject: Subject,
+    pipe: DiffusionPipeline,
+    form: str,
+    arguments: dict[str, Any],
+    ends: bool = False,
+) -> Iterator[str]:
+    """What a call changes, in sentences.
+
+    Args:
+        form: the kind of call, as it continues "a call".
+        arguments: of the call, beyond the usual ones.
+        ends: whether an exception is to be expected.
+    """
+    handed = {**subject.arguments(), **arguments}
+    kept = {name: copy.deepcopy(one) for name, one in handed.items() if not _draws(one)}
+    with quiet(), traces.restored():
+        before = _taken_down(pipe)
+        try:
+            pipe(**handed)
+        except AutopipeError:
+            pass  # a form that the family doesn't take, or the cancelled call
+        except _Failure:
+            assert ends
+        after = _taken_down(pipe)
+    call = f"a call {form}".strip()
+    for name in traces.changes(before, after):
+        yield f"{call} changes {name} in {subject.task}"
+    for name in traces.changes(kept, {name: handed[name] for name in kept}):
+        yield f"{call} changes its caller's {name} in {subject.task}"
+
+
+def _taken_down(pipe: DiffusionPipeline) -> dict[str, Any]:
+    return {**traces.of_process(), **traces.of_pipeline(pipe)}
+
+
+def _draws(value: Any) -> bool:
+    """Whether `value` is a generator, or a list of them, from which calls draw."""
+    one = value[0] if isinstance(value, list) and value else value
+    return isinstance(one, torch.Generator)
+
+
+def _make_unusual(pipe: DiffusionPipeline) -> None:
+    """Give networks modes that none has by itself, so that setting a mode shows."""
+    for network in networks_of(pipe.components).values():
+        network.train()
+        for number, parameter in enumerate(network.parameters()):
+            if parameter.is_floating_point():
+                parameter.requires_grad_(number % 2 == 0)
+
+
+class _Failure(Exception):
+    """What the kit lets a call fail by."""
+
+
+def _fail() -> None:
+    raise _Failure
+
+
+def _forwards(subject: Subject, pipe: DiffusionPipeline) -> int:
+    """How many modules a call goes through."""
+    count = [0]
+
+    def passed() -> None:
+        count[0] += 1
+
+    with _at(None, passed):
+        subject.output(pipe)
+    return count[0]
+
+
+@contextmanager
+def _at(number: int | None, do: Callable[[], None]) -> Iterator[None]:
+    """Inside, `do` is called before the forward of that number from 0, or of each if None."""
+    count = [0]
+
+    def forward(module: nn.Module, arguments: Any) -> None:
+        count[0] += 1
+        if number is None or count[0] == number + 1:
+            do()
+
+    handle = nn.modules.module.register_module_forward_pre_hook(forward)
+    try:
+        yield
+    finally:
+        handle.remove()

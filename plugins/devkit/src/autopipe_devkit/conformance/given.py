@@ -1,0 +1,78 @@
+"""Further ways to give what a call starts from: pictures as arrays, latents, embeddings."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import torch
+
+from autopipe.errors import AutopipeError
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.tasks import Input
+
+from .samples import MADE
+from .subject import Subject, quiet
+
+EMBEDS = (
+    "prompt_embeds",
+    "negative_prompt_embeds",
+    "pooled_prompt_embeds",
+    "negative_pooled_prompt_embeds",
+)
+"""What `encode_prompt` of a pipeline returns, in this order, and the arguments that take it."""
+
+
+def pictures_of(subject: Subject) -> list[Input]:
+    """The inputs that are pictures or masks."""
+    return [one for one in subject.task.inputs if one.kind in MADE]
+
+
+def as_array(picture: Any) -> np.ndarray:
+    """(1, H, W, C) in [0, 1], or (1, H, W) of a picture with one channel."""
+    return np.asarray(picture, np.float32)[None] / 255
+
+
+def as_tensor(picture: Any) -> torch.Tensor:
+    """(1, C, H, W) in [0, 1]."""
+    array = as_array(picture)
+    return torch.from_numpy(array[..., None] if array.ndim == 3 else array).permute(0, 3, 1, 2)
+
+
+def latents(subject: Subject, pipe: DiffusionPipeline) -> torch.Tensor | None:
+    """Noise as a call of its own starts from; None where calls take none, or show none."""
+    taken = inspect.signature(subject.cls.__call__).parameters
+    if "latents" not in taken or "callback_on_step_end" not in taken:
+        return None
+    seen: list[torch.Tensor] = []
+
+    def watch(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> None:
+        seen.append(tensors["latents"])
+
+    subject.output(pipe, callback_on_step_end=watch)
+    like = seen[0]
+    generator = torch.Generator().manual_seed(7)
+    return torch.randn(like.shape, generator=generator).to(like)
+
+
+def embeds(subject: Subject, pipe: DiffusionPipeline) -> dict[str, Any]:
+    """The prompt as embeddings, in arguments of a call; empty where calls take none."""
+    taken = inspect.signature(subject.cls.__call__).parameters
+    encode = getattr(pipe, "encode_prompt", None)
+    if "prompt_embeds" not in taken or encode is None:
+        return {}
+    wanted = {
+        "prompt": subject.arguments().get("prompt"),
+        "device": None,
+        "num_images_per_prompt": 1,
+        "do_classifier_free_guidance": True,
+    }
+    known = inspect.signature(encode).parameters
+    try:
+        with quiet(), torch.no_grad():
+            encoded = encode(**{name: one for name, one in wanted.items() if name in known})
+    except (AutopipeError, TypeError):
+        return {}
+    found = {n: one for n, one in zip(EMBEDS, encoded) if n in taken and one is not None}
+    return {"prompt": None, **found}

@@ -1,0 +1,88 @@
+"""A run of the kit outside of a test session."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tqdm.auto import tqdm
+
+from autopipe.errors import ArgumentError
+from autopipe.wording import shown
+
+from .plugin import MARK, Collector
+from .report import Report
+
+
+def checked(tests: Path, family: str, only: Collection[str] = ()) -> Report:
+    """What comes of the checks of `family` in the test file `tests`.
+
+    Args:
+        only: the names of the checks to run; all of them when empty.
+
+    Raises:
+        ArgumentError: pytest can't run `tests`.
+    """
+    session = _Session(family, only)
+    with tempfile.TemporaryDirectory() as scratch:
+        ini = Path(scratch, "pytest.ini")
+        ini.write_text("[pytest]\n")
+        options = [
+            *("-c", str(ini), "--rootdir", str(tests.parent), "--basetemp", str(ini.parent / "t")),
+            *("-p", "no:terminal", "-p", "no:cacheprovider", "-W", "ignore", "-p", "no:randomly"),
+        ]
+        before = os.environ.pop("PYTEST_ADDOPTS", None)
+        try:
+            code = pytest.main([*options, str(tests)], plugins=[session])
+        finally:
+            if before is not None:
+                os.environ["PYTEST_ADDOPTS"] = before
+    if session.problem or code not in (*pytest.ExitCode, 0, 1, 5) or int(code) in (2, 3, 4):
+        raise ArgumentError(f"{shown(str(tests))} can't be run: {session.problem or code!s}")
+    return Report.of(session.told)
+
+
+class _Session(Collector):
+    """Runs the checks that are wanted, shows how far they are, and keeps what comes of them."""
+
+    def __init__(self, family: str, only: Collection[str]) -> None:
+        super().__init__()
+        self._family, self._only, self.problem = family, only, ""
+        self._bar: Any = None
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Take down why a file can't be read."""
+        if report.failed:
+            self.problem = report.longreprtext.strip().splitlines()[-1]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Leave the checks of the family, and of these the ones that are wanted."""
+        wanted = [item for item in items if self._wants(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+        items[:] = wanted
+        self._bar = tqdm(total=len(items), desc=f"checking {self._family}", disable=None)
+
+    def _wants(self, item: pytest.Item) -> bool:
+        cls = getattr(item, "cls", None)
+        if not hasattr(cls, MARK) or getattr(cls, "family", None) != self._family:
+            return False
+        name = item.name.partition("[")[2].removesuffix("]").partition("-")[0]
+        return not self._only or name in self._only
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take down the check of a test that ended."""
+        super().pytest_runtest_logreport(report)
+        if report.when == "call" and self._bar is not None:
+            self._bar.update()
+
+    def pytest_sessionfinish(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()

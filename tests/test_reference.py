@@ -1,0 +1,160 @@
+"""The Python reference lists what is public, and nothing that is gone or was never there."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import autopipe_components.steps
+from autopipe.registry import default_registry
+from autopipe.resolution.public import PUBLIC
+from autopipe_components.latent import LatentImage2Image, LatentInpaint, LatentText2Image
+from autopipe_devkit.scaffold import EXAMPLE
+
+ROOT = Path(__file__).parents[1]
+PAGES = {page.stem: page.read_text(encoding="utf-8") for page in ROOT.glob("docs/api/*.md")}
+LISTED = [
+    line
+    for page in PAGES.values()
+    for block in re.findall(r"^```\{api\}\n(.*?)^```$", page, re.M | re.S)
+    for line in block.splitlines()
+    if line and not line.startswith(":")
+]
+BUILT_ON = [
+    "autopipe.manifest",
+    "autopipe.pipeline.loop",
+    "autopipe_components.cascade",
+    "autopipe_components.guided",
+    "autopipe_components.latent",
+    "autopipe_components.safety",
+    "autopipe_components.several",
+    *(
+        f"autopipe_components.steps.{file.stem}"
+        for file in sorted(Path(autopipe_components.steps.__file__).parent.glob("[!_]*.py"))
+    ),
+]
+"""The modules of which all public functions and classes are there to be built on."""
+
+
+def load(name: str, *default: object) -> Any:
+    """The object with a dotted name; `default` where there is no such one."""
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute, *default)
+
+
+@functools.cache
+def listed() -> set[int]:
+    return {id(value) for name in LISTED if (value := load(name, None)) is not None}
+
+
+def is_listed(value: object) -> bool:
+    return id(value) in listed()
+
+
+def public_in(module: str) -> list[str]:
+    """The names of what a module defines, or a package gives on, without an underscore."""
+    found = importlib.import_module(module)
+    return [
+        f"{module}.{name}"
+        for name, value in vars(found).items()
+        if not name.startswith("_")
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__module__.startswith(module)
+    ]
+
+
+def test_what_is_listed_is_there_and_is_listed_once() -> None:
+    assert [name for name in LISTED if load(name, None) is None] == []
+    assert sorted(LISTED) == sorted(set(LISTED))
+
+
+def test_all_that_autopipe_gives_is_listed() -> None:
+    assert [name for name in PUBLIC if not is_listed(load(f"autopipe.{name}"))] == []
+
+
+@pytest.mark.parametrize("name", sorted(default_registry().families))
+def test_all_that_a_plugin_brings_is_listed(name: str) -> None:
+    manifest = default_registry().families[name]
+    named = [*manifest.pipelines, *manifest.components, *manifest.exports]
+    assert [one.name for one in named if f"autopipe.{one.name}" not in LISTED] == []
+    for one in [*manifest.addons, *manifest.engines]:
+        assert is_listed(load(one.target.replace(":", ".")))
+
+
+@pytest.mark.parametrize("module", ["autopipe.errors", "autopipe.utils", *BUILT_ON])
+def test_all_that_a_module_offers_is_listed(module: str) -> None:
+    assert [name for name in public_in(module) if not is_listed(load(name))] == []
+
+
+def imports(code: str) -> Iterator[str]:
+    """The names that Python code imports from this project's packages."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_what_examples_import_is_listed() -> None:
+    examples = [*EXAMPLE.rglob("*.py"), *ROOT.glob("tests/strangers/*/src/**/*.py")]
+    codes = [file.read_text(encoding="utf-8") for file in examples]
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        text = document.read_text(encoding="utf-8")
+        codes += re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    ours = tuple(f"{package}." for package in {name.partition(".")[0] for name in LISTED})
+    names = {name for code in codes for name in imports(code) if name.startswith(ours)}
+    there = {name: value for name in names if (value := load(name, None)) is not None}
+    missing = [name for name, value in there.items() if not is_listed(value)]
+    assert [name for name in missing if not inspect.ismodule(there[name])] == []
+
+
+def documented() -> Iterator[tuple[str, Any]]:
+    """All that the reference shows a docstring of: what it lists, and the members of classes."""
+    for name in LISTED:
+        value = load(name, None)
+        yield name, value
+        for base in value.__mro__ if inspect.isclass(value) else ():
+            if base.__module__.startswith("autopipe"):
+                for member, method in vars(base).items():
+                    if not member.startswith("_") or member == "__call__":
+                        yield f"{name}.{member}", method
+
+
+def told(text: str, heading: str) -> list[str]:
+    """The names that a section of a docstring explains."""
+    found = re.search(rf"^{heading}:\n((?: +.*\n?|\n)*)", text, re.M)
+    entries = re.findall(r"^    ([^ \n].*?):(?: |$)", found[1], re.M) if found else []
+    return [name.strip("*") for entry in entries for name in entry.split(", ")]
+
+
+def test_docstrings_explain_parameters_that_there_are() -> None:
+    wrong = []
+    for name, value in documented():
+        value = getattr(value, "__func__", value)
+        if not getattr(value, "__module__", "").startswith("autopipe"):
+            continue
+        names = told(inspect.getdoc(value) or "", "Args")
+        call = value.__init__ if inspect.isclass(value) else value
+        if names and names != [n for n in names if n in inspect.signature(call).parameters]:
+            wrong.append((name, names))
+    assert wrong == []
+
+
+def hints(cls: type) -> list[str]:
+    return list(vars(cls).get("__annotations__", ()))
+
+
+def test_hooks_are_told_by_names_that_there_are() -> None:
+    start, end = "## A call of a family that denoises latents\n", "## The record of a call\n"
+    section = PAGES["steps"].partition(start)[2].partition(end)[0]
+    classes = (LatentText2Image, LatentImage2Image, LatentInpaint)
+    there = {name for cls in classes for name in dir(cls)}
+    there |= {name for cls in classes for base in cls.__mro__ for name in hints(base)}
+    names = set(re.findall(r"`(\w+)`", section)) - {"strength", "Steering"}
+    assert names - there == set()
