@@ -34,7 +34,7 @@ class Reads:
 
 
 def parameters_of(cls: type[Any]) -> set[str]:
-    """The names that the call of a pipeline class takes; those that are read before any step aside."""
+    """The names that the call of a pipeline class takes, less those read before any step."""
     return set(inspect.signature(cls.__call__).parameters) - {"self", "adapters", "cancellation"}
 
 
