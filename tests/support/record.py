@@ -34,8 +34,8 @@ class Reads:
 
 
 def parameters_of(cls: type[Any]) -> set[str]:
-    """The names that the call of a pipeline class takes; `adapters` is read before any step."""
-    return set(inspect.signature(cls.__call__).parameters) - {"self", "adapters"}
+    """The names that the call of a pipeline class takes, less those read before any step."""
+    return set(inspect.signature(cls.__call__).parameters) - {"self", "adapters", "cancellation"}
 
 
 def reads_of(cls: type[Any]) -> Reads:
