@@ -46,7 +46,7 @@ def test_every_kind_of_mask_is_the_same() -> None:
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (torch.full((1, 3, 8, 8), 1.5), "to 1.5; scale it to .-1, 1"),
+        (torch.full((1, 3, 8, 8), 1.5), "to 1.5; scale them to .-1, 1"),
         (torch.full((1, 3, 8, 8), torch.nan), "NaN"),
         (torch.zeros(1, 4, 8, 8), "4 channels"),
         (np.zeros((8, 8, 5), np.float32), "5 channels"),
@@ -60,7 +60,7 @@ def test_what_is_no_image_is_refused(image: object, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("image", "words"),
-    [(torch.full((8, 8), 2.0), "scale it to .0, 1"), (torch.zeros(1, 3, 8, 8), "3 channels")],
+    [(torch.full((8, 8), 2.0), "scale them to .0, 1"), (torch.zeros(1, 3, 8, 8), "3 channels")],
     ids=["too large", "channels"],
 )
 def test_what_is_no_mask_is_refused(image: object, words: str) -> None:
