@@ -138,8 +138,8 @@ def test_bad_masks_are_refused_before_any_work(
     [
         ({"image": None}, "image is missing"),
         ({"image": torch.zeros(2, 3, 8, 8)}, "2 images"),
-        ({"noise_level": -1}, "give 0 to 999"),
-        ({"noise_level": 1000}, "give 0 to 999"),
+        ({"noise_level": -1}, "from 0 to 999"),
+        ({"noise_level": 1000}, "from 0 to 999"),
         ({"noise_level": 2.5}, "whole number"),
     ],
     ids=str,

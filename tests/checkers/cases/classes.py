@@ -1,5 +1,7 @@
 """Opening, switching and calling of classes that are named."""
 
+import threading
+
 import torch
 from PIL.Image import Image
 from typing_extensions import assert_type
@@ -26,6 +28,7 @@ output.images.shape
 pictures: list[Image] = output.images
 flags = assert_type(output.nsfw_content_detected, list[bool] | None)
 output.image  # flagged
+pipe("a hut", adapters={"ink": 0.5}, cancellation=threading.Event())
 pipe("a hut", num_inference_step=3)  # flagged
 pipe("a hut", num_inference_steps="3")  # flagged
 pipe("a hut", guidance=3.0)  # flagged

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
 from autopipe_components.steps.callbacks import OlderCallback
@@ -51,6 +51,7 @@ class IFPipeline(IFNoiseSteps, Text2Image):
         latents: Tensor | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Generate images of `prompt`.
 

@@ -1,1 +1,1 @@
-"""For whoever writes a plugin: a project to begin with, and the checks that it has to pass."""
+"""For authors of plugins: a project to start from, and the checks that a plugin must pass."""

@@ -1,4 +1,4 @@
-"""What this package offers: commands, and no pipeline."""
+"""What this package offers: commands, but no pipelines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def autopipe_family() -> Manifest:
             Command(
                 "new",
                 "autopipe_devkit.commands.new:declare",
-                "write the project of a new family, to begin with",
+                "write a project for a new family to start from",
             ),
             Command(
                 "check",

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch.distributed.tensor  # noqa: F401 - saving imports it, and it can't be imported twice
 
 import autopipe.auto
 from autopipe.manifest import Family

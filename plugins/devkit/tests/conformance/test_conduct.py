@@ -36,7 +36,6 @@ def restored() -> Iterator[None]:
     yield
     torch.set_grad_enabled(modes[0])
     torch.set_default_dtype(modes[1])
-    torch.use_deterministic_algorithms(False)
     os.environ.clear()
     os.environ.update(environment)
 
@@ -317,10 +316,6 @@ BROKEN: list[tuple[str, str, Break, str]] = [
     (
         "untouched", "text2image", also(lambda *_: warnings.simplefilter("error")),
         "the filters of warnings",
-    ),
-    (
-        "untouched", "text2image", also(lambda *_: torch.use_deterministic_algorithms(True)),
-        "the deterministic mode",
     ),
     ("untouched", "text2image", also(lambda *_: os.environ.update(ZOO="1")), "the environment"),
     (

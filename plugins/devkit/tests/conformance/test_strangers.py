@@ -34,10 +34,11 @@ class TestConformance(Conformance):
 
 OF_EVERY_TASK = {
     "protocol", "outputs", "seed", "threads", "cancel", "copies", "progress", "refusals", "views",
-    "tasks", "placement", "attachments", "effects", "steps",
+    "tasks", "placement", "attachments", "effects", "steps", "abilities", "half", "overlap",
+    "unseeded", "untouched",
 }  # fmt: skip
 EXPECTED = {
-    "ToyUnconditional": {"pictures", "tensors", "repeats", "callback", "several"},
+    "ToyUnconditional": {"pictures", "tensors", "repeats", "callback", "replacing", "several"},
     "ToyVideo": {"batch", "repeats", "neighbours", "several"},
     "ToyAudio": {"batch", "neighbours"},
     "ToyEdit": {"pictures", "tensors", "batch", "neighbours", "size"},
@@ -48,11 +49,11 @@ def test_a_record_gives_occasion_to_its_checks(toys: Family) -> None:
     names = set(implied(toys))
     for pipeline, further in EXPECTED.items():
         found = {name.partition("-")[0] for name in names if name.endswith(f"-{pipeline}")}
-        assert found == OF_EVERY_TASK | further | {"saves", "optional"}, pipeline
+        assert found == OF_EVERY_TASK | further | {"saves", "keeps", "optional"}, pipeline
     found = {name.split("-")[0] for name in names if name.endswith("-ToyEdit-edit")}
     assert found == OF_EVERY_TASK | EXPECTED["ToyEdit"]
     found = {name.split("-")[0] for name in names if name.endswith("-ToyStage")}
-    assert found == {"saves", "optional", "call", "effects"}
+    assert found == {"saves", "keeps", "optional", "call", "effects"}
     assert "samples" in names
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
-from autopipe.pipeline.call import Arguments, pipeline_call
+from autopipe.pipeline.call import Arguments, Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.steps.checks import (
     Prompt,
@@ -46,6 +46,7 @@ class ImageEmbeddingPrior(PriorSteps):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Return the embedding of an image of `prompt`.
 
@@ -67,6 +68,7 @@ class ImageEmbeddingPrior(PriorSteps):
             callback_on_step_end_tensor_inputs: the names of the tensors that it receives.
             adapters: the strengths of the attachments in this call, such as `{"ink": 0.7}`; by
                 default those of the pipeline.
+            cancellation: ends the call when it is set, such as a `threading.Event`.
 
         Returns:
             `KandinskyPriorPipelineOutput`, or the tuple of its values.

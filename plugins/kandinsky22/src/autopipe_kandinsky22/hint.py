@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.callbacks import OlderCallback
@@ -96,6 +96,7 @@ class KandinskyV22ControlnetPipeline(KandinskyV22Hinted, FromNoise):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Generate images from the prior's embeddings, conditioned on `hint`.
 
@@ -142,6 +143,7 @@ class KandinskyV22ControlnetImg2ImgPipeline(KandinskyV22Hinted, FromImage):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Change `image` towards the prior's embeddings, conditioned on `hint`.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.callbacks import OlderCallback
@@ -44,6 +44,7 @@ class KandinskyV22InpaintPipeline(KandinskyV22Decoder, Repaint):
         callback_steps: int | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Repaint the white part of `mask_image` with the prior's embeddings.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.checks import Prompt, check_image, check_strength
@@ -48,6 +48,7 @@ class KandinskyV22PriorEmb2EmbPipeline(StrengthMethods, ImageEmbeddingPrior):
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Return the embedding of `image`, changed towards `prompt`.
 

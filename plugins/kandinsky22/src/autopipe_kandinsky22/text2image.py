@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.codec import Generators
@@ -40,6 +40,7 @@ class KandinskyV22Pipeline(KandinskyV22Decoder, FromNoise):
         callback_steps: int | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Generate images from the prior's embeddings.
 
@@ -61,6 +62,7 @@ class KandinskyV22Pipeline(KandinskyV22Decoder, FromNoise):
             check_memory: if False, don't refuse calls that certainly exceed the memory.
             adapters: the strengths of the attachments in this call, such as `{"ink": 0.7}`; by
                 default those of the pipeline.
+            cancellation: ends the call when it is set, such as a `threading.Event`.
 
         Returns:
             `ImagePipelineOutput`, or the tuple of its value.

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Image2Image
 from autopipe_components.images.kinds import ImageInput
@@ -77,6 +77,7 @@ class StableDiffusionXLImg2ImgPipeline(
         callback_steps: int | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Change `image` towards `prompt`.
 

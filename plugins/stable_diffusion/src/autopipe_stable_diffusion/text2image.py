@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
 from autopipe_components.latent import LatentText2Image
@@ -60,6 +60,7 @@ class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image[Result], Te
         callback_steps: int | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Generate images of `prompt`.
 
@@ -90,6 +91,7 @@ class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image[Result], Te
             check_memory: if False, don't refuse calls that certainly exceed the memory.
             adapters: the strengths of the attachments in this call, such as `{"ink": 0.7}`; by
                 default those of the pipeline.
+            cancellation: ends the call when it is set, such as a `threading.Event`.
 
         Returns:
             `StableDiffusionPipelineOutput`, or the tuple of its two values.

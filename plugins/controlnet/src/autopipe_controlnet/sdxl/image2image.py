@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.callbacks import OlderCallback
@@ -88,6 +88,7 @@ class StableDiffusionXLControlNetImg2ImgPipeline(
         callback_steps: int | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Change `image` towards `prompt`, conditioned on the control image.
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.callbacks import OlderCallback
@@ -76,6 +76,7 @@ class StableDiffusionControlNetInpaintPipeline(
         paste_unmasked: bool = False,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Repaint the white part of `mask_image`, conditioned on the control image.
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
@@ -74,6 +74,7 @@ class StableDiffusionControlNetPipeline(
         callback_steps: int | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Generate images of `prompt`, conditioned on the control image.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.callbacks import OlderCallback
@@ -54,6 +54,7 @@ class IFSuperResolutionPipeline(SuperResolutionSteps, IFNoiseSteps):
         latents: Tensor | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Enlarge `image`, which was generated from `prompt`.
 

@@ -14,8 +14,8 @@ from ..scaffold import CLASSES, create, family_name
 
 ABOUT = (
     "Write a complete project of a family: package, manifest, a small pipeline that runs, tests "
-    "and a file for CI. It is an example under the name that you give; replace its network by "
-    "yours."
+    "and a file for CI. It is a working example under the name that you give; replace its "
+    "network with yours."
 )
 EXAMPLES = ("autopipe new zoo", "autopipe new zoo --task text2image --to work/zoo")
 
@@ -35,13 +35,13 @@ def declare(parser: argparse.ArgumentParser) -> Run:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the project, and say what to do with it."""
+    """Write the project, and say what to do next."""
     name = family_name(arguments.name)
     if name in default_registry().families:
-        raise ArgumentError(f"a family {name} is installed already; take another name")
+        raise ArgumentError(f"a family {name} is already installed; choose another name")
     tasks = [Task.parse(task) for task in arguments.task or ()]
     folder = create(name, arguments.to, tasks)
-    say(f"{folder} is the project of the family {name}. To try it:\n")
+    say(f"{folder} contains the project of the family {name}. To try it:\n")
     say(f'  python -m pip install -e "{folder}[test]"')
     say(f"  python -m pytest {folder}")
     if not tasks or Task.TEXT2IMAGE in tasks:

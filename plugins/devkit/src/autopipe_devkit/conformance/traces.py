@@ -71,7 +71,9 @@ def restored() -> Iterator[None]:
         random.setstate(python_state)
         torch.set_grad_enabled(grad)
         torch.set_default_dtype(dtype)
-        torch.use_deterministic_algorithms(deterministic)
+        # Where it is already so, since it imports a compiler.
+        if torch.are_deterministic_algorithms_enabled() != deterministic:
+            torch.use_deterministic_algorithms(deterministic)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         os.environ.clear()

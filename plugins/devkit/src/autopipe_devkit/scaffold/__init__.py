@@ -32,7 +32,7 @@ _NEEDED_BY = {"images.py": {Task.IMAGE2IMAGE, Task.INPAINT}}
 """The files that only some tasks need, beyond those that are called after a task."""
 
 _CACHE = re.compile(r"_cache/|__pycache__/")
-"""What tools leave in the example."""
+"""Caches that tools leave in the example."""
 
 _BINARY = (".safetensors",)
 _INDEX = "model_index.json"
@@ -43,34 +43,35 @@ def create(name: str, folder: str | Path | None = None, tasks: Collection[Task] 
 
     Args:
         name: of the family: letters, digits and underscores; dashes count as underscores.
-        folder: where to write it, `autopipe-<name>` when absent. It must not be there yet.
+        folder: where to write it, `autopipe-<name>` by default. It must not exist, or be empty.
         tasks: those of the example that the family is to serve; all when empty.
 
     Raises:
-        ArgumentError: the name can't be one, there is something in `folder` or it can't be
-            written, or the example serves no such task.
+        ArgumentError: the name is not a valid family name, `folder` is not empty or can't be
+            written, or the example has no pipeline for one of the tasks.
     """
     name = family_name(name)
     target = Path(folder or _replaced("autopipe-doodle", name))
     wanted = set(tasks or CLASSES)
     for task in sorted(wanted - CLASSES.keys()):
         raise ArgumentError(
-            f"the example has no pipeline for the task {task}; begin with {', '.join(CLASSES)}"
+            f"the example has no pipeline for the task {task}; its tasks are {', '.join(CLASSES)}"
         )
     try:
         return _written(target, name, wanted)
     except (OSError, UnicodeError) as error:
         raise ArgumentError(
-            f"{shown(str(target))} can't be written ({reason(error)}); give another folder by --to"
+            f"{shown(str(target))} can't be written ({reason(error)}); choose another folder with "
+            f"--to"
         ) from error
 
 
 def _written(target: Path, name: str, wanted: Collection[Task]) -> Path:
     """The folder `target`, with the project in it."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ArgumentError(f"{shown(str(target))} is there already; give another folder by --to")
+        raise ArgumentError(f"{shown(str(target))} already exists; choose another folder with --to")
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Made beside its target and then renamed, so that a half of a project is never left.
+    # Made beside its target and then renamed, so that a failure never leaves half a project.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as scratch:
         made = Path(scratch) / target.name
         for path, content in files(name, wanted):
@@ -86,17 +87,17 @@ def family_name(name: str) -> str:
     """`name` as families are called.
 
     Raises:
-        ArgumentError: it can't be the name of a Python package, or is one of ours.
+        ArgumentError: it is not a valid name of a Python package, or names a package of autopipe.
     """
     plain = name.lower().replace("-", "_").removeprefix("autopipe_")
     if not re.fullmatch(r"[a-z][a-z0-9_]*[a-z0-9]", plain) or keyword.iskeyword(plain):
         raise ArgumentError(
-            f"{shown(name)} can't be the name of a family; take a word of letters, digits and "
+            f"{shown(name)} can't be the name of a family; choose a word of letters, digits and "
             f"underscores that begins with a letter, such as 'zoo'"
         )
     dist = _replaced(f"autopipe-{NAME}", plain)
     if dist in published():
-        raise ArgumentError(f"{dist} is a package of autopipe itself; take another name")
+        raise ArgumentError(f"{dist} is a package of autopipe itself; choose another name")
     return plain
 
 
@@ -121,7 +122,7 @@ def _is_wanted(file: str, tasks: Collection[Task]) -> bool:
 
 
 def _for_tasks(file: str, text: str, tasks: Collection[Task]) -> str:
-    """`text` without the lines that speak of other tasks."""
+    """`text` without the lines that mention other tasks."""
     if file == _INDEX:
         first = next(made for task, made in CLASSES.items() if task in tasks)
         return json.dumps({**json.loads(text), "_class_name": first}, indent=2) + "\n"

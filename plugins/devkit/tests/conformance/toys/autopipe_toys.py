@@ -148,7 +148,8 @@ class Toy(DiffusionPipeline):
             raise ArgumentError(f"{len(several)} generators for {len(told)} results")
         tensors = {"latents": torch.stack([torch.randn(shape, generator=one) for one in several])}
         self.scheduler.set_timesteps(steps)
-        given = torch.tensor(told, dtype=torch.float32)
+        tensors["latents"] = tensors["latents"].to(self.dtype)
+        given = torch.tensor(told, dtype=self.dtype)
         for name in more.get("callback_inputs", ()):
             if name not in tensors:
                 raise ArgumentError(f"there is no {name}")
@@ -159,7 +160,7 @@ class Toy(DiffusionPipeline):
             timesteps=self.scheduler.timesteps,
             **more,
         )
-        return np.asarray(made.sigmoid().numpy())
+        return np.asarray(made.float().sigmoid().numpy())
 
 
 def told_by(pipe: Toy, prompt: Any, repeats: int = 1) -> list[float]:

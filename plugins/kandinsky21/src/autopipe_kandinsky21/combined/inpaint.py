@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Inpaint
 from autopipe_components.images.kinds import ImageInput
@@ -53,6 +53,7 @@ class KandinskyInpaintCombinedPipeline(KandinskyCombined, Inpaint):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Repaint the white part of `mask_image` with `prompt`.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from autopipe.pipeline.call import pipeline_call
+from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe.tasks import Text2Image
 from autopipe_components.steps.callbacks import OlderCallback
@@ -49,6 +49,7 @@ class KandinskyV22CombinedPipeline(KandinskyV22Combined, Text2Image):
         prior_latents: Tensor | None = None,
         check_memory: bool = True,
         adapters: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Result:
         """Generate images of `prompt`.
 

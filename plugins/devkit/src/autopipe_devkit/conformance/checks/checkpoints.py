@@ -54,7 +54,7 @@ def saves(subject: Subject) -> None:
 def optional(subject: Subject) -> None:
     """Without any one of its optional components a pipeline loads and saves.
 
-    It can be called, or says by a typed error what it can't do so.
+    It can be called, or one of `autopipe.errors` says why not.
     """
     for name in subject.cls.optional_components():
         pipe = subject.load(**{name: None})
@@ -70,10 +70,9 @@ def optional(subject: Subject) -> None:
 
 
 def keeps(subject: Subject) -> None:
-    """A pipeline with unusual settings is the same after each of three ways, and draws the same.
+    """Unusual options, configs, dtypes and tokenizers survive, and the pipeline draws the same.
 
-    These are saving and loading, `from_pipe`, and going to every task of its row and back. What is
-    kept are options, configs, classes, dtypes and tokenizers.
+    They survive saving and loading, `from_pipe`, and switching to each task of the row and back.
     """
     pipe = unusual(subject)
     expected = _facts(pipe)

@@ -20,6 +20,7 @@ ELSEWHERE = (
     "width",
     "latents",
     "adapters",
+    "cancellation",
 )
 """Arguments that checks of their own look at, or that are about the form of a result alone."""
 

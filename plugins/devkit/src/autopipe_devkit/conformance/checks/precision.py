@@ -24,9 +24,9 @@ DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def half(subject: Subject) -> None:
-    """A call in bfloat16 or float16 gives finite values that are close in kind to those of float32.
+    """A call in bfloat16 or float16 gives finite values close to those of float32, or is refused.
 
-    Or it is refused by one of `autopipe.errors`. Networks stay in the dtype.
+    The refusal is one of `autopipe.errors`, and a call that works leaves the networks in the dtype.
     """
     full = subject.load()
     expected, other = subject.result(full), subject.result(full, seed=1)

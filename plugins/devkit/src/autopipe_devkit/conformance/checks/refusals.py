@@ -23,7 +23,7 @@ WRONG_INPUTS: dict[str, Any] = {
     "video": 5,
     "audio": 5,
     "label": "no such label",
-    "number": "no number",
+    "number": "not a number",
 }
 """By the kind of an input, what it can't be."""
 
@@ -43,7 +43,7 @@ WRONG: tuple[dict[str, Any], ...] = (
 def refusals(subject: Subject) -> None:
     """A bad argument is one of `autopipe.errors`, raised before any network was used.
 
-    A good one is not refused where the networks have no weights yet, as tools ask in advance.
+    A good one is accepted even while the networks have no weights, since tools ask in advance.
     """
     in_advance = outline(Checkpoint.open(subject.folder, {}).plan(subject.cls))
     given = subject.arguments()

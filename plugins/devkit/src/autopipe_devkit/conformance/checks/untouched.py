@@ -21,9 +21,9 @@ from ..subject import Subject, quiet
 
 
 def untouched(subject: Subject) -> None:
-    """A call changes no argument, random state, mode, network or scheduler of its caller.
+    """A call leaves arguments, random states, modes, networks and schedulers as they are.
 
-    That also holds for a call that fails or is cancelled.
+    So does a call that fails or is cancelled.
     """
     used, pipe = subject.load(), subject.load()
     with traces.restored():

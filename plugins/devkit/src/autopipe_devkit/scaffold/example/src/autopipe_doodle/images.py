@@ -26,11 +26,11 @@ def check_images(name: str, given: Any, count: int) -> None:
     if len(images) not in (1, count):
         raise ArgumentError(f"{name} has {len(images)} images for {count} pictures")
     if len({image.size for image in images}) > 1:
-        raise ArgumentError(f"the images of {name} are of several sizes")
+        raise ArgumentError(f"the images of {name} differ in size")
 
 
 def check_strength(strength: Any) -> None:
-    """Refuse what is not a number in [0, 1]. Raises `ArgumentError`."""
+    """Raise `ArgumentError` if `strength` is not a number in [0, 1]."""
     if not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
         raise ArgumentError(f"strength is {strength!r}; give a number in [0, 1]")
 
