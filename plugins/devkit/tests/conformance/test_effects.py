@@ -365,7 +365,9 @@ def test_a_bug_in_the_steps_is_found(
 ALIKE = "as far as can be seen: the checkpoint's network answers alike whatever it is asked"
 FLAT = "as far as can be seen: the checkpoint draws a picture of one colour"
 
-DULL: list[tuple[str, str, float, dict[str, str]]] = [
+ENDS = "as far as can be seen: every value of the checkpoint's picture is at the end of its range"
+
+DULL: list[tuple[str, str, Any, dict[str, str]]] = [
     ("text2image", "leave.weight", 0.0, {
         "effects": f"prompt has no effect in text2image, {ALIKE}\n(.|\n)*guidance_scale has",
         "guidance": f"the prompt has no effect in text2image, {ALIKE}",
@@ -384,6 +386,11 @@ DULL: list[tuple[str, str, float, dict[str, str]]] = [
         "guidance": FLAT,
         "neighbours": FLAT,
         "several": FLAT}),
+    ("text2image", "leave.bias", torch.tensor([1e6, -1e6, 1e6]), {
+        "effects": f"guidance_scale has no effect in text2image, {ENDS}",
+        "guidance": ENDS,
+        "neighbours": ENDS,
+        "several": ENDS}),
 ]  # fmt: skip
 
 
@@ -391,7 +398,7 @@ DULL: list[tuple[str, str, float, dict[str, str]]] = [
 def test_what_a_checkpoint_hides_is_not_judged(
     task: str,
     weight: str,
-    value: float,
+    value: Any,
     expected: dict[str, str],
     subjects: dict[str, Subject],
     monkeypatch: pytest.MonkeyPatch,
@@ -401,7 +408,7 @@ def test_what_a_checkpoint_hides_is_not_judged(
     def dull(self: Subject, **changes: Any) -> Any:
         pipe: Any = load(self, **changes)
         with torch.no_grad():
-            pipe.network.get_parameter(weight).fill_(value)
+            pipe.network.get_parameter(weight)[:] = value
         return pipe
 
     monkeypatch.setattr(Subject, "load", dull)

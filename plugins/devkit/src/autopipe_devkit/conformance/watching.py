@@ -22,6 +22,9 @@ SEEN = 1e-5
 """Two results that differ by less are the same: so much may rounding do in float32. An argument of
 networks with random weights does a thousand times more."""
 
+EDGE = 1e-3
+"""Nearer to the ends of its range a value can hardly move."""
+
 ASKED = 1e-4
 """Networks that are asked what differs by more should answer differently."""
 
@@ -165,7 +168,7 @@ class Draws:
             return ""
         if made.min() == made.max():
             return "the checkpoint draws a picture of one colour"
-        if ((made <= 0) | (made >= 1)).all():
+        if ((made < EDGE) | (made > 1 - EDGE)).all():
             return "every value of the checkpoint's picture is at the end of its range"
         return ""
 

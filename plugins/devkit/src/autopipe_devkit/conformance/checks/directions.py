@@ -31,7 +31,17 @@ FULL = 1.0
 
 def steps(subject: Subject) -> None:
     """More steps use the network more often."""
+    if not _known(subject, "num_inference_steps"):
+        return
     assert Draws(subject).denoisers
+
+
+def _known(subject: Subject, *names: str) -> bool:
+    """Whether two values of each are known; the others are taken down as unchecked."""
+    present, others = subject.arguments(), subject.alternatives()
+    missing = [name for name in names if name not in present or name not in others]
+    subject.notes.unchecked += [f"{name}: no two values of it are known" for name in missing]
+    return not missing
 
 
 def guidance(subject: Subject) -> None:
@@ -40,6 +50,8 @@ def guidance(subject: Subject) -> None:
     A larger one goes away from the `negative_prompt`, and not from the prompt.
     """
     if "negative_prompt" not in subject.taken:
+        return
+    if not _known(subject, "guidance_scale", "num_inference_steps"):
         return
     draws = Draws(subject)
     scales = [name for name in subject.taken if name.endswith("guidance_scale")]
@@ -70,8 +82,10 @@ def guidance(subject: Subject) -> None:
 
 def strength(subject: Subject) -> None:
     """The larger `strength`, the less of the image is in what denoising starts from."""
+    if not _known(subject, "strength", "num_inference_steps"):
+        return
     draws = Draws(subject)
-    names = list(subject.made(subject.size))
+    names = [one.name for one in subject.task.inputs if one.kind == "image"]
     others = subject.made(subject.size, second=True)
     if not names:
         raise Unjudged(f"{draws.where} has a strength and no image to start from")
@@ -103,6 +117,8 @@ def _distance(one: list[Tensor], other: list[Tensor]) -> float:
 
 def latents(subject: Subject) -> None:
     """Denoising starts from the `latents` that are given, whatever the seed."""
+    if not _known(subject, "num_inference_steps"):
+        return
     draws = Draws(subject)
     _, last = draws.latents()
     given = torch.randn(last.shape, generator=torch.Generator().manual_seed(5))

@@ -31,12 +31,13 @@ def mask(subject: Subject) -> None:
         draws.blame([f"{draws.where} repaints nothing where {name} is white"])
     if _changes(draws, white, texts)[0].black <= SEEN:
         draws.blame([f"{draws.where} repaints no more where {name} is all white"])
-    another_image = _changes(draws, {}, _others(draws, "image"))[half.index(kept)]
-    if another_image.black <= SEEN:
+    images = _others(draws, "image")
+    if images and _changes(draws, {}, images)[half.index(kept)].black <= SEEN:
         draws.blame([f"{draws.where} shows nothing of the image where {name} is black"])
-    image = np.asarray(subject.made(subject.size).get("image")) / 255
-    if kept is half[0] and image.shape == draws.base.made.shape[1:]:
-        apart = _Change(draws.base.made, image[None], axis=2).black
+    given = [subject.arguments()[image] for image in images]
+    picture = np.asarray(given[0]) / 255 if given and isinstance(given[0], Image.Image) else None
+    if kept is half[0] and picture is not None and picture.shape == draws.base.made.shape[1:]:
+        apart = _Change(draws.base.made, picture[None], axis=2).black
         assert apart <= ROUNDING, f"{draws.where} changes the image where {name} is black"
 
 
