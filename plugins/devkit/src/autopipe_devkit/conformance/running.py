@@ -17,6 +17,9 @@ from autopipe.wording import shown
 from .plugin import MARK, Collector
 from .report import Report
 
+RAN = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+"""How pytest ends where it could run what it was given."""
+
 
 def checked(tests: Path, family: str, only: Collection[str] = ()) -> Report:
     """What comes of the checks of `family` in the test file `tests`.
@@ -41,8 +44,9 @@ def checked(tests: Path, family: str, only: Collection[str] = ()) -> Report:
         finally:
             if before is not None:
                 os.environ["PYTEST_ADDOPTS"] = before
-    if session.problem or code not in (*pytest.ExitCode, 0, 1, 5) or int(code) in (2, 3, 4):
-        raise ArgumentError(f"{shown(str(tests))} can't be run: {session.problem or code!s}")
+    if session.problem or code not in RAN:
+        why = session.problem or f"pytest ended with the exit code {int(code)}"
+        raise ArgumentError(f"{shown(str(tests))} can't be run: {why}")
     return Report.of(session.told)
 
 

@@ -111,8 +111,12 @@ def _vae(word: str) -> Try:
 
 
 def _channels_last(subject: Subject, pipe: DiffusionPipeline) -> Any:
-    for network in networks_of(pipe.components).values():
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    networks = networks_of(pipe.components).values()
+    images = [p for network in networks for p in network.parameters() if p.ndim == 4]
+    if not images:
+        return "no network has weights of four axes"
+    for parameter in images:
+        parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return subject.result(pipe)
 
 
