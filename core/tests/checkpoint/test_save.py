@@ -265,7 +265,7 @@ def test_a_subclass_goes_by_its_base_and_that_is_said(
     assert caplog.text == ""
     pipe.net, pipe.scheduler = MyNet(depth=2), MyScheduler()
     pipe.save_pretrained(tmp_path / "p")
-    assert "names TinyNet for net, which is a MyNet" in caplog.text
+    assert "names the base class TinyNet for net, which is a MyNet" in caplog.text
     assert "names TinyScheduler for scheduler, which is a MyScheduler" in caplog.text
     assert type(TinyPipeline.from_pretrained(tmp_path / "p").net) is TinyNet
     # What the message says helps.
@@ -298,7 +298,7 @@ def test_a_class_is_one_of_transformers_if_that_library_has_it(
     pipe.text_encoder = Encoder(text_encoder().config)
     assert pipe.index()["text_encoder"] == ["transformers", "CLIPTextModel"]
     pipe.save_pretrained(tmp_path / "p")
-    assert "names CLIPTextModel for text_encoder, which is a Encoder" in caplog.text
+    assert "names the base class CLIPTextModel for text_encoder, which is a Encoder" in caplog.text
 
 
 class Vocabulary:
