@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from autopipe.errors import AutopipeError
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.placement.base import networks_of
 
@@ -41,7 +42,7 @@ def threads(subject: Subject) -> None:
 def overlap(subject: Subject) -> None:
     """Two calls with different arguments that meet in each layer don't disturb each other."""
     pipe = subject.load()
-    others = subject.alternatives()
+    others = _compatible(subject, pipe)
 
     def call(number: int) -> np.ndarray:
         return subject.result(pipe, number, **(others if number else {}))
@@ -57,6 +58,21 @@ def overlap(subject: Subject) -> None:
             f"call is kept where another one sees it"
         )
     subject.notes.abilities["threads"] = "yes" if turns.met else "no: one call waits for the other"
+
+
+def _compatible(subject: Subject, pipe: DiffusionPipeline) -> dict[str, Any]:
+    """Other values of as many arguments as one call takes together."""
+    wanted = subject.alternatives()
+    try:
+        subject.output(pipe, 1, **wanted)
+        return wanted
+    except AutopipeError:
+        found: dict[str, Any] = {}
+    for name, value in wanted.items():
+        with contextlib.suppress(AutopipeError):
+            subject.output(pipe, 1, **found, **{name: value})
+            found[name] = value
+    return found
 
 
 Place = tuple[object, bool]
