@@ -33,7 +33,7 @@ def test_images_without_pixels(image):
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4), object), torch.zeros(4, 4, dtype=torch.cfloat)])
 def test_pixels_that_are_no_real_numbers(image):
-    with pytest.raises(ArgumentTypeError, match="whole numbers or floats"):
+    with pytest.raises(ArgumentTypeError, match="give integers or floats"):
         kind_of(image)
 
 

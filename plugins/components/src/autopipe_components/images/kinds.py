@@ -77,9 +77,7 @@ def _check_content(image: Any, kind: Kind, name: str) -> None:
         eight_bits(image, name)
     elif kind == "np":
         if image.dtype.kind not in "biuf":
-            raise ArgumentTypeError(
-                f"{name} is made of {image.dtype}; give whole numbers or floats"
-            )
+            raise ArgumentTypeError(f"{name} has the dtype {image.dtype}; give integers or floats")
         check_finite(name, bool(np.isfinite(image).all()))
     else:
         check_dense(name, image)
