@@ -65,7 +65,7 @@ def test_the_condition_on_the_command_line(autopipe: Run, tmp_path: Path, sketch
 
 def test_the_inputs_of_a_condition_need_it(autopipe: Run, sketch: Path) -> None:
     refused = autopipe("generate", "--model", "demo:shapes", "--sketch-image", sketch, code=2)
-    assert "--sketch-image is for --sketch" in refused
+    assert "--sketch-image needs --sketch" in refused
     refused = autopipe("generate", "--model", "demo:shapes", "--sketch", "demo", code=2)
     assert "what the shapes follow" in refused
 
