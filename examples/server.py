@@ -95,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
         assert isinstance(self.server, Server)
         try:
             length = int(self.headers.get("Content-Length", 0))
-            if length > LARGEST:
+            if not 0 <= length <= LARGEST:
                 return self.fail(413, f"a request has at most {LARGEST} bytes")
             request = json.loads(self.rfile.read(length))
             image = self.server.painter.draw(dict(request), Client(self.connection))

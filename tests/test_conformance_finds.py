@@ -64,14 +64,14 @@ def ignore(name: str, value: Any) -> Callable[[Patch], None]:
     """What every step reads of an argument is `value`."""
 
     def broken(patch: Patch) -> None:
-        begin = steps.LatentPipeline._begin
+        begin = steps.LatentPipeline.begin_call
 
         def begun(self: Any) -> int:
             batch: int = begin(self)
             self.call = self.call.replace(**{name: value})
             return batch
 
-        patch.setattr(steps.LatentPipeline, "_begin", begun)
+        patch.setattr(steps.LatentPipeline, "begin_call", begun)
 
     return broken
 
@@ -93,12 +93,12 @@ def rescales_never(patch: Patch) -> None:
 
 
 def swaps_sizes(patch: Patch) -> None:
-    asked = steps.LatentPipeline._asked_size
-    patch.setattr(steps.LatentPipeline, "_asked_size", lambda self: asked(self)[::-1])
+    asked = steps.LatentPipeline.resolve_size
+    patch.setattr(steps.LatentPipeline, "resolve_size", lambda self: asked(self)[::-1])
 
 
 def takes_all_steps(patch: Patch) -> None:
-    patch.setattr(StableDiffusionImg2ImgPipeline, "_tail", lambda self, schedule: schedule)
+    patch.setattr(StableDiffusionImg2ImgPipeline, "trim_start", lambda self, schedule: schedule)
 
 
 def keeps_nothing(patch: Patch) -> None:

@@ -38,17 +38,34 @@ def found_in(text: str) -> list[str]:
     return [flat[max(0, match.start() - 40) : match.end() + 20] for match in matches]
 
 
+def texts_of(source: str) -> Iterator[tuple[int, str]]:
+    """The tokens of Python source, an f-string as one, as it is before Python 3.12."""
+    f_string: list[str] = []
+    depth = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        name = tokenize.tok_name[token.type]
+        depth += name == "FSTRING_START"
+        depth -= name == "FSTRING_END"
+        if depth:
+            f_string.append(token.string)
+        elif name == "FSTRING_END":
+            yield tokenize.STRING, "".join([*f_string, token.string])
+            f_string = []
+        else:
+            yield token.type, token.string
+
+
 def prose_of(source: str) -> Iterator[str]:
     """The comments and strings of Python source; the lines of one message are joined."""
     pieces: list[str] = []
     kind = tokenize.STRING
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type in (tokenize.STRING, tokenize.COMMENT):
-            if token.type != kind:
+    for token, text in texts_of(source):
+        if token in (tokenize.STRING, tokenize.COMMENT):
+            if token != kind:
                 yield " ".join(pieces)
-                pieces, kind = [], token.type
-            pieces.append(token.string.lstrip("rbfRBF").strip("\"'#"))
-        elif token.type != tokenize.NL:
+                pieces, kind = [], token
+            pieces.append(text.lstrip("rbfRBF").strip("\"'#"))
+        elif token != tokenize.NL:
             yield " ".join(pieces)
             pieces = []
 

@@ -101,6 +101,14 @@ def test_a_request_that_cannot_be_met_is_told_why(
     assert words in json.loads(answer)["error"]
 
 
+def test_a_length_below_zero_is_refused(address: str) -> None:
+    connection = HTTPConnection(address, timeout=10)
+    connection.putrequest("POST", "/images")
+    connection.putheader("Content-Length", "-1")
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+
+
 def test_a_call_ends_when_its_client_goes_away(address: str, said: list[str]) -> None:
     ended = threading.Event()
 

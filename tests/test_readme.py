@@ -15,8 +15,8 @@ from autopipe.cli.parser import commands
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("*.md")),
+    ROOT / "changes/README.md",
     ROOT / "core/README.md",
     *sorted(ROOT.glob("plugins/*/README.md")),
     *sorted(ROOT.glob("docs/**/*.md")),

@@ -102,7 +102,8 @@ def imports(code: str) -> Iterator[str]:
 
 
 def test_what_examples_import_is_listed() -> None:
-    examples = [*EXAMPLE.rglob("*.py"), *ROOT.glob("tests/strangers/*/src/**/*.py")]
+    examples = [*EXAMPLE.rglob("*.py"), *ROOT.glob("examples/*.py")]
+    examples += ROOT.glob("tests/strangers/*/src/**/*.py")
     codes = [file.read_text(encoding="utf-8") for file in examples]
     for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
         text = document.read_text(encoding="utf-8")

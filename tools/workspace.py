@@ -98,7 +98,8 @@ def touched() -> list[str]:
     since = os.environ.get("CHANGED_SINCE") or git("merge-base", "HEAD", "origin/main")
     if not since or since == git("rev-parse", "HEAD"):
         since = git("rev-parse", "HEAD~1")
-    changed = git("diff", "--name-only", since).splitlines() if since else ["everything"]
+    is_known = git("cat-file", "-t", since) == "commit"
+    changed = git("diff", "--name-only", since).splitlines() if is_known else ["everything"]
     folders = {f"{dist}/": dist for dist in DISTS}
     own = {dist for file in changed for folder, dist in folders.items() if file.startswith(folder)}
     others = [f for f in changed if not f.startswith((*folders, "docs/")) and f[-3:] != ".md"]

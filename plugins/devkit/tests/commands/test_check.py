@@ -65,10 +65,17 @@ def test_the_tests_of_the_family_say_what_they_expect(project: Path) -> None:
     ]
 
 
+def test_a_check_that_does_not_apply_is_told(project: Path) -> None:
+    done = check(project, "--only", "call")
+    assert done.returncode == 2
+    assert "no check named call applies to zoo" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("nobody",), "nobody"),
+        (("devkit",), "give a tiny one with --checkpoint"),
         (("devkit", "--only", "sed"), "seed"),
         (("devkit", "--output", "page.txt"), ".md, .html or .json"),
         (("devkit", "--checkpoint", "absent"), "absent"),

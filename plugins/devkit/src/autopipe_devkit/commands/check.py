@@ -73,6 +73,11 @@ def run(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         tests = _tests(arguments, Path(scratch, "test_conformance.py"))
         report = checked(tests, arguments.family, arguments.only or ())
+    if not report.verdicts and arguments.only:
+        raise ArgumentError(
+            f"no check named {listed(arguments.only)} applies to {arguments.family}; leave out "
+            f"--only, or name other checks"
+        )
     if not report.verdicts:
         raise ArgumentError(
             f"no check of {arguments.family} ran; {shown(arguments.tests)} needs a subclass of "
@@ -95,6 +100,11 @@ def _tests(arguments: argparse.Namespace, target: Path) -> Path:
             raise ArgumentError(f"there is no {shown(arguments.tests)}; --tests takes a test file")
         return Path(arguments.tests).resolve()
     if checkpoint is None:
+        if default_registry().families[family].demo is None:
+            raise ArgumentError(
+                f"{family} has no demo checkpoint; give a tiny one with --checkpoint, or the "
+                f"family's own tests with --tests"
+            )
         demo_folder(family, default_registry())
         given = f"{DEMO}{family}"
     elif Path(checkpoint).is_dir():
