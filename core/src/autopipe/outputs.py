@@ -63,7 +63,7 @@ class BaseOutput(OrderedDict[Any, Any]):
         super().__init_subclass__(**keywords)
         _register(cls)
         inherited = any("__dataclass_fields__" in vars(base) for base in cls.__mro__)
-        for name in list(vars(cls).get("__annotations__", ()))[0 if inherited else 1 :]:
+        for name in list(_own_annotations(cls))[0 if inherited else 1 :]:
             if name not in vars(cls):
                 setattr(cls, name, None)
 
@@ -117,6 +117,17 @@ class BaseOutput(OrderedDict[Any, Any]):
     def to_tuple(self) -> tuple[Any, ...]:
         """Return the values of the fields that are not None, in order."""
         return tuple(self.values())
+
+
+def _own_annotations(cls: type) -> Mapping[str, Any]:
+    """The annotations of the class itself. Since Python 3.14 they are made when asked for."""
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        forward = annotationlib.Format.FORWARDREF
+        return annotationlib.get_annotations(cls, format=forward)
+    annotations: Mapping[str, Any] = vars(cls).get("__annotations__", {})
+    return annotations
 
 
 def _names(output: Any) -> tuple[str, ...]:
