@@ -46,6 +46,7 @@ def test_a_fault_is_told_in_a_sentence(project: Path) -> None:
     assert "  FAILED      effects: " in done.stdout
     assert "effects: guidance_scale has no effect in image2image\n" in done.stdout
     assert "zoo: 6 checks, 5 passed, 1 failed\n" in done.stdout
+    assert "in its own tests: give them with --tests" in " ".join(done.stderr.split())
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "guidance_scale has no effect" in (project / "page.html").read_text(encoding="utf-8")
 

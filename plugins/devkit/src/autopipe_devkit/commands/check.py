@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autopipe.checkpoint.address import DEMO, demo_folder
 from autopipe.cli.command import Run, explain, option, show
-from autopipe.cli.text import say
+from autopipe.cli.text import paragraph, say
 from autopipe.errors import ArgumentError, check_names
 from autopipe.registry import default_registry
 from autopipe.wording import listed, shown
@@ -25,6 +25,10 @@ EXAMPLES = (
     "autopipe check zoo",
     "autopipe check zoo --checkpoint ./tiny --size 32 --output report.html",
     "autopipe check zoo --tests tests/test_conformance.py",
+)
+
+EXCEPTIONS = (
+    "A family may declare exceptions, with their reasons, in its own tests: give them with --tests."
 )
 
 SUITE = """
@@ -87,6 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         report.write(Path(arguments.output))
         say(arguments.output, error=True)
+    if not report.passed and arguments.tests is None:
+        say(paragraph(EXCEPTIONS), error=True)
     return 0 if report.passed else 1
 
 
