@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
@@ -109,10 +110,13 @@ def _toctrees(contents: str) -> str:
 
 
 def _reference(block: re.Match[str]) -> str:
-    """The names in a block with a sentence each, then the docstrings of all."""
+    """The names in a block by module, with a sentence each, then the docstrings of all."""
     given = [line for line in block[1].splitlines() if line.startswith(":")]
     values = {name: load(name) for name in listed(block[0])}
-    summary = [f"- :py:obj:`~{name}`: {_sentence(name)}" for name in values]
+    summary = []
+    for module, names in itertools.groupby(values, lambda name: name.rpartition(".")[0]):
+        summary += ["", f"In ``{module}``:", ""]
+        summary += [f"- :py:obj:`~{name}`: {_sentence(name)}" for name in names]
     entries = []
     for name, value in values.items():
         options = list(given)
@@ -153,7 +157,7 @@ def _of_constructor(
 
 
 def _is_documented(value: object) -> bool:
-    return id(value) in DOCUMENTED
+    return id(get_origin(value) or value) in DOCUMENTED
 
 
 def _keep_documented(

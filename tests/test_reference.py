@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+import autopipe_components.guided
+import autopipe_components.latent
 import autopipe_components.steps
 from autopipe.registry import default_registry
 from autopipe.resolution.public import PUBLIC
@@ -28,6 +30,7 @@ LISTED = [
     for line in block.splitlines()
     if line and not line.startswith(":")
 ]
+GUIDED = Path(autopipe_components.guided.__file__)
 BUILT_ON = [
     "autopipe.manifest",
     "autopipe.pipeline.loop",
@@ -149,6 +152,19 @@ def test_docstrings_explain_parameters_that_there_are() -> None:
 
 def hints(cls: type) -> list[str]:
     return list(vars(cls).get("__annotations__", ()))
+
+
+def test_arguments_that_latent_tasks_read_are_told() -> None:
+    told = PAGES["steps"].partition("## What a call takes\n")[2].partition("\n## ")[0]
+    read: set[str] = set()
+    for file in (*Path(autopipe_components.latent.__path__[0]).glob("*.py"), GUIDED):
+        found = re.findall(
+            r"\bcall\.(?:get\(\"(\w+)\"|(\w+)\b(?!\())", file.read_text(encoding="utf-8")
+        )
+        read |= {one for names in found for one in names if one}
+    older = {"callback", "callback_steps", "ip_adapter_image", "ip_adapter_image_embeds"}
+    names = " ".join(re.findall(r"^\| (`.+?`) \|", told.partition("\n\nPrompts")[0], re.M))
+    assert read - older == set(re.findall(r"`(\w+)`", names))
 
 
 def test_hooks_are_told_by_names_that_there_are() -> None:

@@ -56,7 +56,10 @@ class Arguments(Mapping[str, Any]):
         return self.__dict__[name]
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"this call has no argument {shown(name)}")
+        raise AttributeError(
+            f"this call has no argument {shown(name)}; name it in the signature of __call__, or "
+            f"read it by get"
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("the arguments of a call are immutable; use replace(name=value)")

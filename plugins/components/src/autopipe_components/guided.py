@@ -133,6 +133,9 @@ class GuidedPipeline(DiffusionPipeline):
         """Call the network and return its prediction (B or 2B, C, h, w).
 
         Called once in each step. A predicted variance follows the prediction along the channels.
+        By default `denoiser` is called as a U-Net of diffusers is, with the further keywords
+        `timestep_cond`, `cross_attention_kwargs` and `return_dict=False`, and the first value of
+        its tuple is returned. Override it for a network with a `forward` of another form.
 
         Args:
             sample: (B or 2B, C, h, w), scaled for `timestep`, followed by the channels that the

@@ -139,6 +139,37 @@ class ToyPipelineOfTwoHalves(ToyPipeline):
         return torch.zeros(2 * len(latents) if self.do_classifier_free_guidance else len(latents))
 
 
+class Small:
+    """Calls take nothing that a task can do without."""
+
+    def encode_conditioning(self, height, width):
+        self.call = self.call.replace(num_images_per_prompt=1)
+        return super().encode_conditioning(height, width)
+
+
+class SmallPipeline(Small, ToySteps, LatentText2Image):
+    @pipeline_call
+    def __call__(self, prompt=None, num_inference_steps=4, output_type="pt"):
+        return self.run_task()
+
+
+class SmallImg2ImgPipeline(Small, ToySteps, LatentImage2Image):
+    @pipeline_call
+    def __call__(
+        self, prompt=None, image=None, strength=0.6, num_inference_steps=4, output_type="pt"
+    ):
+        return self.run_task()
+
+
+class SmallInpaintPipeline(Small, ToySteps, LatentInpaint):
+    @pipeline_call
+    def __call__(
+        self, prompt=None, image=None, mask_image=None, strength=1.0, num_inference_steps=4,
+        output_type="pt",
+    ):  # fmt: skip
+        return self.run_task()
+
+
 # What it draws
 
 
@@ -206,6 +237,18 @@ def test_every_task_draws_and_follows_seed_prompt_and_guidance(make, kind, given
     for change in ({"seed": 1}, {"prompt": "a dog"}, {"guidance_scale": 9.0}):
         assert not torch.equal(drawn, draw(pipe, **{**given, **change})), change
     assert not hasattr(pipe, "unet")
+
+
+def test_what_a_call_does_not_take_has_its_default(make, kind, given):
+    small = {
+        ToyPipeline: SmallPipeline,
+        ToyImg2ImgPipeline: SmallImg2ImgPipeline,
+        ToyInpaintPipeline: SmallInpaintPipeline,
+    }[kind]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        drawn = make(small)("a cat", **given).images
+    assert torch.equal(drawn, draw(make(kind), "a cat", guidance_scale=1.0, **given))
 
 
 def test_the_transformer_sees_packed_latents_once_a_step(make, kind, given):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import os
 import random
 import warnings
@@ -404,6 +405,26 @@ def test_what_a_pipeline_can_do_is_found_out(subjects: dict[str, Subject]) -> No
     found = subject.notes.abilities
     assert {found[name] for name in ("batch", "add-ons", "engines", "threads")} == {"yes"}
     assert found["tiling of the autoencoder"] == "no: the class has no enable_vae_tiling"
+
+
+def test_embeddings_need_a_method_that_gives_them(
+    subjects: dict[str, Subject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = subjects["text2image"]
+    original: Any = subject.cls.__call__
+    signature = inspect.signature(original)
+    embeds = inspect.Parameter("prompt_embeds", inspect.Parameter.KEYWORD_ONLY, default=None)
+
+    def call(*given: Any, **named: Any) -> Any:
+        return original(*given, **named)
+
+    call.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*signature.parameters.values(), embeds]
+    )
+    monkeypatch.setattr(subject.cls, "__call__", call)
+    CHECKS["abilities"](subject)
+    told = subject.notes.abilities["prompt embeddings"]
+    assert told == "no: the class has no encode_prompt that gives them"
 
 
 @pytest.fixture

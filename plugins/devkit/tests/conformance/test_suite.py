@@ -106,6 +106,17 @@ def test_a_pipeline_without_a_checkpoint_fails(pytester: pytest.Pytester, doodle
     assert (found["passed"], found["failed"]) == (1, 2)
 
 
+def test_a_checkpoint_that_is_no_fixture_is_told_in_a_sentence(
+    pytester: pytest.Pytester, doodle: Family
+) -> None:
+    pytester.makepyfile(
+        test_conformance=TESTS.format(expected={}) + "    checkpoint = 'demo:doodle'\n"
+    )
+    result = pytester.runpytest_inprocess("-k", "seed-DoodlePipeline")
+    assert result.parseoutcomes()["failed"] == 1
+    result.stdout.fnmatch_lines(["*make it a method with @pytest.fixture*"])
+
+
 def test_a_checkpoint_may_be_made_for_each_pipeline(
     pytester: pytest.Pytester, doodle: Family
 ) -> None:

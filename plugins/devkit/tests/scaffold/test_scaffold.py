@@ -127,3 +127,11 @@ def test_the_example_asks_for_this_core() -> None:
     (core,) = (r for r in map(Requirement, project["dependencies"]) if r.name == "autopipe-core")
     assert core.specifier.contains(autopipe.__version__)
     assert Family("x").api == API
+
+
+@pytest.mark.parametrize("name", ["abc", "ripple", "zoo"])
+def test_imports_are_in_order_whatever_the_name(name: str, tmp_path: Path) -> None:
+    project = create(name, tmp_path / "project")
+    text = (project / f"src/autopipe_{name}/text2image.py").read_text(encoding="utf-8")
+    steps = sorted(["Call", "Generators", "Prompt", "Result", f"{name.capitalize()}Steps"])
+    assert f"\nfrom .steps import {', '.join(steps)}\n" in text

@@ -18,7 +18,8 @@ class LatentImage2Image(StartsFromImage[_Result]):
     def run_task(self) -> _Result:
         """Run a call: from an image with noise added to it to images of the prompt."""
         # 1. Check the arguments
-        batch_size, call, latents = self.begin_call(), self.call, self.call.latents
+        batch_size, call = self.begin_call(), self.call
+        latents, repeats = call.get("latents"), call.get("num_images_per_prompt", 1)
         check_image(call.image)
         check_strength(call.strength)
         self.check_steps()
@@ -50,11 +51,11 @@ class LatentImage2Image(StartsFromImage[_Result]):
             latents = self.prepare_latents(
                 pixels,
                 schedule.timesteps[:1].repeat(batch_size),
-                batch_size // call.num_images_per_prompt,
-                call.num_images_per_prompt,
+                batch_size // repeats,
+                repeats,
                 dtype,
                 device,
-                call.generator,
+                call.get("generator"),
                 **clean,
             )
         tensors["latents"] = latents.to(device=device, dtype=dtype)

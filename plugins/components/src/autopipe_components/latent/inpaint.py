@@ -38,6 +38,7 @@ class LatentInpaint(StartsFromMask[_Result]):
         """Run a call: from an image and a mask to images of the prompt inside the mask."""
         # 1. Check the arguments
         batch_size, call = self.begin_call(), self.call
+        latents = call.get("latents")
         height, width = self.resolve_size()
         self.check_image_memory(batch_size, height, width)
         crop, paste = call.get("padding_mask_crop"), call.get("paste_unmasked", False)
@@ -47,8 +48,8 @@ class LatentInpaint(StartsFromMask[_Result]):
         check_strength(call.strength)
         self.check_steps()
         self.check_denoiser()
-        if call.latents is not None:
-            check_latents(call.latents, self.latent_shape(batch_size, height, width))
+        if latents is not None:
+            check_latents(latents, self.latent_shape(batch_size, height, width))
         callbacks = self.check_callbacks()
 
         # 2. Make the schedule, and keep the part that `strength` leaves
@@ -87,8 +88,8 @@ class LatentInpaint(StartsFromMask[_Result]):
             in_channels=self.denoiser_in_channels,
             dtype=self.latents_dtype(tensors),
             device=self._execution_device,
-            generator=call.generator,
-            latents=call.latents,
+            generator=call.get("generator"),
+            latents=latents,
             masked_image_latents=call.get("masked_image_latents"),
             guided=self.do_classifier_free_guidance,
             noised=self.adds_noise,

@@ -158,7 +158,7 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
         Raises:
             ArgumentError, ArgumentTypeError: they are not positive multiples of `size_multiple`.
         """
-        height, width = self.call.height, self.call.width
+        height, width = self.call.get("height"), self.call.get("width")
         if not (height and width):
             default = self.default_size()
             if self.ignores_partial_size:
@@ -209,14 +209,15 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
                 )
         check_number("eta", call.get("eta", 0.0))
         rescale = call.get("guidance_rescale", 0.0)
-        check_guidance(call.guidance_scale, rescale)
+        guidance_scale = call.get("guidance_scale", 1.0)
+        check_guidance(guidance_scale, rescale)
         self._guidance_rescale = rescale
         self._clip_skip = call.get("clip_skip")
         batch_size = self.set_call_state(
             prompts,
-            num_images_per_prompt=call.num_images_per_prompt,
-            generator=call.generator,
-            guidance_scale=call.guidance_scale,
+            num_images_per_prompt=call.get("num_images_per_prompt", 1),
+            generator=call.get("generator"),
+            guidance_scale=guidance_scale,
             cross_attention_kwargs=call.get("cross_attention_kwargs"),
             output_type=call.output_type,
         )
@@ -250,8 +251,8 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
         call = self.call
         return step_callbacks(
             self,
-            call.callback_on_step_end,
-            call.callback_on_step_end_tensor_inputs,
+            call.get("callback_on_step_end"),
+            call.get("callback_on_step_end_tensor_inputs"),
             call.get("callback"),
             call.get("callback_steps"),
         )
@@ -311,7 +312,7 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
             schedule,
             callbacks,
             eta=self.call.get("eta", 0.0),
-            generator=self.call.generator,
+            generator=self.call.get("generator"),
             keep=keep,
         )
 
@@ -335,5 +336,5 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
             values = self.output_values(pixels, latents.dtype)
         if on_images is not None:
             values = (on_images(values[0]), *values[1:])
-        result = self.output_class(*values) if self.call.return_dict else values
+        result = self.output_class(*values) if self.call.get("return_dict", True) else values
         return cast(_Result, result)

@@ -17,13 +17,14 @@ class LatentText2Image(StartsFromNoise[_Result]):
         """Run a call: from pure noise to images of the prompt."""
         # 1. Check the arguments
         batch_size, call = self.begin_call(), self.call
+        latents = call.get("latents")
         height, width = self.resolve_size()
         self.check_image_memory(batch_size, height, width)
         self.check_steps()
         self.check_denoiser()
         shape = self.latent_shape(batch_size, height, width)
-        if call.latents is not None:
-            check_latents(call.latents, shape)
+        if latents is not None:
+            check_latents(latents, shape)
         callbacks = self.check_callbacks()
 
         # 2. Make the schedule
@@ -40,8 +41,8 @@ class LatentText2Image(StartsFromNoise[_Result]):
             width,
             self.latents_dtype(tensors),
             self._execution_device,
-            call.generator,
-            call.latents,
+            call.get("generator"),
+            latents,
         )
 
         # 5. Denoise

@@ -70,10 +70,14 @@ class PixelCodec:
 class VaeCodec:
     """The latents of a variational autoencoder, sampled from its posterior and normalised.
 
+    They are `(sample - latents_mean) * scaling_factor / latents_std`. A codec that doesn't sample
+    overrides `encode`; a family gives its own by the property `codec`.
+
     Attributes:
         vae: a model with `encode(x).latent_dist` and `decode(z).sample`, whose config has
             `scaling_factor`, `latent_channels` and `block_out_channels`, and may have
-            `latents_mean`, `latents_std` (one number for each channel) and `force_upcast`.
+            `latents_mean`, `latents_std` (one number for each channel) and `force_upcast`. The
+            factor is `2 ** (len(block_out_channels) - 1)`.
         upcasts: whether `force_upcast` is followed: a model with that option encodes in float32,
             and decodes in float32 instead of float16.
     """

@@ -98,7 +98,7 @@ class Conformance:
         pipeline = next(p for p in family.pipelines if p.name == verdict.pipeline)
         serves = Task(verdict.task) if verdict.task else next(iter(tasks_of(pipeline)), None)
         verdict.task = str(serves or "")
-        folder = _folder(request.getfixturevalue("checkpoint"), pipeline, tmp_path / "checkpoint")
+        folder = _folder(_given(request), pipeline, tmp_path / "checkpoint")
         scratch = tmp_path / "scratch"
         scratch.mkdir()
         return Subject(
@@ -159,6 +159,18 @@ def implied(family: Manifest | None, registry: Registry | None = None) -> Iterat
         for number, task in enumerate(tasks):
             further = f"-{task}" if number else ""
             yield from (f"{check}-{pipeline.name}{further}" for check in of_task(task))
+
+
+def _given(request: pytest.FixtureRequest) -> Any:
+    """What the fixture `checkpoint` returns."""
+    try:
+        return request.getfixturevalue("checkpoint")
+    except pytest.FixtureLookupError as error:
+        if error.argname != "checkpoint":
+            raise
+        raise AssertionError(
+            "the class sets 'checkpoint' to a value: make it a method with @pytest.fixture"
+        ) from None
 
 
 def _folder(given: Any, pipeline: Pipeline, target: Path) -> Path:

@@ -95,8 +95,12 @@ def _seeded(count: int) -> list[torch.Generator]:
 
 
 def _embeds(subject: Subject, pipe: DiffusionPipeline) -> Any:
+    if "prompt_embeds" not in inspect.signature(subject.cls.__call__).parameters:
+        return "calls take no prompt_embeds"
+    if not hasattr(pipe, "encode_prompt"):
+        return "the class has no encode_prompt that gives them"
     embeds = given.embeds(subject, pipe)
-    return subject.result(pipe, **embeds) if embeds else "calls take no prompt_embeds"
+    return subject.result(pipe, **embeds) if embeds else "encode_prompt gives none of this prompt"
 
 
 def _vae(word: str) -> Try:
