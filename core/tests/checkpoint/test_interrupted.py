@@ -227,6 +227,9 @@ def test_loading_while_another_process_saves(place: Place) -> None:
     child = started(lambda: place.save_on(pause=0.02, max_shard_size=200))
     try:
         seen = Counter(place.outcome for _ in range(100))
+        # Loads may all fall into one save, where the machine is busy.
+        while not seen["old"] + seen["new"] and seen.total() < 5000:
+            seen[place.outcome] += 1
     finally:
         killed(child)
     assert seen.keys() <= {"old", "new", "refused"}

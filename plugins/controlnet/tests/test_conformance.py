@@ -34,8 +34,8 @@ EXPECTED = {
 }
 SAMPLES = {
     "controlnet_conditioning_scale": (1.0, 0.3),
-    "control_guidance_start": (0.0, 0.6),
-    "control_guidance_end": (1.0, 0.4),
+    "control_guidance_start": (0.0, 0.4),
+    "control_guidance_end": (1.0, 0.6),
     "guess_mode": (False, True),
 }
 

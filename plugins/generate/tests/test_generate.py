@@ -277,7 +277,7 @@ def test_a_device_that_is_not_there_is_an_error_in_words() -> None:
     assert loading.device_of(asked(device="cpu")).type == "cpu"
     with pytest.raises(PlacementError, match=r"'cuda:99' is not available.*cpu"):
         loading.load_for(asked(device="cuda:99"), REGISTRY)
-    with pytest.raises(ArgumentError, match="--device='gpu' names no device"):
+    with pytest.raises(ArgumentError, match="--device='gpu' is not a device"):
         loading.load_for(asked(device="gpu"), REGISTRY)
 
 
