@@ -32,6 +32,9 @@ NEAR = 0.1
 """How far a result at `NEARLY_OFF` may be from that of the prompt alone, of the distance to that of
 another prompt. It is about a thousandth, and all of it if the scale counts from 0."""
 
+LONG = 8
+"""So many steps that a solver which looks back has forgotten the first one at the last."""
+
 AWAY = "a green square"
 """What to keep away from."""
 
@@ -97,9 +100,9 @@ def guidance(subject: Subject) -> None:
             f"1 must mean the prompt alone, and what is above 1 goes on from there"
         )
     less, scale = draws.pair("guidance_scale")
-    _, held = draws.latents()
+    _, held = draws.latents(num_inference_steps=LONG)
     (weak, last), (strong, other_last) = (
-        draws.latents(held, guidance_scale=one) for one in (less, scale)
+        draws.latents(held, guidance_scale=one, num_inference_steps=LONG) for one in (less, scale)
     )
     if float((last - other_last).abs().max()) <= SEEN:
         draws.blame(
