@@ -94,7 +94,7 @@ def _blame(draws: Draws, name: str, white: dict[str, Any]) -> None:
 def neighbours(subject: Subject) -> None:
     """A change of the second result's inputs or generator leaves the first one as it is."""
     draws = Draws(subject)
-    names = [*batched(subject.task)]
+    names = [*batched(subject.task), *subject.made(subject.size)]
     names += [name for name in KNOWN if name.endswith("prompt") and name in subject.taken]
     alternatives = subject.alternatives()
     present = {**{n: KNOWN[n][0] for n in KNOWN}, **subject.arguments()}
