@@ -39,11 +39,11 @@ def effects(subject: Subject) -> None:
     faults, hidden = [], []
     for name, value in alternatives.items():
         other, like, told = draws(**{name: value}), draws.base, f"{name} has no effect"
-        if other.differs(like) and _is_of_words(name, value):
-            # A text that is cut short is still another one. The word is one that the tokenizer of
-            # a tiny checkpoint is likely to know.
-            start, _, last = value.rpartition(" ")
-            word = next((word for word in words if word != last), last[::-1])
+        start, _, last = value.rpartition(" ") if _is_of_words(name, value) else [""] * 3
+        word = next((word for word in words if word != last), None)
+        if start and word and other.differs(like):
+            # A text that is cut short is still another one. The word is one of the samples, which
+            # the tokenizer of a tiny checkpoint is likely to know.
             like = draws(0, **{name: f"{start} {word}"})
             told = f"the last word of {name} has no effect"
         if other.differs(like):
