@@ -19,6 +19,13 @@ EXPECTED = {
 EXPECTED["mask-KandinskyInpaintCombinedPipeline"] = (
     "as in diffusers, the U-Net is given the mask and what is around it, and keeps that by itself"
 )
+EXPECTED |= {
+    f"repeats-Kandinsky{kind}CombinedPipeline": (
+        "as in diffusers, the list of prompts is repeated as a whole for the decoder, whereas the "
+        "embeddings of one prompt are together"
+    )
+    for kind in ("", "Img2Img", "Inpaint")
+}
 
 
 class TestConformance(Conformance):

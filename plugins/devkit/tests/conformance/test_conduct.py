@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import inspect
@@ -117,6 +118,60 @@ def fixed_where_unseeded(patch: pytest.MonkeyPatch, cls: Any) -> None:
         return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
     patch.setattr(part("steps").DoodleSteps, "_noise", noise)
+
+
+def a_copy_of_the_generator(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    original = part("steps").DoodleSteps._noise
+
+    def noise(self: Any, call: Any, *size: int) -> Any:
+        if isinstance(call.generator, torch.Generator):
+            same = torch.Generator().manual_seed(call.generator.initial_seed())
+            call = dataclasses.replace(call, generator=same)
+        return original(self, call, *size)
+
+    patch.setattr(part("steps").DoodleSteps, "_noise", noise)
+
+
+def in_turn(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    def for_each_picture(self: Any, given: Any) -> list[str]:
+        count = 1 if isinstance(self.prompt, str) else len(self.prompt)
+        texts = [given] * count if isinstance(given, str) else given
+        return [*texts] * self.num_images_per_prompt
+
+    patch.setattr(part("steps").Call, "_for_each_picture", for_each_picture)
+
+
+def write_what_is_there(pipe: Any, given: dict[str, Any]) -> None:
+    if given.get("latents") is not None:
+        given["latents"].mul_(1)
+
+
+def more_names(pipe: Any, given: dict[str, Any]) -> None:
+    if "callback_on_step_end_tensor_inputs" in given:
+        given["callback_on_step_end_tensor_inputs"].append("latents")
+
+
+def with_gradients(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    original = part("steps").DoodleSteps._returned
+
+    def returned(self: Any, call: Any, x: Any) -> Any:
+        made = original(self, call, x)
+        if call.output_type == "pt":
+            made.images.requires_grad_()
+        return made
+
+    patch.setattr(part("steps").DoodleSteps, "_returned", returned)
+
+
+def makes_its_own_scheduler(patch: pytest.MonkeyPatch, cls: Any) -> None:
+    original = cls.from_pipe.__func__
+
+    def from_pipe(cls: Any, pipe: Any, **more: Any) -> Any:
+        made = original(cls, pipe, **more)
+        default_scheduler(made)
+        return made
+
+    patch.setattr(cls, "from_pipe", classmethod(from_pipe))
 
 
 def reseed_where_unseeded(pipe: Any, given: dict[str, Any]) -> None:
@@ -336,6 +391,10 @@ BROKEN: list[tuple[str, str, Break, str]] = [
         "untouched", "text2image", also(lambda p, _: setattr(p, "seen", object()), always=True),
         "the attribute seen of the pipeline",
     ),
+    ("untouched", "text2image", also(write_what_is_there), "writes into its caller's latents"),
+    ("untouched", "text2image", also(more_names), "caller's callback_on_step_end_tensor_inputs"),
+    ("seed", "text2image", a_copy_of_the_generator, "draws nothing from its generator itself"),
+    ("repeats", "text2image", in_turn, "of two prompts, two each"),
     ("unseeded", "text2image", fixed_where_unseeded, "without a generator all make the same"),
     ("unseeded", "text2image", also(reseed_where_unseeded, first=True), "all make the same"),
     ("unseeded", "text2image", also(lambda *_: random.seed(1)), "the random state of Python"),
@@ -351,16 +410,22 @@ BROKEN: list[tuple[str, str, Break, str]] = [
     ("half", "text2image", in_bfloat16(fail), "bfloat16 ends with RuntimeError: expected scalar"),
     ("half", "text2image", in_bfloat16(lambda made: made * 0 + 9), "in bfloat16 results are"),
     ("half", "text2image", also(lambda p, _: p.network.float()), "changes the dtype of a network"),
+    (
+        "half", "text2image", also(lambda p, _: torch.set_default_dtype(p.dtype)),
+        "a call in bfloat16 changes the default dtype of torch",
+    ),
     ("half", "text2image", loaded(lambda p: p.to(torch.float32)), "no network is bfloat16"),
     ("pictures", "text2image", returned(turned), "output_type='pil' gives pictures of"),
     ("pictures", "text2image", returned(unclamped), "'np' gives values from .*, not in"),
     ("pictures", "text2image", returned(holed), "output_type='np' gives values that aren't finite"),
     ("tensors", "text2image", returned(turned), "output_type='pt' gives"),
+    ("tensors", "text2image", with_gradients, "output_type='pt' gives a tensor that requires grad"),
     ("overlap", "text2image", kept_on_the_class, "two calls at the same time disturb each other"),
     ("overlap", "image2image", kept_on_the_network, "two calls at the same time disturb"),
     ("overlap", "text2image", one_scheduler_for_all, "two calls at the same time disturb"),
     ("keeps", "text2image", loaded(default_scheduler), "saving and loading doesn't keep num_train"),
     ("keeps", "text2image", switched(default_scheduler), "from_pipe doesn't keep num_train_times"),
+    ("keeps", "text2image", makes_its_own_scheduler, "doesn't keep the scheduler that it is giv"),
     ("keeps", "text2image", ignores_auto, "saving and loading doesn't keep the dtype of network"),
     ("abilities", "text2image", only_contiguous, "channels_last fails in text2image"),
 ]  # fmt: skip

@@ -122,6 +122,11 @@ def never_off(given: dict[str, Any]) -> dict[str, Any]:
     return {"guidance_scale": max(given.get("guidance_scale", 2.0), 1.5)}
 
 
+def one_more(given: dict[str, Any]) -> dict[str, Any]:
+    scale = given.get("guidance_scale", 2.0)
+    return {"guidance_scale": scale + 1 if scale > 1 else scale}
+
+
 def square(image: Any) -> Any:
     return image.resize(SIZE)
 
@@ -140,6 +145,8 @@ ARGUMENTS: list[tuple[str, Change, dict[str, str]]] = [
         "effects": "prompt has no effect in text2image",
         "guidance": "the prompt has no effect in text2image",
         "neighbours": "the second prompt of a list has no effect in text2image"}),
+    ("text2image", changed("prompt", lambda text: text.rpartition(" ")[0]), {
+        "effects": "the last word of prompt has no effect in text2image"}),
     ("text2image", the_first("prompt"), {"neighbours": "second prompt of a list has no effect"}),
     ("text2image", always(negative_prompt=""), {
         "effects": "negative_prompt has no effect in text2image",
@@ -149,17 +156,21 @@ ARGUMENTS: list[tuple[str, Change, dict[str, str]]] = [
     ("image2image", always(guidance_scale=7.5), {
         "effects": "guidance_scale has no effect in image2image",
         "guidance": "negative_prompt has an effect in image2image although guidance_scale is 1"}),
+    ("text2image", one_more, {"guidance": "a guidance_scale of 1.001 acts in text2image as if"}),
     ("text2image", never_off, {"guidance": "negative_prompt has an effect in text2image"}),
     ("text2image", always(num_inference_steps=3), {
         "effects": "num_inference_steps has no effect in text2image",
         "guidance": "no network is used more often",
         "latents": "no network is used more often",
         "steps": "no network is used more often for more num_inference_steps in text2image"}),
+    ("text2image", changed("num_inference_steps", lambda count: count + 1), {
+        "steps": "num_inference_steps=2 makes text2image take 3 steps"}),
     ("text2image", swapped, {"size": r"height and width \(16, 32\) where height=32 and width=16"}),
     ("text2image", always(height=16, width=16), {"size": r"height and width \(16, 16\)"}),
     ("image2image", changed("image", square), {"size": r"of height and width \(16, 16\) from an"}),
     ("image2image", always(strength=0.5), {
         "effects": "strength has no effect in image2image",
+        "steps": "num_inference_steps=4 makes image2image take 2 steps",
         "strength": "image2image departs no further from image"}),
     ("image2image", changed("strength", lambda strength: 1 - strength), {
         "strength": "image2image takes no step at a strength of 1.0"}),
@@ -191,6 +202,8 @@ ARGUMENTS: list[tuple[str, Change, dict[str, str]]] = [
     ("text2image", always(latents=None), {
         "effects": "latents has no effect in text2image",
         "latents": "text2image doesn't start from the latents that it is given"}),
+    ("text2image", changed("latents", lambda latents: 3 * latents), {
+        "latents": "text2image scales the latents that it is given, and not its own noise"}),
     ("text2image", the_seed_as_well, {"latents": "doesn't start from the latents"}),
     ("text2image", the_first("generator"), {
         "neighbours": "the second generator of a list has no effect"}),
@@ -270,6 +283,26 @@ def keeps_grey(patch: pytest.MonkeyPatch) -> None:
     around_steps(patch, "_denoise", denoise)
 
 
+def a_pixel_more(patch: pytest.MonkeyPatch) -> None:
+    marked = part("images").marked
+    patch.setattr(
+        part("inpaint"),
+        "marked",
+        lambda *given: torch.nn.functional.max_pool2d(marked(*given), 3, stride=1, padding=1),
+    )
+
+
+def guided_at_first(patch: pytest.MonkeyPatch) -> None:
+    def denoise(original: Any, self: Any, call: Any, *given: Any) -> Any:
+        def off(step: int, time: Any, found: torch.Tensor) -> torch.Tensor:
+            object.__setattr__(call, "guidance_scale", 1.0)
+            return found
+
+        return original(self, call, *given, off)
+
+    around_steps(patch, "_denoise", denoise)
+
+
 def the_same_noise_for_all(patch: pytest.MonkeyPatch) -> None:
     def noise(original: Any, self: Any, call: Any, *size: int) -> torch.Tensor:
         made: torch.Tensor = original(self, call, *size)
@@ -331,11 +364,15 @@ INSIDE: list[tuple[str, Callable[[pytest.MonkeyPatch], None], dict[str, str]]] =
     ("inpaint", keeps_nothing_at_last, {"mask": "inpaint changes what mask_image leaves black"}),
     ("inpaint", keeps_another_image, {"mask": "inpaint changes the image where mask_image is"}),
     ("inpaint", keeps_grey, {"mask": "inpaint shows nothing of the image where mask_image is"}),
+    ("inpaint", a_pixel_more, {"mask": "inpaint changes what mask_image leaves black"}),
+    ("text2image", guided_at_first, {
+        "guidance": "guidance_scale has no effect in the last step of text2image"}),
     ("text2image", the_same_noise_for_all, {
         "several": "num_images_per_prompt repeats one result in text2image"}),
     ("text2image", neighbours_in_the_prediction, {
         "neighbours": "the second generator of a list changes the first result"}),
     ("text2image", texts_of_a_batch_in_one, {
+        "guidance": "a guidance_scale of 1.001 acts in text2image as if it were much larger",
         "neighbours": "the second prompt of a list changes the first result"}),
     ("image2image", noise_of_full_strength, {
         "strength": "image2image departs no further from image at a strength of 1.0 than at 0.5"}),

@@ -126,15 +126,20 @@ class Draws:
         """The uses of the denoising network."""
         return [use for use in drawn.uses if (use.component, use.part) in self.denoisers]
 
-    def latents(self, **changes: Any) -> tuple[Drawn, Tensor]:
-        """What a call makes, and the latents after its last step."""
+    def latents(self, held: Tensor | None = None, **changes: Any) -> tuple[Drawn, Tensor]:
+        """What a call makes, and the latents after its last step.
+
+        Args:
+            held: what each step but the first starts from, whatever the one before it made.
+        """
         seen: list[Tensor] = []
 
         class Look(Attachment):
             def after_step(self, run: Any, strength: float) -> AfterStep:
                 def look(step: int, timestep: Tensor, latents: Tensor) -> Tensor:
                     seen.append(latents.detach().clone())
-                    return latents
+                    # The stages of a chain have latents of other shapes.
+                    return held if held is not None and held.shape == latents.shape else latents
 
                 return look
 

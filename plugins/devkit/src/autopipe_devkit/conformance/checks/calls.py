@@ -16,7 +16,7 @@ from autopipe.errors import CancelledError
 from autopipe.placement.base import networks_of
 
 from .. import traces
-from ..samples import batched
+from ..samples import KNOWN, batched
 from ..subject import Subject
 
 BATCHED = 1e-4
@@ -25,12 +25,21 @@ are where weights begin at another place in memory, as those of a copy do."""
 
 
 def seed(subject: Subject) -> None:
-    """The same seed is the same result, another one is another, and a call leaves no trace."""
+    """The same seed is the same result, another one is another, and a call leaves no trace.
+
+    A generator that a call drew from goes on from there.
+    """
     pipe = subject.load()
     before = traces.of_pipeline(pipe)
     first, again, other = (subject.result(pipe, seed=number) for number in (1, 1, 2))
     assert np.array_equal(first, again), "the same seed gives another result"
     assert not np.array_equal(first, other), "another seed gives the same result"
+    generator = torch.Generator().manual_seed(1)
+    one, following = (subject.result(pipe, generator=generator) for _ in range(2))
+    assert not np.array_equal(one, following), (
+        "a call draws nothing from its generator itself: a second call with the same object "
+        "gives the same result"
+    )
     changed = traces.changes(before, traces.of_pipeline(pipe))
     assert not changed, f"a call changes {', '.join(changed)}"
 
@@ -47,25 +56,47 @@ def batch(subject: Subject) -> None:
 
 
 def repeats(subject: Subject) -> None:
-    """Several results of the same inputs, with a generator for each, equal single calls."""
+    """Several results of the same inputs, with a generator for each, equal single calls.
+
+    Where there is a list of prompts, those of one prompt come together.
+    """
     assert subject.task.repeats is not None
     pipe = subject.load()
     singles = [subject.result(pipe, number) for number in (0, 1)]
     together = subject.result(pipe, 0, generator=_generators(), **{subject.task.repeats: 2})
     _assert_close(together, singles)
+    prompts = _pairs_of_prompts(subject)
+    if prompts:
+        each: list[dict[str, Any]] = [
+            {name: two[number // 2] for name, two in prompts.items()} for number in range(4)
+        ]
+        singles = [subject.result(pipe, number, **one) for number, one in enumerate(each)]
+        lists: dict[str, Any] = {**prompts, "generator": _generators(4), subject.task.repeats: 2}
+        together = subject.result(pipe, 0, **lists)
+        _assert_close(together, singles, "of two prompts, two each: those of one come together: ")
 
 
-def _generators() -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(number) for number in (0, 1)]
+def _pairs_of_prompts(subject: Subject) -> dict[str, list[Any]]:
+    """Lists of two prompts, and of negative ones where calls take them."""
+    others = subject.alternatives()
+    texts = {**{name: values[0] for name, values in KNOWN.items()}, **subject.arguments()}
+    names = [one.name for one in subject.task.inputs if one.kind == "text"]
+    if names and "negative_prompt" in subject.taken:
+        names.append("negative_prompt")
+    return {name: [texts[name], others[name]] for name in names if name in texts and name in others}
 
 
-def _assert_close(together: np.ndarray, singles: list[np.ndarray]) -> None:
+def _generators(count: int = 2) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(number) for number in range(count)]
+
+
+def _assert_close(together: np.ndarray, singles: list[np.ndarray], which: str = "") -> None:
     expected = np.concatenate(singles)
     assert together.shape == expected.shape, (
-        f"results of shape {together.shape} where single calls make {expected.shape}"
+        f"{which}results of shape {together.shape} where single calls make {expected.shape}"
     )
     apart = np.abs(together - expected).max()
-    assert apart <= BATCHED, f"results are up to {apart:.2g} away from those of single calls"
+    assert apart <= BATCHED, f"{which}results are up to {apart:.2g} away from those of single calls"
 
 
 def cancel(subject: Subject) -> None:

@@ -135,6 +135,12 @@ def unusual(subject: Subject) -> DiffusionPipeline:
     with quiet():
         made: DiffusionPipeline = subject.cls.from_pipe(pipe, **changed)
     made.set_progress_bar_config(disable=True)
+    for name, given in changed.items():
+        found = getattr(made.components[name], "config", {}).get("num_train_timesteps")
+        assert found == given.config.num_train_timesteps, (
+            f"{subject.pipeline.name} doesn't keep the {name} that it is given: its "
+            f"num_train_timesteps is {found}, and was {given.config.num_train_timesteps}"
+        )
     return made
 
 

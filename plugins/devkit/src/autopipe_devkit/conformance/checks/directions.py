@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,11 @@ from torch import Tensor
 
 from ..subject import Subject
 from ..verdict import Unjudged
-from ..watching import Draws
+from ..watching import SEEN, Draws, Use
+
+SCALED = 1.5
+"""By how much the latents of a call may seem to be scaled otherwise than its own noise, whose
+standard deviation is known only roughly from few numbers."""
 
 ALIKE = 0.9999
 """The cosine between tensors of which one is the other times a number, rounding aside."""
@@ -22,6 +28,13 @@ OFF = 1.0
 NEARLY_OFF = 1.001
 """A guidance scale at which a prediction is nearly that of the prompt alone."""
 
+NEAR = 0.1
+"""How far a result at `NEARLY_OFF` may be from that of the prompt alone, of the distance to that of
+another prompt. It is about a thousandth, and all of it if the scale counts from 0."""
+
+LONG = 8
+"""So many steps that a solver which looks back has forgotten the first one at the last."""
+
 AWAY = "a green square"
 """What to keep away from."""
 
@@ -30,10 +43,22 @@ FULL = 1.0
 
 
 def steps(subject: Subject) -> None:
-    """More steps use the network more often."""
+    """More steps use the network more often, and a call takes as many as asked for."""
     if not _known(subject, "num_inference_steps"):
         return
-    assert Draws(subject).denoisers
+    draws = Draws(subject)
+    assert draws.denoisers
+    whole: dict[str, Any] = {"strength": FULL} if "strength" in subject.taken else {}
+    shown = io.StringIO()
+    draws.pipe.set_progress_bar_config(disable=False, file=shown)
+    shown.truncate(shown.seek(0))  # what setting it showed, to see that it can
+    count = subject.arguments()["num_inference_steps"]
+    draws(**whole)
+    totals = {int(total) for total in re.findall(r"100%.* (\d+)/\1 ", shown.getvalue())}
+    assert not totals or count in totals, (
+        f"num_inference_steps={count} makes {draws.where} take {min(totals)} steps, as its "
+        f"progress bar shows"
+    )
 
 
 def _known(subject: Subject, *names: str) -> bool:
@@ -47,7 +72,8 @@ def _known(subject: Subject, *names: str) -> bool:
 def guidance(subject: Subject) -> None:
     """A `guidance_scale` of 1 turns guidance off, with the `negative_prompt` and its cost.
 
-    A larger one goes away from the `negative_prompt`, and not from the prompt.
+    A larger one goes away from the `negative_prompt`, and not from the prompt. It begins at 1, and
+    acts in the last step too.
     """
     if "negative_prompt" not in subject.taken:
         return
@@ -69,7 +95,19 @@ def guidance(subject: Subject) -> None:
             draws.blame([f"the prompt has no effect in {draws.where}"], plain, swapped)
         towards, away = (np.abs(near.made - one.made).sum() for one in (plain, swapped))
         assert towards < away, f"guidance goes towards the negative_prompt in {draws.where}"
-    _, scale = draws.pair("guidance_scale")
+        assert towards <= NEAR * away, (
+            f"a guidance_scale of {NEARLY_OFF} acts in {draws.where} as if it were much larger: "
+            f"1 must mean the prompt alone, and what is above 1 goes on from there"
+        )
+    less, scale = draws.pair("guidance_scale")
+    _, held = draws.latents(num_inference_steps=LONG)
+    (weak, last), (strong, other_last) = (
+        draws.latents(held, guidance_scale=one, num_inference_steps=LONG) for one in (less, scale)
+    )
+    if float((last - other_last).abs().max()) <= SEEN:
+        draws.blame(
+            [f"guidance_scale has no effect in the last step of {draws.where}"], weak, strong
+        )
     without, with_it = (
         sum(use.rows for use in draws.denoising(drawn))
         for drawn in (plain, draws(guidance_scale=scale))
@@ -116,21 +154,39 @@ def _distance(one: list[Tensor], other: list[Tensor]) -> float:
 
 
 def latents(subject: Subject) -> None:
-    """Denoising starts from the `latents` that are given, whatever the seed."""
+    """Denoising starts from the `latents` that are given, whatever the seed.
+
+    Without an image they are scaled as the noise of a call itself.
+    """
     if not _known(subject, "num_inference_steps"):
         return
     draws = Draws(subject)
     _, last = draws.latents()
     given = torch.randn(last.shape, generator=torch.Generator().manual_seed(5))
     drawn = draws(latents=given)
-    alike = [
-        torch.cosine_similarity(one[: len(given)].double().ravel(), given.double().ravel(), dim=0)
-        for one in draws.denoising(drawn)[0].asked
-        if one.ndim == given.ndim and one[: len(given)].shape == given.shape
-    ]
+    starts = {
+        number: one
+        for number, one in enumerate(_first_asked(draws.denoising(drawn)[0], given))
+        if one.shape == given.shape
+        and torch.cosine_similarity(one.ravel(), given.ravel(), 0) > ALIKE
+    }
     # Where the network takes them in another form, the seed tells.
-    started = any(one > ALIKE for one in alike) or not drawn.differs(draws(1, latents=given))
+    started = starts or not drawn.differs(draws(1, latents=given))
     assert started, f"{draws.where} doesn't start from the latents that it is given"
+    if any(one.kind == "image" for one in subject.task.inputs):
+        return
+    own = _first_asked(draws.denoising(draws.base)[0], given)
+    for number, start in starts.items():
+        times = float(start.std() / given.double().std() / own[number].std())
+        assert 1 / SCALED < times < SCALED, (
+            f"{draws.where} scales the latents that it is given, and not its own noise, or the "
+            f"other way round: what the network is asked is {times:.3g} times as large"
+        )
+
+
+def _first_asked(use: Use, like: Tensor) -> list[Tensor]:
+    """What a network was asked; of tensors like `like` the first rows."""
+    return [one[: len(like)].double() if one.ndim == like.ndim else one for one in use.asked]
 
 
 def size(subject: Subject) -> None:

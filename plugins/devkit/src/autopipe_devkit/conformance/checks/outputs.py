@@ -74,6 +74,9 @@ def tensors(subject: Subject) -> None:
     pipe = subject.load()
     tensor = _made(subject, pipe, "pt")
     assert isinstance(tensor, torch.Tensor), f"output_type='pt' gives a {type(tensor).__name__}"
+    assert not tensor.requires_grad, (
+        "output_type='pt' gives a tensor that requires grad: a call keeps everything for gradients"
+    )
     assert tensor.ndim == 4, f"output_type='pt' gives a tensor of shape {tuple(tensor.shape)}"
     array = tensor.permute(0, 2, 3, 1).cpu().float().numpy()
     _in_range("pt", array)

@@ -10,6 +10,7 @@ from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.placement.base import networks_of
 from autopipe.wording import error_summary
 
+from .. import traces
 from ..subject import Subject
 from ..verdict import sentence_of
 
@@ -26,7 +27,8 @@ DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 def half(subject: Subject) -> None:
     """A call in bfloat16 or float16 gives finite values close to those of float32, or is refused.
 
-    The refusal is one of `autopipe.errors`, and a call that works leaves the networks in the dtype.
+    The refusal is one of `autopipe.errors`, and a call that works leaves the networks in the dtype,
+    and the process as it was.
     """
     full = subject.load()
     expected, other = subject.result(full), subject.result(full, seed=1)
@@ -48,7 +50,10 @@ def _ability(
         pipe = subject.load(torch_dtype=dtype)
         before = _dtypes(pipe)
         assert dtype in before.values() or not before, f"loaded as {name}, no network is {name}"
-        made = subject.result(pipe)
+        with traces.restored():
+            process = traces.of_process()
+            made = subject.result(pipe)
+            changed = traces.changes(process, traces.of_process())
     except AutopipeError as error:
         return f"no: {error_summary(error)}"
     except (RuntimeError, TypeError, ValueError) as error:
@@ -58,6 +63,7 @@ def _ability(
             f"a call in {name} ends with {error_summary(error)}; it must work, or be refused by "
             f"one of autopipe.errors"
         ) from error
+    assert not changed, f"a call in {name} changes {', '.join(changed)}"
     assert _dtypes(pipe) == before, f"a call in {name} changes the dtype of a network"
     assert np.isfinite(made).all(), f"a call in {name} makes values that aren't finite"
     assert made.shape == expected.shape, (

@@ -42,13 +42,14 @@ def mask(subject: Subject) -> None:
 
 
 class _Change:
-    """How far two results are apart where the mask is black, on the left, and where it is white."""
+    """How far two results are apart where the mask is black, on the left, and where it is white.
 
-    def __init__(self, one: np.ndarray, other: np.ndarray, axis: int) -> None:
+    Where the mask changes, so many cells as `margin` says may be of either kind.
+    """
+
+    def __init__(self, one: np.ndarray, other: np.ndarray, axis: int, margin: int = 0) -> None:
         apart = np.moveaxis(np.abs(one - other), axis, 0)
         middle = len(apart) // 2
-        # Where the mask changes, its cells may be of either kind.
-        margin = int(middle > 2)
         self.black = float(apart[: middle - margin].max())
         self.white = float(apart[middle + margin :].max())
 
@@ -63,7 +64,11 @@ def _changes(draws: Draws, given: dict[str, Any], other: dict[str, Any]) -> list
     another, changed = draws.latents(**given, **other, seed=0 if other else 1)
     found = [_Change(one.made, another.made, axis=2)]
     if latents.ndim == 4:
-        found.append(_Change(latents.float().numpy(), changed.float().numpy(), axis=-1))
+        # Cells larger than pixels may be repainted whole, or one more of them, as Kandinsky does.
+        width = latents.shape[-1]
+        margin = int(width > 5 and width != one.made.shape[2])
+        arrays = (latents.float().numpy(), changed.float().numpy())
+        found.append(_Change(*arrays, axis=-1, margin=margin))
     return found
 
 
@@ -89,7 +94,7 @@ def _blame(draws: Draws, name: str, white: dict[str, Any]) -> None:
 def neighbours(subject: Subject) -> None:
     """A change of the second result's inputs or generator leaves the first one as it is."""
     draws = Draws(subject)
-    names = [*batched(subject.task)]
+    names = [*batched(subject.task), *subject.made(subject.size)]
     names += [name for name in KNOWN if name.endswith("prompt") and name in subject.taken]
     alternatives = subject.alternatives()
     present = {**{n: KNOWN[n][0] for n in KNOWN}, **subject.arguments()}

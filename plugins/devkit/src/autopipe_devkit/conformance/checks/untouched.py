@@ -18,6 +18,7 @@ from autopipe.placement.base import networks_of
 from .. import given, traces
 from ..samples import batched
 from ..subject import Subject, quiet
+from .callbacks import INPUTS as CALLBACK_INPUTS
 
 
 def untouched(subject: Subject) -> None:
@@ -101,6 +102,8 @@ def _forms(subject: Subject, pipe: DiffusionPipeline) -> Iterator[tuple[str, dic
     latents = given.latents(subject, pipe)
     if latents is not None:
         yield "with latents", {"latents": latents}
+    if CALLBACK_INPUTS in subject.taken:
+        yield "with a callback", {CALLBACK_INPUTS: ["latents"], "callback_on_step_end": _look_on}
     embeds = given.embeds(subject, pipe)
     if embeds:
         yield "with embeddings", embeds
@@ -122,6 +125,7 @@ def _changed(
     """
     handed = {**subject.arguments(), **arguments}
     kept = {name: copy.deepcopy(one) for name, one in handed.items() if not _draws(one)}
+    versions = _versions(handed)
     with quiet(), traces.restored():
         before = _taken_down(pipe)
         try:
@@ -136,6 +140,14 @@ def _changed(
         yield f"{call} changes {name} in {subject.task}"
     for name in traces.changes(kept, {name: handed[name] for name in kept}):
         yield f"{call} changes its caller's {name} in {subject.task}"
+    for name, version in _versions(handed).items():
+        if version != versions[name]:
+            yield f"{call} writes into its caller's {name} in {subject.task}"
+
+
+def _versions(handed: dict[str, Any]) -> dict[str, int]:
+    """How often torch has seen each tensor written into: what is written may be what was there."""
+    return {name: one._version for name, one in handed.items() if isinstance(one, torch.Tensor)}
 
 
 def _taken_down(pipe: DiffusionPipeline) -> dict[str, Any]:
@@ -155,6 +167,11 @@ def _make_unusual(pipe: DiffusionPipeline) -> None:
         for number, parameter in enumerate(network.parameters()):
             if parameter.is_floating_point():
                 parameter.requires_grad_(number % 2 == 0)
+
+
+def _look_on(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+    """A step callback that changes nothing."""
+    return {}
 
 
 class _Failure(Exception):
