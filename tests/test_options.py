@@ -21,6 +21,8 @@ LINES = {
     "inspect": [DEMO, "--headers"],
     "download": [DEMO, "--dry-run"],
     "new": ["newfamily"],
+    "check": ["stable_diffusion", "--only", "manifest"],
+    "stubs": [],
 }
 """What a command needs besides the option."""
 

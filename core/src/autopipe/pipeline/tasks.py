@@ -9,6 +9,7 @@ these classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload
 
 import torch
@@ -30,12 +31,14 @@ Given: TypeAlias = "Pixels | Sequence[Image] | Sequence[NDArray[Any]] | Sequence
 """Input images or masks of a call."""
 
 
+@dataclass
 class PilOutput(BaseOutput):
     """The output of a call with the default `output_type`."""
 
     images: list[Image]
 
 
+@dataclass
 class ArrayOutput(BaseOutput):
     """The output of a call with `output_type="np"`."""
 
@@ -43,6 +46,7 @@ class ArrayOutput(BaseOutput):
     """(B, H, W, C), in [0, 1]."""
 
 
+@dataclass
 class TensorOutput(BaseOutput):
     """The output of a call with `output_type="pt"` or `"latent"`."""
 
