@@ -74,6 +74,20 @@ def test_an_expected_failure_needs_a_reason(pytester: pytest.Pytester, doodle: F
     assert outcomes(pytester, {"protocol": ""})["failed"] == 4
 
 
+def test_samples_of_what_no_call_takes_are_a_failure(
+    pytester: pytest.Pytester, doodle: Family
+) -> None:
+    samples = "    def samples(self, pipeline):\n        return {names}\n"
+    some = '{"strength": (0.5, 1.0)}'  # text to image has none
+    pytester.makepyfile(test_conformance=TESTS.format(expected={}) + samples.format(names=some))
+    assert pytester.runpytest_inprocess("-k", FEW).parseoutcomes().get("failed", 0) == 0
+    wrong = '{"strenght": (0.5, 1.0)}'
+    pytester.makepyfile(test_conformance=TESTS.format(expected={}) + samples.format(names=wrong))
+    result = pytester.runpytest_inprocess("-k", FEW)
+    assert result.parseoutcomes()["failed"] == 1
+    assert "no call takes strenght" in result.stdout.str()
+
+
 def test_a_check_that_is_skipped_is_a_failure(pytester: pytest.Pytester, doodle: Family) -> None:
     pytester.makeconftest(
         "import pytest\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,9 @@ from autopipe.checkpoint.address import DEMO, demo_folder
 from autopipe.manifest import Manifest, Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry, default_registry
+from autopipe.resolution.targets import load_target
 from autopipe.tasks import Task
+from autopipe.wording import listed
 
 from .checks import OF_A_FAMILY, OF_A_MEMBER, OF_A_STAGE, OF_A_TASK, of_family, of_task, tasks_of
 from .checks.manifest import usable
@@ -59,7 +62,8 @@ class Conformance:
     def samples(self, pipeline: Pipeline) -> dict[str, tuple[Any, Any]]:
         """Two values each of further arguments of a call of `pipeline`.
 
-        Every call is made with the first; the second one must change what is drawn.
+        Every call is made with the first; the second one must change what is drawn. Those that a
+        call of this pipeline doesn't take are left out.
         """
         return {}
 
@@ -101,6 +105,7 @@ class Conformance:
         folder = _folder(_given(request), pipeline, tmp_path / "checkpoint")
         scratch = tmp_path / "scratch"
         scratch.mkdir()
+        taken = parameters_of(pipeline)
         return Subject(
             family,
             pipeline,
@@ -111,7 +116,7 @@ class Conformance:
             size=self.size,
             notes=verdict.notes,
             excused=dict(self._excused(verdict)),
-            samples=self.samples(pipeline),
+            samples={n: two for n, two in self.samples(pipeline).items() if n in taken},
         )
 
     def _excused(self, verdict: Verdict) -> Iterator[tuple[str, str]]:
@@ -135,6 +140,10 @@ class Conformance:
         expected = {name.partition(".")[0] for name in self.expected_failures}
         assert expected - known == set(), "there are no such checks"
         assert all(self.expected_failures.values()), "an expected failure needs a reason"
+        pipelines = list(usable(self._family()))
+        sampled = {name for pipeline in pipelines for name in self.samples(pipeline)}
+        unknown = sampled.difference(*map(parameters_of, pipelines))
+        assert not unknown, f"no call takes {listed(sorted(unknown))}, of which there are samples"
 
     def _family(self) -> Manifest:
         registry = default_registry()
@@ -143,6 +152,11 @@ class Conformance:
             " ".join(map(str, registry.problems)) or "Install its package."
         )
         return found
+
+
+def parameters_of(pipeline: Pipeline) -> frozenset[str]:
+    """The names of what a call of `pipeline` takes."""
+    return frozenset(inspect.signature(load_target(pipeline.target).__call__).parameters)
 
 
 def implied(family: Manifest | None, registry: Registry | None = None) -> Iterator[str]:
