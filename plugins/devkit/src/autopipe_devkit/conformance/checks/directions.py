@@ -76,6 +76,7 @@ def guidance(subject: Subject) -> None:
     acts in the last step too.
     """
     if "negative_prompt" not in subject.taken:
+        subject.notes.unchecked.append("guidance: calls take no negative_prompt to compare with")
         return
     if not _known(subject, "guidance_scale", "num_inference_steps"):
         return
