@@ -22,13 +22,13 @@ _ACTIVATIONS: dict[str, Activation] = {
 
 
 def get_activation(name: str, entry: str = "act_fn") -> Activation:
-    """The activation function `name`; the case of letters is ignored.
+    """Return the activation function `name`, regardless of case.
 
     Args:
         entry: the config entry that holds the name.
 
     Raises:
-        ConfigError: there is no such activation function.
+        ConfigError: if there is no such activation function.
     """
     try:
         return _ACTIVATIONS[name.lower()]

@@ -1,4 +1,4 @@
-"""The attention of pixel-space networks, to the prompt and to all pixels at once."""
+"""Attention to the prompt and to all pixels at once, for pixel-space networks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class AddedKVAttention(MultiHeadAttention):
     Keys and values of the prompt and of the pixels form one sequence, under a single softmax.
 
     Raises:
-        ConfigError: the number of heads or groups doesn't divide the channels.
+        ConfigError: if the number of heads or groups doesn't divide the channels.
     """
 
     def __init__(self, channels: int, options: AddedKVOptions) -> None:
@@ -68,10 +68,10 @@ class AddedKVAttention(MultiHeadAttention):
         """Attend to `cond.context`, (B, K, context_dim), and to `hidden`.
 
         Raises:
-            ArgumentError: the context is missing, or its size or that of its mask doesn't fit.
+            ArgumentError: if the context is missing, or its size or that of its mask doesn't fit.
         """
         context = self.check_context(cond.context, hidden.shape[0])
-        # In these networks both masks are masks of the prompt.
+        # In these networks both masks refer to the prompt.
         bias = cond.context_bias if cond.self_bias is None else cond.self_bias
         check_bias(bias, context.shape[1])
         if self.norm_cross is not None:

@@ -16,7 +16,7 @@ _SCORES_IN_FLOAT32 = frozenset({"cpu", "cuda"})
 
 
 class MultiHeadAttention(nn.Module):
-    """The base of all kinds of attention: heads, slicing, and the output projection.
+    """The base class of attention layers, with heads, slicing and the output projection.
 
     `upcast` computes the scores in float32, for models whose scores exceed the range of float16;
     it costs nothing on devices that do so anyway. `context_dim` is the width of the encoded prompt;
@@ -54,9 +54,9 @@ class MultiHeadAttention(nn.Module):
     def attend(
         self, hidden: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
     ) -> Tensor:
-        """Attention of `hidden`, (B, Q, query_dim), to `key` and `value`, (B, K, heads * head_dim).
+        """Return the attention of `hidden`, (B, Q, query_dim), to `key` and `value`.
 
-        `bias`, (B, 1, K), is added to the scores.
+        `key` and `value` are (B, K, heads * head_dim). `bias`, (B, 1, K), is added to the scores.
         """
         query, key, value = map(self._split_heads, (self.to_q(hidden), key, value))
         attended = self._attend(query, key, value, None if bias is None else bias[:, None])
@@ -64,7 +64,7 @@ class MultiHeadAttention(nn.Module):
         return projected
 
     def check_context(self, context: Tensor | None, batch: int) -> Tensor:
-        """`context`; raises ArgumentError if its shape is not (batch, tokens, context_dim)."""
+        """Return `context`; raise ArgumentError if it is not (batch, tokens, context_dim)."""
         if context is None:
             raise ArgumentError("this model attends to a prompt: pass encoder_hidden_states")
         if context.ndim != 3 or context.shape[0] != batch or context.shape[2] != self.context_dim:
@@ -75,7 +75,7 @@ class MultiHeadAttention(nn.Module):
         return context
 
     def _split_heads(self, tokens: Tensor) -> Tensor:
-        """(B, N, heads * d) -> (B, heads, N, d), a view."""
+        """Return `tokens`, (B, N, heads * d), as a view (B, heads, N, d)."""
         return torch.unflatten(tokens, -1, (self.heads, -1)).transpose(1, 2)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
@@ -137,7 +137,7 @@ class Attention(MultiHeadAttention):
         `bias`, (B, 1, K), is added to the scores.
 
         Raises:
-            ArgumentError: the context is missing, or a shape doesn't fit.
+            ArgumentError: if the context is missing, or a shape doesn't fit.
         """
         if self.context_dim is None:
             context = hidden
@@ -162,12 +162,12 @@ class SpatialAttention(Attention):
 
 
 def to_tokens(pixels: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, H * W, C), contiguous, as the layers that follow need it."""
+    """Return `pixels`, (B, C, H, W), as contiguous tokens (B, H * W, C) for the next layers."""
     return pixels.flatten(2).transpose(1, 2).contiguous()
 
 
 def to_pixels(tokens: Tensor, size: tuple[int, ...]) -> Tensor:
-    """(B, H * W, C) -> (B, C, H, W), a view."""
+    """Return `tokens`, (B, H * W, C), as a view (B, C, H, W) of `size`."""
     return torch.unflatten(tokens.transpose(1, 2), 2, size)
 
 
@@ -199,7 +199,7 @@ def set_attention_slices(
             f"{len(sizes)} slice sizes were given for {len(layers)} attention layers; "
             "give one for each"
         )
-    # All checks come before the first change, so that a refused call changes nothing.
+    # All checks come before the first change, so that a call that fails changes nothing.
     for layer, size in zip(layers, sizes):
         layer.check_slice(size)
     for layer, size in zip(layers, sizes):

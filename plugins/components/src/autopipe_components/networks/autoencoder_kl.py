@@ -26,7 +26,7 @@ class AutoencoderKLOutput(BaseOutput):
 
 
 class AutoencoderKL(ModelMixin):
-    """Encodes images into the distribution of latents `2 ** (levels - 1)` times smaller.
+    """Encodes images into a distribution of latents that are `2 ** (levels - 1)` times smaller.
 
     Callers normalise latents with `scaling_factor`, `shift_factor`, `latents_mean` and
     `latents_std`; `force_upcast` tells them to decode in float32. Slicing and tiling are settings
@@ -36,7 +36,7 @@ class AutoencoderKL(ModelMixin):
     Synthesis with Latent Diffusion Models" (Rombach et al., 2022).
 
     Raises:
-        ConfigError: a value contradicts another one, or is not supported.
+        ConfigError: if a value contradicts another one, or is not supported.
     """
 
     _supports_gradient_checkpointing = True
@@ -102,7 +102,7 @@ class AutoencoderKL(ModelMixin):
 
     @classmethod
     def convert_state_dict(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`state` with the current names of attention layers; early releases used others."""
+        """Return `state` with the current names of attention layers; early releases used others."""
         return with_new_names(state)
 
     def enable_slicing(self) -> None:
@@ -129,10 +129,10 @@ class AutoencoderKL(ModelMixin):
     def encode(
         self, x: Tensor, return_dict: bool = True
     ) -> AutoencoderKLOutput | tuple[DiagonalGaussianDistribution]:
-        """The distribution of the latents of images (B, in_channels, H, W) in [-1, 1].
+        """Return the distribution of the latents of images (B, in_channels, H, W) in [-1, 1].
 
         Raises:
-            ArgumentError: `x` has another shape.
+            ArgumentError: if `x` has another shape.
         """
         check_channels("images", x, self.config.in_channels)
         posterior = DiagonalGaussianDistribution(self._each_slice(self._encode, x))
@@ -145,12 +145,12 @@ class AutoencoderKL(ModelMixin):
         return_dict: bool = True,
         generator: Generators = None,
     ) -> DecoderOutput | tuple[Tensor]:
-        """Images (B, out_channels, H, W) from latents (B, latent_channels, h, w).
+        """Decode latents (B, latent_channels, h, w) to images (B, out_channels, H, W).
 
         `generator` is not used; other autoencoders draw noise here.
 
         Raises:
-            ArgumentError: `z` has another shape.
+            ArgumentError: if `z` has another shape.
         """
         check_channels("latents", z, self.config.latent_channels)
         images = self._each_slice(self._decode, z)
@@ -172,7 +172,7 @@ class AutoencoderKL(ModelMixin):
         """Encode images and decode the latents.
 
         Args:
-            sample_posterior: sample the latents with `generator`; False takes the most likely.
+            sample_posterior: sample the latents with `generator` instead of taking the most likely.
         """
         posterior: DiagonalGaussianDistribution = self.encode(sample)[0]
         latents = posterior.sample(generator) if sample_posterior else posterior.mode()

@@ -18,7 +18,7 @@ class Checkpointed(nn.Module):
     gradient_checkpointing: bool = False
 
     def run(self, child: nn.Module, *inputs: Any) -> Tensor:
-        """`child(*inputs)`; with gradient checkpointing only the inputs are stored."""
+        """Return `child(*inputs)`; with gradient checkpointing only the inputs are stored."""
         if self.gradient_checkpointing and torch.is_grad_enabled():
             recomputed: Tensor = checkpoint(child, *inputs, use_reentrant=False)
             return recomputed

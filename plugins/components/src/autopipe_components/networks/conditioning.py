@@ -1,4 +1,4 @@
-"""The conditions that every block of a U-Net gets besides its input."""
+"""The conditions that every block of a U-Net receives in addition to its input."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class Conditioning:
 
 
 def mask_to_bias(mask: Tensor | None, like: Tensor) -> Tensor | None:
-    """A mask (B, K), 1 for tokens to attend to, as a bias (B, 1, K) for attention scores."""
+    """Convert a mask (B, K), 1 for tokens to attend to, to a bias (B, 1, K) for attention."""
     return None if mask is None else ((1 - mask.to(like.dtype)) * -10000.0)[:, None]
 
 
 def check_cross_attention_kwargs(given: Mapping[str, Any] | None) -> None:
-    """Check that all options of attention are supported.
+    """Check that all attention options are supported.
 
     Raises:
-        ArgumentError: an option is not supported.
-        ArgumentTypeError: `given` is not a mapping.
+        ArgumentError: if an option is not supported.
+        ArgumentTypeError: if `given` is not a mapping.
     """
     if given is not None and not isinstance(given, Mapping):
         raise ArgumentTypeError(

@@ -31,21 +31,21 @@ class DiagonalGaussianDistribution:
         self.var = torch.zeros_like(self.mean) if deterministic else self.logvar.exp()
 
     def sample(self, generator: Generators = None) -> Tensor:
-        """A sample, (B, C, H, W).
+        """Draw a sample, (B, C, H, W).
 
         Args:
-            generator: one, or a list with one for each of the B.
+            generator: one generator, or a list with one for each of the B samples.
         """
         mean = self.mean
         noise = randn_tensor(mean.shape, generator, device=mean.device, dtype=mean.dtype)
         return mean + self.std * noise
 
     def mode(self) -> Tensor:
-        """The most likely value, which is the mean."""
+        """Return the most likely value, which is the mean."""
         return self.mean
 
     def kl(self, other: DiagonalGaussianDistribution | None = None) -> Tensor:
-        """Kullback-Leibler divergence from `other`, the standard normal by default, (B,)."""
+        """Return the Kullback-Leibler divergence (B,) from `other`, by default standard normal."""
         if self.deterministic:
             return self.mean.new_zeros(1)
         if other is None:
@@ -56,7 +56,7 @@ class DiagonalGaussianDistribution:
         return 0.5 * terms.sum(dim=(1, 2, 3))
 
     def nll(self, sample: Tensor, dims: Sequence[int] = (1, 2, 3)) -> Tensor:
-        """Negative log-likelihood of `sample`, in nats, summed over `dims`."""
+        """Return the negative log-likelihood of `sample`, in nats, summed over `dims`."""
         if self.deterministic:
             return self.mean.new_zeros(1)
         terms = math.log(2 * math.pi) + self.logvar + (sample - self.mean) ** 2 / self.var

@@ -56,10 +56,10 @@ class FourierTimesteps(nn.Module):
 
 
 def timesteps_of(timestep: Tensor | float | int, sample: Tensor) -> Tensor:
-    """`timestep` as a tensor: (1,) for the whole batch, or (B,).
+    """Return `timestep` as a tensor: (1,) for the whole batch, or (B,).
 
     Raises:
-        ArgumentError: `timestep` is neither a number nor a tensor of length 1 or B.
+        ArgumentError: if `timestep` is neither a number nor a tensor of length 1 or B.
     """
     try:
         timesteps = torch.as_tensor(timestep, device=sample.device).reshape(-1)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from autopipe.values import Range
 
 _LEVELS = 64
-"""The number of resolutions, which is the length of the lists with one entry for each."""
+"""The largest number of resolutions, and of entries in lists with one per resolution."""
 
 WIDTH = Range(1, 1 << 16, filled=True, longest=_LEVELS)
 ROWS = Range(1, 1 << 24)

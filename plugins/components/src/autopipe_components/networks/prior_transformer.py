@@ -40,7 +40,7 @@ class PriorTransformerBlock(nn.Module):
         self.ff = FeedForward(width, gated=False, dropout=dropout)
 
     def forward(self, tokens: Tensor, bias: Tensor | None) -> Tensor:
-        """`bias`, (B, N, N) or (1, N, N), is added to the scores of attention."""
+        """Apply the layer; `bias`, (B, N, N) or (1, N, N), is added to the attention scores."""
         tokens = tokens + self.dropout(self.attn1(self.norm1(tokens), bias=bias))
         tokens = tokens + self.ff(self.norm3(tokens))
         return tokens
@@ -59,7 +59,7 @@ class PriorTransformer(ModelMixin):
     "Hierarchical Text-Conditional Image Generation with CLIP Latents" (Ramesh et al., 2022).
 
     Raises:
-        ConfigError: a value is not supported.
+        ConfigError: if a value is not supported.
     """
 
     causal_attention_mask: Tensor
@@ -134,7 +134,7 @@ class PriorTransformer(ModelMixin):
         attention_mask: Tensor | None = None,
         return_dict: bool = True,
     ) -> PriorTransformerOutput | tuple[Tensor]:
-        """The clean image embedding.
+        """Predict the clean image embedding.
 
         Args:
             hidden_states: the noisy image embedding, (B, embedding_dim), or several per sample,
@@ -144,10 +144,10 @@ class PriorTransformer(ModelMixin):
             encoder_hidden_states: the text's tokens, (B, num_embeddings, embedding_dim).
             attention_mask: (B, num_embeddings), 1 for tokens to attend to. With it attention is
                 causal: tokens attend only to earlier ones.
-            return_dict: False gives a tuple.
+            return_dict: if False, return a tuple.
 
         Raises:
-            ArgumentError: an input is missing, or a shape doesn't fit.
+            ArgumentError: if an input is missing, or a shape doesn't fit.
         """
         condition = self._condition(hidden_states, timestep, proj_embedding, encoder_hidden_states)
         tokens = [condition, self.proj_in(_row(hidden_states))]
@@ -168,7 +168,7 @@ class PriorTransformer(ModelMixin):
 
     @entry_point
     def post_process_latents(self, prior_latents: Tensor) -> Tensor:
-        """Image embeddings from normalised ones, (..., clip_embed_dim)."""
+        """Undo the normalisation of image embeddings, (..., clip_embed_dim)."""
         device = prior_latents.device
         return prior_latents * self.clip_std.to(device) + self.clip_mean.to(device)
 
@@ -179,7 +179,7 @@ class PriorTransformer(ModelMixin):
         text_embedding: Tensor,
         text: Tensor | None,
     ) -> Tensor:
-        """The tokens before the noisy embedding: text, its embedding, the timestep."""
+        """Return the tokens before the noisy embedding: text, its embedding, the timestep."""
         widths = {
             "hidden_states": (noisy, self.config.embedding_dim),
             "proj_embedding": (text_embedding, self.config.embedding_proj_dim),
@@ -208,9 +208,9 @@ class PriorTransformer(ModelMixin):
         return torch.cat(condition, dim=1)
 
     def _with_positions(self, tokens: Tensor, before: int) -> Tensor:
-        """`tokens` with positional embeddings; the first `before` precede the noisy embeddings.
+        """Return `tokens` with positional embeddings; `before` of them precede the noisy ones.
 
-        Priors that predict many embeddings may have positional embeddings for those only.
+        Priors that predict many embeddings may have positional embeddings only for those.
         """
         positions: Tensor = self.positional_embedding
         if positions.shape[1] < tokens.shape[1]:
@@ -225,7 +225,7 @@ class PriorTransformer(ModelMixin):
         return tokens + positions
 
     def _bias(self, mask: Tensor | None, tokens: Tensor) -> Tensor | None:
-        """The bias for attention scores, (B, N, N); None without a `mask`."""
+        """Return the bias for attention scores, (B, N, N); None without a `mask`."""
         bias = mask_to_bias(mask, tokens)
         if bias is None:
             return None
@@ -239,7 +239,7 @@ class PriorTransformer(ModelMixin):
 
 
 def _row(vectors: Tensor) -> Tensor:
-    """(B, C) as sequences of one token, (B, 1, C); (B, N, C) as it is."""
+    """Return (B, C) as sequences of one token, (B, 1, C), and (B, N, C) unchanged."""
     return vectors[:, None] if vectors.ndim == 2 else vectors
 
 

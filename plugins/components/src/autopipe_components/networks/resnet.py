@@ -83,12 +83,12 @@ class ResnetBlock2D(nn.Module):
         return self._add_branches(hidden, self.act(self.norm1(hidden)), time)
 
     def _add_branches(self, shortcut: Tensor, hidden: Tensor, time: Tensor | None) -> Tensor:
-        """The output, from the input and its activated norm, both at the output's resolution."""
+        """Return the output, from the input and its activated norm at the output's resolution."""
         if self.conv_shortcut is not None:
             shortcut = self.conv_shortcut(shortcut)
         hidden = self.act(self._norm_with_time(self.conv1(hidden), time))
         hidden = shortcut + self.conv2(self.dropout(hidden))
-        # Nearly every block has the factor 1, and a division would read all memory once more.
+        # Nearly every block has the factor 1, and a division would be another pass over memory.
         return hidden if self.output_scale_factor == 1 else hidden / self.output_scale_factor
 
     def _norm_with_time(self, hidden: Tensor, time: Tensor | None) -> Tensor:
@@ -143,7 +143,7 @@ class Downsample2D(nn.Module):
 
 
 class Upsample2D(nn.Module):
-    """Enlarges to `size`, see `enlarge`, and applies a convolution."""
+    """Enlarges its input to `size` (see `enlarge`) and applies a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ class Upsample2D(nn.Module):
 
 
 def enlarge(hidden: Tensor, size: torch.Size | None = None) -> Tensor:
-    """Enlarge to `size` (height, width) by nearest neighbour; twice the input by default."""
+    """Enlarge to `size` (height, width), by default twice the input's, by nearest neighbour."""
     if size is None:
         size = torch.Size(2 * side for side in hidden.shape[-2:])
     return F.interpolate(hidden, size=size, mode="nearest")

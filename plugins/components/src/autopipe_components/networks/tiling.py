@@ -1,4 +1,4 @@
-"""Computing on a large image in overlapping tiles."""
+"""Computation on a large image in overlapping tiles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 def in_tiles(
     work: Callable[[Tensor], Tensor], whole: Tensor, *, tile: int, made: int, overlap: float
 ) -> Tensor:
-    """`work(whole)` for (B, C, H, W), computed tile by tile and blended.
+    """Return `work(whole)` for (B, C, H, W), computed tile by tile and blended.
 
     Args:
         work: the computation, which scales the size by `made / tile`.
@@ -40,7 +40,7 @@ def in_tiles(
 
 
 def _blend(before: Tensor, after: Tensor, extent: int, *, dim: int) -> Tensor:
-    """`after`, with its first `extent` rows along `dim` blended with the last ones of `before`."""
+    """Blend the first `extent` rows of `after` along `dim` with the last ones of `before`."""
     extent = min(before.shape[dim], after.shape[dim], extent)
     weight = torch.arange(extent, device=after.device, dtype=after.dtype) / extent
     weight = weight[:, None] if dim == 2 else weight

@@ -41,14 +41,14 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
     blocks it is the width of a head. Values per resolution run from the highest resolution to the
     lowest. `sample_size` is the height and width of the training; the model takes any.
     `mid_block_only_cross_attention` is for `SimpleCrossAttn` mid blocks; None means the value of
-    `only_cross_attention`, if that is a single one.
+    `only_cross_attention`, if that is a single value.
 
     "High-Resolution Image Synthesis with Latent Diffusion Models" (Rombach et al., 2022);
     "Photorealistic Text-to-Image Diffusion Models with Deep Language Understanding" (Saharia et
     al., 2022) for the blocks of pixel-space diffusion.
 
     Raises:
-        ConfigError: a value contradicts another one, or is not supported.
+        ConfigError: if a value contradicts another one, or is not supported.
     """
 
     _supports_gradient_checkpointing = True
@@ -158,7 +158,7 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
 
     @property
     def sample_channels(self) -> int:
-        """The channels of `sample`: `in_channels`, minus those that are made from a hint."""
+        """The number of channels of `sample`: `in_channels` minus those computed from a hint."""
         extra = 0 if self.add_embedding is None else self.add_embedding.extra_channels
         return int(self.config.in_channels) - extra
 
@@ -172,7 +172,7 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
                 all layers, a list with one number (or None) per layer; None turns slicing off.
 
         Raises:
-            ArgumentError: a number is not between 1 and the number of heads of its layer, or the
+            ArgumentError: if a number is not between 1 and the number of heads of its layer, or the
                 list doesn't have one entry per layer.
         """
         set_attention_slices(self, slice_size)
@@ -193,7 +193,7 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
         encoder_attention_mask: Tensor | None = None,
         return_dict: bool = True,
     ) -> UNet2DConditionOutput | tuple[Tensor]:
-        """Predict the noise in `sample`, or what else the model was trained to predict.
+        """Predict the noise in `sample`, or another target that the model was trained to predict.
 
         Args:
             sample: (B, in_channels, H, W), any H and W.
@@ -205,7 +205,7 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
             attention_mask: (B, H * W), 1 for pixels to attend to. `SimpleCrossAttn` blocks use it
                 as the `encoder_attention_mask`, in preference to the other one.
             cross_attention_kwargs: only `scale` is accepted.
-            added_cond_kwargs: what `addition_embed_type` and `encoder_hid_dim_type` require:
+            added_cond_kwargs: inputs that `addition_embed_type` and `encoder_hid_dim_type` require:
                 `text_embeds` and `time_ids` (B, 6) for "text_time", `text_embeds` and
                 `image_embeds` for "text_image", `image_embeds` for "image" and "image_hint", and
                 `hint` (B, 3, 8 * H, 8 * W) for the last. Embeddings are (B, D).
@@ -214,10 +214,10 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
             down_intrablock_additional_residuals: one per down block, added to its features, for
                 T2I-Adapter; one more is added to the output of the mid block.
             encoder_attention_mask: (B, K), 1 for prompt tokens to attend to.
-            return_dict: False returns `(prediction,)`.
+            return_dict: if False, return `(prediction,)`.
 
         Raises:
-            ArgumentError: an input that the config requires is missing, or a shape doesn't fit.
+            ArgumentError: if an input that the config requires is missing, or a shape doesn't fit.
         """
         _check_residuals(down_block_additional_residuals, mid_block_additional_residual)
         check_cross_attention_kwargs(cross_attention_kwargs)
@@ -280,7 +280,7 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
 
 
 def _same_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
-    """A convolution with an odd `kernel` that keeps height and width."""
+    """Return a convolution with an odd `kernel` that keeps height and width."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=kernel, padding=(kernel - 1) // 2)
 
 

@@ -15,14 +15,14 @@ from autopipe.wording import shown
 
 from .embeddings import TimestepEmbedding, Timesteps
 
-# What requires an entry of `added_cond_kwargs`, as an error message names it.
+# The options that require an entry of `added_cond_kwargs`, as error messages name them.
 _TEXT_TIME = "addition_embed_type 'text_time'"
 _TEXT_IMAGE = "addition_embed_type 'text_image'"
 _IMAGE = "addition_embed_type 'image'"
 _IMAGE_HINT = "addition_embed_type 'image_hint'"
 
-# Channels of the convolutions on a hint, of which the last three follow a halving; and of their
-# output.
+# Channels of the convolutions on a hint, of which the last three follow a halving of the size; and
+# channels of their output.
 _HINT_CHANNELS = (3, 16, 32, 96, 256)
 _HINT_FEATURES = 4
 
@@ -36,16 +36,16 @@ class AddedCondition(nn.Module):
     extra_channels: int = 0
 
     def embed(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
-        """The addition (B, D), from the encoded prompt and `added_cond_kwargs`."""
+        """Return the addition (B, D), from the encoded prompt and `added_cond_kwargs`."""
         raise NotImplementedError
 
     def extend(self, sample: Tensor, added: Mapping[str, Tensor]) -> Tensor:
-        """`sample` with `extra_channels` more channels."""
+        """Return `sample` with `extra_channels` more channels."""
         return sample
 
 
 class TextCondition(AddedCondition):
-    """For DeepFloyd IF: the encoded prompt (B, K, C), pooled."""
+    """Embeds the encoded prompt (B, K, C), pooled, for DeepFloyd IF."""
 
     def __init__(self, text_dim: int, time_embed_dim: int, *, heads: int) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class AttentionPooling(nn.Module):
 
 
 class TextTimeCondition(TimestepEmbedding, AddedCondition):
-    """For SDXL: the pooled prompt (B, P) and six numbers of sizes and crops (B, 6)."""
+    """Embeds the pooled prompt (B, P) and six numbers of sizes and crops (B, 6), for SDXL."""
 
     def __init__(self, in_channels: int, time_embed_dim: int, *, id_embedding: Timesteps) -> None:
         super().__init__(in_channels, time_embed_dim)
@@ -111,7 +111,7 @@ class TextTimeCondition(TimestepEmbedding, AddedCondition):
 
 
 class TextImageCondition(AddedCondition):
-    """For Kandinsky 2.1: a pooled prompt (B, T) and an embedded image (B, I)."""
+    """Embeds a pooled prompt (B, T) and an embedded image (B, I), for Kandinsky 2.1."""
 
     def __init__(self, text_dim: int, image_dim: int, time_embed_dim: int) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class TextImageCondition(AddedCondition):
 
 
 class ImageCondition(AddedCondition):
-    """For Kandinsky 2.2: an embedded image (B, I)."""
+    """Projects an embedded image (B, I), for Kandinsky 2.2."""
 
     required_by = _IMAGE
 
@@ -143,7 +143,7 @@ class ImageCondition(AddedCondition):
 
 
 class ImageHintCondition(ImageCondition):
-    """For Kandinsky 2.2 with control: an embedded image, and a hint such as a depth map.
+    """Projects an embedded image and a hint, such as a depth map, for Kandinsky 2.2 with control.
 
     The hint (B, 3, 8 * H, 8 * W) becomes further channels of the input (B, C, H, W).
     """
@@ -176,7 +176,7 @@ class ImageHintCondition(ImageCondition):
 def make_addition_embedding(
     config: Mapping[str, Any], *, time_embed_dim: int
 ) -> AddedCondition | None:
-    """The module that makes the addition from `added_cond_kwargs`; None if there is none."""
+    """Return the module that computes the addition from `added_cond_kwargs`, or None."""
     kind = config["addition_embed_type"]
     if kind is None:
         return None
@@ -226,10 +226,10 @@ _MAKERS: dict[str, Callable[[Mapping[str, Any], int], AddedCondition]] = {
 
 
 def required(added: Mapping[str, Tensor], name: str, required_by: str) -> Tensor:
-    """`added[name]`, which a model with the option `required_by` needs.
+    """Return `added[name]`, which a model with the option `required_by` needs.
 
     Raises:
-        ArgumentError: it is missing.
+        ArgumentError: if the entry is missing.
     """
     try:
         return added[name]
@@ -241,10 +241,10 @@ def required(added: Mapping[str, Tensor], name: str, required_by: str) -> Tensor
 
 
 def projected(added: Mapping[str, Tensor], name: str, layer: nn.Linear, required_by: str) -> Tensor:
-    """`layer` of the vectors `added[name]`, (B, D).
+    """Return `layer` applied to the vectors `added[name]`, (B, D).
 
     Raises:
-        ArgumentError: they are missing, or have another width.
+        ArgumentError: if the vectors are missing, or have another width.
     """
     vectors = required(added, name, required_by)
     if vectors.ndim != 2 or vectors.shape[1] != layer.in_features:
@@ -269,7 +269,7 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
 
 
 def _required_width(config: Mapping[str, Any], name: str) -> int:
-    """The config entry `name`: a width that this kind of condition requires."""
+    """Return the config entry `name`, a width that this kind of condition requires."""
     width, required_by = config[name], f"addition_embed_type {shown(config['addition_embed_type'])}"
     if width is None:
         raise ConfigError(f"{required_by} needs {name}")

@@ -53,20 +53,20 @@ class BlockSpec:
 
 @dataclass(frozen=True)
 class BlockKind:
-    """What distinguishes kinds of blocks.
+    """The properties that distinguish kinds of blocks.
 
     Attributes:
-        attend: makes the attention that follows the residual block with a given index, a module
+        attend: creates the attention that follows the residual block with a given index, a module
             that takes features and `Conditioning`; None for blocks without attention.
-        resnet_sampling: whether a further residual block changes the resolution, with the time
-            embedding, instead of a convolution.
+        resnet_sampling: whether the resolution is changed by a further residual block, which
+            takes the time embedding, instead of a convolution.
     """
 
     attend: Callable[[BlockSpec, int], nn.Module] | None = None
     resnet_sampling: bool = False
 
     def attentions(self, spec: BlockSpec, count: int) -> nn.ModuleList:
-        """The attention layers of a block with `count` residual blocks, one for each."""
+        """Return the attention layers of a block with `count` residual blocks, one for each."""
         return nn.ModuleList(self.attend(spec, i) for i in range(count) if self.attend)
 
 
@@ -100,7 +100,7 @@ class DownBlock(Checkpointed):
     def forward(
         self, hidden: Tensor, cond: Conditioning, residual: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """The output, and the skip connections in their order.
+        """Return the output, and the skip connections in order.
 
         `residual` comes from an adapter. It is added before downsampling, or after it in blocks
         without attention, as adapters were trained.
@@ -149,7 +149,7 @@ class UpBlock(Checkpointed):
     def forward(
         self, hidden: Tensor, skips: Sequence[Tensor], cond: Conditioning, size: torch.Size | None
     ) -> Tensor:
-        """The output, whose height and width are `size`.
+        """Return the output, whose height and width are `size`.
 
         `skips` are in the order of the down blocks and are used from the end.
         """
@@ -218,17 +218,17 @@ PIXEL_BLOCKS = frozenset(
 
 
 def make_down_block(name: str, spec: BlockSpec) -> DownBlock:
-    """The down block that is named `name` in configs."""
+    """Return the down block that is named `name` in configs."""
     return DownBlock(spec, _find(DOWN_BLOCKS, "down_block_types", name))
 
 
 def make_mid_block(name: str, spec: BlockSpec) -> MidBlock:
-    """The mid block that is named `name` in configs."""
+    """Return the mid block that is named `name` in configs."""
     return MidBlock(spec, _find(MID_BLOCKS, "mid_block_type", name))
 
 
 def make_up_block(name: str, spec: BlockSpec) -> UpBlock:
-    """The up block that is named `name` in configs."""
+    """Return the up block that is named `name` in configs."""
     return UpBlock(spec, _find(UP_BLOCKS, "up_block_types", name))
 
 

@@ -13,10 +13,10 @@ from autopipe.wording import shown
 
 from .unet_additions import projected
 
-# The number of tokens for an embedded image: beside a prompt, and alone.
+# The number of tokens for an embedded image: together with a prompt, and alone.
 _TOKENS_BESIDE_TEXT = 10
 _TOKENS_ALONE = 32
-# What requires an image, as an error message names it.
+# The options that require an image, as error messages name them.
 _TEXT_IMAGE = "encoder_hid_dim_type 'text_image_proj'"
 _IMAGE = "encoder_hid_dim_type 'image_proj'"
 
@@ -25,13 +25,13 @@ class TextProjection(nn.Linear):
     """Projects the prompt to another width, (B, K, text) -> (B, K, context), for DeepFloyd IF."""
 
     def project(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
-        """The context, from the encoded prompt and `added_cond_kwargs`."""
+        """Return the context, from the encoded prompt and `added_cond_kwargs`."""
         tokens: Tensor = self(_require_context(context))
         return tokens
 
 
 class TextImageProjection(nn.Module):
-    """Tokens of an embedded image (B, I), followed by those of the prompt, for Kandinsky 2.1."""
+    """Puts tokens of an embedded image (B, I) before those of the prompt, for Kandinsky 2.1."""
 
     def __init__(self, text_dim: int, image_dim: int, context_dim: int) -> None:
         super().__init__()
@@ -39,14 +39,14 @@ class TextImageProjection(nn.Module):
         self.text_proj = nn.Linear(text_dim, context_dim)
 
     def project(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
-        """The context (B, 10 + K, context)."""
+        """Return the context (B, 10 + K, context)."""
         image = projected(added, "image_embeds", self.image_embeds, _TEXT_IMAGE)
         text = self.text_proj(_require_context(context))
         return torch.cat((torch.unflatten(image, -1, (_TOKENS_BESIDE_TEXT, -1)), text), dim=1)
 
 
 class ImageProjection(nn.Module):
-    """Tokens of an embedded image (B, I), without a prompt, for Kandinsky 2.2."""
+    """Projects an embedded image (B, I) to tokens, without a prompt, for Kandinsky 2.2."""
 
     def __init__(self, image_dim: int, context_dim: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class ImageProjection(nn.Module):
         self.norm = nn.LayerNorm(context_dim)
 
     def project(self, context: Tensor | None, added: Mapping[str, Tensor]) -> Tensor:
-        """The context (B, 32, context)."""
+        """Return the context (B, 32, context)."""
         image = projected(added, "image_embeds", self.image_embeds, _IMAGE)
         tokens: Tensor = self.norm(torch.unflatten(image, -1, (_TOKENS_ALONE, -1)))
         return tokens
@@ -64,7 +64,7 @@ ContextProjection = TextProjection | TextImageProjection | ImageProjection
 
 
 def make_context_projection(config: Mapping[str, Any]) -> ContextProjection | None:
-    """The projection that makes the context; None if the encoded prompt is used as it is."""
+    """Return the projection that computes the context; None to use the prompt unchanged."""
     kind, width = config["encoder_hid_dim_type"], config["encoder_hid_dim"]
     if kind is None and width is None:
         return None

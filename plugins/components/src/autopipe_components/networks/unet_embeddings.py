@@ -17,7 +17,7 @@ from .unet_additions import AddedCondition
 
 
 def make_time_projection(config: Mapping[str, Any]) -> tuple[nn.Module, int, int]:
-    """The module that embeds timesteps, the width of its output, and that of the time embedding."""
+    """Return the module that embeds timesteps, its output width, and the time embedding's width."""
     first = config["block_out_channels"][0]
     kind = config["time_embedding_type"]
     if kind == "positional":
@@ -51,7 +51,7 @@ class TimestepClassEmbedding(TimestepEmbedding):
 def make_class_embedding(
     config: Mapping[str, Any], *, time_input_dim: int, time_embed_dim: int
 ) -> nn.Module | None:
-    """The module that embeds `class_labels` as (B, time_embed_dim); None without classes."""
+    """Return the module that embeds `class_labels` as (B, time_embed_dim); None without classes."""
     kind = config["class_embed_type"]
     if kind is None:
         count = config["num_class_embeds"]
@@ -94,7 +94,7 @@ class TimeEmbedded:
         context: Tensor | None,
         added: Mapping[str, Tensor] | None,
     ) -> Tensor:
-        """The embedding of each sample, (B, D), before the activation.
+        """Return the embedding of each sample, (B, D), before the activation.
 
         Args:
             sample: the input of the network; its batch size, dtype and device are used.
@@ -102,10 +102,10 @@ class TimeEmbedded:
             timestep_cond: (B, C), if `time_embedding` takes it.
             class_labels: (B,), or (B, C) for projections.
             context: the encoded prompt, (B, K, C); None without a prompt.
-            added: what `addition_embed_type` requires.
+            added: the inputs that `addition_embed_type` requires.
 
         Raises:
-            ArgumentError: an input that the config requires is missing, or a shape doesn't fit.
+            ArgumentError: if an input that the config requires is missing, or a shape doesn't fit.
         """
         timesteps = timesteps_of(timestep, sample)
         waves = self.time_proj(timesteps).to(sample.dtype).expand(sample.shape[0], -1)

@@ -1,4 +1,4 @@
-"""From a U-Net's config to the specification of each of its blocks."""
+"""Derives the specification of each block of a U-Net from its config."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ def _types(config: Mapping[str, Any]) -> list[str]:
 
 
 def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
-    """The specification of each block of the U-Net that `config` describes.
+    """Return the specification of each block of the U-Net that `config` describes.
 
     `config` has the keys of `UNet2DConditionModel`; `time_channels` is the width of the time
     embedding that blocks receive.
 
     Raises:
-        ConfigError: a list doesn't have one value per resolution, or a value contradicts another
+        ConfigError: if a list doesn't have one value per resolution, or a value contradicts another
             one.
     """
     channels: tuple[int, ...] = tuple(config["block_out_channels"])
@@ -169,16 +169,16 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
 
 
 def _mid_cross_only(config: Mapping[str, Any]) -> bool:
-    """`mid_block_only_cross_attention`; by default `only_cross_attention`, if that is one value."""
+    """Return `mid_block_only_cross_attention` or, if None, a single `only_cross_attention`."""
     own, of_others = config["mid_block_only_cross_attention"], config["only_cross_attention"]
     return bool(of_others if own is None and isinstance(of_others, bool) else own)
 
 
 def per_level(name: str, value: _T | Sequence[_T], levels: int) -> tuple[_T, ...]:
-    """One value for each of `levels` resolutions; a single `value` is repeated.
+    """Return one value for each of `levels` resolutions; a single `value` is repeated.
 
     Raises:
-        ConfigError: `value` is a list of another length.
+        ConfigError: if `value` is a list of another length.
     """
     if not isinstance(value, (list, tuple)):
         return (value,) * levels  # type: ignore[return-value]
@@ -197,7 +197,7 @@ def _expect_one_per_level(name: str, value: Sequence[Any], levels: int) -> None:
 def _depths(
     config: Mapping[str, Any], layers: Sequence[int]
 ) -> tuple[list[tuple[int, ...]], tuple[int, ...], list[tuple[int, ...]]]:
-    """The number of transformer layers after each residual block: of down, mid and up blocks."""
+    """Return the number of transformer layers per residual block: down, mid and up blocks."""
     levels = len(layers)
     name = "transformer_layers_per_block"
     depths = per_level(name, config[name], levels)

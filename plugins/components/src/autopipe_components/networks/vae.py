@@ -73,7 +73,7 @@ class AutoencoderBlock(nn.Module):
 
 
 class Encoder(Checkpointed):
-    """Images (B, in_channels, H, W) to (B, out_channels, h, w), each level halving the size."""
+    """Encodes images (B, in_channels, H, W) to (B, out_channels, h, w); levels halve the size."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class Encoder(Checkpointed):
 
 
 class Decoder(Checkpointed):
-    """Latents (B, in_channels, h, w) to images, each level doubling the size.
+    """Decodes latents (B, in_channels, h, w) to images; levels double the size.
 
     With `spatial_norm` the second argument of `forward`, latents (B, in_channels, h, w), modulates
     the normalisation of all layers.
@@ -172,7 +172,7 @@ class Decoder(Checkpointed):
 
 
 def with_new_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`state` with the attention layers named and shaped as linear layers.
+    """Return `state` with the attention layers named and shaped as linear layers.
 
     Early releases named them `query`, `key`, `value` and `proj_attn`, and some files hold them as
     1x1 convolutions.
@@ -199,7 +199,7 @@ def check_channels(name: str, batch: Tensor, channels: int) -> None:
 def _attend(
     key: str, types: Sequence[str], known: Mapping[str, bool], block_out_channels: Sequence[int]
 ) -> list[bool]:
-    """Whether each of the block `types`, the config entry `key`, has attention."""
+    """Return for each of the block `types`, the config entry `key`, whether it has attention."""
     for name in types:
         if name not in known:
             raise ConfigError(

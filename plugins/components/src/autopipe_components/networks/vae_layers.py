@@ -22,7 +22,7 @@ from .resnet import ResnetBlock2D, ResnetOptions, check_groups
 
 EPS = 1e-6
 _SPATIAL_GROUPS = 32
-"""The number of groups in checkpoints with spatial norm, whatever their config holds."""
+"""The number of groups in checkpoints with spatial norm, regardless of their config."""
 
 
 class SpatialNorm(nn.Module):
@@ -82,7 +82,7 @@ class SpatialNormAttention(Attention):
 
 @dataclass(frozen=True)
 class Layers:
-    """Makes the layers of an encoder or decoder; each takes activations, and latents or None.
+    """Creates the layers of an encoder or decoder; each takes activations, and latents or None.
 
     `groups` is the number of groups of a normalisation. `latent_channels` is the number of channels
     of the latents with spatial norm; None without it.
@@ -105,7 +105,7 @@ class Layers:
                 )
 
     def resnet(self, in_channels: int, out_channels: int) -> nn.Module:
-        """A residual block, (B, in_channels, H, W) -> (B, out_channels, H, W)."""
+        """Return a residual block, (B, in_channels, H, W) -> (B, out_channels, H, W)."""
         if self.latent_channels is None:
             options = ResnetOptions(
                 time_channels=None, eps=EPS, groups=self.groups, act_fn=self.act_fn
@@ -116,13 +116,13 @@ class Layers:
         )
 
     def attention(self, channels: int) -> nn.Module:
-        """Attention over all pixels, (B, channels, H, W)."""
+        """Return attention over all pixels, (B, channels, H, W)."""
         if self.latent_channels is None:
             return SpatialAttention(channels, heads=1, groups=self.groups, eps=EPS)
         return SpatialNormAttention(channels, latent_channels=self.latent_channels)
 
     def norm(self, channels: int) -> nn.Module:
-        """A normalisation; a plain group normalisation takes no latents."""
+        """Return a normalisation; a plain group normalisation takes no latents."""
         if self.latent_channels is None:
             return nn.GroupNorm(self.groups, channels, eps=EPS)
         return SpatialNorm(channels, self.latent_channels)

@@ -63,7 +63,7 @@ class VectorQuantizer(nn.Module):
         return quantised.movedim(-1, 1).contiguous(), loss, indices
 
     def get_codebook_entry(self, indices: Tensor, shape: Sequence[int] | None = None) -> Tensor:
-        """The vectors at `indices`; with `shape` (B, h, w, width) as latents (B, width, h, w)."""
+        """Return the vectors at `indices`; with `shape` (B, h, w, width), as (B, width, h, w)."""
         entries: Tensor = self.embedding(indices)
         return entries if shape is None else entries.view(*shape).movedim(-1, 1).contiguous()
 
@@ -79,7 +79,7 @@ class VQModel(ModelMixin):
     Modulating Quantized Vectors for High-Fidelity Image Generation" (Zheng et al., 2022).
 
     Raises:
-        ConfigError: a value contradicts another one, or is not supported.
+        ConfigError: if a value contradicts another one, or is not supported.
     """
 
     _supports_gradient_checkpointing = True
@@ -146,15 +146,15 @@ class VQModel(ModelMixin):
 
     @classmethod
     def convert_state_dict(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`state` with the current names of attention layers; early releases used others."""
+        """Return `state` with the current names of attention layers; early releases used others."""
         return with_new_names(state)
 
     @entry_point
     def encode(self, x: Tensor, return_dict: bool = True) -> VQEncoderOutput | tuple[Tensor]:
-        """The latents of images (B, in_channels, H, W) in [-1, 1], not yet quantised.
+        """Return the latents of images (B, in_channels, H, W) in [-1, 1], not yet quantised.
 
         Raises:
-            ArgumentError: `x` has another shape.
+            ArgumentError: if `x` has another shape.
         """
         check_channels("images", x, self.config.in_channels)
         latents: Tensor = self.quant_conv(self.encoder(x))
@@ -168,17 +168,17 @@ class VQModel(ModelMixin):
         return_dict: bool = True,
         shape: Sequence[int] | None = None,
     ) -> DecoderOutput | tuple[Tensor, Tensor]:
-        """Images (B, out_channels, H, W) and the commitment loss from latents.
+        """Return images (B, out_channels, H, W), decoded from latents, and the commitment loss.
 
         Args:
             h: the latents, (B, vq_embed_dim, h, w); or, for a model with `lookup_from_codebook`
                 and together with `force_not_quantize` and `shape`, integer indices of vectors.
             force_not_quantize: decode the latents without quantising them; the loss is then zero.
-            return_dict: False gives the tuple `(sample, commit_loss)`.
-            shape: (B, h, w, vq_embed_dim) of the latents that indices stand for.
+            return_dict: if False, return the tuple `(sample, commit_loss)`.
+            shape: (B, h, w, vq_embed_dim) of the latents that the indices represent.
 
         Raises:
-            ArgumentError: `h` has another shape, or `shape` is missing for indices.
+            ArgumentError: if `h` has another shape, or `shape` is missing for indices.
         """
         if force_not_quantize and self.config.lookup_from_codebook:
             if shape is None:
