@@ -67,7 +67,7 @@ class DiscreteScheduler(SchedulerMixin):
         """Set `betas`, `alphas` and `alphas_cumprod` from the config.
 
         Raises:
-            SchedulerError: the config has a value that makes steps impossible.
+            SchedulerError: if the config has a value that makes steps impossible.
         """
         config = self.config
         check_choice(self, "prediction_type", config.prediction_type, self.prediction_types)
@@ -88,7 +88,7 @@ class DiscreteScheduler(SchedulerMixin):
         self.final_alpha_cumprod = torch.tensor(1.0) if to_one else self.alphas_cumprod[0]
 
     def _follow_betas(self) -> None:
-        """Set what depends on `betas`; below the first timestep the sample is clean."""
+        """Set what follows from `betas`; below the first timestep the sample is clean."""
         self.alphas = 1.0 - self.betas
         self.alphas_cumprod = torch.cumprod(self.alphas, dim=0)
         self.final_alpha_cumprod = torch.tensor(1.0)
@@ -100,7 +100,7 @@ class DiscreteScheduler(SchedulerMixin):
         cls(**{name: config[name] for name in cls.init_parameters() if name in config})
 
     def copy(self: _Self) -> _Self:
-        """An independent scheduler with the same config and state; it takes next to no memory."""
+        """Return an independent scheduler with the same config and state, at almost no memory."""
         twin = copy.copy(self)
         for name, value in vars(self).items():
             if isinstance(value, (list, FrozenConfig)):
@@ -108,7 +108,7 @@ class DiscreteScheduler(SchedulerMixin):
         return twin
 
     def scale_model_input(self, sample: Tensor, timestep: Timestep | None = None) -> Tensor:
-        """The input of the network: `sample` itself, in the variance-preserving view."""
+        """Return the input of the network: `sample`, unchanged in the variance-preserving view."""
         return sample
 
     def _check_steps(self, count: int) -> None:
@@ -121,10 +121,10 @@ class DiscreteScheduler(SchedulerMixin):
             )
 
     def _spaced(self, num_inference_steps: int) -> np.ndarray:
-        """The timesteps of `num_inference_steps` steps, as int64.
+        """Return the timesteps of `num_inference_steps` steps, as int64.
 
         Raises:
-            SchedulerError: there are more steps than training timesteps.
+            SchedulerError: if there are more steps than training timesteps.
         """
         self._check_steps(num_inference_steps)
         config = self.config
@@ -143,7 +143,7 @@ class DiscreteScheduler(SchedulerMixin):
         return spaced
 
     def _steps(self) -> int:
-        """`num_inference_steps`; raises `SchedulerError` before `set_timesteps`."""
+        """Return the number of inference steps; raise `SchedulerError` before `set_timesteps`."""
         if self.num_inference_steps is None:
             raise SchedulerError(
                 f"{type(self).__name__}.step needs set_timesteps to be called first"
@@ -163,10 +163,10 @@ class DiscreteScheduler(SchedulerMixin):
         check_prediction(self, model_output, sample, learned=learned)
 
     def _whole(self, timestep: Timestep) -> int:
-        """`timestep` as a whole number.
+        """Return `timestep` as a whole number.
 
         Raises:
-            SchedulerError: the network was not trained on it.
+            SchedulerError: if the network was not trained on it.
         """
         check_timestep(self, timestep)
         try:
@@ -181,24 +181,24 @@ class DiscreteScheduler(SchedulerMixin):
         return index
 
     def _alpha_bar(self, timestep: Timestep) -> Real:
-        """alpha_bar at `timestep`; below the first timestep that of the clean sample."""
+        """Return alpha_bar at `timestep`; below the first timestep, that of the clean sample."""
         index = int(timestep)
         bar = self.alphas_cumprod[index] if index >= 0 else self.final_alpha_cumprod
         return scalar(bar)
 
     @property
     def _declared(self) -> dict[str, Any]:
-        """The config without entries of other classes, except for their limits of sigmas."""
+        """The config without entries of other classes, except for limits of sigmas."""
         ours = {*self.init_parameters(), "sigma_min", "sigma_max"}
         return {key: value for key, value in self.config.items() if key in ours}
 
     def _thresholded(self, sample: Tensor) -> Tensor:
-        """`sample` after dynamic thresholding with the options of the config."""
+        """Return `sample` after dynamic thresholding with the options of the config."""
         config = self.config
         return threshold(sample, config.dynamic_thresholding_ratio, config.sample_max_value)
 
     def _bounded(self, sample: Tensor) -> Tensor:
-        """A predicted clean sample, thresholded or clipped as the config says."""
+        """Return a predicted clean sample, thresholded or clipped according to the config."""
         config = self.config
         if config.thresholding:
             return self._thresholded(sample)
@@ -207,23 +207,24 @@ class DiscreteScheduler(SchedulerMixin):
         return sample
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """`original_samples` noised to `timesteps` (int, shape (B,)).
+        """Return `original_samples` noised to `timesteps` (int, shape (B,)).
 
         Raises:
-            SchedulerError: noise or timesteps don't fit the samples, or a timestep doesn't exist.
+            SchedulerError: if noise or timesteps don't fit the samples, or if a timestep doesn't
+                exist.
         """
         check_noise(self, original_samples, noise)
         alpha, sigma = self._weights(original_samples, timesteps)
         return alpha * original_samples + sigma * noise
 
     def get_velocity(self, sample: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """The target of v-prediction for samples noised to `timesteps` (int, shape (B,))."""
+        """Return the target of v-prediction for samples noised to `timesteps` (int, shape (B,))."""
         check_noise(self, sample, noise)
         alpha, sigma = self._weights(sample, timesteps)
         return alpha * noise - sigma * sample
 
     def _weights(self, sample: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-        """The weights of clean sample and noise at `timesteps`, ready to multiply `sample`."""
+        """Return the weights of clean sample and noise at `timesteps`, to multiply `sample`."""
         index, count = timesteps_tensor(self, timesteps), len(self.alphas_cumprod)
         if index.is_floating_point() or int(index.min()) < 0 or int(index.max()) >= count:
             raise SchedulerError(

@@ -21,17 +21,17 @@ LAST_ALPHA_BAR = 2.0**-24
 
 
 def linear(count: int, start: float, end: float) -> Tensor:
-    """Evenly spaced betas (Ho et al. 2020, "Denoising Diffusion Probabilistic Models")."""
+    """Return evenly spaced betas (Ho et al. 2020, "Denoising Diffusion Probabilistic Models")."""
     return torch.linspace(start, end, count, dtype=torch.float32)
 
 
 def scaled_linear(count: int, start: float, end: float) -> Tensor:
-    """Evenly spaced square roots of beta (Rombach et al. 2022, latent diffusion)."""
+    """Return betas with evenly spaced square roots (Rombach et al. 2022, latent diffusion)."""
     return torch.linspace(start**0.5, end**0.5, count, dtype=torch.float32) ** 2
 
 
 def sigmoid(count: int, start: float, end: float) -> Tensor:
-    """A sigmoid from `start` to `end` (Xu et al. 2022, "GeoDiff")."""
+    """Return betas along a sigmoid from `start` to `end` (Xu et al. 2022, "GeoDiff")."""
     return torch.sigmoid(torch.linspace(-6, 6, count)) * (end - start) + start
 
 
@@ -50,7 +50,7 @@ def _laplace(t: float) -> float:
 
 
 def _of_alpha_bar(alpha_bar: Callable[[float], float]) -> Callable[[int, float, float], Tensor]:
-    """The schedule whose cumulative product of `1 - beta` follows the curve `alpha_bar(t)`.
+    """Return the schedule whose cumulative product of `1 - beta` follows `alpha_bar(t)`.
 
     `t` is in [0, 1]. `start` and `end` are not used.
     """
@@ -76,10 +76,10 @@ BETA_SCHEDULES: dict[str, Callable[[int, float, float], Tensor]] = {
 
 
 def trained(owner: object, betas: np.ndarray | Sequence[float]) -> Tensor:
-    """The betas of the config entry `trained_betas`.
+    """Return the betas of the config entry `trained_betas`.
 
     Raises:
-        SchedulerError: `betas` is not a list of numbers from 0 to 1.
+        SchedulerError: if `betas` is not a list of numbers from 0 to 1.
     """
     try:
         values = torch.tensor(np.asarray(betas), dtype=torch.float32)
@@ -94,7 +94,7 @@ def trained(owner: object, betas: np.ndarray | Sequence[float]) -> Tensor:
 
 
 def rescale_zero_terminal_snr(betas: Tensor) -> Tensor:
-    """`betas` stretched so that the last timestep is pure noise.
+    """Stretch `betas` so that the last timestep is pure noise.
 
     Lin et al. 2023, "Common Diffusion Noise Schedules and Sample Steps are Flawed", algorithm 1.
     """

@@ -68,7 +68,7 @@ class DDIMScheduler(DiscreteScheduler):
         variance_noise: Tensor | None = None,
         return_dict: bool = True,
     ) -> DDIMSchedulerOutput | tuple[Tensor, ...]:
-        """The sample after one step, at the next timestep.
+        """Return the sample after one step, at the next timestep.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape.
@@ -78,10 +78,10 @@ class DDIMScheduler(DiscreteScheduler):
             use_clipped_model_output: derive the noise from the clipped clean sample.
             generator: the source of that noise.
             variance_noise: the noise itself, instead of a generator.
-            return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
+            return_dict: if False, return the tuple `(prev_sample, pred_original_sample)`.
 
         Raises:
-            SchedulerError: `set_timesteps` was not called, `eta` is out of range, or both
+            SchedulerError: if `set_timesteps` was not called, `eta` is out of range, or both
                 `generator` and `variance_noise` are given.
         """
         self._check_step(model_output, timestep, sample)

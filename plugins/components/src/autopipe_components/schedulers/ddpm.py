@@ -64,7 +64,7 @@ class DDPMScheduler(PosteriorScheduler):
     ) -> None:
         """Set a schedule of `num_inference_steps` steps, or of custom `timesteps`, descending.
 
-        The timesteps are put on `device`.
+        `timesteps` are moved to `device`.
         """
         check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
         if timesteps is not None:
@@ -77,7 +77,7 @@ class DDPMScheduler(PosteriorScheduler):
         self.timesteps = placed(self, schedule, device)
 
     def previous_timestep(self, timestep: Timestep) -> Any:
-        """The next, less noisy timestep of the schedule after `timestep`; -1 after the last.
+        """Return the next, less noisy timestep after `timestep` in the schedule; -1 after the last.
 
         For a tensor the result is a tensor; without a schedule, it has one value for each timestep.
         """
@@ -103,7 +103,7 @@ class DDPMScheduler(PosteriorScheduler):
         generator: Generator | list[Generator] | None = None,
         return_dict: bool = True,
     ) -> DDPMSchedulerOutput | tuple[Tensor, ...]:
-        """A sample at the next timestep.
+        """Return a sample at the next timestep.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape, or twice the
@@ -111,7 +111,7 @@ class DDPMScheduler(PosteriorScheduler):
             timestep: the timestep of `sample`.
             sample: the noisy sample.
             generator: the source of noise, which is not drawn at timestep 0.
-            return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
+            return_dict: if False, return the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)
         now = self._whole(timestep)
@@ -130,10 +130,10 @@ class DDPMScheduler(PosteriorScheduler):
 
 
 def descending(scheduler: DiscreteScheduler, timesteps: Sequence[int]) -> np.ndarray:
-    """Custom `timesteps` as int64.
+    """Return custom `timesteps` as int64.
 
     Raises:
-        SchedulerError: they don't descend strictly, or the network was not trained on one of them.
+        SchedulerError: if `timesteps` don't descend strictly, or one is not a training timestep.
     """
     last = scheduler.config.num_train_timesteps - 1
     numbers = custom_schedule(scheduler, "timesteps", timesteps).astype(np.int64)

@@ -78,16 +78,16 @@ class DEISMultistepScheduler(ExponentialSolver):
     def step(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> SchedulerOutput | tuple[Tensor]:
-        """The sample after one step, at the next timestep.
+        """Return the sample after one step, at the next timestep.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape.
             timestep: the timestep of `sample`.
             sample: the noisy sample.
-            return_dict: False gives the tuple `(prev_sample,)`.
+            return_dict: if False, return the tuple `(prev_sample,)`.
 
         Raises:
-            SchedulerError: `set_timesteps` was not called, or the schedule doesn't have `timestep`.
+            SchedulerError: if `set_timesteps` was not called, or `timestep` is not in the schedule.
         """
         index = self._begin_step(model_output, timestep, sample)
         self._remember(self.convert_model_output(model_output, sample=sample))

@@ -28,7 +28,7 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
         self._teacher_timesteps(self.config.original_inference_steps, strength=1.0)
 
     def _teacher_timesteps(self, original_steps: int, strength: float) -> np.ndarray:
-        """The ascending timesteps of the teacher, up to the fraction `strength` of them."""
+        """Return the ascending timesteps of the teacher, up to the fraction `strength` of them."""
         trained = self.config.num_train_timesteps
         if original_steps > trained:
             raise SchedulerError(
@@ -51,14 +51,14 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
 
         Args:
             num_inference_steps: the number of steps.
-            device: that of `timesteps`.
+            device: the device of `timesteps`.
             original_inference_steps: the number of steps of the teacher; by default that of the
                 config.
             timesteps: custom timesteps, descending, instead of a number of steps.
             strength: the fraction of the schedule to run, for image to image.
 
         Raises:
-            SchedulerError: there are more steps than the teacher has within `strength`.
+            SchedulerError: if there are more steps than the teacher has within `strength`.
         """
         check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
         check_number(self, "strength", strength, Range(0, 1))
@@ -87,12 +87,12 @@ class DistilledScheduler(StepIndexMixin, DiscreteScheduler):
         self._rewind()
 
     def _teacher(self, original_steps: int | None, strength: float) -> np.ndarray:
-        """The timesteps of the teacher for `original_steps`, by default those of the config."""
+        """Return the teacher's timesteps for `original_steps`, by default those of the config."""
         steps = original_steps or self.config.original_inference_steps
         return self._teacher_timesteps(steps, strength)
 
     def previous_timestep(self, timestep: Timestep) -> Any:
-        """The next, less noisy timestep of the schedule after `timestep`; -1 after the last.
+        """Return the next, less noisy timestep after `timestep` in the schedule; -1 after the last.
 
         For a tensor the result is a tensor; without a schedule, it has one value for each timestep.
         """

@@ -25,10 +25,10 @@ class DPMSolver(ExponentialSolver):
     algorithm_types: tuple[str, ...]
 
     def _build_dpm(self) -> None:
-        """As `_build`, and check the options that all DPM-Solvers have.
+        """Call `_build`, and check the options that all DPM-Solvers have.
 
         Raises:
-            SchedulerError: the value of an option is unknown, or a solver that integrates the
+            SchedulerError: if the value of an option is unknown, or if a solver that integrates the
                 noise would end without noise, where its step is infinite.
         """
         self._build(orders=(1, 2, 3))
@@ -55,13 +55,13 @@ class DPMSolver(ExponentialSolver):
 
         Args:
             num_inference_steps: the number of steps.
-            device: that of `timesteps`.
+            device: the device of `timesteps`.
             mu: with `use_dynamic_shifting`, shifts flow sigmas by exp(mu).
             timesteps: custom training timesteps, descending.
 
         Raises:
-            SchedulerError: both or neither are given, or `timesteps` together with a config that
-                computes sigmas.
+            SchedulerError: if both or neither are given, or `timesteps` are given together with a
+                config that computes sigmas.
         """
         check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
         if num_inference_steps is not None:
@@ -83,13 +83,13 @@ class DPMSolver(ExponentialSolver):
                 )
 
     def _lambda_clip(self) -> int:
-        """The number of training timesteps whose λ is not below `lambda_min_clipped`."""
+        """Return the number of training timesteps whose λ is not below `lambda_min_clipped`."""
         lambdas = -np.log(self._train_sigmas()[::-1])
         cut = int(np.searchsorted(lambdas, np.float32(self.config.lambda_min_clipped)))
         return int(self.config.num_train_timesteps) - cut
 
     def convert_model_output(self, model_output: Tensor, *, sample: Tensor) -> Tensor:
-        """The clean sample or the noise that the output of the network stands for.
+        """Return the clean sample or the noise that the output of the network represents.
 
         A learned variance in channels beyond those of `sample` is dropped.
         """
@@ -101,7 +101,7 @@ class DPMSolver(ExponentialSolver):
     def _noise(
         self, sample: Tensor, generator: Generator | list[Generator] | None, dtype: torch.dtype
     ) -> Tensor | None:
-        """Noise for a step of the SDE; None for the ODE."""
+        """Return noise for a step of the SDE; None for the ODE."""
         if not self._stochastic:
             return None
         return randn_tensor(sample.shape, generator=generator, device=sample.device, dtype=dtype)

@@ -27,9 +27,9 @@ class DPMSolverMultistepScheduler(DPMSolver):
 
     It reuses the predictions of previous steps: one network call per step, order 1 to 3.
     `algorithm_type` selects what is integrated, the predicted clean sample (`dpmsolver++`) or noise
-    (`dpmsolver`), and the ODE or the SDE (`sde-...`). The third order is that of the code of the
-    authors, which weights the second derivative by half; for `sde-dpmsolver++` it is that of
-    diffusers, which adds it once too often. Both converge with second order.
+    (`dpmsolver`), and the ODE or the SDE (`sde-...`). The third order is that of the authors' code,
+    which weights the second derivative by half; for `sde-dpmsolver++` it is that of diffusers,
+    which adds it once too often. Both converge with second order.
     """
 
     algorithm_types = ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++")
@@ -89,7 +89,7 @@ class DPMSolverMultistepScheduler(DPMSolver):
         variance_noise: Tensor | None = None,
         return_dict: bool = True,
     ) -> SchedulerOutput | tuple[Tensor]:
-        """The sample after one step, at the next timestep.
+        """Return the sample after one step, at the next timestep.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape, except for
@@ -98,10 +98,10 @@ class DPMSolverMultistepScheduler(DPMSolver):
             sample: the noisy sample, shape (B, C, ...).
             generator: the source of noise for the SDE.
             variance_noise: the noise itself, instead of a generator.
-            return_dict: False gives the tuple `(prev_sample,)`.
+            return_dict: if False, return the tuple `(prev_sample,)`.
 
         Raises:
-            SchedulerError: `set_timesteps` was not called, or the schedule doesn't have `timestep`.
+            SchedulerError: if `set_timesteps` was not called, or `timestep` is not in the schedule.
         """
         self._begin_step(model_output, timestep, sample)
         self._remember(self.convert_model_output(model_output, sample=sample))
@@ -111,7 +111,7 @@ class DPMSolverMultistepScheduler(DPMSolver):
         return self._end_step(self._update(sample, self._order(), noise), return_dict)
 
     def _order(self) -> int:
-        """The order of this step, lowered towards the end where that is more stable."""
+        """Return the order of this step, lowered towards the end where that is more stable."""
         config, steps = self.config, len(self.timesteps)
         at_end = self._place == steps - 1
         if at_end and (config.euler_at_final or config.final_sigmas_type == "zero"):
@@ -119,7 +119,7 @@ class DPMSolverMultistepScheduler(DPMSolver):
         return self._usable_order(lower_final=config.lower_order_final and steps < STABLE_STEPS)
 
     def _update(self, sample: Tensor, order: int, noise: Tensor | None) -> Tensor:
-        """The next sample, by the polynomial through the last `order` predictions."""
+        """Return the next sample, by the polynomial through the last `order` predictions."""
         index = self._place
         span = self._span(index, index + 1)
         terms = moments(span.z, order)

@@ -70,7 +70,7 @@ class DPMSolverSinglestepScheduler(DPMSolver):
         self.order_list = self.get_order_list(num_train_timesteps)
 
     def get_order_list(self, num_inference_steps: int) -> list[int]:
-        """The orders of all steps: 1, 2 and so on up to `solver_order`, then again from 1.
+        """Return the orders of all steps: 1, 2 and so on up to `solver_order`, then again from 1.
 
         The last group ends with order 1 if it is complete and the config sets `lower_order_final`,
         or if the schedule ends without noise.
@@ -105,7 +105,7 @@ class DPMSolverSinglestepScheduler(DPMSolver):
         generator: Generator | list[Generator] | None = None,
         return_dict: bool = True,
     ) -> SchedulerOutput | tuple[Tensor]:
-        """The sample after one step, at the next timestep.
+        """Return the sample after one step, at the next timestep.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape, except for
@@ -113,10 +113,10 @@ class DPMSolverSinglestepScheduler(DPMSolver):
             timestep: the timestep of `sample`.
             sample: the noisy sample, shape (B, C, ...).
             generator: the source of noise for the SDE.
-            return_dict: False gives the tuple `(prev_sample,)`.
+            return_dict: if False, return the tuple `(prev_sample,)`.
 
         Raises:
-            SchedulerError: `set_timesteps` was not called, or the schedule doesn't have `timestep`.
+            SchedulerError: if `set_timesteps` was not called, or `timestep` is not in the schedule.
         """
         index = self._begin_step(model_output, timestep, sample)
         output = self.convert_model_output(model_output, sample=sample)
@@ -130,7 +130,7 @@ class DPMSolverSinglestepScheduler(DPMSolver):
         return self._end_step(self._update(self.sample, order, noise), return_dict)
 
     def _update(self, sample: Tensor, order: int, noise: Tensor | None) -> Tensor:
-        """The next sample, by the polynomial through the `order` predictions since `sample`.
+        """Return the next sample, by the polynomial through `order` predictions since `sample`.
 
         With the solver type `midpoint`, the third order uses the first and the last of them.
         """

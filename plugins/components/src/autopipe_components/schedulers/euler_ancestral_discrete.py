@@ -55,14 +55,14 @@ class EulerAncestralDiscreteScheduler(SigmaScheduler):
         generator: Generator | list[Generator] | None = None,
         return_dict: bool = True,
     ) -> EulerAncestralDiscreteSchedulerOutput | tuple[Tensor, ...]:
-        """The sample at the next noise level.
+        """Return the sample at the next noise level.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample; the step is taken in float32.
-            generator: the source of noise, which is drawn in every step, also the last one.
-            return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
+            generator: the source of noise, which is drawn in every step, including the last.
+            return_dict: if False, return the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)
         refuse_integer_timestep(self, timestep)

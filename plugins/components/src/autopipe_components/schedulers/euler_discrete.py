@@ -81,13 +81,13 @@ class EulerDiscreteScheduler(SigmaScheduler):
 
         Args:
             num_inference_steps: the number of steps, in the spacing of the config.
-            device: that of `timesteps`; `sigmas` stay on the CPU.
+            device: the device of `timesteps`; `sigmas` stay on the CPU.
             timesteps: custom timesteps, descending, instead of a number of steps.
             sigmas: custom noise levels, descending, including the last one, which is usually 0.
 
         Raises:
-            SchedulerError: not exactly one of the three is given, or custom `timesteps` together
-                with a config that computes timesteps.
+            SchedulerError: unless exactly one of the three is given; or if custom `timesteps` are
+                given with a config that computes timesteps.
         """
         check_one_schedule(
             self, num_inference_steps=num_inference_steps, timesteps=timesteps, sigmas=sigmas
@@ -113,7 +113,7 @@ class EulerDiscreteScheduler(SigmaScheduler):
     def _schedule(
         self, count: int | None, timesteps: list[int] | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The timesteps, and their sigmas followed by the final one."""
+        """Return the timesteps, and their sigmas followed by the final one."""
         self._refuse_respaced(timesteps)
         if timesteps is None:
             assert count is not None
@@ -144,16 +144,17 @@ class EulerDiscreteScheduler(SigmaScheduler):
         generator: Generator | list[Generator] | None = None,
         return_dict: bool = True,
     ) -> EulerDiscreteSchedulerOutput | tuple[Tensor, ...]:
-        """The sample at the next noise level.
+        """Return the sample at the next noise level.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample; the step is taken in float32.
-            s_churn, s_tmin, s_tmax, s_noise: how much noise is added before the step, between
-                which noise levels, and its scale (algorithm 2); by default no noise.
+            s_churn, s_tmin, s_tmax, s_noise: the amount of noise added before the step, the lowest
+                and highest noise level at which it is added, and its scale (algorithm 2); by
+                default no noise.
             generator: the source of that noise.
-            return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
+            return_dict: if False, return the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)
         for name, value in (
@@ -186,7 +187,7 @@ class EulerDiscreteScheduler(SigmaScheduler):
         return EulerDiscreteSchedulerOutput(previous, original)
 
     def get_velocity(self, sample: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """The target of v-prediction for samples noised to `timesteps` of the schedule."""
+        """Return the target of v-prediction for samples noised to `timesteps` of the schedule."""
         check_noise(self, sample, noise)
         refuse_integer_timestep(self, timesteps)
         timesteps = timesteps_tensor(self, timesteps)

@@ -5,8 +5,8 @@ prediction m of the model. A step of length h from s to t is exact up to one int
 
     x_t = decay·x_s − scale · z∫₀¹ e^{(1−u)z} m(u) du + spread·noise,    λ = λ_s + u·h
 
-The coefficients are float32 scalars, as in the code of the authors: with hardly any signal the
-formula cancels large terms, so images agree only if the rounding does.
+The coefficients are float32 scalars, as in the authors' code: with almost no signal the formula
+cancels large terms, so images agree only if the rounding does.
 
 The solvers differ in m (clean sample or noise), in the points where they know it, and in how they
 integrate it. Each integrates a polynomial through known values, so a solver is defined by its nodes
@@ -35,7 +35,7 @@ class NoiseLevel(NamedTuple):
 
     @property
     def log_snr(self) -> Real:
-        """λ = log(α/σ); infinite without noise."""
+        """The value λ = log(α/σ); infinite without noise."""
         return np.log(self.alpha) - np.log(self.sigma) if self.sigma else np.float32(np.inf)
 
 
@@ -56,7 +56,7 @@ class Span:
 
     @classmethod
     def between(cls, s: NoiseLevel, t: NoiseLevel, *, clean: bool, stochastic: bool) -> Span:
-        """The span from `s` to `t`, for a solver of the ODE or, if `stochastic`, of the SDE.
+        """Return the span from `s` to `t`, for a solver of the ODE or, if `stochastic`, of the SDE.
 
         `clean` means that the prediction is the clean sample (DPM-Solver++); otherwise it is the
         noise (DPM-Solver).
@@ -74,7 +74,7 @@ class Span:
 
 
 def moments(z: Real, count: int) -> list[float]:
-    """The integrals `z∫₀¹ e^{(1−u)z} uʲ du` for j = 0 ... count − 1."""
+    """Return the integrals `z∫₀¹ e^{(1−u)z} uʲ du` for j = 0 ... count − 1."""
     z = float(z)  # each step of the recursion divides rounding errors by z
     if z == 0:
         return [0.0] * count
@@ -85,7 +85,7 @@ def moments(z: Real, count: int) -> list[float]:
 
 
 def weights(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-    """The weights `w_k` for which `Σ w_k·u_kʲ` is the j-th moment, with one j for each node.
+    """Return the weights `w_k` for which `Σ w_k·u_kʲ` is the j-th moment, one j per node.
 
     `Σ w_k·m(u_k)` then integrates every polynomial m of lower degree. The nodes are distinct.
     """

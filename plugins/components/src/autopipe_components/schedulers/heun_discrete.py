@@ -61,7 +61,7 @@ class HeunDiscreteScheduler(SigmaScheduler):
 
         Args:
             num_inference_steps: the number of steps, in the spacing of the config.
-            device: that of `timesteps`; `sigmas` stay on the CPU.
+            device: the device of `timesteps`; `sigmas` stay on the CPU.
             num_train_timesteps: the number of timesteps to space over; by default that of the
                 config.
             timesteps: custom timesteps, descending, instead of a number of steps.
@@ -88,17 +88,17 @@ class HeunDiscreteScheduler(SigmaScheduler):
     def step(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> HeunDiscreteSchedulerOutput | tuple[Tensor, ...]:
-        """The sample at the end of an Euler step or, in every other call, of the corrected step.
+        """Return the sample after an Euler step or, in every other call, after the corrected step.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample.
-            return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
+            return_dict: if False, return the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)
         index = self._index_of(timestep)
-        # Tensors without axes: faster than numbers where they only multiply samples.
+        # Zero-dimensional tensors: faster than numbers where they only multiply samples.
         sigma = self.sigmas[index]
         original = original_of_sigma(self.config.prediction_type, model_output, sample, sigma)
         if self.config.clip_sample:

@@ -1,4 +1,4 @@
-"""Checks of the arguments of schedulers: schedules, timesteps, samples, numbers."""
+"""Checks the arguments of schedulers: schedules, timesteps, samples, numbers."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def check_number(
     limits: Range = ANY_NUMBER,
     kind: type[int] | type[float] = float,
 ) -> Any:
-    """The argument `name`, `value`, as a number of `kind`.
+    """Return `value`, the argument `name`, as a number of `kind`.
 
     Raises:
-        SchedulerError: `value` is not a number within `limits`.
+        SchedulerError: if `value` is not a number within `limits`.
     """
     if type(value) is kind and value in limits:
         return value
@@ -87,7 +87,7 @@ def check_noise(owner: object, sample: Tensor, noise: Tensor) -> None:
 
 
 def timesteps_tensor(owner: object, timesteps: Any) -> Tensor:
-    """The timesteps of a batch as a tensor (B,) on the CPU."""
+    """Return the timesteps of a batch as a tensor (B,) on the CPU."""
     try:
         numbers = torch.as_tensor(timesteps).to("cpu").flatten()
     except (TypeError, ValueError, RuntimeError, OverflowError):
@@ -103,10 +103,10 @@ def timesteps_tensor(owner: object, timesteps: Any) -> Tensor:
 def custom_schedule(
     owner: object, name: str, values: Any, limits: Range = ANY_NUMBER
 ) -> np.ndarray:
-    """A custom schedule of the caller, as float64.
+    """Return a custom schedule of the caller, as float64.
 
     Raises:
-        SchedulerError: `values` is not a list of numbers within `limits`, or it rises somewhere.
+        SchedulerError: if `values` is not a list of numbers within `limits`, or it rises somewhere.
     """
     try:
         numbers = np.asarray(values, dtype=np.float64)
@@ -120,7 +120,7 @@ def custom_schedule(
     if (np.diff(numbers) > 0).any():
         raise SchedulerError(f"{kind}: {name} must descend, but is {shown(values)}")
     if len(numbers) > 1 and numbers[0] == numbers[1]:
-        # The position of a step is numbers by its timestep, so the first must be unique.
+        # The position of a step is found by its timestep, so the first must be unique.
         raise SchedulerError(f"{kind}: {name} must descend, but starts with {numbers[0]:g} twice")
     if numbers[0] not in limits or numbers[-1] not in limits:
         raise SchedulerError(
@@ -131,7 +131,7 @@ def custom_schedule(
 
 
 def placed(owner: object, schedule: np.ndarray | Tensor, device: Any) -> Tensor:
-    """`schedule` on `device`."""
+    """Return `schedule` on `device`."""
     try:
         return torch.as_tensor(schedule).to(device)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:

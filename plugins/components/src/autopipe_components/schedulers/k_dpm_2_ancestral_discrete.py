@@ -67,7 +67,7 @@ class KDPM2AncestralDiscreteScheduler(MidpointScheduler):
         self._interleave(timesteps, midpoints[:-1], device)
 
     def scale_model_input(self, sample: Tensor, timestep: Timestep) -> Tensor:  # type: ignore[override]
-        """`sample` in the variance-preserving view: divided by sqrt(sigma^2 + 1)."""
+        """Return `sample` in the variance-preserving view, divided by sqrt(sigma^2 + 1)."""
         index = self._index_of(timestep)
         first = self.state_in_first_order
         level = self.sigmas[index] if first else self.sigmas_interpol[index - 1]
@@ -81,14 +81,14 @@ class KDPM2AncestralDiscreteScheduler(MidpointScheduler):
         generator: Generator | list[Generator] | None = None,
         return_dict: bool = True,
     ) -> KDPM2AncestralDiscreteSchedulerOutput | tuple[Tensor, ...]:
-        """The sample at the midpoint or, in every other call, at the end of the step.
+        """Return the sample at the midpoint or, in every other call, at the end of the step.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample.
-            generator: the source of noise, which is drawn at the end of a step only.
-            return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
+            generator: the source of noise, which is drawn only at the end of a step.
+            return_dict: if False, return the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)
         index = self._index_of(timestep)

@@ -41,7 +41,7 @@ class MidpointScheduler(SigmaScheduler):
         return self.sample is None
 
     def _spaced_levels(self, count: int, train_steps: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Float32 sigmas with a final zero, and their timesteps; those of Karras are rounded."""
+        """Return float32 sigmas with a final zero, and timesteps, rounded for Karras sigmas."""
         sigmas, timesteps = self._noise_levels(self._spaced_float(count, train_steps))
         if self.config.use_karras_sigmas:
             timesteps = timesteps.round()
@@ -61,7 +61,7 @@ class MidpointScheduler(SigmaScheduler):
 
 
 def in_step(values: np.ndarray) -> Tensor:
-    """`values`, the first once and the others twice: one for each evaluation of the network."""
+    """Return `values`, the first once, the others twice: one per evaluation of the network."""
     return torch.from_numpy(np.append(values.repeat(2)[1:], values[-1:]))
 
 
@@ -103,7 +103,7 @@ class KDPM2DiscreteScheduler(MidpointScheduler):
         self._interleave(timesteps, midpoints[:-1], device)
 
     def scale_model_input(self, sample: Tensor, timestep: Timestep) -> Tensor:  # type: ignore[override]
-        """`sample` in the variance-preserving view: divided by sqrt(sigma^2 + 1)."""
+        """Return `sample` in the variance-preserving view, divided by sqrt(sigma^2 + 1)."""
         index = self._index_of(timestep)
         levels = self.sigmas if self.state_in_first_order else self.sigmas_interpol
         return self._scaled(sample, scalar(levels[index]))
@@ -111,18 +111,18 @@ class KDPM2DiscreteScheduler(MidpointScheduler):
     def step(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> KDPM2DiscreteSchedulerOutput | tuple[Tensor, ...]:
-        """The sample at the midpoint or, in every other call, at the end of the step.
+        """Return the sample at the midpoint or, in every other call, at the end of the step.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample.
-            return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
+            return_dict: if False, return the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)
         index = self._index_of(timestep)
         start = index if self.state_in_first_order else index - 1
-        # Tensors without axes: faster than numbers where they only multiply samples.
+        # Zero-dimensional tensors: faster than numbers where they only multiply samples.
         sigma, middle = self.sigmas[start], self.sigmas_interpol[start + 1]
         here = sigma if self.state_in_first_order else middle
         original = original_of_sigma(self.config.prediction_type, model_output, sample, here)

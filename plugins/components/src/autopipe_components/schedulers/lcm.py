@@ -56,7 +56,10 @@ class LCMScheduler(DistilledScheduler):
     def get_scalings_for_boundary_condition_discrete(
         self, timestep: Timestep
     ) -> tuple[float, float]:
-        """The weights of sample and prediction, by which step 0 is the identity (appendix B)."""
+        """Return the weights of sample and prediction.
+
+        They make step 0 the identity (appendix B).
+        """
         scaled = self._whole(timestep) * self.config.timestep_scaling
         squares = scaled**2 + SIGMA_DATA**2
         return SIGMA_DATA**2 / squares, scaled / squares**0.5
@@ -69,14 +72,14 @@ class LCMScheduler(DistilledScheduler):
         generator: Generator | list[Generator] | None = None,
         return_dict: bool = True,
     ) -> LCMSchedulerOutput | tuple[Tensor, ...]:
-        """The predicted clean sample, noised to the next timestep if there is one.
+        """Return the predicted clean sample, noised to the next timestep if there is one.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample.
             generator: the source of noise, which is drawn in every step but the last.
-            return_dict: False gives the tuple `(prev_sample, denoised)`.
+            return_dict: if False, return the tuple `(prev_sample, denoised)`.
         """
         self._steps()
         self._check_step(model_output, timestep, sample)

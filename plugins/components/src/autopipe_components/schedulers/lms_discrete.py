@@ -25,7 +25,7 @@ ORDERS = Range(1, 100)
 
 @functools.lru_cache
 def _quadrature(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre points on [-1, 1] and their weights: exact up to degree 2 * count - 1."""
+    """Return Gauss-Legendre points on [-1, 1] and weights, exact to degree 2 * count - 1."""
     return np.polynomial.legendre.leggauss(count)
 
 
@@ -61,7 +61,7 @@ class LMSDiscreteScheduler(SigmaScheduler):
         self.derivatives: list[Tensor] = []
 
     def get_lms_coefficient(self, order: int, t: int, current_order: int) -> float:
-        """The integral over step `t` of a Lagrange basis polynomial.
+        """Return the integral over step `t` of a Lagrange basis polynomial.
 
         Args:
             order: the number of derivatives that the polynomial goes through.
@@ -69,7 +69,7 @@ class LMSDiscreteScheduler(SigmaScheduler):
             current_order: the derivative of the basis polynomial, counted back from `t`.
 
         Raises:
-            SchedulerError: the step or the derivative doesn't exist.
+            SchedulerError: if the step or the derivative doesn't exist.
         """
         order = check_number(self, "order", order, ORDERS, kind=int)
         t = check_number(self, "t", t, Range(0, len(self.sigmas) - 2), kind=int)
@@ -92,14 +92,14 @@ class LMSDiscreteScheduler(SigmaScheduler):
         order: int = 4,
         return_dict: bool = True,
     ) -> LMSDiscreteSchedulerOutput | tuple[Tensor, ...]:
-        """The sample at the next noise level.
+        """Return the sample at the next noise level.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape.
             timestep: one of `timesteps`.
             sample: the noisy sample.
             order: the number of derivatives to use, up to 100.
-            return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
+            return_dict: if False, return the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)
         order = check_number(self, "order", order, ORDERS, kind=int)

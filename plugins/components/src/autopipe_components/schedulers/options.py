@@ -1,4 +1,4 @@
-"""Checks of the options of schedulers, so that a wrong config is found when it is loaded."""
+"""Checks the options of schedulers, so that an invalid config is detected when it is loaded."""
 
 from __future__ import annotations
 

@@ -65,7 +65,10 @@ class PNDMScheduler(DiscreteScheduler):
     def set_timesteps(
         self, num_inference_steps: int, device: str | torch.device | None = None
     ) -> None:
-        """Set a schedule of `num_inference_steps` steps; `timesteps`, on `device`, are more."""
+        """Set a schedule of `num_inference_steps` steps, with `timesteps` on `device`.
+
+        There are more timesteps than steps.
+        """
         spaced = self._spaced(num_inference_steps)
         self.num_inference_steps = num_inference_steps
         if self.config.skip_prk_steps:
@@ -87,19 +90,19 @@ class PNDMScheduler(DiscreteScheduler):
         self._restart()
 
     def _stride(self) -> int:
-        """The number of training timesteps per step."""
+        """Return the number of training timesteps per step."""
         return int(self.config.num_train_timesteps) // self._steps()
 
     def step(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> SchedulerOutput | tuple[Tensor, ...]:
-        """The next sample: by the Runge-Kutta evaluations first, then by linear multistep.
+        """Return the next sample: first by Runge-Kutta evaluations, then by linear multistep.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape.
             timestep: the timestep of `sample`.
             sample: the noisy sample.
-            return_dict: False gives the tuple `(prev_sample,)`.
+            return_dict: if False, return the tuple `(prev_sample,)`.
         """
         warming_up = self.counter < len(self.prk_timesteps) and not self.config.skip_prk_steps
         advance = self.step_prk if warming_up else self.step_plms
@@ -108,10 +111,10 @@ class PNDMScheduler(DiscreteScheduler):
     def step_prk(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> SchedulerOutput | tuple[Tensor, ...]:
-        """One of the four evaluations of a Runge-Kutta step, with the arguments of `step`.
+        """Make one of the four evaluations of a Runge-Kutta step, with the arguments of `step`.
 
         Raises:
-            SchedulerError: all Runge-Kutta evaluations have been made.
+            SchedulerError: if all Runge-Kutta evaluations have been made.
         """
         self._steps()
         self._check_step(model_output, timestep, sample)
@@ -136,10 +139,10 @@ class PNDMScheduler(DiscreteScheduler):
     def step_plms(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> SchedulerOutput | tuple[Tensor, ...]:
-        """One step of linear multistep, with the arguments of `step`.
+        """Take one step of linear multistep, with the arguments of `step`.
 
         Raises:
-            SchedulerError: Runge-Kutta evaluations remain.
+            SchedulerError: if Runge-Kutta evaluations remain to be made.
         """
         if not self.config.skip_prk_steps and len(self.ets) < 3:
             raise SchedulerError(
@@ -163,7 +166,7 @@ class PNDMScheduler(DiscreteScheduler):
         return _output(self._transfer(sample, now, before, model_output), return_dict)
 
     def _transfer(self, sample: Tensor, now: int, before: int, output: Tensor) -> Tensor:
-        """`sample` moved from timestep `now` to `before` along one noise direction (equation 9)."""
+        """Move `sample` from timestep `now` to `before` along one noise direction (equation 9)."""
         bar, bar_before = self._alpha_bar(now), self._alpha_bar(before)
         noise = predicted_noise(
             self.config.prediction_type, output, sample, bar**0.5, (1 - bar) ** 0.5

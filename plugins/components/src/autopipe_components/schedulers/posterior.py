@@ -31,7 +31,7 @@ class PosteriorScheduler(DiscreteScheduler):
         beta: Real,
         generator: Generator | list[Generator] | None,
     ) -> tuple[Tensor, Tensor]:
-        """The sample at timestep `before`, and the predicted clean sample.
+        """Return the sample at timestep `before`, and the predicted clean sample.
 
         Args:
             model_output: the prediction of the network for `sample`.
@@ -64,7 +64,7 @@ class PosteriorScheduler(DiscreteScheduler):
         return previous, original
 
     def _deviation(self, smallest: Real, largest: Real, predicted: Tensor | None) -> Tensor | Real:
-        """The standard deviation of a step, from the bounds of its variance."""
+        """Return the standard deviation of a step, from the bounds of its variance."""
         if self.variance_type not in LEARNED_VARIANCES:
             large = self.variance_type in ("fixed_large", "fixed_large_log")
             return (largest if large else smallest) ** 0.5

@@ -1,4 +1,4 @@
-"""The clean sample and the noise that the output of a network stands for.
+"""Converts the output of a network to the clean sample and the noise.
 
 `alpha` and `sigma` are their weights in the sample: x = alpha * x0 + sigma * noise.
 """
@@ -12,13 +12,13 @@ from torch import Tensor
 Real: TypeAlias = Any
 """A coefficient: a number of numpy in float32, or a tensor without axes.
 
-Numbers cost less than tensors and round in the same way. By the types of numpy they can't multiply
-a tensor, hence `Any`.
+Numbers cost less than tensors and round in the same way. According to numpy's types they can't
+multiply a tensor, hence `Any`.
 """
 
 
 def scalar(value: Tensor) -> Real:
-    """The number in a tensor without axes, in the precision of the tensor."""
+    """Return the number in a tensor without axes, in the precision of the tensor."""
     return value.numpy()[()]
 
 
@@ -28,12 +28,12 @@ PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")
 def predicted_original(
     kind: str, model_output: Tensor, sample: Tensor, alpha: Real, sigma: Real
 ) -> Tensor:
-    """The clean sample x0 that a network's output stands for.
+    """Return the clean sample x0 that a network's output represents.
 
     Args:
-        kind: the prediction type. Of `"epsilon"` the output is the noise; of `"sample"` it is x0;
-            of `"v_prediction"` it is alpha * noise - sigma * x0 (Salimans & Ho 2022,
-            arXiv:2202.00512); of `"flow_prediction"` it is noise - x0, where alpha = 1 - sigma.
+        kind: the prediction type. For `"epsilon"` the output is the noise; for `"sample"` it is x0;
+            for `"v_prediction"` it is alpha * noise - sigma * x0 (Salimans & Ho 2022,
+            arXiv:2202.00512); for `"flow_prediction"` it is noise - x0, where alpha = 1 - sigma.
         alpha, sigma: the weights of x0 and noise in `sample`: a variance-preserving pair, or that
             of a flow.
     """
@@ -50,7 +50,7 @@ def predicted_original(
 def predicted_noise(
     kind: str, model_output: Tensor, sample: Tensor, alpha: Real, sigma: Real
 ) -> Tensor:
-    """The noise that a network's output stands for; the arguments of `predicted_original`."""
+    """Return the noise that a network's output represents; see `predicted_original`."""
     noise = model_output
     if kind == "v_prediction":
         noise = alpha * model_output + sigma * sample
@@ -62,7 +62,7 @@ def predicted_noise(
 
 
 def original_of_sigma(kind: str, model_output: Tensor, sample: Tensor, sigma: Real) -> Tensor:
-    """The clean sample x0 in a variance-exploding sample: x = x0 + sigma * noise."""
+    """Return the clean sample x0 in a variance-exploding sample: x = x0 + sigma * noise."""
     original = model_output
     if kind == "epsilon":
         original = sample - sigma * model_output

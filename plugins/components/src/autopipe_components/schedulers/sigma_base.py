@@ -38,7 +38,7 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
         self.timesteps = self.timesteps.float()
 
     def _train_sigmas(self) -> np.ndarray:
-        """The noise level of every training timestep, ascending, float32."""
+        """Return the noise level of every training timestep, ascending, float32."""
         return sigmas_of(self.alphas_cumprod)
 
     @property
@@ -54,7 +54,7 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
         return (highest**2 + 1) ** 0.5
 
     def _spaced_float(self, count: int, train_steps: int | None = None) -> np.ndarray:
-        """`count` descending timesteps as float32, in the spacing of the config."""
+        """Return `count` descending timesteps as float32, in the spacing of the config."""
         config = self.config
         check_count(self, "num_inference_steps", count)
         if train_steps is None:
@@ -71,7 +71,7 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
     def _noise_levels(
         self, timesteps: np.ndarray, sigmas: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The sigmas at `timesteps`, and the timesteps; both change if the config respaces sigmas.
+        """Return the sigmas at `timesteps`, and the timesteps, both respaced if the config says so.
 
         `sigmas` are those at `timesteps`; by default interpolated between training timesteps.
         """
@@ -101,7 +101,7 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
             )
 
     def scale_model_input(self, sample: Tensor, timestep: Timestep) -> Tensor:  # type: ignore[override]
-        """`sample` in the variance-preserving view: divided by sqrt(sigma^2 + 1)."""
+        """Return `sample` in the variance-preserving view: divided by sqrt(sigma^2 + 1)."""
         return self._scaled(sample, self._sigma(self._index_of(timestep)))
 
     def _scaled(self, sample: Tensor, sigma: Real) -> Tensor:
@@ -112,11 +112,11 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
         return scaled
 
     def _sigma(self, index: int) -> Real:
-        """The noise level at `index` of the schedule."""
+        """Return the noise level at `index` of the schedule."""
         return scalar(self.sigmas[index])
 
     def _scaled_index_of(self, timestep: Timestep) -> int:
-        """The step index; warns if `scale_model_input` was never called."""
+        """Return the step index; warn if `scale_model_input` was never called."""
         if not self.is_scale_input_called:
             warnings.warn(
                 f"{type(self).__name__}.step was called before scale_model_input; call that "
@@ -127,7 +127,7 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
         return self._index_of(timestep)
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """`original_samples` noised to `timesteps`, (B,), or to the position of the scheduler."""
+        """Return `original_samples` noised to `timesteps`, (B,), or to the current position."""
         check_noise(self, original_samples, noise)
         sigmas = self.sigmas[self._noise_indices(timesteps)]
         return original_samples + noise * broadcast_to(sigmas, original_samples)

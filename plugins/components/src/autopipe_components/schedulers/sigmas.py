@@ -13,19 +13,22 @@ from torch import Tensor
 
 
 def sigmas_of(alphas_cumprod: Tensor) -> np.ndarray:
-    """The noise levels of all training timesteps, ascending, float32."""
+    """Return the noise levels of all training timesteps, ascending, float32."""
     sigmas: np.ndarray = (((1 - alphas_cumprod) / alphas_cumprod) ** 0.5).cpu().numpy()
     return sigmas
 
 
 def interpolated(timesteps: np.ndarray, train_sigmas: np.ndarray) -> np.ndarray:
-    """The noise levels at (fractional) `timesteps`, interpolated linearly."""
+    """Return the noise levels at (fractional) `timesteps`, interpolated linearly."""
     sigmas: np.ndarray = np.interp(timesteps, np.arange(len(train_sigmas)), train_sigmas)
     return sigmas
 
 
 def timesteps_of(sigmas: np.ndarray, train_sigmas: np.ndarray) -> np.ndarray:
-    """The fractional timesteps of noise levels: linear in log sigma, clipped to those trained."""
+    """Return the fractional timesteps of `sigmas`, linear in log sigma and clipped.
+
+    They are clipped to the training timesteps.
+    """
     log_sigmas, known = np.log(np.maximum(sigmas, 1e-10)), np.log(train_sigmas)
     low = np.clip(np.searchsorted(known, log_sigmas, side="right") - 1, 0, len(known) - 2)
     weight = (log_sigmas - known[low]) / (known[low + 1] - known[low])
@@ -34,19 +37,25 @@ def timesteps_of(sigmas: np.ndarray, train_sigmas: np.ndarray) -> np.ndarray:
 
 
 def karras(sigma_max: float, sigma_min: float, count: int, rho: float = 7.0) -> np.ndarray:
-    """Evenly spaced in sigma^(1/rho) (Karras et al. 2022, arXiv:2206.00364, equation 5)."""
+    """Return noise levels evenly spaced in sigma^(1/rho).
+
+    Karras et al. 2022, arXiv:2206.00364, equation 5.
+    """
     return np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), count) ** rho
 
 
 def exponential(sigma_max: float, sigma_min: float, count: int) -> np.ndarray:
-    """Evenly spaced in log sigma."""
+    """Return noise levels evenly spaced in log sigma."""
     return np.exp(np.linspace(np.log(sigma_max), np.log(sigma_min), count))
 
 
 def beta(
     sigma_max: float, sigma_min: float, count: int, a: float = 0.6, b: float = 0.6
 ) -> np.ndarray:
-    """At the quantiles of a beta distribution (Lee et al. 2024, "Beta Sampling", 2407.12173)."""
+    """Return noise levels at the quantiles of a beta distribution.
+
+    Lee et al. 2024, "Beta Sampling", arXiv:2407.12173.
+    """
     from scipy.special import betaincinv  # imported here, because importing scipy is slow
 
     parts: np.ndarray = betaincinv(a, b, 1 - np.linspace(0, 1, count))
@@ -54,7 +63,10 @@ def beta(
 
 
 def lu(sigma_max: float, sigma_min: float, count: int) -> np.ndarray:
-    """Evenly spaced in lambda = -log sigma (Lu et al. 2022, DPM-Solver, arXiv:2206.00927)."""
+    """Return noise levels evenly spaced in lambda = -log sigma.
+
+    Lu et al. 2022, DPM-Solver, arXiv:2206.00927.
+    """
     return exponential(sigma_max, sigma_min, count)
 
 
@@ -67,7 +79,7 @@ _KINDS = {
 
 
 def respaced(config: Mapping[str, Any], sigmas: np.ndarray, count: int) -> np.ndarray | None:
-    """`count` noise levels of the kind that `config` sets; None if it sets no kind.
+    """Return `count` noise levels of the kind that `config` sets; None if it sets none.
 
     They go from the first to the last of the descending `sigmas`, or from `sigma_max` to
     `sigma_min` of `config` where these are set.
@@ -84,7 +96,7 @@ def respaced(config: Mapping[str, Any], sigmas: np.ndarray, count: int) -> np.nd
 
 
 def ancestral_split(sigma: Any, following: Any) -> tuple[Any, Any]:
-    """The level to step down to from `sigma`, and the noise to add to reach `following`.
+    """Return the level to step down to from `sigma`, and the noise to add to reach `following`.
 
     Arguments are scalars or arrays. Squares add up: down^2 + up^2 = following^2. Since up^2 is
     following^2 (sigma^2 - following^2) / sigma^2, down is following^2 / sigma; computing it as

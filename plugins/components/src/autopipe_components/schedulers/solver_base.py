@@ -50,9 +50,9 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
     """The last predictions in the form that the solver integrates, the newest last."""
 
     _clean: bool
-    """Whether the predicted clean sample is integrated, and not the predicted noise."""
+    """Whether the solver integrates the predicted clean sample instead of the predicted noise."""
     _stochastic: bool = False
-    """Whether the SDE is solved, which draws noise, and not the ODE."""
+    """Whether the solver solves the SDE, which draws noise, instead of the ODE."""
 
     def _build(self, *, orders: Collection[int] | None = None, clean: bool = True) -> None:
         """Set the noise schedule from the config, and check the options that all solvers have.
@@ -80,7 +80,7 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         allowed: Collection[str | None],
         stand_ins: Mapping[str, str] = MappingProxyType({}),
     ) -> Any:
-        """The checked value of an option; those of other solvers are replaced by equivalents."""
+        """Return the checked value of an option; replace those of other solvers by equivalents."""
         if self.config[option] in stand_ins:
             self.register_to_config(**{option: stand_ins[self.config[option]]})
         check_choice(self, option, self.config[option], allowed)
@@ -89,13 +89,13 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
     # The schedule
 
     def _train_sigmas(self) -> np.ndarray:
-        """The noise levels of all training timesteps, ascending, float32."""
+        """Return the noise levels of all training timesteps, ascending, float32."""
         return sigmas_of(self.alphas_cumprod)
 
     def _visited(
         self, count: int, spacing: str, steps_offset: int = 0, end: int | None = None
     ) -> np.ndarray:
-        """`count` timesteps below `end`, in a spacing with one more step to the clean sample."""
+        """Return `count` timesteps below `end`, spaced with one more step to the clean sample."""
         self._check_steps(count)
         total = self.config.num_train_timesteps
         end = total if end is None else end
@@ -106,7 +106,7 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
     def _noise_levels(
         self, timesteps: np.ndarray, *, mu: float | None = None, rounded: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The sigmas at `timesteps`, and the timesteps; both change if the config respaces sigmas.
+        """Return the sigmas at `timesteps`, and the timesteps, both respaced if the config says so.
 
         With `rounded`, the timesteps of `WHOLE_KINDS` are rounded; others are truncated.
         """
@@ -125,22 +125,22 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         return any(self.config.get(kind) for kind in SIGMA_KINDS)
 
     def _final_sigma(self, lowest: float) -> float:
-        """The noise level at which the schedule ends; `lowest` is that for `sigma_min`."""
+        """Return the noise level at which the schedule ends; `lowest` is that for `sigma_min`."""
         return 0.0 if self.config.final_sigmas_type == "zero" else float(lowest)
 
     def _lowest_sigma(self, sigmas: np.ndarray) -> float:
-        """The lowest noise level: that of the last timestep, or the lowest of the training."""
+        """Return the lowest noise level: that of the last timestep, or the lowest in training."""
         own = self._respaces or self.config.use_flow_sigmas
         return float(sigmas[-1] if own else self._train_sigmas()[0])
 
     def _flow(self, count: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
-        """`count` sigmas of a flow without the final zero, and their timesteps."""
+        """Return `count` sigmas of a flow without the final zero, and their timesteps."""
         total = self.config.num_train_timesteps
         sigmas = shifted(1 - np.linspace(1, 1 / total, count + 1)[:0:-1], shift)
         return sigmas, sigmas * total
 
     def _flow_shift(self, mu: float | None) -> float:
-        """The shift of flow sigmas towards noise: that of the config, or `mu`."""
+        """Return the shift of flow sigmas towards noise: that of the config, or `mu`."""
         config = self.config
         if mu is None:
             return float(config.flow_shift)
@@ -162,7 +162,7 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         """Set a new schedule that ends at `last_sigma`, and forget the previous one.
 
         Raises:
-            SchedulerError: a noise level is higher than the one before it.
+            SchedulerError: if a noise level is higher than the one before it.
         """
         levels = np.append(sigmas, last_sigma).astype(np.float32)
         if (np.diff(levels[:-1]) > 0).any():
@@ -179,7 +179,7 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
     # One step
 
     def _level(self, index: int) -> NoiseLevel:
-        """The weights of clean sample and noise at an index of the schedule."""
+        """Return the weights of clean sample and noise at an index of the schedule."""
         sigma = scalar(self.sigmas[index])
         if self.config.use_flow_sigmas:
             return NoiseLevel(1 - sigma, sigma)
@@ -191,10 +191,10 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         return broadcast_to(alpha, sample), broadcast_to(sigma, sample)
 
     def _begin_step(self, model_output: Tensor, timestep: Timestep, sample: Tensor) -> int:
-        """The index of this step.
+        """Return the index of this step.
 
         Raises:
-            SchedulerError: `set_timesteps` was not called, the schedule is at its end, or the
+            SchedulerError: if `set_timesteps` was not called, the schedule is at its end, or the
                 arguments don't fit together.
         """
         self._steps()
@@ -211,7 +211,7 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         return self._step_index if self._step_index is not None else self._begin_index or 0
 
     def convert_model_output(self, model_output: Tensor, *, sample: Tensor) -> Tensor:
-        """The clean sample or the noise that the output of the network stands for."""
+        """Return the clean sample or the noise that the output of the network represents."""
         self._check_prediction(model_output, sample)
         kind, output, level = self.config.prediction_type, model_output, self._level(self._place)
         if self.config.thresholding:
@@ -225,21 +225,21 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         self.model_outputs = [*self.model_outputs, output][-self.config.solver_order :]
 
     def _recent(self, count: int, index: int) -> dict[int, Tensor]:
-        """The last `count` predictions by index in the schedule; the newest is at `index`."""
+        """Return the last `count` predictions by schedule index; the newest is at `index`."""
         return {index - k: self.model_outputs[-1 - k] for k in range(count)}
 
     def _usable_order(self, *, lower_final: bool) -> int:
-        """The order of this step, limited by the history and, if `lower_final`, the steps left."""
+        """Return this step's order, limited by the history and, if `lower_final`, by steps left."""
         order = min(int(self.config.solver_order), len(self.model_outputs))
         return min(order, len(self.timesteps) - self._place) if lower_final else order
 
     def _end_step(self, previous: Tensor, return_dict: bool) -> SchedulerOutput | tuple[Tensor]:
-        """Count the step that led to `previous`, and return it as `return_dict` says."""
+        """Count the step that led to `previous`, and return it according to `return_dict`."""
         self._step_index = self._place + 1
         return SchedulerOutput(previous) if return_dict else (previous,)
 
     def _span(self, start: int, stop: int) -> Span:
-        """The span between two indices of the schedule."""
+        """Return the span between two indices of the schedule."""
         return Span.between(
             self._level(start), self._level(stop), clean=self._clean, stochastic=self._stochastic
         )
@@ -252,7 +252,7 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         moments: Sequence[float],
         noise: Tensor | None = None,
     ) -> Tensor:
-        """The sample at the end of `span`, from `sample` at its start.
+        """Return the sample at the end of `span`, from `sample` at its start.
 
         Args:
             sample: any shape and dtype; it is computed in float32 or better.
@@ -278,5 +278,5 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
 
 
 def shifted(sigmas: np.ndarray, shift: float) -> np.ndarray:
-    """Sigmas of a flow in [0, 1], shifted to noise for shift > 1 (arXiv:2403.03206, eq. 23)."""
+    """Shift the sigmas of a flow in [0, 1], to noise for shift > 1 (arXiv:2403.03206, eq. 23)."""
     return shift * sigmas / (1 + (shift - 1) * sigmas)

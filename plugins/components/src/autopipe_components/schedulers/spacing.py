@@ -15,14 +15,14 @@ SPACINGS = ("linspace", "leading", "trailing")
 
 
 def linspace(count: int, end: int, dtype: DTypeLike = np.int64) -> np.ndarray:
-    """`count` timesteps from `end - 1` to 0, inclusive; rounded if `dtype` is an integer type."""
+    """Return `count` timesteps from `end - 1` to 0, inclusive; rounded for an integer `dtype`."""
     if np.issubdtype(dtype, np.integer):
         return np.linspace(0, end - 1, count).round()[::-1].astype(dtype)
     return np.linspace(0, end - 1, count, dtype=dtype)[::-1].copy()
 
 
 def leading(count: int, end: int, steps_offset: int = 0, dtype: DTypeLike = np.int64) -> np.ndarray:
-    """The multiples of `end // count`, plus `steps_offset`; the end itself is not among them."""
+    """Return multiples of `end // count`, plus `steps_offset`; `end` itself is not among them."""
     if count > end:
         raise SchedulerError(
             f"leading timestep spacing can't make {count} different steps of {end} timesteps; "
@@ -34,7 +34,10 @@ def leading(count: int, end: int, steps_offset: int = 0, dtype: DTypeLike = np.i
 def trailing(
     count: int, end: int, total: int | None = None, dtype: DTypeLike = np.int64
 ) -> np.ndarray:
-    """Down from `end - 1` in strides of `total / count`; `total` is `end` by default."""
+    """Return timesteps down from `end - 1` in strides of `total / count`.
+
+    `total` is `end` by default.
+    """
     stride = (total or end) / count
     # By rounding, arange can have one more point at 0, which would be timestep -1.
     return (np.arange(end, 0, -stride).round()[:count] - 1).astype(dtype)
@@ -47,7 +50,7 @@ def spaced_timesteps(
     steps_offset: int = 0,
     dtype: DTypeLike = np.int64,
 ) -> np.ndarray:
-    """`count` descending timesteps below `train_steps`.
+    """Return `count` descending timesteps below `train_steps`.
 
     Args:
         spacing: one of `SPACINGS`.

@@ -40,7 +40,7 @@ class StepIndexMixin:
         """Start the schedule at `begin_index`.
 
         Raises:
-            SchedulerError: `begin_index` is not a whole number from 0.
+            SchedulerError: if `begin_index` is not a whole number of at least 0.
         """
         try:
             self._begin_index = operator.index(begin_index)
@@ -60,13 +60,13 @@ class StepIndexMixin:
     def index_for_timestep(
         self, timestep: Timestep, schedule_timesteps: Tensor | None = None
     ) -> int:
-        """The index of `timestep` in the schedule; the second one if it occurs twice.
+        """Return the index of `timestep` in the schedule; the second one if it occurs twice.
 
         Schedules of second-order solvers have most timesteps twice. A start in the middle begins
         with the first-order half of a step, which is the second of such a pair.
 
         Raises:
-            SchedulerError: the schedule doesn't have this timestep.
+            SchedulerError: if the schedule doesn't have this timestep.
         """
         check_timestep(self, timestep)
         schedule = self.timesteps
@@ -83,10 +83,10 @@ class StepIndexMixin:
         return int(positions[min(1, len(positions) - 1)])
 
     def _index_of(self, timestep: Timestep) -> int:
-        """The step index, positions from `timestep` if this is the first step.
+        """Return the step index; for the first step, the begin index or the index of `timestep`.
 
         Raises:
-            SchedulerError: the schedule is at its end, or doesn't have `timestep`.
+            SchedulerError: if the schedule is at its end, or doesn't have `timestep`.
         """
         if self._step_index is None:
             begin = self._begin_index
@@ -99,10 +99,10 @@ class StepIndexMixin:
         return self._step_index
 
     def _noise_indices(self, timesteps: Tensor) -> list[int]:
-        """For each of `timesteps` the index in the schedule at which `add_noise` adds noise.
+        """Return for each of `timesteps` the index of the schedule at which `add_noise` adds noise.
 
         It is the step index once steps were taken, and before that the begin index, since callers
-        add noise for the step that comes next; without either, that of the timestep.
+        add noise for the next step; without a begin index, it is the index of the timestep.
         """
         timesteps = timesteps_tensor(self, timesteps)
         if self._begin_index is None:
@@ -116,10 +116,10 @@ class StepIndexMixin:
 
 
 def broadcast_to(values: Tensor, sample: Tensor) -> Tensor:
-    """`values`, one per sample, with the device, dtype and number of axes of `sample`.
+    """Return `values`, one per sample, with the device, dtype and number of axes of `sample`.
 
     Raises:
-        SchedulerError: their number is neither 1 nor the batch size.
+        SchedulerError: if the number of `values` is neither 1 nor the batch size.
     """
     values = values.to(device=sample.device, dtype=sample.dtype).flatten()
     if len(values) not in (1, sample.shape[0]) and sample.shape[0] != 1:

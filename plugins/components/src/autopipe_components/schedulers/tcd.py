@@ -29,8 +29,8 @@ class TCDSchedulerOutput(SchedulerOutput):
 class TCDScheduler(DistilledScheduler):
     """TCD (Zheng et al. 2024, arXiv:2402.19159), with strategic stochastic sampling.
 
-    It jumps below the next timestep, and adds noise up to it. `clip_sample` and `thresholding` have
-    no effect; they are for other schedulers that are created from this config.
+    It jumps below the next timestep, then adds noise to reach it. `clip_sample` and `thresholding`
+    have no effect; they are for other schedulers that are created from this config.
     """
 
     @register_to_config
@@ -57,7 +57,7 @@ class TCDScheduler(DistilledScheduler):
         self._build_betas()
 
     def _teacher(self, original_steps: int | None, strength: float) -> np.ndarray:
-        # Given original steps refer to a teacher that uses all training timesteps.
+        # Original steps that the caller gives refer to a teacher that uses all training timesteps.
         if original_steps is None:
             return super()._teacher(None, strength)
         return np.arange(int(self.config.num_train_timesteps * strength))
@@ -71,7 +71,7 @@ class TCDScheduler(DistilledScheduler):
         generator: Generator | list[Generator] | None = None,
         return_dict: bool = True,
     ) -> TCDSchedulerOutput | tuple[Tensor, ...]:
-        """The sample at the next timestep.
+        """Return the sample at the next timestep.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape.
@@ -80,7 +80,7 @@ class TCDScheduler(DistilledScheduler):
             eta: how far to jump below the next timestep (gamma in the paper): 0 is deterministic,
                 1 jumps to timestep 0.
             generator: the source of noise, which is drawn in every step but the last.
-            return_dict: False gives the tuple `(prev_sample, pred_noised_sample)`.
+            return_dict: if False, return the tuple `(prev_sample, pred_noised_sample)`.
         """
         self._steps()
         self._check_step(model_output, timestep, sample)

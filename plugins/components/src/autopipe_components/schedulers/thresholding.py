@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def threshold(sample: Tensor, ratio: float, max_value: float) -> Tensor:
-    """`sample` clamped to a quantile of its absolute values, and divided by it.
+    """Clamp `sample` to a quantile of its absolute values, and divide it by that.
 
     Saharia et al. 2022, "Imagen" (arXiv:2205.11487), section 2.3.
 
@@ -18,6 +18,6 @@ def threshold(sample: Tensor, ratio: float, max_value: float) -> Tensor:
     """
     flat = sample.flatten(1)
     if flat.dtype not in (torch.float32, torch.float64):
-        flat = flat.float()  # torch has quantiles for these two types only
+        flat = flat.float()  # torch.quantile supports only these dtypes
     limit = torch.quantile(flat.abs(), ratio, dim=1, keepdim=True).clamp(1, max_value)
     return (flat.clamp(-limit, limit) / limit).reshape(sample.shape).to(sample.dtype)

@@ -78,7 +78,7 @@ class UnCLIPScheduler(PosteriorScheduler):
         generator: Generator | list[Generator] | None = None,
         return_dict: bool = True,
     ) -> UnCLIPSchedulerOutput | tuple[Tensor, ...]:
-        """A sample at timestep `prev_timestep`.
+        """Return a sample at timestep `prev_timestep`.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape, or twice the
@@ -88,10 +88,10 @@ class UnCLIPScheduler(PosteriorScheduler):
             prev_timestep: the timestep to step to, the next one of the schedule; -1 for the clean
                 sample. By default `timestep - 1`.
             generator: the source of noise, which is not drawn at timestep 0.
-            return_dict: False gives the tuple `(prev_sample, pred_original_sample)`.
+            return_dict: if False, return the tuple `(prev_sample, pred_original_sample)`.
 
         Raises:
-            SchedulerError: `prev_timestep` is not below `timestep`.
+            SchedulerError: if `prev_timestep` is not below `timestep`.
         """
         self._check_step(model_output, timestep, sample)
         now = self._whole(timestep)

@@ -109,14 +109,14 @@ class UniPCMultistepScheduler(ExponentialSolver):
 
         Args:
             num_inference_steps: the number of steps; by default that of `sigmas`.
-            device: that of `timesteps`.
+            device: the device of `timesteps`.
             sigmas: custom noise levels in (0, 1], descending, before they are shifted.
             mu: shifts flow sigmas by exp(mu) or mu, depending on `time_shift_type`; required with
                 `use_dynamic_shifting`.
 
         Raises:
-            SchedulerError: the arguments don't make a schedule, or the solver of this config can't
-                reach its end.
+            SchedulerError: if the arguments don't define a schedule, or the solver of this config
+                can't reach its end.
         """
         config = self.config
         if config.use_dynamic_shifting and mu is None:
@@ -167,7 +167,7 @@ class UniPCMultistepScheduler(ExponentialSolver):
         return self._shifted(np.linspace(1, 1 / total, count + 1)[:-1], shift)
 
     def _shifted(self, sigmas: np.ndarray, shift: float) -> tuple[np.ndarray, np.ndarray]:
-        """Sigmas of a flow, shifted and stretched according to the config, and their timesteps."""
+        """Return flow sigmas, shifted and stretched by the config, and their timesteps."""
         sigmas, terminal = shifted(sigmas, shift), self.config.shift_terminal
         if terminal and sigmas[-1] == 1:
             raise SchedulerError(
@@ -181,7 +181,7 @@ class UniPCMultistepScheduler(ExponentialSolver):
     def _custom(
         self, sigmas: Sequence[float] | np.ndarray, mu: float | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The schedule of custom sigmas of a flow."""
+        """Return the schedule of custom sigmas of a flow."""
         if not self.config.use_flow_sigmas or self._respaces:
             raise SchedulerError(
                 "UniPCMultistepScheduler takes custom sigmas only with use_flow_sigmas=True and no "
@@ -193,16 +193,16 @@ class UniPCMultistepScheduler(ExponentialSolver):
     def step(
         self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
     ) -> SchedulerOutput | tuple[Tensor]:
-        """The sample after one step, at the next timestep.
+        """Return the sample after one step, at the next timestep.
 
         Args:
             model_output: the prediction of the network for `sample`; same shape.
             timestep: the timestep of `sample`.
             sample: the noisy sample.
-            return_dict: False gives the tuple `(prev_sample,)`.
+            return_dict: if False, return the tuple `(prev_sample,)`.
 
         Raises:
-            SchedulerError: `set_timesteps` was not called, or the schedule doesn't have `timestep`.
+            SchedulerError: if `set_timesteps` was not called, or `timestep` is not in the schedule.
         """
         index = self._begin_step(model_output, timestep, sample)
         output = self.convert_model_output(model_output, sample=sample)
@@ -218,7 +218,7 @@ class UniPCMultistepScheduler(ExponentialSolver):
         return self._end_step(previous, return_dict)
 
     def _predict(self, sample: Tensor, order: int) -> Tensor:
-        """UniP: the next sample, by the polynomial through the last `order` outputs."""
+        """Return the next sample by UniP, with the polynomial through the last `order` outputs."""
         index = self._place
         span = self._span(index, index + 1)
         terms = moments(span.z, order)
@@ -227,7 +227,7 @@ class UniPCMultistepScheduler(ExponentialSolver):
         return self._integrate(sample, span, self._recent(order, index), terms)
 
     def _correct(self, last_sample: Tensor, output: Tensor, order: int) -> Tensor:
-        """UniC: this sample again, computed from the last one with the `output` at this sample."""
+        """Return this sample corrected by UniC, from the last one and the `output` at this one."""
         index = self._place
         span = self._span(index - 1, index)
         terms = moments(span.z, order + 1)
@@ -237,5 +237,5 @@ class UniPCMultistepScheduler(ExponentialSolver):
         return self._integrate(last_sample, span, outputs, terms)
 
     def _b(self, z: float) -> float:
-        """B(h), on which only the two-point formulas depend."""
+        """Return B(h), on which only the two-point formulas depend."""
         return z if self.config.solver_type == "bh1" else math.expm1(z)
