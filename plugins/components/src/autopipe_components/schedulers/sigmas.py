@@ -25,7 +25,7 @@ def interpolated(timesteps: np.ndarray, train_sigmas: np.ndarray) -> np.ndarray:
 
 
 def timesteps_of(sigmas: np.ndarray, train_sigmas: np.ndarray) -> np.ndarray:
-    """Return the fractional timesteps of `sigmas`, linear in log sigma and clipped.
+    """Return the fractional timesteps of `sigmas`, interpolated in log sigma.
 
     They are clipped to the training timesteps.
     """
