@@ -26,4 +26,4 @@ class StableDiffusionPipelineOutput(BaseOutput):
 
 
 Result: TypeAlias = "StableDiffusionPipelineOutput | tuple[Any, list[bool] | None]"
-"""What a call returns: the record, or with `return_dict=False` the tuple of its values."""
+"""The return type of a call: the record, or with `return_dict=False` the tuple of its values."""

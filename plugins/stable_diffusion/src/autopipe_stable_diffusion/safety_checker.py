@@ -51,6 +51,6 @@ class StableDiffusionSafetyChecker(PreTrainedModel):  # type: ignore[misc]  # no
 
 
 def _excess(embeds: Tensor, concepts: Tensor, thresholds: Tensor, closer: Tensor | float) -> Tensor:
-    """The similarities minus their thresholds (B, concepts), rounded to three decimals."""
+    """Return the similarities minus their thresholds (B, concepts), rounded to three decimals."""
     similarity = (embeds @ normalize(concepts).T).float()
     return (similarity - thresholds.float() + closer).round(decimals=3)

@@ -188,7 +188,7 @@ class StableDiffusionSteps(LatentPipeline[Result]):
         lora_scale: float | None = None,
         clip_skip: int | None = None,
     ) -> Tensor:
-        """As `encode_prompt`, in one tensor; with guidance, the negative half comes first."""
+        """Return `encode_prompt` as one tensor; with guidance, the negative half comes first."""
         embeds, negative = self.encode_prompt(
             prompt,
             device,
