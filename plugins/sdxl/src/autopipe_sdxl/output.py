@@ -24,4 +24,4 @@ class StableDiffusionXLPipelineOutput(BaseOutput):
 
 
 Result: TypeAlias = "StableDiffusionXLPipelineOutput | tuple[Any]"
-"""What a call returns: the record, or with `return_dict=False` the tuple of its values."""
+"""The return type of a call: the record, or with `return_dict=False` the tuple of its values."""
