@@ -184,7 +184,7 @@ class ControlNetCondition(ControlMethods[_Result]):
         timestep: Tensor,
         inputs: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """The features that active ControlNets add to the U-Net in this step; may be empty."""
+        """Return the features that active ControlNets add to the U-Net in this step, if any."""
         control = self._request.control
         scales = control.scales_at(step, self._steps_in_all)
         if not any(scales):
@@ -218,7 +218,7 @@ class ControlNetCondition(ControlMethods[_Result]):
 
 
 class ControlNetAlone(ControlNetCondition[_Result]):
-    """For a task without another image: the control image is its `image`."""
+    """A ControlNet for a task without another image: the control image is its `image`."""
 
     _control_name: ClassVar[str] = "image"
 
@@ -235,12 +235,12 @@ class ControlNetAlone(ControlNetCondition[_Result]):
 
 
 def _conditional(value: Any) -> Any:
-    """The positive half of a doubled batch, of a tensor or of the tensors in a dict."""
+    """Return the positive half of a doubled batch: of a tensor, or of the tensors in a dict."""
     if isinstance(value, Mapping):
         return {name: _conditional(one) for name, one in value.items()}
     return value.chunk(2)[1] if isinstance(value, Tensor) else value
 
 
 def _after_zeros(features: Tensor) -> Tensor:
-    """Features for a doubled batch: zeros for the negative half."""
+    """Return features for a doubled batch, with zeros for the negative half."""
     return torch.cat([torch.zeros_like(features), features])

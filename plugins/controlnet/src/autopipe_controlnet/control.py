@@ -55,7 +55,10 @@ class Control:
     guess: bool
 
     def scales_at(self, step: int, steps: int) -> list[float]:
-        """The factors in `step` of `steps`: 0 unless the whole step is between start and end."""
+        """Return the factors in `step` of `steps`.
+
+        A factor is 0 unless the whole step is between its start and its end.
+        """
         return [
             scale if start <= step / steps and (step + 1) / steps <= end else 0.0
             for scale, start, end in zip(self.scales, self.starts, self.ends)

@@ -293,7 +293,7 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
         return sample
 
     def _embed_picture(self, sample: Tensor, picture: Tensor) -> Tensor:
-        """The embedding of the control image, with the height and width of the sample."""
+        """Return the embedding of the control image, with the height and width of the sample."""
         channels = self.config.conditioning_channels
         if picture.ndim != 4 or picture.shape[1] != channels:
             raise ArgumentError(

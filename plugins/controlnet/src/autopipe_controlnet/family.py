@@ -1,4 +1,4 @@
-"""What this package offers: a condition on the lines of other families."""
+"""The manifest of this package: a condition on the lines of other families."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class ControlMethods(LatentPipeline[_Result]):
 
 
 class MaskedControlMethods(ControlMethods[_Result]):
-    """For inpainting, where the crop comes before guidance in the arguments."""
+    """Methods for inpainting, where the crop comes before guidance in the arguments."""
 
     def prepare_control_image(  # type: ignore[override]
         self,
@@ -107,7 +107,7 @@ class MaskedControlMethods(ControlMethods[_Result]):
         do_classifier_free_guidance: bool = False,
         guess_mode: bool = False,
     ) -> Tensor:
-        """As in `ControlMethods`."""
+        """Prepare a control image; see `ControlMethods.prepare_control_image`."""
         return super().prepare_control_image(
             image,
             width,

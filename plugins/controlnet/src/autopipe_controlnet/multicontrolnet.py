@@ -107,5 +107,5 @@ class MultiControlNetModel(SeveralModels):
 
 
 def _sum(tensors: Sequence[Tensor]) -> Tensor:
-    """Sum in order."""
+    """Return the sum of `tensors`, added in order."""
     return functools.reduce(torch.add, tensors)

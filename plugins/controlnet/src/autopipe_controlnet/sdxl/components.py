@@ -85,7 +85,7 @@ class StableDiffusionXLControlNet(_Steered):
 
 
 class StableDiffusionXLControlNetOnImages(_Steered, StableDiffusionXLImageSteps):
-    """As `StableDiffusionXLControlNet`, for the tasks with an initial image.
+    """The same as `StableDiffusionXLControlNet`, for the tasks with an initial image.
 
     Args:
         requires_aesthetics_score: whether the U-Net takes an aesthetic score in place of the target

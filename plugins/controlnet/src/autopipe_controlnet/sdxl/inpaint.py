@@ -57,7 +57,7 @@ class StableDiffusionXLControlNetInpaintPipeline(
         dtype: torch.dtype,
         text_encoder_projection_dim: int | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """As in the family, with the sizes of the positive half for both."""
+        """Return the size ids, with the sizes of the positive half for both halves."""
         return super()._get_add_time_ids(
             original_size,
             crops_coords_top_left,
