@@ -23,7 +23,7 @@ class IFImageSteps(IFSteps):
     """Starts from a noised image."""
 
     def prepare_start(self) -> Start:
-        """As in `IFSteps`: the image, at the output size."""
+        """Check the arguments, and return the start from a noised image of the output size."""
         pixels = self._pixels()
 
         def start(tensors: Tensors, schedule: Schedule) -> None:
@@ -34,7 +34,7 @@ class IFImageSteps(IFSteps):
         return start
 
     def _place(self, tensors: Tensors, schedule: Schedule) -> tuple[Any, ...]:
-        """The arguments of `prepare_intermediate_images` after the image."""
+        """Return the arguments of `prepare_intermediate_images` after the image."""
         count, batch = self.call.num_images_per_prompt, self._batch_size
         dtype, device = tensors["prompt_embeds"].dtype, self._execution_device
         first = schedule.timesteps[:1].repeat(batch)
@@ -85,7 +85,7 @@ class IFImageSteps(IFSteps):
         return pixels
 
     def _original(self) -> tuple[str, ImageInput]:
-        """The name and value of the argument with the initial image."""
+        """Return the name and value of the argument with the initial image."""
         return "image", self.call.image
 
 
@@ -95,7 +95,7 @@ class IFMaskSteps(IFImageSteps):
     _callback_tensor_inputs = (*IFImageSteps._callback_tensor_inputs, "mask")
 
     def prepare_start(self) -> Start:
-        """As in `IFSteps`: image and mask, at the output size."""
+        """Check the arguments, and return the start from noise in a mask, at the output size."""
         pixels = self._pixels()
         mask = self._mask(pixels)
 
@@ -130,7 +130,7 @@ class IFMaskSteps(IFImageSteps):
         mask_image: Tensor,
         generator: Generators = None,
     ) -> Tensor:
-        """As in `IFImageSteps`, with the image without noise where `mask_image` is 0.
+        """Return the noised image of `IFImageSteps`, without noise where `mask_image` is 0.
 
         Args:
             mask_image: (B, 1, H, W).
@@ -162,5 +162,5 @@ class IFMaskSteps(IFImageSteps):
         return mask
 
     def _keep(self, tensors: Tensors) -> Keep:
-        """Restores the pixels outside the mask from before the step."""
+        """Return a function that restores the pixels outside the mask from before the step."""
         return lambda step, timestep, after: blend(tensors["mask"], after, tensors["latents"])

@@ -18,7 +18,10 @@ class IFNoiseSteps(IFSteps):
     """Starts from noise, or from the caller's `latents`."""
 
     def prepare_start(self) -> Start:
-        """As in `IFSteps`: the size of the call, or the training resolution of the U-Net."""
+        """Check the arguments, and return the start from noise.
+
+        The size is that of the call, or the training resolution of the U-Net.
+        """
         call, default = self.call, self.trained_size()
         height = default[0] if call.height is None else call.height
         width = default[1] if call.width is None else call.width

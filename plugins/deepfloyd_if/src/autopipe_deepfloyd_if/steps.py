@@ -43,7 +43,7 @@ Start: TypeAlias = Callable[[Tensors, Schedule], None]
 """Adds the initial pixels to the tensors of a call, as `"latents"`, and other tensors."""
 
 Keep: TypeAlias = Callable[[int, Tensor, Tensor], Tensor]
-"""As in the core's loop: what a task restores after each step."""
+"""Restores what a task keeps after each step, as `keep` of the core's loop."""
 
 
 class IFSteps(IFComponents):
@@ -69,7 +69,7 @@ class IFSteps(IFComponents):
         return self._prompts * self.call.num_images_per_prompt
 
     def run_task(self) -> Result:
-        """The body of every call."""
+        """Run the body of every call."""
         # 1. Check everything that can be checked
         callbacks = self.begin_call()
         start = self.prepare_start()
@@ -235,7 +235,7 @@ class IFSteps(IFComponents):
                 check_images_given(name, given[name], None, None, given["batch_size"])
 
     def _keep(self, tensors: Tensors) -> Keep | None:
-        """The function that restores pixels after each step, or None."""
+        """Return the function that restores pixels after each step, or None."""
         return None
 
     def make_output(self, pixels: Tensor) -> Result:

@@ -78,7 +78,7 @@ class SuperResolutionSteps(IFSteps):
     # Steps of a call, in order
 
     def prepare_start(self) -> Start:
-        """As for the task, with the image to enlarge."""
+        """Check the arguments, and return the start, with the image to enlarge."""
         start = super().prepare_start()
         small = self._small_pixels()
 
@@ -89,7 +89,7 @@ class SuperResolutionSteps(IFSteps):
         return start_and_enlarge
 
     def _original(self) -> tuple[str, ImageInput]:
-        """For tasks with an initial image: `image` is the one to enlarge."""
+        """Return the name and value of `original_image`; `image` is the image to enlarge."""
         return "original_image", self.call.original_image
 
     def _small_pixels(self) -> Tensor:
