@@ -58,7 +58,7 @@ class CombinedPipeline(DiffusionPipeline):
         return stage
 
     def run_task(self) -> Result:
-        """The body of every call."""
+        """Run the body of every call."""
         # 1. Check the decoder's arguments; the prior checks the others
         self._check_decoder()
 
@@ -97,7 +97,7 @@ class CombinedPipeline(DiffusionPipeline):
         decoder.check_callbacks()
 
     def _prior_arguments(self) -> dict[str, Any]:
-        """The prior's arguments of the call; both stages use the same generators."""
+        """Return the prior's arguments of the call; both stages use the same generators."""
         call = self.call
         own = {n.removeprefix(PRIOR): v for n, v in call.items() if n.startswith(PRIOR)}
         shared = {name: call[name] for name in (*_OF_PRIOR, "generator")}
@@ -105,7 +105,7 @@ class CombinedPipeline(DiffusionPipeline):
         return {**own, **shared, **added, "return_dict": False}
 
     def decoder_arguments(self, rows: int) -> dict[str, Any]:
-        """The decoder's arguments of the call, for `rows` embeddings, one for each image."""
+        """Return the decoder's arguments of the call, for `rows` embeddings, one for each image."""
         return {
             name: value
             for name, value in self.call.items()

@@ -79,7 +79,7 @@ class EmbeddingDecoder(GuidedPipeline):
 
     @property
     def movq_scale_factor(self) -> int:
-        """Pixels per latent pixel, along each axis."""
+        """The number of pixels per latent pixel, along each axis."""
         return self.codec.factor
 
     @cached_property
@@ -110,7 +110,7 @@ class EmbeddingDecoder(GuidedPipeline):
         raise NotImplementedError
 
     def run_task(self) -> Result:
-        """The body of every call."""
+        """Run the body of every call."""
         # 1. Check everything that can be checked, and prepare the start
         start = self.prepare_start(self.begin_call())
         callbacks = self.check_callbacks()
@@ -138,7 +138,7 @@ class EmbeddingDecoder(GuidedPipeline):
         return self._begin_embeds()
 
     def _begin_embeds(self) -> int:
-        """The part of `begin_call` for embeddings."""
+        """Do the part of `begin_call` that concerns embeddings."""
         call = self.call
         check_components(self, self.required_components)
         rows = len(self._rows("image_embeds", call.image_embeds))
@@ -262,7 +262,7 @@ class EmbeddingDecoder(GuidedPipeline):
         return [*works, (self.movq, height * factor, width * factor)] if decodes else works
 
     def _shape(self, rows: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """The shape of the latents of all images, (B, C, h, w), at a `size` in latent pixels."""
+        """Return the shape (B, C, h, w) of all latents, for a `size` in latent pixels."""
         return (rows * self.call.num_images_per_prompt, self.codec.channels, *size)
 
     def repeat_for_batch(self, tensor: Tensor, rows: int, what: str) -> Tensor:

@@ -59,11 +59,11 @@ class FromImage(StrengthMethods, EmbeddingDecoder):
         return ImageStart(rows, size, self.make_schedule(call.strength), images)
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:
-        """The size of the processed image."""
+        """Return the size of the processed image."""
         return height, width
 
     def _sized(self, image: ImageInput, height: int, width: int) -> Tensor:
-        """Images (N, 3, H, W), each resized separately, or the given latents."""
+        """Return images (N, 3, H, W), each resized separately, or the given latents."""
         prepared = [self.image_processor.preprocess(o, height, width) for o in as_list(image)]
         shapes = sorted({tuple(one.shape[1:]) for one in prepared})
         if len(shapes) > 1:

@@ -23,7 +23,7 @@ class WithNextTimestep:
         return int(self.scheduler.order)
 
     def step(self, prediction: Tensor, timestep: Tensor, sample: Tensor, **options: Any) -> Any:
-        """As `step` of the scheduler."""
+        """Call `step` of the scheduler, with the next timestep if it takes that."""
         later = self.timesteps[self.timesteps < timestep]
         coming = later[0] if len(later) else None
         options |= accepted_options(self.scheduler, prev_timestep=coming)

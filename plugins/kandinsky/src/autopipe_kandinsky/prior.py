@@ -80,7 +80,7 @@ class ImageEmbeddingPrior(PriorSteps):
         return self.run_prior(self._from_noise)
 
     def _from_noise(self, texts: Texts) -> Start:
-        """The start for `PriorSteps.run_prior`: from noise, or the caller's `latents`."""
+        """Return the start for `PriorSteps.run_prior`: from noise, or the caller's `latents`."""
         latents = self.call.latents
         rows = len(texts.prompts) * self.call.num_images_per_prompt
         shape = (rows, self.prior.config.embedding_dim)

@@ -86,7 +86,7 @@ class PriorSteps(NoiseMethods):
 
     @property
     def guidance_scale(self) -> float:
-        """How closely to follow the prompt; guidance is off at 1 and below."""
+        """The strength of guidance by the prompt; guidance is off at 1 and below."""
         return self._guidance_scale
 
     @property
@@ -103,7 +103,7 @@ class PriorSteps(NoiseMethods):
         return self.embed_images(black, device).repeat(batch_size, 1)
 
     def run_prior(self, prepare: Callable[[Texts], Start]) -> Result:
-        """The body of every call.
+        """Run the body of every call.
 
         Args:
             prepare: checks the arguments for the start, and returns the start.
