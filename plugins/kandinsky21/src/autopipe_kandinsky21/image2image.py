@@ -75,7 +75,7 @@ class KandinskyImg2ImgPipeline(KandinskyImageDecoder, FromImage):
         return self.run_task()
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:
-        """As for text to image."""
+        """Return height and width, rounded as for text to image."""
         rows, columns = self.latent_size(height, width)
         return rows * self.codec.factor, columns * self.codec.factor
 

@@ -71,7 +71,7 @@ class KandinskyDecoder(EmbeddingDecoder):
     # Steps of a call, in order
 
     def begin_call(self) -> int:
-        """As for every decoder; also checks that there are as many texts as embeddings."""
+        """Begin the call like every decoder, and check that there is one text per embedding."""
         call = self.call
         if call.prompt is None:
             raise ArgumentError("prompt is missing; give a string or a list of strings")
@@ -85,7 +85,7 @@ class KandinskyDecoder(EmbeddingDecoder):
         return rows
 
     def encode_conditioning(self, start: Start) -> Tensors:
-        """Texts and embeddings as tensors; with guidance, the negative half comes first."""
+        """Return texts and embeddings as tensors; with guidance, the negative half comes first."""
         call = self.call
         guided = self.do_classifier_free_guidance
         texts = texts_to_encode(call.prompt, guided, call.negative_prompt)

@@ -53,7 +53,7 @@ class KandinskyCombined(CombinedPipeline):
         )
 
     def decoder_arguments(self, rows: int) -> dict[str, Any]:
-        """As for every decoder, with prompts for `rows` embeddings.
+        """Return the decoder's arguments of the call, with prompts for `rows` embeddings.
 
         As in the reference implementation, the list of prompts is repeated as a whole, whereas the
         embeddings of several images of a prompt are adjacent.
