@@ -69,7 +69,7 @@ class KandinskyV22PriorEmb2EmbPipeline(StrengthMethods, ImageEmbeddingPrior):
         return self.run_prior(self._from_image)
 
     def _from_image(self, texts: Texts) -> Start:
-        """The start for `PriorSteps.run_prior`: the noised embedding of the image."""
+        """Return the start for `PriorSteps.run_prior`: the noised embedding of the image."""
         check_image(self.call.image)
         check_strength(self.call.strength)
         seen = self.preprocess_images(self.call.image)
