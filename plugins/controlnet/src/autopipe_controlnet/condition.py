@@ -213,7 +213,7 @@ class ControlNetCondition(ControlMethods[_Result]):
 
     @property
     def _steps_in_all(self) -> int:
-        """The timesteps to which the start and end of a ControlNet refer."""
+        """The number of timesteps to which the start and end of a ControlNet refer."""
         return self.num_timesteps
 
 

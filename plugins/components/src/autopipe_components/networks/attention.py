@@ -199,7 +199,7 @@ def set_attention_slices(
             f"{len(sizes)} slice sizes were given for {len(layers)} attention layers; "
             "give one for each"
         )
-    # All checks come before the first change, so that a call that fails changes nothing.
+    # All checks come before the first change, so that a failing call changes nothing.
     for layer, size in zip(layers, sizes):
         layer.check_slice(size)
     for layer, size in zip(layers, sizes):

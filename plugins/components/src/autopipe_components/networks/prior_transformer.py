@@ -208,7 +208,7 @@ class PriorTransformer(ModelMixin):
         return torch.cat(condition, dim=1)
 
     def _with_positions(self, tokens: Tensor, before: int) -> Tensor:
-        """Return `tokens` with positional embeddings; `before` of them precede the noisy ones.
+        """Return `tokens` with positional embeddings; the first `before` precede the noisy ones.
 
         Priors that predict many embeddings may have positional embeddings only for those.
         """

@@ -83,7 +83,7 @@ class ResnetBlock2D(nn.Module):
         return self._add_branches(hidden, self.act(self.norm1(hidden)), time)
 
     def _add_branches(self, shortcut: Tensor, hidden: Tensor, time: Tensor | None) -> Tensor:
-        """Return the output, from the input and its activated norm at the output's resolution."""
+        """Return the output, from the input and its activated norm, both at the output's size."""
         if self.conv_shortcut is not None:
             shortcut = self.conv_shortcut(shortcut)
         hidden = self.act(self._norm_with_time(self.conv1(hidden), time))

@@ -100,7 +100,7 @@ class DownBlock(Checkpointed):
     def forward(
         self, hidden: Tensor, cond: Conditioning, residual: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return the output, and the skip connections in order.
+        """Return the output, and the skip connections in the order of the layers.
 
         `residual` comes from an adapter. It is added before downsampling, or after it in blocks
         without attention, as adapters were trained.

@@ -73,7 +73,10 @@ class AutoencoderBlock(nn.Module):
 
 
 class Encoder(Checkpointed):
-    """Encodes images (B, in_channels, H, W) to (B, out_channels, h, w); levels halve the size."""
+    """Encodes images (B, in_channels, H, W) to (B, out_channels, h, w).
+
+    Each level but the last halves the size.
+    """
 
     def __init__(
         self,
@@ -119,7 +122,9 @@ class Encoder(Checkpointed):
 
 
 class Decoder(Checkpointed):
-    """Decodes latents (B, in_channels, h, w) to images; levels double the size.
+    """Decodes latents (B, in_channels, h, w) to images.
+
+    Each level but the last doubles the size.
 
     With `spatial_norm` the second argument of `forward`, latents (B, in_channels, h, w), modulates
     the normalisation of all layers.

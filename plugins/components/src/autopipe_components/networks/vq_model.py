@@ -63,7 +63,7 @@ class VectorQuantizer(nn.Module):
         return quantised.movedim(-1, 1).contiguous(), loss, indices
 
     def get_codebook_entry(self, indices: Tensor, shape: Sequence[int] | None = None) -> Tensor:
-        """Return the vectors at `indices`; with `shape` (B, h, w, width), as (B, width, h, w)."""
+        """Return the vectors at `indices`; for a `shape` (B, h, w, width), as (B, width, h, w)."""
         entries: Tensor = self.embedding(indices)
         return entries if shape is None else entries.view(*shape).movedim(-1, 1).contiguous()
 

@@ -100,7 +100,7 @@ class DiscreteScheduler(SchedulerMixin):
         cls(**{name: config[name] for name in cls.init_parameters() if name in config})
 
     def copy(self: _Self) -> _Self:
-        """Return an independent scheduler with the same config and state, at almost no memory."""
+        """Return an independent copy with the same config and state; it takes almost no memory."""
         twin = copy.copy(self)
         for name, value in vars(self).items():
             if isinstance(value, (list, FrozenConfig)):

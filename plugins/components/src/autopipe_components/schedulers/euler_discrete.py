@@ -86,7 +86,7 @@ class EulerDiscreteScheduler(SigmaScheduler):
             sigmas: custom noise levels, descending, including the last one, which is usually 0.
 
         Raises:
-            SchedulerError: unless exactly one of the three is given; or if custom `timesteps` are
+            SchedulerError: if not exactly one of the three is given, or if custom `timesteps` are
                 given with a config that computes timesteps.
         """
         check_one_schedule(

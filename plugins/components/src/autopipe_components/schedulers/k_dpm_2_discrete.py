@@ -41,7 +41,7 @@ class MidpointScheduler(SigmaScheduler):
         return self.sample is None
 
     def _spaced_levels(self, count: int, train_steps: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return float32 sigmas with a final zero, and timesteps, rounded for Karras sigmas."""
+        """Return float32 sigmas with a final zero, and their timesteps; Karras ones are rounded."""
         sigmas, timesteps = self._noise_levels(self._spaced_float(count, train_steps))
         if self.config.use_karras_sigmas:
             timesteps = timesteps.round()

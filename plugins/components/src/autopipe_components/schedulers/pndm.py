@@ -67,7 +67,7 @@ class PNDMScheduler(DiscreteScheduler):
     ) -> None:
         """Set a schedule of `num_inference_steps` steps, with `timesteps` on `device`.
 
-        There are more timesteps than steps.
+        There are more `timesteps` than steps.
         """
         spaced = self._spaced(num_inference_steps)
         self.num_inference_steps = num_inference_steps

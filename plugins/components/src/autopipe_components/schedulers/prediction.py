@@ -50,7 +50,7 @@ def predicted_original(
 def predicted_noise(
     kind: str, model_output: Tensor, sample: Tensor, alpha: Real, sigma: Real
 ) -> Tensor:
-    """Return the noise that a network's output represents; see `predicted_original`."""
+    """Return the noise that a network's output represents; arguments as `predicted_original`."""
     noise = model_output
     if kind == "v_prediction":
         noise = alpha * model_output + sigma * sample
