@@ -1,4 +1,4 @@
-"""Cascades: several pipelines in a row, each of which enlarges the images of the one before.
+"""Cascades: several pipelines in a row, each of which enlarges the images of the previous one.
 
     from autopipe_components.cascade import cascade, load_stage
 
@@ -7,7 +7,7 @@
 
 Any pipeline whose call takes an `image` can be a later stage. Components that the stages of a
 family share, such as a text encoder of many gigabytes, are loaded once. Prompts are encoded once
-for all stages with the same text encoder or without one; see `FirstStage`.
+for all stages that share a text encoder or have none; see `FirstStage`.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class FirstStage(Protocol):
     """
 
     cascade_components: ClassVar[tuple[str, ...]]
-    """The optional components that later stages of the same family use as well."""
+    """The optional components that later stages of the same family also use."""
 
     def encode_for_cascade(
         self, prompt: Any, negative_prompt: Any = None, num_images_per_prompt: int = 1
     ) -> dict[str, Any]:
-        """The encoded prompts as further arguments of a call, one row for each image."""
+        """Return the encoded prompts as further arguments of a call, one row for each image."""
         ...
 
 
@@ -56,15 +56,15 @@ def load_stage(
 
     Args:
         checkpoint: as for `DiffusionPipeline.from_pretrained`. The class is the one that the
-            checkpoint names, unless its `cascade_classes` has another one for the task.
+            checkpoint names, unless its `cascade_classes` has another class for the task.
         after: the first stage. Components that its family shares between stages are not loaded
             again: both pipelines use the same objects.
         task: the task of the first stage.
-        **keywords: those of `DiffusionPipeline.from_pretrained`.
+        **keywords: as for `DiffusionPipeline.from_pretrained`.
 
     Raises:
-        ArgumentError: calls of the pipeline don't take an image.
-        ArgumentTypeError: `after` is not a pipeline.
+        ArgumentError: if calls of the pipeline don't take an image.
+        ArgumentTypeError: if `after` is not a pipeline.
     """
     from autopipe.checkpoint.checkpoint import Checkpoint
     from autopipe.pipeline.base import DiffusionPipeline
@@ -112,16 +112,16 @@ def cascade(
         image, mask_image: the image and mask that the first stage starts from, if its task needs
             them. Later stages get them as `original_image` and `mask_image`, if they take these.
         num_images_per_prompt: the number of images per prompt.
-        generator: the source of noise, or a list with one for each image. The stages draw from it
-            one after another.
-        output_type: that of the last stage.
-        encoded: what `encode_for_cascade` of the first stage returned, if its text encoder is no
+        generator: a generator, or a list with one for each image. The stages draw from it one
+            after another.
+        output_type: the output type of the last stage.
+        encoded: the result of `encode_for_cascade` of the first stage, if its text encoder is no
             longer loaded. `prompt` is then needed only by stages with a text encoder of their own.
         options: further arguments of the calls: a mapping for each stage, or for the first ones.
 
     Raises:
-        ArgumentError, ArgumentTypeError: the stages or their arguments don't fit together; nothing
-            was computed.
+        ArgumentError, ArgumentTypeError: if the stages or their arguments don't match; nothing is
+            computed then.
     """
     from .steps.checks import check_images_per_prompt
 
@@ -206,7 +206,7 @@ def _reads_encoded(stage: DiffusionPipeline, first: DiffusionPipeline) -> bool:
 
 
 def _repeated(text: Any, count: int) -> Any:
-    """The texts, each repeated `count` times."""
+    """Return the texts, each repeated `count` times."""
     if count == 1:
         return text
     return [one for one in ([text] if isinstance(text, str) else text) for _ in range(count)]

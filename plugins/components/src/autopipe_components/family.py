@@ -1,4 +1,4 @@
-"""The manifest: components and engines for any family; there is no pipeline."""
+"""Provides the manifest: components and engines for any family, without a pipeline."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _FUNCTIONS = {
 
 @hookimpl
 def autopipe_family() -> Manifest:
-    """The manifest."""
+    """Return the manifest."""
     networks = tuple(
         Component(name, f"autopipe_components.networks.{module}:{name}")
         for name, module in _NETWORKS.items()

@@ -1,6 +1,6 @@
-"""The base of pipelines that denoise under classifier-free guidance (arXiv:2207.12598).
+"""The base class of pipelines with classifier-free guidance (arXiv:2207.12598).
 
-It doesn't depend on what is denoised (latents of an autoencoder, or pixels), on a task or on a
+It depends neither on the denoised sample (latents of an autoencoder, or pixels) nor on a task or a
 model. By default the network is the component `unet`; a family with another kind of network
 overrides `denoiser`, which names it, and `run_denoiser`, which calls it.
 """
@@ -37,34 +37,33 @@ if TYPE_CHECKING:
     from .networks.unet import UNet2DConditionModel
 
 Predict: TypeAlias = Callable[[int, Tensor], Tensor]
-"""`(step, timestep) -> prediction`, as the denoising loop takes it."""
+"""A function `(step, timestep) -> prediction` for the denoising loop."""
 
 Steering: TypeAlias = Callable[[int, Tensor, Tensor, Mapping[str, Any]], Mapping[str, Any]]
 """`(step, sample, timestep, inputs) -> further inputs` of the network, such as residuals.
 
-`sample` is what the network gets without further channels: scaled, and doubled under guidance.
+`sample` is the network's input without further channels: scaled, and doubled under guidance.
 `inputs` are the arguments that `denoiser_inputs` returned.
 """
 
 
 class GuidedPipeline(DiffusionPipeline):
-    """What a call needs around the denoising loop: its network, guidance, and prediction.
+    """The base class of pipelines that predict with a network and classifier-free guidance.
 
-    The steps of a call use the methods in the order in which they stand here. The shapes below
-    use B for the batch, which is the number of prompts times `num_images_per_prompt`. Under
-    guidance the network gets 2B samples: first B without the prompt (the negative half), then B
-    with it.
+    The steps of a call use the methods in the order in which they are defined. In shapes, B is the
+    batch size: the number of prompts times `num_images_per_prompt`. Under guidance the network gets
+    2B samples: first B without the prompt (the negative half), then B with it.
     """
 
     output_types: ClassVar[tuple[str, ...]] = OUTPUT_TYPES
     """The values of `output_type` that calls accept."""
 
     required_components: ClassVar[tuple[str, ...]] = ("unet", "scheduler")
-    """The components that every call needs; one that is None is refused."""
+    """The components that every call needs; none of them may be None."""
 
     negative_halves: ClassVar[Mapping[str, str]] = {}
-    """By the name of a tensor that step callbacks see and may replace on its own: the name of the
-    tensor whose negative half it is under guidance. By default there are none."""
+    """The names of negative halves, which step callbacks see and may replace separately, mapped to
+    the names of the whole tensors that contain them under guidance. Empty by default."""
 
     unet: UNet2DConditionModel
     scheduler: SchedulerMixin
@@ -76,19 +75,19 @@ class GuidedPipeline(DiffusionPipeline):
 
     @property
     def guidance_scale(self) -> float:
-        """How closely images follow the prompt; 1 and below turns guidance off."""
+        """The guidance scale: how closely images follow the prompt; 1 or less disables guidance."""
         return self._guidance_scale
 
     @property
     def cross_attention_kwargs(self) -> dict[str, Any] | None:
-        """Arguments for the network's attention."""
+        """The keyword arguments for the network's attention."""
         return self._cross_attention_kwargs
 
     @property
     def do_classifier_free_guidance(self) -> bool:
         """Whether each step predicts with and without the prompt.
 
-        By default: if the guidance scale is above 1, and the network doesn't take it as an input.
+        By default, True if the scale is above 1 and the network doesn't take it as an input.
         """
         return self._guidance_scale > 1 and self.guidance_embedding_dim is None
 
@@ -109,7 +108,7 @@ class GuidedPipeline(DiffusionPipeline):
         return width
 
     def trained_size(self) -> tuple[int, int]:
-        """Height and width that the network was trained for, in cells of what it denoises.
+        """Return the training height and width of the network, in cells of the sample.
 
         By default `sample_size` of its config.
         """
@@ -117,13 +116,13 @@ class GuidedPipeline(DiffusionPipeline):
         return (size, size) if isinstance(size, int) else size
 
     def denoiser_inputs(self, tensors: Tensors) -> dict[str, Any]:
-        """The keyword arguments of the network besides sample and timestep.
+        """Return the keyword arguments of the network other than sample and timestep.
 
-        Called in each step, so that it sees what callbacks replaced. By default the prompt, as
-        `encoder_hidden_states`.
+        Called in each step, so that it sees the tensors that callbacks replaced. By default the
+        prompt, as `encoder_hidden_states`.
 
         Args:
-            tensors: the tensors of the call: what was encoded before the loop, and `"latents"`.
+            tensors: the tensors of the call: those encoded before the loop, and `"latents"`.
         """
         return {"encoder_hidden_states": tensors["prompt_embeds"]}
 
@@ -133,16 +132,16 @@ class GuidedPipeline(DiffusionPipeline):
         """Call the network and return its prediction (B or 2B, C, h, w).
 
         Called once in each step. A predicted variance follows the prediction along the channels.
-        By default `denoiser` is called as a U-Net of diffusers is, with the further keywords
-        `timestep_cond`, `cross_attention_kwargs` and `return_dict=False`, and the first value of
-        its tuple is returned. Override it for a network with a `forward` of another form.
+        The default calls `denoiser` like a U-Net of diffusers, with the additional keywords
+        `timestep_cond`, `cross_attention_kwargs` and `return_dict=False`, and returns the first
+        value of its tuple. Override it for a network with a different `forward`.
 
         Args:
             sample: (B or 2B, C, h, w), scaled for `timestep`, followed by the channels that the
                 task adds, such as a mask.
             timestep: a scalar.
-            guidance: what `embed_guidance_scale` returned.
-            inputs: what `denoiser_inputs` returned, and what a `Steering` added.
+            guidance: the result of `embed_guidance_scale`.
+            inputs: the result of `denoiser_inputs`, and the additions of a `Steering`.
         """
         prediction: Tensor = self.denoiser(
             sample,
@@ -166,7 +165,7 @@ class GuidedPipeline(DiffusionPipeline):
         cross_attention_kwargs: dict[str, Any] | None,
         output_type: str | None,
     ) -> int:
-        """Check arguments that every call has, set the state of the call, return the batch size.
+        """Check the arguments of every call, set the state of the call, and return the batch size.
 
         Args:
             prompts: the number of prompts; the batch size is that times `num_images_per_prompt`.
@@ -174,7 +173,7 @@ class GuidedPipeline(DiffusionPipeline):
                 the arguments of the call.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
+            ArgumentError, ArgumentTypeError: if an argument is invalid.
         """
         check_images_per_prompt(num_images_per_prompt)
         check_output_type(output_type, self.output_types)
@@ -190,22 +189,22 @@ class GuidedPipeline(DiffusionPipeline):
         """Refuse a batch that is too large for this device, unless `check_memory=False` is given.
 
         Args:
-            height, width: of what is denoised, in its cells.
+            height, width: the size of the sample, in its cells.
 
         Raises:
-            ArgumentError: the batch would take more than twice the memory of the device.
+            ArgumentError: if the batch would take more than twice the memory of the device.
         """
         if self.call.get("check_memory", True):
             check_room(self.network_sizes(height, width), batch_size, self._execution_device)
 
     def network_sizes(self, height: int, width: int) -> list[tuple[Any, int, int]]:
-        """The networks whose memory depends on the image size, each with its input's size.
+        """Return the networks whose memory depends on the image size, with their input sizes.
 
         Args:
-            height, width: of what is denoised, in its cells.
+            height, width: the size of the sample, in its cells.
 
         Returns:
-            Network, height and width of its input; by default the `denoiser` alone.
+            The network, and height and width of its input; by default the `denoiser` alone.
         """
         return [(self.denoiser, height, width)]
 
@@ -215,15 +214,15 @@ class GuidedPipeline(DiffusionPipeline):
         extra_channels: Callable[[], Sequence[Tensor]] = tuple,
         steering: Steering | None = None,
     ) -> Predict:
-        """The function that predicts in each step, guidance included.
+        """Return the function that predicts in each step, including guidance.
 
         A condition such as ControlNet overrides it to pass a `steering` of its own.
 
         Args:
-            tensors: the tensors of the call, read anew in each step.
-            extra_channels: returns tensors (B or 2B, C, h, w) that the network gets after the
-                latents, along the channels.
-            steering: returns further arguments of the network; see `Steering`.
+            tensors: the tensors of the call, read again in each step.
+            extra_channels: a function that returns tensors (B or 2B, C, h, w) to append to the
+                latents along the channels.
+            steering: a function that returns further arguments of the network; see `Steering`.
         """
         guidance = self.embed_guidance_scale(tensors["latents"])
 
@@ -242,10 +241,10 @@ class GuidedPipeline(DiffusionPipeline):
         return predict
 
     def _for_scheduler(self, prediction: Tensor, guided: bool, channels: int) -> Tensor:
-        """What the scheduler's `step` takes, from the network's prediction.
+        """Convert the network's prediction to the input of the scheduler's `step`.
 
-        Channels after the first `channels` are a predicted variance. The scheduler gets that of
-        the half with the prompt, if it reads one.
+        Channels after the first `channels` are a predicted variance. If the scheduler uses one, it
+        gets that of the half with the prompt.
 
         Args:
             prediction: (B, ...), or (2B, ...) if `guided`.
@@ -258,19 +257,19 @@ class GuidedPipeline(DiffusionPipeline):
         return mean
 
     def apply_guidance(self, prediction: Tensor) -> Tensor:
-        """The guided prediction (B, ...) from that of both halves (2B, ...), the negative first.
+        """Return the guided prediction (B, ...) from both halves (2B, ...), the negative first.
 
         Called in each step under guidance.
         """
         return guide(prediction, self.guidance_scale)
 
     def embed_guidance_scale(self, latents: Tensor) -> Tensor | None:
-        """The embedded guidance scale (B, D) for a network distilled on it; None for others.
+        """Return the embedded guidance scale (B, D) for a network distilled on it; None for others.
 
         Called once, before the loop. D is `guidance_embedding_dim`.
 
         Args:
-            latents: (B, C, h, w); device and dtype of the result are theirs.
+            latents: (B, C, h, w); they determine the device and dtype of the result.
         """
         width = self.guidance_embedding_dim
         if width is None:
@@ -293,11 +292,11 @@ class GuidedPipeline(DiffusionPipeline):
 
         Args:
             tensors: the tensors of the call; `"latents"` is where the loop starts.
-            predict: what `make_predictor` returned.
-            callbacks: what `step_callbacks` returned.
+            predict: the result of `make_predictor`.
+            callbacks: the result of `step_callbacks`.
             eta, generator: for schedulers whose `step` takes them.
-            keep: `(step, timestep, latents) -> latents`, applied after each step; a task restores
-                there what must not change.
+            keep: `(step, timestep, latents) -> latents`, applied after each step; with it a task
+                restores what must not change.
         """
         self._show_halves(tensors)
         return denoise(
@@ -313,11 +312,11 @@ class GuidedPipeline(DiffusionPipeline):
         )
 
     def prepare_extra_step_kwargs(self, generator: Generators, eta: float) -> dict[str, Any]:
-        """Those of `generator` and `eta` that the scheduler's `step` has a parameter for."""
+        """Return those of `generator` and `eta` that the scheduler's `step` accepts."""
         return accepted_options(self.scheduler, eta=eta, generator=generator)
 
     def _show_halves(self, tensors: Tensors) -> None:
-        """Put the `negative_halves` into `tensors`, for step callbacks."""
+        """Add the `negative_halves` to `tensors`, for step callbacks."""
         for half, whole in self.negative_halves.items():
             if self.do_classifier_free_guidance:
                 tensors[half] = tensors[whole].chunk(2)[0]
@@ -325,10 +324,10 @@ class GuidedPipeline(DiffusionPipeline):
                 tensors.setdefault(half, None)
 
     def _replace(self, tensors: Tensors, changes: Tensors) -> None:
-        """Put what a step callback returned into `tensors`; halves into their whole tensors.
+        """Put the result of a step callback into `tensors`, and halves into their whole tensors.
 
         Raises:
-            ArgumentError: the shape of a half differs from that of the other half.
+            ArgumentError: if the shape of a half differs from that of the other half.
         """
         tensors.update(changes)
         for half, whole in self.negative_halves.items():
@@ -339,7 +338,7 @@ class GuidedPipeline(DiffusionPipeline):
 
 
 def _takes_variance(scheduler: SchedulerMixin) -> bool:
-    """Whether `scheduler` reads a variance that the network predicts."""
+    """Whether `scheduler` uses a variance that the network predicts."""
     # A config may hold the option for another scheduler, so the class must have it too.
     declared = "variance_type" in type(scheduler).init_parameters()
     return declared and scheduler.config["variance_type"] in LEARNED_VARIANCES

@@ -1,4 +1,4 @@
-"""`VaeImageProcessor`: converts the images of users to tensors for a codec, and back."""
+"""Provides `VaeImageProcessor`, which converts images to tensors for a codec, and back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class VaeImageProcessor(ConfigMixin):
             with transparency has four channels.
 
     Raises:
-        ArgumentError: `do_convert_rgb` and `do_convert_grayscale` are both set.
+        ArgumentError: if `do_convert_rgb` and `do_convert_grayscale` are both set.
     """
 
     config_name = "config.json"
@@ -72,17 +72,17 @@ class VaeImageProcessor(ConfigMixin):
 
     @staticmethod
     def convert_to_rgb(image: Image.Image) -> Image.Image:
-        """`image` in mode RGB."""
+        """Return `image` in mode RGB."""
         return in_mode(image, "RGB")
 
     @staticmethod
     def convert_to_grayscale(image: Image.Image) -> Image.Image:
-        """`image` in mode L."""
+        """Return `image` in mode L."""
         return in_mode(image, "L")
 
     @staticmethod
     def blur(image: Image.Image, blur_factor: int = 4) -> Image.Image:
-        """`image` with a Gaussian blur whose radius is `blur_factor` pixels."""
+        """Return `image` with a Gaussian blur whose radius is `blur_factor` pixels."""
         return image.filter(ImageFilter.GaussianBlur(blur_factor))
 
     def get_default_height_width(
@@ -91,10 +91,10 @@ class VaeImageProcessor(ConfigMixin):
         height: int | None = None,
         width: int | None = None,
     ) -> tuple[int, int]:
-        """Height and width, by default those of `image`, rounded down to the scale factor.
+        """Return height and width, by default of `image`, rounded down to the scale factor.
 
         Raises:
-            ArgumentError: a side is smaller than the scale factor.
+            ArgumentError: if a side is smaller than the scale factor.
         """
         if height is None or width is None:
             own = size_of(image)
@@ -115,16 +115,17 @@ class VaeImageProcessor(ConfigMixin):
         width: int,
         resize_mode: str = "default",
     ) -> Any:
-        """`image` resized to `height` x `width`, of the same kind.
+        """Return `image` resized to `height` x `width`, of the same kind.
 
         Args:
             image: PIL, an array (N, H, W[, C]) or a tensor (N, C, H, W).
-            resize_mode: `"default"` stretches. For PIL images, `"fill"` and `"crop"` keep the
-                proportions: one repeats the edges into the margins, the other crops.
+            resize_mode: `"default"` stretches the image. For PIL images, `"fill"` and `"crop"` keep
+                the proportions: `"fill"` repeats the edges into the margins, and `"crop"` crops.
 
         Raises:
-            ArgumentTypeError: `image` is not an image, or not a PIL image as `resize_mode` needs.
-            ArgumentError: `resize_mode` is unknown.
+            ArgumentTypeError: if `image` is not an image, or is not a PIL image although
+                `resize_mode` needs one.
+            ArgumentError: if `resize_mode` is unknown.
         """
         if isinstance(image, Image.Image):
             return resize_pil(
@@ -155,21 +156,21 @@ class VaeImageProcessor(ConfigMixin):
     ) -> Tensor:
         """Convert images to a tensor (N, C, H, W), in [-1, 1] or [0, 1] depending on the config.
 
-        A tensor with the channels of latents is returned as it is. One with negative values is
-        taken to be in [-1, 1] already.
+        A tensor with the number of channels of latents is returned unchanged. Images with negative
+        values are assumed to be in [-1, 1] already.
 
         Args:
             image: a PIL image; an array (H, W, C) or (N, H, W, C) or a tensor (C, H, W) or
-                (N, C, H, W) in [0, 1], also without the axis of channels; or a list of one kind.
-                Masks may also be whole numbers with 8 or 16 bits.
+                (N, C, H, W) in [0, 1], also without the channel axis; or a list of one kind.
+                Masks may also be integers with 8 or 16 bits.
             height, width: rounded down to the scale factor; by default those of the first image.
             resize_mode: as in `resize`, for PIL images.
             crops_coords: left, top, right, bottom of the region to crop PIL images to first.
 
         Raises:
-            ArgumentTypeError: `image` is not an image, or it is not a PIL image and `crops_coords`
-                or `resize_mode` is given.
-            ArgumentError: the shape or the values of `image` are not those of images.
+            ArgumentTypeError: if `image` is not an image, or it is not a PIL image and
+                `crops_coords` or `resize_mode` is given.
+            ArgumentError: if the shape or the values of `image` are not those of images.
         """
         kind = kind_of(image)
         items = as_list(image)
@@ -241,14 +242,14 @@ class VaeImageProcessor(ConfigMixin):
         """Convert the output of a model, (N, C, H, W), to `output_type`.
 
         Args:
-            output_type: `"pil"` gives a list, `"np"` an array (N, H, W, C) and `"pt"` a tensor
-                (N, C, H, W), both in [0, 1]; `"latent"` returns `image` as it is.
-            do_denormalize: for each image whether it is in [-1, 1]; `do_normalize` by default.
+            output_type: `"pil"` returns a list, `"np"` an array (N, H, W, C) and `"pt"` a tensor
+                (N, C, H, W), both in [0, 1]; `"latent"` returns `image` unchanged.
+            do_denormalize: for each image, whether it is in [-1, 1]; `do_normalize` by default.
 
         Raises:
-            ArgumentTypeError: `image` is not a tensor.
-            ArgumentError: `output_type` is unknown, or `do_denormalize` doesn't have one entry for
-                each image.
+            ArgumentTypeError: if `image` is not a tensor.
+            ArgumentError: if `output_type` is unknown, or `do_denormalize` doesn't have one entry
+                for each image.
         """
         if not isinstance(image, torch.Tensor):
             raise ArgumentTypeError(f"postprocess takes a tensor, not a {type(image).__name__}")
@@ -275,7 +276,7 @@ class VaeImageProcessor(ConfigMixin):
         image: Image.Image,
         crop_coords: Box | None = None,
     ) -> Image.Image:
-        """`init_image` with the repainted `image` where `mask` is white.
+        """Return `init_image` with the repainted `image` where `mask` is white.
 
         Args:
             crop_coords: left, top, right, bottom of the region of `init_image` that `image` shows.
@@ -289,7 +290,7 @@ class VaeImageProcessor(ConfigMixin):
 
 
 def mask_processor(vae_scale_factor: int, resample: str = "lanczos") -> VaeImageProcessor:
-    """The processor of masks: one channel, 1 where a pixel is at least half white, else 0."""
+    """Return a processor of masks: one channel, 1 where a pixel is at least half white, else 0."""
     return VaeImageProcessor(
         vae_scale_factor=vae_scale_factor,
         vae_latent_channels=0,
@@ -301,7 +302,7 @@ def mask_processor(vae_scale_factor: int, resample: str = "lanczos") -> VaeImage
 
 
 def _with_channel(image: Any) -> Any:
-    """An array or tensor (N, H, W) as a batch of grey images; an array (H, W, C) as one image."""
+    """Return (N, H, W) as a batch of grey images, but an array (H, W, C) as a batch of one."""
     if isinstance(image, torch.Tensor):
         return image.unsqueeze(1)
     return image[None] if image.shape[-1] in (1, 3, 4) else image[..., None]

@@ -1,4 +1,4 @@
-"""Seeded noise: the same generator gives the same image on every device."""
+"""Draws seeded noise, so that the same generator gives the same image on every device."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def randn_tensor(
     dtype: torch.dtype | None = None,
     layout: torch.layout | None = None,
 ) -> Tensor:
-    """Standard normal noise of `shape`, whose first axis is the batch.
+    """Return standard normal noise of `shape`, whose first axis is the batch.
 
     Args:
         shape: the shape of the result.
         generator: the source of randomness. A CPU generator draws on the CPU and the result is
-            moved, so that a seed has the same meaning on every device. A list has one generator
-            for each sample; a list of one is the same as that generator.
+            moved, so that a seed gives the same noise on every device. A list has one generator
+            for each sample; a list of one is equivalent to that generator.
         device: the device of the result; the CPU by default.
         dtype: the dtype of the result.
         layout: the memory layout; strided by default.
 
     Raises:
-        ArgumentTypeError: `generator` is not a generator or a list of generators.
-        ArgumentError: the list doesn't have one generator per sample, or a generator of an
+        ArgumentTypeError: if `generator` is not a generator or a list of generators.
+        ArgumentError: if the list doesn't have one generator per sample, or a generator of an
             accelerator is used for noise on a device of another type.
     """
     target = torch.device(device) if device is not None else torch.device("cpu")

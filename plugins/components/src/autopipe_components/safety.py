@@ -1,4 +1,4 @@
-"""Safety checkers, which look at images before a pipeline returns them."""
+"""Runs safety checkers, which inspect images before a pipeline returns them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_safety(
         license_of: the model whose licence asks for a safety checker.
 
     Raises:
-        ArgumentError: the safety checker needs a feature extractor, and there is none.
+        ArgumentError: if the safety checker needs a feature extractor, and there is none.
     """
     if needs_extractor(safety_checker) and feature_extractor is None:
         raise ArgumentError(
@@ -45,9 +45,9 @@ def check_safety(
 
 
 def needs_extractor(checker: Any) -> bool:
-    """Whether there is a checker that takes the output of a feature extractor.
+    """Whether `checker` exists and takes the output of a feature extractor.
 
-    A function of a program may look at the images themselves.
+    A plain function may inspect the images themselves.
     """
     return checker is not None and (isinstance(checker, nn.Module) or not callable(checker))
 
@@ -62,18 +62,18 @@ def check_images(
     dtype: torch.dtype,
     kinds: int = 1,
 ) -> tuple[Any, ...]:
-    """The result of `checker`: the images, then for each kind of content a list of B flags.
+    """Run `checker`; return the images, then a list of B flags for each kind of content.
 
     Args:
         checker: a network, or a function, which may return a single flag for all images.
         extractor: the feature extractor; None for a function that doesn't need one.
         images: a tensor or an array of B images.
-        pictures: returns them as PIL images, for the extractor.
-        device, dtype: those of the input of the network.
+        pictures: a function that returns them as PIL images, for the extractor.
+        device, dtype: device and dtype of the network's input.
         kinds: the number of kinds of content.
 
     Raises:
-        ArgumentTypeError: the result of the checker has another form.
+        ArgumentTypeError: if the result of the checker has another form.
     """
     clip_input = None
     if extractor is not None:
@@ -119,11 +119,11 @@ def _warn_unchecked(pipeline: str, license_of: str) -> None:
 
 
 def blackened(images: Any, flags: Sequence[bool], content: str) -> Any:
-    """A copy of `images` with the flagged ones set to zero, and a warning if there are any.
+    """Return `images` with the flagged ones set to zero in a copy; warn if there are any.
 
     Args:
         images: a tensor, an array or a list, as long as `flags`.
-        content: the kind of content that the flags stand for, named in the warning.
+        content: the kind of content that was flagged, named in the warning.
     """
     if not any(flags):
         return images

@@ -1,4 +1,4 @@
-"""Functions for programs with a loop of their own, with the names of diffusers."""
+"""Functions for programs with their own loop, under the names of diffusers."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def retrieve_timesteps(
         **kwargs: further arguments of `scheduler.set_timesteps`.
 
     Raises:
-        ArgumentError: `timesteps` and `sigmas` are both given, or none of the three is.
-        SchedulerError: the scheduler doesn't take custom ones of that kind.
+        ArgumentError: if `timesteps` and `sigmas` are both given, or none of `num_inference_steps`,
+            `timesteps` and `sigmas` is given.
+        SchedulerError: if the scheduler doesn't take custom values of that kind.
     """
     schedule = set_schedule(
         scheduler,
@@ -47,15 +48,15 @@ def retrieve_timesteps(
 def retrieve_latents(
     encoder_output: Any, generator: torch.Generator | None = None, sample_mode: str = "sample"
 ) -> Tensor:
-    """The unscaled latents in the output of `encode` of an autoencoder.
+    """Return the unscaled latents in the output of an autoencoder's `encode`.
 
     Args:
         generator: the source of noise for a sample of the posterior.
         sample_mode: `"sample"`, or `"argmax"` for the mode of the posterior.
 
     Raises:
-        ArgumentTypeError: `encoder_output` has no latents.
-        ArgumentError: `sample_mode` is unknown.
+        ArgumentTypeError: if `encoder_output` has no latents.
+        ArgumentError: if `sample_mode` is unknown.
     """
     posterior = getattr(encoder_output, "latent_dist", None)
     latents: Tensor | None = getattr(encoder_output, "latents", None)
@@ -77,5 +78,5 @@ def retrieve_latents(
 def rescale_noise_cfg(
     noise_cfg: Tensor, noise_pred_text: Tensor, guidance_rescale: float = 0.0
 ) -> Tensor:
-    """`noise_cfg` with the standard deviation of `noise_pred_text`, mixed in by the rescale."""
+    """Rescale `noise_cfg` towards the standard deviation of `noise_pred_text`."""
     return rescale_guided(noise_cfg, noise_pred_text, guidance_rescale)

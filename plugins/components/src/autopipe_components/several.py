@@ -1,4 +1,4 @@
-"""Several networks of one class as one component."""
+"""Combines several networks of one class into one component."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SeveralModels(nn.Module):
     class in `part_class`, and combines the networks in `forward`.
 
     Raises:
-        ArgumentError: `parts` is empty, or has a network of another class.
+        ArgumentError: if `parts` is empty, or has a network of another class.
     """
 
     part_class: ClassVar[type[ModelMixin]]
@@ -56,11 +56,11 @@ class SeveralModels(nn.Module):
 
     @staticmethod
     def part_name(name: str, number: int) -> str:
-        """The name of the network with index `number`, from 0, if the first is called `name`."""
+        """Return the name of network `number`, counted from 0, if the first is called `name`."""
         return f"{name}_{number}" if number else name
 
     def save_pretrained(self, save_directory: str | Path, *arguments: Any, **keywords: Any) -> None:
-        """Write the first network into `save_directory`, the others beside it, with `_1`, `_2` ...
+        """Save the first network in `save_directory`, the others beside it with `_1`, `_2`, ...
 
         Args:
             save_directory: the folder of the first network.
@@ -72,14 +72,14 @@ class SeveralModels(nn.Module):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_path: str | Path, **keywords: Any) -> Any:
-        """Load the network in `pretrained_model_path` and those beside it, with `_1`, `_2` ...
+        """Load the network in `pretrained_model_path` and those beside it with `_1`, `_2`, ...
 
         Args:
             pretrained_model_path: a local folder that `save_pretrained` wrote.
             **keywords: as for `ModelMixin.from_pretrained`.
 
         Raises:
-            CheckpointError: the folder doesn't exist.
+            CheckpointError: if the folder doesn't exist.
         """
         parts: list[ModelMixin] = []
         while True:

@@ -1,1 +1,1 @@
-"""Engines, which run networks in place of the eager mode of torch."""
+"""Engines, which run networks in place of torch's eager mode."""

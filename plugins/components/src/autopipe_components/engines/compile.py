@@ -1,4 +1,4 @@
-"""torch.compile as an engine."""
+"""Provides `torch.compile` as an engine."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from autopipe.wording import shown
 
 
 class Compile(NetworkEngine):
-    """Compiles the methods of a network that calls use, each in the first call that needs it.
+    """Engine that compiles the network methods that calls use, each when a call first needs it.
 
-    The network itself, its attributes and what is saved stay unchanged.
+    The network itself, its attributes and what is saved are unchanged.
 
     Args:
-        **options: those of `torch.compile`, such as `mode`, `backend` or `dynamic`.
+        **options: keyword arguments of `torch.compile`, such as `mode`, `backend` or `dynamic`.
 
     Raises:
-        ArgumentTypeError: `torch.compile` has no such option.
+        ArgumentTypeError: if `torch.compile` doesn't have one of the options.
     """
 
     name = "compile"

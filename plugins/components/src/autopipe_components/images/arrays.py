@@ -1,4 +1,4 @@
-"""Conversion between PIL, numpy and torch, and between the ranges [0, 1] and [-1, 1]."""
+"""Converts images between PIL, numpy and torch, and between the ranges [0, 1] and [-1, 1]."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PLAIN = ("L", "LA", "RGB", "RGBA")
 
 
 def pil_to_numpy(images: list[Image.Image] | Image.Image) -> np.ndarray:
-    """An array (N, H, W, C), or (N, H, W) for grey images, in float32 and [0, 1].
+    """Convert images to a float32 array (N, H, W, C), or (N, H, W) if they are grey, in [0, 1].
 
     Other modes, such as palettes, are converted to RGB first.
 
     Raises:
-        ArgumentError: the images differ in size or channels, or one can't be converted.
+        ArgumentError: if the images differ in size or channels, or one can't be converted.
     """
     images = [_plain(image) for image in (images if isinstance(images, list) else [images])]
     if len({(image.size, len(image.getbands())) for image in images}) > 1:
@@ -43,30 +43,30 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def numpy_to_pt(images: np.ndarray) -> Tensor:
-    """(N, H, W, C) or (N, H, W) -> (N, C, H, W), sharing memory."""
+    """Convert an array (N, H, W[, C]) to a tensor (N, C, H, W) that shares its memory."""
     if images.ndim == 3:
         images = images[..., None]
     return torch.from_numpy(images.transpose(0, 3, 1, 2))
 
 
 def pt_to_numpy(images: Tensor) -> np.ndarray:
-    """(N, C, H, W) -> (N, H, W, C), float32."""
+    """Convert a tensor (N, C, H, W) to a float32 array (N, H, W, C)."""
     array: np.ndarray = images.cpu().permute(0, 2, 3, 1).float().numpy()
     return array
 
 
 def normalize(images: Pixels) -> Pixels:
-    """[0, 1] -> [-1, 1]."""
+    """Map values from [0, 1] to [-1, 1]."""
     return 2.0 * images - 1.0
 
 
 def denormalize(images: Pixels) -> Pixels:
-    """[-1, 1] -> [0, 1]; values outside are clipped."""
+    """Map values from [-1, 1] to [0, 1]; values outside are clipped."""
     return (images * 0.5 + 0.5).clip(0, 1)
 
 
 def batch_arrays(images: list[np.ndarray], *, of_masks: bool = False) -> Tensor:
-    """(H, W), (H, W, C) or (N, H, W, C) each -> (N, C, H, W), floating point."""
+    """Join arrays (H, W), (H, W, C) or (N, H, W, C) into a float tensor (N, C, H, W)."""
     joined = np.concatenate(images) if images[0].ndim == 4 else np.stack(_one_shape(images))
     # torch has no arithmetic for larger unsigned integers or other sizes of floats.
     if joined.dtype.kind in "iu":
@@ -77,13 +77,13 @@ def batch_arrays(images: list[np.ndarray], *, of_masks: bool = False) -> Tensor:
 
 
 def batch_tensors(images: list[Tensor], *, of_masks: bool = False) -> Tensor:
-    """(H, W), (C, H, W) or (N, C, H, W) each -> (N, C, H, W), floating point."""
+    """Join tensors (H, W), (C, H, W) or (N, C, H, W) into a float tensor (N, C, H, W)."""
     joined = torch.cat(images) if images[0].ndim == 4 else torch.stack(_one_shape(images))
     return _floats(joined.unsqueeze(1) if joined.ndim == 3 else joined, of_masks)
 
 
 def as_rgb(images: Tensor) -> Tensor:
-    """(N, C, H, W) with 1 to 4 channels -> (N, 3, H, W): grey is repeated, transparency dropped."""
+    """Convert (N, 1 to 4, H, W) to (N, 3, H, W): grey is repeated, transparency dropped."""
     channels = images.shape[1]
     if channels in (1, 2):
         return images[:, :1].expand(-1, 3, -1, -1)
@@ -91,7 +91,7 @@ def as_rgb(images: Tensor) -> Tensor:
 
 
 def as_grey(images: Tensor) -> Tensor:
-    """(N, 3 or 4, H, W) -> (N, 1, H, W): the luminance as in PIL; others stay as they are."""
+    """Convert (N, 3 or 4, H, W) to luminance as in PIL, (N, 1, H, W); return others unchanged."""
     if images.shape[1] not in (3, 4):
         return images
     weights = images.new_tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
@@ -109,7 +109,7 @@ def _one_shape(images: list[_Sized]) -> list[_Sized]:
 
 
 def _floats(images: Tensor, of_masks: bool) -> Tensor:
-    """`images` in floating point; integers are 0 and 1, for masks also values of 8 or 16 bits."""
+    """Return `images` as floats; integers must be 0 or 1, for masks also values of 8 or 16 bits."""
     if images.is_floating_point():
         return images if images.element_size() > 1 else images.float()
     images = images.to(torch.int64)

@@ -1,4 +1,4 @@
-"""Resizing images: stretched, filled up or cropped."""
+"""Resizes images by stretching, filling or cropping."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ RESAMPLING = {
 
 
 def size_of(image: Any) -> tuple[int, int]:
-    """Height and width of a PIL image, an array (N, H, W[, C]) or a tensor (N, C, H, W).
+    """Return height and width of a PIL image, an array (N, H, W[, C]) or a tensor (N, C, H, W).
 
     Raises:
-        ArgumentTypeError: `image` is not one of these.
+        ArgumentTypeError: if `image` is not one of these.
     """
     if isinstance(image, Image.Image):
         return image.height, image.width
@@ -50,14 +50,14 @@ def resize_pil(
     resample: str = "lanczos",
     reducing_gap: int | None = None,
 ) -> Image.Image:
-    """`image` resized to `height` x `width`.
+    """Return `image` resized to `height` x `width`.
 
     Args:
-        mode: `"default"` stretches; `"fill"` and `"crop"` keep the proportions: one repeats the
-            edges into the margins, the other crops.
+        mode: `"default"` stretches the image. `"fill"` and `"crop"` keep its proportions: `"fill"`
+            repeats the edges into the margins, and `"crop"` crops.
 
     Raises:
-        ArgumentError: the mode or the filter is unknown.
+        ArgumentError: if the mode or the filter is unknown.
     """
     if resample not in RESAMPLING:
         raise ArgumentError(
@@ -83,7 +83,7 @@ def resize_pil(
 
 
 def _repeat_edges(canvas: Image.Image, scaled: Image.Image, left: int, top: int) -> None:
-    """Stretch the outermost pixels of `scaled` over the margins of `canvas` beside it."""
+    """Stretch the outermost pixels of `scaled` over the margins of `canvas` around it."""
     w, h = scaled.size
     if top > 0:
         margin = (canvas.width, top)
@@ -96,10 +96,10 @@ def _repeat_edges(canvas: Image.Image, scaled: Image.Image, left: int, top: int)
 
 
 def resize_tensor(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """`image` (N, C, H, W) resized to `height` x `width` by nearest neighbour."""
+    """Return `image` (N, C, H, W) resized to `height` x `width` by nearest neighbour."""
     return torch.nn.functional.interpolate(image, size=(height, width))
 
 
 def resize_array(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """`image` (N, H, W[, C]) resized by nearest neighbour to (N, height, width, C)."""
+    """Return `image` (N, H, W[, C]) resized by nearest neighbour to (N, height, width, C)."""
     return pt_to_numpy(resize_tensor(numpy_to_pt(image), height, width))

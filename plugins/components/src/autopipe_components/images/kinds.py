@@ -1,4 +1,4 @@
-"""The kinds of images: PIL images, arrays, tensors, and lists of one kind."""
+"""Defines and checks the kinds of images: PIL images, arrays, tensors, and lists of one kind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ImageInput: TypeAlias = (
     | list[np.ndarray]
     | list[torch.Tensor]
 )
-"""An image, several of one kind, or an array or a tensor of several."""
+"""An image, a list of images of one kind, or an array or a tensor of several images."""
 Kind: TypeAlias = Literal["pil", "np", "pt"]
 
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
@@ -31,19 +31,19 @@ _KINDS: dict[Kind, type] = {"pil": Image.Image, "np": np.ndarray, "pt": torch.Te
 
 
 def as_list(images: Any) -> list[Any]:
-    """`images` as a list; a single image becomes a list of one."""
+    """Return `images` as a list; a single image becomes a list of one."""
     return list(images) if isinstance(images, (list, tuple)) else [images]
 
 
 def kind_of(images: Any, name: str = "image") -> Kind:
-    """Whether `images`, one or a list, are PIL images, numpy arrays or torch tensors.
+    """Return the kind of one image or a list: PIL images, numpy arrays or torch tensors.
 
-    Arrays and tensors have 2 to 4 axes, in one list all the same number.
+    Arrays and tensors must have 2 to 4 axes, and all of a list the same number.
 
     Raises:
-        ArgumentTypeError: they are something else, or of several kinds, or not of real numbers, or
+        ArgumentTypeError: if `images` are something else, of several kinds, not of real numbers, or
             tensors that are not dense.
-        ArgumentError: the list or an image is empty, the number of axes is wrong, or pixels are
+        ArgumentError: if the list or an image is empty, the number of axes is wrong, or pixels are
             not finite or have too many bits.
     """
     items = as_list(images)
@@ -87,20 +87,20 @@ def _check_content(image: Any, kind: Kind, name: str) -> None:
 
 
 def check_finite(name: str, finite: bool) -> None:
-    """Raise the error for an image with pixels that are not finite.
+    """Raise an error unless all pixels of an image are finite.
 
     Args:
         finite: whether all pixels are finite.
 
     Raises:
-        ArgumentError: `finite` is False.
+        ArgumentError: if `finite` is False.
     """
     if not finite:
         raise ArgumentError(f"{name} holds values that are not finite (NaN or infinity)")
 
 
 def tensor_size(images: Any) -> tuple[int, int] | None:
-    """Height and width of images given as tensors; None for all others."""
+    """Return height and width of images given as tensors; None for all others."""
     first = as_list(images)[0]
     return (first.shape[-2], first.shape[-1]) if isinstance(first, torch.Tensor) else None
 
@@ -109,7 +109,7 @@ def check_output_type(output_type: str | None, allowed: Sequence[str] = OUTPUT_T
     """Check that `output_type` is one of `allowed`.
 
     Raises:
-        ArgumentError: `output_type` is not one of `allowed`.
+        ArgumentError: if `output_type` is not one of `allowed`.
     """
     if not isinstance(output_type, str) or output_type not in allowed:
         raise ArgumentError(

@@ -1,4 +1,4 @@
-"""Masks: binarising, the region around a mask, and putting a repainted region back."""
+"""Binarises masks, finds the region around a mask, and pastes a repainted region back."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from autopipe.utils import eight_bits, in_mode
 from .arrays import Pixels
 
 Box = tuple[int, int, int, int]
-"""Left, top, right, bottom, in pixels; right and bottom are outside."""
+"""Left, top, right and bottom in pixels; right and bottom are exclusive."""
 
 
 def binarize(image: Pixels) -> Pixels:
-    """1 where `image` is at least 0.5, else 0, in the dtype of `image`."""
+    """Return 1 where `image` is at least 0.5, else 0, in the dtype of `image`."""
     if isinstance(image, torch.Tensor):
         return (image >= 0.5).to(image.dtype)
     return (image >= 0.5).astype(image.dtype)
@@ -25,7 +25,7 @@ def check_single_channel(mask: torch.Tensor) -> None:
     """Check that a mask (M, C, H, W) has a single channel.
 
     Raises:
-        ArgumentError: C is not 1.
+        ArgumentError: if C is not 1.
     """
     if mask.shape[1] != 1:
         raise ArgumentError(
@@ -35,8 +35,10 @@ def check_single_channel(mask: torch.Tensor) -> None:
 
 
 def erode(mask: torch.Tensor) -> torch.Tensor:
-    """`mask` (..., H, W) of 0 and 1, with each 0 extended by one cell: horizontally, vertically,
-    and along one diagonal, as the Kandinsky inpainting networks were trained.
+    """Return `mask` (..., H, W), of 0 and 1, with each 0 extended by one cell.
+
+    It is extended horizontally, vertically and along one diagonal, as in the training of the
+    Kandinsky inpainting networks.
     """
     height, width = mask.shape[-2:]
     padded = torch.nn.functional.pad(mask, (1, 1, 1, 1), value=1.0)
@@ -46,15 +48,15 @@ def erode(mask: torch.Tensor) -> torch.Tensor:
 
 
 def crop_region(mask: Image.Image, width: int, height: int, pad: int = 0) -> Box:
-    """The region around everything that `mask` marks, in the proportions of `width` x `height`.
+    """Return the region around the marked pixels, in the proportions of `width` x `height`.
 
     Args:
-        mask: every pixel that is not black is marked.
+        mask: the mask, in which every pixel that is not black is marked.
         width, height: the working size of the region.
         pad: the number of pixels to add on each side first.
 
     Raises:
-        ArgumentError: the mask is black everywhere.
+        ArgumentError: if the mask is black everywhere.
     """
     box = in_mode(mask, "L").getbbox()
     if box is None:
@@ -70,12 +72,12 @@ def crop_region(mask: Image.Image, width: int, height: int, pad: int = 0) -> Box
 
 
 def at_size_of(image: Image.Image, mask: Image.Image) -> Image.Image:
-    """`mask` resized to the size of `image`."""
+    """Return `mask` resized to the size of `image`."""
     return mask if mask.size == image.size else in_mode(mask, "L").resize(image.size)
 
 
 def _widen(low: int, high: int, length: float, limit: int) -> tuple[int, int]:
-    """Grow [low, high) around its middle to `length`; shifted, then cut, to stay in [0, limit)."""
+    """Grow [low, high) around its middle to `length`; shift, then cut it, to stay in [0, limit)."""
     missing = int(length - (high - low))
     low, high = low - missing // 2, high + missing - missing // 2
     too_far = max(high - limit, 0)
@@ -85,9 +87,9 @@ def _widen(low: int, high: int, length: float, limit: int) -> tuple[int, int]:
 
 
 def overlay(mask: Image.Image, original: Image.Image, image: Image.Image) -> Image.Image:
-    """`image` where `mask` is white, `original` where it is black, and a blend where it is grey.
+    """Return `image` where `mask` is white, `original` where it is black, a blend where it is grey.
 
-    PIL premultiplies alpha and rounds, so that black and white copy pixels exactly.
+    PIL premultiplies alpha and rounds, so pixels under black and white are copied exactly.
     """
     kept = Image.new("RGBa", original.size)
     kept.paste(

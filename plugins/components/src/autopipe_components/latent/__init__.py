@@ -1,7 +1,7 @@
-"""Families that denoise the latents of an autoencoder, and their tasks.
+"""Base classes for families that denoise the latents of an autoencoder, and their tasks.
 
-A family subclasses `LatentPipeline` and implements its hooks. Together with a task it makes a
-class, whose `__call__` has a signature, a docstring and one line:
+A family subclasses `LatentPipeline` and implements its hooks. Combined with a task it forms a
+pipeline class, whose `__call__` has a signature, a docstring and one line:
 
     Result: TypeAlias = "ZooPipelineOutput | tuple[Any]"
 
@@ -21,24 +21,23 @@ The hooks of a family, in the order in which a call uses them (those marked * ha
     size_multiple, ignores_partial_size, default_size    limits of height and width
     denoiser_in_channels      input channels of the network, which tell whether it sees masks
     make_schedule             the timesteps
-    trim_start                removes the timesteps that an image to start from makes needless
-    image_to_pixels           the image to start from, as a tensor
+    trim_start                removes the timesteps that an initial image makes unnecessary
+    image_to_pixels           the initial image, as a tensor
     encode_conditioning *     prompt and sizes as tensors
     codec                     maps pixels to latents and back
-    adds_noise                whether noise is added to the image to start from
-    trim_end                  removes timesteps at the end, which another model takes
-    negative_halves           what step callbacks may replace besides whole tensors
+    adds_noise                whether noise is added to the initial image
+    trim_end                  removes the last timesteps, which another model runs
+    negative_halves           halves of tensors that step callbacks may replace separately
     denoiser, denoiser_inputs, run_denoiser, apply_guidance, embed_guidance_scale,
     guidance_embedding_dim, do_classifier_free_guidance    the prediction; see `guided`
-    output_values             from decoded pixels to the values of the record
+    output_values             converts decoded pixels to the values of the record
 
-Besides hooks there are the steps that programs with a loop of their own call, with the names and
-signatures of diffusers; they are in `starts` and `methods`. The tasks call them too, so a subclass
-may override `prepare_latents` (except for inpainting), `get_timesteps` and
-`prepare_extra_step_kwargs`.
+Programs with their own loop call further methods, with the names and signatures of diffusers; they
+are in `starts` and `methods`. The tasks call them too, so a subclass may override `prepare_latents`
+(except for inpainting), `get_timesteps` and `prepare_extra_step_kwargs`.
 
-A condition such as ControlNet is a class that precedes the family's among the bases and overrides
-hooks; see `begin_call`, `prepare_batch` and `make_predictor`.
+A condition such as ControlNet is a class that precedes the family's class among the bases and
+overrides hooks; see `begin_call`, `prepare_batch` and `make_predictor`.
 """
 
 from .image2image import LatentImage2Image as LatentImage2Image

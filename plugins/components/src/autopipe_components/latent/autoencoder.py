@@ -20,19 +20,19 @@ class AutoencoderPipeline(GuidedPipeline):
     """A pipeline that denoises the latents of an autoencoder, the component `vae`."""
 
     upcasts_vae: ClassVar[bool] = False
-    """Whether `force_upcast` in the config of the autoencoder is followed: float16 is then decoded,
-    and half precision encoded, in float32. False by default."""
+    """Whether to respect `force_upcast` in the config of the autoencoder: float16 models then
+    decode, and half-precision models encode, in float32. False by default."""
 
     vae: AutoencoderKL
 
     @cached_property
     def vae_scale_factor(self) -> int:
-        """Pixels per latent cell, along each axis."""
+        """The number of pixels per latent cell, along each axis."""
         return self.codec.factor
 
     @cached_property
     def image_processor(self) -> VaeImageProcessor:
-        """Converts images to tensors and back."""
+        """The processor that converts images to tensors and back."""
         # Converted to RGB, since an image with alpha has four channels, as latents have.
         return VaeImageProcessor(
             vae_scale_factor=self.vae_scale_factor,
@@ -42,20 +42,20 @@ class AutoencoderPipeline(GuidedPipeline):
 
     @cached_property
     def mask_processor(self) -> VaeImageProcessor:
-        """Converts images to masks: one channel, 0 or 1."""
+        """The processor that converts images to masks with one channel, 0 or 1."""
         return mask_processor(self.vae_scale_factor)
 
     # Pixels, latents and their sizes
 
     @property
     def codec(self) -> Codec:
-        """Maps pixels to latents and back; by default `VaeCodec`, or `NoCodec` if `vae` is None."""
+        """The codec of the pipeline; by default `VaeCodec`, or `NoCodec` if `vae` is None."""
         if self.vae is None:
             return NoCodec("vae", channels_of_latents(self.denoiser.config))
         return VaeCodec(self.vae, upcasts=self.upcasts_vae)
 
     def latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
-        """The shape (`batch_size`, C, h, w) of latents of images of this size in pixels."""
+        """Return the shape (`batch_size`, C, h, w) of latents of images of this size in pixels."""
         factor = self.vae_scale_factor
         return (batch_size, self.codec.channels, height // factor, width // factor)
 
@@ -66,12 +66,12 @@ class AutoencoderPipeline(GuidedPipeline):
         return [*works, (self.vae, height * factor, width * factor)] if decodes else works
 
     def check_image_memory(self, batch_size: int, height: int, width: int) -> None:
-        """As `check_sample_memory`, with height and width in pixels."""
+        """Call `check_sample_memory` for a height and width in pixels."""
         factor = self.vae_scale_factor
         self.check_sample_memory(batch_size, height // factor, width // factor)
 
     def size_in_pixels(self, image: Tensor) -> tuple[int, int]:
-        """Height and width in pixels of the result that starts from `image`.
+        """Return height and width in pixels of the result that starts from `image`.
 
         Args:
             image: latents (N, C, h, w), or pixels (N, 3, H, W), which are rounded down to
@@ -86,7 +86,7 @@ class AutoencoderPipeline(GuidedPipeline):
     # Memory of the autoencoder
 
     def enable_vae_slicing(self) -> None:
-        """Decode and encode one image at a time: less memory for batches."""
+        """Decode and encode one image at a time, which saves memory for batches."""
         check_components(self, ("vae",))
         self.vae.enable_slicing()
 
@@ -96,7 +96,7 @@ class AutoencoderPipeline(GuidedPipeline):
         self.vae.disable_slicing()
 
     def enable_vae_tiling(self) -> None:
-        """Decode and encode in overlapping tiles: less memory for large images."""
+        """Decode and encode in overlapping tiles, which saves memory for large images."""
         check_components(self, ("vae",))
         self.vae.enable_tiling()
 

@@ -1,4 +1,4 @@
-"""Image to image: latents start as an image with noise added to it."""
+"""Image to image: the loop starts from the latents of an image with noise added."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _Result = TypeVar("_Result")
 
 
 class LatentImage2Image(StartsFromImage[_Result]):
-    """Image to image in the latents of an autoencoder."""
+    """Image to image in the latent space of an autoencoder."""
 
     def run_task(self) -> _Result:
-        """Run a call: from an image with noise added to it to images of the prompt."""
+        """Run a call: add noise to an image, and denoise it according to the prompt."""
         # 1. Check the arguments
         batch_size, call = self.begin_call(), self.call
         latents, repeats = call.get("latents"), call.get("num_images_per_prompt", 1)
@@ -45,7 +45,7 @@ class LatentImage2Image(StartsFromImage[_Result]):
 
         # 5. Encode the image and add noise, unless latents are given
         dtype, device = self.latents_dtype(tensors), self._execution_device
-        # Passed only where it matters: overriding methods may not have this parameter.
+        # Passed only if it matters, since overriding methods may not have this parameter.
         clean: dict[str, Any] = {} if self.adds_noise else {"add_noise": False}
         if latents is None:
             latents = self.prepare_latents(

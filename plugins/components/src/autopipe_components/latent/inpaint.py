@@ -1,4 +1,4 @@
-"""Inpainting: the region that a mask marks is drawn anew, and the rest is kept."""
+"""Inpainting: repaints the region that a mask marks, and keeps the rest."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _Result = TypeVar("_Result")
 
 
 class LatentInpaint(StartsFromMask[_Result]):
-    """Inpainting in the latents of an autoencoder.
+    """Inpainting in the latent space of an autoencoder.
 
     The network may take mask and masked image as further channels, or the latents alone.
     """
 
     def run_task(self) -> _Result:
-        """Run a call: from an image and a mask to images of the prompt inside the mask."""
+        """Run a call: repaint the masked region of an image according to the prompt."""
         # 1. Check the arguments
         batch_size, call = self.begin_call(), self.call
         latents = call.get("latents")
@@ -56,7 +56,7 @@ class LatentInpaint(StartsFromMask[_Result]):
         schedule = self.trim_start(self.make_schedule())
         check_any_left(schedule)
 
-        # 3. Convert image and mask to pixels, or their part around the mask
+        # 3. Convert image and mask to pixels, or only the region around the mask
         canvas = prepare_canvas(
             call.image,
             call.mask_image,
@@ -76,7 +76,7 @@ class LatentInpaint(StartsFromMask[_Result]):
         # 4. Encode the prompt
         tensors = self.prepare_conditioning(*self.size_in_pixels(canvas.pixels))
 
-        # 5. Encode the image, draw the noise, and mix the first latents
+        # 5. Encode the image, draw the noise, and compute the initial latents
         start = start_inpainting(
             self.codec,
             self.scheduler,
@@ -98,7 +98,7 @@ class LatentInpaint(StartsFromMask[_Result]):
         # 6. Denoise, keeping what is outside the mask
         denoised = self._repaint(tensors, start, self.trim_end(schedule), callbacks)
 
-        # 7. Decode the images, and put a cropped part back into its place
+        # 7. Decode the images, and paste a cropped region back into its place
         return self.make_output(denoised, canvas.paste_unmasked if paste else None, canvas.put_back)
 
     def check_denoiser(self) -> None:
@@ -113,7 +113,7 @@ class LatentInpaint(StartsFromMask[_Result]):
         tensors["masked_image_latents"] = start.masked_image_latents
 
         def inpainting() -> Inpainting:
-            # With mask and masked image as they are now: a callback may have replaced them.
+            # With the current mask and masked image, since a callback may have replaced them.
             masked = tensors["masked_image_latents"]
             return replace(start, mask=tensors["mask"], masked_image_latents=masked)
 

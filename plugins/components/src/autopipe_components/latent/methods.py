@@ -1,4 +1,4 @@
-"""Further methods of latent families for programs with a loop of their own.
+"""Methods of latent families for programs with their own loop.
 
 Names, parameters and results are those of diffusers.
 """
@@ -22,7 +22,7 @@ from .autoencoder import AutoencoderPipeline
 
 
 class LatentMethods(ChecksGiven, AutoencoderPipeline):
-    """Methods for programs with a loop of their own."""
+    """Mixin with methods for programs with their own loop."""
 
     image_encoder: Any
     feature_extractor: Any
@@ -34,17 +34,17 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
         device: torch.device | str | None = None,
         denoising_start: float | None = None,
     ) -> tuple[Tensor, int]:
-        """The part of the scheduler's timesteps that a start from an image needs, and its steps.
+        """Return the timesteps to run from an initial image, and their number of steps.
 
         Args:
             num_inference_steps: the number of steps of the whole schedule.
             strength: the fraction of the steps to take, from the end, in [0, 1].
             device: not used; the timesteps stay where `set_timesteps` put them.
-            denoising_start: the fraction of noise that is already removed, in (0, 1); it takes the
-                place of `strength`.
+            denoising_start: the fraction of noise that is already removed, in (0, 1); it replaces
+                `strength`.
 
         Raises:
-            ArgumentError: no step is left.
+            ArgumentError: if no step remains.
         """
         if denoising_start is not None:
             schedule = start_at(self.scheduler, denoising_start)
@@ -55,7 +55,7 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
     def get_guidance_scale_embedding(
         self, w: Tensor, embedding_dim: int = 512, dtype: torch.dtype = torch.float32
     ) -> Tensor:
-        """Embeddings (N, `embedding_dim`) of guidance scales, for networks distilled on them.
+        """Return embeddings (N, `embedding_dim`) of guidance scales, for distilled networks.
 
         Args:
             w: guidance scales minus 1, (N,).
@@ -69,16 +69,16 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
         num_images_per_prompt: int,
         output_hidden_states: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Embeddings of `image`, and those that stand for no image, each repeated.
+        """Return the embeddings of `image` and those that represent no image, each repeated.
 
         Args:
             image: PIL images, or the pixel values that the feature extractor returns.
-            num_images_per_prompt: how often each is repeated.
+            num_images_per_prompt: the number of repetitions.
             output_hidden_states: return hidden states (N, K, D) of the second to last layer
-                instead of embeddings (N, D). No image is then a black image instead of zeros.
+                instead of embeddings (N, D); a black image, not zeros, then represents no image.
 
         Raises:
-            ArgumentError: the pipeline has no image encoder.
+            ArgumentError: if the pipeline has no image encoder.
         """
         if self.image_encoder is None:
             raise ArgumentError("this pipeline has no image encoder; load it with image_encoder=")
@@ -95,10 +95,10 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
         return encoded, absent
 
     def decode_latents(self, latents: Tensor) -> np.ndarray:
-        """Images (B, H, W, 3) in [0, 1] from scaled latents (B, C, h, w).
+        """Decode scaled latents (B, C, h, w) to images (B, H, W, 3) in [0, 1].
 
         Raises:
-            ArgumentError: the pipeline has no autoencoder.
+            ArgumentError: if the pipeline has no autoencoder.
         """
         check_components(self, ("vae",))
         return pt_to_numpy(denormalize(self.codec.decode(latents)))
@@ -110,7 +110,7 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
         autoencoder requires float32.
 
         Raises:
-            ArgumentError: the pipeline has no autoencoder.
+            ArgumentError: if the pipeline has no autoencoder.
         """
         check_components(self, ("vae",))
         self.vae.to(dtype=torch.float32)

@@ -1,7 +1,7 @@
-"""Where latents start: as noise, as an image with noise added, or as that inside a mask.
+"""Prepares initial latents: noise, or those of an image with noise added, also under a mask.
 
-The tasks call these methods, and so do programs with a loop of their own. Names and parameters
-are those of diffusers.
+The tasks call these methods, and so do programs with their own loop. Names and parameters are those
+of diffusers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _Result = TypeVar("_Result")
 
 
 class StartsFromNoise(LatentPipeline[_Result]):
-    """The start of text to image."""
+    """Base class that prepares the initial latents of text to image."""
 
     def prepare_latents(
         self,
@@ -38,14 +38,16 @@ class StartsFromNoise(LatentPipeline[_Result]):
         generator: Generators,
         latents: Tensor | None = None,
     ) -> Tensor:
-        """Noise (`batch_size`, `num_channels_latents`, h, w) times `scheduler.init_noise_sigma`.
+        """Return initial latents (`batch_size`, `num_channels_latents`, h, w).
+
+        They are unit noise times `scheduler.init_noise_sigma`.
 
         Args:
-            height, width: in pixels.
-            latents: the caller's unit noise, used instead of drawing.
+            height, width: the image size in pixels.
+            latents: unit noise to use instead of drawing it.
 
         Raises:
-            ArgumentError: a list of generators whose number is not the batch size.
+            ArgumentError: if `generator` is a list whose length is not the batch size.
         """
         noise = unit_noise(
             _shape(self, batch_size, num_channels_latents, height, width),
@@ -58,7 +60,7 @@ class StartsFromNoise(LatentPipeline[_Result]):
 
 
 class StartsFromImage(LatentPipeline[_Result]):
-    """The start of image to image."""
+    """Base class that prepares the initial latents of image to image."""
 
     def prepare_latents(
         self,
@@ -71,16 +73,16 @@ class StartsFromImage(LatentPipeline[_Result]):
         generator: Generators = None,
         add_noise: bool = True,
     ) -> Tensor:
-        """Latents (B, C, h, w) of `image` with the noise of `timestep` added.
+        """Return the latents (B, C, h, w) of `image` with the noise of `timestep` added.
 
         Args:
             image: pixels (N, 3, H, W) in [-1, 1], or latents (N, C, h, w); N divides B.
             timestep: one value, or one for each of the B latents.
             batch_size: the number of prompts; B is that times `num_images_per_prompt`.
-            add_noise: False adds no noise.
+            add_noise: False returns the clean latents.
 
         Raises:
-            ArgumentError: the number of images or generators doesn't fit the batch.
+            ArgumentError: if the number of images or generators doesn't match the batch.
         """
         latents = encode_start(
             self.codec,
@@ -96,7 +98,10 @@ class StartsFromImage(LatentPipeline[_Result]):
 
 
 class StartsFromMask(LatentPipeline[_Result]):
-    """The start of inpainting, for programs; the task itself calls `start_inpainting`."""
+    """Base class that prepares the initial latents of inpainting, for programs.
+
+    The task itself calls `start_inpainting`.
+    """
 
     def prepare_latents(
         self,
@@ -116,20 +121,20 @@ class StartsFromMask(LatentPipeline[_Result]):
         *,
         add_noise: bool = True,
     ) -> tuple[Tensor, ...]:
-        """The first latents; after them, on request, the noise and the clean latents of `image`.
+        """Return the initial latents and, on request, the noise and the clean latents of `image`.
 
         Args:
-            height, width: in pixels.
-            latents: the caller's unit noise, used instead of drawing.
+            height, width: the image size in pixels.
+            latents: unit noise to use instead of drawing it.
             image: pixels (N, 3, H, W) in [-1, 1], or latents; N divides the batch size.
             timestep: the first timestep of the call.
-            is_strength_max: start from pure noise, not from the image with noise added.
-            return_noise, return_image_latents: what to return besides the first latents.
+            is_strength_max: whether to start from pure noise instead of the image with noise added.
+            return_noise, return_image_latents: what to return after the initial latents.
             add_noise: False starts from the clean image.
 
         Raises:
-            ArgumentError: `image` or `timestep` is needed and None, or the number of images,
-                latents or generators doesn't fit the batch.
+            ArgumentError: if `image` or `timestep` is None and needed, or the number of images,
+                latents or generators doesn't match the batch.
         """
         if not is_strength_max and (image is None or timestep is None):
             raise ArgumentError(
@@ -170,16 +175,16 @@ class StartsFromMask(LatentPipeline[_Result]):
         generator: Generators,
         do_classifier_free_guidance: bool,
     ) -> tuple[Tensor, Tensor | None]:
-        """Mask and masked image at the size of the latents, for the whole batch.
+        """Return mask and masked image at the size of the latents, for the whole batch.
 
         Args:
             mask: (M, 1, H, W); M divides the batch size.
             masked_image: pixels (N, 3, H, W) in [-1, 1], or latents, or None.
-            height, width: in pixels.
-            do_classifier_free_guidance: doubles both.
+            height, width: the image size in pixels.
+            do_classifier_free_guidance: whether to double both.
 
         Raises:
-            ArgumentError: the number of masks, images or generators doesn't fit the batch.
+            ArgumentError: if the number of masks, images or generators doesn't match the batch.
         """
         factor = self.vae_scale_factor
         size = (int(height) // factor, int(width) // factor)
@@ -193,7 +198,7 @@ class StartsFromMask(LatentPipeline[_Result]):
         return double(small), None if masked is None else double(masked)
 
     def _encode_vae_image(self, image: Tensor, generator: Generators) -> Tensor:
-        """Scaled latents of `image`; latents are returned as they are."""
+        """Return the scaled latents of `image`; latents are returned unchanged."""
         return encode_images(self.codec, image, generator)
 
 

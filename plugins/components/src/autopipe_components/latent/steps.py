@@ -1,7 +1,8 @@
-"""The hooks of families that denoise an autoencoder's latents, and the steps of their calls.
+"""Defines the hooks of families that denoise latents, and the steps of their calls.
 
-They add to those of `guided`, which every kind of network has. The steps read the arguments of a
-call from its record, `self.call`; with `get` those that not every family or task has.
+The hooks extend those of `guided`, which apply to every kind of network. The steps read the
+arguments of a call from its record, `self.call`; for arguments that not every family or task has,
+they use its `get`.
 """
 
 from __future__ import annotations
@@ -35,11 +36,12 @@ _Result = TypeVar("_Result")
 
 
 class LatentPipeline(LatentMethods, Generic[_Result]):
-    """The base of families that denoise the latents of an autoencoder.
+    """The base class of families that denoise the latents of an autoencoder.
 
-    A family implements the hooks that raise `NotImplementedError` here, and overrides others where
-    the default doesn't fit. The type parameter is what a call returns: the family's record, or a
-    tuple of its values. B is the batch size: the number of prompts times `num_images_per_prompt`.
+    A family implements the hooks that raise `NotImplementedError` here, and overrides others if
+    their defaults are unsuitable. The type parameter is the return type of a call: the family's
+    record, or a tuple of its values. B is the batch size: the number of prompts times
+    `num_images_per_prompt`.
     """
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "prompt_embeds")
@@ -52,7 +54,7 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
     autoencoder."""
 
     ignores_partial_size: ClassVar[bool] = False
-    """Whether a height without a width, and a width without a height, is ignored."""
+    """Whether to ignore a height without a width, and a width without a height."""
 
     _guidance_rescale: float = 0.0
     _clip_skip: int | None = None
@@ -61,7 +63,7 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
 
     @property
     def guidance_rescale(self) -> float:
-        """How far guidance keeps the deviation of the conditional prediction, from 0 to 1."""
+        """The degree, in [0, 1], to which the conditional prediction's deviation is restored."""
         return self._guidance_rescale
 
     @property
@@ -74,26 +76,25 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
     def check_prompts(self) -> int:
         """Check the prompts of the call and return their number. Required.
 
-        Called first in a call, when guidance is not yet known.
+        This is the first hook of a call; guidance is not yet known.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
+            ArgumentError, ArgumentTypeError: if an argument is invalid.
         """
         raise NotImplementedError
 
     def check_conditioning(self) -> None:
-        """Check what depends on guidance, and arguments that only this family has.
+        """Check arguments that depend on guidance, and those that only this family has.
 
-        Called once the guidance scale is set, before any network runs. By default it checks
-        nothing.
+        Called once the guidance scale is set, before any network runs. The default does nothing.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
+            ArgumentError, ArgumentTypeError: if an argument is invalid.
         """
 
     @property
     def denoiser_in_channels(self) -> int:
-        """The input channels of the network, including those for mask and masked image.
+        """The number of input channels of the network, including those for mask and masked image.
 
         By default `in_channels` of the network's config.
         """
@@ -103,60 +104,61 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
     def encode_conditioning(self, height: int, width: int) -> Tensors:
         """Encode prompts, sizes and further conditions as tensors. Required.
 
-        Called once, after the schedule is made and before the latents are. The result holds
-        `"prompt_embeds"`, unless `latents_dtype` is overridden. Tensors have the whole batch in
-        their first axis: B, or under guidance 2B with the negative half first.
+        Called once, after the schedule is set and before the latents are prepared. The result must
+        contain `"prompt_embeds"`, unless `latents_dtype` is overridden. The first axis of tensors
+        is the whole batch: B, or 2B under guidance, with the negative half first.
 
         Args:
-            height, width: of the image, in pixels.
+            height, width: the image size in pixels.
         """
         raise NotImplementedError
 
     def latents_dtype(self, tensors: Tensors) -> torch.dtype:
-        """The dtype of the latents; by default that of `"prompt_embeds"`.
+        """Return the dtype of the latents; by default that of `"prompt_embeds"`.
 
         Args:
-            tensors: what `encode_conditioning` returned, in the dtype of the network.
+            tensors: the result of `encode_conditioning`, in the dtype of the network.
         """
         dtype: torch.dtype = tensors["prompt_embeds"].dtype
         return dtype
 
     @property
     def adds_noise(self) -> bool:
-        """Whether noise is added to the image to start from; by default it is."""
+        """Whether noise is added to the initial image; True by default."""
         return True
 
     def trim_end(self, schedule: Schedule) -> Schedule:
-        """The part of `schedule` that this call runs; by default all of it.
+        """Return the part of `schedule` that this call runs; by default all of it.
 
-        Called after `make_schedule` and, where a task starts from an image, `trim_start`.
+        Called after `make_schedule` and, if the task starts from an image, `trim_start`.
         """
         return schedule
 
     def output_values(self, pixels: Tensor, dtype: torch.dtype) -> tuple[Any, ...]:
-        """The values of `output_class`; by default the images alone.
+        """Return the values of `output_class`; by default the images alone.
 
         Called last, unless `output_type` is `"latent"`. A family applies safety checkers and
         watermarks here.
 
         Args:
-            pixels: decoded images (B, 3, H, W), about in [-1, 1].
-            dtype: that of the latents.
+            pixels: decoded images (B, 3, H, W), approximately in [-1, 1].
+            dtype: the dtype of the latents.
         """
         return (self.image_processor.postprocess(pixels, self.call.output_type),)
 
     # Sizes
 
     def default_size(self) -> tuple[int, int]:
-        """Height and width in pixels of a call that gives none: those of the training."""
+        """Return the default height and width in pixels: the training resolution."""
         height, width = self.trained_size()
         return height * self.vae_scale_factor, width * self.vae_scale_factor
 
     def resolve_size(self) -> tuple[int, int]:
-        """Height and width in pixels: the arguments of the call, or else `default_size`.
+        """Return height and width in pixels: the arguments of the call, or else `default_size`.
 
         Raises:
-            ArgumentError, ArgumentTypeError: they are not positive multiples of `size_multiple`.
+            ArgumentError, ArgumentTypeError: if height or width is not a positive multiple of
+                `size_multiple`.
         """
         height, width = self.call.get("height"), self.call.get("width")
         if not (height and width):
@@ -168,20 +170,20 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
         return height, width
 
     def prepare_conditioning(self, height: int, width: int) -> Tensors:
-        """What `encode_conditioning` returns, in the dtype of the network."""
+        """Return the result of `encode_conditioning` in the dtype of the network."""
         tensors: Tensors = in_dtype_of(self.denoiser, self.encode_conditioning(height, width))
         return tensors
 
     # Steps of a call, in their order
 
     def begin_call(self) -> int:
-        """Check the arguments of every task, set the state of the call, return the batch size.
+        """Check the arguments of all tasks, set the state of the call, and return the batch size.
 
-        The first step of each task. A condition overrides it for what comes before all other
-        checks; it may replace `self.call`, to set a size for example.
+        This is the first step of each task. A condition overrides it to run before all other
+        checks; it may replace `self.call`, for example to set a size.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
+            ArgumentError, ArgumentTypeError: if an argument is invalid.
         """
         check_components(self, self.required_components)
         batch_size = self.prepare_batch(self.check_prompts())
@@ -195,7 +197,7 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
         condition overrides it to prepare what depends on the batch size.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
+            ArgumentError, ArgumentTypeError: if an argument is invalid.
         """
         call = self.call
         image_prompts = {
@@ -229,24 +231,24 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
         """Check the number of steps, or the timesteps or sigmas given instead.
 
         Raises:
-            ArgumentError, ArgumentTypeError: they can't be used.
+            ArgumentError, ArgumentTypeError: if they are invalid.
         """
         call = self.call
         check_steps(call.num_inference_steps, call.get("timesteps"), call.get("sigmas"))
 
     def check_denoiser(self) -> None:
-        """Check that the network takes what the task gives it.
+        """Check that the network takes the channels that the task passes to it.
 
         Raises:
-            ArgumentError: `denoiser_in_channels` doesn't fit the task.
+            ArgumentError: if `denoiser_in_channels` doesn't match the task.
         """
         check_network_channels(self.denoiser_in_channels, self.codec.channels)
 
     def check_callbacks(self) -> StepCallbacks:
-        """Check the callbacks of the call, and return them as `run_loop` takes them.
+        """Check the callbacks of the call, and return them in the form that `run_loop` takes.
 
         Raises:
-            ArgumentError, ArgumentTypeError: a callback can't be used.
+            ArgumentError, ArgumentTypeError: if a callback is invalid.
         """
         call = self.call
         return step_callbacks(
@@ -258,12 +260,12 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
         )
 
     def make_schedule(self) -> Schedule:
-        """Set the timesteps of the scheduler that the call asks for, and return them.
+        """Set the scheduler's timesteps as the call requests, and return the schedule.
 
         Called once all arguments are checked.
 
         Raises:
-            SchedulerError: the scheduler doesn't support them.
+            SchedulerError: if the scheduler doesn't support them.
         """
         call = self.call
         return set_schedule(
@@ -275,18 +277,18 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
         )
 
     def trim_start(self, schedule: Schedule) -> Schedule:
-        """The part of `schedule` that a start from an image needs; by default that of `strength`.
+        """Return the part of `schedule` to run from an image; by default determined by `strength`.
 
         Called by tasks that start from an image, after `make_schedule`.
 
         Raises:
-            ArgumentError: no step remains.
+            ArgumentError: if no step remains.
         """
         device = self._execution_device
         return Schedule(*self.get_timesteps(schedule.steps, self.call.strength, device))
 
     def image_to_pixels(self, image: ImageInput) -> Tensor:
-        """The image to start from as pixels (N, 3, H, W) in [-1, 1]; latents stay as they are."""
+        """Convert the initial image to pixels (N, 3, H, W) in [-1, 1]; latents stay unchanged."""
         return self.image_processor.preprocess(image)
 
     def apply_guidance(self, prediction: Tensor) -> Tensor:
@@ -322,7 +324,7 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
         on_pixels: Callable[[Tensor], Tensor] | None = None,
         on_images: Callable[[Any], Any] | None = None,
     ) -> _Result:
-        """What the call returns: the images of `latents`, as `output_type` and `return_dict` say.
+        """Return the output of the call for `latents`, as `output_type` and `return_dict` specify.
 
         Args:
             on_pixels: applied to the decoded pixels in [-1, 1], before `output_values`.

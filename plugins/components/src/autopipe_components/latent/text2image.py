@@ -1,4 +1,4 @@
-"""Text to image: latents start as pure noise."""
+"""Text to image: the loop starts from pure noise."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _Result = TypeVar("_Result")
 
 
 class LatentText2Image(StartsFromNoise[_Result]):
-    """Text to image in the latents of an autoencoder."""
+    """Text to image in the latent space of an autoencoder."""
 
     def run_task(self) -> _Result:
-        """Run a call: from pure noise to images of the prompt."""
+        """Run a call: denoise pure noise according to the prompt."""
         # 1. Check the arguments
         batch_size, call = self.begin_call(), self.call
         latents = call.get("latents")

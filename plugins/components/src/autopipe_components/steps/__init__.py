@@ -1,17 +1,17 @@
-"""Functions that tasks are made of; none of them depends on a family.
+"""Functions from which tasks are built; none of them depends on a family.
 
 A family provides a `Codec` (pixels <-> latents) and a prediction. A task calls these functions in
 numbered steps around the denoising loop of the core; the package `latent` has the tasks of latent
 families. The functions depend on their arguments alone, not on the record of a call.
 
-    checks      errors before any work: `check_prompt`, `check_negative_prompt`,
+    checks      checks before any work: `check_prompt`, `check_negative_prompt`,
                 `check_size`, `check_strength`, `check_steps`, `check_images_per_prompt`,
                 `check_generators`, `check_callback_inputs`, `check_output_type`,
                 `check_image`, `check_mask`, `check_mask_crop`, `check_guidance`,
                 `check_network_channels`, `check_width`, `check_paste`, `check_tensor`,
                 `check_text`, `check_part`;
                 `batch_size_of(prompt, embeds)`
-    given       `checks_of(required, optional)`: the method `check_inputs` of a class
+    given       `checks_of(required, optional)` returns the method `check_inputs` of a class
     prompt      `tokenize(tokenizer, texts, length)`, `distinct_texts`, `check_clip_skip`,
                 `check_encoder`; `embed_prompts(encode, ...)`, `join_halves(embeds, negative)`
     callbacks   `step_callbacks(run, callback_on_step_end, ...)`: callbacks for the loop
@@ -22,7 +22,7 @@ families. The functions depend on their arguments alone, not on the record of a 
     text2image  `start_from_noise(shape, ...)`
     image2image `encode_start(codec, image, ...)`, then `add_noise(scheduler, latents, ...)`
     canvas      `prepare_canvas(image, mask_image, ..., padding_mask_crop=)` -> `Canvas`: `pixels`
-                and `mask`; once decoded `paste_unmasked(tensor)`, and `put_back(pil_images)`
+                and `mask`; after decoding, `paste_unmasked(tensor)` and `put_back(pil_images)`
     inpaint     `start_inpainting(codec, scheduler, image=canvas.pixels, mask=canvas.mask, ...)`
                 -> `Inpainting`: the loop starts from its `latents`; `extra_channels()` is for
                 networks that take the mask, `keep(...)` restores the original for others
@@ -38,9 +38,9 @@ Image to image, for example, with the scheduler of the call:
     latents = add_noise(scheduler, latents, timestep=schedule.timesteps[0], generator=g)
     # denoise over schedule.timesteps, then codec.decode(latents)
 
-The image of a seed depends on the order in which noise is drawn: image to image encodes before it
-draws noise, and `start_inpainting` documents its order. The *batch size* is the number of prompts
-times the images per prompt. Pixels are (N, C, H, W) in [-1, 1]; masks are (N, 1, H, W), 1 where the
-image is repainted. No function changes its arguments, except for the begin index of a scheduler and
-the state of generators.
+The image that a seed gives depends on the order in which noise is drawn: image to image encodes
+before it draws noise, and `start_inpainting` documents its order. The *batch size* is the number of
+prompts times the images per prompt. Pixels are (N, C, H, W) in [-1, 1]; masks are (N, 1, H, W), 1
+where the image is repainted. No function changes its arguments, except for the begin index of a
+scheduler and the state of generators.
 """

@@ -1,4 +1,4 @@
-"""The callbacks of a call: checked, and in the form that the denoising loop takes."""
+"""Checks the callbacks of a call and converts them to the form that the loop takes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 OlderCallback = Callable[[int, Tensor, Tensor], Any]
 """`callback(step, timestep, latents)`, called every `callback_steps` timesteps.
 
-The older form of a callback in diffusers, which can change nothing."""
+This is the older form of callbacks in diffusers; its return value is ignored."""
 
 
 class StepCallbacks(TypedDict):
-    """The callbacks as arguments of `autopipe.pipeline.loop.denoise`."""
+    """The callbacks as keyword arguments of `autopipe.pipeline.loop.denoise`."""
 
     callback_on_step_end: StepCallback | None
     callback_inputs: Sequence[str]
@@ -39,13 +39,13 @@ def step_callbacks(
     """Check the callbacks of a call, and return them in the form that the loop takes.
 
     Args:
-        tensor_inputs: the names of the tensors that `callback_on_step_end` gets, unless it has an
-            attribute `tensor_inputs` of its own.
+        tensor_inputs: the names of the tensors to pass to `callback_on_step_end`; its attribute
+            `tensor_inputs`, if it has one, takes precedence.
         callback, callback_steps: a callback of the older form; see `OlderCallback`.
 
     Raises:
-        ArgumentTypeError: a callback is not callable, or `callback_steps` is not a whole number.
-        ArgumentError: the pipeline doesn't offer a tensor of that name, or `callback_steps` is
+        ArgumentTypeError: if a callback is not callable, or `callback_steps` is not a whole number.
+        ArgumentError: if the pipeline doesn't offer one of the tensors, or `callback_steps` is
             below 1.
     """
     if callback_on_step_end is not None and not callable(callback_on_step_end):
@@ -65,16 +65,16 @@ def step_callbacks(
 def older_callback(
     callback: OlderCallback | None, interval: int | None, order: int
 ) -> OnStep | None:
-    """An `OlderCallback` as the loop's `on_step`; None if `callback` is.
+    """Convert an `OlderCallback` to the loop's `on_step`; return None if `callback` is None.
 
     Args:
         callback: called with the number of the solver step; its result is ignored.
-        interval: it is called at each timestep whose index is a multiple of this; 1 if None.
+        interval: call it at each timestep whose index is a multiple of this; None means 1.
         order: the order of the scheduler.
 
     Raises:
-        ArgumentTypeError: `interval` is not a whole number, or `callback` is not callable.
-        ArgumentError: `interval` is below 1.
+        ArgumentTypeError: if `interval` is not a whole number, or `callback` is not callable.
+        ArgumentError: if `interval` is below 1.
     """
     if interval is not None:
         check_at_least_one("callback_steps", interval)

@@ -1,4 +1,4 @@
-"""Image and mask of inpainting at the working size, and how results return into the original."""
+"""Prepares image and mask for inpainting, and puts results back into the original image."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .inpaint import paste_unmasked
 
 @dataclass(frozen=True)
 class Canvas:
-    """Image and mask at the working size: the whole image, or a region of it.
+    """The image and mask at the working size, for the whole image or a region of it.
 
     Attributes:
-        pixels: (N, 3, height, width) in [-1, 1], float32; or latents, if the image was given so.
+        pixels: (N, 3, height, width) in [-1, 1], float32; or latents, if the image was latents.
         mask: (M, 1, height, width), 1 where the image is repainted.
         crop: the region of the original image; None for the whole image.
     """
@@ -33,11 +33,11 @@ class Canvas:
     _mask_image: Any
 
     def paste_unmasked(self, image: Tensor) -> Tensor:
-        """`image`, decoded pixels, with the exact pixels of the canvas outside the mask."""
+        """Return decoded pixels, `image`, with the exact pixels of the canvas outside the mask."""
         return paste_unmasked(image, self.pixels, self.mask)
 
     def put_back(self, images: list[Image.Image]) -> list[Image.Image]:
-        """Put each finished image into its region of the original, if there is a crop."""
+        """Paste each finished image into its region of the original, if there is a crop."""
         if self.crop is None:
             return images
         return [
@@ -59,11 +59,11 @@ def prepare_canvas(
     """Resize image and mask to `height` x `width`; call `checks.check_mask_crop` first.
 
     Args:
-        padding_mask_crop: repaint only the region around the mask with a margin of so many pixels,
-            enlarged to the working size; None repaints the whole image.
+        padding_mask_crop: a margin in pixels; only the region around the mask with this margin is
+            used, enlarged to the working size. None uses the whole image.
 
     Raises:
-        ArgumentError: the mask to crop to is black, or image and mask don't fit together.
+        ArgumentError: if there is a crop and the mask is black, or if image and mask don't match.
     """
     how: dict[str, Any] = {}
     crop = None

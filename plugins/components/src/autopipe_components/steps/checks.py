@@ -1,4 +1,4 @@
-"""Checks of the arguments of a call, before any work.
+"""Checks the arguments of a call before any work is done.
 
 Each check raises `ArgumentError` for a wrong value or `ArgumentTypeError` for a wrong type; the
 latter is also an `ArgumentError`, and both are `ValueError`s. The message says what to do.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .codec import Generators
 
 Prompt: TypeAlias = str | list[str]
-"""A text, or a list of them."""
+"""A text or a list of texts."""
 
 
 def check_prompt(
@@ -73,7 +73,7 @@ def check_prompt(
 
 
 def check_width(name: str, embeds: Tensor | None, width: int) -> None:
-    """Check that embeddings, if given, are (batch, tokens, `width`)."""
+    """Check that embeddings, if given, have the shape (batch, tokens, `width`)."""
     if embeds is not None and embeds.shape[-1] != width:
         raise ArgumentError(
             f"{name} are {embeds.shape[-1]} wide and the network takes {width}; encode the prompt "
@@ -84,10 +84,10 @@ def check_width(name: str, embeds: Tensor | None, width: int) -> None:
 def check_negative_prompt(
     negative_prompt: Prompt | None, prompt: Prompt | None, batch_size: int
 ) -> None:
-    """Check that the negative prompt has the type and the number of the prompts.
+    """Check that the negative prompt matches the prompt in type and number.
 
-    It is for families that don't use one negative text for many prompts, and for calls with
-    guidance. A single text together with the embeddings of one prompt is accepted.
+    Use it for calls with guidance, in families that don't apply one negative text to many prompts.
+    A single text together with the embeddings of one prompt is accepted.
     """
     if negative_prompt is None:
         return
@@ -104,7 +104,7 @@ def check_negative_prompt(
 
 
 def batch_size_of(prompt: Prompt | None, prompt_embeds: Tensor | None) -> int:
-    """The number of prompts; one of the two arguments is given."""
+    """Return the number of prompts; one of the two arguments must be given."""
     if isinstance(prompt, str):
         return 1
     if prompt is not None:
@@ -137,7 +137,7 @@ def check_strength(strength: float) -> None:
 def check_part(
     start: float | None, end: float | None, *, names: tuple[str, str] = ("start", "end")
 ) -> None:
-    """Check that start and end are numbers between 0 and 1, exclusive, in this order, or None."""
+    """Check that start and end are None or numbers in (0, 1), and that start is below end."""
     for name, value in zip(names, (start, end)):
         if value is None:
             continue
@@ -155,7 +155,7 @@ def check_steps(
     timesteps: Sequence[int] | None = None,
     sigmas: Sequence[float] | None = None,
 ) -> None:
-    """Check that there is at least one step, or custom timesteps or sigmas instead."""
+    """Check that there is at least one step, or that custom timesteps or sigmas are valid."""
     if timesteps is not None and sigmas is not None:
         raise ArgumentError("got both timesteps and sigmas; give one of them")
     for name, custom in (("timesteps", timesteps), ("sigmas", sigmas)):
@@ -179,7 +179,7 @@ def check_images_per_prompt(num_images_per_prompt: int) -> None:
 
 
 def check_guidance(guidance_scale: float, guidance_rescale: float = 0.0) -> None:
-    """Check that both are finite numbers, and the rescale is in [0, 1]."""
+    """Check that both arguments are finite numbers, and that the rescale is in [0, 1]."""
     for name, value in (("guidance_scale", guidance_scale), ("guidance_rescale", guidance_rescale)):
         check_number(name, value)
         if not math.isfinite(value):
@@ -196,7 +196,7 @@ def check_eta(eta: float) -> None:
 
 
 def check_network_channels(in_channels: int, channels: int) -> None:
-    """Check that the network takes latents with `channels`, and no further channels."""
+    """Check that the network takes `channels` input channels: the latents and nothing else."""
     if in_channels != channels:
         raise ArgumentError(
             f"this task gives the network {channels} channels and it takes {in_channels}; "
@@ -205,7 +205,7 @@ def check_network_channels(in_channels: int, channels: int) -> None:
 
 
 def check_generators(generator: Generators, batch_size: int) -> None:
-    """Check that it is a `torch.Generator`, or a list with one for each image of the batch."""
+    """Check that `generator` is None, one generator, or a list with one for each image."""
     if generator is None or isinstance(generator, torch.Generator):
         return
     if not isinstance(generator, (list, tuple)) or not all(
@@ -222,7 +222,7 @@ def check_generators(generator: Generators, batch_size: int) -> None:
 
 
 def check_callback_inputs(names: Sequence[str] | None, allowed: Sequence[str]) -> None:
-    """Check that the tensors a callback asks for are among those that the pipeline offers."""
+    """Check that the pipeline offers the tensors that a callback requests."""
     if names is not None and not isinstance(names, (list, tuple)):
         raise ArgumentTypeError(
             f"callback_on_step_end_tensor_inputs is a {type(names).__name__}; give a list of names"
@@ -236,10 +236,10 @@ def check_callback_inputs(names: Sequence[str] | None, allowed: Sequence[str]) -
 
 
 def check_components(pipe: Any, names: Sequence[str]) -> None:
-    """Check that the components of these names are present, of those that the class has.
+    """Check that the named components are not None; names that the class lacks are ignored.
 
     Raises:
-        ArgumentError: one of them is None.
+        ArgumentError: if one of them is None.
     """
     known = type(pipe).module_names()
     absent = [name for name in names if name in known and getattr(pipe, name, None) is None]
@@ -251,7 +251,7 @@ def check_components(pipe: Any, names: Sequence[str]) -> None:
 
 
 def check_image(image: Any, name: str = "image") -> None:
-    """Check that it is an image, or a list of images of one kind: PIL, numpy or torch."""
+    """Check that `image` is an image, or a list of images of one kind: PIL, numpy or torch."""
     if image is None:
         raise ArgumentTypeError(
             f"{name} is missing; give a PIL image, an array, a tensor, or a list"
@@ -260,7 +260,7 @@ def check_image(image: Any, name: str = "image") -> None:
 
 
 def check_colours(pixels: Tensor, name: str = "image") -> None:
-    """Check that pixels are (N, 3, H, W)."""
+    """Check that `pixels` have the shape (N, 3, H, W)."""
     if pixels.shape[1] != 3:
         raise ArgumentError(
             f"{name} has {pixels.shape[1]} channels (its shape is {tuple(pixels.shape)}); give 3, "
@@ -269,7 +269,7 @@ def check_colours(pixels: Tensor, name: str = "image") -> None:
 
 
 def check_mask(image: Any, mask: Any) -> None:
-    """Check that there is a mask, and that tensors of image and mask have the same size.
+    """Check that there is a mask, and that it has the size of the image if both are tensors.
 
     PIL images and arrays are resized, so their sizes may differ. An image given as latents is not
     compared.
@@ -305,7 +305,7 @@ def check_mask_crop(padding_mask_crop: int | None, image: Any, mask: Any, output
 
 
 def check_paste(paste_unmasked: bool, pixels: Tensor, output_type: str) -> None:
-    """Check that pixels can be pasted: image and result are both given as pixels."""
+    """Check that unmasked pixels can be pasted: image and result must both be pixels."""
     if not paste_unmasked:
         return
     if output_type == "latent":

@@ -1,4 +1,4 @@
-"""Codecs, which map pixels to latents and back, and how tasks use them."""
+"""Codecs, which map pixels to latents and back, and the functions with which tasks use them."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from autopipe.modeling import ModelMixin
 
 Generators: TypeAlias = torch.Generator | list[torch.Generator] | None
-"""One generator for the whole batch, one for each sample, or None for the global one."""
+"""One generator for the batch, a list with one for each sample, or None for the global one."""
 
 _log = logger(__name__)
 
 _overflowed: weakref.WeakSet[ModelMixin] = weakref.WeakSet()
-"""The models for which a warning about overflow in half precision was given."""
+"""The models whose overflow in half precision has been reported by a warning."""
 
 
 class Codec(Protocol):
     """Maps pixels (N, 3, H, W) in [-1, 1] to latents (N, `channels`, H / `factor`, W / `factor`).
 
-    Latents are scaled to about unit variance, as the denoising loop needs them.
+    Latents are scaled to about unit variance, as the denoising loop expects.
     """
 
     @property
     def factor(self) -> int:
-        """Pixels per latent cell, along each axis."""
+        """The number of pixels per latent cell, along each axis."""
         ...
 
     @property
@@ -44,11 +44,11 @@ class Codec(Protocol):
         ...
 
     def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Scaled latents of `image`; a random codec draws once for the whole batch."""
+        """Return the scaled latents of `image`; a random codec draws once for the whole batch."""
         ...
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Pixels from scaled latents, approximately in [-1, 1]."""
+        """Return the pixels of scaled latents, approximately in [-1, 1]."""
         ...
 
 
@@ -68,17 +68,17 @@ class PixelCodec:
 
 @dataclass(frozen=True)
 class VaeCodec:
-    """The latents of a variational autoencoder, sampled from its posterior and normalised.
+    """The codec of a variational autoencoder, which samples latents from its posterior.
 
-    They are `(sample - latents_mean) * scaling_factor / latents_std`. A codec that doesn't sample
-    overrides `encode`; a family gives its own by the property `codec`.
+    Latents are normalised: `(sample - latents_mean) * scaling_factor / latents_std`. A subclass
+    that doesn't sample overrides `encode`; a family chooses its codec in the property `codec`.
 
     Attributes:
         vae: a model with `encode(x).latent_dist` and `decode(z).sample`, whose config has
             `scaling_factor`, `latent_channels` and `block_out_channels`, and may have
             `latents_mean`, `latents_std` (one number for each channel) and `force_upcast`. The
             factor is `2 ** (len(block_out_channels) - 1)`.
-        upcasts: whether `force_upcast` is followed: a model with that option encodes in float32,
+        upcasts: whether to respect `force_upcast`: a model with that option encodes in float32,
             and decodes in float32 instead of float16.
     """
 
@@ -94,7 +94,7 @@ class VaeCodec:
         return int(self.vae.config.latent_channels)
 
     def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Latents of `image`, in its dtype."""
+        """Return the latents of `image`, in the dtype of `image`."""
         upcast = self._upcast_from(torch.float16, torch.bfloat16)
         with float32_copy(self.vae) if upcast else nullcontext(self.vae) as vae:
             posterior = vae.encode(image.to(_dtype(vae))).latent_dist  # type: ignore[operator]
@@ -104,7 +104,7 @@ class VaeCodec:
         return scaled
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Pixels from `latents`, on their device; in float32 if half precision overflows."""
+        """Decode `latents`, on their device; in float32 if half precision overflows."""
         device = latents.device
         if self._upcast_from(torch.float16):
             return self._decode_in_float32(latents).to(device)
@@ -122,9 +122,9 @@ class VaeCodec:
         return self._decode_in_float32(latents).to(image)
 
     def decode_with(self, vae: Any, latents: Tensor) -> Tensor:
-        """Pixels from scaled latents, with `vae` itself or a float32 copy of it.
+        """Decode scaled latents with `vae`, which is the model itself or a float32 copy of it.
 
-        A subclass overrides it where its model is called in another way.
+        Override it for a model that is called differently.
         """
         latents = latents.to(_dtype(vae))
         mean, deviation = self._statistics(latents)
@@ -133,7 +133,7 @@ class VaeCodec:
         return image
 
     def _statistics(self, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
-        """Mean and standard deviation of unscaled latents from the config; 0 and 1 by default."""
+        """Return mean and deviation of unscaled latents from the config; 0 and 1 by default."""
         config = self.vae.config
         mean = getattr(config, "latents_mean", None)
         deviation = getattr(config, "latents_std", None)
@@ -153,7 +153,7 @@ class VaeCodec:
 
 @dataclass(frozen=True)
 class NoCodec:
-    """The codec of a pipeline without an autoencoder, which can go from latents to latents only.
+    """The codec of a pipeline without an autoencoder; it can neither encode nor decode.
 
     Attributes:
         name: the name of the missing component.
@@ -170,7 +170,7 @@ class NoCodec:
         raise self.absent()
 
     def absent(self) -> ArgumentError:
-        """The error of a call that needs the autoencoder."""
+        """Return the error for a call that needs the autoencoder."""
         return ArgumentError(
             f"this pipeline has no {self.name}, so it can neither encode nor decode images; give "
             f'images as latents and output_type="latent", or load the '
@@ -179,9 +179,9 @@ class NoCodec:
 
 
 def channels_of_latents(config: Any) -> int:
-    """The number of channels of latents, from the config of the network that denoises them.
+    """Return the number of latent channels, from the config of the network that denoises them.
 
-    Its input may have further channels for mask and masked image, its output for a variance.
+    Its input may have further channels for mask and masked image, and its output for a variance.
     """
     given = int(config.in_channels)
     made = int(getattr(config, "out_channels", None) or given)
@@ -193,9 +193,10 @@ def _dtype(vae: nn.Module) -> torch.dtype:
 
 
 def in_dtype_of(network: Any, value: Any) -> Any:
-    """`value` in the dtype of `network`: floating-point tensors, also in dicts, lists and tuples.
+    """Return `value` with its floating-point tensors cast to the dtype of `network`.
 
-    Components may differ in dtype, so what one passes to the next is cast.
+    Tensors in dicts, lists and tuples are cast too. Components may differ in dtype, so the output
+    of one is cast before the next one uses it.
     """
     dtype = getattr(network, "dtype", None)
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
@@ -212,7 +213,7 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
 
 
 def are_latents(codec: Codec, image: Tensor) -> bool:
-    """Whether `image` (N, C, h, w) is latents: C is that of `codec`, and not 3."""
+    """Whether `image` (N, C, h, w) holds latents: C is `codec.channels`, and not 3."""
     return image.shape[1] == codec.channels != 3
 
 
@@ -220,7 +221,8 @@ def check_pixels(codec: Codec, image: Tensor) -> None:
     """Check that `image` is latents, or pixels (N, 3, H, W) that `codec` can encode.
 
     Raises:
-        ArgumentError: it is neither latents nor RGB, or it is pixels and `codec` is a `NoCodec`.
+        ArgumentError: if `image` is neither latents nor RGB, or if it is pixels and `codec` is a
+            `NoCodec`.
     """
     if isinstance(codec, NoCodec) and not are_latents(codec, image):
         raise codec.absent()
@@ -233,13 +235,13 @@ def check_pixels(codec: Codec, image: Tensor) -> None:
 
 
 def encode_images(codec: Codec, image: Tensor, generator: Generators) -> Tensor:
-    """Latents of each of the N images; latents are returned as they are.
+    """Return the latents of each of N images; if given latents, return them unchanged.
 
     A single generator draws for all images together. In a list, generator i draws for image i;
     generators beyond the number of images are not used.
 
     Raises:
-        ArgumentError: the list has fewer generators than there are images.
+        ArgumentError: if `generator` is a list with fewer generators than there are images.
     """
     if are_latents(codec, image):
         return image
@@ -254,13 +256,13 @@ def encode_images(codec: Codec, image: Tensor, generator: Generators) -> Tensor:
 
 
 def tile(tensor: Tensor, batch_size: int, what: str) -> Tensor:
-    """Repeat `tensor` as a whole along its first axis, up to `batch_size`.
+    """Repeat `tensor` as a whole along its first axis, to the length `batch_size`.
 
     Args:
-        what: a plural that names the entries in the error.
+        what: a plural noun for the entries, for the error message.
 
     Raises:
-        ArgumentError: `batch_size` is not a multiple of the length of `tensor`.
+        ArgumentError: if `batch_size` is not a multiple of the length of `tensor`.
     """
     check_spread(tensor, batch_size, what)
     count = tensor.shape[0]
@@ -273,7 +275,7 @@ def check_spread(tensor: Tensor, batch_size: int, what: str) -> None:
     """Check that `tile` can repeat `tensor` to `batch_size`.
 
     Raises:
-        ArgumentError: `batch_size` is not a multiple of the length of `tensor`.
+        ArgumentError: if `batch_size` is not a multiple of the length of `tensor`.
     """
     count = tensor.shape[0]
     if count == 0 or batch_size % count:

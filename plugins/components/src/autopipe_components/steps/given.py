@@ -1,6 +1,6 @@
-"""`check_inputs`: checks the arguments of a call, for programs with a loop of their own.
+"""Defines `check_inputs`, which checks the arguments of a call, for programs with their own loop.
 
-Each class lists the arguments that its method has, in the order of diffusers:
+Each class lists the parameters of its method, in the order of diffusers:
 
     check_inputs = checks_of("prompt height width callback_steps", "negative_prompt")
 """
@@ -33,11 +33,11 @@ NAMES = "callback_on_step_end_tensor_inputs"
 
 
 def checks_of(required: str, optional: str = "", **defaults: Any) -> Callable[..., None]:
-    """The method `check_inputs` of a class.
+    """Return a method `check_inputs` with the given parameters.
 
     Args:
-        required, optional: the names of the parameters, in their order, separated by spaces.
-        **defaults: the defaults of optional parameters, where they are not None.
+        required, optional: the names of the parameters in order, separated by spaces.
+        **defaults: the defaults of optional parameters that are not None.
     """
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     signature = inspect.Signature([
@@ -49,7 +49,7 @@ def checks_of(required: str, optional: str = "", **defaults: Any) -> Callable[..
         """Check the arguments of a call.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument is missing, unknown, or can't be used.
+            ArgumentError, ArgumentTypeError: if an argument is missing, unknown or invalid.
         """
         try:
             bound = signature.bind(*args, **kwargs)
@@ -64,17 +64,17 @@ def checks_of(required: str, optional: str = "", **defaults: Any) -> Callable[..
 
 
 class ChecksGiven:
-    """The checks of `check_inputs`, to which a family may add."""
+    """Mixin with the checks of `check_inputs`, which a family may extend."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]]
     given_size_multiple: ClassVar[int] = 8
     """The number of pixels that height and width must be multiples of."""
 
     def check_given_arguments(self, given: Mapping[str, Any]) -> None:
-        """Check the arguments that `check_inputs` got, by name; those absent are not checked.
+        """Check the arguments of `check_inputs`, by name; absent ones are not checked.
 
         Raises:
-            ArgumentError, ArgumentTypeError: an argument can't be used.
+            ArgumentError, ArgumentTypeError: if an argument is invalid.
         """
         self.check_given_prompts(given)
         if "height" in given:
@@ -94,10 +94,10 @@ class ChecksGiven:
             raise ArgumentError("IP-Adapter images are not supported yet; leave them out")
 
     def check_given_prompts(self, given: Mapping[str, Any]) -> None:
-        """Check the prompts among them; by default one prompt with its negative prompt.
+        """Check the prompts in `given`; by default one prompt and its negative prompt.
 
         Raises:
-            ArgumentError, ArgumentTypeError: they can't be used.
+            ArgumentError, ArgumentTypeError: if they are invalid.
         """
         names = ("prompt", "prompt_embeds", "negative_prompt", "negative_prompt_embeds")
         check_prompt(*(given.get(name) for name in names))
@@ -110,11 +110,11 @@ def check_images_given(
 
     Args:
         name: the name of the argument.
-        batch_size: the number of prompts; counted in `prompt` or `prompt_embeds` if None.
+        batch_size: the number of prompts; if None, that of `prompt` or `prompt_embeds`.
 
     Raises:
-        ArgumentTypeError: `image` is not an image or a list of images.
-        ArgumentError: the number of images is neither 1 nor that of the prompts.
+        ArgumentTypeError: if `image` is not an image or a list of images.
+        ArgumentError: if the number of images is neither 1 nor that of the prompts.
     """
     check_image(image, name)
     check_text("prompt", prompt)

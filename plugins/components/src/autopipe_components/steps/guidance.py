@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def double(tensor: Tensor) -> Tensor:
-    """(B, ...) -> (2B, ...): the same for the unconditional and the conditional half."""
+    """Repeat `tensor` (B, ...) for the unconditional and the conditional half, (2B, ...)."""
     return torch.cat([tensor, tensor])
 
 
 def guide(prediction: Tensor, scale: float, *, rescale: float = 0.0) -> Tensor:
-    """The guided prediction (B, ...) from (2B, ...), whose first half is unconditional.
+    """Return the guided prediction (B, ...) from (2B, ...), whose first half is unconditional.
 
     Args:
         scale: 1 gives the conditional prediction; larger values follow the prompt more closely.
@@ -25,9 +25,10 @@ def guide(prediction: Tensor, scale: float, *, rescale: float = 0.0) -> Tensor:
 
 
 def rescale_guided(guided: Tensor, conditional: Tensor, rescale: float) -> Tensor:
-    """Give `guided` the standard deviation of `conditional` per sample, mixed in by `rescale`.
+    """Rescale `guided` per sample towards the standard deviation of `conditional`.
 
-    It counters over-exposure at large scales (Lin et al. 2023, arXiv:2305.08891, section 3.4).
+    A `rescale` of 0 changes nothing; 1 restores the deviation fully. This counters over-exposure at
+    large guidance scales (Lin et al. 2023, arXiv:2305.08891, section 3.4).
     """
     axes = tuple(range(1, guided.ndim))
     ratio = conditional.std(dim=axes, keepdim=True) / guided.std(dim=axes, keepdim=True)
@@ -35,15 +36,15 @@ def rescale_guided(guided: Tensor, conditional: Tensor, rescale: float) -> Tenso
 
 
 def embed_scale(scale: float, batch_size: int, dim: int, *, dtype: torch.dtype) -> Tensor:
-    """Sinusoidal embedding (B, `dim`) of a guidance scale, for networks distilled on it.
+    """Return the sinusoidal embedding (B, `dim`) of a guidance scale, for distilled networks.
 
-    What is embedded is `scale - 1`, times 1000 (Meng et al. 2022, arXiv:2210.03142).
+    The embedded value is `scale - 1` times 1000 (Meng et al. 2022, arXiv:2210.03142).
     """
     return embed_scales(torch.full((batch_size,), scale - 1.0), dim, dtype=dtype)
 
 
 def embed_scales(above_one: Tensor, dim: int, *, dtype: torch.dtype) -> Tensor:
-    """As `embed_scale`, for several scales minus 1, (N,): (N, `dim`)."""
+    """Return the embeddings (N, `dim`) of scales minus 1, (N,); see `embed_scale`."""
     half = dim // 2
     # In float32 throughout: angles reach thousands, so a more exact logarithm changes the result.
     rate = torch.tensor(10000.0).log() / (half - 1)

@@ -1,4 +1,4 @@
-"""Image to image: latents start as an image with noise added to it."""
+"""Image to image: the loop starts from the latents of an image with noise added."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def encode_start(
     dtype: torch.dtype,
     device: torch.device | str,
 ) -> Tensor:
-    """Clean latents (B, C, h, w) of `image`.
+    """Return the clean latents (B, C, h, w) of `image`.
 
-    A single generator draws for the given images, and the result is repeated. With a list the
-    images are repeated first, and each generator draws for its own.
+    A single generator draws for the given images, and the latents are repeated. With a list of
+    generators the images are repeated first, and generator i draws for image i.
 
     Args:
         image: pixels (N, 3, H, W) in [-1, 1], or latents; N divides `batch_size`.
 
     Raises:
-        ArgumentError: the number of images or generators doesn't fit the batch.
+        ArgumentError: if the number of images or generators doesn't match the batch.
     """
     check_generators(generator, batch_size)
     image = image.to(device=device, dtype=dtype)
@@ -46,13 +46,13 @@ def add_noise(
     timestep: Tensor,
     generator: Generators = None,
 ) -> Tensor:
-    """`latents` (B, ...) with noise drawn for them, at the level of `timestep`.
+    """Return `latents` (B, ...) with new noise added, at the level of `timestep`.
 
     Args:
         timestep: one value, or one for each of the B latents.
 
     Raises:
-        ArgumentError: a list of generators whose number is not B.
+        ArgumentError: if `generator` is a list whose length is not B.
     """
     check_generators(generator, len(latents))
     noise = randn_tensor(

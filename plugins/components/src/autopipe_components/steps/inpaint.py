@@ -1,4 +1,4 @@
-"""Inpainting: the first latents, the mask as an input, and what is kept in each step.
+"""Inpainting: the initial latents, the mask, and what is restored after each step.
 
 Networks that were trained for inpainting take the mask and the masked image as further channels.
 With any other network, the latents outside the mask are replaced after each step by those of the
@@ -32,11 +32,11 @@ from .text2image import unit_noise
 
 @dataclass(frozen=True)
 class Inpainting:
-    """Image and mask of a call, in latents. B is the batch size, C the number of channels.
+    """The image and mask of a call as latents; B is the batch size, C the number of channels.
 
     Attributes:
-        latents: (B, C, h, w), from which the loop starts.
-        noise: the noise in `latents`, with which the original is noised in every step.
+        latents: (B, C, h, w), where the loop starts.
+        noise: the noise in `latents`; the same noise is added to the original in every step.
         original: clean latents of the image; None if the network takes the mask.
         mask: (B or 2B, 1, h, w), 1 where the image is repainted; 2B under guidance.
         masked_image_latents: latents of the image with the masked region in grey, B or 2B; None
@@ -50,7 +50,7 @@ class Inpainting:
     masked_image_latents: Tensor | None
 
     def extra_channels(self) -> tuple[Tensor, ...]:
-        """The tensors that the network gets after the latents, along the channels; may be empty."""
+        """Return the tensors to append to the latents along the channels; may be empty."""
         if self.original is not None:
             return ()
         assert self.masked_image_latents is not None
@@ -59,10 +59,10 @@ class Inpainting:
     def keep(
         self, scheduler: SchedulerMixin, timesteps: Tensor, index: int, latents: Tensor
     ) -> Tensor:
-        """`latents` after step `index`, with the original outside the mask.
+        """Return `latents` after step `index`, with the original outside the mask.
 
-        The original has the noise of the next step, and none after the last step. If the network
-        takes the mask, `latents` are returned as they are.
+        The original has the noise level of the next step, and no noise after the last step. If the
+        network takes the mask, `latents` are returned unchanged.
         """
         if self.original is None:
             return latents
@@ -74,7 +74,7 @@ class Inpainting:
 
 
 def blend(mask: Tensor, painted: Tensor, kept: Tensor) -> Tensor:
-    """`painted` where `mask` is 1, and `kept` where it is 0."""
+    """Return `painted` where `mask` is 1, and `kept` where it is 0."""
     return (1 - mask) * kept + mask * painted
 
 
@@ -96,26 +96,26 @@ def start_inpainting(
     guided: bool = False,
     noised: bool = True,
 ) -> Inpainting:
-    """Encode image and masked image, draw the noise, and mix the first latents.
+    """Encode image and masked image, draw the noise, and compute the initial latents.
 
-    Noise is drawn in this order: for the encoding of the image, if that is needed (a network that
-    takes the mask doesn't need it for pure noise or given latents); the noise itself, unless
-    `latents` are given; for the encoding of the masked image, always.
+    Random numbers are drawn in this order: for encoding the image, if needed (a network that takes
+    the mask doesn't need it for pure noise or given latents); for the noise, unless `latents` are
+    given; for encoding the masked image, always.
 
     Args:
         image: pixels (N, 3, H, W) in [-1, 1], or latents (N, C, h, w).
         mask: (M, 1, H, W), 1 where the image is repainted.
         timestep: the first timestep, a scalar.
         strength: 1.0 starts from pure noise; smaller values mix in the image.
-        in_channels: that of the network: C, or 2C + 1 if it takes mask and masked image.
-        latents: the caller's unit noise, used instead of drawing.
-        masked_image_latents: latents or pixels, used instead of masking the image.
+        in_channels: input channels of the network: C, or 2C + 1 if it takes mask and masked image.
+        latents: unit noise to use instead of drawing it.
+        masked_image_latents: latents or pixels to use instead of masking the image.
         guided: whether to double mask and masked image, for guidance.
-        noised: False starts from the clean image, which another model has denoised so far.
+        noised: False adds no noise to the image, which another model has partly denoised.
 
     Raises:
-        ArgumentError: images, masks, latents or generators don't fit the batch, or `in_channels`
-            is neither C nor 2C + 1.
+        ArgumentError: if images, masks, latents or generators don't match the batch, or
+            `in_channels` is neither C nor 2C + 1.
     """
     sees_mask = network_sees_mask(in_channels, codec.channels)
     check_single_channel(mask)
@@ -165,14 +165,14 @@ def start_inpainting(
 
 
 def check_masked(codec: Codec, given: Tensor | None, image: Tensor, batch_size: int) -> None:
-    """Check that `masked_image_latents`, latents or pixels, fit `image`.
+    """Check that `masked_image_latents`, which are latents or pixels, match `image`.
 
     Args:
         given: the argument `masked_image_latents`.
 
     Raises:
-        ArgumentTypeError: it is not a tensor.
-        ArgumentError: its shape or number doesn't fit, or `codec` can't encode it.
+        ArgumentTypeError: if `given` is not a tensor.
+        ArgumentError: if its shape or number doesn't match, or `codec` can't encode it.
     """
     if given is None:
         return
@@ -192,13 +192,13 @@ def check_masked(codec: Codec, given: Tensor | None, image: Tensor, batch_size: 
 
 
 def network_sees_mask(in_channels: int, channels: int) -> bool:
-    """Whether a network with `in_channels` takes mask and masked image besides the latents.
+    """Whether a network with `in_channels` takes mask and masked image in addition to latents.
 
     Args:
         channels: the number of channels of the latents, C.
 
     Raises:
-        ArgumentError: `in_channels` is neither C nor 2C + 1.
+        ArgumentError: if `in_channels` is neither C nor 2C + 1.
     """
     if in_channels not in (channels, 2 * channels + 1):
         raise ArgumentError(
@@ -216,25 +216,25 @@ def mask_to_latents(
     dtype: torch.dtype,
     device: torch.device | str,
 ) -> Tensor:
-    """`mask` (M, 1, H, W) resized to `size` (h, w) by nearest neighbour, repeated to the batch."""
+    """Resize `mask` (M, 1, H, W) to `size` (h, w) by nearest neighbour; repeat it for the batch."""
     # Resized before the cast, since half precision could move an edge.
     small = torch.nn.functional.interpolate(mask, size=size)
     return tile(small.to(device=device, dtype=dtype), batch_size, "masks")
 
 
 def paste_unmasked(image: Tensor, original: Tensor, mask: Tensor) -> Tensor:
-    """`image` in float32, with the exact pixels of `original` outside the mask.
+    """Return `image` in float32, with the exact pixels of `original` outside the mask.
 
-    Without this they differ slightly, since the original was encoded and decoded. Paste before a
-    safety check, so that the images that are checked are those that are returned.
+    Otherwise these pixels differ slightly, because the original was encoded and decoded. Paste
+    before a safety check, so that it checks the images that are returned.
 
     Args:
         image: decoded pixels (B, 3, H, W) in [-1, 1].
-        original: the pixels (N, 3, H, W) that were inpainted.
+        original: the pixels (N, 3, H, W) before inpainting.
         mask: (M, 1, H, W); pixels below 0.5 are kept. N and M divide B.
 
     Raises:
-        ArgumentError: the original was given as latents, or the sizes differ.
+        ArgumentError: if the original was given as latents, or the sizes differ.
     """
     if original.shape[1:] != image.shape[1:]:
         raise ArgumentError(

@@ -1,4 +1,4 @@
-"""From texts to tokens, and from prompts to embeddings with and without the prompt."""
+"""Tokenizes texts, and encodes prompts and negative prompts as embeddings."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ prompts it is the number of tokens of the prompts."""
 _log = logger(__name__)
 
 _CHARACTERS = 200
-"""Characters per token that are tokenized: enough to fill the length in nearly every text."""
+"""The number of characters to tokenize per token; enough for nearly every text."""
 
 _SHOWN = 80
 """The number of truncated characters that a warning shows."""
 
 
 def distinct_texts(texts: Sequence[str]) -> tuple[list[str], list[int]]:
-    """The distinct texts, and for each of `texts` its index among them."""
+    """Return the distinct texts, and for each of `texts` its index among them."""
     places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
     return list(places), [places[text] for text in texts]
 
 
 def text_length(tokenizer: Any, encoder: Any) -> int:
-    """The number of tokens that `encoder` takes: the limit of its tokenizer or of its positions.
+    """Return how many tokens `encoder` takes: the limit of its tokenizer or of its positions.
 
-    transformers uses a huge number where the config of a tokenizer has no limit.
+    transformers uses a huge number if the config of a tokenizer has no limit.
     """
     return int(min(tokenizer.model_max_length, encoder.config.max_position_embeddings))
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask (B, length); a warning shows what was truncated.
+    """Return token ids and attention mask (B, length); a warning shows the truncated text.
 
     Not thread-safe: hold the lock of the tokenizer.
     """
@@ -62,7 +62,7 @@ def tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor,
     tokens = tokenized(heads)
     full = tokens.attention_mask[:, -1].tolist()
     if not all(last or head == text for last, head, text in zip(full, heads, texts)):
-        # A head that is mostly white space: the tokens may come later in the text.
+        # A head may be mostly white space, with the tokens later in the text.
         heads = list(texts)
         tokens = tokenized(heads)
         full = tokens.attention_mask[:, -1].tolist()
@@ -80,7 +80,7 @@ def tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor,
 
 
 def _head(text: str, length: int) -> str:
-    """The beginning of `text` up to a space, with `_CHARACTERS` characters per token."""
+    """Return the beginning of `text` up to a space, with `_CHARACTERS` characters per token."""
     most = length * _CHARACTERS
     if len(text) <= most:
         return text
@@ -89,14 +89,14 @@ def _head(text: str, length: int) -> str:
 
 
 def check_clip_skip(clip_skip: int | None, layers: int) -> None:
-    """Check that a text encoder can skip so many layers.
+    """Check that a text encoder can skip `clip_skip` layers.
 
     Args:
-        layers: the number of layers that it can skip.
+        layers: the largest number of layers that it can skip.
 
     Raises:
-        ArgumentTypeError: `clip_skip` is not a whole number.
-        ArgumentError: `clip_skip` is negative or larger than `layers`.
+        ArgumentTypeError: if `clip_skip` is not a whole number.
+        ArgumentError: if `clip_skip` is negative or larger than `layers`.
     """
     if clip_skip is None:
         return
@@ -112,7 +112,7 @@ def check_encoder(encoder: Any, tokenizer: Any) -> None:
     """Check that there is a text encoder and a tokenizer.
 
     Raises:
-        ArgumentError: one of the two is None.
+        ArgumentError: if one of the two is None.
     """
     if encoder is None or tokenizer is None:
         raise ArgumentError(
@@ -133,17 +133,17 @@ def embed_prompts(
     device: torch.device | str,
     dtype: torch.dtype | None,
 ) -> tuple[Tensor, Tensor | None]:
-    """The embeddings (B, K, D) of prompt and negative prompt, each repeated for its images.
+    """Return the embeddings (B, K, D) of prompt and negative prompt, repeated for each image.
 
     Args:
         prompt_embeds, negative_prompt_embeds: used instead of encoding a text.
         encode: encodes texts; see `Encode`.
         guided: whether negative embeddings are needed; False returns them as given.
-        device, dtype: those of the result; None keeps the dtype.
+        device, dtype: device and dtype of the result; None keeps the dtype.
 
     Raises:
-        ArgumentError, ArgumentTypeError: the prompts don't fit together, or
-            `num_images_per_prompt` is not a positive whole number.
+        ArgumentError, ArgumentTypeError: if the prompts don't match, or `num_images_per_prompt` is
+            not a positive whole number.
     """
     check_prompt(prompt, prompt_embeds, negative_prompt, negative_prompt_embeds)
     check_images_per_prompt(num_images_per_prompt)
@@ -171,7 +171,7 @@ def join_halves(embeds: Tensor, negative: Tensor) -> Tensor:
     """Join embeddings (B, K, D) of prompts and negative prompts to (2B, K, D), the negative first.
 
     Raises:
-        ArgumentError: the shapes differ.
+        ArgumentError: if the shapes differ.
     """
     if negative.shape != embeds.shape:
         raise ArgumentError(

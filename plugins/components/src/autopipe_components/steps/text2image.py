@@ -1,4 +1,4 @@
-"""Text to image: latents start as pure noise."""
+"""Text to image: the loop starts from pure noise."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def start_from_noise(
     init_noise_sigma: float | Tensor,
     latents: Tensor | None = None,
 ) -> Tensor:
-    """The first latents: unit noise of `shape` (B, C, h, w), times `init_noise_sigma`.
+    """Return the initial latents: unit noise of `shape` (B, C, h, w) times `init_noise_sigma`.
 
     Args:
-        init_noise_sigma: that of the scheduler.
-        latents: the caller's unit noise, used instead of drawing.
+        init_noise_sigma: the initial noise level of the scheduler.
+        latents: unit noise to use instead of drawing it.
 
     Raises:
-        ArgumentError: the list of generators or the given latents don't fit `shape`.
+        ArgumentError: if the list of generators or the given latents don't match `shape`.
     """
     noise = unit_noise(shape, generator=generator, dtype=dtype, device=device, given=latents)
     return noise * init_noise_sigma
@@ -42,10 +42,10 @@ def unit_noise(
     device: torch.device | str,
     given: Tensor | None = None,
 ) -> Tensor:
-    """Noise of `shape` with unit variance: `given` by the caller, or drawn.
+    """Return noise of `shape` with unit variance: `given`, or drawn if that is None.
 
     Raises:
-        ArgumentError: the list of generators or the given noise doesn't fit `shape`.
+        ArgumentError: if the list of generators or the given noise doesn't match `shape`.
     """
     check_generators(generator, shape[0])
     if given is None:
@@ -58,8 +58,8 @@ def check_latents(latents: Tensor, shape: tuple[int, ...]) -> None:
     """Check that `latents` have the shape that the call needs.
 
     Raises:
-        ArgumentTypeError: `latents` is not a tensor.
-        ArgumentError: the shapes differ.
+        ArgumentTypeError: if `latents` is not a tensor.
+        ArgumentError: if the shapes differ.
     """
     check_tensor("latents", latents)
     if tuple(latents.shape) != tuple(shape):

@@ -1,4 +1,4 @@
-"""The timesteps of a call: the schedule, and the part of it that a call runs."""
+"""Sets the timesteps of a call, and selects the part of the schedule that the call runs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from autopipe.wording import shown
 
 @dataclass(frozen=True)
 class Schedule:
-    """Timesteps, and the number of solver steps that they make.
+    """Timesteps, and the number of solver steps that they form.
 
     Attributes:
-        timesteps: 1-D, in the form of the scheduler. Solvers of order 2 have about two per step.
+        timesteps: 1-D, as in the scheduler. Solvers of order 2 have about two per step.
         steps: the number of solver steps.
     """
 
@@ -37,16 +37,17 @@ def set_schedule(
     sigmas: Sequence[float] | None = None,
     **options: Any,
 ) -> Schedule:
-    """Set the timesteps of the scheduler: from a number of steps, or custom timesteps or sigmas.
+    """Set the scheduler's timesteps from a number of steps, or from custom timesteps or sigmas.
 
-    With custom ones, `steps` of the result is the number of timesteps that the scheduler has then.
+    With custom values, `steps` of the result is the resulting number of timesteps.
 
     Args:
         **options: further arguments of the scheduler's `set_timesteps`.
 
     Raises:
-        ArgumentError: `timesteps` and `sigmas` are both given, or none of the three is.
-        SchedulerError: the scheduler doesn't take custom ones of that kind.
+        ArgumentError: if `timesteps` and `sigmas` are both given, or none of `num_inference_steps`,
+            `timesteps` and `sigmas` is given.
+        SchedulerError: if the scheduler doesn't take custom values of that kind.
     """
     if timesteps is not None and sigmas is not None:
         raise ArgumentError("got both timesteps and sigmas; give one of them")
@@ -76,7 +77,7 @@ def keep_tail(scheduler: SchedulerMixin, *, steps: int, strength: float) -> Sche
     """Keep the last `int(steps * strength)` steps, and set the begin index of the scheduler.
 
     Raises:
-        ArgumentError: no step remains.
+        ArgumentError: if no step remains.
     """
     kept = min(int(steps * strength), steps)
     begin = (steps - kept) * scheduler.order
@@ -89,9 +90,9 @@ def keep_tail(scheduler: SchedulerMixin, *, steps: int, strength: float) -> Sche
 
 
 def start_at(scheduler: SchedulerMixin, fraction: float) -> Schedule:
-    """The part of the schedule that remains once a `fraction` of the noise, in (0, 1), is removed.
+    """Return the rest of the schedule after a `fraction` of the noise, in (0, 1), is removed.
 
-    It may be empty.
+    The result may be empty.
     """
     left = int((scheduler.timesteps < _cut_off(scheduler, fraction)).sum())
     # All steps but the first of a solver of order 2 are pairs; an even count would split one.
@@ -100,9 +101,9 @@ def start_at(scheduler: SchedulerMixin, fraction: float) -> Schedule:
 
 
 def stop_at(scheduler: SchedulerMixin, schedule: Schedule, fraction: float) -> Schedule:
-    """The part of `schedule` that removes a `fraction` of the noise, in (0, 1).
+    """Return the part of `schedule` that removes a `fraction` of the noise, in (0, 1).
 
-    It may be empty. `start_at` returns the other part of the same schedule.
+    The result may be empty. `start_at` returns the other part of the same schedule.
     """
     timesteps = schedule.timesteps
     kept = timesteps[: int((timesteps >= _cut_off(scheduler, fraction)).sum())]
@@ -115,7 +116,7 @@ def check_any_left(schedule: Schedule) -> None:
     """Check that at least one timestep remains.
 
     Raises:
-        ArgumentError: `schedule` is empty.
+        ArgumentError: if `schedule` is empty.
     """
     if not len(schedule.timesteps):
         raise ArgumentError(

@@ -1,4 +1,4 @@
-"""Checks of the type and range of a single argument."""
+"""Checks the type and range of single arguments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from autopipe.pipeline.values import check_dense
 from autopipe.wording import shown
 
 LARGEST = 10**6
-"""Upper limit of the pixels of a side, the steps of a schedule and the images per prompt."""
+"""The largest image side in pixels, number of steps, and number of images per prompt."""
 
 
 def check_number(name: str, value: Any) -> None:
