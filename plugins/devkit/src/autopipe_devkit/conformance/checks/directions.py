@@ -29,8 +29,8 @@ NEARLY_OFF = 1.001
 """A guidance scale at which almost only the prompt determines the prediction."""
 
 NEAR = 0.1
-"""How far a result at `NEARLY_OFF` may be from that of the prompt alone, as a share of its distance
-to the result of another prompt. The share is about 0.001, or 1 if the scale counts from 0."""
+"""The largest distance of the result at `NEARLY_OFF` from that of the prompt alone, as a share of
+its distance to that of another prompt. It is about 0.001, or 1 if the scale counts from 0."""
 
 LONG = 8
 """A number of steps after which a multistep solver no longer depends on the first step."""
