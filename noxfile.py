@@ -80,7 +80,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def oldest(session: nox.Session) -> None:
-    """Run all tests except parity with the lowest declared versions, except pinned ones."""
+    """Run all tests except parity with the lowest declared versions, except for torch."""
     install(session, DISTS, versions="oldest")
     pytest(session, "-m", "not parity", *ALL_TESTS)
 
