@@ -1,4 +1,4 @@
-"""Every check a developer or CI runs. Plugins are found by looking, so none is named here."""
+"""The checks that developers and CI run. Plugins are found by their files, not listed here."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ nox.options.sessions = ["tests"]
 nox.options.error_on_missing_interpreters = False
 
 ALL_TESTS = [*(f"{dist}/tests" for dist in DISTS), "tests"]
-# The two others are what diffusers cleans captions with.
+# diffusers uses the other two to clean captions.
 REFERENCE = ("diffusers==0.42.1", "beautifulsoup4>=4.12", "ftfy>=6.1")
 DOCS_TOOLS = ("sphinx==9.0.4", "myst-parser==5.2.0", "furo==2025.12.19", "sphinx-copybutton==0.5.2")
 
 
 def pytest(session: nox.Session, *arguments: str) -> None:
-    """Run pytest from the workspace's root, so that its configuration holds."""
+    """Run pytest in the root of the workspace, so that its configuration applies."""
     session.run("python", "-m", "pytest", *arguments, *session.posargs)
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Install core and one family, and draw pictures with its small checkpoint."""
+    """Install the core and one family, and generate pictures with its demo checkpoint."""
     install(session, local_requirements("plugins/stable_diffusion"))
     session.env["OMP_NUM_THREADS"] = "2"
     pictures = ROOT / "demo-pictures"
@@ -73,34 +73,34 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests but parity, with wheels of everything installed."""
+    """Run all tests except parity, with wheels of all packages."""
     install(session, DISTS)
     pytest(session, "-m", "not parity", *ALL_TESTS)
 
 
 @nox.session
 def oldest(session: nox.Session) -> None:
-    """All tests but parity, with the lowest versions that are declared, of everything but torch."""
+    """Run all tests except parity with the lowest declared versions, except for torch."""
     install(session, DISTS, versions="oldest")
     pytest(session, "-m", "not parity", *ALL_TESTS)
 
 
 @nox.session
 def newest(session: nox.Session) -> None:
-    """All tests but parity, with the newest versions that there are, of torch too."""
+    """Run all tests except parity with the newest versions, including torch."""
     install(session, DISTS, versions="newest")
     pytest(session, "-m", "not parity", *ALL_TESTS)
 
 
 @nox.session(name="base")
 def make_base(session: nox.Session) -> None:
-    """Make what the other sessions share: an environment of what others publish."""
+    """Create the environment of third-party packages that the other sessions share."""
     install(session, DISTS)
 
 
 @nox.session
 def core(session: nox.Session) -> None:
-    """The core alone, with no family."""
+    """Run the tests of the core with no family installed."""
     install(session, [CORE])
     pytest(session, "-m", "not parity", "core/tests")
 
@@ -108,18 +108,18 @@ def core(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("name", [Path(p).name for p in PLUGINS], ids=[Path(p).name for p in PLUGINS])
 def plugin(session: nox.Session, name: str) -> None:
-    """One plugin with its declared dependencies only."""
+    """Run the tests of one plugin with only its declared dependencies."""
     install(session, local_requirements(f"plugins/{name}", TEST_EXTRA))
     pytest(session, "-m", "not parity", f"plugins/{name}/tests")
 
 
 @nox.session
 def extras(session: nox.Session) -> None:
-    """Each plugin that works with several families, with one of them at a time."""
+    """Run the tests of plugins that support several families, with one family at a time."""
     for dist in PLUGINS:
         for extra in optional_dependencies(dist):
             family = f"plugins/{extra.replace('-', '_')}"
-            if family not in DISTS:  # an extra of another kind
+            if family not in DISTS:  # an extra that is not a family
                 continue
             install(session, local_requirements(dist, TEST_EXTRA, extra))
             pytest(session, "-m", "not parity", f"{dist}/tests")
@@ -128,7 +128,7 @@ def extras(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Hypothesis looks for a checkpoint that ends in an error that is none of ours."""
+    """Search with Hypothesis for checkpoints that raise errors from outside autopipe.errors."""
     install(session, [CORE])
     session.env["AUTOPIPE_FUZZ"] = "2000"
     pytest(session, "core/tests/checkpoint/test_fuzz.py")
@@ -136,21 +136,21 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def light(session: nox.Session) -> None:
-    """Nothing heavy is imported by importing, listing and resolving."""
+    """Check that importing, listing and resolving import no heavy packages."""
     install(session, DISTS)
     pytest(session, "tests/test_light.py")
 
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Compare with the reference, which has to be there: the only session that installs it."""
+    """Run the tests that compare with diffusers; they fail if it is absent."""
     install(session, DISTS, *REFERENCE)
     pytest(session, "--parity", *ALL_TESTS)
 
 
 @nox.session
 def table(session: nox.Session) -> None:
-    """Write the table of what this project publishes; a test compares it with the manifests."""
+    """Write the table and the stub of all published names; a test checks both."""
     install(session, DISTS)
     names = [
         nox.project.load_toml(ROOT / dist / "pyproject.toml")["project"]["name"] for dist in PLUGINS
@@ -160,21 +160,21 @@ def table(session: nox.Session) -> None:
 
 @nox.session
 def reference(session: nox.Session) -> None:
-    """Write the table of what diffusers has and autopipe has not yet; a parity test compares it."""
+    """Write the table of what autopipe lacks of diffusers; a parity test checks the table."""
     install(session, DISTS, *REFERENCE)
     session.run("python", "tools/reference.py")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and form of all files: the hooks of .pre-commit-config.yaml."""
+    """Check the style of all files with the hooks of .pre-commit-config.yaml."""
     session.install("pre-commit==4.7.0")
     session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure", *session.posargs)
 
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Static types: of the product, and of programs that use it by mypy and pyright."""
+    """Check the types of all packages with mypy, and of programs with mypy and pyright."""
     install(session, DISTS, "mypy==2.4.1", "pyright[nodejs]==1.1.414")
     session.run("mypy", *[option for package in PACKAGES for option in ("-p", package)])
     pytest(session, "tests/checkers")
@@ -182,7 +182,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def layers(session: nox.Session) -> None:
-    """Imports run downward only, inside the core and between the dists, and are declared."""
+    """Check that imports respect the layers, in the core and between dists, and are declared."""
     install(session, DISTS, "import-linter==2.16", "deptry==0.25.1")
     contracts = Path(session.create_tmp()) / "contracts.ini"
     packages = "\n".join(f"    {name}" for name in PACKAGES)
@@ -190,14 +190,14 @@ def layers(session: nox.Session) -> None:
     contracts.write_text(inside + "".join(dist_contracts()))
     session.run("lint-imports", "--no-cache", "--config", str(contracts))
     for dist in [*DISTS, *OTHERS]:
-        # What is imported and not declared; what is declared and found at run time is no import.
+        # Only undeclared imports; declared packages may be found at run time without an import.
         with session.chdir(ROOT / dist):
             imports = ("deptry", "src", "--ignore", "DEP002", "--extend-exclude", "src/.*/example/")
             session.run("python", "-m", *imports, "--no-ansi")
 
 
 def dist_contracts() -> Iterator[str]:
-    """For each dist: it imports none that it doesn't declare to need, and not the reference."""
+    """Yield a contract per dist: it imports no undeclared dist, and not diffusers."""
     package = {d: next((ROOT / d / "src").glob("autopipe*")).name for d in DISTS}
     for dist in DISTS:
         needed = local_requirements(dist, *(optional_dependencies(dist).keys() - {TEST_EXTRA}))
@@ -212,11 +212,9 @@ def dist_contracts() -> Iterator[str]:
 
 @nox.session
 def third_party(session: nox.Session) -> None:
-    """The tutorial, command by command: a family made, tested, installed and gone again.
-
-    In a fresh environment outside the repository, with nothing but what it installs. Of this
-    workspace that is found as wheels of what it names.
-    """
+    """Run the tutorial in a fresh environment: create, test, install and remove a family."""
+    # Outside the repository, with nothing but what the tutorial installs. The packages of this
+    # workspace that it names are provided as wheels.
     tutorial = (ROOT / "docs/publish-a-family.md").read_text(encoding="utf-8")
     commands = "".join(re.findall(r"^```sh\n(.*?)^```", tutorial, re.MULTILINE | re.DOTALL))
     named = [d for d in DISTS if re.search(rf"\b{distribution(d)}\b", commands)]
@@ -240,8 +238,8 @@ def third_party(session: nox.Session) -> None:
             return str(found)
 
         python, autopipe = str(bin_ / "python"), str(bin_ / "autopipe")
-        # What is pinned comes from where this machine finds it: the tutorial's commands see wheels
-        # of this workspace alone beside the package index.
+        # Pinned packages are installed first, by the machine's own configuration of pip. The
+        # tutorial's commands only see the package index and wheels of this workspace.
         pinned = ("-r", str(ROOT / TESTED))
         session.run(python, "-m", "pip", "install", "--quiet", *pinned, external=True)
         run("bash", "-euxc", f'export PATH="{bin_}:$PATH"\n{commands}')
@@ -260,7 +258,7 @@ def third_party(session: nox.Session) -> None:
 
 @nox.session
 def strangers(session: nox.Session) -> None:
-    """Plugins that others might write, as wheels in a fresh environment outside the repository."""
+    """Test plugins like those of other authors, as wheels in a fresh environment."""
     projects = [project for project in OTHERS if project.startswith("tests/strangers/")]
     family = ["plugins/devkit", "plugins/stable_diffusion"]
     needed = {local for dist in family for local in local_requirements(dist)}
@@ -274,7 +272,7 @@ def strangers(session: nox.Session) -> None:
         built = wheels(session, sorted(needed), Path(folder, "ours"))
         bare = ("install", "--quiet", "--no-deps", "--no-index")
         session.run(python, "-m", "pip", *bare, *built, env=env, external=True)
-        # In a module of which "-k" leaves nothing there is nothing wrong.
+        # With arguments such as "-k", a module in which no tests are selected is not a failure.
         fine = [0, 5] if session.posargs else [0]
         for module in sorted(ROOT.glob("tests/strangers/test_*.py")):
             tests = (python, "-m", "pytest", "--quiet", str(module), *session.posargs)
@@ -283,7 +281,7 @@ def strangers(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation as pages in site/, its gallery drawn anew; every warning is an error."""
+    """Build the documentation in site/ and redraw its gallery; every warning is an error."""
     install(session, DISTS, *DOCS_TOOLS)
     session.env["TQDM_DISABLE"] = "1"
     session.run("python", "docs/pictures.py", "docs/index.md", "docs/gallery.md")
@@ -292,14 +290,14 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def benchmark(session: nox.Session) -> None:
-    """Measure against the reference; writes a table and JSON. Not part of CI."""
+    """Measure against diffusers, and write a table and JSON. Not part of CI."""
     install(session, DISTS, *REFERENCE)
     session.run("python", "benchmarks/run.py", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def dev(session: nox.Session) -> None:
-    """Make `.venv` to work in: every package as it lies here, with the tools of the checks."""
+    """Create `.venv` for development: all packages in editable mode, and the tools."""
     session.run("python", "-m", "venv", ".venv")
     python = python_of(ROOT / ".venv")
     editable = [option for dist in DISTS for option in ("-e", dist)]
@@ -313,17 +311,15 @@ RELEASE_TOOLS = ("bump-my-version==1.8.1", "towncrier==26.9.0")
 
 @nox.session
 def changelog(session: nox.Session) -> None:
-    """Show what the changelog says of the next release."""
+    """Show the changelog of the next release."""
     session.install(*RELEASE_TOOLS)
     session.run("towncrier", "build", "--draft", "--version", "next")
 
 
 @nox.session
 def release(session: nox.Session) -> None:
-    """Prepare a release: `-- patch`, `-- minor`, `-- major` or a number. See RELEASING.md.
-
-    Sets the version of every package, moves `changes/` into the changelog, and builds into `dist/`.
-    """
+    """Prepare a release: `-- patch`, `-- minor`, `-- major` or a version. See RELEASING.md."""
+    # Sets the version of all packages, moves `changes/` into the changelog, and builds `dist/`.
     (step,) = session.posargs or session.error("say which: -- patch, -- minor, -- major, -- 1.2.3")
     session.install(*RELEASE_TOOLS)
     new = (step,) if step in ("patch", "minor", "major") else ("--new-version", step)
@@ -335,10 +331,7 @@ def release(session: nox.Session) -> None:
 
 @nox.session
 def dists(session: nox.Session) -> None:
-    """Wheels and source distributions of all packages in dist/, as a release publishes them.
-
-    `-- v1.2.3` also checks that this is their version.
-    """
+    """Build all packages in dist/ for a release; `-- v1.2.3` also checks the version."""
     version = nox.project.load_toml(ROOT / "pyproject.toml")["tool"]["bumpversion"]
     if session.posargs not in ([], [f"v{version['current_version']}"]):
         session.error(f"{session.posargs[0]} is not the version {version['current_version']}")

@@ -1,4 +1,4 @@
-"""How Sphinx builds the documentation: the pages beside this file, and the docstrings they name."""
+"""The Sphinx configuration: builds the pages in this folder and the docstrings they name."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
 ]
-# What stands in single backticks in a docstring leads to what is documented under that name.
+# Text in single backticks in a docstring links to the object that is documented by that name.
 default_role = "name"
-# So does a type in a signature, and one of ours has to be documented.
+# So do types in signatures. Types of autopipe must be documented.
 nitpicky = True
 nitpick_ignore_regex = [("name", ".*"), ("py:.*", r"(?!autopipe).*|.*\.(_\w+|Pixels)")]
 
@@ -56,24 +56,24 @@ CONTENTS = Path(__file__).with_name("contents.md")
 exclude_patterns = [CONTENTS.name]
 
 LISTED = re.compile(r"^```\{api\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-"""A block of a page that lists what the reference documents there: dotted names, one a line.
+"""A block of a page that lists the objects to document there: dotted names, one per line.
 
-Lines that begin with a colon are options of autodoc, for all names of the block.
+Lines that begin with a colon are autodoc options for all names of the block.
 """
 
 
 CAPTIONED = re.compile(r"^## (.+)\n\n((?:- \[.+\]\(.+\.md\)\n)+)", re.MULTILINE)
-"""A part of the contents: a caption, and links to pages."""
+"""A part of the contents: a caption followed by links to pages."""
 
 
 def listed(page: str) -> list[str]:
-    """The names that a page lists."""
+    """Return the names that a page lists."""
     lines = "\n".join(LISTED.findall(page)).splitlines()
     return [line for line in lines if line and not line.startswith(":")]
 
 
 def load(name: str) -> Any:
-    """The object with a dotted name."""
+    """Return the object with a dotted name."""
     module, _, attribute = name.rpartition(".")
     return getattr(importlib.import_module(module), attribute)
 
@@ -86,14 +86,14 @@ DOCUMENTED = {
 
 
 def _expand(app: Sphinx, page: str, source: list[str]) -> None:
-    """Put the names of files above their code, and documentation in the place of listed names.
+    """Replace titles of code blocks with captions, and listed names with their documentation.
 
-    The start page gets the tree of contents, which the theme shows beside every page.
+    The start page gets the table of contents, which the theme shows beside every page.
     """
     if page == app.config.root_doc:
         app.env.note_dependency(str(CONTENTS))
         source[0] += _toctrees(CONTENTS.read_text(encoding="utf-8"))
-    # A page that begins with a link to a README has what that says.
+    # A page that begins with a link to a README includes it.
     text = re.sub(r"\A\[.*\]\((.*/README\.md)\)\n", r"```{include} \1\n```\n", source[0])
     titled = r'^```(\w+) title="([^"]+)"$'
     text = re.sub(titled, r"```{code-block} \1\n:caption: \2\n", text, flags=re.MULTILINE)
@@ -101,7 +101,7 @@ def _expand(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def _toctrees(contents: str) -> str:
-    """The parts of the contents as Sphinx has them."""
+    """Return the parts of the contents as Sphinx toctrees."""
     trees = []
     for caption, links in CAPTIONED.findall(contents):
         entries = re.sub(r"- \[(.+)\]\((.+)\.md\)", r"\1 <\2>", links)
@@ -110,7 +110,7 @@ def _toctrees(contents: str) -> str:
 
 
 def _reference(block: re.Match[str]) -> str:
-    """The names in a block by module, with a sentence each, then the docstrings of all."""
+    """Return the documentation of a block: a summary by module, then all docstrings."""
     given = [line for line in block[1].splitlines() if line.startswith(":")]
     values = {name: load(name) for name in listed(block[0])}
     summary = []
@@ -128,7 +128,7 @@ def _reference(block: re.Match[str]) -> str:
 
 
 def _sentence(name: str) -> str:
-    """The first paragraph of a docstring; that of a value stands below it in its module."""
+    """Return the first paragraph of a docstring; that of a value follows it in its module."""
     module, _, attribute = name.rpartition(".")
     if _kind(value := load(name)) == "data":
         below = ModuleAnalyzer.for_module(module).find_attr_docs()
@@ -139,7 +139,7 @@ def _sentence(name: str) -> str:
 
 
 def _kind(value: object) -> str:
-    """What autodoc calls that kind of object."""
+    """Return the name of the autodoc directive for an object."""
     if inspect.isclass(value):
         return "exception" if issubclass(value, BaseException) else "class"
     return "function" if inspect.isroutine(value) else "data"
@@ -148,7 +148,7 @@ def _kind(value: object) -> str:
 def _of_constructor(
     app: Sphinx, what: str, name: str, cls: Any, options: object, signature: str, returns: str
 ) -> tuple[str, str] | None:
-    """The signature of a class's constructor, where `__new__` takes whatever it is given."""
+    """Return the signature of the constructor for a class whose `__new__` takes `*args`."""
     if what != "class" or not (signature or "").startswith("(*args"):
         return None
     _, *own = inspect.signature(cls.__init__).parameters.values()
@@ -163,17 +163,17 @@ def _is_documented(value: object) -> bool:
 def _keep_documented(
     app: Sphinx, name: str, cls: type, options: object, bases: list[type | str]
 ) -> None:
-    """Leave out of the line "Bases" what has no documentation of its own."""
+    """Remove undocumented classes from the line "Bases"."""
     bases[:] = filter(_is_documented, bases)
 
 
 def _find(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.Element
 ) -> nodes.Element | None:
-    """Where a name leads that is the end of one documented name, and of no second one.
+    """Resolve a name that is the end of exactly one documented name.
 
-    Types of signatures are named by the module that defines them, which need not be where the
-    documentation has them; and what stands in backticks may be anything.
+    Types in signatures are named by the module that defines them, which may differ from the
+    documented one, and text in backticks may be anything.
     """
     domain, target = env.domains.python_domain, node["reftarget"]
     last = target.rpartition(".")[2]
@@ -194,7 +194,7 @@ def _find(
 
 
 def setup(app: Sphinx) -> None:
-    """Called by Sphinx."""
+    """Register the extensions of this file; Sphinx calls this."""
     app.add_role("name", PyXRefRole())
     app.connect("source-read", _expand)
     app.connect("autodoc-process-signature", _of_constructor)

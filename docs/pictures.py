@@ -1,15 +1,15 @@
 """Draw the pictures of the documentation: `python docs/pictures.py [--check] [PAGE ...]`.
 
-A page shows what its own program draws. Where a page links `pictures/NAME.png` and its Python
-assigns the variable NAME, the file is a sheet of what NAME holds at the end:
+A page shows what its own program draws. If a page links `pictures/NAME.png` and its Python
+assigns the variable NAME, the file is a sheet of the final value of NAME:
 
 - one picture;
 - a dict of pictures by label, side by side;
 - a dict of such dicts, a row for each.
 
-The sheets are committed, so that pages show them on a forge too. Seeds fix what is drawn, though
-not to the last bit on every processor, so sheets are compared within a tolerance: `--check` names
-those that the code no longer draws, and tests/test_readme.py does the same with every page it runs.
+The sheets are committed, so that a forge shows them too. Seeds determine the pictures, but not to
+the last bit on every processor, so sheets are compared with a tolerance. `--check` names the sheets
+that differ from what the code draws; tests/test_readme.py does the same for every page it runs.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from PIL import Image, ImageChops, ImageDraw, ImageFont
 DOCS = Path(__file__).parent
 PICTURES = DOCS / "pictures"
 TOLERANCE = 16
-"""By how much, of 255, the mean colour of any `PATCH` of two sheets may differ."""
+"""The largest allowed difference in the mean colour of a `PATCH` of two sheets, of 255."""
 PATCH = 24
-"""Width and height in pixels of the patches that are compared, about a letter of a label."""
+"""Width and height of the compared patches in pixels, about the size of a letter."""
 
 CELL = 192
-"""Width and height of a picture on a sheet, about: pictures are enlarged by whole factors."""
+"""Approximate width and height of a picture on a sheet; enlargement is by whole factors."""
 GAP = 12
 LETTERS = 30
 COLUMNS = 4
@@ -49,7 +49,7 @@ Shown: TypeAlias = Image.Image | Row | Mapping[str, Row]
 
 
 def blocks(page: Path, language: str) -> Iterator[str]:
-    """The code blocks of `page` that are marked with `language`, and with nothing else."""
+    """Yield the code blocks of `page` that are marked with exactly `language`."""
     text = page.read_text(encoding="utf-8")
     for found in re.finditer(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         if found[1] == language:
@@ -57,7 +57,7 @@ def blocks(page: Path, language: str) -> Iterator[str]:
 
 
 def program(page: Path) -> str:
-    """The Python of `page` from top to bottom as one program, each line where it is in the page."""
+    """Return all Python of `page` as one program, with the line numbers of the page."""
     lines = page.read_text(encoding="utf-8").splitlines()
     kept, inside = [], False
     for line in lines:
@@ -69,16 +69,16 @@ def program(page: Path) -> str:
 
 
 def drawn_by(page: Path) -> list[str]:
-    """The names of the pictures that `page` draws and shows."""
+    """Return the names of the pictures that `page` both draws and shows."""
     linked = re.findall(r"\]\([^)]*pictures/(\w+)\.png\)", page.read_text(encoding="utf-8"))
     code = "".join(blocks(page, "python"))
     return [name for name in dict.fromkeys(linked) if re.search(rf"^{name}\b.* = ", code, re.M)]
 
 
 def run(page: Path) -> dict[str, object]:
-    """The variables that the Python of `page` leaves behind, run from top to bottom as a program.
+    """Run all Python of `page` as one program and return its variables.
 
-    What the page registers is forgotten afterwards.
+    Everything that the page registers is removed afterwards.
     """
     from autopipe.registry import default_registry
 
@@ -95,7 +95,7 @@ def run(page: Path) -> dict[str, object]:
 
 
 def sheet(shown: Shown) -> Image.Image:
-    """One picture of all that `shown` holds, enlarged without smoothing, with its labels."""
+    """Return one picture of everything in `shown`, enlarged without smoothing, with labels."""
     if isinstance(shown, Image.Image):
         return _enlarged(shown, 256)
     if all(isinstance(one, Image.Image) for one in shown.values()):
@@ -113,7 +113,7 @@ def sheet(shown: Shown) -> Image.Image:
 
 
 def difference(one: Image.Image, other: Image.Image) -> int:
-    """By how much, of 255, two sheets differ where they differ most, patch by patch."""
+    """Return the largest difference between patches of two sheets, of 255."""
     if one.size != other.size:
         return 255
     patches = ImageChops.difference(one.convert("RGB"), other.convert("RGB")).reduce(PATCH)
@@ -121,17 +121,17 @@ def difference(one: Image.Image, other: Image.Image) -> int:
 
 
 def committed(name: str) -> Image.Image | None:
-    """The sheet of that name that the repository has, or None."""
+    """Return the committed sheet of that name, or None."""
     file = PICTURES / f"{name}.png"
     return Image.open(file).convert("RGB") if file.is_file() else None
 
 
 def stale(page: Path, names: Mapping[str, object]) -> dict[str, Image.Image]:
-    """The sheets of `page` that are absent or no longer what its program draws, as they would be.
+    """Return new versions of the sheets of `page` that are absent or out of date.
 
     Args:
         page: the page.
-        names: the variables that its Python has left.
+        names: the variables of its program.
     """
     new = {name: sheet(names[name]) for name in drawn_by(page)}  # type: ignore[arg-type]
     old = {name: committed(name) for name in new}
@@ -159,7 +159,7 @@ def _row(shown: Row, columns: int) -> Image.Image:
 
 
 def _lines(text: str, width: int) -> list[str]:
-    """The words of `text` in lines of at most `width` pixels, where words allow it."""
+    """Wrap `text` in lines of at most `width` pixels, without splitting words."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
@@ -183,7 +183,7 @@ def _write(paper: Image.Image, text: str, at: tuple[int, int]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Redraw what has changed, or with `--check` only name it. The exit code."""
+    """Redraw outdated sheets, or only name them with `--check`. Return the exit code."""
     parser = argparse.ArgumentParser(description="Draw the pictures of the documentation.")
     parser.add_argument("pages", nargs="*", type=Path, metavar="PAGE", help="(default: all)")
     parser.add_argument("--check", action="store_true", help="write nothing, name what is stale")
@@ -193,7 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
     for page in [page.resolve() for page in asked.pages] or sorted(DOCS.rglob("*.md")):
         if not drawn_by(page):
             continue
-        # What a page writes is gone afterwards; what it prints is for its readers.
+        # The files that a page writes are deleted, and its output is not shown.
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             os.chdir(folder)
             try:

@@ -1,9 +1,9 @@
-"""Draws every line of a file of prompts, and goes on where it was interrupted.
+"""Generates pictures for every line of a file of prompts, and can resume after an interruption.
 
     python batch.py prompts.txt pictures --model demo:stable_diffusion --each 2 --seed 7
 
-Line 3 with the seed 8 becomes `pictures/0003-8.png`, whatever the other lines are. What is there
-already is not drawn again. Prompt and seed are in the text fields of each picture.
+Line 3 with the seed 8 becomes `pictures/0003-8.png`, whatever the other lines are. Existing
+pictures are not generated again. The prompt and the seed are in the text fields of each picture.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from autopipe.pipeline.tasks import Text2ImagePipeline
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture to draw."""
+    """A picture to generate."""
 
     file: Path
     prompt: str
@@ -30,14 +30,14 @@ class Picture:
 
 
 def wanted(prompts: Path, folder: Path, seeds: range) -> Iterator[Picture]:
-    """The pictures of all lines that are not empty, with each of the seeds."""
+    """Yield a picture for each non-empty line and each seed."""
     for number, line in enumerate(prompts.read_text(encoding="utf-8").splitlines(), start=1):
         for seed in seeds if line.strip() else ():
             yield Picture(folder / f"{number:04}-{seed}.png", line.strip(), seed)
 
 
 def draw(pipe: Text2ImagePipeline, picture: Picture, steps: int) -> None:
-    """Draw one and write its file, whole or not at all."""
+    """Generate a picture and write its file atomically."""
     seed = torch.Generator().manual_seed(picture.seed)
     image = pipe(picture.prompt, num_inference_steps=steps, generator=seed).images[0]
     about = PngInfo()
@@ -49,7 +49,7 @@ def draw(pipe: Text2ImagePipeline, picture: Picture, steps: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Draw what is missing. The exit code is 1 if something could not be drawn."""
+    """Generate the missing pictures. Return 1 if one failed, else 0."""
     parser = argparse.ArgumentParser(description="Draw every line of a file of prompts.")
     parser.add_argument("prompts", type=Path, help="a text file with a prompt in each line")
     parser.add_argument("folder", type=Path, help="where the pictures go")

@@ -1,11 +1,11 @@
-"""A web server that draws: one pipeline for all requests, a thread for each.
+"""A web server that generates pictures: one pipeline for all requests, one thread for each.
 
     python server.py --model demo:stable_diffusion --port 8000
     curl -d '{"prompt": "a red circle", "seed": 1}' http://localhost:8000/images -o circle.png
 
-A request is JSON with a prompt, and optionally a seed, steps and a negative prompt; the answer is a
-PNG. A call ends when its client goes away. Several are drawn at once, and the rest wait. There is
-neither encryption nor a login here: put a proxy that has both before it.
+A request is JSON with a prompt, and optionally a seed, steps and a negative prompt. The response is
+a PNG. A call ends when its client disconnects. Several calls run at once, and further requests
+wait. The server has neither encryption nor a login; put it behind a proxy that has both.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from autopipe.errors import CancelledError
 from autopipe.pipeline.tasks import Text2ImagePipeline
 
 LARGEST = 64 * 1024
-"""The most bytes that a request may have."""
+"""The maximum size of a request in bytes."""
 
 
 class Client:
-    """Who waits for a picture. What a call takes as its `cancellation`."""
+    """The client that waits for a picture; passed to the call as its `cancellation`."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
 
     def is_set(self) -> bool:
-        """Whether the client is gone, and the call is to end. Asked after each step."""
+        """Whether the client has disconnected and the call should end; called after each step."""
         try:
             readable, _, _ = select.select([self.connection], [], [], 0)
             return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
@@ -48,16 +48,16 @@ class Client:
 
 @dataclass
 class Painter:
-    """The pipeline, and how many calls of it may run at once."""
+    """The pipeline, with a limit on the number of concurrent calls."""
 
     pipe: Text2ImagePipeline
     places: threading.Semaphore
 
     def draw(self, request: dict[str, Any], client: Client) -> Image:
-        """The picture that is asked for.
+        """Generate and return the requested picture.
 
         Raises:
-            AutopipeError: an argument can't be used, or (`CancelledError`) the client is gone.
+            AutopipeError: if an argument is invalid, or (`CancelledError`) the client disconnects.
         """
         while not self.places.acquire(timeout=0.1):
             if client.is_set():
@@ -75,7 +75,7 @@ class Painter:
 
 
 class Server(ThreadingHTTPServer):
-    """Gives every handler the painter."""
+    """Provides the painter to all handlers."""
 
     daemon_threads = True
 
@@ -86,10 +86,10 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request, in a thread of its own."""
+    """Handles one request in its own thread."""
 
     def do_POST(self) -> None:
-        """Draw, and send the picture or what is wrong with the request."""
+        """Send the requested picture, or an error."""
         if self.path != "/images":
             return self.fail(404, "there is only POST /images")
         assert isinstance(self.server, Server)
@@ -108,11 +108,11 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200, "image/png", file.getvalue())
 
     def fail(self, status: int, reason: str) -> None:
-        """Say what is wrong."""
+        """Send an error."""
         self.answer(status, "application/json", json.dumps({"error": reason}).encode())
 
     def answer(self, status: int, kind: str, body: bytes) -> None:
-        """Send a whole answer."""
+        """Send a complete response."""
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -121,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """Open the checkpoint and serve until Ctrl-C."""
+    """Load the checkpoint and serve until Ctrl-C."""
     parser = argparse.ArgumentParser(description="Serve pictures over HTTP.")
     parser.add_argument("--model", default="demo:stable_diffusion", help="a folder or repository")
     parser.add_argument("--port", type=int, default=8000)

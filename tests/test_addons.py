@@ -1,4 +1,4 @@
-"""Add-ons on a real family: each acts, together they compose, in threads and under placements."""
+"""Add-ons with a real family: alone and combined, in threads and with every placement."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def loaded() -> Any:
 
 @pytest.fixture
 def pipe(loaded: Any) -> Any:
-    """A pipeline of its own pool on the same networks."""
+    """A pipeline with a separate pool of the same networks."""
     made = type(loaded)(**loaded.components)
     made.set_progress_bar_config(disable=True)
     return made
@@ -69,7 +69,7 @@ def test_what_each_does_is_what_it_says(pipe: Any) -> None:
     assert np.array_equal(draw(pipe, without), draw(pipe, without, adapters={}))
     pipe.attach(LowRank("unet", "attn2.to_k"), strength=1e-12)
     pipe.set_attachments({"low_rank": 1e-12})
-    assert np.abs(draw(pipe) - plain).max() < 1e-6  # so weak that rounding is all that is left
+    assert np.abs(draw(pipe) - plain).max() < 1e-6  # so weak that only rounding remains
 
 
 def test_together_in_eight_threads_they_are_bitwise_serial(pipe: Any) -> None:
@@ -118,7 +118,7 @@ def test_it_acts_under_every_placement(pipe: Any, how: str) -> None:
 def test_an_engine_draws_the_same_and_is_undone(pipe: Any) -> None:
     plain, networks = draw(pipe), dict(pipe.components)
     pipe.use_engine({"unet": "compile"}, backend="eager")
-    # The graph's kernels are those of eager mode, in their order.
+    # The graph runs the same kernels as eager mode, in the same order.
     assert np.array_equal(draw(pipe), plain)
     assert pipe._pool._runners
     pipe.use_engine(None)

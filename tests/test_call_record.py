@@ -1,4 +1,4 @@
-"""Signatures and steps: what a call takes is read of its record, and what is read is taken."""
+"""The parameters of each call are exactly the arguments that its steps read."""
 
 from __future__ import annotations
 

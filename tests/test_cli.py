@@ -1,4 +1,4 @@
-"""The command line with the installed families and the demo checkpoint: real pictures."""
+"""The command line generates pictures with the installed families and their demos."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from autopipe.cli import main
 from autopipe.registry import default_registry
 
-# What a condition ships is no checkpoint of its own.
+# The demo of a condition is not a complete checkpoint.
 DEMOS = [
     f"demo:{name}"
     for name, family in default_registry().families.items()
@@ -35,7 +35,7 @@ def run(*line: str, code: int = 0) -> None:
 
 
 def reddish(image: PIL.Image.Image) -> float:
-    """The share of pixels that are clearly red."""
+    """Return the share of pixels that are clearly red."""
     pixels = list(image.convert("RGB").getdata())
     return sum(r > g + 80 and r > b + 80 for r, g, b in pixels) / len(pixels)
 

@@ -1,4 +1,4 @@
-"""Tests of `--parity`: what can't be compared is an error there, and nowhere else."""
+"""Tests of `--parity`: only with it, a missing reference is an error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_of_it() -> None:
 
 
 def run(folder: Path, body: str, *options: str, top: str = "") -> subprocess.CompletedProcess[str]:
-    """Pytest, on one module of a comparison that is in `folder`."""
+    """Run pytest on one module of comparisons in `folder`."""
     (folder / "test_compared.py").write_text(COMPARISON.format(top, body), encoding="utf-8")
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  parity\n", encoding="utf-8")
     return subprocess.run(
@@ -40,7 +40,7 @@ def run(folder: Path, body: str, *options: str, top: str = "") -> subprocess.Com
 
 @pytest.fixture
 def reference(tmp_path: Path) -> Path:
-    """The folder of a run that finds a reference there."""
+    """A folder in which a run finds a reference."""
     (tmp_path / "diffusers.py").touch()
     return tmp_path
 

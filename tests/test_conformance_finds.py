@@ -1,4 +1,4 @@
-"""The kit finds bugs of meaning in a real family: Stable Diffusion, broken one step at a time."""
+"""The kit finds semantic bugs in a real family: Stable Diffusion with one step broken."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SAMPLES = {"eta": (0.0, 1.0), "guidance_rescale": (0.0, 0.7), "clip_skip": (None
 
 
 def make(folder: Path, **changes: Any) -> Path:
-    """A tiny checkpoint, with another U-Net by `changes`."""
+    """Save a tiny checkpoint with `changes` in the config of its U-Net; return its folder."""
     (folder / "tokenizer").mkdir(parents=True)
     tokenizer = tiny.make_tokenizer(folder / "tokenizer")
     StableDiffusionPipeline(
@@ -61,7 +61,7 @@ def subject(folder: Path, task: Task) -> Subject:
 
 
 def ignore(name: str, value: Any) -> Callable[[Patch], None]:
-    """What every step reads of an argument is `value`."""
+    """Return a patch that makes every step read `value` for an argument."""
 
     def broken(patch: Patch) -> None:
         begin = steps.LatentPipeline.begin_call

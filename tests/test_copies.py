@@ -1,4 +1,4 @@
-"""Real pipelines and what they hold, copied and sent to other processes."""
+"""Real pipelines and their parts can be copied and sent to other processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pickled(one: Any) -> Any:
 
 
 def draw(pipe: Any) -> np.ndarray:
-    """A picture; also what another process is asked for."""
+    """Return a picture; other processes call this function too."""
     pipe.set_progress_bar_config(disable=True)
     images: np.ndarray = pipe("a", generator=torch.Generator().manual_seed(0), **CALL).images
     return images
@@ -59,7 +59,7 @@ def test_a_copy_is_whole_and_has_weights_of_its_own(demo: str, make: Any) -> Non
         elif hasattr(component, "config"):
             assert other.config == component.config
     if serves_text(pipe):
-        # Weights begin at other places in memory, so kernels may sum in another order.
+        # The weights are aligned differently in memory, so kernels may sum in another order.
         assert np.abs(draw(made) - draw(pipe)).max() < 1e-5
 
 

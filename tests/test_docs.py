@@ -1,4 +1,4 @@
-"""The documentation is complete, and the tutorial shows the example that is tested."""
+"""The documentation is complete, and the tutorial shows the tested example."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def text(page: str) -> str:
 
 
 def section(page: str, heading: str) -> str:
-    """What stands under a heading of the second level."""
+    """Return the text under a second-level heading."""
     found = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", text(page), re.M | re.S)
     assert found is not None, f"{page} has no section {heading!r}"
     return found[1]
@@ -94,7 +94,7 @@ def test_all_that_the_kit_can_be_told_is_told() -> None:
 
 
 def words_of(command: str, installed: list[Installed]) -> set[str]:
-    """Arguments and options of a command, where nothing but `installed` is."""
+    """Return the arguments and options of a command if only `installed` is installed."""
     target = default_registry().entry("command", command).target
     declared_in = importlib.import_module(target.partition(":")[0])
     with pytest.MonkeyPatch.context() as patch:

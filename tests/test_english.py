@@ -1,4 +1,4 @@
-"""Docstrings, comments, messages and pages keep to standard English where a pattern can tell."""
+"""Docstrings, comments, messages and pages contain no phrases that patterns can recognise."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ EMPTY = re.compile(r"\b[Ii]t is so\b|: (?:it|they) (?:isn't|aren't|is not|are no
 
 
 def found_in(text: str) -> list[str]:
-    """The phrases of a text that this test refuses, with the words around them."""
+    """Return the phrases of a text that this test refuses, with the words around them."""
     flat = " ".join(text.split())
     matches = [match for pattern in (NEGATION, EMPTY) for match in pattern.finditer(flat)]
     return [flat[max(0, match.start() - 40) : match.end() + 20] for match in matches]
 
 
 def texts_of(source: str) -> Iterator[tuple[int, str]]:
-    """The tokens of Python source, an f-string as one, as it is before Python 3.12."""
+    """Yield the tokens of Python source, with an f-string as one token as before Python 3.12."""
     f_string: list[str] = []
     depth = 0
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -56,7 +56,7 @@ def texts_of(source: str) -> Iterator[tuple[int, str]]:
 
 
 def prose_of(source: str) -> Iterator[str]:
-    """The comments and strings of Python source; the lines of one message are joined."""
+    """Yield the comments and strings of Python source; the lines of one message are joined."""
     pieces: list[str] = []
     kind = tokenize.STRING
     for token, text in texts_of(source):

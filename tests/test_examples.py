@@ -1,4 +1,4 @@
-"""The programs of `examples/` do what they say."""
+"""The programs in `examples/` do what their docstrings say."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pipe() -> Any:
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the server writes about its requests."""
+    """The log lines of the server."""
     said: list[str] = []
     monkeypatch.setattr(
         SERVER.Handler, "log_message", lambda handler, text, *parts: said.append(text % parts)

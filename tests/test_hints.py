@@ -1,7 +1,7 @@
-"""Every hint of the product, followed to the letter.
+"""Every hint in a message is correct.
 
-The hints are collected from the texts of the sources: commands, keywords, options, environment
-variables. What each names has to be there. Those that were once of no help are followed here.
+The hints are collected from the strings of the sources: commands, keywords, options, environment
+variables. Everything that they name must exist. Hints that were once wrong are followed here.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ DEMO = "demo:stable_diffusion"
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Every sentence in the sources that isn't a docstring, with the place it stands in.
+    """Yield the place and text of every string in the sources that isn't a docstring.
 
-    What is computed in it stands as `{}`.
+    The expressions of f-strings are replaced with `{}`.
     """
     for file in SOURCES:
         tree = ast.parse(file.read_text(encoding="utf-8"))
@@ -67,7 +67,7 @@ TEXTS = [(where, text) for where, text in texts() if " " in text]
 
 
 def found(pattern: str) -> dict[str, str]:
-    """What the texts have of a pattern, each once, with a place."""
+    """Return the distinct matches of a pattern in the texts, with a place for each."""
     return {match: where for where, text in TEXTS for match in re.findall(pattern, text)}
 
 
@@ -181,7 +181,7 @@ def test_a_broken_target_names_the_distribution_of_its_module(tmp_path: Path) ->
     again = "python -m pip install --force-reinstall --no-deps dist-odd"
     assert again in python(["-m", "autopipe", "odd"], tmp_path).stderr
     assert again in python(["-c", "from autopipe import Odd"], tmp_path).stderr
-    # pip brings what is required and absent only without --no-deps.
+    # pip installs missing requirements only without --no-deps.
     needy = python(["-c", "from autopipe import Needy"], tmp_path).stderr
     assert "python -m pip install dist-odd" in needy
 

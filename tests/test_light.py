@@ -1,4 +1,4 @@
-"""Listing and resolving import nothing heavy: each is run in an interpreter of its own."""
+"""Listing and resolving import no heavy packages; each runs in a new interpreter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAVY = (
 
 
 def imported_by(code: str) -> list[str]:
-    """Which of the heavy packages are in `sys.modules` after running `code`."""
+    """Return the heavy packages that are in `sys.modules` after running `code`."""
     probe = f"{code}\nimport sys, json\nsys.stderr.write(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -30,7 +30,7 @@ def command(*line: str) -> str:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """The folder of a checkpoint, as far as resolving reads it."""
+    """The folder of a checkpoint that contains only what resolving reads."""
     index = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.6.0"}
     (tmp_path / "model_index.json").write_text(json.dumps(index))
     return tmp_path

@@ -1,7 +1,6 @@
-"""Placement with real families: what one adds to another is placed, and stopping leaves no trace.
+"""Placement with real families: added networks are placed, and cancelled calls restore state.
 
-That the pictures of every pipeline of every family are the same however it is placed, is for
-their tests of conformance.
+The conformance tests of each family check that placement doesn't change pictures.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ CALL: dict[str, Any] = {"prompt": "a red star", "num_inference_steps": 2, "outpu
 
 
 def load(**keywords: Any) -> Any:
-    """The demo checkpoint, its weights in memory of their own: kernels round by alignment."""
+    """Load the demo with its weights copied to memory, since rounding depends on alignment."""
     pipe = AutoPipelineForText2Image.from_pretrained("demo:stable_diffusion", **keywords)
     for network in pipe._networks().values():
         for parameter in network.parameters():
@@ -115,7 +114,7 @@ def test_cancelling_from_another_thread(stage: str, place: Place, tmp_path: Path
 
 
 class Waiting:
-    """A tokenizer that lets something happen first."""
+    """A tokenizer that calls a function first."""
 
     def __init__(self, tokenizer: Any, first: Callable[[], None]) -> None:
         self.tokenizer, self.first = tokenizer, first
@@ -134,7 +133,7 @@ def test_an_overflow_is_decoded_again_in_float32_and_said_once(
 ) -> None:
     pipe = load(torch_dtype=torch.float16)
     with torch.no_grad():
-        # Twice the largest float16 inside; what follows brings it back.
+        # Twice the largest float16 inside the decoder; later layers reduce it again.
         pipe.vae.decoder.conv_in.weight.mul_(3000)
         pipe.vae.decoder.conv_in.bias.fill_(60000)
     expected = images(pipe)

@@ -1,6 +1,6 @@
-"""Every option of every command, with values that it can't have: refused before any weights.
+"""Every option of every command refuses invalid values before weights are read.
 
-The options come from the parser, so those of further commands and plugins are among them.
+The options come from the parser, so they include those of new commands and plugins.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LINES = {
     "check": ["stable_diffusion", "--only", "manifest"],
     "stubs": [],
 }
-"""What a command needs besides the option."""
+"""The arguments of each command in addition to the option."""
 
 VALUES = [
     "", "-1", "nan", "1e400", "9" * 5000, "True", "[]", "{", "a=b=c", "@.", "/dev/null/x",
@@ -33,7 +33,7 @@ VALUES = [
 
 
 class Accepted(BaseException):
-    """The weights were about to be read."""
+    """Raised in place of reading the weights."""
 
 
 def options(command: str) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def outcome(line: list[str]) -> int | None:
-    """The exit code; None where the arguments were taken and weights were about to be read."""
+    """Run a command; return its exit code, or None if it accepted its arguments."""
     try:
         return main(line)
     except Accepted:

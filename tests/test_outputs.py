@@ -1,4 +1,4 @@
-"""What every installed class returns: ordered dicts that torch can take apart."""
+"""The output classes of all packages are ordered dicts and pytrees for torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from autopipe.registry import default_registry
 
 
 def outputs() -> list[Any]:
-    """The output classes in all modules that the installed classes are made of."""
+    """Return the output classes in all modules that the installed classes import."""
     registry = default_registry()
     for name in registry.names():
         registry.load(name)

@@ -1,4 +1,4 @@
-"""What holds for all distributions of this workspace, however many there are."""
+"""Checks of all distributions of this workspace."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from autopipe.resolution.flaws import EARLIER
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib  # pytest needs it there, so it is installed
+    import tomli as tomllib  # installed as a requirement of pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECTS = {
@@ -37,13 +37,13 @@ each_dist = pytest.mark.parametrize(
 
 
 def package_of(folder: Path) -> Path:
-    """The import package of a dist."""
+    """Return the folder of the import package of a dist."""
     (package,) = (p for p in (folder / "src").iterdir() if p.name.startswith("autopipe"))
     return package
 
 
 def is_needed(name: str) -> bool:
-    """Whether another dist that is found by its entry point requires this one."""
+    """Whether a dist with an entry point requires the dist `name`."""
     found = [p["project"] for p in PROJECTS.values() if "entry-points" in p["project"]]
     required = {re.match(r"[\w.-]+", d)[0] for one in found for d in one["dependencies"]}
     return name in required
@@ -130,7 +130,7 @@ TARGETS = [
 
 
 def defined_names(module: str) -> set[str]:
-    """The names that the source of `module` itself defines; imported ones are not among them."""
+    """Return the names that the source of `module` defines, without imported names."""
     spec = importlib.util.find_spec(module)
     assert spec is not None, f"there is no module {module}"
     assert spec.origin is not None
@@ -166,7 +166,7 @@ def test_the_families_demo_folders_are_in_their_packages() -> None:
             spec = importlib.util.find_spec(package)
             assert spec is not None
             assert spec.origin is not None
-            # A condition ships a model alone.
+            # The demo of a condition is a single model.
             file = "config.json" if family.conditions else "model_index.json"
             assert (Path(spec.origin).parent / folder / file).is_file()
 
@@ -185,7 +185,7 @@ def test_what_is_written_from_the_manifests_is_fresh() -> None:
 
 
 def test_nothing_speaks_of_the_stranger_that_has_our_name_on_the_index() -> None:
-    """A requirement or a line of pip that names `autopipe` gets somebody else's project."""
+    """Check that no pip line or requirement names `autopipe`, which is a foreign project."""
     bare = re.compile(
         r"pip install[^`\n]* \"?autopipe(?![\w-])"
         r"|^\s*\"autopipe(\[[^\"\n]*\]|\s*[=<>~!]=[^\"\n]*)\",?$",

@@ -1,4 +1,4 @@
-"""What the documents show, works: their Python and their commands are run, their links followed."""
+"""The Python and the commands in the documents run, and their links are valid."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_picture_is_drawn_by_one_page_and_shown() -> None:
 
 @each_document
 def test_its_commands_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Blocks marked `sh` need more than this machine: a network, or a fresh environment.
+    # Blocks marked `sh` are skipped, since they need a network or a fresh environment.
     monkeypatch.chdir(tmp_path)
     lines = [line for block in PICTURES.blocks(document, "") for line in block.splitlines()]
     for line in lines:
@@ -56,7 +56,7 @@ def test_its_commands_run(document: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def anchors(document: Path) -> set[str]:
-    """The names that forges give to the headings of `document`."""
+    """Return the anchors that forges generate for the headings of `document`."""
     headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
 

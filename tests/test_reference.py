@@ -1,4 +1,4 @@
-"""The Python reference lists what is public, and nothing that is gone or was never there."""
+"""The Python reference lists all public names, and no names that don't exist."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ BUILT_ON = [
         for file in sorted(Path(autopipe_components.steps.__file__).parent.glob("[!_]*.py"))
     ),
 ]
-"""The modules of which all public functions and classes are there to be built on."""
+"""The modules whose public functions and classes are all meant for plugins."""
 
 
 def load(name: str, *default: object) -> Any:
-    """The object with a dotted name; `default` where there is no such one."""
+    """Return the object with a dotted name, or `default` if there is none."""
     module, _, attribute = name.rpartition(".")
     return getattr(importlib.import_module(module), attribute, *default)
 
@@ -63,7 +63,7 @@ def is_listed(value: object) -> bool:
 
 
 def public_in(module: str) -> list[str]:
-    """The names of what a module defines, or a package gives on, without an underscore."""
+    """Return the public names that a module defines, or a package exports."""
     found = importlib.import_module(module)
     return [
         f"{module}.{name}"
@@ -98,7 +98,7 @@ def test_all_that_a_module_offers_is_listed(module: str) -> None:
 
 
 def imports(code: str) -> Iterator[str]:
-    """The names that Python code imports from this project's packages."""
+    """Yield the names that absolute `from` imports in Python code import."""
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
@@ -119,7 +119,7 @@ def test_what_examples_import_is_listed() -> None:
 
 
 def documented() -> Iterator[tuple[str, Any]]:
-    """All that the reference shows a docstring of: what it lists, and the members of classes."""
+    """Yield the names and objects that the reference documents, including class members."""
     for name in LISTED:
         value = load(name, None)
         yield name, value
@@ -131,7 +131,7 @@ def documented() -> Iterator[tuple[str, Any]]:
 
 
 def told(text: str, heading: str) -> list[str]:
-    """The names that a section of a docstring explains."""
+    """Return the names that a section of a docstring documents."""
     found = re.search(rf"^{heading}:\n((?: +.*\n?|\n)*)", text, re.M)
     entries = re.findall(r"^    ([^ \n].*?):(?: |$)", found[1], re.M) if found else []
     return [name.strip("*") for entry in entries for name in entry.split(", ")]

@@ -1,4 +1,4 @@
-"""A call that the pipeline refuses is refused before weights are read, and others aren't."""
+"""Invalid calls are refused before weights are read, and valid calls are accepted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Nothing that comes from elsewhere reaches a terminal, a log or a file's text as it is.
+"""Text from outside never reaches a terminal, a log or a text file without being cleaned.
 
-All commands, from the parser, with hostile names and texts in checkpoints, files, tensors,
-manifests and arguments, on every encoding that a terminal may have.
+All commands of the parser are run with hostile names and texts in checkpoints, files, tensors,
+manifests and arguments, in several encodings of the terminal.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from autopipe.tasks import Input, Task
 from autopipe.wording import logger
 
 RAW = "\x1b]0;pwned\x07\x9b31m\x7f\u202e\u2066\u200b\ufeff\u2028\r\x00"
-"""What must not come out: controls of both blocks, marks of direction, ends of lines."""
+"""Text that must not be output: control characters, direction marks and line separators."""
 EVIL = RAW.replace("\x00", "") + "\udcff\ud83d"
 FILE_NAME = RAW.replace("\x00", "") + "\udcff"
 ENCODINGS = ["utf-8", "ascii", "latin-1", "cp1252", "utf-16"]
@@ -45,10 +45,10 @@ DEMO = "demo:stable_diffusion"
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that can be opened, and has something hostile wherever there can be."""
+    """A checkpoint that can be opened and contains hostile text wherever possible."""
     folder = (
         tmp_path_factory.mktemp("hostile") / f"c{FILE_NAME[:-1]}"
-    )  # safetensors takes UTF-8 alone
+    )  # safetensors only accepts UTF-8
     shutil.copytree(demo_folder("stable_diffusion", default_registry()), folder)
     file = folder / "model_index.json"
     index = json.loads(file.read_text())
@@ -66,7 +66,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def hostile_registry() -> Registry:
-    """What is installed, and a plugin whose texts are hostile; another one is broken."""
+    """Return the registry with two more plugins: one with hostile texts, and a broken one."""
     there = default_registry()
     one = Input("scale", "number", help=EVIL, required=False)
     plugin = Plugin(f"evil{EVIL}", f"dist{EVIL}", f"1{EVIL}")
@@ -102,7 +102,7 @@ def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Registry:
 
 
 def lines(checkpoint: Path) -> Iterator[list[str]]:
-    """Command lines for all commands; what the parser lists and is not here is asked for help."""
+    """Yield command lines for all commands; unknown commands are only asked for help."""
     path = str(checkpoint)
     files = [str(checkpoint / "unet" / f"n{FILE_NAME}.txt"), f"none{EVIL}"]
     own = {
@@ -142,7 +142,7 @@ def lines(checkpoint: Path) -> Iterator[list[str]]:
 def check(text: str, line: list[str]) -> None:
     raw = {one for one in text if one not in "\n\r" and not one.isprintable()}
     assert not raw, (line, raw)
-    if "%|" not in text:  # A progress bar goes back to the beginning of its line.
+    if "%|" not in text:  # A progress bar returns to the start of its line.
         assert "\r" not in text, line
 
 
@@ -152,7 +152,7 @@ def test_no_command_lets_it_through(
 ) -> None:
     for line in lines(checkpoint):
         if encoding != ENCODINGS[0] and line[0] == "generate" and "1" in line:
-            continue  # They draw; once is enough.
+            continue  # They generate pictures; once is enough.
         out, err = (
             io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict") for _ in range(2)
         )
@@ -258,7 +258,7 @@ def sources() -> Iterator[tuple[Path, ast.Module]]:
 
 
 def test_there_is_one_way_out_for_prints_and_for_logs() -> None:
-    """Whoever prints or logs does so by `say` and `logger`."""
+    """Check that all printing and logging goes through `say` and `logger`."""
     ways = {"print": {"text.py", "discovery.py"}, "getLogger": {"wording.py"}}
     for file, tree in sources():
         for node in ast.walk(tree):

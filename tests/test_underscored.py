@@ -1,4 +1,4 @@
-"""What has an underscore is a distribution's own: no other one uses or overrides it."""
+"""No distribution uses or overrides underscored names of another one."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ OF_THE_REFERENCE = {
     "_optional_components": "components that may be None",
     "_supports_gradient_checkpointing": "what training scripts ask of a network",
 }
-"""Names that programs and subclasses written for diffusers use, which we therefore keep."""
+"""Names that programs and subclasses for diffusers use, which we therefore keep."""
 
 
 @pytest.fixture(scope="module")
 def uses() -> list[Use]:
-    """What the distributions, and the programs beside them, use of each other."""
+    """The uses of underscored names among the distributions and the programs beside them."""
     plugins = [*ROOT.glob("plugins/*/src"), *ROOT.glob("tests/strangers/*/src")]
     programs = {name: ROOT / name for name in ("benchmarks", "tools")}
     dists = {path.parent.name: path for path in plugins}
@@ -89,7 +89,7 @@ def test_what_is_ones_own_is_not(source: str, tmp_path: Path) -> None:
 
 
 def written(source: str, folder: Path) -> Sources:
-    """Two distributions: theirs, and one of a module with `source`."""
+    """Write two distributions, one with `source` as its module, and return them."""
     for name, text in (("theirs/theirs/base.py", BASE), ("mine/mine.py", source)):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text(text)

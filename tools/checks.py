@@ -1,12 +1,12 @@
-"""Run what has to pass before a change goes in: sessions of nox, two at a time.
+"""Run the checks that a change must pass: sessions of nox, two at a time.
 
     python tools/checks.py            the checks of a change
-    python tools/checks.py --all      with every plugin alone, and what else runs each night
+    python tools/checks.py --all      also every plugin by itself, and the nightly sessions
     python tools/checks.py lint types these sessions
-    python tools/checks.py --list     the sessions, as JSON, for workflows of a forge
+    python tools/checks.py --list     the names of the sessions as JSON, for CI workflows
 
-Two at a time, since each uses one processor most of the time. What a session prints comes in one
-piece when it has ended, and last of all how long each took. The exit status is 0 if all passed.
+Two sessions run at a time, since each mostly uses one processor. The output of a session is printed
+when it has ended, and a table of all durations at the end. The exit status is 0 if all passed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NIGHTLY = ["newest", "oldest", "fuzz"]
 
 @dataclass(frozen=True)
 class Ended:
-    """A session that has ended."""
+    """The result of a session."""
 
     session: str
     passed: bool
@@ -37,10 +37,10 @@ class Ended:
 
 
 def checks(everything: bool) -> list[str]:
-    """The sessions to run, those that take long first.
+    """Return the sessions to run, the longest first.
 
-    A plugin is tested alone if a change touches it or something that it needs: together with all
-    others `tests` has it anyway.
+    A plugin is tested by itself if a change affects it or something that it requires. The session
+    `tests` always tests all plugins together.
     """
     alone = PLUGINS if everything else [dist for dist in touched() if dist in PLUGINS]
     plugins = [f"plugin({dist.rpartition('/')[2]})" for dist in alone]
@@ -48,7 +48,7 @@ def checks(everything: bool) -> list[str]:
 
 
 def run(session: str) -> Ended:
-    """Run one session."""
+    """Run a session and return its result."""
     began = time.monotonic()
     command = [sys.executable, "-m", "nox", "--session", session]
     done = subprocess.run(
@@ -58,14 +58,14 @@ def run(session: str) -> Ended:
 
 
 def table(all_ended: list[Ended], seconds: float) -> str:
-    """How each session ended, and how long it took."""
+    """Return a table of the sessions with their durations and outcomes."""
     rows = [(one.session, one.seconds, "passed" if one.passed else "FAILED") for one in all_ended]
     lines = [f"{name:24} {took / 60:6.1f} min  {how}" for name, took, how in rows]
     return "\n".join([*lines, f"{'all':24} {seconds / 60:6.1f} min"])
 
 
 def main() -> int:
-    """Run the sessions that the command line asks for, and show how they ended."""
+    """Run the sessions that the command line selects, and print the results."""
     parser = argparse.ArgumentParser(description="Run the checks, two sessions of nox at a time.")
     parser.add_argument("sessions", nargs="*", help="these alone")
     parser.add_argument("--all", action="store_true", help="what runs each night, too")
@@ -77,7 +77,7 @@ def main() -> int:
         print(json.dumps(chosen))
         return 0
     began = time.monotonic()
-    # All others need what it makes.
+    # All other sessions use the environment that it creates.
     first = run("base")
     print(first.printed, flush=True)
     all_ended = [first]

@@ -1,9 +1,9 @@
-"""The environments of the checks: what others publish lies in a base, which sessions share.
+"""The environments of the checks: sessions share a base with all third-party packages.
 
-The environment of a session holds wheels of the dists that it is about, without what they depend
-on, and the tools that it alone needs; the rest it finds in the base. So it takes seconds to make,
-and a dist that isn't among those it is about isn't there. A base has what any dist declares to
-need: that each declares what it imports itself is what the session `layers` checks.
+The environment of a session contains wheels of the dists that it tests, without their dependencies,
+and tools that no other session needs. It takes everything else from the base. So it is created in
+seconds, and dists that it doesn't test are absent. A base contains the requirements of all dists;
+the session `layers` checks that each dist declares what it imports.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import nox
 from packaging.requirements import Requirement
 from workspace import ROOT, build_tools, lowest, third_party
 
-# Small models gain nothing from more threads, and two sessions then share a small machine.
+# Small models gain nothing from more threads, and two sessions can share a small machine.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "HF_HUB_OFFLINE": "1",
@@ -27,12 +27,12 @@ ENVIRONMENT = {
 TESTED = "constraints.txt"
 TEST_TOOLS = [Requirement("pytest>=8"), Requirement("hypothesis>=6.100")]
 VERSIONS = ("tested", "oldest", "newest")
-"""Kinds of bases: with the versions that are tested daily; with the lowest that are declared, of
-everything but what is pinned for the first; and with the newest that there are."""
+"""The kinds of bases: with the versions that are tested daily; with the lowest declared versions,
+except for packages that are pinned for the first kind; and with the newest versions."""
 
 
 def wanted(versions: str) -> list[Requirement]:
-    """What pip is to install into a base."""
+    """Return the requirements that pip installs into a base."""
     needed = [*third_party(), *TEST_TOOLS]
     if versions == "newest":
         return needed
@@ -42,20 +42,20 @@ def wanted(versions: str) -> list[Requirement]:
 
 
 def lines(requirements: Path) -> list[str]:
-    """What a file of requirements names."""
+    """Return the lines of a requirements file without comments."""
     text = requirements.read_text(encoding="utf-8")
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
 def base(session: nox.Session, versions: str = "tested") -> Path:
-    """The base with these `versions`, for the Python of `session`."""
+    """Return the base with these `versions` for the Python of `session`."""
     return kept(session, f"base-{versions}", wanted(versions))
 
 
 def kept(session: nox.Session, name: str, packages: Iterable[Requirement]) -> Path:
-    """An environment with `packages` that outlives its session; made where it isn't there yet.
+    """Return an environment with `packages` that is kept after its session; create it if absent.
 
-    It is made again when other packages are asked for. To have newer releases of them, delete it.
+    It is created again if the packages change. Delete it to get newer releases of them.
     """
     about = "import platform; print(platform.python_version())"
     python = str(session.run("python", "-c", about, silent=True)).strip()
@@ -71,12 +71,12 @@ def kept(session: nox.Session, name: str, packages: Iterable[Requirement]) -> Pa
 
 
 def python_of(environment: Path) -> Path:
-    """The interpreter of an environment."""
+    """Return the path of the interpreter of an environment."""
     return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def lend(session: nox.Session, base: Path, python: str = "python") -> None:
-    """Let the environment of `python` see the packages of `base`."""
+    """Make the packages of `base` importable in the environment of `python`."""
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     lent, own = (
         str(session.run(one, "-c", where, silent=True, external=True)).strip()
@@ -86,7 +86,7 @@ def lend(session: nox.Session, base: Path, python: str = "python") -> None:
 
 
 def wheels(session: nox.Session, dists: Iterable[str], folder: Path) -> list[str]:
-    """Build wheels of `dists` into `folder`."""
+    """Build wheels of `dists` into `folder`, and return the paths of all wheels in it."""
     python = str(python_of(kept(session, "build", build_tools())))
     build = (python, "-m", "pip", "--quiet", "wheel", "--no-deps", "--no-build-isolation")
     paths = [str(ROOT / dist) for dist in dists]
@@ -97,7 +97,7 @@ def wheels(session: nox.Session, dists: Iterable[str], folder: Path) -> list[str
 def install(
     session: nox.Session, dists: Iterable[str], *tools: str, versions: str = "tested"
 ) -> None:
-    """Make the environment of `session`: wheels of `dists` on the base, and `tools`."""
+    """Set up the environment of `session`: the base, wheels of `dists`, and `tools`."""
     session.env.update(ENVIRONMENT)
     lend(session, base(session, versions))
     with tempfile.TemporaryDirectory() as folder:

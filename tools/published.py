@@ -1,7 +1,7 @@
-"""Write what this project publishes, from the manifests that are installed.
+"""Write the table and the stub of everything that this project publishes.
 
-The table is for hints, the stub for type checkers. `python -m nox -s table` installs everything
-under plugins/ and runs this.
+Both come from the installed manifests. The table is for hints, the stub for type checkers.
+`python -m nox -s table` installs everything under plugins/ and runs this.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STUB = SOURCE / autopipe_devkit.stubs.FILE
 
 
 def table(registry: Registry, dists: set[str]) -> dict[str, dict[str, list[str]]]:
-    """What each of `dists` offers: names by their kind."""
+    """Return the names that each of `dists` provides, by kind."""
     found: dict[str, dict[str, Any]] = {}
     for installed in registry.installed:
         if installed.plugin.dist in dists:
@@ -29,7 +29,7 @@ def table(registry: Registry, dists: set[str]) -> dict[str, dict[str, list[str]]
             for claim in claims(installed):
                 if claim.kind not in ("cell", "component", "component of line", "condition"):
                     by_kind.setdefault(claim.kind, set()).add(str(claim.name))
-            # The first demo of a family that draws by itself is what tools propose.
+            # Tools suggest the first demo of a family that can be used by itself.
             if installed.manifest.demo and not installed.manifest.conditions:
                 by_kind["demo"] = {f"demo:{installed.manifest.name}"}
             found[installed.plugin.dist] = {k: sorted(names) for k, names in by_kind.items()}
@@ -37,7 +37,7 @@ def table(registry: Registry, dists: set[str]) -> dict[str, dict[str, list[str]]
 
 
 def text(content: dict[str, dict[str, list[str]]]) -> str:
-    """The table as the file has it."""
+    """Return the table as the text of its file."""
     kinds = [
         f"{json.dumps(dist)}: {{\n"
         + ",\n".join(
@@ -50,7 +50,7 @@ def text(content: dict[str, dict[str, list[str]]]) -> str:
 
 
 def stub(registry: Registry, dists: set[str]) -> str:
-    """The stub of the core: the public names of `dists`, and its own."""
+    """Return the stub of the core, with its own public names and those of `dists`."""
     ours = Registry(one for one in registry.installed if one.plugin.dist in dists)
     return autopipe_devkit.stubs.stub(ours, "python -m nox -s table")
 

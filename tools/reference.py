@@ -1,7 +1,7 @@
-"""Write the table of what diffusers has and autopipe has not yet, from both as installed.
+"""Write the table of what diffusers has and autopipe lacks, from the installed packages.
 
-`python -m nox -s reference` installs everything under plugins/ and diffusers, and runs this. The
-table is data for errors, and the last section of docs/differences.md.
+`python -m nox -s reference` installs everything under plugins/ and diffusers, and runs this. Error
+messages use the table, and it is the last section of docs/differences.md.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ WHAT: dict[str, tuple[str, str]] = {
     "training_utils": ("Training", "use torch.optim.swa_utils.AveragedModel, or diffusers"),
     "utils": ("Helpers", "use the standard library (`logging`, `importlib.util.find_spec`)"),
 }
-"""What the parts of diffusers are called, and what to do instead."""
+"""The titles of the parts of diffusers, and what to do instead."""
 
 ONNX = (
     "ONNX Runtime",
@@ -70,7 +70,7 @@ METHODS: list[tuple[str, str, tuple[str, ...]]] = [
     ("Attention", ATTENTION, ("attn_proc", "attention", "fuse_qkv", "flash")),
     ("Memory and placing", PLACING, ("offload", "layerwise", "parallelism", "memory")),
 ]
-"""Groups of methods: a title, what to do instead, and parts of the names."""
+"""Groups of methods: a title, what to do instead, and substrings of the names."""
 OTHER = ("Other methods", "add it in a subclass, as diffusers has it for its own use")
 
 FROM_ITSELF = "import the class from autopipe itself, as in `from autopipe import "
@@ -92,11 +92,11 @@ MODULES = {
     "quantizers": WHAT["quantizers"][1],
     "video_processor": FAMILY,
 }
-"""Modules of diffusers that programs import from; None for those that autopipe has."""
+"""Modules of diffusers that programs import from; None for modules that autopipe has."""
 
 
 def absent_names(theirs: Any, ours: set[str]) -> list[dict[str, Any]]:
-    """Public names of diffusers that are not in `ours`, in groups."""
+    """Return the public names of diffusers that are not in `ours`, in groups."""
     groups: dict[str, dict[str, Any]] = {}
 
     def add(title: str, instead: str, names: list[str]) -> None:
@@ -116,10 +116,10 @@ def absent_names(theirs: Any, ours: set[str]) -> list[dict[str, Any]]:
 
 
 def group_of(module: str, name: str) -> tuple[str, str]:
-    """Title and advice for a name of a module of diffusers.
+    """Return the title and the advice for a name in a module of diffusers.
 
-    What needs a package that isn't installed stands in a module of stand-ins, so it goes by its
-    name there.
+    Names that need a package that isn't installed are in modules of dummy objects, so they are
+    grouped by name.
     """
     if "dummy" in module:
         ends = {"Scheduler": "schedulers", "Config": "quantizers"}
@@ -131,7 +131,7 @@ def group_of(module: str, name: str) -> tuple[str, str]:
 
 
 def absent_methods(pairs: list[tuple[Any, Any]]) -> list[dict[str, Any]]:
-    """Public methods of their classes that ours of the same name lack, in groups."""
+    """Return the public methods that classes of diffusers have and ours lack, in groups."""
     left = {
         name
         for ours, theirs in pairs
@@ -148,7 +148,7 @@ def absent_methods(pairs: list[tuple[Any, Any]]) -> list[dict[str, Any]]:
 
 
 def table() -> dict[str, Any]:
-    """What is absent: names, methods and modules."""
+    """Return the table of absent names, methods and modules."""
     import diffusers
 
     import autopipe
@@ -172,7 +172,7 @@ def table() -> dict[str, Any]:
 
 
 def text(content: dict[str, Any]) -> str:
-    """The table as the file has it."""
+    """Return the table as the text of its file."""
     kinds = [
         f"{json.dumps(kind)}: [\n" + ",\n".join(map(json.dumps, groups)) + "\n]"
         for kind, groups in content.items()
@@ -181,7 +181,7 @@ def text(content: dict[str, Any]) -> str:
 
 
 def section(content: dict[str, Any]) -> str:
-    """The table as the page has it."""
+    """Return the table as a section of the page."""
     lines = []
     for title, kind in (("Names", "names"), ("Methods", "methods"), ("Modules", "modules")):
         lines += [f"\n### {title}\n", f"| {kind} | what to do instead |", "|---|---|"]
@@ -193,12 +193,12 @@ def section(content: dict[str, Any]) -> str:
 
 
 def page(old: str, content: dict[str, Any]) -> str:
-    """The page with the section written anew."""
+    """Return the page with the section replaced."""
     return old.partition(MARK)[0] + MARK + section(content)
 
 
 if __name__ == "__main__":
-    if not FILE.is_file():  # What asks for a name that is missing reads it.
+    if not FILE.is_file():  # Access to a missing name reads it.
         FILE.write_text(text({"names": [], "methods": [], "modules": []}), encoding="utf-8")
     made = table()
     FILE.write_text(text(made), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What is in this workspace and what it declares to need. Dists are found by looking."""
+"""The dists of this workspace and their declared requirements. Dists are found by their files."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ OTHERS = sorted(
     for pattern in ("tests/strangers/*/pyproject.toml", "plugins/*/src/**/pyproject.toml")
     for f in ROOT.glob(pattern)
 )
-"""Projects as others write them, which are here for tests or to begin with."""
+"""Projects like those of other authors: for tests, or as a template."""
 
 TEST_EXTRA = "test"
-"""The extra in which a plugin declares what its tests need."""
+"""The extra in which a plugin declares the requirements of its tests."""
 
 
 @functools.cache
 def pyproject(dist: str) -> dict[str, Any]:
-    """The `pyproject.toml` of `dist`."""
+    """Return the content of the `pyproject.toml` of `dist`."""
     return nox.project.load_toml(ROOT / dist / "pyproject.toml")
 
 
 def distribution(dist: str) -> str:
-    """The name under which `dist` is published."""
+    """Return the name under which `dist` is published."""
     name: str = pyproject(dist)["project"]["name"]
     return name
 
 
 def optional_dependencies(dist: str) -> dict[str, list[str]]:
-    """What `dist` declares to need or to work with, by extra."""
+    """Return the optional dependencies of `dist` by extra."""
     declared: dict[str, list[str]] = pyproject(dist)["project"].get("optional-dependencies", {})
     return declared
 
 
 def requirements(dist: str, *extras: str) -> list[Requirement]:
-    """What `dist` declares to need, with `extras` also what these name."""
+    """Return the requirements of `dist`, including those of `extras`."""
     optional = [one for extra in extras for one in optional_dependencies(dist).get(extra, ())]
     return [Requirement(r) for r in [*pyproject(dist)["project"]["dependencies"], *optional]]
 
 
 def local_requirements(dist: str, *extras: str) -> list[str]:
-    """`dist` and the dists of this workspace that it declares to need, those needed first."""
+    """Return `dist` after the dists of this workspace that it requires, in install order."""
     by_name = {distribution(d): d for d in DISTS}
     found: list[str] = []
     for requirement in requirements(dist, *extras):
@@ -67,18 +67,18 @@ def local_requirements(dist: str, *extras: str) -> list[str]:
 
 
 def third_party() -> list[Requirement]:
-    """What the dists and their tests need of others."""
+    """Return the third-party requirements of the dists and of their tests."""
     ours = {distribution(dist) for dist in DISTS}
     return [r for dist in DISTS for r in requirements(dist, TEST_EXTRA) if r.name not in ours]
 
 
 def build_tools() -> list[Requirement]:
-    """What builds the dists."""
+    """Return the build requirements of the dists."""
     return [Requirement(r) for dist in DISTS for r in pyproject(dist)["build-system"]["requires"]]
 
 
 def lowest(needed: Iterable[Requirement]) -> dict[str, Requirement]:
-    """For each name in `needed`, the lowest version that all of them accept."""
+    """Return, for each name in `needed`, the lowest version that all requirements accept."""
     found: dict[str, Version] = {}
     for requirement in needed:
         for specifier in requirement.specifier:
@@ -89,11 +89,11 @@ def lowest(needed: Iterable[Requirement]) -> dict[str, Requirement]:
 
 
 def touched() -> list[str]:
-    """The dists that a change may break: those it changed, and those that declare to need these.
+    """Return the dists that a change may break: those it changed, and those that require them.
 
-    The change is what came since `CHANGED_SINCE`, a commit; where that isn't set, since this branch
-    left main, or with the last commit of main itself. All dists, if it is about other files than
-    theirs and than documentation, or if there is no history to tell.
+    The change starts at the commit `CHANGED_SINCE`; if that isn't set, at the merge base with main,
+    or at the parent of HEAD on main itself. All dists are returned if it contains files that are
+    neither in a dist nor documentation, or if the history is not available.
     """
     since = os.environ.get("CHANGED_SINCE") or git("merge-base", "HEAD", "origin/main")
     if not since or since == git("rev-parse", "HEAD"):
@@ -113,9 +113,9 @@ def touched() -> list[str]:
 
 
 def git(*command: str) -> str:
-    """What a command of git says, "" if it fails."""
+    """Return the output of a git command, or "" if it fails."""
     try:
         done = subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True)
-    except OSError:  # there is no git
+    except OSError:  # git is not installed
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

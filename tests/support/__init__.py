@@ -1,1 +1,1 @@
-"""What the tests of several dists share; on the path by `pythonpath` of the root's pyproject."""
+"""Helpers that the tests of several dists share; `pythonpath` in pyproject.toml includes it."""

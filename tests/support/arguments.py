@@ -1,4 +1,4 @@
-"""What a call reads of its record while it runs; by the source it is told by `record`."""
+"""Observes which arguments a call reads while it runs; `record` analyses the source instead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autopipe.pipeline.call import Arguments
 
 @pytest.fixture
 def arguments_read(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
-    """For each record that is made from now on, the names that are read of it, by any way."""
+    """For each `Arguments` created from now on, the names that are read from it in any way."""
     every: list[set[str]] = []
 
     class Watched(Arguments):

@@ -1,4 +1,4 @@
-"""Calls that can't be made, and what diffusers raises for them: ours raise that too."""
+"""Invalid calls, which must raise the same built-in errors as in diffusers."""
 
 from __future__ import annotations
 
@@ -52,8 +52,7 @@ VALUES: dict[str, list[Any]] = {
     "target_size": [5],
     "promt": [1],
 }
-"""For each argument what can't be used, in the calls that have the argument; all have none of
-the last name."""
+"""Invalid values of each argument, for calls that take it; no call takes the last name."""
 
 TOGETHER: list[dict[str, Any]] = [
     {"prompt": "a", "prompt_embeds": EMBEDS},
@@ -73,11 +72,11 @@ TOGETHER: list[dict[str, Any]] = [
 
 
 BROUGHT_TO_A_MULTIPLE = {"height", "width"}
-"""What ours make fitting where some of theirs refuse it."""
+"""Arguments that we round to a multiple, and that some pipelines of diffusers refuse."""
 
 
 def bad_calls(kind: Any) -> Iterator[dict[str, Any]]:
-    """What to change in a call of `kind` so that it can't be made."""
+    """Yield changes that make a call of `kind` invalid."""
     taken = {*inspect.signature(kind.__call__).parameters, "promt"}
     for name in VALUES.keys() & taken:
         yield from ({name: value} for value in VALUES[name])
@@ -85,7 +84,7 @@ def bad_calls(kind: Any) -> Iterator[dict[str, Any]]:
 
 
 def assert_same_kinds(ours: Any, theirs: Any, call: dict[str, Any]) -> None:
-    """What diffusers refuses by a `TypeError` or a `ValueError`, ours refuse by such a one."""
+    """Check that we raise a `TypeError` or `ValueError` for every call for which diffusers does."""
     taken = inspect.signature(type(theirs).__call__).parameters
     call = {name: value for name, value in call.items() if name in taken}
     found = []
@@ -105,6 +104,6 @@ def _raised(pipe: Any, call: dict[str, Any]) -> Exception | None:
     call = {name: copy.deepcopy(one) if name != "generator" else one for name, one in call.items()}
     try:
         pipe(**{"generator": torch.Generator().manual_seed(0), **call})
-    except Exception as error:  # whatever it is
+    except Exception as error:  # of any kind
         return error
     return None

@@ -1,4 +1,4 @@
-"""What step callbacks are shown: each tensor that a class offers, replaced by itself."""
+"""Checks of step callbacks: replaces each tensor that a class offers, one at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .parity import as_array
 
 
 def changed(value: Any) -> Any:
-    """Another value of the same kind; masks of 0 and 1 stay masks."""
+    """Return a different value of the same kind; masks of 0 and 1 remain masks."""
     if isinstance(value, list):
         return [changed(one) for one in value]
     return ~value if value.dtype == torch.bool else 1 - value if value.is_floating_point() else (
@@ -21,7 +21,7 @@ def changed(value: Any) -> Any:
 
 
 def replacing(name: str, made: Callable[[Any], Any] = changed) -> dict[str, Any]:
-    """Arguments of a call whose callback replaces one tensor in the first step."""
+    """Return arguments for a call whose callback replaces one tensor in the first step."""
 
     def replace(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         return {name: made(tensors[name])} if step == 0 else {}
@@ -30,7 +30,7 @@ def replacing(name: str, made: Callable[[Any], Any] = changed) -> dict[str, Any]
 
 
 def assert_each_acts(pipe: Any, call: dict[str, Any], result: str = "images") -> None:
-    """Every name of `_callback_tensor_inputs` is shown, and changes what is drawn if replaced."""
+    """Check that replacing any tensor of `_callback_tensor_inputs` changes the result."""
 
     def drawn(**reports: Any) -> np.ndarray:
         torch.manual_seed(3)

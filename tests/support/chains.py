@@ -1,4 +1,4 @@
-"""What a prior, and a prior with its decoder, owe to diffusers; each family names its classes."""
+"""Comparisons of priors and combined pipelines with diffusers; families name their classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OWN: dict[str, dict[str, Any]] = {
     "image2image": {"image": picture(), "strength": 0.7},
     "inpaint": {"image": picture(), "mask_image": mask()},
 }
-"""What the call of each task needs besides."""
+"""Further arguments of a call for each task."""
 
 _LEAST = {
     **SMALL,
@@ -37,7 +37,7 @@ _LEAST = {
 
 
 def least_call(kind: Any) -> dict[str, Any]:
-    """A small call of a prior, a decoder or both: what its signature asks for."""
+    """Return the arguments of a small call of a prior, a decoder or both, by its signature."""
     return {name: value for name, value in _LEAST.items() if name in parameters_of(kind)}
 
 
@@ -45,12 +45,12 @@ LATENTS = torch.randn(2, DIM, generator=torch.Generator().manual_seed(5))
 
 
 def cases(calls: list[dict[str, Any]]) -> Any:
-    """A case for each call, named after its arguments."""
+    """Parametrize a test with calls; their ids are the names of their arguments."""
     return pytest.mark.parametrize("call", calls, ids=lambda call: ",".join(call) or "plain")
 
 
 class PriorParity:
-    """A prior against diffusers, seed for seed, with every parameter of a call."""
+    """Compares a prior with diffusers by seed, with every parameter of a call."""
 
     pipe: ClassVar[Any]
 
@@ -83,7 +83,7 @@ class PriorParity:
         compare_embeds(self.pipe, mixed, [0.3, 0.5, 0.2], method="interpolate", **call)
 
     def test_parameters_change_the_embeddings(self, compare_embeds: Callable[..., Any]) -> None:
-        """What the comparisons above compare is not all the same."""
+        """Check that the comparisons above compare different results."""
         plain = compare_embeds(self.pipe, "a cat")
         for call in ({"prompt": "a red dog"}, {"guidance_scale": 1.0}, {"seed": 1}):
             other = compare_embeds(self.pipe, **{"prompt": "a cat", **call})
@@ -93,10 +93,10 @@ class PriorParity:
 
 
 class CombinedParity:
-    """Prior and decoder as one pipeline against diffusers, and checkpoints both ways."""
+    """Compares combined pipelines with diffusers, and exchanges checkpoints in both directions."""
 
     kinds: ClassVar[dict[str, Any]]
-    """The class of each task."""
+    """The pipeline class of each task."""
 
     @pytest.mark.parametrize("task", OWN)
     @cases(
@@ -119,12 +119,12 @@ class CombinedParity:
         own = OWN[task]
         call = {n: v for n, v in call.items() if n in own or n not in ("image", "mask_image")}
         if task == "inpaint" and "image" in call:
-            # One image and mask for all: what the reference blends in is the first.
+            # One image and mask for the batch, since diffusers only blends in the first.
             call |= {"image": [picture()], "mask_image": [mask()]}
         compare(self.kinds[task], **{**SMALL, **own, **call})
 
     def test_parameters_change_the_image(self, compare: Callable[..., Any]) -> None:
-        """What the comparisons above compare is not all the same picture."""
+        """Check that the comparisons above compare different pictures."""
         kind = self.kinds["text2image"]
         plain = compare(kind, **SMALL)
         for call in (

@@ -1,4 +1,4 @@
-"""Asking mypy and pyright what they find in programs that use this library."""
+"""Runs mypy and pyright on programs that use this library."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 Found = dict[str, dict[int, str]]
-"""What a checker says, by line of a file, whose path is relative to the folder."""
+"""The messages of a checker by file, relative to the folder, and by line."""
 
 
 def mypy(folder: Path, paths: str = "", python: str = sys.executable) -> Found:
-    """What `mypy --strict` says of the programs in `folder`, with `paths` as its search path."""
+    """Run `mypy --strict` on the programs in `folder`, with `paths` as its search path."""
     found: Found = {}
     command = [
         *(sys.executable, "-m", "mypy", "--strict", "--config-file=", "--explicit-package-bases"),
@@ -30,7 +30,7 @@ def mypy(folder: Path, paths: str = "", python: str = sys.executable) -> Found:
 
 
 def pyright(folder: Path, paths: str = "", python: str = sys.executable) -> Found:
-    """What pyright says of the programs in `folder`, with `paths` as its search path."""
+    """Run pyright on the programs in `folder`, with `paths` as its search path."""
     config = {"extraPaths": [path for path in paths.split(os.pathsep) if path]}
     (folder / "pyrightconfig.json").write_text(json.dumps(config), encoding="utf-8")
     command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", python]

@@ -1,7 +1,7 @@
-"""The option `--parity`: run what compares with diffusers, or fail where that can't be imported.
+"""The option `--parity`: run the tests that compare with diffusers; fail if it can't be imported.
 
-Without it such a module skips itself where diffusers isn't installed, so that a run of all tests
-works there. A session that is there to compare must not pass because there was nothing to compare.
+Without the option, such test modules are skipped if diffusers isn't installed. A session that is
+meant to compare must not pass because diffusers is absent.
 """
 
 from __future__ import annotations
@@ -32,5 +32,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def imported(name: str, *_: object, **__: object) -> ModuleType:
-    """The module `name`: what `pytest.importorskip` returns, which it never skips for."""
+    """Import and return the module `name`; replaces `pytest.importorskip`, and never skips."""
     return importlib.import_module(name)

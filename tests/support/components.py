@@ -1,4 +1,4 @@
-"""What a call needs of its components, and what they are: absent ones, and ones of other dtypes."""
+"""Calls with absent components, and with components of different dtypes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from autopipe.errors import AutopipeError
 
 
 class Used(Exception):
-    """A network was about to compute."""
+    """Raised when a network is called."""
 
 
 def needed_of(kind: Any, build: Callable[..., Any], call: Mapping[str, Any]) -> set[str]:
-    """The components without which `call` is refused, each taken away in turn.
+    """Return the components without which `call` is refused, removing each in turn.
 
-    The refusal names the component, and comes before any network computes. Without one that is
-    not needed the call works.
+    Check that the error names the component and is raised before any network is called, and that
+    the call works without a component that is not needed.
     """
     found = set()
     for name in kind.module_names():
@@ -32,7 +32,7 @@ def needed_of(kind: Any, build: Callable[..., Any], call: Mapping[str, Any]) -> 
         if caught.type is Used:
             pipe(**call)
             continue
-        # What reads texts is told by that.
+        # Tokenizers and text encoders are recognised by a part of the name.
         said = name.removeprefix("prior_").partition("_2")[0]
         assert said in str(caught.value).replace("text encoder", "text_encoder"), caught.value
         found.add(name)
@@ -44,10 +44,10 @@ def _used(self: Any, *args: Any, **kwargs: Any) -> None:
 
 
 def check_dtypes(kind: Any, build: Callable[..., Any], call: Mapping[str, Any]) -> int:
-    """Call a pipeline with each of its networks in turn in bfloat16, the others in float32.
+    """Call a pipeline with each network in turn in bfloat16, and the others in float32.
 
     Returns:
-        How many there are.
+        The number of networks.
     """
     networks = {
         name: one

@@ -1,4 +1,4 @@
-"""What the class of a network does with values that its config can hold where others are meant."""
+"""Checks how network classes treat unsuitable values in their configs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ VALUES: list[Any] = [*JSON.values(), *OBJECTS.values(), *TENSORS.values(), 1, 10
 def check_network_values(
     cls: Any, base: Mapping[str, Any], use: Callable[[Any], object], more: list[Any]
 ) -> None:
-    """Give every value to every entry of a network that is made with `base`.
+    """Build a network from `base` with every value for every entry.
 
-    What it takes it is used with; what it refuses it refuses by name.
+    A network that can be built is used; an error must name the class and the entry.
     """
     use(cls(**base))
     for entry in cls.init_parameters():

@@ -1,4 +1,4 @@
-"""Distributions as pip leaves them, made by hand, and processes that see them."""
+"""Creates installed distributions without pip, and runs processes that find them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def write_dist(
     version: str = "1.0",
     requires: Sequence[str] = (),
 ) -> None:
-    """Write the metadata of `dist` into the folder `site`, with families by entry point."""
+    """Write the metadata of `dist` to the folder `site`, with entry points for families."""
     info = site / f"{dist.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     told = [f"Name: {dist}", f"Version: {version}", *(f"Requires-Dist: {r}" for r in requires)]
@@ -28,7 +28,7 @@ def write_dist(
 def write_plugin(
     site: Path, name: str, source: str, version: str = "1.0", requires: Sequence[str] = ()
 ) -> None:
-    """Write a plugin `dist-<name>` of one module, whose family is called `name`."""
+    """Write a plugin `dist-<name>` with one module and the family `name`."""
     write_dist(site, f"dist-{name}", {name: f"plugin_{name}"}, version, requires)
     (site / f"plugin_{name}.py").write_text(source)
 
@@ -36,13 +36,13 @@ def write_plugin(
 def python(
     arguments: Sequence[str], *sites: Path, **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process of its own that finds the distributions in `sites`."""
+    """Run Python in a new process that finds the distributions in `sites`."""
     return subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, env=env(*sites, **environ)
     )
 
 
 def env(*sites: Path, **environ: str) -> dict[str, str]:
-    """The environment of a process that finds the distributions in `sites`."""
+    """Return the environment for a process that finds the distributions in `sites`."""
     path = os.pathsep.join([*map(str, sites), *filter(None, sys.path)])
     return {**os.environ, "PYTHONPATH": path, **environ}

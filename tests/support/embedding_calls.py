@@ -1,4 +1,4 @@
-"""What is asked of every class of pipelines of image embeddings, by calling it."""
+"""Checks of calls for all pipelines that make or decode image embeddings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Build = Callable[..., Any]
 
 
 def check_needed(kind: Any, build: Build) -> None:
-    """A call needs every component but what brings images to an encoder that it doesn't use."""
+    """Check that a call needs every component except the processor of an unused image encoder."""
     call = stage_call(kind)
     spared = {"prior_image_processor"}
     spared |= set() if "image" in call else {"image_processor"}
@@ -30,7 +30,7 @@ def check_needed(kind: Any, build: Build) -> None:
 
 
 def check_lean(kind: Any, build: Build) -> None:
-    """A call from embeddings or latents to latents needs less."""
+    """Check that a call from embeddings or latents to latents needs fewer components."""
     known, takes = set(kind.module_names()), parameters_of(kind)
     call = {**stage_call(kind), "negative_prompt": "a blue square"}
     if "Prior" in kind.__name__:
@@ -42,19 +42,19 @@ def check_lean(kind: Any, build: Build) -> None:
         if "Inpaint" not in kind.__name__:
             spared |= {"movq"}
             call |= {"image": torch.ones(1, 4, 8, 8)} if "image" in takes else {}
-            # Without an autoencoder a latent cell is 8 pixels wide.
+            # Without an autoencoder, a latent cell is 8 pixels wide.
             call |= {"height": 64, "width": 64}
     call = {one: value for one, value in call.items() if one in takes}
     assert needed_of(kind, build, call) == known - spared
 
 
 def check_several_dtypes(kind: Any, build: Build) -> None:
-    """Each network may have a dtype of its own."""
+    """Check that each network may have its own dtype."""
     assert check_dtypes(kind, build, {**stage_call(kind), "output_type": "pt"}) > 1
 
 
 def check_each_tensor_acts(kind: Any, build: Build) -> None:
-    """Whatever is shown to a step callback it may replace."""
+    """Check that a step callback can replace every tensor that it receives."""
     if "Prior" in kind.__name__:
         assert_each_acts(build(kind), {**stage_call(kind), "output_type": "pt"}, "image_embeds")
     elif "Combined" in kind.__name__:
@@ -68,7 +68,7 @@ def check_each_tensor_acts(kind: Any, build: Build) -> None:
 
 
 def check_values(kind: Any, build: Build) -> None:
-    """Every argument with every kind of value."""
+    """Check every argument with every kind of value."""
     call = _short(kind)
     assert parameters_of(kind) >= set(call)
     flaws = flaws_of(build(kind), call)
@@ -76,7 +76,7 @@ def check_values(kind: Any, build: Build) -> None:
 
 
 def check_room(kind: Any, build: Build) -> None:
-    """What can't fit is refused; priors draw nothing that grows with a size."""
+    """Check that calls that can't fit in memory are refused; priors have no image size."""
     if "Prior" not in kind.__name__:
         check_refuses_what_cannot_fit(build(kind), _short(kind))
         return

@@ -1,4 +1,4 @@
-"""Methods of pipelines of image embeddings that programs with a loop of their own call."""
+"""Checks of the methods that programs with their own denoising loop call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METHODS = ("prepare_latents", "get_timesteps", "_encode_prompt", "_encode_image"
 
 
 def check_method(ours: Any, theirs: Any, method: str) -> None:
-    """Compare what a method gives here and in diffusers, for several arguments."""
+    """Compare the results of a method with those of diffusers, for several arguments."""
     if not hasattr(theirs, method):
         pytest.skip("diffusers has none here")
     both = []
@@ -29,7 +29,7 @@ def check_method(ours: Any, theirs: Any, method: str) -> None:
     for one, other in zip(*both, strict=True):
         found, expected = ((x,) if isinstance(x, torch.Tensor) else x for x in (one, other))
         for here, there in zip(found, expected, strict=True):
-            # Float32 rounding: texts are encoded in one batch here and in two there.
+            # Float32 rounding: we encode texts in one batch, diffusers in two.
             torch.testing.assert_close(here, there, atol=1e-5, rtol=0)
 
 
@@ -38,7 +38,7 @@ def seed() -> torch.Generator:
 
 
 def arguments(name: str, method: str, pipe: Any) -> list[dict[str, Any]]:
-    """Arguments of calls of the method of a class, by the names that diffusers has."""
+    """Return the arguments of several calls of a method, by their names in diffusers."""
     known: dict[str, Any] = {
         "shape": (4, DIM) if "Prior" in name else (4, 4, 8, 8),
         "dtype": torch.float32,

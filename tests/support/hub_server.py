@@ -1,8 +1,8 @@
-"""A small Hub on loopback, for the real client of huggingface_hub, that misbehaves on demand.
+"""A small local Hub for the real client of huggingface_hub, with faults on demand.
 
-It serves repositories by commit (information, trees, files with etags and ranges, those of Git
-LFS through a redirect as the real one does), private and gated ones, and uploads. It keeps a log
-of its requests. `Fault`s change its answers to the requests that they match.
+It serves public, private and gated repositories by commit: information, trees, and files with etags
+and ranges, with a redirect for files of Git LFS as on the real Hub. It accepts uploads, and logs
+all requests. `Fault`s change the responses to the requests that they match.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 TOKEN = "hf_of_the_owner"
-"""The token that may see private repositories, and gated ones, and write."""
+"""A token with access to private and gated repositories, and with write permission."""
 
 STRANGER = "hf_of_a_stranger"
-"""A valid token that may see neither."""
+"""A valid token without these permissions."""
 
 _LARGE = (".safetensors", ".bin", ".ckpt", ".msgpack", ".onnx")
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request as the log keeps it; absent headers are empty strings."""
+    """A logged request; absent headers are empty strings."""
 
     method: str
     path: str
@@ -45,11 +45,11 @@ class Request:
 
 @dataclass
 class Fault:
-    """Changes the answers to the next `times` requests whose `METHOD /path` matches `pattern`.
+    """Changes the responses to the next `times` requests whose `METHOD /path` matches `pattern`.
 
-    One of the others says how: `status` (with `headers`), `cut` (the connection closes after so
-    many bytes of the body), `content` (the bytes that are sent in place of the right ones), or
-    `then`, called before an ordinary answer.
+    One of the other fields says how: `status` (with `headers`), `cut` (the number of bytes of the
+    body before the connection closes), `content` (returns the bytes to send instead), or `then`
+    (called before a normal response).
     """
 
     pattern: str
@@ -63,7 +63,7 @@ class Fault:
 
 @dataclass
 class Repository:
-    """Commits by their id, newest last, and the names of some."""
+    """A repository: commits by id, newest last, and refs that name commits."""
 
     private: bool = False
     gated: bool = False
@@ -72,7 +72,7 @@ class Repository:
     messages: list[str] = field(default_factory=list)
 
     def commit(self, files: Mapping[str, bytes], ref: str = "main", message: str = "") -> str:
-        """Add a commit that holds `files`, and let `ref` name it."""
+        """Add a commit of `files`, set `ref` to it, and return its id."""
         seed = json.dumps([sorted((p, digest(p, c)) for p, c in files.items()), len(self.commits)])
         sha = hashlib.sha1(seed.encode()).hexdigest()
         self.commits[sha] = dict(files)
@@ -81,24 +81,24 @@ class Repository:
         return sha
 
     def files(self, revision: str = "main") -> dict[str, bytes]:
-        """The files of a commit, given by its id or by a name."""
+        """Return the files of a commit, given by its id or a ref."""
         return self.commits[self.refs.get(revision, revision)]
 
 
 def is_large(path: str) -> bool:
-    """Whether a file is kept by Git LFS."""
+    """Whether a file is stored in Git LFS."""
     return path.endswith(_LARGE)
 
 
 def digest(path: str, content: bytes) -> str:
-    """The etag of a file: SHA-256 for those of Git LFS, the id of the git blob for others."""
+    """Return the etag of a file: its SHA-256 in Git LFS, otherwise the id of its git blob."""
     if is_large(path):
         return hashlib.sha256(content).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 class HubServer:
-    """The Hub. Use it as a context manager, or through the fixture `hub_server`."""
+    """The server. Use it as a context manager, or through the fixture `hub_server`."""
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
@@ -109,11 +109,11 @@ class HubServer:
         self.gone = False
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
-        # Clients that are killed break connections; that is no news.
+        # Killed clients break connections, which is not reported.
         self._http.handle_error = lambda *args: None  # type: ignore[method-assign]
         port = self._http.server_address[1]
         self.url = f"http://127.0.0.1:{port}"
-        # Large files come from another host, which must not be told the token.
+        # Large files come from another host, which must not receive the token.
         self.elsewhere = f"http://localhost:{port}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
@@ -125,22 +125,22 @@ class HubServer:
         self.down()
 
     def down(self) -> None:
-        """Stop listening, and break what is connected: the network is gone."""
+        """Simulate a network failure: stop listening and break all connections."""
         self.gone = True
         self._http.shutdown()
         self._http.server_close()
 
     def add(self, name: str, folder: Path | Mapping[str, bytes], **kind: Any) -> str:
-        """Make a repository of the files in `folder`; returns its commit."""
+        """Create a repository with the files in `folder`, and return its commit."""
         self.repositories[name] = Repository(**kind)
         return self.repositories[name].commit(contents(folder))
 
     def fault(self, pattern: str, **how: Any) -> None:
-        """Misbehave; see `Fault`."""
+        """Add a fault; see `Fault`."""
         self.faults.append(Fault(pattern, **how))
 
     def matching(self, request: str) -> Fault | None:
-        """The fault for a request, counted as used."""
+        """Return the fault for a request and count it as used, or None."""
         with self.lock:
             for fault in self.faults:
                 if fault.times > 0 and re.search(fault.pattern, request):
@@ -149,7 +149,7 @@ class HubServer:
         return None
 
     def fetched(self) -> list[str]:
-        """The paths of the files whose content was sent, sorted."""
+        """Return the sorted paths of the files whose content was sent."""
         small = [r.path for r in self.requests if r.method == "GET" and "/resolve/" in r.path]
         paths = [path.split("/resolve/")[1].partition("/")[2] for path in small]
         files = {
@@ -165,14 +165,14 @@ class HubServer:
         )
 
     def sent(self, path: str) -> list[Request]:
-        """The requests for the content of the large file `path`."""
+        """Return the requests for the content of the large file `path`."""
         files = [repo.files() for repo in self.repositories.values()]
         ids = {f"/large/{digest(path, held[path])}" for held in files if path in held}
         return [r for r in self.requests if r.method == "GET" and r.path in ids]
 
 
 def contents(folder: Path | Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files in a folder by path, with slashes."""
+    """Return the files in a folder by path, with forward slashes."""
     if not isinstance(folder, Path):
         return dict(folder)
     return {
@@ -244,13 +244,13 @@ class _Handler(BaseHTTPRequestHandler):
             return b"".join(parts)
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
-    # Who may see what
+    # Permissions
 
     def _token(self) -> str | None:
         return (self.headers.get("Authorization") or "").removeprefix("Bearer ") or None
 
     def _repository(self, name: str, revision: str = "main") -> tuple[Repository, str] | None:
-        """The repository and the commit; None after an answer that refuses."""
+        """Return the repository and the commit, or send an error and return None."""
         repo = self.hub.repositories.get(name)
         token = self._token()
         if token not in (None, TOKEN, STRANGER):
@@ -394,7 +394,7 @@ class _Handler(BaseHTTPRequestHandler):
             return False
         return True
 
-    # Answers
+    # Responses
 
     def _json(self, content: Any) -> None:
         body = json.dumps(content).encode()
@@ -428,7 +428,7 @@ def _lfs(path: str, content: bytes, key: str) -> dict[str, Any]:
 
 @pytest.fixture
 def hub_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    """A running `HubServer`, which is the Hub of this process, with a cache of its own."""
+    """A running `HubServer` that serves as the Hub of this process, with a separate cache."""
     from huggingface_hub import constants, hf_api
     from huggingface_hub.utils import close_session, disable_progress_bars, enable_progress_bars
 
@@ -446,7 +446,7 @@ def hub_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubS
         monkeypatch.setattr(hf_api.api, "endpoint", server.url)
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
             monkeypatch.delenv(name, raising=False)
-        # Nobody waits for a server that fails on purpose.
+        # Retries don't wait, since the faults are deliberate.
         for module in ("huggingface_hub.utils._http", "huggingface_hub.file_download"):
             monkeypatch.setattr(f"{module}.time", SimpleNamespace(sleep=lambda seconds: None))
         monkeypatch.setattr("autopipe.checkpoint.hub.repository._WAITS", (0.0, 0.0))

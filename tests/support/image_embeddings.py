@@ -1,4 +1,4 @@
-"""Tiny components of priors and of the decoders that draw their embeddings."""
+"""Tiny components of priors and of decoders for their image embeddings."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .pictures import mask, picture
 from .tiny import TOKENS, WIDTH, make_text_encoder, make_tokenizer, seeded
 
 DIM = 16
-"""Of an image embedding."""
+"""The size of an image embedding."""
 
 FACTOR = 2
-"""Pixels per latent cell."""
+"""The pixels per latent cell."""
 
 PRIOR: dict[str, Any] = {
     "num_attention_heads": 2,
@@ -63,14 +63,14 @@ SCHEDULE: dict[str, Any] = {
     "beta_schedule": "linear",
     "beta_start": 0.00085,
     "beta_end": 0.012,
-    # Latents of random networks would grow to where rounding is seen in the image.
+    # The latents of random networks would grow until rounding is visible in the image.
     "clip_sample": True,
     "clip_sample_range": 3.0,
 }
 
 
 def make_prior_components(folder: Path) -> dict[str, Any]:
-    """The components of a prior; tokenizer files are written into `folder`."""
+    """Return the components of a prior; the tokenizer files are written to `folder`."""
     from autopipe import PriorTransformer, UnCLIPScheduler
 
     assert WIDTH == DIM
@@ -85,7 +85,7 @@ def make_prior_components(folder: Path) -> dict[str, Any]:
         projection_dim=DIM,
     )
     prior = seeded(lambda: PriorTransformer(**PRIOR))
-    # Not 1 and 0, which would hide it if they were not used.
+    # With the defaults 1 and 0, a test would not notice if they were not used.
     prior.clip_std.data.fill_(0.7)
     prior.clip_mean.data.fill_(0.1)
     return {
@@ -103,14 +103,14 @@ def make_prior_components(folder: Path) -> dict[str, Any]:
 
 
 def make_movq() -> Any:
-    """A MoVQ autoencoder."""
+    """Return a MoVQ autoencoder."""
     from autopipe import VQModel
 
     return seeded(lambda: VQModel(**MOVQ))
 
 
 def make_unet(**changes: Any) -> Any:
-    """A U-Net of a decoder."""
+    """Return the U-Net of a decoder."""
     from autopipe import UNet2DConditionModel
 
     return seeded(lambda: UNet2DConditionModel(**{**UNET, **changes}))
@@ -130,7 +130,7 @@ def movq() -> Any:
 
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No network may be used in this test."""
+    """Makes a test fail if a network is called."""
 
     def used(self: Any, *args: Any, **kwargs: Any) -> None:
         pytest.fail(f"{type(self).__name__} was used before the error")
@@ -139,15 +139,15 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def embeds(rows: int = 1, seed: int = 1) -> torch.Tensor:
-    """Image embeddings (`rows`, `DIM`)."""
+    """Return random image embeddings (`rows`, `DIM`)."""
     return torch.randn(rows, DIM, generator=torch.Generator().manual_seed(seed))
 
 
 def stage_call(kind: Any, second: bool = False) -> dict[str, Any]:
-    """Arguments of a quick call of a prior or of a decoder, as far as it takes them.
+    """Return arguments for a quick call of a prior or a decoder.
 
     Args:
-        second: whether to give others, of those that differ.
+        second: return other values, except for the height and the width.
     """
     first = {
         "prompt": "a red circle",
@@ -180,9 +180,9 @@ def stage_call(kind: Any, second: bool = False) -> dict[str, Any]:
 def compare_embeds(
     build: Callable[..., Any], reference: Callable[[Any], Any], record: Callable[..., float]
 ) -> Callable[..., Any]:
-    """Makes one call of a prior on both libraries and compares the embeddings.
+    """Function that makes one call of a prior in both libraries and compares the embeddings.
 
-    `method` is what is called instead of the prior itself. Returns what ours returns.
+    `method` is called instead of the prior itself if given. The function returns our result.
     """
 
     def run(kind: Any, *args: Any, seed: Any = 0, method: str = "__call__", **call: Any) -> Any:
@@ -197,7 +197,7 @@ def compare_embeds(
         for name in found:
             one, other = found[name], expected[name]
             assert type(one) is type(other)
-            # Float32 rounding: texts are encoded in one batch here and in two there.
+            # Float32 rounding: we encode texts in one batch, diffusers in two.
             assert record(f"{kind.__name__}, {name}", one, other) <= 1e-5
         return found
 

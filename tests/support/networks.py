@@ -1,4 +1,4 @@
-"""Networks of ours beside those of diffusers that have the same config and weights."""
+"""Compares our networks with those of diffusers with the same config and weights."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-5
-"""The same sums in another order: float32 has 7 digits, and a few hundred roundings are between
-input and output. Of the largest difference over the largest value."""
+"""The largest allowed difference, relative to the largest value. Sums may have another order:
+float32 has 7 digits, and there are a few hundred roundings between input and output."""
 
 
 def twins(kind: type[Any], **config: Any) -> tuple[Any, Any]:
-    """A network of ours, and that of diffusers, with the same random weights."""
+    """Return our network and that of diffusers, with the same random weights."""
     import diffusers
 
     torch.manual_seed(0)
     reference = getattr(diffusers, kind.__name__)(**config).eval()
     with torch.no_grad():
         for parameter in reference.parameters():
-            # Some begin at 0 or 1, as biases and scales do: swapping them would go unnoticed.
+            # Biases and scales start at 0 or 1, so swapping them would not be noticed.
             if parameter.ndim == 1 or not parameter.any():
                 parameter.add_(torch.randn_like(parameter) * 0.3)
     ours = kind(**config).eval()
@@ -29,13 +29,13 @@ def twins(kind: type[Any], **config: Any) -> tuple[Any, Any]:
 
 
 def assert_close(found: Tensor, expected: Tensor, tolerance: float = TOLERANCE) -> None:
-    """They are the same but for float32's rounding."""
+    """Check that two tensors are equal except for float32 rounding."""
     assert found.shape == expected.shape
     assert (found - expected).abs().max() < tolerance * expected.abs().max()
 
 
 def assert_same_names(kind: type[Any], config: dict[str, Any]) -> None:
-    """Names and shapes of the weights that `config` asks for are those of diffusers."""
+    """Check that a network with `config` has weights of the same names and shapes as diffusers."""
     import diffusers
 
     with torch.device("meta"):

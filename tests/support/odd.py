@@ -1,6 +1,6 @@
-"""Values that an argument or an entry of a config may get by mistake, or from one who means harm.
+"""Invalid or hostile values for arguments and config entries, by a description.
 
-By what they are, in groups: what JSON can hold, other objects of Python, arrays and tensors.
+They are grouped: JSON values, other Python objects, and arrays and tensors.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 class Unspeakable:
-    """Can't even be shown."""
+    """An object without a text representation."""
 
     def __repr__(self) -> str:
         raise ValueError("no repr")
@@ -28,7 +28,7 @@ class Unspeakable:
 
 
 def nested(depth: int = 5000) -> list[Any]:
-    """A list in a list, and so on."""
+    """Return a list nested to the given depth."""
     found: list[Any] = []
     for _ in range(depth):
         found = [found]
@@ -105,7 +105,7 @@ ODD: dict[str, Any] = {**JSON, **OBJECTS, **TENSORS}
 
 
 def refusal(call: Callable[[], object]) -> AutopipeError | None:
-    """The error of ours that `call` ends in; None where it ends well. Any other error passes."""
+    """Return the `AutopipeError` that `call` raises, or None. Other errors propagate."""
     try:
         call()
     except AutopipeError as error:
@@ -115,7 +115,7 @@ def refusal(call: Callable[[], object]) -> AutopipeError | None:
 
 @contextlib.contextmanager
 def only(kind: type[AutopipeError]) -> Iterator[None]:
-    """Assert that what is done inside ends well, or in an error of `kind`."""
+    """Context manager that accepts only errors of `kind`, or none."""
     try:
         yield
     except kind:
@@ -125,5 +125,5 @@ def only(kind: type[AutopipeError]) -> Iterator[None]:
 
 
 def says(error: AutopipeError, *words: str) -> bool:
-    """Whether the message is short, and has all of `words`."""
+    """Whether the message of `error` is short and contains all `words`."""
     return len(str(error)) < 1000 and all(word in str(error) for word in words)

@@ -1,6 +1,6 @@
-"""Pipelines as programs write them: a call of their own, made of the methods of the library.
+"""Subclasses as programs write them, whose own `__call__` uses the methods of the library.
 
-Each function makes such a class of one that is given, of either library.
+Each function subclasses a pipeline class of either library.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 
 
 def own_text2image(library: ModuleType, kind: Any) -> Any:
-    """Text to image with Stable Diffusion: the loop is the program's."""
+    """Return a subclass for text to image with Stable Diffusion."""
     retrieve_timesteps = functions_of(library).retrieve_timesteps
 
     class Own(kind):
@@ -61,7 +61,7 @@ def own_text2image(library: ModuleType, kind: Any) -> Any:
 
 
 def own_image2image(library: ModuleType, kind: Any) -> Any:
-    """Image to image, by the methods that older programs call."""
+    """Return a subclass for image to image that uses methods of older programs."""
     functions = functions_of(library)
 
     class Own(kind):
@@ -94,7 +94,7 @@ def own_image2image(library: ModuleType, kind: Any) -> Any:
 
 
 def own_inpainting(library: ModuleType, kind: Any) -> Any:
-    """Inpainting by a U-Net that sees the mask, or one that doesn't."""
+    """Return a subclass for inpainting, with or without the mask as input of the U-Net."""
     retrieve_timesteps = functions_of(library).retrieve_timesteps
 
     class Own(kind):
@@ -138,7 +138,7 @@ def own_inpainting(library: ModuleType, kind: Any) -> Any:
 
 
 def own_xl(library: ModuleType, kind: Any) -> Any:
-    """Text to image, or with `image` image to image, with Stable Diffusion XL."""
+    """Return a subclass for Stable Diffusion XL; with `image` it does image to image."""
     retrieve_timesteps = functions_of(library).retrieve_timesteps
 
     class Own(kind):
@@ -202,7 +202,7 @@ def own_xl(library: ModuleType, kind: Any) -> Any:
 
 
 def own_controlnet(library: ModuleType, kind: Any) -> Any:
-    """Text to image with a ControlNet."""
+    """Return a subclass for text to image with a ControlNet."""
     retrieve_timesteps = functions_of(library).retrieve_timesteps
 
     class Own(kind):
@@ -248,7 +248,7 @@ def own_controlnet(library: ModuleType, kind: Any) -> Any:
 
 
 def functions_of(library: ModuleType) -> Any:
-    """Where `library` has the functions that such programs import."""
+    """Return the module of `library` with the functions that such programs import."""
     if library.__name__ == "autopipe":
         return library
     from diffusers.pipelines.stable_diffusion import pipeline_stable_diffusion as others

@@ -1,6 +1,6 @@
-"""Runs one call on diffusers and on us, and keeps the largest difference that any test saw.
+"""Compares calls with diffusers, and reports the largest difference of all tests.
 
-A `conftest.py` of parity tests imports the fixtures, and offers `build(kind, **components)`.
+A `conftest.py` of parity tests imports the fixtures, and defines `build(kind, **components)`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from autopipe.scheduling import SchedulerMixin
 from .tiny import BETAS
 
 TOLERANCE = 1e-4
-"""Of images in [0, 1]: float32 rounding, summed in another order, over a few steps."""
+"""The largest difference of images in [0, 1] through float32 rounding over a few steps."""
 
 SCHEDULERS = (
     "DDIMScheduler",
@@ -51,7 +51,7 @@ MODULES = {
     "MultilingualCLIP": "diffusers.pipelines.kandinsky.text_encoder",
     "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",
 }
-"""Where diffusers has the networks that are not among its own names."""
+"""The modules of networks that diffusers doesn't export at the top level."""
 
 _largest: dict[str, float] = {}
 
@@ -61,7 +61,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("largest differences of images in [0, 1]")
         for name, value in sorted(_largest.items()):
             terminalreporter.write_line(f"{name:42} {value:.2e}")
-        # Each conftest that has this hook runs it.
+        # The hook runs once for each conftest that imports it.
         _largest.clear()
 
 
@@ -75,7 +75,7 @@ def quiet_reference() -> Iterator[None]:
 
 
 def as_array(images: Any) -> np.ndarray:
-    """Images of any kind of output as an array; PIL images in [0, 1]."""
+    """Return images of any output type as an array; PIL images are scaled to [0, 1]."""
     if isinstance(images, torch.Tensor):
         return images.detach().numpy()
     if isinstance(images, np.ndarray):
@@ -84,7 +84,7 @@ def as_array(images: Any) -> np.ndarray:
 
 
 def generators(seed: int | list[int] | None) -> Any:
-    """A generator, a list of them, or None with the global one seeded."""
+    """Return a generator, a list of them, or None after seeding the global one."""
     if seed is None:
         torch.manual_seed(1)
         return None
@@ -95,7 +95,7 @@ def generators(seed: int | list[int] | None) -> Any:
 
 @pytest.fixture
 def scheduler() -> Callable[..., Any]:
-    """`scheduler(name, **options)`: one of ours, with the betas of Stable Diffusion."""
+    """`scheduler(name, **options)` returns one of ours with the betas of Stable Diffusion."""
     return lambda name, **options: getattr(autopipe, name)(**{**BETAS, **options})
 
 
@@ -107,7 +107,7 @@ def any_scheduler(request: pytest.FixtureRequest, scheduler: Callable[..., Any])
 
 @pytest.fixture
 def record() -> Callable[..., float]:
-    """`record(kind, ours, theirs)`: the largest difference, kept under the name of `kind`."""
+    """`record(kind, ours, theirs)` returns the largest difference, and stores it for `kind`."""
 
     def difference(kind: str, ours: Any, theirs: Any) -> float:
         ours, theirs = as_array(ours), as_array(theirs)
@@ -121,9 +121,9 @@ def record() -> Callable[..., float]:
 
 @pytest.fixture(scope="session")
 def twin() -> Callable[[Any], Any]:
-    """The component of diffusers with the class, config and weights of one of ours.
+    """Function that returns the component of diffusers with our class name, config and weights.
 
-    What both libraries take from transformers is returned as it is.
+    Components from transformers, which both libraries use, are returned unchanged.
     """
     import diffusers
 
@@ -152,7 +152,7 @@ def twin() -> Callable[[Any], Any]:
 
 @pytest.fixture
 def reference(twin: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The pipeline of diffusers with the classes, configs and weights of one of ours."""
+    """Function that returns the pipeline of diffusers with our classes, configs and weights."""
     import diffusers
 
     def pipeline(ours: Any) -> Any:
@@ -166,14 +166,14 @@ def reference(twin: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 @pytest.fixture
 def saved_alike(tmp_path: Path) -> Callable[[Any, Any], None]:
-    """`saved_alike(ours, theirs)`: both libraries save twins with the same keys in every config.
+    """`saved_alike(ours, theirs)` checks that both libraries save the same keys in every config.
 
-    So they do with what each makes of the checkpoint of the other.
+    This also holds after each library has loaded and saved the checkpoint of the other.
     """
 
     def check(ours: Any, theirs: Any) -> None:
         folders = {}
-        # Some classes of the reference can't open what they saved without these.
+        # Some classes of diffusers can't load what they saved without these.
         absent = {name: None for name, one in ours.components.items() if one is None}
         for name, pipe in {"ours": ours, "theirs": theirs}.items():
             pipe.save_pretrained(tmp_path / name)
@@ -194,18 +194,18 @@ def saved_alike(tmp_path: Path) -> Callable[[Any, Any], None]:
     return check
 
 
-# What the reference writes of where a checkpoint was, and of the release that wrote it.
+# Where a checkpoint was loaded from, and the versions of the libraries that wrote it.
 _NOT_SAVED = {"_name_or_path", "_diffusers_version", "transformers_version"}
 
 
 def entries(folder: Path) -> dict[str, Any]:
-    """The keys of every config in a checkpoint, and all of its index."""
+    """Return the keys of every config in a checkpoint, and its whole index."""
     found: dict[str, Any] = {}
     for name in ("config.json", "scheduler_config.json", "model_index.json"):
         for file in folder.rglob(name):
             content = json.loads(file.read_text(encoding="utf-8"))
             kept = {key: value for key, value in content.items() if key not in _NOT_SAVED}
-            # The reference names the class by the backend that is installed, we by what all know.
+            # diffusers names the class of the installed backend, we use the common name.
             for key, value in kept.items():
                 if value == ["transformers", "CLIPImageProcessorPil"]:
                     kept[key] = ["transformers", "CLIPImageProcessor"]
@@ -218,10 +218,10 @@ def entries(folder: Path) -> dict[str, Any]:
 def compare(
     build: Callable[..., Any], reference: Callable[[Any], Any], record: Callable[..., float]
 ) -> Callable[..., Any]:
-    """Makes one call on both libraries and compares what they return.
+    """Function that makes one call in both libraries, compares the results, and returns ours.
 
-    `seed` is that of the generator, or a list for a list of them; `components` go to `build`.
-    `prompt` goes to pipelines that take one. Returns the images of ours.
+    `seed` is the seed of the generator, or a list of seeds for a list of generators. `components`
+    are passed to `build`, and `prompt` to pipelines that take one.
     """
 
     def run(

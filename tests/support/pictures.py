@@ -1,4 +1,4 @@
-"""Small pictures and masks to start from."""
+"""Small pictures and masks for the inputs of calls."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from PIL import Image
 
 
 def picture(height: int = 16, width: int = 16, seed: int = 9) -> Image.Image:
-    """Blocks of 4 x 4 pixels, each of a colour of its own."""
+    """Return a picture of blocks of 4 x 4 pixels with random colours."""
     coarse = np.random.default_rng(seed).integers(0, 256, (height // 4, width // 4, 3), np.uint8)
     return Image.fromarray(coarse.repeat(4, axis=0).repeat(4, axis=1))
 
 
 def mask(height: int = 16, width: int = 16) -> Image.Image:
-    """White in the middle, with a grey edge on either side of the half."""
+    """Return a mask that is white in the middle, with one edge lighter than half, one darker."""
     values = np.zeros((height, width), np.uint8)
     values[height // 4 : -height // 4, width // 4 : -width // 4] = 255
     values[height // 4] = 140
@@ -23,6 +23,6 @@ def mask(height: int = 16, width: int = 16) -> Image.Image:
 
 
 def tensor(image: Image.Image) -> torch.Tensor:
-    """(1, C, H, W) in [0, 1]."""
+    """Return a picture as (1, C, H, W) in [0, 1]."""
     values = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255)
     return values[None, None] if values.ndim == 2 else values.permute(2, 0, 1)[None]

@@ -1,4 +1,4 @@
-"""What code of plugins may raise."""
+"""Errors that the code of plugins may raise."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What the steps of a pipeline class read of the record of its call, by their source.
+"""Finds in the source which arguments the steps of a pipeline class read from `self.call`.
 
-Followed from `__call__` on: through `self.name` and `super().name`, and through what gets the
-record, `function(self.call)` or `Bundle.of(self.call)`. A dataclass with such an `of` reads all of
-its fields that the call has, and `self.call.items()` reads all that there is, to hand it on.
+It follows `self.name` and `super().name` from `__call__` on, and functions that receive the record
+of arguments, as in `function(self.call)` and `Bundle.of(self.call)`. A dataclass with such an `of`
+reads all its fields that the call has, and `self.call.items()` reads all arguments.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 
 @dataclass
 class Reads:
-    """Names of arguments.
+    """The names of the arguments that are read.
 
     Attributes:
-        needed: read as `call.name`: without them the call fails.
-        wanted: read as `call.get("name")`, by a bundle, or with all others as `call.items()`.
+        needed: read as `call.name`, so that the call fails without them.
+        wanted: read by `call.get("name")`, by a bundle, or by `call.items()`.
     """
 
     needed: set[str] = field(default_factory=set)
@@ -34,12 +34,12 @@ class Reads:
 
 
 def parameters_of(cls: type[Any]) -> set[str]:
-    """The names that the call of a pipeline class takes, less those read before any step."""
+    """Return the parameters of a pipeline's call, except those that are read before any step."""
     return set(inspect.signature(cls.__call__).parameters) - {"self", "adapters", "cancellation"}
 
 
 def reads_of(cls: type[Any]) -> Reads:
-    """What is read of the record in a call of `cls`."""
+    """Return the arguments that a call of `cls` reads."""
     found, seen = Reads(), set()
     work: list[tuple[Any, str | None]] = [(cls.__dict__.get("__call__") or cls.__call__, None)]
     while work:
@@ -54,7 +54,7 @@ def reads_of(cls: type[Any]) -> Reads:
 
 
 class _Function:
-    """One function: what it reads, and what it reaches."""
+    """Analyses one function: what it reads, and which functions it reaches."""
 
     def __init__(self, cls: type[Any], function: Any, record: str | None, found: Reads) -> None:
         self.cls, self.function, self.found = cls, function, found
@@ -118,7 +118,7 @@ class _Function:
                 self._handed(called, place)
 
     def _handed(self, called: ast.expr, place: int) -> None:
-        """The record is given to another function, or to a bundle."""
+        """Process a call that passes the record to another function or to a bundle."""
         scope = self.function.__globals__
         if isinstance(called, ast.Attribute) and called.attr == "of":
             bundle = scope[ast.unparse(called.value)]

@@ -1,4 +1,4 @@
-"""A pipeline with networks of every role, small enough to read."""
+"""A small pipeline with networks in every role of offloading."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WIDTH = 4
 
 
 class Coder(ModelMixin):
-    """Is used by a method beside `forward`, and has a weight and a buffer of its own."""
+    """A network with an entry point besides `forward`, and with its own parameter and buffer."""
 
     @register_to_config
     def __init__(self, width: int = WIDTH) -> None:
@@ -66,7 +66,7 @@ class RelayPipeline(DiffusionPipeline):
 
 
 class PaintingPipeline(DiffusionPipeline):
-    """Another task on some of the networks."""
+    """A pipeline for another task that uses some of the networks."""
 
     model_cpu_offload_seq = "painter->coder"
 
@@ -82,12 +82,12 @@ class PaintingPipeline(DiffusionPipeline):
 
 
 def linear(width: int = WIDTH) -> nn.Module:
-    """The simplest network."""
+    """Return the simplest network."""
     return nn.Linear(width, width)
 
 
 def relay(**changes: Any) -> RelayPipeline:
-    """A relay with seeded weights."""
+    """Return a relay pipeline with seeded weights."""
     torch.manual_seed(0)
     networks = {
         "reader": linear(),
@@ -105,7 +105,7 @@ MODES = (*OFFLOADED, "balanced", "device", "resident")
 
 
 def state(pipe: RelayPipeline) -> dict[str, Any]:
-    """What must be as it was after a call: where weights are, hooks, and who has the turn."""
+    """Return the state that a call must restore: devices of weights, hooks, and running calls."""
     return {
         "places": {
             f"{name}.{path}": tensor.device

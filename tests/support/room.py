@@ -1,4 +1,4 @@
-"""Calls that can't fit: refused at once, whatever the size of the machine."""
+"""Checks that calls that can't fit in memory are refused at once, on any machine."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from .values import Accepted, bounded
 
 
 def check_refuses_what_cannot_fit(pipe: Any, call: Mapping[str, Any]) -> None:
-    """Huge pictures, and huge numbers of small ones, are refused with the figure, unless asked.
+    """Check that huge pictures and huge batches are refused, unless `check_memory=False`.
 
-    The networks of tests are tiny, so the machine is made as much smaller.
+    The error states the estimated size. Since the networks of tests are tiny, the memory of the
+    machine is patched to be small as well.
     """
     takes = parameters_of(type(pipe))
     changes: list[dict[str, Any]] = [{"num_images_per_prompt": 10**6}]

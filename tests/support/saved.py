@@ -1,4 +1,4 @@
-"""What a save writes into the configs is what diffusers writes, key by key."""
+"""Checks that saved configs have the same keys as those of diffusers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from autopipe.registry import default_registry
 
 
 def same_keys(family: str, **options: Any) -> Callable[..., None]:
-    """The test of all pipelines of `family`, made with those of `options` that they have."""
+    """Return a test of all pipelines of `family`, with those of `options` that they have."""
 
     @pytest.mark.parametrize(
         "kind", [one.name for one in default_registry().families[family].pipelines]

@@ -11,10 +11,10 @@ import torch
 from transformers import CLIPTextConfig, CLIPTokenizer
 
 TOKENS = 12
-"""What a tiny text encoder reads."""
+"""The number of tokens that a tiny text encoder reads."""
 
 WIDTH = 16
-"""Of the hidden states of a tiny text encoder."""
+"""The width of the hidden states of a tiny text encoder."""
 
 UNET: dict[str, Any] = {
     "sample_size": 8,
@@ -42,21 +42,21 @@ BETAS: dict[str, Any] = {
 
 
 def seeded(make: Callable[[], Any], seed: int = 0) -> Any:
-    """What `make` returns, a network, with the weights of a seed, ready for inference."""
+    """Return the network that `make` builds, with seeded weights, ready for inference."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make().eval().requires_grad_(False)
 
 
 def _characters() -> list[str]:
-    """One printable character for each byte, as byte-level BPE writes them."""
+    """Return one printable character for each byte, as in byte-level BPE."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [256 + i for i in range(256 - len(printable))]
     return [chr(code) for code in (*printable, *others)]
 
 
 def make_tokenizer(folder: Path, **options: Any) -> CLIPTokenizer:
-    """A byte-pair tokenizer with three merges, from files in `folder` as a checkpoint has them."""
+    """Return a byte-pair tokenizer with three merges; its files are written to `folder`."""
     merges = [("a", "t</w>"), ("c", "at</w>"), ("r", "e")]
     letters = _characters()
     words = [*letters, *(c + "</w>" for c in letters), *("".join(m) for m in merges)]
@@ -76,7 +76,7 @@ def make_tokenizer(folder: Path, **options: Any) -> CLIPTokenizer:
 def make_text_encoder(
     kind: type[Any], tokenizer: CLIPTokenizer, seed: int = 0, **changes: Any
 ) -> Any:
-    """A text encoder of `kind`, one of the CLIP classes of transformers."""
+    """Return a text encoder of `kind`, one of the CLIP classes of transformers."""
     config = CLIPTextConfig(
         **{
             "vocab_size": len(tokenizer),
@@ -94,7 +94,7 @@ def make_text_encoder(
 
     def make() -> Any:
         model = kind(config)
-        # The usual initial values are so small that all prompts would be alike.
+        # The default initial values are so small that all prompts would give similar results.
         model.get_input_embeddings().weight.data.normal_()
         return model
 

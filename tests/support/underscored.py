@@ -1,4 +1,4 @@
-"""Which underscored names a distribution uses of another one, read from the sources."""
+"""Finds in the sources which underscored names distributions use of each other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def is_private(name: str) -> bool:
-    """Whether `name` has one leading underscore, as what is no concern of others has."""
+    """Whether `name` is private: it has exactly one leading underscore."""
     return name.startswith("_") and not name.startswith("__") and name != "_"
 
 
@@ -20,7 +20,7 @@ class Module:
 
     Attributes:
         dist: the distribution that it belongs to.
-        imports: what it imports by `from`: module, name and line, by the name that it has here.
+        imports: the module, name and line of each `from` import, by its local name.
     """
 
     dist: str
@@ -36,7 +36,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Use:
-    """A place where a name of another distribution is used.
+    """A use of a name of another distribution.
 
     Attributes:
         owner: the distribution that defines the name.
@@ -49,7 +49,7 @@ class Use:
 
 
 def parsed(sources: Mapping[str, Path]) -> list[Module]:
-    """The modules below the folder of each distribution."""
+    """Return the parsed modules in the folder of each distribution."""
     modules = []
     for dist, root in sources.items():
         for path in sorted(root.rglob("*.py")):
@@ -68,7 +68,7 @@ def parsed(sources: Mapping[str, Path]) -> list[Module]:
 
 
 def defined_in(body: Iterable[ast.stmt]) -> Iterator[str]:
-    """Names that functions, classes and assignments among `body` bind, without what is inside."""
+    """Yield the names that functions, classes and assignments in `body` bind at its level."""
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name
@@ -78,7 +78,7 @@ def defined_in(body: Iterable[ast.stmt]) -> Iterator[str]:
 
 @functools.cache
 def members(cls: ast.ClassDef) -> set[str]:
-    """The attributes that a class defines, those that its methods assign to `self` among them."""
+    """Return the attributes of a class, including those that its methods assign to `self`."""
     assigned = {
         node.attr
         for node in ast.walk(cls)
@@ -91,7 +91,7 @@ def members(cls: ast.ClassDef) -> set[str]:
 
 
 class Sources:
-    """The sources of several distributions, and what they use of each other."""
+    """The sources of several distributions, and their uses of each other's names."""
 
     def __init__(self, sources: Mapping[str, Path]) -> None:
         self.modules = parsed(sources)
@@ -103,7 +103,7 @@ class Sources:
             names.update(name for cls in module.classes.values() for name in members(cls))
 
     def uses(self) -> list[Use]:
-        """The uses of underscored names across distributions."""
+        """Return the uses of underscored names across distributions."""
         return [use for module in self.modules for use in self._uses_of(module)]
 
     def _uses_of(self, module: Module) -> Iterator[Use]:
@@ -132,7 +132,7 @@ class Sources:
     def _foreign(
         self, node: ast.Attribute, module: Module, chain: list[tuple[Module, ast.ClassDef]]
     ) -> Iterator[Use]:
-        """The use that `node` is, where a class with these ancestors has the attribute."""
+        """Yield the use if `node` is a private attribute that another distribution defines."""
         if not is_private(node.attr):
             return
         owners = [of.dist for of, cls in chain if node.attr in members(cls)]
@@ -142,7 +142,7 @@ class Sources:
             yield Use(node.attr, owners[0], module.path, node.lineno)
 
     def _class_of(self, module: Module, node: ast.AST) -> tuple[Module, ast.ClassDef] | None:
-        """The class that an expression names, and where it is."""
+        """Return the class that an expression names and its module, or None."""
         if isinstance(node, ast.Subscript):
             node = node.value
         if not isinstance(node, ast.Name):
@@ -155,13 +155,13 @@ class Sources:
         return self._class_of(origin, ast.Name(name)) if known else None
 
     def _ancestry(self, module: Module, cls: ast.ClassDef) -> list[tuple[Module, ast.ClassDef]]:
-        """A class and all its bases, each with its module."""
+        """Return a class and all its bases, each with its module."""
         bases = filter(None, (self._class_of(module, base) for base in cls.bases))
         return [(module, cls), *(one for base in bases for one in self._ancestry(*base))]
 
 
 def _is_own(node: ast.Attribute) -> bool:
-    """Whether it is an attribute of `self`, `cls` or `super()`."""
+    """Whether `node` is an attribute of `self`, `cls` or `super()`."""
     value = node.value
     if isinstance(value, ast.Call):
         value = value.func

@@ -1,7 +1,7 @@
-"""Every parameter of a call with every kind of value: it works, or is refused by its name.
+"""Tries every kind of value for every parameter of a call: it works, or the error names it.
 
-The values are made from the signature of the call, and nothing is said of what a parameter is
-for, so a new pipeline class is covered by naming it.
+The parameters come from the signature, and their meaning isn't used, so new pipeline classes need
+no further code.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from autopipe.errors import AutopipeError
 from .odd import ODD
 
 _SECONDS = 60
-"""For one call; they take milliseconds."""
+"""The time limit of a call; calls take milliseconds."""
 
 _MEMORY = 4 * 2**30
-"""Bytes that a call may map beyond what the process has; they take a few MB."""
+"""The limit of additional bytes that a call may map; calls take a few MB."""
 
 _made: set[tuple[str, str, str]] = set()
-"""What was called to the end: the package, the parameter and the value."""
+"""The completed calls: package, parameter and value."""
 
 
 class Accepted(Exception):
-    """The arguments were checked, and a network was about to compute."""
+    """Raised when a network is called, after the arguments were checked."""
 
 
 def flaws_of(pipe: Any, call: Mapping[str, Any]) -> list[str]:
-    """What is wrong with how `pipe` takes each parameter, one line each.
+    """Return the flaws in how `pipe` treats values of each parameter, one line each.
 
-    Values that are accepted are used for a whole call once for all classes of a family.
+    An accepted value is used in a complete call once per family, not for each of its classes.
 
     Args:
-        call: one that works.
+        call: the arguments of a call that works.
     """
     pipe(**call)
     found = []
@@ -73,7 +73,7 @@ def _flaw(pipe: Any, call: dict[str, Any], name: str, label: str) -> str | None:
         return None if _names(name, said) else f"the refusal doesn't name it: {said[:200]}"
     except BaseException as error:
         if "callback" in name and callable(call[name]):
-            # An error of the user's own code, which passes as it is.
+            # Errors of the user's own code propagate unchanged.
             return None
         return f"{type(error).__name__}: {str(error)[:200]}"
     return None
@@ -90,7 +90,7 @@ def _names(name: str, said: str) -> bool:
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Stop with an error what takes too long or too much memory."""
+    """Context manager that raises an error if its block takes too much time or memory."""
 
     def stop(*_: Any) -> None:
         raise TimeoutError(f"took more than {_SECONDS} s")

@@ -1,1 +1,1 @@
-"""For authors of plugins: a project to start from, and the checks that a plugin must pass."""
+"""Tools for plugin authors: a project template, conformance checks, and stubs."""

@@ -1,4 +1,4 @@
-"""What this package offers: commands, but no pipelines."""
+"""The manifest of this package, which provides commands but no pipelines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from autopipe import Command, Manifest, hookimpl
 
 @hookimpl
 def autopipe_family() -> Manifest:
-    """The manifest."""
+    """Return the manifest."""
     return Manifest(
         name="devkit",
         commands=(

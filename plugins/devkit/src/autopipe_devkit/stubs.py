@@ -1,9 +1,9 @@
-"""What type checkers read of `autopipe`: a stub, made of what the installed plugins declare.
+"""The stub of `autopipe` for type checkers, generated from the manifests of installed plugins.
 
-The names of families are found at run time, so checkers can't see them in the source of the core.
-The stub says where each one is defined. The core ships one for all that this project publishes;
-`autopipe stubs` writes one for what is installed, other authors' plugins included. Only manifests
-are imported for it.
+The public names of families are resolved at run time, so checkers can't find them in the source of
+the core. The stub says where each one is defined. The core ships a stub for everything that this
+project publishes; `autopipe stubs` writes one for everything that is installed, including plugins
+of other authors. Only manifests are imported for it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from autopipe.resolution.public import SUBMODULES
 from autopipe.tasks import CORE, Task
 
 FILE = "autopipe/__init__.pyi"
-"""The path of the stub, in a folder where checkers look for stubs."""
+"""The path of the stub in a folder of stubs."""
 
 
 @dataclass(frozen=True)
 class _Import:
-    """An import of a name that the stub defines anew or exports."""
+    """An import of a name that the stub redefines or exports."""
 
     module: str
     attribute: str
@@ -31,7 +31,7 @@ class _Import:
 
     @classmethod
     def of(cls, target: str, name: str) -> _Import:
-        """That of what `target` names."""
+        """Return the import of `target` as `name`."""
         module, _, attribute = target.partition(":")
         return cls(module, attribute, name)
 
@@ -41,12 +41,12 @@ class _Import:
 
 
 def stub(registry: Registry, command: str) -> str:
-    """The stub of the public names in `registry`; `command` is what writes it."""
+    """Return the stub of the public names in `registry`; its first line names `command`."""
     tasks = [task for task in registry.tasks if task not in CORE and task.auto_class]
     targets = {name: registry.target(name) or "" for name in registry.names()}
     tasks = sorted(task for task in tasks if targets.pop(task.auto_class, None))
     own = {name: target for name, target in targets.items() if target.startswith("autopipe.")}
-    # By a name of its own first: of a plugin that is absent, some checkers know only that as Any.
+    # First under a private name: if a plugin is absent, some checkers know only that name as Any.
     others = {name: target for name, target in targets.items() if name not in own}
     imports = [
         *(_Import.of(target, name) for name, target in own.items()),
@@ -76,7 +76,7 @@ def stub(registry: Registry, command: str) -> str:
 
 
 def _auto_class(task: Task) -> Iterator[str]:
-    """The Auto class of a task that isn't the core's, and what it gives."""
+    """Yield the Auto class of a plugin's task, after the class of its pipelines if typed."""
     pipeline = "DiffusionPipeline"
     if task.protocol:
         pipeline = f"{_calls(task)}Pipeline"
@@ -89,7 +89,7 @@ def _calls(task: Task) -> str:
 
 
 def _is_typed(module: str) -> bool:
-    """Whether the package of `module` says that it is typed; True where it can't be found."""
+    """Whether the package of `module` has a `py.typed` file; True if it can't be found."""
     try:
         found = importlib.util.find_spec(module.partition(".")[0])
     except (ImportError, ValueError):

@@ -1,1 +1,1 @@
-"""The subcommands of `autopipe` that this package brings."""
+"""The subcommands of `autopipe` that this package provides."""

@@ -1,4 +1,4 @@
-"""`autopipe check`: the conformance kit, without a test to be written first."""
+"""`autopipe check`: runs the conformance kit without a test file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TestConformance(Conformance):
 
 
 def declare(parser: argparse.ArgumentParser) -> Run:
-    """Add the arguments."""
+    """Declare the arguments, and return the function that runs the command."""
     explain(parser, ABOUT, EXAMPLES)
     parser.add_argument("family", metavar="FAMILY", help="an installed family, such as zoo")
     option(parser, "--checkpoint DIR", "a tiny checkpoint (default: the family's demo)")
@@ -59,7 +59,7 @@ def declare(parser: argparse.ArgumentParser) -> Run:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the kit and print its page; 1 if a check failed."""
+    """Run the kit and print its report. Return 1 if a check failed, else 0."""
     from ..conformance.checks import OF_A_FAMILY, OF_A_MEMBER, OF_A_STAGE, OF_A_TASK
     from ..conformance.report import check_ending
     from ..conformance.running import checked
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _tests(arguments: argparse.Namespace, target: Path) -> Path:
-    """The test file that is given, or one written as `target` that needs none."""
+    """Return the given test file; if there is none, write one to `target` and return that."""
     family, checkpoint = arguments.family, arguments.checkpoint
     if arguments.tests is not None:
         if checkpoint is not None or arguments.size is not None:

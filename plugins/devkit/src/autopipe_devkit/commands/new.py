@@ -1,4 +1,4 @@
-"""`autopipe new`: the project of a family of your own."""
+"""`autopipe new`: creates a project for a new family."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLES = ("autopipe new zoo", "autopipe new zoo --task text2image --to work/zo
 
 
 def declare(parser: argparse.ArgumentParser) -> Run:
-    """Add the arguments."""
+    """Declare the arguments, and return the function that runs the command."""
     explain(parser, ABOUT, EXAMPLES)
     parser.add_argument("name", metavar="NAME", help="of the family, such as zoo")
     parser.add_argument(
@@ -35,7 +35,7 @@ def declare(parser: argparse.ArgumentParser) -> Run:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the project, and say what to do next."""
+    """Write the project, and print the next steps."""
     name = family_name(arguments.name)
     if name in default_registry().families:
         raise ArgumentError(f"a family {name} is already installed; choose another name")

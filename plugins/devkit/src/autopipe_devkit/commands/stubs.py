@@ -1,4 +1,4 @@
-"""`autopipe stubs`: what is installed here, told to type checkers."""
+"""`autopipe stubs`: writes a stub of the installed plugins for type checkers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXAMPLES = ("autopipe stubs", "autopipe stubs --to stubs --check")
 
 
 def declare(parser: argparse.ArgumentParser) -> Run:
-    """Add the arguments."""
+    """Declare the arguments, and return the function that runs the command."""
     explain(parser, ABOUT, EXAMPLES)
     parser.add_argument(
         "--to",
@@ -40,7 +40,7 @@ def declare(parser: argparse.ArgumentParser) -> Run:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the stub, or compare it with what is there."""
+    """Write the stub, or compare it with the existing one."""
     file = Path(arguments.to, FILE)
     text = stub(default_registry(), "autopipe stubs")
     try:

@@ -1,4 +1,4 @@
-"""The conformance kit: what every family promises, as checks that its own tests run.
+"""The conformance kit: checks of the contract of families, run as part of a family's tests.
 
     # tests/test_conformance.py
     from autopipe_devkit.conformance import Conformance
@@ -6,7 +6,7 @@
     class TestConformance(Conformance):
         family = "zoo"
 
-Installed by `pip install autopipe-devkit`. See `Conformance` for what it can be told.
+Installed by `pip install autopipe-devkit`. See `Conformance` for its settings.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ __all__ = ["Conformance"]
 
 
 def __getattr__(name: str) -> Any:
-    # The pytest plugin beside this is imported in every test run of every project; the suite,
-    # which needs torch, only in those that use it.
+    # Every test run of every project imports the pytest plugin in this package. The suite needs
+    # torch, so it is imported only by test runs that use it.
     if name == "Conformance":
         from .suite import Conformance
 

@@ -1,4 +1,4 @@
-"""Further ways to give what a call starts from: pictures as arrays, latents, embeddings."""
+"""Other forms of the inputs of a call: pictures as arrays or tensors, latents, embeddings."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ EMBEDS = (
     "pooled_prompt_embeds",
     "negative_pooled_prompt_embeds",
 )
-"""What `encode_prompt` of a pipeline returns, in this order, and the arguments that take it."""
+"""The results of `encode_prompt` in their order, and the arguments of a call that take them."""
 
 
 def pictures_of(subject: Subject) -> list[Input]:
-    """The inputs that are pictures or masks."""
+    """Return the inputs of the task that are pictures or masks."""
     return [one for one in subject.task.inputs if one.kind in MADE]
 
 
 def as_array(picture: Any) -> np.ndarray:
-    """(1, H, W, C) in [0, 1], or (1, H, W) of a picture with one channel."""
+    """Return a picture as (1, H, W, C) in [0, 1], or (1, H, W) if it has one channel."""
     return np.asarray(picture, np.float32)[None] / 255
 
 
 def as_tensor(picture: Any) -> torch.Tensor:
-    """(1, C, H, W) in [0, 1]."""
+    """Return a picture as (1, C, H, W) in [0, 1]."""
     array = as_array(picture)
     return torch.from_numpy(array[..., None] if array.ndim == 3 else array).permute(0, 3, 1, 2)
 
 
 def latents(subject: Subject, pipe: DiffusionPipeline) -> torch.Tensor | None:
-    """Noise as a call of its own starts from; None where calls take none, or show none."""
+    """Return random latents of the right shape, or None if calls take or show no latents."""
     taken = inspect.signature(subject.cls.__call__).parameters
     if "latents" not in taken or "callback_on_step_end" not in taken:
         return None
@@ -57,7 +57,7 @@ def latents(subject: Subject, pipe: DiffusionPipeline) -> torch.Tensor | None:
 
 
 def embeds(subject: Subject, pipe: DiffusionPipeline) -> dict[str, Any]:
-    """The prompt as embeddings, in arguments of a call; empty where calls take none."""
+    """Return the prompt as embedding arguments of a call; empty if there are none."""
     taken = inspect.signature(subject.cls.__call__).parameters
     encode = getattr(pipe, "encode_prompt", None)
     if "prompt_embeds" not in taken or encode is None:

@@ -1,7 +1,7 @@
-"""The pytest plugin: what came of the conformance checks, as a page below the results of a run.
+"""The pytest plugin: shows the results of the conformance checks at the end of a test run.
 
-A check that did not run is a failure. Loaded in every test run where autopipe-devkit is installed,
-so it imports nothing of autopipe unless there were such checks.
+A check that did not run counts as failed. The plugin is loaded in every test run where
+autopipe-devkit is installed, so it imports nothing from autopipe unless such checks ran.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 
 MARK = "_autopipe_conformance"
-"""The attribute by which the plugin knows the classes of the kit."""
+"""The attribute by which the plugin recognises the classes of the kit."""
 
 VERDICT = "autopipe_conformance"
-"""The name of the property of a test's report that says what came of its check."""
+"""The name of the report property of a test that holds the verdict of its check."""
 
 OPTION = "--conformance-report"
 
 deselected = pytest.StashKey[set[str]]()
-"""The ids of the checks that the command line left out."""
+"""The node ids of the tests that the command line deselected."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option for the report's file."""
+    """Add the option for the report file."""
     parser.getgroup("autopipe").addoption(
         OPTION,
         metavar="FILE",
@@ -34,19 +34,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Collect what comes of the checks of this run."""
+    """Register the collector of this run's verdicts."""
     config.pluginmanager.register(Collector(), Collector.name)
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
-    """Remember what was left out on purpose, so that it doesn't count as missing."""
+    """Record the deselected tests, so that they don't count as missing."""
     for item in items:
         item.config.stash.setdefault(deselected, set()).add(item.nodeid)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, Any, Any]:
-    """Turn a skipped check into a failed one, and note what failed outside of a check."""
+    """Report a skipped check as failed, and add a verdict for a failure outside of a check."""
     report = yield
     cls = getattr(item, "cls", None)
     if not hasattr(cls, MARK):
@@ -66,7 +66,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, A
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Show the page; with `-q` only what is not as it should be."""
+    """Print the report; with `-q` only failed and unjudged checks."""
     collector: Any = config.pluginmanager.get_plugin(Collector.name)
     if not collector.told:
         return
@@ -80,10 +80,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the file that was asked for."""
+    """Write the report file that the command line asks for."""
     file = session.config.getoption(OPTION)
     collector: Any = session.config.pluginmanager.get_plugin(Collector.name)
-    # Of several processes, the one that hears of all tests.
+    # With several processes, only the main one receives the reports of all tests.
     if file and not hasattr(session.config, "workerinput"):
         from .report import Report
 
@@ -91,7 +91,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 class Collector:
-    """Keeps what the reports of tests say of conformance checks."""
+    """Collects the verdicts of conformance checks from the reports of tests."""
 
     name = "autopipe-conformance-collector"
 
@@ -99,7 +99,7 @@ class Collector:
         self.told: list[dict[str, Any]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take down the check of a test that ended."""
+        """Store the verdict of a finished test."""
         found = dict(report.user_properties).get(VERDICT)
         if not isinstance(found, dict) or (report.when != "call" and not report.failed):
             return

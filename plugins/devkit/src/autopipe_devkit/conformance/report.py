@@ -1,4 +1,4 @@
-"""The report of the kit: a page that says what came of the checks, by pipeline and task."""
+"""The report of the kit: the results of the checks by pipeline and task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autopipe.wording import clean, shown
 from .verdict import Verdict
 
 WRONG = {"failed": "failed", "unjudged": "could not be judged"}
-"""Outcomes that fail a run, and how they are told."""
+"""The outcomes that fail a run, with their wording."""
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:auto;padding:1rem}"
@@ -27,7 +27,7 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the page: what it is about, and what there is to say."""
+    """A row of the report: a label and its items."""
 
     label: str
     items: tuple[str, ...]
@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """What came of the checks of the plugin, or of one pipeline for one task."""
+    """The results for the plugin itself, or for one pipeline and task."""
 
     title: str
     rows: tuple[Row, ...]
@@ -44,22 +44,22 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of a run of the kit."""
+    """The results of a run of the kit."""
 
     verdicts: tuple[Verdict, ...]
 
     @classmethod
     def of(cls, told: Iterable[dict[str, Any]]) -> Report:
-        """The report of verdicts as values that JSON has."""
+        """Return the report of verdicts that are given as JSON values."""
         return cls(tuple(map(Verdict.of, told)))
 
     @property
     def passed(self) -> bool:
-        """Whether there were checks, and none is wrong."""
+        """Whether any checks ran, and none failed or was unjudged."""
         return bool(self.verdicts) and all(one.outcome not in WRONG for one in self.verdicts)
 
     def summary(self) -> Iterator[str]:
-        """A sentence for each family: how many checks there were, and how many are not passed."""
+        """Yield a sentence for each family: the number of checks, in total and by outcome."""
         for family in dict.fromkeys(one.family for one in self.verdicts):
             own = [one for one in self.verdicts if one.family == family]
             counts = {
@@ -74,7 +74,7 @@ class Report:
             yield f"{family}: {counted(len(own), 'check', 'checks')}, {told}"
 
     def sections(self) -> Iterator[Section]:
-        """The parts of the page, in the order of the checks."""
+        """Yield the sections of the report, in the order of the checks."""
         places = dict.fromkeys((one.family, one.pipeline, one.task) for one in self.verdicts)
         for place in places:
             own = [v for v in self.verdicts if (v.family, v.pipeline, v.task) == place]
@@ -83,7 +83,7 @@ class Report:
             yield Section(title, tuple(_rows(own)))
 
     def as_text(self, brief: bool = False) -> str:
-        """The page for a terminal, or of it only what is wrong."""
+        """Return the report for a terminal; if `brief`, only failed and unjudged checks."""
         parts = []
         for section in self.sections():
             rows = [row for row in section.rows if row.wrong or not brief]
@@ -92,7 +92,7 @@ class Report:
         return clean("\n\n".join(parts + ([] if brief else ["\n".join(self.summary())])))
 
     def as_markdown(self) -> str:
-        """The page in Markdown."""
+        """Return the report as Markdown."""
         parts = ["# Conformance", "\n".join(f"- {line}" for line in self.summary())]
         for section in self.sections():
             rows = [f"| {row.label} | {_cell(row.items)} |" for row in section.rows]
@@ -100,7 +100,7 @@ class Report:
         return clean("\n\n".join(parts) + "\n")
 
     def as_html(self) -> str:
-        """The page in HTML, without anything from elsewhere."""
+        """Return the report as a self-contained HTML page."""
         parts = [f"<p>{html.escape(line)}</p>" for line in self.summary()]
         for section in self.sections():
             rows = "\n".join(map(_html_row, section.rows))
@@ -114,14 +114,14 @@ class Report:
         )
 
     def as_plain(self) -> dict[str, Any]:
-        """The verdicts, and whether all is well, as values that JSON has."""
+        """Return the verdicts, and whether all checks passed, as JSON values."""
         return {"ok": self.passed, "checks": [one.as_plain() for one in self.verdicts]}
 
     def write(self, file: Path) -> None:
-        """Write the page into `file`, in the form that its ending names.
+        """Write the report to `file`, in the format that its suffix names.
 
         Raises:
-            ArgumentError: the ending is none of .md, .html and .json, or `file` can't be written.
+            ArgumentError: if the suffix is not .md, .html or .json, or `file` can't be written.
         """
         check_ending(file)
         forms = {".md": self.as_markdown, ".html": self.as_html, ".json": self._as_json}
@@ -135,7 +135,7 @@ class Report:
 
 
 def check_ending(file: Path) -> None:
-    """Raise `ArgumentError` if a report can't be written in the form that `file` ends with."""
+    """Raise `ArgumentError` unless the suffix of `file` names a format of reports."""
     if file.suffix not in (".md", ".html", ".json"):
         raise ArgumentError(f"{shown(str(file))} must end with .md, .html or .json")
 
@@ -168,7 +168,7 @@ def _rows(verdicts: Sequence[Verdict]) -> Iterator[Row]:
 
 
 def _by_reason(lines: Iterable[str]) -> list[str]:
-    """Lines of "name: reason", with those of one reason in one."""
+    """Return lines of "name: reason" in which the names with the same reason are joined."""
     found: dict[str, dict[str, None]] = {}
     for line in lines:
         name, _, reason = line.partition(": ")

@@ -1,4 +1,4 @@
-"""A run of the kit outside of a test session."""
+"""Runs the kit outside of a test session."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .plugin import MARK, Collector
 from .report import Report
 
 RAN = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
-"""How pytest ends where it could run what it was given."""
+"""The exit codes of pytest when it could run the tests."""
 
 
 def checked(tests: Path, family: str, only: Collection[str] = ()) -> Report:
-    """What comes of the checks of `family` in the test file `tests`.
+    """Run the checks of `family` in the test file `tests` and return their report.
 
     Args:
-        only: the names of the checks to run; all of them when empty.
+        only: the names of the checks to run; all if empty.
 
     Raises:
-        ArgumentError: pytest can't run `tests`.
+        ArgumentError: if pytest can't run `tests`.
     """
     session = _Session(family, only)
     with tempfile.TemporaryDirectory() as scratch:
@@ -51,7 +51,7 @@ def checked(tests: Path, family: str, only: Collection[str] = ()) -> Report:
 
 
 class _Session(Collector):
-    """Runs the checks that are wanted, shows how far they are, and keeps what comes of them."""
+    """Selects the checks to run, shows their progress, and collects their verdicts."""
 
     def __init__(self, family: str, only: Collection[str]) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class _Session(Collector):
         self._bar: Any = None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Take down why a file can't be read."""
+        """Store the reason if a file can't be collected."""
         if report.failed:
             self.problem = report.longreprtext.strip().splitlines()[-1]
 
@@ -67,7 +67,7 @@ class _Session(Collector):
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Leave the checks of the family, and of these the ones that are wanted."""
+        """Deselect everything but the requested checks of the family."""
         wanted = [item for item in items if self._wants(item)]
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
         items[:] = wanted
@@ -81,12 +81,12 @@ class _Session(Collector):
         return not self._only or name in self._only
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take down the check of a test that ended."""
+        """Store the verdict of a finished test, and advance the progress bar."""
         super().pytest_runtest_logreport(report)
         if report.when == "call" and self._bar is not None:
             self._bar.update()
 
     def pytest_sessionfinish(self) -> None:
-        """Take the bar away."""
+        """Close the progress bar."""
         if self._bar is not None:
             self._bar.close()

@@ -1,4 +1,4 @@
-"""What a check looks at: one of a plugin's pipelines, with a checkpoint and inputs."""
+"""The subject of a check: a pipeline of a plugin, with a checkpoint and inputs."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Subject:
     Attributes:
         family: the manifest.
         pipeline: its entry for the pipeline.
-        folder: a tiny checkpoint that the pipeline's class loads.
+        folder: a tiny checkpoint that the pipeline's class can load.
         scratch: an empty folder.
-        serves: the task that calls are made for; None for a pipeline that serves none by itself.
-        inputs: the author's arguments of a call, beyond those that the task implies.
-        size: width and height of the pictures that calls start from.
-        notes: what a check finds out, for the report.
-        excused: the parts of a check that are expected to fail, with the reason.
-        samples: the author's values of arguments, two of each.
+        serves: the task of the calls; None for a pipeline that serves no task by itself.
+        inputs: the author's arguments of a call, in addition to those that the task implies.
+        size: width and height of the pictures that are inputs of calls.
+        notes: the findings of a check, for the report.
+        excused: the parts of a check that are expected to fail, with the reasons.
+        samples: the author's values of arguments, two for each.
     """
 
     family: Manifest
@@ -60,13 +60,13 @@ class Subject:
 
     @property
     def task(self) -> Task:
-        """The task, for checks that only those of a task run."""
+        """The task, for checks that only run for pipelines that serve one."""
         assert self.serves is not None
         return self.serves
 
     @property
     def can_be_called(self) -> bool:
-        """Whether it is known what to call it with."""
+        """Whether the arguments of a call are known."""
         return self.serves is not None or bool(self.inputs)
 
     @property
@@ -77,10 +77,10 @@ class Subject:
         return [(task, p) for task, p in found if (p.line, p.conditions) == own]
 
     def judge(self, faults: Mapping[str, str]) -> None:
-        """Fail for what is wrong, by part of the check, unless its failure is expected.
+        """Fail if there are faults that are not expected; the keys are parts of the check.
 
         Raises:
-            AssertionError: there is a fault that is not expected, or none where one is.
+            AssertionError: if there is an unexpected fault, or an expected one is absent.
         """
         wrong = [told for part, told in faults.items() if part not in self.excused]
         for part, reason in self.excused.items():
@@ -91,18 +91,18 @@ class Subject:
         assert not wrong, "\n".join(wrong)
 
     def load(self, **changes: Any) -> DiffusionPipeline:
-        """The pipeline, silent."""
+        """Load and return the pipeline, with the progress bar disabled."""
         with quiet():
             pipe: DiffusionPipeline = self.cls.from_pretrained(self.folder, **changes)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
     def arguments(self, seed: int = 0, second: bool = False, **changes: Any) -> dict[str, Any]:
-        """The arguments of a call: those of the task, the author's, then `changes`.
+        """Return the arguments of a call: those of the task, the author's, then `changes`.
 
         Args:
-            seed: of the generator, where the call takes one.
-            second: whether to take the second value of every sample that has two.
+            seed: the seed of the generator, if the call takes one.
+            second: take the second value of every sample that has two.
         """
         import torch
 
@@ -117,7 +117,7 @@ class Subject:
         return {**given, **self.inputs, **chosen(self.samples, second), **changes}
 
     def alternatives(self) -> dict[str, Any]:
-        """By name, a value other than that of `arguments`, of every argument with two samples."""
+        """Return another value than in `arguments` for every argument with two samples, by name."""
         samples = {name: KNOWN[name] for name in self.taken if name in KNOWN}
         samples |= self.serves.samples if self.serves is not None else {}
         samples |= self.samples
@@ -130,14 +130,14 @@ class Subject:
         return found
 
     def made(self, size: tuple[int, int], second: bool = False) -> dict[str, Any]:
-        """The inputs of the task and of the conditions that are pictures or masks, of `size`."""
+        """Return pictures and masks of `size` for the inputs of the task and the conditions."""
         if self.serves is None:
             return {}
         return made_of([*self.serves.inputs, *self._inputs_of_conditions()], size, second)
 
     @property
     def taken(self) -> tuple[str, ...]:
-        """The names of what a call takes."""
+        """The names of the parameters of a call."""
         return tuple(inspect.signature(self.cls.__call__).parameters)[1:]
 
     def _inputs_of_conditions(self) -> Iterator[Input]:
@@ -146,18 +146,18 @@ class Subject:
                 yield from condition.inputs
 
     def output(self, pipe: DiffusionPipeline, seed: int = 0, **changes: Any) -> Any:
-        """What a call returns; `changes` as for `arguments`."""
+        """Return the output of a call; `changes` as for `arguments`."""
         with quiet():
             return pipe(**self.arguments(seed, **changes))
 
     def result(self, pipe: DiffusionPipeline, seed: int = 0, **changes: Any) -> np.ndarray:
-        """What a call makes, as an array: pictures are (B, H, W, C) in [0, 1]."""
+        """Return the result of a call as an array; pictures are (B, H, W, C) in [0, 1]."""
         output = self.output(pipe, seed, **changes)
         return as_array(output[0] if self.serves is None else getattr(output, self.serves.output))
 
 
 def as_array(made: Any) -> np.ndarray:
-    """Numbers of any kind as an array: of a tensor, of pictures, or of several of them alike."""
+    """Return a tensor, a picture, or a sequence of them of one shape, as an array."""
     import numpy as np
     import torch
 
@@ -170,9 +170,9 @@ def as_array(made: Any) -> np.ndarray:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without warnings: a tiny checkpoint may well be unusual.
+    """Context manager that suppresses warnings, since tiny checkpoints may be unusual.
 
-    Only in the main thread, since the filters of warnings are the whole process's.
+    It only acts in the main thread, because the warning filters belong to the whole process.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""The suite: a class of tests that a family's own tests subclass."""
+"""The suite: a test class that the tests of a family subclass."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from .verdict import Verdict
 
 
 class Conformance:
-    """Checks one family: one test for each check, and for each pipeline that it looks at.
+    """Checks one family, with one test for each check and each pipeline that it applies to.
 
     Attributes:
         family: the name of the family.
-        size: width and height of the pictures that calls start from.
-        expected_failures: the reason why a check can't pass yet, by the check's name, or by
-            what the test is called, such as `"batch-ZooPipeline"`. One part of a check that looks
-            at several things is `"replacing-ZooPipeline.mask"`. A check that passes although its
-            failure is expected fails.
+        size: width and height of the pictures that are inputs of calls.
+        expected_failures: the reasons why checks can't pass yet. A key is the name of a check,
+            the name of a test such as `"batch-ZooPipeline"`, or one part of a check that has
+            several parts, such as `"replacing-ZooPipeline.mask"`. A check that passes although
+            it is expected to fail counts as failed.
     """
 
     family: ClassVar[str]
@@ -44,31 +44,33 @@ class Conformance:
 
     @pytest.fixture
     def checkpoint(self) -> Any:
-        """A tiny checkpoint; override it where the family ships none.
+        """A tiny checkpoint; override this if the family ships no demo.
 
-        A folder or a pipeline that serves for all; where they need several, a dict of them by
-        line or by class name, or a function of the manifest's entry for the pipeline.
+        Return a folder or a pipeline that serves for all pipelines. If they need different
+        checkpoints, return a dict of them by line or by class name, or a function that takes the
+        manifest's entry for a pipeline and returns one.
         """
         return f"{DEMO}{self.family}"
 
     def inputs(self, pipeline: Pipeline) -> dict[str, Any]:
-        """Arguments of a call of `pipeline` beyond those that its task implies.
+        """Return arguments of a call of `pipeline` in addition to those that its task implies.
 
-        All of them but a generator, which the kit makes for each call, for one that serves no
-        task by itself, such as a stage of a chain; where there are none it is not called.
+        For a pipeline that serves no task by itself, such as a stage of a chain, return all
+        arguments except the generator, which the kit creates for each call. Such a pipeline is
+        not called if this returns an empty dict.
         """
         return {}
 
     def samples(self, pipeline: Pipeline) -> dict[str, tuple[Any, Any]]:
-        """Two values each of further arguments of a call of `pipeline`.
+        """Return two values for each of further arguments of a call of `pipeline`.
 
-        Every call is made with the first; the second one must change what is drawn. Those that a
-        call of this pipeline doesn't take are left out.
+        Every call is made with the first value; the second one must change the result. Arguments
+        that a call of this pipeline doesn't take are ignored.
         """
         return {}
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make the tests that the manifest implies."""
+        """Parametrize `test_check` with the checks that the manifest implies."""
         if "check" in metafunc.fixturenames:
             family = default_registry().families.get(self.family)
             metafunc.parametrize("check", [self._parameter(name) for name in implied(family)])
@@ -80,7 +82,7 @@ class Conformance:
         return pytest.param(name, id=name, marks=marks)
 
     def test_check(self, check: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-        """One check, of the family or of one of its pipelines."""
+        """Run one check of the family or of one of its pipelines."""
         name, class_name, task = [*check.split("-", 2), "", ""][:3]
         demand: Any = {**OF_A_FAMILY, **OF_A_MEMBER, **OF_A_STAGE, **OF_A_TASK}[name]
         told = " ".join((demand.__doc__ or "").split())
@@ -97,7 +99,7 @@ class Conformance:
             request.node.user_properties.append((VERDICT, verdict.as_plain()))
 
     def _subject(self, verdict: Verdict, request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
-        """What the check of `verdict` looks at, with a checkpoint in `tmp_path`."""
+        """Return the subject of the check of `verdict`, with a checkpoint in `tmp_path`."""
         family = self._family()
         pipeline = next(p for p in family.pipelines if p.name == verdict.pipeline)
         serves = Task(verdict.task) if verdict.task else next(iter(tasks_of(pipeline)), None)
@@ -120,14 +122,14 @@ class Conformance:
         )
 
     def _excused(self, verdict: Verdict) -> Iterator[tuple[str, str]]:
-        """The parts of the check of `verdict` that are expected to fail, with the reason."""
+        """Yield the parts of the check of `verdict` that are expected to fail, with the reasons."""
         for name, reason in self.expected_failures.items():
             test, _, part = name.partition(".")
             if part and test in (verdict.check, verdict.name):
                 yield part, reason
 
     def test_complete(self, request: pytest.FixtureRequest) -> None:
-        """Every check that the manifest implies is among the tests, and every expected failure."""
+        """Check that every implied check is collected, and that every setting is valid."""
         names = set(implied(self._family()))
         prefix = request.node.nodeid.rpartition("::")[0] + "::test_check["
         found = {item.nodeid for item in request.session.items}
@@ -155,15 +157,15 @@ class Conformance:
 
 
 def parameters_of(pipeline: Pipeline) -> frozenset[str]:
-    """The names of what a call of `pipeline` takes."""
+    """Return the names of the parameters of a call of `pipeline`."""
     return frozenset(inspect.signature(load_target(pipeline.target).__call__).parameters)
 
 
 def implied(family: Manifest | None, registry: Registry | None = None) -> Iterator[str]:
-    """The names of the checks that a manifest implies: `check`, or with a pipeline, and a task.
+    """Yield the checks that a manifest implies: `check`, `check-Pipeline`, `check-Pipeline-task`.
 
-    The task is left out for the primary one of a pipeline. A row that the family adds to another
-    one's line counts where that one is installed.
+    The name omits the primary task of a pipeline. A row that the family adds to the line of
+    another family counts if that family is installed.
     """
     yield from of_family(family)
     for pipeline in usable(family, registry) if family else ():
@@ -176,7 +178,7 @@ def implied(family: Manifest | None, registry: Registry | None = None) -> Iterat
 
 
 def _given(request: pytest.FixtureRequest) -> Any:
-    """What the fixture `checkpoint` returns."""
+    """Return the value of the fixture `checkpoint`."""
     try:
         return request.getfixturevalue("checkpoint")
     except pytest.FixtureLookupError as error:
@@ -188,7 +190,7 @@ def _given(request: pytest.FixtureRequest) -> Any:
 
 
 def _folder(given: Any, pipeline: Pipeline, target: Path) -> Path:
-    """The folder of the checkpoint for `pipeline`; a pipeline given is saved in `target`."""
+    """Return the folder of the checkpoint for `pipeline`; a given pipeline is saved to `target`."""
     if isinstance(given, Mapping):
         found = given.get(pipeline.name, given.get(pipeline.line))
         assert found is not None, (

@@ -1,4 +1,4 @@
-"""What a call could change beside its result, taken down before it and compared after it."""
+"""Detects side effects of a call: records state before it, and compares it afterwards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TORCH = "the random state of torch"
 
 
 def of_process() -> dict[str, Any]:
-    """Random states and modes that the whole process, or this thread, shares."""
+    """Return the random states and modes that belong to the process or to this thread."""
     return {
         TORCH: torch.get_rng_state(),
         "the random state of numpy": np.random.get_state(),
@@ -44,9 +44,9 @@ def of_process() -> dict[str, Any]:
 
 @contextmanager
 def restored() -> Iterator[None]:
-    """Put random states and modes back at the end.
+    """Context manager that restores random states and modes at the end.
 
-    Inside, the random states are not those that a call would set.
+    At the start it seeds the random states with a seed that no call would use.
     """
     torch_state, numpy_state, python_state = (
         torch.get_rng_state(),
@@ -71,7 +71,7 @@ def restored() -> Iterator[None]:
         random.setstate(python_state)
         torch.set_grad_enabled(grad)
         torch.set_default_dtype(dtype)
-        # Where it is already so, since it imports a compiler.
+        # Only if it has changed, since setting it imports a compiler.
         if torch.are_deterministic_algorithms_enabled() != deterministic:
             torch.use_deterministic_algorithms(deterministic)
         if torch.get_num_threads() != threads:
@@ -82,7 +82,7 @@ def restored() -> Iterator[None]:
 
 
 def of_pipeline(pipe: DiffusionPipeline) -> dict[str, Any]:
-    """Attributes of a pipeline, its schedulers, and the modes and weights of its networks."""
+    """Return a pipeline's attributes, its schedulers, and its networks' modes and weights."""
     found: dict[str, Any] = {
         f"the attribute {name} of the pipeline": id(value) for name, value in vars(pipe).items()
     }
@@ -95,7 +95,7 @@ def of_pipeline(pipe: DiffusionPipeline) -> dict[str, Any]:
 
 
 def of_network(name: str, network: nn.Module) -> dict[str, Any]:
-    """Modes and weights of the network that is the component `name`."""
+    """Return the modes and weights of the network that is the component `name`."""
     modules, parameters = dict(network.named_modules()), dict(network.named_parameters())
     return {
         f"train or eval mode of {name}": {n: one.training for n, one in modules.items()},
@@ -106,7 +106,7 @@ def of_network(name: str, network: nn.Module) -> dict[str, Any]:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The names of what isn't as it was."""
+    """Return the names of everything that has changed."""
     names = dict.fromkeys((*before, *after))
     return [
         name
@@ -116,7 +116,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal, down to the bits and dtypes of tensors in them."""
+    """Whether two values are equal, including the dtypes and bits of the tensors in them."""
     if type(one) is not type(other):
         return False
     if isinstance(one, torch.Tensor):
@@ -135,5 +135,5 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, torch.Generator):
-        return True  # a call draws from it
+        return True  # drawing from it is allowed
     return bool(one == other)

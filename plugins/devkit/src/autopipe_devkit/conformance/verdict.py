@@ -1,4 +1,4 @@
-"""What a check has to say beside whether it passed."""
+"""The verdict of a check: its outcome, the reasons, and its findings."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 
 class Unjudged(AssertionError):
-    """A check can't see what it looks for, such as an effect on a picture without any contrast.
+    """Raised if a check can't observe an effect, for example in a picture without contrast.
 
-    Its test fails. The message says why, and what would help.
+    The test fails. The message says why the check can't judge.
     """
 
 
 @dataclass
 class Notes:
-    """What a check found out.
+    """The findings of a check.
 
     Attributes:
-        unchecked: what was left out, a sentence each, such as "eta: the task gives no two values".
-        expected: faults that the author expects, with their reasons.
-        abilities: what the pipeline can do, by name: "yes", or "no: " and the reason.
+        unchecked: what was not checked, as texts like "eta: no two values of it are known".
+        expected: the faults that the author expects, with the reasons.
+        abilities: the abilities by name: "yes", or "no: " and the reason.
     """
 
     unchecked: list[str] = field(default_factory=list)
@@ -30,17 +30,17 @@ class Notes:
 
 @dataclass
 class Verdict:
-    """What came of one test of the suite, as its report tells it.
+    """The result of one test of the suite, for the report.
 
     Attributes:
         family: the name of the family.
-        name: what the test is called, such as "batch-ZooPipeline".
-        demands: what the check demands, in a sentence or more.
-        pipeline: the class that was looked at, empty for a check of the whole family.
-        task: the task that calls were made for, or empty.
+        name: the name of the test, such as "batch-ZooPipeline".
+        demands: the requirement that is checked, in one or more sentences.
+        pipeline: the pipeline class, or empty for a check of the whole family.
+        task: the task of the calls, or empty.
         outcome: "passed", "failed", "unjudged" or "expected", which is a failure with a reason.
-        said: why it isn't "passed", in plain sentences.
-        reason: why a failure is expected.
+        said: why the outcome is not "passed".
+        reason: why the failure is expected.
         notes: see `Notes`.
     """
 
@@ -60,24 +60,24 @@ class Verdict:
         return self.name.partition("-")[0]
 
     def failed(self, error: BaseException) -> None:
-        """Take down that the check ended with `error`."""
+        """Record that the check raised `error`."""
         self.outcome = "unjudged" if isinstance(error, Unjudged) else "failed"
         self.said = sentence_of(error) or f"This does not hold: {self.demands}"
 
     def as_plain(self) -> dict[str, Any]:
-        """The same as values that JSON has."""
+        """Return the verdict as JSON values."""
         return asdict(self)
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Verdict:
-        """What `as_plain` gave."""
+        """Return the verdict from the result of `as_plain`."""
         return cls(**{**plain, "notes": Notes(**plain.get("notes", {}))})
 
 
 def sentence_of(error: BaseException) -> str:
-    """The message of a failed check, without what pytest adds to it; empty if there is none."""
+    """Return the message of a failed check without the text that pytest adds; empty if none."""
     lines = str(error).strip().splitlines()
-    # pytest writes the values that an `assert` compared below the message.
+    # Below the message, pytest lists the values that an `assert` compared.
     ends = (number for number, line in enumerate(lines) if line.startswith(("assert ", "  +")))
     text = "\n".join(lines[: next(ends, len(lines))]).strip()
     return text if isinstance(error, AssertionError) else f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""Drawing with a pipeline while its networks are watched: what they were asked and answered."""
+"""Calls a pipeline and records the inputs and outputs of its networks."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from .subject import Subject
 from .verdict import Unjudged
 
 SEEN = 1e-5
-"""Two results that differ by less are the same: so much may rounding do in float32. An argument of
-networks with random weights does a thousand times more."""
+"""Two results that differ by less count as equal, since float32 rounding can differ that much. With
+random weights, the effect of an argument is a thousand times larger."""
 
 EDGE = 1e-3
-"""Nearer to the ends of its range a value can hardly move."""
+"""Closer to an end of its range than this, a value can hardly change."""
 
 ASKED = 1e-4
-"""Networks that are asked what differs by more should answer differently."""
+"""If the inputs of a network differ by more than this, its outputs should differ too."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """A part of a network was used.
+    """A call of a network or of a part of it.
 
     Attributes:
-        component: what the network is called in the pipeline.
-        part: the name of the part, empty for the whole network.
-        asked, answered: copies of the tensors that went in and came out.
+        component: the name of the network in the pipeline.
+        part: the name of the part, or empty for the whole network.
+        asked, answered: copies of the input and output tensors.
     """
 
     component: str
@@ -46,11 +46,11 @@ class Use:
 
     @property
     def rows(self) -> int:
-        """The number of results."""
+        """The number of rows of the output."""
         return len(self.answered[0]) if self.answered and self.answered[0].ndim else 0
 
     def by_row(self) -> Iterator[tuple[np.ndarray, bytes]]:
-        """What was asked and answered for each row; rounding in the answer is left out."""
+        """Yield the input and the output of each row; the output is rounded."""
         whole = [one for one in self.asked if not one.ndim or len(one) != self.rows]
         for row in range(self.rows):
             own = [one[row] for one in self.asked if one.ndim and len(one) == self.rows]
@@ -61,34 +61,34 @@ class Use:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What came of a call.
+    """The result of a call, and how it used the networks.
 
     Attributes:
         made: the result as an array; pictures are (B, H, W, C) in [0, 1].
-        uses: of the networks, in order.
+        uses: the calls of the networks, in order.
     """
 
     made: np.ndarray
     uses: list[Use]
 
     def differs(self, other: Drawn) -> bool:
-        """Whether the other result is visibly another one."""
+        """Whether the two results differ by more than rounding."""
         if self.made.shape != other.made.shape:
             return True
         return bool(np.abs(self.made - other.made).max(initial=0) > SEEN)
 
     def counts(self) -> Counter[tuple[str, str]]:
-        """How often each part of a component was used."""
+        """Return how often each part of a component was called."""
         return Counter((use.component, use.part) for use in self.uses)
 
 
 class Draws:
-    """Draws with the pipeline of a subject.
+    """Calls the pipeline of a subject, and records how it uses its networks.
 
     Attributes:
-        subject: whose pipeline it is.
-        pipe: the pipeline.
-        where: what a message calls the place of a fault: the task, or the class if there is none.
+        subject: the subject.
+        pipe: its pipeline.
+        where: the place of a fault for messages: the task, or the class if there is no task.
     """
 
     def __init__(self, subject: Subject) -> None:
@@ -97,18 +97,18 @@ class Draws:
         self.where = str(subject.serves or subject.pipeline.name)
 
     def __call__(self, seed: int = 0, **changes: Any) -> Drawn:
-        """A call with the subject's arguments, changed by `changes`."""
+        """Call the pipeline with the subject's arguments and `changes`."""
         with watched(networks_of(self.pipe.components)) as uses:
             made = self.subject.result(self.pipe, seed, **changes)
         return Drawn(made, uses)
 
     @cached_property
     def base(self) -> Drawn:
-        """A call with the subject's arguments."""
+        """The result of a call with the subject's arguments."""
         return self()
 
     def pair(self, name: str) -> tuple[Any, Any]:
-        """Two values of a number, the smaller one first; it must have two samples."""
+        """Return the two known values of a numeric argument, the smaller one first."""
         one, other = self.subject.arguments().get(name), self.subject.alternatives().get(name)
         if one is None or other is None:
             raise Unjudged(f"no two values of {name} are known in {self.where}")
@@ -116,21 +116,21 @@ class Draws:
 
     @cached_property
     def denoisers(self) -> set[tuple[str, str]]:
-        """The networks, or parts of them, that are used more often for more steps."""
+        """The networks, or parts of them, that are called more often when there are more steps."""
         few, many = (self(num_inference_steps=n).counts() for n in self.pair("num_inference_steps"))
         found = {place for place in many if many[place] > few[place]}
         assert found, f"no network is used more often for more num_inference_steps in {self.where}"
         return found
 
     def denoising(self, drawn: Drawn) -> list[Use]:
-        """The uses of the denoising network."""
+        """Return the calls of the denoising networks."""
         return [use for use in drawn.uses if (use.component, use.part) in self.denoisers]
 
     def latents(self, held: Tensor | None = None, **changes: Any) -> tuple[Drawn, Tensor]:
-        """What a call makes, and the latents after its last step.
+        """Return the result of a call, and the latents after its last step.
 
         Args:
-            held: what each step but the first starts from, whatever the one before it made.
+            held: the latents that replace the result of each step.
         """
         seen: list[Tensor] = []
 
@@ -138,7 +138,7 @@ class Draws:
             def after_step(self, run: Any, strength: float) -> AfterStep:
                 def look(step: int, timestep: Tensor, latents: Tensor) -> Tensor:
                     seen.append(latents.detach().clone())
-                    # The stages of a chain have latents of other shapes.
+                    # The stages of a chain have latents of different shapes.
                     return held if held is not None and held.shape == latents.shape else latents
 
                 return look
@@ -154,7 +154,7 @@ class Draws:
         return drawn, seen[-1]
 
     def blame(self, faults: Iterable[str], *drawn: Drawn) -> None:
-        """Fail where there are faults, as seen in `drawn`, unless the checkpoint would hide it."""
+        """Fail if there are faults; as unjudged if the checkpoint hides effects in `drawn`."""
         message = "\n".join(faults)
         if not message:
             return
@@ -164,7 +164,7 @@ class Draws:
         raise AssertionError(message)
 
     def dullness(self, *drawn: Drawn) -> str:
-        """Why the checkpoint would hide an effect on one of `drawn`; empty if it wouldn't."""
+        """Return why the checkpoint would hide an effect in one of `drawn`, or an empty string."""
         for component in dict.fromkeys(use.component for one in drawn for use in one.uses):
             if _answers_alike(component, drawn):
                 return f"the checkpoint's {component} answers alike whatever it is asked"
@@ -179,7 +179,7 @@ class Draws:
 
 
 def _answers_alike(component: str, drawn: tuple[Drawn, ...]) -> bool:
-    """Whether a part of a network gave two questions the same answer."""
+    """Whether a part of a network returned the same output for two different inputs."""
     known: dict[tuple[str, bytes], np.ndarray] = {}
     for use in (use for one in drawn for use in one.uses if use.component == component):
         for asked, answered in use.by_row():
@@ -191,7 +191,7 @@ def _answers_alike(component: str, drawn: tuple[Drawn, ...]) -> bool:
 
 @contextmanager
 def watched(networks: Mapping[str, nn.Module]) -> Iterator[list[Use]]:
-    """Fills a list with the uses of `networks` inside, of whole ones or of parts by themselves."""
+    """Context manager that yields a list and records the outermost calls of `networks` in it."""
     uses: list[Use] = []
     inside: list[nn.Module] = []
     names = {
@@ -223,7 +223,7 @@ def watched(networks: Mapping[str, nn.Module]) -> Iterator[list[Use]]:
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors in nested lists, dicts and outputs."""
+    """Yield all tensors in nested lists, dicts and outputs."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
@@ -234,5 +234,5 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _numbers(tensors: list[Tensor]) -> np.ndarray:
-    """All numbers of `tensors` in a row."""
+    """Return all elements of `tensors` as a flat array."""
     return np.concatenate([np.zeros(0), *(one.cpu().double().numpy().ravel() for one in tensors)])

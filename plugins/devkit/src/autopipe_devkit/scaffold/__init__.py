@@ -1,6 +1,6 @@
-"""A complete example of a family's project, and a copy of it under another name.
+"""Creates the project of a new family by copying an example under another name.
 
-`example/` is a project that works as it is: its package is `autopipe_doodle`, its family
+`example/` is a complete, working project with the package `autopipe_doodle` and the family
 `doodle`. `create` copies it and replaces that name.
 """
 
@@ -26,28 +26,28 @@ CLASSES = {
     Task.IMAGE2IMAGE: "DoodleImg2ImgPipeline",
     Task.INPAINT: "DoodleInpaintPipeline",
 }
-"""The tasks that the example serves, with the class for each."""
+"""The tasks that the example serves, with their pipeline classes."""
 
 _NEEDED_BY = {"images.py": {Task.IMAGE2IMAGE, Task.INPAINT}}
-"""The files that only some tasks need, beyond those that are called after a task."""
+"""Files that only some tasks need, in addition to the files that are named after a task."""
 
 _CACHE = re.compile(r"_cache/|__pycache__/")
-"""Caches that tools leave in the example."""
+"""Matches caches that tools leave in the example."""
 
 _BINARY = (".safetensors",)
 _INDEX = "model_index.json"
 
 
 def create(name: str, folder: str | Path | None = None, tasks: Collection[Task] = ()) -> Path:
-    """Write the project of a new family, and return its folder.
+    """Create the project of a new family, and return its folder.
 
     Args:
-        name: of the family: letters, digits and underscores; dashes count as underscores.
-        folder: where to write it, `autopipe-<name>` by default. It must not exist, or be empty.
-        tasks: those of the example that the family is to serve; all when empty.
+        name: the family, in letters, digits and underscores; dashes count as underscores.
+        folder: the target, by default `autopipe-<name>`. It must be empty, or not exist.
+        tasks: the tasks of the example that the family should serve; all if empty.
 
     Raises:
-        ArgumentError: the name is not a valid family name, `folder` is not empty or can't be
+        ArgumentError: if the name is not a valid family name, `folder` is not empty or can't be
             written, or the example has no pipeline for one of the tasks.
     """
     name = family_name(name)
@@ -67,11 +67,11 @@ def create(name: str, folder: str | Path | None = None, tasks: Collection[Task] 
 
 
 def _written(target: Path, name: str, wanted: Collection[Task]) -> Path:
-    """The folder `target`, with the project in it."""
+    """Write the project to `target`, and return that folder."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ArgumentError(f"{shown(str(target))} already exists; choose another folder with --to")
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Made beside its target and then renamed, so that a failure never leaves half a project.
+    # Written beside the target and then renamed, so that a failure never leaves half a project.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as scratch:
         made = Path(scratch) / target.name
         for path, content in files(name, wanted):
@@ -84,10 +84,10 @@ def _written(target: Path, name: str, wanted: Collection[Task]) -> Path:
 
 
 def family_name(name: str) -> str:
-    """`name` as families are called.
+    """Return `name` as a normalised family name.
 
     Raises:
-        ArgumentError: it is not a valid name of a Python package, or names a package of autopipe.
+        ArgumentError: if it is not a valid package name, or is the name of a package of autopipe.
     """
     plain = name.lower().replace("-", "_").removeprefix("autopipe_")
     if not re.fullmatch(r"[a-z][a-z0-9_]*[a-z0-9]", plain) or keyword.iskeyword(plain):
@@ -102,7 +102,7 @@ def family_name(name: str) -> str:
 
 
 def files(name: str, tasks: Collection[Task]) -> Iterator[tuple[str, bytes]]:
-    """The files of the project for a family `name`: path and content."""
+    """Yield the path and content of each file in the project of a family `name`."""
     for source in sorted(EXAMPLE.rglob("*")):
         path = source.relative_to(EXAMPLE).as_posix()
         if source.is_dir() or _CACHE.search(path) or not _is_wanted(source.name, tasks):
@@ -122,7 +122,7 @@ def _is_wanted(file: str, tasks: Collection[Task]) -> bool:
 
 
 def _for_tasks(file: str, text: str, tasks: Collection[Task]) -> str:
-    """`text` without the lines that mention other tasks."""
+    """Return `text` without the lines that mention other tasks."""
     if file == _INDEX:
         first = next(made for task, made in CLASSES.items() if task in tasks)
         return json.dumps({**json.loads(text), "_class_name": first}, indent=2) + "\n"
@@ -132,14 +132,14 @@ def _for_tasks(file: str, text: str, tasks: Collection[Task]) -> str:
 
 
 def _replaced(text: str, name: str) -> str:
-    """`text` with `name` in the place of the example's, in each of its spellings."""
+    """Return `text` with the example's name replaced by `name`, in each of its spellings."""
     camel = "".join(part.capitalize() for part in name.split("_"))
     text = text.replace("autopipe-doodle", "autopipe-" + name.replace("_", "-"))
     return text.replace(NAME, name).replace(NAME.capitalize(), camel)
 
 
 def _in_order(text: str) -> str:
-    """`text` with the names of its own imports in the order that ruff demands: classes first."""
+    """Return `text` with the names of its relative imports sorted as ruff requires."""
 
     def ordered(line: re.Match[str]) -> str:
         names = sorted(line[2].split(", "), key=lambda name: (not name[0].isupper(), name))

@@ -1,4 +1,4 @@
-"""The checks by name, by what they look at. The docstring of each says what it demands."""
+"""The checks by name, grouped by subject. The docstring of a check states what it demands."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OF_A_FAMILY: dict[str, Callable[[Manifest], None]] = {
     "commands": extensions.commands,
     "readers": extensions.readers,
 }
-"""Run once."""
+"""Checks of the family, each run once."""
 
 EXTENSIONS = {
     "samples": "tasks",
@@ -51,20 +51,20 @@ EXTENSIONS = {
     "commands": "commands",
     "readers": "readers",
 }
-"""The field of the manifest that a check looks at, which is run where there is something in it."""
+"""Checks that only run if a field of the manifest has entries, with the name of the field."""
 
 OF_A_MEMBER: dict[str, Callable[[Subject], None]] = {
     "saves": checkpoints.saves,
     "keeps": checkpoints.keeps,
     "optional": checkpoints.optional,
 }
-"""Run for every pipeline, also for one that serves no task by itself."""
+"""Checks of every pipeline, including those that serve no task by themselves."""
 
 OF_A_STAGE: dict[str, Callable[[Subject], None]] = {
     "call": stages.call,
     "effects": effects.effects,
 }
-"""Run for every pipeline that serves no task by itself."""
+"""Checks of every pipeline that serves no task by itself."""
 
 OF_A_TASK: dict[str, Callable[[Subject], None]] = {
     "protocol": outputs.protocol,
@@ -100,7 +100,7 @@ OF_A_TASK: dict[str, Callable[[Subject], None]] = {
     "neighbours": regions.neighbours,
     "abilities": abilities.abilities,
 }
-"""Run for every pipeline and task that it serves, as far as the task's record gives occasion."""
+"""Checks of every pipeline and task that it serves, unless `OCCASIONS` excludes the task."""
 
 
 def _has(*names: str) -> Callable[[Task], bool]:
@@ -132,24 +132,24 @@ OCCASIONS: dict[str, Callable[[Task], bool]] = {
     "mask": lambda task: any(one.kind == "mask" for one in task.inputs),
     "neighbours": lambda task: "generator" in task.parameters and bool(batched(task)),
 }
-"""What a task must have for a check to be run; the others are run for every task."""
+"""Which tasks a check is run for; checks that are absent here are run for every task."""
 
 
 def of_family(family: Manifest | None) -> Iterator[str]:
-    """The checks of a family that its manifest implies; those of every one if there is none."""
+    """Yield the checks that a family's manifest implies; without one, those of all families."""
     for name in OF_A_FAMILY:
         if name not in EXTENSIONS or bool(getattr(family, EXTENSIONS[name], None)):
             yield name
 
 
 def of_task(task: Task) -> Iterator[str]:
-    """The checks that a pipeline passes for `task`."""
+    """Return the checks that are run for a pipeline that serves `task`."""
     return (name for name in OF_A_TASK if name not in OCCASIONS or OCCASIONS[name](task))
 
 
 def tasks_of(pipeline: Pipeline) -> tuple[Task, ...]:
-    """The tasks that `pipeline` serves by itself, the primary one first.
+    """Return the tasks that `pipeline` serves by itself, the primary one first.
 
-    A stage of a chain (`opens_as`) needs what another stage makes.
+    A stage of a chain (`opens_as`) serves none, since it needs the output of another stage.
     """
     return () if pipeline.opens_as is not None else tuple(map(Task, pipeline.tasks))

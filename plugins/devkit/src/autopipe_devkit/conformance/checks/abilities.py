@@ -1,4 +1,4 @@
-"""What a pipeline can do beyond what its task demands, found out by trying."""
+"""Tries which optional features a pipeline supports."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from ..samples import batched
 from ..subject import Subject
 
 LIKE = 1e-3
-"""Other kernels and other orders of summing change values in [0, 1] by less, in float32."""
+"""Different kernels and summation orders change values in [0, 1] by less than this in float32."""
 
 Try = Callable[[Subject, DiffusionPipeline], Any]
 """Makes a call that needs an ability, and returns its result.
 
-A text instead says why it can't be tried, as the end of "no: ".
+If it returns a string, that says why the ability can't be tried; it follows "no: ".
 """
 
 
 class _Nothing(Attachment):
-    """Goes around the prediction and changes nothing."""
+    """Wraps the prediction without changing it."""
 
     def predict(self, run: Any, tensors: Any, predict: Any, strength: float) -> Any:
         return lambda step, timestep: predict(step, timestep)
 
 
 class _Eager(NetworkEngine):
-    """Runs networks as they are, the way an engine is asked to."""
+    """An engine that runs networks in eager mode."""
 
     name = "eager"
 
@@ -48,7 +48,7 @@ class _Eager(NetworkEngine):
 
 
 def abilities(subject: Subject) -> None:
-    """What is optional works or is refused by one of `autopipe.errors`; the report tells which."""
+    """Optional features work, or are refused by one of `autopipe.errors`; the report lists both."""
     faults = {}
     for name, attempt in ABILITIES.items():
         pipe = subject.load()
@@ -174,4 +174,4 @@ ABILITIES: dict[str, Try] = {
     "sequential offload": _in_parts,
     "safetensors": _safetensors,
 }
-"""What is tried, in the order of the report; other checks add what they find out."""
+"""The abilities that are tried, in the order of the report; other checks add more."""

@@ -1,4 +1,4 @@
-"""Checks of add-ons: they act on the pipeline, each by itself, and leave nothing behind."""
+"""Checks of add-ons: each method of an attachment has an effect, which ends when detached."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..subject import Subject
 
 
 class _Idle(Attachment):
-    """Goes around everything and changes nothing."""
+    """Wraps all that an add-on can, without changing anything."""
 
     def encode(self, run: Any, component: str, encode: Any, strength: float) -> Any:
         return lambda *texts, **options: encode(*texts, **options)
@@ -36,7 +36,7 @@ class _Shifting(Attachment):
 
 
 class _Other(Attachment):
-    """Encodes another text than that which is given."""
+    """Encodes another text than the given one."""
 
     def encode(self, run: Any, component: str, encode: Any, strength: float) -> Any:
         return lambda texts, *rest, **options: encode(
@@ -45,7 +45,7 @@ class _Other(Attachment):
 
 
 def attachments(subject: Subject) -> None:
-    """Add-ons act: on the prediction, on the latents after a step, and on a text to be encoded."""
+    """Add-ons can change the prediction, the latents after a step, and the texts to encode."""
     pipe = subject.load()
     plain = subject.result(pipe)
 

@@ -1,4 +1,4 @@
-"""Checks of step callbacks: what they are told, what they can change, and how they stop a call."""
+"""Checks of step callbacks: what they receive, what they can change, and how they end a call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INPUTS = "callback_on_step_end_tensor_inputs"
 def callback(subject: Subject) -> None:
     """`callback_on_step_end` is called after each step, and can end the call.
 
-    It gets the number of the step, its timestep, and the tensors that the class offers.
+    It receives the number of the step, its timestep, and the tensors that the class offers.
     """
     pipe = subject.load()
     offered = list(subject.cls._callback_tensor_inputs)
@@ -44,7 +44,7 @@ def callback(subject: Subject) -> None:
     assert seen, "callback_on_step_end was not called"
     steps, timesteps = [step for step, _ in seen], [timestep for _, timestep in seen]
     assert steps == list(range(len(seen))), f"a callback is told the steps {steps}"
-    # Of a picture that is changed, only the end of the schedule is walked.
+    # A call that starts from an image only takes the last steps of the schedule.
     assert timesteps == schedule[-len(seen) :], (
         f"a callback is told the timesteps {timesteps}, and the schedule ends with "
         f"{schedule[-len(seen) :]}"
@@ -59,7 +59,7 @@ def callback(subject: Subject) -> None:
 
 
 def replacing(subject: Subject) -> None:
-    """A step callback can replace each tensor that it is offered, and that changes the result."""
+    """A step callback can replace each tensor that the class offers, which changes the result."""
     pipe = subject.load()
     plain, faults = subject.result(pipe), {}
     there: dict[str, Any] = {}
@@ -88,13 +88,13 @@ def replacing(subject: Subject) -> None:
 
 
 def _asking(subject: Subject, names: list[str]) -> dict[str, Any]:
-    """The argument that asks for these tensors, where calls have it."""
+    """Return the argument that requests these tensors, if calls take it."""
     taken = inspect.signature(subject.cls.__call__).parameters
     return {INPUTS: names} if INPUTS in taken else {}
 
 
 def _other(tensor: Any) -> Any:
-    """Values of the same kind that differ everywhere."""
+    """Return a value of the same kind that differs in every element."""
     if isinstance(tensor, (list, tuple)):
         return [_other(one) for one in tensor]
     if tensor.dtype == torch.bool:

@@ -1,4 +1,4 @@
-"""Checks of calls: repeatable, independent of each other, to be watched and to be stopped."""
+"""Checks of calls: reproducible, independent of each other, observable, and cancellable."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ..samples import KNOWN, batched
 from ..subject import Subject
 
 BATCHED = 1e-4
-"""In a batch the same numbers are summed in another order, in float32, over a few layers; so they
-are where weights begin at another place in memory, as those of a copy do."""
+"""The largest difference through float32 rounding over a few layers. Sums have another order in a
+batch, and in a copy, whose weights are aligned differently in memory."""
 
 
 def seed(subject: Subject) -> None:
-    """The same seed is the same result, another one is another, and a call leaves no trace.
+    """The same seed gives the same result, another seed another one; a call has no side effects.
 
-    A generator that a call drew from goes on from there.
+    A second call with the same generator object continues its random sequence.
     """
     pipe = subject.load()
     before = traces.of_pipeline(pipe)
@@ -45,7 +45,7 @@ def seed(subject: Subject) -> None:
 
 
 def batch(subject: Subject) -> None:
-    """A batch, with inputs and a generator for each, equals its singles."""
+    """A batch with a generator for each input gives the same results as single calls."""
     pipe = subject.load()
     names = batched(subject.task)
     given = [subject.arguments(second=second) for second in (False, True)]
@@ -56,9 +56,9 @@ def batch(subject: Subject) -> None:
 
 
 def repeats(subject: Subject) -> None:
-    """Several results of the same inputs, with a generator for each, equal single calls.
+    """Several results per input, with a generator for each, are the same as those of single calls.
 
-    Where there is a list of prompts, those of one prompt come together.
+    With a list of prompts, the results of one prompt are adjacent.
     """
     assert subject.task.repeats is not None
     pipe = subject.load()
@@ -77,7 +77,7 @@ def repeats(subject: Subject) -> None:
 
 
 def _pairs_of_prompts(subject: Subject) -> dict[str, list[Any]]:
-    """Lists of two prompts, and of negative ones where calls take them."""
+    """Return lists of two prompts, and of two negative prompts if calls take them."""
     others = subject.alternatives()
     texts = {**{name: values[0] for name, values in KNOWN.items()}, **subject.arguments()}
     names = [one.name for one in subject.task.inputs if one.kind == "text"]
@@ -100,7 +100,7 @@ def _assert_close(together: np.ndarray, singles: list[np.ndarray], which: str = 
 
 
 def cancel(subject: Subject) -> None:
-    """`pipe.cancel()` ends a running call by `CancelledError`; the pipeline stays usable."""
+    """`pipe.cancel()` ends a running call with `CancelledError`; the pipeline stays usable."""
     pipe = subject.load()
     expected = subject.result(pipe)
 
@@ -120,7 +120,7 @@ def cancel(subject: Subject) -> None:
 
 
 def copies(subject: Subject) -> None:
-    """Copies by `copy.deepcopy` and by pickle give the same, with networks of their own."""
+    """Copies by `copy.deepcopy` and by pickle give the same results and share no networks."""
     pipe = subject.load()
     expected = subject.result(pipe)
     for made in (copy.deepcopy(pipe), pickle.loads(pickle.dumps(pipe))):
@@ -130,7 +130,7 @@ def copies(subject: Subject) -> None:
 
 
 def progress(subject: Subject) -> None:
-    """A call shows its progress, and nothing at all once that is disabled."""
+    """A call shows a progress bar, and prints nothing if that is disabled."""
     pipe = subject.load()
     silent, shown = io.StringIO(), io.StringIO()
     with contextlib.redirect_stderr(silent), contextlib.redirect_stdout(silent):

@@ -27,7 +27,7 @@ INDEX = DiffusionPipeline.config_name or ""
 
 
 def saves(subject: Subject) -> None:
-    """What is saved and loaded again has the same index, configs and tensors, bit for bit."""
+    """A saved pipeline, loaded again, has the same index, configs and tensors, bit for bit."""
     first = subject.load()
     folder = subject.scratch / "saved"
     first.save_pretrained(folder)
@@ -47,12 +47,12 @@ def saves(subject: Subject) -> None:
     for name, component in first.components.items():
         config: Any = getattr(component, "config", None)
         if isinstance(config, dict):
-            place = {"_name_or_path": None}  # where each was loaded from
+            place = {"_name_or_path": None}  # the place it was loaded from
             assert {**second.components[name].config, **place} == {**config, **place}, name
 
 
 def optional(subject: Subject) -> None:
-    """Without any one of its optional components a pipeline loads and saves.
+    """A pipeline loads and saves without each one of its optional components.
 
     It can be called, or one of `autopipe.errors` says why not.
     """
@@ -70,9 +70,9 @@ def optional(subject: Subject) -> None:
 
 
 def keeps(subject: Subject) -> None:
-    """Unusual options, configs, dtypes and tokenizers survive, and the pipeline draws the same.
+    """Options, configs, dtypes, tokenizers and results are kept, even if they are unusual.
 
-    They survive saving and loading, `from_pipe`, and switching to each task of the row and back.
+    This holds for saving and loading, `from_pipe`, and switching to each task and back.
     """
     pipe = unusual(subject)
     expected = _facts(pipe)
@@ -102,7 +102,7 @@ def _there_and_back(pipe: DiffusionPipeline, there: Pipeline) -> Callable[[], An
 
 
 def _keeps_dtypes(subject: Subject) -> None:
-    """Networks in bfloat16, and the last of several in float32, are so after a save and a load."""
+    """Check that saving keeps dtypes: bfloat16, and float32 in the last of several networks."""
     pipe = subject.load(torch_dtype=torch.bfloat16)
     for network in list(networks_of(pipe.components).values())[1:][-1:]:
         network.float()
@@ -113,7 +113,7 @@ def _keeps_dtypes(subject: Subject) -> None:
 
 
 def unusual(subject: Subject) -> DiffusionPipeline:
-    """The pipeline with options and scheduler settings that aren't the default."""
+    """Return the pipeline with options and scheduler settings that differ from the defaults."""
     pipe = subject.load()
     for name, value in pipe.options.items():
         try:
@@ -145,13 +145,13 @@ def unusual(subject: Subject) -> DiffusionPipeline:
 
 
 def _facts(pipe: DiffusionPipeline) -> dict[str, Any]:
-    """What saving and switching have to keep, by what it is."""
+    """Return everything that saving and switching must keep, by a description for messages."""
     found: dict[str, Any] = {f"the option {name}": one for name, one in pipe.options.items()}
     for name, component in pipe.components.items():
         found[f"the class of {name}"] = type(component)
         config = getattr(component, "config", None)
         if isinstance(config, dict):
-            # Where each was loaded from is not the same.
+            # They are loaded from different places.
             entries = {key: one for key, one in config.items() if key != "_name_or_path"}
             found |= {f"{key} of {name}": one for key, one in entries.items()}
         if callable(getattr(component, "get_vocab", None)):

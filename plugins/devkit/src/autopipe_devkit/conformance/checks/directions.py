@@ -1,4 +1,4 @@
-"""Checks that arguments act in the direction that their names say."""
+"""Checks that arguments act in the direction that their names imply."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from ..verdict import Unjudged
 from ..watching import SEEN, Draws, Use
 
 SCALED = 1.5
-"""By how much the latents of a call may seem to be scaled otherwise than its own noise, whose
-standard deviation is known only roughly from few numbers."""
+"""The largest ratio between the scales of given latents and of the pipeline's own noise. It is
+generous, since a standard deviation can only be estimated roughly from few numbers."""
 
 ALIKE = 0.9999
-"""The cosine between tensors of which one is the other times a number, rounding aside."""
+"""If the cosine of two tensors is larger, one is a multiple of the other, apart from rounding."""
 
 OFF = 1.0
-"""The guidance scale at which a prediction is that of the prompt alone."""
+"""The guidance scale at which only the prompt determines the prediction."""
 
 NEARLY_OFF = 1.001
-"""A guidance scale at which a prediction is nearly that of the prompt alone."""
+"""A guidance scale at which almost only the prompt determines the prediction."""
 
 NEAR = 0.1
-"""How far a result at `NEARLY_OFF` may be from that of the prompt alone, of the distance to that of
-another prompt. It is about a thousandth, and all of it if the scale counts from 0."""
+"""The largest distance of the result at `NEARLY_OFF` from that of the prompt alone, as a share of
+its distance to that of another prompt. It is about 0.001, or 1 if the scale counts from 0."""
 
 LONG = 8
-"""So many steps that a solver which looks back has forgotten the first one at the last."""
+"""A number of steps after which a multistep solver no longer depends on the first step."""
 
 AWAY = "a green square"
-"""What to keep away from."""
+"""The negative prompt."""
 
 FULL = 1.0
-"""The strength at which as much of an image goes as a task lets go."""
+"""The strength at which a task keeps least of an image."""
 
 
 def steps(subject: Subject) -> None:
-    """More steps use the network more often, and a call takes as many as asked for."""
+    """More steps use the network more often, and a call takes the requested number of steps."""
     if not _known(subject, "num_inference_steps"):
         return
     draws = Draws(subject)
@@ -51,7 +51,7 @@ def steps(subject: Subject) -> None:
     whole: dict[str, Any] = {"strength": FULL} if "strength" in subject.taken else {}
     shown = io.StringIO()
     draws.pipe.set_progress_bar_config(disable=False, file=shown)
-    shown.truncate(shown.seek(0))  # what setting it showed, to see that it can
+    shown.truncate(shown.seek(0))  # remove the output of a test write
     count = subject.arguments()["num_inference_steps"]
     draws(**whole)
     totals = {int(total) for total in re.findall(r"100%.* (\d+)/\1 ", shown.getvalue())}
@@ -62,7 +62,7 @@ def steps(subject: Subject) -> None:
 
 
 def _known(subject: Subject, *names: str) -> bool:
-    """Whether two values of each are known; the others are taken down as unchecked."""
+    """Whether two values of each argument are known; notes the others as unchecked."""
     present, others = subject.arguments(), subject.alternatives()
     missing = [name for name in names if name not in present or name not in others]
     subject.notes.unchecked += [f"{name}: no two values of it are known" for name in missing]
@@ -70,10 +70,10 @@ def _known(subject: Subject, *names: str) -> bool:
 
 
 def guidance(subject: Subject) -> None:
-    """A `guidance_scale` of 1 turns guidance off, with the `negative_prompt` and its cost.
+    """A `guidance_scale` of 1 turns off guidance, its cost, and the effect of `negative_prompt`.
 
-    A larger one goes away from the `negative_prompt`, and not from the prompt. It begins at 1, and
-    acts in the last step too.
+    A larger one leads away from the `negative_prompt`, not from the prompt. The effect starts from
+    zero at 1, and includes the last step.
     """
     if "negative_prompt" not in subject.taken:
         subject.notes.unchecked.append("guidance: calls take no negative_prompt to compare with")
@@ -83,7 +83,7 @@ def guidance(subject: Subject) -> None:
     draws = Draws(subject)
     scales = [name for name in subject.taken if name.endswith("guidance_scale")]
     off: dict[str, Any] = dict.fromkeys(scales, OFF)
-    # Two texts and not one and none, since a prior draws noise for one that is there.
+    # Two texts instead of a text and None: a prior draws noise only if there is a text.
     plain, other = (draws(**off, negative_prompt=text) for text in (AWAY, "a cat"))
     assert not plain.differs(other), (
         f"negative_prompt has an effect in {draws.where} although guidance_scale is 1"
@@ -120,7 +120,7 @@ def guidance(subject: Subject) -> None:
 
 
 def strength(subject: Subject) -> None:
-    """The larger `strength`, the less of the image is in what denoising starts from."""
+    """The larger `strength` is, the less the input of the first step depends on the image."""
     if not _known(subject, "strength", "num_inference_steps"):
         return
     draws = Draws(subject)
@@ -136,7 +136,7 @@ def strength(subject: Subject) -> None:
         return uses[0].asked
 
     def weights(value: float) -> tuple[float, float]:
-        """How far another image moves the start, and how far another seed does."""
+        """Return how far another image, and another seed, change the first input."""
         found, other = start(value), start(value, **{names[0]: others[names[0]]})
         return _distance(found, other), _distance(found, start(value, seed=1))
 
@@ -149,15 +149,15 @@ def strength(subject: Subject) -> None:
 
 
 def _distance(one: list[Tensor], other: list[Tensor]) -> float:
-    """How far apart what a network was asked is from something else that it was."""
+    """Return the distance between two inputs of a network."""
     pairs = [(a.double(), b.double()) for a, b in zip(one, other) if a.shape == b.shape]
     return math.sqrt(sum(float((a - b).square().sum()) for a, b in pairs))
 
 
 def latents(subject: Subject) -> None:
-    """Denoising starts from the `latents` that are given, whatever the seed.
+    """Denoising starts from the given `latents`, whatever the seed.
 
-    Without an image they are scaled as the noise of a call itself.
+    For tasks without an image, they are scaled like the noise that a call draws itself.
     """
     if not _known(subject, "num_inference_steps"):
         return
@@ -171,7 +171,7 @@ def latents(subject: Subject) -> None:
         if one.shape == given.shape
         and torch.cosine_similarity(one.ravel(), given.ravel(), 0) > ALIKE
     }
-    # Where the network takes them in another form, the seed tells.
+    # If the network takes them in another form, check that the seed has no effect.
     started = starts or not drawn.differs(draws(1, latents=given))
     assert started, f"{draws.where} doesn't start from the latents that it is given"
     if any(one.kind == "image" for one in subject.task.inputs):
@@ -186,12 +186,12 @@ def latents(subject: Subject) -> None:
 
 
 def _first_asked(use: Use, like: Tensor) -> list[Tensor]:
-    """What a network was asked; of tensors like `like` the first rows."""
+    """Return the input of a network; of tensors with the rank of `like`, only the first rows."""
     return [one[: len(like)].double() if one.ndim == like.ndim else one for one in use.asked]
 
 
 def size(subject: Subject) -> None:
-    """Pictures are of the height and width asked for, or else as high and wide as the image."""
+    """Pictures have the requested height and width, or else those of the image."""
     draws = Draws(subject)
     width, height = subject.size
     if {"height", "width"} <= set(subject.taken):
@@ -214,5 +214,5 @@ def size(subject: Subject) -> None:
 
 
 def _size(made: Any) -> tuple[int, ...]:
-    """Height and width of pictures (B, H, W, C)."""
+    """Return the height and width of pictures (B, H, W, C)."""
     return tuple(made.shape[1:3])

@@ -1,4 +1,4 @@
-"""Checks that the arguments of a call have their effects on what is drawn."""
+"""Checks that the arguments of a call affect its result."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ ELSEWHERE = (
     "adapters",
     "cancellation",
 )
-"""Arguments that checks of their own look at, or that are about the form of a result alone."""
+"""Arguments that have their own checks, or that only affect the form of a result."""
 
 
 def effects(subject: Subject) -> None:
-    """Every argument of which two values are known changes what is drawn, prompts to their end."""
+    """Every argument with two known values changes the result, and so does the end of a prompt."""
     if not subject.can_be_called:
         subject.notes.unchecked.append("all arguments: inputs(pipeline) gives none to call it with")
         return
@@ -42,8 +42,8 @@ def effects(subject: Subject) -> None:
         start, _, last = value.rpartition(" ") if _is_of_words(name, value) else [""] * 3
         word = next((word for word in words if word != last), None)
         if start and word and other.differs(like):
-            # A text that is cut short is still another one. The word is one of the samples, which
-            # the tokenizer of a tiny checkpoint is likely to know.
+            # A truncated text still differs from the other one, so only the last word is changed.
+            # The word is from a sample, which the tokenizer of a tiny checkpoint is likely to know.
             like = draws(0, **{name: f"{start} {word}"})
             told = f"the last word of {name} has no effect"
         if other.differs(like):
@@ -67,18 +67,18 @@ def effects(subject: Subject) -> None:
 
 
 def _is_of_words(name: str, value: Any) -> bool:
-    """Whether an argument is a prompt of several words."""
+    """Whether an argument is a prompt with several words."""
     return "prompt" in name and isinstance(value, str) and " " in value
 
 
 def _other_latents(draws: Draws) -> Any:
-    """Latents to start from, in the shape that those of the task have."""
+    """Return random latents in the shape of the pipeline's own."""
     _, last = draws.latents()
     return torch.randn(last.shape, generator=torch.Generator().manual_seed(5))
 
 
 def several(subject: Subject) -> None:
-    """Several results of one input and one generator are as many as asked for, and differ."""
+    """With one input and generator, the requested number of results is made, and they differ."""
     name = subject.task.repeats
     assert name is not None
     draws = Draws(subject)

@@ -1,4 +1,4 @@
-"""Checks of what a plugin adds to autopipe besides pipelines and components."""
+"""Checks of a plugin's extensions, such as tasks, conditions, add-ons and commands."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..samples import MADE
 from .manifest import usable
 
 PLACES = ("answers", "encode", "predict", "after_step")
-"""The methods by which an add-on touches a pipeline."""
+"""The methods with which an add-on acts on a pipeline."""
 
 
 def samples(family: Manifest) -> None:
-    """Every task that it declares has its Auto class, and samples of what its calls need."""
+    """Every declared task has an Auto class, and samples of the inputs that its calls require."""
     for task in family.tasks:
         assert getattr(autopipe, task.auto_class).__name__ == task.auto_class
         needed = [one.name for one in task.inputs if one.required and one.kind not in MADE]
@@ -31,7 +31,7 @@ def samples(family: Manifest) -> None:
 
 
 def conditions(family: Manifest) -> None:
-    """The pipelines in a condition's rows have its keyword as a component, and take its inputs."""
+    """The pipelines of a condition have a component named as its keyword, and take its inputs."""
     for condition in family.conditions:
         rows = [p for p in usable(family) if condition.name in p.conditions]
         for pipeline in rows:
@@ -47,7 +47,7 @@ def conditions(family: Manifest) -> None:
 
 
 def addons(family: Manifest) -> None:
-    """Every add-on is an `Attachment` that touches something, with the inputs that are declared."""
+    """Every add-on is an `Attachment` that acts on something, and has the declared inputs."""
     for addon in family.addons:
         cls = load_target(addon.target)
         assert issubclass(cls, Attachment)
@@ -64,7 +64,7 @@ def engines(family: Manifest) -> None:
 
 
 def commands(family: Manifest) -> None:
-    """Every command says what it does, can print its help, and gives the function that runs it."""
+    """Every command has a description and a help text, and returns the function that runs it."""
     for command in family.commands:
         assert command.help, f"the command {command.name} has no line for the list of commands"
         parser = argparse.ArgumentParser(prog=f"autopipe {command.name}")
@@ -75,7 +75,7 @@ def commands(family: Manifest) -> None:
 
 
 def readers(family: Manifest) -> None:
-    """Every reader has keys to know its files by, and takes a file and a folder."""
+    """Every reader has keys that identify its files, and takes a file and a folder."""
     for reader in family.readers:
         assert reader.keys, f"the reader {reader.name} would take any file"
         inspect.signature(load_target(reader.target)).bind("file", "folder")

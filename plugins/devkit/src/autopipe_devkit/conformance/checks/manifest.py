@@ -24,7 +24,7 @@ HEAVY = (
     "torch", "numpy", "scipy", "PIL", "transformers", "tokenizers", "accelerate", "safetensors",
     "diffusers", "pydantic", "huggingface_hub", "requests", "httpx",
 )  # fmt: skip
-"""What takes long to import, and nothing that only lists families may need."""
+"""Packages that take long to import, and that listing families must not import."""
 
 _PROBE = """
 import importlib, json, sys
@@ -34,14 +34,14 @@ print(json.dumps(sorted(sys.modules)))
 
 
 def usable(family: Manifest, registry: Registry | None = None) -> Iterator[Pipeline]:
-    """The pipelines of a family, but those that it adds to the line of an absent one."""
+    """Return the pipelines of a family, except those that it adds to a line that is absent."""
     there = registry or default_registry()
     lines = {p.line for of in there.tasks.values() for p in of if not p.conditions}
     return (p for p in family.pipelines if not p.conditions or p.line in lines)
 
 
 def manifest(family: Manifest) -> None:
-    """The manifest is sound, and the plugin that gives it is in use, with no problem."""
+    """The manifest is valid, and the plugin that provides it is in use without problems."""
     assert list(flaws(family)) == []
     plugin = default_registry().plugins[family.name]
     ours = [p for p in default_registry().problems if p.plugin.dist == plugin.dist]
@@ -50,7 +50,7 @@ def manifest(family: Manifest) -> None:
 
 
 def light(family: Manifest) -> None:
-    """Importing the manifest, in a process of its own, imports nothing heavy."""
+    """Importing the manifest in a new process imports no heavy packages."""
     plugin = default_registry().plugins[family.name]
     packages = [one for one in packages_with(ENTRY_POINT_GROUP) if one.name == plugin.dist]
     points = [point for package in packages for point in package.points]
@@ -70,10 +70,10 @@ def light(family: Manifest) -> None:
 
 
 def targets(family: Manifest) -> None:
-    """Every target can be imported, is the class it says, and is public under its name."""
+    """Every target can be imported, is of the declared kind, and is public under its name."""
     entries: tuple[Pipeline | Component | Export, ...]
     pipelines = list(usable(family))
-    # What stands for a class of transformers in the family's own lines has no public name.
+    # A component that replaces a class of transformers has no public name.
     public = [c for c in family.components if c.library != "transformers"]
     entries = (*pipelines, *public, *family.exports)
     for entry in entries:

@@ -1,4 +1,4 @@
-"""Checks of what `__call__` takes and returns."""
+"""Checks of the parameters and the output of `__call__`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from autopipe.tasks import missing_parameters
 from ..subject import Subject, as_array
 
 ROUNDING = 0.5 / 255 + 1e-6
-"""A picture of bytes is at most half a step away from one of floats."""
+"""The largest difference between pictures of bytes and of floats: half a level."""
 
 
 def protocol(subject: Subject) -> None:
-    """`__call__` names every parameter of its task, and takes no others by `*` or `**`."""
+    """`__call__` names every parameter of its task, and has no `*` or `**` parameters."""
     cls, task = subject.cls, subject.task
     if task.protocol is not None:
         wanted = load_target(task.protocol)
@@ -36,7 +36,7 @@ def protocol(subject: Subject) -> None:
 
 
 def outputs(subject: Subject) -> None:
-    """The output holds what the task makes, in finite numbers; so does the tuple."""
+    """The output contains the result of the task, in finite numbers; so does the tuple."""
     pipe = subject.load()
     array = subject.result(pipe)
     assert array.size, f"{subject.task.output} of the output is empty"
@@ -48,7 +48,7 @@ def outputs(subject: Subject) -> None:
 
 
 def pictures(subject: Subject) -> None:
-    """`"pil"` and `"np"` are the same pictures, of one size, in [0, 1]."""
+    """`"pil"` and `"np"` give the same pictures, of the same size, with values in [0, 1]."""
     pipe = subject.load()
     array = _made(subject, pipe, "np")
     assert isinstance(array, np.ndarray), f"output_type='np' gives a {type(array).__name__}"
@@ -70,7 +70,7 @@ def pictures(subject: Subject) -> None:
 
 
 def tensors(subject: Subject) -> None:
-    """`"pt"` are the pictures of `"np"` as a tensor, (B, C, H, W), in [0, 1] too."""
+    """`"pt"` gives the pictures of `"np"` as a tensor (B, C, H, W) with values in [0, 1]."""
     pipe = subject.load()
     tensor = _made(subject, pipe, "pt")
     assert isinstance(tensor, torch.Tensor), f"output_type='pt' gives a {type(tensor).__name__}"
@@ -100,7 +100,7 @@ def _made(subject: Subject, pipe: DiffusionPipeline, kind: str) -> object:
     taken = inspect.signature(subject.cls.__call__).parameters
     oblong = {}
     if {"height", "width"} <= taken.keys() and "image" not in taken:
-        # Not square, so that exchanged axes show.
+        # Not square, so that swapped axes are noticed.
         oblong = {"height": subject.size[1], "width": 2 * subject.size[0]}
     made: object = getattr(subject.output(pipe, output_type=kind, **oblong), subject.task.output)
     return made

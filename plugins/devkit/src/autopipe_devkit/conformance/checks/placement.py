@@ -1,4 +1,4 @@
-"""Checks of placement: a pipeline works wherever its networks rest."""
+"""Checks of placement: a pipeline works wherever its networks are."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class StrictOffload(ModelOffload):
 
 
 def placement(subject: Subject) -> None:
-    """However the networks are placed, results are bitwise the same, of views too."""
+    """Results are bitwise the same with every placement of the networks, also for views."""
     order = subject.cls.model_cpu_offload_seq
     named = set() if order is None else set(order.split("->"))
     assert named <= set(subject.cls.module_names()), "model_cpu_offload_seq names components"
@@ -83,7 +83,7 @@ def placement(subject: Subject) -> None:
 
 
 def _in_memory(pipe: DiffusionPipeline) -> None:
-    """Copy the weights out of their files: how kernels round depends on where a tensor begins."""
+    """Copy mapped weights to memory, since rounding in kernels depends on alignment."""
     for network in networks_of(pipe.components).values():
         for parameter in network.parameters():
             parameter.data = parameter.data.clone()

@@ -15,11 +15,11 @@ from ..subject import Subject
 from ..verdict import sentence_of
 
 APART = 2.0
-"""How many times further than the pictures of two seeds one in half precision may be from that in
-full: the noise of a seed may be another one in another dtype."""
+"""The largest difference between half and full precision, relative to that between two seeds. It
+may exceed 1, since a seed may give different noise in another dtype."""
 
 LEAST = 0.05
-"""A distance, of values in [0, 1], that half precision may always have."""
+"""A difference of values in [0, 1] that is always allowed in half precision."""
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -27,8 +27,8 @@ DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 def half(subject: Subject) -> None:
     """A call in bfloat16 or float16 gives finite values close to those of float32, or is refused.
 
-    The refusal is one of `autopipe.errors`, and a call that works leaves the networks in the dtype,
-    and the process as it was.
+    The refusal is one of `autopipe.errors`. A call that works changes neither the dtype of the
+    networks nor the state of the process.
     """
     full = subject.load()
     expected, other = subject.result(full), subject.result(full, seed=1)
@@ -45,7 +45,7 @@ def half(subject: Subject) -> None:
 def _ability(
     subject: Subject, name: str, dtype: torch.dtype, expected: np.ndarray, other: np.ndarray
 ) -> str:
-    """ "yes", or why there are no calls in `dtype`."""
+    """Return "yes", or "no: " or "not on this CPU: " and why calls in `dtype` are refused."""
     try:
         pipe = subject.load(torch_dtype=dtype)
         before = _dtypes(pipe)

@@ -1,4 +1,4 @@
-"""Checks of what a call refuses."""
+"""Checks that calls refuse bad arguments."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WRONG_INPUTS: dict[str, Any] = {
     "label": "no such label",
     "number": "not a number",
 }
-"""By the kind of an input, what it can't be."""
+"""An invalid value for each kind of input."""
 
 WRONG: tuple[dict[str, Any], ...] = (
     {"num_inference_steps": 0},
@@ -37,13 +37,13 @@ WRONG: tuple[dict[str, Any], ...] = (
     {"strength": 2.0},
     {"strength": -1.0},
 )
-"""What parameters can't be, in every task that names them."""
+"""Invalid arguments in all tasks that have these parameters."""
 
 
 def refusals(subject: Subject) -> None:
-    """A bad argument is one of `autopipe.errors`, raised before any network was used.
+    """A bad argument raises one of `autopipe.errors` before any network is called.
 
-    A good one is accepted even while the networks have no weights, since tools ask in advance.
+    Good arguments are accepted even if the networks have no weights, since tools check them early.
     """
     in_advance = outline(Checkpoint.open(subject.folder, {}).plan(subject.cls))
     given = subject.arguments()
@@ -59,7 +59,7 @@ def refusals(subject: Subject) -> None:
 
 
 def wrong(task: Task) -> Iterator[dict[str, Any]]:
-    """Arguments that a call for `task` must refuse."""
+    """Yield arguments that a call for `task` must refuse."""
     yield {"no_such_keyword": 1}
     for given in task.inputs:
         if given.kind in WRONG_INPUTS:
@@ -73,7 +73,7 @@ def wrong(task: Task) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def _without_work(bad: dict[str, Any]) -> Iterator[None]:
-    """No network may be used inside, where `bad` is what is to be refused."""
+    """Context manager that fails if a network is called; `bad` is for the message."""
 
     def used(module: nn.Module, arguments: Any) -> None:
         raise AssertionError(f"a {type(module).__name__} was used in spite of {bad}")

@@ -1,4 +1,4 @@
-"""Checks of what must stay as it is: what a mask leaves out, and other results of a batch."""
+"""Checks of what must not change: unmasked regions, and the other results of a batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .outputs import ROUNDING
 
 
 def mask(subject: Subject) -> None:
-    """What the mask leaves black stays, whatever the prompt or seed; what is white is repainted."""
+    """Black regions of the mask keep the image, whatever the prompt or seed; white ones change."""
     name = next(one.name for one in subject.task.inputs if one.kind == "mask")
     draws = Draws(subject)
     white: dict[str, Any] = {name: Image.new("L", subject.size, 255)}
@@ -42,9 +42,9 @@ def mask(subject: Subject) -> None:
 
 
 class _Change:
-    """How far two results are apart where the mask is black, on the left, and where it is white.
+    """The largest differences of two results where the mask is black (left) and white (right).
 
-    Where the mask changes, so many cells as `margin` says may be of either kind.
+    Up to `margin` cells on either side of the boundary are ignored.
     """
 
     def __init__(self, one: np.ndarray, other: np.ndarray, axis: int, margin: int = 0) -> None:
@@ -55,16 +55,16 @@ class _Change:
 
 
 def _changes(draws: Draws, given: dict[str, Any], other: dict[str, Any]) -> list[_Change]:
-    """What `other` arguments, or another seed if there are none, change: of pixels and latents.
+    """Return what `other` arguments, or else another seed, change in pixels and in latents.
 
     Args:
-        given: arguments of both calls.
+        given: the arguments of both calls.
     """
     one, latents = draws.latents(**given)
     another, changed = draws.latents(**given, **other, seed=0 if other else 1)
     found = [_Change(one.made, another.made, axis=2)]
     if latents.ndim == 4:
-        # Cells larger than pixels may be repainted whole, or one more of them, as Kandinsky does.
+        # Cells that span several pixels may be repainted whole, in Kandinsky one more.
         width = latents.shape[-1]
         margin = int(width > 5 and width != one.made.shape[2])
         arrays = (latents.float().numpy(), changed.float().numpy())
@@ -73,14 +73,14 @@ def _changes(draws: Draws, given: dict[str, Any], other: dict[str, Any]) -> list
 
 
 def _others(draws: Draws, kind: str) -> dict[str, Any]:
-    """Other values of the task's inputs of a kind."""
+    """Return other values for the task's inputs of a kind."""
     alternatives = draws.subject.alternatives()
     names = [one.name for one in draws.subject.task.inputs if one.kind == kind]
     return {name: alternatives[name] for name in names if name in alternatives}
 
 
 def _blame(draws: Draws, name: str, white: dict[str, Any]) -> None:
-    """Say that what is black changed, and whether the network is to blame."""
+    """Fail because a black region changed; as unjudged if the network is given the mask."""
     message = f"{draws.where} changes what {name} leaves black"
     one, other = (draws.denoising(drawn)[0] for drawn in (draws.base, draws(**white)))
     if any(a.shape == b.shape and not torch.equal(a, b) for a, b in zip(one.asked, other.asked)):
@@ -92,7 +92,7 @@ def _blame(draws: Draws, name: str, white: dict[str, Any]) -> None:
 
 
 def neighbours(subject: Subject) -> None:
-    """A change of the second result's inputs or generator leaves the first one as it is."""
+    """Other inputs or another generator for the second result don't change the first one."""
     draws = Draws(subject)
     names = [*batched(subject.task), *subject.made(subject.size)]
     names += [name for name in KNOWN if name.endswith("prompt") and name in subject.taken]

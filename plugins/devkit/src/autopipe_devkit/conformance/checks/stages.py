@@ -11,11 +11,11 @@ from ..subject import Subject
 
 
 class NotCalledWarning(UserWarning):
-    """Nothing was given that a pipeline could be called with."""
+    """Issued if there are no arguments to call a pipeline with."""
 
 
 def call(subject: Subject) -> None:
-    """With the author's `inputs`, a call gives the same for the same seed, and leaves no trace."""
+    """With the author's `inputs`, a call is reproducible by its seed, and has no side effects."""
     name = subject.pipeline.name
     if not subject.can_be_called:
         warnings.warn(

@@ -1,4 +1,4 @@
-"""Checks of calls at the same time: none sees anything of another."""
+"""Checks of concurrent calls: they don't affect each other."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ..subject import Subject, quiet
 
 THREADS = 4
 PATIENCE = 1.0
-"""Seconds after which a call is taken to wait for the other one."""
+"""The seconds after which the other call counts as blocked."""
 
 
 def threads(subject: Subject) -> None:
-    """Calls in several threads give bitwise what they give one after another."""
+    """Calls in several threads give bitwise the same results as one after another."""
     pipe = subject.load()
 
     def run(number: int) -> np.ndarray:
@@ -40,7 +40,7 @@ def threads(subject: Subject) -> None:
 
 
 def overlap(subject: Subject) -> None:
-    """Two calls with different arguments that meet in each layer don't disturb each other."""
+    """Two calls with different arguments, run in lockstep by layer, don't affect each other."""
     pipe = subject.load()
     others = _compatible(subject, pipe)
 
@@ -61,7 +61,7 @@ def overlap(subject: Subject) -> None:
 
 
 def _compatible(subject: Subject, pipe: DiffusionPipeline) -> dict[str, Any]:
-    """Other values of as many arguments as one call takes together."""
+    """Return other values of as many arguments as can be combined in one call."""
     wanted = subject.alternatives()
     try:
         subject.output(pipe, 1, **wanted)
@@ -76,13 +76,13 @@ def _compatible(subject: Subject, pipe: DiffusionPipeline) -> dict[str, Any]:
 
 
 Place = tuple[object, bool]
-"""Before the forward of a module, or after it. One made by a call counts as any of its class."""
+"""A module, and whether its forward has run. Modules that a call creates count by class."""
 
 
 class _Turns:
-    """Lets two calls go on only together, from layer to layer.
+    """Runs two calls in lockstep, layer by layer.
 
-    What one of them sets before a layer, the other has set as well before it is read after that.
+    State that both calls set before a layer is thus set by both before either reads it afterwards.
     """
 
     def __init__(self, pipe: DiffusionPipeline) -> None:
@@ -94,12 +94,12 @@ class _Turns:
         self.met = False
 
     def alone(self, call: Callable[[int], Any], number: int) -> Any:
-        """What `call(number)` returns; its way through the layers is known from then on."""
+        """Return the result of `call(number)`, and record its way through the layers."""
         with self._everywhere(self._ways[number].append):
             return call(number)
 
     def meet(self) -> None:
-        """Agree on where both ways meet: one may be longer, as with more steps."""
+        """Find the places where both ways meet; one may be longer, for example with more steps."""
         blocks = SequenceMatcher(None, *self._ways, autojunk=False).get_matching_blocks()
         pairs = [(b.a + n, b.b + n) for b in blocks for n in range(b.size)]
         self._barriers = [
@@ -109,7 +109,7 @@ class _Turns:
         ]
 
     def together(self, call: Callable[[int], Any], number: int) -> Any:
-        """What `call(number)` returns, while the other call runs in another thread."""
+        """Return the result of `call(number)`, while the other call runs in another thread."""
         passed, alone_in = itertools.count(), ""
 
         def wait(place: Place) -> None:
@@ -125,7 +125,7 @@ class _Turns:
                 barrier.wait(PATIENCE)
                 self.met, alone_in = True, ""
             except threading.BrokenBarrierError:
-                # Calls may well use a network one after another, as a text encoder that is
+                # Calls may use a network one after the other, such as a text encoder that is
                 # called while its tokenizer is locked.
                 alone_in = owner
 
@@ -138,7 +138,7 @@ class _Turns:
 
     @contextlib.contextmanager
     def _everywhere(self, do: Callable[[Place], Any]) -> Iterator[None]:
-        """Inside, this thread tells `do` before and after the forward of every module."""
+        """Context manager: this thread calls `do` before and after the forward of every module."""
         thread, hooks = threading.get_ident(), nn.modules.module
 
         def tell(module: nn.Module, after: bool) -> None:

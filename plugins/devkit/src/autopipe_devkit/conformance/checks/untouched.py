@@ -1,4 +1,4 @@
-"""Checks that a call leaves alone what belongs to its caller."""
+"""Checks that a call doesn't change what belongs to its caller."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .callbacks import INPUTS as CALLBACK_INPUTS
 
 
 def untouched(subject: Subject) -> None:
-    """A call leaves arguments, random states, modes, networks and schedulers as they are.
+    """A call doesn't change arguments, random states, modes, networks or schedulers.
 
-    So does a call that fails or is cancelled.
+    Neither does a call that fails or is cancelled.
     """
     used, pipe = subject.load(), subject.load()
     with traces.restored():
-        middle = _forwards(subject, used) // 2  # the first call may import and set up things
+        middle = _forwards(subject, used) // 2  # the first call may import and initialise
         forms = list(_forms(subject, used))
     found: list[str] = []
     for form, arguments in forms:
@@ -45,7 +45,7 @@ def untouched(subject: Subject) -> None:
 
 
 def unseeded(subject: Subject) -> None:
-    """Calls without a generator differ from each other, and reseed nothing."""
+    """Calls without a generator give different results, and seed no global random state."""
     pipe = subject.load()
 
     def draw() -> np.ndarray:
@@ -65,12 +65,12 @@ def _differ_and_reseed_nothing(subject: Subject, draw: Callable[[], np.ndarray])
             f"calls without a generator all make the same in {subject.task}"
         )
     after = traces.of_process()
-    # Without a generator, a call draws from torch's.
+    # Without a generator, a call draws from torch's global one.
     changed = [name for name in traces.changes(before, after) if name != traces.TORCH]
     assert not changed, f"a call without a generator changes {', '.join(changed)}"
     torch.manual_seed(1)
     one = draw()
-    # What was drawn in between moves the state on, unless a call sets it.
+    # The numbers drawn here advance the state, unless a call seeds it.
     torch.manual_seed(2)
     torch.rand(3)
     assert not np.array_equal(one, draw()), (
@@ -84,7 +84,7 @@ def _differ_and_reseed_nothing(subject: Subject, draw: Callable[[], np.ndarray])
 
 
 def _forms(subject: Subject, pipe: DiffusionPipeline) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Ways to give the arguments of a call, named as they continue "a call"."""
+    """Yield forms of the arguments of a call, each with a phrase that continues "a call"."""
     yield "", {}
     arguments, names = subject.arguments(), batched(subject.task)
     lists: dict[str, Any] = {name: [arguments[name]] for name in names}
@@ -116,12 +116,12 @@ def _changed(
     arguments: dict[str, Any],
     ends: bool = False,
 ) -> Iterator[str]:
-    """What a call changes, in sentences.
+    """Yield a sentence for everything that a call changes.
 
     Args:
-        form: the kind of call, as it continues "a call".
-        arguments: of the call, beyond the usual ones.
-        ends: whether an exception is to be expected.
+        form: a phrase that continues "a call".
+        arguments: further arguments of the call.
+        ends: whether the call is expected to raise.
     """
     handed = {**subject.arguments(), **arguments}
     kept = {name: copy.deepcopy(one) for name, one in handed.items() if not _draws(one)}
@@ -131,7 +131,7 @@ def _changed(
         try:
             pipe(**handed)
         except AutopipeError:
-            pass  # a form that the family doesn't take, or the cancelled call
+            pass  # the family doesn't take this form, or the call was cancelled
         except _Failure:
             assert ends
         after = _taken_down(pipe)
@@ -146,7 +146,7 @@ def _changed(
 
 
 def _versions(handed: dict[str, Any]) -> dict[str, int]:
-    """How often torch has seen each tensor written into: what is written may be what was there."""
+    """Return the version counters of tensors, which reveal writes even of equal values."""
     return {name: one._version for name, one in handed.items() if isinstance(one, torch.Tensor)}
 
 
@@ -155,13 +155,13 @@ def _taken_down(pipe: DiffusionPipeline) -> dict[str, Any]:
 
 
 def _draws(value: Any) -> bool:
-    """Whether `value` is a generator, or a list of them, from which calls draw."""
+    """Whether `value` is a generator or a list of generators."""
     one = value[0] if isinstance(value, list) and value else value
     return isinstance(one, torch.Generator)
 
 
 def _make_unusual(pipe: DiffusionPipeline) -> None:
-    """Give networks modes that none has by itself, so that setting a mode shows."""
+    """Give networks unusual modes, so that it is noticed if a call sets a mode."""
     for network in networks_of(pipe.components).values():
         network.train()
         for number, parameter in enumerate(network.parameters()):
@@ -175,7 +175,7 @@ def _look_on(run: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dic
 
 
 class _Failure(Exception):
-    """What the kit lets a call fail by."""
+    """The error with which the kit makes a call fail."""
 
 
 def _fail() -> None:
@@ -183,7 +183,7 @@ def _fail() -> None:
 
 
 def _forwards(subject: Subject, pipe: DiffusionPipeline) -> int:
-    """How many modules a call goes through."""
+    """Return the number of module calls in a call."""
     count = [0]
 
     def passed() -> None:
@@ -196,7 +196,7 @@ def _forwards(subject: Subject, pipe: DiffusionPipeline) -> int:
 
 @contextmanager
 def _at(number: int | None, do: Callable[[], None]) -> Iterator[None]:
-    """Inside, `do` is called before the forward of that number from 0, or of each if None."""
+    """Context manager that calls `do` before the module call `number`; before each if None."""
     count = [0]
 
     def forward(module: nn.Module, arguments: Any) -> None:

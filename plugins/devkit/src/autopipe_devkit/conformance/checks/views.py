@@ -19,7 +19,7 @@ from ..subject import Subject, quiet
 
 
 def views(subject: Subject) -> None:
-    """`from_pipe` shares every component, and leaves dtype, device and the source alone."""
+    """`from_pipe` shares every component but schedulers, and doesn't change the source."""
     for dtype in (torch.float32, torch.bfloat16):
         source = subject.load(torch_dtype=dtype)
         before = _weights(source)
@@ -46,7 +46,7 @@ def _weights(pipe: DiffusionPipeline) -> dict[str, tuple[Any, ...]]:
 
 
 def tasks(subject: Subject) -> None:
-    """The Auto class opens the checkpoint, and goes to every task of its row and back."""
+    """The Auto class opens the checkpoint, and switches to every task of its row and back."""
     name, task = subject.pipeline.name, subject.task
     registry = default_registry()
     assert registry.resolve(name, task).pipeline.name == name
@@ -68,5 +68,5 @@ def tasks(subject: Subject) -> None:
 
 
 def _auto(task: Task) -> Any:
-    """The Auto class of `task`."""
+    """Return the Auto class of `task`."""
     return getattr(autopipe, task.auto_class)
