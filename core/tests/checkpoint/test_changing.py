@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from autopipe.checkpoint import load
+from autopipe.checkpoint import load, source
 from autopipe.checkpoint.formats import tensors
 from autopipe.errors import AutopipeError, CheckpointError
 from autopipe.pipeline.base import DiffusionPipeline
@@ -72,6 +72,26 @@ def test_a_file_that_changes_after_it_was_read(
             with pytest.raises(CheckpointError, match="changed while its checkpoint was read"):
                 cls.from_pretrained(saved, disable_mmap=True)
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize("path", ["model_index.json", "net/config.json"])
+def test_a_file_that_a_save_moves_between_its_listing_and_its_opening(
+    saved: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The save has ended, and the file is back, once it turns out to be absent."""
+    true, absent = source.opened, [saved / path]
+
+    def late(file: Path, *limits: Any) -> Any:
+        if file in absent:
+            absent.remove(file)
+            raise FileNotFoundError(file)
+        return true(file, *limits)
+
+    monkeypatch.setattr(source, "opened", late)
+    with pytest.raises(CheckpointError, match="changed while its checkpoint was read"):
+        TinyPipeline.from_pretrained(saved)
+    assert not absent
+    assert isinstance(TinyPipeline.from_pretrained(saved), TinyPipeline)
 
 
 def test_a_failure_that_comes_of_a_change_says_so(

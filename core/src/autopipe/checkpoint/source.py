@@ -205,6 +205,9 @@ class LocalSource(Source):
             stream = super().open(file, largest)
         except FileNotFoundError:
             check_whole(file.parent)
+            # A save that has ended meanwhile had moved it aside.
+            if file.name in self._listings.get(file.parent.relative_to(self.root).parts, ()):
+                raise _changed(file) from None
             raise
         try:
             self._note(file, os.fstat(stream.fileno()))
