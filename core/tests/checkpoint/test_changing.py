@@ -94,6 +94,23 @@ def test_a_file_that_a_save_moves_between_its_listing_and_its_opening(
     assert isinstance(TinyPipeline.from_pretrained(saved), TinyPipeline)
 
 
+def test_a_head_that_a_save_moves_while_its_folder_is_listed(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true, absent = source._listed, ["model_index.json"]
+
+    def late(folder: Path) -> Any:
+        found = dict(true(folder))
+        if absent:
+            del found[absent.pop()]
+        return found.items()
+
+    monkeypatch.setattr(source, "_listed", late)
+    with pytest.raises(CheckpointError, match="changed while its checkpoint was read"):
+        TinyPipeline.from_pretrained(saved)
+    assert isinstance(TinyPipeline.from_pretrained(saved), TinyPipeline)
+
+
 def test_a_failure_that_comes_of_a_change_says_so(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from ..errors import CheckpointError
 from ..json_files import read_json_object
 from ..regular import look, opened
 from .atomic import check_whole
+from .exchange import HEADS
 from .formats.headers import Header, read_header, reading
 from .names import inside
 
@@ -190,13 +191,19 @@ class LocalSource(Source):
         """See `Source`. Files that can't be read are listed, too, and refused when opened.
 
         Raises:
-            CheckpointError: if a save into the folder was interrupted.
+            CheckpointError: if a save into the folder was interrupted, or has begun and ended.
         """
         if folder not in self._listings:
             listed = self.inside("/".join(folder))
             check_whole(listed)
             with reading(listed):
-                self._listings[folder] = dict(_listed(listed)) if listed.is_dir() else {}
+                found = dict(_listed(listed)) if listed.is_dir() else {}
+            # A save that began meanwhile may have moved the head of the folder aside.
+            check_whole(listed)
+            for head in HEADS:
+                if head not in found and (listed / head).is_file():
+                    raise _changed(listed / head)
+            self._listings[folder] = found
         return self._listings[folder]
 
     def open(self, file: Path, largest: int | None = None) -> BinaryIO:
