@@ -180,12 +180,29 @@ class LocalSource(Source):
         """See `Source`. Files that are not regular are refused."""
         every = list(paths)
         for path in self.missing(every):
+            self._check_absent(self.root / path)
             raise CheckpointError(f"{self.root / path} is absent; {self.hint}")
         for path in every:
             file = self.root / path
             with reading(file):
-                self._note(file, look(file))
+                try:
+                    found = look(file)
+                except FileNotFoundError:
+                    self._check_absent(file)
+                    raise
+                self._note(file, found)
         return self.root
+
+    def _check_absent(self, file: Path) -> None:
+        """Check that `file`, which was not found, isn't one that a save had moved aside.
+
+        Raises:
+            CheckpointError: if it was there before, or is there now, or a save was interrupted.
+        """
+        check_whole(file.parent)
+        folder = file.parent.relative_to(self.root).parts
+        if file.is_file() or file.name in self._listings.get(folder, ()):
+            raise _changed(file)
 
     def files(self, *folder: str) -> Mapping[str, int]:
         """See `Source`. Files that can't be read are listed, too, and refused when opened.
@@ -211,10 +228,7 @@ class LocalSource(Source):
         try:
             stream = super().open(file, largest)
         except FileNotFoundError:
-            check_whole(file.parent)
-            # A save that has ended meanwhile had moved it aside.
-            if file.name in self._listings.get(file.parent.relative_to(self.root).parts, ()):
-                raise _changed(file) from None
+            self._check_absent(file)
             raise
         try:
             self._note(file, os.fstat(stream.fileno()))
