@@ -23,7 +23,7 @@ from ..hooks import ENTRY_POINT_GROUP, PROJECT, Hooks
 from ..manifest import Manifest
 from ..wording import clean, cut
 from .deprecation import noted
-from .flaws import api_deprecation, flaws
+from .flaws import api_deprecation, flaws, is_accepted
 from .guard import guarded
 from .packages import packages_with, plain
 
@@ -149,7 +149,7 @@ def _load_one(plugin: Plugin, point: EntryPoint, environ: Mapping[str, str]) -> 
     except PluginError as error:
         return Problem(plugin, "broken", str(error))
     if wrong:
-        incompatible = isinstance(manifest, Manifest) and "was written for API" in wrong[0]
+        incompatible = isinstance(manifest, Manifest) and not is_accepted(manifest)
         return Problem(plugin, "incompatible" if incompatible else "broken", "; ".join(wrong))
     assert isinstance(manifest, Manifest)
     ending = api_deprecation(manifest)

@@ -77,8 +77,8 @@ def flaws(manifest: object) -> Iterator[str]:
             f"its hook must return an autopipe Family (a Manifest), not a {type(manifest).__name__}"
         )
         return
-    earlier = _earlier(manifest)
-    if manifest.api != API and (earlier is None or earlier.until is None):
+    if not is_accepted(manifest):
+        earlier = _earlier(manifest)
         yield f"it was written for API {shown(manifest.api)} and this autopipe has API {API}; " + (
             f"its author must {earlier.change}"
             if earlier
@@ -89,6 +89,12 @@ def flaws(manifest: object) -> Iterator[str]:
         yield f"its name {shown(manifest.name)} is not a Python identifier"
     wrong = list(_misshapen(manifest))
     yield from wrong or _inconsistent(manifest)
+
+
+def is_accepted(manifest: Manifest) -> bool:
+    """Whether this release accepts the API that a manifest was written for."""
+    earlier = _earlier(manifest)
+    return manifest.api == API or (earlier is not None and earlier.until is not None)
 
 
 def api_deprecation(manifest: Manifest) -> str | None:
