@@ -42,8 +42,7 @@ def as_tensor(picture: Any) -> torch.Tensor:
 
 def latents(subject: Subject, pipe: DiffusionPipeline) -> torch.Tensor | None:
     """Return random latents of the right shape, or None if calls take or show no latents."""
-    taken = inspect.signature(subject.cls.__call__).parameters
-    if "latents" not in taken or "callback_on_step_end" not in taken:
+    if not {"latents", "callback_on_step_end"} <= set(subject.taken):
         return None
     seen: list[torch.Tensor] = []
 
@@ -58,9 +57,8 @@ def latents(subject: Subject, pipe: DiffusionPipeline) -> torch.Tensor | None:
 
 def embeds(subject: Subject, pipe: DiffusionPipeline) -> dict[str, Any]:
     """Return the prompt as embedding arguments of a call; empty if there are none."""
-    taken = inspect.signature(subject.cls.__call__).parameters
     encode = getattr(pipe, "encode_prompt", None)
-    if "prompt_embeds" not in taken or encode is None:
+    if "prompt_embeds" not in subject.taken or encode is None:
         return {}
     wanted = {
         "prompt": subject.arguments().get("prompt"),
@@ -74,5 +72,5 @@ def embeds(subject: Subject, pipe: DiffusionPipeline) -> dict[str, Any]:
             encoded = encode(**{name: one for name, one in wanted.items() if name in known})
     except (AutopipeError, TypeError):
         return {}
-    found = {n: one for n, one in zip(EMBEDS, encoded) if n in taken and one is not None}
+    found = {n: one for n, one in zip(EMBEDS, encoded) if n in subject.taken and one is not None}
     return {"prompt": None, **found}

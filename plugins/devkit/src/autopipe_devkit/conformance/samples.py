@@ -58,14 +58,14 @@ def chosen(samples: Mapping[str, Sequence[Any]], second: bool = False) -> dict[s
     return made
 
 
+def generators(*seeds: int) -> list[Any]:
+    """Return a generator for each seed."""
+    import torch
+
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
 def batched(task: Task) -> list[str]:
     """Return the names of the inputs that a call takes as lists, with one value per result."""
     there = [given for given in task.inputs if given.kind in MADE or given.name in task.samples]
     return [given.name for given in there if given.kind not in SETTINGS]
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two values of an argument are equal; arrays and tensors are compared elementwise."""
-    if hasattr(one, "shape") and hasattr(other, "shape"):
-        return bool(one.shape == other.shape and (one == other).all())
-    return type(one) is type(other) and bool(one == other)

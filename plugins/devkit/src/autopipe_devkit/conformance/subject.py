@@ -16,7 +16,7 @@ from autopipe.registry import default_registry
 from autopipe.resolution.targets import load_target
 from autopipe.tasks import Input, Task
 
-from .samples import KNOWN, chosen, made_of, same
+from .samples import KNOWN, chosen, generators, made_of
 from .verdict import Notes
 
 if TYPE_CHECKING:
@@ -104,20 +104,20 @@ class Subject:
             seed: the seed of the generator, if the call takes one.
             second: take the second value of every sample that has two.
         """
-        import torch
-
         given: dict[str, Any] = {}
-        taken: Any = self.taken
+        taken = self.taken
         if self.serves is not None:
             taken = self.serves.parameters
             given = {"output_type": "np"} if "output_type" in taken else {}
             given |= self.made(self.size, second) | chosen(self.serves.samples, second)
         if "generator" in taken:
-            given["generator"] = torch.Generator().manual_seed(seed)
+            (given["generator"],) = generators(seed)
         return {**given, **self.inputs, **chosen(self.samples, second), **changes}
 
     def alternatives(self) -> dict[str, Any]:
         """Return another value than in `arguments` for every argument with two samples, by name."""
+        from .traces import same
+
         samples = {name: KNOWN[name] for name in self.taken if name in KNOWN}
         samples |= self.serves.samples if self.serves is not None else {}
         samples |= self.samples
@@ -138,7 +138,7 @@ class Subject:
     @property
     def taken(self) -> tuple[str, ...]:
         """The names of the parameters of a call."""
-        return tuple(inspect.signature(self.cls.__call__).parameters)[1:]
+        return parameters_of(self.cls)
 
     def _inputs_of_conditions(self) -> Iterator[Input]:
         for condition in default_registry().conditions.values():
@@ -154,6 +154,11 @@ class Subject:
         """Return the result of a call as an array; pictures are (B, H, W, C) in [0, 1]."""
         output = self.output(pipe, seed, **changes)
         return as_array(output[0] if self.serves is None else getattr(output, self.serves.output))
+
+
+def parameters_of(cls: Any) -> tuple[str, ...]:
+    """Return the names of the parameters of a call of a pipeline class."""
+    return tuple(inspect.signature(cls.__call__).parameters)[1:]
 
 
 def as_array(made: Any) -> np.ndarray:

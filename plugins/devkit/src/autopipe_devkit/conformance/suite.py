@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +19,7 @@ from autopipe.wording import listed
 from .checks import OF_A_FAMILY, OF_A_MEMBER, OF_A_STAGE, OF_A_TASK, of_family, of_task, tasks_of
 from .checks.manifest import usable
 from .plugin import VERDICT, deselected
-from .subject import Subject
+from .subject import Subject, parameters_of
 from .verdict import Verdict
 
 
@@ -107,7 +106,7 @@ class Conformance:
         folder = _folder(_given(request), pipeline, tmp_path / "checkpoint")
         scratch = tmp_path / "scratch"
         scratch.mkdir()
-        taken = parameters_of(pipeline)
+        taken = parameters_of(load_target(pipeline.target))
         return Subject(
             family,
             pipeline,
@@ -144,7 +143,7 @@ class Conformance:
         assert all(self.expected_failures.values()), "an expected failure needs a reason"
         pipelines = list(usable(self._family()))
         sampled = {name for pipeline in pipelines for name in self.samples(pipeline)}
-        unknown = sampled.difference(*map(parameters_of, pipelines))
+        unknown = sampled.difference(*(parameters_of(load_target(p.target)) for p in pipelines))
         assert not unknown, f"no call takes {listed(sorted(unknown))}, of which there are samples"
 
     def _family(self) -> Manifest:
@@ -154,11 +153,6 @@ class Conformance:
             " ".join(map(str, registry.problems)) or "Install its package."
         )
         return found
-
-
-def parameters_of(pipeline: Pipeline) -> frozenset[str]:
-    """Return the names of the parameters of a call of `pipeline`."""
-    return frozenset(inspect.signature(load_target(pipeline.target).__call__).parameters)
 
 
 def implied(family: Manifest | None, registry: Registry | None = None) -> Iterator[str]:

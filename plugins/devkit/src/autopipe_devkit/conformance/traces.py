@@ -25,21 +25,39 @@ UNLIKELY = 1693177
 TORCH = "the random state of torch"
 
 
+def _set_environment(variables: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+
+
+_STATES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    TORCH: (torch.get_rng_state, torch.set_rng_state),
+    "the random state of numpy": (np.random.get_state, np.random.set_state),
+    "the random state of Python": (random.getstate, random.setstate),
+    "the grad mode of torch": (
+        lambda: (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+        lambda modes: torch.set_grad_enabled(modes[0]),
+    ),
+    "the default dtype of torch": (torch.get_default_dtype, torch.set_default_dtype),
+    "autocasting": (
+        lambda: torch.is_autocast_enabled("cpu"),
+        lambda on: torch.set_autocast_enabled("cpu", on),
+    ),
+    "the deterministic mode of torch": (
+        torch.are_deterministic_algorithms_enabled,
+        torch.use_deterministic_algorithms,
+    ),
+    "the number of torch's threads": (torch.get_num_threads, torch.set_num_threads),
+    "the environment": (lambda: dict(os.environ), _set_environment),
+    "the working directory": (os.getcwd, os.chdir),
+}
+"""The functions that return and set each random state and mode of the process or thread."""
+
+
 def of_process() -> dict[str, Any]:
     """Return the random states and modes that belong to the process or to this thread."""
-    return {
-        TORCH: torch.get_rng_state(),
-        "the random state of numpy": np.random.get_state(),
-        "the random state of Python": random.getstate(),
-        "the grad mode of torch": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
-        "the default dtype of torch": torch.get_default_dtype(),
-        "autocasting": torch.is_autocast_enabled("cpu"),
-        "the deterministic mode of torch": torch.are_deterministic_algorithms_enabled(),
-        "the number of torch's threads": torch.get_num_threads(),
-        "the filters of warnings": list(warnings.filters),
-        "the environment": dict(os.environ),
-        "the working directory": os.getcwd(),
-    }
+    found = {name: read() for name, (read, _) in _STATES.items()}
+    return {**found, "the filters of warnings": list(warnings.filters)}
 
 
 @contextmanager
@@ -48,37 +66,18 @@ def restored() -> Iterator[None]:
 
     At the start it seeds the random states with a seed that no call would use.
     """
-    torch_state, numpy_state, python_state = (
-        torch.get_rng_state(),
-        np.random.get_state(),
-        random.getstate(),
-    )
-    grad, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
-    deterministic, threads = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.get_num_threads(),
-    )
-    environment, folder = dict(os.environ), os.getcwd()
-    seeds: tuple[Callable[[int], Any], ...]
-    seeds = (torch.manual_seed, np.random.seed, random.seed)
-    for seed in seeds:
-        seed(UNLIKELY)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(torch_state)
-        np.random.set_state(numpy_state)
-        random.setstate(python_state)
-        torch.set_grad_enabled(grad)
-        torch.set_default_dtype(dtype)
-        # Only if it has changed, since setting it imports a compiler.
-        if torch.are_deterministic_algorithms_enabled() != deterministic:
-            torch.use_deterministic_algorithms(deterministic)
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-        os.environ.clear()
-        os.environ.update(environment)
-        os.chdir(folder)
+    before = {name: read() for name, (read, _) in _STATES.items()}
+    torch.manual_seed(UNLIKELY)
+    np.random.seed(UNLIKELY)
+    random.seed(UNLIKELY)
+    with warnings.catch_warnings():
+        try:
+            yield
+        finally:
+            for name, (read, restore) in _STATES.items():
+                # Only if it has changed: setting the deterministic mode imports a compiler.
+                if not same(before[name], read()):
+                    restore(before[name])
 
 
 def of_pipeline(pipe: DiffusionPipeline) -> dict[str, Any]:
@@ -92,6 +91,15 @@ def of_pipeline(pipe: DiffusionPipeline) -> dict[str, Any]:
     for name, network in networks_of(pipe.components).items():
         found |= of_network(name, network)
     return found
+
+
+def dtypes(pipe: DiffusionPipeline) -> dict[str, torch.dtype]:
+    """Return the dtype of each tensor of the networks, by a description for messages."""
+    return {
+        f"the dtype of {name}.{key}": tensor.dtype
+        for name, network in networks_of(pipe.components).items()
+        for key, tensor in network.state_dict().items()
+    }
 
 
 def of_network(name: str, network: nn.Module) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from autopipe.attaching.attachment import AfterStep, Attachment
@@ -152,6 +153,11 @@ class Draws:
             "the steps are not taken by autopipe.pipeline.loop.denoise, so add-ons can't see them"
         )
         return drawn, seen[-1]
+
+    def other_latents(self) -> Tensor:
+        """Return random latents in the shape of the pipeline's own."""
+        _, last = self.latents()
+        return torch.randn(last.shape, generator=torch.Generator().manual_seed(5))
 
     def blame(self, faults: Iterable[str], *drawn: Drawn) -> None:
         """Fail if there are faults; as unjudged if the checkpoint hides effects in `drawn`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,7 @@ from autopipe.placement.base import networks_of
 from autopipe.wording import error_summary
 
 from .. import given
-from ..samples import batched
+from ..samples import batched, generators
 from ..subject import Subject
 
 LIKE = 1e-3
@@ -81,21 +80,17 @@ def _batch(subject: Subject, pipe: DiffusionPipeline) -> Any:
         return "calls take no lists"
     arguments = subject.arguments()
     lists = {name: [arguments[name]] * 2 for name in names}
-    return subject.result(pipe, 0, **lists, generator=_seeded(2))
+    return subject.result(pipe, 0, **lists, generator=generators(0, 0))
 
 
 def _several(subject: Subject, pipe: DiffusionPipeline) -> Any:
     if subject.task.repeats is None or "generator" not in subject.task.parameters:
         return "the task has no such argument"
-    return subject.result(pipe, 0, **{subject.task.repeats: 2}, generator=_seeded(2))
-
-
-def _seeded(count: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(0) for _ in range(count)]
+    return subject.result(pipe, 0, **{subject.task.repeats: 2}, generator=generators(0, 0))
 
 
 def _embeds(subject: Subject, pipe: DiffusionPipeline) -> Any:
-    if "prompt_embeds" not in inspect.signature(subject.cls.__call__).parameters:
+    if "prompt_embeds" not in subject.taken:
         return "calls take no prompt_embeds"
     if not hasattr(pipe, "encode_prompt"):
         return "the class has no encode_prompt that gives them"
@@ -145,7 +140,7 @@ def _in_parts(subject: Subject, pipe: DiffusionPipeline) -> Any:
 
 
 def _callbacks(subject: Subject, pipe: DiffusionPipeline) -> Any:
-    if "callback_on_step_end" not in inspect.signature(subject.cls.__call__).parameters:
+    if "callback_on_step_end" not in subject.taken:
         return "calls take no callback_on_step_end"
     return subject.result(pipe, callback_on_step_end=lambda *step: {})
 

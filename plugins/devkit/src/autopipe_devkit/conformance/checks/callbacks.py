@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -49,9 +48,7 @@ def callback(subject: Subject) -> None:
         f"a callback is told the timesteps {timesteps}, and the schedule ends with "
         f"{schedule[-len(seen) :]}"
     )
-    whole = "strength" in inspect.signature(subject.cls.__call__).parameters or (
-        len(seen) == len(schedule)
-    )
+    whole = "strength" in subject.taken or (len(seen) == len(schedule))
     assert whole, f"a callback is called {len(seen)} times in {len(schedule)} steps"
     seen.clear()
     subject.result(pipe, callback_on_step_end=stop)
@@ -89,8 +86,7 @@ def replacing(subject: Subject) -> None:
 
 def _asking(subject: Subject, names: list[str]) -> dict[str, Any]:
     """Return the argument that requests these tensors, if calls take it."""
-    taken = inspect.signature(subject.cls.__call__).parameters
-    return {INPUTS: names} if INPUTS in taken else {}
+    return {INPUTS: names} if INPUTS in subject.taken else {}
 
 
 def _other(tensor: Any) -> Any:

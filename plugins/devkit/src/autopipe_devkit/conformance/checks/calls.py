@@ -16,7 +16,7 @@ from autopipe.errors import CancelledError
 from autopipe.placement.base import networks_of
 
 from .. import traces
-from ..samples import KNOWN, batched
+from ..samples import KNOWN, batched, generators
 from ..subject import Subject
 
 BATCHED = 1e-4
@@ -52,7 +52,7 @@ def batch(subject: Subject) -> None:
     inputs = [{name: one[name] for name in names} for one in given]
     singles = [subject.result(pipe, number, **one) for number, one in enumerate(inputs)]
     lists = {name: [one[name] for one in inputs] for name in names}
-    _assert_close(subject.result(pipe, 0, generator=_generators(), **lists), singles)
+    _assert_close(subject.result(pipe, 0, generator=generators(0, 1), **lists), singles)
 
 
 def repeats(subject: Subject) -> None:
@@ -63,7 +63,7 @@ def repeats(subject: Subject) -> None:
     assert subject.task.repeats is not None
     pipe = subject.load()
     singles = [subject.result(pipe, number) for number in (0, 1)]
-    together = subject.result(pipe, 0, generator=_generators(), **{subject.task.repeats: 2})
+    together = subject.result(pipe, 0, generator=generators(0, 1), **{subject.task.repeats: 2})
     _assert_close(together, singles)
     prompts = _pairs_of_prompts(subject)
     if prompts:
@@ -71,7 +71,11 @@ def repeats(subject: Subject) -> None:
             {name: two[number // 2] for name, two in prompts.items()} for number in range(4)
         ]
         singles = [subject.result(pipe, number, **one) for number, one in enumerate(each)]
-        lists: dict[str, Any] = {**prompts, "generator": _generators(4), subject.task.repeats: 2}
+        lists: dict[str, Any] = {
+            **prompts,
+            "generator": generators(*range(4)),
+            subject.task.repeats: 2,
+        }
         together = subject.result(pipe, 0, **lists)
         _assert_close(together, singles, "of two prompts, two each: those of one come together: ")
 
@@ -84,10 +88,6 @@ def _pairs_of_prompts(subject: Subject) -> dict[str, list[Any]]:
     if names and "negative_prompt" in subject.taken:
         names.append("negative_prompt")
     return {name: [texts[name], others[name]] for name in names if name in texts and name in others}
-
-
-def _generators(count: int = 2) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(number) for number in range(count)]
 
 
 def _assert_close(together: np.ndarray, singles: list[np.ndarray], which: str = "") -> None:

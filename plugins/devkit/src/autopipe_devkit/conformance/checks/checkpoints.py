@@ -19,7 +19,7 @@ from autopipe.resolution.targets import load_target
 from autopipe.scheduling import SchedulerMixin
 
 from ..subject import Subject, quiet
-from ..traces import changes
+from ..traces import changes, dtypes
 from ..verdict import sentence_of
 from .calls import BATCHED
 
@@ -108,7 +108,7 @@ def _keeps_dtypes(subject: Subject) -> None:
         network.float()
     folder = subject.scratch / "dtypes"
     pipe.save_pretrained(folder)
-    lost = changes(_dtypes(pipe), _dtypes(_load(subject, folder, torch_dtype="auto")))
+    lost = changes(dtypes(pipe), dtypes(_load(subject, folder, torch_dtype="auto")))
     assert not lost, "\n".join(f"saving and loading doesn't keep {name}" for name in lost)
 
 
@@ -158,15 +158,7 @@ def _facts(pipe: DiffusionPipeline) -> dict[str, Any]:
             text = "A red circle, and BLUE stars: 42!"
             found[f"what {name} makes of a text"] = component(text)["input_ids"]
             found[f"the longest text of {name}"] = component.model_max_length
-    return {**found, **_dtypes(pipe)}
-
-
-def _dtypes(pipe: DiffusionPipeline) -> dict[str, Any]:
-    return {
-        f"the dtype of {name}.{key}": tensor.dtype
-        for name, network in networks_of(pipe.components).items()
-        for key, tensor in network.state_dict().items()
-    }
+    return {**found, **dtypes(pipe)}
 
 
 def _load(subject: Subject, folder: Path, **keywords: Any) -> Any:

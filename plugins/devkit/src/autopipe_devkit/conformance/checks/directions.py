@@ -162,8 +162,7 @@ def latents(subject: Subject) -> None:
     if not _known(subject, "num_inference_steps"):
         return
     draws = Draws(subject)
-    _, last = draws.latents()
-    given = torch.randn(last.shape, generator=torch.Generator().manual_seed(5))
+    given = draws.other_latents()
     drawn = draws(latents=given)
     starts = {
         number: one

@@ -6,7 +6,6 @@ import itertools
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..subject import Subject
 from ..verdict import Unjudged
@@ -33,7 +32,7 @@ def effects(subject: Subject) -> None:
     draws = Draws(subject)
     alternatives = subject.alternatives()
     if "latents" in subject.taken:
-        alternatives["latents"] = _other_latents(draws)
+        alternatives["latents"] = draws.other_latents()
     known = {**subject.arguments(), **alternatives}
     words = [one.split()[-1] for name, one in known.items() if _is_of_words(name, one)]
     faults, hidden = [], []
@@ -69,12 +68,6 @@ def effects(subject: Subject) -> None:
 def _is_of_words(name: str, value: Any) -> bool:
     """Whether an argument is a prompt with several words."""
     return "prompt" in name and isinstance(value, str) and " " in value
-
-
-def _other_latents(draws: Draws) -> Any:
-    """Return random latents in the shape of the pipeline's own."""
-    _, last = draws.latents()
-    return torch.randn(last.shape, generator=torch.Generator().manual_seed(5))
 
 
 def several(subject: Subject) -> None:

@@ -97,9 +97,9 @@ def _in_range(kind: str, array: np.ndarray) -> None:
 
 
 def _made(subject: Subject, pipe: DiffusionPipeline, kind: str) -> object:
-    taken = inspect.signature(subject.cls.__call__).parameters
+    taken = set(subject.taken)
     oblong = {}
-    if {"height", "width"} <= taken.keys() and "image" not in taken:
+    if {"height", "width"} <= taken and "image" not in taken:
         # Not square, so that swapped axes are noticed.
         oblong = {"height": subject.size[1], "width": 2 * subject.size[0]}
     made: object = getattr(subject.output(pipe, output_type=kind, **oblong), subject.task.output)

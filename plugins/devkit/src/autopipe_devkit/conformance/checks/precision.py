@@ -6,8 +6,6 @@ import numpy as np
 import torch
 
 from autopipe.errors import AutopipeError
-from autopipe.pipeline.base import DiffusionPipeline
-from autopipe.placement.base import networks_of
 from autopipe.wording import error_summary
 
 from .. import traces
@@ -48,8 +46,9 @@ def _ability(
     """Return "yes", or "no: " or "not on this CPU: " and why calls in `dtype` are refused."""
     try:
         pipe = subject.load(torch_dtype=dtype)
-        before = _dtypes(pipe)
-        assert dtype in before.values() or not before, f"loaded as {name}, no network is {name}"
+        before = traces.dtypes(pipe)
+        floats = [kind for kind in before.values() if kind.is_floating_point]
+        assert dtype in floats or not floats, f"loaded as {name}, no network is {name}"
         with traces.restored():
             process = traces.of_process()
             made = subject.result(pipe)
@@ -64,7 +63,7 @@ def _ability(
             f"one of autopipe.errors"
         ) from error
     assert not changed, f"a call in {name} changes {', '.join(changed)}"
-    assert _dtypes(pipe) == before, f"a call in {name} changes the dtype of a network"
+    assert traces.dtypes(pipe) == before, f"a call in {name} changes the dtype of a network"
     assert np.isfinite(made).all(), f"a call in {name} makes values that aren't finite"
     assert made.shape == expected.shape, (
         f"in {name} results are of shape {made.shape}, and of {expected.shape} in float32"
@@ -76,12 +75,3 @@ def _ability(
         f"two seeds {np.abs(expected - other).mean():.2g} from each other"
     )
     return "yes"
-
-
-def _dtypes(pipe: DiffusionPipeline) -> dict[str, torch.dtype]:
-    return {
-        f"{name}.{key}": tensor.dtype
-        for name, network in networks_of(pipe.components).items()
-        for key, tensor in network.state_dict().items()
-        if tensor.is_floating_point()
-    }

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..samples import KNOWN, batched
+from ..samples import KNOWN, batched, generators
 from ..subject import Subject
 from ..verdict import Unjudged
 from ..watching import SEEN, Drawn, Draws
@@ -101,8 +101,7 @@ def neighbours(subject: Subject) -> None:
     lists = {name: [present[name]] * 2 for name in dict.fromkeys(names)}
 
     def drawn(*seeds: int, **changes: Any) -> Drawn:
-        generators = [torch.Generator().manual_seed(number) for number in seeds]
-        return draws(**{**lists, "generator": generators, **changes})
+        return draws(**{**lists, "generator": generators(*seeds), **changes})
 
     base = drawn(0, 1)
     found = {"generator": drawn(0, 2)}

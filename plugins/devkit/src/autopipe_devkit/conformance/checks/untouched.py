@@ -16,7 +16,7 @@ from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.placement.base import networks_of
 
 from .. import given, traces
-from ..samples import batched
+from ..samples import batched, generators
 from ..subject import Subject, quiet
 from .callbacks import INPUTS as CALLBACK_INPUTS
 
@@ -91,7 +91,7 @@ def _forms(subject: Subject, pipe: DiffusionPipeline) -> Iterator[tuple[str, dic
     if subject.task.repeats is not None and "generator" in subject.task.parameters:
         lists |= {
             subject.task.repeats: 2,
-            "generator": [torch.Generator().manual_seed(n) for n in (0, 1)],
+            "generator": generators(0, 1),
         }
     if names:
         yield "with lists", lists
