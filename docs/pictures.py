@@ -82,16 +82,16 @@ def run(page: Path) -> dict[str, object]:
     """
     from autopipe.registry import default_registry
 
-    program = types.ModuleType("__main__")
+    module = types.ModuleType("__main__")
     before = sys.modules["__main__"]
-    sys.modules["__main__"] = program
+    sys.modules["__main__"] = module
     try:
         with mock.patch("autopipe.registry._default", default_registry()):
             for number, block in enumerate(blocks(page, "python"), start=1):
-                exec(compile(block, f"{page.name}, block {number}", "exec"), vars(program))
+                exec(compile(block, f"{page.name}, block {number}", "exec"), vars(module))
     finally:
         sys.modules["__main__"] = before
-    return vars(program)
+    return vars(module)
 
 
 def sheet(shown: Shown) -> Image.Image:
