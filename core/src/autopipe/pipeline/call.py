@@ -22,7 +22,7 @@ from ..errors import ArgumentTypeError, CancelledError, nearest
 from ..registry import default_registry
 from ..scheduling import SchedulerMixin
 from ..wording import shown
-from .attaching import AttachingMixin
+from .engines import EnginesMixin
 from .progress import check_settings, progress_bar
 from .turns import guard
 from .values import readers_of, settled
@@ -78,7 +78,7 @@ class Arguments(Mapping[str, Any]):
         return Arguments({**self, **changes})
 
 
-class CallMixin(AttachingMixin):
+class CallMixin(EnginesMixin):
     """Monitors and stops the calls of a pipeline: progress, interruption, cancellation."""
 
     scheduler: Any
