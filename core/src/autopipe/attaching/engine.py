@@ -91,14 +91,14 @@ def state_of(network: nn.Module) -> list[object]:
     for module in network.modules():
         plain = {n: v for n, v in vars(module).items() if type(v) in _PLAIN}
         tensors = (*module._parameters.values(), *module._buffers.values())
-        found.append((type(module), plain, [None if t is None else _version(t) for t in tensors]))
+        found.append((type(module), plain, [None if t is None else _stamp(t) for t in tensors]))
     return found
 
 
 _PLAIN = (bool, int, float, str, type(None))
 
 
-def _version(tensor: Tensor) -> tuple[object, ...]:
+def _stamp(tensor: Tensor) -> tuple[object, ...]:
     try:
         # A reference, since the address of memory that was freed may be in use again.
         memory: object = weakref.ref(tensor.untyped_storage())
