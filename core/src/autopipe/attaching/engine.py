@@ -81,17 +81,22 @@ class NetworkEngine:
         return state_of(network)
 
 
-def state_of(network: nn.Module) -> list[object]:
-    """Return the state of a network: its tensors, their versions, and its simple attributes.
+def state_of(network: nn.Module, weights: bool = True) -> list[object]:
+    """Return the state of a network: its modules with their simple attributes, and its weights.
 
-    It differs if a tensor was replaced or changed in place, or an attribute such as `training` has
-    another value. Writing to `tensor.data` in place, which torch doesn't count, is not noticed.
+    It differs if a module or a tensor was replaced, a tensor changed in place, or an attribute such
+    as `training` has another value. Writing to `tensor.data` in place, which torch doesn't count,
+    is not noticed.
+
+    Args:
+        weights: False leaves out the tensors.
     """
     found: list[object] = []
     for module in network.modules():
         plain = {n: v for n, v in vars(module).items() if type(v) in _PLAIN}
-        tensors = (*module._parameters.values(), *module._buffers.values())
-        found.append((type(module), plain, [None if t is None else _stamp(t) for t in tensors]))
+        tensors = (*module._parameters.values(), *module._buffers.values()) if weights else ()
+        stamps = [None if tensor is None else _stamp(tensor) for tensor in tensors]
+        found.append((weakref.ref(module), plain, stamps))
     return found
 
 
