@@ -30,6 +30,8 @@ class AttachingMixin(ComponentsMixin):
 
     _strengths: dict[str, float]
     """The strengths of the active attachments, by name; in a run, those of its call."""
+    _snapshot: Mapping[str, Attachment]
+    """In a run: the attachments at the start of its call, as they serve it."""
 
     # Add-ons
 
@@ -119,7 +121,7 @@ class AttachingMixin(ComponentsMixin):
 
     @property
     def _attached(self) -> Mapping[str, Attachment]:
-        """The attachments; in a run, those at the start of its call."""
+        """The attachments; in a run, those that serve its call."""
         found: Mapping[str, Attachment] = self.__dict__.get("_snapshot", self._pool.attachments)
         return found
 
@@ -204,6 +206,10 @@ class AttachingMixin(ComponentsMixin):
         """Apply the attachments to the networks of this run."""
         if adapters is not None:
             self._strengths = self._checked(adapters, "adapters=")
+        self._snapshot = {
+            name: one.of_call(self) if self._strengths.get(name) else one
+            for name, one in self._attached.items()
+        }
         self._show_attached()
         device = self._execution_device
         for attachment, _ in self._active():

@@ -17,7 +17,6 @@ from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast, runtime_ch
 
 import torch
 
-from ..attaching.attachment import Attachment
 from ..errors import ArgumentTypeError, CancelledError, nearest
 from ..registry import default_registry
 from ..scheduling import SchedulerMixin
@@ -88,7 +87,6 @@ class CallMixin(EnginesMixin):
     """Inside a call: its arguments that the signature of its class doesn't name."""
     is_run = False
     """Whether this is the run of a call, not the pipeline that was called."""
-    _snapshot: Mapping[str, Attachment]
     _whole: CallMixin | None = None
     _num_timesteps = 0
     _calls: set[CallMixin]
