@@ -108,8 +108,6 @@ class T5EncoderModel(Encoder):
             is_gated_act=is_gated if is_gated_act is None else is_gated_act,
             num_decoder_layers=num_layers if num_decoder_layers is None else num_decoder_layers,
             scale_decoder_outputs=tie_word_embeddings is not False if scales is None else scales,
-            if scale_decoder_outputs is None
-            else scale_decoder_outputs,
             # What transformers sets for the encoder alone.
             is_encoder_decoder=False,
             use_cache=False,
