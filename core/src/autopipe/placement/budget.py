@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,26 @@ def footprints_of(
     ]
 
 
+def works_of(
+    works: Iterable[tuple[nn.Module | None, int, int]], pictures: int
+) -> Iterator[tuple[int, nn.Module, int, int]]:
+    """Yield for each network an estimate of its activations in bytes, and the size of its input.
+
+    Args:
+        works: the networks that process images (None if absent), each with the height and width
+            of its input, in the units of its config. Tiling reduces the size.
+        pictures: the batch size.
+    """
+    for network, height, width in works:
+        if network is None:
+            continue
+        if getattr(network, "use_tiling", False):
+            side = int(getattr(network, "tile_sample_min_size", max(height, width)))
+            height, width = min(height, side), min(width, side)
+        many = 1 if getattr(network, "use_slicing", False) else pictures
+        yield _work_of(network, height, width) * many, network, height, width
+
+
 def check_room(
     works: Iterable[tuple[nn.Module | None, int, int]], pictures: int, device: torch.device
 ) -> None:
@@ -76,22 +96,15 @@ def check_room(
     Activations are estimated, so only calls that need twice the memory of the device are refused.
 
     Args:
-        works: the networks that process images (None if absent), each with the height and width
-            of its input, in the units of its config.
-        pictures: the batch size.
+        works, pictures: see `works_of`.
 
     Raises:
         ArgumentError: if a network would need more than that.
     """
     whole = whole_memory(device)
-    for network, height, width in works:
-        if network is None or whole is None:
-            continue
-        if getattr(network, "use_tiling", False):
-            side = int(getattr(network, "tile_sample_min_size", max(height, width)))
-            height, width = min(height, side), min(width, side)
-        many = 1 if getattr(network, "use_slicing", False) else pictures
-        work = _work_of(network, height, width) * many
+    if whole is None:
+        return
+    for work, network, height, width in works_of(works, pictures):
         if work > _CERTAIN * whole:
             name = type(network).__name__
             raise ArgumentError(

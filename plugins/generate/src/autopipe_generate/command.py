@@ -71,7 +71,10 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     take("--set NAME=VALUE", about, type=assignment, many=True)
     about = f"an add-on, with the file that it loads; installed: {addons}"
     take("--attach NAME[=FILE]", about, many=True)
-    about = f"an engine that runs all networks, or one, instead of torch; installed: {engines}"
+    about = (
+        f"an engine that runs all networks, or those named, as in unet=compile,vae=eager, instead "
+        f"of torch's eager mode; installed: {engines}"
+    )
     take("--engine [PART=]NAME", about, many=True)
     take("--revision NAME", REVISION_HELP)
     declare_links(parser)
