@@ -124,7 +124,7 @@ def _bytes(items: Iterable[Item]) -> int:
 def stems_of(cls: type) -> tuple[str, ...]:
     """Return the stems of the weight files of `cls`; empty if it is not a network."""
     if issubclass(cls, BaseNetwork):
-        return (cls.weights_name,)
+        return tuple(dict.fromkeys((cls.weights_name, cls.pickle_name or cls.weights_name)))
     return models.STEMS if kind_of(cls) is Kind.NETWORK else ()
 
 
