@@ -52,9 +52,13 @@ SETTINGS = (
 def plain(batch: Any) -> dict[str, Any]:
     """The values of a batch as lists, with the type of each."""
     return {
-        name: (type(value), getattr(value, "dtype", None), getattr(value, "tolist", lambda: value)())
+        name: (
+            type(value),
+            getattr(value, "dtype", None),
+            value.tolist() if hasattr(value, "tolist") else value,
+        )
         for name, value in batch.items()
-    }  # fmt: skip
+    }
 
 
 def assert_equal(ours: Any, theirs: Any) -> None:
@@ -139,7 +143,7 @@ def test_tokens_are_added_and_set_as_in_transformers(kind: Kind) -> None:
 
 def test_special_tokens_are_checked(kind: Kind) -> None:
     ours, _ = kind.pair()
-    with pytest.raises(ArgumentError, match="no special token 'spare'.*pad_token"):
+    with pytest.raises(ArgumentError, match=r"no special token 'spare'.*pad_token"):
         ours.add_special_tokens({"spare": "<s>"})
     with pytest.raises(ArgumentTypeError, match="pad_token must be text"):
         ours.pad_token = 3
@@ -199,11 +203,14 @@ def test_a_batch_is_a_dict_with_attributes(kind: Kind) -> None:
     ours, _ = kind.pair()
     found = ours(["a cat", "b"], padding=True, return_tensors="pt")
     assert {**found}.keys() == {"input_ids", "attention_mask"}
-    assert found.input_ids is found["input_ids"] and found[:1]["input_ids"].shape[0] == 1
+    assert found.input_ids is found["input_ids"]
+    assert found[:1]["input_ids"].shape[0] == 1
     assert found.tokens(1) == list(found[1].tokens)
-    assert found.to("meta") is found and found.attention_mask.device.type == "meta"
+    assert found.to("meta") is found
+    assert found.attention_mask.device.type == "meta"
     again = pickle.loads(pickle.dumps(ours("a cat")))
-    assert again.input_ids == ours("a cat").input_ids and again.tokens() == ours("a cat").tokens()
+    assert again.input_ids == ours("a cat").input_ids
+    assert again.tokens() == ours("a cat").tokens()
     with pytest.raises(AttributeError, match="labels"):
         _ = found.labels
     with pytest.raises(ArgumentError, match="tokens"):
@@ -253,7 +260,7 @@ def test_arguments_that_dont_fit_are_named(
 
 def test_a_text_too_short_to_be_cut_is_named(kind: Kind) -> None:
     ours, _ = kind.pair()
-    with pytest.raises(ArgumentError, match="too short.*max_length and truncation"):
+    with pytest.raises(ArgumentError, match=r"too short.*max_length and truncation"):
         ours("a b c d e f g", "h", truncation="only_second", max_length=6)
 
 
@@ -277,5 +284,5 @@ def test_a_text_without_end_is_warned_of_once(kind: Kind, caplog: pytest.LogCapt
 
 def test_a_folder_that_is_absent_is_named(kind: Kind, tmp_path: Path) -> None:
     assert kind.ours.from_pretrained(kind.folder.parent, subfolder=kind.folder.name)
-    with pytest.raises(ArgumentError, match="not a folder.*from the Hub"):
+    with pytest.raises(ArgumentError, match=r"not a folder.*from the Hub"):
         kind.ours.from_pretrained(tmp_path / "absent")

@@ -106,7 +106,7 @@ class Calls(Vocabulary):
                 )
         except Exception as error:
             raise ArgumentError(
-                f"these texts can't be tokenized so: {error_summary(error)}. Look at max_length and "
+                f"these texts can't be tokenized ({error_summary(error)}); look at max_length and "
                 f"truncation, and for lone surrogates in the texts"
             ) from error
         if return_overflowing_tokens:
