@@ -11,6 +11,7 @@ import torch
 
 from ..errors import ArgumentError, ArgumentTypeError, MissingPackageError
 from ..modeling import hook_device
+from ..placement.allocator import explanation
 from ..placement.base import Placement, bytes_of, placed_by, tensors_of
 from ..placement.devices import CPU, DeviceLike, offload_device
 from ..placement.layout import Layout, layout_of
@@ -180,9 +181,10 @@ class MemoryMixin(ComponentsMixin):
         return self
 
     def explain(self) -> str:
-        """Return a short text that says how the networks are placed and why."""
+        """Return a short text: how the networks are placed and why, and what becomes of memory."""
         layout = self.placement
-        return f"{str(layout).splitlines()[0]}\n{layout.reason or 'default placement'}"
+        lines = str(layout).splitlines()[0], layout.reason or "default placement"
+        return "\n".join([*lines, explanation(self._execution_device)])
 
     # Device maps
 
