@@ -181,7 +181,7 @@ class MemoryMixin(EnginesMixin):
         return self
 
     def explain(self) -> str:
-        """Return a text that says how networks are placed and run, with reasons, and memory kept."""
+        """Return a text that says how networks are placed and run, and whether memory is kept."""
         layout = self.placement
         placed = (str(layout).splitlines()[0], layout.reason or "default placement")
         return "\n".join((*placed, explanation(self._execution_device), *self._explained()))
