@@ -36,11 +36,11 @@ class GuidanceInterval(HalvesChoice):
     """
 
     name = "guidance_interval"
-    # Outside the choice between halves: it decides whether there are two.
-    order = 10
+    # Inside of how two halves are predicted: it decides whether there are two.
+    order = -10
     inputs = (GUIDANCE_INTERVAL, GUIDANCE_SIGMAS)
 
-    def __init__(self, interval: Any = (0.0, 0.6), sigmas: Any = None) -> None:
+    def __init__(self, interval: Any = (0.2, 0.9), sigmas: Any = None) -> None:
         self.interval = _parts("interval", interval)
         self.sigmas = None if sigmas is None else ascending_pair("sigmas", sigmas)
 

@@ -18,7 +18,7 @@ GUIDANCE_INTERVAL = Input(
     "value",
     "guidance-interval",
     False,
-    "the part of the steps with guidance, such as [0.0, 0.6]",
+    "the part of the steps with guidance, such as [0.2, 0.9]",
 )
 GUIDANCE_SIGMAS = Input(
     "guidance_sigmas",
