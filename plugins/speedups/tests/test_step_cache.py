@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from autopipe_speedups.step_cache import StepCache
 from torch import nn
 
 from autopipe import AutoPipelineForImage2Image, ControlNetModel, UNet2DConditionModel
@@ -19,6 +18,7 @@ from autopipe.attaching.attachment import Attachment
 from autopipe.errors import ArgumentError, ArgumentTypeError, CancelledError
 from autopipe_components.networks.unet_blocks import MidBlock, UpBlock
 from autopipe_components.networks.unet_passage import skip_count
+from autopipe_speedups.step_cache import StepCache
 
 from .conftest import Drawing
 
