@@ -91,16 +91,27 @@ class T5EncoderModel(Encoder):
         feed_forward_proj: str = "relu",
         dense_act_fn: str | None = None,
         is_gated_act: bool | None = None,
+        is_encoder_decoder: bool = False,
+        use_cache: bool = False,
         pad_token_id: int | None = 0,
         eos_token_id: int | list[int] | None = 1,
         classifier_dropout: float = 0.0,
         is_decoder: bool = False,
+        tie_word_embeddings: bool = True,
+        scale_decoder_outputs: bool | None = None,
     ) -> None:
         super().__init__()
         name, is_gated = _feed_forward(feed_forward_proj)
+        scales = scale_decoder_outputs
         self.register_to_config(
             dense_act_fn=dense_act_fn or name,
             is_gated_act=is_gated if is_gated_act is None else is_gated_act,
+            num_decoder_layers=num_layers if num_decoder_layers is None else num_decoder_layers,
+            scale_decoder_outputs=tie_word_embeddings is not False if scales is None else scales,
+            # What transformers sets for the encoder alone.
+            is_encoder_decoder=False,
+            use_cache=False,
+            tie_word_embeddings=True,
         )
         self.make_layers()
 
