@@ -13,17 +13,14 @@ ALLOWED = frozenset(
     {
         "annotated_types",  # pydantic
         "importlib_metadata",
-        "jinja2",  # torch, in some releases
-        "markupsafe",
+        "lazy_importer",  # importlib_metadata
         "numpy",
         "packaging",
         "PIL",
         "pluggy",
         "pydantic",
         "pydantic_core",
-        "regex",
         "safetensors",
-        "scipy",  # a part of it, see below
         "tokenizers",
         "torch",
         "tqdm",
@@ -35,8 +32,6 @@ ALLOWED = frozenset(
 """The packages of others that a first picture may import."""
 
 HEAVY = (
-    "scipy.optimize",
-    "scipy.stats",
     "torch._dynamo",
     "torch._inductor",
     "torch.distributed.checkpoint",
