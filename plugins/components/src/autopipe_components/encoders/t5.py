@@ -42,24 +42,13 @@ class T5Stack(Checkpointed):
 
     def forward(self, states: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, ...]:
         """Return the input and the output of each block; the last one after the norm."""
-        every = [self.dropout(states)]
-        if len(self.block):
-            first: Any = self.block[0]
-            bias = first.layer[0].SelfAttention.position_bias(states.shape[1])
-            bias = _masked(bias, expanded_mask(attention_mask, states, causal=False), states.dtype)
+        every, bias = [self.dropout(states)], None
+        mask = expanded_mask(attention_mask, states, causal=False)
         for block in self.block:
-            every.append(self.run(block, every[-1], bias))
+            changed, bias = self.run(block, every[-1], mask, bias)
+            every.append(changed)
         last = self.dropout(self.final_layer_norm(every[-1]))
         return (*every[:-1], last) if len(self.block) else (*every, last)
-
-
-def _masked(bias: Tensor, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Return what is added to the scores: `bias`, with padding left out."""
-    if mask is None:
-        return bias.contiguous()
-    if mask.dtype is torch.bool:
-        return torch.where(mask, bias, torch.finfo(dtype).min).contiguous()
-    return (bias + mask).contiguous()
 
 
 class T5EncoderModel(Encoder):
