@@ -29,11 +29,12 @@ _ALIASES = MappingProxyType(
 
 
 class T5Stack(Checkpointed):
-    """All blocks; the embeddings are those of the network that it belongs to."""
+    """The embeddings, whose table is that of the network that it belongs to, and all blocks."""
 
-    def __init__(self, config: Any, embeddings: nn.Embedding) -> None:
+    def __init__(self, config: Any, table: Any) -> None:
         super().__init__()
-        self.embed_tokens = embeddings
+        self.embed_tokens = nn.Embedding(table.shape[0], table.shape[1], _weight=table.detach())
+        self.embed_tokens.weight = table
         self.block = nn.ModuleList(
             [T5Block(config, is_first=number == 0) for number in range(config.num_layers)]
         )
@@ -118,7 +119,7 @@ class T5EncoderModel(Encoder):
     def make_layers(self) -> None:
         self.check_config(self.config)
         self.shared = nn.Embedding(self.config.vocab_size, self.config.d_model)
-        self.encoder = T5Stack(self.config, self.shared)
+        self.encoder = T5Stack(self.config, self.shared.weight)
 
     @classmethod
     def kept_in_fp32(cls, dtype: torch.dtype | None) -> Collection[str]:
@@ -151,7 +152,7 @@ class T5EncoderModel(Encoder):
         if (input_ids is None) == (inputs_embeds is None):
             raise ArgumentError("a text encoder needs either input_ids or inputs_embeds")
         if inputs_embeds is None:
-            inputs_embeds = self.shared(input_ids)
+            inputs_embeds = self.encoder.embed_tokens(input_ids)
         every = self.encoder(inputs_embeds, attention_mask)
         output = EncoderOutput(every[-1], hidden_states=every if wants_states else None)
         return output.to_tuple() if return_dict is False else output
