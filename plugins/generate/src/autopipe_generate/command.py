@@ -19,7 +19,7 @@ from .inputs import declare_inputs
 from .loading import class_of, device_of, load_for, load_stage_for
 from .record import print_result, settings_of, settings_of_stages, write
 from .rehearsal import check_call
-from .request import Request, request_of
+from .request import Request, fast_addons, request_of
 from .values import call_of, parameters_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,13 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     take("--set NAME=VALUE", about, type=assignment, many=True)
     about = f"an add-on, with the file that it loads; installed: {addons}"
     take("--attach NAME[=FILE]", about, many=True)
-    about = f"an engine that runs all networks, or one, instead of torch; installed: {engines}"
+    fast = "; ".join(f"{name}, {loss}" for name, loss in fast_addons(registry).items()) or "none"
+    about = "attach the add-ons that make images faster, and print what is lost; installed: "
+    add("--fast", action="store_true", help=about + fast.replace("%", "%%"))
+    about = (
+        f"an engine that runs all networks, or those named, as in unet=compile,vae=eager, instead "
+        f"of torch's eager mode; installed: {engines}"
+    )
     take("--engine [PART=]NAME", about, many=True)
     take("--revision NAME", REVISION_HELP)
     declare_links(parser)
@@ -152,6 +158,9 @@ def _draw(
         **settings_of_stages(request, further),
     }
     print_result(write(request, pipe, outputs, common), as_json=as_json)
+    for name, loss in fast_addons(registry).items():
+        if name in request.fast and name in pipe.attachments and not quiet:
+            say(f"--fast attached {name}: {loss}", error=True)
     return 0
 
 
