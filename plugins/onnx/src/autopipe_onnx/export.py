@@ -67,7 +67,7 @@ def export(
             torch.onnx.export(
                 traced,
                 (*inputs.values(), *traced.weights),
-                buffer,
+                buffer,  # type: ignore[arg-type]  # written to by this exporter
                 dynamo=False,
                 export_params=False,
                 do_constant_folding=False,

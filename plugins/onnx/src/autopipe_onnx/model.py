@@ -197,6 +197,23 @@ class OnnxRuntimeModel:
             model = cls.load_model(place / name, provider, sess_options, provider_options)
         return cls(model, model_save_dir=place, latest_model_name=name)
 
+    def reopen(self, **session: Any) -> None:
+        """Open its file again with other settings; see `load_model`.
+
+        Raises:
+            CheckpointError, UnsafeCheckpointError: as for `load_model`.
+        """
+        self.model = self.load_model(self._file, **session)
+
+    @property
+    def _file(self) -> Path:
+        if self.model_save_dir is None:
+            raise CheckpointError(
+                "this network was made from a session, so its files are not known; load it with "
+                "from_pretrained, or give model_save_dir="
+            )
+        return self.model_save_dir / self.latest_model_name
+
     def save_pretrained(self, save_directory: str | Path, file_name: str | None = None) -> None:
         """Copy its files into a folder.
 
@@ -207,17 +224,12 @@ class OnnxRuntimeModel:
         Raises:
             CheckpointError: if its files are not known, or can't be copied.
         """
-        if self.model_save_dir is None:
-            raise CheckpointError(
-                "this network was made from a session, so its files are not known; load it with "
-                "from_pretrained, or give model_save_dir="
-            )
+        source = self._file
         target = Path(save_directory)
         try:
             target.mkdir(parents=True, exist_ok=True)
-            for name in check_model(self.model_save_dir / self.latest_model_name):
-                _copy(self.model_save_dir / name, target / name)
-            source = self.model_save_dir / self.latest_model_name
+            for name in check_model(source):
+                _copy(source.with_name(name), target / name)
             _copy(source, target / (file_name or MODEL))
         except OSError as error:
             if isinstance(error, CheckpointError):

@@ -32,10 +32,10 @@ class OfRuntime(TorchFunctionMode):
         if func is F.scaled_dot_product_attention and _is_plain(args, options):
             query, key, value = (one.transpose(1, 2).flatten(2) for one in args)
             heads = int(args[0].shape[1])
-            attended = _Attention.apply(query, key, value, heads, options.get("scale"))
+            attended: Tensor = _attention(query, key, value, heads, options.get("scale"))
             return torch.unflatten(attended, -1, (heads, -1)).transpose(1, 2)
         if func is F.linear and args[0].ndim > 2:
-            product = _Product.apply(*args[:2])
+            product: Tensor = _product(*args[:2])
             bias = options.get("bias", args[2] if len(args) > 2 else None)
             return product if bias is None else product + bias
         return func(*args, **options)
@@ -72,3 +72,7 @@ class _Product(torch.autograd.Function):
     def symbolic(graph: Any, given: Any, weight: Any) -> Any:
         made = graph.op(f"{_DOMAIN}::FusedMatMul", given, weight, transB_i=1)
         return made.setType(given.type().with_sizes([None] * given.type().dim()))
+
+
+_attention: Callable[..., Tensor] = _Attention.apply
+_product: Callable[..., Tensor] = _Product.apply

@@ -161,7 +161,8 @@ def _networks(components: Mapping[str, Any]) -> Iterator[_Network]:
     yield _Network("vae_decoder", _Decoder(vae), {"latent_sample": latents}, ("sample",))
     checker = components["safety_checker"]
     if isinstance(checker, nn.Module):
-        side = checker.config.vision_config.image_size
+        config: Any = checker.config
+        side = config.vision_config.image_size
         inputs = {"clip_input": torch.zeros(2, 3, side, side), "images": torch.zeros(2, 64, 128, 3)}
         yield _Network(
             "safety_checker",
