@@ -52,7 +52,10 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float | None
     ) -> Tensor:
-        return query.new_zeros(()).expand(query.shape)
+        each = (
+            torch.unflatten(one, -1, (heads, -1)).transpose(1, 2) for one in (query, key, value)
+        )
+        return F.scaled_dot_product_attention(*each, scale=scale).transpose(1, 2).flatten(2)
 
     @staticmethod
     def symbolic(
@@ -66,7 +69,7 @@ class _Attention(torch.autograd.Function):
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, given: Tensor, weight: Tensor) -> Tensor:
-        return given.new_zeros(()).expand(*given.shape[:-1], weight.shape[0])
+        return F.linear(given, weight)
 
     @staticmethod
     def symbolic(graph: Any, given: Any, weight: Any) -> Any:

@@ -11,11 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autopipe.attaching.engine import EngineRefusal
 from autopipe.attaching.wrappers import unwrapped
 from autopipe.checkpoint.atomic import replaced_folder
 from autopipe.config import FORMAT_VERSION
 from autopipe.errors import ArgumentError, ArgumentTypeError, UnsupportedCheckpointError
-from autopipe.wording import error_summary, listed
+from autopipe.wording import listed
+from autopipe_components.engines.calls import taken_apart
+from autopipe_components.engines.tracing import Program
 from autopipe_components.steps.codec import VaeCodec
 from autopipe_stable_diffusion.image2image import StableDiffusionImg2ImgPipeline
 from autopipe_stable_diffusion.inpaint import StableDiffusionInpaintPipeline
@@ -103,21 +106,24 @@ class _Network:
 
     def write(self, folder: Path) -> None:
         """Write the graph, and the weights into a file beside it."""
-        weights = dict(self.module.named_parameters(remove_duplicate=False))
+        form, tensors = taken_apart((tuple(self.inputs.values()), {}))
+        program = Program(self.module, "forward", form, tensors)
+        weights = program.weights
         for name, tensor in weights.items():
-            if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+            is_half = tensor.is_floating_point() and tensor.dtype != torch.float32
+            if is_half or tensor.device.type != "cpu":
                 raise ArgumentError(
                     f"{name} of the {self.folder} is {tensor.dtype} on {tensor.device}; the onnx "
                     f"layout is written from float32 in main memory, so load the checkpoint with "
                     f"dtype='float32' and without offloading"
                 )
         try:
-            model = export(self.module, self.inputs, self.outputs, free=self.free)
-        except Exception as error:
+            model = export(program, list(self.inputs), self.outputs, free=self.free)
+        except EngineRefusal as refusal:
             raise UnsupportedCheckpointError(
-                f"the {self.folder} can't be exported to ONNX ({error_summary(error)})"
-            ) from error
-        places = with_weights(model, list(self.inputs), WEIGHTS, weights)
+                f"the {self.folder} can't be written in the onnx layout: {refusal}"
+            ) from refusal
+        places = with_weights(model, weights, WEIGHTS)
         folder.mkdir()
         (folder / MODEL).write_bytes(model.SerializeToString())
         with (folder / WEIGHTS).open("wb") as stream:
