@@ -20,6 +20,9 @@ MODEL = "model.onnx"
 WEIGHTS = "weights.pb"
 """The file beside it with weights that don't fit into it."""
 
+CONFIG = "config.json"
+"""The file beside it with the config of the network, which not every checkpoint has."""
+
 _LARGEST = (1 << 31) - 1
 """The largest ONNX file in bytes, which is a limit of its format."""
 

@@ -29,14 +29,8 @@ from autopipe_components.steps.prompt import check_encoder, distinct_texts, toke
 from autopipe_stable_diffusion.corrections import correct_scheduler
 from autopipe_stable_diffusion.steps import StableDiffusionSteps
 
+from .described import Description, described
 from .model import OnnxRuntimeModel
-
-CHANNELS, FACTOR, SCALE = 4, 8, 0.18215
-"""The channels of latents, the pixels per cell, and the scaling factor of Stable Diffusion, which
-this layout doesn't store."""
-
-_CELLS = 64
-"""The training height and width of Stable Diffusion in cells, which this layout doesn't store."""
 
 _SESSION = ("provider", "sess_options", "provider_options")
 
@@ -51,8 +45,15 @@ class OnnxCodec:
 
     encoder: OnnxRuntimeModel | None
     decoder: OnnxRuntimeModel
-    channels: int = CHANNELS
-    factor: int = FACTOR
+    description: Description
+
+    @property
+    def channels(self) -> int:
+        return self.description.latent_channels
+
+    @property
+    def factor(self) -> int:
+        return self.description.factor
 
     def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         if self.encoder is None:
@@ -62,10 +63,10 @@ class OnnxCodec:
             )
         each = torch.split(image, 1)
         latents = torch.cat([self.encoder.run(sample=one)[0] for one in each])
-        return SCALE * latents.to(image.dtype)
+        return self.description.scaling_factor * latents.to(image.dtype)
 
     def decode(self, latents: Tensor) -> Tensor:
-        each = torch.split(latents / SCALE, 1)
+        each = torch.split(latents / self.description.scaling_factor, 1)
         return torch.cat([self.decoder.run(latent_sample=one)[0] for one in each])
 
 
@@ -172,11 +173,14 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
         return self.unet.size_of("sample", 1) or self.unet_channels
 
     def trained_size(self) -> tuple[int, int]:
-        return _CELLS, _CELLS
+        size = described(self.unet.config, self.unet.model_save_dir).sample_size
+        return (size, size) if isinstance(size, int) else (size[0], size[1])
 
     @property
     def codec(self) -> Codec:
-        return OnnxCodec(self.vae_encoder, self.vae_decoder)
+        decoder = self.vae_decoder
+        says = described(decoder.config, decoder.model_save_dir)
+        return OnnxCodec(self.vae_encoder, decoder, says)
 
     def network_sizes(self, height: int, width: int) -> list[tuple[Any, int, int]]:
         """Return nothing: the memory that ONNX Runtime takes is not known beforehand."""
