@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from autopipe_speedups.guidance_halves import GuidanceHalves
 from torch import nn
 
 from autopipe import UNet2DConditionModel
 from autopipe.errors import ArgumentError
 from autopipe_components.networks.unet_blocks import MidBlock
+from autopipe_speedups.guidance_halves import GuidanceHalves
 
 from .conftest import Drawing
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from autopipe_speedups.guidance_interval import GuidanceInterval
 from torch import nn
 
 from autopipe import ControlNetModel, EulerDiscreteScheduler, UNet2DConditionModel
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe_components.networks.unet_blocks import MidBlock
+from autopipe_speedups.guidance_interval import GuidanceInterval
 
 from .conftest import Drawing
 

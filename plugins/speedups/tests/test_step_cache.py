@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -11,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from autopipe_speedups.step_cache import StepCache
 from torch import nn
 
 from autopipe import AutoPipelineForImage2Image, ControlNetModel, UNet2DConditionModel
@@ -19,6 +19,8 @@ from autopipe.attaching.attachment import Attachment
 from autopipe.errors import ArgumentError, ArgumentTypeError, CancelledError
 from autopipe_components.networks.unet_blocks import MidBlock, UpBlock
 from autopipe_components.networks.unet_passage import skip_count
+from autopipe_speedups.family import autopipe_family
+from autopipe_speedups.step_cache import StepCache
 
 from .conftest import Drawing
 
@@ -252,3 +254,14 @@ def test_another_network_is_refused_with_a_reason(demo: Drawing) -> None:
     assert dict(pipe.attachments) == {}
     with pytest.raises(ArgumentError, match="depth of the step cache is 40"):
         demo.pipe.attach("step_cache", depth=40)
+
+
+def test_what_fast_loses_is_what_it_says(demo: Drawing) -> None:
+    (said,) = [one.fast for one in autopipe_family().addons if one.name == StepCache.name]
+    loss, steps = (float(re.findall(rf"([0-9]+) {unit}", said)[0]) for unit in ("dB", "steps"))
+    plain = demo(num_inference_steps=int(steps))
+    demo.pipe.attach("step_cache")
+    change = demo(num_inference_steps=int(steps)) - plain
+    psnr = -10 * float(torch.log10((change**2).mean()))
+    # Prompts and seeds differ by 2 dB.
+    assert psnr > loss - 2

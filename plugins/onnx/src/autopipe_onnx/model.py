@@ -172,8 +172,8 @@ class OnnxRuntimeModel:
         """
         from autopipe.checkpoint.address import open_source
         from autopipe.checkpoint.names import parts_of
-        from autopipe.checkpoint.plan import files_of
         from autopipe.checkpoint.options import LoadOptions
+        from autopipe.checkpoint.plan import files_of
         from autopipe.registry import default_registry
 
         path, _, after = str(model_id).partition("@")

@@ -45,14 +45,10 @@ def open_session(
         )
     except Exception as error:
         what = shown(model) if isinstance(model, str) else "the exported network"
-        raise CheckpointError(
-            f"ONNX Runtime can't open {what} ({error_summary(error)})"
-        ) from error
+        raise CheckpointError(f"ONNX Runtime can't open {what} ({error_summary(error)})") from error
 
 
-def session_on(
-    model: bytes, weights: Mapping[str, Tensor]
-) -> onnxruntime.InferenceSession:
+def session_on(model: bytes, weights: Mapping[str, Tensor]) -> onnxruntime.InferenceSession:
     """Return the session for a model whose initializers are these tensors, without copying them.
 
     The tensors must live as long as the session.

@@ -38,9 +38,6 @@ this layout doesn't store."""
 _CELLS = 64
 """The training height and width of Stable Diffusion in cells, which this layout doesn't store."""
 
-_NUMPY = ("latents", "prompt_embeds", "negative_prompt_embeds")
-"""The arguments that may be arrays."""
-
 
 @dataclass(frozen=True)
 class OnnxCodec:
@@ -73,7 +70,7 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
     """The components of Stable Diffusion in the onnx layout, and the steps that all tasks share.
 
     Calls are those of the pipelines of Stable Diffusion. In addition `generator` may be a
-    `numpy.random.RandomState`, and latents and embeddings may be arrays.
+    `numpy.random.RandomState`.
 
     Args:
         vae_encoder: an `OnnxRuntimeModel` from `sample` to latents.
@@ -171,13 +168,15 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
 
     def begin_call(self) -> int:
         call = self.call
-        arrays = {n: call[n] for n in _NUMPY if isinstance(call.get(n), np.ndarray)}
-        changes: dict[str, Any] = {name: torch.from_numpy(one) for name, one in arrays.items()}
         if isinstance(call.get("generator"), np.random.RandomState):
-            self._noise = call.generator
-            changes["generator"] = None
-        self.call = call.replace(**changes)
+            self._noise, self.call = call.generator, call.replace(generator=None)
         return super().begin_call()
+
+    def start_from_noise(self, batch_size: int) -> None:
+        """Draw the initial noise, if the call has no latents and a `RandomState`."""
+        if self.call.latents is None:
+            shape = self.latent_shape(batch_size, *self.resolve_size())
+            self.call = self.call.replace(latents=self.numpy_noise(shape))
 
     def numpy_noise(self, shape: tuple[int, ...]) -> Tensor | None:
         """Return noise of `shape` from the call's `RandomState`; None if it has another source."""

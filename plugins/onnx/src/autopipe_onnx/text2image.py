@@ -12,7 +12,5 @@ class OnnxStableDiffusionPipeline(OnnxStableDiffusionSteps, StableDiffusionPipel
 
     def begin_call(self) -> int:
         batch_size = super().begin_call()
-        if self.call.latents is None:
-            shape = self.latent_shape(batch_size, *self.resolve_size())
-            self.call = self.call.replace(latents=self.numpy_noise(shape))
+        self.start_from_noise(batch_size)
         return batch_size

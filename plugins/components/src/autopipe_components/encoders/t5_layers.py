@@ -35,45 +35,38 @@ class T5LayerNorm(nn.Module):
         return self.weight * states
 
 
-class _FeedForward(nn.Module):
-    """What both feed-forward parts have in common; `wo` may be of a larger dtype than the rest."""
+class T5DenseActDense(nn.Module):
+    """The feed-forward part of the first T5; `wo` may have a larger dtype than the rest."""
+
+    inputs = ("wi",)
 
     def __init__(self, config: Any) -> None:
         super().__init__()
+        for name in self.inputs:
+            setattr(self, name, nn.Linear(config.d_model, config.d_ff, bias=False))
         self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
         self.dropout = nn.Dropout(config.dropout_rate)
-        self.act = activation(config.dense_act_fn, "feed_forward_proj")
+        self.act = activation(config.dense_act_fn, "dense_act_fn, or that of feed_forward_proj,")
 
-    def projected(self, states: Tensor) -> Tensor:
-        """Return states (B, N, D) from (B, N, d_ff)."""
-        states = self.dropout(states)
-        found: Tensor = self.wo(states.to(self.wo.weight.dtype))
-        return found
-
-
-class T5DenseActDense(_FeedForward):
-    """The feed-forward part of the first T5."""
-
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        self.wi = nn.Linear(config.d_model, config.d_ff, bias=False)
+    def inner(self, states: Tensor) -> Tensor:
+        """Return the activations (B, N, d_ff)."""
+        return self.act(self.wi(states))
 
     def forward(self, states: Tensor) -> Tensor:
         """Return states (B, N, D)."""
-        return self.projected(self.act(self.wi(states)))
+        states = self.dropout(self.inner(states))
+        projected: Tensor = self.wo(states.to(self.wo.weight.dtype))
+        return projected
 
 
-class T5DenseGatedActDense(_FeedForward):
+class T5DenseGatedActDense(T5DenseActDense):
     """The feed-forward part of T5 1.1 ("GLU Variants Improve Transformer", arXiv 2002.05202)."""
 
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        self.wi_0 = nn.Linear(config.d_model, config.d_ff, bias=False)
-        self.wi_1 = nn.Linear(config.d_model, config.d_ff, bias=False)
+    inputs = ("wi_0", "wi_1")
 
-    def forward(self, states: Tensor) -> Tensor:
-        """Return states (B, N, D)."""
-        return self.projected(self.act(self.wi_0(states)) * self.wi_1(states))
+    def inner(self, states: Tensor) -> Tensor:
+        gated: Tensor = self.act(self.wi_0(states)) * self.wi_1(states)
+        return gated
 
 
 class T5LayerFF(nn.Module):
