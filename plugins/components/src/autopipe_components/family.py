@@ -55,7 +55,9 @@ def autopipe_family() -> Manifest:
         components=(*networks, *schedulers),
         engines=(
             Engine("auto", "autopipe_components.engines.auto:Auto"),
+            Engine("channels_last", "autopipe_components.engines.channels_last:ChannelsLast"),
             Engine("compile", "autopipe_components.engines.compile:Compile"),
+            Engine("cuda_graphs", "autopipe_components.engines.cuda_graphs:CudaGraphs"),
         ),
         commands=(
             Command(
