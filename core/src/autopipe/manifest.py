@@ -113,12 +113,16 @@ class AddOn:
     fast: str = ""
 
 
+EAGER = "eager"
+"""The name that selects torch's eager mode in place of an engine."""
+
+
 @dataclass(frozen=True)
 class Engine:
     """A runtime that runs networks of a pipeline in place of torch's eager mode.
 
     Attributes:
-        name: the name for `pipe.use_engine(name)`.
+        name: the name for `pipe.use_engine(name)`, other than `"eager"`.
         target: an `autopipe.attaching.engine.NetworkEngine` class.
     """
 

@@ -602,6 +602,25 @@ def test_engines_are_named_and_for_networks(pipe: TextPipeline) -> None:
     assert dict(pipe.use_engine({"net": None}).engines) == {}
 
 
+def test_engines_can_be_chosen_while_loading(pipe: TextPipeline, tmp_path: Path) -> None:
+    pipe.save_pretrained(tmp_path)
+    loaded = TextPipeline.from_pretrained(tmp_path, engine="doubling")
+    loaded.set_progress_bar_config(disable=True)
+    assert torch.equal(loaded("hello"), pipe.use_engine("doubling")("hello"))
+    by_name = TextPipeline.from_pretrained(tmp_path, engine={"net": Doubling()})
+    assert dict(by_name.engines) == {"net": "doubling"}
+    eager = TextPipeline.from_pretrained(tmp_path, engine="eager")
+    assert dict(eager.engines) == {}
+    # Mistakes are found before weights are read.
+    (tmp_path / "net" / "diffusion_pytorch_model.safetensors").write_bytes(b"")
+    with pytest.raises(MissingPluginError, match="Did you mean 'doubling'"):
+        TextPipeline.from_pretrained(tmp_path, engine={"net": "dubling"})
+    with pytest.raises(ArgumentTypeError, match=r"engine .*'nte'.*Did you mean 'net'"):
+        TextPipeline.from_pretrained(tmp_path, engine={"nte": "doubling"})
+    with pytest.raises(ArgumentError, match="engine='doubling' is for pipelines"):
+        Net.from_pretrained(tmp_path, subfolder="net", engine="doubling")
+
+
 @each_error
 @pytest.mark.parametrize("where", ["__init__", "refuses", "prepare"])
 def test_whatever_an_engine_raises_tells_how_to_go_on(

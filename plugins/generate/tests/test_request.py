@@ -162,6 +162,8 @@ def test_the_task_follows_from_the_pictures(arguments: list[str], task: Task) ->
         (["--style-image", "photo.png"], "also give --attach style"),
         (["--engine", "fats"], "Did you mean 'fast'"),
         (["--engine", "net=fast", "--engine", "fast"], "COMPONENT=fast"),
+        (["--engine", "net=fast,fast"], "COMPONENT=fast"),
+        (["--engine", "other=eager,net=fats"], "Did you mean 'fast'"),
         (["--set", "steps"], "write NAME=VALUE"),
         (["--voice", "a.wav"], "doesn't use --voice"),
         (["--task", "speak"], "Zootext2image"),
@@ -335,6 +337,8 @@ def test_add_ons_and_engines_are_named_with_what_they_load() -> None:
     found = asked(*line, "--engine", "net=fast")
     assert found.attach == ["style=a=b", "freely"]
     assert found.engine == ["net=fast"]
+    assert asked("--engine", "net=fast,other=eager").engine == ["net=fast", "other=eager"]
+    assert asked("--engine", "eager").engine == ["eager"]
     assert given(found)["style_image"] == "photo.png"
 
 

@@ -427,6 +427,8 @@ def test_an_engine_runs_all_networks_or_one(engine: str, capsys) -> None:
     assert shade("a.png") == 0
     with PIL.Image.open("a.png") as image:
         assert image.text["engine"] == engine
+    generate("--model", "dream", "--engine", "shade=eager", "-o", "a.png")
+    assert shade("a.png") != 0
     capsys.readouterr()
     assert "'shad'" in refused(capsys, "--model", "dream", "--engine", "shad=dark")
 

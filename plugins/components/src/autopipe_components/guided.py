@@ -15,7 +15,7 @@ from torch import Tensor
 
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
-from autopipe.placement.budget import check_room
+from autopipe.placement.room import check_room
 from autopipe.scheduling import SchedulerMixin
 
 from .images.kinds import OUTPUT_TYPES

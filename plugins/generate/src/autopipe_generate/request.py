@@ -14,6 +14,7 @@ from autopipe.cli.checkpoint import open_checkpoint
 from autopipe.cli.families import no_family_hint
 from autopipe.cli.options import PROMPT, given_of, stage_keywords
 from autopipe.errors import ArgumentError, ImageFileError, MissingPluginError, nearest
+from autopipe.manifest import EAGER
 from autopipe.registry import Registry
 from autopipe.regular import is_file
 from autopipe.resolution.hints import dist_with_demo, dist_with_fast, pip_line
@@ -160,7 +161,7 @@ def request_of(arguments: argparse.Namespace, registry: Registry) -> Request:
         stages=stages,
         attach=arguments.attach or (),
         fast=_fast(arguments, registry),
-        engine=arguments.engine or (),
+        engine=_engines(arguments),
         upscale=tuple(_later(stage, registry) for stage in others),
     )
 
@@ -179,9 +180,10 @@ def _further_inputs(
         owners[f"--attach {name}"] = registry.entry("addon", name)
     for name in _fast(arguments, registry):
         owners[f"--attach {name}"] = registry.entry("addon", name)
-    for text in arguments.engine or ():
-        registry.entry("engine", text.rpartition("=")[2])
-        if "=" not in text and len(arguments.engine) > 1:
+    for text in (engines := _engines(arguments)):
+        if (engine := text.rpartition("=")[2]) != EAGER:
+            registry.entry("engine", engine)
+        if "=" not in text and len(engines) > 1:
             raise ArgumentError(
                 f"--engine {text} is for all networks; give only this one, or COMPONENT={text}"
             )
@@ -198,6 +200,11 @@ def _further_inputs(
         if (owner := arguments.owners[text]) and text not in map(word, found):
             raise ArgumentError(f"{text} needs {owner}; also give {owner}")
     return found
+
+
+def _engines(arguments: argparse.Namespace) -> list[str]:
+    """Return the requested engines, each as `NAME` or `COMPONENT=NAME`."""
+    return [one for text in arguments.engine or () for one in text.split(",")]
 
 
 def fast_addons(registry: Registry) -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import Any, get_args
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
-from autopipe.placement.budget import works_of
 from autopipe.placement.devices import free_memory
+from autopipe.placement.room import works_of
 from autopipe.wording import listed, shown
 from autopipe_components.guided import GuidedPipeline
 from autopipe_components.steps.guidance import Halves
