@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import ArgumentTypeError
 from .wording import shown
+
+_Self = TypeVar("_Self", bound="FrozenConfig")
 
 
 class FrozenConfig(dict[str, Any]):
@@ -20,7 +22,7 @@ class FrozenConfig(dict[str, Any]):
     _owner: type[Any] | None = None
 
     @classmethod
-    def of(cls, owner: type[Any], values: Mapping[str, Any]) -> FrozenConfig:
+    def of(cls: type[_Self], owner: type[Any], values: Mapping[str, Any]) -> _Self:
         """Return the config with `values` for an object of the class `owner`."""
         made = cls(values)
         object.__setattr__(made, "_owner", owner)

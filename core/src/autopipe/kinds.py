@@ -14,11 +14,13 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, TypeAlias, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from .config import ConfigMixin, value_in_config
@@ -45,16 +47,35 @@ Processor: TypeAlias = Annotated[Any, Kind.PROCESSOR]
 
 
 class BaseNetwork(nn.Module, ConfigMixin):
-    """A network whose checkpoint is a config and weights; the base of `ModelMixin`."""
+    """A network whose checkpoint is a config and weights; the base of `ModelMixin`.
+
+    Attributes:
+        weights_name: the stem of its weight files.
+        pickle_name: the stem of pickled weight files; None for `weights_name`.
+    """
 
     config_name: ClassVar[str | None] = "config.json"
     weights_name: ClassVar[str] = "diffusion_pytorch_model"
+    pickle_name: ClassVar[str | None] = None
     _keep_in_fp32_modules: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def convert_state_dict(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the state dict with parameter names of older releases renamed, without copying."""
         return state
+
+    def fitted_state(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the state dict of files with the parameter names of this network."""
+        return self.convert_state_dict(state)
+
+    @classmethod
+    def kept_in_fp32(cls, dtype: torch.dtype | None) -> Collection[str]:
+        """Return the parts of parameter names that stay float32 when loaded as `dtype`."""
+        return cls._keep_in_fp32_modules
+
+    def record_origin(self, folder: Path) -> None:
+        """Record in the config that the weights come from `folder`."""
+        self.register_to_config(_name_or_path=str(folder))
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -75,6 +96,13 @@ class BaseScheduler(ConfigMixin):
     def copy(self: _Scheduler) -> _Scheduler:
         """Return an independent scheduler with the config and state of this one."""
         return copy.deepcopy(self)
+
+
+class BaseProcessor:
+    """A tokenizer or image processor in place of the class of transformers that has its name.
+
+    It reads and writes the same files, and gives the same numbers.
+    """
 
 
 class Several(Protocol):

@@ -40,20 +40,20 @@ def tokenizer() -> XLMRobertaTokenizer:
 
 @pytest.fixture(scope="session")
 def text_encoder(tokenizer: XLMRobertaTokenizer) -> MultilingualCLIP:
-    config = MultilingualCLIP.config_class(
-        transformerDimSize=STATES,
-        imageDimSize=DIM,
-        vocab_size=len(tokenizer),
-        hidden_size=STATES,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=80,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    entries = {
+        "transformerDimSize": STATES,
+        "imageDimSize": DIM,
+        "vocab_size": len(tokenizer),
+        "hidden_size": STATES,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 80,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
 
     def make() -> MultilingualCLIP:
-        model = MultilingualCLIP(config)
+        model = MultilingualCLIP(**entries)
         # The usual initial values are so small that all prompts would be alike.
         torch.nn.init.normal_(model.transformer.get_input_embeddings().weight)
         return model

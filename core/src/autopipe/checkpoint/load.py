@@ -109,13 +109,13 @@ def _load_network(
         model = make(cls, config, described)
     wanted = options.dtype_of(name)
     dtype = stored_dtype(source, [weights]) if wanted == "auto" else wanted
-    kept = cls._keep_in_fp32_modules if ours else models.kept_in_fp32(model, dtype)
+    kept = cls.kept_in_fp32(dtype) if ours else models.kept_in_fp32(model, dtype)
     target = Casting(dtype, kept)
     state = read_weights(source, weights, target, options.disable_mmap)
     origin = str(source.root / weights.files[0].path if len(weights.files) == 1 else folder)
     state = without_wrappers(model, state, origin)
     try:
-        state = cls.convert_state_dict(state) if ours else models.fitted(model, state)
+        state = model.fitted_state(state) if ours else models.fitted(model, state)
         info = fill(
             model,
             state,
@@ -133,7 +133,7 @@ def _load_network(
         ) from error
     finish(model, state, target, origin)
     if ours:
-        model.register_to_config(_name_or_path=str(folder))
+        model.record_origin(folder)
     else:
         models.record_dtype(model)
     if options.device_map is not None and options.device is not None:

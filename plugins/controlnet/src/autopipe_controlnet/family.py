@@ -5,6 +5,7 @@ from __future__ import annotations
 from autopipe.hooks import hookimpl
 from autopipe.manifest import Component, Condition, Export, Family, Pipeline
 from autopipe.tasks import Input, Task
+from autopipe_components.claims import LIGHT
 
 _TASKS = {
     Task.TEXT2IMAGE: ("text2image", ""),
@@ -33,6 +34,7 @@ def autopipe_family() -> Family:
         name="controlnet",
         pipelines=pipelines,
         components=(
+            *LIGHT,
             Component("ControlNetModel", f"{package}.controlnet:ControlNetModel"),
             Component("MultiControlNetModel", f"{package}.multicontrolnet:MultiControlNetModel"),
         ),

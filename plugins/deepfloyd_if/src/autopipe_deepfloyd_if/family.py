@@ -5,6 +5,7 @@ from __future__ import annotations
 from autopipe.hooks import hookimpl
 from autopipe.manifest import Component, Export, Family, Pipeline
 from autopipe.tasks import Task
+from autopipe_components.claims import LIGHT
 
 _TASKS = {
     "IFPipeline": ("text2image", Task.TEXT2IMAGE),
@@ -34,6 +35,7 @@ def autopipe_family() -> Family:
         name=name,
         pipelines=(*tasks, *further),
         components=(
+            *LIGHT,
             Component("IFSafetyChecker", f"{package}.safety_checker:IFSafetyChecker", name),
             Component("IFWatermarker", f"{package}.watermark:IFWatermarker", name),
         ),

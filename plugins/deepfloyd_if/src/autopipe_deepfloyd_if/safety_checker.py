@@ -6,24 +6,25 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPConfig, CLIPVisionModelWithProjection, PreTrainedModel
 
+from autopipe_components.encoders.clip import CLIPHalves
+from autopipe_components.encoders.clip_vision import CLIPVisionModelWithProjection
 from autopipe_components.safety import blackened
 
 
-class IFSafetyChecker(PreTrainedModel):  # type: ignore[misc]  # not typed
+class IFSafetyChecker(CLIPHalves):
     """Two linear scores of the CLIP embedding of an image: for unwanted content and watermarks."""
 
-    config_class = CLIPConfig
+    wrappers = frozenset({"vision_model", "clip"})
+    embedding_paths = ("vision_model.vision_model.embeddings.patch_embedding",)
     main_input_name = "clip_input"
     _no_split_modules = ("CLIPEncoderLayer",)
 
-    def __init__(self, config: CLIPConfig) -> None:
-        super().__init__(config)
-        self.vision_model = CLIPVisionModelWithProjection(config.vision_config)
-        self.p_head = nn.Linear(config.vision_config.projection_dim, 1)
-        self.w_head = nn.Linear(config.vision_config.projection_dim, 1)
-        self.post_init()
+    def make_layers(self) -> None:
+        vision = self.config.vision_config
+        self.vision_model = CLIPVisionModelWithProjection(vision)
+        self.p_head = nn.Linear(vision.projection_dim, 1)
+        self.w_head = nn.Linear(vision.projection_dim, 1)
 
     @torch.no_grad()
     def forward(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from autopipe.hooks import hookimpl
 from autopipe.manifest import Component, Family, Pipeline
 from autopipe.tasks import Task
+from autopipe_components.claims import LIGHT
 
 _TASKS = {
     Task.TEXT2IMAGE: "KandinskyCombinedPipeline",
@@ -46,6 +47,7 @@ def autopipe_family() -> Family:
             Pipeline("KandinskyPriorPipeline", f"{package}.prior:KandinskyPriorPipeline"),
         ),
         components=(
+            *LIGHT,
             Component(
                 "MultilingualCLIP", f"{package}.text_encoder:MultilingualCLIP", library="kandinsky"
             ),

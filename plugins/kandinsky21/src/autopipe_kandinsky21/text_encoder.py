@@ -5,44 +5,49 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel, XLMRobertaConfig, XLMRobertaModel
 
-from autopipe.errors import ConfigError
+from autopipe_components.encoders.base import encoder_config
+from autopipe_components.encoders.xlm_roberta import XLMRobertaBase, XLMRobertaModel
 
 
-class MCLIPConfig(XLMRobertaConfig):  # type: ignore[misc]  # not typed
-    """The config of XLM-R with two additional widths.
+class MultilingualCLIP(XLMRobertaBase):
+    """Encodes texts of many languages ("Cross-lingual and Multilingual CLIP", LREC 2022).
+
+    Its config is that of XLM-R with two widths more.
 
     Args:
-        transformerDimSize: the width of hidden states; saved as `transformerDimensions`.
-        imageDimSize: the width of the CLIP embedding; saved as `numDims`.
+        transformerDimSize, transformerDimensions: the width of hidden states; the second name,
+            under which it is saved, wins.
+        imageDimSize, numDims: the width of the CLIP embedding; likewise.
+        **entries: the entries of XLM-R.
     """
 
     model_type = "M-CLIP"
+    unsaved = frozenset({"transformerDimSize", "imageDimSize"})
+    wrappers = frozenset({"text_model", "vision_model"})
+    embedding_paths = ("transformer.embeddings.word_embeddings",)
 
+    @encoder_config
     def __init__(
-        self, transformerDimSize: int = 1024, imageDimSize: int = 768, **kwargs: Any
+        self,
+        transformerDimSize: int = 1024,
+        imageDimSize: int = 768,
+        transformerDimensions: int | None = None,
+        numDims: int | None = None,
+        **entries: Any,
     ) -> None:
-        self.transformerDimensions = transformerDimSize
-        self.numDims = imageDimSize
-        super().__init__(**kwargs)
+        super().__init__(**entries)
 
-
-class MultilingualCLIP(PreTrainedModel):  # type: ignore[misc]  # not typed
-    """Encodes texts of many languages ("Cross-lingual and Multilingual CLIP", LREC 2022)."""
-
-    config_class = MCLIPConfig
-
-    def __init__(self, config: MCLIPConfig) -> None:
-        super().__init__(config)
-        if config.pad_token_id is None:
-            raise ConfigError(
-                "MultilingualCLIP needs 'pad_token_id' in its config to recognise padding; set it "
-                "(1 in every published checkpoint)"
-            )
-        self.transformer = XLMRobertaModel(config)
-        self.LinearTransformation = nn.Linear(config.transformerDimensions, config.numDims)
-        self.post_init()
+    def make_layers(self) -> None:
+        config = self.config
+        self.register_to_config(
+            transformerDimensions=config.transformerDimensions or config.transformerDimSize,
+            numDims=config.numDims or config.imageDimSize,
+        )
+        self.transformer = XLMRobertaModel(self.config)
+        self.LinearTransformation = nn.Linear(
+            self.config.transformerDimensions, self.config.numDims
+        )
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embedding (B, numDims) of each text, and its hidden states (B, K, D).

@@ -5,6 +5,7 @@ from __future__ import annotations
 from autopipe.hooks import hookimpl
 from autopipe.manifest import Family, Pipeline
 from autopipe.tasks import Task
+from autopipe_components.claims import LIGHT
 
 _TASKS = {
     Task.TEXT2IMAGE: "KandinskyV22CombinedPipeline",
@@ -52,4 +53,5 @@ def autopipe_family() -> Family:
             ),
             *(Pipeline(name, f"{package}.{module}:{name}") for name, module in _OTHERS.items()),
         ),
+        components=LIGHT,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from autopipe.hooks import hookimpl
 from autopipe.manifest import Export, Family, Pipeline
 from autopipe.tasks import Task
+from autopipe_components.claims import LIGHT
 
 
 @hookimpl
@@ -33,6 +34,7 @@ def autopipe_family() -> Family:
                 line,
             ),
         ),
+        components=LIGHT,
         exports=(
             Export(
                 "StableDiffusionXLPipelineOutput",

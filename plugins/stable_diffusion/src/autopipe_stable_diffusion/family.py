@@ -5,6 +5,7 @@ from __future__ import annotations
 from autopipe.hooks import hookimpl
 from autopipe.manifest import Component, Export, Family, Pipeline, Probe
 from autopipe.tasks import Task
+from autopipe_components.claims import LIGHT
 
 
 @hookimpl
@@ -34,6 +35,7 @@ def autopipe_family() -> Family:
             ),
         ),
         components=(
+            *LIGHT,
             Component(
                 "StableDiffusionSafetyChecker",
                 f"{package}.safety_checker:StableDiffusionSafetyChecker",

@@ -41,7 +41,9 @@ def test_flags(checkers: Callable[[float], Any], seed: int) -> None:
         closest = (embeds @ normalize(getattr(ours, name)).T).max(dim=0).values
         above = 0.013 * torch.rand(len(closest), generator=generator) - 0.003
         getattr(ours, f"{name}_weights").data = closest + above
-    theirs = safety_checker.StableDiffusionSafetyChecker(ours.config).eval()
+    theirs = safety_checker.StableDiffusionSafetyChecker(
+        CLIPConfig.from_dict(ours.config.to_dict())
+    ).eval()
     theirs.load_state_dict(ours.state_dict())
     images = torch.rand(16, 3, 4, 4, generator=generator)
     found, flags = ours(clip_input=seen, images=images.clone())

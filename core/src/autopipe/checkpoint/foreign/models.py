@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import itertools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,29 @@ def saved_name(class_name: str) -> str:
 # Networks
 
 
+def usable(content: Mapping[str, Any], origin: Path | str, section: str = "") -> dict[str, Any]:
+    """Return the entries of a config that a network may use: none that run code or take memory.
+
+    Args:
+        origin: the config file, for messages.
+        section: the half of a text-and-image model's config that belongs to the network, if any.
+
+    Raises:
+        ConfigError: if the weights are quantized.
+    """
+    found = _trusted(content)
+    if section and isinstance(found.get(section), dict):
+        # In configs of text-and-image models, the size of projections is outside the halves.
+        both = {name: found[name] for name in ("projection_dim",) if name in found}
+        found = {**found[section], **both}
+    if found.get("quantization_config") is not None:
+        raise ConfigError(
+            f"{origin} describes quantized weights, which are not supported; use a checkpoint "
+            f"without quantization"
+        )
+    return found
+
+
 def _trusted(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config without private entries and without those that run code or take memory."""
     return {
@@ -144,17 +167,7 @@ def build(cls: Any, config: Mapping[str, Any], origin: Path) -> nn.Module:
         ConfigError: if the config is malformed, or asks for something unsupported.
     """
     file = origin / "config.json"
-    content = _trusted(config)
-    section = getattr(cls.config_class, "base_config_key", "")
-    if section and isinstance(content.get(section), dict):
-        # In configs of text-and-image models, the size of projections is outside the halves.
-        both = {name: content[name] for name in ("projection_dim",) if name in content}
-        content = {**content[section], **both}
-    if content.get("quantization_config") is not None:
-        raise ConfigError(
-            f"{file} describes quantized weights, which are not supported; use a checkpoint "
-            f"without quantization"
-        )
+    content = usable(config, file, getattr(cls.config_class, "base_config_key", ""))
     check_sizes(content, file)
     kinds = [_DESCRIBED.get(vars(base).get("model_type")) for base in cls.config_class.__mro__]
     for kind in filter(None, kinds):
@@ -227,20 +240,30 @@ def kept_in_fp32(model: Any, dtype: torch.dtype | None) -> frozenset[str]:
 
 
 def fitted(model: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return `state` with the names that `model` has in the installed release of transformers.
-
-    Depending on the release that wrote a file, the same tensor is called `text_model.encoder.x`,
-    `encoder.x` or (in the safety checker) `vision_model.vision_model.encoder.x`.
-    """
+    """Return `state` with the names that `model` has in the installed release of transformers."""
     section = getattr(model.config, "base_config_key", "")
     halves = {"text_config": ["text_model"], "vision_config": ["vision_model"]}
     wrappers = {*halves.get(section, ["text_model", "vision_model"])}
     wrappers.add(getattr(model, "base_model_prefix", "") or "text_model")
+    return renamed(state, model.state_dict().keys(), wrappers)
+
+
+def renamed(
+    state: Mapping[str, Tensor], expected: Collection[str], wrappers: Container[str]
+) -> dict[str, Tensor]:
+    """Return `state` with the `expected` names.
+
+    Depending on the release of transformers that wrote a file, the same tensor is called
+    `text_model.encoder.x`, `encoder.x` or (in the safety checker)
+    `vision_model.vision_model.encoder.x`.
+
+    Args:
+        wrappers: the parts of names that only some releases write, such as `text_model`.
+    """
 
     def bare(name: str) -> str:
         return ".".join(part for part in name.split(".") if part not in wrappers)
 
-    expected = model.state_dict().keys()
     by_bare = {bare(name): name for name in expected}
     fit: dict[str, Tensor] = {}
     for name, tensor in state.items():

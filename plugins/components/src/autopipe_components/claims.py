@@ -1,0 +1,35 @@
+"""The components that families claim, for their own lines, in place of classes of transformers.
+
+They have the same checkpoints, and don't import transformers. All families claim the same ones, so
+the claims are shared. The checkpoints of other lines get the classes of transformers.
+"""
+
+from __future__ import annotations
+
+from autopipe.manifest import Component
+
+_ENCODERS = {
+    "CLIPTextModel": "clip_text",
+    "CLIPTextModelWithProjection": "clip_text",
+    "CLIPVisionModel": "clip_vision",
+    "CLIPVisionModelWithProjection": "clip_vision",
+    "T5EncoderModel": "t5",
+    "XLMRobertaModel": "xlm_roberta",
+}
+
+_PROCESSORS = {
+    "CLIPImageProcessor": "clip_image_processor",
+    "CLIPTokenizer": "clip_tokenizer",
+    "T5Tokenizer": "t5_tokenizer",
+    "XLMRobertaTokenizer": "xlm_roberta_tokenizer",
+}
+
+_PACKAGE, _LIBRARY = "autopipe_components", "transformers"
+
+LIGHT = (
+    *(Component(n, f"{_PACKAGE}.encoders.{m}:{n}", _LIBRARY) for n, m in _ENCODERS.items()),
+    *(
+        Component(n, f"{_PACKAGE}.processing.{m}:{n}", _LIBRARY, kind="other")
+        for n, m in _PROCESSORS.items()
+    ),
+)

@@ -1,0 +1,1 @@
+"""Text and image encoders that transformers defines, without what importing transformers costs."""
