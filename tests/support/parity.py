@@ -134,11 +134,15 @@ def twin() -> Callable[[Any], Any]:
         cls = getattr(importlib.import_module(MODULES.get(name, "diffusers")), name)
         if not isinstance(ours, ModelMixin):
             return cls(ours.config)
+        if hasattr(cls, "config_class"):  # Their class is built on transformers.
+            return cls(cls.config_class.from_dict(ours.config.to_dict()))
         return cls.from_config({k: v for k, v in ours.config.items() if not k.startswith("_")})
 
     def component(ours: Any) -> Any:
         if ours is None or type(ours).__module__.startswith("transformers."):
             return ours
+        if hasattr(ours, "to_transformers") and ours.twin is not None:
+            return ours.to_transformers()
         if isinstance(ours, SchedulerMixin):
             return getattr(diffusers, type(ours).__name__).from_config(dict(ours.config))
         if id(ours) not in made:

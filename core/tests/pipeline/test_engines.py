@@ -171,7 +171,7 @@ def test_what_is_said_of_what_an_engine_does_not_run(
         "frozen doesn't run coder now: it has hooks",
         "no engine runs guide: it was added after use_engine(); call that again",
     ]
-    assert pipe.explain().splitlines()[2:] == [
+    assert pipe.explain().splitlines()[3:] == [
         "reader: eager mode, since no engine was chosen for it",
         "painter: frozen, prepared",
         "coder: eager mode, since frozen doesn't run it: it has hooks",

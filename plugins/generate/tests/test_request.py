@@ -30,6 +30,7 @@ PARTS = Family(
     addons=(
         AddOn("style", "fake:Style", inputs=(Input("style_image", "image"),)),
         AddOn("freely", "fake:Freely"),
+        AddOn("quick", "fake:Quick", (Input("quickness", "number", required=False),), fast="much"),
     ),
     engines=(Engine("fast", "fake:Fast"),),
 )
@@ -339,3 +340,20 @@ def test_add_ons_and_engines_are_named_with_what_they_load() -> None:
     assert asked("--engine", "net=fast,other=eager").engine == ["net=fast", "other=eager"]
     assert asked("--engine", "eager").engine == ["eager"]
     assert given(found)["style_image"] == "photo.png"
+
+
+def test_fast_means_the_add_ons_that_say_what_is_lost() -> None:
+    found = asked("--fast", "--attach", "freely", "--quickness", "3")
+    assert (found.attach, found.fast) == (["freely"], ["quick"])
+    assert found.addons == ["freely", "quick"]
+    assert given(found)["quickness"] == "3"
+    assert asked("--fast", "--attach", "quick=a").fast == []
+    assert asked().fast == []
+    with pytest.raises(AutopipeError, match="also give --attach quick"):
+        asked("--quickness", "3")
+
+
+def test_without_such_an_add_on_fast_says_what_to_install() -> None:
+    without = Registry(one for one in INSTALLED.installed if one.manifest is not PARTS)
+    with pytest.raises(MissingPluginError, match=r"add-on for --fast.*pip install autopipe-speed"):
+        asked("--fast", table=without)

@@ -29,7 +29,7 @@ WITHOUT_MEANING: Mapping[str, str] = {
     "proxies": "set HTTPS_PROXY and HTTP_PROXY in the environment",
     "mirror": "set HF_ENDPOINT in the environment to the URL of the mirror",
     "custom_revision": "code of a checkpoint is never run",
-    "use_onnx": "there are no ONNX pipelines, and ONNX files are never fetched",
+    "use_onnx": "the index says whether ONNX files are read; revision='onnx' may have them",
     "offload_state_dict": "weights are mapped from their files",
 }
 """Keywords of diffusers that are accepted without effect, with the reason or an alternative."""

@@ -148,6 +148,7 @@ def files_of(
         use_safetensors=options.use_safetensors,
         dtype=str(options.dtype_of(name)).removeprefix("torch."),
         fall_back=bool(name),
+        reads=getattr(cls, "checkpoint_files", ()),
     )
 
 

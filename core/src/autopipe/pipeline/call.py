@@ -18,6 +18,7 @@ from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast, runtime_ch
 import torch
 
 from ..errors import ArgumentTypeError, CancelledError, nearest
+from ..placement.allocator import keeping_memory
 from ..registry import default_registry
 from ..scheduling import SchedulerMixin
 from ..wording import shown
@@ -218,7 +219,11 @@ def pipeline_call(
         with self._calls_lock:
             self._calls.add(run)
         try:
-            with self._pool.call(run, run.check_cancelled), torch.no_grad():
+            with (
+                self._pool.call(run, run.check_cancelled),
+                keeping_memory(run._execution_device),
+                torch.no_grad(),
+            ):
                 adapters = vars(arguments).get("adapters")
                 if attached or self._pool.engines or adapters is not None:
                     run._take_attached(adapters)

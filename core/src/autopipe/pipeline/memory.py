@@ -11,6 +11,7 @@ import torch
 
 from ..errors import ArgumentError, ArgumentTypeError, MissingPackageError
 from ..modeling import hook_device
+from ..placement.allocator import explanation
 from ..placement.base import Placement, bytes_of, placed_by, tensors_of
 from ..placement.devices import CPU, DeviceLike, offload_device
 from ..placement.layout import Layout, layout_of
@@ -180,10 +181,10 @@ class MemoryMixin(EnginesMixin):
         return self
 
     def explain(self) -> str:
-        """Return a short text that says how the networks are placed and run, and why."""
+        """Return a text that says how networks are placed and run, and whether memory is kept."""
         layout = self.placement
         placed = (str(layout).splitlines()[0], layout.reason or "default placement")
-        return "\n".join((*placed, *self._explained()))
+        return "\n".join((*placed, explanation(self._execution_device), *self._explained()))
 
     # Device maps
 

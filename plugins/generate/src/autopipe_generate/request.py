@@ -17,7 +17,7 @@ from autopipe.errors import ArgumentError, ImageFileError, MissingPluginError, n
 from autopipe.manifest import EAGER
 from autopipe.registry import Registry
 from autopipe.regular import is_file
-from autopipe.resolution.hints import dist_with_demo
+from autopipe.resolution.hints import dist_with_demo, dist_with_fast, pip_line
 from autopipe.tasks import Input, Task
 from autopipe.wording import listed, shown
 
@@ -71,6 +71,7 @@ class Request(Stage):
         conditions: the given models, by the keyword of their condition.
         stages: the checkpoints of other stages of a chain, by keyword.
         attach: names of add-ons, or `NAME=FILE`.
+        fast: names of add-ons that make results faster.
         engine: the name of an engine, or `COMPONENT=NAME` for some components.
         upscale: the stages that enlarge the results.
     """
@@ -85,6 +86,7 @@ class Request(Stage):
     conditions: Mapping[str, str] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
     attach: Sequence[str] = ()
+    fast: Sequence[str] = ()
     engine: Sequence[str] = ()
     upscale: tuple[Stage, ...] = ()
     paste_unmasked: bool = True
@@ -98,7 +100,7 @@ class Request(Stage):
     @property
     def addons(self) -> list[str]:
         """The names of the add-ons."""
-        return [text.partition("=")[0] for text in self.attach]
+        return [*(text.partition("=")[0] for text in self.attach), *self.fast]
 
 
 def request_of(arguments: argparse.Namespace, registry: Registry) -> Request:
@@ -158,6 +160,7 @@ def request_of(arguments: argparse.Namespace, registry: Registry) -> Request:
         conditions=conditions,
         stages=stages,
         attach=arguments.attach or (),
+        fast=_fast(arguments, registry),
         engine=_engines(arguments),
         upscale=tuple(_later(stage, registry) for stage in others),
     )
@@ -174,6 +177,8 @@ def _further_inputs(
     owners: dict[str, Any] = {f"--{key}": registry.conditions[key] for key in conditions}
     for text in arguments.attach or ():
         name = text.partition("=")[0]
+        owners[f"--attach {name}"] = registry.entry("addon", name)
+    for name in _fast(arguments, registry):
         owners[f"--attach {name}"] = registry.entry("addon", name)
     for text in (engines := _engines(arguments)):
         if (engine := text.rpartition("=")[2]) != EAGER:
@@ -200,6 +205,28 @@ def _further_inputs(
 def _engines(arguments: argparse.Namespace) -> list[str]:
     """Return the requested engines, each as `NAME` or `COMPONENT=NAME`."""
     return [one for text in arguments.engine or () for one in text.split(",")]
+
+
+def fast_addons(registry: Registry) -> dict[str, str]:
+    """Return what is lost with each installed add-on for `--fast`, by its name."""
+    return {name: one.fast for name, one in registry.of("addon").items() if one.fast}
+
+
+def _fast(arguments: argparse.Namespace, registry: Registry) -> list[str]:
+    """Return the names of the add-ons that `--fast` attaches.
+
+    Raises:
+        MissingPluginError: if none is installed.
+    """
+    if not arguments.fast:
+        return []
+    attached = [text.partition("=")[0] for text in arguments.attach or ()]
+    found = fast_addons(registry)
+    if not found:
+        raise MissingPluginError(
+            f"no installed plugin has an add-on for --fast. Run: {pip_line(dist_with_fast())}"
+        )
+    return [name for name in found if name not in attached]
 
 
 def _model(text: str, keyword: str, registry: Registry) -> str:

@@ -23,6 +23,7 @@ class MultilingualCLIP(XLMRobertaBase):
     """
 
     model_type = "M-CLIP"
+    unsaved = frozenset({"transformerDimSize", "imageDimSize"})
     wrappers = frozenset({"text_model", "vision_model"})
     embedding_paths = ("transformer.embeddings.word_embeddings",)
 

@@ -26,8 +26,8 @@ class GuidanceInterval(HalvesChoice):
     """Switches guidance off outside an interval of the steps, or of the noise levels.
 
     Args:
-        interval: the first and the last part of the steps with guidance, in [0, 1]. A step has
-            guidance if all of it is in the interval.
+        interval: the parts of the steps where guidance begins and ends, in [0, 1]. A step has
+            guidance if its middle lies between them.
         sigmas: the lowest and the highest noise level with guidance, instead of an interval: the
             standard deviation of the noise, relative to an image without noise of deviation 1.
 
@@ -36,11 +36,11 @@ class GuidanceInterval(HalvesChoice):
     """
 
     name = "guidance_interval"
-    # Outside the choice between halves: it decides whether there are two.
-    order = 10
+    # Inside of how two halves are predicted: it decides whether there are two.
+    order = -10
     inputs = (GUIDANCE_INTERVAL, GUIDANCE_SIGMAS)
 
-    def __init__(self, interval: Any = (0.0, 0.6), sigmas: Any = None) -> None:
+    def __init__(self, interval: Any = (0.2, 0.9), sigmas: Any = None) -> None:
         self.interval = _parts("interval", interval)
         self.sigmas = None if sigmas is None else ascending_pair("sigmas", sigmas)
 
@@ -72,8 +72,8 @@ class GuidanceInterval(HalvesChoice):
             start, end = self.interval
 
             def by_part(step: int, timestep: Tensor) -> Any:
-                steps = run.num_timesteps
-                return None if start <= step / steps and (step + 1) / steps <= end else "positive"
+                middle = (step + 0.5) / run.num_timesteps
+                return None if start <= middle <= end else "positive"
 
             return by_part
         bars = getattr(run.scheduler, "alphas_cumprod", None)

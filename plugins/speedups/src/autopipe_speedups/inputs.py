@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from autopipe.tasks import Input
 
-CACHE_INTERVAL = Input(
-    "cache_interval", "number", "cache-interval", False, "the distance between full steps"
+_optional = partial(Input, required=False)
+
+CACHE_INTERVAL = _optional("cache_interval", "number", help="the distance between full steps")
+CACHE_DEPTH = _optional(
+    "cache_depth", "number", help="the number of skip connections that shallow steps compute"
 )
-CACHE_DEPTH = Input(
-    "cache_depth", "number", "cache-depth", False, "the skip connections that shallow steps compute"
+CACHE_FULL_STEPS = _optional("cache_full_steps", "value", help="the indices of the full steps")
+GUIDANCE_INTERVAL = _optional(
+    "guidance_interval", "value", help="the part of the steps with guidance, such as [0.2, 0.9]"
 )
-CACHE_FULL_STEPS = Input(
-    "cache_full_steps", "value", "cache-full-steps", False, "the indices of the full steps"
+GUIDANCE_SIGMAS = _optional(
+    "guidance_sigmas", "value", help="the noise levels with guidance, such as [0.28, 5.42]"
 )
-GUIDANCE_INTERVAL = Input(
-    "guidance_interval",
-    "value",
-    "guidance-interval",
-    False,
-    "the part of the steps with guidance, such as [0.0, 0.6]",
-)
-GUIDANCE_SIGMAS = Input(
-    "guidance_sigmas",
-    "value",
-    "guidance-sigmas",
-    False,
-    "the noise levels with guidance, such as [0.3, 5.4]",
-)
-GUIDANCE_HALVES = Input(
-    "guidance_halves", "text", "guidance-halves", False, 'batched, "in turn", or auto by memory'
+GUIDANCE_HALVES = _optional(
+    "guidance_halves", "text", help='batched, "in turn", or auto: by the free memory'
 )

@@ -14,11 +14,13 @@ from autopipe.regular import replaced
 
 _DEFAULTS: Mapping[str, Any] = {
     "architectures": None,
+    "chunk_size_feed_forward": 0,
     "dtype": None,
     "is_decoder": False,
     "is_encoder_decoder": False,
     "output_attentions": False,
     "output_hidden_states": False,
+    "problem_type": None,
     "return_dict": True,
     "use_return_dict": True,
 }
@@ -51,8 +53,8 @@ class EncoderConfig(FrozenConfig):
             self[name] = value
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entries as JSON has them, with the model type."""
-        entries = {name: _plain(value) for name, value in self.items() if not name.startswith("_")}
+        """Return the entries as a file has them: with the model type, without empty ones."""
+        entries = {name: _plain(value) for name, value in self.items() if self._is_saved(name)}
         return {**entries, "model_type": self.model_type}
 
     def to_diff_dict(self) -> dict[str, Any]:
@@ -73,6 +75,16 @@ class EncoderConfig(FrozenConfig):
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         self.to_json_file(folder / "config.json")
+
+    def _is_saved(self, name: str) -> bool:
+        owner: Any = self._owner
+        if name.startswith("_") or name in owner.unsaved:
+            return False
+        return (
+            name in owner.init_parameters()
+            or name not in _DEFAULTS
+            or (self[name] != _DEFAULTS[name])
+        )
 
     def _own_name(self, name: str) -> str:
         aliases: Mapping[str, str] = getattr(self._owner, "config_aliases", {})

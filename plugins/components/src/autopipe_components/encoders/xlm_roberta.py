@@ -210,8 +210,11 @@ class XLMRobertaBase(Encoder):
         pad_token_id: int = 1,
         bos_token_id: int | None = 0,
         eos_token_id: int | list[int] | None = 2,
+        use_cache: bool = True,
+        classifier_dropout: float | None = None,
         is_decoder: bool = False,
         add_cross_attention: bool = False,
+        tie_word_embeddings: bool = True,
     ) -> None:
         super().__init__()
         self.check_config(self.config)
