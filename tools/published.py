@@ -32,6 +32,9 @@ def table(registry: Registry, dists: set[str]) -> dict[str, dict[str, list[str]]
             # Tools suggest the first demo of a family that can be used by itself.
             if installed.manifest.demo and not installed.manifest.conditions:
                 by_kind["demo"] = {f"demo:{installed.manifest.name}"}
+            # They suggest this distribution for `generate --fast`.
+            if fast := {one.name for one in installed.manifest.addons if one.fast}:
+                by_kind["fast"] = fast
             found[installed.plugin.dist] = {k: sorted(names) for k, names in by_kind.items()}
     return dict(sorted(found.items()))
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from autopipe.errors import ArgumentError
-from autopipe.placement import budget
+from autopipe.placement import room
 
 from .record import parameters_of
 from .values import Accepted, bounded
@@ -26,7 +26,7 @@ def check_refuses_what_cannot_fit(pipe: Any, call: Mapping[str, Any]) -> None:
     if "height" in takes:
         changes.append({"height": 100_000, "width": 100_000})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(budget, "whole_memory", lambda device: 10**8)
+        patch.setattr(room, "whole_memory", lambda device: 10**8)
         patch.setattr(torch.nn.Module, "__call__", _accepted)
         for change in changes:
             with bounded(), pytest.raises(ArgumentError, match=r"would take about .*B.*100 MB"):
@@ -34,7 +34,7 @@ def check_refuses_what_cannot_fit(pipe: Any, call: Mapping[str, Any]) -> None:
         for lifted in ({}, {"check_memory": False, "num_images_per_prompt": 2}):
             with pytest.raises(Accepted):
                 pipe(**{**call, **lifted})
-        patch.setattr(budget, "whole_memory", lambda device: 1)
+        patch.setattr(room, "whole_memory", lambda device: 1)
         with pytest.raises(ArgumentError, match="check_memory=False"):
             pipe(**call)
         with pytest.raises(Accepted):

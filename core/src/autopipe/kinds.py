@@ -98,6 +98,13 @@ class BaseScheduler(ConfigMixin):
         return copy.deepcopy(self)
 
 
+class BaseProcessor:
+    """A tokenizer or image processor in place of the class of transformers that has its name.
+
+    It reads and writes the same files, and gives the same numbers.
+    """
+
+
 class Several(Protocol):
     """A component that consists of several networks, each with its own folder in a checkpoint.
 

@@ -102,12 +102,19 @@ class AddOn:
         target: an `autopipe.attaching.attachment.Attachment` class.
         inputs: the keywords that it adds to calls while it is attached.
         help: one line for the command line.
+        fast: for an add-on that makes calls faster by itself: one line about what is lost.
+            `autopipe generate --fast` attaches it. Empty for others.
     """
 
     name: str
     target: str
     inputs: tuple[Input, ...] = ()
     help: str = ""
+    fast: str = ""
+
+
+EAGER = "eager"
+"""The name that selects torch's eager mode in place of an engine."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ class Engine:
     """A runtime that runs networks of a pipeline in place of torch's eager mode.
 
     Attributes:
-        name: the name for `pipe.use_engine(name)`.
+        name: the name for `pipe.use_engine(name)`, other than `"eager"`.
         target: an `autopipe.attaching.engine.NetworkEngine` class.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeVar, cast, overload
 
@@ -216,7 +217,7 @@ class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the first floating-point parameter, or of the first buffer."""
-        for tensor in (*self.parameters(), *self.buffers()):
+        for tensor in chain(self.parameters(), self.buffers()):
             if tensor.is_floating_point():
                 return tensor.dtype
         return torch.get_default_dtype()
@@ -224,7 +225,7 @@ class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
     @property
     def device(self) -> torch.device:
         """The device of the first parameter or buffer, or the execution device if offloaded."""
-        for tensor in (*self.parameters(), *self.buffers()):
+        for tensor in chain(self.parameters(), self.buffers()):
             return (hook_device(self) or tensor.device) if tensor.is_meta else tensor.device
         return torch.device("cpu")
 

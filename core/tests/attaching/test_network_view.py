@@ -69,6 +69,25 @@ def test_a_view_answers_otherwise_and_its_origin_does_not(net: Net) -> None:
     assert origin_of(net) is net
 
 
+@torch.no_grad()
+def test_the_network_itself_can_be_replaced_with_its_modules(net: Net) -> None:
+    before = net(X)
+    view = view_of(net, [{"": plus(1)}, {"out.0": plus(2)}, {"": plus(4)}])
+    inside = view_of(net, [{"out.0": plus(2)}])
+    assert torch.equal(view(X), inside(X) + 1 + 4)
+    assert torch.equal(net(X), before)
+    assert list(view.state_dict()) == list(net.state_dict())
+    assert origin_of(view) is net
+
+
+@torch.no_grad()
+def test_a_replaced_network_is_offloaded_like_its_origin(net: Net) -> None:
+    expected = net(X) + 1
+    cpu_offload(net, execution_device="cpu")
+    assert torch.equal(view_of(net, [{"": plus(1)}])(X), expected)
+    assert next(net.parameters()).device.type == "meta"
+
+
 def test_everything_is_shared(net: Net) -> None:
     view = view_of(net, [{"blocks.1.first": plus(1)}])
     assert list(view.state_dict()) == list(net.state_dict())

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
+import pytest
 import torch
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from autopipe.checkpoint.build import WithoutMemory
+from autopipe.errors import ConfigError
 
 from .conftest import TinyNet
 
@@ -40,6 +43,31 @@ def test_other_threads_are_not_affected() -> None:
         thread.join()
     assert not made[0].weight.is_meta
     assert not nn.Linear(2, 2).weight.is_meta
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: torch.arange(n),
+        lambda n: torch.arange(1, end=n),
+        lambda n: torch.arange(end=n, dtype=torch.float64),
+        lambda n: torch.arange(n, 0, -1),
+        lambda n: torch.linspace(0, 1, n),
+        lambda n: torch.linspace(0, 1, steps=n),
+        lambda n: torch.logspace(0, 1, n),
+        lambda n: torch.eye(n // 64, 64),
+        lambda n: torch.eye(int(n**0.5)),
+        lambda n: torch.zeros(n),
+        lambda n: torch.full((n,), 3.0),
+    ],
+)
+def test_a_buffer_of_absurd_size_is_refused_and_others_are_made(make: Any) -> None:
+    with WithoutMemory():
+        assert torch.equal(make(4096), make(4096))
+        assert not make(4096).is_meta
+        with pytest.raises(ConfigError, match="a buffer of"):
+            make(1 << 40)
+    assert make(4096).shape
 
 
 def test_real_tensors_are_still_filled() -> None:

@@ -124,6 +124,30 @@ class Shout(Attachment):
         return lambda step, t, latents: latents + strength
 
 
+class Counting(Attachment):
+    """On the network and the prediction: counts the network's calls in each pipeline call."""
+
+    name = "counting"
+    inputs = (Input("least", "number", required=False),)
+    counted = None
+
+    def of_call(self, run: Any) -> Counting:
+        if (run.call.least or 0) < 0:
+            raise ArgumentError("least is negative")
+        made = Counting()
+        made.counted = []
+        return made
+
+    def answers(self, component: str, network: nn.Module, strength: float) -> Mapping[str, Any]:
+        counted = self.counted
+        if counted is None:
+            return {}
+        return {"inner": lambda layer, x: (counted.append(1), layer(x))[1]}
+
+    def predict(self, run: Any, tensors: Any, predict: Any, strength: float) -> Any:
+        return lambda step, t: predict(step, t) * 0 + len(self.counted)
+
+
 class Doubling(NetworkEngine):
     """Runs a network, and gives double so that one sees it."""
 
@@ -313,6 +337,24 @@ def test_eight_threads_with_eight_strengths_are_bitwise_serial(pipe: TextPipelin
         for _ in range(5):
             found = list(threads.map(lambda one: pipe("hello", adapters=one), calls))
             assert all(map(torch.equal, found, serial))
+
+
+def test_methods_share_the_state_of_one_call(pipe: TextPipeline) -> None:
+    net = pipe.net
+    counting = pipe.attach(Counting())
+    first = pipe("hello")
+    assert torch.equal(pipe("hello"), first)
+    with ThreadPoolExecutor(4) as threads:
+        assert all(torch.equal(one, first) for one in threads.map(pipe, ["hello"] * 8))
+    assert counting.counted is None
+    assert pipe.net is net, "nothing is counted outside calls"
+
+
+def test_an_add_on_refuses_the_arguments_of_a_call_only_while_it_is_on(pipe: TextPipeline) -> None:
+    pipe.attach(Counting())
+    with pytest.raises(ArgumentError, match="least is negative"):
+        pipe("hello", least=-1)
+    pipe("hello", least=-1, adapters={})
 
 
 def test_switching_while_others_draw_changes_nothing_for_them(pipe: TextPipeline) -> None:
@@ -558,6 +600,25 @@ def test_engines_are_named_and_for_networks(pipe: TextPipeline) -> None:
     with pytest.raises(ArgumentTypeError, match="not int"):
         pipe.use_engine(5)  # type: ignore[arg-type]
     assert dict(pipe.use_engine({"net": None}).engines) == {}
+
+
+def test_engines_can_be_chosen_while_loading(pipe: TextPipeline, tmp_path: Path) -> None:
+    pipe.save_pretrained(tmp_path)
+    loaded = TextPipeline.from_pretrained(tmp_path, engine="doubling")
+    loaded.set_progress_bar_config(disable=True)
+    assert torch.equal(loaded("hello"), pipe.use_engine("doubling")("hello"))
+    by_name = TextPipeline.from_pretrained(tmp_path, engine={"net": Doubling()})
+    assert dict(by_name.engines) == {"net": "doubling"}
+    eager = TextPipeline.from_pretrained(tmp_path, engine="eager")
+    assert dict(eager.engines) == {}
+    # Mistakes are found before weights are read.
+    (tmp_path / "net" / "diffusion_pytorch_model.safetensors").write_bytes(b"")
+    with pytest.raises(MissingPluginError, match="Did you mean 'doubling'"):
+        TextPipeline.from_pretrained(tmp_path, engine={"net": "dubling"})
+    with pytest.raises(ArgumentTypeError, match=r"engine .*'nte'.*Did you mean 'net'"):
+        TextPipeline.from_pretrained(tmp_path, engine={"nte": "doubling"})
+    with pytest.raises(ArgumentError, match="engine='doubling' is for pipelines"):
+        Net.from_pretrained(tmp_path, subfolder="net", engine="doubling")
 
 
 @each_error

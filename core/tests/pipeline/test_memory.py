@@ -12,6 +12,7 @@ from support.relay import RelayPipeline, relay
 from torch import nn
 
 from autopipe.errors import ArgumentError, MissingPackageError
+from autopipe.placement.allocator import explanation
 
 
 def test_the_layout_shows_sizes_and_places(pipe: RelayPipeline) -> None:
@@ -34,6 +35,7 @@ def test_it_explains_itself(pipe: RelayPipeline) -> None:
     assert pipe.explain().splitlines() == [
         "RelayPipeline: resident on cpu, 408 B in total",
         "default placement",
+        explanation(pipe.device),
     ]
     pipe.enable_sequential_cpu_offload(device="cpu")
     assert pipe.explain().splitlines()[1] == "by enable_sequential_cpu_offload()"

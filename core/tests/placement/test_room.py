@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-import autopipe.placement.budget as budget
 from autopipe.errors import ArgumentError
-from autopipe.placement.budget import check_room, footprints_of
+from autopipe.placement import room
 from autopipe.placement.devices import CPU, whole_memory
+from autopipe.placement.room import check_room, footprints_of
 
 
 class Net(nn.Module):
@@ -29,7 +29,7 @@ class Net(nn.Module):
 def whole(monkeypatch: pytest.MonkeyPatch) -> int:
     """A device that holds what `Net` computes for one picture of its size."""
     (footprint,) = footprints_of({"net": Net()}, {})
-    monkeypatch.setattr(budget, "whole_memory", lambda device: footprint.work)
+    monkeypatch.setattr(room, "whole_memory", lambda device: footprint.work)
     return footprint.work
 
 
@@ -49,7 +49,7 @@ def test_what_is_cut_counts_as_cut(whole: int) -> None:
 
 
 def test_an_unknown_size_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "whole_memory", lambda device: None)
+    monkeypatch.setattr(room, "whole_memory", lambda device: None)
     check_room([(Net(), 10**6, 10**6)], 10**6, CPU)
     assert whole_memory(torch.device("meta")) is None
 

@@ -157,6 +157,12 @@ def test_what_cannot_be_used_is_a_problem_and_the_rest_goes_on(monkeypatch, caps
     assert not {"pipelines name", "commands name", "name"} & taken
 
 
+def test_eager_is_not_the_name_of_an_engine() -> None:
+    manifest = Manifest("bad", engines=(Engine("eager", "bad:Eager"),))
+    _, (problem,) = discover([point("bad", manifest)], {})
+    assert "eager" in str(problem)
+
+
 @pytest.mark.parametrize(
     "values", [[name] for name in VALUES if name not in ("tuple of long",)], ids=str
 )

@@ -30,6 +30,7 @@ PARTS = Family(
     addons=(
         AddOn("style", "fake:Style", inputs=(Input("style_image", "image"),)),
         AddOn("freely", "fake:Freely"),
+        AddOn("quick", "fake:Quick", (Input("quickness", "number", required=False),), fast="much"),
     ),
     engines=(Engine("fast", "fake:Fast"),),
 )
@@ -161,6 +162,8 @@ def test_the_task_follows_from_the_pictures(arguments: list[str], task: Task) ->
         (["--style-image", "photo.png"], "also give --attach style"),
         (["--engine", "fats"], "Did you mean 'fast'"),
         (["--engine", "net=fast", "--engine", "fast"], "COMPONENT=fast"),
+        (["--engine", "net=fast,fast"], "COMPONENT=fast"),
+        (["--engine", "other=eager,net=fats"], "Did you mean 'fast'"),
         (["--set", "steps"], "write NAME=VALUE"),
         (["--voice", "a.wav"], "doesn't use --voice"),
         (["--task", "speak"], "Zootext2image"),
@@ -334,4 +337,23 @@ def test_add_ons_and_engines_are_named_with_what_they_load() -> None:
     found = asked(*line, "--engine", "net=fast")
     assert found.attach == ["style=a=b", "freely"]
     assert found.engine == ["net=fast"]
+    assert asked("--engine", "net=fast,other=eager").engine == ["net=fast", "other=eager"]
+    assert asked("--engine", "eager").engine == ["eager"]
     assert given(found)["style_image"] == "photo.png"
+
+
+def test_fast_means_the_add_ons_that_say_what_is_lost() -> None:
+    found = asked("--fast", "--attach", "freely", "--quickness", "3")
+    assert (found.attach, found.fast) == (["freely"], ["quick"])
+    assert found.addons == ["freely", "quick"]
+    assert given(found)["quickness"] == "3"
+    assert asked("--fast", "--attach", "quick=a").fast == []
+    assert asked().fast == []
+    with pytest.raises(AutopipeError, match="also give --attach quick"):
+        asked("--quickness", "3")
+
+
+def test_without_such_an_add_on_fast_says_what_to_install() -> None:
+    without = Registry(one for one in INSTALLED.installed if one.manifest is not PARTS)
+    with pytest.raises(MissingPluginError, match=r"add-on for --fast.*pip install autopipe-speed"):
+        asked("--fast", table=without)

@@ -7,7 +7,7 @@ import json
 import wave
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import PIL.Image
@@ -18,6 +18,7 @@ from autopipe.attaching.attachment import Attachment
 from autopipe.attaching.engine import NetworkEngine
 from autopipe.cli import main
 from autopipe.config import register_to_config
+from autopipe.errors import ArgumentError
 from autopipe.manifest import AddOn, Command, Component, Condition, Engine, Manifest, Pipeline
 from autopipe.modeling import ModelMixin
 from autopipe.outputs import BaseOutput, ImagePipelineOutput
@@ -50,7 +51,7 @@ class Toy(DiffusionPipeline):
     def squares(self, shape: tuple[int, ...], generator: Any) -> np.ndarray:
         pixels = self.shade(torch.rand((), generator=generator))
         for attachment, strength in self._active():
-            pixels = pixels * 0 + attachment.level * strength * (self.call.glow_by or 1)
+            pixels = pixels * 0 + attachment.level * strength * (self.call.get("glow_by") or 1)
         return pixels.expand(shape).detach().float().numpy()
 
 
@@ -61,6 +62,23 @@ class Glow(Attachment):
 
     def __init__(self, source: str = "") -> None:
         self.level = float(Path(source).read_text()) if source else 0.5
+
+
+class Haste(Attachment):
+    """All pictures of one pipeline are dark grey, and done."""
+
+    inputs = (Input("haste_by", "number", required=False),)
+    level = 0.25
+    fits: ClassVar[tuple[str, ...]] = ("Dream",)
+
+    def check(self, pipe: Any) -> None:
+        if type(pipe).__name__ not in self.fits:
+            raise ArgumentError(f"{type(pipe).__name__} has no time for {type(self).__name__}")
+
+
+class Rush(Haste):
+    fits = ()
+    inputs = ()
 
 
 class Dark(NetworkEngine):
@@ -202,7 +220,11 @@ MANIFEST = Manifest(
             ),
         ),
     ),
-    addons=(AddOn("glow", f"{HERE}:Glow", Glow.inputs),),
+    addons=(
+        AddOn("glow", f"{HERE}:Glow", Glow.inputs),
+        AddOn("haste", f"{HERE}:Haste", Haste.inputs, fast="100 % of the colours"),
+        AddOn("rush", f"{HERE}:Rush", fast="everything"),
+    ),
     engines=(Engine("dark", f"{HERE}:Dark"),),
     commands=(
         Command("wave", f"{HERE}:declare", "greet somebody, 100 % friendly"),
@@ -377,12 +399,36 @@ def test_add_ons_are_attached_with_what_they_load(capsys) -> None:
     assert "doesn't take 'adapters'" in refused(capsys, "--model", "dream", "--set", "adapters={}")
 
 
+def test_fast_attaches_what_fits_and_tells_what_is_lost(capsys) -> None:
+    assert main(["generate", "--help"]) == 0
+    assert "haste, 100 % of the colours; rush, everything" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    line = ["--model", "dream", "-o", "a.png", "--fast"]
+    assert main(["generate", *line, "--haste-by", "2", "--device", "cpu"]) == 0
+    assert shade("a.png") == 64
+    said = capsys.readouterr()
+    assert "--fast attached haste: 100 % of the colours" in said.err
+    assert "rush" not in said.err
+    assert said.out.split() == ["a.png"]
+    with PIL.Image.open("a.png") as image:
+        assert (image.text["fast"], image.text["haste_by"]) == ("haste", "2")
+    generate(*line)
+    assert capsys.readouterr().err == ""
+    said_why = refused(capsys, "a hut", "--model", "film", "--fast")
+    assert "leave out --fast: Film has no time for Haste; Film has no time for Rush" in " ".join(
+        said_why.split()
+    )
+
+
 @pytest.mark.parametrize("engine", ["dark", "shade=dark"])
 def test_an_engine_runs_all_networks_or_one(engine: str, capsys) -> None:
     generate("--model", "dream", "--engine", engine, "-o", "a.png")
     assert shade("a.png") == 0
     with PIL.Image.open("a.png") as image:
         assert image.text["engine"] == engine
+    generate("--model", "dream", "--engine", "shade=eager", "-o", "a.png")
+    assert shade("a.png") != 0
     capsys.readouterr()
     assert "'shad'" in refused(capsys, "--model", "dream", "--engine", "shad=dark")
 
@@ -419,7 +465,7 @@ def test_the_listings_know_tasks_and_extensions(capsys) -> None:
     (found,) = (f for f in json.loads(capsys.readouterr().out) if f["name"] != "generate")
     assert found["declares"] == ["dream", "text2video", "sing", "sing_along"]
     assert (found["addons"], found["engines"], found["commands"]) == (
-        ["glow"], ["dark"], ["wave", "torn", "gone"],
+        ["glow", "haste", "rush"], ["dark"], ["wave", "torn", "gone"],
     )  # fmt: skip
     assert main(["resolve", "sing", "--task", "sing-along", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -8,21 +8,24 @@ An add-on subclasses `Attachment` and overrides one or more of four methods:
     latents     `after_step`: changes the latents after each step
 
 Each method is called once per call of the pipeline, and its return value is used only in that call,
-so the state of a call can be a local variable of the method. An attachment belongs to the pool of
-weights. Each pipeline activates it separately, and a call can override that with `adapters=`.
-Without attachments, a call takes the same path as if there were no add-ons. The methods receive the
+so the state of a call can be a local variable of the method. If several methods share it, `of_call`
+returns a copy of the add-on that holds it. An attachment belongs to the pool of weights. Each
+pipeline activates it separately, and a call can override that with `adapters=`. Without
+attachments, a call takes the same path as if there were no add-ons. The methods receive the
 pipeline, or the run of a call; both are a `DiffusionPipeline`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
 from ..tasks import Input
 from .network_view import Answer
+
+_Self = TypeVar("_Self", bound="Attachment")
 
 Encode: TypeAlias = Callable[..., Any]
 """`(texts, ...) -> embeddings`, with the arguments of the family's text encoder."""
@@ -53,12 +56,22 @@ class Attachment:
     def check(self, pipe: Any) -> None:
         """Raise `ArgumentError` if this add-on can't be attached to `pipe`."""
 
+    def of_call(self: _Self, run: Any) -> _Self:
+        """Return the add-on whose methods serve one call: itself, or a copy with that call's state.
+
+        It may depend on the arguments, `run.call`.
+
+        Raises:
+            ArgumentError: if the call has arguments that this add-on can't use.
+        """
+        return self
+
     def answers(self, component: str, network: nn.Module, strength: float) -> Mapping[str, Answer]:
         """Return the functions that replace modules of a network, by the path of the module.
 
         Args:
             component: the component name of the network, such as `"unet"`.
-            network: the network, without attachments.
+            network: the network, without attachments; its own path is "".
             strength: the strength of the effect, which is never 0 here.
         """
         return {}

@@ -32,31 +32,36 @@ def view_of(network: nn.Module, answers: Iterable[Mapping[str, Answer]]) -> nn.M
     """Return a view of `network` in which the modules at some paths are replaced.
 
     Args:
-        answers: mappings from the path of a module, such as `"down_blocks.0.attentions.0"`, to its
-            replacement; later ones wrap earlier ones.
+        answers: mappings from the path of a module, such as `"down_blocks.0.attentions.0"`, or ""
+            for the network itself, to its replacement; later ones wrap earlier ones.
 
     Raises:
         PluginError: if there is no module at a path.
     """
-    root = _copy(network)
-    copied = {id(root)}
+    # The network itself is the child of this one, so that it can be replaced like its modules.
+    holder = nn.Module()
+    holder._modules[""] = network
+    copied: set[int] = set()
+    _own_child(holder, "", copied)
     for by_path in answers:
         for path, answer in by_path.items():
-            *parents, last = path.split(".")
-            holder = root
+            *parents, last = ["", *path.split(".")] if path else [""]
+            parent = holder
             try:
                 for part in parents:
-                    holder = _own_child(holder, part, copied)
-                original = holder._modules[last]
+                    parent = _own_child(parent, part, copied)
+                original = parent._modules[last]
                 assert original is not None
             except (KeyError, AssertionError):
                 raise PluginError(
                     f"an attachment replaces the module {path!r}, which this "
                     f"{type(network).__name__} doesn't have"
                 ) from None
-            leaf = holder._modules[last] = _copy(original)
+            leaf = parent._modules[last] = _copy(original)
             leaf.__dict__.update(_original=original, _answer=answer)
             copied.add(id(leaf))
+    root = holder._modules[""]
+    assert root is not None
     return root
 
 

@@ -31,6 +31,13 @@ _UNFILLED = frozenset({torch.empty, torch.rand, torch.randn})
 _FILLED = frozenset(
     {torch.arange, torch.eye, torch.full, torch.linspace, torch.logspace, torch.ones, torch.zeros}
 )
+_PARAMETERS = {
+    torch.arange: ("start", "end", "step"),
+    torch.eye: ("n", "m"),
+    torch.linspace: ("start", "end", "steps"),
+    torch.logspace: ("start", "end", "steps"),
+}
+"""The parameters of functions that torch computes in Python on meta, for which it imports sympy."""
 # By name, because transformers wraps the functions of torch.nn.init under the same names.
 _FILL = frozenset(
     {name for name in vars(torch.nn.init) if name.endswith("_") and not name.startswith("_")}
@@ -74,12 +81,15 @@ class WithoutMemory(TorchFunctionMode):
                     f"{self._config} asks for more than {_MOST_TENSORS:,} tensors, which is the "
                     f"limit; correct the number of layers or blocks"
                 )
+            # On meta, torch computes random tensors in Python, for which it imports sympy.
+            func = torch.empty
+            keywords.pop("generator", None)
             keywords["device"] = _META
         elif func in _FILLED:
-            size = func(*args, **{**keywords, "device": _META}).nbytes
+            size = _bytes_of(func, args, keywords)
             if size > _LARGEST_BUFFER:
                 raise ConfigError(
-                    f"{self._config} asks for a buffer of {size:,} bytes; the limit is "
+                    f"{self._config} asks for a buffer of {size:,.0f} bytes; the limit is "
                     f"{_LARGEST_BUFFER:,}; correct it"
                 )
         elif getattr(func, "__name__", None) in _FILL:
@@ -87,6 +97,24 @@ class WithoutMemory(TorchFunctionMode):
             if isinstance(tensor, torch.Tensor) and tensor.is_meta:
                 return tensor
         return func(*args, **keywords)
+
+
+def _bytes_of(
+    func: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]
+) -> float:
+    """Return how many bytes the tensor has that one of `_FILLED` makes."""
+    names = _PARAMETERS.get(func)
+    if names is None:
+        made: int = func(*args, **{**keywords, "device": _META}).nbytes
+        return made
+    if func is torch.arange and len(args) == 1 and "end" not in keywords:
+        names = ("end",)
+    given = {"start": 0, "step": 1, **dict(zip(names, args)), **keywords}
+    if func is torch.arange:
+        count = math.ceil((given["end"] - given["start"]) / given["step"])
+    else:
+        count = given["n"] * given.get("m", given["n"]) if func is torch.eye else given["steps"]
+    return float(count) * (given.get("dtype") or torch.float64).itemsize
 
 
 def check_sizes(config: Mapping[str, Any], origin: Path | str, largest: int = _LARGEST) -> None:

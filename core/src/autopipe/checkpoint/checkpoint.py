@@ -11,6 +11,7 @@ from typing import Any
 from ..constructors import construct
 from ..errors import check_names
 from ..kinds import check_given
+from ..manifest import EAGER
 from ..placement.devices import check_here
 from ..registry import Registry, default_registry
 from . import chain
@@ -77,6 +78,7 @@ class Checkpoint:
             ArgumentError: if the value of a keyword can't be used.
             CheckpointError: if files are absent in the requested variant or format.
             UnsupportedCheckpointError: if no installed family declares a class.
+            MissingPluginError: if no installed plugin has an engine.
         """
         stored = self.registry.pipeline(self.index.class_name)
         if not cls.module_names():
@@ -98,6 +100,11 @@ class Checkpoint:
         rule = f"maps component names to values, and {name} has no component"
         check_names(options.dtype, ("default", *names, *plan.parts), f"dtype {rule}")
         check_names(options.device_map, ("", *names), f"device_map {rule}")
+        check_names(options.engine, names, f"engine {rule}")
+        of_engine = options.engine
+        for engine in of_engine.values() if isinstance(of_engine, Mapping) else (of_engine,):
+            if isinstance(engine, str) and engine != EAGER:
+                self.registry.entry("engine", engine)
         return replace(plan, stage=stage, keyword=keyword or "")
 
     def _plan_stage(self, keyword: str, cls: Any) -> tuple[Plan | None, Mapping[str, Any]]:
@@ -168,6 +175,8 @@ class Checkpoint:
             )
         if options.memory is not None:
             pipe.fit_memory(options.memory, offload_folder=options.offload_folder)
+        if options.engine is not None:
+            pipe.use_engine(options.engine)
         return (pipe, infos) if options.output_loading_info else pipe
 
 

@@ -10,6 +10,7 @@ naming schemes of sharded variants are read:
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -136,6 +137,7 @@ def plan_component(
     use_safetensors: bool | None = None,
     dtype: str | None = None,
     fall_back: bool = False,
+    reads: Iterable[str] = (),
 ) -> ComponentFiles:
     """Choose the files of the component in `folder`.
 
@@ -146,6 +148,7 @@ def plan_component(
         use_safetensors: True refuses pickled weights, False requires them, None prefers
             safetensors.
         fall_back: use weights without a variant if the variant is absent.
+        reads: patterns of further files to read, such as `"*.onnx"`.
 
     Raises:
         CheckpointError: if there is no such folder, or no weights in it.
@@ -156,7 +159,7 @@ def plan_component(
     where = "/".join((source.name, *folder))
     if not listing:
         raise CheckpointError(f"the folder {where} doesn't exist or is empty; {source.hint}")
-    side = _side_files(folder, listing)
+    side = _side_files(folder, listing, tuple(reads))
     if not stems:
         further = (*folder, _CHAT_TEMPLATES)
         side += _side_files(further, source.files(*further))
@@ -196,11 +199,14 @@ def plan_component(
     return ComponentFiles(folder, Weights(chosen.variant, chosen.format, files, index), side)
 
 
-def _side_files(folder: tuple[str, ...], listing: Mapping[str, int]) -> tuple[File, ...]:
+def _side_files(
+    folder: tuple[str, ...], listing: Mapping[str, int], reads: tuple[str, ...] = ()
+) -> tuple[File, ...]:
     return tuple(
         File("/".join((*folder, name)), size)
         for name, size in listing.items()
-        if _SIDE_FILE.fullmatch(name) and ".index." not in name
+        if (_SIDE_FILE.fullmatch(name) and ".index." not in name)
+        or any(fnmatch.fnmatchcase(name, one) for one in reads)
     )
 
 

@@ -29,7 +29,7 @@ WITHOUT_MEANING: Mapping[str, str] = {
     "proxies": "set HTTPS_PROXY and HTTP_PROXY in the environment",
     "mirror": "set HF_ENDPOINT in the environment to the URL of the mirror",
     "custom_revision": "code of a checkpoint is never run",
-    "use_onnx": "there are no ONNX pipelines, and ONNX files are never fetched",
+    "use_onnx": "the index says whether ONNX files are read; revision='onnx' may have them",
     "offload_state_dict": "weights are mapped from their files",
 }
 """Keywords of diffusers that are accepted without effect, with the reason or an alternative."""
@@ -58,6 +58,7 @@ class LoadOptions(BaseModel):
         max_memory: the memory limit of each device, for a strategy.
         offload_folder: the folder for networks on disk.
         memory: a memory budget for placing the networks of a pipeline; `"auto"` uses what is free.
+        engine: the engines of a pipeline's networks, as for its method `use_engine`.
         load_connected_pipeline: if the index names one stage of a chain, `DiffusionPipeline` opens
             the combined class of all stages.
         revision, token, cache_dir, force_download, local_files_only: options for repositories.
@@ -78,6 +79,7 @@ class LoadOptions(BaseModel):
     max_memory: Any = None
     offload_folder: Any = None
     memory: Any = None
+    engine: Any = None
     load_connected_pipeline: bool = False
     revision: _Text | None = None
     token: bool | str | None = Field(None, repr=False)
@@ -244,9 +246,14 @@ def check_for_pipeline(options: LoadOptions) -> None:
 
 
 def check_for_network(options: LoadOptions, owner: str) -> None:
-    """Raise `ArgumentError` for options that place several networks."""
+    """Raise `ArgumentError` for options that place or run the networks of a pipeline."""
     if options.memory is not None:
         raise ArgumentError(
             f"memory={shown(options.memory)} is for pipelines; for {owner} give device_map and "
             f"max_memory"
+        )
+    if options.engine is not None:
+        raise ArgumentError(
+            f"engine={shown(options.engine)} is for pipelines; load the pipeline with it, or call "
+            f"its method use_engine"
         )

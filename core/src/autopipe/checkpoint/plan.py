@@ -16,6 +16,7 @@ from ..errors import (
     VariantError,
 )
 from ..kinds import BaseNetwork, Kind, Several, kind_of, slot_of, slots_of
+from ..manifest import Pipeline
 from ..registry import Registry
 from ..resolution.targets import load_target
 from ..wording import listed, shown
@@ -147,6 +148,7 @@ def files_of(
         use_safetensors=options.use_safetensors,
         dtype=str(options.dtype_of(name)).removeprefix("torch."),
         fall_back=bool(name),
+        reads=getattr(cls, "checkpoint_files", ()),
     )
 
 
@@ -205,6 +207,25 @@ def make_plan(
     return Plan(cls, source, index, options, given, parts, several)
 
 
+def _class_of(
+    pair: tuple[str, str], registry: Registry, stored: Pipeline | None
+) -> type[Any] | None:
+    """Import and return the class that an index entry names; None if nobody declares it.
+
+    Args:
+        stored: the pipeline that the index names.
+    """
+    library, class_name = pair
+    is_foreign = library == models.LIBRARY
+    # A claim for a class of transformers holds for its other names, too.
+    for name in (class_name, *([models.saved_name(class_name)] if is_foreign else [])):
+        known = registry.component(library, name, stored)
+        if known is not None:
+            found: type[Any] = load_target(known.target)
+            return found
+    return models.find_class(class_name) if is_foreign else None
+
+
 def _classes(
     cls: Any,
     index: Index,
@@ -222,13 +243,7 @@ def _classes(
         if name in elsewhere:
             continue
         pair = index.components.get(name)
-        found: type | None = None
-        if pair is not None:
-            known = registry.component(*pair, stored)
-            if known is not None:
-                found = load_target(known.target)
-            elif pair[0] == models.LIBRARY:
-                found = models.find_class(pair[1])
+        found = None if pair is None else _class_of(pair, registry, stored)
         slot = slots.get(name)
         if name in given:
             if slot is None and found is not None:

@@ -1,4 +1,4 @@
-"""Add-ons and engines of a pipeline: attaching them, switching them, and using them in calls."""
+"""Add-ons of a pipeline: attaching them, switching them, and using them in calls."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attaching.attachment import Attachment, Encode, Predict
-from ..attaching.engine import EngineNetwork, NetworkEngine, asking
-from ..attaching.network_view import origin_of, view_of
+from ..attaching.network_view import view_of
 from ..errors import ArgumentError, ArgumentTypeError, PluginError, nearest
 from ..registry import default_registry
 from ..resolution.guard import guarded
@@ -27,10 +26,12 @@ _Self = TypeVar("_Self", bound="AttachingMixin")
 
 
 class AttachingMixin(ComponentsMixin):
-    """The methods of a pipeline for add-ons and engines."""
+    """The methods of a pipeline for add-ons."""
 
     _strengths: dict[str, float]
     """The strengths of the active attachments, by name; in a run, those of its call."""
+    _snapshot: Mapping[str, Attachment]
+    """In a run: the attachments at the start of its call, as they serve it."""
 
     # Add-ons
 
@@ -62,7 +63,7 @@ class AttachingMixin(ComponentsMixin):
         """
         self._pool.check_open(self)
         given = () if source is None else (source,)
-        made: Attachment = _made("addon", Attachment, addon, *given, **options)
+        made: Attachment = made_of("addon", Attachment, addon, *given, **options)
         own = addon if isinstance(addon, str) else made.name or type(made).__name__.lower()
         if name is not None and not isinstance(name, str):
             raise ArgumentTypeError(f"name={shown(name)} is not a string")
@@ -120,7 +121,7 @@ class AttachingMixin(ComponentsMixin):
 
     @property
     def _attached(self) -> Mapping[str, Attachment]:
-        """The attachments; in a run, those at the start of its call."""
+        """The attachments; in a run, those that serve its call."""
         found: Mapping[str, Attachment] = self.__dict__.get("_snapshot", self._pool.attachments)
         return found
 
@@ -189,49 +190,6 @@ class AttachingMixin(ComponentsMixin):
                 keep = after if keep is None else _followed(keep, after)
         return keep
 
-    # Engines
-
-    def use_engine(
-        self: _Self, engine: str | NetworkEngine | Mapping[str, Any] | None, **options: Any
-    ) -> _Self:
-        """Run networks with an engine in place of torch's eager mode; return the pipeline itself.
-
-        This affects all pipelines that share the weights, and replaces the previous choice.
-
-        Args:
-            engine: the name of an installed engine or a `NetworkEngine`, for all networks; a
-                mapping from component names to one of these or None; or None for no engine.
-            **options: for a named engine, the arguments of its class.
-
-        Raises:
-            MissingPluginError: if no installed plugin has an engine of that name.
-            ArgumentError: if there is no such network.
-        """
-        networks = self._networks()
-        if not isinstance(engine, Mapping):
-            engine = dict.fromkeys(networks, engine)
-        for name in engine:
-            if name not in networks:
-                raise ArgumentError(
-                    f"there is no network {shown(name)} for an engine; the networks are "
-                    f"{listed(networks)}.{nearest(name, networks)}"
-                )
-        made: dict[nn.Module, NetworkEngine] = {
-            networks[name]: _made("engine", NetworkEngine, one, **options)
-            for name, one in engine.items()
-            if one is not None
-        }
-        self._pool.was_attached = True
-        self._pool.set_engines(made)
-        return self
-
-    @property
-    def engines(self) -> Mapping[str, str]:
-        """The name of the engine of each component that has one."""
-        chosen = self._pool.engines
-        networks = self._networks().items()
-        return MappingProxyType({n: _name(chosen[one]) for n, one in networks if one in chosen})
-
     # A call
 
     @property
@@ -245,41 +203,25 @@ class AttachingMixin(ComponentsMixin):
         raise NotImplementedError
 
     def _take_attached(self, adapters: Mapping[str, float] | None) -> None:
-        """Apply the attachments and engines to the networks of this run."""
+        """Apply the attachments to the networks of this run."""
         if adapters is not None:
             self._strengths = self._checked(adapters, "adapters=")
+        self._snapshot = {
+            name: one.of_call(self) if self._strengths.get(name) else one
+            for name, one in self._attached.items()
+        }
         self._show_attached()
         device = self._execution_device
         for attachment, _ in self._active():
             if attachment.weights is not None:
                 self._pool.bring(attachment.weights, device)
-        self._pool.forget_gone()
-        for name, origin in self._networks().items() if self._pool.engines else ():
-            engine, network = self._pool.engines.get(origin), self.__dict__[name]
-            if engine is None:
-                continue
-            why = self._refusal(name, network, engine)
-            if why is None:
-                self.__dict__[name] = EngineNetwork(network, self._pool.runner(network, engine))
-            else:
-                self._pool.warn_once(f"{_name(engine)} doesn't run {name} now: {why}")
 
     def _inputs(self) -> list[str]:
         """The keywords that attachments add to calls."""
         return [one.name for a in self._attached.values() for one in a.inputs]
 
-    def _refusal(self, name: str, network: nn.Module, engine: NetworkEngine) -> str | None:
-        if network is not origin_of(network):
-            return "attachments change it"
-        if network.training:
-            return "it is in training mode"
-        if any(hasattr(module, "_hf_hook") for module in network.modules()):
-            return "it is offloaded, or placed by a device map"
-        with asking(engine):
-            return engine.refuses(name, network)
 
-
-def _made(kind: str, base: type, given: Any, *arguments: Any, **options: Any) -> Any:
+def made_of(kind: str, base: type, given: Any, *arguments: Any, **options: Any) -> Any:
     """Create the named add-on or engine with its arguments, or check the given object."""
     if isinstance(given, str):
         target = default_registry().entry(kind, given).target
@@ -298,10 +240,6 @@ def _made(kind: str, base: type, given: Any, *arguments: Any, **options: Any) ->
             f"constructor of the object"
         )
     return given
-
-
-def _name(engine: NetworkEngine) -> str:
-    return engine.name or type(engine).__name__
 
 
 def _strength(name: str, strength: object) -> float:

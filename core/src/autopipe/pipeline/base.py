@@ -180,6 +180,11 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         view._show_attached()
         return view
 
+    @classmethod
+    def stage_classes(cls) -> tuple[type[DiffusionPipeline], ...]:
+        """Return the classes of the pipelines that a call runs: this one, or its stages."""
+        return (cls,)
+
     def become_stage_of(self, whole: DiffusionPipeline) -> None:
         """Make this pipeline a stage of `whole`, from whose components it was constructed.
 

@@ -17,12 +17,12 @@ from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast, runtime_ch
 
 import torch
 
-from ..attaching.attachment import Attachment
 from ..errors import ArgumentTypeError, CancelledError, nearest
+from ..placement.allocator import keeping_memory
 from ..registry import default_registry
 from ..scheduling import SchedulerMixin
 from ..wording import shown
-from .attaching import AttachingMixin
+from .engines import EnginesMixin
 from .progress import check_settings, progress_bar
 from .turns import guard
 from .values import readers_of, settled
@@ -78,7 +78,7 @@ class Arguments(Mapping[str, Any]):
         return Arguments({**self, **changes})
 
 
-class CallMixin(AttachingMixin):
+class CallMixin(EnginesMixin):
     """Monitors and stops the calls of a pipeline: progress, interruption, cancellation."""
 
     scheduler: Any
@@ -88,7 +88,6 @@ class CallMixin(AttachingMixin):
     """Inside a call: its arguments that the signature of its class doesn't name."""
     is_run = False
     """Whether this is the run of a call, not the pipeline that was called."""
-    _snapshot: Mapping[str, Attachment]
     _whole: CallMixin | None = None
     _num_timesteps = 0
     _calls: set[CallMixin]
@@ -220,7 +219,11 @@ def pipeline_call(
         with self._calls_lock:
             self._calls.add(run)
         try:
-            with self._pool.call(run, run.check_cancelled), torch.no_grad():
+            with (
+                self._pool.call(run, run.check_cancelled),
+                keeping_memory(run._execution_device),
+                torch.no_grad(),
+            ):
                 adapters = vars(arguments).get("adapters")
                 if attached or self._pool.engines or adapters is not None:
                     run._take_attached(adapters)

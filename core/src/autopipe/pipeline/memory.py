@@ -11,19 +11,20 @@ import torch
 
 from ..errors import ArgumentError, ArgumentTypeError, MissingPackageError
 from ..modeling import hook_device
+from ..placement.allocator import explanation
 from ..placement.base import Placement, bytes_of, placed_by, tensors_of
 from ..placement.devices import CPU, DeviceLike, offload_device
 from ..placement.layout import Layout, layout_of
 from ..placement.move import parse_move
 from ..wording import logger, shown
-from .components import ComponentsMixin
+from .engines import EnginesMixin
 
 _log = logger(__name__)
 
 _Self = TypeVar("_Self", bound="MemoryMixin")
 
 
-class MemoryMixin(ComponentsMixin):
+class MemoryMixin(EnginesMixin):
     """Placement, offloading and attention, for all pipelines that share the weights."""
 
     # Devices
@@ -180,9 +181,10 @@ class MemoryMixin(ComponentsMixin):
         return self
 
     def explain(self) -> str:
-        """Return a short text that says how the networks are placed and why."""
+        """Return a text that says how networks are placed and run, and whether memory is kept."""
         layout = self.placement
-        return f"{str(layout).splitlines()[0]}\n{layout.reason or 'default placement'}"
+        placed = (str(layout).splitlines()[0], layout.reason or "default placement")
+        return "\n".join((*placed, explanation(self._execution_device), *self._explained()))
 
     # Device maps
 

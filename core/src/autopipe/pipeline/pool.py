@@ -14,13 +14,15 @@ import torch
 from torch import nn
 
 from ..attaching.attachment import Attachment
-from ..attaching.engine import NetworkEngine, asking
+from ..attaching.engine import EngineNetwork, EngineRefusal, NetworkEngine, name_of
+from ..attaching.network_view import origin_of
 from ..errors import ClosedPipelineError, PlacementError
 from ..placement.base import Placement, Role, at_rest, placed_by, put, send, take
 from ..placement.devices import check_here, give_back_memory
 from ..placement.move import Move
 from ..wording import logger, shown
 from .portable import check_pickles, refused
+from .prepared import Form, Prepared
 from .turns import Turns
 
 _log = logger(__name__)
@@ -51,7 +53,9 @@ class Pool:
 
     Attributes:
         attachments: the attachments of these weights, by name; replaced as a whole.
-        engines: the engine of each network that has one; replaced as a whole.
+        engines: the engine of each network, None for eager mode, and empty if no network has one;
+            replaced as a whole.
+        prepared: what the engines prepared.
         was_attached: whether there has ever been an attachment or an engine.
     """
 
@@ -59,13 +63,13 @@ class Pool:
         self.closed = False
         self.placement = Placement()
         self.attachments: Mapping[str, Attachment] = {}
-        self.engines: Mapping[nn.Module, NetworkEngine] = {}
+        self.engines: Mapping[nn.Module, NetworkEngine | None] = {}
         self.was_attached = False
-        self._runners: dict[nn.Module, dict[str, Callable[..., Any]]] = {}
         self._warned: set[str] = set()
         self._views = weakref.WeakValueDictionary[int, View]()
         self._known = weakref.WeakSet[nn.Module]()
         self.lock = threading.RLock()
+        self.prepared = Prepared(self.lock)
         self._turns = Turns()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Pool:
@@ -82,7 +86,7 @@ class Pool:
         """Return the state for a pickle, without what belongs to this process."""
         for name, attachment in self.attachments.items():
             check_pickles(f"the attachment {shown(name)}", attachment, (Pool,))
-        for engine in self.engines.values():
+        for engine in filter(None, self.engines.values()):
             check_pickles(f"the engine {shown(engine.name)}", engine, (Pool,))
         return {name: getattr(self, name) for name in _LASTING}
 
@@ -241,42 +245,58 @@ class Pool:
         with self.lock:
             send(weights, device)
 
-    def set_engines(self, engines: Mapping[nn.Module, NetworkEngine]) -> None:
+    def set_engines(self, engines: Mapping[nn.Module, NetworkEngine | None]) -> None:
         """Set the engine of each network, and release what the previous engines prepared."""
         with self.lock:
-            for network in list(self._runners):
-                self._release(network)
+            self.prepared.release_all()
             self._warned.clear()
-            self.engines = dict(engines)
+            self.engines = dict(engines) if any(engines.values()) else {}
 
     def forget_gone(self) -> None:
         """Let engines release networks that no view uses any more."""
         with self.lock:
             for network in [one for one in self.engines if one not in self.roles()]:
-                self._release(network)
+                self.prepared.release(network)
                 self.engines = {n: e for n, e in self.engines.items() if n is not network}
 
-    def _release(self, network: nn.Module) -> None:
-        if self._runners.pop(network, None):
-            self.engines[network].release(network)
+    def stand_in(self, name: str, network: nn.Module, engine: NetworkEngine) -> EngineNetwork:
+        """Return what runs `network`, or a view of it, by `engine` in a call.
 
-    def runner(self, network: nn.Module, engine: NetworkEngine) -> Callable[[str], Any]:
-        """Return a function from a method of `network` to its replacement by `engine`.
+        After another engine is chosen during the call, the network runs by itself.
 
-        After another engine is chosen during a call, it returns the network's own method.
+        Args:
+            name: the name of the component, for warnings.
         """
+        origin, own = origin_of(network), None
+        if network is origin:
+            self.prepared.renew(network, engine)
+        else:
+            own = Form(engine, network)
 
-        def of(method: str) -> Callable[..., Any]:
+        def function(method: str) -> Callable[..., Any] | None:
             with self.lock:
-                if self.engines.get(network) is not engine:
-                    return network if method == "forward" else getattr(network, method)
-                made = self._runners.setdefault(network, {})
-                if method not in made:
-                    with asking(engine):
-                        made[method] = engine.prepare(network, method)
-                return made[method]
+                form = own or self.prepared.form(network)
+                if form is None or self.engines.get(origin) is not engine:
+                    return None
+                return form.function(method)
 
-        return of
+        def run(method: str, *args: Any, **kwargs: Any) -> Any:
+            try:
+                if torch.is_grad_enabled():
+                    raise EngineRefusal("its gradients are recorded")
+                prepared = function(method)
+                if prepared is not None:
+                    return prepared(*args, **kwargs)
+            except EngineRefusal as refusal:
+                self.warn_not_run(name, engine, str(refusal))
+            plain = network if method == "forward" else getattr(network, method)
+            return plain(*args, **kwargs)
+
+        return EngineNetwork(network, run)
+
+    def warn_not_run(self, name: str, engine: NetworkEngine, why: str) -> None:
+        """Log once why `engine` doesn't run the component of this name."""
+        self.warn_once(f"{name_of(engine)} doesn't run {name} now: {why}")
 
     def warn_once(self, text: str) -> None:
         """Log a warning, but not a second time."""

@@ -43,6 +43,11 @@ _HOOKS_OF = "transformers.utils.output_capturing"
 _bare = weakref.WeakKeyDictionary[nn.Module, Callable[[], nn.Module | None]]()
 
 
+def is_hook_of_transformers(hook: object) -> bool:
+    """Whether `hook` only collects outputs of layers, if a call of transformers requests them."""
+    return getattr(hook, "__module__", None) == _HOOKS_OF
+
+
 def without_hooks(network: nn.Module) -> nn.Module:
     """Return a copy of `network` that can be pickled: the same tensors, without certain hooks.
 
@@ -60,7 +65,7 @@ def without_hooks(network: nn.Module) -> nn.Module:
         one = made[module] = object.__new__(type(module))
         one.__dict__.update({n: v for n, v in vars(module).items() if n != _HOOKED})
         hooks = module._forward_hooks.items()
-        kept = {number: hook for number, hook in hooks if hook.__module__ != _HOOKS_OF}
+        kept = {number: hook for number, hook in hooks if not is_hook_of_transformers(hook)}
         one.__dict__["_forward_hooks"] = OrderedDict(kept)
     for module, one in made.items():
         children = module._modules.items()

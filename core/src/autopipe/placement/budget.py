@@ -1,120 +1,26 @@
-"""Estimates the memory of calls under each placement, and chooses one that fits a budget."""
+"""Chooses the placement under which calls fit a budget of memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from ..errors import ArgumentError
 from ..sizes import parse_size, size_text
 from ..wording import shown
-from .base import Placement, Role, bytes_of, tensors_of
+from .base import Placement, Role, tensors_of
 from .device_map import DISK, DeviceMap
-from .devices import CPU, DeviceLike, free_memory, main_device, whole_memory
+from .devices import CPU, DeviceLike, free_memory, main_device
 from .offload import ModelOffload, SequentialOffload
+from .room import Footprint, footprints_of
 
 AUTO = "auto"
 
-# The number of tensors of the size of the first block's output that are alive at once, measured
-# with the published configs: 7 for decoders of latents (at the resolution of pixels), 33 to 52 for
-# a U-Net with guidance, without materialised attention scores. Kernels take another quarter.
-_OF_A_DECODER, _OF_OTHERS = 7, 52
-_KERNELS = 1.25
-
-_CERTAIN = 2
-"""The factor by which an estimate must exceed the memory of a device to be certain."""
-
 _SPACIOUS = 4
 """Batch size up to which no slicing is needed at the training resolution."""
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """The memory of a network, in bytes.
-
-    Attributes:
-        name: the name of the component.
-        weights: all weights.
-        layer: the own weights of the largest module.
-        work: an estimate of the activations for one image; 0 if the config is not enough.
-        role: see `Role`.
-    """
-
-    name: str
-    weights: int
-    layer: int
-    work: int
-    role: Role
-
-
-def footprints_of(
-    networks: Mapping[str, nn.Module], roles: Mapping[nn.Module, Role]
-) -> list[Footprint]:
-    """Return the footprint of each of `networks`."""
-    return [
-        Footprint(
-            name,
-            bytes_of(network),
-            max((bytes_of(module, recurse=False) for module in network.modules()), default=0),
-            _work_of(network),
-            roles.get(network, Role(name)),
-        )
-        for name, network in networks.items()
-    ]
-
-
-def check_room(
-    works: Iterable[tuple[nn.Module | None, int, int]], pictures: int, device: torch.device
-) -> None:
-    """Check that `device` is not certainly too small for a call.
-
-    Activations are estimated, so only calls that need twice the memory of the device are refused.
-
-    Args:
-        works: the networks that process images (None if absent), each with the height and width
-            of its input, in the units of its config.
-        pictures: the batch size.
-
-    Raises:
-        ArgumentError: if a network would need more than that.
-    """
-    whole = whole_memory(device)
-    for network, height, width in works:
-        if network is None or whole is None:
-            continue
-        if getattr(network, "use_tiling", False):
-            side = int(getattr(network, "tile_sample_min_size", max(height, width)))
-            height, width = min(height, side), min(width, side)
-        many = 1 if getattr(network, "use_slicing", False) else pictures
-        work = _work_of(network, height, width) * many
-        if work > _CERTAIN * whole:
-            name = type(network).__name__
-            raise ArgumentError(
-                f"height and width ({shown(height)} x {shown(width)} in {name}) and the batch size "
-                f"({shown(pictures)}, prompts x num_images_per_prompt) would take about "
-                f"{size_text(work)}, but {device} has {size_text(whole)}; reduce them, or pass "
-                f"check_memory=False to try anyway"
-            )
-
-
-def _work_of(network: nn.Module, height: int | None = None, width: int | None = None) -> int:
-    """Estimate the activations of `network` for one image, by default at training resolution."""
-    config: Any = getattr(network, "config", None)
-    widths = getattr(config, "block_out_channels", None)
-    size = getattr(config, "sample_size", None)
-    first = next(tensors_of(network), None)
-    if not widths or not size or first is None:
-        return 0
-    if height is None or width is None:
-        height, width = (size, size) if isinstance(size, int) else size
-    tensors = _OF_A_DECODER if hasattr(network, "decode") else _OF_OTHERS
-    bits = 4 if getattr(config, "force_upcast", False) else first.element_size()
-    return int(_KERNELS * tensors * widths[0] * height * width * bits)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import torch
 from ..errors import ArgumentError, ArgumentTypeError, PlacementError, nearest
 from ..sizes import parse_size
 from ..wording import shown
+from .allocator import trim
 
 CPU = torch.device("cpu")
 
@@ -204,8 +203,4 @@ def give_back_memory() -> None:
     kind = accelerator()
     if kind is not None:
         empty_cache(kind)
-    if sys.platform == "linux":
-        # Only glibc has it.
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+    trim()

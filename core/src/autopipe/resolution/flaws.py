@@ -9,6 +9,7 @@ from typing import Any
 
 from ..manifest import (
     API,
+    EAGER,
     AddOn,
     Command,
     Component,
@@ -146,7 +147,8 @@ def _fits(owner: str, field: str, value: Any) -> bool:
     if field in optional or (owner == "conditions" and field == "target"):
         return isinstance(value, str | None)
     if field == "name" and owner in ("addons", "engines", "readers"):
-        return isinstance(value, str) and bool(_LABEL.fullmatch(value)) and len(value) <= _LONGEST
+        is_label = isinstance(value, str) and bool(_LABEL.fullmatch(value))
+        return is_label and len(value) <= _LONGEST and (owner, value) != ("engines", EAGER)
     if field == "keyword" or (field == "name" and owner in ("pipelines", "components", "exports")):
         return _is_identifier(value)
     return isinstance(value, str)

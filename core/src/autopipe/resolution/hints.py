@@ -49,7 +49,16 @@ def published_names() -> Iterator[str]:
 
 def dist_with_demo() -> str:
     """The distribution of a family that ships a demo checkpoint."""
-    return next(dist for dist, by_kind in published().items() if by_kind.get("demo"))
+    return _dist_with("demo")
+
+
+def dist_with_fast() -> str:
+    """The distribution of add-ons for `autopipe generate --fast`."""
+    return _dist_with("fast")
+
+
+def _dist_with(kind: str) -> str:
+    return next(dist for dist, by_kind in published().items() if by_kind.get(kind))
 
 
 def owner_of_family(name: str) -> str:

@@ -17,7 +17,19 @@ _ENCODERS = {
     "XLMRobertaModel": "xlm_roberta",
 }
 
-LIGHT = tuple(
-    Component(name, f"autopipe_components.encoders.{module}:{name}", library="transformers")
-    for name, module in _ENCODERS.items()
+_PROCESSORS = {
+    "CLIPImageProcessor": "clip_image_processor",
+    "CLIPTokenizer": "clip_tokenizer",
+    "T5Tokenizer": "t5_tokenizer",
+    "XLMRobertaTokenizer": "xlm_roberta_tokenizer",
+}
+
+_PACKAGE, _LIBRARY = "autopipe_components", "transformers"
+
+LIGHT = (
+    *(Component(n, f"{_PACKAGE}.encoders.{m}:{n}", _LIBRARY) for n, m in _ENCODERS.items()),
+    *(
+        Component(n, f"{_PACKAGE}.processing.{m}:{n}", _LIBRARY, kind="other")
+        for n, m in _PROCESSORS.items()
+    ),
 )

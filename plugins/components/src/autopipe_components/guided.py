@@ -15,7 +15,7 @@ from torch import Tensor
 
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
-from autopipe.placement.budget import check_room
+from autopipe.placement.room import check_room
 from autopipe.scheduling import SchedulerMixin
 
 from .images.kinds import OUTPUT_TYPES
@@ -29,7 +29,7 @@ from .steps.checks import (
     check_output_type,
 )
 from .steps.codec import Generators
-from .steps.guidance import double, embed_scale, guide
+from .steps.guidance import Halves, double, embed_scale, guide, half_of
 from .steps.prompt import join_halves
 from .steps.timesteps import Schedule
 
@@ -65,6 +65,9 @@ class GuidedPipeline(DiffusionPipeline):
     """The names of negative halves, which step callbacks see and may replace separately, mapped to
     the names of the whole tensors that contain them under guidance. Empty by default."""
 
+    halves: Halves = "batched"
+    """How steps predict under guidance. Add-ons set it in the run of a call, for each step."""
+
     unet: UNet2DConditionModel
     scheduler: SchedulerMixin
 
@@ -90,6 +93,11 @@ class GuidedPipeline(DiffusionPipeline):
         By default, True if the scale is above 1 and the network doesn't take it as an input.
         """
         return self._guidance_scale > 1 and self.guidance_embedding_dim is None
+
+    @property
+    def predicts_both_halves(self) -> bool:
+        """Whether the current step predicts with and without the prompt; see `halves`."""
+        return self.do_classifier_free_guidance and self.halves != "positive"
 
     # The network, and how it is called
 
@@ -131,7 +139,8 @@ class GuidedPipeline(DiffusionPipeline):
     ) -> Tensor:
         """Call the network and return its prediction (B or 2B, C, h, w).
 
-        Called once in each step. A predicted variance follows the prediction along the channels.
+        Called once in each step, or twice if `halves` is "in turn". A predicted variance follows
+        the prediction along the channels.
         The default calls `denoiser` like a U-Net of diffusers, with the additional keywords
         `timestep_cond`, `cross_attention_kwargs` and `return_dict=False`, and returns the first
         value of its tuple. Override it for a network with a different `forward`.
@@ -227,30 +236,38 @@ class GuidedPipeline(DiffusionPipeline):
         guidance = self.embed_guidance_scale(tensors["latents"])
 
         def predict(step: int, timestep: Tensor) -> Tensor:
-            guided = self.do_classifier_free_guidance
+            both, rows = self.predicts_both_halves, len(tensors["latents"])
             sample = self.scheduler.scale_model_input(tensors["latents"], timestep)
-            sample = double(sample) if guided else sample
+            sample = double(sample) if both else sample
             inputs = self.denoiser_inputs(tensors)
+            if self.do_classifier_free_guidance and not both:
+                inputs = half_of(inputs, rows, 1)
             if steering is not None:
                 inputs.update(steering(step, sample, timestep, inputs))
             extra = [one[-len(sample) :] for one in extra_channels()]
             seen = torch.cat([sample, *extra], dim=1) if extra else sample
-            prediction = self.run_denoiser(seen, timestep, guidance, inputs)
-            return self._for_scheduler(prediction, guided, tensors["latents"].shape[1])
+            if both and self.halves == "in turn":
+                halves = (half_of((seen, inputs), rows, half) for half in (0, 1))
+                prediction = torch.cat(
+                    [self.run_denoiser(one, timestep, guidance, given) for one, given in halves]
+                )
+            else:
+                prediction = self.run_denoiser(seen, timestep, guidance, inputs)
+            return self._for_scheduler(prediction, both, tensors["latents"].shape[1])
 
         return predict
 
-    def _for_scheduler(self, prediction: Tensor, guided: bool, channels: int) -> Tensor:
+    def _for_scheduler(self, prediction: Tensor, both: bool, channels: int) -> Tensor:
         """Convert the network's prediction to the input of the scheduler's `step`.
 
         Channels after the first `channels` are a predicted variance. If the scheduler uses one, it
         gets that of the half with the prompt.
 
         Args:
-            prediction: (B, ...), or (2B, ...) if `guided`.
+            prediction: (B, ...), or (2B, ...) if `both` halves were predicted.
         """
         mean, variance = prediction[:, :channels], prediction[:, channels:]
-        if guided:
+        if both:
             mean, variance = self.apply_guidance(mean), variance.chunk(2)[1]
         if variance.shape[1] and _takes_variance(self.scheduler):
             return torch.cat([mean, variance], dim=1)

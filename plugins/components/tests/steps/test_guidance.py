@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from autopipe_components.steps.guidance import double, embed_scale, guide
+from autopipe_components.steps.guidance import double, embed_scale, guide, half_of
 
 
 def prediction() -> torch.Tensor:
@@ -40,3 +40,15 @@ def test_embeddings_tell_scales_apart_and_no_guidance_is_zero():
     off = embed_scale(1.0, 2, 8, dtype=torch.float32)
     assert off.tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]] * 2
     assert not torch.equal(embed_scale(7.5, 2, 8, dtype=torch.float32), off)
+
+
+def test_halves_of_all_doubled_tensors_in_a_call():
+    plain, doubled = torch.arange(3.0), torch.arange(4.0).reshape(4, 1)
+    inputs = {"a": doubled, "b": {"c": (doubled, None)}, "one": torch.tensor(1.0), "all": plain}
+    for half, rows in enumerate(([0.0, 1.0], [2.0, 3.0])):
+        found = half_of(inputs, 2, half)
+        assert found["a"].flatten().tolist() == rows
+        assert found["b"]["c"][0].flatten().tolist() == rows
+        assert found["b"]["c"][1] is None
+        assert found["one"] is inputs["one"]
+        assert found["all"] is plain

@@ -22,7 +22,7 @@ from autopipe_components.steps.checks import (
     check_size,
 )
 from autopipe_components.steps.codec import in_dtype_of
-from autopipe_components.steps.guidance import double
+from autopipe_components.steps.guidance import double, half_of
 
 from .control import (
     Control,
@@ -189,9 +189,9 @@ class ControlNetCondition(ControlMethods[_Result]):
         scales = control.scales_at(step, self._steps_in_all)
         if not any(scales):
             return {}
-        halved = control.guess and self.do_classifier_free_guidance
+        halved = control.guess and self.predicts_both_halves
         if halved:
-            sample, inputs = _conditional(sample), _conditional(inputs)
+            sample, inputs = half_of((sample, inputs), len(sample) // 2, 1)
         images = tensors[self._control_name]
         several = isinstance(self.controlnet, MultiControlNetModel)
         # After a callback turned guidance off, the images are still doubled.
@@ -232,13 +232,6 @@ class ControlNetAlone(ControlNetCondition[_Result]):
         return control_image if image is None else image, None
 
     prepare_image = ControlMethods.prepare_control_image
-
-
-def _conditional(value: Any) -> Any:
-    """Return the positive half of a doubled batch: of a tensor, or of the tensors in a dict."""
-    if isinstance(value, Mapping):
-        return {name: _conditional(one) for name, one in value.items()}
-    return value.chunk(2)[1] if isinstance(value, Tensor) else value
 
 
 def _after_zeros(features: Tensor) -> Tensor:

@@ -8,22 +8,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from autopipe.cli.arguments import assignment, budget, count, fraction, number, seed, size
 from autopipe.cli.checkpoint import CHECKPOINT_HELP, REVISION_HELP, declare_links
 from autopipe.cli.command import Run, explain, option
 from autopipe.cli.options import PROMPT
 from autopipe.cli.text import say
 from autopipe.registry import default_registry
 
-from .arguments import assignment, budget, count, fraction, number, seed, size
 from .inputs import declare_inputs
 from .loading import class_of, device_of, load_for, load_stage_for
 from .record import print_result, settings_of, settings_of_stages, write
 from .rehearsal import check_call
-from .request import Request, request_of
+from .request import Request, fast_addons, request_of
 from .values import call_of, parameters_of
 
 if TYPE_CHECKING:
     from autopipe.pipeline.base import DiffusionPipeline
+    from autopipe.registry import Registry
 
 ABOUT = (
     "Generate images from a prompt, from an image to change, or whatever the installed tasks "
@@ -71,7 +72,13 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     take("--set NAME=VALUE", about, type=assignment, many=True)
     about = f"an add-on, with the file that it loads; installed: {addons}"
     take("--attach NAME[=FILE]", about, many=True)
-    about = f"an engine that runs all networks, or one, instead of torch; installed: {engines}"
+    fast = "; ".join(f"{name}, {loss}" for name, loss in fast_addons(registry).items()) or "none"
+    about = "attach the add-ons that make images faster, and print what is lost; installed: "
+    add("--fast", action="store_true", help=about + fast.replace("%", "%%"))
+    about = (
+        f"an engine that runs all networks, or those named, as in unet=compile,vae=eager, instead "
+        f"of torch's eager mode; installed: {engines}"
+    )
     take("--engine [PART=]NAME", about, many=True)
     take("--revision NAME", REVISION_HELP)
     declare_links(parser)
@@ -122,7 +129,17 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         say(f"Loading {request.model}", error=True)
     call = call_of(request, class_of(request, registry), registry)
-    device_of(request)
+    device = device_of(request)
+    from autopipe.placement.allocator import keeping_memory
+
+    with keeping_memory(device, in_new_threads=True):
+        return _draw(request, call, registry, quiet=arguments.quiet, as_json=arguments.json)
+
+
+def _draw(
+    request: Request, call: dict[str, Any], registry: Registry, *, quiet: bool, as_json: bool
+) -> int:
+    """Generate the results of a checked request, write them, and print their files."""
     check_call(request, call, registry)
     pipe = load_for(request, registry)
     further: list[tuple[DiffusionPipeline, Mapping[str, Any]]] = []
@@ -131,8 +148,8 @@ def run(arguments: argparse.Namespace) -> int:
         further.append((load_stage_for(stage, request, before, registry), stage.call))
     names = [request.task or "generate", *["upscale"] * len(further)]
     for one, name in zip([pipe, *(one for one, _ in further)], names):
-        one.set_progress_bar_config(desc=str(name), disable=arguments.quiet)
-        if request.memory is not None and not arguments.quiet:
+        one.set_progress_bar_config(desc=str(name), disable=quiet)
+        if request.memory is not None and not quiet:
             say(one.explain(), error=True)
     outputs = list(_outputs(request, pipe, call, further))
     _report_blackened(outputs)
@@ -140,7 +157,10 @@ def run(arguments: argparse.Namespace) -> int:
         **settings_of(request, pipe, call, registry),
         **settings_of_stages(request, further),
     }
-    print_result(write(request, pipe, outputs, common), as_json=arguments.json)
+    print_result(write(request, pipe, outputs, common), as_json=as_json)
+    for name, loss in fast_addons(registry).items():
+        if name in request.fast and name in pipe.attachments and not quiet:
+            say(f"--fast attached {name}: {loss}", error=True)
     return 0
 
 

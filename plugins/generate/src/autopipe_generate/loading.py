@@ -47,12 +47,29 @@ def load_for(request: Request, registry: Registry) -> DiffusionPipeline:
     for text in request.attach:
         name, _, source = text.partition("=")
         pipe.attach(name, source or None)
+    _attach_fast(pipe, request)
     place(pipe, request)
     if request.engine:
         chosen = dict(text.split("=", 1) for text in request.engine if "=" in text)
         pipe.use_engine(chosen or request.engine[0])
     loaded: DiffusionPipeline = pipe
     return loaded
+
+
+def _attach_fast(pipe: Any, request: Request) -> None:
+    """Attach the add-ons that make results faster, as far as they fit the pipeline.
+
+    Raises:
+        ArgumentError: if none fits.
+    """
+    refusals = []
+    for name in request.fast:
+        try:
+            pipe.attach(name)
+        except ArgumentError as error:
+            refusals.append(str(error))
+    if request.fast and len(refusals) == len(request.fast):
+        raise ArgumentError(f"leave out --fast: {'; '.join(refusals)}")
 
 
 def load_stage_for(

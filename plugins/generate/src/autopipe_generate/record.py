@@ -51,6 +51,7 @@ def settings_of(
         **{_key(one): _setting(one, text, used) for one, text in inputs.items()},
         **request.set,
         "attach": ", ".join(request.attach) or None,
+        "fast": ", ".join(n for n in request.fast if n in pipe.attachments) or None,
         "engine": ", ".join(request.engine) or None,
         "paste_unmasked": used("paste_unmasked"),
         "model": request.model,

@@ -37,7 +37,7 @@ def check_call(request: Request, call: Mapping[str, Any], registry: Registry) ->
         raise
     except AutopipeError:
         return  # Loading the pipeline reports it.
-    if not request.attach:  # Add-ons need their weights.
+    if not request.addons:  # Add-ons need their weights.
         rehearse(pipe, call)
 
 

@@ -14,9 +14,10 @@ from autopipe.cli.checkpoint import open_checkpoint
 from autopipe.cli.families import no_family_hint
 from autopipe.cli.options import PROMPT, given_of, stage_keywords
 from autopipe.errors import ArgumentError, ImageFileError, MissingPluginError, nearest
+from autopipe.manifest import EAGER
 from autopipe.registry import Registry
 from autopipe.regular import is_file
-from autopipe.resolution.hints import dist_with_demo
+from autopipe.resolution.hints import dist_with_demo, dist_with_fast, pip_line
 from autopipe.tasks import Input, Task
 from autopipe.wording import listed, shown
 
@@ -70,6 +71,7 @@ class Request(Stage):
         conditions: the given models, by the keyword of their condition.
         stages: the checkpoints of other stages of a chain, by keyword.
         attach: names of add-ons, or `NAME=FILE`.
+        fast: names of add-ons that make results faster.
         engine: the name of an engine, or `COMPONENT=NAME` for some components.
         upscale: the stages that enlarge the results.
     """
@@ -84,6 +86,7 @@ class Request(Stage):
     conditions: Mapping[str, str] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
     attach: Sequence[str] = ()
+    fast: Sequence[str] = ()
     engine: Sequence[str] = ()
     upscale: tuple[Stage, ...] = ()
     paste_unmasked: bool = True
@@ -97,7 +100,7 @@ class Request(Stage):
     @property
     def addons(self) -> list[str]:
         """The names of the add-ons."""
-        return [text.partition("=")[0] for text in self.attach]
+        return [*(text.partition("=")[0] for text in self.attach), *self.fast]
 
 
 def request_of(arguments: argparse.Namespace, registry: Registry) -> Request:
@@ -157,7 +160,8 @@ def request_of(arguments: argparse.Namespace, registry: Registry) -> Request:
         conditions=conditions,
         stages=stages,
         attach=arguments.attach or (),
-        engine=arguments.engine or (),
+        fast=_fast(arguments, registry),
+        engine=_engines(arguments),
         upscale=tuple(_later(stage, registry) for stage in others),
     )
 
@@ -174,9 +178,12 @@ def _further_inputs(
     for text in arguments.attach or ():
         name = text.partition("=")[0]
         owners[f"--attach {name}"] = registry.entry("addon", name)
-    for text in arguments.engine or ():
-        registry.entry("engine", text.rpartition("=")[2])
-        if "=" not in text and len(arguments.engine) > 1:
+    for name in _fast(arguments, registry):
+        owners[f"--attach {name}"] = registry.entry("addon", name)
+    for text in (engines := _engines(arguments)):
+        if (engine := text.rpartition("=")[2]) != EAGER:
+            registry.entry("engine", engine)
+        if "=" not in text and len(engines) > 1:
             raise ArgumentError(
                 f"--engine {text} is for all networks; give only this one, or COMPONENT={text}"
             )
@@ -193,6 +200,33 @@ def _further_inputs(
         if (owner := arguments.owners[text]) and text not in map(word, found):
             raise ArgumentError(f"{text} needs {owner}; also give {owner}")
     return found
+
+
+def _engines(arguments: argparse.Namespace) -> list[str]:
+    """Return the requested engines, each as `NAME` or `COMPONENT=NAME`."""
+    return [one for text in arguments.engine or () for one in text.split(",")]
+
+
+def fast_addons(registry: Registry) -> dict[str, str]:
+    """Return what is lost with each installed add-on for `--fast`, by its name."""
+    return {name: one.fast for name, one in registry.of("addon").items() if one.fast}
+
+
+def _fast(arguments: argparse.Namespace, registry: Registry) -> list[str]:
+    """Return the names of the add-ons that `--fast` attaches.
+
+    Raises:
+        MissingPluginError: if none is installed.
+    """
+    if not arguments.fast:
+        return []
+    attached = [text.partition("=")[0] for text in arguments.attach or ()]
+    found = fast_addons(registry)
+    if not found:
+        raise MissingPluginError(
+            f"no installed plugin has an add-on for --fast. Run: {pip_line(dist_with_fast())}"
+        )
+    return [name for name in found if name not in attached]
 
 
 def _model(text: str, keyword: str, registry: Registry) -> str:

@@ -47,7 +47,7 @@ def call_of(request: Request, cls: type, registry: Registry) -> dict[str, Any]:
     """
     from PIL.Image import Resampling
 
-    takes = [*parameters_of(cls), *(["adapters"] if request.attach else [])]
+    takes = [*parameters_of(cls), *(["adapters"] if request.addons else [])]
     takes += [one.name for n in request.addons for one in registry.entry("addon", n).inputs]
     options = dict(request.call)
     if _pictures(request) and "width" not in takes:

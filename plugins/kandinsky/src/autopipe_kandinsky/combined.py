@@ -37,6 +37,11 @@ class CombinedPipeline(DiffusionPipeline):
     prior_class: ClassVar[type[DiffusionPipeline]]
     decoder_class: ClassVar[type[DiffusionPipeline]]
 
+    @classmethod
+    def stage_classes(cls) -> tuple[type[DiffusionPipeline], ...]:
+        """Return the classes of the pipelines that a call runs."""
+        return cls.prior_class, cls.decoder_class
+
     @property
     def prior_pipe(self) -> Any:
         """The prior as a pipeline with the current components.

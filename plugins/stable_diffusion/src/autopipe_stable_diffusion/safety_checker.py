@@ -41,13 +41,17 @@ class StableDiffusionSafetyChecker(CLIPHalves):
             clip_input: the images from the CLIP image processor, (B, 3, H, W).
             images: the same images as a tensor, an array or a list of length B; not modified.
         """
+        flags = self.find_unwanted(clip_input).tolist()
+        return blackened(images, flags, "unwanted content"), flags
+
+    def find_unwanted(self, clip_input: Tensor) -> Tensor:
+        """Return a flag for each image, (B,), True for unwanted content."""
         pooled = self.vision_model(clip_input).pooler_output
         embeds = normalize(self.visual_projection(pooled))
         special = _excess(embeds, self.special_care_embeds, self.special_care_embeds_weights, 0.0)
         closer = _SPECIAL_CARE * (special > 0).any(dim=1, keepdim=True)
         excess = _excess(embeds, self.concept_embeds, self.concept_embeds_weights, closer)
-        flags = (excess > 0).any(dim=1).tolist()
-        return blackened(images, flags, "unwanted content"), flags
+        return (excess > 0).any(dim=1)
 
 
 def _excess(embeds: Tensor, concepts: Tensor, thresholds: Tensor, closer: Tensor | float) -> Tensor:

@@ -1,7 +1,8 @@
-"""Loads tokenizers and image processors with transformers, after checking their folder.
+"""Loads tokenizers and image processors, after checking their folder.
 
 Which files transformers opens depends on the files in the folder, on their configs, and on its
 release. So no entry of the folder may be a link that leads out, and no config may contain a path.
+The classes that take the place of transformers' are held to the same.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ...errors import (
     UnsafeCheckpointError,
 )
 from ...json_files import check_parts
+from ...kinds import BaseProcessor
 from ...wording import error_summary, listed, shown
 from ..build import check_sizes
 from ..formats.headers import check_content, reading
@@ -90,7 +92,7 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
                 check_entries(ImageEntries, content, path / name)
             else:
                 check_sizes(content, path / name, LARGEST_SIDE)
-    keywords = {"local_files_only": True} if cls.__module__.startswith(f"{LIBRARY}.") else {}
+    keywords = {"local_files_only": True} if _is_of_transformers(cls) else {}
     try:
         made = cls.from_pretrained(str(path), **keywords)
     except (AutopipeError, KeyboardInterrupt, SystemExit):
@@ -104,15 +106,24 @@ def load_processor(cls: Any, source: Source, folder: tuple[str, ...]) -> Any:
     return made
 
 
+def _is_of_transformers(cls: type) -> bool:
+    return cls.__module__.startswith(f"{LIBRARY}.")
+
+
+def _reads_its_files(cls: type) -> bool:
+    """Whether `cls` reads the files that transformers writes."""
+    return _is_of_transformers(cls) or issubclass(cls, BaseProcessor)
+
+
 def _is_listed(cls: type) -> bool:
-    return cls.__name__ in CLASSES and cls.__module__.startswith(f"{LIBRARY}.")
+    return cls.__name__ in CLASSES and _reads_its_files(cls)
 
 
 def _check_files(cls: Any, source: Source, path: Path) -> None:
     """Raise `DamagedFileError` if a file in `path` that `cls` reads is absent or damaged."""
     present = {file.name for file in path.glob("*") if file.is_file()}
     read = {name for name in present if not name.startswith(".")}
-    if cls.__module__.startswith(f"{LIBRARY}."):
+    if _reads_its_files(cls):
         parts = set(getattr(cls, "vocab_files_names", {}).values()) - {_WHOLE}
         if _WHOLE in present:
             parts = {_WHOLE}
@@ -130,7 +141,7 @@ def _check_files(cls: Any, source: Source, path: Path) -> None:
         with reading(file), source.open(file) as stream:
             size = os.fstat(stream.fileno()).st_size
             check_content(file, stream.read(64), size)
-            if not cls.__module__.startswith(f"{LIBRARY}."):
+            if not _reads_its_files(cls):
                 continue
             if size > _LARGEST_VOCABULARY:
                 raise DamagedFileError(

@@ -1,4 +1,4 @@
-"""Checks that a tokenizer of transformers works.
+"""Checks that a tokenizer works.
 
 transformers loads a tokenizer without a vocabulary and doesn't warn; all words then have the same
 tokens. So each tokenizer is tried on words of its vocabulary when it is loaded.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import AutopipeError, ConfigError, DamagedFileError
+from ...kinds import BaseProcessor
 from ...wording import shown
 
 CONFIG = "tokenizer_config.json"
@@ -21,7 +22,9 @@ _SAMPLE = 100
 
 
 def is_tokenizer(found: object) -> bool:
-    """Whether `found` is a tokenizer of transformers, or of a subclass of its base class."""
+    """Whether `found` is a tokenizer of transformers, or one in place of it."""
+    if isinstance(found, BaseProcessor):
+        return hasattr(found, "vocab_files_names")
     return any(
         base.__module__ == "transformers.tokenization_utils_base"
         and base.__name__ == "PreTrainedTokenizerBase"

@@ -58,7 +58,7 @@ class CLIPVisionEmbeddings(nn.Module):
                 f"interpolate_pos_encoding=True"
             )
         patches = self.patch_embedding(pixel_values.to(self.patch_embedding.weight.dtype))
-        whole = self.class_embedding.expand(len(patches), 1, -1)
+        whole = self.class_embedding.expand(patches.shape[0], 1, -1)
         states = torch.cat([whole, patches.flatten(2).transpose(1, 2)], dim=1)
         places = self.position_embedding(self.position_ids)
         if (height, width) != (self.image_size,) * 2:

@@ -87,7 +87,9 @@ class ResnetBlock2D(nn.Module):
         if self.conv_shortcut is not None:
             shortcut = self.conv_shortcut(shortcut)
         hidden = self.act(self._norm_with_time(self.conv1(hidden), time))
-        hidden = shortcut + self.conv2(self.dropout(hidden))
+        if self.training:
+            hidden = self.dropout(hidden)
+        hidden = shortcut + self.conv2(hidden)
         # Nearly every block has the factor 1, and a division would be another pass over memory.
         return hidden if self.output_scale_factor == 1 else hidden / self.output_scale_factor
 

@@ -66,7 +66,11 @@ class FeedForward(nn.Module):
         )
 
     def forward(self, hidden: Tensor) -> Tensor:
-        output: Tensor = self.net(hidden)
+        widen, dropout, narrow = self.net
+        hidden = widen(hidden)
+        if self.training:
+            hidden = dropout(hidden)
+        output: Tensor = narrow(hidden)
         return output
 
 

@@ -20,10 +20,11 @@ from .conditioning import Conditioning, check_cross_attention_kwargs, mask_to_bi
 from .embeddings import TimestepEmbedding
 from .limits import LIMITS
 from .unet_additions import make_addition_embedding
-from .unet_blocks import UpBlock, make_down_block, make_mid_block, make_up_block
+from .unet_blocks import make_down_block, make_mid_block, make_up_block
 from .unet_context import make_context_projection
 from .unet_embeddings import TimeEmbedded, make_class_embedding, make_time_projection
 from .unet_layout import lay_out, refuse_unsupported
+from .unet_passage import Passage, Residuals
 
 
 @dataclass
@@ -150,6 +151,7 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
         self.mid_block = (
             None if mid_block_type is None else make_mid_block(mid_block_type, layout.mid)
         )
+        self.passage = Passage()
 
         self.act = get_activation(act_fn)
         assert norm_num_groups is not None, "lay_out refuses None"
@@ -252,29 +254,12 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
             self_bias=mask_to_bias(attention_mask, sample),
         )
 
-        hidden = self.conv_in(sample)
-        adapter = list(down_intrablock_additional_residuals or ())
-        skips = [hidden]
-        for block in self.down_blocks:
-            hidden, made = block(hidden, cond, adapter.pop(0) if adapter else None)
-            skips += made
-        if down_block_additional_residuals is not None:
-            skips = _add_to_each(skips, down_block_additional_residuals)
-
-        if self.mid_block is not None:
-            hidden = self.mid_block(hidden, cond)
-            if adapter and adapter[0].shape == hidden.shape:
-                hidden = hidden + adapter[0]
-        if mid_block_additional_residual is not None:
-            hidden = hidden + mid_block_additional_residual
-
-        for block in self.up_blocks:
-            assert isinstance(block, UpBlock)
-            count = len(block.resnets)
-            taken, skips = skips[-count:], skips[:-count]
-            # The size of the next skip connection: odd sizes were rounded down before.
-            hidden = block(hidden, taken, cond, skips[-1].shape[-2:] if skips else None)
-
+        residuals = Residuals(
+            down_block_additional_residuals,
+            mid_block_additional_residual,
+            down_intrablock_additional_residuals or (),
+        )
+        hidden = self.passage(self, self.conv_in(sample), cond, residuals)
         prediction = self.conv_out(self.act(self.conv_norm_out(hidden)))
         return UNet2DConditionOutput(sample=prediction) if return_dict else (prediction,)
 
@@ -282,15 +267,6 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
 def _same_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
     """Return a convolution with an odd `kernel` that keeps height and width."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=kernel, padding=(kernel - 1) // 2)
-
-
-def _add_to_each(skips: Sequence[Tensor], residuals: Sequence[Tensor]) -> list[Tensor]:
-    if len(skips) != len(residuals):
-        raise ArgumentError(
-            f"{len(residuals)} down_block_additional_residuals were given for {len(skips)} skip "
-            "connections; the ControlNet was made for a U-Net of another depth"
-        )
-    return [skip + residual for skip, residual in zip(skips, residuals)]
 
 
 def _check_residuals(down: Sequence[Tensor] | None, mid: Tensor | None) -> None:

@@ -98,21 +98,32 @@ class DownBlock(Checkpointed):
             )
 
     def forward(
-        self, hidden: Tensor, cond: Conditioning, residual: Tensor | None = None
+        self,
+        hidden: Tensor,
+        cond: Conditioning,
+        residual: Tensor | None = None,
+        count: int | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Return the output, and the skip connections in the order of the layers.
 
-        `residual` comes from an adapter. It is added before downsampling, or after it in blocks
-        without attention, as adapters were trained.
+        Args:
+            residual: from an adapter. It is added before downsampling, or after it in blocks
+                without attention, as adapters were trained.
+            count: the number of skip connections to compute; later layers don't run. None means
+                all.
         """
-        skips = []
+        skips: list[Tensor] = []
         for i, resnet in enumerate(self.resnets):
+            if i == count:
+                return hidden, skips
             hidden = self.run(resnet, hidden, cond.time)
             if self.attentions:
                 hidden = self.attentions[i](hidden, cond)
             skips.append(hidden)
         if self.attentions and residual is not None:
             hidden = skips[-1] = hidden + residual
+        if len(skips) == count:
+            return hidden, skips
         for downsampler in self.downsamplers:
             hidden = (
                 self.run(downsampler, hidden, cond.time)
@@ -147,16 +158,26 @@ class UpBlock(Checkpointed):
             )
 
     def forward(
-        self, hidden: Tensor, skips: Sequence[Tensor], cond: Conditioning, size: torch.Size | None
+        self,
+        hidden: Tensor,
+        skips: Sequence[Tensor],
+        cond: Conditioning,
+        size: torch.Size | None,
+        first: int = 0,
     ) -> Tensor:
         """Return the output, whose height and width are `size`.
 
-        `skips` are in the order of the down blocks and are used from the end.
+        Args:
+            skips: in the order of the down blocks; they are used from the end. If there are fewer
+                than layers from `first` on, the last layers and the upsampling don't run.
+            first: the index of the first layer to run.
         """
-        for i, (resnet, skip) in enumerate(zip(self.resnets, reversed(skips))):
-            hidden = self.run(resnet, torch.cat((hidden, skip), dim=1), cond.time)
+        for i, skip in enumerate(reversed(skips), first):
+            hidden = self.run(self.resnets[i], torch.cat((hidden, skip), dim=1), cond.time)
             if self.attentions:
                 hidden = self.attentions[i](hidden, cond)
+        if first + len(skips) < len(self.resnets):
+            return hidden
         for upsampler in self.upsamplers:
             hidden = (
                 self.run(upsampler, hidden, cond.time, size)

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
 import torch
 from torch import Tensor
+
+Halves: TypeAlias = Literal["batched", "in turn", "positive"]
+"""How a step predicts under guidance: both halves in one batch; one after the other, which takes
+half of the memory; or the half with the prompt alone, which takes half of the time too, and is a
+step without guidance."""
 
 
 def double(tensor: Tensor) -> Tensor:
     """Repeat `tensor` (B, ...) for the unconditional and the conditional half, (2B, ...)."""
     return torch.cat([tensor, tensor])
+
+
+def half_of(value: Any, rows: int, half: int) -> Any:
+    """Return the negative half (0) or the half with the prompt (1) of a doubled batch.
+
+    Args:
+        value: a tensor (2 * `rows`, ...), or a mapping, list or tuple that may contain some. Other
+            values are returned unchanged.
+    """
+    if isinstance(value, Mapping):
+        return {name: half_of(one, rows, half) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [half_of(one, rows, half) for one in value]
+    if isinstance(value, Tensor) and value.ndim and len(value) == 2 * rows:
+        return value[half * rows : (half + 1) * rows]
+    return value
 
 
 def guide(prediction: Tensor, scale: float, *, rescale: float = 0.0) -> Tensor:

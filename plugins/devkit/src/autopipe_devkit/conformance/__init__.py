@@ -6,7 +6,8 @@
     class TestConformance(Conformance):
         family = "zoo"
 
-Installed by `pip install autopipe-devkit`. See `Conformance` for its settings.
+Installed by `pip install autopipe-devkit`. See `Conformance` for its settings. `EngineConformance`
+does the same for an engine.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .engine_suite import EngineConformance as EngineConformance
     from .suite import Conformance as Conformance
 
-__all__ = ["Conformance"]
+__all__ = ["Conformance", "EngineConformance"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,4 +28,8 @@ def __getattr__(name: str) -> Any:
         from .suite import Conformance
 
         return Conformance
+    if name == "EngineConformance":
+        from .engine_suite import EngineConformance
+
+        return EngineConformance
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,122 @@
+"""Estimates the memory that networks and calls take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import ArgumentError
+from ..sizes import size_text
+from ..wording import shown
+from .base import Role, bytes_of, tensors_of
+from .devices import whole_memory
+
+# The number of tensors of the size of the first block's output that are alive at once, measured
+# with the published configs: 7 for decoders of latents (at the resolution of pixels), 33 to 52 for
+# a U-Net with guidance, without materialised attention scores. Kernels take another quarter.
+_OF_A_DECODER, _OF_OTHERS = 7, 52
+_KERNELS = 1.25
+
+_CERTAIN = 2
+"""The factor by which an estimate must exceed the memory of a device to be certain."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The memory of a network, in bytes.
+
+    Attributes:
+        name: the name of the component.
+        weights: all weights.
+        layer: the own weights of the largest module.
+        work: an estimate of the activations for one image; 0 if the config is not enough.
+        role: see `Role`.
+    """
+
+    name: str
+    weights: int
+    layer: int
+    work: int
+    role: Role
+
+
+def footprints_of(
+    networks: Mapping[str, nn.Module], roles: Mapping[nn.Module, Role]
+) -> list[Footprint]:
+    """Return the footprint of each of `networks`."""
+    return [
+        Footprint(
+            name,
+            bytes_of(network),
+            max((bytes_of(module, recurse=False) for module in network.modules()), default=0),
+            _work_of(network),
+            roles.get(network, Role(name)),
+        )
+        for name, network in networks.items()
+    ]
+
+
+def works_of(
+    works: Iterable[tuple[nn.Module | None, int, int]], pictures: int
+) -> Iterator[tuple[int, nn.Module, int, int]]:
+    """Yield for each network an estimate of its activations in bytes, and the size of its input.
+
+    Args:
+        works: the networks that process images (None if absent), each with the height and width
+            of its input, in the units of its config. Tiling reduces the size.
+        pictures: the batch size.
+    """
+    for network, height, width in works:
+        if network is None:
+            continue
+        if getattr(network, "use_tiling", False):
+            side = int(getattr(network, "tile_sample_min_size", max(height, width)))
+            height, width = min(height, side), min(width, side)
+        many = 1 if getattr(network, "use_slicing", False) else pictures
+        yield _work_of(network, height, width) * many, network, height, width
+
+
+def check_room(
+    works: Iterable[tuple[nn.Module | None, int, int]], pictures: int, device: torch.device
+) -> None:
+    """Check that `device` is not certainly too small for a call.
+
+    Activations are estimated, so only calls that need twice the memory of the device are refused.
+
+    Args:
+        works, pictures: see `works_of`.
+
+    Raises:
+        ArgumentError: if a network would need more than that.
+    """
+    whole = whole_memory(device)
+    if whole is None:
+        return
+    for work, network, height, width in works_of(works, pictures):
+        if work > _CERTAIN * whole:
+            name = type(network).__name__
+            raise ArgumentError(
+                f"height and width ({shown(height)} x {shown(width)} in {name}) and the batch size "
+                f"({shown(pictures)}, prompts x num_images_per_prompt) would take about "
+                f"{size_text(work)}, but {device} has {size_text(whole)}; reduce them, or pass "
+                f"check_memory=False to try anyway"
+            )
+
+
+def _work_of(network: nn.Module, height: int | None = None, width: int | None = None) -> int:
+    """Estimate the activations of `network` for one image, by default at training resolution."""
+    config: Any = getattr(network, "config", None)
+    widths = getattr(config, "block_out_channels", None)
+    size = getattr(config, "sample_size", None)
+    first = next(tensors_of(network), None)
+    if not widths or not size or first is None:
+        return 0
+    if height is None or width is None:
+        height, width = (size, size) if isinstance(size, int) else size
+    tensors = _OF_A_DECODER if hasattr(network, "decode") else _OF_OTHERS
+    bits = 4 if getattr(config, "force_upcast", False) else first.element_size()
+    return int(_KERNELS * tensors * widths[0] * height * width * bits)
