@@ -1,81 +1,84 @@
-"""One measurement in a process of its own: `measure.py LIBRARY TASK FOLDER`, prints JSON."""
+"""The measuring process: `measure.py LIBRARY TASK CHECKPOINT OPTIONS`.
+
+For each line of the standard input it takes a measurement and prints it as a line of JSON. A task
+is a generator: it prepares once, then yields measurements. A worker that is asked once measures
+what happens once, such as loading.
+"""
 
 from __future__ import annotations
 
 import importlib
 import json
-import resource
+import os
 import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from itertools import pairwise
 from typing import Any
 
+from memory import Peak
 
-def resident() -> float:
-    """MiB of memory in use now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
-
-
-class Peak:
-    """The largest resident memory while a block runs, over that before it, in MiB."""
-
-    def __enter__(self) -> Peak:
-        self.before = self.highest = resident()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.002):
-            self.highest = max(self.highest, resident())
-
-    def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self.highest = max(self.highest, resident())
-        self.mib = self.highest - self.before
+Options = Mapping[str, Any]
+Measured = Iterator[dict[str, float]]
 
 
-def seconds(work: Callable[[], Any], repeat: int = 1) -> float:
-    """The median time of `work`."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def seconds(work: Callable[[], Any]) -> float:
+    """Return the time that `work` takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
-def quiet(pipe: Any) -> Any:
+def opened(name: str, checkpoint: str, options: Options) -> Any:
+    """Return a pipeline of the library `name` that shows no progress, with its engine."""
+    import torch
+
+    given = {}
+    if options.get("dtype"):
+        given["torch_dtype"] = getattr(torch, options["dtype"])
+    library = importlib.import_module(name)
+    pipe = library.AutoPipelineForText2Image.from_pretrained(checkpoint, **given)
     pipe.set_progress_bar_config(disable=True)
+    if options.get("engine"):
+        pipe.use_engine(options["engine"], **options.get("engine_options", {}))
+    for addon, settings in options.get("addons", {}).items():
+        pipe.attach(addon, **settings)
     return pipe
 
 
-def load(library: Any, folder: str) -> Any:
-    return quiet(library.AutoPipelineForText2Image.from_pretrained(folder))
+def drawing(pipe: Any, options: Options, **further: Any) -> Any:
+    """Draw a picture of the wanted size and steps, always from the same noise."""
+    import torch
+
+    side = {name: options["side"] for name in ("height", "width") if options.get("side")}
+    generator = torch.Generator().manual_seed(0)
+    return pipe(
+        options.get("prompt", "a red circle"),
+        generator=generator,
+        **{"num_inference_steps": options["steps"], **side, **further},
+    )
 
 
-def weights(pipe: Any) -> Iterator[Any]:
-    """Every parameter of every network of a pipeline."""
-    for component in pipe.components.values():
-        if hasattr(component, "parameters"):
-            yield from component.parameters()
+def load(name: str, checkpoint: str, options: Options) -> Measured:
+    """Opening a checkpoint, without the imports; `with read` uses each weight once as well."""
+    library = importlib.import_module(name)
+    for imported in options["imports"]:
+        getattr(library, imported)
+    importlib.import_module("transformers").CLIPTextModel  # noqa: B018
+    kept: list[Any] = []
+    with Peak() as peak:
+        taken = seconds(lambda: kept.append(opened(name, checkpoint, options)))
+    networks = [one for one in kept[0].components.values() if hasattr(one, "parameters")]
+    read = seconds(lambda: [p.sum() for one in networks for p in one.parameters()])
+    yield {"seconds": taken, "with read": taken + read, "peak MiB": peak.mib}
 
 
-def task_import(name: str, folder: str) -> dict[str, float]:
-    def work() -> None:
-        _ = importlib.import_module(name).AutoPipelineForText2Image
-
-    return {"seconds": seconds(work)}
-
-
-def task_resolve(name: str, folder: str) -> dict[str, float]:
-    """Which class opens this checkpoint for inpainting, from a cold start."""
+def resolve(name: str, checkpoint: str, options: Options) -> Measured:
+    """Which class opens this checkpoint for inpainting, with all imports."""
 
     def ours() -> str:
         from autopipe.checkpoint.address import open_source
@@ -84,114 +87,120 @@ def task_resolve(name: str, folder: str) -> dict[str, float]:
         from autopipe.registry import default_registry
 
         registry = default_registry()
-        index = open_index(open_source(folder, HubOptions(), registry), registry)
+        index = open_index(open_source(checkpoint, HubOptions(), registry), registry)
         return registry.resolve(index.class_name, "inpaint").pipeline.name
 
     def theirs() -> str:
         from diffusers import DiffusionPipeline
         from diffusers.pipelines import auto_pipeline as auto
 
-        stored = DiffusionPipeline.load_config(folder)["_class_name"]
-        mapping = auto.AUTO_INPAINT_PIPELINES_MAPPING
-        return auto._get_task_class(mapping, stored).__name__
+        stored = DiffusionPipeline.load_config(checkpoint)["_class_name"]
+        return auto._get_task_class(auto.AUTO_INPAINT_PIPELINES_MAPPING, stored).__name__
 
-    return {"seconds": seconds(ours if name == "autopipe" else theirs)}
-
-
-def task_load(name: str, folder: str) -> dict[str, float]:
-    library = importlib.import_module(name)
-    _ = library.StableDiffusionPipeline, library.UNet2DConditionModel, library.AutoencoderKL
-    import transformers
-
-    _ = transformers.CLIPTextModel, transformers.CLIPTokenizer
-    with Peak() as peak:
-        kept: list[Any] = []
-        taken = seconds(lambda: kept.append(load(library, folder)))
-        # Mapped weights are read from the disk when they are first used; here, each once.
-        read = seconds(lambda: [p.sum() for p in weights(kept[0])])
-    return {"seconds": taken, "with read": taken + read, "peak MiB": peak.mib}
+    yield {"seconds": seconds(ours if name == "autopipe" else theirs)}
 
 
-def task_from_pipe(name: str, folder: str) -> dict[str, float]:
-    library = importlib.import_module(name)
-    pipe = load(library, folder)
-    return {
-        "seconds": seconds(lambda: library.AutoPipelineForInpainting.from_pipe(pipe), repeat=30)
-    }
+def from_pipe(name: str, checkpoint: str, options: Options) -> Measured:
+    """A second task on the same weights; the median of many."""
+    pipe, library = opened(name, checkpoint, options), importlib.import_module(name)
+    switch = library.AutoPipelineForInpainting.from_pipe
+    while True:
+        yield {"seconds": statistics.median(seconds(lambda: switch(pipe)) for _ in range(20))}
 
 
-def task_step(name: str, folder: str) -> dict[str, float]:
-    """One U-Net forward pass with guidance (a batch of two), at the checkpoint's size."""
-    import torch
+def call(name: str, checkpoint: str, options: Options) -> Measured:
+    """A whole call with guidance, its median step, and what comes after the last step: decoding."""
+    pipe = opened(name, checkpoint, options)
+    # What happens once in a process: an engine prepares the networks.
+    with Peak() as most:
+        ready = seconds(lambda: drawing(pipe, {**options, "steps": 2}))
+    while True:
+        ends: list[float] = []
 
-    library = importlib.import_module(name)
-    unet = library.UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
-    size, width = unet.config.sample_size, unet.config.cross_attention_dim
-    generator = torch.Generator().manual_seed(0)
-    sample = torch.randn(2, 4, size, size, generator=generator)
-    text = torch.randn(2, 77, width, generator=generator)
+        def note(*_: Any, ends: list[float] = ends) -> dict[str, Any]:
+            ends.append(time.perf_counter())
+            return {}
+
+        with Peak() as peak:
+            start = time.perf_counter()
+            drawing(pipe, options, callback_on_step_end=note)
+            end = time.perf_counter()
+        yield {
+            "seconds": end - start,
+            "step": statistics.median(b - a for a, b in pairwise(ends)),
+            "decode": end - ends[-1],
+            "peak MiB": peak.mib,
+            "ready": ready,
+            "ready MiB": most.mib,
+        }
+
+
+def small_calls(name: str, checkpoint: str, options: Options) -> Measured:
+    """Whole calls of a tiny network, one with each of several schedulers: their sum."""
+    pipe, library = opened(name, checkpoint, options), importlib.import_module(name)
+    config = pipe.scheduler.config
+    schedulers = [getattr(library, one).from_config(config) for one in options["schedulers"]]
 
     def work() -> None:
-        with torch.no_grad():
-            unet(sample, 500, encoder_hidden_states=text)
+        for pipe.scheduler in schedulers:
+            drawing(pipe, options, output_type="np")
 
     work()
-    return {"seconds": seconds(work, repeat=20 if size < 64 else 3)}
+    while True:
+        yield {"seconds": statistics.median(seconds(work) for _ in range(3))}
 
 
-def task_call(name: str, folder: str) -> dict[str, float]:
-    """A whole call: text, steps with guidance, decoding, PIL images."""
-    import torch
+def threads(name: str, checkpoint: str, options: Options) -> Measured:
+    """As many calls of one pipeline as there are threads, at once or one after the other."""
+    pipe, count = opened(name, checkpoint, options), options["threads"]
+    waiting: Any = threading.Lock() if options.get("lock") else nullcontext()
 
-    pipe = load(importlib.import_module(name), folder)
-    real = pipe.unet.config.sample_size >= 64
-    steps = 4 if real else 20
+    def one(_: int) -> None:
+        with waiting:
+            drawing(pipe, options)
 
-    def work() -> None:
-        pipe("abc", num_inference_steps=steps, generator=torch.Generator().manual_seed(0))
-
-    if not real:
-        work()
-    with Peak() as peak:
-        taken = seconds(work, repeat=1 if real else 3)
-    return {"seconds": taken, "peak MiB": peak.mib}
+    one(0)
+    with ThreadPoolExecutor(count) as pool:
+        while True:
+            yield {"seconds": seconds(lambda: list(pool.map(one, range(count))))}
 
 
-def on_device(name: str, folder: str, offload: str) -> dict[str, float]:
-    """A call in half precision on a GPU, everything there or offloaded in one of two ways."""
-    import torch
+def loss(name: str, checkpoint: str, options: Options) -> Measured:
+    """A call with add-ons, and how far its picture is from that without, as a ratio in dB."""
+    import numpy as np
 
-    library = importlib.import_module(name)
-    pipe = quiet(
-        library.AutoPipelineForText2Image.from_pretrained(folder, torch_dtype=torch.float16)
-    )
-    if offload:
-        getattr(pipe, f"enable_{offload}_cpu_offload")()
-    else:
-        pipe.to("cuda")
-
-    def work() -> None:
-        pipe("abc", num_inference_steps=4, generator=torch.Generator().manual_seed(0))
-        torch.cuda.synchronize()
-
-    work()
-    torch.cuda.reset_peak_memory_stats()
-    taken = seconds(work, repeat=3)
-    return {"seconds": taken, "GPU MiB": torch.cuda.max_memory_allocated() / 2**20}
+    plain = opened(name, checkpoint, {**options, "addons": {}})
+    exact = drawing(plain, options, output_type="np").images
+    pipe = opened(name, checkpoint, options)
+    drawing(pipe, options)
+    while True:
+        start = time.perf_counter()
+        made = drawing(pipe, options, output_type="np").images
+        taken = time.perf_counter() - start
+        error = float(np.mean((made - exact) ** 2))
+        yield {"seconds": taken, "dB": -10 * float(np.log10(error)) if error else float("inf")}
 
 
-def task_gpu(name: str, folder: str) -> dict[str, float]:
-    return on_device(name, folder, "")
+TASKS: Mapping[str, Callable[[str, str, Options], Measured]] = {
+    task.__name__: task for task in (load, resolve, from_pipe, call, small_calls, threads, loss)
+}
 
 
-def task_gpu_model(name: str, folder: str) -> dict[str, float]:
-    return on_device(name, folder, "model")
-
-
-def task_gpu_each(name: str, folder: str) -> dict[str, float]:
-    return on_device(name, folder, "sequential")
+def main() -> None:
+    _, library, task, checkpoint, told = sys.argv
+    options = json.loads(told)
+    if options.get("pinned"):
+        # One thread on one processor: two that share one processor would wait for each other.
+        os.environ["OMP_NUM_THREADS"] = "1"
+        if hasattr(os, "sched_setaffinity"):
+            usable = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, usable[-1:])
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # What libraries print must not be taken for an answer.
+    taken = TASKS[task](library, checkpoint, options)
+    for _ in sys.stdin:
+        print(json.dumps(next(taken)), file=answers, flush=True)
 
 
 if __name__ == "__main__":
-    _, library_name, task, checkpoint = sys.argv
-    print(json.dumps(globals()[f"task_{task}"](library_name, checkpoint)))
+    main()

@@ -1,101 +1,106 @@
-"""Measure autopipe against the reference and write a table and JSON.
+"""Measure autopipe against the reference, and print a table of all goals.
 
-Each measurement is a process of its own; the two libraries take turns, so that a change of the
-machine's load meets both. A ratio is autopipe / reference of one turn: below 1 is better. The
-table gives the median ratio and its range over the turns.
+Processes of all variants of a group are alive together and take turns, so that a change of the
+machine's load meets them all. A ratio belongs to one turn; the table gives the median and the
+range over all turns. Below 1 is better.
 
-With `--before CHECKOUT` the other side is another version of this project instead of the reference:
-a checkout of it, whose own `benchmarks/measure.py` is run with its own sources.
+With `--before CHECKOUT` the other side is another version of this project instead of the reference.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
-from importlib.metadata import version
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import checkpoints
-import torch
+import page
+from goals import GROUPS, REFERENCE, Group, Row
+from processes import Failed, Program, Source, Variant, Worker
 
-HERE = Path(__file__).parent
-REFERENCE, BEFORE = "diffusers", "before"
-# task, size of the checkpoint, turns
-PLAN = (
-    ("import", "small", 5),
-    ("resolve", "small", 5),
-    ("load", "small", 5),
-    ("load", "real", 5),
-    ("from_pipe", "small", 5),
-    ("step", "small", 5),
-    ("step", "real", 3),
-    ("call", "small", 5),
-    ("call", "real", 3),
-)
-# With a GPU: resident, offloaded by component (model) and by layer (each).
-GPU_PLAN = (("gpu", "real", 3), ("gpu_model", "real", 3), ("gpu_each", "real", 3))
+Measured = dict[str, list[dict[str, float]]]
+PACKAGES = ("autopipe-core", "diffusers", "torch", "transformers", "openvino", "onnxruntime")
 
 
-def measure(
-    library: str, task: str, folder: Path, checkout: Path | None = None
-) -> dict[str, float]:
-    """One measurement in a fresh process; with a `checkout`, of autopipe as it is there."""
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    script = HERE / "measure.py"
-    if checkout is not None:
-        script = checkout / "benchmarks/measure.py"
-        library = "autopipe"
-        sources = [checkout / "core/src", *sorted(checkout.glob("plugins/*/src"))]
-        env["PYTHONPATH"] = os.pathsep.join(map(str, sources))
-        # Metadata of what is installed is there for both: it must not be asked for what it lacks.
-        env["AUTOPIPE_PLUGINS"] = ",".join(f.parent.name for f in checkout.glob("plugins/*/src"))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), library, task, str(folder)],
-        capture_output=True,
-        text=True,
-        env=env,
-    )
-    if done.returncode != 0:
-        sys.exit(f"{library} {task} failed:\n{done.stderr}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+def measure(group: Group, folder: Path, *, quick: bool) -> tuple[Measured, dict[str, str]]:
+    """Return the measurements of each variant, turn by turn, and why variants have none."""
+    checkpoint = checkpoints.make(folder, group.checkpoint)
+    processes, turns = group.quick if quick else group.full
+    options = {**group.options, **(group.quick_options if quick else {})}
+    absent = {name: f"{dist} is not installed" for name, dist in group.needs.items() if _no(dist)}
+    absent |= dict.fromkeys(group.only_full if quick else (), "not in a quick run")
+    found: Measured = {name: [] for name in group.variants if name not in absent}
+
+    def source(name: str) -> Source:
+        variant = group.variants[name]
+        if group.task is None:
+            command = [one.replace("{folder}", str(checkpoint)) for one in group.programs[name]]
+            return Program(variant, command)
+        return Worker(variant, group.task, checkpoint, options)
+
+    for process in range(processes):
+        open_ = {name: source(name) for name in found}
+        for turn in range(1 if group.once else turns):
+            order = list(open_) if (process + turn) % 2 == 0 else list(open_)[::-1]
+            for name in order:
+                try:
+                    found[name].append(open_[name].take())
+                except Failed as failure:
+                    absent[name] = f"it failed: {failure}"
+                    open_.pop(name).close()
+                    del found[name]
+        for one in open_.values():
+            one.close()
+    return found, absent
 
 
-def compare(
-    task: str, size: str, turns: int, folder: Path, before: Path | None
-) -> list[dict[str, object]]:
-    """A row for each quantity of `task`."""
-    other = REFERENCE if before is None else BEFORE
-    found: dict[str, list[dict[str, float]]] = {"autopipe": [], other: []}
-    for turn in range(turns):
-        order = list(found) if turn % 2 == 0 else list(found)[::-1]
-        for name in order:
-            checkout = before if name == BEFORE else None
-            found[name].append(measure(name, task, folder, checkout))
-    rows: list[dict[str, object]] = []
-    for quantity in found["autopipe"][0]:
-        ours = [m[quantity] for m in found["autopipe"]]
-        theirs = [m[quantity] for m in found[other]]
-        ratios = [a / b for a, b in zip(ours, theirs, strict=True) if b > 0]
-        rows.append(
-            {
-                "task": task,
-                "size": size,
-                "quantity": quantity,
-                "autopipe": statistics.median(ours),
-                "other": statistics.median(theirs),
-                "ratio": statistics.median(ratios),
-                "lowest": min(ratios),
-                "highest": max(ratios),
-                "turns": turns,
-            }
-        )
-    return rows
+def _no(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return True
+    return False
+
+
+def figures(row: Row, found: Measured, absent: Mapping[str, str]) -> dict[str, Any]:
+    """Return a row of the table as it is written to JSON."""
+    told: dict[str, Any] = {"key": row.key, "title": row.title, "goal": row.goal}
+    missing = [name for name in (row.variant, row.against) if name in absent]
+    if missing:
+        return {**told, "note": absent[str(missing[0])]}
+    ours = [one[row.quantity] for one in found[row.variant]]
+    values = ours
+    if row.against is not None:
+        theirs = [one[row.quantity] for one in found[row.against]]
+        values = [a / b for a, b in zip(ours, theirs, strict=True)]
+        told["other"] = statistics.median(theirs)
+    if row.beside is not None:
+        sides = (row.variant, row.against) if row.against is not None else (row.variant,)
+        told["beside"] = {
+            "quantity": row.beside,
+            "values": [statistics.median(one[row.beside] for one in found[s]) for s in sides],
+        }
+    figure = statistics.median(values)
+    return {
+        **told,
+        "unit": row.unit,
+        "ratio": row.against is not None,
+        "ours": statistics.median(ours),
+        "figure": figure,
+        "range": [min(values), max(values)],
+        "turns": len(values),
+        "met": figure <= row.goal,
+    }
 
 
 def processor() -> str:
@@ -108,59 +113,66 @@ def processor() -> str:
     return f"{found.get('model name', platform.processor())} ({', '.join(special) or 'plain'})"
 
 
-def line(row: dict[str, object]) -> str:
-    """A row as a line of the table."""
-    return (
-        f"{row['task']!s:<10} {row['size']!s:<6} {row['quantity']!s:<9} "
-        f"{row['autopipe']:>10.4g} {row['other']:>10.4g} "
-        f"{row['ratio']:>7.2f} ({row['lowest']:.2f} to {row['highest']:.2f})"
-    )
+def _before(group: Group, checkout: Path) -> Group:
+    """The same group with another version of this project in place of the reference."""
+    if REFERENCE not in group.variants:
+        return group
+    other = Variant("autopipe", checkout=checkout.resolve())
+    programs = {n: group.programs["autopipe" if n == REFERENCE else n] for n in group.programs}
+    return replace(group, variants={**group.variants, REFERENCE: other}, programs=programs)
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--only", help="comma-separated tasks (default: all)")
+    names = [group.name for group in GROUPS]
+    parser.add_argument("--only", help=f"comma-separated, of: {', '.join(names)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="fewer turns: ten minutes on 2 cores")
     parser.add_argument("--before", type=Path, help="a checkout to compare with instead")
-    parser.add_argument("--turns", type=int, help="how often (default: 3 to 5)")
-    parser.add_argument("--size", choices=("small", "real"), help="one size (default: both)")
     parser.add_argument(
         "--folder",
         type=Path,
         default=Path("runs/benchmark"),
-        help="where checkpoints and results go; the real size takes 4.3 GB (default: %(default)s)",
+        help="where checkpoints and results go, which take 12 GB (default: %(default)s)",
     )
-    options = parser.parse_args()
-    plan = [*PLAN, *(GPU_PLAN if torch.cuda.is_available() else ())]
-    wanted = options.only.split(",") if options.only else [task for task, _, _ in plan]
-    other = REFERENCE if options.before is None else BEFORE
-    print(processor())
-    print(f"{'task':<10} {'size':<6} {'quantity':<9} {'autopipe':>10} {other:>10} ratio (range)")
-    rows = []
-    options.folder.mkdir(parents=True, exist_ok=True)
-    for task, size, turns in plan:
-        if task in wanted and options.size in (None, size):
-            checkpoint = checkpoints.make(options.folder, size)
-            for row in compare(task, size, options.turns or turns, checkpoint, options.before):
-                rows.append(row)
-                print(line(row), flush=True)
-    result = options.folder / "results.json"
-    packages = ("autopipe-core", "diffusers", "torch", "transformers")
-    result.write_text(
-        json.dumps(
-            {
-                "machine": {
-                    "processor": processor(),
-                    "cores": os.cpu_count(),
-                    "python": platform.python_version(),
-                },
-                "versions": {name: version(name) for name in packages},
-                "rows": rows,
-            },
-            indent=2,
-        )
+    parser.add_argument(
+        "--publish", action="store_true", help="put the results on the pages of the documentation"
     )
-    print(f"written to {result}")
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = arguments()
+    wanted = asked.only.split(",") if asked.only else [group.name for group in GROUPS]
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES if not _no(name)},
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "quick": asked.quick,
+        "groups": [],
+    }
+    print(results["processor"])
+    for group in GROUPS:
+        if group.name not in wanted:
+            continue
+        begun = time.perf_counter()
+        made = group if asked.before is None else _before(group, asked.before)
+        found, absent = measure(made, asked.folder, quick=asked.quick)
+        rows = [figures(row, found, absent) for row in group.rows]
+        results["groups"].append({"name": group.name, "title": group.title, "rows": rows})
+        print(f"\n{group.title} ({time.perf_counter() - begun:.0f} s)")
+        for row in rows:
+            print(f"  {page.line(row)}", flush=True)
+    folder = asked.folder.resolve()
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "results.md").write_text(page.table(results))
+    print(f"\nwritten to {folder / 'results.json'} and {folder / 'results.md'}")
+    if asked.publish:
+        page.publish(results)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -54,7 +54,11 @@ def test_by_default_it_has_as_many_threads_as_torch(decoder: OnnxRuntimeModel) -
 
 def test_saving_copies_the_weights_too(decoder: OnnxRuntimeModel, tmp_path: Path) -> None:
     decoder.save_pretrained(tmp_path, file_name="other.onnx")
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["other.onnx", "weights.pb"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "config.json",
+        "other.onnx",
+        "weights.pb",
+    ]
     again = OnnxRuntimeModel.from_pretrained(tmp_path, file_name="other.onnx")
     latents = np.ones((1, 4, 8, 8), np.float32)
     assert np.array_equal(again(latent_sample=latents)[0], decoder(latent_sample=latents)[0])

@@ -72,6 +72,17 @@ class NetworkEngine:
     def release(self, network: nn.Module) -> None:
         """Release what was prepared for `network`. Another thread may still be running it."""
 
+    def version(self) -> str:
+        """Return what speed and results depend on, such as the version of a runtime, and options.
+
+        A choice of engines that was measured is remembered for this version.
+        """
+        return ""
+
+    def effort(self, network: nn.Module) -> float:
+        """Return about how many seconds `prepare` takes, if that is more than a few; else 0."""
+        return 0.0
+
     def depends_on(self, network: nn.Module) -> object:
         """Return what the prepared functions depend on, to compare with `==`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ class OnnxStableDiffusionInpaintPipeline(OnnxStableDiffusionSteps, StableDiffusi
     number.
     """
 
-    scheduler_corrections = OnnxStableDiffusionSteps.scheduler_corrections
+    scheduler_corrections: ClassVar = {"steps_offset": 1, "clip_sample": False}
     unet_channels = 9
 
     def begin_call(self) -> int:

@@ -32,10 +32,10 @@ class OfRuntime(TorchFunctionMode):
         if func is F.scaled_dot_product_attention and _is_plain(args, options):
             query, key, value = (one.transpose(1, 2).flatten(2) for one in args)
             heads = int(args[0].shape[1])
-            attended = _Attention.apply(query, key, value, heads, options.get("scale"))
+            attended: Tensor = _attention(query, key, value, heads, options.get("scale"))
             return torch.unflatten(attended, -1, (heads, -1)).transpose(1, 2)
         if func is F.linear and args[0].ndim > 2:
-            product = _Product.apply(*args[:2])
+            product: Tensor = _product(*args[:2])
             bias = options.get("bias", args[2] if len(args) > 2 else None)
             return product if bias is None else product + bias
         return func(*args, **options)
@@ -52,7 +52,11 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float | None
     ) -> Tensor:
-        return query.new_zeros(()).expand(query.shape)
+        query, key, value = (
+            torch.unflatten(one, -1, (heads, -1)).transpose(1, 2) for one in (query, key, value)
+        )
+        attended = F.scaled_dot_product_attention(query, key, value, scale=scale)
+        return attended.transpose(1, 2).flatten(2)
 
     @staticmethod
     def symbolic(
@@ -66,9 +70,13 @@ class _Attention(torch.autograd.Function):
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, given: Tensor, weight: Tensor) -> Tensor:
-        return given.new_zeros(()).expand(*given.shape[:-1], weight.shape[0])
+        return F.linear(given, weight)
 
     @staticmethod
     def symbolic(graph: Any, given: Any, weight: Any) -> Any:
         made = graph.op(f"{_DOMAIN}::FusedMatMul", given, weight, transB_i=1)
         return made.setType(given.type().with_sizes([None] * given.type().dim()))
+
+
+_attention: Callable[..., Tensor] = _Attention.apply
+_product: Callable[..., Tensor] = _Product.apply

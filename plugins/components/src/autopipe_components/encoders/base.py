@@ -53,6 +53,7 @@ class Encoder(Adapters, TokenEmbeddings, ModelMixin):
         config_aliases: second names of config entries.
         unsaved: the parameters of `__init__` that a saved config doesn't have.
         wrappers: parts of tensor names that only some releases of transformers write.
+        main_input_name: the first parameter of `forward`.
         twin: the class of transformers with the same checkpoints; None if there isn't one.
     """
 
@@ -67,6 +68,7 @@ class Encoder(Adapters, TokenEmbeddings, ModelMixin):
     config_aliases: ClassVar[Mapping[str, str]] = {}
     unsaved: ClassVar[frozenset[str]] = frozenset()
     wrappers: ClassVar[frozenset[str]] = frozenset()
+    main_input_name: ClassVar[str] = "input_ids"
     twin: ClassVar[str | None] = None
 
     @property

@@ -75,6 +75,14 @@ class Compile(NetworkEngine):
         used = {kind for blocks in self._blocks.values() for kind in blocks.values()}
         self._compiled = {k: one for k, one in self._compiled.items() if k[:-1] in used}
 
+    def version(self) -> str:
+        """Return the version of torch, and the options."""
+        return f"{torch.__version__} {self.options}"
+
+    def effort(self, network: nn.Module) -> float:
+        """Return some seconds for each kind of blocks."""
+        return _SECONDS * len(set(repeated_blocks(network).values()) or {network})
+
     def depends_on(self, network: nn.Module) -> object:
         """Return the state of the network without its weights, which the functions follow."""
         return state_of(network, weights=False)
@@ -90,6 +98,10 @@ class Compile(NetworkEngine):
     def _compile(self, kind: Kind, function: Callable[..., Any]) -> Callable[..., Any]:
         compiled: Callable[..., Any] = torch.compile(function, **self.options)
         return compiled
+
+
+_SECONDS = 5.0
+"""About how long torch's own compiler takes for a kind of blocks on a CPU."""
 
 
 def _call(block: nn.Module, *args: Any, **kwargs: Any) -> Any:

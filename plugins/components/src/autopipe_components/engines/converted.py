@@ -179,7 +179,9 @@ class _Method:
     def _loaded(self, entry: Entry) -> _Ready:
         result = Form.from_json(entry.about["result"])
         self._check_memory()
-        return _Ready(_dropping(self._engine.load(entry.folder, self._weights), self._weights), result)
+        return _Ready(
+            _dropping(self._engine.load(entry.folder, self._weights), self._weights), result
+        )
 
     def _check_memory(self) -> None:
         needed, free = self._engine.packed_size(self._weights), available_memory()

@@ -6,16 +6,18 @@ import logging
 import math
 import threading
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from autopipe.attaching.engine import EngineRefusal
-from autopipe.wording import reason
+from autopipe.wording import reason, shown
 
 from .calls import Form, taken_apart
+
+_Traced = TypeVar("_Traced")
 
 _NOT_COPIED = ("forward", "_old_forward", "_hf_hook", "_compiled_call_impl")
 """Attributes of a module that are bound to the module itself."""
@@ -57,7 +59,24 @@ class Program:
     def trace(self) -> torch.jit.ScriptModule:
         """Return the operations as TorchScript, and set `outputs` and `result`.
 
+        Raises:
+            EngineRefusal: if the network can't be traced.
+        """
+
+        def traced(function: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+            made: Any = torch.jit.trace
+            return made(function, inputs, check_trace=False)
+
+        made: torch.jit.ScriptModule = self.traced_by(traced)
+        return made
+
+    def traced_by(self, tracer: Callable[[nn.Module, tuple[Tensor, ...]], _Traced]) -> _Traced:
+        """Return what a tracer makes of the function and its inputs; set `outputs` and `result`.
+
         The network computes the example once: a smaller one than that of the call if it takes it.
+
+        Args:
+            tracer: calls the function with the inputs in TorchScript's tracing mode.
 
         Raises:
             EngineRefusal: if the network can't be traced.
@@ -66,18 +85,18 @@ class Program:
         try:
             self.inputs = smaller(given)
             try:
-                return self._traced()
+                return self._traced(tracer)
             except Exception:
                 if all(a.shape == b.shape for a, b in zip(given, self.inputs)):
                     raise
             self.inputs = given
-            return self._traced()
+            return self._traced(tracer)
         except EngineRefusal:
             raise
         except Exception as error:
             raise EngineRefusal(f"its operations can't be traced ({reason(error)})") from error
 
-    def _traced(self) -> torch.jit.ScriptModule:
+    def _traced(self, tracer: Callable[[nn.Module, tuple[Tensor, ...]], _Traced]) -> _Traced:
         flat = _Flat(self._network, self._method, self._form, list(self.weights))
         with _TRACING, torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -85,14 +104,12 @@ class Program:
             level = log.level
             log.setLevel(logging.ERROR)
             try:
-                made: Any = torch.jit.trace(
-                    flat, (*self.weights.values(), *self.inputs), check_trace=False
-                )
+                made = tracer(flat, (*self.weights.values(), *self.inputs))
             finally:
                 log.setLevel(level)
         assert flat.result is not None, "tracing ran it"
         self.result, self.outputs = flat.result, flat.outputs
-        return made  # type: ignore[no-any-return]
+        return made
 
 
 class _Flat(nn.Module):
@@ -121,6 +138,11 @@ class _Flat(nn.Module):
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
         self.result, made = taken_apart((self._run(given),))
+        plain = [one for one in self.result.leaves if not isinstance(one, tuple) and one is not None]
+        if plain:
+            raise EngineRefusal(
+                f"it returns {shown(plain[0])}, which is not a tensor and may differ in another call"
+            )
         self.outputs = [one.detach() for one in made]
         return tuple(made)
 

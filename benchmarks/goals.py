@@ -1,0 +1,313 @@
+"""What is measured, and the goal of each figure."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from processes import Variant
+
+REFERENCE = "reference"
+OURS = "autopipe"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure of the table: a quantity of one variant, as a ratio to that of another.
+
+    Attributes:
+        key: its name, by which pages show the figure.
+        title: what the table calls it.
+        variant: the measured variant of the group.
+        against: the variant it is compared with; None if the quantity itself is the figure.
+        goal: the figure should be at most this.
+        quantity: what is compared.
+        beside: a further quantity of both variants, shown beside the figure.
+        unit: the unit of the quantity.
+    """
+
+    key: str
+    title: str
+    goal: float
+    variant: str = OURS
+    against: str | None = REFERENCE
+    quantity: str = "seconds"
+    beside: str | None = None
+    unit: str = "s"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Variants that take turns at one task, and the rows that come from it.
+
+    Attributes:
+        name: what `--only` takes.
+        title: the heading of its rows.
+        checkpoint: the size of the checkpoint; see `checkpoints.py`.
+        task: a task of `measure.py`, or None for programs.
+        variants: by name.
+        rows: the figures.
+        options: options of the task for all variants.
+        programs: the commands by variant, where `{folder}` stands for the checkpoint.
+        needs: the distributions that a variant needs.
+        once: whether a process takes one measurement, because what it measures happens once.
+        quick, full: the number of processes of each variant, and of turns in each.
+        quick_options: options that replace `options` in a quick run.
+        only_full: the variants that a quick run leaves out.
+    """
+
+    name: str
+    title: str
+    checkpoint: str
+    rows: Sequence[Row]
+    task: str | None = None
+    variants: Mapping[str, Variant] = field(
+        default_factory=lambda: {REFERENCE: Variant("diffusers"), OURS: Variant("autopipe")}
+    )
+    options: Mapping[str, Any] = field(default_factory=dict)
+    programs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    needs: Mapping[str, str] = field(default_factory=dict)
+    once: bool = False
+    quick: tuple[int, int] = (3, 1)
+    full: tuple[int, int] = (7, 1)
+    quick_options: Mapping[str, Any] = field(default_factory=dict)
+    only_full: frozenset[str] = frozenset()
+
+
+def _python(text: str) -> Sequence[str]:
+    return sys.executable, "-c", text
+
+
+_DRAW = """
+from {library} import AutoPipelineForText2Image
+pipe = AutoPipelineForText2Image.from_pretrained("{{folder}}")
+pipe.set_progress_bar_config(disable=True)
+pipe("a red circle", num_inference_steps=2, height=64, width=64).images[0].save("circle.png")
+"""
+_IMPORT = "from {library} import AutoPipelineForText2Image"
+_SCHEDULERS = (
+    "PNDMScheduler",
+    "DDIMScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "DPMSolverMultistepScheduler",
+    "UniPCMultistepScheduler",
+)
+
+
+def _both(text: str) -> Mapping[str, Sequence[str]]:
+    return {
+        REFERENCE: _python(text.format(library="diffusers")),
+        OURS: _python(text.format(library="autopipe")),
+    }
+
+
+def _engine(name: str, **options: Any) -> Variant:
+    return Variant("autopipe", {"engine": name, "engine_options": options})
+
+
+_CALLS = {
+    REFERENCE: Variant("diffusers"),
+    OURS: Variant("autopipe"),
+    "allocator off": Variant("autopipe", environment={"AUTOPIPE_ALLOCATOR": "0"}),
+    "openvino": _engine("openvino"),
+    "openvino bfloat16": _engine("openvino", precision="bfloat16"),
+    "onnx": _engine("onnx"),
+    "compile": _engine("compile"),
+}
+_NEEDS = {
+    "openvino": "autopipe-openvino",
+    "openvino bfloat16": "autopipe-openvino",
+    "onnx": "autopipe-onnx",
+}
+
+
+def _by_engine(key: str, quantity: str, goals: Mapping[str, float]) -> list[Row]:
+    """A row for each of several variants of a call, with a goal each."""
+    return [
+        Row(f"{key}-{variant}".replace(" ", "-"), variant, goal, variant, quantity=quantity)
+        for variant, goal in goals.items()
+    ]
+
+
+GROUPS = (
+    Group(
+        "cold",
+        "First picture from a cold start, with a tiny checkpoint and two steps",
+        "tiny",
+        (
+            Row("cold", "a program: import, load, draw, save", 0.35),
+            Row("generate", "autopipe generate, against that program", 0.35, "generate"),
+        ),
+        variants={
+            REFERENCE: Variant("diffusers"),
+            OURS: Variant("autopipe"),
+            "generate": Variant("autopipe"),
+        },
+        programs={
+            **_both(_DRAW),
+            "generate": (
+                *(sys.executable, "-m", "autopipe", "generate", "a red circle", "-q"),
+                *("--model", "{folder}", "--steps", "2", "--size", "64x64", "-o", "circle.png"),
+            ),
+        },
+        quick=(4, 1),
+    ),
+    Group(
+        "import",
+        "Import of a pipeline class",
+        "tiny",
+        (Row("import", "import AutoPipelineForText2Image", 0.05),),
+        programs=_both(_IMPORT),
+    ),
+    Group(
+        "resolve",
+        "Resolving: which class opens a checkpoint for inpainting",
+        "tiny",
+        (Row("resolve", "with all imports", 0.05),),
+        task="resolve",
+        once=True,
+    ),
+    Group(
+        "load",
+        "Loading SD 1.5 (3.4 GB, float32), without imports",
+        "real",
+        (Row("load", "from_pretrained", 0.5, beside="peak MiB"),),
+        task="load",
+        options={"imports": ["StableDiffusionPipeline", "UNet2DConditionModel", "AutoencoderKL"]},
+        once=True,
+    ),
+    Group(
+        "load-xl",
+        "Loading SDXL (6.9 GB, float16), without imports",
+        "xl",
+        (Row("load-xl", "from_pretrained", 0.5, beside="peak MiB"),),
+        task="load",
+        options={
+            "imports": ["StableDiffusionXLPipeline", "UNet2DConditionModel", "AutoencoderKL"],
+            "dtype": "float16",
+        },
+        once=True,
+        full=(5, 1),
+    ),
+    Group(
+        "from_pipe",
+        "A second task on the same weights",
+        "tiny",
+        (Row("from_pipe", "AutoPipelineForInpainting.from_pipe", 0.3),),
+        task="from_pipe",
+        quick=(2, 2),
+        full=(5, 3),
+    ),
+    Group(
+        "small",
+        "Tiny networks: what is left is the overhead of Python; 20 steps, six schedulers",
+        "tiny",
+        (Row("overhead", "Stable Diffusion", 0.8),),
+        task="small_calls",
+        options={"steps": 20, "side": 64, "schedulers": _SCHEDULERS, "pinned": True},
+        quick=(3, 2),
+        full=(7, 3),
+    ),
+    Group(
+        "small-xl",
+        "Tiny networks: what is left is the overhead of Python; 20 steps, six schedulers",
+        "tiny-xl",
+        (Row("overhead-xl", "Stable Diffusion XL", 0.8),),
+        task="small_calls",
+        options={"steps": 20, "side": 64, "schedulers": _SCHEDULERS, "pinned": True},
+        quick=(3, 2),
+        full=(7, 3),
+    ),
+    Group(
+        "call",
+        "SD 1.5, 256 x 256, guidance, one thread",
+        "real",
+        [
+            Row("call", "whole call of 10 steps", 0.81),
+            Row("step", "a step at 32 x 32", 0.8, quantity="step"),
+            Row("allocator", "allocator on, against off", 0.85, against="allocator off"),
+            *_by_engine(
+                "call",
+                "seconds",
+                {"openvino": 0.52, "openvino bfloat16": 0.28, "onnx": 0.6, "compile": 0.91},
+            ),
+            *_by_engine(
+                "step", "step", {"openvino": 0.48, "openvino bfloat16": 0.25, "onnx": 0.49}
+            ),
+            Row("ready", "OpenVINO: ready, with conversion", 10.6, "openvino", None, "ready"),
+            Row(
+                "ready-memory",
+                "OpenVINO: most memory until then",
+                5000,
+                "openvino",
+                None,
+                "ready MiB",
+                unit="MiB",
+            ),
+        ],
+        task="call",
+        variants=_CALLS,
+        needs=_NEEDS,
+        options={"steps": 10, "side": 256, "pinned": True},
+        quick=(1, 2),
+        quick_options={"steps": 4},
+        full=(3, 2),
+        only_full=frozenset({"compile"}),
+    ),
+    Group(
+        "large",
+        "SD 1.5, 512 x 512, guidance, one thread",
+        "real",
+        [
+            Row("step-64", "a step at 64 x 64", 0.9, quantity="step"),
+            Row("decode", "decoding", 0.6, quantity="decode", beside="peak MiB"),
+            *_by_engine(
+                "step-64", "step", {"openvino": 0.56, "openvino bfloat16": 0.3, "onnx": 0.6}
+            ),
+            *_by_engine("decode", "decode", {"openvino": 0.6, "openvino bfloat16": 0.31}),
+        ],
+        task="call",
+        variants={k: v for k, v in _CALLS.items() if k not in ("compile", "allocator off")},
+        needs=_NEEDS,
+        options={"steps": 3, "side": 512, "pinned": True},
+        quick=(1, 1),
+        quick_options={"steps": 2},
+        full=(3, 2),
+    ),
+    Group(
+        "threads",
+        "Eight threads with one pipeline",
+        "demo",
+        (Row("threads", "at once, against a lock around it", 1.0, against="lock"),),
+        task="threads",
+        variants={"lock": Variant("autopipe", {"lock": True}), OURS: Variant("autopipe")},
+        options={"steps": 10, "threads": 8},
+        quick=(2, 3),
+        full=(5, 5),
+    ),
+    Group(
+        "steps",
+        "Steps that are left out, with the demo; in dB how near the picture is",
+        "demo",
+        [
+            Row("cache", "step_cache, interval 3", 0.42, "cache", "whole", beside="dB"),
+            Row("interval", "guidance_interval", 0.8, "interval", "whole", beside="dB"),
+        ],
+        task="loss",
+        variants={
+            "whole": Variant("autopipe"),
+            "cache": Variant("autopipe", {"addons": {"step_cache": {"interval": 3}}}),
+            "interval": Variant(
+                "autopipe", {"addons": {"guidance_interval": {"interval": (0.2, 0.8)}}}
+            ),
+        },
+        needs={"cache": "autopipe-speedups", "interval": "autopipe-speedups"},
+        options={"steps": 50, "prompt": "a red circle on a white background", "pinned": True},
+        quick=(2, 2),
+        full=(3, 3),
+    ),
+)
+"""All groups, in the order of the table."""
