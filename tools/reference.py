@@ -54,7 +54,8 @@ WHAT: dict[str, tuple[str, str]] = {
 
 ONNX = (
     "ONNX Runtime",
-    "load the repository that the ONNX files were exported from, or use optimum.onnxruntime",
+    "use OnnxStableDiffusionPipeline, OnnxStableDiffusionImg2ImgPipeline and "
+    "OnnxStableDiffusionInpaintPipeline of autopipe-onnx, or optimum.onnxruntime",
 )
 
 METHODS: list[tuple[str, str, tuple[str, ...]]] = [
