@@ -1,4 +1,4 @@
-"""What every family promises, checked for pipelines in the onnx layout."""
+"""What every family and every engine promises, checked for these."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ from typing import Any
 
 import pytest
 
-from autopipe_devkit.conformance import Conformance
+from autopipe.registry import default_registry
+from autopipe_devkit.conformance import Conformance, EngineConformance
+from autopipe_devkit.conformance.suite import implied
 
 COUNTED = "the kit counts and interrupts calls of torch's networks, and these are not"
-TASKS = ("", "Img2Img", "Inpaint")
 EXPECTED = {
-    f"{check}-OnnxStableDiffusion{task}Pipeline": COUNTED
-    for task in TASKS
-    for check in ("cancel", "steps", "guidance", "strength" if task else "latents")
-} | {
-    "replacing-OnnxStableDiffusionInpaintPipeline.masked_image_latents": (
-        "as in diffusers, a callback is offered them also where the network doesn't see the mask"
-    )
+    f"{check}-OnnxStableDiffusionPipeline": COUNTED
+    for check in ("cancel", "steps", "guidance", "latents")
 }
 
 
@@ -31,3 +27,14 @@ class TestConformance(Conformance):
     @pytest.fixture
     def checkpoint(self, saved: Callable[[str], Path]) -> Any:
         return saved("")
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Leave out the other tasks, whose steps are those of Stable Diffusion: it takes long."""
+        if "check" in metafunc.fixturenames:
+            every = implied(default_registry().families.get(self.family))
+            names = [one for one in every if "Img2Img" not in one and "Inpaint" not in one]
+            metafunc.parametrize("check", [self._parameter(name) for name in names])
+
+
+class TestEngine(EngineConformance):
+    engine = "onnx"
