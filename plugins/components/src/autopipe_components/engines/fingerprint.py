@@ -32,7 +32,7 @@ def fingerprint(network: nn.Module, weights: Mapping[str, Tensor], *further: obj
         plain = {k: v for k, v in vars(module).items() if type(v) in _PLAIN}
         modules.append((name, cls.__module__, cls.__qualname__, sorted(plain.items())))
     shapes = [(name, str(one.dtype), tuple(one.shape)) for name, one in weights.items()]
-    config = getattr(network, "config", None)
+    config: Any = getattr(network, "config", None)
     if hasattr(config, "to_dict"):
         config = config.to_dict()
     settings = json.dumps(
