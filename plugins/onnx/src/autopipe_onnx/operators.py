@@ -52,10 +52,11 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float | None
     ) -> Tensor:
-        each = (
+        query, key, value = (
             torch.unflatten(one, -1, (heads, -1)).transpose(1, 2) for one in (query, key, value)
         )
-        return F.scaled_dot_product_attention(*each, scale=scale).transpose(1, 2).flatten(2)
+        attended = F.scaled_dot_product_attention(query, key, value, scale=scale)
+        return attended.transpose(1, 2).flatten(2)
 
     @staticmethod
     def symbolic(

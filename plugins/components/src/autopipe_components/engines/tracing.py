@@ -64,7 +64,8 @@ class Program:
         """
 
         def traced(function: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
-            return torch.jit.trace(function, inputs, check_trace=False)
+            made: Any = torch.jit.trace
+            return made(function, inputs, check_trace=False)
 
         made: torch.jit.ScriptModule = self.traced_by(traced)
         return made
