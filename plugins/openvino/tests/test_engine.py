@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,17 @@ def test_it_refuses_weights_that_do_not_fit_memory(
     monkeypatch.setattr("autopipe_components.engines.converted.available_memory", lambda: 1000)
     with torch.no_grad(), pytest.raises(EngineRefusal, match=r"1 KB of memory is free"):
         engine.prepare(unet, "forward")(*arguments(1, 8, 8))
+
+
+def test_nothing_is_reported_and_openvino_is_imported_when_it_is_used() -> None:
+    code = (
+        "import sys, autopipe_openvino.engine as e\n"
+        "e.OpenVINO().version()\n"
+        "assert 'openvino' not in sys.modules\n"
+        "import autopipe_openvino.runtime, openvino\n"
+        "assert not [m for m in sys.modules if m.startswith('openvino_telemetry')]\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
 def test_precisions_are_checked() -> None:

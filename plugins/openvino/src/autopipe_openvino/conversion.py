@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import openvino
-from openvino.frontend import FrontEndManager
-from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
 from autopipe.attaching.engine import EngineRefusal
 from autopipe.wording import reason
 from autopipe_components.engines.tracing import Program
+
+from .silent import FrontEndManager, TorchScriptPythonDecoder, openvino
 
 TOPOLOGY = "topology.xml"
 
@@ -26,7 +24,7 @@ def write(program: Program, folder: Path) -> None:
         EngineRefusal: if the network can't be traced, or OpenVINO lacks one of its operations.
     """
     traced = program.trace()
-    # The front end itself, since `openvino.convert_model` imports what reports its use.
+    # The front end itself, since `openvino.convert_model` traces again and is slower.
     front_end = FrontEndManager().load_by_framework("pytorch")
     # OpenVINO keeps no reference to its Python half.
     decoder = TorchScriptPythonDecoder(traced)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 from torch import Tensor
@@ -39,21 +40,19 @@ class OpenVINO(ConvertedEngine):
                 f"precision={shown(precision)} is not one of {', '.join(_BYTES)}."
                 f"{nearest(precision, _BYTES)}"
             )
-        from .runtime import has_bf16
+        if precision == "bf16":
+            from .runtime import has_bf16
 
-        if precision == "bf16" and not has_bf16():
-            raise ArgumentError(
-                "this processor doesn't compute in bf16; leave precision= out for f32"
-            )
+            if not has_bf16():
+                raise ArgumentError(
+                    "this processor doesn't compute in bf16; leave precision= out for f32"
+                )
         self.precision = precision
         self.tolerance = _TOLERANCES[precision]
 
     def version(self) -> str:
-        import openvino
-        import torch
-
-        versions = f"openvino {openvino.__version__}, torch {torch.__version__}"
-        return f"{versions}, {self.precision}"
+        versions = [f"{name} {version(name)}" for name in ("openvino", "torch")]
+        return ", ".join((*versions, self.precision))
 
     def packed_size(self, weights: Mapping[str, Tensor]) -> int:
         return sum(one.numel() for one in weights.values()) * _BYTES[self.precision]

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import torch
-from openvino import opset13
 from torch import Tensor
 
 from autopipe_components.engines.converted import Packed
 
 from .conversion import TOPOLOGY
+from .silent import openvino, opset13
 
 
 @functools.cache

@@ -144,6 +144,7 @@ class _Method:
             return ready
 
     def _made(self, form: Form, tensors: Sequence[Tensor]) -> _Ready:
+        self._check_memory()
         engine, topologies = self._engine, self._engine.topologies
         key = fingerprint(self._network, self._weights, engine.version(), self._method, form.text)
         entry = topologies.find(key)
@@ -178,10 +179,8 @@ class _Method:
 
     def _loaded(self, entry: Entry) -> _Ready:
         result = Form.from_json(entry.about["result"])
-        self._check_memory()
-        return _Ready(
-            _dropping(self._engine.load(entry.folder, self._weights), self._weights), result
-        )
+        run = self._engine.load(entry.folder, self._weights)
+        return _Ready(_dropping(run, self._weights), result)
 
     def _check_memory(self) -> None:
         needed, free = self._engine.packed_size(self._weights), available_memory()
