@@ -137,7 +137,9 @@ class _Flat(nn.Module):
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
         self.result, made = taken_apart((self._run(given),))
-        plain = [one for one in self.result.leaves if not isinstance(one, tuple) and one is not None]
+        plain = [
+            one for one in self.result.leaves if not isinstance(one, tuple) and one is not None
+        ]
         if plain:
             raise EngineRefusal(
                 f"it returns {shown(plain[0])}, which is not a tensor and may differ in another call"
