@@ -72,6 +72,10 @@ class NetworkEngine:
     def release(self, network: nn.Module) -> None:
         """Release what was prepared for `network`. Another thread may still be running it."""
 
+    def explain(self, network: nn.Module) -> str:
+        """Return what the engine does for `network`, in a few words for `pipe.explain()`."""
+        return ""
+
     def version(self) -> str:
         """Return what speed and results depend on, such as the version of a runtime, and options.
 
@@ -151,6 +155,11 @@ class EngineNetwork(StandIn):
 
     def __init__(self, network: nn.Module, run: Run) -> None:
         self._origin, self._run = network, run
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """The class of the network, so that `isinstance` answers as for the network."""
+        return type(self.__dict__["_origin"])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._run("forward", *args, **kwargs)
