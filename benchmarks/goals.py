@@ -113,7 +113,7 @@ _CALLS = {
     OURS: Variant("autopipe"),
     "allocator off": Variant("autopipe", environment={"AUTOPIPE_ALLOCATOR": "0"}),
     "openvino": _engine("openvino"),
-    "openvino bfloat16": _engine("openvino", precision="bfloat16"),
+    "openvino bfloat16": _engine("openvino", precision="bf16"),
     "onnx": _engine("onnx"),
     "compile": _engine("compile"),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +75,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"model\.onnx"):
         OnnxRuntimeModel.from_pretrained(tmp_path)
+
+
+def test_a_copy_shares_the_session_and_a_pickle_opens_the_file_again(
+    decoder: OnnxRuntimeModel,
+) -> None:
+    assert copy.deepcopy(decoder) is decoder
+    again = pickle.loads(pickle.dumps(decoder))
+    latents = np.ones((1, 4, 8, 8), np.float32)
+    assert np.array_equal(again(latent_sample=latents)[0], decoder(latent_sample=latents)[0])

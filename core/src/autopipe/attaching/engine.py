@@ -156,6 +156,11 @@ class EngineNetwork(StandIn):
     def __init__(self, network: nn.Module, run: Run) -> None:
         self._origin, self._run = network, run
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """The class of the network, so that `isinstance` answers as for the network."""
+        return type(self.__dict__["_origin"])
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._run("forward", *args, **kwargs)
 

@@ -61,6 +61,11 @@ def autopipe_family() -> Manifest:
         ),
         commands=(
             Command(
+                "engines",
+                "autopipe_components.commands.engines:declare",
+                "list the engines and what they converted",
+            ),
+            Command(
                 "tune",
                 "autopipe_components.commands.tune:declare",
                 "measure the installed engines for a checkpoint, and remember the fastest",

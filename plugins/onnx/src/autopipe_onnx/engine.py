@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
+import autopipe
 from autopipe.attaching.engine import EngineRefusal
 from autopipe.errors import CheckpointError
 from autopipe_components.engines.converted import ConvertedEngine, Packed
@@ -26,9 +28,9 @@ class OnnxRuntime(ConvertedEngine):
 
     def version(self) -> str:
         import onnxruntime
-        import torch
 
-        return f"onnxruntime {onnxruntime.__version__}, torch {torch.__version__}"
+        own = autopipe.__version__
+        return f"onnxruntime {onnxruntime.__version__}, torch {torch.__version__}, autopipe {own}"
 
     def packed_size(self, weights: Mapping[str, Tensor]) -> int:
         # Its copy, and what it holds of another one while it makes that.
@@ -50,7 +52,6 @@ class OnnxRuntime(ConvertedEngine):
         except CheckpointError as error:
             raise EngineRefusal(str(error)) from error
         names = [one.name for one in session.get_inputs()]
-        import torch
 
         def run(tensors: Sequence[Tensor]) -> list[Tensor]:
             given = {f"input.{i}": one.detach().numpy() for i, one in enumerate(tensors)}

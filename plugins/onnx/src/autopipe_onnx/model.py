@@ -67,6 +67,18 @@ class OnnxRuntimeModel:
         if self.model_save_dir is not None and (self.model_save_dir / CONFIG).is_file():
             self.config = read_json_object(self.model_save_dir / CONFIG)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the place of its files: another process opens them again."""
+        return {"model_save_dir": self._file.parent, "latest_model_name": self.latest_model_name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        file = Path(state["model_save_dir"]) / state["latest_model_name"]
+        self.__init__(self.load_model(file), **state)  # type: ignore[misc]
+
+    def __deepcopy__(self: _Self, memo: object) -> _Self:
+        """Return the network itself, which can't be changed: copies of a pipeline share it."""
+        return self
+
     def __call__(self, **inputs: Any) -> list[np.ndarray]:
         """Return the outputs for inputs that are arrays or nested lists of numbers, by name."""
         given = {name: np.asarray(value) for name, value in inputs.items()}

@@ -92,6 +92,7 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
         ArgumentError: if there is a safety checker, but no feature extractor.
     """
 
+    model_cpu_offload_seq = "text_encoder->unet->vae_decoder"
     _optional_components = ("vae_encoder", "safety_checker", "feature_extractor")
     required_components = ("unet", "vae_decoder", "scheduler")
 
@@ -186,6 +187,22 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
         """Return nothing: the memory that ONNX Runtime takes is not known beforehand."""
         return []
 
+    def enable_vae_slicing(self) -> None:
+        """Do nothing: images are always encoded and decoded one at a time."""
+
+    def disable_vae_slicing(self) -> None:
+        """Do nothing; see `enable_vae_slicing`."""
+
+    def enable_vae_tiling(self) -> None:
+        """Raise `ArgumentError`: ONNX Runtime decodes an image as a whole."""
+        raise ArgumentError(
+            "in the onnx layout an image is decoded as a whole; for tiles, load the checkpoint "
+            "from which it was exported"
+        )
+
+    def disable_vae_tiling(self) -> None:
+        """Do nothing: there are no tiles."""
+
     # Steps of a call, in order
 
     def begin_call(self) -> int:
@@ -230,7 +247,7 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
                     f"it out, or load the checkpoint that the ONNX files were exported from"
                 )
 
-    def _encode_text(self, texts: Sequence[str], **options: Any) -> Any:
+    def encode_texts(self, texts: Sequence[str], **options: Any) -> Any:
         distinct, positions = distinct_texts(texts)
         limit = options.get("length") or self.text_encoder.size_of("input_ids", 1)
         with self.tokenizing(self.tokenizer):

@@ -67,5 +67,3 @@ class OpenVINO(ConvertedEngine):
         from .runtime import loaded
 
         return loaded(folder, weights, self.precision)
-
-

@@ -9,6 +9,4 @@ from autopipe.manifest import Engine, Manifest
 @hookimpl
 def autopipe_family() -> Manifest:
     """Return the manifest."""
-    return Manifest(
-        "openvino", engines=(Engine("openvino", "autopipe_openvino.engine:OpenVINO"),)
-    )
+    return Manifest("openvino", engines=(Engine("openvino", "autopipe_openvino.engine:OpenVINO"),))

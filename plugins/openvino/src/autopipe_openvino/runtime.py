@@ -66,6 +66,8 @@ def loaded(folder: Path, weights: Mapping[str, Tensor], precision: str) -> Packe
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,
+            # Kernels made for a size of 1 are else used for other sizes, and results are wrong.
+            "CPU_RUNTIME_CACHE_CAPACITY": 0,
         },
     )
     return _Requests(compiled)

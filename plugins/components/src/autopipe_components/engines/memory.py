@@ -52,9 +52,9 @@ def drop_mapped_pages(tensors: Iterable[Tensor]) -> int:
     advise = ctypes.CDLL(None, use_errno=True).madvise
     advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for first, last in _clean_mappings():
-        if any(first <= start < last for start in starts):
-            if advise(first, last - first, _MADV_DONTNEED) == 0:
-                dropped += last - first
+        is_theirs = any(first <= start < last for start in starts)
+        if is_theirs and advise(first, last - first, _MADV_DONTNEED) == 0:
+            dropped += last - first
     return dropped
 
 

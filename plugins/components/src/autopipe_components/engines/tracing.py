@@ -6,11 +6,12 @@ import logging
 import math
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from autopipe.attaching.engine import EngineRefusal
 from autopipe.wording import reason, shown
@@ -41,7 +42,7 @@ class Program:
     Attributes:
         weights: the weights, by name, in the order of the inputs.
         inputs: the tensors of the example.
-        outputs: the tensors that the method returned for the example; after `trace`.
+        outputs: the tensors that the method returned for the example; after `trace` or `compute`.
         result: the form of what the method returns; after `trace`.
     """
 
@@ -96,6 +97,30 @@ class Program:
         except Exception as error:
             raise EngineRefusal(f"its operations can't be traced ({reason(error)})") from error
 
+    def compute(self) -> None:
+        """Compute another example than that of `trace`, without tracing: one of other sizes.
+
+        Images are twice as large, if the network takes them. Sets `inputs` and `outputs`.
+
+        Raises:
+            EngineRefusal: if what the network computes depends on the values of its inputs.
+        """
+        network = self._network
+        called = network if self._method == "forward" else getattr(network, self._method)
+
+        def run(tensors: Sequence[Tensor]) -> list[Tensor]:
+            args, kwargs = self._form.filled(tensors)
+            with torch.no_grad(), _without_forks():
+                return taken_apart((called(*args, **kwargs),))[1]
+
+        doubled = [_doubled(one) for one in self.inputs]
+        try:
+            self.inputs, self.outputs = doubled, run(doubled)
+        except EngineRefusal:
+            raise
+        except Exception:
+            self.outputs = run(self.inputs)
+
     def _traced(self, tracer: Callable[[nn.Module, tuple[Tensor, ...]], _Traced]) -> _Traced:
         flat = _Flat(self._network, self._method, self._form, list(self.weights))
         with _TRACING, torch.no_grad(), warnings.catch_warnings():
@@ -110,6 +135,30 @@ class Program:
         assert flat.result is not None, "tracing ran it"
         self.result, self.outputs = flat.result, flat.outputs
         return made
+
+
+class _WithoutForks(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Context manager in which a program can't ask for the value of a tensor."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # Importing it takes a second.
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            raise EngineRefusal("what it computes depends on the values of its inputs")
+        return func(*args, **(kwargs or {}))
+
+
+def _without_forks() -> TorchDispatchMode:
+    made: Any = _WithoutForks
+    return made()  # type: ignore[no-any-return]
 
 
 class _Flat(nn.Module):
@@ -137,11 +186,15 @@ class _Flat(nn.Module):
         self.__dict__["_run"] = run
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-        self.result, made = taken_apart((self._run(given),))
-        plain = [one for one in self.result.leaves if not isinstance(one, tuple) and one is not None]
+        run: Callable[[Sequence[Tensor]], Any] = self.__dict__["_run"]
+        self.result, made = taken_apart((run(given),))
+        plain = [
+            one for one in self.result.leaves if not isinstance(one, tuple) and one is not None
+        ]
         if plain:
             raise EngineRefusal(
-                f"it returns {shown(plain[0])}, which is not a tensor and may differ in another call"
+                f"it returns {shown(plain[0])}, which is not a tensor and may differ in another "
+                f"call"
             )
         self.outputs = [one.detach() for one in made]
         return tuple(made)
@@ -177,3 +230,10 @@ def smaller(tensors: Sequence[Tensor]) -> list[Tensor]:
         else one
         for one in tensors
     ]
+
+
+def _doubled(tensor: Tensor) -> Tensor:
+    """Return images twice as large; other tensors as they are."""
+    if tensor.ndim != 4:
+        return tensor
+    return tensor.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
