@@ -23,6 +23,9 @@ LINES = {
     "new": ["newfamily"],
     "check": ["stable_diffusion", "--only", "manifest"],
     "stubs": [],
+    "engines": [],
+    # With an engine that isn't there, nothing is measured.
+    "tune": [DEMO, "--engine", "none"],
 }
 """The arguments of each command in addition to the option."""
 

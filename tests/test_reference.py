@@ -86,9 +86,12 @@ def test_all_that_autopipe_gives_is_listed() -> None:
 @pytest.mark.parametrize("name", sorted(default_registry().families))
 def test_all_that_a_plugin_brings_is_listed(name: str) -> None:
     manifest = default_registry().families[name]
-    named = [*manifest.pipelines, *manifest.components, *manifest.exports]
+    # In place of a class of transformers, a component has no name of its own in `autopipe`.
+    others = [one for one in manifest.components if one.library == "transformers"]
+    public = [one for one in manifest.components if one not in others]
+    named = [*manifest.pipelines, *public, *manifest.exports]
     assert [one.name for one in named if f"autopipe.{one.name}" not in LISTED] == []
-    for one in [*manifest.addons, *manifest.engines]:
+    for one in [*manifest.addons, *manifest.engines, *others]:
         assert is_listed(load(one.target.replace(":", ".")))
 
 

@@ -126,6 +126,8 @@ def lines(checkpoint: Path) -> Iterator[list[str]]:
         ],
         "new": [[EVIL], ["one", "--task", EVIL], ["two", "--to", "to" + FILE_NAME]],
         "check": [[EVIL], [EVIL, "--json"]],
+        "engines": [[], ["--json"]],
+        "tune": [[EVIL], [DEMO, "--engine", EVIL]],
         "stubs": [["--to", "to" + FILE_NAME], ["--check", "--to", EVIL]],
     }  # fmt: skip
     yield [EVIL]

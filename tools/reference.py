@@ -54,7 +54,8 @@ WHAT: dict[str, tuple[str, str]] = {
 
 ONNX = (
     "ONNX Runtime",
-    "load the repository that the ONNX files were exported from, or use optimum.onnxruntime",
+    "use OnnxStableDiffusionPipeline, OnnxStableDiffusionImg2ImgPipeline and "
+    "OnnxStableDiffusionInpaintPipeline of autopipe-onnx, or optimum.onnxruntime",
 )
 
 METHODS: list[tuple[str, str, tuple[str, ...]]] = [
@@ -121,10 +122,10 @@ def group_of(module: str, name: str) -> tuple[str, str]:
     Names that need a package that isn't installed are in modules of dummy objects, so they are
     grouped by name.
     """
+    if "Onnx" in name or "ONNX" in name:
+        return ONNX
     if "dummy" in module:
         ends = {"Scheduler": "schedulers", "Config": "quantizers"}
-        if "Onnx" in name or "ONNX" in name:
-            return ONNX
         kind = next((kind for end, kind in ends.items() if name.endswith(end)), "")
         return WHAT.get(kind, ("Pipelines: others", FAMILY))
     return WHAT.get(module.partition(".")[0], ("Pipelines: others", FAMILY))

@@ -99,6 +99,11 @@ from autopipe_kandinsky22.inpaint import KandinskyV22InpaintPipeline as _Kandins
 from autopipe_kandinsky22.prior import KandinskyV22PriorEmb2EmbPipeline as _KandinskyV22PriorEmb2EmbPipeline
 from autopipe_kandinsky22.prior import KandinskyV22PriorPipeline as _KandinskyV22PriorPipeline
 from autopipe_kandinsky22.text2image import KandinskyV22Pipeline as _KandinskyV22Pipeline
+from autopipe_onnx.image2image import OnnxStableDiffusionImg2ImgPipeline as _OnnxStableDiffusionImg2ImgPipeline
+from autopipe_onnx.inpaint import OnnxStableDiffusionInpaintPipeline as _OnnxStableDiffusionInpaintPipeline
+from autopipe_onnx.model import OnnxRuntimeModel as _OnnxRuntimeModel
+from autopipe_onnx.save import save_onnx as _save_onnx
+from autopipe_onnx.text2image import OnnxStableDiffusionPipeline as _OnnxStableDiffusionPipeline
 from autopipe_sdxl.image2image import StableDiffusionXLImg2ImgPipeline as _StableDiffusionXLImg2ImgPipeline
 from autopipe_sdxl.inpaint import StableDiffusionXLInpaintPipeline as _StableDiffusionXLInpaintPipeline
 from autopipe_sdxl.output import StableDiffusionXLPipelineOutput as _StableDiffusionXLPipelineOutput
@@ -155,6 +160,10 @@ LCMScheduler: _TypeAlias = _LCMScheduler
 LMSDiscreteScheduler: _TypeAlias = _LMSDiscreteScheduler
 MultiControlNetModel: _TypeAlias = _MultiControlNetModel
 MultilingualCLIP: _TypeAlias = _MultilingualCLIP
+OnnxRuntimeModel: _TypeAlias = _OnnxRuntimeModel
+OnnxStableDiffusionImg2ImgPipeline: _TypeAlias = _OnnxStableDiffusionImg2ImgPipeline
+OnnxStableDiffusionInpaintPipeline: _TypeAlias = _OnnxStableDiffusionInpaintPipeline
+OnnxStableDiffusionPipeline: _TypeAlias = _OnnxStableDiffusionPipeline
 PNDMScheduler: _TypeAlias = _PNDMScheduler
 PriorTransformer: _TypeAlias = _PriorTransformer
 StableDiffusionControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionControlNetImg2ImgPipeline
@@ -182,3 +191,4 @@ randn_tensor = _randn_tensor
 rescale_noise_cfg = _rescale_noise_cfg
 retrieve_latents = _retrieve_latents
 retrieve_timesteps = _retrieve_timesteps
+save_onnx = _save_onnx

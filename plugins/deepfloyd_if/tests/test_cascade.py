@@ -23,6 +23,7 @@ from autopipe.cli import main
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.tasks import Task
 from autopipe_components.cascade import FirstStage, cascade, load_stage
+from autopipe_components.encoders import t5
 
 STEPS = [{"num_inference_steps": 2}, {"num_inference_steps": 3}]
 
@@ -31,13 +32,18 @@ STEPS = [{"num_inference_steps": 2}, {"num_inference_steps": 3}]
 def encodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many texts each run of the text encoder reads."""
     runs: list[int] = []
-    forward = T5EncoderModel.forward
 
-    def counted(self: Any, input_ids: torch.Tensor, **options: Any) -> Any:
-        runs.append(len(input_ids))
-        return forward(self, input_ids, **options)
+    def count(cls: Any) -> None:
+        forward = cls.forward
 
-    monkeypatch.setattr(T5EncoderModel, "forward", counted)
+        def counted(self: Any, input_ids: torch.Tensor, **options: Any) -> Any:
+            runs.append(len(input_ids))
+            return forward(self, input_ids, **options)
+
+        monkeypatch.setattr(cls, "forward", counted)
+
+    count(T5EncoderModel)
+    count(t5.T5EncoderModel)
     return runs
 
 

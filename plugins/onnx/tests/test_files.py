@@ -86,7 +86,7 @@ def test_a_pipe_is_refused_without_waiting(folder: Path, name: str) -> None:
 def test_weights_that_are_too_short_are_refused(folder: Path) -> None:
     with (folder / "weights.pb").open("r+b") as stream:
         stream.truncate(100)
-    with pytest.raises(DamagedFileError, match="has 100 bytes, but model.onnx reads"):
+    with pytest.raises(DamagedFileError, match=r"has 100 bytes, but model\.onnx reads"):
         opened(folder)
 
 
@@ -107,7 +107,7 @@ def test_a_place_that_is_not_a_number_of_bytes_is_refused(
 
 def test_a_shape_larger_than_the_file_is_refused(folder: Path) -> None:
     changed(folder, lambda model: model.graph.initializer[0].dims.append(1 << 40))
-    with pytest.raises(DamagedFileError, match="bytes, but model.onnx reads"):
+    with pytest.raises(DamagedFileError, match=r"bytes, but model\.onnx reads"):
         opened(folder)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,11 @@ def test_by_default_it_has_as_many_threads_as_torch(decoder: OnnxRuntimeModel) -
 
 def test_saving_copies_the_weights_too(decoder: OnnxRuntimeModel, tmp_path: Path) -> None:
     decoder.save_pretrained(tmp_path, file_name="other.onnx")
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["other.onnx", "weights.pb"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "config.json",
+        "other.onnx",
+        "weights.pb",
+    ]
     again = OnnxRuntimeModel.from_pretrained(tmp_path, file_name="other.onnx")
     latents = np.ones((1, 4, 8, 8), np.float32)
     assert np.array_equal(again(latent_sample=latents)[0], decoder(latent_sample=latents)[0])
@@ -69,3 +75,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"model\.onnx"):
         OnnxRuntimeModel.from_pretrained(tmp_path)
+
+
+def test_a_copy_shares_the_session_and_a_pickle_opens_the_file_again(
+    decoder: OnnxRuntimeModel,
+) -> None:
+    assert copy.deepcopy(decoder) is decoder
+    again = pickle.loads(pickle.dumps(decoder))
+    latents = np.ones((1, 4, 8, 8), np.float32)
+    assert np.array_equal(again(latent_sample=latents)[0], decoder(latent_sample=latents)[0])

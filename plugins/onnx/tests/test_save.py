@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
+from support import tiny
 
 import autopipe
 from autopipe import AutoencoderKL, OnnxRuntimeModel, save_onnx
-from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe.errors import ArgumentError, ArgumentTypeError, ConfigError
 
-from .conftest import TASKS, VAE
+from .conftest import TASKS
 
 NETWORKS = ("text_encoder", "unet", "vae_decoder", "vae_encoder")
 
@@ -65,13 +68,31 @@ def test_another_pipeline_is_refused(load: Any, tmp_path: Path) -> None:
         save_onnx(load(), tmp_path)
 
 
-def test_an_autoencoder_that_the_layout_cannot_describe_is_refused(
-    build: Any, tmp_path: Path
+def test_the_config_beside_a_network_tells_what_others_assume(
+    build: Any, inputs: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    vae = AutoencoderKL(**{**VAE, "scaling_factor": 0.13})
-    with pytest.raises(ArgumentError, match="doesn't store what the autoencoder is"):
-        save_onnx(build(vae=vae), tmp_path / "new")
-    assert not (tmp_path / "new").exists()
+    vae = tiny.seeded(lambda: AutoencoderKL(**{**tiny.VAE, "scaling_factor": 0.5}))
+    pipe, call = build(vae=vae), {**inputs[""], "height": 16, "width": 24}
+    save_onnx(pipe, tmp_path)
+    assert "scaling factor 0.5 and 2 pixels per cell" in caplog.text
+    found = autopipe.DiffusionPipeline.from_pretrained(tmp_path)
+    assert found.default_size() == pipe.default_size() == (16, 16)
+    noise = torch.randn(1, 4, 8, 12, generator=torch.Generator().manual_seed(0))
+    expected = pipe(**call, latents=noise).images
+    assert expected.shape == (1, 16, 24, 3)
+    # Two runtimes round differently.
+    assert np.abs(found(**call, latents=noise).images - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("entry", [{"scaling_factor": -1}, {"block_out_channels": [1] * 99}])
+def test_a_config_with_absurd_entries_is_refused(
+    saved: Any, inputs: Any, tmp_path: Path, entry: dict[str, Any]
+) -> None:
+    folder = shutil.copytree(saved(""), tmp_path / "checkpoint")
+    (folder / "vae_decoder/config.json").write_text(json.dumps(entry), encoding="utf-8")
+    pipe = autopipe.DiffusionPipeline.from_pretrained(folder)
+    with pytest.raises(ConfigError, match=f"{next(iter(entry))!r} in the config"):
+        pipe(**inputs[""])
 
 
 def test_half_precision_is_refused(build: Any, components: Any, tmp_path: Path) -> None:

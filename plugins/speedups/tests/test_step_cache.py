@@ -16,6 +16,7 @@ from torch import nn
 
 from autopipe import AutoPipelineForImage2Image, ControlNetModel, UNet2DConditionModel
 from autopipe.attaching.attachment import Attachment
+from autopipe.attaching.engine import NetworkEngine
 from autopipe.errors import ArgumentError, ArgumentTypeError, CancelledError
 from autopipe_components.networks.unet_blocks import MidBlock, UpBlock
 from autopipe_components.networks.unet_passage import skip_count
@@ -192,14 +193,32 @@ def test_it_acts_under_every_placement(demo: Drawing, how: str) -> None:
         demo.pipe.remove_all_hooks()
 
 
-def test_an_engine_says_that_it_steps_aside(
+def test_the_engine_compile_runs_what_is_left(demo: Drawing) -> None:
+    demo.pipe.attach("step_cache")
+    cached = [demo(cache_depth=depth) for depth in (1, 2)]
+    demo.pipe.use_engine({"unet": "compile"}, backend="eager")
+    assert torch.equal(demo(), cached[0])
+    assert torch.equal(demo(cache_depth=2), cached[1])
+    demo.pipe.use_engine(None)
+
+
+class Whole(NetworkEngine):
+    """Runs whole networks only."""
+
+    name = "whole"
+
+    def prepare(self, network: nn.Module, method: str) -> Any:
+        return lambda *args, **options: pytest.fail("this network has a step cache")
+
+
+def test_an_engine_for_whole_networks_says_that_it_steps_aside(
     demo: Drawing, caplog: pytest.LogCaptureFixture
 ) -> None:
     demo.pipe.attach("step_cache")
     cached = demo()
-    demo.pipe.use_engine({"unet": "compile"}, backend="eager")
+    demo.pipe.use_engine({"unet": Whole()})
     assert torch.equal(demo(), cached)
-    assert "doesn't run unet now: attachments change it" in caplog.text
+    assert "whole doesn't run unet now: attachments change it" in caplog.text
     demo.pipe.use_engine(None)
 
 

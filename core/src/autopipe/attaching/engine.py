@@ -72,6 +72,21 @@ class NetworkEngine:
     def release(self, network: nn.Module) -> None:
         """Release what was prepared for `network`. Another thread may still be running it."""
 
+    def explain(self, network: nn.Module) -> str:
+        """Return what the engine does for `network`, in a few words for `pipe.explain()`."""
+        return ""
+
+    def version(self) -> str:
+        """Return what speed and results depend on, such as the version of a runtime, and options.
+
+        A choice of engines that was measured is remembered for this version.
+        """
+        return ""
+
+    def effort(self, network: nn.Module) -> float:
+        """Return about how many seconds `prepare` takes, if that is more than a few; else 0."""
+        return 0.0
+
     def depends_on(self, network: nn.Module) -> object:
         """Return what the prepared functions depend on, to compare with `==`.
 
@@ -140,6 +155,11 @@ class EngineNetwork(StandIn):
 
     def __init__(self, network: nn.Module, run: Run) -> None:
         self._origin, self._run = network, run
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """The class of the network, so that `isinstance` answers as for the network."""
+        return type(self.__dict__["_origin"])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._run("forward", *args, **kwargs)

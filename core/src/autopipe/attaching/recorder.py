@@ -1,4 +1,4 @@
-"""An engine that records how networks are called, for those who measure or check engines."""
+"""Records how networks are called and compares outputs, for those who measure or check engines."""
 
 from __future__ import annotations
 
@@ -54,3 +54,31 @@ def _copied(value: Any) -> Any:
     if type(value) is dict:
         return {name: _copied(one) for name, one in value.items()}
     return value
+
+
+def difference(found: Any, expected: Any) -> float:
+    """Return the largest difference of two outputs, relative to the largest value of each tensor.
+
+    It is infinite if their tensors don't have the same shapes.
+    """
+    ours, theirs = list(tensors_in(found)), list(tensors_in(expected))
+    if [one.shape for one in ours] != [one.shape for one in theirs]:
+        return float("inf")
+    most = 0.0
+    for one, other in zip(ours, theirs):
+        if one.numel():
+            largest = max(float(other.double().abs().max()), 1e-6)
+            away = float((one.double() - other.double()).abs().max()) / largest
+            most = away if away > most or away != away else most
+    return most
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """Return the tensors in the arguments or the output of a network, in their order."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        return [one for part in value.values() for one in tensors_in(part)]
+    if isinstance(value, (list, tuple)):
+        return [one for part in value for one in tensors_in(part)]
+    return [one for part in getattr(value, "__dict__", {}).values() for one in tensors_in(part)]

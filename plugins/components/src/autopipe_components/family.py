@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Component, Engine, Export, Manifest
+from autopipe.manifest import Command, Component, Engine, Export, Manifest
 
 _NETWORKS = {
     "AutoencoderKL": "autoencoder_kl",
@@ -53,7 +53,24 @@ def autopipe_family() -> Manifest:
     return Manifest(
         name="components",
         components=(*networks, *schedulers),
-        engines=(Engine("compile", "autopipe_components.engines.compile:Compile"),),
+        engines=(
+            Engine("auto", "autopipe_components.engines.auto:Auto"),
+            Engine("channels_last", "autopipe_components.engines.channels_last:ChannelsLast"),
+            Engine("compile", "autopipe_components.engines.compile:Compile"),
+            Engine("cuda_graphs", "autopipe_components.engines.cuda_graphs:CudaGraphs"),
+        ),
+        commands=(
+            Command(
+                "engines",
+                "autopipe_components.commands.engines:declare",
+                "list the engines and what they converted",
+            ),
+            Command(
+                "tune",
+                "autopipe_components.commands.tune:declare",
+                "measure the installed engines for a checkpoint, and remember the fastest",
+            ),
+        ),
         exports=(
             Export("VaeImageProcessor", "autopipe_components.image_processor:VaeImageProcessor"),
             *(Export(n, f"autopipe_components.{file}:{n}") for n, file in _FUNCTIONS.items()),

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from autopipe.cli.arguments import assignment, budget, count, fraction, number, seed, size
 from autopipe.cli.checkpoint import CHECKPOINT_HELP, REVISION_HELP, declare_links
 from autopipe.cli.command import Run, explain, option
 from autopipe.cli.options import PROMPT
 from autopipe.cli.text import say
 from autopipe.registry import default_registry
 
-from .arguments import assignment, budget, count, fraction, number, seed, size
 from .inputs import declare_inputs
 from .loading import class_of, device_of, load_for, load_stage_for
 from .record import print_result, settings_of, settings_of_stages, write

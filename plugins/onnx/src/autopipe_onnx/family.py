@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Component, Export, Manifest, Pipeline
+from autopipe.manifest import Component, Engine, Export, Manifest, Pipeline
 from autopipe.tasks import Task
 
 _TASKS = {
@@ -27,5 +27,6 @@ def autopipe_family() -> Manifest:
         components=(
             Component("OnnxRuntimeModel", f"{package}.model:OnnxRuntimeModel", kind="other"),
         ),
+        engines=(Engine("onnx", f"{package}.engine:OnnxRuntime"),),
         exports=(Export("save_onnx", f"{package}.save:save_onnx"),),
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from autopipe.checkpoint.names import inside, plain_name
 from autopipe.errors import CheckpointError, DamagedFileError, UnsafeCheckpointError
@@ -20,6 +19,9 @@ MODEL = "model.onnx"
 
 WEIGHTS = "weights.pb"
 """The file beside it with weights that don't fit into it."""
+
+CONFIG = "config.json"
+"""The file beside it with the config of the network, which not every checkpoint has."""
 
 _LARGEST = (1 << 31) - 1
 """The largest ONNX file in bytes, which is a limit of its format."""
@@ -68,14 +70,13 @@ def check_model(file: Path) -> list[str]:
 
 
 def _read(file: Path) -> onnx.ModelProto:
-    model = onnx.ModelProto()
     try:
         with opened(file, _LARGEST) as stream:
-            model.ParseFromString(stream.read())
-    except DecodeError as error:
-        raise DamagedFileError(f"{file} is not an ONNX model ({error}); fetch it again") from error
+            model = onnx.load_model_from_string(stream.read())
     except OSError as error:
         raise CheckpointError(f"{file} can't be read ({error}); fetch the checkpoint") from error
+    except Exception as error:
+        raise DamagedFileError(f"{file} is not an ONNX model ({error}); fetch it again") from error
     if not model.graph.node:
         raise DamagedFileError(f"{file} is not an ONNX model; fetch it again")
     return model

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, CheckpointError
+from autopipe.json_files import read_json_object
 from autopipe.wording import error_summary, listed, shown
 
-from .files import MODEL, check_model
+from .files import CONFIG, MODEL, check_model
 from .session import open_session
 
 _Self = TypeVar("_Self", bound="OnnxRuntimeModel")
@@ -46,6 +47,7 @@ class OnnxRuntimeModel:
         model: the `onnxruntime.InferenceSession`.
         model_save_dir: the folder of its files, which `save_pretrained` copies; None if unknown.
         latest_model_name: the name of its file there.
+        config: the content of the `config.json` beside it; empty if there is none.
     """
 
     checkpoint_files: ClassVar[tuple[str, ...]] = ("*.onnx", "*.onnx_data", "*.onnx.data", "*.pb")
@@ -61,6 +63,21 @@ class OnnxRuntimeModel:
         self.model: Any = model
         self.model_save_dir = None if model_save_dir is None else Path(model_save_dir)
         self.latest_model_name = latest_model_name
+        self.config: Mapping[str, Any] = {}
+        if self.model_save_dir is not None and (self.model_save_dir / CONFIG).is_file():
+            self.config = read_json_object(self.model_save_dir / CONFIG)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the place of its files: another process opens them again."""
+        return {"model_save_dir": self._file.parent, "latest_model_name": self.latest_model_name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        file = Path(state["model_save_dir"]) / state["latest_model_name"]
+        self.__init__(self.load_model(file), **state)  # type: ignore[misc]
+
+    def __deepcopy__(self: _Self, memo: object) -> _Self:
+        """Return the network itself, which can't be changed: copies of a pipeline share it."""
+        return self
 
     def __call__(self, **inputs: Any) -> list[np.ndarray]:
         """Return the outputs for inputs that are arrays or nested lists of numbers, by name."""
@@ -197,6 +214,23 @@ class OnnxRuntimeModel:
             model = cls.load_model(place / name, provider, sess_options, provider_options)
         return cls(model, model_save_dir=place, latest_model_name=name)
 
+    def reopen(self, **session: Any) -> None:
+        """Open its file again with other settings; see `load_model`.
+
+        Raises:
+            CheckpointError, UnsafeCheckpointError: as for `load_model`.
+        """
+        self.model = self.load_model(self._file, **session)
+
+    @property
+    def _file(self) -> Path:
+        if self.model_save_dir is None:
+            raise CheckpointError(
+                "this network was made from a session, so its files are not known; load it with "
+                "from_pretrained, or give model_save_dir="
+            )
+        return self.model_save_dir / self.latest_model_name
+
     def save_pretrained(self, save_directory: str | Path, file_name: str | None = None) -> None:
         """Copy its files into a folder.
 
@@ -207,17 +241,14 @@ class OnnxRuntimeModel:
         Raises:
             CheckpointError: if its files are not known, or can't be copied.
         """
-        if self.model_save_dir is None:
-            raise CheckpointError(
-                "this network was made from a session, so its files are not known; load it with "
-                "from_pretrained, or give model_save_dir="
-            )
+        source = self._file
         target = Path(save_directory)
         try:
             target.mkdir(parents=True, exist_ok=True)
-            for name in check_model(self.model_save_dir / self.latest_model_name):
-                _copy(self.model_save_dir / name, target / name)
-            source = self.model_save_dir / self.latest_model_name
+            for name in check_model(source):
+                _copy(source.with_name(name), target / name)
+            if source.with_name(CONFIG).is_file():
+                _copy(source.with_name(CONFIG), target / CONFIG)
             _copy(source, target / (file_name or MODEL))
         except OSError as error:
             if isinstance(error, CheckpointError):

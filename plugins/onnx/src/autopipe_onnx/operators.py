@@ -16,9 +16,7 @@ _DOMAIN = "com.microsoft"
 class OfRuntime(TorchFunctionMode):
     """Context manager under which the exporter writes operators of ONNX Runtime.
 
-    - Attention without a mask is one operator, which doesn't hold the scores of all pixels.
-    - Linear layers take their weights as they are. The standard has no transposed product of more
-      than two axes, and the runtime would make a transposed copy of each weight first.
+    Attention without a mask becomes one operator, which doesn't hold the scores of all pixels.
     """
 
     def __torch_function__(
@@ -32,12 +30,8 @@ class OfRuntime(TorchFunctionMode):
         if func is F.scaled_dot_product_attention and _is_plain(args, options):
             query, key, value = (one.transpose(1, 2).flatten(2) for one in args)
             heads = int(args[0].shape[1])
-            attended = _Attention.apply(query, key, value, heads, options.get("scale"))
+            attended: Tensor = _attention(query, key, value, heads, options.get("scale"))
             return torch.unflatten(attended, -1, (heads, -1)).transpose(1, 2)
-        if func is F.linear and args[0].ndim > 2:
-            product = _Product.apply(*args[:2])
-            bias = options.get("bias", args[2] if len(args) > 2 else None)
-            return product if bias is None else product + bias
         return func(*args, **options)
 
 
@@ -52,7 +46,11 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float | None
     ) -> Tensor:
-        return query.new_zeros(()).expand(query.shape)
+        query, key, value = (
+            torch.unflatten(one, -1, (heads, -1)).transpose(1, 2) for one in (query, key, value)
+        )
+        attended = F.scaled_dot_product_attention(query, key, value, scale=scale)
+        return attended.transpose(1, 2).flatten(2)
 
     @staticmethod
     def symbolic(
@@ -63,12 +61,4 @@ class _Attention(torch.autograd.Function):
         return made.setType(query.type().with_sizes([None] * 3))
 
 
-class _Product(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, given: Tensor, weight: Tensor) -> Tensor:
-        return given.new_zeros(()).expand(*given.shape[:-1], weight.shape[0])
-
-    @staticmethod
-    def symbolic(graph: Any, given: Any, weight: Any) -> Any:
-        made = graph.op(f"{_DOMAIN}::FusedMatMul", given, weight, transB_i=1)
-        return made.setType(given.type().with_sizes([None] * given.type().dim()))
+_attention: Callable[..., Tensor] = _Attention.apply

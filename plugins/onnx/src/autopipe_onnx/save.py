@@ -11,19 +11,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autopipe.attaching.engine import EngineRefusal
 from autopipe.attaching.wrappers import unwrapped
 from autopipe.checkpoint.atomic import replaced_folder
 from autopipe.config import FORMAT_VERSION
 from autopipe.errors import ArgumentError, ArgumentTypeError, UnsupportedCheckpointError
-from autopipe.wording import error_summary, listed
-from autopipe_components.steps.codec import VaeCodec
+from autopipe.wording import listed, logger
+from autopipe_components.engines.calls import taken_apart
+from autopipe_components.engines.tracing import Program
 from autopipe_stable_diffusion.image2image import StableDiffusionImg2ImgPipeline
 from autopipe_stable_diffusion.inpaint import StableDiffusionInpaintPipeline
 from autopipe_stable_diffusion.text2image import StableDiffusionPipeline
 
+from .described import Description, described
 from .export import export, with_weights
 from .files import MODEL, WEIGHTS
-from .steps import CHANNELS, FACTOR, SCALE
+
+_log = logger(__name__)
 
 _CLASSES: Mapping[type, str] = {
     StableDiffusionPipeline: "OnnxStableDiffusionPipeline",
@@ -63,6 +67,7 @@ def save_onnx(pipe: Any, save_directory: str | Path) -> None:
             f"{type(pipe).__name__}"
         )
     components = {key: unwrapped(one) for key, one in pipe.components.items()}
+    _warn_of_others(components["vae"])
     networks = {one.folder: one for one in _networks(components)}
     index: dict[str, Any] = {
         "_class_name": name,
@@ -79,6 +84,8 @@ def save_onnx(pipe: Any, save_directory: str | Path) -> None:
                 components[key].save_pretrained(str(folder / key))
         for network in networks.values():
             network.write(folder / network.folder)
+        for key, one in (("unet", "unet"), ("vae_encoder", "vae"), ("vae_decoder", "vae")):
+            components[one].save_config(folder / key)
         text = json.dumps(dict(sorted(index.items())), indent=2) + "\n"
         (folder / "model_index.json").write_text(text, encoding="utf-8")
 
@@ -103,21 +110,24 @@ class _Network:
 
     def write(self, folder: Path) -> None:
         """Write the graph, and the weights into a file beside it."""
-        weights = dict(self.module.named_parameters(remove_duplicate=False))
+        form, tensors = taken_apart((tuple(self.inputs.values()), {}))
+        program = Program(self.module, "forward", form, tensors)
+        weights = program.weights
         for name, tensor in weights.items():
-            if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+            is_half = tensor.is_floating_point() and tensor.dtype != torch.float32
+            if is_half or tensor.device.type != "cpu":
                 raise ArgumentError(
                     f"{name} of the {self.folder} is {tensor.dtype} on {tensor.device}; the onnx "
                     f"layout is written from float32 in main memory, so load the checkpoint with "
                     f"dtype='float32' and without offloading"
                 )
         try:
-            model = export(self.module, self.inputs, self.outputs, free=self.free)
-        except Exception as error:
+            model = export(program, list(self.inputs), self.outputs, free=self.free)
+        except EngineRefusal as refusal:
             raise UnsupportedCheckpointError(
-                f"the {self.folder} can't be exported to ONNX ({error_summary(error)})"
-            ) from error
-        places = with_weights(model, list(self.inputs), WEIGHTS, weights)
+                f"the {self.folder} can't be written in the onnx layout: {refusal}"
+            ) from refusal
+        places = with_weights(model, weights, WEIGHTS)
         folder.mkdir()
         (folder / MODEL).write_bytes(model.SerializeToString())
         with (folder / WEIGHTS).open("wb") as stream:
@@ -132,13 +142,6 @@ def _networks(components: Mapping[str, Any]) -> Iterator[_Network]:
         if components[name] is None:
             raise ArgumentError(f"the onnx layout has a {name}, and this pipeline has none")
     unet, vae, encoder = (components[name] for name in ("unet", "vae", "text_encoder"))
-    codec = VaeCodec(vae)
-    if (codec.factor, codec.channels, vae.config.scaling_factor) != (FACTOR, CHANNELS, SCALE):
-        raise ArgumentError(
-            f"the onnx layout doesn't store what the autoencoder is, so it must have {CHANNELS} "
-            f"channels, {FACTOR} pixels per cell and the scaling factor {SCALE}; this one has "
-            f"{codec.channels}, {codec.factor} and {vae.config.scaling_factor}"
-        )
     tokens = int(min(components["tokenizer"].model_max_length, 77))
     width = unet.config.encoder_hid_dim or unet.config.cross_attention_dim
     yield _Network(
@@ -161,7 +164,8 @@ def _networks(components: Mapping[str, Any]) -> Iterator[_Network]:
     yield _Network("vae_decoder", _Decoder(vae), {"latent_sample": latents}, ("sample",))
     checker = components["safety_checker"]
     if isinstance(checker, nn.Module):
-        side = checker.config.vision_config.image_size
+        config: Any = checker.config
+        side = config.vision_config.image_size
         inputs = {"clip_input": torch.zeros(2, 3, side, side), "images": torch.zeros(2, 64, 128, 3)}
         yield _Network(
             "safety_checker",
@@ -169,6 +173,22 @@ def _networks(components: Mapping[str, Any]) -> Iterator[_Network]:
             inputs,
             ("out_images", "has_nsfw_concepts"),
             {"images": (0, 1, 2)},
+        )
+
+
+def _warn_of_others(vae: Any) -> None:
+    """Warn if only programs that read the config draw the right pictures."""
+    own = described(vae.config, "") if vae is not None else Description()
+    usual = Description()
+    if (own.factor, own.scaling_factor) != (usual.factor, usual.scaling_factor):
+        _log.warning(
+            "the autoencoder has the scaling factor %s and %d pixels per cell, which is written "
+            "beside it; diffusers takes %s and %d for every checkpoint in this layout, so it draws "
+            "other pictures",
+            own.scaling_factor,
+            own.factor,
+            usual.scaling_factor,
+            usual.factor,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor
@@ -51,12 +52,16 @@ def open_session(
 def session_on(model: bytes, weights: Mapping[str, Tensor]) -> onnxruntime.InferenceSession:
     """Return the session for a model whose initializers are these tensors, without copying them.
 
-    The tensors must live as long as the session.
+    Args:
+        weights: the tensors by name, more than the model uses. They must live as long as the
+            session.
     """
     options = session_options()
-    names = list(weights)
-    values = [
-        onnxruntime.OrtValue.ortvalue_from_numpy(one.detach().numpy()) for one in weights.values()
-    ]
-    options.add_external_initializers(names, values)
+    used = [one.name for one in onnx.load_model_from_string(model).graph.initializer]
+    values = [_value(weights[name]) for name in used if name in weights]
+    options.add_external_initializers([name for name in used if name in weights], values)
     return open_session(model, options)
+
+
+def _value(tensor: Tensor) -> onnxruntime.OrtValue:
+    return onnxruntime.OrtValue.ortvalue_from_numpy(tensor.detach().contiguous().numpy())

@@ -29,14 +29,10 @@ from autopipe_components.steps.prompt import check_encoder, distinct_texts, toke
 from autopipe_stable_diffusion.corrections import correct_scheduler
 from autopipe_stable_diffusion.steps import StableDiffusionSteps
 
+from .described import Description, described
 from .model import OnnxRuntimeModel
 
-CHANNELS, FACTOR, SCALE = 4, 8, 0.18215
-"""The channels of latents, the pixels per cell, and the scaling factor of Stable Diffusion, which
-this layout doesn't store."""
-
-_CELLS = 64
-"""The training height and width of Stable Diffusion in cells, which this layout doesn't store."""
+_SESSION = ("provider", "sess_options", "provider_options")
 
 
 @dataclass(frozen=True)
@@ -49,8 +45,15 @@ class OnnxCodec:
 
     encoder: OnnxRuntimeModel | None
     decoder: OnnxRuntimeModel
-    channels: int = CHANNELS
-    factor: int = FACTOR
+    description: Description
+
+    @property
+    def channels(self) -> int:
+        return self.description.latent_channels
+
+    @property
+    def factor(self) -> int:
+        return self.description.factor
 
     def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         if self.encoder is None:
@@ -58,12 +61,13 @@ class OnnxCodec:
                 "this pipeline has no vae_encoder, so it can't encode images; load the checkpoint "
                 "without vae_encoder=None"
             )
-        latents = torch.cat([self.encoder.run(sample=one)[0] for one in image.split(1)])
-        return SCALE * latents.to(image.dtype)
+        each = torch.split(image, 1)
+        latents = torch.cat([self.encoder.run(sample=one)[0] for one in each])
+        return self.description.scaling_factor * latents.to(image.dtype)
 
     def decode(self, latents: Tensor) -> Tensor:
-        images = latents / SCALE
-        return torch.cat([self.decoder.run(latent_sample=one)[0] for one in images.split(1)])
+        each = torch.split(latents / self.description.scaling_factor, 1)
+        return torch.cat([self.decoder.run(latent_sample=one)[0] for one in each])
 
 
 class OnnxStableDiffusionSteps(StableDiffusionSteps):
@@ -88,9 +92,8 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
         ArgumentError: if there is a safety checker, but no feature extractor.
     """
 
-    model_cpu_offload_seq = None
+    model_cpu_offload_seq = "text_encoder->unet->vae_decoder"
     _optional_components = ("vae_encoder", "safety_checker", "feature_extractor")
-    _exclude_from_cpu_offload = ()
     required_components = ("unet", "vae_decoder", "scheduler")
 
     scheduler_corrections: ClassVar[Mapping[str, Any]] = {"steps_offset": 1, "clip_sample": False}
@@ -98,7 +101,7 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
     unet_channels: ClassVar[int] = 4
     """The input channels of the U-Net, if its file doesn't tell."""
 
-    unet: Any  # type: ignore[assignment]
+    unet: Any
     vae_encoder: OnnxRuntimeModel | None
     vae_decoder: OnnxRuntimeModel
 
@@ -143,6 +146,23 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
         )
         self.register_to_config(requires_safety_checker=requires_safety_checker)
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load the pipeline of a checkpoint; see `DiffusionPipeline.from_pretrained`.
+
+        Args:
+            *args, **kwargs: also `provider`, `sess_options` and `provider_options`, for all
+                networks; see `OnnxRuntimeModel.load_model`.
+        """
+        session = {name: kwargs.pop(name, None) for name in _SESSION}
+        loaded: Any = super().from_pretrained(*args, **kwargs)
+        pipe = loaded[0] if isinstance(loaded, tuple) else loaded
+        if any(session.values()):
+            for one in pipe.components.values():
+                if isinstance(one, OnnxRuntimeModel):
+                    one.reopen(**session)
+        return loaded
+
     # What the U-Net and the autoencoder are
 
     @property
@@ -154,15 +174,34 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
         return self.unet.size_of("sample", 1) or self.unet_channels
 
     def trained_size(self) -> tuple[int, int]:
-        return _CELLS, _CELLS
+        size = described(self.unet.config, self.unet.model_save_dir).sample_size
+        return (size, size) if isinstance(size, int) else (size[0], size[1])
 
     @property
     def codec(self) -> Codec:
-        return OnnxCodec(self.vae_encoder, self.vae_decoder)
+        decoder = self.vae_decoder
+        says = described(decoder.config, decoder.model_save_dir)
+        return OnnxCodec(self.vae_encoder, decoder, says)
 
     def network_sizes(self, height: int, width: int) -> list[tuple[Any, int, int]]:
         """Return nothing: the memory that ONNX Runtime takes is not known beforehand."""
         return []
+
+    def enable_vae_slicing(self) -> None:
+        """Do nothing: images are always encoded and decoded one at a time."""
+
+    def disable_vae_slicing(self) -> None:
+        """Do nothing; see `enable_vae_slicing`."""
+
+    def enable_vae_tiling(self) -> None:
+        """Raise `ArgumentError`: ONNX Runtime decodes an image as a whole."""
+        raise ArgumentError(
+            "in the onnx layout an image is decoded as a whole; for tiles, load the checkpoint "
+            "from which it was exported"
+        )
+
+    def disable_vae_tiling(self) -> None:
+        """Do nothing: there are no tiles."""
 
     # Steps of a call, in order
 
@@ -208,20 +247,13 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
                     f"it out, or load the checkpoint that the ONNX files were exported from"
                 )
 
-    def _encode_text(
-        self,
-        texts: Sequence[str],
-        *,
-        device: torch.device | str,
-        length: int | None = None,
-        clip_skip: int | None = None,
-    ) -> Tensor:
+    def encode_texts(self, texts: Sequence[str], **options: Any) -> Any:
         distinct, positions = distinct_texts(texts)
-        limit = length or self.text_encoder.size_of("input_ids", 1)
+        limit = options.get("length") or self.text_encoder.size_of("input_ids", 1)
         with self.tokenizing(self.tokenizer):
             ids, _ = tokenize(self.tokenizer, distinct, limit or self.tokenizer.model_max_length)
         embeds: Tensor = self.text_encoder.run(input_ids=ids)[0]
-        return embeds[positions].to(device)
+        return embeds[positions].to(options["device"])
 
     def run_denoiser(
         self, sample: Tensor, timestep: Tensor, guidance: Tensor | None, inputs: Mapping[str, Any]
@@ -251,6 +283,6 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
         pixels = self.image_processor.denormalize(images).permute(0, 2, 3, 1)
         flags = [
             bool(self.safety_checker.run(clip_input=one, images=picture)[1].any())
-            for one, picture in zip(clip_input.split(1), pixels.split(1))
+            for one, picture in zip(torch.split(clip_input, 1), torch.split(pixels, 1))
         ]
         return images, flags

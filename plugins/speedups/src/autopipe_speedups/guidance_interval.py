@@ -26,8 +26,8 @@ class GuidanceInterval(HalvesChoice):
     """Switches guidance off outside an interval of the steps, or of the noise levels.
 
     Args:
-        interval: the first and the last part of the steps with guidance, in [0, 1]. A step has
-            guidance if all of it is in the interval.
+        interval: the parts of the steps where guidance begins and ends, in [0, 1]. A step has
+            guidance if its middle lies between them.
         sigmas: the lowest and the highest noise level with guidance, instead of an interval: the
             standard deviation of the noise, relative to an image without noise of deviation 1.
 
@@ -72,8 +72,8 @@ class GuidanceInterval(HalvesChoice):
             start, end = self.interval
 
             def by_part(step: int, timestep: Tensor) -> Any:
-                steps = run.num_timesteps
-                return None if start <= step / steps and (step + 1) / steps <= end else "positive"
+                middle = (step + 0.5) / run.num_timesteps
+                return None if start <= middle <= end else "positive"
 
             return by_part
         bars = getattr(run.scheduler, "alphas_cumprod", None)

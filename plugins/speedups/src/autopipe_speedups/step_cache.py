@@ -34,9 +34,8 @@ from .inputs import CACHE_DEPTH, CACHE_FULL_STEPS, CACHE_INTERVAL
 class StepCache(Attachment):
     """Runs only the outermost layers of U-Nets in most steps.
 
-    With an engine or without, the other networks run as before, except that a ControlNet rests in
-    shallow steps: its features of the last full step are used again. Calls with an interval of 1
-    are the same as without the add-on.
+    A ControlNet rests in shallow steps: its features of the last full step are used again. Other
+    networks run as before. Calls with an interval of 1 are the same as without the add-on.
 
     Args:
         interval: the distance between full steps: 3 means steps 0, 3, 6 and so on.

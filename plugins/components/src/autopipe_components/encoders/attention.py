@@ -80,7 +80,8 @@ def attend(
         value,
         attn_mask=mask,
         dropout_p=dropout,
-        is_causal=causal and mask is None and query.shape[2] > 1,
+        # While torch traces, a size is a tensor.
+        is_causal=causal and mask is None and bool(query.shape[2] > 1),
         scale=scale,
     )
     return attended.transpose(1, 2).flatten(2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -53,13 +53,14 @@ class Encoder(Adapters, TokenEmbeddings, ModelMixin):
         config_aliases: second names of config entries.
         unsaved: the parameters of `__init__` that a saved config doesn't have.
         wrappers: parts of tensor names that only some releases of transformers write.
+        main_input_name: the first parameter of `forward`.
         twin: the class of transformers with the same checkpoints; None if there isn't one.
     """
 
     weights_name = "model"
     pickle_name = "pytorch_model"
     config_limits = LIMITS
-    _config_type = EncoderConfig
+    config_type = EncoderConfig
     _supports_gradient_checkpointing = True
 
     model_type: ClassVar[str]
@@ -67,12 +68,13 @@ class Encoder(Adapters, TokenEmbeddings, ModelMixin):
     config_aliases: ClassVar[Mapping[str, str]] = {}
     unsaved: ClassVar[frozenset[str]] = frozenset()
     wrappers: ClassVar[frozenset[str]] = frozenset()
+    main_input_name: ClassVar[str] = "input_ids"
     twin: ClassVar[str | None] = None
 
-    @property
-    def config(self) -> EncoderConfig:
-        """The entries of the config."""
-        return cast(EncoderConfig, self._config)
+    if TYPE_CHECKING:
+
+        @property
+        def config(self) -> EncoderConfig: ...
 
     @property
     def name_or_path(self) -> str:

@@ -58,27 +58,21 @@ class CLIPVisionEmbeddings(nn.Module):
                 f"interpolate_pos_encoding=True"
             )
         patches = self.patch_embedding(pixel_values.to(self.patch_embedding.weight.dtype))
-        whole = self.class_embedding.expand(len(patches), 1, -1)
+        whole = self.class_embedding.expand(patches.shape[0], 1, -1)
         states = torch.cat([whole, patches.flatten(2).transpose(1, 2)], dim=1)
-        places = (
-            self._interpolated(height, width)
-            if interpolate_pos_encoding
-            else self.position_embedding(self.position_ids)
-        )
+        places = self.position_embedding(self.position_ids)
+        if (height, width) != (self.image_size,) * 2:
+            places = self._resized(places, height, width)
         embedded: Tensor = states + places
         return embedded
 
-    def _interpolated(self, height: int, width: int) -> Tensor:
-        """Return the embeddings (1, 1 + patches, D) of the positions in images of any size."""
-        if (height, width) == (self.image_size,) * 2:
-            kept: Tensor = self.position_embedding(self.position_ids)
-            return kept
-        table = self.position_embedding.weight[None]
-        side = int((table.shape[1] - 1) ** 0.5)
-        grid = table[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    def _resized(self, places: Tensor, height: int, width: int) -> Tensor:
+        """Return the embeddings (1, 1 + patches, D) of the positions in images of another size."""
+        side = self.image_size // self.patch_size
+        grid = places[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
         size = (height // self.patch_size, width // self.patch_size)
         grid = F.interpolate(grid, size=size, mode="bicubic", align_corners=False)
-        return torch.cat([table[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
+        return torch.cat([places[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
 
 
 class CLIPVisionEncoder(Encoder):

@@ -29,11 +29,12 @@ _ALIASES = MappingProxyType(
 
 
 class T5Stack(Checkpointed):
-    """All blocks; the embeddings are those of the network that it belongs to."""
+    """The embeddings, whose table is that of the network that it belongs to, and all blocks."""
 
-    def __init__(self, config: Any, embeddings: nn.Embedding) -> None:
+    def __init__(self, config: Any, table: Any) -> None:
         super().__init__()
-        self.embed_tokens = embeddings
+        self.embed_tokens = nn.Embedding(table.shape[0], table.shape[1], _weight=table.detach())
+        self.embed_tokens.weight = table
         self.block = nn.ModuleList(
             [T5Block(config, is_first=number == 0) for number in range(config.num_layers)]
         )
@@ -42,24 +43,13 @@ class T5Stack(Checkpointed):
 
     def forward(self, states: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, ...]:
         """Return the input and the output of each block; the last one after the norm."""
-        every = [self.dropout(states)]
-        if len(self.block):
-            first: Any = self.block[0]
-            bias = first.layer[0].SelfAttention.position_bias(states.shape[1])
-            bias = _masked(bias, expanded_mask(attention_mask, states, causal=False), states.dtype)
+        every, bias = [self.dropout(states)], None
+        mask = expanded_mask(attention_mask, states, causal=False)
         for block in self.block:
-            every.append(self.run(block, every[-1], bias))
+            changed, bias = self.run(block, every[-1], mask, bias)
+            every.append(changed)
         last = self.dropout(self.final_layer_norm(every[-1]))
         return (*every[:-1], last) if len(self.block) else (*every, last)
-
-
-def _masked(bias: Tensor, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Return what is added to the scores: `bias`, with padding left out."""
-    if mask is None:
-        return bias.contiguous()
-    if mask.dtype is torch.bool:
-        return torch.where(mask, bias, torch.finfo(dtype).min).contiguous()
-    return (bias + mask).contiguous()
 
 
 class T5EncoderModel(Encoder):
@@ -129,7 +119,7 @@ class T5EncoderModel(Encoder):
     def make_layers(self) -> None:
         self.check_config(self.config)
         self.shared = nn.Embedding(self.config.vocab_size, self.config.d_model)
-        self.encoder = T5Stack(self.config, self.shared)
+        self.encoder = T5Stack(self.config, self.shared.weight)
 
     @classmethod
     def kept_in_fp32(cls, dtype: torch.dtype | None) -> Collection[str]:
@@ -162,7 +152,7 @@ class T5EncoderModel(Encoder):
         if (input_ids is None) == (inputs_embeds is None):
             raise ArgumentError("a text encoder needs either input_ids or inputs_embeds")
         if inputs_embeds is None:
-            inputs_embeds = self.shared(input_ids)
+            inputs_embeds = self.encoder.embed_tokens(input_ids)
         every = self.encoder(inputs_embeds, attention_mask)
         output = EncoderOutput(every[-1], hidden_states=every if wants_states else None)
         return output.to_tuple() if return_dict is False else output

@@ -38,7 +38,7 @@ class T5LayerNorm(nn.Module):
 class T5DenseActDense(nn.Module):
     """The feed-forward part of the first T5; `wo` may have a larger dtype than the rest."""
 
-    inputs = ("wi",)
+    inputs: tuple[str, ...] = ("wi",)
 
     def __init__(self, config: Any) -> None:
         super().__init__()
@@ -50,7 +50,11 @@ class T5DenseActDense(nn.Module):
 
     def inner(self, states: Tensor) -> Tensor:
         """Return the activations (B, N, d_ff)."""
-        return self.act(self.wi(states))
+        return self.act(self._input("wi", states))
+
+    def _input(self, name: str, states: Tensor) -> Tensor:
+        projected: Tensor = self.get_submodule(name)(states)
+        return projected
 
     def forward(self, states: Tensor) -> Tensor:
         """Return states (B, N, D)."""
@@ -65,8 +69,7 @@ class T5DenseGatedActDense(T5DenseActDense):
     inputs = ("wi_0", "wi_1")
 
     def inner(self, states: Tensor) -> Tensor:
-        gated: Tensor = self.act(self.wi_0(states)) * self.wi_1(states)
-        return gated
+        return self.act(self._input("wi_0", states)) * self._input("wi_1", states)
 
 
 class T5LayerFF(nn.Module):
@@ -101,12 +104,20 @@ class T5Attention(nn.Module):
         if is_first:
             self.relative_attention_bias = nn.Embedding(self.buckets, self.n_heads)
 
-    def position_bias(self, length: int) -> Tensor:
-        """Return what relative positions add to the scores of all blocks, (1, heads, N, N)."""
-        table = self.relative_attention_bias
-        places = torch.arange(length, dtype=torch.long, device=table.weight.device)
-        biases: Tensor = table(self._bucket(places[None, :] - places[:, None]))
-        return biases.permute(2, 0, 1)[None]
+    def position_bias(self, states: Tensor, mask: Tensor | None) -> Tensor:
+        """Return what is added to the scores of all blocks, (1 or B, heads, N, N).
+
+        It has the biases of relative positions, and leaves padding out.
+        """
+        places = torch.arange(states.shape[1], dtype=torch.long, device=states.device)
+        bias = self.relative_attention_bias(self._bucket(places[None, :] - places[:, None]))
+        bias = bias.permute(2, 0, 1)[None]
+        if mask is not None and mask.dtype is torch.bool:
+            bias = torch.where(mask, bias, torch.finfo(states.dtype).min)
+        elif mask is not None:
+            bias = bias + mask
+        found: Tensor = bias.contiguous()
+        return found
 
     def _bucket(self, offset: Tensor) -> Tensor:
         """Return the bucket of each relative position.
@@ -124,8 +135,12 @@ class T5Attention(nn.Module):
         buckets: Tensor = after + torch.where(distance < exact, distance, far)
         return buckets
 
-    def forward(self, states: Tensor, bias: Tensor) -> Tensor:
-        """Return states (B, N, D); `bias` is added to the scores."""
+    def forward(
+        self, states: Tensor, mask: Tensor | None, bias: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return states (B, N, D), and `bias`, which the first block computes."""
+        if bias is None:
+            bias = self.position_bias(states, mask)
         attended = attend(
             self.q(states),
             self.k(states),
@@ -135,8 +150,7 @@ class T5Attention(nn.Module):
             scale=1.0,
             dropout=self.dropout if self.training else 0.0,
         )
-        projected: Tensor = self.o(attended)
-        return projected
+        return self.o(attended), bias
 
 
 class T5LayerSelfAttention(nn.Module):
@@ -148,10 +162,12 @@ class T5LayerSelfAttention(nn.Module):
         self.layer_norm = T5LayerNorm(config.d_model, config.layer_norm_epsilon)
         self.dropout = nn.Dropout(config.dropout_rate)
 
-    def forward(self, states: Tensor, bias: Tensor) -> Tensor:
-        """Return states (B, N, D)."""
-        changed: Tensor = states + self.dropout(self.SelfAttention(self.layer_norm(states), bias))
-        return changed
+    def forward(
+        self, states: Tensor, mask: Tensor | None, bias: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return states (B, N, D), and the bias for the next block."""
+        attended, bias = self.SelfAttention(self.layer_norm(states), mask, bias)
+        return states + self.dropout(attended), bias
 
 
 class T5Block(nn.Module):
@@ -161,10 +177,18 @@ class T5Block(nn.Module):
         super().__init__()
         self.layer = nn.ModuleList([T5LayerSelfAttention(config, is_first), T5LayerFF(config)])
 
-    def forward(self, states: Tensor, bias: Tensor) -> Tensor:
-        """Return states (B, N, D); float16 is kept finite."""
+    def forward(
+        self, states: Tensor, mask: Tensor | None, bias: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return states (B, N, D), and the bias for the next block; float16 is kept finite.
+
+        Args:
+            mask: as `expanded_mask` returns it.
+            bias: what the first block computed; None for itself.
+        """
         attention, feed_forward = self.layer
-        return _finite(feed_forward(_finite(attention(states, bias))))
+        states, bias = attention(states, mask, bias)
+        return _finite(feed_forward(_finite(states))), bias
 
 
 def _finite(states: Tensor) -> Tensor:

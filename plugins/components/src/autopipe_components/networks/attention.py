@@ -58,7 +58,11 @@ class MultiHeadAttention(nn.Module):
 
         `key` and `value` are (B, K, heads * head_dim). `bias`, (B, 1, K), is added to the scores.
         """
-        query, key, value = map(self._split_heads, (self.to_q(hidden), key, value))
+        return self.mix(self.to_q(hidden), key, value, bias)
+
+    def mix(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return the attention of projected queries, (B, Q, heads * head_dim), as `attend` does."""
+        query, key, value = map(self._split_heads, (query, key, value))
         attended = self._attend(query, key, value, None if bias is None else bias[:, None])
         project = next(iter(self.to_out))
         projected: Tensor = project(attended.transpose(1, 2).flatten(2))

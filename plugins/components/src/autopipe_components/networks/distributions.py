@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import register_pytree_node
 
 from ..noise import randn_tensor
 
@@ -61,3 +62,14 @@ class DiagonalGaussianDistribution:
             return self.mean.new_zeros(1)
         terms = math.log(2 * math.pi) + self.logvar + (sample - self.mean) ** 2 / self.var
         return 0.5 * terms.sum(dim=tuple(dims))
+
+
+# So that code which traverses nested results finds its one tensor.
+register_pytree_node(
+    DiagonalGaussianDistribution,
+    lambda one: ([one.parameters], one.deterministic),
+    lambda tensors, deterministic: DiagonalGaussianDistribution(next(iter(tensors)), deterministic),
+    serialized_type_name=(
+        f"{DiagonalGaussianDistribution.__module__}.{DiagonalGaussianDistribution.__qualname__}"
+    ),
+)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -114,11 +115,11 @@ class Encoder(Checkpointed):
         self.conv_out = nn.Conv2d(last, out_channels, kernel_size=3, padding=1)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        hidden = self.conv_in(hidden)
+        hidden = self.conv_in(in_fast_layout(hidden))
         for block in (*self.down_blocks, self.mid_block):
             hidden = self.run(block, hidden)
         output: Tensor = self.conv_out(F.silu(self.conv_norm_out(hidden)))
-        return output
+        return output.contiguous()
 
 
 class Decoder(Checkpointed):
@@ -167,13 +168,24 @@ class Decoder(Checkpointed):
         self.conv_out = nn.Conv2d(last, out_channels, kernel_size=3, padding=1)
 
     def forward(self, hidden: Tensor, latents: Tensor | None = None) -> Tensor:
-        hidden = self.conv_in(hidden)
+        hidden = self.conv_in(in_fast_layout(hidden))
+        latents = None if latents is None else in_fast_layout(latents)
         for block in (self.mid_block, *self.up_blocks):
             hidden = self.run(block, hidden, latents)
         # A plain group normalisation takes no latents.
         inputs = (hidden,) if latents is None else (hidden, latents)
         output: Tensor = self.conv_out(F.silu(self.conv_norm_out(*inputs)))
-        return output
+        return output.contiguous()
+
+
+def in_fast_layout(batch: Tensor) -> Tensor:
+    """Return (B, C, H, W) with its channels last in memory, if the CPU computes on it.
+
+    Convolutions then read and write activations as they are, instead of copying them into a layout
+    of their own and back. Layers keep the layout of their input.
+    """
+    on_cpu = batch.device.type == "cpu"
+    return batch.contiguous(memory_format=torch.channels_last) if on_cpu else batch
 
 
 def with_new_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 
 from autopipe.checkpoint.address import DEMO, demo_folder
+from autopipe.cli.arguments import size
 from autopipe.cli.command import Run, explain, option, show
 from autopipe.cli.text import paragraph, say
 from autopipe.errors import ArgumentError, check_names
 from autopipe.registry import default_registry
 from autopipe.wording import listed, shown
-from autopipe_generate.arguments import size
 
 ABOUT = (
     "Check what every family promises, for an installed one: that arguments have their effects, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from autopipe.attaching.engine import EngineRefusal, NetworkEngine
-from autopipe.attaching.recorder import NetworkCall, Recorder
+from autopipe.attaching.recorder import NetworkCall, Recorder, difference, tensors_in
+from autopipe.wording import logger
 
 from .subject import Subject
 
@@ -58,40 +59,22 @@ class Engined:
         return prepared
 
 
-def leaves(value: Any) -> list[Tensor]:
-    """Return the tensors in an output of a network, in their order."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, Mapping):
-        return [one for part in value.values() for one in leaves(part)]
-    if isinstance(value, (list, tuple)):
-        return [one for part in value for one in leaves(part)]
-    return (
-        [one for part in vars(value).values() for one in leaves(part)] if _is_plain(value) else []
-    )
-
-
-def _is_plain(value: object) -> bool:
-    return hasattr(value, "__dict__") and not isinstance(value, (type, nn.Module))
-
-
 def apart(found: Any, expected: Any, tolerance: float) -> str | None:
     """Return how an output differs from the expected one by more than `tolerance`; else None."""
     if type(found) is not type(expected):
         return f"the output is a {type(found).__name__}, not a {type(expected).__name__}"
-    ours, theirs = leaves(found), leaves(expected)
-    if [(one.shape, one.dtype) for one in ours] != [(one.shape, one.dtype) for one in theirs]:
-        return "the tensors of the output have other shapes or dtypes"
-    for one, other in zip(ours, theirs):
-        largest = max(float(other.abs().max()), 1e-6) if other.numel() else 1.0
-        away = float((one.double() - other.double()).abs().max()) if other.numel() else 0.0
-        if not away <= tolerance * largest:
-            return f"it is {away / largest:.2g} away, more than its tolerance of {tolerance:.2g}"
+    if [one.dtype for one in tensors_in(found)] != [one.dtype for one in tensors_in(expected)]:
+        return "the tensors of the output have other dtypes"
+    away = difference(found, expected)
+    if away == float("inf"):
+        return "the tensors of the output have other shapes"
+    if not away <= tolerance:
+        return f"it is {away:.2g} away, more than its tolerance of {tolerance:.2g}"
     return None
 
 
 @contextmanager
-def warned(logger: str = "autopipe") -> Iterator[list[str]]:
+def warned(name: str = "autopipe") -> Iterator[list[str]]:
     """Context manager that collects the warnings that are logged."""
     found: list[str] = []
 
@@ -100,11 +83,12 @@ def warned(logger: str = "autopipe") -> Iterator[list[str]]:
             found.append(record.getMessage())
 
     handler = Handler(logging.WARNING)
-    logging.getLogger(logger).addHandler(handler)
+    watched = logger(name)
+    watched.addHandler(handler)
     try:
         yield found
     finally:
-        logging.getLogger(logger).removeHandler(handler)
+        watched.removeHandler(handler)
 
 
 class Forks(nn.Module):

@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable
 from typing import TypeVar
 
-from autopipe.errors import ArgumentError
-from autopipe.sizes import parse_size
-from autopipe.wording import shown
+from ..errors import ArgumentError
+from ..sizes import parse_size
+from ..wording import shown
 
 LARGEST_SIDE = 1 << 16
 """The largest side of an image in pixels; image files support no more."""

@@ -1,0 +1,120 @@
+"""Provides eager mode in another layout and dtype, with fused projections, as an engine."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from autopipe.attaching.engine import EngineRefusal, NetworkEngine
+from autopipe.attaching.network_view import Answer, view_of
+from autopipe.errors import ArgumentError
+from autopipe.wording import shown
+
+from ..networks.attention import Attention
+
+_DTYPES = ("bfloat16", "float16")
+
+
+class ChannelsLast(NetworkEngine):
+    """Engine that runs a copy of the network whose convolutions have their channels last.
+
+    This is the layout of tensor cores. The projections of an attention layer to queries, keys and
+    values become one, and with a `dtype` the copy computes in it, while inputs and outputs keep
+    theirs. The copy takes the memory of the weights again, in that dtype.
+
+    Args:
+        dtype: `"bfloat16"` or `"float16"`; None for that of the network.
+        fuse: whether to fuse projections.
+
+    Raises:
+        ArgumentError: if the dtype is another one.
+    """
+
+    name = "channels_last"
+
+    def __init__(self, dtype: str | None = None, fuse: bool = True) -> None:
+        if dtype not in (None, *_DTYPES):
+            raise ArgumentError(f"dtype={shown(dtype)} is not {' or '.join(_DTYPES)}")
+        self.dtype, self.fuse = dtype, fuse
+        if dtype is not None:
+            # Eight or eleven bits of precision, through a hundred layers.
+            self.tolerance = 0.05
+
+    def refuses(self, component: str, network: nn.Module) -> str | None:
+        if any(parameter.is_meta for parameter in network.parameters()):
+            return "it has no weights"
+        is_useful = any(isinstance(one, (nn.Conv2d, Attention)) for one in network.modules())
+        return None if is_useful or self.dtype else "it has neither convolutions nor our attention"
+
+    def version(self) -> str:
+        """Return the version of torch, and the options."""
+        return f"{torch.__version__} {self.dtype} {self.fuse}"
+
+    def prepare(self, network: nn.Module, method: str) -> Callable[..., Any]:
+        dtype: torch.dtype | None = None if self.dtype is None else getattr(torch, self.dtype)
+        made = copy.deepcopy(network).to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        view = view_of(made, [_fused(made)] if self.fuse else [])
+        run = view if method == "forward" else getattr(view, method)
+        own = next((p.dtype for p in network.parameters() if p.is_floating_point()), dtype)
+
+        def back(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                cast = value.to(own) if value.is_floating_point() else value
+                return cast.contiguous()
+            if hasattr(value, "__dict__") and dtype is not None:
+                raise EngineRefusal(f"its {method} returns a {type(value).__name__}")
+            return value
+
+        def there(value: Any) -> Any:
+            is_float = isinstance(value, Tensor) and value.dtype == own
+            return value.to(dtype) if is_float and dtype is not None else value
+
+        def prepared(*args: Any, **kwargs: Any) -> Any:
+            args, kwargs = tree_map(there, (args, kwargs))
+            return tree_map(back, run(*args, **kwargs))
+
+        return prepared
+
+
+def _fused(network: nn.Module) -> dict[str, Answer]:
+    """Return an answer with fused projections for each attention layer of `network`."""
+    return {
+        path: _together(layer) if layer.context_dim is None else _to_context(layer)
+        for path, layer in network.named_modules()
+        if type(layer) is Attention
+    }
+
+
+def _together(layer: Attention) -> Answer:
+    weight, shift = _joined(layer.to_q, layer.to_k, layer.to_v)
+
+    def answer(layer: Any, hidden: Tensor, context: Any = None, bias: Any = None) -> Tensor:
+        query, key, value = F.linear(hidden, weight, shift).chunk(3, -1)
+        mixed: Tensor = layer.mix(query, key, value, bias)
+        return mixed
+
+    return answer
+
+
+def _to_context(layer: Attention) -> Answer:
+    weight, shift = _joined(layer.to_k, layer.to_v)
+
+    def answer(layer: Any, hidden: Tensor, context: Any = None, bias: Any = None) -> Tensor:
+        context = layer.check_context(context, hidden.shape[0])
+        key, value = F.linear(context, weight, shift).chunk(2, -1)
+        attended: Tensor = layer.attend(hidden, key, value, bias)
+        return attended
+
+    return answer
+
+
+def _joined(*layers: nn.Linear) -> tuple[Tensor, Tensor | None]:
+    weight = torch.cat([layer.weight.detach() for layer in layers])
+    shifts = [layer.bias for layer in layers if layer.bias is not None]
+    return weight, torch.cat([shift.detach() for shift in shifts]) if shifts else None

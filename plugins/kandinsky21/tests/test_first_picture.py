@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from support.first_picture import check_light
+
+from autopipe import KandinskyCombinedPipeline
+
+
+def test_a_picture_imports_nothing_heavy(build: Callable[..., Any], tmp_path: Path) -> None:
+    build(KandinskyCombinedPipeline).save_pretrained(tmp_path / "checkpoint")
+    call = {"prompt": "a cat", "num_inference_steps": 2, "prior_num_inference_steps": 2}
+    check_light(tmp_path / "checkpoint", call, tmp_path)

@@ -1,0 +1,48 @@
+"""What the kit checks: this package's manifest, and calls while its add-ons are attached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autopipe import Task
+from autopipe.checkpoint.address import demo_folder
+from autopipe.registry import default_registry
+from autopipe_devkit.conformance import Conformance
+from autopipe_devkit.conformance.checks import OF_A_TASK
+from autopipe_devkit.conformance.subject import Subject
+
+
+class TestConformance(Conformance):
+    family = "speedups"
+
+
+CHECKS = (
+    *("half", "seed", "unseeded", "untouched", "batch", "repeats", "neighbours", "threads"),
+    *("overlap", "callback", "cancel", "copies", "progress", "views", "tasks", "placement"),
+    *("attachments", "effects"),
+)
+"""Those of calls, except what they demand of single steps, which may be shallow or unguided."""
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_family_keeps_its_promises_with_all_attached(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Subject.load
+
+    def attached(self: Subject, *args: Any, **options: Any) -> Any:
+        pipe = load(self, *args, **options)
+        pipe.attach("step_cache", interval=2)
+        pipe.attach("guidance_interval")
+        pipe.attach("guidance_halves", halves="in turn")
+        return pipe
+
+    monkeypatch.setattr(Subject, "load", attached)
+    registry = default_registry()
+    family = registry.families["stable_diffusion"]
+    pipeline = next(p for p in family.pipelines if p.task == Task.TEXT2IMAGE)
+    folder = demo_folder("stable_diffusion", registry)
+    OF_A_TASK[name](Subject(family, pipeline, folder, tmp_path, Task.TEXT2IMAGE))
