@@ -177,7 +177,7 @@ def test_every_variable_of_the_environment_is_told() -> None:
     sources += "".join(p.read_text(encoding="utf-8") for p in ROOT.glob("plugins/*/src/**/*.py"))
     names = set(re.findall(r"\bAUTOPIPE_[A-Z_]+\b", sources))
     assert "AUTOPIPE_STRICT" in names
-    told = "".join(text(page) for page in ("plugins.md", "loading.md"))
+    told = "".join(text(page) for page in ("plugins.md", "loading.md", "memory.md"))
     assert [name for name in sorted(names) if f"`{name}" not in told] == []
 
 
