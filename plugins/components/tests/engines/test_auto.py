@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,31 @@ def test_auto_measures_when_it_is_worth_it_and_remembers(
     other = Auto(patience=float("inf"))
     call.by(other.prepare(call.network, "forward"))
     assert other.engines["quick"].prepared == 1
+
+
+@torch.no_grad()
+def test_other_threads_go_on_while_one_measures(call: NetworkCall) -> None:
+    auto = Auto(patience=0.0)
+    run = auto.prepare(call.network, "forward")
+    found: list[torch.Tensor] = []
+
+    def other() -> None:
+        with torch.no_grad():
+            found.append(call.by(run))
+
+    class Waiting(Quick):
+        """Is prepared only after another thread has computed."""
+
+        def prepare(self, network: nn.Module, method: str) -> Callable[..., Any]:
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join(60)
+            assert found
+            return super().prepare(network, method)
+
+    auto.engines = {"quick": Waiting()}
+    assert torch.equal(call.by(run), call.eager())
+    assert torch.equal(found[0], call.eager())
 
 
 @torch.no_grad()

@@ -98,9 +98,12 @@ class _Chooser:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         shapes = str([tuple(one.shape) for one in tensors_in((args, kwargs))])
         function = self._chosen.get(shapes)
-        if function is None:
-            with self._lock:
+        # While one thread measures or prepares, the others go on in eager mode.
+        if function is None and self._lock.acquire(blocking=False):
+            try:
                 function = self._chosen.get(shapes) or self._find(shapes, args, kwargs)
+            finally:
+                self._lock.release()
         if function is not None:
             return function(*args, **kwargs)
         started = time.perf_counter()
