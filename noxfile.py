@@ -292,7 +292,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def benchmark(session: nox.Session) -> None:
-    """Measure against diffusers, and write a table and JSON. Not part of CI."""
+    """Measure against diffusers, and print a table with goals. Not part of CI."""
     install(session, DISTS, *REFERENCE)
     session.run("python", "benchmarks/run.py", *session.posargs)
 

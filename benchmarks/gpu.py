@@ -31,6 +31,7 @@ TINY = {"tiny": ("Stable Diffusion, tiny", 32), "tiny-xl": ("Stable Diffusion XL
 SETTINGS = {
     "diffusers, eager": ("diffusers", None),
     "autopipe, eager": ("autopipe", None),
+    "autopipe, channels_last": ("autopipe", "channels_last"),
     "autopipe, cuda_graphs": ("autopipe", "cuda_graphs"),
     "diffusers, compiled": ("diffusers", "compile"),
     "autopipe, compile": ("autopipe", "compile"),

@@ -40,12 +40,14 @@ class Variant:
         library: `"autopipe"` or `"diffusers"`.
         options: the settings of the task; see `measure.py`.
         environment: environment variables of the process.
+        fresh_cache: whether a process finds nothing that engines kept of earlier ones.
         checkout: another version of this project, whose sources are used.
     """
 
     library: str
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    fresh_cache: bool = False
     checkout: Path | None = None
 
     def environ(self) -> dict[str, str]:
@@ -78,13 +80,14 @@ class Worker:
     ) -> None:
         told = json.dumps({**options, **variant.options})
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # It lives as long as this.
+        self._cache = tempfile.TemporaryDirectory() if variant.fresh_cache else None
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "measure.py"), variant.library, task, checkpoint, told],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            env=variant.environ(),
+            env=variant.environ() | ({"XDG_CACHE_HOME": self._cache.name} if self._cache else {}),
         )
 
     def take(self) -> dict[str, float]:
@@ -106,6 +109,8 @@ class Worker:
     def close(self) -> None:
         self._process.communicate()
         self._errors.close()
+        if self._cache is not None:
+            self._cache.cleanup()
 
 
 class Program:

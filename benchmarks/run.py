@@ -122,6 +122,17 @@ def _before(group: Group, checkout: Path) -> Group:
     return replace(group, variants={**group.variants, REFERENCE: other}, programs=programs)
 
 
+def _with_kept(results: dict[str, Any]) -> dict[str, Any]:
+    """Add groups that are published already, if they were measured in the same way."""
+    groups = {group["name"]: group for group in results["groups"]}
+    if page.RESULTS.is_file():
+        kept = json.loads(page.RESULTS.read_text(encoding="utf-8"))
+        same = ("processor", "cores", "python", "versions", "quick")
+        if all(kept[name] == results[name] for name in same):
+            groups = {group["name"]: group for group in kept["groups"]} | groups
+    return {**results, "groups": [groups[g.name] for g in GROUPS if g.name in groups]}
+
+
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -171,7 +182,7 @@ def main() -> None:
     (folder / "results.md").write_text(page.table(results))
     print(f"\nwritten to {folder / 'results.json'} and {folder / 'results.md'}")
     if asked.publish:
-        page.publish(results)
+        page.publish(_with_kept(results))
 
 
 if __name__ == "__main__":

@@ -120,9 +120,9 @@ def test_an_engine_draws_the_same_and_is_undone(pipe: Any) -> None:
     pipe.use_engine({"unet": "compile"}, backend="eager")
     # The graph runs the same kernels as eager mode, in the same order.
     assert np.array_equal(draw(pipe), plain)
-    assert pipe._pool._runners
+    assert "unet: compile, prepared" in pipe.explain()
     pipe.use_engine(None)
-    assert not pipe._pool._runners
+    assert "compile" not in pipe.explain()
     assert np.array_equal(draw(pipe), plain)
     assert dict(pipe.components) == networks
     assert "_compiled_call_impl" not in vars(pipe.unet)

@@ -27,6 +27,7 @@ from autopipe_devkit.conformance.checks import (
     OF_A_STAGE,
     OF_A_TASK,
 )
+from autopipe_devkit.conformance.checks.engines import OF_AN_ENGINE
 from autopipe_devkit.scaffold import EXAMPLE
 
 ROOT = Path(__file__).parents[1]
@@ -79,8 +80,8 @@ def test_every_extension_point_is_in_the_table() -> None:
 def test_every_check_is_told() -> None:
     checks = {**OF_A_FAMILY, **OF_A_MEMBER, **OF_A_STAGE, **OF_A_TASK}
     told = re.findall(r"^\| `(\w+)` \| [A-Z`]", text("conformance.md"), re.M)
-    assert sorted(told) == sorted(checks)
-    for check in checks.values():
+    assert sorted(told) == sorted([*checks, *OF_AN_ENGINE])
+    for check in (*checks.values(), *OF_AN_ENGINE.values()):
         assert " ".join((check.__doc__ or "").split()) in text("conformance.md")
 
 
@@ -176,7 +177,7 @@ def test_every_variable_of_the_environment_is_told() -> None:
     sources += "".join(p.read_text(encoding="utf-8") for p in ROOT.glob("plugins/*/src/**/*.py"))
     names = set(re.findall(r"\bAUTOPIPE_[A-Z_]+\b", sources))
     assert "AUTOPIPE_STRICT" in names
-    told = "".join(text(page) for page in ("plugins.md", "loading.md"))
+    told = "".join(text(page) for page in ("plugins.md", "loading.md", "memory.md"))
     assert [name for name in sorted(names) if f"`{name}" not in told] == []
 
 

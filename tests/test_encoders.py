@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from support.public import CHECKPOINTS
 
-from autopipe import StableDiffusionPipeline
+from autopipe import StableDiffusionPipeline, StableDiffusionSafetyChecker
+from autopipe.checkpoint.build import WithoutMemory
+from autopipe.checkpoint.foreign.models import build, find_class
 from autopipe.manifest import Component, Family, Pipeline
 from autopipe.registry import default_registry
 from autopipe.resolution.targets import load_target
@@ -87,7 +90,9 @@ def test_a_pipeline_loads_saves_and_takes_either(tmp_path: Path) -> None:
 def test_a_first_picture_imports_no_network_of_transformers() -> None:
     code = f"""
 import sys
-from autopipe import StableDiffusionPipeline
+from autopipe import StableDiffusionPipeline, StableDiffusionSafetyChecker
+from autopipe.checkpoint.build import WithoutMemory
+from autopipe.checkpoint.foreign.models import build, find_class
 pipe = StableDiffusionPipeline.from_pretrained({DEMO!r})
 pipe("a red circle", num_inference_steps=1)
 heavy = "transformers.modeling_utils", "transformers.models.clip.modeling_clip", "torch._dynamo"
@@ -95,3 +100,30 @@ sys.stdout.write(str([name for name in heavy if name in sys.modules]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("[]", 0), done.stderr
+
+
+PUBLISHED = sorted(
+    file
+    for part in ("text_encoder", "text_encoder_2", "image_encoder", "safety_checker")
+    for file in CHECKPOINTS.glob(f"*/{part}/config.json")
+)
+
+
+@pytest.mark.parametrize("file", PUBLISHED, ids=lambda file: f"{file.parts[-3]}/{file.parts[-2]}")
+def test_configs_of_published_checkpoints(file: Path) -> None:
+    """The safety checker's tensors are compared with those of diffusers by a parity test."""
+    config = json.loads(file.read_text("utf-8"))
+    name = config["architectures"][0]
+    known = {light.name: light.target for light in LIGHT}
+    cls: Any = load_target(known[name]) if name in known else StableDiffusionSafetyChecker
+    with WithoutMemory():
+        ours = cls.from_config(config)
+        theirs: Any = build(find_class(name), config, file.parent) if name in known else None
+    if theirs is not None:
+        expected = {key: value.shape for key, value in theirs.state_dict().items()}
+        assert {key: value.shape for key, value in ours.state_dict().items()} == expected
+        for entry, value in type(theirs.config).from_dict(config).to_dict().items():
+            if entry in ours.config.to_dict() and entry != "dtype":
+                assert ours.config.to_dict()[entry] == value, entry
+    else:
+        assert ours.config.vision_config.hidden_size == 1024

@@ -18,6 +18,7 @@ OF_THE_REFERENCE = {
     "_get_add_time_ids": "programs with a loop of their own call it",
     "_guidance_scale": "such programs set it",
     "_interrupt": "step callbacks set it",
+    "_keep_in_fp32_modules": "the parts of a network that stay in float32",
     "_optional_components": "components that may be None",
     "_supports_gradient_checkpointing": "what training scripts ask of a network",
 }

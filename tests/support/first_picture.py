@@ -71,15 +71,19 @@ def too_much(modules: Iterable[str]) -> list[str]:
     return sorted(others) + parts
 
 
-def check_light(checkpoint: Path | str, call: Mapping[str, Any], folder: Path) -> None:
+def check_light(
+    checkpoint: Path | str, call: Mapping[str, Any], folder: Path, needed: Iterable[str] = ()
+) -> None:
     """Check what loading `checkpoint` and calling the pipeline imports.
 
     Args:
         folder: an empty folder.
+        needed: further packages that this picture needs.
     """
     code = (
         "import autopipe\n"
         f"pipe = autopipe.DiffusionPipeline.from_pretrained({str(checkpoint)!r})\n"
         f"pipe(**{dict(call)!r})"
     )
-    assert too_much(imported_by(code, folder)) == []
+    found = {*too_much(imported_by(code, folder))} - {*needed}
+    assert not found, f"the first picture imports {found}"

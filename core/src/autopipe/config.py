@@ -54,7 +54,7 @@ class ConfigMixin:
     config_limits: ClassVar[Mapping[str, Range]] = MappingProxyType({})
     config_error: ClassVar[type[AutopipeError]] = ConfigError
 
-    _config_type: ClassVar[type[FrozenConfig]] = FrozenConfig
+    config_type: ClassVar[type[FrozenConfig]] = FrozenConfig
     _config: FrozenConfig = FrozenConfig()
     _is_made: bool = False
     """Whether a constructor that records its arguments has finished."""
@@ -75,7 +75,7 @@ class ConfigMixin:
         changed = {**self._config, **self.changed_config(self._config, values)}
         if self._is_made and values.keys() & self.init_parameters().keys():
             self.check_config(changed)
-        object.__setattr__(self, "_config", self._config_type.of(type(self), changed))
+        object.__setattr__(self, "_config", self.config_type.of(type(self), changed))
 
     @classmethod
     def changed_config(cls, config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,7 +271,7 @@ def register_to_config(init: _Init) -> _Init:
         object.__setattr__(
             self,
             "_config",
-            self._config_type.of(type(self), {**self._config, **values, _USED_DEFAULTS: defaulted}),
+            self.config_type.of(type(self), {**self._config, **values, _USED_DEFAULTS: defaulted}),
         )
         try:
             init(*final[0], **final[1])

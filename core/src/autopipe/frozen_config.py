@@ -28,6 +28,10 @@ class FrozenConfig(dict[str, Any]):
         object.__setattr__(made, "_owner", owner)
         return made
 
+    def owner_class(self) -> Any:
+        """Return the class of the object whose config this is; None for a dict by itself."""
+        return self._owner
+
     def __getattr__(self, name: str) -> Any:
         try:
             return self[name]

@@ -26,6 +26,16 @@ def test_parameters_take_no_memory_and_buffers_are_right() -> None:
     assert torch.equal(net.count, real.count)
 
 
+def test_initial_values_that_are_scaled_take_no_memory() -> None:
+    with WithoutMemory():
+        for made in (torch.randn(3, 4) / 2.0, torch.rand(3, 4) * 2, 0.5 * torch.empty(3, 4)):
+            assert made.is_meta
+            assert made.shape == (3, 4)
+            assert made.dtype == torch.float32
+        assert torch.equal(torch.ones(3) / 2, torch.full((3,), 0.5))
+        assert (torch.empty(4, dtype=torch.float16) * torch.empty(3, 1)).shape == (3, 4)
+
+
 def test_no_random_number_is_drawn() -> None:
     before = torch.random.get_rng_state()
     with WithoutMemory():

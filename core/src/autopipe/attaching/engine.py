@@ -72,6 +72,10 @@ class NetworkEngine:
     def release(self, network: nn.Module) -> None:
         """Release what was prepared for `network`. Another thread may still be running it."""
 
+    def explain(self, network: nn.Module) -> str:
+        """Return what the engine does for `network`, in a few words for `pipe.explain()`."""
+        return ""
+
     def version(self) -> str:
         """Return what speed and results depend on, such as the version of a runtime, and options.
 

@@ -43,6 +43,8 @@ _FILL = frozenset(
     {name for name in vars(torch.nn.init) if name.endswith("_") and not name.startswith("_")}
     | {"normal_", "uniform_", "zero_", "fill_", "mul_", "add_", "erfinv_", "clamp_"}
 )
+_SCALE = frozenset({"__mul__", "__rmul__", "__truediv__", "div", "mul", "true_divide"})
+"""Functions that scale initial values, which torch computes in Python on meta, too."""
 
 
 class WithoutMemory(TorchFunctionMode):
@@ -95,6 +97,11 @@ class WithoutMemory(TorchFunctionMode):
         elif getattr(func, "__name__", None) in _FILL:
             tensor = args[0] if args else keywords.get("tensor")
             if isinstance(tensor, torch.Tensor) and tensor.is_meta:
+                return tensor
+        elif getattr(func, "__name__", None) in _SCALE and len(args) == 2:
+            tensor, factor = args
+            floats = isinstance(tensor, torch.Tensor) and tensor.is_floating_point()
+            if floats and tensor.is_meta and isinstance(factor, (int, float)):
                 return tensor
         return func(*args, **keywords)
 

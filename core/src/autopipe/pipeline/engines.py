@@ -103,7 +103,9 @@ class EnginesMixin(AttachingMixin):
                 continue
             form = self._pool.prepared.form(origin)
             state = "prepared" if form and form.methods else "prepared in the next call"
-            lines.append(f"{name}: {name_of(engine)}, {state}")
+            with asking(engine):
+                told = (f"{name}: {name_of(engine)}", state, engine.explain(origin))
+            lines.append(", ".join(filter(None, told)))
             for method, reason in form.refused.items() if form else ():
                 lines.append(f"{name}.{method}: eager mode, since {reason}")
         return lines

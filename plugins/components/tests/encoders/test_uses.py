@@ -330,6 +330,30 @@ def test_a_graph_without_breaks(case: Case) -> None:
         assert torch.allclose(ours, expected, atol=1e-5)
 
 
+class Traced(torch.nn.Module):
+    """Has only tensors as inputs and outputs."""
+
+    def __init__(self, encoder: torch.nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found: tuple[torch.Tensor, ...] = self.encoder(*given, return_dict=False)
+        return found
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [name for name in CASES if "Vision" not in name])
+@torch.no_grad()
+def test_a_traced_graph_serves_other_texts_and_masks(name: str) -> None:
+    encoder = CASES[name].pair()[0]
+    for mask in ((), (torch.ones_like(MASK),)):
+        traced = torch.jit.trace(Traced(encoder), (IDS, *mask), check_trace=False)
+        other = (IDS.flip(0), MASK) if mask else (IDS.flip(0),)
+        for found, expected in zip(traced(*other), tensors(encoder(*other)), strict=True):
+            assert torch.allclose(found, expected, atol=1e-5)
+
+
 # The object of transformers
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,17 +25,29 @@ from autopipe_components.engines.choosing import Choices, key_of
 from autopipe_components.engines.measuring import Measured, best, installed_engines, measure
 
 
+class Clock:
+    """A clock that only networks move."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+CLOCK = Clock()
+
+
 class Slow(nn.Module):
     """A network that takes its time, unless an engine takes that away."""
 
-    pause = 0.004
+    pause = 0.5
 
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Linear(3, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        time.sleep(self.pause)
+        CLOCK.now += self.pause
         return self.layer(x)
 
 
@@ -55,7 +67,12 @@ class Quick(NetworkEngine):
     def prepare(self, network: nn.Module, method: str) -> Callable[..., Any]:
         self.prepared += 1
         own = copy.deepcopy(network)
-        return lambda x: self.factor * own.layer(x)
+
+        def run(x: torch.Tensor) -> torch.Tensor:
+            CLOCK.now += 0.1
+            return self.factor * own.layer(x)
+
+        return run
 
     def release(self, network: nn.Module) -> None:
         self.released += 1
@@ -98,6 +115,8 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     )
     monkeypatch.setattr("autopipe.registry._default", table)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for module in ("auto", "measuring"):
+        monkeypatch.setattr(f"autopipe_components.engines.{module}.time", CLOCK)
 
 
 @pytest.fixture
@@ -111,10 +130,11 @@ def test_every_engine_is_measured_or_told_why_not(call: NetworkCall) -> None:
     assert list(engines) == ["quick", "wrong", "unable", "lengthy", "broken"]
     found = {one.engine: one for one in measure("net", call, engines, 20.0)}
     assert list(found) == ["eager", *engines]
-    assert found["eager"].seconds >= Slow.pause
+    assert found["eager"].seconds == Slow.pause
     assert found["eager"].ratio == 1.0
     assert found["quick"].usable
-    assert found["quick"].ratio < 0.5
+    assert found["quick"].ratio == pytest.approx(0.2)
+    assert found["quick"].ready == pytest.approx(0.1)
     assert found["quick"].difference == 0.0
     assert "more than its tolerance" in found["wrong"].why
     assert found["unable"].why == "it lacks an operator"
@@ -168,7 +188,7 @@ def test_a_choice_is_for_one_network_size_and_version_of_the_engines(call: Netwo
         key_of(call.network, "forward", "(2, 3)", {"quick": engines["quick"]}),
     ]
     assert len(set(keys)) == len(keys)
-    again = NetworkCall(Slow(), "forward", (), {})
+    again = NetworkCall(Slow().eval(), "forward", (), {})
     assert key_of(again.network, "forward", "(2, 3)", installed_engines()) == keys[0]
 
 
@@ -176,7 +196,7 @@ def test_a_choice_is_for_one_network_size_and_version_of_the_engines(call: Netwo
 def test_auto_measures_when_it_is_worth_it_and_remembers(
     call: NetworkCall, caplog: pytest.LogCaptureFixture
 ) -> None:
-    auto = Auto(patience=3 * Slow.pause)
+    auto = Auto(patience=2 * Slow.pause)
     run = auto.prepare(call.network, "forward")
     quick = auto.engines["quick"]
     expected = call.eager()
@@ -184,18 +204,45 @@ def test_auto_measures_when_it_is_worth_it_and_remembers(
         assert torch.equal(call.by(run), expected)
     assert quick.prepared == 0
     assert caplog.records == []
+    assert auto.explain(call.network) == "forward by eager mode until it is measured"
     for _ in range(3):
         assert torch.equal(call.by(run), expected)
     assert quick.prepared == 2
     first, second = [record.getMessage() for record in caplog.records]
     assert "auto measures the engines for network.forward" in first
     assert "auto runs network.forward by quick from now on" in second
+    assert auto.explain(call.network) == "forward by quick"
     # Another size is another question.
     assert torch.equal(run(torch.ones(1, 3)), call.network(torch.ones(1, 3)))
     # Another process uses it at once.
     other = Auto(patience=float("inf"))
     call.by(other.prepare(call.network, "forward"))
     assert other.engines["quick"].prepared == 1
+
+
+@torch.no_grad()
+def test_other_threads_go_on_while_one_measures(call: NetworkCall) -> None:
+    auto = Auto(patience=0.0)
+    run = auto.prepare(call.network, "forward")
+    found: list[torch.Tensor] = []
+
+    def other() -> None:
+        with torch.no_grad():
+            found.append(call.by(run))
+
+    class Waiting(Quick):
+        """Is prepared only after another thread has computed."""
+
+        def prepare(self, network: nn.Module, method: str) -> Callable[..., Any]:
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join(60)
+            assert found
+            return super().prepare(network, method)
+
+    auto.engines = {"quick": Waiting()}
+    assert torch.equal(call.by(run), call.eager())
+    assert torch.equal(found[0], call.eager())
 
 
 @torch.no_grad()

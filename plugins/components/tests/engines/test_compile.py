@@ -33,13 +33,13 @@ class Once(Block):
 
 
 class Net(nn.Module):
-    """Three blocks of a width, and one of another, with a part that doesn't repeat."""
+    """Three blocks of a width, two of another, and parts that don't repeat."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first = Once(4)
         self.blocks = nn.ModuleList([Block(4), Block(4), nn.Sequential(Block(4))])
-        self.wide = Block(8)
+        self.wide = nn.Sequential(Block(8), Block(8))
         self.scale = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,15 +87,18 @@ def test_blocks_of_one_kind_are_compiled_once_and_the_network_is_left_alone(
     run = Compile(backend=counter).prepare(net, "forward")
     for _ in range(3):
         assert torch.equal(run(rows(2)), net(rows(2)))
-    # The blocks that are four wide, and the one that is eight wide.
+    # The blocks that are four wide, and those that are eight wide.
     assert counter.frame_count == 2
     assert dict(net.__dict__) == before
     assert list(net.state_dict()) == keys
     assert all(module._compiled_call_impl is None for module in net.modules())
 
 
-def test_repeated_blocks_are_found_by_class_wherever_they_are(net: Net) -> None:
-    assert list(repeated_blocks(net)) == ["blocks.0", "blocks.1", "blocks.2.0", "wide"]
+def test_repeated_blocks_are_found_wherever_they_are(net: Net) -> None:
+    assert list(repeated_blocks(net)) == [
+        *("blocks.0", "blocks.1", "blocks.2.0"),
+        *("wide.0", "wide.1"),
+    ]
     assert len(set(repeated_blocks(net).values())) == 2
     assert repeated_blocks(Block(3)) == {}
     assert repeated_blocks(nn.Sequential(Block(2), Block(3))) == {}
@@ -122,7 +125,7 @@ def test_weights_are_followed_without_compiling(net: Net, counter: CompileCounte
     run, state = engine.prepare(net, "forward"), engine.depends_on(net)
     run(rows(2))
     net.blocks[0].layer.weight.zero_()
-    net.wide.norm.bias.data = torch.ones(8)
+    net.wide[0].norm.bias.data = torch.ones(8)
     net.blocks[1].layer.weight = nn.Parameter(torch.eye(4))
     assert engine.depends_on(net) == state
     assert torch.equal(run(rows(2)), net(rows(2)))
@@ -146,7 +149,7 @@ def test_adapters_of_one_structure_share_what_is_compiled(
         assert torch.allclose(found, view(rows(2)), atol=1e-6)
         assert not torch.allclose(found, net(rows(2)), atol=1e-2)
         counts.append(counter.frame_count)
-    # Adapted blocks, the one that isn't, and the wide one; then for any other strength.
+    # Adapted blocks, the one that isn't, and the wide ones; then for any other strength.
     assert counts[:3] == [3, 3, 3]
     assert counts[3] == counts[-1] <= 5
 

@@ -218,7 +218,7 @@ def test_a_sound_engine_passes(check: str, engined: Callable[..., Engined]) -> N
     OF_AN_ENGINE[check](engined(Converting))
 
 
-@pytest.mark.parametrize("check", ["results", "sizes", "weights", "changed", "released"])
+@pytest.mark.parametrize("check", ["results", "weights", "changed"])
 def test_compile_passes(check: str, engined: Callable[..., Engined]) -> None:
     torch._dynamo.reset()
     OF_AN_ENGINE[check](engined(lambda: Compile(backend="eager")))

@@ -34,13 +34,13 @@ class OnnxStableDiffusionInpaintPipeline(OnnxStableDiffusionSteps, StableDiffusi
         self.start_from_noise(batch_size)
         return batch_size
 
-    def _repaint(
+    def repaint(
         self, tensors: Tensors, start: Inpainting, schedule: Schedule, callbacks: StepCallbacks
     ) -> Tensor:
         mask = self.call.mask_image
         if isinstance(mask, Image.Image) and self.call.padding_mask_crop is None:
             start = replace(start, mask=_small(mask, start.mask))
-        return super()._repaint(tensors, start, schedule, callbacks)
+        return super().repaint(tensors, start, schedule, callbacks)
 
 
 def _small(mask: Any, like: Tensor) -> Tensor:

@@ -247,7 +247,7 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
                     f"it out, or load the checkpoint that the ONNX files were exported from"
                 )
 
-    def _encode_text(self, texts: Sequence[str], **options: Any) -> Any:
+    def encode_texts(self, texts: Sequence[str], **options: Any) -> Any:
         distinct, positions = distinct_texts(texts)
         limit = options.get("length") or self.text_encoder.size_of("input_ids", 1)
         with self.tokenizing(self.tokenizer):

@@ -52,8 +52,8 @@ class OpenVINO(ConvertedEngine):
         import openvino
         import torch
 
-        # The precision is an option of the runtime, so both share what is cached.
-        return f"openvino {openvino.__version__}, torch {torch.__version__}"
+        versions = f"openvino {openvino.__version__}, torch {torch.__version__}"
+        return f"{versions}, {self.precision}"
 
     def packed_size(self, weights: Mapping[str, Tensor]) -> int:
         return sum(one.numel() for one in weights.values()) * _BYTES[self.precision]

@@ -156,7 +156,7 @@ class StableDiffusionSteps(LatentPipeline[Result]):
             ArgumentError: if the numbers of prompts and negative prompts differ.
         """
         device = self._execution_device if device is None else device
-        encode_texts = self.encoder("text_encoder", self._encode_text)
+        encode_texts = self.encoder("text_encoder", self.encode_texts)
 
         def encode(texts: Sequence[str], length: int | None) -> Tensor:
             # `clip_skip` applies only to prompts, which come without a length.
@@ -202,7 +202,8 @@ class StableDiffusionSteps(LatentPipeline[Result]):
         )
         return embeds if negative is None else join_halves(embeds, negative)
 
-    def _encode_text(self, texts: Sequence[str], **options: Any) -> Any:
+    def encode_texts(self, texts: Sequence[str], **options: Any) -> Any:
+        """Return the embeddings (B, N, D) of texts; `options` are those of `encode_text`."""
         # The lock includes the encoder: older transformers collect hidden states in the module.
         with self.tokenizing(self.tokenizer):
             return encode_text(self.tokenizer, self.text_encoder, texts, **options)

@@ -80,8 +80,7 @@ def attend(
         value,
         attn_mask=mask,
         dropout_p=dropout,
-        # While torch traces, a size is a tensor.
-        is_causal=causal and mask is None and bool(query.shape[2] > 1),
+        is_causal=causal and mask is None,
         scale=scale,
     )
     return attended.transpose(1, 2).flatten(2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -60,7 +60,7 @@ class Encoder(Adapters, TokenEmbeddings, ModelMixin):
     weights_name = "model"
     pickle_name = "pytorch_model"
     config_limits = LIMITS
-    _config_type = EncoderConfig
+    config_type = EncoderConfig
     _supports_gradient_checkpointing = True
 
     model_type: ClassVar[str]
@@ -71,10 +71,10 @@ class Encoder(Adapters, TokenEmbeddings, ModelMixin):
     main_input_name: ClassVar[str] = "input_ids"
     twin: ClassVar[str | None] = None
 
-    @property
-    def config(self) -> EncoderConfig:
-        """The entries of the config."""
-        return cast(EncoderConfig, self._config)
+    if TYPE_CHECKING:
+
+        @property
+        def config(self) -> EncoderConfig: ...
 
     @property
     def name_or_path(self) -> str:

@@ -36,7 +36,7 @@ class EncoderConfig(FrozenConfig):
 
     def __getattr__(self, name: str) -> Any:
         if name == "model_type":
-            return getattr(self._owner, "model_type", "")
+            return getattr(self.owner_class(), "model_type", "")
         if name == "name_or_path":
             return self.get("_name_or_path", "")
         name = self._own_name(name)
@@ -77,7 +77,7 @@ class EncoderConfig(FrozenConfig):
         self.to_json_file(folder / "config.json")
 
     def _is_saved(self, name: str) -> bool:
-        owner: Any = self._owner
+        owner: Any = self.owner_class()
         if name.startswith("_") or name in owner.unsaved:
             return False
         return (
@@ -87,7 +87,7 @@ class EncoderConfig(FrozenConfig):
         )
 
     def _own_name(self, name: str) -> str:
-        aliases: Mapping[str, str] = getattr(self._owner, "config_aliases", {})
+        aliases: Mapping[str, str] = getattr(self.owner_class(), "config_aliases", {})
         return aliases.get(name, name)
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from autopipe.attaching.engine import NetworkEngine
 from autopipe.attaching.recorder import NetworkCall, tensors_in
 from autopipe.manifest import EAGER
-from autopipe.wording import logger
+from autopipe.wording import listed, logger
 
 from .choosing import AUTO, Choices, key_of
 from .measuring import Measured, best, installed_engines, measure
@@ -48,6 +48,7 @@ class Auto(NetworkEngine):
         self.tolerance = max((one.tolerance for one in usable), default=type(self).tolerance)
         self.choices = Choices()
         self._components = weakref.WeakKeyDictionary[nn.Module, str]()
+        self._choosers = weakref.WeakKeyDictionary[nn.Module, weakref.WeakSet[_Chooser]]()
 
     def __reduce__(self) -> Any:
         return Auto, (self._names, self.patience, self.seconds)
@@ -59,31 +60,50 @@ class Auto(NetworkEngine):
         return None
 
     def prepare(self, network: nn.Module, method: str) -> Callable[..., Any]:
-        return _Chooser(self, network, method, self._components.get(network, "network"))
+        chooser = _Chooser(self, network, method, self._components.get(network, "network"))
+        self._choosers.setdefault(network, weakref.WeakSet()).add(chooser)
+        return chooser
+
+    def explain(self, network: nn.Module) -> str:
+        """Return the engines that were chosen, by method."""
+        return ", ".join(
+            f"{chooser.method} by {listed(chooser.engines) or 'eager mode until it is measured'}"
+            for chooser in self._choosers.get(network, ())
+        )
 
     def release(self, network: nn.Module) -> None:
+        self._choosers.pop(network, None)
         for engine in self.engines.values():
             if isinstance(engine, NetworkEngine):
                 engine.release(network)
 
 
 class _Chooser:
-    """Runs a method of a network by what was chosen for the size of its inputs."""
+    """Runs a method of a network by what was chosen for the size of its inputs.
+
+    Attributes:
+        engines: the names of what was chosen, for any size.
+    """
 
     def __init__(self, auto: Auto, network: nn.Module, method: str, component: str) -> None:
-        self._auto, self._method, self._component = auto, method, component
+        self._auto, self.method, self._component = auto, method, component
         self._network = network
         self._spent: dict[str, float] = {}
+        self._keys: dict[str, str] = {}
         self._functions: dict[str, Callable[..., Any]] = {EAGER: getattr(network, method)}
         self._chosen: dict[str, Callable[..., Any]] = {}
+        self.engines: dict[str, None] = {}
         self._lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         shapes = str([tuple(one.shape) for one in tensors_in((args, kwargs))])
         function = self._chosen.get(shapes)
-        if function is None:
-            with self._lock:
+        # While one thread measures or prepares, the others go on in eager mode.
+        if function is None and self._lock.acquire(blocking=False):
+            try:
                 function = self._chosen.get(shapes) or self._find(shapes, args, kwargs)
+            finally:
+                self._lock.release()
         if function is not None:
             return function(*args, **kwargs)
         started = time.perf_counter()
@@ -94,18 +114,22 @@ class _Chooser:
     def _find(self, shapes: str, args: Any, kwargs: Any) -> Callable[..., Any] | None:
         """Return the function for inputs of these shapes; None if nothing is known yet."""
         auto = self._auto
-        key = key_of(self._network, self._method, shapes, auto.engines)
-        engine = auto.choices.find(key)
+        key = self._keys.get(shapes)
+        engine = None
+        if key is None:
+            key = self._keys[shapes] = key_of(self._network, self.method, shapes, auto.engines)
+            engine = auto.choices.find(key)
         if engine is None and self._spent.get(shapes, 0.0) >= auto.patience:
-            engine = self._measure(NetworkCall(self._network, self._method, args, kwargs))
+            engine = self._measure(NetworkCall(self._network, self.method, args, kwargs))
             auto.choices.add(key, engine)
         if engine is None:
             return None
         self._chosen[shapes] = function = self._function(engine)
+        self.engines[engine] = None
         return function
 
     def _measure(self, call: NetworkCall) -> str:
-        auto, what = self._auto, f"{self._component}.{self._method}"
+        auto, what = self._auto, f"{self._component}.{self.method}"
         _log.warning(
             "auto measures the engines for %s, which takes up to %.0f s; `autopipe tune` does so "
             "before",
@@ -128,7 +152,7 @@ class _Chooser:
             if not isinstance(engine, NetworkEngine) or why is not None:
                 _log.warning("%s doesn't run %s now: %s", name, self._component, why)
                 return self._functions[EAGER]
-            self._functions[name] = engine.prepare(self._network, self._method)
+            self._functions[name] = engine.prepare(self._network, self.method)
         return self._functions[name]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -18,6 +17,9 @@ from torch import nn
 from autopipe.attaching.engine import NetworkEngine
 from autopipe.regular import opened
 from autopipe.wording import logger, reason
+
+from .fingerprint import fingerprint
+from .topologies import cache_folder
 
 _log = logger(__name__)
 
@@ -36,8 +38,7 @@ class Choices:
     """
 
     def __init__(self, file: Path | None = None) -> None:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        self.file = file or Path(base) / "autopipe" / "choices.json"
+        self.file = file or cache_folder().parent / "choices.json"
 
     def find(self, key: str) -> str | None:
         """Return the engine that was chosen for a key, or None."""
@@ -84,13 +85,10 @@ def key_of(
     """
     first = next(network.parameters(), None)
     device = torch.device("cpu") if first is None else first.device
-    weights = [(name, tuple(one.shape), str(one.dtype)) for name, one in network.named_parameters()]
     versions = [(n, one if isinstance(one, str) else one.version()) for n, one in engines.items()]
-    about = (
-        *(type(network).__module__, type(network).__qualname__, weights, method, str(shapes)),
-        *(processor(device), torch.get_num_threads(), torch.__version__, sorted(versions)),
-    )
-    return hashlib.sha256(repr(about).encode("utf-8", "backslashreplace")).hexdigest()[:40]
+    machine = (processor(device), torch.get_num_threads(), torch.__version__)
+    weights = dict(network.named_parameters())
+    return fingerprint(network, weights, method, str(shapes), machine, sorted(versions))
 
 
 def processor(device: torch.device) -> str:

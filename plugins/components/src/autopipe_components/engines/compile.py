@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import weakref
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeAlias
 
@@ -22,11 +23,11 @@ Kind: TypeAlias = tuple[object, ...]
 class Compile(NetworkEngine):
     """Engine that compiles the blocks of which a network has several, such as its layers.
 
-    Blocks of one class whose weights have the same shapes share a compiled function, so this takes
-    a fraction of the time that the whole network would take. A network without such blocks is
-    compiled as a whole. Weights are inputs of what is compiled: nothing is compiled again for other
-    steps, prompts, weights, or add-ons of the same structure. The second size of pictures compiles
-    once more, for any size, unless `dynamic` says otherwise.
+    Blocks of one class whose weights have the same shapes share a compiled function. Parts that
+    don't repeat stay in eager mode, since compiling takes seconds for each kind; but a network
+    without repeated blocks is compiled as a whole. Weights are inputs of what is compiled: nothing
+    is compiled again for other steps, prompts, weights, or add-ons of the same structure. The
+    second size of pictures compiles once more, for any size, unless `dynamic` says otherwise.
 
     The network itself, its attributes and what is saved are unchanged.
 
@@ -109,36 +110,23 @@ def _call(block: nn.Module, *args: Any, **kwargs: Any) -> Any:
 
 
 def repeated_blocks(network: nn.Module) -> dict[str, Kind]:
-    """Return the path and kind of each block of a class that occurs repeatedly in `network`.
+    """Return the path and kind of each block whose kind `network` has at least twice.
 
-    A class is repeated if two of its modules have weights of the same shapes. Modules of torch.nn,
-    and those without children, are parts of blocks. Blocks are as large as possible, and don't
-    contain each other.
+    Modules of torch.nn, and those without children, are parts of blocks. Blocks are as large as
+    possible, and don't contain each other.
     """
-    seen: set[Kind] = set()
-    repeated: set[object] = set()
-    for module in network.modules():
-        if module is network or not _is_block(module):
-            continue
-        kind = _kind_of(module)
-        if kind in seen:
-            repeated.add(kind[0])
-        seen.add(kind)
+    kinds = {
+        path: _kind_of(module)
+        for path, module in network.named_modules()
+        if path and module._modules and not type(module).__module__.startswith("torch.nn.")
+    }
+    counts = Counter(kinds.values())
     found: dict[str, Kind] = {}
-
-    def walk(module: nn.Module, path: str) -> None:
-        for name, child in module.named_children():
-            if type(child) in repeated:
-                found[path + name] = _kind_of(child)
-            else:
-                walk(child, f"{path}{name}.")
-
-    walk(network, "")
+    # The path of a module comes before those of its parts.
+    for path, kind in kinds.items():
+        if counts[kind] > 1 and not any(path.startswith(f"{outer}.") for outer in found):
+            found[path] = kind
     return found
-
-
-def _is_block(module: nn.Module) -> bool:
-    return bool(module._modules) and not type(module).__module__.startswith("torch.nn.")
 
 
 def _kind_of(module: nn.Module) -> Kind:

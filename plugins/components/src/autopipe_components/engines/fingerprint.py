@@ -41,7 +41,7 @@ def fingerprint(network: nn.Module, weights: Mapping[str, Tensor], *further: obj
     # Sorted, since the order of a set differs from process to process.
     names = {cls.__module__ for cls in classes}
     code = sorted((name, _stamp(name)) for name in names)
-    packages = sorted((name, _version(name)) for name in {n.partition(".")[0] for n in names})
+    packages = sorted((name, _release(name)) for name in {n.partition(".")[0] for n in names})
     text = repr((modules, shapes, settings, code, packages, further))
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:40]
 
@@ -55,7 +55,7 @@ def _stamp(module: str) -> Any:
     return found.st_size, found.st_mtime_ns
 
 
-def _version(package: str) -> str:
+def _release(package: str) -> str:
     try:
         return version(package.replace("_", "-"))
     except PackageNotFoundError:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from autopipe.attaching.engine import EngineRefusal
-from autopipe.wording import reason, shown
+from autopipe.wording import logger, reason, shown
 
 from .calls import Form, taken_apart
 
@@ -125,7 +125,7 @@ class Program:
         flat = _Flat(self._network, self._method, self._form, list(self.weights))
         with _TRACING, torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            log = logging.getLogger("torch.jit")
+            log = logger("torch.jit")
             level = log.level
             log.setLevel(logging.ERROR)
             try:

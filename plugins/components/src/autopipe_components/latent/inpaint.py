@@ -96,7 +96,7 @@ class LatentInpaint(StartsFromMask[_Result]):
         )
 
         # 6. Denoise, keeping what is outside the mask
-        denoised = self._repaint(tensors, start, self.trim_end(schedule), callbacks)
+        denoised = self.repaint(tensors, start, self.trim_end(schedule), callbacks)
 
         # 7. Decode the images, and paste a cropped region back into its place
         return self.make_output(denoised, canvas.paste_unmasked if paste else None, canvas.put_back)
@@ -104,7 +104,7 @@ class LatentInpaint(StartsFromMask[_Result]):
     def check_denoiser(self) -> None:
         network_sees_mask(self.denoiser_in_channels, self.codec.channels)
 
-    def _repaint(
+    def repaint(
         self, tensors: Tensors, start: Inpainting, schedule: Schedule, callbacks: StepCallbacks
     ) -> Tensor:
         """Denoise from `start`, keeping what is outside the mask."""

@@ -64,7 +64,8 @@ class MultiHeadAttention(nn.Module):
         """Return the attention of projected queries, (B, Q, heads * head_dim), as `attend` does."""
         query, key, value = map(self._split_heads, (query, key, value))
         attended = self._attend(query, key, value, None if bias is None else bias[:, None])
-        projected: Tensor = self.to_out[0](attended.transpose(1, 2).flatten(2))
+        project = next(iter(self.to_out))
+        projected: Tensor = project(attended.transpose(1, 2).flatten(2))
         return projected
 
     def check_context(self, context: Tensor | None, batch: int) -> Tensor:
@@ -83,13 +84,18 @@ class MultiHeadAttention(nn.Module):
         return torch.unflatten(tokens, -1, (self.heads, -1)).transpose(1, 2)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-        dtype = query.dtype
         if self.upcast and query.device.type not in _SCORES_IN_FLOAT32:
-            query, key, value = query.float(), key.float(), value.float()
             bias = None if bias is None else bias.float()
+            attended = self._attend_as_given(query.float(), key.float(), value.float(), bias)
+            return attended.to(query.dtype)
+        return self._attend_as_given(query, key, value, bias)
+
+    def _attend_as_given(
+        self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None
+    ) -> Tensor:
         if self.slice_size is None:
-            return F.scaled_dot_product_attention(query, key, value, attn_mask=bias).to(dtype)
-        return self._attend_in_slices(query, key, value, bias, self.slice_size).to(dtype)
+            return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        return self._attend_in_slices(query, key, value, bias, self.slice_size)
 
     @staticmethod
     def _attend_in_slices(

@@ -84,12 +84,16 @@ class ResnetBlock2D(nn.Module):
 
     def _add_branches(self, shortcut: Tensor, hidden: Tensor, time: Tensor | None) -> Tensor:
         """Return the output, from the input and its activated norm, both at the output's size."""
-        if self.conv_shortcut is not None:
-            shortcut = self.conv_shortcut(shortcut)
-        hidden = self.act(self._norm_with_time(self.conv1(hidden), time))
+        # One variable, and the shortcut last: a large tensor is freed once the next one is there.
+        hidden = self.conv1(hidden)
+        hidden = self._norm_with_time(hidden, time)
+        hidden = self.act(hidden)
         if self.training:
             hidden = self.dropout(hidden)
-        hidden = shortcut + self.conv2(hidden)
+        hidden = self.conv2(hidden)
+        if self.conv_shortcut is not None:
+            shortcut = self.conv_shortcut(shortcut)
+        hidden = shortcut + hidden
         # Nearly every block has the factor 1, and a division would be another pass over memory.
         return hidden if self.output_scale_factor == 1 else hidden / self.output_scale_factor
 

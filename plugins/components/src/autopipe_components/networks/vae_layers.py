@@ -62,9 +62,16 @@ class SpatialNormResnet(nn.Module):
         )
 
     def forward(self, hidden: Tensor, latents: Tensor) -> Tensor:
-        shortcut = hidden if self.conv_shortcut is None else self.conv_shortcut(hidden)
-        hidden = self.conv1(self.act(self.norm1(hidden, latents)))
-        hidden = shortcut + self.conv2(self.act(self.norm2(hidden, latents)))
+        shortcut = hidden
+        # One variable, and the shortcut last: a large tensor is freed once the next one is there.
+        hidden = self.act(self.norm1(hidden, latents))
+        hidden = self.conv1(hidden)
+        hidden = self.norm2(hidden, latents)
+        hidden = self.act(hidden)
+        hidden = self.conv2(hidden)
+        if self.conv_shortcut is not None:
+            shortcut = self.conv_shortcut(shortcut)
+        hidden = shortcut + hidden
         return hidden
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from autopipe.attaching.engine import EngineRefusal, NetworkEngine
 from autopipe.attaching.recorder import NetworkCall, Recorder, difference, tensors_in
+from autopipe.wording import logger
 
 from .subject import Subject
 
@@ -73,7 +74,7 @@ def apart(found: Any, expected: Any, tolerance: float) -> str | None:
 
 
 @contextmanager
-def warned(logger: str = "autopipe") -> Iterator[list[str]]:
+def warned(name: str = "autopipe") -> Iterator[list[str]]:
     """Context manager that collects the warnings that are logged."""
     found: list[str] = []
 
@@ -82,11 +83,12 @@ def warned(logger: str = "autopipe") -> Iterator[list[str]]:
             found.append(record.getMessage())
 
     handler = Handler(logging.WARNING)
-    logging.getLogger(logger).addHandler(handler)
+    watched = logger(name)
+    watched.addHandler(handler)
     try:
         yield found
     finally:
-        logging.getLogger(logger).removeHandler(handler)
+        watched.removeHandler(handler)
 
 
 class Forks(nn.Module):
