@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from autopipe.attaching.engine import EngineRefusal
 from autopipe.attaching.recorder import difference
@@ -77,14 +77,31 @@ def test_fused_layers_use_fewer_multiplications(unet: UNet2DConditionModel) -> N
     assert counts[0] - counts[1] == saved > 0
 
 
+class Wrapped:
+    """A result that torch doesn't know the parts of."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+
+
+class Wrapping(nn.Conv2d):
+    def forward(self, image: Tensor) -> Wrapped:  # type: ignore[override]
+        return Wrapped(super().forward(image))
+
+
 @torch.no_grad()
-def test_what_can_not_be_cast_is_refused() -> None:
+def test_distributions_are_cast_and_what_can_not_be_is_refused() -> None:
     vae = AutoencoderKL(block_out_channels=(32,), sample_size=16).eval()
     image = torch.rand(1, 3, 16, 16)
-    found = ChannelsLast().prepare(vae, "encode")(image).latent_dist.parameters
-    assert torch.allclose(found, vae.encode(image).latent_dist.parameters, atol=1e-5)
-    with pytest.raises(EngineRefusal, match="DiagonalGaussianDistribution"):
-        ChannelsLast("bfloat16").prepare(vae, "encode")(image)
+    expected = vae.encode(image)
+    for engine in (ChannelsLast(), ChannelsLast("bfloat16")):
+        found = engine.prepare(vae, "encode")(image)
+        assert found.latent_dist.mean.dtype == torch.float32
+        assert difference(found, expected) <= engine.tolerance
+    wrapping = Wrapping(3, 3, 1).eval()
+    assert difference(ChannelsLast().prepare(wrapping, "forward")(image), wrapping(image)) < 1e-5
+    with pytest.raises(EngineRefusal, match="its forward returns a Wrapped"):
+        ChannelsLast("bfloat16").prepare(wrapping, "forward")(image)
 
 
 def test_it_refuses_what_it_is_of_no_use_for() -> None:

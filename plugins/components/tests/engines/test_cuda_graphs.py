@@ -16,7 +16,6 @@ from autopipe.errors import ArgumentTypeError
 from autopipe_components.engines import cuda_graphs
 from autopipe_components.engines.channels_last import ChannelsLast
 from autopipe_components.engines.cuda_graphs import Captured, CudaGraphs
-from autopipe_components.networks.autoencoder_kl import AutoencoderKL
 
 
 class Recorded(CudaGraphs):
@@ -132,10 +131,21 @@ def test_what_is_recorded_may_be_prepared_by_another_engine(net: Net) -> None:
 
 @torch.no_grad()
 def test_an_output_that_can_not_be_copied_is_refused() -> None:
-    vae = AutoencoderKL(block_out_channels=(32,), sample_size=16).eval()
-    run = Recorded().prepare(vae, "encode")
-    with pytest.raises(EngineRefusal, match="DiagonalGaussianDistribution"):
-        run(torch.ones(1, 3, 16, 16))
+    class Wrapped:
+        def __init__(self, value: Tensor) -> None:
+            self.value = value
+
+    class Wrapping(Net):
+        def forward(self, x: Tensor) -> Any:  # type: ignore[override]
+            return Wrapped(super().forward(x))
+
+    class Unplayed(Recorded):
+        def capture(self, run: Callable[[], Any]) -> Captured:
+            return run, run()
+
+    run = Unplayed().prepare(Wrapping().eval(), "forward")
+    with pytest.raises(EngineRefusal, match="it returns a Wrapped"):
+        run(torch.ones(2, 3))
 
 
 def test_without_cuda_it_says_what_it_needs(net: Net) -> None:

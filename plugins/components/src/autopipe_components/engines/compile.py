@@ -101,7 +101,7 @@ class Compile(NetworkEngine):
         return compiled
 
 
-_SECONDS = 5.0
+_SECONDS = 7.0
 """About how long torch's own compiler takes for a kind of blocks on a CPU."""
 
 
