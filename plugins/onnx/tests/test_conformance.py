@@ -6,16 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import autopipe_onnx.session
+import onnxruntime
 import pytest
+from autopipe_onnx.engine import OnnxRuntime
 
-from autopipe.registry import default_registry
+from autopipe import NetworkEngine
 from autopipe_devkit.conformance import Conformance, EngineConformance
-from autopipe_devkit.conformance.suite import implied
 
 COUNTED = "the kit counts and interrupts calls of torch's networks, and these are not"
 EXPECTED = {
-    f"{check}-OnnxStableDiffusionPipeline": COUNTED
-    for check in ("cancel", "steps", "guidance", "latents")
+    f"{check}-OnnxStableDiffusion{task}Pipeline": COUNTED
+    for task in ("", "Img2Img", "Inpaint")
+    for check in ("cancel", "steps", "guidance", "strength" if task else "latents")
+} | {
+    "replacing-OnnxStableDiffusionInpaintPipeline.masked_image_latents": (
+        "as in diffusers, a callback is offered them also where the network doesn't see the mask"
+    )
 }
 
 
@@ -28,13 +35,21 @@ class TestConformance(Conformance):
     def checkpoint(self, saved: Callable[[str], Path]) -> Any:
         return saved("")
 
-    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Leave out the other tasks, whose steps are those of Stable Diffusion: it takes long."""
-        if "check" in metafunc.fixturenames:
-            every = implied(default_registry().families.get(self.family))
-            names = [one for one in every if "Img2Img" not in one and "Inpaint" not in one]
-            metafunc.parametrize("check", [self._parameter(name) for name in names])
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Leave out the optimisation of graphs, which takes longer than these run."""
+        made = autopipe_onnx.session.session_options
+
+        def options() -> Any:
+            found = made()
+            found.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+            return found
+
+        monkeypatch.setattr(autopipe_onnx.session, "session_options", options)
 
 
 class TestEngine(EngineConformance):
     engine = "onnx"
+
+    def make(self) -> NetworkEngine:
+        return OnnxRuntime()

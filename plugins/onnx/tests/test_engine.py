@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
 import torch
@@ -31,14 +28,6 @@ def made(folder: Path) -> OnnxRuntime:
     found = OnnxRuntime()
     found.topologies = Topologies(folder)
     return found
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Engines that pipelines make have a cache of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture
@@ -100,59 +89,6 @@ def test_the_cached_graph_has_no_weights_and_serves_others(
     monkeypatch.setattr(engine, "convert", lambda *a: pytest.fail("it was converted again"))
     run = engine.prepare(other, "forward")
     assert apart(other, run, arguments(2, 8, 8, 12)) < engine.tolerance
-
-
-def test_the_network_is_not_changed(engine: OnnxRuntime, unet: Any) -> None:
-    before = {name: one.clone() for name, one in unet.state_dict().items()}
-    engine.prepare(unet, "forward")(*arguments(2, 8, 8, 12), return_dict=False)
-    after = unet.state_dict()
-    assert list(after) == list(before)
-    assert all(torch.equal(after[name], one) for name, one in before.items())
-    assert all(isinstance(one, nn.Parameter) for one in unet.parameters())
-
-
-def test_threads_get_bitwise_what_serial_calls_get(engine: OnnxRuntime, unet: Any) -> None:
-    run = engine.prepare(unet, "forward")
-    calls = {seed: arguments(1 + seed % 2, 8, 8 + 8 * (seed // 2), 12, seed) for seed in range(4)}
-    expected = {seed: run(*given, return_dict=False)[0] for seed, given in calls.items()}
-    found: dict[int, Tensor] = {}
-
-    def work(seed: int) -> None:
-        for _ in range(5):
-            found[seed] = run(*calls[seed], return_dict=False)[0]
-
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(torch.equal(found[seed], one) for seed, one in expected.items())
-
-
-@pytest.mark.parametrize("task", ["", "Img2Img"])
-def test_a_pipeline_draws_the_same_pictures(build: Any, inputs: Any, task: str) -> None:
-    pipe, call = build(task), inputs[task]
-
-    def draw() -> Any:
-        return pipe(**call, generator=torch.Generator().manual_seed(3)).images
-
-    expected = draw()
-    pipe.use_engine({"unet": "onnx", "vae": "onnx"})
-    found = draw()
-    assert np.abs(found - expected).max() < 1e-4, "two runtimes round differently"
-    assert not np.array_equal(found, expected), "the engine ran"
-
-
-def test_changed_weights_are_noticed(build: Any, inputs: Any, unet: Any) -> None:
-    pipe = build(unet=unet).use_engine({"unet": "onnx"})
-    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    first = pipe(**inputs[""], latents=noise).images
-    with torch.no_grad():
-        unet.conv_out.weight.mul_(0.5)
-    second = pipe(**inputs[""], latents=noise).images
-    expected = pipe.use_engine(None)(**inputs[""], latents=noise).images
-    assert np.abs(second - expected).max() < 1e-4
-    assert np.abs(second - first).max() > 1e-3
 
 
 def test_flags_are_left_to_eager_mode(

@@ -34,7 +34,7 @@ class OnnxRuntime(ConvertedEngine):
 
     def packed_size(self, weights: Mapping[str, Tensor]) -> int:
         # Its copy, and what it holds of another one while it makes that.
-        return sum(one.nbytes for one in weights.values()) * 7 // 4
+        return sum(one.nbytes for one in weights.values()) * 15 // 8
 
     def convert(self, program: Program, folder: Path) -> None:
         from .export import export, with_weights
