@@ -1,7 +1,7 @@
 """Shows results: lines in the terminal, and a table and a picture on pages of the documentation.
 
-A page has the figure of a row between `<!-- speed: KEY -->` and `<!-- end -->`. The keys `table`,
-`machine` and `picture` stand for the whole table, what computed it, and the bars. `python
+A page has the figure of a row between `<!-- speed: KEY -->` and `<!-- end -->`. The keys `table`
+and `machine` stand for the whole table and what computed it; the picture is docs/speed.svg. `python
 benchmarks/page.py` puts the figures of docs/speed.json on all pages, and with `--check` it names
 the pages that differ.
 """
@@ -75,7 +75,8 @@ def table(results: Results) -> str:
             )
             told.append(f"| {title} | {' | '.join(map(str, cells))} |")
         parts.append("\n".join(told))
-    return "\n".join(parts) + "\n"
+    # A blank line ends the last table, whatever follows.
+    return "\n".join(parts) + "\n\n"
 
 
 def machine(results: Results) -> str:
@@ -130,17 +131,13 @@ def bars(results: Results) -> str:
 
 
 def filled(text: str, results: Results) -> str:
-    """Return a page with the figures of `results`.
-
-    Raises:
-        KeyError: if the page names a figure that no row has.
-    """
+    """Return a page with the figures of `results`, and "not measured" where there is none."""
     blocks: dict[str, Callable[[Results], str]] = {"table": table, "machine": machine}
     by_key = {row["key"]: row for row in rows_of(results)}
 
     def value(found: re.Match[str]) -> str:
         key = found[2]
-        shown = blocks[key](results) if key in blocks else figure(by_key[key])
+        shown = blocks[key](results) if key in blocks else figure(by_key.get(key, {}))
         return f"{found[1]}{shown}{found[4]}"
 
     return MARKED.sub(value, text)

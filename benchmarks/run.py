@@ -177,12 +177,12 @@ def main() -> None:
         print(f"\n{group.title} ({time.perf_counter() - begun:.0f} s)")
         for row in rows:
             print(f"  {page.line(row)}", flush=True)
-    folder = asked.folder.resolve()
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (folder / "results.md").write_text(page.table(results))
-    print(f"\nwritten to {folder / 'results.json'} and {folder / 'results.md'}")
-    if asked.publish:
-        page.publish(_with_kept(results))
+        # After each group, so that a run that is ended keeps what it has.
+        (asked.folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        (asked.folder / "results.md").write_text(page.table(results))
+        if asked.publish:
+            page.publish(_with_kept(results))
+    print(f"\nwritten to {asked.folder / 'results.json'} and results.md beside it")
 
 
 if __name__ == "__main__":

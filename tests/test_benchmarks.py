@@ -72,8 +72,15 @@ def test_a_page_gets_the_figures_of_its_marks(run: Any, goals: Any, page: Any) -
     assert page.filled(text, told) == (
         "before <!-- speed: load -->0.25 [0.25 to 0.25]<!-- end --> after"
     )
-    with pytest.raises(KeyError, match="unknown"):
-        page.filled("<!-- speed: unknown --><!-- end -->", told)
+    absent = "<!-- speed: absent -->0.1<!-- end -->"
+    assert page.filled(absent, told) == "<!-- speed: absent -->not measured<!-- end -->"
+
+
+def test_the_marks_of_pages_name_rows(page: Any, goals: Any) -> None:
+    keys = {row.key for group in goals.GROUPS for row in group.rows} | {"table", "machine"}
+    for file in page.DOCS.rglob("*.md"):
+        marked = {key for _, key, _, _ in page.MARKED.findall(file.read_text(encoding="utf-8"))}
+        assert marked <= keys, file.name
 
 
 def test_the_rows_name_variants_of_their_group(goals: Any) -> None:
