@@ -92,7 +92,7 @@ def machine(results: Results) -> str:
 def bars(results: Results) -> str:
     """Return an SVG with a bar for each ratio, a line at its goal, and one at 1."""
     shown = [row for row in rows_of(results) if row.get("ratio")]
-    left, scale, step = 330, 380, 26
+    left, scale, step = 430, 340, 26
     height = step * len(shown) + 50
     one = left + scale
     drawn = [
@@ -113,7 +113,7 @@ def bars(results: Results) -> str:
         drawn += [
             f"<g><title>{escape(titles[row['key']])}: {escape(label)}</title>",
             f'<text x="{left - 8}" y="{top + 13}" text-anchor="end" fill="#33415c">'
-            f"{escape(label[:48])}</text>",
+            f"{escape(label[:64])}</text>",
             f'<rect x="{left}" y="{top}" width="{width:.0f}" height="18" '
             f'fill="{"#4878a8" if row["met"] else "#c8743c"}"/>',
             f'<line x1="{goal:.0f}" x2="{goal:.0f}" y1="{top - 2}" y2="{top + 20}" '
