@@ -21,7 +21,7 @@ def autopipe_family() -> Manifest:
                 (inputs.CACHE_INTERVAL, inputs.CACHE_DEPTH, inputs.CACHE_FULL_STEPS),
                 "reuse the deep features of a U-Net in the steps that follow",
                 fast="two of three steps run only the outermost layers of the U-Net; with 50 steps "
-                "of the demo, 41 % of the work is left, and images differ by 40 dB PSNR",
+                "of the demo, 41 % of the work is left, and the PSNR of images is 40 dB",
             ),
             AddOn(
                 "guidance_interval",

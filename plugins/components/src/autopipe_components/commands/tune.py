@@ -35,8 +35,11 @@ EXAMPLES = (
 _SMALL = 0.02
 """The share of a call's time below which no engine is worth its memory."""
 
-_RECORDED = 2
-"""The steps of the call that is recorded."""
+_RECORDED = 3
+"""The steps of the call that is recorded.
+
+A method that it uses less often, such as a text encoder for two halves, isn't used in every step.
+"""
 
 
 def declare(parser: argparse.ArgumentParser) -> Run:
@@ -198,7 +201,9 @@ def _text(parts: Sequence[Part], steps: int) -> str:
             "" if one.seconds is None else f"{one.seconds:.3g} s",
             "" if one.ratio is None else f"{one.ratio:.2f}",
             f"{one.difference:.0e}" if one.difference else "",
-            one.why or ("chosen" if one.engine == part.chosen else ""),
+            one.why or ("chosen" if one.engine == part.chosen else "")
+            if len(part.found) > 1
+            else f"too small: below {_SMALL:.0%} of a call",
         )
         for part in parts
         for number, one in enumerate(part.found)
