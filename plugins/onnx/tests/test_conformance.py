@@ -12,7 +12,11 @@ import pytest
 from autopipe_onnx.engine import OnnxRuntime
 
 from autopipe import NetworkEngine
+from autopipe.manifest import Pipeline
+from autopipe.tasks import Task
 from autopipe_devkit.conformance import Conformance, EngineConformance
+
+from .conftest import SIDE
 
 COUNTED = "the kit counts and interrupts calls of torch's networks, and these are not"
 EXPECTED = {
@@ -34,6 +38,10 @@ class TestConformance(Conformance):
     @pytest.fixture
     def checkpoint(self, saved: Callable[[str], Path]) -> Any:
         return saved("")
+
+    def inputs(self, pipeline: Pipeline) -> dict[str, Any]:
+        """The training resolution, since the default of calls is that of Stable Diffusion 1.5."""
+        return {} if pipeline.task == Task.IMAGE2IMAGE else {"height": SIDE, "width": SIDE}
 
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:

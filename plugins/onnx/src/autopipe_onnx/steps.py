@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -18,19 +18,23 @@ from autopipe.errors import ArgumentError
 from autopipe.kinds import Processor, Scheduler
 from autopipe_components.safety import blackened, check_images, check_safety
 from autopipe_components.steps.checks import (
+    Prompt,
     batch_size_of,
     check_components,
     check_negative_prompt,
     check_prompt,
     check_width,
 )
-from autopipe_components.steps.codec import Codec
+from autopipe_components.steps.codec import Codec, Generators
 from autopipe_components.steps.prompt import check_encoder, distinct_texts, tokenize
 from autopipe_stable_diffusion.corrections import correct_scheduler
 from autopipe_stable_diffusion.steps import StableDiffusionSteps
 
 from .described import Description, described
 from .model import OnnxRuntimeModel
+
+Randomness: TypeAlias = Generators | np.random.RandomState
+"""Where a call draws its noise: generators of torch, or the state of numpy as in diffusers."""
 
 _SESSION = ("provider", "sess_options", "provider_options")
 
@@ -73,8 +77,8 @@ class OnnxCodec:
 class OnnxStableDiffusionSteps(StableDiffusionSteps):
     """The components of Stable Diffusion in the onnx layout, and the steps that all tasks share.
 
-    Calls are those of the pipelines of Stable Diffusion. In addition `generator` may be a
-    `numpy.random.RandomState`.
+    The parameters of calls have the order of diffusers' classes for this layout, which is not that
+    of the pipelines of Stable Diffusion. `generator` may also be a `numpy.random.RandomState`.
 
     Args:
         vae_encoder: an `OnnxRuntimeModel` from `sample` to latents.
@@ -93,10 +97,9 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
     """
 
     model_cpu_offload_seq = "text_encoder->unet->vae_decoder"
-    _optional_components = ("vae_encoder", "safety_checker", "feature_extractor")
+    _optional_components = ("safety_checker", "feature_extractor")
+    _exclude_from_cpu_offload = ()
     required_components = ("unet", "vae_decoder", "scheduler")
-
-    scheduler_corrections: ClassVar[Mapping[str, Any]] = {"steps_offset": 1, "clip_sample": False}
 
     unet_channels: ClassVar[int] = 4
     """The input channels of the U-Net, if its file doesn't tell."""
@@ -246,6 +249,29 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
                     f"{name} reaches into a network, which isn't possible in ONNX Runtime; leave "
                     f"it out, or load the checkpoint that the ONNX files were exported from"
                 )
+
+    def _encode_prompt(  # type: ignore[override]
+        self,
+        prompt: Prompt | None,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
+        negative_prompt: Prompt | None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+    ) -> Tensor:
+        """Return `encode_prompt` as one tensor; with guidance, the negative half comes first.
+
+        The parameters are those of diffusers for this layout, which takes no device.
+        """
+        return super()._encode_prompt(
+            prompt,
+            None,
+            num_images_per_prompt,
+            do_classifier_free_guidance,
+            negative_prompt,
+            prompt_embeds,
+            negative_prompt_embeds,
+        )
 
     def encode_texts(self, texts: Sequence[str], **options: Any) -> Any:
         distinct, positions = distinct_texts(texts)

@@ -51,8 +51,12 @@ class StableDiffusionSteps(LatentPipeline[Result]):
     """
 
     model_cpu_offload_seq = "text_encoder->image_encoder->unet->vae"
-    _optional_components = ("safety_checker", "feature_extractor", "image_encoder")
-    _exclude_from_cpu_offload = ("safety_checker",)
+    _optional_components: ClassVar[tuple[str, ...]] = (
+        "safety_checker",
+        "feature_extractor",
+        "image_encoder",
+    )
+    _exclude_from_cpu_offload: ClassVar[tuple[str, ...]] = ("safety_checker",)
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         "latents",
         "prompt_embeds",
