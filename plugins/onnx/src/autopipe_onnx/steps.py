@@ -230,8 +230,9 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
             call.prompt, call.prompt_embeds, call.negative_prompt, call.negative_prompt_embeds
         )
         width = self.unet.size_of("encoder_hidden_states", 2)
-        for name in ("prompt_embeds", "negative_prompt_embeds") if width else ():
-            check_width(name, call[name], width)
+        if width:
+            check_width("prompt_embeds", call.prompt_embeds, width)
+            check_width("negative_prompt_embeds", call.negative_prompt_embeds, width)
         return batch_size_of(call.prompt, call.prompt_embeds)
 
     def check_conditioning(self) -> None:
@@ -243,8 +244,12 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
             check_components(self, ("feature_extractor",))
         if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
             check_encoder(self.text_encoder, self.tokenizer)
-        for name in ("clip_skip", "cross_attention_kwargs"):
-            if call.get(name):
+        inside = {
+            "clip_skip": call.clip_skip,
+            "cross_attention_kwargs": call.cross_attention_kwargs,
+        }
+        for name, value in inside.items():
+            if value:
                 raise ArgumentError(
                     f"{name} reaches into a network, which isn't possible in ONNX Runtime; leave "
                     f"it out, or load the checkpoint that the ONNX files were exported from"

@@ -56,7 +56,7 @@ def declare(parser: argparse.ArgumentParser) -> Run:
         type=count,
         default=30,
     )
-    take("--seconds X", "the time to measure in (default: 60)", type=number, default=60.0)
+    take("--seconds X", "the time to measure in (default: 60)", type=number, default=60)
     take("--engine NAME", "an engine to measure (default: all; can be repeated)", many=True)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return run
