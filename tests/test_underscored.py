@@ -13,6 +13,7 @@ EXAMPLE = "plugins/devkit/src/autopipe_devkit/scaffold/example/src"
 
 OF_THE_REFERENCE = {
     "_callback_tensor_inputs": "what step callbacks may ask for",
+    "_encode_prompt": "programs with a loop of their own call it, with its older result",
     "_exclude_from_cpu_offload": "networks that model offload leaves on the device",
     "_execution_device": "where calls compute",
     "_get_add_time_ids": "programs with a loop of their own call it",
