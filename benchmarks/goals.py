@@ -206,7 +206,7 @@ GROUPS = (
     ),
     Group(
         "small",
-        "Tiny networks at 16 x 16: what is left is the overhead of Python; 20 steps, six schedulers",
+        "Tiny networks, 16 x 16: what is left is the overhead of Python; 20 steps, six schedulers",
         "tiny",
         (Row("overhead", "Stable Diffusion", 0.8),),
         task="small_calls",
@@ -216,7 +216,7 @@ GROUPS = (
     ),
     Group(
         "small-xl",
-        "Tiny networks at 16 x 16: what is left is the overhead of Python; 20 steps, six schedulers",
+        "Tiny networks, 16 x 16: what is left is the overhead of Python; 20 steps, six schedulers",
         "tiny-xl",
         (Row("overhead-xl", "Stable Diffusion XL", 0.8),),
         task="small_calls",
