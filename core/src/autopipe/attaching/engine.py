@@ -108,14 +108,18 @@ def state_of(network: nn.Module, weights: bool = True) -> list[object]:
     """
     found: list[object] = []
     for module in network.modules():
-        plain = {n: v for n, v in vars(module).items() if type(v) in _PLAIN}
         tensors = (*module._parameters.values(), *module._buffers.values()) if weights else ()
         stamps = [None if tensor is None else _stamp(tensor) for tensor in tensors]
-        found.append((weakref.ref(module), plain, stamps))
+        found.append((weakref.ref(module), plain_attributes(module), stamps))
     return found
 
 
 _PLAIN = (bool, int, float, str, type(None))
+
+
+def plain_attributes(module: nn.Module) -> dict[str, object]:
+    """Return the attributes of a module that are numbers, strings, flags or None, by name."""
+    return {name: value for name, value in vars(module).items() if type(value) in _PLAIN}
 
 
 def _stamp(tensor: Tensor) -> tuple[object, ...]:

@@ -24,8 +24,8 @@ Answer: TypeAlias = Callable[..., Any]
 """`(module, *inputs) -> output`: replaces a module in a view; `module` is the original, or the
 previous replacement."""
 
-_NOT_COPIED = ("forward", "_old_forward", "_hf_hook", "_compiled_call_impl")
-"""Instance attributes that are bound to the origin."""
+BOUND = ("forward", "_old_forward", "_hf_hook", "_compiled_call_impl")
+"""Instance attributes of a module that are bound to it, so that a copy can't have them."""
 
 
 def view_of(network: nn.Module, answers: Iterable[Mapping[str, Answer]]) -> nn.Module:
@@ -139,7 +139,7 @@ def _copy(module: nn.Module) -> nn.Module:
     """Return a module object with its own table of children, sharing everything else."""
     cls = type(module)
     made: nn.Module = object.__new__(cls if issubclass(cls, _View) else _view_class(cls))  # type: ignore[arg-type]
-    made.__dict__.update({k: v for k, v in module.__dict__.items() if k not in _NOT_COPIED})
+    made.__dict__.update({k: v for k, v in module.__dict__.items() if k not in BOUND})
     made.__dict__.update(_modules=dict(module._modules), _origin=module)
     made.__dict__.pop("_answer", None)
     return made

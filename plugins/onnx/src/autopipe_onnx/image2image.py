@@ -18,7 +18,6 @@ from autopipe_components.steps.callbacks import OlderCallback
 from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import TEXTS, checks_of
-from autopipe_components.steps.image2image import encode_start
 from autopipe_components.steps.timesteps import Schedule
 from autopipe_stable_diffusion.output import Result
 
@@ -108,24 +107,11 @@ class OnnxStableDiffusionImg2ImgPipeline(
         add_noise: bool = True,
     ) -> Tensor:
         noised_at = self._noised_at.repeat(batch_size * num_images_per_prompt)
-        if self._noise is None:
-            return super().prepare_latents(
-                image,
-                noised_at,
-                batch_size,
-                num_images_per_prompt,
-                dtype,
-                device,
-                generator,
-                add_noise,
-            )
-        latents = encode_start(
-            self.codec,
-            image,
-            batch_size=batch_size * num_images_per_prompt,
-            dtype=dtype,
-            device=device,
+        of_torch = add_noise and self._noise is None
+        latents = super().prepare_latents(
+            image, noised_at, batch_size, num_images_per_prompt, dtype, device, generator, of_torch
         )
-        noise = self.numpy_noise(tuple(latents.shape))
-        assert noise is not None
+        noise = self.numpy_noise(tuple(latents.shape)) if add_noise else None
+        if noise is None:
+            return latents
         return self.scheduler.add_noise(latents, noise.to(latents), noised_at)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +13,7 @@ import torch
 from torch import nn
 
 from autopipe.attaching.engine import NetworkEngine
-from autopipe.regular import opened
+from autopipe.regular import opened, replaced
 from autopipe.wording import logger, reason
 
 from .fingerprint import fingerprint
@@ -49,18 +47,12 @@ class Choices:
         """Remember the engine for a key; the oldest of very many choices are forgotten."""
         kept = {name: one for name, one in self._read().items() if name != key}
         kept = dict([*kept.items(), (key, engine)][-_MOST:])
-        made = None
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, made = tempfile.mkstemp(dir=self.file.parent, prefix="choices-")
-            with open(handle, "w", encoding="utf-8") as stream:
-                json.dump(kept, stream)
-            os.replace(made, self.file)
+            with replaced(self.file) as file:
+                file.write_text(json.dumps(kept), encoding="utf-8")
         except OSError as error:
             _log.warning("the choice of an engine can't be remembered: %s", reason(error))
-            if made is not None:
-                with suppress(OSError):
-                    os.unlink(made)
 
     def _read(self) -> dict[str, Any]:
         try:

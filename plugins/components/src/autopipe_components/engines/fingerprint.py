@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-_PLAIN = (bool, int, float, str, type(None))
+from autopipe.attaching.engine import plain_attributes
 
 
 def fingerprint(network: nn.Module, weights: Mapping[str, Tensor], *further: object) -> str:
@@ -29,8 +29,8 @@ def fingerprint(network: nn.Module, weights: Mapping[str, Tensor], *further: obj
     for name, module in network.named_modules():
         cls = type(module)
         classes.update(cls.__mro__)
-        plain = {k: v for k, v in vars(module).items() if type(v) in _PLAIN}
-        modules.append((name, cls.__module__, cls.__qualname__, sorted(plain.items())))
+        plain = sorted(plain_attributes(module).items())
+        modules.append((name, cls.__module__, cls.__qualname__, plain))
     shapes = [(name, str(one.dtype), tuple(one.shape)) for name, one in weights.items()]
     config: Any = getattr(network, "config", None)
     if hasattr(config, "to_dict"):

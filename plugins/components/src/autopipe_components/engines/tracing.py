@@ -14,14 +14,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from autopipe.attaching.engine import EngineRefusal
+from autopipe.attaching.network_view import BOUND
 from autopipe.wording import logger, reason, shown
 
 from .calls import Form, taken_apart
 
 _Traced = TypeVar("_Traced")
-
-_NOT_COPIED = ("forward", "_old_forward", "_hf_hook", "_compiled_call_impl")
-"""Attributes of a module that are bound to the module itself."""
 
 _SMALL = 8
 """Height and width of the images of an example; several times smaller ones would vanish."""
@@ -203,7 +201,7 @@ class _Flat(nn.Module):
 def _twin(module: nn.Module, places: dict[int, list[tuple[dict[str, Any], str]]]) -> nn.Module:
     """Return a copy of the module objects; `places` gets the places of each tensor, by its id."""
     made: nn.Module = object.__new__(type(module))
-    made.__dict__.update({k: v for k, v in module.__dict__.items() if k not in _NOT_COPIED})
+    made.__dict__.update({k: v for k, v in module.__dict__.items() if k not in BOUND})
     for table in ("_parameters", "_buffers"):
         own = made.__dict__[table] = dict(module.__dict__[table])
         for key, tensor in own.items():
