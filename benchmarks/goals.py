@@ -107,6 +107,20 @@ def _both(text: str) -> Mapping[str, Sequence[str]]:
     }
 
 
+def _overhead(name: str, checkpoint: str, row: Row) -> Group:
+    """The group of networks so small that the overhead of Python is what takes the time."""
+    return Group(
+        name,
+        "Tiny networks, 16 x 16: what is left is the overhead of Python; 20 steps, six schedulers",
+        checkpoint,
+        (row,),
+        task="small_calls",
+        options={"steps": 20, "side": 16, "schedulers": _SCHEDULERS, "pinned": True},
+        quick=(2, 1),
+        full=(7, 3),
+    )
+
+
 def _engine(name: str, **options: Any) -> Variant:
     return Variant("autopipe", {"engine": name, "engine_options": options})
 
@@ -204,32 +218,14 @@ GROUPS = (
         quick=(2, 2),
         full=(5, 3),
     ),
-    Group(
-        "small",
-        "Tiny networks, 16 x 16: what is left is the overhead of Python; 20 steps, six schedulers",
-        "tiny",
-        (Row("overhead", "Stable Diffusion", 0.8),),
-        task="small_calls",
-        options={"steps": 20, "side": 16, "schedulers": _SCHEDULERS, "pinned": True},
-        quick=(3, 2),
-        full=(7, 3),
-    ),
-    Group(
-        "small-xl",
-        "Tiny networks, 16 x 16: what is left is the overhead of Python; 20 steps, six schedulers",
-        "tiny-xl",
-        (Row("overhead-xl", "Stable Diffusion XL", 0.8),),
-        task="small_calls",
-        options={"steps": 20, "side": 16, "schedulers": _SCHEDULERS, "pinned": True},
-        quick=(3, 2),
-        full=(7, 3),
-    ),
+    _overhead("small", "tiny", Row("overhead", "Stable Diffusion", 0.8)),
+    _overhead("small-xl", "tiny-xl", Row("overhead-xl", "Stable Diffusion XL", 0.8)),
     Group(
         "call",
         "SD 1.5, 256 x 256, guidance, one thread",
         "real",
         [
-            Row("call", "whole call of 10 steps", 0.81),
+            Row("call", "a whole call", 0.81),
             Row("step", "a step at 32 x 32", 0.8, quantity="step"),
             Row("allocator", "allocator on, against off", 0.85, against="allocator off"),
             *_by_engine(
@@ -246,7 +242,7 @@ GROUPS = (
         needs=_NEEDS,
         options={"steps": 10, "side": 256, "pinned": True},
         quick=(1, 2),
-        quick_options={"steps": 4},
+        quick_options={"steps": 2},
         full=(3, 2),
         only_full=frozenset({"compile"}),
     ),
@@ -269,6 +265,7 @@ GROUPS = (
         quick=(1, 1),
         quick_options={"steps": 2},
         full=(3, 2),
+        only_full=frozenset({"openvino", "openvino bfloat16", "onnx"}),
     ),
     Group(
         "ready",
@@ -302,8 +299,8 @@ GROUPS = (
                 *("--size", "256"),
             )
         },
-        quick=(1, 1),
         full=(2, 1),
+        only_full=frozenset({OURS}),
     ),
     Group(
         "threads",

@@ -138,7 +138,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     names = [group.name for group in GROUPS]
     parser.add_argument("--only", help=f"comma-separated, of: {', '.join(names)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="fewer turns: ten minutes on 2 cores")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer turns, without the slowest variants"
+    )
     parser.add_argument("--before", type=Path, help="a checkout to compare with instead")
     parser.add_argument(
         "--folder",

@@ -25,7 +25,7 @@ class OpenVINO(ConvertedEngine):
 
     Args:
         precision: what networks compute in: `"f32"`, or `"bf16"` on processors that have it, which
-            takes half of the time and memory, at a loss of about 1 % of the values.
+            takes half of the time and memory, at a loss of about 2 % of the largest value.
 
     Raises:
         ArgumentError: if there is no such precision, or this processor lacks it.
