@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from autopipe.attaching.engine import EngineRefusal, NetworkEngine
+from autopipe.attaching.recorder import difference
 from autopipe.sizes import size_text
 from autopipe.wording import logger
 
@@ -196,16 +197,15 @@ class _Method:
     def _check(self, ready: _Ready, program: Program) -> None:
         """Compare the results for an example of other sizes with those of the network."""
         program.compute()
-        tolerance = self._engine.tolerance
-        for made, expected in zip(ready.run(program.inputs), program.outputs, strict=True):
-            if made.shape != expected.shape:
-                raise EngineRefusal("its converted form gives a result of another shape")
-            apart = (made.double() - expected.double()).abs().max().item() if made.numel() else 0
-            largest = expected.double().abs().max().item() if made.numel() else 0
-            if not apart <= tolerance * max(largest, 1e-6):
-                raise EngineRefusal(
-                    f"its converted form differs by {apart:.2g}, of values up to {largest:.2g}"
-                )
+        made = ready.run(program.inputs)
+        if [one.shape for one in made] != [one.shape for one in program.outputs]:
+            raise EngineRefusal("its converted form gives a result of another shape")
+        apart = difference(made, program.outputs)
+        if not apart <= self._engine.tolerance:
+            raise EngineRefusal(
+                f"its converted form differs by {apart:.2g} of the largest value, more than its "
+                f"tolerance of {self._engine.tolerance:.2g}"
+            )
 
 
 def _dropping(run: Packed, weights: Mapping[str, Tensor]) -> Packed:
