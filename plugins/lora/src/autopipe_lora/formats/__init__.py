@@ -12,5 +12,6 @@ factors         other ways to write a change of a weight
 
 from .layers import LoraFile, LoraLayer, Report
 from .reader import read_lora
+from .writer import WrittenLora, write_lora
 
-__all__ = ["LoraFile", "LoraLayer", "Report", "read_lora"]
+__all__ = ["LoraFile", "LoraLayer", "Report", "WrittenLora", "read_lora", "write_lora"]

@@ -53,6 +53,11 @@ def weight_shape(module: nn.Module) -> tuple[int, ...] | None:
     return tuple(weight.shape) if isinstance(weight, Tensor) and weight.ndim >= 2 else None
 
 
+def published(path: str) -> str:
+    """Return the path of a module as files have it: with `text_model` in a text encoder."""
+    return _CLIP + path if path.startswith(_CLIP_PARTS) else path
+
+
 class ModuleNames:
     """The linear modules and convolutions of networks, by all names in use.
 
@@ -146,9 +151,7 @@ def _early(path: str) -> str:
 
 def _other_nesting(path: str) -> str:
     """Return `path` without `text_model`, or with it, where a text encoder may have it."""
-    if path.startswith(_CLIP_PARTS):
-        return _CLIP + path
-    return path.removeprefix(_CLIP)
+    return path.removeprefix(_CLIP) if path.startswith(_CLIP) else published(path)
 
 
 def _authors_name(path: str, authors: Mapping[str, str]) -> str:
