@@ -140,7 +140,9 @@ def _factor(parts: Mapping[str, Tensor], shape: tuple[int, int]) -> tuple[Tensor
 
 def _product(first: Tensor, second: Tensor) -> Tensor:
     """Return the Kronecker product of a matrix and a matrix of kernels."""
-    return torch.kron(first.reshape(*first.shape, *(1 for _ in second.shape[2:])), second)
+    return torch.kron(
+        first.reshape(*first.shape, *(1 for _ in second.shape[2:])), second.contiguous()
+    )
 
 
 def _whole(change: Tensor, rank: int | None) -> Pair:

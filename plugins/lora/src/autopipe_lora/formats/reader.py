@@ -22,7 +22,7 @@ from .layers import LoraFile, LoraLayer, Report
 from .module_names import Found, ModuleNames
 from .scales import Settings, read_settings
 
-_SPLIT_NAME = "ss_base_model_version", "modelspec.architecture"
+_BASE_MODEL = "ss_base_model_version", "modelspec.architecture"
 """Entries of the metadata that name the model that a file was trained with."""
 
 
@@ -149,7 +149,7 @@ def _layers(
 
 def _trained_with(metadata: Mapping[str, str]) -> str:
     """Return a clause that says what a file was trained with, if its metadata tells."""
-    name = next((metadata[entry] for entry in _SPLIT_NAME if metadata.get(entry)), None)
+    name = next((metadata[entry] for entry in _BASE_MODEL if metadata.get(entry)), None)
     return f"; by its metadata it was trained with {shown(name)}" if name else ""
 
 
@@ -185,9 +185,10 @@ def _no_match_message(
     origin: object,
 ) -> str:
     examples = [next(iter(group.keys.values())) for group in groups.values()] or list(skipped)
-    has = f"it has {listed(map(shown, examples), 3)}" if examples else "it is empty"
+    has = ", ".join(shown(name, 120) for name in examples[:3])
     here = [f"{name}.{path}" for name, shapes in names.shapes.items() for path in list(shapes)[:1]]
     return (
-        f"{origin} has no layer for this pipeline: {has}{_trained_with(metadata)}. The networks "
-        f"here have modules such as {listed(here) or '(none)'}"
+        f"{origin} has no layer for this pipeline: it {f'has {has}' if has else 'is empty'}"
+        f"{_trained_with(metadata)}. The networks here have modules such as "
+        f"{listed(here) or '(none)'}"
     )
