@@ -34,3 +34,10 @@ def is_fused(network: nn.Module, lora: Any) -> bool:
     """Whether a LoRA is part of the weights of a network."""
     found = fused_of(network)
     return found is not None and any(one is lora.weights for one in found.loras.values())
+
+
+def give_up_origin(network: Any) -> None:
+    """Let go of what is needed to undo fusing."""
+    found = fused_of(network)
+    if found is not None:
+        setattr(network, MARK, Fused(None, dict.fromkeys(found.loras)))
