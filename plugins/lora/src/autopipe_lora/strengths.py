@@ -5,7 +5,8 @@
     {"unet": {"down": 0.9, "mid": 0.2, "up": {"block_1": 0.6, "block_2": [0.4, 0.8, 1.3]}}}
 
 What a dict leaves out is 1. Blocks are those of a U-Net with attention, and lists have a number for
-each of their transformers; other layers of the U-Net have 1 then.
+each of their transformers, which is that of the residual block of the same index, too; other layers
+of the U-Net have 1 then.
 """
 
 from __future__ import annotations
@@ -153,7 +154,11 @@ def of_modules(strength: Any, component: str, network: nn.Module) -> Callable[[s
     each = by_transformer(own, blocks_of(network))
 
     def of_module(path: str) -> float:
-        parts = path.split(".")
-        return each.get(".".join(parts[:4]), each.get(".".join(parts[:3]), 1.0))
+        way, *rest = path.split(".")
+        if way in ("down_blocks", "up_blocks") and len(rest) > 2:
+            # A residual block has the strength of the transformer that follows it.
+            rest[1] = "attentions"
+        inside = ".".join((way, *rest[: 2 if way == "mid_block" else 3]))
+        return each.get(inside, 1.0)
 
     return of_module
