@@ -41,7 +41,7 @@ def blocks_of(network: nn.Module) -> Blocks:
     found = {}
     for path, module in network.named_modules():
         matched = re.fullmatch(r"(?:(down|up)_blocks\.(\d+)|(mid)_block)\.attentions", path)
-        if matched and isinstance(module, nn.ModuleList):
+        if matched and isinstance(module, nn.ModuleList) and len(module):
             way, index, mid = matched.groups()
             found[mid or f"{way}.block_{index}"] = len(module)
     return found
