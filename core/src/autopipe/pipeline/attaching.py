@@ -24,6 +24,7 @@ from .values import number
 _log = logger(__name__)
 
 _Self = TypeVar("_Self", bound="AttachingMixin")
+_Kind = TypeVar("_Kind", bound=Attachment)
 
 
 class AttachingMixin(ComponentsMixin):
@@ -119,6 +120,10 @@ class AttachingMixin(ComponentsMixin):
     def attachments(self) -> Mapping[str, Any]:
         """The strength in this pipeline of each attachment, by name; 0 is inactive."""
         return MappingProxyType({n: self._strengths.get(n, 0.0) for n in self._attached})
+
+    def attached(self, kind: type[_Kind]) -> dict[str, _Kind]:
+        """Return the attachments of a class by name, active or not, in the order of attaching."""
+        return {name: one for name, one in self._attached.items() if isinstance(one, kind)}
 
     @property
     def _attached(self) -> Mapping[str, Attachment]:
