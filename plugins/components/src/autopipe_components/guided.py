@@ -8,6 +8,7 @@ overrides `denoiser`, which names it, and `run_denoiser`, which calls it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import torch
@@ -67,6 +68,10 @@ class GuidedPipeline(DiffusionPipeline):
 
     halves: Halves = "batched"
     """How steps predict under guidance. Add-ons set it in the run of a call, for each step."""
+
+    added_conditions: Mapping[str, Any] = MappingProxyType({})
+    """Further entries of the network's `added_cond_kwargs`, (B or 2B, ...). Add-ons set it in the
+    run of a call."""
 
     unet: UNet2DConditionModel
     scheduler: SchedulerMixin
@@ -244,6 +249,11 @@ class GuidedPipeline(DiffusionPipeline):
                 inputs = half_of(inputs, rows, 1)
             if steering is not None:
                 inputs.update(steering(step, sample, timestep, inputs))
+            if self.added_conditions:
+                # A callback may have turned guidance off, so that only one half is left.
+                conditions = self.added_conditions
+                further = conditions if both else half_of(conditions, rows, 1)
+                inputs["added_cond_kwargs"] = {**inputs.get("added_cond_kwargs", {}), **further}
             extra = [one[-len(sample) :] for one in extra_channels()]
             seen = torch.cat([sample, *extra], dim=1) if extra else sample
             if both and self.halves == "in turn":

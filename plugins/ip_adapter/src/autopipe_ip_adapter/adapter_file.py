@@ -74,7 +74,10 @@ class AdapterWeights(nn.Module):
     def tokens_of(self, embeds: Tensor) -> Tensor:
         """Return tokens (B, images, tokens, width) of encoded images (B, images, ...)."""
         weight = next(self.image_proj.parameters())
-        tokens: Tensor = self.image_proj(embeds.flatten(0, 1).to(weight))
+        images = embeds.flatten(0, 1).to(weight)
+        if self.image_proj.reads != "states":
+            images = images.flatten(1)
+        tokens: Tensor = self.image_proj(images)
         return torch.unflatten(tokens, 0, embeds.shape[:2])
 
     def loras_of(self, number: int) -> Iterator[tuple[str, LayerLora]]:

@@ -71,7 +71,9 @@ def encode_image(
                 encoder(one, output_hidden_states=True).hidden_states[-2]
                 for one in (pixels, torch.zeros_like(pixels))
             )
-            encoded, negative = (one.repeat_interleave(num_images_per_prompt, dim=0) for one in both)
+            encoded, negative = (
+                one.repeat_interleave(num_images_per_prompt, dim=0) for one in both
+            )
         else:
             encoded = encoder(pixels).image_embeds
             encoded = encoded.repeat_interleave(num_images_per_prompt, dim=0)

@@ -77,10 +77,11 @@ def check_embeds(name: str, embeds: Any, adapters: Sequence[AdapterWeights]) -> 
     for i, (one, adapter) in enumerate(zip(embeds, adapters)):
         projection = adapter.image_proj
         axes = _AXES[projection.reads].format(width=projection.in_width)
-        if one.ndim != axes.count(",") + 1 or one.shape[-1] != projection.in_width:
-            raise ArgumentError(
-                f"{name}[{i}] is {shown(one)}, but {projection.title} takes {axes}"
-            )
+        # Embeddings may have a further axis of length 1, which face recognisers give them.
+        further = projection.reads != "states" and one.ndim == 4 and one.shape[2] == 1
+        fits = further or one.ndim == axes.count(",") + 1
+        if not fits or one.shape[-1] != projection.in_width:
+            raise ArgumentError(f"{name}[{i}] is {shown(one)}, but {projection.title} takes {axes}")
 
 
 def halves_given(embeds: Any, adapters: Sequence[AdapterWeights], *, guided: bool) -> list[Any]:

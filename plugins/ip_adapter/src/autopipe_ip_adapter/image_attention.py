@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -21,18 +21,6 @@ EMBEDS = "image_embeds"
 """The entry of `added_cond_kwargs` with the encoded images."""
 MASKS = "ip_adapter_masks"
 """The entry of `cross_attention_kwargs` with the masks."""
-
-
-class ImagePrompts(NamedTuple):
-    """The image prompts of one run of a network: an entry for each adapter.
-
-    Attributes:
-        tokens: (B, images, tokens, width).
-        masks: (images, H, W), or None.
-    """
-
-    tokens: Sequence[Tensor]
-    masks: Sequence[Tensor | None]
 
 
 @dataclass
@@ -69,10 +57,11 @@ class PromptedNetwork:
                     f"image_embeds[{i}] is {shown(one)}, for {len(one)} samples; the U-Net gets "
                     f"{len(sample)}: under guidance the negative half comes first"
                 )
-        tokens = [adapter.tokens_of(one) for adapter, one in zip(self.adapters, embeds)]
-        counts = [one.shape[1] for one in embeds]
-        checked = [None] * len(embeds) if masks is None else check_masks(masks, counts)
-        attention["image_prompts"] = ImagePrompts(tokens, checked)
+        if masks is not None:
+            attention[MASKS] = check_masks(masks, [one.shape[1] for one in embeds])
+        attention["image_tokens"] = [
+            adapter.tokens_of(one) for adapter, one in zip(self.adapters, embeds)
+        ]
         return network(
             sample,
             *args,
@@ -104,15 +93,22 @@ class ImageAttention:
         context: Tensor | None = None,
         bias: Tensor | None = None,
         *,
-        image_prompts: ImagePrompts,
+        image_tokens: Sequence[Tensor],
+        ip_adapter_masks: Sequence[Tensor | None] | None = None,
         **options: Any,
     ) -> Tensor:
-        """Return the output of the layer, (B, Q, query_dim)."""
+        """Return the output of the layer, (B, Q, query_dim).
+
+        Args:
+            image_tokens: for each adapter, (B, images, tokens, width).
+            ip_adapter_masks: for each adapter, (images, H, W), or None.
+        """
+        every = ip_adapter_masks or [None] * len(image_tokens)
         context = layer.check_context(context, hidden.shape[0])
         check_bias(bias, context.shape[1])
         query = layer.to_q(hidden)
         attended = layer.attended(query, layer.to_k(context), layer.to_v(context), bias)
-        for keys, scale, tokens, masks in zip(self.keys, self.scales, *image_prompts):
+        for keys, scale, tokens, masks in zip(self.keys, self.scales, image_tokens, every):
             if scale is None:
                 continue
             if masks is None and isinstance(scale, list):

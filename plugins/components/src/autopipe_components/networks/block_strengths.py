@@ -60,7 +60,7 @@ def by_transformer(given: Mapping[str, Any], unet: nn.Module, *, rest: float) ->
         strengths = given.get(part, rest)
         if not isinstance(strengths, Mapping):
             strengths = {block: strengths for block, inside in paths.items() if inside}
-        for block, one in strengths.items():
+        for block in strengths:
             if not paths.get(block):
                 known = [block for block, inside in paths.items() if inside]
                 raise ArgumentError(
