@@ -20,7 +20,7 @@ from autopipe.placement.room import check_room
 from autopipe.scheduling import SchedulerMixin
 
 from .images.kinds import OUTPUT_TYPES
-from .networks.conditioning import check_cross_attention_kwargs
+from .networks.attentive import attention_options
 from .schedulers.options import LEARNED_VARIANCES
 from .steps.callbacks import StepCallbacks
 from .steps.checks import (
@@ -192,7 +192,7 @@ class GuidedPipeline(DiffusionPipeline):
         check_images_per_prompt(num_images_per_prompt)
         check_output_type(output_type, self.output_types)
         check_guidance(guidance_scale)
-        check_cross_attention_kwargs(cross_attention_kwargs)
+        attention_options(cross_attention_kwargs, self.denoiser)
         self._guidance_scale = guidance_scale
         self._cross_attention_kwargs = cross_attention_kwargs
         batch_size = prompts * num_images_per_prompt
