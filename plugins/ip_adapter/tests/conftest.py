@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,9 +170,10 @@ def vae() -> AutoencoderKL:
 @pytest.fixture(scope="session")
 def unets() -> dict[str, UNet2DConditionModel]:
     """A U-Net of each family."""
+    configs = {"stable_diffusion": {}, "sdxl": SDXL}
     return {
-        family: seeded(lambda: UNet2DConditionModel(**{**NETWORK, **UP, **extra}), 1)
-        for family, extra in {"stable_diffusion": {}, "sdxl": SDXL}.items()
+        family: seeded(partial(UNet2DConditionModel, **{**NETWORK, **UP, **extra}), 1)
+        for family, extra in configs.items()
     }
 
 

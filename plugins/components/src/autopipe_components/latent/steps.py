@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 import torch
 from torch import Tensor
 
-from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 
 from ..images.kinds import ImageInput
