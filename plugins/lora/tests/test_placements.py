@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -24,17 +24,14 @@ PLACES: dict[str, Callable[[Any], Any]] = {
     "model": lambda pipe: pipe.enable_model_cpu_offload(device="cpu"),
     "sequential": lambda pipe: pipe.enable_sequential_cpu_offload(device="cpu"),
     "map": lambda pipe: pipe.set_device_map({"": "cpu"}),
-    "disk": lambda pipe: pipe.set_device_map(
-        {"": "cpu", "unet": "disk"}, offload_folder=mkdtemp()
-    ),
+    "disk": lambda pipe: pipe.set_device_map({"": "cpu", "unet": "disk"}, offload_folder=mkdtemp()),
     "compile": lambda pipe: pipe.use_engine("compile", backend="eager"),
 }
 
 
 @pytest.fixture(autouse=True)
-def _forget() -> Iterator[None]:
+def _forget() -> None:
     torch._dynamo.reset()
-    yield
 
 
 @pytest.mark.parametrize("dora", [False, True])
