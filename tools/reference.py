@@ -79,6 +79,35 @@ METHODS: list[tuple[str, str, tuple[str, ...]]] = [
 """Groups of methods: a title, what to do instead, and substrings of the names."""
 OTHER = ("Other methods", "add it in a subclass, as diffusers has it for its own use")
 
+_WEIGHTED = 'attach "prompt_weighting" of autopipe-prompts, which takes long and weighted prompts'
+_HERE = "there is a class for it: "
+
+COMMUNITY: dict[str, str] = {
+    "lpw_stable_diffusion lpw_stable_diffusion_xl lpw_stable_diffusion_onnx": _WEIGHTED,
+    "composable_stable_diffusion": _WEIGHTED + ", and joins texts by AND",
+    "stable_diffusion_mega stable_diffusion_comparison": "from_pipe switches one pipeline between "
+    "text to image, image to image and inpainting",
+    "img2img_inpainting": _HERE + "StableDiffusionInpaintPipeline",
+    "stable_diffusion_controlnet_img2img": _HERE + "StableDiffusionControlNetImg2ImgPipeline",
+    "stable_diffusion_controlnet_inpaint": _HERE + "StableDiffusionControlNetInpaintPipeline",
+    "stable_diffusion_controlnet_inpaint_img2img": _HERE
+    + "StableDiffusionControlNetInpaintPipeline",
+    "sd_text2img_k_diffusion": "the schedulers have these samplers, such as "
+    "DPMSolverMultistepScheduler with use_karras_sigmas=True",
+    "latent_consistency_txt2img latent_consistency_img2img": "LCMScheduler draws with any pipeline "
+    "of Stable Diffusion",
+    "stable_diffusion_tensorrt_txt2img stable_diffusion_tensorrt_img2img "
+    "stable_diffusion_tensorrt_inpaint stable_diffusion_ipex stable_diffusion_xl_ipex": "an engine "
+    "runs the networks of any pipeline faster: pipe.use_engine('auto')",
+    "interpolate_stable_diffusion": "calls take latents= and prompt_embeds=, which a loop can blend",
+    "seed_resize_stable_diffusion": "calls take latents= of any size",
+    "wildcard_stable_diffusion": "a program can choose the words before the call",
+    "checkpoint_merger": "a program can average the state_dict of two networks",
+    "pipeline_stable_diffusion_pag pipeline_stable_diffusion_xl_pag": "the Auto classes take "
+    "enable_pag=True, with autopipe-pag",
+}
+"""What does the same as a community pipeline of diffusers, by its names."""
+
 LOCAL = "it belongs to how diffusers works inside; write a small one in your program"
 TRAINED = "train the weights themselves, or layers of peft: `unet.add_adapter(LoraConfig(...))`"
 
@@ -259,7 +288,7 @@ def absent_methods(pairs: list[tuple[Any, Any]]) -> list[dict[str, Any]]:
 
 
 def table() -> dict[str, Any]:
-    """Return the table of absent names, methods and modules."""
+    """Return the table of absent names, methods and community pipelines."""
     import diffusers
 
     import autopipe
@@ -274,7 +303,10 @@ def table() -> dict[str, Any]:
     return {
         "names": absent_names(diffusers, ours),
         "methods": absent_methods([(DiffusionPipeline, diffusers.DiffusionPipeline), *pairs]),
-        "modules": [],
+        "community": [
+            {"title": names.partition(" ")[0], "instead": instead, "names": names.split()}
+            for names, instead in COMMUNITY.items()
+        ],
     }
 
 
@@ -301,11 +333,15 @@ def lines(content: dict[str, Any]) -> str:
 def section(content: dict[str, Any]) -> str:
     """Return the table as a section of the page."""
     lines = []
-    for title, kind in (("Names", "names"), ("Methods", "methods"), ("Modules", "modules")):
-        lines += [f"\n### {title}\n", f"| {kind} | what to do instead |", "|---|---|"]
+    for title, kind in (
+        ("Names", "names"),
+        ("Methods", "methods"),
+        ("Community pipelines", "community"),
+    ):
+        lines += [f"\n### {title}\n", f"| {title.lower()} | what to do instead |", "|---|---|"]
         for group in content[kind]:
             names = ", ".join(f"`{name}`" for name in group["names"])
-            title = "" if kind == "modules" else f"{group['title']}: "
+            title = "" if kind == "community" else f"{group['title']}: "
             lines.append(f"| {title}{names} | {group['instead']} |")
     return "\n".join(lines) + "\n"
 
@@ -317,7 +353,7 @@ def page(old: str, content: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     if not FILE.is_file():  # Access to a missing name reads it.
-        FILE.write_text(text({"names": [], "methods": [], "modules": []}), encoding="utf-8")
+        FILE.write_text(text({"names": [], "methods": [], "community": []}), encoding="utf-8")
     made = table()
     FILE.write_text(text(made), encoding="utf-8")
     DOCS.write_text(page(DOCS.read_text(encoding="utf-8"), made), encoding="utf-8")
