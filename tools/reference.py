@@ -99,7 +99,7 @@ COMMUNITY: dict[str, str] = {
     "stable_diffusion_tensorrt_txt2img stable_diffusion_tensorrt_img2img "
     "stable_diffusion_tensorrt_inpaint stable_diffusion_ipex stable_diffusion_xl_ipex": "an engine "
     "runs the networks of any pipeline faster: pipe.use_engine('auto')",
-    "interpolate_stable_diffusion": "calls take latents= and prompt_embeds=, which a loop can blend",
+    "interpolate_stable_diffusion": "calls take latents= and prompt_embeds=, to be blended",
     "seed_resize_stable_diffusion": "calls take latents= of any size",
     "wildcard_stable_diffusion": "a program can choose the words before the call",
     "checkpoint_merger": "a program can average the state_dict of two networks",
@@ -119,21 +119,31 @@ INSTEAD: list[tuple[str, str]] = [
     (r":Flax|_flax|flax_utils", "use the class without Flax: diffusers has removed these as well"),
     (r":\w*(Onnx|ORT_TO_NP)|onnx_utils", ONNX[1]),
     (r"single_file|convert_from_ckpt", "call from_single_file of the class, which reads the file"),
-    (r"^loaders\.(peft|unet|lora)|peft_utils|state_dict_utils|^models\.lora",
-     "call load_lora_weights and its like of the pipeline, or use peft itself"),
+    (
+        r"^loaders\.(peft|unet|lora)|peft_utils|state_dict_utils|^models\.lora",
+        "call load_lora_weights and its like of the pipeline, or use peft itself",
+    ),
     (r"textual_inversion", "call load_textual_inversion of the pipeline"),
     (r"ip_adapter|IPAdapter", "call load_ip_adapter of the pipeline"),
     (r"^loaders", FAMILY),
-    (r"^utils\.dummy|^utils:Dummy|^dependency|^utils\.(import_utils|versions)",
-     "ask importlib.util.find_spec whether a package is installed"),
-    (r"dynamic_modules|source_code|get_class_from_dynamic", "give custom_pipeline= to "
-     "from_pretrained, with trust_remote_code=True"),
+    (
+        r"^utils\.dummy|^utils:Dummy|^dependency|^utils\.(import_utils|versions)",
+        "ask importlib.util.find_spec whether a package is installed",
+    ),
+    (
+        r"dynamic_modules|source_code|get_class_from_dynamic",
+        "give custom_pipeline= to from_pretrained, with trust_remote_code=True",
+    ),
     (r"^utils\.testing_utils", "write it in your tests"),
     (r"export_utils|loading_utils|remote_utils", "use the package that makes it (av, trimesh)"),
-    (r"^utils|^configuration_utils|^image_processor|^training_utils|^models\.(model|auto|cache)",
-     LOCAL),
-    (r"^models\.(attention|activ|embed|norm|resnet|up|down|unets|autoenc|controlnets|vae|cross)",
-     "copy the layer into your program; networks here are built of layers of their own"),
+    (
+        r"^utils|^configuration_utils|^image_processor|^training_utils|^models\.(model|auto|cache)",
+        LOCAL,
+    ),
+    (
+        r"^models\.(attention|activ|embed|norm|resnet|up|down|unets|autoenc|controlnets|vae|cross)",
+        "copy the layer into your program; networks here are built of layers of their own",
+    ),
     *((f"^{part}", instead) for part, (_, instead) in WHAT.items()),
     (r"^callbacks", "give callback_on_step_end= a function of your own"),
     (r"^hub_utils", "use huggingface_hub, or save_pretrained(push_to_hub=True)"),

@@ -140,9 +140,9 @@ def _located(asked: str | Path, hub: HubOptions) -> tuple[Source, str]:
     """Return the folder or repository with the code, and the name of its main file."""
     text = os.fsdecode(asked)
     path = Path(os.path.expanduser(text))
-    if text and path.is_dir():
+    if text and os.path.isdir(path):
         return LocalSource(path, follow_links=hub.follow_links), MAIN
-    if text and path.is_file():
+    if text and os.path.isfile(path):
         if path.suffix != ".py" or not path.stem.isidentifier():
             raise ArgumentError(
                 f"custom_pipeline={shown(text)} is not a Python file; give one that ends in .py, "

@@ -18,18 +18,16 @@ from packaging.version import Version
 from autopipe.errors import ArgumentError, MissingPackageError
 from autopipe.wording import listed, shown
 
+_SAME = (
+    "accelerate auto_round av better_profanity bitsandbytes bs4 compel cosmos_guardrail flash_attn "
+    "flash_attn_3 flashpack ftfy gguf imageio inflect jinja2 kernels kornia librosa matplotlib "
+    "nltk note_seq outlines peft pytorch_retinaface safetensors sageattention scipy sdnq "
+    "sentencepiece tensorboard timm torch torch_mlu torch_neuronx torch_npu torch_tpu torch_xla "
+    "torchao torchsde torchvision transformers unidecode wandb xformers"
+)
+
 PACKAGES: dict[str, tuple[str, str]] = {
-    **{
-        name: (name, name)
-        for name in (
-            "accelerate auto_round av better_profanity bitsandbytes bs4 compel cosmos_guardrail "
-            "flash_attn flash_attn_3 flashpack ftfy gguf imageio inflect jinja2 kernels kornia "
-            "librosa matplotlib nltk note_seq outlines peft pytorch_retinaface safetensors "
-            "sageattention scipy sdnq sentencepiece tensorboard timm torch torch_mlu torch_neuronx "
-            "torch_npu torch_tpu torch_xla torchao torchsde torchvision transformers unidecode "
-            "wandb xformers"
-        ).split()
-    },
+    **{name: (name, name) for name in _SAME.split()},
     "flashinfer": ("flashinfer", "flashinfer-python"),
     "flax": ("jax", "jax"),
     "hf_hub": ("huggingface_hub", "huggingface_hub"),

@@ -128,7 +128,7 @@ class EMAModel:
         if step <= 0:
             return 0.0
         if self.use_ema_warmup:
-            decay = 1 - (1 + step / self.inv_gamma) ** -self.power
+            decay = 1 - float((1 + step / self.inv_gamma) ** -self.power)
         else:
             decay = (1 + step) / (10 + step)
         return max(min(decay, self.decay), self.min_decay)

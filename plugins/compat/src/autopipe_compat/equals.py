@@ -22,7 +22,8 @@ _OBJECTS: dict[str, str] = {
     "autopipe_controlnet.controlnet": "ControlNetOutput",
     "autopipe_sdxl.watermark": "StableDiffusionXLWatermarker",
     f"{_HERE}.availability": "OptionalDependencyNotAvailable compare_versions is_google_colab "
-    "requires_backends " + " ".join(
+    "requires_backends "
+    + " ".join(
         f"is_{name}_{what}" for name in [*PACKAGES, "jinja"] for what in ("available", "version")
     ),
     f"{_HERE}.averaging": "EMAModel",
@@ -92,7 +93,7 @@ EQUALS: dict[str, str] = {
 }
 """The target of each name."""
 
-EXPORTED = (
+_AT_THE_TOP = (
     "EMAModel FromOriginalModelMixin OptionalDependencyNotAvailable StableDiffusionMixin "
     "get_constant_schedule get_constant_schedule_with_warmup get_cosine_schedule_with_warmup "
     "get_cosine_with_hard_restarts_schedule_with_warmup get_linear_schedule_with_warmup "
@@ -100,5 +101,7 @@ EXPORTED = (
     "is_invisible_watermark_available is_librosa_available is_note_seq_available "
     "is_onnx_available is_scipy_available is_torch_available is_torchsde_available "
     "is_transformers_available is_transformers_version is_unidecode_available"
-).split()
+)
+
+EXPORTED = tuple(_AT_THE_TOP.split())
 """The names that diffusers, and so `autopipe`, exports at its top."""

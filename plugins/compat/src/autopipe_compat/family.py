@@ -11,7 +11,7 @@ _PATHS = (
     "callbacks configuration_utils dependency_versions_check experimental guiders hooks hub_utils "
     "image_processor loaders models modular_pipelines optimization pipeline_flax_utils "
     "pipeline_utils pipelines quantizers schedulers training_utils utils video_processor"
-).split()
+)
 
 
 @hookimpl
@@ -21,7 +21,7 @@ def autopipe_family() -> Manifest:
         name="compat",
         exports=tuple(Export(name, EQUALS[name]) for name in EXPORTED),
         modules=(
-            *(Module(name, f"autopipe_compat.paths.{name}") for name in _PATHS),
+            *(Module(name, f"autopipe_compat.paths.{name}") for name in _PATHS.split()),
             Module("as_diffusers", "autopipe_compat.as_diffusers"),
             Module("logging", "autopipe_compat.logs"),
         ),

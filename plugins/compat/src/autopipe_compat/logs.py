@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from logging import CRITICAL, DEBUG, ERROR, FATAL, INFO, NOTSET, WARN, WARNING
+from logging import CRITICAL as CRITICAL
+from logging import DEBUG as DEBUG
+from logging import ERROR as ERROR
+from logging import FATAL as FATAL
+from logging import INFO as INFO
+from logging import NOTSET as NOTSET
+from logging import WARN as WARN
+from logging import WARNING as WARNING
 from typing import Any
 
 from autopipe.registry import default_registry
-
-__all__ = [
-    *("CRITICAL", "DEBUG", "ERROR", "FATAL", "INFO", "NOTSET", "WARN", "WARNING"),
-    *("add_handler", "disable_default_handler", "disable_progress_bar", "disable_propagation"),
-    *("enable_default_handler", "enable_explicit_format", "enable_progress_bar"),
-    *("enable_propagation", "get_log_levels_dict", "get_logger", "get_verbosity"),
-    *("is_progress_bar_enabled", "log_levels", "remove_handler", "reset_format", "set_verbosity"),
-    *("set_verbosity_debug", "set_verbosity_error", "set_verbosity_info", "set_verbosity_warning"),
-    "tqdm",
-]
 
 _ROOT = "autopipe"
 

@@ -141,9 +141,8 @@ def convert_state_dict_to_kohya(
     """
     adapter = _adapter(kwargs)
     kind = original_type or _recognised(state_dict, adapter)
-    renamed = _renamed(
-        state_dict, _one_of({StateDictType.PEFT: {"lora_A": "lora_down", "lora_B": "lora_up"}}, kind)
-    )
+    mapping = {StateDictType.PEFT: {"lora_A": "lora_down", "lora_B": "lora_up"}}
+    renamed = _renamed(state_dict, _one_of(mapping, kind))
     starts = {"text_encoder_2.": "lora_te2.", "text_encoder.": "lora_te1.", "unet": "lora_unet"}
     found: dict[str, Tensor] = {}
     for name, weight in renamed.items():
@@ -192,7 +191,7 @@ def adjust_lora_scale_text_encoder(text_encoder: nn.Module, lora_scale: float = 
     """
     for module in text_encoder.modules():
         if hasattr(module, "regular_linear_layer") and hasattr(module, "lora_scale"):
-            module.lora_scale = lora_scale
+            vars(module)["lora_scale"] = lora_scale
 
 
 def _layers_of_peft(model: nn.Module) -> list[Any]:
@@ -222,7 +221,7 @@ def _recognised(state: State, adapter: str) -> StateDictType | None:
 def _one_of(
     mapping: Mapping[StateDictType, Mapping[str, str]], kind: StateDictType | None
 ) -> Mapping[str, str]:
-    if kind not in mapping:
+    if kind is None or kind not in mapping:
         what = "an unknown format" if kind is None else f"the format {kind.value}"
         known = " or ".join(one.value for one in mapping)
         raise ArgumentError(f"the state dict has {what}; convert one of {known}")

@@ -40,7 +40,8 @@ def compute_snr(noise_scheduler: Any, timesteps: Tensor) -> Tensor:
     alphas = noise_scheduler.alphas_cumprod
     signal = (alphas**0.5).to(timesteps.device)[timesteps].float()
     noise = ((1.0 - alphas) ** 0.5).to(timesteps.device)[timesteps].float()
-    return (signal / noise) ** 2
+    ratio: Tensor = (signal / noise) ** 2
+    return ratio
 
 
 def compute_dream_and_update_latents(
@@ -106,7 +107,7 @@ def compute_density_for_timestep_sampling(
     device: torch.device | str = "cpu",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Return random positions (B,) in [0, 1] in the schedule, as in section 3.1 of arXiv:2403.03206.
+    """Return random positions (B,) in [0, 1] in the schedule, as in arXiv:2403.03206.
 
     Args:
         weighting_scheme: `"logit_normal"`, `"mode"`, or anything else for a uniform distribution.
