@@ -27,7 +27,7 @@ _WEIGHT = re.compile(rf"\++|-+|{_NUMBER}")
 _ATTEND = re.compile(rf"\s*\.attend\s*\(\s*(?P<weight>\++|-+|{_NUMBER})\s*\)")
 _REFUSED = re.compile(r"\s*\.(swap)\s*\(")
 _FILE = re.compile(r"(useLora|withLora)\s*\(\s*([\w-]+)")
-_ESCAPED = re.compile(r'\\+([()"])')
+_ESCAPED = re.compile(r'(?<!\\)\\+([()"])')
 
 Found = tuple[list[Fragment], int]
 """The fragments of an element, and the index after it."""
