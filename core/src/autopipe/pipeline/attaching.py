@@ -23,6 +23,7 @@ from .values import number
 _log = logger(__name__)
 
 _Self = TypeVar("_Self", bound="AttachingMixin")
+_Kind = TypeVar("_Kind", bound=Attachment)
 
 
 class AttachingMixin(ComponentsMixin):
@@ -89,8 +90,12 @@ class AttachingMixin(ComponentsMixin):
                 raise
         return made
 
-    def detach(self, name: str) -> None:
+    def detach(self, name: str, everywhere: bool = True) -> None:
         """Remove an attachment from all pipelines that share the weights.
+
+        Args:
+            name: the name of the attachment.
+            everywhere: False only deactivates it in this pipeline, unless no other one uses it.
 
         Raises:
             ArgumentError: if there is no attachment of that name.
@@ -98,6 +103,10 @@ class AttachingMixin(ComponentsMixin):
         pool = self._pool
         with pool.lock:
             self._check_is_attached(name)
+            if not everywhere:
+                self.set_attachments({n: s for n, s in self._strengths.items() if n != name})
+                if any(view._strengths.get(name) for view in pool.views()):
+                    return
             pool.attachments = {n: a for n, a in pool.attachments.items() if n != name}
             for view in pool.views():
                 view._show_attached()
@@ -118,6 +127,10 @@ class AttachingMixin(ComponentsMixin):
     def attachments(self) -> Mapping[str, float]:
         """The strength in this pipeline of each attachment, by name; 0 is inactive."""
         return MappingProxyType({n: self._strengths.get(n, 0.0) for n in self._attached})
+
+    def attached(self, kind: type[_Kind]) -> dict[str, _Kind]:
+        """Return the attachments of a class by name, active or not, in their order."""
+        return {name: one for name, one in self._attached.items() if isinstance(one, kind)}
 
     @property
     def _attached(self) -> Mapping[str, Attachment]:
