@@ -88,6 +88,48 @@ def view_of(network: nn.Module, answers: Iterable[Mapping[str, Answer]]) -> nn.M
     return root
 
 
+def with_modules(network: nn.Module, modules: Mapping[str, nn.Module]) -> nn.Module:
+    """Return a network of its own that has other modules at some paths, and shares the rest.
+
+    Unlike a view it is a plain network, such as one with merged weights: it can be saved, and is
+    placed on its own. `network` is unchanged.
+
+    Args:
+        modules: the new modules, by the path of those they replace.
+
+    Raises:
+        PluginError: if there is no module at a path.
+    """
+    made = _plain_copy(origin_of(network))
+    own = {"": made}
+    for path, module in modules.items():
+        above = ""
+        *parents, last = path.split(".")
+        for part in (*parents, None):
+            holder = own[above]
+            name = last if part is None else part
+            if holder._modules.get(name) is None:
+                raise PluginError(
+                    f"there is no module {path!r} in this {type(made).__name__} to replace"
+                )
+            if part is None:
+                holder._modules[last] = module
+                break
+            above = f"{above}.{part}" if above else part
+            if above not in own:
+                child = holder._modules[part]
+                assert child is not None
+                own[above] = holder._modules[part] = _plain_copy(child)
+    return made
+
+
+def _plain_copy(module: nn.Module) -> nn.Module:
+    made: nn.Module = object.__new__(type(module))
+    made.__dict__.update({k: v for k, v in module.__dict__.items() if k not in BOUND})
+    made.__dict__.update(_modules=dict(module._modules))
+    return made
+
+
 def _own_child(holder: nn.Module, name: str, copied: set[int]) -> nn.Module:
     """Return the child of that name as a copy that belongs to the view.
 

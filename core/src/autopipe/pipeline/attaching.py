@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..attaching.attachment import Attachment, Encode, Predict
 from ..attaching.network_view import view_of
 from ..errors import ArgumentError, ArgumentTypeError, PluginError, nearest
+from ..kinds import BaseScheduler
 from ..registry import default_registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
@@ -29,7 +30,7 @@ _Kind = TypeVar("_Kind", bound=Attachment)
 class AttachingMixin(ComponentsMixin):
     """The methods of a pipeline for add-ons."""
 
-    _strengths: dict[str, float]
+    _strengths: dict[str, Any]
     """The strengths of the active attachments, by name; in a run, those of its call."""
     _snapshot: Mapping[str, Attachment]
     """In a run: the attachments at the start of its call, as they serve it."""
@@ -42,7 +43,7 @@ class AttachingMixin(ComponentsMixin):
         source: str | Path | None = None,
         *,
         name: str | None = None,
-        strength: float = 1.0,
+        strength: Any = 1.0,
         **options: Any,
     ) -> Attachment:
         """Attach an add-on and activate it in this pipeline.
@@ -55,7 +56,7 @@ class AttachingMixin(ComponentsMixin):
             addon: the name of an installed add-on, or an `Attachment`.
             source: for a named add-on, what to load: a file, a folder or a repository.
             name: the name of the attachment; by default the add-on's own.
-            strength: the strength of its effect.
+            strength: the strength of its effect: a number, or what the add-on takes instead.
             **options: for a named add-on, the arguments of its class.
 
         Raises:
@@ -69,7 +70,7 @@ class AttachingMixin(ComponentsMixin):
         if name is not None and not isinstance(name, str):
             raise ArgumentTypeError(f"name={shown(name)} is not a string")
         label = name or own
-        _strength(label, strength)
+        _strength(label, made, strength)
         made.check(self)
         pool = self._pool
         with pool.lock:
@@ -111,20 +112,20 @@ class AttachingMixin(ComponentsMixin):
             for view in pool.views():
                 view._show_attached()
 
-    def set_attachments(self, strengths: Mapping[str, float]) -> None:
+    def set_attachments(self, strengths: Mapping[str, Any]) -> None:
         """Activate these attachments with these strengths, and deactivate all others.
 
         Other pipelines that share the weights are not affected.
 
         Raises:
-            ArgumentError: if there is no attachment of a name, or a strength is not a number.
+            ArgumentError: if there is no attachment of a name, or it can't have a strength.
         """
         with self._pool.lock:
             self._strengths = self._checked(strengths, "set_attachments")
             self._show_attached()
 
     @property
-    def attachments(self) -> Mapping[str, float]:
+    def attachments(self) -> Mapping[str, Any]:
         """The strength in this pipeline of each attachment, by name; 0 is inactive."""
         return MappingProxyType({n: self._strengths.get(n, 0.0) for n in self._attached})
 
@@ -138,7 +139,7 @@ class AttachingMixin(ComponentsMixin):
         found: Mapping[str, Attachment] = self.__dict__.get("_snapshot", self._pool.attachments)
         return found
 
-    def _checked(self, strengths: object, what: str) -> dict[str, float]:
+    def _checked(self, strengths: object, what: str) -> dict[str, Any]:
         """Check the strengths that a caller gives."""
         if not isinstance(strengths, Mapping):
             raise ArgumentTypeError(
@@ -147,7 +148,8 @@ class AttachingMixin(ComponentsMixin):
             )
         for name in strengths:
             self._check_is_attached(name)
-        return {name: _strength(name, one) for name, one in strengths.items()}
+        attached = self._attached
+        return {name: _strength(name, attached[name], one) for name, one in strengths.items()}
 
     def _check_is_attached(self, name: object) -> None:
         attached = self._attached
@@ -157,27 +159,38 @@ class AttachingMixin(ComponentsMixin):
                 f"{listed(attached) or 'none'}.{nearest(name, attached)}"
             )
 
-    def _active(self) -> list[tuple[Attachment, float]]:
+    def _active(self) -> list[tuple[Attachment, Any]]:
         """The active attachments with their strengths, innermost first."""
         attached = self._attached.items()
         found = [(a, self._strengths[n]) for n, a in attached if self._strengths.get(n)]
         return sorted(found, key=lambda pair: pair[0].order)
 
-    def _touching(self, method: str) -> Iterator[tuple[Attachment, float]]:
+    def _touching(self, method: str) -> Iterator[tuple[Attachment, Any]]:
         for attachment, strength in self._active() if self._attached else ():
             if attachment.overrides(method):
                 yield attachment, strength
 
     def _show_attached(self) -> None:
-        """Set the attributes of components to views with the changes of the attachments."""
+        """Set the attributes of components to what the attachments show in their place.
+
+        Networks are replaced by views, and other components by what the attachments return.
+        """
         self._strengths = {n: s for n, s in self._strengths.items() if n in self._attached}
-        for name, network in self.components.items():
-            if not isinstance(network, nn.Module):
-                continue
-            found = [a.answers(name, network, s) for a, s in self._touching("answers")]
-            shown = view_of(network, found) if any(found) else network
-            if self.__dict__[name] is not shown:
+        originals = self.components
+        replaced: dict[str, Any] = {}
+        for name, component in originals.items():
+            shown = component
+            if isinstance(component, nn.Module):
+                found = [a.answers(name, component, s) for a, s in self._touching("answers")]
+                shown = view_of(component, found) if any(found) else component
+            elif component is not None and not isinstance(component, BaseScheduler):
+                for attachment, strength in self._touching("replaces"):
+                    shown = attachment.replaces(name, shown, strength)
+                if shown is not component:
+                    replaced[name] = component
+            if self.__dict__.get(name) is not shown:
                 self.__dict__[name] = shown
+        self._replaced = replaced
 
     def encoder(self, component: str, encode: Encode) -> Encode:
         """Return `encode` of the text encoder `component`, wrapped by the attachments.
@@ -215,7 +228,7 @@ class AttachingMixin(ComponentsMixin):
         """The dtype of the first network."""
         raise NotImplementedError
 
-    def _take_attached(self, adapters: Mapping[str, float] | None) -> None:
+    def _take_attached(self, adapters: Mapping[str, Any] | None) -> None:
         """Apply the attachments to the networks of this run."""
         if adapters is not None:
             self._strengths = self._checked(adapters, "adapters=")
@@ -255,7 +268,9 @@ def made_of(kind: str, base: type, given: Any, *arguments: Any, **options: Any) 
     return given
 
 
-def _strength(name: str, strength: object) -> float:
+def _strength(name: str, attachment: Attachment, strength: object) -> Any:
+    if attachment.overrides("check_strength"):
+        return attachment.check_strength(strength)
     return number(f"the strength of {shown(name)}", strength)
 
 

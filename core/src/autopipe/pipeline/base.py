@@ -9,7 +9,7 @@ from ..checkpoint.hub.upload import PushToHubMixin
 from ..constructors import construct
 from ..errors import ArgumentError, ArgumentTypeError, check_names
 from ..kinds import check_given, shared
-from ..registry import default_registry
+from ..registry import default_registry, receive
 from ..resolution.reference import Absent
 from ..wording import shown
 from .copying import CopyingMixin
@@ -216,6 +216,9 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         from ..utils import numpy_to_pil
 
         return numpy_to_pil(images)
+
+
+receive(DiffusionPipeline, "pipeline method")
 
 
 def check_is_pipeline(given: object) -> None:
