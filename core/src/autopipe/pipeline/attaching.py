@@ -121,8 +121,14 @@ class AttachingMixin(ComponentsMixin):
             ArgumentError: if there is no attachment of a name, or it can't have a strength.
         """
         with self._pool.lock:
+            before = self._strengths
             self._strengths = self._checked(strengths, "set_attachments")
-            self._show_attached()
+            try:
+                self._show_attached()
+            except BaseException:
+                self._strengths = before
+                self._show_attached()
+                raise
 
     @property
     def attachments(self) -> Mapping[str, Any]:

@@ -30,6 +30,7 @@ class TextualInversion(Attachment):
         token: how prompts write it.
     """
 
+    weights: nn.ParameterDict
     # Innermost: what changes texts or weights words comes before.
     order = -100
 

@@ -105,7 +105,7 @@ def unload_textual_inversion(
         if (component or FIRST) in one.components and (not named or one.token in named)
     }
     if named and not removed:
-        others = listed({one.token for one in active.values()}) or "none"
+        others = listed(dict.fromkeys(one.token for one in active.values())) or "none"
         raise ArgumentError(
             f"there is none of the tokens {listed(named)} to remove; attached: {others}"
         )

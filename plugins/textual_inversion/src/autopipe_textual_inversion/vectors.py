@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from torch import Tensor
 
@@ -30,10 +30,6 @@ _LONGEST = 200
 
 _MOST = 1024
 """The largest number of vectors of a token; text encoders read far fewer."""
-
-
-Content: TypeAlias = "Tensor | Mapping[str, Any]"
-"""What a file holds, or a program gives: tensors by name, or only a tensor."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +91,8 @@ def open_vectors(source: Any, **options: Any) -> Vectors:
         ArgumentError: if the content has another layout.
         CheckpointError: if the file can't be read.
     """
-    if isinstance(source, Tensor):
-        return read_vectors(source, "the given tensor")
-    file = open_tensors(source, names=_NAMES, **options)
+    given = {"": source} if isinstance(source, Tensor) else source
+    file = open_tensors(given, names=_NAMES, **options)
     found = read_vectors(file.content, file.origin)
     if found.name is None and file.path is not None:
         # As where such files come from: the name of the file stands for it.
@@ -105,7 +100,7 @@ def open_vectors(source: Any, **options: Any) -> Vectors:
     return found
 
 
-def read_vectors(content: Content, origin: str) -> Vectors:
+def read_vectors(content: Mapping[str, Any], origin: str) -> Vectors:
     """Return the vectors of the one token that `content` holds.
 
     Raises:
@@ -132,10 +127,8 @@ def _checked_token(token: object) -> str:
     return token
 
 
-def _laid_out(content: Content, origin: str) -> tuple[str | None, Mapping[str, Any]]:
+def _laid_out(content: Mapping[str, Any], origin: str) -> tuple[str | None, Mapping[str, Any]]:
     """Return the name of the token, if the content gives one, and the vectors by text encoder."""
-    if not isinstance(content, Mapping):
-        return None, {"": content}
     if _PARAMETERS in content:
         # Of AUTOMATIC1111's web UI; the token of the training is always "*".
         inner = content[_PARAMETERS]

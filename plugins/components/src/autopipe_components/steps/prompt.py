@@ -95,8 +95,7 @@ def expanded(text: str, tokenizer: Any) -> str:
         several = [*itertools.takewhile(added.__contains__, names)]
         if len(several) > 1:
             alone = rf"{re.escape(token)}(?!_\d| {re.escape(several[1])})"
-            whole = " ".join(several)
-            text = re.sub(alone, lambda _, whole=whole: whole, text)
+            text = re.sub(alone, " ".join(several).replace("\\", r"\\"), text)
     return text
 
 
