@@ -136,7 +136,7 @@ class AttachingMixin(ComponentsMixin):
         return MappingProxyType({n: self._strengths.get(n, 0.0) for n in self._attached})
 
     def attached(self, kind: type[_Kind]) -> dict[str, _Kind]:
-        """Return the attachments of a class by name, active or not, in their order."""
+        """Return the attachments of a class by name, active or not, in the order of attaching."""
         return {name: one for name, one in self._attached.items() if isinstance(one, kind)}
 
     @property
