@@ -200,6 +200,8 @@ def _on_network(file: Path) -> bool:
 def read_content(file: Path, open_file: Callable[[Path], BinaryIO] = opened) -> dict[Any, Any]:
     """Read a pickle of nested dicts and lists of tensors, numbers and texts, without running code.
 
+    A pickle of a single tensor gives a dict with the tensor under an empty name.
+
     Args:
         open_file: the function that opens the file.
 
@@ -209,6 +211,8 @@ def read_content(file: Path, open_file: Callable[[Path], BinaryIO] = opened) -> 
     with reading(file), open_file(file) as stream:
         content = _loaded(file, stream)
         size = os.fstat(stream.fileno()).st_size
+    if isinstance(content, Tensor):
+        content = {"": content}
     tensors: list[Tensor] = []
     todo, seen = [content], 0
     while todo:
