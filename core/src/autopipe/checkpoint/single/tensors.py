@@ -41,7 +41,7 @@ class Tensors:
             return
         self.format = "bin"
         self._state = self._unpickled() if state is None else _checked(state)
-        self.infos = {name: _info(tensor) for name, tensor in self._state.items()}
+        self.infos = {name: info_of(tensor) for name, tensor in self._state.items()}
 
     def _unpickled(self) -> dict[str, Tensor]:
         from ..formats.tensors import unpickled
@@ -103,7 +103,7 @@ def _checked(state: Mapping[str, Any]) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _info(tensor: Tensor) -> TensorInfo:
+def info_of(tensor: Tensor) -> TensorInfo:
     from ..formats.tensors import NAMES_OF_DTYPES
 
     name = NAMES_OF_DTYPES.get(tensor.dtype)
