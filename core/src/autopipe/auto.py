@@ -59,7 +59,9 @@ class AutoPipeline(Generic[_Pipeline]):
         return pipe
 
     @classmethod
-    def from_single_file(cls, pretrained_model_link_or_path: str | Path, **kwargs: Any) -> _Pipeline:
+    def from_single_file(
+        cls, pretrained_model_link_or_path: str | Path, **kwargs: Any
+    ) -> _Pipeline:
         """Load the pipeline that performs this task with a single file.
 
         Args:

@@ -205,7 +205,9 @@ class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
 
         given = pretrained_model_link_or_path_or_dict
         keywords = {"config": config, "subfolder": subfolder, "original_config": original_config}
-        network: _Self = load_network(cls, given, {**keywords, "torch_dtype": torch_dtype, **options})
+        network: _Self = load_network(
+            cls, given, {**keywords, "torch_dtype": torch_dtype, **options}
+        )
         return network
 
     def save_pretrained(

@@ -18,7 +18,7 @@ from ..registry import Registry
 from ..tasks import Task
 from .command import option
 
-CHECKPOINT_HELP = "a folder, a Hub repository, or demo:FAMILY"
+CHECKPOINT_HELP = "a folder, a single file, a Hub repository, or demo:FAMILY"
 REVISION_HELP = "branch, tag or commit of a repository (default: main)"
 
 LINKS_HELP = f"follow links that lead out of a checkpoint (only your own); or set {FOLLOW_LINKS}=1"

@@ -55,5 +55,10 @@ def autopipe_family() -> Family:
                 keys=("input_blocks.0.0.weight", "out.2.weight", "label_emb.0.0.weight"),
                 target=f"{package}.single_file:StableDiffusionXLLayout",
             ),
+            Reader(
+                "sdxl-unet-plain",
+                keys=("conv_in.weight", "conv_out.weight", "add_embedding.linear_1.weight"),
+                target=f"{package}.single_file:StableDiffusionXLLayout",
+            ),
         ),
     )

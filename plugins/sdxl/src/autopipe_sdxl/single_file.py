@@ -8,21 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from autopipe.checkpoint.formats.headers import TensorInfo
 from autopipe.checkpoint.single.layout import SingleFile
-from autopipe_components.original.layout import Encoder, Kind, LatentDiffusion, presets
+from autopipe_components.original.layout import Encoder, Kind, LatentDiffusion, Measured, presets
 
 _CLIP = Encoder("text_encoder", "conditioner.embedders.0.transformer.", "transformers")
 _WITH_PROJECTION = "CLIPTextModelWithProjection"
-_SECOND = Encoder(
-    "text_encoder_2", "conditioner.embedders.1.model.", "open_clip", _WITH_PROJECTION
-)
+_SECOND = Encoder("text_encoder_2", "conditioner.embedders.1.model.", "open_clip", _WITH_PROJECTION)
 _OF_REFINER = Encoder(
     "text_encoder_2", "conditioner.embedders.0.model.", "open_clip", _WITH_PROJECTION
 )
 
 _INPAINTING = 9
-_PROMPT = ".transformer_blocks.0.attn2.to_k.weight"
 _WIDTH_OF_REFINER = 1280
 _VELOCITY, _ZERO_SNR = "v_pred", "ztsnr"
 """Names of tensors without values by which authors mark what a file needs."""
@@ -39,17 +35,16 @@ class StableDiffusionXLLayout(LatentDiffusion):
     )
 
     @classmethod
-    def kind_of(cls, file: SingleFile, unet: Mapping[str, TensorInfo]) -> Kind:
+    def kind_of(cls, file: SingleFile, unet: Measured) -> Kind:
         """See `LatentDiffusion`."""
         refines = _refines(file, unet)
-        configs = dict(presets(__package__))["refiner" if refines else "base"]
-        channels = unet["input_blocks.0.0.weight"].shape[1]
+        configs = presets(__package__)["refiner" if refines else "base"]
         scheduler = dict(configs["scheduler"])
         if _VELOCITY in file.tensors:
             scheduler["prediction_type"] = "v_prediction"
         if _ZERO_SNR in file.tensors:
             scheduler["rescale_betas_zero_snr"] = True
-        infix = "Img2Img" if refines else ""
+        infix = "Inpaint" if unet.channels == _INPAINTING else "Img2Img" if refines else ""
         others: dict[str, Any] = {"force_zeros_for_empty_prompt": not refines}
         if refines:
             others |= {
@@ -58,8 +53,8 @@ class StableDiffusionXLLayout(LatentDiffusion):
                 "tokenizer": [None, None],
             }
         return Kind(
-            pipeline=f"StableDiffusionXL{'Inpaint' if channels == _INPAINTING else infix}Pipeline",
-            configs={**configs, "unet": {**configs["unet"], "in_channels": channels}},
+            pipeline=f"StableDiffusionXL{infix}Pipeline",
+            configs={**configs, "unet": {**configs["unet"], "in_channels": unet.channels}},
             scheduler=scheduler,
             others=others,
             padding={"tokenizer_2": "!"},
@@ -71,11 +66,10 @@ class StableDiffusionXLLayout(LatentDiffusion):
         return _CLIP if component == "text_encoder" else _SECOND
 
 
-def _refines(file: SingleFile, unet: Mapping[str, TensorInfo]) -> bool:
+def _refines(file: SingleFile, unet: Measured) -> bool:
     """Whether a file is a refiner, which reads prompts of the second text encoder only."""
     if any(name.startswith(_OF_REFINER.prefix) for name in file.tensors):
         return True
     if any(name.startswith(_SECOND.prefix) for name in file.tensors):
         return False
-    prompt = next((one for name, one in unet.items() if name.endswith(_PROMPT)), None)
-    return prompt is not None and prompt.shape[-1] == _WIDTH_OF_REFINER
+    return unet.prompt == _WIDTH_OF_REFINER

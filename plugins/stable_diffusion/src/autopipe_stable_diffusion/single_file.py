@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from autopipe.checkpoint.formats.headers import TensorInfo
 from autopipe.checkpoint.single.layout import SingleFile
-from autopipe_components.original.layout import Encoder, Kind, LatentDiffusion, presets
+from autopipe_components.original.layout import Encoder, Kind, LatentDiffusion, Measured, presets
 
 _CLIP = Encoder("text_encoder", "cond_stage_model.transformer.", "transformers")
 _OPEN_CLIP = Encoder("text_encoder", "cond_stage_model.model.", "open_clip")
@@ -19,7 +18,9 @@ _TASKS = {5: "Depth2Img", 7: "Upscale", 8: "InstructPix2Pix", 9: "Inpaint"}
 """By the input channels of the U-Net, the infix of the class of its pipeline."""
 
 _INPAINTING = 9
-_PROMPT = "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+_WIDTH_OF_SECOND = 1024
+"""The width of the prompts of Stable Diffusion 2.x."""
+
 _STEPS_OF_BASE = 875_000
 """The training steps of the checkpoint "2-base", which predicts the noise."""
 
@@ -35,14 +36,13 @@ class StableDiffusionLayout(LatentDiffusion):
     )
 
     @classmethod
-    def kind_of(cls, file: SingleFile, unet: Mapping[str, TensorInfo]) -> Kind:
+    def kind_of(cls, file: SingleFile, unet: Measured) -> Kind:
         """See `LatentDiffusion`."""
-        configs = dict(presets(__package__))["sd2" if _is_second(file, unet) else "sd1"]
-        channels = unet["input_blocks.0.0.weight"].shape[1]
-        infix = _TASKS.get(channels, "")
-        is_inpainting = channels == _INPAINTING
+        configs = presets(__package__)["sd2" if _is_second(file, unet) else "sd1"]
+        infix = _TASKS.get(unet.channels, "")
+        is_inpainting = unet.channels == _INPAINTING
         scheduler = configs["inpainting scheduler" if is_inpainting else "scheduler"]
-        changed: dict[str, Any] = {"in_channels": channels}
+        changed: dict[str, Any] = {"in_channels": unet.channels}
         assumed: tuple[str, ...] = ()
         if scheduler.get("prediction_type") == "v_prediction":
             is_base = file.numbers.get("global_step") == _STEPS_OF_BASE
@@ -56,7 +56,7 @@ class StableDiffusionLayout(LatentDiffusion):
                     "for 768 pixels does; for one for 512 pixels pass prediction_type='epsilon'",
                 )
         elif is_inpainting:
-            changed["sample_size"] = 64
+            changed |= {"sample_size": 64, "upcast_attention": False}
         return Kind(
             pipeline=f"StableDiffusion{infix}Pipeline",
             configs={**configs, "unet": {**configs["unet"], **changed}},
@@ -72,9 +72,8 @@ class StableDiffusionLayout(LatentDiffusion):
         return _OPEN_CLIP if config.get("hidden_act") == "gelu" else _CLIP
 
 
-def _is_second(file: SingleFile, unet: Mapping[str, TensorInfo]) -> bool:
+def _is_second(file: SingleFile, unet: Measured) -> bool:
     """Whether a file belongs to Stable Diffusion 2.x, whose prompts are encoded by OpenCLIP."""
     if any(name.startswith(_OPEN_CLIP.prefix) for name in file.tensors):
         return True
-    prompt = unet.get(_PROMPT)
-    return prompt is not None and prompt.shape[-1] == 1024
+    return unet.prompt == _WIDTH_OF_SECOND

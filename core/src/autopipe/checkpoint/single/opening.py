@@ -131,7 +131,9 @@ def _reader(tensors: Tensors, registry: Registry, said: Said) -> Reader | None:
         if said.network is not None and said.config is not None:
             return None
         if hint and "from_single_file" not in hint:
-            raise UnsupportedCheckpointError(f"{tensors.file} is not a checkpoint. {hint}") from error
+            raise UnsupportedCheckpointError(
+                f"{tensors.file} is not a checkpoint. {hint}"
+            ) from error
         raise
 
 

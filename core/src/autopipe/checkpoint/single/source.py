@@ -90,7 +90,7 @@ class SingleFileSource(Source):
 
     def label(self, folder: tuple[str, ...]) -> Path:
         """See `Source`."""
-        is_here = "/".join(folder) in self.contents.networks
+        is_here = not folder or "/".join(folder) in self.contents.networks
         return self.tensors.file.joinpath(*folder) if is_here else self.base.label(folder)
 
     def pickled(self, paths: Iterable[str], target: Target) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ compressed. The licence is in `LICENSE-CLIP`.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 from importlib import resources
@@ -53,12 +54,16 @@ def clip_tokenizer(folder: str, padding: str = "<|endoftext|>") -> dict[str, byt
         folder: the folder in which they are.
         padding: the token that fills up short prompts.
     """
-    packed = resources.files(__package__).joinpath(_MERGES).read_bytes()
-    merges = gzip.decompress(packed)
-    vocabulary = json.dumps(clip_vocabulary(merges.decode()))
+    merges, vocabulary = _files()
     config = json.dumps({**_CONFIG, "pad_token": padding})
     return {
         f"{folder}/merges.txt": merges,
-        f"{folder}/vocab.json": vocabulary.encode(),
+        f"{folder}/vocab.json": vocabulary,
         f"{folder}/tokenizer_config.json": config.encode(),
     }
+
+
+@functools.cache
+def _files() -> tuple[bytes, bytes]:
+    merges = gzip.decompress(resources.files(__package__).joinpath(_MERGES).read_bytes())
+    return merges, json.dumps(clip_vocabulary(merges.decode())).encode()

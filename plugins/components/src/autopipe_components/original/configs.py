@@ -75,7 +75,9 @@ def controlnet_config(original: Config) -> dict[str, Any]:
 def vae_config(original: Config) -> dict[str, Any]:
     """Return the config of an `AutoencoderKL`; raises the errors of `unet_config`."""
     params = original["model"]["params"]
-    first = _section(original, ("first_stage_config",)) if "first_stage_config" in params else params
+    first = (
+        _section(original, ("first_stage_config",)) if "first_stage_config" in params else params
+    )
     given = first.get("ddconfig")
     if not isinstance(given, Mapping):
         raise ConfigError("the original config has no 'ddconfig' of the autoencoder; correct it")

@@ -12,7 +12,12 @@ from typing import Any, ClassVar, Literal
 
 from autopipe.checkpoint.formats.headers import TensorInfo
 from autopipe.checkpoint.single.layout import Contents, Joined, Layout, Network, Piece, SingleFile
-from autopipe.errors import ArgumentError, UnsupportedCheckpointError, nearest
+from autopipe.errors import (
+    ArgumentError,
+    UnsupportedCheckpointError,
+    WeightsMismatchError,
+    nearest,
+)
 from autopipe.wording import shown
 
 from .clip_vocabulary import clip_tokenizer
@@ -30,6 +35,9 @@ from .pieces import (
 
 Config = Mapping[str, Any]
 
+_OWN = "conv_in.weight"
+"""A tensor by which the names of a U-Net are those here."""
+
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 
 SCHEDULERS = {
@@ -42,6 +50,8 @@ SCHEDULERS = {
     "pndm": "PNDMScheduler",
 }
 """The short names that `scheduler_type=` takes."""
+
+_PROMPT = "attn2.to_k.weight"
 
 _SCHEDULER = "scheduler/scheduler_config.json"
 
@@ -84,6 +94,46 @@ class Kind:
     assumed: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What the shapes of a U-Net or a ControlNet tell.
+
+    Attributes:
+        channels: of its input.
+        width: the channels of the first level.
+        prompt: the width of encoded prompts; 0 without cross-attention.
+    """
+
+    channels: int
+    width: int
+    prompt: int
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, TensorInfo]) -> Measured:
+        """Measure a network.
+
+        Args:
+            tensors: its tensors, by the names of its authors or those here.
+
+        Raises:
+            WeightsMismatchError: if its first convolution isn't one.
+        """
+        first = tensors.get("input_blocks.0.0.weight") or tensors.get("conv_in.weight")
+        if first is None or len(first.shape) != 4:
+            raise WeightsMismatchError(
+                f"the first convolution of the network has the shape "
+                f"{first and first.shape}, not four axes; fetch the file again"
+            )
+        keys = (one.shape for name, one in tensors.items() if name.endswith(_PROMPT))
+        prompt = next((shape[-1] for shape in keys if shape), 0)
+        return cls(first.shape[1], first.shape[0], prompt)
+
+    def fits(self, config: Config) -> bool:
+        """Whether a network with this `config` has these shapes."""
+        widths = config.get("block_out_channels") or [0]
+        return (widths[0], config.get("cross_attention_dim")) == (self.width, self.prompt)
+
+
 @functools.cache
 def presets(package: str) -> dict[str, Any]:
     """Return the content of `single_file.json` in a package: configs by kind of checkpoint."""
@@ -105,21 +155,22 @@ class LatentDiffusion(Layout):
 
     @classmethod
     @abstractmethod
-    def kind_of(cls, file: SingleFile, unet: Mapping[str, TensorInfo]) -> Kind:
-        """Return which kind of checkpoint `file` is.
-
-        Args:
-            unet: the tensors of the U-Net, by their names without prefix.
-        """
+    def kind_of(cls, file: SingleFile, unet: Measured) -> Kind:
+        """Return which kind of checkpoint `file` is."""
 
     @classmethod
     def read(cls, file: SingleFile) -> Contents:
         """See `Layout`."""
         prefix = UNET if any(name.startswith(UNET) for name in file.tensors) else ""
         unet = file.under(prefix)
-        kind = cls.kind_of(file, unet)
+        measured = Measured.of(unet)
+        kind = cls.kind_of(file, measured)
         config = _config(file, kind, "unet")
+        if config is kind.configs.get("unet") and not measured.fits(config):
+            raise _unknown(file, "unet")
         pieces = unet_pieces(unet, config, prefix)
+        if _OWN in unet:
+            pieces = {name: Piece(name) for name in unet}
         networks = {"unet": Network("diffusers", "UNet2DConditionModel", config, pieces)}
         if not prefix:
             return Contents(networks, assumed=kind.assumed)
@@ -174,11 +225,15 @@ def _config(file: SingleFile, kind: Kind, component: str) -> Config:
         size = (usual or {}).get("sample_size", 64)
         return {**(usual or {}), **unet_config(file.original, size)}
     if usual is None:
-        raise UnsupportedCheckpointError(
-            f"{file.file} has a {component} of a kind that is not known, so its config can't be "
-            f"told from its tensors; pass config= with the folder of the same kind of checkpoint"
-        )
+        raise _unknown(file, component)
     return usual
+
+
+def _unknown(file: SingleFile, component: str) -> UnsupportedCheckpointError:
+    return UnsupportedCheckpointError(
+        f"{file.file} has a {component} of a size that is not known, so its config can't be told "
+        f"from its tensors; pass config= with the folder of the same kind of checkpoint"
+    )
 
 
 def _encoder(one: Encoder, tensors: Mapping[str, TensorInfo], config: Config) -> dict[str, Piece]:

@@ -74,9 +74,7 @@ def unet_joined(
 ) -> dict[str, Joined]:
     """Return the tensors of the file with a U-Net or a ControlNet, the inverse of `unet_pieces`."""
     modules = _inverse(unet_module_names(config))
-    return {
-        prefix + _renamed(name, modules): Joined(component, (name,)) for name in names
-    }
+    return {prefix + _renamed(name, modules): Joined(component, (name,)) for name in names}
 
 
 def vae_joined(

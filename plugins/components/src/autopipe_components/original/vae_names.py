@@ -40,7 +40,11 @@ def vae_module_names(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _half(half: str, way: str, levels: int, layers: int) -> Iterator[tuple[str, str]]:
-    for name, path in (("conv_in", "conv_in"), ("conv_out", "conv_out"), ("norm_out", "conv_norm_out")):
+    for name, path in (
+        ("conv_in", "conv_in"),
+        ("conv_out", "conv_out"),
+        ("norm_out", "conv_norm_out"),
+    ):
         yield f"{half}.{name}", f"{half}.{path}"
     for level in range(levels):
         number = level if way == "down" else levels - 1 - level
