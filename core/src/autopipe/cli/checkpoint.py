@@ -148,9 +148,9 @@ def _part(
 def _not_finite(source: Source, headers: Mapping[str, Header]) -> str | None:
     """Describe NaN and infinite values in local weights; None if there are none."""
     here = [path for path in headers if path not in source.missing([path])]
-    root = source.fetch(here)
+    source.fetch(here)
     for path in here:
-        found = not_finite(root / path, headers[path], source.open)
+        found = not_finite(source.place(path), headers[path], source.open)
         if found:
             name, count = next(iter(found.items()))
             more = f" and more in {len(found) - 1} other tensors" if len(found) > 1 else ""

@@ -61,9 +61,11 @@ class StableDiffusionXLLayout(LatentDiffusion):
         )
 
     @classmethod
-    def encoder_of(cls, component: str, config: Mapping[str, Any]) -> Encoder:
+    def encoder_of(cls, component: str, configs: Mapping[str, Mapping[str, Any]]) -> Encoder:
         """See `LatentDiffusion`."""
-        return _CLIP if component == "text_encoder" else _SECOND
+        if component == "text_encoder":
+            return _CLIP
+        return _SECOND if "text_encoder" in configs else _OF_REFINER
 
 
 def _refines(file: SingleFile, unet: Measured) -> bool:

@@ -67,9 +67,9 @@ class StableDiffusionLayout(LatentDiffusion):
         )
 
     @classmethod
-    def encoder_of(cls, component: str, config: Mapping[str, Any]) -> Encoder:
+    def encoder_of(cls, component: str, configs: Mapping[str, Mapping[str, Any]]) -> Encoder:
         """See `LatentDiffusion`. OpenCLIP's text encoders have another activation."""
-        return _OPEN_CLIP if config.get("hidden_act") == "gelu" else _CLIP
+        return _OPEN_CLIP if configs[component].get("hidden_act") == "gelu" else _CLIP
 
 
 def _is_second(file: SingleFile, unet: Measured) -> bool:

@@ -200,7 +200,7 @@ class LatentDiffusion(Layout):
                 found |= join(name, tensors, config, prefix)
         for name in {one.component for one in cls.encoders} & components.keys():
             config, tensors = components[name]
-            one = cls.encoder_of(name, config)
+            one = cls.encoder_of(name, {n: given for n, (given, _) in components.items()})
             if one.form == "open_clip":
                 found |= open_clip_joined(name, tensors, config, one.prefix)
             else:
@@ -209,8 +209,13 @@ class LatentDiffusion(Layout):
 
     @classmethod
     @abstractmethod
-    def encoder_of(cls, component: str, config: Config) -> Encoder:
-        """Return where a text encoder with this config lies in a file."""
+    def encoder_of(cls, component: str, configs: Mapping[str, Config]) -> Encoder:
+        """Return where a text encoder lies in a file.
+
+        Args:
+            component: the text encoder.
+            configs: the config of each network, by component.
+        """
 
 
 def _config(file: SingleFile, kind: Kind, component: str) -> Config:
