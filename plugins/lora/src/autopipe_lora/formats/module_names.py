@@ -53,6 +53,14 @@ def weight_shape(module: nn.Module) -> tuple[int, ...] | None:
     return tuple(weight.shape) if isinstance(weight, Tensor) and weight.ndim >= 2 else None
 
 
+def component_of(stem: str) -> str | None:
+    """Return the component that the stem of a key names; None if it names none."""
+    if match := _FLAT.match(stem):
+        return _TAGS.get(stem[match.end() :].partition("_")[0], (None,))[0]
+    first = stem.partition(".")[0]
+    return first if any(first in components for components in _TAGS.values()) else None
+
+
 def published(path: str) -> str:
     """Return the path of a module as files have it: with `text_model` in a text encoder."""
     return _CLIP + path if path.startswith(_CLIP_PARTS) else path
@@ -136,7 +144,7 @@ def _names(
     for path in paths:
         found.setdefault(_authors_name(path, authors), (path,))
     for name, fused in original.items():
-        if isinstance(fused, tuple):
+        if isinstance(fused, tuple) and all(path in found for path in fused):
             found.setdefault(name, fused)
     return found
 
