@@ -136,6 +136,15 @@ def origin_of(component: Any) -> Any:
     return component
 
 
+def answers_of(module: nn.Module) -> list[Answer]:
+    """Return the functions that run in place of `module` in a view, the outermost first."""
+    found = []
+    while "_answer" in module.__dict__:
+        found.append(module.__dict__["_answer"])
+        module = module.__dict__["_original"]
+    return found
+
+
 class StandIn:
     """An object that takes the place of a network, which is its `_origin`."""
 

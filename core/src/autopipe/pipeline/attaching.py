@@ -72,12 +72,23 @@ class AttachingMixin(ComponentsMixin):
         label = name or own
         _strength(label, made, strength)
         made.check(self)
+        self._check_is_new(label)
+        brought = self._lacking(made)
+        if brought:
+            self.register_modules(**brought)
+        try:
+            self._attach(label, made, strength, brought)
+        except BaseException:
+            self._give_back(brought)
+            raise
+        return made
+
+    def _attach(
+        self, label: str, made: Attachment, strength: Any, brought: Mapping[str, Any]
+    ) -> None:
         pool = self._pool
         with pool.lock:
-            if label in pool.attachments:
-                raise ArgumentError(
-                    f"an attachment {shown(label)} already exists; detach it, or give name="
-                )
+            self._check_is_new(label)
             before, strengths = pool.attachments, self._strengths
             if made.weights is not None:
                 made.weights.to(dtype=self.dtype)
@@ -89,7 +100,12 @@ class AttachingMixin(ComponentsMixin):
                 pool.attachments, self._strengths = before, strengths
                 self._show_attached()
                 raise
-        return made
+            pool.brought[label] = brought
+
+    def _lacking(self, attachment: Attachment) -> dict[str, Any]:
+        """Return the components that this pipeline can have, lacks, and gets by an attachment."""
+        lacking = [name for name, one in self.components.items() if one is None]
+        return attachment.components(self, lacking) if lacking else {}
 
     def detach(self, name: str) -> None:
         """Remove an attachment from all pipelines that share the weights.
@@ -101,8 +117,16 @@ class AttachingMixin(ComponentsMixin):
         with pool.lock:
             self._check_is_attached(name)
             pool.attachments = {n: a for n, a in pool.attachments.items() if n != name}
+            brought = pool.brought.pop(name, {})
             for view in pool.views():
+                view._give_back(brought)
                 view._show_attached()
+
+    def _give_back(self, brought: Mapping[str, Any]) -> None:
+        """Remove those of the components that this pipeline has from an attachment."""
+        for name, component in self.components.items():
+            if component is not None and brought.get(name) is component:
+                setattr(self, name, None)
 
     def set_attachments(self, strengths: Mapping[str, Any]) -> None:
         """Activate these attachments with these strengths, and deactivate all others.
@@ -113,8 +137,13 @@ class AttachingMixin(ComponentsMixin):
             ArgumentError: if there is no attachment of a name, or it can't have a strength.
         """
         with self._pool.lock:
-            self._strengths = self._checked(strengths, "set_attachments")
-            self._show_attached()
+            before, self._strengths = self._strengths, self._checked(strengths, "set_attachments")
+            try:
+                self._show_attached()
+            except BaseException:
+                self._strengths = before
+                self._show_attached()
+                raise
 
     @property
     def attachments(self) -> Mapping[str, Any]:
@@ -142,6 +171,12 @@ class AttachingMixin(ComponentsMixin):
             self._check_is_attached(name)
         attached = self._attached
         return {name: _strength(name, attached[name], one) for name, one in strengths.items()}
+
+    def _check_is_new(self, label: str) -> None:
+        if label in self._pool.attachments:
+            raise ArgumentError(
+                f"an attachment {shown(label)} already exists; detach it, or give name="
+            )
 
     def _check_is_attached(self, name: object) -> None:
         attached = self._attached

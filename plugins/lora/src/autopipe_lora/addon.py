@@ -170,7 +170,7 @@ class _Gains:
 
     def of(self, module: nn.Module, change: Change, strength: float) -> Gain | None:
         """Return the gain of `module`, as it is now."""
-        tensors = (module.weight, change.up, change.down, change.magnitude)
+        tensors = (module._parameters["weight"], *change.parameters())
         versions = [None if t is None or t.is_inference() else t._version for t in tensors]
         key = (versions, strength)
         found = self._known.get(module)

@@ -94,8 +94,7 @@ class Change(nn.Module):
         Raises:
             ArgumentError: if the module isn't a plain one.
         """
-        weight = module._parameters.get("weight")
-        if weight is None:
+        if module._parameters.get("weight") is None:
             raise ArgumentError(
                 f"a {type(module).__name__} can't be fused, since its weight is not its own; merge "
                 f"what wraps it first"
@@ -109,13 +108,10 @@ class Change(nn.Module):
         made.__dict__ = {n: v for n, v in module.__dict__.items() if n not in BOUND}
         made._parameters = dict(module._parameters)
         made.weight = nn.Parameter(changed.to(weight.dtype), weight.requires_grad)
-        bias = tensor_of(module, "bias")
         if self.bias is not None:
-            added = strength * self.scale * self.bias.to(weight.device, torch.float32)
-            bias = added if bias is None else bias + added
-            made.bias = nn.Parameter(bias.to(weight.dtype), weight.requires_grad)
-        elif bias is not None:
-            made.bias = nn.Parameter(bias, bias.requires_grad)
+            bias, added = tensor_of(module, "bias"), self.bias.to(weight.device, torch.float32)
+            added = added * (strength * self.scale) + (0 if bias is None else bias)
+            made.bias = nn.Parameter(added.detach().to(weight.dtype), weight.requires_grad)
         return made
 
     def _by_channel(self, values: Tensor, x: Tensor) -> Tensor:
@@ -135,7 +131,8 @@ class Change(nn.Module):
         magnitude = self.magnitude.to(changed.device, torch.float32)
         axes = [axis for axis, length in enumerate(magnitude.shape) if length == 1]
         norm = torch.linalg.vector_norm(changed, dim=axes, keepdim=True)
-        return magnitude / norm
+        gain: Tensor = magnitude / norm
+        return gain
 
 
 class Gain:

@@ -70,7 +70,9 @@ def fuse_lora(
                 _check_finite(component, made[component], fitting)
     _replace(self, made)
     if not made:
-        _log.warning("nothing was fused: no active LoRA changes %s", listed(networks) or "a network")
+        _log.warning(
+            "nothing was fused: no active LoRA changes %s", listed(networks) or "a network"
+        )
 
 
 def unfuse_lora(self: Any, components: Sequence[str] | None = None) -> None:
@@ -92,17 +94,21 @@ def unfuse_lora(self: Any, components: Sequence[str] | None = None) -> None:
     _replace(self, made)
 
 
-@property
-def fused_loras(self: Any) -> set[str]:
+def _fused_loras(self: Any) -> set[str]:
     """The names of the LoRAs that are part of the weights of this pipeline."""
     found = (fused_of(network) for network in self.components.values())
     return {name for fused in found if fused is not None for name in fused.loras}
 
 
-@property
-def num_fused_loras(self: Any) -> int:
+fused_loras = property(_fused_loras)
+
+
+def _num_fused_loras(self: Any) -> int:
     """The number of LoRAs that are part of the weights of this pipeline."""
     return len(self.fused_loras)
+
+
+num_fused_loras = property(_num_fused_loras)
 
 
 def _chosen(pipe: Any, components: Sequence[str] | None) -> dict[str, nn.Module]:
@@ -151,7 +157,9 @@ def _fused(
 def _check_finite(component: str, network: nn.Module, loras: Mapping[str, Lora]) -> None:
     for name, lora in loras.items():
         for path in lora.changes[component]:
-            if not all(torch.isfinite(one).all() for one in network.get_submodule(path).parameters()):
+            if not all(
+                torch.isfinite(one).all() for one in network.get_submodule(path).parameters()
+            ):
                 raise ArgumentError(
                     f"fusing {shown(name)} gives weights that are not finite in {path} of "
                     f"{component}; nothing was fused"

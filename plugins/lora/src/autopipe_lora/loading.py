@@ -115,8 +115,7 @@ def _tell_unused(lora: Lora) -> None:
         _log.warning("%d keys of %s are not used (%s): %s", len(keys), lora.origin, why, keys[0])
 
 
-@staticmethod
-def lora_state_dict(
+def _lora_state_dict(
     pretrained_model_name_or_path_or_dict: Any,
     *,
     return_lora_metadata: bool = False,
@@ -136,6 +135,9 @@ def lora_state_dict(
     file = open_tensors(pretrained_model_name_or_path_or_dict, names=NAMES, **options)
     tensors: Mapping[str, Tensor] = dict(file.tensors)
     return (tensors, None, dict(file.metadata)) if return_lora_metadata else (tensors, None)
+
+
+lora_state_dict = staticmethod(_lora_state_dict)
 
 
 def unload_lora_weights(self: Any, reset_to_overwritten_params: bool = False) -> None:

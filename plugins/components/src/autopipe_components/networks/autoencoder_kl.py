@@ -12,6 +12,7 @@ from autopipe.config import register_to_config
 from autopipe.modeling import ModelMixin, entry_point
 from autopipe.outputs import BaseOutput
 
+from .attentive import Attentive
 from .distributions import DiagonalGaussianDistribution, Generators
 from .limits import LIMITS
 from .tiling import in_tiles
@@ -25,7 +26,7 @@ class AutoencoderKLOutput(BaseOutput):
     latent_dist: DiagonalGaussianDistribution
 
 
-class AutoencoderKL(ModelMixin):
+class AutoencoderKL(Attentive, ModelMixin):
     """Encodes images into a distribution of latents that are `2 ** (levels - 1)` times smaller.
 
     Callers normalise latents with `scaling_factor`, `shift_factor`, `latents_mean` and
