@@ -117,10 +117,15 @@ class ModuleNames:
 
 
 def _only(by_component: Mapping[str, Mapping[str, tuple[str, ...]]], name: str) -> Found | None:
-    """Return the modules called `name` in the one network that has them."""
+    """Return the modules called `name` in the one network that has them.
+
+    Of several networks it is the one that predicts: a ControlNet has modules of the same names.
+    """
     found = [
         Found(component, names[name]) for component, names in by_component.items() if name in names
     ]
+    if predicting := [one for one in found if one.component in _TAGS["unet"]]:
+        return predicting[0]
     if len(found) > 1:
         raise WeightsMismatchError(
             f"the file has a layer {shown(name)} and doesn't say of which network, and "
