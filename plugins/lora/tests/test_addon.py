@@ -65,7 +65,7 @@ def test_the_report_says_what_became_of_the_keys(pipe: Any, lora: Made) -> None:
     made = pipe.attach("lora", {**state, **odd})
     assert set(made.report.matched) == set(state)
     assert set(made.report.unmatched) == set(odd)
-    assert made.components == ("unet", "text_encoder")
+    assert made.networks == ("unet", "text_encoder")
     assert repr(made) == "Lora('the given state dict')"
 
 

@@ -74,7 +74,7 @@ class Lora(Attachment):
         return self._report
 
     @property
-    def components(self) -> tuple[str, ...]:
+    def networks(self) -> tuple[str, ...]:
         """The names of the networks that it changes."""
         return tuple(self.changes)
 

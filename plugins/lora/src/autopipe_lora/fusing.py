@@ -61,7 +61,7 @@ def fuse_lora(
         fitting = {
             name: loras[name]
             for name in names
-            if component in loras[name].components and not is_fused(network, loras[name])
+            if component in loras[name].networks and not is_fused(network, loras[name])
         }
         strengths = {name: inside(self.attachments[name]) or 1.0 for name in fitting}
         if fitting:

@@ -57,7 +57,7 @@ def load_lora_weights(
         strength = Disabled(1.0)
     others = {n: s for n, s in before.items() if n != name}
     if not hotswap:
-        off = {n: changed_in(one, others[n], lora.components, 0.0) for n, one in loras.items()}
+        off = {n: changed_in(one, others[n], lora.networks, 0.0) for n, one in loras.items()}
         others |= off
     if hotswap:
         self.detach(name)
