@@ -14,6 +14,7 @@ factors         other ways to write a change of a weight
 
 from .layers import LoraFile, LoraLayer, Report
 from .reader import read_lora
+from .scales import metadata_of
 from .summary import Summary, summarise
 from .writer import WrittenLora, write_lora
 
@@ -23,6 +24,7 @@ __all__ = [
     "Report",
     "Summary",
     "WrittenLora",
+    "metadata_of",
     "read_lora",
     "summarise",
     "write_lora",
