@@ -119,7 +119,8 @@ def test_keys_without_effect_are_logged_once(
         draw(pipe)
     told = [one.message for one in caplog.records if "keys" in one.message]
     assert len(told) == 1
-    assert "2 keys" in told[0] and "unet.nowhere.to_q.lora_A.weight" in told[0]
+    assert "2 keys" in told[0]
+    assert "unet.nowhere.to_q.lora_A.weight" in told[0]
 
 
 def test_disabled_ones_keep_their_weights(pipe: Any, lora: Made) -> None:
@@ -200,7 +201,8 @@ def test_fusing_is_of_one_pipeline(pipe: Any, lora: Made) -> None:
     # The products are added to weights, not to outputs.
     assert np.abs(draw(pipe) - acting).max() < 1e-4
     assert np.array_equal(draw(view), plain)
-    assert view.num_fused_loras == 0 and pipe.fused_loras == {"ink"}
+    assert view.num_fused_loras == 0
+    assert pipe.fused_loras == {"ink"}
     pipe.fuse_lora()
     assert pipe.num_fused_loras == 1
     ours, base = pipe.unet.state_dict(keep_vars=True), shared.state_dict(keep_vars=True)
@@ -250,7 +252,8 @@ def test_after_unloading_the_weights_stay_and_the_shared_ones_go(
     gc.collect()
     assert shared() is None
     assert np.array_equal(draw(pipe), drawn)
-    assert pipe.fused_loras == {"ink"} and dict(pipe.attachments) == {}
+    assert pipe.fused_loras == {"ink"}
+    assert dict(pipe.attachments) == {}
     pipe.save_pretrained(tmp_path)
     again = DiffusionPipeline.from_pretrained(tmp_path)
     again.set_progress_bar_config(disable=True)
@@ -298,7 +301,8 @@ def test_saved_files_load_again(pipe: Any, lora: Made, tmp_path: Path) -> None:
     pipe.load_lora_weights(tmp_path)
     assert np.array_equal(draw(pipe), drawn)
     tensors, alphas = kind.lora_state_dict(tmp_path)
-    assert tensors.keys() == state.keys() and alphas is None
+    assert tensors.keys() == state.keys()
+    assert alphas is None
 
 
 def test_other_ways_of_saving(tmp_path: Path) -> None:

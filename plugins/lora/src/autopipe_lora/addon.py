@@ -96,13 +96,13 @@ class Lora(Attachment):
             component: {path: Change(layer, copied=copied) for path, layer in layers.items()}
             for component, layers in read.layers.items()
         }
-        # A module's name contains no dots.
-        self.weights = nn.ModuleDict(
-            {
-                component: nn.ModuleDict({p.replace(".", "/"): one for p, one in of.items()})
-                for component, of in self.changes.items()
-            }
-        )
+        self.weights = nn.Module()
+        for component, changes in self.changes.items():
+            for path, change in changes.items():
+                for part, parameter in change.parameters().items():
+                    # The name of a parameter contains no dots.
+                    name = f"{component}/{path}/{part}".replace(".", "/")
+                    self.weights.register_parameter(name, parameter)
         self._blocks = {name: strengths.blocks_of(one) for name, one in networks.items()}
         self._file = None
 
@@ -171,7 +171,7 @@ class _Gains:
 
     def of(self, module: nn.Module, change: Change, strength: float) -> Gain | None:
         """Return the gain of `module`, as it is now."""
-        tensors = (module._parameters["weight"], *change.parameters())
+        tensors = (module._parameters["weight"], *change.parameters().values())
         versions = [None if t is None or t.is_inference() else t._version for t in tensors]
         key = (versions, strength)
         found = self._known.get(module)

@@ -19,8 +19,11 @@ _CONVOLUTIONS: Mapping[int, Callable[..., Tensor]] = {3: F.conv1d, 4: F.conv2d, 
 """By the number of axes of the weight."""
 
 
-class Change(nn.Module):
-    """The tensors of one `LoraLayer`, which are moved and cast with the networks.
+class Change:
+    """The tensors of one `LoraLayer`, and what computes with them.
+
+    It is not a module, of which a process with many LoRAs would have thousands: the tensors are
+    parameters, which `Lora.weights` has as well, and which it moves and casts in place.
 
     `strength` is a number, with which the change of the weight is multiplied.
 
@@ -29,9 +32,9 @@ class Change(nn.Module):
         copied: whether to copy them.
     """
 
-    def __init__(self, layer: LoraLayer, *, copied: bool = False) -> None:
-        super().__init__()
+    __slots__ = ("bias", "down", "magnitude", "scale", "up")
 
+    def __init__(self, layer: LoraLayer, *, copied: bool = False) -> None:
         def own(tensor: Tensor) -> nn.Parameter:
             tensor = tensor.detach()
             return nn.Parameter(tensor.clone() if copied else tensor, requires_grad=False)
@@ -41,7 +44,12 @@ class Change(nn.Module):
         self.magnitude = None if layer.magnitude is None else own(layer.magnitude)
         self.bias = None if layer.bias is None else own(layer.bias)
 
-    def forward(self, module: nn.Module, x: Tensor, factor: Tensor) -> Tensor:
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return its tensors by name."""
+        found = {"down": self.down, "up": self.up, "magnitude": self.magnitude, "bias": self.bias}
+        return {name: one for name, one in found.items() if one is not None}
+
+    def __call__(self, module: nn.Module, x: Tensor, factor: Tensor) -> Tensor:
         """Return what is added to the output of `module` for the input `x`.
 
         Args:

@@ -62,7 +62,8 @@ def load_lora_weights(
     if hotswap:
         self.detach(name)
     try:
-        self.set_attachments(others)
+        if others != before:
+            self.set_attachments(others)
         self.attach(lora, name=name, strength=strength)
     except BaseException:
         self.set_attachments({n: s for n, s in before.items() if n in self.attachments})

@@ -68,7 +68,7 @@ def test_training_gives_the_same_file(pair: Callable[..., Pair], tmp_path: Path)
         type(pipe).save_lora_weights(
             folder,
             unet_lora_layers=convert(states[0]),
-            **{"unet_lora_adapter_metadata": {"r": 4, "lora_alpha": 8, "target_modules": TARGETS}},
+            unet_lora_adapter_metadata={"r": 4, "lora_alpha": 8, "target_modules": TARGETS},
         )
         again = pair(SD)
         for other in again:
