@@ -19,7 +19,7 @@ from autopipe.wording import shown
 
 from . import strengths
 from .change import Change, Gain
-from .formats import Report, read_lora
+from .formats import Report, metadata_of, read_lora
 from .fused import is_fused
 
 NAMES = ("pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin", *ANY)
@@ -88,7 +88,8 @@ class Lora(Attachment):
         networks = networks_of(pipe.components)
         if self._file is None:
             return
-        read = read_lora(self._file.tensors, self._file.metadata, networks)
+        metadata = metadata_of(self._file)
+        read = read_lora(self._file.tensors, metadata, networks, self._file.origin)
         copied = self._file.path is None
         self._report = read.report
         self.changes = {
