@@ -225,6 +225,7 @@ def names_in(file: Path) -> Iterator[str]:
 def paths() -> dict[str, Any]:
     """Return the table of modules: what is here, and what to do instead of the rest."""
     import diffusers
+
     from autopipe_compat.paths.table import has
 
     keys: dict[str, str] = {}

@@ -105,9 +105,7 @@ def test_a_file_of_another_dtype_is_cast(pipe: Any, lora: Made, dtype: torch.dty
     assert np.isfinite(draw(pipe)).all()
 
 
-def test_calls_in_eight_threads_with_eight_loras_are_bitwise_serial(
-    pipe: Any, lora: Made
-) -> None:
+def test_calls_in_eight_threads_with_eight_loras_are_bitwise_serial(pipe: Any, lora: Made) -> None:
     for number in range(8):
         pipe.attach("lora", lora(number, dora=number % 4 == 3), name=f"lora_{number}")
     calls = [{f"lora_{n}": 1 - n / 10, f"lora_{(n + 1) % 8}": {"unet": 0.5}} for n in range(8)]
@@ -140,7 +138,9 @@ def test_views_share_weights_and_have_their_own_switches(pipe: Any, lora: Made) 
     )
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))]
+)
 def test_copies_have_it(pipe: Any, lora: Made, copied: Callable[[Any], Any]) -> None:
     pipe.attach("lora", lora(dora=True), name="ink")
     acting = draw(pipe)
@@ -165,7 +165,9 @@ def test_it_is_saved_without(pipe: Any, lora: Made, tmp_path: Any) -> None:
 def live_bytes() -> int:
     gc.collect()
     found = (one for one in gc.get_objects() if isinstance(one, Tensor))
-    return sum({one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in found}.values())
+    return sum(
+        {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in found}.values()
+    )
 
 
 def test_attaching_and_detaching_often_leaves_memory_and_state(pipe: Any, lora: Made) -> None:
@@ -210,9 +212,7 @@ def test_gradients_flow_through_it_and_into_it(pipe: Any, lora: Made) -> None:
 @pytest.mark.parametrize(
     "strength", ["much", None, float("nan"), {"vea": 1}, {"unet": {"down": {"block_7": 1}}}, {3: 1}]
 )
-def test_a_strength_that_it_cant_have_changes_nothing(
-    pipe: Any, lora: Made, strength: Any
-) -> None:
+def test_a_strength_that_it_cant_have_changes_nothing(pipe: Any, lora: Made, strength: Any) -> None:
     with pytest.raises(ArgumentError):
         pipe.attach("lora", lora(), strength=strength)
     assert dict(pipe.attachments) == {}

@@ -24,9 +24,7 @@ PLACES: dict[str, Callable[[Any], Any]] = {
     "model": lambda pipe: pipe.enable_model_cpu_offload(device="cpu"),
     "sequential": lambda pipe: pipe.enable_sequential_cpu_offload(device="cpu"),
     "map": lambda pipe: pipe.set_device_map({"": "cpu"}),
-    "disk": lambda pipe: pipe.set_device_map(
-        {"": "cpu", "unet": "disk"}, offload_folder=mkdtemp()
-    ),
+    "disk": lambda pipe: pipe.set_device_map({"": "cpu", "unet": "disk"}, offload_folder=mkdtemp()),
     "compile": lambda pipe: pipe.use_engine("compile", backend="eager"),
 }
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import torch
-from autopipe_textual_inversion.attachment import TextualInversion
 from torch import Tensor, nn
 
 from autopipe import Attachment, DiffusionPipeline
 from autopipe.errors import ArgumentError
+from autopipe_textual_inversion.attachment import TextualInversion
 
 Rows = Callable[..., Tensor]
 Draw = Callable[..., Tensor]

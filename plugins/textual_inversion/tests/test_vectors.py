@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from autopipe_textual_inversion.vectors import open_vectors
 from safetensors.torch import save_file
 
 from autopipe.errors import ArgumentError, CheckpointError, UnsafeCheckpointError
+from autopipe_textual_inversion.vectors import open_vectors
 
 ONE = torch.arange(3.0)
 TWO = torch.arange(6.0).reshape(2, 3)

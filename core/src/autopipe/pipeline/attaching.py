@@ -105,7 +105,7 @@ class AttachingMixin(ComponentsMixin):
     def _lacking(self, attachment: Attachment) -> dict[str, Any]:
         """Return the components that this pipeline can have, lacks, and gets by an attachment."""
         lacking = [name for name, one in self.components.items() if one is None]
-        return attachment.components(self, lacking) if lacking else {}
+        return attachment.brings(self, lacking) if lacking else {}
 
     def detach(self, name: str, everywhere: bool = True) -> None:
         """Remove an attachment from all pipelines that share the weights.

@@ -70,7 +70,9 @@ def fuse_lora(
                 _check_finite(component, made[component], fitting)
     _replace(self, made)
     if not made:
-        _log.warning("nothing was fused: no active LoRA changes %s", listed(networks) or "a network")
+        _log.warning(
+            "nothing was fused: no active LoRA changes %s", listed(networks) or "a network"
+        )
 
 
 def unfuse_lora(self: Any, components: Sequence[str] | None = None) -> None:
@@ -151,7 +153,9 @@ def _fused(
 def _check_finite(component: str, network: nn.Module, loras: Mapping[str, Lora]) -> None:
     for name, lora in loras.items():
         for path in lora.changes[component]:
-            if not all(torch.isfinite(one).all() for one in network.get_submodule(path).parameters()):
+            if not all(
+                torch.isfinite(one).all() for one in network.get_submodule(path).parameters()
+            ):
                 raise ArgumentError(
                     f"fusing {shown(name)} gives weights that are not finite in {path} of "
                     f"{component}; nothing was fused"

@@ -181,7 +181,9 @@ def save_attn_procs(
         **options: `adapter_name`.
     """
     if is_main_process:
-        name = options.get("adapter_name") or next(iter(getattr(self, "peft_config", {})), "default")
+        name = options.get("adapter_name") or next(
+            iter(getattr(self, "peft_config", {})), "default"
+        )
         save_lora_adapter(
             self,
             save_directory,

@@ -16,7 +16,9 @@ from .strengths import Disabled, of_component
 _log = logger(__name__)
 
 
-def set_adapters(self: Any, adapter_names: str | Sequence[str], adapter_weights: Any = None) -> None:
+def set_adapters(
+    self: Any, adapter_names: str | Sequence[str], adapter_weights: Any = None
+) -> None:
     """Activate these LoRAs with these weights, and no others.
 
     Args:
@@ -44,7 +46,7 @@ def set_adapters(self: Any, adapter_names: str | Sequence[str], adapter_weights:
         if isinstance(weight, Mapping):
             weight = _of_networks(name, weight, networks, loras[name])
         # A dict counts as active, as a weight of 0 does in the reference.
-        chosen[name] = {one: 0.0 for one in loras[name].components} if weight == 0 else weight
+        chosen[name] = dict.fromkeys(loras[name].components, 0.0) if weight == 0 else weight
         if weight is None:
             chosen[name] = 1.0
     if _is_disabled(self):
@@ -104,9 +106,7 @@ def delete_adapters(self: Any, adapter_names: str | Sequence[str]) -> None:
         self.detach(name)
 
 
-def set_lora_device(
-    self: Any, adapter_names: str | Sequence[str], device: DeviceLike
-) -> None:
+def set_lora_device(self: Any, adapter_names: str | Sequence[str], device: DeviceLike) -> None:
     """Move the tensors of LoRAs. Calls bring those that they use back by themselves.
 
     Raises:

@@ -28,7 +28,9 @@ def tensors(pipe: Any, seed: int = 0, **options: Any) -> dict[str, torch.Tensor]
     # The reference drops the magnitudes of text encoders.
     names = ("unet",) if options.get("dora") else ("unet", "text_encoder", "text_encoder_2")
     found = {name: pipe.components.get(name) for name in names}
-    return random_lora({name: one for name, one in found.items() if one is not None}, seed, **options)
+    return random_lora(
+        {name: one for name, one in found.items() if one is not None}, seed, **options
+    )
 
 
 def both(two: Pair, act: Callable[[Any], Any]) -> None:
@@ -205,7 +207,9 @@ def test_files_of_both_load_in_both(pair: Callable[..., Pair], tmp_path: Path) -
     drawn = []
     for file in files:
         for pipe in two:
-            pipe.load_lora_weights(file.parent, weight_name=file.name, adapter_name=file.parent.name)
+            pipe.load_lora_weights(
+                file.parent, weight_name=file.name, adapter_name=file.parent.name
+            )
         drawn.append(same(two))
     assert np.array_equal(*drawn)
 
