@@ -11,7 +11,7 @@ import torch
 from accelerate import cpu_offload
 from torch import nn
 
-from autopipe.attaching.network_view import origin_of, view_of, with_modules
+from autopipe.attaching.network_view import Replacement, origin_of, view_of, with_modules
 from autopipe.errors import PluginError
 from autopipe.modeling import entry_point
 
@@ -191,3 +191,27 @@ def test_a_view_of_a_view_keeps_what_is_replaced_above(net: Net) -> None:
     # Adding 0 changes nothing, so every difference is an answer that was lost.
     assert torch.equal(again(X), view(X))
     assert not torch.equal(view(X), net(X))
+
+
+class Wider(nn.Linear):
+    """A layer with further outputs, which shares the parameters of another."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        vars(self).update(vars(layer))
+        vars(self)["layer"] = layer
+        self.out_features = layer.out_features + 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.layer(x), x.sum(-1, keepdim=True)], dim=-1)
+
+
+@torch.no_grad()
+def test_a_view_shows_the_attributes_of_a_replacement(net: Net) -> None:
+    wider = {"out.0": Replacement(Wider)}
+    view = view_of(net, [wider, {"out.0": plus(3)}, wider])
+    assert view.out[0].out_features == 6
+    inside = net.out[0](net.blocks[1](net.blocks[0](X)))
+    assert view(X).shape == (2, 6)
+    assert torch.equal(view(X)[:, :4], (inside + 3).tanh())
+    assert list(view.state_dict()) == list(net.state_dict())
+    assert net.out[0].out_features == 4

@@ -197,7 +197,7 @@ def test_scales_that_are_wrong_change_nothing(scale: Any, told: str, build: Any,
 
 def test_without_an_adapter_image_prompts_are_refused(build: Any) -> None:
     pipe = build(NAME)
-    with pytest.raises(ArgumentError, match="attach one first"):
+    with pytest.raises(ArgumentError, match="attach an IP-Adapter first"):
         draw(pipe, ip_adapter_image=picture(1))
     for use in (
         lambda: pipe.set_ip_adapter_scale(0.5),

@@ -57,7 +57,7 @@ class Attachment:
     def check(self, pipe: Any) -> None:
         """Raise `ArgumentError` if this add-on can't be attached to `pipe`."""
 
-    def components(self, pipe: Any, lacking: Sequence[str]) -> dict[str, Any]:
+    def brings(self, pipe: Any, lacking: Sequence[str]) -> dict[str, Any]:
         """Return components that this add-on needs and `pipe` lacks, by name.
 
         Called once, after `check`. They become components of the pipeline until this add-on is

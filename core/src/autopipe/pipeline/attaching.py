@@ -105,10 +105,14 @@ class AttachingMixin(ComponentsMixin):
     def _lacking(self, attachment: Attachment) -> dict[str, Any]:
         """Return the components that this pipeline can have, lacks, and gets by an attachment."""
         lacking = [name for name, one in self.components.items() if one is None]
-        return attachment.components(self, lacking) if lacking else {}
+        return attachment.brings(self, lacking) if lacking else {}
 
-    def detach(self, name: str) -> None:
+    def detach(self, name: str, everywhere: bool = True) -> None:
         """Remove an attachment from all pipelines that share the weights.
+
+        Args:
+            name: the name of the attachment.
+            everywhere: False only deactivates it in this pipeline, unless no other one uses it.
 
         Raises:
             ArgumentError: if there is no attachment of that name.
@@ -116,6 +120,10 @@ class AttachingMixin(ComponentsMixin):
         pool = self._pool
         with pool.lock:
             self._check_is_attached(name)
+            if not everywhere:
+                self.set_attachments({n: s for n, s in self._strengths.items() if n != name})
+                if any(view._strengths.get(name) for view in pool.views()):
+                    return
             pool.attachments = {n: a for n, a in pool.attachments.items() if n != name}
             brought = pool.brought.pop(name, {})
             for view in pool.views():

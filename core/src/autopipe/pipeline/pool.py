@@ -33,7 +33,9 @@ _LASTING = ("closed", "placement", "attachments", "brought", "engines", "was_att
 
 
 class View(Protocol):
-    """The methods of a pipeline that a pool uses."""
+    """What a pool uses of a pipeline."""
+
+    _strengths: dict[str, Any]
 
     def _roles(self) -> dict[nn.Module, Role]:
         """Return the role of each network in this pipeline."""

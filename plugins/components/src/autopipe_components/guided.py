@@ -66,6 +66,10 @@ class GuidedPipeline(DiffusionPipeline):
     """The names of negative halves, which step callbacks see and may replace separately, mapped to
     the names of the whole tensors that contain them under guidance. Empty by default."""
 
+    encodes_tokens: ClassVar[bool] = False
+    """Whether the functions that encode texts take `Tokens` too, and the network takes embeddings
+    of any number of tokens. Add-ons that weight prompts need both."""
+
     halves: Halves = "batched"
     """How steps predict under guidance. Add-ons set it in the run of a call, for each step."""
 

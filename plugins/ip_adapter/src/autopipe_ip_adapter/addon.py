@@ -112,7 +112,7 @@ class IPAdapter(Attachment):
         for adapter in self.adapters:
             check_fits(adapter, unet)
 
-    def components(self, pipe: Any, lacking: Sequence[str]) -> dict[str, Any]:
+    def brings(self, pipe: Any, lacking: Sequence[str]) -> dict[str, Any]:
         """Return the image encoder beside the first file, and a feature extractor for it.
 
         Raises:

@@ -63,6 +63,7 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
         "add_text_embeds",
         "add_time_ids",
     )
+    encodes_tokens = True
     upcasts_vae = True
     output_class = StableDiffusionXLPipelineOutput
 

@@ -63,6 +63,7 @@ class StableDiffusionSteps(LatentPipeline[Result]):
         "negative_prompt_embeds",
     )
 
+    encodes_tokens = True
     negative_halves: ClassVar[Mapping[str, str]] = {"negative_prompt_embeds": "prompt_embeds"}
 
     output_class = StableDiffusionPipelineOutput
