@@ -1,31 +1,11 @@
 # Written by `python -m nox -s table` from what plugins declare. Changes are lost.
 from abc import ABCMeta as _ABCMeta
+from types import ModuleType as _ModuleType
 from typing import TypeAlias as _TypeAlias
 
 import autopipe.errors as _errors
 import autopipe.registry as _registry
 import autopipe.utils as _utils
-import autopipe_compat.paths.callbacks as _callbacks
-import autopipe_compat.paths.configuration_utils as _configuration_utils
-import autopipe_compat.paths.dependency_versions_check as _dependency_versions_check
-import autopipe_compat.paths.experimental as _experimental
-import autopipe_compat.paths.guiders as _guiders
-import autopipe_compat.paths.hooks as _hooks
-import autopipe_compat.paths.hub_utils as _hub_utils
-import autopipe_compat.paths.image_processor as _image_processor
-import autopipe_compat.paths.loaders as _loaders
-import autopipe_compat.paths.models as _models
-import autopipe_compat.paths.modular_pipelines as _modular_pipelines
-import autopipe_compat.paths.optimization as _optimization
-import autopipe_compat.paths.pipeline_flax_utils as _pipeline_flax_utils
-import autopipe_compat.paths.pipeline_utils as _pipeline_utils
-import autopipe_compat.paths.pipelines as _pipelines
-import autopipe_compat.paths.quantizers as _quantizers
-import autopipe_compat.paths.schedulers as _schedulers
-import autopipe_compat.paths.training_utils as _training_utils
-import autopipe_compat.paths.video_processor as _video_processor
-import autopipe_compat.as_diffusers as _as_diffusers
-import autopipe_compat.logs as _logging
 from autopipe.auto import AutoPipeline as _AutoPipeline
 from autopipe.resolution.version import __version__ as __version__
 from autopipe.attaching.attachment import Attachment as Attachment
@@ -164,27 +144,27 @@ from autopipe_stable_diffusion.text2image import StableDiffusionPipeline as _Sta
 errors = _errors
 registry = _registry
 utils = _utils
-callbacks = _callbacks
-configuration_utils = _configuration_utils
-dependency_versions_check = _dependency_versions_check
-experimental = _experimental
-guiders = _guiders
-hooks = _hooks
-hub_utils = _hub_utils
-image_processor = _image_processor
-loaders = _loaders
-models = _models
-modular_pipelines = _modular_pipelines
-optimization = _optimization
-pipeline_flax_utils = _pipeline_flax_utils
-pipeline_utils = _pipeline_utils
-pipelines = _pipelines
-quantizers = _quantizers
-schedulers = _schedulers
-training_utils = _training_utils
-video_processor = _video_processor
-as_diffusers = _as_diffusers
-logging = _logging
+as_diffusers: _ModuleType
+callbacks: _ModuleType
+configuration_utils: _ModuleType
+dependency_versions_check: _ModuleType
+experimental: _ModuleType
+guiders: _ModuleType
+hooks: _ModuleType
+hub_utils: _ModuleType
+image_processor: _ModuleType
+loaders: _ModuleType
+logging: _ModuleType
+models: _ModuleType
+modular_pipelines: _ModuleType
+optimization: _ModuleType
+pipeline_flax_utils: _ModuleType
+pipeline_utils: _ModuleType
+pipelines: _ModuleType
+quantizers: _ModuleType
+schedulers: _ModuleType
+training_utils: _ModuleType
+video_processor: _ModuleType
 AutoencoderKL: _TypeAlias = _AutoencoderKL
 AutoencoderTiny: _TypeAlias = _AutoencoderTiny
 ControlNetModel: _TypeAlias = _ControlNetModel

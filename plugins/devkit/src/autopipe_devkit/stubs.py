@@ -53,8 +53,7 @@ def stub(registry: Registry, command: str) -> str:
         *(_Import.of(target, f"_{name}") for name, target in others.items()),
         *(_Import.of(task.protocol, _calls(task)) for task in tasks if task.protocol),
     ]
-    brought = registry.of("module").items()
-    modules = {name: one.target for name, one in brought if name not in SUBMODULES}
+    modules = sorted(set(registry.of("module")) - set(SUBMODULES))
     manifests = registry.families.values()
     classes = {
         *(one.name for manifest in manifests for one in manifest.pipelines),
@@ -63,15 +62,16 @@ def stub(registry: Registry, command: str) -> str:
     lines = [
         f"# Written by `{command}` from what plugins declare. Changes are lost.",
         "from abc import ABCMeta as _ABCMeta",
+        *(["from types import ModuleType as _ModuleType"] if modules else []),
         "from typing import TypeAlias as _TypeAlias",
         "",
         *(f"import autopipe.{name} as _{name}" for name in SUBMODULES),
-        *(f"import {target} as _{name}" for name, target in modules.items()),
         "from autopipe.auto import AutoPipeline as _AutoPipeline",
         "from autopipe.resolution.version import __version__ as __version__",
         *map(str, sorted(imports, key=lambda one: (one.module, one.name))),
         "",
-        *(f"{name} = _{name}" for name in (*SUBMODULES, *modules)),
+        *(f"{name} = _{name}" for name in SUBMODULES),
+        *(f"{name}: _ModuleType" for name in modules),
         *(f"{name}{': _TypeAlias' if name in classes else ''} = _{name}" for name in others),
         *(line for task in tasks for line in _auto_class(task)),
     ]
