@@ -53,7 +53,7 @@ def test_the_picture_decides_and_unloading_restores(build: Any, file: Any) -> No
     assert np.array_equal(draw(pipe), before)
 
 
-def test_a_scale_of_zero_is_no_adapter(pipe: Any, build: Any) -> None:
+def test_a_scale_of_zero_draws_without_it(pipe: Any, build: Any) -> None:
     pipe.set_ip_adapter_scale(0)
     plain = draw(build(NAME))
     assert np.array_equal(draw(pipe, ip_adapter_image=picture(1)), plain)
