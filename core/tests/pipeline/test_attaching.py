@@ -557,6 +557,15 @@ def test_weights_have_the_dtype_of_the_pipeline_from_the_start(pipe: TextPipelin
     assert next(shift.weights.parameters()).dtype is torch.float64
 
 
+def test_weights_are_where_the_pipeline_computes_from_the_start(
+    pipe: TextPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(pipe), "_execution_device", torch.device("meta"))
+    shift = pipe.attach(Shift())
+    assert shift.weights is not None
+    assert next(shift.weights.parameters()).is_meta
+
+
 def test_a_call_keeps_what_was_attached_when_it_began(pipe: TextPipeline) -> None:
     for make in ALL.values():
         pipe.attach(make())
