@@ -92,6 +92,8 @@ class AttachingMixin(ComponentsMixin):
             before, strengths = pool.attachments, self._strengths
             if made.weights is not None:
                 made.weights.to(dtype=self.dtype)
+                if not pool.placement.moves:
+                    pool.bring(made.weights, self._execution_device)
             pool.was_attached = True
             pool.attachments = {**before, label: made}
             try:
