@@ -167,6 +167,7 @@ OLDER = {
     "pipeline_flax_utils": "FlaxDiffusionPipeline",
     "pipeline_utils": "DiffusionPipeline ImagePipelineOutput",
     "pipelines.alt_diffusion.modeling_roberta_series": "RobertaSeriesModelWithTransformation",
+    "pipelines.controlnet.multicontrolnet": "MultiControlNetModel",
     "pipelines.onnx_utils": "ORT_TO_NP_TYPE",
     "pipelines.pipeline_utils": "variant_compatible_siblings",
     "pipelines.stable_diffusion.safety_checker_flax": "FlaxStableDiffusionSafetyChecker",
@@ -227,6 +228,7 @@ def names_in(file: Path) -> Iterator[str]:
 def paths() -> dict[str, Any]:
     """Return the table of modules: what is here, and what to do instead of the rest."""
     import diffusers
+
     from autopipe_compat.paths.table import has
 
     keys: dict[str, str] = {}
