@@ -20,6 +20,7 @@ LINES = {
     "resolve": [DEMO],
     "inspect": [DEMO, "--headers"],
     "download": [DEMO, "--dry-run"],
+    "convert": [DEMO, "--output", "folder"],
     "new": ["newfamily"],
     "check": ["stable_diffusion", "--only", "manifest"],
     "stubs": [],

@@ -27,7 +27,6 @@ LORA = (
     "merge the LoRA with diffusers (`load_lora_weights`, `fuse_lora`, `save_pretrained` into a new "
     "folder) and load that folder with from_pretrained"
 )
-EMBEDDING = "add the tokens with diffusers and pass its embeddings here as prompt_embeds="
 ATTENTION = "leave it out: torch's scaled_dot_product_attention computes all attention here"
 PLACING = "use enable_model_cpu_offload(), enable_sequential_cpu_offload() or memory='auto'"
 SINGLE = (
@@ -65,7 +64,6 @@ ONNX = (
 
 METHODS: list[tuple[str, str, tuple[str, ...]]] = [
     ("Single files", SINGLE, ("from_single_file",)),
-    ("Textual inversion", EMBEDDING, ("textual_inversion", "maybe_convert_prompt")),
     (
         "Image prompts",
         "no installed add-on takes image prompts; use diffusers for them",

@@ -66,6 +66,19 @@ class UnsupportedCheckpointError(AutopipeError, ValueError):
     """No installed family provides a pipeline for this checkpoint and task."""
 
 
+class QuantizedWeightsError(UnsupportedCheckpointError, CheckpointError, WeightsMismatchError):
+    """Weights are quantized; networks here compute with floating-point weights only."""
+
+    @classmethod
+    def of(cls, origin: object, method: str) -> QuantizedWeightsError:
+        """Return the error for `origin`, whose weights were quantized by `method`."""
+        return cls(
+            f"{origin} has quantized weights ({method}), which are not supported; use the "
+            f"checkpoint without quantization, in float16 or bfloat16. If memory is short, pass "
+            f"memory='auto', or call enable_model_cpu_offload()"
+        )
+
+
 class MissingPluginError(AutopipeError, ImportError, ValueError):
     """A class belongs to a family that is not installed; the message has the pip command."""
 

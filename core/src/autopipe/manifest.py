@@ -151,18 +151,20 @@ class Command:
 
 @dataclass(frozen=True)
 class Reader:
-    """Converts a single-file checkpoint whose layout it recognises by its tensor names.
+    """Reads a single file whose layout it recognises by its tensor names.
 
     Attributes:
         name: the name of the layout.
-        keys: tensor names that every file of this layout has and no other file has.
-        target: a function `(path, folder) -> None` that writes the file's content as a checkpoint
-            folder.
+        keys: tensor names that every file of this layout has.
+        target: an `autopipe.checkpoint.single.layout.Layout` class; or a function
+            `(path, folder) -> None` that writes the file's content as a checkpoint folder.
+        absent: tensor names that no file of this layout has.
     """
 
     name: str
     keys: tuple[str, ...]
     target: str
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

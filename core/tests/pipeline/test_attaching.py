@@ -739,3 +739,33 @@ def test_a_strength_of_another_form_is_checked_by_the_add_on() -> None:
     pipe.attach(MoreWords(), strength=("b",))
     with pytest.raises(ArgumentTypeError, match="a tuple of words"):
         pipe("a", adapters={"words": 1.0})
+
+
+class Refusing(Attachment):
+    name = "refusing"
+
+    def answers(self, component: str, network: nn.Module, strength: float) -> Any:
+        if strength > 1:
+            raise ArgumentError("too strong")
+        return {"inner.0": lambda layer, x: layer(x) + 1}
+
+
+def test_a_refused_change_of_attachments_changes_nothing(pipe: TextPipeline) -> None:
+    pipe.attach(Refusing(), strength=0.5)
+    shown = pipe("abc")
+    with pytest.raises(ArgumentError, match="too strong"):
+        pipe.set_attachments({"refusing": 2})
+    assert dict(pipe.attachments) == {"refusing": 0.5}
+    assert torch.equal(pipe("abc"), shown)
+
+
+def test_a_pipeline_detaches_what_others_keep(pipe: TextPipeline) -> None:
+    pipe.attach(Refusing())
+    pipe.attach(Refusing(), name="other", strength=0)
+    view = OtherPipeline.from_pipe(pipe)
+    view.detach("refusing", everywhere=False)
+    assert dict(view.attachments) == {"refusing": 0, "other": 0}
+    assert dict(pipe.attachments) == {"refusing": 1, "other": 0}
+    assert list(pipe.attached(Refusing)) == ["refusing", "other"]
+    pipe.detach("refusing", everywhere=False)
+    assert dict(view.attachments) == {"other": 0}

@@ -23,6 +23,7 @@ from .load import load_component, made_from, stored_dtype
 from .names import parts_of
 from .options import KEYWORDS, LoadOptions, check_for_network, check_for_pipeline, split_keywords
 from .plan import Plan, files_of, make_plan
+from .single.opening import component_of
 from .source import Source
 from .weights import LoadingInfo
 
@@ -220,8 +221,19 @@ def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[
     return parts, infos
 
 
-def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **keywords: Any) -> Any:
-    """Load a network of class `cls`; see `ModelMixin.from_pretrained`."""
+def load_model(
+    cls: Any,
+    path: str | Path,
+    *,
+    subfolder: str | None = None,
+    source: Source | None = None,
+    **keywords: Any,
+) -> Any:
+    """Load a network of class `cls`; see `ModelMixin.from_pretrained`.
+
+    Args:
+        source: the source of `path`, if it is open already.
+    """
     options, overrides = split_keywords(keywords)
     known = cls.init_parameters()
     opening = f"{cls.__name__}.from_pretrained has no keyword"
@@ -234,9 +246,10 @@ def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **ke
         from ..placement.parts import parse_parts, place_parts
 
         places = parse_parts(options.device_map)
-    source = open_source(path, options.hub, default_registry())
+    source = source or open_source(path, options.hub, default_registry())
     with source.unchanged():
-        files = files_of(cls, source, parts_of(subfolder), options)
+        folder = parts_of(subfolder or component_of(source, cls))
+        files = files_of(cls, source, folder, options)
         source.fetch(file.path for file in files.files)
         model, info = load_component(cls, source, files, options, overrides=overrides)
     model.register_to_config(_name_or_path=str(path))

@@ -48,7 +48,7 @@ def load_component(
         CheckpointError: if files are absent or damaged.
         WeightsMismatchError: if the tensors don't fit the config.
     """
-    folder = source.root.joinpath(*files.folder)
+    folder = source.label(files.folder)
     if files.weights is None and not issubclass(cls, BaseScheduler):
         return load_processor(cls, source, files.folder), LoadingInfo()
     ours = issubclass(cls, (BaseNetwork, BaseScheduler))
@@ -112,7 +112,7 @@ def _load_network(
     kept = cls.kept_in_fp32(dtype) if ours else models.kept_in_fp32(model, dtype)
     target = Casting(dtype, kept)
     state = read_weights(source, weights, target, options.disable_mmap)
-    origin = str(source.root / weights.files[0].path if len(weights.files) == 1 else folder)
+    origin = str(source.place(weights.files[0].path) if len(weights.files) == 1 else folder)
     state = without_wrappers(model, state, origin)
     try:
         state = model.fitted_state(state) if ours else models.fitted(model, state)

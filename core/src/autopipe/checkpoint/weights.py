@@ -13,7 +13,7 @@ from ..errors import CheckpointError, WeightsMismatchError
 from ..wording import cut, listed, logger
 from .files import Weights
 from .formats.kinds import layout_of, plain_tensor_name
-from .formats.tensors import Target, read_pickled, read_safetensors
+from .formats.tensors import Target, read_safetensors
 from .source import Source
 
 _log = logger(__name__)
@@ -76,15 +76,14 @@ def read_weights(
 ) -> dict[str, Tensor]:
     """Read all tensors of the fetched files of `weights`."""
     if weights.format == "safetensors":
-        headers = {source.root / file.path: source.header(file.path) for file in weights.files}
+        headers = {source.place(file.path): source.header(file.path) for file in weights.files}
         return read_safetensors(headers, target, disable_mmap, source.open)
-    files = [source.root / file.path for file in weights.files]
     _log.warning(
         "%s is a pickle and is read with the restricted loader; safetensors, which "
         "save_pretrained writes, are safer and load faster",
-        files[0],
+        source.place(weights.files[0].path),
     )
-    return read_pickled(files, target, source.open)
+    return source.pickled([file.path for file in weights.files], target)
 
 
 def without_wrappers(model: nn.Module, state: dict[str, Tensor], origin: str) -> dict[str, Tensor]:

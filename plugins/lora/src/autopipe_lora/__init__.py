@@ -1,0 +1,4 @@
+"""LoRA: low-rank changes of the weights of networks.
+
+formats     reading and writing files
+"""
