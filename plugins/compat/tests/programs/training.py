@@ -79,7 +79,9 @@ for step in range(3):
         predicted = unet(noisy, timesteps, states, return_dict=False)[0]
         snr = compute_snr(noise_scheduler, timesteps)
         weights = torch.stack([snr, snr_gamma * torch.ones_like(timesteps)], dim=1).min(dim=1)[0]
-        weights = weights / (snr if noise_scheduler.config.prediction_type == "epsilon" else snr + 1)
+        weights = weights / (
+            snr if noise_scheduler.config.prediction_type == "epsilon" else snr + 1
+        )
         loss = F.mse_loss(predicted.float(), target.float(), reduction="none")
         loss = (loss.mean(dim=list(range(1, len(loss.shape)))) * weights).mean()
         accelerator.backward(loss)

@@ -13,7 +13,12 @@ model_id, out = sys.argv[1:]
 pipe = StableDiffusionPipeline.from_pretrained(model_id, safety_checker=None)
 pipe.scheduler = LMSDiscreteScheduler.from_config(pipe.scheduler.config)
 pipe.set_progress_bar_config(disable=True)
-shape = (1, pipe.unet.config.in_channels, pipe.unet.config.sample_size, pipe.unet.config.sample_size)
+shape = (
+    1,
+    pipe.unet.config.in_channels,
+    pipe.unet.config.sample_size,
+    pipe.unet.config.sample_size,
+)
 
 
 def slerp(t, a, b):
