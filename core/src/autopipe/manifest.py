@@ -238,7 +238,8 @@ class Manifest:
         tasks, addons, engines, commands, readers, methods, modules: the entries for everything
             else.
         demo: the folder of a small checkpoint in the wheel, as `"package:relative/folder"`; it is
-            loaded by the name `"demo:<name>"`.
+            loaded by the name `"demo:<name>"`. Without pipelines, the folder of a file that an
+            add-on attaches.
     """
 
     name: str
@@ -261,6 +262,11 @@ class Manifest:
     def own_lines(self) -> frozenset[str]:
         """The lines whose row without conditions this manifest declares."""
         return frozenset(p.line for p in self.pipelines if p.line and not p.conditions)
+
+    @property
+    def demo_opens(self) -> bool:
+        """Whether there is a demo that opens as a pipeline, not one that is given to others."""
+        return self.demo is not None and any(not p.conditions for p in self.pipelines)
 
 
 Family = Manifest
