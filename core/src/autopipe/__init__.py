@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from .resolution.public import PUBLIC as _CORE
@@ -27,10 +28,23 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f".{_CORE[name]}", __name__), name)
     elif name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    elif name in _brought():
+        return importlib.import_module(f".{name}", __name__)
     else:
         value = _from_a_plugin(name)
     globals()[name] = value
     return value
+
+
+def _brought() -> Mapping[str, Any]:
+    """Return the modules that the installed plugins bring, by name; none in a broken setup."""
+    from .errors import PluginError
+    from .registry import default_registry
+
+    try:
+        return default_registry().of("module")
+    except PluginError:
+        return {}
 
 
 def _from_a_plugin(name: str) -> Any:
@@ -63,20 +77,30 @@ class _NotHereYet:
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:
         """Raise an error that names an alternative or a similar name; otherwise return None."""
-        if name.startswith("autopipe.") and name.count(".") == 1:
-            from .resolution.reference import check_import
+        if not name.startswith("autopipe."):
+            return
+        from .resolution.reference import check_import
+        from .resolution.submodules import check_module
 
-            missing = name.partition(".")[2]
-            check_import(missing)
-            if not missing.startswith("_") and (hint := _nearest(missing)):
-                raise ImportError(f"autopipe has no {missing!r}.{hint}", name=name)
+        missing = name.partition(".")[2]
+        if missing.partition(".")[0] not in _brought():
+            check_module(missing)
+        if "." in missing:
+            return
+        check_import(missing)
+        if not missing.startswith("_") and (hint := _nearest(missing)):
+            raise ImportError(f"autopipe has no {missing!r}.{hint}", name=name)
 
 
 if not any(type(one).__name__ == "_NotHereYet" for one in sys.meta_path):
-    sys.meta_path.append(_NotHereYet())
+    from .resolution.submodules import AliasFinder, SubmoduleFinder
+
+    sys.meta_path.insert(0, AliasFinder())
+    sys.meta_path += [SubmoduleFinder(_brought), _NotHereYet()]
 
 
 def __dir__() -> list[str]:
     from .registry import default_registry
 
-    return sorted({*_CORE, *_SUBMODULES, "__version__", *default_registry().names()})
+    names = (*default_registry().names(), *_brought())
+    return sorted({*_CORE, *_SUBMODULES, "__version__", *names})

@@ -21,7 +21,7 @@ from .errors import ArgumentTypeError, AutopipeError, ConfigError
 from .frozen_config import FrozenConfig as FrozenConfig
 from .json_files import read_json_object
 from .regular import replaced
-from .resolution.reference import missing_attribute
+from .resolution.methods import missing_method
 from .values import ANY_NUMBER, Range, Unfit, fitted, hints_of
 from .wording import shown
 
@@ -317,7 +317,7 @@ def value_in_config(owner: ConfigMixin, name: str) -> Any:
     kind = type(owner).__name__
     if name.startswith("_") or name not in owner._config:
         text = f"{kind!r} object has no attribute {shown(name)}"
-        raise missing_attribute(kind, name, "methods", text)
+        raise missing_method(owner, name, text)
     warnings.warn(
         f"{name} is not an attribute of {kind} and was read from its config; write .config.{name}",
         FutureWarning,

@@ -104,6 +104,8 @@ class AddOn:
         help: one line for the command line.
         fast: for an add-on that makes calls faster by itself: one line about what is lost.
             `autopipe generate --fast` attaches it. Empty for others.
+        option: the option of `autopipe generate` that attaches it, without dashes, such as
+            `"lora"` for `--lora FILE[:STRENGTH]`. Empty for others.
     """
 
     name: str
@@ -111,6 +113,7 @@ class AddOn:
     inputs: tuple[Input, ...] = ()
     help: str = ""
     fast: str = ""
+    option: str = ""
 
 
 EAGER = "eager"
@@ -173,6 +176,36 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Method:
+    """An attribute that a package brings to all pipelines, or to all networks.
+
+    Attributes:
+        name: the name of the attribute.
+        target: what the class would have under this name: a function whose first parameter is the
+            object, or a `property`, `classmethod` or `staticmethod`.
+        of: `"pipeline"` for all pipelines, `"network"` for all networks (`ModelMixin`).
+    """
+
+    name: str
+    target: str
+    of: Literal["pipeline", "network"] = "pipeline"
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module that is importable below `autopipe`, with everything below it.
+
+    Attributes:
+        name: the name, such as `"schedulers"` for `autopipe.schedulers`. If the core has a module
+            of this name, names that it lacks are looked up in this one.
+        target: the module that is imported in its place, such as `"autopipe_compat.schedulers"`.
+    """
+
+    name: str
+    target: str
+
+
+@dataclass(frozen=True)
 class Probe:
     """Recognises a checkpoint that has no index, or whose index names no class.
 
@@ -198,7 +231,8 @@ class Manifest:
         name: the plugin's own name, a Python identifier.
         api: the API number that it was written for.
         pipelines, components, conditions, exports, probes: the entries for checkpoints and imports.
-        tasks, addons, engines, commands, readers: the entries for everything else.
+        tasks, addons, engines, commands, readers, methods, modules: the entries for everything
+            else.
         demo: the folder of a small checkpoint in the wheel, as `"package:relative/folder"`; it is
             loaded by the name `"demo:<name>"`.
     """
@@ -216,6 +250,8 @@ class Manifest:
     engines: tuple[Engine, ...] = ()
     commands: tuple[Command, ...] = ()
     readers: tuple[Reader, ...] = ()
+    methods: tuple[Method, ...] = ()
+    modules: tuple[Module, ...] = ()
 
     @property
     def own_lines(self) -> frozenset[str]:

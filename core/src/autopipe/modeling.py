@@ -17,6 +17,7 @@ from .checkpoint.hub.upload import PushToHubMixin
 from .errors import PlacementError
 from .kinds import BaseNetwork
 from .placement.base import at_rest
+from .registry import receive
 from .wording import logger
 
 if TYPE_CHECKING:
@@ -302,3 +303,6 @@ class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
         for module in self.modules():
             if hasattr(module, "gradient_checkpointing"):
                 setattr(module, "gradient_checkpointing", enable)  # noqa: B010
+
+
+receive(ModelMixin, "network method")

@@ -35,6 +35,7 @@ from .resolution.explanations import Explanations
 from .resolution.flaws import flaws
 from .resolution.hints import dist_of
 from .resolution.lock import held
+from .resolution.methods import add_receiver, bring_all
 from .resolution.own import OWN
 from .resolution.targets import load_target
 from .tasks import Task
@@ -98,7 +99,11 @@ class Registry(Classes):
         )
 
     def of(self, kind: str) -> Mapping[str, Any]:
-        """The entries of a kind, by name: `"addon"`, `"engine"`, `"command"` or `"reader"`."""
+        """The entries of a kind, by name.
+
+        Kinds are `"addon"`, `"engine"`, `"command"`, `"reader"`, `"module"`, `"pipeline method"`
+        and `"network method"`.
+        """
         return MappingProxyType({n: c.entry for n, c in self._settled.of(kind).items()})
 
     def entry(self, kind: str, name: str) -> Any:
@@ -256,9 +261,23 @@ def default_registry() -> Registry:
                     built = Registry(*discover())
                     raise_if_strict(built.problems)
                     _default = built
+                    bring_all(built.of)
                 finally:
                     _is_building = False
     return _default
+
+
+def receive(cls: type, kind: str) -> None:
+    """Give `cls` the methods of a kind that the installed plugins bring, now and later.
+
+    While the default registry is being built, they come when it is complete.
+
+    Args:
+        kind: `"pipeline method"` or `"network method"`.
+    """
+    add_receiver(cls, kind)
+    if not _is_building:
+        bring_all(default_registry().of)
 
 
 def register(manifest: Manifest) -> None:
@@ -290,6 +309,7 @@ def register(manifest: Manifest) -> None:
             reason = added[0].reason.partition(". Set ")[0]
             raise PluginError(f"the family can't be registered: {reason}")
         _default = after
+        bring_all(after.of)
 
 
 def resolve(

@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+__path__: list[str] = []
+"""Empty: modules below this one come from packages."""
+
+
+def __getattr__(name: str) -> object:
+    """Return a name of a package's `Module("utils", ...)`."""
+    from .registry import default_registry
+    from .resolution.submodules import attribute_of
+
+    entry = None if name.startswith("__") else default_registry().of("module").get("utils")
+    if entry is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return attribute_of(entry.target, name)
+
+
 _TIMEOUT = 60.0
 """Seconds to wait for the next data from a server."""
 

@@ -11,7 +11,7 @@ import torch
 from accelerate import cpu_offload
 from torch import nn
 
-from autopipe.attaching.network_view import origin_of, view_of
+from autopipe.attaching.network_view import Replacement, origin_of, view_of, with_modules
 from autopipe.errors import PluginError
 from autopipe.modeling import entry_point
 
@@ -159,3 +159,50 @@ def test_a_deep_copy_of_a_view_stands_alone(net: Net) -> None:
         expected = view(X)
         net.out[0].weight.zero_()
         assert torch.equal(made(X), expected)
+
+
+def test_a_network_with_other_modules_is_plain_and_shares_the_rest() -> None:
+    net, new = Net(), nn.Linear(4, 4)
+    x = torch.randn(2, 4)
+    before = net(x)
+    made = with_modules(net, {"blocks.0.second": new, "out.0": nn.Identity()})
+    assert type(made) is Net
+    assert made.blocks[0].second is new
+    assert made.blocks[0].first is net.blocks[0].first
+    assert made.blocks[1] is net.blocks[1]
+    assert origin_of(made) is made
+    assert set(made.state_dict()) == {n for n in net.state_dict() if not n.startswith("out.")}
+    assert torch.equal(net(x), before)
+    assert not torch.equal(made(x), before)
+    view = view_of(net, [{"out": lambda layer, y: layer(y) + 1}])
+    assert torch.equal(with_modules(view, {})(x), before)
+
+
+@pytest.mark.parametrize("path", ["absent", "blocks.7", "blocks.0.third.x", "out.0.weight", ""])
+def test_other_modules_at_a_place_that_does_not_exist_are_refused(path: str) -> None:
+    with pytest.raises(PluginError, match="there is no module"):
+        with_modules(Net(), {path: nn.Identity()})
+
+
+class Wider(nn.Linear):
+    """A layer with further outputs, which shares the parameters of another."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        vars(self).update(vars(layer))
+        vars(self)["layer"] = layer
+        self.out_features = layer.out_features + 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.layer(x), x.sum(-1, keepdim=True)], dim=-1)
+
+
+@torch.no_grad()
+def test_a_view_shows_the_attributes_of_a_replacement(net: Net) -> None:
+    wider = {"out.0": Replacement(Wider)}
+    view = view_of(net, [wider, {"out.0": plus(3)}, wider])
+    assert view.out[0].out_features == 6
+    inside = net.out[0](net.blocks[1](net.blocks[0](X)))
+    assert view(X).shape == (2, 6)
+    assert torch.equal(view(X)[:, :4], (inside + 3).tanh())
+    assert list(view.state_dict()) == list(net.state_dict())
+    assert net.out[0].out_features == 4

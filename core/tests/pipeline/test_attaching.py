@@ -647,3 +647,125 @@ def test_whatever_an_addon_raises_when_it_is_made_names_it(
     with pytest.raises(PluginError, match="addon 'shift'.*" + type(error).__name__):
         pipe.attach("shift")
     assert dict(pipe.attachments) == {}
+
+
+class Tokens:
+    """A tokenizer of one's own."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.words = words
+
+    def __call__(self, text: str) -> list[int]:
+        return [self.words.index(word) for word in text.split()]
+
+    def save_pretrained(self, folder: Path) -> None:
+        (Path(folder) / "words.txt").write_text(" ".join(self.words))
+
+
+class WordPipeline(DiffusionPipeline):
+    def __init__(self, tokenizer: Any, net: Any) -> None:
+        self.register_modules(tokenizer=tokenizer, net=net)
+
+    @pipeline_call
+    def __call__(self, prompt: str = "") -> list[int]:
+        return self.tokenizer(prompt)
+
+
+class MoreWords(Attachment):
+    """Adds words to the tokenizer; its strength is the tuple of them."""
+
+    name = "words"
+
+    def check_strength(self, value: Any) -> Any:
+        if not isinstance(value, tuple):
+            raise ArgumentTypeError("give a tuple of words")
+        return value
+
+    def replaces(self, component: str, value: Any, strength: Any) -> Any:
+        return Tokens((*value.words, *strength)) if component == "tokenizer" else value
+
+
+def test_a_component_that_is_not_a_network_is_replaced_in_one_pipeline() -> None:
+    base = Tokens(("a", "b"))
+    pipe = WordPipeline(base, Net())
+    other = WordPipeline.from_pipe(pipe)
+    pipe.attach(MoreWords(), strength=("c",))
+    assert pipe.tokenizer.words == ("a", "b", "c")
+    assert pipe.components["tokenizer"] is base
+    assert other.tokenizer is base
+    assert pipe("c a") == [2, 0]
+    with pytest.raises(ValueError, match="not in tuple"):
+        other("c")
+    # A call chooses for itself, and from_pipe inherits.
+    assert pipe("d", adapters={"words": ("d",)}) == [2]
+    assert pipe("c") == [2]
+    assert WordPipeline.from_pipe(pipe)("c") == [2]
+    pipe.set_attachments({"words": ()})
+    assert pipe.tokenizer is base
+    assert pipe.attachments == {"words": ()}
+    pipe.set_attachments({"words": ("e",)})
+    pipe.detach("words")
+    assert pipe.tokenizer is base
+
+
+def test_threads_have_their_own_replacements() -> None:
+    pipe = WordPipeline(Tokens(("a",)), Net())
+    pipe.attach(MoreWords(), strength=())
+    words = [f"w{i}" for i in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda w: pipe(w, adapters={"words": (w, "z")}), words * 5))
+    assert found == [[1]] * 40
+
+
+def test_copies_take_the_original_and_replace_it_again() -> None:
+    import copy
+
+    pipe = WordPipeline(Tokens(("a",)), Net())
+    pipe.attach(MoreWords(), strength=("b",))
+    for made in (copy.copy(pipe), copy.deepcopy(pipe)):
+        assert made("b") == [1]
+        assert made.components["tokenizer"].words == ("a",)
+    pipe.tokenizer = Tokens(("x",))
+    assert pipe.components["tokenizer"].words == ("x",)
+    pipe.set_attachments({"words": ("y",)})
+    assert pipe("y") == [1]
+
+
+def test_a_strength_of_another_form_is_checked_by_the_add_on() -> None:
+    pipe = WordPipeline(Tokens(("a",)), Net())
+    with pytest.raises(ArgumentTypeError, match="a tuple of words"):
+        pipe.attach(MoreWords())
+    assert pipe.attachments == {}
+    pipe.attach(MoreWords(), strength=("b",))
+    with pytest.raises(ArgumentTypeError, match="a tuple of words"):
+        pipe("a", adapters={"words": 1.0})
+
+
+class Refusing(Attachment):
+    name = "refusing"
+
+    def answers(self, component: str, network: nn.Module, strength: float) -> Any:
+        if strength > 1:
+            raise ArgumentError("too strong")
+        return {"inner.0": lambda layer, x: layer(x) + 1}
+
+
+def test_a_refused_change_of_attachments_changes_nothing(pipe: TextPipeline) -> None:
+    pipe.attach(Refusing(), strength=0.5)
+    shown = pipe("abc")
+    with pytest.raises(ArgumentError, match="too strong"):
+        pipe.set_attachments({"refusing": 2})
+    assert dict(pipe.attachments) == {"refusing": 0.5}
+    assert torch.equal(pipe("abc"), shown)
+
+
+def test_a_pipeline_detaches_what_others_keep(pipe: TextPipeline) -> None:
+    pipe.attach(Refusing())
+    pipe.attach(Refusing(), name="other", strength=0)
+    view = OtherPipeline.from_pipe(pipe)
+    view.detach("refusing", everywhere=False)
+    assert dict(view.attachments) == {"refusing": 0, "other": 0}
+    assert dict(pipe.attachments) == {"refusing": 1, "other": 0}
+    assert list(pipe.attached(Refusing)) == ["refusing", "other"]
+    pipe.detach("refusing", everywhere=False)
+    assert dict(view.attachments) == {"other": 0}

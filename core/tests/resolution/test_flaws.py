@@ -21,6 +21,8 @@ from autopipe.manifest import (
     Engine,
     Export,
     Manifest,
+    Method,
+    Module,
     Pipeline,
     Probe,
     Reader,
@@ -87,6 +89,8 @@ WHOLE = Manifest(
     engines=(Engine("fast", "whole:Fast"),),
     commands=(Command("wave", "whole:wave", "greet"),),
     readers=(Reader("layout", ("key",), "whole:read"),),
+    methods=(Method("whole_method", "whole:method"),),
+    modules=(Module("whole_module", "whole.module"),),
 )  # fmt: skip
 
 

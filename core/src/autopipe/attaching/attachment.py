@@ -1,8 +1,9 @@
 """The base class of add-ons, which attach to a pipeline and change its calls.
 
-An add-on subclasses `Attachment` and overrides one or more of four methods:
+An add-on subclasses `Attachment` and overrides one or more of five methods:
 
     networks    `answers`: replaces modules of a network, in a view that shares all weights
+    processors  `replaces`: replaces a component that isn't a network, such as a tokenizer
     prompt      `encode`: wraps the encoding of texts
     prediction  `predict`: wraps the prediction of each step, including guidance
     latents     `after_step`: changes the latents after each step
@@ -17,7 +18,7 @@ pipeline, or the run of a call; both are a `DiffusionPipeline`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from torch import Tensor, nn
@@ -56,6 +57,29 @@ class Attachment:
     def check(self, pipe: Any) -> None:
         """Raise `ArgumentError` if this add-on can't be attached to `pipe`."""
 
+    def brings(self, pipe: Any, lacking: Sequence[str]) -> dict[str, Any]:
+        """Return components that this add-on needs and `pipe` lacks, by name.
+
+        Called once, after `check`. They become components of the pipeline until this add-on is
+        detached.
+
+        Args:
+            lacking: the components that the pipeline can have and doesn't have.
+        """
+        return {}
+
+    def check_strength(self, value: Any) -> Any:
+        """Return a strength in the form in which `answers` and the other methods get it.
+
+        Override it for an add-on whose strength has parts, such as a dict by component. Otherwise
+        a strength is a finite number. One that counts as False, such as 0, makes the add-on
+        inactive.
+
+        Raises:
+            ArgumentTypeError: if `value` can't be a strength of this add-on.
+        """
+        return value
+
     def of_call(self: _Self, run: Any) -> _Self:
         """Return the add-on whose methods serve one call: itself, or a copy with that call's state.
 
@@ -66,27 +90,42 @@ class Attachment:
         """
         return self
 
-    def answers(self, component: str, network: nn.Module, strength: float) -> Mapping[str, Answer]:
+    def replaces(self, component: str, value: Any, strength: Any) -> Any:
+        """Return what takes the place of a component that is neither a network nor a scheduler.
+
+        Only pipelines and calls in which this add-on is active have the replacement; saving and
+        `from_pipe` use the original. Called once for each such component, without a strength of 0.
+
+        Args:
+            component: the name of the component, such as `"tokenizer"`.
+            value: the component, or what an add-on before this one replaced it by; never None.
+
+        Returns:
+            `value` itself if it stays as it is. Never a changed `value`: other pipelines use it.
+        """
+        return value
+
+    def answers(self, component: str, network: nn.Module, strength: Any) -> Mapping[str, Answer]:
         """Return the functions that replace modules of a network, by the path of the module.
 
         Args:
             component: the component name of the network, such as `"unet"`.
             network: the network, without attachments; its own path is "".
-            strength: the strength of the effect, which is never 0 here.
+            strength: the strength of the effect, as `check_strength` returned it; never 0 here.
         """
         return {}
 
-    def encode(self, run: Any, component: str, encode: Encode, strength: float) -> Encode:
+    def encode(self, run: Any, component: str, encode: Encode, strength: Any) -> Encode:
         """Return a function that replaces `encode` of the text encoder `component`."""
         return encode
 
     def predict(
-        self, run: Any, tensors: Mapping[str, Any], predict: Predict, strength: float
+        self, run: Any, tensors: Mapping[str, Any], predict: Predict, strength: Any
     ) -> Predict:
         """Return a function that replaces `predict`; `tensors` has the latents of the step."""
         return predict
 
-    def after_step(self, run: Any, strength: float) -> AfterStep | None:
+    def after_step(self, run: Any, strength: Any) -> AfterStep | None:
         """Return a function that changes the latents after each step, or None."""
         return None
 

@@ -16,6 +16,7 @@ from ..placement.devices import check_here
 from ..registry import Registry, default_registry
 from . import chain
 from .address import open_source
+from .custom_code import custom_class
 from .foreign.pairs import check_pairs
 from .index import Index, open_index
 from .load import load_component, made_from, stored_dtype
@@ -82,7 +83,12 @@ class Checkpoint:
             MissingPluginError: if no installed plugin has an engine.
         """
         stored = self.registry.pipeline(self.index.class_name)
-        if not cls.module_names():
+        custom = self.options.custom_pipeline
+        if custom is not None:
+            base = next(one for one in reversed(cls.__mro__) if hasattr(one, "from_pipe"))
+            hub = replace(self.options.hub, revision=self.options.custom_revision)
+            cls = custom_class(custom, base, hub, self.index.class_name)
+        elif not cls.module_names():
             task = stored.task if stored and self.options.load_connected_pipeline else None
             cls = self.registry.resolve(self.index.class_name, task).load_class()
         keyword = chain.keyword_of(stored, cls, self.registry) if stored and stored.needs else None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..attaching.attachment import Attachment, Encode, Predict
 from ..attaching.network_view import view_of
 from ..errors import ArgumentError, ArgumentTypeError, PluginError, nearest
+from ..kinds import BaseScheduler
 from ..registry import default_registry
 from ..resolution.guard import guarded
 from ..resolution.targets import load_target
@@ -23,12 +24,13 @@ from .values import number
 _log = logger(__name__)
 
 _Self = TypeVar("_Self", bound="AttachingMixin")
+_Kind = TypeVar("_Kind", bound=Attachment)
 
 
 class AttachingMixin(ComponentsMixin):
     """The methods of a pipeline for add-ons."""
 
-    _strengths: dict[str, float]
+    _strengths: dict[str, Any]
     """The strengths of the active attachments, by name; in a run, those of its call."""
     _snapshot: Mapping[str, Attachment]
     """In a run: the attachments at the start of its call, as they serve it."""
@@ -41,7 +43,7 @@ class AttachingMixin(ComponentsMixin):
         source: str | Path | None = None,
         *,
         name: str | None = None,
-        strength: float = 1.0,
+        strength: Any = 1.0,
         **options: Any,
     ) -> Attachment:
         """Attach an add-on and activate it in this pipeline.
@@ -54,7 +56,7 @@ class AttachingMixin(ComponentsMixin):
             addon: the name of an installed add-on, or an `Attachment`.
             source: for a named add-on, what to load: a file, a folder or a repository.
             name: the name of the attachment; by default the add-on's own.
-            strength: the strength of its effect.
+            strength: the strength of its effect: a number, or what the add-on takes instead.
             **options: for a named add-on, the arguments of its class.
 
         Raises:
@@ -68,14 +70,25 @@ class AttachingMixin(ComponentsMixin):
         if name is not None and not isinstance(name, str):
             raise ArgumentTypeError(f"name={shown(name)} is not a string")
         label = name or own
-        _strength(label, strength)
+        _strength(label, made, strength)
         made.check(self)
+        self._check_is_new(label)
+        brought = self._lacking(made)
+        if brought:
+            self.register_modules(**brought)
+        try:
+            self._attach(label, made, strength, brought)
+        except BaseException:
+            self._give_back(brought)
+            raise
+        return made
+
+    def _attach(
+        self, label: str, made: Attachment, strength: Any, brought: Mapping[str, Any]
+    ) -> None:
         pool = self._pool
         with pool.lock:
-            if label in pool.attachments:
-                raise ArgumentError(
-                    f"an attachment {shown(label)} already exists; detach it, or give name="
-                )
+            self._check_is_new(label)
             before, strengths = pool.attachments, self._strengths
             if made.weights is not None:
                 made.weights.to(dtype=self.dtype)
@@ -87,10 +100,19 @@ class AttachingMixin(ComponentsMixin):
                 pool.attachments, self._strengths = before, strengths
                 self._show_attached()
                 raise
-        return made
+            pool.brought[label] = brought
 
-    def detach(self, name: str) -> None:
+    def _lacking(self, attachment: Attachment) -> dict[str, Any]:
+        """Return the components that this pipeline can have, lacks, and gets by an attachment."""
+        lacking = [name for name, one in self.components.items() if one is None]
+        return attachment.brings(self, lacking) if lacking else {}
+
+    def detach(self, name: str, everywhere: bool = True) -> None:
         """Remove an attachment from all pipelines that share the weights.
+
+        Args:
+            name: the name of the attachment.
+            everywhere: False only deactivates it in this pipeline, unless no other one uses it.
 
         Raises:
             ArgumentError: if there is no attachment of that name.
@@ -98,26 +120,47 @@ class AttachingMixin(ComponentsMixin):
         pool = self._pool
         with pool.lock:
             self._check_is_attached(name)
+            if not everywhere:
+                self.set_attachments({n: s for n, s in self._strengths.items() if n != name})
+                if any(view._strengths.get(name) for view in pool.views()):
+                    return
             pool.attachments = {n: a for n, a in pool.attachments.items() if n != name}
+            brought = pool.brought.pop(name, {})
             for view in pool.views():
+                view._give_back(brought)
                 view._show_attached()
 
-    def set_attachments(self, strengths: Mapping[str, float]) -> None:
+    def _give_back(self, brought: Mapping[str, Any]) -> None:
+        """Remove those of the components that this pipeline has from an attachment."""
+        for name, component in self.components.items():
+            if component is not None and brought.get(name) is component:
+                setattr(self, name, None)
+
+    def set_attachments(self, strengths: Mapping[str, Any]) -> None:
         """Activate these attachments with these strengths, and deactivate all others.
 
         Other pipelines that share the weights are not affected.
 
         Raises:
-            ArgumentError: if there is no attachment of a name, or a strength is not a number.
+            ArgumentError: if there is no attachment of a name, or it can't have a strength.
         """
         with self._pool.lock:
-            self._strengths = self._checked(strengths, "set_attachments")
-            self._show_attached()
+            before, self._strengths = self._strengths, self._checked(strengths, "set_attachments")
+            try:
+                self._show_attached()
+            except BaseException:
+                self._strengths = before
+                self._show_attached()
+                raise
 
     @property
-    def attachments(self) -> Mapping[str, float]:
+    def attachments(self) -> Mapping[str, Any]:
         """The strength in this pipeline of each attachment, by name; 0 is inactive."""
         return MappingProxyType({n: self._strengths.get(n, 0.0) for n in self._attached})
+
+    def attached(self, kind: type[_Kind]) -> dict[str, _Kind]:
+        """Return the attachments of a class by name, active or not, in the order of attaching."""
+        return {name: one for name, one in self._attached.items() if isinstance(one, kind)}
 
     @property
     def _attached(self) -> Mapping[str, Attachment]:
@@ -125,7 +168,7 @@ class AttachingMixin(ComponentsMixin):
         found: Mapping[str, Attachment] = self.__dict__.get("_snapshot", self._pool.attachments)
         return found
 
-    def _checked(self, strengths: object, what: str) -> dict[str, float]:
+    def _checked(self, strengths: object, what: str) -> dict[str, Any]:
         """Check the strengths that a caller gives."""
         if not isinstance(strengths, Mapping):
             raise ArgumentTypeError(
@@ -134,7 +177,14 @@ class AttachingMixin(ComponentsMixin):
             )
         for name in strengths:
             self._check_is_attached(name)
-        return {name: _strength(name, one) for name, one in strengths.items()}
+        attached = self._attached
+        return {name: _strength(name, attached[name], one) for name, one in strengths.items()}
+
+    def _check_is_new(self, label: str) -> None:
+        if label in self._pool.attachments:
+            raise ArgumentError(
+                f"an attachment {shown(label)} already exists; detach it, or give name="
+            )
 
     def _check_is_attached(self, name: object) -> None:
         attached = self._attached
@@ -144,27 +194,38 @@ class AttachingMixin(ComponentsMixin):
                 f"{listed(attached) or 'none'}.{nearest(name, attached)}"
             )
 
-    def _active(self) -> list[tuple[Attachment, float]]:
+    def _active(self) -> list[tuple[Attachment, Any]]:
         """The active attachments with their strengths, innermost first."""
         attached = self._attached.items()
         found = [(a, self._strengths[n]) for n, a in attached if self._strengths.get(n)]
         return sorted(found, key=lambda pair: pair[0].order)
 
-    def _touching(self, method: str) -> Iterator[tuple[Attachment, float]]:
+    def _touching(self, method: str) -> Iterator[tuple[Attachment, Any]]:
         for attachment, strength in self._active() if self._attached else ():
             if attachment.overrides(method):
                 yield attachment, strength
 
     def _show_attached(self) -> None:
-        """Set the attributes of components to views with the changes of the attachments."""
+        """Set the attributes of components to what the attachments show in their place.
+
+        Networks are replaced by views, and other components by what the attachments return.
+        """
         self._strengths = {n: s for n, s in self._strengths.items() if n in self._attached}
-        for name, network in self.components.items():
-            if not isinstance(network, nn.Module):
-                continue
-            found = [a.answers(name, network, s) for a, s in self._touching("answers")]
-            shown = view_of(network, found) if any(found) else network
-            if self.__dict__[name] is not shown:
+        originals = self.components
+        replaced: dict[str, Any] = {}
+        for name, component in originals.items():
+            shown = component
+            if isinstance(component, nn.Module):
+                found = [a.answers(name, component, s) for a, s in self._touching("answers")]
+                shown = view_of(component, found) if any(found) else component
+            elif component is not None and not isinstance(component, BaseScheduler):
+                for attachment, strength in self._touching("replaces"):
+                    shown = attachment.replaces(name, shown, strength)
+                if shown is not component:
+                    replaced[name] = component
+            if self.__dict__.get(name) is not shown:
                 self.__dict__[name] = shown
+        self._replaced = replaced
 
     def encoder(self, component: str, encode: Encode) -> Encode:
         """Return `encode` of the text encoder `component`, wrapped by the attachments.
@@ -202,7 +263,7 @@ class AttachingMixin(ComponentsMixin):
         """The dtype of the first network."""
         raise NotImplementedError
 
-    def _take_attached(self, adapters: Mapping[str, float] | None) -> None:
+    def _take_attached(self, adapters: Mapping[str, Any] | None) -> None:
         """Apply the attachments to the networks of this run."""
         if adapters is not None:
             self._strengths = self._checked(adapters, "adapters=")
@@ -242,7 +303,9 @@ def made_of(kind: str, base: type, given: Any, *arguments: Any, **options: Any) 
     return given
 
 
-def _strength(name: str, strength: object) -> float:
+def _strength(name: str, attachment: Attachment, strength: object) -> Any:
+    if attachment.overrides("check_strength"):
+        return attachment.check_strength(strength)
     return number(f"the strength of {shown(name)}", strength)
 
 

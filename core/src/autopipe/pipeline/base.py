@@ -10,8 +10,8 @@ from ..checkpoint.hub.upload import PushToHubMixin
 from ..constructors import construct
 from ..errors import ArgumentError, ArgumentTypeError, check_names
 from ..kinds import check_given, shared
-from ..registry import default_registry
-from ..wording import shown
+from ..registry import default_registry, receive
+from ..wording import listed, logger, shown
 from .copying import CopyingMixin
 from .memory import MemoryMixin
 from .pool import Pool
@@ -19,6 +19,8 @@ from .pool import Pool
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
+
+_log = logger(__name__)
 
 _Self = TypeVar("_Self", bound="DiffusionPipeline")
 
@@ -157,7 +159,7 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         push_to_hub: bool = False,
         **hub: Any,
     ) -> None:
-        """Write the checkpoint into `save_directory`, atomically.
+        """Write the checkpoint into `save_directory`, atomically. Attachments are not part of it.
 
         Args:
             save_directory: the folder to write.
@@ -170,6 +172,13 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         """
         from ..checkpoint.save import SaveOptions, save_pipeline
 
+        if any(self.attachments.values()):
+            _log.warning(
+                "the attachments %s of this %s are not part of its checkpoint, so they are not "
+                "saved",
+                listed([name for name, strength in self.attachments.items() if strength]),
+                type(self).__name__,
+            )
         size = "10GB" if max_shard_size is None else max_shard_size
         options = SaveOptions(safe_serialization, variant, size, push_to_hub, hub)
         with self._pool.at_rest():
@@ -259,6 +268,9 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         from ..utils import numpy_to_pil
 
         return numpy_to_pil(images)
+
+
+receive(DiffusionPipeline, "pipeline method")
 
 
 def check_is_pipeline(given: object) -> None:

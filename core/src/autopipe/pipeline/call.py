@@ -240,7 +240,7 @@ def _begin(pipe: CallMixin) -> CallMixin:
     run = object.__new__(type(pipe))
     run.__dict__.update(pipe.__dict__)
     run._reset_call_state()
-    run.is_run = True
+    run.is_run, run._replaced = True, {}
     for name, component in pipe.components.items():
         if isinstance(component, SchedulerMixin):
             run.__dict__[name] = component.copy()

@@ -43,6 +43,8 @@ class ComponentsMixin(ConfigMixin):
 
     _module_names: ClassVar[tuple[str, ...]]
     _pool: Pool
+    _replaced: Mapping[str, Any] = MappingProxyType({})
+    """The components in whose place attachments show others, by name."""
     _origins: dict[str, str]
 
     # The class
@@ -100,15 +102,21 @@ class ComponentsMixin(ConfigMixin):
     def __setattr__(self, name: str, value: Any) -> None:
         if value is not None and name in type(self).module_names():
             check_given(type(self), {name: value})
+        if name in self._replaced:
+            self._replaced = {n: one for n, one in self._replaced.items() if n != name}
         super().__setattr__(name, value)
 
     # The object
 
     @property
     def components(self) -> dict[str, Any]:
-        """The components by name; None if absent; networks without attachments."""
+        """The components by name, as they are without attachments; None if absent."""
         self._pool.check_open(self)
-        return {name: origin_of(self.__dict__.get(name)) for name in self.module_names()}
+        replaced = self._replaced
+        return {
+            name: replaced[name] if name in replaced else origin_of(self.__dict__.get(name))
+            for name in self.module_names()
+        }
 
     def _networks(self) -> dict[str, nn.Module]:
         return networks_of(self.components)

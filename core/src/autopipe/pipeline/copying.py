@@ -64,10 +64,11 @@ class CopyingMixin(CallMixin):
         return made
 
     def _state(self) -> dict[str, Any]:
-        """The attributes for a copy; networks are those without attachments."""
+        """The attributes for a copy; components are those without attachments."""
         names = type(self).module_names()
         state = {n: value for n, value in self.__dict__.items() if n not in self._of_calls}
         state.update({n: origin_of(state[n]) for n in names if n in state})
+        state.update(state.pop("_replaced", {}))
         return {n: dict(v) if type(v) is dict else v for n, v in state.items()}
 
     def _become(self: _Self, state: dict[str, Any]) -> _Self:

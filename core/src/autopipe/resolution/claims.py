@@ -87,6 +87,10 @@ def claims(installed: Installed) -> Iterator[Claim]:
     for field in ("addons", "engines", "commands", "readers"):
         for one in getattr(manifest, field):
             yield claim(field.removesuffix("s"), one.name, one, one)
+    for method in manifest.methods:
+        yield claim(f"{method.of} method", method.name, method, method)
+    for module in manifest.modules:
+        yield claim("module", module.name, module, module)
     public = [c for c in manifest.components if c.library != "transformers"]
     entries: tuple[Pipeline | Component | Export, ...]
     entries = (*manifest.pipelines, *public, *manifest.exports)

@@ -17,6 +17,8 @@ from ..manifest import (
     Engine,
     Export,
     Manifest,
+    Method,
+    Module,
     Pipeline,
     Probe,
     Reader,
@@ -33,6 +35,8 @@ ENTRIES: Mapping[str, type] = {
     "engines": Engine,
     "commands": Command,
     "readers": Reader,
+    "methods": Method,
+    "modules": Module,
     "exports": Export,
     "probes": Probe,
 }
@@ -141,6 +145,10 @@ def _fits(owner: str, field: str, value: Any) -> bool:
         return isinstance(value, frozenset) and all(isinstance(part, str) for part in value)
     if field in ("folders", "others", "aliases", "parameters", "also", "keys", "absent"):
         return _all(value, str) and bool(value or field != "keys")
+    if field == "option":
+        return isinstance(value, str) and bool(_OPTION.fullmatch(value))
+    if field == "of":
+        return value in ("pipeline", "network")
     if field == "kind":
         return value in ("model", "scheduler", "other")
     optional = ("task", "line", "opens_as", "needs", "demo", "protocol", "repeats")
@@ -149,7 +157,8 @@ def _fits(owner: str, field: str, value: Any) -> bool:
     if field == "name" and owner in ("addons", "engines", "readers"):
         is_label = isinstance(value, str) and bool(_LABEL.fullmatch(value))
         return is_label and len(value) <= _LONGEST and (owner, value) != ("engines", EAGER)
-    if field == "keyword" or (field == "name" and owner in ("pipelines", "components", "exports")):
+    identifiers = ("pipelines", "components", "exports", "methods", "modules")
+    if field == "keyword" or (field == "name" and owner in identifiers):
         return _is_identifier(value)
     return isinstance(value, str)
 
@@ -173,10 +182,16 @@ def _inconsistent(manifest: Manifest) -> Iterator[str]:
     """Yield a sentence for each contradiction; all values have their declared types."""
     for field in ENTRIES.keys() - {"probes"}:
         entries = getattr(manifest, field)
-        names = [(getattr(e, "library", ""), e if field == "tasks" else e.name) for e in entries]
+        names = [
+            (getattr(e, "library", getattr(e, "of", "")), e if field == "tasks" else e.name)
+            for e in entries
+        ]
         for twice in sorted({n[1] for n in names if names.count(n) > 1}):
             yield f"its {field} name {listed([twice])} more than once"
-    for field in ENTRIES.keys() - {"tasks"}:
+    for module in manifest.modules:
+        if not all(part.isidentifier() for part in module.target.split(".")):
+            yield f"the target {shown(module.target)} of {listed([module.name])} is not a module"
+    for field in ENTRIES.keys() - {"tasks", "modules"}:
         for entry in getattr(manifest, field):
             if entry.target is not None and not _is_target(entry.target):
                 owner = getattr(entry, "name", "a probe")

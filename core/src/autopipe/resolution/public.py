@@ -12,7 +12,7 @@ PUBLIC = {
         "errors": "AutopipeError",
         "hooks": "hookimpl",
         "manifest": "AddOn Command Component Condition Engine Export Family Manifest Pipeline "
-        "Probe Reader",
+        "Method Module Probe Reader",
         "modeling": "ModelMixin",
         "outputs": "BaseOutput ImagePipelineOutput",
         "pipeline.base": "DiffusionPipeline",

@@ -7,6 +7,7 @@ from autopipe.manifest import Command, Component, Engine, Export, Manifest, Read
 
 _NETWORKS = {
     "AutoencoderKL": "autoencoder_kl",
+    "AutoencoderTiny": "autoencoder_tiny",
     "PriorTransformer": "prior_transformer",
     "UNet2DConditionModel": "unet",
     "VQModel": "vq_model",

@@ -8,6 +8,7 @@ overrides `denoiser`, which names it, and `run_denoiser`, which calls it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import torch
@@ -19,7 +20,7 @@ from autopipe.placement.room import check_room
 from autopipe.scheduling import SchedulerMixin
 
 from .images.kinds import OUTPUT_TYPES
-from .networks.conditioning import check_cross_attention_kwargs
+from .networks.attentive import attention_options
 from .schedulers.options import LEARNED_VARIANCES
 from .steps.callbacks import StepCallbacks
 from .steps.checks import (
@@ -65,8 +66,16 @@ class GuidedPipeline(DiffusionPipeline):
     """The names of negative halves, which step callbacks see and may replace separately, mapped to
     the names of the whole tensors that contain them under guidance. Empty by default."""
 
+    encodes_tokens: ClassVar[bool] = False
+    """Whether the functions that encode texts take `Tokens` too, and the network takes embeddings
+    of any number of tokens. Add-ons that weight prompts need both."""
+
     halves: Halves = "batched"
     """How steps predict under guidance. Add-ons set it in the run of a call, for each step."""
+
+    added_conditions: Mapping[str, Any] = MappingProxyType({})
+    """Further entries of the network's `added_cond_kwargs`, (B or 2B, ...). Add-ons set it in the
+    run of a call."""
 
     unet: UNet2DConditionModel
     scheduler: SchedulerMixin
@@ -187,7 +196,7 @@ class GuidedPipeline(DiffusionPipeline):
         check_images_per_prompt(num_images_per_prompt)
         check_output_type(output_type, self.output_types)
         check_guidance(guidance_scale)
-        check_cross_attention_kwargs(cross_attention_kwargs)
+        attention_options(cross_attention_kwargs, self.denoiser)
         self._guidance_scale = guidance_scale
         self._cross_attention_kwargs = cross_attention_kwargs
         batch_size = prompts * num_images_per_prompt
@@ -244,6 +253,11 @@ class GuidedPipeline(DiffusionPipeline):
                 inputs = half_of(inputs, rows, 1)
             if steering is not None:
                 inputs.update(steering(step, sample, timestep, inputs))
+            if self.added_conditions:
+                # A callback may have turned guidance off, so that only one half is left.
+                conditions = self.added_conditions
+                further = conditions if both else half_of(conditions, rows, 1)
+                inputs["added_cond_kwargs"] = {**inputs.get("added_cond_kwargs", {}), **further}
             extra = [one[-len(sample) :] for one in extra_channels()]
             seen = torch.cat([sample, *extra], dim=1) if extra else sample
             if both and self.halves == "in turn":

@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,10 +53,14 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Header:
-    """The tensors of a safetensors file, in their order, and the size of the file in bytes."""
+    """The tensors of a safetensors file, in their order, and the size of the file in bytes.
+
+    `metadata` has the texts that its writer added.
+    """
 
     tensors: Mapping[str, TensorInfo]
     size: int
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def main_dtype(headers: list[Header]) -> str | None:
@@ -125,7 +129,8 @@ def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) ->
     if not isinstance(content, dict):
         raise _damaged(file, "its header is not a JSON object")
     tensors: dict[str, TensorInfo] = {}
-    content.pop("__metadata__", None)
+    added = content.pop("__metadata__", None)
+    texts = added.items() if isinstance(added, dict) else ()
     for name, entry in content.items():
         match entry:
             case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, stop]} if (
@@ -147,7 +152,7 @@ def header_of(file: Path | str, size: int, read: Callable[[int, int], bytes]) ->
     if end != size:
         lack = f" ({end - size:,} are missing)" if end > size else ""
         raise _damaged(file, f"it should have {end:,} bytes, but has {size:,}{lack}")
-    return Header(tensors, size)
+    return Header(tensors, size, {n: text for n, text in texts if isinstance(text, str)})
 
 
 def check_content(file: Path | str, start: bytes, size: int) -> None:

@@ -15,7 +15,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import torch
 from torch import Tensor
@@ -46,6 +46,9 @@ _NETWORK = frozenset(
 
 _MOST_TIMES = 8
 """Upper bound on unpacked size as a multiple of a pickle's file size; some tensors share memory."""
+
+_MOST_ENTRIES = 1 << 20
+"""The most entries of nested content; the largest files have some thousand."""
 
 Target = Callable[[str, torch.dtype], torch.dtype]
 """A function from a tensor's name and its dtype in the file to the requested dtype."""
@@ -199,6 +202,39 @@ def _on_network(file: Path) -> bool:
     return kind in _NETWORK or (kind.startswith("fuse.") and kind != "fuse.fuse-overlayfs")
 
 
+def read_content(file: Path, open_file: Callable[[Path], BinaryIO] = opened) -> dict[Any, Any]:
+    """Read a pickle of nested dicts and lists of tensors, numbers and texts, without running code.
+
+    A pickle of a single tensor gives a dict with the tensor under an empty name.
+
+    Args:
+        open_file: the function that opens the file.
+
+    Raises:
+        UnsafeCheckpointError, DamagedFileError: as for `read_pickled`.
+    """
+    with reading(file), open_file(file) as stream:
+        content = _loaded(file, stream)
+        size = os.fstat(stream.fileno()).st_size
+    if isinstance(content, Tensor):
+        content = {"": content}
+    tensors: list[Tensor] = []
+    todo, seen = [content], 0
+    while todo:
+        one = todo.pop()
+        seen += 1
+        if isinstance(one, Tensor):
+            tensors.append(one)
+        elif isinstance(one, (dict, list, tuple)):
+            todo += one.values() if isinstance(one, dict) else one
+        if seen > _MOST_ENTRIES:
+            raise DamagedFileError(f"{file} has more than {_MOST_ENTRIES:,} entries")
+    if not isinstance(content, dict) or not all(map(_is_plain, tensors)):
+        raise DamagedFileError(f"{file} doesn't contain a dict of plain tensors")
+    _check_size(file, size, tensors)
+    return content
+
+
 def unpickled(file: Path, stream: BinaryIO) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Return the tensors of a pickle, and the numbers that it has beside its state dict.
 
@@ -210,18 +246,7 @@ def unpickled(file: Path, stream: BinaryIO) -> tuple[dict[str, Tensor], dict[str
         DamagedFileError: if it is truncated, empty or a Git LFS pointer, or has no state dict.
         UnsupportedCheckpointError: if it is an embedding of textual inversion.
     """
-    size, start = os.fstat(stream.fileno()).st_size, stream.read(64)
-    check_content(file, start, size)
-    names = check_pickle(file, stream)
-    place = _place(file, stream)
-    try:
-        # Files written before PyTorch 1.6 are not archives and can't be mapped.
-        state = torch.load(place, map_location="cpu", weights_only=True, mmap=start[:2] == b"PK")
-    except pickle.UnpicklingError as error:
-        raise refused(file, names) from error
-    except Exception as error:
-        reason = cut(str(error).replace(place, str(file)), 200)
-        raise DamagedFileError(f"{file} is damaged ({reason}); fetch this file again") from error
+    state = _loaded(file, stream)
     numbers: dict[str, float] = {}
     while isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         numbers |= {n: one for n, one in state.items() if isinstance(one, (int, float))}
@@ -229,19 +254,40 @@ def unpickled(file: Path, stream: BinaryIO) -> tuple[dict[str, Tensor], dict[str
     if isinstance(state, dict) and "string_to_param" in state:
         raise UnsupportedCheckpointError(f"{file} {EMBEDDING}")
     if not isinstance(state, dict) or not all(
-        isinstance(name, str)
-        and isinstance(tensor, Tensor)
-        and tensor.layout is torch.strided
-        and tensor.device.type == "cpu"
-        and not tensor.is_quantized
+        isinstance(name, str) and isinstance(tensor, Tensor) and _is_plain(tensor)
         for name, tensor in state.items()
     ):
         raise DamagedFileError(
             f"{file} doesn't contain a state dict of plain tensors; fetch this file again"
         )
-    needed = sum(tensor.nbytes for tensor in state.values())
+    _check_size(file, os.fstat(stream.fileno()).st_size, state.values())
+    return state, numbers
+
+
+def _loaded(file: Path, stream: BinaryIO) -> Any:
+    """Return what the restricted loader makes of a pickle."""
+    size, start = os.fstat(stream.fileno()).st_size, stream.read(64)
+    check_content(file, start, size)
+    names = check_pickle(file, stream)
+    place = _place(file, stream)
+    try:
+        # Files written before PyTorch 1.6 are not archives and can't be mapped.
+        return torch.load(place, map_location="cpu", weights_only=True, mmap=start[:2] == b"PK")
+    except pickle.UnpicklingError as error:
+        raise refused(file, names) from error
+    except Exception as error:
+        reason = cut(str(error).replace(place, str(file)), 200)
+        raise DamagedFileError(f"{file} is damaged ({reason}); fetch this file again") from error
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    is_here = tensor.layout is torch.strided and tensor.device.type == "cpu"
+    return is_here and not tensor.is_quantized
+
+
+def _check_size(file: Path, size: int, tensors: Iterable[Tensor]) -> None:
+    needed = sum(tensor.nbytes for tensor in tensors)
     if needed > _MOST_TIMES * size:
         raise DamagedFileError(
             f"{file} has {size:,} bytes, but its tensors claim {needed:,}; fetch this file again"
         )
-    return state, numbers
