@@ -79,11 +79,14 @@ class Condition:
 
     Attributes:
         name: the name of the condition in rows.
-        keyword: the keyword, which is also the name of the component that it adds.
+        keyword: the keyword, which is also the name of the component that it adds, unless it is a
+            `flag`.
         target: the class whose `from_pretrained` loads the component that a command line names;
             None if it can't be given there.
         inputs: the inputs of calls, in addition to those of the task.
         help: one line for the command line.
+        flag: whether the keyword is True or False instead of a component, such as `enable_pag`. A
+            flag has no target.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Condition:
     target: str | None = None
     inputs: tuple[Input, ...] = ()
     help: str = ""
+    flag: bool = False
 
 
 @dataclass(frozen=True)
