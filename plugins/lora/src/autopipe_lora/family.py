@@ -71,4 +71,5 @@ def autopipe_family() -> Manifest:
                 for name in names
             ),
         ),
+        demo=f"{_PACKAGE}:demo",
     )
