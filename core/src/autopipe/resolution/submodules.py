@@ -125,10 +125,14 @@ def attribute_of(target: str, name: str) -> Any:
     module = _load(target)
     try:
         return getattr(module, name)
-    except AttributeError:
+    except AttributeError as missing:
         real = f"{target}.{name}"
-        if name.startswith("_") or importlib.util.find_spec(real) is None:
-            raise
+        try:
+            is_module = not name.startswith("_") and importlib.util.find_spec(real) is not None
+        except ImportError:  # A finder says why it doesn't have this.
+            is_module = False
+        if not is_module:
+            raise missing from None
     return importlib.import_module(real)
 
 
