@@ -23,10 +23,7 @@ MARK = "<!-- Below: written by `python -m nox -s reference`. -->\n"
 FAMILY = (
     "use diffusers for it, or publish the family as a plugin, as docs/publish-a-family.md shows"
 )
-LORA = (
-    "merge the LoRA with diffusers (`load_lora_weights`, `fuse_lora`, `save_pretrained` into a new "
-    "folder) and load that folder with from_pretrained"
-)
+LORA = "call load_lora_weights of the pipeline, or save_lora_weights of its class"
 ATTENTION = "leave it out: torch's scaled_dot_product_attention computes all attention here"
 PLACING = "use enable_model_cpu_offload(), enable_sequential_cpu_offload() or memory='auto'"
 SINGLE = (

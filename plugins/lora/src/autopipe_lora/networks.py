@@ -214,3 +214,37 @@ def delete_adapters(self: Any, adapter_names: str | Sequence[str]) -> None:
         for layer in adapted_layers(self):
             layer.delete_adapter(name)
         self.peft_config.pop(name)
+
+
+def fuse_lora(
+    self: Any,
+    lora_scale: float = 1.0,
+    safe_fusing: bool = False,
+    adapter_names: Sequence[str] | None = None,
+) -> None:
+    """Make the adapters part of the weights of this network, for all pipelines that share it.
+
+    Args:
+        lora_scale: by what their weights are multiplied.
+        safe_fusing: raise an error instead if a weight would not be finite.
+        adapter_names: the adapters; by default the active ones.
+    """
+    for layer in adapted_layers(self):
+        layer.scale_layer(lora_scale)
+        layer.merge(safe_merge=safe_fusing, adapter_names=adapter_names)
+
+
+def unfuse_lora(self: Any) -> None:
+    """Undo `fuse_lora`, up to rounding."""
+    for layer in adapted_layers(self):
+        layer.unmerge()
+
+
+def unload_lora(self: Any) -> None:
+    """Remove all adapters from this network. What was fused stays in its weights."""
+    layers = {id(layer) for layer in adapted_layers(self)}
+    for path, module in [*self.named_modules()]:
+        if id(module) in layers:
+            above, _, name = path.rpartition(".")
+            self.get_submodule(above)._modules[name] = module.get_base_layer()
+    vars(self).pop("peft_config", None)
