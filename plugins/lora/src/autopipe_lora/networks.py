@@ -16,11 +16,12 @@ from autopipe.checkpoint.attachable import open_tensors
 from autopipe.errors import ArgumentError
 from autopipe.wording import logger, shown
 from autopipe_components.adapters import adapted_layers, check_adapters, check_addable, peft
+from autopipe_components.networks.block_strengths import blocks_of
 
 from .addon import NAMES
 from .formats import metadata_of, peft_settings, peft_tensors, read_lora
 from .saving import write_file
-from .strengths import blocks_of, checked, of_modules
+from .strengths import checked, of_modules
 
 _log = logger(__name__)
 
