@@ -121,12 +121,22 @@ def __getattr__(name: str) -> Any:
     kind = {"jinja": "jinja2"}.get(found[1], found[1]) if found else ""
     if found is None or kind not in PACKAGES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, dist = PACKAGES[kind]
-    if found[2] == "available":
-        made: Any = functools.partial(_is_here, module)
-    else:
-        made = functools.partial(_has_version, dist)
-    made.__doc__ = f"Whether {dist} is installed" + (
-        "." if found[2] == "available" else ", in a version that compares in this way."
-    )
+    made = (_availability if found[2] == "available" else _version_check)(*PACKAGES[kind])
+    made.__name__ = made.__qualname__ = name
     return globals().setdefault(name, made)
+
+
+def _availability(module: str, dist: str) -> Callable[[], bool]:
+    def is_available() -> bool:
+        return _is_here(module)
+
+    is_available.__doc__ = f"Whether {dist} is installed."
+    return is_available
+
+
+def _version_check(module: str, dist: str) -> Callable[[str, str], bool]:
+    def is_version(operation: str, version: str) -> bool:
+        return _has_version(dist, operation, version)
+
+    is_version.__doc__ = f"Whether {dist} is installed in a version that compares in this way."
+    return is_version
