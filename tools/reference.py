@@ -64,11 +64,6 @@ ONNX = (
 
 METHODS: list[tuple[str, str, tuple[str, ...]]] = [
     ("Single files", SINGLE, ("from_single_file",)),
-    (
-        "Image prompts",
-        "no installed add-on takes image prompts; use diffusers for them",
-        ("ip_adapter",),
-    ),
     ("LoRA and adapters", LORA, ("lora", "adapter", "attn_procs")),
     ("FreeU", "leave it out: pictures are those of the plain network", ("freeu",)),
     ("Attention", ATTENTION, ("attn_proc", "attention", "fuse_qkv", "flash")),

@@ -1,5 +1,6 @@
 # Written by `python -m nox -s table` from what plugins declare. Changes are lost.
 from abc import ABCMeta as _ABCMeta
+from types import ModuleType as _ModuleType
 from typing import TypeAlias as _TypeAlias
 
 import autopipe.errors as _errors
@@ -130,6 +131,18 @@ from autopipe_onnx.inpaint import OnnxStableDiffusionInpaintPipeline as _OnnxSta
 from autopipe_onnx.model import OnnxRuntimeModel as _OnnxRuntimeModel
 from autopipe_onnx.save import save_onnx as _save_onnx
 from autopipe_onnx.text2image import OnnxStableDiffusionPipeline as _OnnxStableDiffusionPipeline
+from autopipe_pag.pipelines import StableDiffusionControlNetPAGImg2ImgPipeline as _StableDiffusionControlNetPAGImg2ImgPipeline
+from autopipe_pag.pipelines import StableDiffusionControlNetPAGInpaintPipeline as _StableDiffusionControlNetPAGInpaintPipeline
+from autopipe_pag.pipelines import StableDiffusionControlNetPAGPipeline as _StableDiffusionControlNetPAGPipeline
+from autopipe_pag.pipelines import StableDiffusionPAGImg2ImgPipeline as _StableDiffusionPAGImg2ImgPipeline
+from autopipe_pag.pipelines import StableDiffusionPAGInpaintPipeline as _StableDiffusionPAGInpaintPipeline
+from autopipe_pag.pipelines import StableDiffusionPAGPipeline as _StableDiffusionPAGPipeline
+from autopipe_pag.pipelines import StableDiffusionXLControlNetPAGImg2ImgPipeline as _StableDiffusionXLControlNetPAGImg2ImgPipeline
+from autopipe_pag.pipelines import StableDiffusionXLControlNetPAGInpaintPipeline as _StableDiffusionXLControlNetPAGInpaintPipeline
+from autopipe_pag.pipelines import StableDiffusionXLControlNetPAGPipeline as _StableDiffusionXLControlNetPAGPipeline
+from autopipe_pag.pipelines import StableDiffusionXLPAGImg2ImgPipeline as _StableDiffusionXLPAGImg2ImgPipeline
+from autopipe_pag.pipelines import StableDiffusionXLPAGInpaintPipeline as _StableDiffusionXLPAGInpaintPipeline
+from autopipe_pag.pipelines import StableDiffusionXLPAGPipeline as _StableDiffusionXLPAGPipeline
 from autopipe_sdxl.image2image import StableDiffusionXLImg2ImgPipeline as _StableDiffusionXLImg2ImgPipeline
 from autopipe_sdxl.inpaint import StableDiffusionXLInpaintPipeline as _StableDiffusionXLInpaintPipeline
 from autopipe_sdxl.output import StableDiffusionXLPipelineOutput as _StableDiffusionXLPipelineOutput
@@ -143,6 +156,27 @@ from autopipe_stable_diffusion.text2image import StableDiffusionPipeline as _Sta
 errors = _errors
 registry = _registry
 utils = _utils
+as_diffusers: _ModuleType
+callbacks: _ModuleType
+configuration_utils: _ModuleType
+dependency_versions_check: _ModuleType
+experimental: _ModuleType
+guiders: _ModuleType
+hooks: _ModuleType
+hub_utils: _ModuleType
+image_processor: _ModuleType
+loaders: _ModuleType
+logging: _ModuleType
+models: _ModuleType
+modular_pipelines: _ModuleType
+optimization: _ModuleType
+pipeline_flax_utils: _ModuleType
+pipeline_utils: _ModuleType
+pipelines: _ModuleType
+quantizers: _ModuleType
+schedulers: _ModuleType
+training_utils: _ModuleType
+video_processor: _ModuleType
 AutoencoderKL: _TypeAlias = _AutoencoderKL
 AutoencoderTiny: _TypeAlias = _AutoencoderTiny
 ControlNetModel: _TypeAlias = _ControlNetModel
@@ -199,18 +233,30 @@ PNDMScheduler: _TypeAlias = _PNDMScheduler
 PriorTransformer: _TypeAlias = _PriorTransformer
 StableDiffusionControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionControlNetImg2ImgPipeline
 StableDiffusionControlNetInpaintPipeline: _TypeAlias = _StableDiffusionControlNetInpaintPipeline
+StableDiffusionControlNetPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionControlNetPAGImg2ImgPipeline
+StableDiffusionControlNetPAGInpaintPipeline: _TypeAlias = _StableDiffusionControlNetPAGInpaintPipeline
+StableDiffusionControlNetPAGPipeline: _TypeAlias = _StableDiffusionControlNetPAGPipeline
 StableDiffusionControlNetPipeline: _TypeAlias = _StableDiffusionControlNetPipeline
 StableDiffusionImg2ImgPipeline: _TypeAlias = _StableDiffusionImg2ImgPipeline
 StableDiffusionInpaintPipeline: _TypeAlias = _StableDiffusionInpaintPipeline
 StableDiffusionMixin = _StableDiffusionMixin
+StableDiffusionPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionPAGImg2ImgPipeline
+StableDiffusionPAGInpaintPipeline: _TypeAlias = _StableDiffusionPAGInpaintPipeline
+StableDiffusionPAGPipeline: _TypeAlias = _StableDiffusionPAGPipeline
 StableDiffusionPipeline: _TypeAlias = _StableDiffusionPipeline
 StableDiffusionPipelineOutput = _StableDiffusionPipelineOutput
 StableDiffusionSafetyChecker: _TypeAlias = _StableDiffusionSafetyChecker
 StableDiffusionXLControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionXLControlNetImg2ImgPipeline
 StableDiffusionXLControlNetInpaintPipeline: _TypeAlias = _StableDiffusionXLControlNetInpaintPipeline
+StableDiffusionXLControlNetPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionXLControlNetPAGImg2ImgPipeline
+StableDiffusionXLControlNetPAGInpaintPipeline: _TypeAlias = _StableDiffusionXLControlNetPAGInpaintPipeline
+StableDiffusionXLControlNetPAGPipeline: _TypeAlias = _StableDiffusionXLControlNetPAGPipeline
 StableDiffusionXLControlNetPipeline: _TypeAlias = _StableDiffusionXLControlNetPipeline
 StableDiffusionXLImg2ImgPipeline: _TypeAlias = _StableDiffusionXLImg2ImgPipeline
 StableDiffusionXLInpaintPipeline: _TypeAlias = _StableDiffusionXLInpaintPipeline
+StableDiffusionXLPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionXLPAGImg2ImgPipeline
+StableDiffusionXLPAGInpaintPipeline: _TypeAlias = _StableDiffusionXLPAGInpaintPipeline
+StableDiffusionXLPAGPipeline: _TypeAlias = _StableDiffusionXLPAGPipeline
 StableDiffusionXLPipeline: _TypeAlias = _StableDiffusionXLPipeline
 StableDiffusionXLPipelineOutput = _StableDiffusionXLPipelineOutput
 TCDScheduler: _TypeAlias = _TCDScheduler

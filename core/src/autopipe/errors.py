@@ -66,17 +66,29 @@ class UnsupportedCheckpointError(AutopipeError, ValueError):
     """No installed family provides a pipeline for this checkpoint and task."""
 
 
-class QuantizedWeightsError(UnsupportedCheckpointError, CheckpointError, WeightsMismatchError):
-    """Weights are quantized; networks here compute with floating-point weights only."""
+class QuantizedWeightsError(
+    UnsupportedCheckpointError, CheckpointError, ConfigError, WeightsMismatchError, ArgumentError
+):
+    """Weights are quantized, or a call asks for that; networks here compute with floats only."""
 
     @classmethod
     def of(cls, origin: object, method: str) -> QuantizedWeightsError:
-        """Return the error for `origin`, whose weights were quantized by `method`."""
-        return cls(
-            f"{origin} has quantized weights ({method}), which are not supported; use the "
-            f"checkpoint without quantization, in float16 or bfloat16. If memory is short, pass "
-            f"memory='auto', or call enable_model_cpu_offload()"
-        )
+        """Return the error for `origin`, whose weights are quantized.
+
+        Args:
+            method: what quantized them.
+        """
+        return cls(f"{origin} has quantized weights ({method}), which are not supported; {cls._do}")
+
+    @classmethod
+    def wanted(cls, keyword: str) -> QuantizedWeightsError:
+        """Return the error for a `keyword` that asks to quantize weights."""
+        return cls(f"{keyword}= asks to quantize weights, which is not supported; {cls._do}")
+
+    _do = (
+        "use the checkpoint without quantization, in float16 or bfloat16. If memory is short, pass "
+        "memory='auto', or call enable_model_cpu_offload()"
+    )
 
 
 class MissingPluginError(AutopipeError, ImportError, ValueError):

@@ -17,7 +17,7 @@ from ..errors import (
 )
 from ..kinds import BaseNetwork, BaseScheduler
 from ..wording import error_summary
-from .build import WithoutMemory, check_sizes
+from .build import WithoutMemory, check_not_quantized, check_sizes
 from .files import ComponentFiles, Weights
 from .foreign import models
 from .foreign.processors import load_processor
@@ -69,8 +69,10 @@ def made_from(cls: Any, config: Mapping[str, Any], origin: Path) -> Any:
 
     Raises:
         ConfigError: if the config is not valid for the class (`SchedulerError` for schedulers).
+        QuantizedWeightsError: if it says that the weights are quantized.
     """
     check_sizes(config, origin)
+    check_not_quantized(config, origin)
     try:
         return cls.from_config(config)
     except (ConfigError, SchedulerError) as error:

@@ -10,7 +10,14 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ..errors import ArgumentError, ArgumentTypeError, AutopipeError, UnsafeCheckpointError, nearest
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    AutopipeError,
+    QuantizedWeightsError,
+    UnsafeCheckpointError,
+    nearest,
+)
 from ..sizes import parse_size
 from ..wording import logger, shown
 from .community import check_trusted
@@ -32,7 +39,7 @@ WITHOUT_MEANING: Mapping[str, str] = {
 }
 """Keywords of diffusers that are accepted without effect, with the reason or an alternative."""
 
-_NOT_YET = ("quantization_config",)
+_QUANTIZING = ("quantization_config",)
 _STRATEGIES = ("auto", "balanced")
 _OF_NETWORKS = ("balanced_low_0", "sequential")
 
@@ -150,7 +157,7 @@ KEYWORDS = (*LoadOptions.model_fields, "torch_dtype", "use_auth_token")
 
 _TRUST = "trust_remote_code"
 
-REFUSED = (_TRUST, *_NOT_YET)
+REFUSED = (_TRUST, *_QUANTIZING)
 """Keywords that are errors unless they are None or False; one is valid beside another."""
 
 
@@ -160,6 +167,7 @@ def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any
     Raises:
         ArgumentError: if a value can't be used, or two keywords contradict each other.
         ArgumentTypeError: if a value has the wrong type.
+        QuantizedWeightsError: if a keyword asks to quantize weights.
         UnsafeCheckpointError: if a keyword asks to run code of the checkpoint.
     """
     if given.get("custom_pipeline"):
@@ -170,9 +178,9 @@ def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any
             f"never does; install the custom pipeline as a plugin and load the checkpoint without "
             f"{_TRUST}=, or name the code that you trust by custom_pipeline="
         )
-    for name in _NOT_YET:
+    for name in _QUANTIZING:
         if given.get(name) is not None:
-            raise ArgumentError(f"{name}= is not supported yet; leave it out")
+            raise QuantizedWeightsError.wanted(name)
     useless = [f"{name}= ({why})" for name, why in WITHOUT_MEANING.items() if given.get(name)]
     if useless:
         _log.warning("ignored keywords without effect: %s", "; ".join(useless))

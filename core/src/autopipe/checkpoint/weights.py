@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, WeightsMismatchError
+from ..errors import CheckpointError, QuantizedWeightsError, WeightsMismatchError
 from ..wording import cut, listed, logger
 from .files import Weights
-from .formats.kinds import layout_of, plain_tensor_name
+from .formats.kinds import layout_of, plain_tensor_name, quantized_by
 from .formats.tensors import Target, read_safetensors
 from .source import Source
 
@@ -127,12 +127,15 @@ def fill(
     Raises:
         WeightsMismatchError: if a tensor is missing or has another shape, or if one of the file
             and the network is an integer tensor and the other is not.
+        QuantizedWeightsError: if the names are those of quantized weights.
     """
     tied: dict[int, tuple[Tensor, list[str]]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if isinstance(tensor, Tensor):
             tied.setdefault(id(tensor), (tensor, []))[1].append(name)
     names = {name for _, group in tied.values() for name in group}
+    if method := quantized_by(name for name in state if name not in names):
+        raise QuantizedWeightsError.of(origin, method)
     mismatched: list[tuple[str, torch.Size, torch.Size]] = []
     missing: list[str] = []
     odd: list[str] = []

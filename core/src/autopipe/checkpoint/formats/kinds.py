@@ -140,7 +140,7 @@ _QUANTIZED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r".*\.(qweight|qzeros|g_idx)"), "GPTQ or AWQ"),
     (re.compile(r".*\.(wscales|smooth_factor(_orig)?)"), "SVDQuant"),
     (re.compile(r"scaled_fp8|.*\.(scale_weight|scale_input|comfy_quant)"), "scaled float8"),
-    (re.compile(r".*:(_data|_scale|_zero_point|qdata|scale|zero_point)"), "torchao"),
+    (re.compile(r".*[:.]_?(weight_)?(qdata|zero_point)|.*:(_data|_scale|scale)"), "torchao"),
     (re.compile(r".*\.(weight_scale(_inv)?|input_scale)"), "float8 with scales"),
 )
 

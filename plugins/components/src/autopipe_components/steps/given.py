@@ -115,8 +115,8 @@ def check_image_prompts(pipe: Any, given: Mapping[str, Any]) -> None:
     addons = pipe.attached(Attachment).values()
     if names and not any(one.name in IMAGE_PROMPTS.split() for a in addons for one in a.inputs):
         raise ArgumentError(
-            f"{names[0]} is given, but no attached add-on takes image prompts; attach one first, "
-            f"such as pipe.attach('ip_adapter', SOURCE)"
+            f"{names[0]} is given, but no attached add-on takes image prompts; attach an "
+            f"IP-Adapter first: pipe.attach('ip_adapter', SOURCE)"
         )
 
 
