@@ -103,7 +103,7 @@ TRAINED = "train the weights themselves, or layers of peft: `unet.add_adapter(Lo
 
 INSTEAD: list[tuple[str, str]] = [
     (r"hub_utils:(init_git_repo|push_to_hub)", "use huggingface_hub, or push_to_hub of the object"),
-    (r"LoRA(Attn|XFormers|Compatible|Linear|Conv)|PatchedLora|LoRAAttnAdded", TRAINED),
+    (r"LoRA(Compatible|Linear|Conv)|PatchedLora", TRAINED),
     (r"(XFormers|NPU|XLA)\w*AttnProcessor|AttnProcessor(NPU|XLA)", ATTENTION),
     (r"attention_dispatch|attention_backend|_modeling_parallel", ATTENTION),
     (r":Flax|_flax|flax_utils", "use the class without Flax: diffusers has removed these as well"),
