@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from .errors import ArgumentTypeError, AutoClassError
 from .registry import Registry, default_registry
-from .resolution.reference import Absent
 from .tasks import Task
 from .wording import shown
 
@@ -29,7 +28,6 @@ class AutoPipeline(Generic[_Pipeline]):
 
     config_name: ClassVar[str] = "model_index.json"
     task: ClassVar[Task]
-    from_single_file = Absent()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         name = type(self).__name__
@@ -57,6 +55,29 @@ class AutoPipeline(Generic[_Pipeline]):
         registry = default_registry()
         conditions, rest = _conditions(registry, kwargs)
         checkpoint = Checkpoint.open(pretrained_model_name_or_path, rest, registry)
+        found = registry.resolve(checkpoint.index.class_name, cls.task, conditions)
+        pipe: _Pipeline = checkpoint.load(checkpoint.plan(found.load_class()))
+        return pipe
+
+    @classmethod
+    def from_single_file(
+        cls, pretrained_model_link_or_path: str | Path, **kwargs: Any
+    ) -> _Pipeline:
+        """Load the pipeline that performs this task with a single file.
+
+        Args:
+            pretrained_model_link_or_path: as for `DiffusionPipeline.from_single_file`.
+            **kwargs: as for that, and the keywords of conditions as for `from_pretrained`.
+
+        Raises:
+            UnsupportedCheckpointError: if no installed family reads the file, or supports the task
+                with it.
+        """
+        from .checkpoint.single_file import open_pipeline
+
+        registry = default_registry()
+        conditions, rest = _conditions(registry, kwargs)
+        checkpoint = open_pipeline(pretrained_model_link_or_path, rest, registry)
         found = registry.resolve(checkpoint.index.class_name, cls.task, conditions)
         pipe: _Pipeline = checkpoint.load(checkpoint.plan(found.load_class()))
         return pipe

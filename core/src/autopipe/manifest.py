@@ -155,18 +155,20 @@ class Command:
 
 @dataclass(frozen=True)
 class Reader:
-    """Converts a single-file checkpoint whose layout it recognises by its tensor names.
+    """Reads a single file whose layout it recognises by its tensor names.
 
     Attributes:
         name: the name of the layout.
-        keys: tensor names that every file of this layout has and no other file has.
-        target: a function `(path, folder) -> None` that writes the file's content as a checkpoint
-            folder.
+        keys: tensor names that every file of this layout has.
+        target: an `autopipe.checkpoint.single.layout.Layout` class; or a function
+            `(path, folder) -> None` that writes the file's content as a checkpoint folder.
+        absent: tensor names that no file of this layout has.
     """
 
     name: str
     keys: tuple[str, ...]
     target: str
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,8 @@ class Manifest:
         tasks, addons, engines, commands, readers, methods, modules: the entries for everything
             else.
         demo: the folder of a small checkpoint in the wheel, as `"package:relative/folder"`; it is
-            loaded by the name `"demo:<name>"`.
+            loaded by the name `"demo:<name>"`. Without pipelines, the folder of a file that an
+            add-on attaches.
     """
 
     name: str
@@ -259,6 +262,11 @@ class Manifest:
     def own_lines(self) -> frozenset[str]:
         """The lines whose row without conditions this manifest declares."""
         return frozenset(p.line for p in self.pipelines if p.line and not p.conditions)
+
+    @property
+    def demo_opens(self) -> bool:
+        """Whether there is a demo that opens as a pipeline, not one that is given to others."""
+        return self.demo is not None and any(not p.conditions for p in self.pipelines)
 
 
 Family = Manifest

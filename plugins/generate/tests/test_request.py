@@ -16,6 +16,7 @@ from autopipe.resolution.discovery import Installed, Plugin
 from autopipe.tasks import Input, Task
 from autopipe_generate import command as generate
 from autopipe_generate import request as requests
+from autopipe_generate.inputs import source_of
 from autopipe_generate.request import Request, Stage, request_of
 from autopipe_generate.results import output_name, single_names
 
@@ -30,6 +31,7 @@ PARTS = Family(
     addons=(
         AddOn("style", "fake:Style", inputs=(Input("style_image", "image"),)),
         AddOn("freely", "fake:Freely"),
+        AddOn("tint", "fake:Tint", option="tint-file", help="a colour"),
         AddOn("quick", "fake:Quick", (Input("quickness", "number", required=False),), fast="much"),
     ),
     engines=(Engine("fast", "fake:Fast"),),
@@ -85,8 +87,12 @@ STRANGE = Family(
 )
 
 
+def _with_demo(name: str) -> Family:
+    return Family(name, pipelines=(Pipeline(f"Of_{name}", "fake:Zoo"),), demo=f"{name}:demo")
+
+
 def registry(*demos: str, more: tuple[Family, ...] = ()) -> Registry:
-    families = [PARTS, *more, *(Family(name, demo=f"{name}:demo") for name in demos)]
+    families = [PARTS, *more, *(_with_demo(name) for name in demos)]
     return Registry(
         Installed(Plugin(f.name, "autopipe-" + f.name.replace("_", "-"), "1"), f) for f in families
     )
@@ -231,6 +237,13 @@ def test_the_model_is_the_demo_of_an_installed_family(checkpoint: SimpleNamespac
     assert asked("--task", "dream", prompt=None).model == "demo:strange"
 
 
+def test_what_is_attached_is_not_a_model() -> None:
+    inks = Family("inks", addons=(AddOn("ink", "fake:Ink", option="ink"),), demo="inks:demo")
+    assert asked(table=registry(more=(inks, ZOO))).model == "demo:zoo"
+    with pytest.raises(MissingPluginError, match="pip install autopipe-stable-diffusion"):
+        asked(table=registry(more=(inks,)))
+
+
 def test_without_any_demo_the_error_has_the_pip_line() -> None:
     with pytest.raises(MissingPluginError, match="pip install autopipe-stable-diffusion"):
         asked(table=registry())
@@ -340,6 +353,34 @@ def test_add_ons_and_engines_are_named_with_what_they_load() -> None:
     assert asked("--engine", "net=fast,other=eager").engine == ["net=fast", "other=eager"]
     assert asked("--engine", "eager").engine == ["eager"]
     assert given(found)["style_image"] == "photo.png"
+
+
+def test_an_add_on_has_an_option_of_its_own() -> None:
+    found = asked("--tint-file", "a.bin:0.7", "--tint-file", "demo:tint", "--attach", "freely")
+    assert found.attach == ["freely", "tint=a.bin:0.7", "tint=demo:tint"]
+    assert found.addons == ["freely", "tint", "tint"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ink", ("ink", None, 1.0)),
+        ("ink=a.bin", ("ink", "a.bin", 1.0)),
+        ("ink=a.bin:0.7", ("ink", "a.bin", 0.7)),
+        ("ink=demo:ink:-1", ("ink", "demo:ink", -1.0)),
+        ("ink=demo:ink", ("ink", "demo:ink", 1.0)),
+        ("ink=a=b:.5", ("ink", "a=b", 0.5)),
+        ("ink=:0.5", ("ink", ":0.5", 1.0)),
+    ],
+)
+def test_the_strength_follows_the_file(text: str, found: tuple[str, str | None, float]) -> None:
+    assert source_of(text) == found
+
+
+def test_a_file_whose_name_ends_like_a_strength_is_a_file(tmp_path) -> None:
+    file = tmp_path / "a:0.5"
+    file.touch()
+    assert source_of(f"ink={file}") == ("ink", str(file), 1.0)
 
 
 def test_fast_means_the_add_ons_that_say_what_is_lost() -> None:

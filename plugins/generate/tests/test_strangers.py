@@ -221,7 +221,7 @@ MANIFEST = Manifest(
         ),
     ),
     addons=(
-        AddOn("glow", f"{HERE}:Glow", Glow.inputs),
+        AddOn("glow", f"{HERE}:Glow", Glow.inputs, option="glow-from"),
         AddOn("haste", f"{HERE}:Haste", Haste.inputs, fast="100 % of the colours"),
         AddOn("rush", f"{HERE}:Rush", fast="everything"),
     ),
@@ -387,10 +387,13 @@ def test_add_ons_are_attached_with_what_they_load(capsys) -> None:
         (["glow"], 128),
         (["glow=quarter.txt"], 64),
         (["glow=quarter.txt", "--glow-by", "3"], 191),
-        (["glow", "--set", 'adapters={"glow": 0.5}'], 64),
+        (["glow=quarter.txt:2"], 128),
+        (["glow=quarter.txt", "--set", 'adapters={"glow": 0.5}'], 32),
     ):
         generate(*line, *more)
         assert shade("a.png") == level, more
+    generate(*line[:-1], "--glow-from", "quarter.txt:0.5")
+    assert shade("a.png") == 32
     generate(*line, "glow=quarter.txt", "--glow-by", "2.0")
     with PIL.Image.open("a.png") as image:
         assert (image.text["attach"], image.text["glow_by"]) == ("glow=quarter.txt", "2.0")

@@ -8,6 +8,7 @@ overrides `denoiser`, which names it, and `run_denoiser`, which calls it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import torch
@@ -65,9 +66,16 @@ class GuidedPipeline(DiffusionPipeline):
     """The names of negative halves, which step callbacks see and may replace separately, mapped to
     the names of the whole tensors that contain them under guidance. Empty by default."""
 
+    encodes_tokens: ClassVar[bool] = False
+    """Whether the functions that encode texts take `Tokens` too, and the network takes embeddings
+    of any number of tokens. Add-ons that weight prompts need both."""
+
     halves: Halves = "batched"
     """How steps predict under guidance. Add-ons set it in the run of a call, for each step."""
 
+    added_conditions: Mapping[str, Any] = MappingProxyType({})
+    """Further entries of the network's `added_cond_kwargs`, (B or 2B, ...). Add-ons set it in the
+    run of a call."""
     contrast: Contrast | None = None
     """A further prediction of the steps. Add-ons set it in the run of a call, for each step."""
 
@@ -247,6 +255,11 @@ class GuidedPipeline(DiffusionPipeline):
                 inputs = half_of(inputs, rows, 1)
             if steering is not None:
                 inputs.update(steering(step, sample, timestep, inputs))
+            if self.added_conditions:
+                # A callback may have turned guidance off, so that only one half is left.
+                conditions = self.added_conditions
+                further = conditions if both else half_of(conditions, rows, 1)
+                inputs["added_cond_kwargs"] = {**inputs.get("added_cond_kwargs", {}), **further}
             extra = [one[-len(sample) :] for one in extra_channels()]
             seen = torch.cat([sample, *extra], dim=1) if extra else sample
             prediction = self._predict_parts((seen, inputs, guidance), timestep, rows)

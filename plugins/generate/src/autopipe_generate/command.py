@@ -70,8 +70,8 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     take("--scheduler NAME", about, many=True)
     about = "any argument of the pipeline's call, as JSON or text; @FILE is an image"
     take("--set NAME=VALUE", about, type=assignment, many=True)
-    about = f"an add-on, with the file that it loads; installed: {addons}"
-    take("--attach NAME[=FILE]", about, many=True)
+    about = f"an add-on, with the file that it loads and a strength; installed: {addons}"
+    take("--attach NAME[=FILE[:STRENGTH]]", about, many=True)
     fast = "; ".join(f"{name}, {loss}" for name, loss in fast_addons(registry).items()) or "none"
     about = "attach the add-ons that make images faster, and print what is lost; installed: "
     add("--fast", action="store_true", help=about + fast.replace("%", "%%"))

@@ -6,17 +6,24 @@ In the parsed arguments, each is stored under the option itself, such as `--imag
 from __future__ import annotations
 
 import argparse
+import os
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from autopipe.cli.checkpoint import tasks_of
+from autopipe.cli.command import option
 from autopipe.cli.options import PROMPT, add_option, declare_stages
+from autopipe.cli.text import help_text
 from autopipe.errors import ArgumentError
+from autopipe.manifest import AddOn
 from autopipe.registry import Registry
 from autopipe.tasks import Input, Task
 
 FILES = ("image", "mask", "video", "audio")
 """The kinds of inputs that are read from files."""
+
+_NUMBER = re.compile(r"-?\d*\.?\d+")
 
 _METAVARS = {"label": "LABEL", "number": "X", "text": "TEXT", "value": "JSON"}
 
@@ -58,8 +65,41 @@ def declare_inputs(parser: argparse.ArgumentParser, registry: Registry) -> None:
             add_option(group, f"--{keyword}", "MODEL", about)
             add_inputs(group, condition.inputs, f"--{keyword}")
     for name, addon in registry.of("addon").items():
-        add_inputs(group, addon.inputs, f"--attach {name}")
+        if addon.option and f"--{addon.option}" not in group._option_string_actions:
+            about = f"{addon.help or f'attach {name}'}: a file, a folder, a repository or a demo"
+            about = help_text(f"{about}; STRENGTH is a number such as 0.7; repeat it for several")
+            words = f"--{addon.option} FILE[:STRENGTH]"
+            option(group, words, f"{about} (default: none)", many=True, dest=_dest(name))
+        add_inputs(group, addon.inputs, attaching(name, addon))
     declare_stages(group, registry)
+
+
+def attaching(name: str, addon: AddOn) -> str:
+    """Return the option that attaches an add-on."""
+    return f"--{addon.option}" if addon.option else f"--attach {name}"
+
+
+def _dest(name: str) -> str:
+    return f"attach {name}"
+
+
+def attached_in(arguments: argparse.Namespace, registry: Registry) -> list[str]:
+    """Return what is to be attached, each as `NAME` or `NAME=FILE[:STRENGTH]`."""
+    own = (
+        f"{name}={text}"
+        for name in registry.of("addon")
+        for text in getattr(arguments, _dest(name), None) or ()
+    )
+    return [*(arguments.attach or ()), *own]
+
+
+def source_of(text: str) -> tuple[str, str | None, float]:
+    """Return the name of an add-on, what it loads or None, and its strength."""
+    name, _, source = text.partition("=")
+    head, _, tail = source.rpartition(":")
+    if head and _NUMBER.fullmatch(tail) and not os.path.exists(source):
+        return name, head, float(tail)
+    return name, source or None, 1.0
 
 
 def task_of(

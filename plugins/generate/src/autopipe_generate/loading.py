@@ -10,6 +10,7 @@ from autopipe.registry import Registry
 from autopipe.resolution.targets import load_target
 from autopipe.sizes import parse_size
 
+from .inputs import source_of
 from .request import Request, Stage
 
 if TYPE_CHECKING:
@@ -44,9 +45,11 @@ def load_for(request: Request, registry: Registry) -> DiffusionPipeline:
         # With "auto", its files may have another dtype than those of the checkpoint.
         model.to(pipe.dtype)
     set_scheduler(pipe, request, registry)
-    for text in request.attach:
-        name, _, source = text.partition("=")
-        pipe.attach(name, source or None)
+    for number, text in enumerate(request.attach):
+        addon, source, strength = source_of(text)
+        count = sum(source_of(one)[0] == addon for one in request.attach[:number])
+        name = f"{addon}_{count + 1}" if count else None
+        pipe.attach(addon, source, name=name, strength=strength)
     _attach_fast(pipe, request)
     place(pipe, request)
     if request.engine:

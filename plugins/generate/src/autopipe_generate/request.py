@@ -22,7 +22,7 @@ from autopipe.tasks import Input, Task
 from autopipe.wording import listed, shown
 
 from .aliases import known_as
-from .inputs import FILES, task_of, word
+from .inputs import FILES, attached_in, attaching, source_of, task_of, word
 from .results import SUFFIXES, check_writable, output_name, suffix_of
 
 OPTIONS: Mapping[str, str] = {
@@ -70,7 +70,7 @@ class Request(Stage):
         set: arguments of the call by name, as text.
         conditions: the given models, by the keyword of their condition.
         stages: the checkpoints of other stages of a chain, by keyword.
-        attach: names of add-ons, or `NAME=FILE`.
+        attach: names of add-ons, or `NAME=FILE[:STRENGTH]`.
         fast: names of add-ons that make results faster.
         engine: the name of an engine, or `COMPONENT=NAME` for some components.
         upscale: the stages that enlarge the results.
@@ -159,7 +159,7 @@ def request_of(arguments: argparse.Namespace, registry: Registry) -> Request:
         set=chosen,
         conditions=conditions,
         stages=stages,
-        attach=arguments.attach or (),
+        attach=attached_in(arguments, registry),
         fast=_fast(arguments, registry),
         engine=_engines(arguments),
         upscale=tuple(_later(stage, registry) for stage in others),
@@ -175,9 +175,10 @@ def _further_inputs(
 ) -> dict[Input, str]:
     """Return the given inputs of the requested conditions and add-ons."""
     owners: dict[str, Any] = {f"--{key}": registry.conditions[key] for key in conditions}
-    for text in arguments.attach or ():
-        name = text.partition("=")[0]
-        owners[f"--attach {name}"] = registry.entry("addon", name)
+    for text in attached_in(arguments, registry):
+        name, *_ = source_of(text)
+        addon = registry.entry("addon", name)
+        owners[attaching(name, addon)] = addon
     for name in _fast(arguments, registry):
         owners[f"--attach {name}"] = registry.entry("addon", name)
     for text in (engines := _engines(arguments)):
@@ -220,7 +221,7 @@ def _fast(arguments: argparse.Namespace, registry: Registry) -> list[str]:
     """
     if not arguments.fast:
         return []
-    attached = [text.partition("=")[0] for text in arguments.attach or ()]
+    attached = [text.partition("=")[0] for text in attached_in(arguments, registry)]
     found = fast_addons(registry)
     if not found:
         raise MissingPluginError(
@@ -296,8 +297,7 @@ def _demo(registry: Registry, task: str | None) -> str:
     names = [
         name
         for name, family in registry.families.items()
-        # The demo of a condition is not a checkpoint of a pipeline.
-        if family.demo and not family.conditions
+        if family.demo_opens
         if wanted is None or any(wanted in pipeline.tasks for pipeline in family.pipelines)
     ]
     if not names:

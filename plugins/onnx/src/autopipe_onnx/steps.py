@@ -100,6 +100,7 @@ class OnnxStableDiffusionSteps(StableDiffusionSteps):
     _optional_components = ("safety_checker", "feature_extractor")
     _exclude_from_cpu_offload = ()
     required_components = ("unet", "vae_decoder", "scheduler")
+    encodes_tokens = False
 
     unet_channels: ClassVar[int] = 4
     """The input channels of the U-Net, if its file doesn't tell."""

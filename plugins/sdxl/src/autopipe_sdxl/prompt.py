@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,8 @@ from autopipe_components.steps.checks import (
     check_tensor,
     check_text,
 )
-from autopipe_components.steps.prompt import distinct_texts, text_length, tokenize
+from autopipe_components.steps.prompt import distinct_texts, lengthened, text_length, tokenize
+from autopipe_components.steps.tokens import Text, hiding_mask
 
 if TYPE_CHECKING:
     from autopipe.pipeline.call import Arguments
@@ -123,7 +125,7 @@ def _spread(text: Prompt, count: int) -> list[str]:
 def encode_text(
     tokenizer: Any,
     encoder: Any,
-    texts: Sequence[str],
+    texts: Sequence[Text],
     *,
     device: torch.device | str,
     length: int | None = None,
@@ -142,7 +144,12 @@ def encode_text(
     # The lock includes the encoder: older transformers collect hidden states in the module.
     with guard(tokenizer):
         ids, _ = tokenize(tokenizer, distinct, length or text_length(tokenizer, encoder))
-        output = encoder(ids.to(device), output_hidden_states=True)
+        mask = hiding_mask(distinct, ids.shape[1])
+        output = encoder(
+            ids.to(device),
+            attention_mask=None if mask is None else mask.to(device),
+            output_hidden_states=True,
+        )
     states = output.hidden_states[-2 - (clip_skip or 0)][positions]
     return states, output[0][positions] if output[0].ndim == 2 else None
 
@@ -152,14 +159,25 @@ def encode_texts(
 ) -> tuple[Tensor, Tensor]:
     """Return the concatenated hidden states (B, length, D) of all encoders, and the pooled (B, P).
 
+    If add-ons encode a text with more tokens than that of the other encoder, that is continued.
+
     Args:
         encoders: functions like `encode_text`; one of them returns a pooled embedding.
         texts: the texts for each encoder.
         **options: the options of `encode_text`.
     """
-    encoded = [encode(own, **options) for encode, own in zip(encoders, texts)]
-    states, pooled = zip(*encoded)
-    return torch.cat(states, dim=-1), next(one for one in pooled if one is not None)
+    encoded = [(encode, *encode(own, **options)) for encode, own in zip(encoders, texts)]
+    length = max(states.shape[1] for _, states, _ in encoded)
+    found = [
+        lengthened(states, length, partial(_empty, encode, options))
+        for encode, states, _ in encoded
+    ]
+    return torch.cat(found, dim=-1), next(pooled for *_, pooled in encoded if pooled is not None)
+
+
+def _empty(encode: Encode, options: Mapping[str, Any]) -> Tensor:
+    states: Tensor = encode([""], **options)[0]
+    return states
 
 
 def embed(
@@ -197,4 +215,9 @@ def embed(
                 encoders, prompts.negative_texts, device=device, length=embeds.shape[1]
             )
             negative_pooled = own if negative_pooled is None else negative_pooled
+            if prompts.prompt_embeds is None:
+                empty = partial(
+                    encode_texts, encoders, ([""], [""]), device=device, clip_skip=clip_skip
+                )
+                embeds = lengthened(embeds, negative.shape[1], lambda: empty()[0])
     return embeds, negative, pooled, negative_pooled

@@ -15,12 +15,13 @@ from autopipe_components.steps.prompt import (
     text_length,
     tokenize,
 )
+from autopipe_components.steps.tokens import Text, hiding_mask
 
 
 def encode_text(
     tokenizer: Any,
     encoder: Any,
-    texts: Sequence[str],
+    texts: Sequence[Text],
     *,
     device: torch.device | str,
     length: int | None = None,
@@ -36,11 +37,12 @@ def encode_text(
         clip_skip: the number of last layers to skip; the final norm is applied.
     """
     distinct, positions = distinct_texts(texts)
-    ids, mask = tokenize(tokenizer, distinct, length or text_length(tokenizer, encoder))
+    ids, padding = tokenize(tokenizer, distinct, length or text_length(tokenizer, encoder))
     masked = getattr(encoder.config, "use_attention_mask", False)
+    mask = padding if masked else hiding_mask(distinct, ids.shape[1])
     output = encoder(
         ids.to(device),
-        attention_mask=mask.to(device) if masked else None,
+        attention_mask=None if mask is None else mask.to(device),
         output_hidden_states=bool(clip_skip),
     )
     embeds: Tensor = output.last_hidden_state

@@ -14,6 +14,7 @@ from autopipe.modeling import ModelMixin
 from autopipe.outputs import BaseOutput
 from autopipe.wording import shown
 
+from ..original.unet_names import unet_module_names
 from .activations import get_activation
 from .attention import set_attention_slices
 from .attentive import Attentive, attention_options
@@ -164,6 +165,11 @@ class UNet2DConditionModel(TimeEmbedded, Attentive, ModelMixin):
         """The number of channels of `sample`: `in_channels` minus those computed from a hint."""
         extra = 0 if self.add_embedding is None else self.add_embedding.extra_channels
         return int(self.config.in_channels) - extra
+
+    @property
+    def original_names(self) -> Mapping[str, str]:
+        """The path of each module, by its path in the authors' code: `unet_module_names`."""
+        return unet_module_names(self.config)
 
     def set_attention_slice(self, slice_size: str | int | list[int | None] | None = "auto") -> None:
         """Compute attention for a few heads at a time: less memory, same result, slightly slower.

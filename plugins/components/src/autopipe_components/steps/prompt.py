@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +21,9 @@ from .checks import (
     check_prompt,
     check_whole,
 )
+from .tokens import Text, Tokens
+
+_Text = TypeVar("_Text", bound=Text)
 
 Encode: TypeAlias = Callable[[list[str], int | None], Tensor]
 """`(texts, length) -> embeddings` (B, length, D). For prompts `length` is None; for negative
@@ -33,7 +38,7 @@ _SHOWN = 80
 """The number of truncated characters that a warning shows."""
 
 
-def distinct_texts(texts: Sequence[str]) -> tuple[list[str], list[int]]:
+def distinct_texts(texts: Sequence[_Text]) -> tuple[list[_Text], list[int]]:
     """Return the distinct texts, and for each of `texts` its index among them."""
     places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
     return list(places), [places[text] for text in texts]
@@ -47,11 +52,35 @@ def text_length(tokenizer: Any, encoder: Any) -> int:
     return int(min(tokenizer.model_max_length, encoder.config.max_position_embeddings))
 
 
-def tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
+def tokenize(tokenizer: Any, texts: Sequence[Text], length: int) -> tuple[Tensor, Tensor]:
     """Return token ids and attention mask (B, length); a warning shows the truncated text.
 
     Not thread-safe: hold the lock of the tokenizer.
+
+    Raises:
+        ArgumentError: if `Tokens` are more than `length`.
     """
+    strings = [text for text in texts if isinstance(text, str)]
+    if len(strings) == len(texts):
+        return _tokenize(tokenizer, strings, length)
+    ids = torch.full((len(texts), length), int(tokenizer.pad_token_id))
+    mask = torch.zeros(len(texts), length, dtype=torch.long)
+    read = zip(*_tokenize(tokenizer, strings, length)) if strings else iter(())
+    for place, text in enumerate(texts):
+        if isinstance(text, Tokens):
+            if len(text.ids) > length:
+                raise ArgumentError(
+                    f"got {len(text.ids)} tokens for a text encoder that takes {length}; divide "
+                    f"them"
+                )
+            ids[place, : len(text.ids)] = torch.tensor(text.ids)
+            mask[place] = torch.tensor(text.row(length))
+        else:
+            ids[place], mask[place] = next(read)
+    return ids, mask
+
+
+def _tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
     heads = [_head(text, length) for text in texts]
 
     def tokenized(texts: list[str]) -> Any:
@@ -77,6 +106,26 @@ def tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor,
                 lost,
             )
     return tokens.input_ids, tokens.attention_mask
+
+
+def expanded(text: str, tokenizer: Any) -> str:
+    """Return `text` in which added tokens of several vectors are followed by those of the others.
+
+    The further vectors of an added token TOKEN are the tokens TOKEN_1, TOKEN_2 and so on. Where
+    they follow already, the text stays. Upper and lower case count.
+
+    Not thread-safe: hold the lock of the tokenizer.
+    """
+    added = tokenizer.added_tokens_encoder
+    if not any(f"{token}_1" in added for token in added):
+        return text
+    for token in dict.fromkeys(tokenizer.tokenize(text)):
+        names = itertools.chain([token], (f"{token}_{n}" for n in itertools.count(1)))
+        several = [*itertools.takewhile(added.__contains__, names)]
+        if len(several) > 1:
+            alone = rf"{re.escape(token)}(?!_\d| {re.escape(several[1])})"
+            text = re.sub(alone, " ".join(several).replace("\\", r"\\"), text)
+    return text
 
 
 def _head(text: str, length: int) -> str:
@@ -121,6 +170,20 @@ def check_encoder(encoder: Any, tokenizer: Any) -> None:
         )
 
 
+def lengthened(embeds: Tensor, length: int, empty: Callable[[], Tensor]) -> Tensor:
+    """Return `embeds` (B, K, D), continued to `length` tokens by those of the empty text.
+
+    Args:
+        empty: returns the embeddings (1, E, D) of the empty text; called if they are needed.
+    """
+    missing = length - embeds.shape[1]
+    if missing <= 0:
+        return embeds
+    rows = empty().to(embeds)
+    rows = rows.repeat(len(embeds), -(-missing // rows.shape[1]), 1)[:, :missing]
+    return torch.cat([embeds, rows], dim=1)
+
+
 def embed_prompts(
     encode: Encode,
     prompt: Prompt | None,
@@ -134,6 +197,8 @@ def embed_prompts(
     dtype: torch.dtype | None,
 ) -> tuple[Tensor, Tensor | None]:
     """Return the embeddings (B, K, D) of prompt and negative prompt, repeated for each image.
+
+    Add-ons may encode long texts with more tokens. The shorter of the two is then continued.
 
     Args:
         prompt_embeds, negative_prompt_embeds: used instead of encoding a text.
@@ -164,6 +229,10 @@ def embed_prompts(
         negative_prompt_embeds = encode(
             [negative] * count if isinstance(negative, str) else negative, prompt_embeds.shape[1]
         )
+        if prompt is not None:
+            prompt_embeds = lengthened(
+                prompt_embeds, negative_prompt_embeds.shape[1], lambda: encode([""], None)
+            )
     return repeated(prompt_embeds), repeated(negative_prompt_embeds)
 
 

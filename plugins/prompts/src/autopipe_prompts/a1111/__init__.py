@@ -1,0 +1,1 @@
+"""The grammar of AUTOMATIC1111's web UI."""
