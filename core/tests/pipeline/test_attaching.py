@@ -823,7 +823,6 @@ def test_a_strength_of_another_form_is_checked_by_the_add_on() -> None:
         pipe("a", adapters={"words": 1.0})
 
 
-<<<<<<< HEAD
 class Resounding(Attachment):
     inputs = (Input("volume", "number", required=False),)
 
@@ -869,7 +868,8 @@ class TestAddOnsOfAClass:
         again = TextPipeline.from_pipe(loud)
         assert dict(again.attachments) == {"more": 1.0}
         assert dict(loud.attachments) == {"more": 1.0, "loud": 1.0}
-=======
+
+
 class Refusing(Attachment):
     name = "refusing"
 
@@ -898,4 +898,3 @@ def test_a_pipeline_detaches_what_others_keep(pipe: TextPipeline) -> None:
     assert list(pipe.attached(Refusing)) == ["refusing", "other"]
     pipe.detach("refusing", everywhere=False)
     assert dict(view.attachments) == {"other": 0}
->>>>>>> main
