@@ -55,6 +55,11 @@ _KERNELS = (
     "set_use_npu_flash_attention",
     "set_use_xla_flash_attention",
 )
+_SAVING = {
+    "disable_forward_chunking": "chunking",
+    "enable_forward_chunking": "chunking",
+    "enable_layerwise_casting": "layerwise",
+}
 _OWNERS: tuple[Literal["pipeline", "network"], ...] = ("pipeline", "network")
 
 _AUTOENCODERS = (
@@ -113,10 +118,9 @@ def autopipe_family() -> Manifest:
                 for name in _KERNELS
                 for of in _OWNERS
             ),
-            Method(
-                "enable_layerwise_casting",
-                "autopipe_components.networks.layerwise:enable_layerwise_casting",
-                of="network",
+            *(
+                Method(name, f"autopipe_components.networks.{file}:{name}", of="network")
+                for name, file in _SAVING.items()
             ),
         ),
         exports=(
