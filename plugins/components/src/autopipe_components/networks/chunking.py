@@ -54,4 +54,4 @@ def disable_forward_chunking(self: ModelMixin) -> None:
     layers: list[Any] = list(origin_of(self).modules())
     for layer in layers:
         if type(layer) is _ChunkedFeedForward:
-            layer.__class__ = FeedForward
+            layer.__class__ = FeedForward  # type: ignore[assignment]  # Narrowed too far.
