@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from autopipe_inks.addons import Emphasis, LowRank, Repeated
 
 from autopipe import AutoPipelineForImage2Image, AutoPipelineForText2Image
 from autopipe.attaching.attachment import Attachment
+from autopipe_inks.addons import Emphasis, LowRank, Repeated
 
 PROMPT = "a red++ circle on a white background"
 

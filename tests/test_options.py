@@ -20,10 +20,12 @@ LINES = {
     "resolve": [DEMO],
     "inspect": [DEMO, "--headers"],
     "download": [DEMO, "--dry-run"],
+    "convert": [DEMO, "--output", "folder"],
     "new": ["newfamily"],
     "check": ["stable_diffusion", "--only", "manifest"],
     "stubs": [],
     "engines": [],
+    "lora": [DEMO],
     # With an engine that isn't there, nothing is measured.
     "tune": [DEMO, "--engine", "none"],
 }

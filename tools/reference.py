@@ -6,12 +6,17 @@ messages use the table, and it is the last section of docs/differences.md.
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "core/src/autopipe/resolution/reference.json"
+PATHS = ROOT / "plugins/compat/src/autopipe_compat/paths/names.json"
 DOCS = ROOT / "docs/differences.md"
 MARK = "<!-- Below: written by `python -m nox -s reference`. -->\n"
 
@@ -22,7 +27,6 @@ LORA = (
     "merge the LoRA with diffusers (`load_lora_weights`, `fuse_lora`, `save_pretrained` into a new "
     "folder) and load that folder with from_pretrained"
 )
-EMBEDDING = "add the tokens with diffusers and pass its embeddings here as prompt_embeds="
 ATTENTION = "leave it out: torch's scaled_dot_product_attention computes all attention here"
 PLACING = "use enable_model_cpu_offload(), enable_sequential_cpu_offload() or memory='auto'"
 SINGLE = (
@@ -60,12 +64,6 @@ ONNX = (
 
 METHODS: list[tuple[str, str, tuple[str, ...]]] = [
     ("Single files", SINGLE, ("from_single_file",)),
-    ("Textual inversion", EMBEDDING, ("textual_inversion", "maybe_convert_prompt")),
-    (
-        "Image prompts",
-        "no installed add-on takes image prompts; use diffusers for them",
-        ("ip_adapter",),
-    ),
     ("LoRA and adapters", LORA, ("lora", "adapter", "attn_procs")),
     ("FreeU", "leave it out: pictures are those of the plain network", ("freeu",)),
     ("Attention", ATTENTION, ("attn_proc", "attention", "fuse_qkv", "flash")),
@@ -74,26 +72,180 @@ METHODS: list[tuple[str, str, tuple[str, ...]]] = [
 """Groups of methods: a title, what to do instead, and substrings of the names."""
 OTHER = ("Other methods", "add it in a subclass, as diffusers has it for its own use")
 
-FROM_ITSELF = "import the class from autopipe itself, as in `from autopipe import "
+_WEIGHTED = 'attach "prompt_weighting" of autopipe-prompts, which takes long and weighted prompts'
+_HERE = "there is a class for it: "
 
-MODULES = {
-    "loaders": LORA,
-    "models": FROM_ITSELF + "AutoencoderKL`",
-    "schedulers": FROM_ITSELF + "DDIMScheduler`",
-    "pipelines": FROM_ITSELF + "StableDiffusionPipeline`",
-    "optimization": WHAT["optimization"][1],
-    "training_utils": WHAT["training_utils"][1],
-    "image_processor": "import it from autopipe itself: `from autopipe import VaeImageProcessor`",
-    "configuration_utils": "import it from autopipe.config: `ConfigMixin`, `FrozenConfig`",
-    "callbacks": "give callback_on_step_end= a function of your own",
-    "guiders": WHAT["guiders"][1],
-    "hooks": None,
-    "hub_utils": "use huggingface_hub, or save_pretrained(push_to_hub=True)",
-    "modular_pipelines": WHAT["modular_pipelines"][1],
-    "quantizers": WHAT["quantizers"][1],
-    "video_processor": FAMILY,
+COMMUNITY: dict[str, str] = {
+    "lpw_stable_diffusion lpw_stable_diffusion_xl lpw_stable_diffusion_onnx": _WEIGHTED,
+    "composable_stable_diffusion": _WEIGHTED + ", and joins texts by AND",
+    "stable_diffusion_mega stable_diffusion_comparison": "from_pipe switches one pipeline between "
+    "text to image, image to image and inpainting",
+    "img2img_inpainting": _HERE + "StableDiffusionInpaintPipeline",
+    "stable_diffusion_controlnet_img2img": _HERE + "StableDiffusionControlNetImg2ImgPipeline",
+    "stable_diffusion_controlnet_inpaint": _HERE + "StableDiffusionControlNetInpaintPipeline",
+    "stable_diffusion_controlnet_inpaint_img2img": _HERE
+    + "StableDiffusionControlNetInpaintPipeline",
+    "sd_text2img_k_diffusion": "the schedulers have these samplers, such as "
+    "DPMSolverMultistepScheduler with use_karras_sigmas=True",
+    "latent_consistency_txt2img latent_consistency_img2img": "LCMScheduler draws with any pipeline "
+    "of Stable Diffusion",
+    "stable_diffusion_tensorrt_txt2img stable_diffusion_tensorrt_img2img "
+    "stable_diffusion_tensorrt_inpaint stable_diffusion_ipex stable_diffusion_xl_ipex": "an engine "
+    "runs the networks of any pipeline faster: pipe.use_engine('auto')",
+    "interpolate_stable_diffusion": "calls take latents= and prompt_embeds=, to be blended",
+    "seed_resize_stable_diffusion": "calls take latents= of any size",
+    "wildcard_stable_diffusion": "a program can choose the words before the call",
+    "checkpoint_merger": "a program can average the state_dict of two networks",
+    "pipeline_stable_diffusion_pag pipeline_stable_diffusion_xl_pag": "the Auto classes take "
+    "enable_pag=True, with autopipe-pag",
 }
-"""Modules of diffusers that programs import from; None for modules that autopipe has."""
+"""What does the same as a community pipeline of diffusers, by its names."""
+
+LOCAL = "it belongs to how diffusers works inside; write a small one in your program"
+TRAINED = "train the weights themselves, or layers of peft: `unet.add_adapter(LoraConfig(...))`"
+
+INSTEAD: list[tuple[str, str]] = [
+    (r"hub_utils:(init_git_repo|push_to_hub)", "use huggingface_hub, or push_to_hub of the object"),
+    (r"LoRA(Attn|XFormers|Compatible|Linear|Conv)|PatchedLora|LoRAAttnAdded", TRAINED),
+    (r"(XFormers|NPU|XLA)\w*AttnProcessor|AttnProcessor(NPU|XLA)", ATTENTION),
+    (r"attention_dispatch|attention_backend|_modeling_parallel", ATTENTION),
+    (r":Flax|_flax|flax_utils", "use the class without Flax: diffusers has removed these as well"),
+    (r":\w*(Onnx|ORT_TO_NP)|onnx_utils", ONNX[1]),
+    (r"single_file|convert_from_ckpt", "call from_single_file of the class, which reads the file"),
+    (
+        r"^loaders\.(peft|unet|lora)|peft_utils|state_dict_utils|^models\.lora",
+        "call load_lora_weights and its like of the pipeline, or use peft itself",
+    ),
+    (r"textual_inversion", "call load_textual_inversion of the pipeline"),
+    (r"ip_adapter|IPAdapter", "call load_ip_adapter of the pipeline"),
+    (r"^loaders", FAMILY),
+    (
+        r"^utils\.dummy|^utils:Dummy|^dependency|^utils\.(import_utils|versions)",
+        "ask importlib.util.find_spec whether a package is installed",
+    ),
+    (
+        r"dynamic_modules|source_code|get_class_from_dynamic",
+        "give custom_pipeline= to from_pretrained, with trust_remote_code=True",
+    ),
+    (r"^utils\.testing_utils", "write it in your tests"),
+    (r"export_utils|loading_utils|remote_utils", "use the package that makes it (av, trimesh)"),
+    (
+        r"^utils|^configuration_utils|^image_processor|^training_utils|^models\.(model|auto|cache)",
+        LOCAL,
+    ),
+    (
+        r"^models\.(attention|activ|embed|norm|resnet|up|down|unets|autoenc|controlnets|vae|cross)",
+        "copy the layer into your program; networks here are built of layers of their own",
+    ),
+    *((f"^{part}", instead) for part, (_, instead) in WHAT.items()),
+    (r"^callbacks", "give callback_on_step_end= a function of your own"),
+    (r"^hub_utils", "use huggingface_hub, or save_pretrained(push_to_hub=True)"),
+    (r"^experimental", "use diffusers for it"),
+    (r"^pipelines\.(pipeline_loading|free_)", LOCAL),
+    (r"", FAMILY),
+]
+"""What to do instead of a name: the first pattern that is found in `path:name`."""
+
+OLDER = {
+    "hub_utils": "init_git_repo push_to_hub",
+    "models": "FlaxAutoencoderKL FlaxUNet2DConditionModel",
+    "models.adapter": "MultiAdapter T2IAdapter",
+    "models.attention_processor": "LoRAAttnProcessor LoRAAttnProcessor2_0 "
+    "LoRAXFormersAttnProcessor LoRAAttnAddedKVProcessor",
+    "models.autoencoder_kl": "AutoencoderKL AutoencoderKLOutput",
+    "models.controlnet": "ControlNetModel ControlNetOutput",
+    "models.cross_attention": "CrossAttention CrossAttnProcessor LoRACrossAttnProcessor",
+    "models.lora": "text_encoder_lora_state_dict",
+    "models.unet_2d_blocks": "CrossAttnDownBlock2D DownBlock2D",
+    "models.unet_2d_condition": "UNet2DConditionModel UNet2DConditionOutput",
+    "models.vae": "Decoder DecoderOutput DiagonalGaussianDistribution Encoder",
+    "pipeline_flax_utils": "FlaxDiffusionPipeline",
+    "pipeline_utils": "DiffusionPipeline ImagePipelineOutput",
+    "pipelines.alt_diffusion.modeling_roberta_series": "RobertaSeriesModelWithTransformation",
+    "pipelines.controlnet.multicontrolnet": "MultiControlNetModel",
+    "pipelines.ltx.pipeline_ltx_condition": "LTXVideoTransformer3DModel",
+    "pipelines.onnx_utils": "ORT_TO_NP_TYPE",
+    "pipelines.pipeline_utils": "variant_compatible_siblings",
+    "pipelines.stable_diffusion": "FlaxStableDiffusionPipelineOutput",
+    "pipelines.stable_diffusion.safety_checker_flax": "FlaxStableDiffusionSafetyChecker",
+    "pipelines.text_to_video_synthesis.pipeline_text_to_video_zero": "CrossFrameAttnProcessor",
+    "schedulers": "FlaxDDIMScheduler FlaxDPMSolverMultistepScheduler FlaxLMSDiscreteScheduler "
+    "FlaxPNDMScheduler",
+    "utils": "_get_model_file is_safetensors_available randn_tensor",
+    "utils.constants": "DIFFUSERS_CACHE",
+    "utils.hub_utils": "HF_HUB_OFFLINE old_diffusers_cache",
+    "utils.torch_utils": "is_torch_version",
+}
+"""Names of older releases that programs still import, by the module that had them."""
+
+_NO_NAMES = re.compile(r"_|.$|XLA_AVAILABLE$|logger$|\w*EXAMPLE|\w+DOC_STRING$")
+
+
+def modules_of(theirs: Any) -> Iterator[tuple[str, set[str]]]:
+    """Yield each module of diffusers with its public names, without importing most of them."""
+    root = Path(theirs.__file__).parent
+    for file in sorted(root.rglob("*.py")):
+        parts = list(file.relative_to(root).with_suffix("").parts)
+        if parts[-1] == "__init__":
+            parts.pop()
+        if not parts or parts[0] == "commands" or parts[-1].startswith("dummy_"):
+            continue
+        path = ".".join(parts)
+        found = set(names_in(file))
+        if file.name == "__init__.py":
+            module = importlib.import_module(f"diffusers.{path}")
+            listed = getattr(module, "_import_structure", None)
+            own = vars(module).items() if path == "utils" or listed is None else ()
+            exported = {n for n, one in own if path == "utils" or is_of(one, f"diffusers.{path}")}
+            found = exported.union(*listed.values()) if listed else exported
+        older = OLDER.get(path, "").split()
+        yield path, {n for n in found if not _NO_NAMES.match(n)}.union(older)
+    for path, names in OLDER.items():
+        if not (root / path.replace(".", "/")).with_suffix(".py").exists():
+            yield path, set(names.split())
+
+
+def is_of(value: Any, module: str) -> bool:
+    """Whether a class or function is defined in `module` or below it."""
+    return f"{getattr(value, '__module__', '')}.".startswith(f"{module}.")
+
+
+def names_in(file: Path) -> Iterator[str]:
+    """Yield the names that the source of a module defines."""
+    left = ast.parse(file.read_text(encoding="utf-8")).body
+    while left:
+        one = left.pop()
+        if isinstance(one, (ast.If, ast.Try)):
+            left += [*one.body, *one.orelse]
+        elif isinstance(one, (ast.FunctionDef, ast.ClassDef)):
+            yield one.name
+        elif isinstance(one, (ast.Assign, ast.AnnAssign)):
+            targets = one.targets if isinstance(one, ast.Assign) else [one.target]
+            yield from (t.id for t in targets if isinstance(t, ast.Name))
+
+
+def paths() -> dict[str, Any]:
+    """Return the table of modules: what is here, and what to do instead of the rest."""
+    import diffusers
+
+    from autopipe_compat.paths.table import has
+
+    keys: dict[str, str] = {}
+    modules: dict[str, Any] = {}
+
+    def key_of(name: str) -> str:
+        sentence = next(one for what, one in INSTEAD if re.search(what, name))
+        return keys.setdefault(sentence, str(len(keys)))
+
+    for path, names in sorted(modules_of(diffusers)):
+        if not any(map(has, names)):
+            modules[path] = key_of(f"{path}:")
+            continue
+        entry: dict[str, list[str]] = {"here": []}
+        for name in sorted(names):
+            entry.setdefault("here" if has(name) else key_of(f"{path}:{name}"), []).append(name)
+        modules[path] = {key: " ".join(found) for key, found in entry.items()}
+    return {"instead": {key: sentence for sentence, key in keys.items()}, "modules": modules}
 
 
 def absent_names(theirs: Any, ours: set[str]) -> list[dict[str, Any]]:
@@ -149,7 +301,7 @@ def absent_methods(pairs: list[tuple[Any, Any]]) -> list[dict[str, Any]]:
 
 
 def table() -> dict[str, Any]:
-    """Return the table of absent names, methods and modules."""
+    """Return the table of absent names, methods and community pipelines."""
     import diffusers
 
     import autopipe
@@ -164,10 +316,9 @@ def table() -> dict[str, Any]:
     return {
         "names": absent_names(diffusers, ours),
         "methods": absent_methods([(DiffusionPipeline, diffusers.DiffusionPipeline), *pairs]),
-        "modules": [
-            {"title": name, "instead": instead, "names": [name]}
-            for name, instead in MODULES.items()
-            if instead is not None
+        "community": [
+            {"title": names.partition(" ")[0], "instead": instead, "names": names.split()}
+            for names, instead in COMMUNITY.items()
         ],
     }
 
@@ -181,14 +332,29 @@ def text(content: dict[str, Any]) -> str:
     return "{\n" + ",\n".join(kinds) + "\n}\n"
 
 
+def lines(content: dict[str, Any]) -> str:
+    """Return a table of tables as JSON with a line for each entry."""
+    parts = (
+        f"{json.dumps(kind)}: {{\n"
+        + ",\n".join(f"{json.dumps(name)}: {json.dumps(one)}" for name, one in entries.items())
+        + "\n}"
+        for kind, entries in content.items()
+    )
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
 def section(content: dict[str, Any]) -> str:
     """Return the table as a section of the page."""
     lines = []
-    for title, kind in (("Names", "names"), ("Methods", "methods"), ("Modules", "modules")):
-        lines += [f"\n### {title}\n", f"| {kind} | what to do instead |", "|---|---|"]
+    for title, kind in (
+        ("Names", "names"),
+        ("Methods", "methods"),
+        ("Community pipelines", "community"),
+    ):
+        lines += [f"\n### {title}\n", f"| {title.lower()} | what to do instead |", "|---|---|"]
         for group in content[kind]:
             names = ", ".join(f"`{name}`" for name in group["names"])
-            title = "" if kind == "modules" else f"{group['title']}: "
+            title = "" if kind == "community" else f"{group['title']}: "
             lines.append(f"| {title}{names} | {group['instead']} |")
     return "\n".join(lines) + "\n"
 
@@ -200,8 +366,9 @@ def page(old: str, content: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     if not FILE.is_file():  # Access to a missing name reads it.
-        FILE.write_text(text({"names": [], "methods": [], "modules": []}), encoding="utf-8")
+        FILE.write_text(text({"names": [], "methods": [], "community": []}), encoding="utf-8")
     made = table()
     FILE.write_text(text(made), encoding="utf-8")
     DOCS.write_text(page(DOCS.read_text(encoding="utf-8"), made), encoding="utf-8")
+    PATHS.write_text(lines(paths()), encoding="utf-8")
     print(f"wrote {FILE} and {DOCS}")

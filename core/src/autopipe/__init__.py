@@ -28,7 +28,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f".{_CORE[name]}", __name__), name)
     elif name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    elif name in _modules():
+    elif name in _brought():
         return importlib.import_module(f".{name}", __name__)
     else:
         value = _from_a_plugin(name)
@@ -36,7 +36,7 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-def _modules() -> Mapping[str, Any]:
+def _brought() -> Mapping[str, Any]:
     """Return the modules that the installed plugins bring, by name; none in a broken setup."""
     from .errors import PluginError
     from .registry import default_registry
@@ -83,7 +83,7 @@ class _NotHereYet:
         from .resolution.submodules import check_module
 
         missing = name.partition(".")[2]
-        if missing.partition(".")[0] not in _modules():
+        if missing.partition(".")[0] not in _brought():
             check_module(missing)
         if "." in missing:
             return
@@ -96,11 +96,11 @@ if not any(type(one).__name__ == "_NotHereYet" for one in sys.meta_path):
     from .resolution.submodules import AliasFinder, SubmoduleFinder
 
     sys.meta_path.insert(0, AliasFinder())
-    sys.meta_path += [SubmoduleFinder(_modules), _NotHereYet()]
+    sys.meta_path += [SubmoduleFinder(_brought), _NotHereYet()]
 
 
 def __dir__() -> list[str]:
     from .registry import default_registry
 
-    names = (*default_registry().names(), *_modules())
+    names = (*default_registry().names(), *_brought())
     return sorted({*_CORE, *_SUBMODULES, "__version__", *names})

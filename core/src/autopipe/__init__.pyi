@@ -1,5 +1,6 @@
 # Written by `python -m nox -s table` from what plugins declare. Changes are lost.
 from abc import ABCMeta as _ABCMeta
+from types import ModuleType as _ModuleType
 from typing import TypeAlias as _TypeAlias
 
 import autopipe.errors as _errors
@@ -25,6 +26,8 @@ from autopipe.manifest import Engine as Engine
 from autopipe.manifest import Export as Export
 from autopipe.manifest import Family as Family
 from autopipe.manifest import Manifest as Manifest
+from autopipe.manifest import Method as Method
+from autopipe.manifest import Module as Module
 from autopipe.manifest import Pipeline as Pipeline
 from autopipe.manifest import Probe as Probe
 from autopipe.manifest import Reader as Reader
@@ -38,8 +41,31 @@ from autopipe.tasks import Inpaint as Inpaint
 from autopipe.tasks import Input as Input
 from autopipe.tasks import Task as Task
 from autopipe.tasks import Text2Image as Text2Image
+from autopipe_compat.availability import OptionalDependencyNotAvailable as _OptionalDependencyNotAvailable
+from autopipe_compat.availability import is_inflect_available as _is_inflect_available
+from autopipe_compat.availability import is_invisible_watermark_available as _is_invisible_watermark_available
+from autopipe_compat.availability import is_librosa_available as _is_librosa_available
+from autopipe_compat.availability import is_note_seq_available as _is_note_seq_available
+from autopipe_compat.availability import is_onnx_available as _is_onnx_available
+from autopipe_compat.availability import is_scipy_available as _is_scipy_available
+from autopipe_compat.availability import is_torch_available as _is_torch_available
+from autopipe_compat.availability import is_torchsde_available as _is_torchsde_available
+from autopipe_compat.availability import is_transformers_available as _is_transformers_available
+from autopipe_compat.availability import is_transformers_version as _is_transformers_version
+from autopipe_compat.availability import is_unidecode_available as _is_unidecode_available
+from autopipe_compat.averaging import EMAModel as _EMAModel
+from autopipe_compat.learning_rates import get_constant_schedule as _get_constant_schedule
+from autopipe_compat.learning_rates import get_constant_schedule_with_warmup as _get_constant_schedule_with_warmup
+from autopipe_compat.learning_rates import get_cosine_schedule_with_warmup as _get_cosine_schedule_with_warmup
+from autopipe_compat.learning_rates import get_cosine_with_hard_restarts_schedule_with_warmup as _get_cosine_with_hard_restarts_schedule_with_warmup
+from autopipe_compat.learning_rates import get_linear_schedule_with_warmup as _get_linear_schedule_with_warmup
+from autopipe_compat.learning_rates import get_polynomial_decay_schedule_with_warmup as _get_polynomial_decay_schedule_with_warmup
+from autopipe_compat.learning_rates import get_scheduler as _get_scheduler
+from autopipe_compat.mixins import FromOriginalModelMixin as _FromOriginalModelMixin
+from autopipe_compat.mixins import StableDiffusionMixin as _StableDiffusionMixin
 from autopipe_components.image_processor import VaeImageProcessor as _VaeImageProcessor
 from autopipe_components.networks.autoencoder_kl import AutoencoderKL as _AutoencoderKL
+from autopipe_components.networks.autoencoder_tiny import AutoencoderTiny as _AutoencoderTiny
 from autopipe_components.networks.prior_transformer import PriorTransformer as _PriorTransformer
 from autopipe_components.networks.unet import UNet2DConditionModel as _UNet2DConditionModel
 from autopipe_components.networks.vq_model import VQModel as _VQModel
@@ -81,6 +107,7 @@ from autopipe_deepfloyd_if.super_resolution.inpaint import IFInpaintingSuperReso
 from autopipe_deepfloyd_if.super_resolution.text2image import IFSuperResolutionPipeline as _IFSuperResolutionPipeline
 from autopipe_deepfloyd_if.text2image import IFPipeline as _IFPipeline
 from autopipe_deepfloyd_if.watermark import IFWatermarker as _IFWatermarker
+from autopipe_ip_adapter.masks import IPAdapterMaskProcessor as _IPAdapterMaskProcessor
 from autopipe_kandinsky21.combined.image2image import KandinskyImg2ImgCombinedPipeline as _KandinskyImg2ImgCombinedPipeline
 from autopipe_kandinsky21.combined.inpaint import KandinskyInpaintCombinedPipeline as _KandinskyInpaintCombinedPipeline
 from autopipe_kandinsky21.combined.text2image import KandinskyCombinedPipeline as _KandinskyCombinedPipeline
@@ -104,6 +131,18 @@ from autopipe_onnx.inpaint import OnnxStableDiffusionInpaintPipeline as _OnnxSta
 from autopipe_onnx.model import OnnxRuntimeModel as _OnnxRuntimeModel
 from autopipe_onnx.save import save_onnx as _save_onnx
 from autopipe_onnx.text2image import OnnxStableDiffusionPipeline as _OnnxStableDiffusionPipeline
+from autopipe_pag.pipelines import StableDiffusionControlNetPAGImg2ImgPipeline as _StableDiffusionControlNetPAGImg2ImgPipeline
+from autopipe_pag.pipelines import StableDiffusionControlNetPAGInpaintPipeline as _StableDiffusionControlNetPAGInpaintPipeline
+from autopipe_pag.pipelines import StableDiffusionControlNetPAGPipeline as _StableDiffusionControlNetPAGPipeline
+from autopipe_pag.pipelines import StableDiffusionPAGImg2ImgPipeline as _StableDiffusionPAGImg2ImgPipeline
+from autopipe_pag.pipelines import StableDiffusionPAGInpaintPipeline as _StableDiffusionPAGInpaintPipeline
+from autopipe_pag.pipelines import StableDiffusionPAGPipeline as _StableDiffusionPAGPipeline
+from autopipe_pag.pipelines import StableDiffusionXLControlNetPAGImg2ImgPipeline as _StableDiffusionXLControlNetPAGImg2ImgPipeline
+from autopipe_pag.pipelines import StableDiffusionXLControlNetPAGInpaintPipeline as _StableDiffusionXLControlNetPAGInpaintPipeline
+from autopipe_pag.pipelines import StableDiffusionXLControlNetPAGPipeline as _StableDiffusionXLControlNetPAGPipeline
+from autopipe_pag.pipelines import StableDiffusionXLPAGImg2ImgPipeline as _StableDiffusionXLPAGImg2ImgPipeline
+from autopipe_pag.pipelines import StableDiffusionXLPAGInpaintPipeline as _StableDiffusionXLPAGInpaintPipeline
+from autopipe_pag.pipelines import StableDiffusionXLPAGPipeline as _StableDiffusionXLPAGPipeline
 from autopipe_sdxl.image2image import StableDiffusionXLImg2ImgPipeline as _StableDiffusionXLImg2ImgPipeline
 from autopipe_sdxl.inpaint import StableDiffusionXLInpaintPipeline as _StableDiffusionXLInpaintPipeline
 from autopipe_sdxl.output import StableDiffusionXLPipelineOutput as _StableDiffusionXLPipelineOutput
@@ -117,7 +156,29 @@ from autopipe_stable_diffusion.text2image import StableDiffusionPipeline as _Sta
 errors = _errors
 registry = _registry
 utils = _utils
+as_diffusers: _ModuleType
+callbacks: _ModuleType
+configuration_utils: _ModuleType
+dependency_versions_check: _ModuleType
+experimental: _ModuleType
+guiders: _ModuleType
+hooks: _ModuleType
+hub_utils: _ModuleType
+image_processor: _ModuleType
+loaders: _ModuleType
+logging: _ModuleType
+models: _ModuleType
+modular_pipelines: _ModuleType
+optimization: _ModuleType
+pipeline_flax_utils: _ModuleType
+pipeline_utils: _ModuleType
+pipelines: _ModuleType
+quantizers: _ModuleType
+schedulers: _ModuleType
+training_utils: _ModuleType
+video_processor: _ModuleType
 AutoencoderKL: _TypeAlias = _AutoencoderKL
+AutoencoderTiny: _TypeAlias = _AutoencoderTiny
 ControlNetModel: _TypeAlias = _ControlNetModel
 ControlNetOutput = _ControlNetOutput
 DDIMScheduler: _TypeAlias = _DDIMScheduler
@@ -125,8 +186,10 @@ DDPMScheduler: _TypeAlias = _DDPMScheduler
 DEISMultistepScheduler: _TypeAlias = _DEISMultistepScheduler
 DPMSolverMultistepScheduler: _TypeAlias = _DPMSolverMultistepScheduler
 DPMSolverSinglestepScheduler: _TypeAlias = _DPMSolverSinglestepScheduler
+EMAModel = _EMAModel
 EulerAncestralDiscreteScheduler: _TypeAlias = _EulerAncestralDiscreteScheduler
 EulerDiscreteScheduler: _TypeAlias = _EulerDiscreteScheduler
+FromOriginalModelMixin = _FromOriginalModelMixin
 HeunDiscreteScheduler: _TypeAlias = _HeunDiscreteScheduler
 IFImg2ImgPipeline: _TypeAlias = _IFImg2ImgPipeline
 IFImg2ImgSuperResolutionPipeline: _TypeAlias = _IFImg2ImgSuperResolutionPipeline
@@ -137,6 +200,7 @@ IFPipelineOutput = _IFPipelineOutput
 IFSafetyChecker: _TypeAlias = _IFSafetyChecker
 IFSuperResolutionPipeline: _TypeAlias = _IFSuperResolutionPipeline
 IFWatermarker: _TypeAlias = _IFWatermarker
+IPAdapterMaskProcessor = _IPAdapterMaskProcessor
 KDPM2AncestralDiscreteScheduler: _TypeAlias = _KDPM2AncestralDiscreteScheduler
 KDPM2DiscreteScheduler: _TypeAlias = _KDPM2DiscreteScheduler
 KandinskyCombinedPipeline: _TypeAlias = _KandinskyCombinedPipeline
@@ -164,21 +228,35 @@ OnnxRuntimeModel: _TypeAlias = _OnnxRuntimeModel
 OnnxStableDiffusionImg2ImgPipeline: _TypeAlias = _OnnxStableDiffusionImg2ImgPipeline
 OnnxStableDiffusionInpaintPipeline: _TypeAlias = _OnnxStableDiffusionInpaintPipeline
 OnnxStableDiffusionPipeline: _TypeAlias = _OnnxStableDiffusionPipeline
+OptionalDependencyNotAvailable = _OptionalDependencyNotAvailable
 PNDMScheduler: _TypeAlias = _PNDMScheduler
 PriorTransformer: _TypeAlias = _PriorTransformer
 StableDiffusionControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionControlNetImg2ImgPipeline
 StableDiffusionControlNetInpaintPipeline: _TypeAlias = _StableDiffusionControlNetInpaintPipeline
+StableDiffusionControlNetPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionControlNetPAGImg2ImgPipeline
+StableDiffusionControlNetPAGInpaintPipeline: _TypeAlias = _StableDiffusionControlNetPAGInpaintPipeline
+StableDiffusionControlNetPAGPipeline: _TypeAlias = _StableDiffusionControlNetPAGPipeline
 StableDiffusionControlNetPipeline: _TypeAlias = _StableDiffusionControlNetPipeline
 StableDiffusionImg2ImgPipeline: _TypeAlias = _StableDiffusionImg2ImgPipeline
 StableDiffusionInpaintPipeline: _TypeAlias = _StableDiffusionInpaintPipeline
+StableDiffusionMixin = _StableDiffusionMixin
+StableDiffusionPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionPAGImg2ImgPipeline
+StableDiffusionPAGInpaintPipeline: _TypeAlias = _StableDiffusionPAGInpaintPipeline
+StableDiffusionPAGPipeline: _TypeAlias = _StableDiffusionPAGPipeline
 StableDiffusionPipeline: _TypeAlias = _StableDiffusionPipeline
 StableDiffusionPipelineOutput = _StableDiffusionPipelineOutput
 StableDiffusionSafetyChecker: _TypeAlias = _StableDiffusionSafetyChecker
 StableDiffusionXLControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionXLControlNetImg2ImgPipeline
 StableDiffusionXLControlNetInpaintPipeline: _TypeAlias = _StableDiffusionXLControlNetInpaintPipeline
+StableDiffusionXLControlNetPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionXLControlNetPAGImg2ImgPipeline
+StableDiffusionXLControlNetPAGInpaintPipeline: _TypeAlias = _StableDiffusionXLControlNetPAGInpaintPipeline
+StableDiffusionXLControlNetPAGPipeline: _TypeAlias = _StableDiffusionXLControlNetPAGPipeline
 StableDiffusionXLControlNetPipeline: _TypeAlias = _StableDiffusionXLControlNetPipeline
 StableDiffusionXLImg2ImgPipeline: _TypeAlias = _StableDiffusionXLImg2ImgPipeline
 StableDiffusionXLInpaintPipeline: _TypeAlias = _StableDiffusionXLInpaintPipeline
+StableDiffusionXLPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionXLPAGImg2ImgPipeline
+StableDiffusionXLPAGInpaintPipeline: _TypeAlias = _StableDiffusionXLPAGInpaintPipeline
+StableDiffusionXLPAGPipeline: _TypeAlias = _StableDiffusionXLPAGPipeline
 StableDiffusionXLPipeline: _TypeAlias = _StableDiffusionXLPipeline
 StableDiffusionXLPipelineOutput = _StableDiffusionXLPipelineOutput
 TCDScheduler: _TypeAlias = _TCDScheduler
@@ -187,6 +265,24 @@ UnCLIPScheduler: _TypeAlias = _UnCLIPScheduler
 UniPCMultistepScheduler: _TypeAlias = _UniPCMultistepScheduler
 VQModel: _TypeAlias = _VQModel
 VaeImageProcessor = _VaeImageProcessor
+get_constant_schedule = _get_constant_schedule
+get_constant_schedule_with_warmup = _get_constant_schedule_with_warmup
+get_cosine_schedule_with_warmup = _get_cosine_schedule_with_warmup
+get_cosine_with_hard_restarts_schedule_with_warmup = _get_cosine_with_hard_restarts_schedule_with_warmup
+get_linear_schedule_with_warmup = _get_linear_schedule_with_warmup
+get_polynomial_decay_schedule_with_warmup = _get_polynomial_decay_schedule_with_warmup
+get_scheduler = _get_scheduler
+is_inflect_available = _is_inflect_available
+is_invisible_watermark_available = _is_invisible_watermark_available
+is_librosa_available = _is_librosa_available
+is_note_seq_available = _is_note_seq_available
+is_onnx_available = _is_onnx_available
+is_scipy_available = _is_scipy_available
+is_torch_available = _is_torch_available
+is_torchsde_available = _is_torchsde_available
+is_transformers_available = _is_transformers_available
+is_transformers_version = _is_transformers_version
+is_unidecode_available = _is_unidecode_available
 randn_tensor = _randn_tensor
 rescale_noise_cfg = _rescale_noise_cfg
 retrieve_latents = _retrieve_latents

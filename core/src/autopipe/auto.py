@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from .errors import AutoClassError
+from .errors import ArgumentTypeError, AutoClassError
 from .registry import Registry, default_registry
-from .resolution.reference import Absent
 from .tasks import Task
+from .wording import shown
 
 if TYPE_CHECKING:
     from .pipeline import tasks  # noqa: F401  # Named by strings in brackets.
@@ -28,7 +28,6 @@ class AutoPipeline(Generic[_Pipeline]):
 
     config_name: ClassVar[str] = "model_index.json"
     task: ClassVar[Task]
-    from_single_file = Absent()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         name = type(self).__name__
@@ -61,6 +60,29 @@ class AutoPipeline(Generic[_Pipeline]):
         return pipe
 
     @classmethod
+    def from_single_file(
+        cls, pretrained_model_link_or_path: str | Path, **kwargs: Any
+    ) -> _Pipeline:
+        """Load the pipeline that performs this task with a single file.
+
+        Args:
+            pretrained_model_link_or_path: as for `DiffusionPipeline.from_single_file`.
+            **kwargs: as for that, and the keywords of conditions as for `from_pretrained`.
+
+        Raises:
+            UnsupportedCheckpointError: if no installed family reads the file, or supports the task
+                with it.
+        """
+        from .checkpoint.single_file import open_pipeline
+
+        registry = default_registry()
+        conditions, rest = _conditions(registry, kwargs)
+        checkpoint = open_pipeline(pretrained_model_link_or_path, rest, registry)
+        found = registry.resolve(checkpoint.index.class_name, cls.task, conditions)
+        pipe: _Pipeline = checkpoint.load(checkpoint.plan(found.load_class()))
+        return pipe
+
+    @classmethod
     def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> _Pipeline:
         """Return the pipeline that performs this task with the components of `pipeline`.
 
@@ -88,10 +110,17 @@ def _conditions(
 ) -> tuple[dict[str, bool], dict[str, Any]]:
     """Return the conditions that the keywords select or deselect, and the keywords to pass on.
 
-    Conditions that are None are not passed on: the selected class has no such component.
+    Conditions that are None are not passed on: the selected class has no such component. Flags
+    never are.
     """
-    conditions = {n: value is not None for n, value in kwargs.items() if registry.is_condition(n)}
-    return conditions, {n: value for n, value in kwargs.items() if conditions.get(n, True)}
+    asked = {n: value for n, value in kwargs.items() if registry.is_condition(n)}
+    conditions = {n: value is not None and value is not False for n, value in asked.items()}
+    flags = {n for n, one in registry.conditions.items() if one.flag}
+    for name in flags & asked.keys():
+        if asked[name] not in (True, False, None):
+            raise ArgumentTypeError(f"{name}={shown(asked[name])} is not True or False")
+    passed = {n: value for n, value in kwargs.items() if conditions.get(n, True)}
+    return conditions, {n: value for n, value in passed.items() if n not in flags}
 
 
 def auto_class(task: Task | str) -> type[AutoPipeline[Any]]:

@@ -66,6 +66,31 @@ class UnsupportedCheckpointError(AutopipeError, ValueError):
     """No installed family provides a pipeline for this checkpoint and task."""
 
 
+class QuantizedWeightsError(
+    UnsupportedCheckpointError, CheckpointError, ConfigError, WeightsMismatchError, ArgumentError
+):
+    """Weights are quantized, or a call asks for that; networks here compute with floats only."""
+
+    @classmethod
+    def of(cls, origin: object, method: str) -> QuantizedWeightsError:
+        """Return the error for `origin`, whose weights are quantized.
+
+        Args:
+            method: what quantized them.
+        """
+        return cls(f"{origin} has quantized weights ({method}), which are not supported; {cls._do}")
+
+    @classmethod
+    def wanted(cls, keyword: str) -> QuantizedWeightsError:
+        """Return the error for a `keyword` that asks to quantize weights."""
+        return cls(f"{keyword}= asks to quantize weights, which is not supported; {cls._do}")
+
+    _do = (
+        "use the checkpoint without quantization, in float16 or bfloat16. If memory is short, pass "
+        "memory='auto', or call enable_model_cpu_offload()"
+    )
+
+
 class MissingPluginError(AutopipeError, ImportError, ValueError):
     """A class belongs to a family that is not installed; the message has the pip command."""
 

@@ -219,7 +219,8 @@ def _slot(hint: Any) -> Slot | None:
         kinds = frozenset().union(*(part.kinds for part in known))
         return Slot(kinds, tuple(base for part in known for base in part.bases))
     vague = hint in (Any, object) or getattr(hint, "_is_protocol", False)
-    if vague or not isinstance(hint, type):
+    # Programs annotate schedulers by an enumeration of their names.
+    if vague or not isinstance(hint, type) or issubclass(hint, Enum):
         return None
     return slot_of(hint)
 

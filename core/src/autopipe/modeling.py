@@ -18,7 +18,6 @@ from .errors import PlacementError
 from .kinds import BaseNetwork
 from .placement.base import at_rest
 from .registry import receive
-from .resolution.reference import Absent
 from .wording import logger
 
 if TYPE_CHECKING:
@@ -81,7 +80,6 @@ class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
     """
 
     _supports_gradient_checkpointing: ClassVar[bool] = False
-    from_single_file = Absent()
 
     @overload
     @classmethod
@@ -170,6 +168,48 @@ class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
             offload_folder=offload_folder,
             **hub,
         )
+
+    @classmethod
+    def from_single_file(
+        cls: type[_Self],
+        pretrained_model_link_or_path_or_dict: str | Path | Mapping[str, Tensor],
+        *,
+        config: str | Path | None = None,
+        subfolder: str | None = None,
+        original_config: str | Path | Mapping[str, Any] | None = None,
+        torch_dtype: torch.dtype | str | None = None,
+        **options: Any,
+    ) -> _Self:
+        """Load a network from a single file in the layout of its authors, in evaluation mode.
+
+        The file may hold this network alone or a whole checkpoint. The weights are taken from the
+        file without a copy of it.
+
+        Args:
+            pretrained_model_link_or_path_or_dict: the path of a `.safetensors` or `.ckpt` file, its
+                address on the Hub, or a state dict.
+            config: the folder or repository with the config; by default the family knows it.
+            subfolder: the folder of the config in `config`.
+            original_config: the config in YAML of the authors' code: a path, its text, or a dict.
+            torch_dtype: as for `from_pretrained`; the default is float32.
+            **options: those of `from_pretrained`, and values that override the config.
+
+        Raises:
+            ArgumentError: if `config` and `original_config` are given.
+            CheckpointError: if there is no such file, or it can't be read.
+            QuantizedWeightsError: if its weights are quantized.
+            UnsupportedCheckpointError: if no installed reader knows its layout, or it has no
+                network of this class.
+            WeightsMismatchError: if the tensors don't fit the config.
+        """
+        from .checkpoint.single_file import load_network
+
+        given = pretrained_model_link_or_path_or_dict
+        keywords = {"config": config, "subfolder": subfolder, "original_config": original_config}
+        network: _Self = load_network(
+            cls, given, {**keywords, "torch_dtype": torch_dtype, **options}
+        )
+        return network
 
     def save_pretrained(
         self,

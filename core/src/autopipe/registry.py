@@ -138,7 +138,9 @@ class Registry(Classes):
         """
         present = set(keys)
         readers = self.of("reader").values()
-        found: list[Reader] = [one for one in readers if present >= set(one.keys)]
+        found: list[Reader] = [
+            one for one in readers if present >= {*one.keys} and present.isdisjoint(one.absent)
+        ]
         if len(found) != 1:
             raise UnsupportedCheckpointError(self._explain.no_reader(origin, found))
         return found[0]

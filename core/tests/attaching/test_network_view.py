@@ -11,7 +11,7 @@ import torch
 from accelerate import cpu_offload
 from torch import nn
 
-from autopipe.attaching.network_view import origin_of, view_of, with_modules
+from autopipe.attaching.network_view import Replacement, origin_of, view_of, with_modules
 from autopipe.errors import PluginError
 from autopipe.modeling import entry_point
 
@@ -182,3 +182,36 @@ def test_a_network_with_other_modules_is_plain_and_shares_the_rest() -> None:
 def test_other_modules_at_a_place_that_does_not_exist_are_refused(path: str) -> None:
     with pytest.raises(PluginError, match="there is no module"):
         with_modules(Net(), {path: nn.Identity()})
+
+
+@torch.no_grad()
+def test_a_view_of_a_view_keeps_what_is_replaced_above(net: Net) -> None:
+    view = view_of(net, [{"": plus(1), "blocks.0": plus(2), "blocks.0.first": plus(3)}])
+    again = view_of(view, [{"blocks.0.second": plus(0), "out.0": plus(0)}])
+    # Adding 0 changes nothing, so every difference is an answer that was lost.
+    assert torch.equal(again(X), view(X))
+    assert not torch.equal(view(X), net(X))
+
+
+class Wider(nn.Linear):
+    """A layer with further outputs, which shares the parameters of another."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        vars(self).update(vars(layer))
+        vars(self)["layer"] = layer
+        self.out_features = layer.out_features + 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.layer(x), x.sum(-1, keepdim=True)], dim=-1)
+
+
+@torch.no_grad()
+def test_a_view_shows_the_attributes_of_a_replacement(net: Net) -> None:
+    wider = {"out.0": Replacement(Wider)}
+    view = view_of(net, [wider, {"out.0": plus(3)}, wider])
+    assert view.out[0].out_features == 6
+    inside = net.out[0](net.blocks[1](net.blocks[0](X)))
+    assert view(X).shape == (2, 6)
+    assert torch.equal(view(X)[:, :4], (inside + 3).tanh())
+    assert list(view.state_dict()) == list(net.state_dict())
+    assert net.out[0].out_features == 4

@@ -136,7 +136,9 @@ def test_a_file_that_nobody_reads_is_refused(tmp_path: Path, readers: Registry) 
     (tmp_path / "x.safetensors").write_text("x")
     assert "x.safetensors" in refused(tmp_path / "x.safetensors")
     (tmp_path / "x.ckpt").write_text("x")
-    assert "is a file; give the folder" in refused(tmp_path / "x.ckpt")
+    assert "x.ckpt is damaged" in refused(tmp_path / "x.ckpt")
+    (tmp_path / "x.txt").write_text("x")
+    assert "is a file; give the folder" in refused(tmp_path / "x.txt")
 
 
 def test_fetching_checks_that_files_are_there_and_inside(tmp_path: Path) -> None:

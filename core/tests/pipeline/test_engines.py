@@ -180,6 +180,25 @@ def test_what_is_said_of_what_an_engine_does_not_run(
     ]
 
 
+def test_a_network_that_runs_code_of_the_user_is_left_to_eager_mode(
+    engine: Frozen, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipe = ready()
+    pipe.coder.runs_user_code = True
+    pipe.use_engine({"coder": engine})
+    pipe()
+    assert engine.prepared == []
+    assert "code of yours" in warnings_of(caplog)[0]
+    views = Views()
+    pipe.use_engine({"coder": views})
+    pipe()
+    assert views.prepared  # It runs networks as they are.
+    pipe.use_engine({"coder": engine})
+    pipe.coder.runs_user_code = False
+    pipe()
+    assert engine.prepared
+
+
 def test_a_refusal_while_it_is_prepared_or_run_is_said_and_eager_mode_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

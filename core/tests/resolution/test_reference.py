@@ -25,7 +25,7 @@ class Plain(SchedulerMixin):
         self.beta = beta
 
 
-NAMES = ("FluxPipeline", "StableDiffusionUpscalePipeline", "EMAModel", "T2IAdapter")
+NAMES = ("FluxPipeline", "StableDiffusion3Pipeline", "BitsAndBytesConfig")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -37,13 +37,6 @@ def test_a_name_says_that_it_is_not_here_yet(name: str) -> None:
         exec(f"from autopipe import {name}")
     with pytest.raises(ImportError):
         importlib.import_module(f"autopipe.{name}")
-
-
-@pytest.mark.parametrize("name", ["loaders", "models", "schedulers", "training_utils"])
-def test_a_module_says_so_too(name: str) -> None:
-    for statement in (f"import autopipe.{name}", f"from autopipe.{name}.deeper import Thing"):
-        with pytest.raises(NotHereYetImportError, match=rf"autopipe\.{name}"):
-            exec(statement)
 
 
 def test_an_import_that_is_misspelt_says_what_was_meant() -> None:
@@ -107,7 +100,7 @@ def test_a_subclass_may_have_it() -> None:
 
 
 def test_every_entry_says_what_to_do() -> None:
-    for kind in ("names", "methods", "modules"):
+    for kind in ("names", "methods", "community"):
         table = instead_of(kind)
         assert table
         assert all(len(text) > 10 for text in table.values())

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from autopipe_onnx.save import save_onnx
 from PIL import Image
 from support import tiny
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextModel
@@ -19,6 +18,7 @@ from autopipe import (
     StableDiffusionSafetyChecker,
     UNet2DConditionModel,
 )
+from autopipe_onnx.save import save_onnx
 
 SIDE = 64
 TASKS = {

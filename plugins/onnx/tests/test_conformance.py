@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import autopipe_onnx.session
 import onnxruntime
 import pytest
-from autopipe_onnx.engine import OnnxRuntime
 
+import autopipe_onnx.session
 from autopipe import NetworkEngine
 from autopipe.manifest import Pipeline
 from autopipe.tasks import Task
 from autopipe_devkit.conformance import Conformance, EngineConformance
+from autopipe_onnx.engine import OnnxRuntime
 
 from .conftest import SIDE
 

@@ -8,13 +8,13 @@ from typing import Any
 import onnx
 import pytest
 import torch
-from autopipe_onnx.engine import OnnxRuntime
 from support import tiny
 from torch import Tensor, nn
 
 from autopipe import UNet2DConditionModel
 from autopipe.attaching.engine import EngineRefusal
 from autopipe_components.engines.topologies import Topologies
+from autopipe_onnx.engine import OnnxRuntime
 
 from .conftest import extractor, safety_checker
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from autopipe_onnx.model import OnnxRuntimeModel
-from autopipe_onnx.save import save_onnx
 
 import autopipe
 from autopipe import AutoPipelineForImage2Image, AutoPipelineForText2Image
 from autopipe.errors import ArgumentError
+from autopipe_onnx.model import OnnxRuntimeModel
+from autopipe_onnx.save import save_onnx
 
 from .conftest import TASKS, extractor, safety_checker
 

@@ -169,9 +169,17 @@ def draw(
     return _rendered(scene, size, fill=colours[scene.colour], ground=ground)
 
 
-def draw_outline(scene: Scene, *, size: int = SIZE, width: float = 1.5) -> Image.Image:
-    """Draw the shape's edge alone, white on black and `width` pixels thick, as RGB."""
-    return _rendered(scene, size, line=width, ground=(0, 0, 0))
+def draw_outline(
+    scene: Scene, *, size: int = SIZE, width: float = 1.5, colours: Palette | None = None
+) -> Image.Image:
+    """Draw the shape's edge alone, `width` pixels thick, as RGB.
+
+    It is white on black, or with `colours` in those of the scene.
+    """
+    if colours is None:
+        return _rendered(scene, size, line=width, ground=(0, 0, 0))
+    pen, ground = colours[scene.colour], colours[scene.background]
+    return _rendered(scene, size, line=width, pen=pen, ground=ground)
 
 
 def _rendered(
@@ -181,6 +189,7 @@ def _rendered(
     ground: RGB | Image.Image,
     fill: RGB | None = None,
     line: float = 0.0,
+    pen: RGB = (255, 255, 255),
 ) -> Image.Image:
     large = (size * _SUPERSAMPLING,) * 2
     if isinstance(ground, Image.Image):
@@ -189,12 +198,12 @@ def _rendered(
         canvas = Image.new("RGB", large, ground)
     scale = size * _SUPERSAMPLING / SIZE
     points = [(x * scale, y * scale) for x, y in scene.outline()]
-    pen = ImageDraw.Draw(canvas)
+    drawing = ImageDraw.Draw(canvas)
     if fill is not None:
-        pen.polygon(points, fill=fill)
+        drawing.polygon(points, fill=fill)
     if line:
         closed = [*points, points[0], points[1]]
-        pen.line(closed, fill=(255, 255, 255), width=round(line * scale), joint="curve")
+        drawing.line(closed, fill=pen, width=round(line * scale), joint="curve")
     return canvas.resize((size, size), Image.Resampling.BOX)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from autopipe_clips.network import ClipsNetwork, ClipsReader
-from autopipe_clips.pipeline import LETTERS, ClipsPipeline
 from transformers import Qwen3Config
 
 from autopipe import DDIMScheduler
+from autopipe_clips.network import ClipsNetwork, ClipsReader
+from autopipe_clips.pipeline import LETTERS, ClipsPipeline
 
 torch.manual_seed(0)
 reader = ClipsReader(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+
 from autopipe_inks.network import SketchNetwork
 
 torch.manual_seed(0)

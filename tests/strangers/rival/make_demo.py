@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from autopipe_rival.pipeline import RivalPipeline
 
 from autopipe import DDIMScheduler, UNet2DConditionModel
+from autopipe_rival.pipeline import RivalPipeline
 
 torch.manual_seed(0)
 unet = UNet2DConditionModel(

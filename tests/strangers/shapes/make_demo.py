@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from autopipe_shapes.edit import LETTERS, ShapesEditPipeline
-from autopipe_shapes.network import ShapesNetwork
-from autopipe_shapes.unconditional import ShapesPipeline
 from transformers import Qwen3Config, Qwen3Model
 
 from autopipe import DDIMScheduler
+from autopipe_shapes.edit import LETTERS, ShapesEditPipeline
+from autopipe_shapes.network import ShapesNetwork
+from autopipe_shapes.unconditional import ShapesPipeline
 
 torch.manual_seed(0)
 network, scheduler = ShapesNetwork().eval(), DDIMScheduler(prediction_type="sample")

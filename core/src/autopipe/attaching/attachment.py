@@ -18,7 +18,7 @@ pipeline, or the run of a call; both are a `DiffusionPipeline`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from torch import Tensor, nn
@@ -56,6 +56,17 @@ class Attachment:
 
     def check(self, pipe: Any) -> None:
         """Raise `ArgumentError` if this add-on can't be attached to `pipe`."""
+
+    def brings(self, pipe: Any, lacking: Sequence[str]) -> dict[str, Any]:
+        """Return components that this add-on needs and `pipe` lacks, by name.
+
+        Called once, after `check`. They become components of the pipeline until this add-on is
+        detached.
+
+        Args:
+            lacking: the components that the pipeline can have and doesn't have.
+        """
+        return {}
 
     def check_strength(self, value: Any) -> Any:
         """Return a strength in the form in which `answers` and the other methods get it.

@@ -24,6 +24,26 @@ Answer: TypeAlias = Callable[..., Any]
 """`(module, *inputs) -> output`: replaces a module in a view; `module` is the original, or the
 previous replacement."""
 
+
+class Replacement:
+    """An `Answer` that is a module, whose attributes the view shows in place of the original's.
+
+    An `Answer` changes what a module computes. With this one the module itself is another one, for
+    programs that read its attributes, such as the weight of an embedding table.
+
+    Args:
+        make: returns the new module, made of the original or of the previous replacement. Its
+            tensors stay out of the state dict unless they are those of the original.
+    """
+
+    def __init__(self, make: Callable[[nn.Module], nn.Module]) -> None:
+        self.make = make
+
+    def __call__(self, module: nn.Module, *inputs: Any, **options: Any) -> Any:
+        """Return what the new module computes."""
+        return self.make(module)(*inputs, **options)
+
+
 BOUND = ("forward", "_old_forward", "_hf_hook", "_compiled_call_impl")
 """Instance attributes of a module that are bound to it, so that a copy can't have them."""
 
@@ -57,8 +77,11 @@ def view_of(network: nn.Module, answers: Iterable[Mapping[str, Answer]]) -> nn.M
                     f"an attachment replaces the module {path!r}, which this "
                     f"{type(network).__name__} doesn't have"
                 ) from None
-            leaf = parent._modules[last] = _copy(original)
-            leaf.__dict__.update(_original=original, _answer=answer)
+            if isinstance(answer, Replacement):
+                leaf = parent._modules[last] = answer.make(original)
+            else:
+                leaf = parent._modules[last] = _copy(original)
+                leaf.__dict__.update(_original=original, _answer=answer)
             copied.add(id(leaf))
     root = holder._modules[""]
     assert root is not None
@@ -136,6 +159,15 @@ def origin_of(component: Any) -> Any:
     return component
 
 
+def answers_of(module: nn.Module) -> list[Answer]:
+    """Return the functions that run in place of `module` in a view, the outermost first."""
+    found = []
+    while "_answer" in module.__dict__:
+        found.append(module.__dict__["_answer"])
+        module = module.__dict__["_original"]
+    return found
+
+
 class StandIn:
     """An object that takes the place of a network, which is its `_origin`."""
 
@@ -183,5 +215,4 @@ def _copy(module: nn.Module) -> nn.Module:
     made: nn.Module = object.__new__(cls if issubclass(cls, _View) else _view_class(cls))  # type: ignore[arg-type]
     made.__dict__.update({k: v for k, v in module.__dict__.items() if k not in BOUND})
     made.__dict__.update(_modules=dict(module._modules), _origin=module)
-    made.__dict__.pop("_answer", None)
     return made

@@ -5,21 +5,27 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shutil
-import tempfile
-import weakref
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import ArgumentTypeError, CheckpointError, PluginError, nearest
 from ..registry import Registry
 from ..resolution.guard import guarded
-from ..resolution.targets import load_target
 from ..wording import shown
-from .formats.headers import read_header
 from .hub.opening import open_repository
+from .single.opening import Said, open_single, open_tensors
+from .single.tensors import Tensors
 from .source import HubOptions, LocalSource, Source
 
 DEMO = "demo:"
+
+_ON_HUB = re.compile(
+    r"(https://)?(huggingface\.co|hf\.co)/(?P<repository>[\w.-]+/[\w.-]+)/"
+    r"((blob|resolve)/(?P<revision>[^/]+)/)?(?P<path>.+?)(\?download=true)?"
+)
+"""The address of a file on the Hub."""
 
 _REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -41,7 +47,7 @@ def open_source(path: str | Path, hub: HubOptions, registry: Registry) -> Source
     if text and os.path.isdir(folder):
         return LocalSource(folder, follow_links=hub.follow_links)
     if text and os.path.exists(folder):
-        return _of_file(folder, registry)
+        return open_single(open_tensors(folder), registry, Said())
     if text.startswith(DEMO):
         return LocalSource(demo_folder(text.removeprefix(DEMO), registry))
     if isinstance(path, os.PathLike) or not _REPOSITORY.fullmatch(text) or text.startswith("."):
@@ -52,29 +58,34 @@ def open_source(path: str | Path, hub: HubOptions, registry: Registry) -> Source
     return open_repository(text, hub)
 
 
-def _of_file(file: Path, registry: Registry) -> Source:
-    """Convert a single file to a temporary folder with the reader of its layout.
+def open_file(
+    given: str | Path | Mapping[str, Any], hub: HubOptions, registry: Registry, said: Said
+) -> Source:
+    """Return the source for a single file: a path, the address of a file on the Hub, or tensors.
 
-    The folder is deleted with the source; weights that are mapped from it stay valid.
+    Raises:
+        ArgumentTypeError: if `given` is none of these.
+        CheckpointError: if there is no such file, or it can't be read.
+        UnsupportedCheckpointError: as for `autopipe.checkpoint.single.opening.open_single`.
     """
-    if file.suffix != ".safetensors":
-        raise CheckpointError(
-            f"{file} is a file; give the folder of a checkpoint, or a single .safetensors file of "
-            f"a layout that an installed plugin reads"
+    if isinstance(given, Mapping):
+        return open_single(Tensors(Path("state_dict"), given), registry, said)
+    if not isinstance(given, (str, os.PathLike)):
+        raise ArgumentTypeError(
+            f"a single file must be a path or the URL of a file on the Hub, not "
+            f"{type(given).__name__}"
         )
-    reader = registry.reader(read_header(file).tensors, str(file))
-    folder = tempfile.mkdtemp(prefix="autopipe-")
-    source = LocalSource(Path(folder), str(file))
-    weakref.finalize(source, shutil.rmtree, folder, ignore_errors=True)
-
-    def failed(reason: str) -> PluginError:
-        return PluginError(
-            f"the reader {shown(reader.name)} failed on {file} ({reason}); update its package"
-        )
-
-    with guarded(failed):
-        load_target(reader.target)(file, source.root)
-    return source
+    text = os.fsdecode(given)
+    if address := _ON_HUB.fullmatch(text):
+        revision = address["revision"] or hub.revision
+        source = open_repository(address["repository"], replace(hub, revision=revision))
+        file = source.fetch([address["path"]]) / address["path"]
+    else:
+        file = Path(os.path.expanduser(text))
+    if not os.path.isfile(file):
+        what = "is a folder; call from_pretrained" if file.is_dir() else "doesn't exist"
+        raise CheckpointError(f"the file {shown(text)} {what}; check the path")
+    return open_single(open_tensors(file), registry, said)
 
 
 def demo_folder(family: str, registry: Registry) -> Path:

@@ -94,6 +94,8 @@ def open_tensors(
         DamagedFileError: if the file is damaged.
         UnsafeCheckpointError: if a pickle contains more than data, or a link leads out.
     """
+    loading, rest = split_keywords(options)
+    check_names(rest, (*_KEYWORDS, "weight_name", "subfolder"), "there is no keyword")
     if isinstance(source, Mapping):
         return TensorFile(dict(source))
     if not isinstance(source, (str, os.PathLike)):
@@ -103,8 +105,6 @@ def open_tensors(
     for name, value in (("weight_name", weight_name), ("subfolder", subfolder)):
         if value is not None and not isinstance(value, (str, os.PathLike)):
             raise ArgumentTypeError(f"{name}={shown(value)} is not a string")
-    loading, rest = split_keywords(options)
-    check_names(rest, (*_KEYWORDS, "weight_name", "subfolder"), "there is no keyword")
     file = Path(os.path.expanduser(os.fsdecode(source)))
     if os.fsdecode(source) and os.path.exists(file) and not os.path.isdir(file):
         # The link to a file that the caller names is followed.

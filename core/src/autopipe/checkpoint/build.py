@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..errors import ConfigError
+from ..errors import ConfigError, QuantizedWeightsError
 from ..wording import shown
 
 _META = torch.device("meta")
@@ -122,6 +122,18 @@ def _bytes_of(
     else:
         count = given["n"] * given.get("m", given["n"]) if func is torch.eye else given["steps"]
     return float(count) * (given.get("dtype") or torch.float64).itemsize
+
+
+def check_not_quantized(config: Mapping[str, Any], origin: Path | str) -> None:
+    """Raise `QuantizedWeightsError` if the config of a network says that its weights are quantized.
+
+    Args:
+        origin: the config file, for the message.
+    """
+    given = config.get("quantization_config")
+    if given is not None:
+        method = given.get("quant_method") if isinstance(given, Mapping) else None
+        raise QuantizedWeightsError.of(origin, shown(method or "by its config"))
 
 
 def check_sizes(config: Mapping[str, Any], origin: Path | str, largest: int = _LARGEST) -> None:

@@ -16,12 +16,14 @@ from ..placement.devices import check_here
 from ..registry import Registry, default_registry
 from . import chain
 from .address import open_source
+from .custom_code import custom_class
 from .foreign.pairs import check_pairs
 from .index import Index, open_index
 from .load import load_component, made_from, stored_dtype
 from .names import parts_of
 from .options import KEYWORDS, LoadOptions, check_for_network, check_for_pipeline, split_keywords
 from .plan import Plan, files_of, make_plan
+from .single.opening import component_of
 from .source import Source
 from .weights import LoadingInfo
 
@@ -81,7 +83,12 @@ class Checkpoint:
             MissingPluginError: if no installed plugin has an engine.
         """
         stored = self.registry.pipeline(self.index.class_name)
-        if not cls.module_names():
+        custom = self.options.custom_pipeline
+        if custom is not None:
+            base = next(one for one in reversed(cls.__mro__) if hasattr(one, "from_pipe"))
+            hub = replace(self.options.hub, revision=self.options.custom_revision)
+            cls = custom_class(custom, base, hub, self.index.class_name)
+        elif not cls.module_names():
             task = stored.task if stored and self.options.load_connected_pipeline else None
             cls = self.registry.resolve(self.index.class_name, task).load_class()
         keyword = chain.keyword_of(stored, cls, self.registry) if stored and stored.needs else None
@@ -214,8 +221,19 @@ def _load_parts(plan: Plan, options: LoadOptions) -> tuple[dict[str, Any], dict[
     return parts, infos
 
 
-def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **keywords: Any) -> Any:
-    """Load a network of class `cls`; see `ModelMixin.from_pretrained`."""
+def load_model(
+    cls: Any,
+    path: str | Path,
+    *,
+    subfolder: str | None = None,
+    source: Source | None = None,
+    **keywords: Any,
+) -> Any:
+    """Load a network of class `cls`; see `ModelMixin.from_pretrained`.
+
+    Args:
+        source: the source of `path`, if it is open already.
+    """
     options, overrides = split_keywords(keywords)
     known = cls.init_parameters()
     opening = f"{cls.__name__}.from_pretrained has no keyword"
@@ -228,9 +246,10 @@ def load_model(cls: Any, path: str | Path, *, subfolder: str | None = None, **ke
         from ..placement.parts import parse_parts, place_parts
 
         places = parse_parts(options.device_map)
-    source = open_source(path, options.hub, default_registry())
+    source = source or open_source(path, options.hub, default_registry())
     with source.unchanged():
-        files = files_of(cls, source, parts_of(subfolder), options)
+        folder = parts_of(subfolder or component_of(source, cls))
+        files = files_of(cls, source, folder, options)
         source.fetch(file.path for file in files.files)
         model, info = load_component(cls, source, files, options, overrides=overrides)
     model.register_to_config(_name_or_path=str(path))

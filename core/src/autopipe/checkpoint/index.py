@@ -96,7 +96,7 @@ def open_index(source: Source, registry: Registry) -> Index:
             if isinstance(source, LocalSource):
                 raise CheckpointError(_why_no_index(source.root))
             content = source.json(INDEX_NAME)
-    return parse_index(content, source.root / INDEX_NAME)
+    return parse_index(content, source.label(()) / INDEX_NAME)
 
 
 def parse_index(content: Mapping[str, Any], file: Path) -> Index:

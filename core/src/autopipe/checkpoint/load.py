@@ -17,7 +17,7 @@ from ..errors import (
 )
 from ..kinds import BaseNetwork, BaseScheduler
 from ..wording import error_summary
-from .build import WithoutMemory, check_sizes
+from .build import WithoutMemory, check_not_quantized, check_sizes
 from .files import ComponentFiles, Weights
 from .foreign import models
 from .foreign.processors import load_processor
@@ -48,7 +48,7 @@ def load_component(
         CheckpointError: if files are absent or damaged.
         WeightsMismatchError: if the tensors don't fit the config.
     """
-    folder = source.root.joinpath(*files.folder)
+    folder = source.label(files.folder)
     if files.weights is None and not issubclass(cls, BaseScheduler):
         return load_processor(cls, source, files.folder), LoadingInfo()
     ours = issubclass(cls, (BaseNetwork, BaseScheduler))
@@ -69,8 +69,10 @@ def made_from(cls: Any, config: Mapping[str, Any], origin: Path) -> Any:
 
     Raises:
         ConfigError: if the config is not valid for the class (`SchedulerError` for schedulers).
+        QuantizedWeightsError: if it says that the weights are quantized.
     """
     check_sizes(config, origin)
+    check_not_quantized(config, origin)
     try:
         return cls.from_config(config)
     except (ConfigError, SchedulerError) as error:
@@ -112,7 +114,7 @@ def _load_network(
     kept = cls.kept_in_fp32(dtype) if ours else models.kept_in_fp32(model, dtype)
     target = Casting(dtype, kept)
     state = read_weights(source, weights, target, options.disable_mmap)
-    origin = str(source.root / weights.files[0].path if len(weights.files) == 1 else folder)
+    origin = str(source.place(weights.files[0].path) if len(weights.files) == 1 else folder)
     state = without_wrappers(model, state, origin)
     try:
         state = model.fitted_state(state) if ours else models.fitted(model, state)

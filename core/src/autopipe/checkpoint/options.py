@@ -10,9 +10,17 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ..errors import ArgumentError, ArgumentTypeError, AutopipeError, UnsafeCheckpointError, nearest
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    AutopipeError,
+    QuantizedWeightsError,
+    UnsafeCheckpointError,
+    nearest,
+)
 from ..sizes import parse_size
 from ..wording import logger, shown
+from .community import check_trusted
 from .source import HubOptions, follows_links
 
 _log = logger(__name__)
@@ -22,19 +30,16 @@ Dtype = torch.dtype | Literal["auto"]
 _SHORT = {"fp16": "float16", "half": "float16", "bf16": "bfloat16", "fp32": "float32"}
 _NAMED = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2")
 
-_REMOTE_CODE = ("custom_pipeline", "trust_remote_code")
-
 WITHOUT_MEANING: Mapping[str, str] = {
     "resume_download": "downloads always resume",
     "proxies": "set HTTPS_PROXY and HTTP_PROXY in the environment",
     "mirror": "set HF_ENDPOINT in the environment to the URL of the mirror",
-    "custom_revision": "code of a checkpoint is never run",
     "use_onnx": "the index says whether ONNX files are read; revision='onnx' may have them",
     "offload_state_dict": "weights are mapped from their files",
 }
 """Keywords of diffusers that are accepted without effect, with the reason or an alternative."""
 
-_NOT_YET = ("quantization_config",)
+_QUANTIZING = ("quantization_config",)
 _STRATEGIES = ("auto", "balanced")
 _OF_NETWORKS = ("balanced_low_0", "sequential")
 
@@ -59,6 +64,9 @@ class LoadOptions(BaseModel):
         offload_folder: the folder for networks on disk.
         memory: a memory budget for placing the networks of a pipeline; `"auto"` uses what is free.
         engine: the engines of a pipeline's networks, as for its method `use_engine`.
+        custom_pipeline: the file, folder or repository of code that the caller trusts, which
+            defines the class of the pipeline.
+        custom_revision: the revision of that repository.
         load_connected_pipeline: if the index names one stage of a chain, `DiffusionPipeline` opens
             the combined class of all stages.
         revision, token, cache_dir, force_download, local_files_only: options for repositories.
@@ -80,6 +88,8 @@ class LoadOptions(BaseModel):
     offload_folder: Any = None
     memory: Any = None
     engine: Any = None
+    custom_pipeline: str | Path | None = None
+    custom_revision: _Text | None = None
     load_connected_pipeline: bool = False
     revision: _Text | None = None
     token: bool | str | None = Field(None, repr=False)
@@ -145,8 +155,10 @@ _HUB = tuple(HubOptions.__dataclass_fields__)
 KEYWORDS = (*LoadOptions.model_fields, "torch_dtype", "use_auth_token")
 """Every keyword of loading that has an effect."""
 
-REFUSED = (*_REMOTE_CODE, *_NOT_YET)
-"""Keywords that are errors unless they are None or False."""
+_TRUST = "trust_remote_code"
+
+REFUSED = (_TRUST, *_QUANTIZING)
+"""Keywords that are errors unless they are None or False; one is valid beside another."""
 
 
 def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any]]:
@@ -155,24 +167,28 @@ def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any
     Raises:
         ArgumentError: if a value can't be used, or two keywords contradict each other.
         ArgumentTypeError: if a value has the wrong type.
+        QuantizedWeightsError: if a keyword asks to quantize weights.
         UnsafeCheckpointError: if a keyword asks to run code of the checkpoint.
     """
-    for name in _REMOTE_CODE:
-        if given.get(name):
-            raise UnsafeCheckpointError(
-                f"{name}={shown(given[name])} asks to run code of a checkpoint, which autopipe "
-                f"never does; install the custom pipeline as a plugin and load the checkpoint "
-                f"without {name}="
-            )
-    for name in _NOT_YET:
+    if given.get("custom_pipeline"):
+        check_trusted(given["custom_pipeline"], given.get(_TRUST))
+    elif given.get(_TRUST):
+        raise UnsafeCheckpointError(
+            f"{_TRUST}={shown(given[_TRUST])} asks to run code of a checkpoint, which autopipe "
+            f"never does; install the custom pipeline as a plugin and load the checkpoint without "
+            f"{_TRUST}=, or name the code that you trust by custom_pipeline="
+        )
+    for name in _QUANTIZING:
         if given.get(name) is not None:
-            raise ArgumentError(f"{name}= is not supported yet; leave it out")
+            raise QuantizedWeightsError.wanted(name)
     useless = [f"{name}= ({why})" for name, why in WITHOUT_MEANING.items() if given.get(name)]
     if useless:
         _log.warning("ignored keywords without effect: %s", "; ".join(useless))
     known = {*KEYWORDS, *REFUSED, *WITHOUT_MEANING}
     rest = {name: value for name, value in given.items() if name not in known}
     values = {n: v for n, v in given.items() if v is not None and n in LoadOptions.model_fields}
+    if not given.get("custom_pipeline"):
+        values.pop("custom_pipeline", None)
     values.setdefault("token", given.get("use_auth_token"))
     dtypes = [parse_dtypes(given[n]) for n in ("torch_dtype", "dtype") if given.get(n) is not None]
     if len(dtypes) == 2 and dtypes[0] != dtypes[1]:
@@ -196,7 +212,8 @@ def _refusal(error: ValidationError) -> AutopipeError:
     name = str(first["loc"][0])
     if name == "token":
         return ArgumentTypeError("token must be a string, True, False or None")
-    text = "a path or None" if name == "cache_dir" else "a string or None"
+    is_path = name in ("cache_dir", "custom_pipeline")
+    text = "a path or None" if is_path else "a string or None"
     wanted = "True or False" if first["type"] == "bool_type" else text
     return ArgumentTypeError(f"{name} must be {wanted}, not {shown(first['input'])}")
 
@@ -246,7 +263,9 @@ def check_for_pipeline(options: LoadOptions) -> None:
 
 
 def check_for_network(options: LoadOptions, owner: str) -> None:
-    """Raise `ArgumentError` for options that place or run the networks of a pipeline."""
+    """Raise `ArgumentError` for options that concern a whole pipeline."""
+    if options.custom_pipeline is not None:
+        raise ArgumentError(f"custom_pipeline= is for pipelines; leave it out for {owner}")
     if options.memory is not None:
         raise ArgumentError(
             f"memory={shown(options.memory)} is for pipelines; for {owner} give device_map and "

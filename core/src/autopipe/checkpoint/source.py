@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import CheckpointError
 from ..json_files import read_json_object
@@ -25,6 +25,11 @@ from .atomic import check_whole
 from .exchange import HEADS
 from .formats.headers import Header, read_header, reading
 from .names import inside
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .formats.tensors import Target
 
 FOLLOW_LINKS = "AUTOPIPE_FOLLOW_LINKS"
 """The environment variable that sets the default of `follow_links`."""
@@ -128,6 +133,25 @@ class Source(ABC):
             stream.close()
             raise
         return stream
+
+    def place(self, path: str) -> Path:
+        """Return the fetched file that contains what lies at `path`."""
+        return self.root / path
+
+    def label(self, folder: tuple[str, ...]) -> Path:
+        """Return the folder of a component as messages and configs name it."""
+        return self.root.joinpath(*folder)
+
+    def pickled(self, paths: Iterable[str], target: Target) -> dict[str, Tensor]:
+        """Return the tensors of fetched pickles; see `autopipe.checkpoint.formats.tensors`.
+
+        Raises:
+            UnsafeCheckpointError: if a file contains anything other than tensors.
+            DamagedFileError: if a file is truncated, empty or a Git LFS pointer.
+        """
+        from .formats.tensors import read_pickled
+
+        return read_pickled([self.root / path for path in paths], target, self.open)
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, WeightsMismatchError
+from ..errors import CheckpointError, QuantizedWeightsError, WeightsMismatchError
 from ..wording import cut, listed, logger
 from .files import Weights
-from .formats.kinds import layout_of, plain_tensor_name
-from .formats.tensors import Target, read_pickled, read_safetensors
+from .formats.kinds import layout_of, plain_tensor_name, quantized_by
+from .formats.tensors import Target, read_safetensors
 from .source import Source
 
 _log = logger(__name__)
@@ -76,15 +76,14 @@ def read_weights(
 ) -> dict[str, Tensor]:
     """Read all tensors of the fetched files of `weights`."""
     if weights.format == "safetensors":
-        headers = {source.root / file.path: source.header(file.path) for file in weights.files}
+        headers = {source.place(file.path): source.header(file.path) for file in weights.files}
         return read_safetensors(headers, target, disable_mmap, source.open)
-    files = [source.root / file.path for file in weights.files]
     _log.warning(
         "%s is a pickle and is read with the restricted loader; safetensors, which "
         "save_pretrained writes, are safer and load faster",
-        files[0],
+        source.place(weights.files[0].path),
     )
-    return read_pickled(files, target, source.open)
+    return source.pickled([file.path for file in weights.files], target)
 
 
 def without_wrappers(model: nn.Module, state: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
@@ -128,12 +127,15 @@ def fill(
     Raises:
         WeightsMismatchError: if a tensor is missing or has another shape, or if one of the file
             and the network is an integer tensor and the other is not.
+        QuantizedWeightsError: if the names are those of quantized weights.
     """
     tied: dict[int, tuple[Tensor, list[str]]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if isinstance(tensor, Tensor):
             tied.setdefault(id(tensor), (tensor, []))[1].append(name)
     names = {name for _, group in tied.values() for name in group}
+    if method := quantized_by(name for name in state if name not in names):
+        raise QuantizedWeightsError.of(origin, method)
     mismatched: list[tuple[str, torch.Size, torch.Size]] = []
     missing: list[str] = []
     odd: list[str] = []

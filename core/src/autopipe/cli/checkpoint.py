@@ -18,7 +18,7 @@ from ..registry import Registry
 from ..tasks import Task
 from .command import option
 
-CHECKPOINT_HELP = "a folder, a Hub repository, or demo:FAMILY"
+CHECKPOINT_HELP = "a folder, a single file, a Hub repository, or demo:FAMILY"
 REVISION_HELP = "branch, tag or commit of a repository (default: main)"
 
 LINKS_HELP = f"follow links that lead out of a checkpoint (only your own); or set {FOLLOW_LINKS}=1"
@@ -148,9 +148,9 @@ def _part(
 def _not_finite(source: Source, headers: Mapping[str, Header]) -> str | None:
     """Describe NaN and infinite values in local weights; None if there are none."""
     here = [path for path in headers if path not in source.missing([path])]
-    root = source.fetch(here)
+    source.fetch(here)
     for path in here:
-        found = not_finite(root / path, headers[path], source.open)
+        found = not_finite(source.place(path), headers[path], source.open)
         if found:
             name, count = next(iter(found.items()))
             more = f" and more in {len(found) - 1} other tensors" if len(found) > 1 else ""

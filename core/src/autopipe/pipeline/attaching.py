@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +24,15 @@ from .values import number
 _log = logger(__name__)
 
 _Self = TypeVar("_Self", bound="AttachingMixin")
+_Kind = TypeVar("_Kind", bound=Attachment)
 
 
 class AttachingMixin(ComponentsMixin):
     """The methods of a pipeline for add-ons."""
 
+    own_attachments: ClassVar[Mapping[str, Callable[[Any], Attachment]]] = MappingProxyType({})
+    """Functions of a pipeline that make the add-ons of its class, by name. They are attached to
+    every pipeline of the class, active, and can't be detached."""
     _strengths: dict[str, Any]
     """The strengths of the active attachments, by name; in a run, those of its call."""
     _snapshot: Mapping[str, Attachment]
@@ -71,15 +75,28 @@ class AttachingMixin(ComponentsMixin):
         label = name or own
         _strength(label, made, strength)
         made.check(self)
+        self._check_is_new(label)
+        brought = self._lacking(made)
+        if brought:
+            self.register_modules(**brought)
+        try:
+            self._attach(label, made, strength, brought)
+        except BaseException:
+            self._give_back(brought)
+            raise
+        return made
+
+    def _attach(
+        self, label: str, made: Attachment, strength: Any, brought: Mapping[str, Any]
+    ) -> None:
         pool = self._pool
         with pool.lock:
-            if label in pool.attachments:
-                raise ArgumentError(
-                    f"an attachment {shown(label)} already exists; detach it, or give name="
-                )
+            self._check_is_new(label)
             before, strengths = pool.attachments, self._strengths
             if made.weights is not None:
                 made.weights.to(dtype=self.dtype)
+                if not pool.placement.moves:
+                    pool.bring(made.weights, self._execution_device)
             pool.was_attached = True
             pool.attachments = {**before, label: made}
             try:
@@ -88,10 +105,19 @@ class AttachingMixin(ComponentsMixin):
                 pool.attachments, self._strengths = before, strengths
                 self._show_attached()
                 raise
-        return made
+            pool.brought[label] = brought
 
-    def detach(self, name: str) -> None:
+    def _lacking(self, attachment: Attachment) -> dict[str, Any]:
+        """Return the components that this pipeline can have, lacks, and gets by an attachment."""
+        lacking = [name for name, one in self.components.items() if one is None]
+        return attachment.brings(self, lacking) if lacking else {}
+
+    def detach(self, name: str, everywhere: bool = True) -> None:
         """Remove an attachment from all pipelines that share the weights.
+
+        Args:
+            name: the name of the attachment.
+            everywhere: False only deactivates it in this pipeline, unless no other one uses it.
 
         Raises:
             ArgumentError: if there is no attachment of that name.
@@ -99,9 +125,26 @@ class AttachingMixin(ComponentsMixin):
         pool = self._pool
         with pool.lock:
             self._check_is_attached(name)
+            if name not in pool.attachments:
+                raise ArgumentError(
+                    f"{shown(name)} belongs to {type(self).__name__}, so it can't be detached; "
+                    f"set_attachments() switches it off"
+                )
+            if not everywhere:
+                self.set_attachments({n: s for n, s in self._strengths.items() if n != name})
+                if any(view._strengths.get(name) for view in pool.views()):
+                    return
             pool.attachments = {n: a for n, a in pool.attachments.items() if n != name}
+            brought = pool.brought.pop(name, {})
             for view in pool.views():
+                view._give_back(brought)
                 view._show_attached()
+
+    def _give_back(self, brought: Mapping[str, Any]) -> None:
+        """Remove those of the components that this pipeline has from an attachment."""
+        for name, component in self.components.items():
+            if component is not None and brought.get(name) is component:
+                setattr(self, name, None)
 
     def set_attachments(self, strengths: Mapping[str, Any]) -> None:
         """Activate these attachments with these strengths, and deactivate all others.
@@ -112,19 +155,30 @@ class AttachingMixin(ComponentsMixin):
             ArgumentError: if there is no attachment of a name, or it can't have a strength.
         """
         with self._pool.lock:
-            self._strengths = self._checked(strengths, "set_attachments")
-            self._show_attached()
+            before, self._strengths = self._strengths, self._checked(strengths, "set_attachments")
+            try:
+                self._show_attached()
+            except BaseException:
+                self._strengths = before
+                self._show_attached()
+                raise
 
     @property
     def attachments(self) -> Mapping[str, Any]:
         """The strength in this pipeline of each attachment, by name; 0 is inactive."""
         return MappingProxyType({n: self._strengths.get(n, 0.0) for n in self._attached})
 
+    def attached(self, kind: type[_Kind]) -> dict[str, _Kind]:
+        """Return the attachments of a class by name, active or not, in the order of attaching."""
+        return {name: one for name, one in self._attached.items() if isinstance(one, kind)}
+
     @property
     def _attached(self) -> Mapping[str, Attachment]:
         """The attachments; in a run, those that serve its call."""
         found: Mapping[str, Attachment] = self.__dict__.get("_snapshot", self._pool.attachments)
-        return found
+        if "_snapshot" in self.__dict__ or not self.own_attachments:
+            return found
+        return {**found, **{name: made(self) for name, made in self.own_attachments.items()}}
 
     def _checked(self, strengths: object, what: str) -> dict[str, Any]:
         """Check the strengths that a caller gives."""
@@ -137,6 +191,12 @@ class AttachingMixin(ComponentsMixin):
             self._check_is_attached(name)
         attached = self._attached
         return {name: _strength(name, attached[name], one) for name, one in strengths.items()}
+
+    def _check_is_new(self, label: str) -> None:
+        if label in self._pool.attachments:
+            raise ArgumentError(
+                f"an attachment {shown(label)} already exists; detach it, or give name="
+            )
 
     def _check_is_attached(self, name: object) -> None:
         attached = self._attached

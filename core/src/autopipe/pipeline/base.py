@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
@@ -10,7 +11,6 @@ from ..constructors import construct
 from ..errors import ArgumentError, ArgumentTypeError, check_names
 from ..kinds import check_given, shared
 from ..registry import default_registry, receive
-from ..resolution.reference import Absent
 from ..wording import listed, logger, shown
 from .copying import CopyingMixin
 from .memory import MemoryMixin
@@ -35,14 +35,13 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents",)
 
     _carried: dict[str, Any]
-    from_single_file = Absent()
 
     def __new__(cls: type[_Self], *args: Any, **kwargs: Any) -> _Self:
         # State that must exist before a constructor registers components.
         self = super().__new__(cls)
         self._pool = Pool()
         self._carried, self._origins, self._progress_bar_config = {}, {}, {}
-        self._strengths = {}
+        self._strengths = dict.fromkeys(cls.own_attachments, 1.0)
         self._reset_call_state()
         return self
 
@@ -90,6 +89,50 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
 
         checkpoint = Checkpoint.open(pretrained_model_name_or_path, kwargs)
         pipe: _Self | tuple[_Self, dict[str, Any]] = checkpoint.load(checkpoint.plan(cls))
+        return pipe
+
+    @classmethod
+    def from_single_file(
+        cls: type[_Self],
+        pretrained_model_link_or_path: str | Path,
+        *,
+        config: str | Path | None = None,
+        original_config: str | Path | Mapping[str, Any] | None = None,
+        prediction_type: str | None = None,
+        scheduler_type: str | None = None,
+        **kwargs: Any,
+    ) -> _Self:
+        """Load the pipeline of a single file in the layout of its authors, in evaluation mode.
+
+        The weights are taken from the file without a copy of it. What the file lacks, such as the
+        tokenizer, comes from `config`, or else from the family, without a network. Safety checkers
+        are not loaded.
+
+        Args:
+            pretrained_model_link_or_path: the path of a `.safetensors` or `.ckpt` file, or its
+                address on the Hub.
+            config: a folder or repository with the configs and everything that the file lacks.
+            original_config: the config in YAML of the authors' code: a path, its text, or a dict.
+            prediction_type: what the U-Net predicts: `"epsilon"`, `"v_prediction"` or `"sample"`;
+                by default what the file tells, else what the family assumes, which is logged.
+            scheduler_type: `"ddim"`, `"pndm"`, `"lms"`, `"heun"`, `"euler"`, `"euler-ancestral"` or
+                `"dpm"`; by default that of the kind of checkpoint.
+            **kwargs: as for `from_pretrained`.
+
+        Raises:
+            ArgumentError: if a keyword can't be used.
+            CheckpointError: if there is no such file, or it can't be read.
+            QuantizedWeightsError: if its weights are quantized.
+            UnsupportedCheckpointError: if no installed reader knows its layout, or it contains no
+                pipeline.
+            WeightsMismatchError: if the tensors don't fit the configs.
+        """
+        from ..checkpoint.single_file import open_pipeline
+
+        own = {"config": config, "original_config": original_config}
+        own |= {"prediction_type": prediction_type, "scheduler_type": scheduler_type}
+        checkpoint = open_pipeline(pretrained_model_link_or_path, {**own, **kwargs})
+        pipe: _Self = checkpoint.load(checkpoint.plan(cls))
         return pipe
 
     @classmethod
@@ -185,7 +228,7 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         view._progress_bar_config = dict(pipeline._progress_bar_config)
         view._pool = pipeline._pool
         view._pool.join(view)
-        view._strengths = dict(pipeline._strengths)
+        view._strengths.update(pipeline._strengths)
         view._show_attached()
         return view
 

@@ -119,6 +119,8 @@ class EnginesMixin(AttachingMixin):
                 return "it is in training mode"
             if hasattr(module, "_hf_hook"):
                 return "it is offloaded, or placed by a device map"
+            if not engine.runs_views and getattr(module, "runs_user_code", False):
+                return "it runs code of yours, such as an attention processor"
             hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
             if not all(map(is_hook_of_transformers, hooks)):
                 return "it has hooks"

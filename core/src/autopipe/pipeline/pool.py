@@ -28,12 +28,14 @@ from .turns import Turns
 _log = logger(__name__)
 
 
-_LASTING = ("closed", "placement", "attachments", "engines", "was_attached")
+_LASTING = ("closed", "placement", "attachments", "brought", "engines", "was_attached")
 """The attributes of a pool in a pickle."""
 
 
 class View(Protocol):
-    """The methods of a pipeline that a pool uses."""
+    """What a pool uses of a pipeline."""
+
+    _strengths: dict[str, Any]
 
     def _roles(self) -> dict[nn.Module, Role]:
         """Return the role of each network in this pipeline."""
@@ -44,6 +46,9 @@ class View(Protocol):
     def _show_attached(self) -> None:
         """Update the views of networks after a change of attachments."""
 
+    def _give_back(self, brought: Mapping[str, Any]) -> None:
+        """Remove the components that an attachment brought."""
+
 
 class Pool:
     """The state that pipelines made by `from_pipe` share.
@@ -53,6 +58,7 @@ class Pool:
 
     Attributes:
         attachments: the attachments of these weights, by name; replaced as a whole.
+        brought: the components that attachments brought, by the attachment's name and their own.
         engines: the engine of each network, None for eager mode, and empty if no network has one;
             replaced as a whole.
         prepared: what the engines prepared.
@@ -63,6 +69,7 @@ class Pool:
         self.closed = False
         self.placement = Placement()
         self.attachments: Mapping[str, Attachment] = {}
+        self.brought: dict[str, Mapping[str, Any]] = {}
         self.engines: Mapping[nn.Module, NetworkEngine | None] = {}
         self.was_attached = False
         self._warned: set[str] = set()
@@ -80,6 +87,7 @@ class Pool:
             with refused(f"the attachment {shown(name)}", attachment, "copied"):
                 one = copy.deepcopy(attachment, memo)
                 made.attachments = {**made.attachments, name: one}
+        made.brought = copy.deepcopy(self.brought, memo)
         return made
 
     def __getstate__(self) -> dict[str, Any]:
@@ -312,7 +320,7 @@ class Pool:
         with self.lock:
             self.closed = True
         self.set_engines({})
-        self.attachments = {}
+        self.attachments, self.brought = {}, {}
         for view in self.views():
             view._drop_components()
         gc.collect()

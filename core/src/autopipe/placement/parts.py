@@ -15,7 +15,7 @@ from accelerate.utils import get_balanced_memory, get_max_memory
 from torch import nn
 
 from ..errors import ArgumentError, PlacementError, check_names
-from .base import Role, put
+from .base import Role, put, tensors_of
 from .device_map import DISK, DeviceMap, Place
 from .devices import CPU, DeviceLike, check_here, key_of, memory_limits, parse_device
 
@@ -166,7 +166,8 @@ def _apart(network: nn.Module, places: Mapping[str, Place]) -> dict[str, Place]:
         if any(one and one != name and one.startswith(inner) for one in named):
             for child, part in module.named_children():
                 walk(inner + child, part, place)
-        elif place is not None:
+        elif place is not None and any(True for _ in tensors_of(module)):
+            # A part without weights computes where its inputs are, which may be whole networks.
             found[name] = place
 
     walk("", network, None)

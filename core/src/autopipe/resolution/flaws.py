@@ -143,10 +143,12 @@ def _fits(owner: str, field: str, value: Any) -> bool:
         )
     if field == "conditions":
         return isinstance(value, frozenset) and all(isinstance(part, str) for part in value)
-    if field in ("folders", "others", "aliases", "parameters", "also", "keys"):
+    if field in ("folders", "others", "aliases", "parameters", "also", "keys", "absent"):
         return _all(value, str) and bool(value or field != "keys")
     if field == "option":
         return isinstance(value, str) and bool(_OPTION.fullmatch(value))
+    if field == "flag":
+        return isinstance(value, bool)
     if field == "of":
         return value in ("pipeline", "network")
     if field == "kind":

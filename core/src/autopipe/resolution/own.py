@@ -14,6 +14,7 @@ _COMMANDS = {
     "doctor": "find what is broken in this installation, and say how to fix it",
     "resolve": "show which class opens a checkpoint for a task, and why",
     "inspect": "show what a checkpoint contains, without loading it",
+    "convert": "convert a single file to a folder, or a folder to a single file",
     "download": "download the files that a pipeline needs, or list them",
 }
 

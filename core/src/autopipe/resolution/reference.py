@@ -19,7 +19,8 @@ def instead_of(kind: str) -> Mapping[str, str]:
     """What to use instead, by name.
 
     Args:
-        kind: `"names"` that diffusers exports, `"methods"` of its classes, or `"modules"`.
+        kind: `"names"` that diffusers exports, `"methods"` of its classes, or `"community"`
+            pipelines.
     """
     content = json.loads(Path(__file__).with_name("reference.json").read_text(encoding="utf-8"))
     return {name: group["instead"] for group in content[kind] for name in group["names"]}
@@ -39,12 +40,12 @@ def check_import(name: str) -> None:
     Raises:
         NotHereYetImportError: if diffusers has it.
     """
-    for kind, what in (("names", f"from autopipe import {name}"), ("modules", f"autopipe.{name}")):
-        instead = instead_of(kind).get(name)
-        if instead is not None:
-            raise NotHereYetImportError(
-                f"{what} doesn't work yet, though diffusers has it; {instead}", name=name
-            )
+    instead = instead_of("names").get(name)
+    if instead is not None:
+        raise NotHereYetImportError(
+            f"from autopipe import {name} doesn't work yet, though diffusers has it; {instead}",
+            name=name,
+        )
 
 
 class Absent:

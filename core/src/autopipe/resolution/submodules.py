@@ -12,7 +12,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 # Importing `autopipe` imports this module, so it imports the rest of the core at first use.
@@ -45,7 +45,7 @@ class SubmoduleFinder:
             _load(real.rpartition(".")[0])
             if importlib.util.find_spec(real) is None:
                 return None
-        return ModuleSpec(fullname, _Same(real), is_package=True)  # type: ignore[arg-type]
+        return same_spec(fullname, real)
 
 
 class AliasFinder:
@@ -66,11 +66,17 @@ class AliasFinder:
             return None
         real = f"{parent.__name__}.{name}"
         found = importlib.util.find_spec(real)
-        return found and ModuleSpec(fullname, _Same(real), is_package=True)  # type: ignore[arg-type]
+        return found and same_spec(fullname, real)
+
+
+def same_spec(fullname: str, real: str) -> ModuleSpec:
+    """Return the spec that makes `fullname` a second name of the module `real`."""
+    runs = fullname.endswith(".__main__")  # `python -m` takes no package there.
+    return ModuleSpec(fullname, _Same(real), is_package=not runs)  # type: ignore[arg-type]
 
 
 class _Same:
-    """Loads a module that is another one under a second name."""
+    """The loader of a module that is another one, `real`, under a second name."""
 
     def __init__(self, real: str) -> None:
         self._real = real
@@ -84,6 +90,13 @@ class _Same:
     def exec_module(self, module: ModuleType) -> None:
         """Give the module its own spec back, because its code has already run."""
         module.__spec__ = self._spec
+
+    def get_code(self, name: str) -> CodeType | None:
+        """Return the code of the module, for `python -m`."""
+        spec = importlib.util.find_spec(self._real)
+        find: Any = getattr(spec and spec.loader, "get_code", None)
+        code: CodeType | None = find and find(self._real)
+        return code
 
 
 def check_module(name: str) -> None:
@@ -112,10 +125,14 @@ def attribute_of(target: str, name: str) -> Any:
     module = _load(target)
     try:
         return getattr(module, name)
-    except AttributeError:
+    except AttributeError as missing:
         real = f"{target}.{name}"
-        if name.startswith("_") or importlib.util.find_spec(real) is None:
-            raise
+        try:
+            is_module = not name.startswith("_") and importlib.util.find_spec(real) is not None
+        except ImportError:  # A finder says why it doesn't have this.
+            is_module = False
+        if not is_module:
+            raise missing from None
     return importlib.import_module(real)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Command, Component, Engine, Export, Manifest
+from autopipe.manifest import Command, Component, Engine, Export, Manifest, Reader
 
 _NETWORKS = {
     "AutoencoderKL": "autoencoder_kl",
+    "AutoencoderTiny": "autoencoder_tiny",
     "PriorTransformer": "prior_transformer",
     "UNet2DConditionModel": "unet",
     "VQModel": "vq_model",
@@ -37,6 +38,13 @@ _FUNCTIONS = {
     "retrieve_latents": "scripting",
     "retrieve_timesteps": "scripting",
 }
+
+_AUTOENCODERS = (
+    ("autoencoder", "", "mid.block_1"),
+    ("autoencoder-prefixed", "first_stage_model.", "mid.block_1"),
+    ("autoencoder-plain", "", "mid_block.resnets.0"),
+)
+"""Layouts of single files: their names, the prefix of all tensors, and a module."""
 
 
 @hookimpl
@@ -70,6 +78,15 @@ def autopipe_family() -> Manifest:
                 "autopipe_components.commands.tune:declare",
                 "measure the installed engines for a checkpoint, and remember the fastest",
             ),
+        ),
+        readers=tuple(
+            Reader(
+                name,
+                keys=(f"{prefix}encoder.conv_in.weight", f"{prefix}encoder.{key}.conv1.weight"),
+                target="autopipe_components.original.autoencoder:AutoencoderLayout",
+                absent=("model.diffusion_model.input_blocks.0.0.weight",),
+            )
+            for name, prefix, key in _AUTOENCODERS
         ),
         exports=(
             Export("VaeImageProcessor", "autopipe_components.image_processor:VaeImageProcessor"),

@@ -12,6 +12,7 @@ from autopipe_components.steps.prompt import (
     check_encoder,
     distinct_texts,
     embed_prompts,
+    expanded,
     join_halves,
     tokenize,
 )
@@ -154,3 +155,29 @@ def test_of_an_endless_text_only_the_beginning_is_read(caplog):
 def test_what_comes_after_much_white_space_is_read():
     ids, _ = tokenize(Counted(), [" " * 100_000 + "abcdef"], 5)
     assert ids.tolist() == [[1, *map(ord, "abc"), 2]]
+
+
+class Words:
+    """A tokenizer whose tokens are words; those with `<` were added."""
+
+    added_tokens_encoder = dict.fromkeys(
+        ["<a>", "<a>_1", "<a>_2", "<b>", "<b>_2", "<\\1>", "<\\1>_1"]
+    )
+
+    def tokenize(self, text):
+        return text.lower().split()
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("x <a> y <a>", "x <a> <a>_1 <a>_2 y <a> <a>_1 <a>_2"),
+        ("<b> <A>", "<b> <A>"),
+        ("<a> <a>_1 <a>_2", "<a> <a>_1 <a>_2"),
+        ("<a>_1 <a>", "<a>_1 <a> <a>_1 <a>_2"),
+        ("<\\1>", "<\\1> <\\1>_1"),
+    ],
+)
+def test_tokens_of_several_vectors_are_followed_by_the_others(text, whole):
+    assert expanded(text, Words()) == whole
+    assert expanded(whole, Words()) == whole

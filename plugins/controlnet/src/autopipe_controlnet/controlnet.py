@@ -16,11 +16,8 @@ from autopipe.outputs import BaseOutput
 from autopipe.wording import shown
 from autopipe_components.networks.activations import get_activation
 from autopipe_components.networks.attention import set_attention_slices
-from autopipe_components.networks.conditioning import (
-    Conditioning,
-    check_cross_attention_kwargs,
-    mask_to_bias,
-)
+from autopipe_components.networks.attentive import Attentive, attention_options
+from autopipe_components.networks.conditioning import Conditioning, mask_to_bias
 from autopipe_components.networks.embeddings import TimestepEmbedding
 from autopipe_components.networks.limits import LIMITS
 from autopipe_components.networks.unet_additions import make_addition_embedding
@@ -63,7 +60,7 @@ class ControlNetOutput(BaseOutput):
     mid_block_res_sample: Tensor
 
 
-class ControlNetModel(TimeEmbedded, ModelMixin):
+class ControlNetModel(TimeEmbedded, Attentive, ModelMixin):
     """The encoder half of a U-Net with an additional image, whose features are added to a U-Net.
 
     Config entries in common with `UNet2DConditionModel` have the same meaning; here
@@ -240,7 +237,7 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
             timestep_cond: not supported; refused.
             attention_mask: (B, h * w), 1 for pixels to attend to.
             added_cond_kwargs: the inputs that `addition_embed_type` requires.
-            cross_attention_kwargs: only `scale` is supported.
+            cross_attention_kwargs: `scale`, and what attention processors of yours take.
             guess_mode: weight the features from 0.1 at the highest resolution to 1 at the lowest,
                 so that the control image alone determines the content.
             return_dict: if False, return a tuple.
@@ -248,7 +245,7 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
         Raises:
             ArgumentError: if required inputs are missing, or shapes don't fit.
         """
-        check_cross_attention_kwargs(cross_attention_kwargs)
+        options = attention_options(cross_attention_kwargs, self)
         hidden = self.conv_in(self._checked(sample)) + self._embed_picture(sample, controlnet_cond)
         time = self.embed_time(
             sample,
@@ -262,6 +259,7 @@ class ControlNetModel(TimeEmbedded, ModelMixin):
             time=self.act(time),
             context=encoder_hidden_states,
             self_bias=mask_to_bias(attention_mask, sample),
+            attention_kwargs=options,
         )
         skips = [hidden]
         for block in self.down_blocks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Component, Condition, Export, Family, Pipeline
+from autopipe.manifest import Component, Condition, Export, Family, Pipeline, Reader
 from autopipe.tasks import Input, Task
 from autopipe_components.claims import LIGHT
 
@@ -13,6 +13,13 @@ _TASKS = {
     Task.INPAINT: ("inpaint", "Inpaint"),
 }
 _LINES = {"stable_diffusion": "StableDiffusion", "sdxl": "StableDiffusionXL"}
+
+_FILES = {
+    "controlnet": "control_model.input_hint_block.0.weight",
+    "controlnet-bare": "input_hint_block.0.weight",
+    "controlnet-plain": "controlnet_cond_embedding.conv_in.weight",
+}
+"""By layout of single files, the name of a tensor that only a ControlNet has."""
 
 
 @hookimpl
@@ -62,4 +69,8 @@ def autopipe_family() -> Family:
         ),
         exports=(Export("ControlNetOutput", f"{package}.controlnet:ControlNetOutput"),),
         demo=f"{package}:demo",
+        readers=tuple(
+            Reader(name, (key,), f"{package}.single_file:ControlNetLayout")
+            for name, key in _FILES.items()
+        ),
     )

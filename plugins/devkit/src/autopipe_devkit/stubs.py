@@ -53,6 +53,7 @@ def stub(registry: Registry, command: str) -> str:
         *(_Import.of(target, f"_{name}") for name, target in others.items()),
         *(_Import.of(task.protocol, _calls(task)) for task in tasks if task.protocol),
     ]
+    modules = sorted(set(registry.of("module")) - set(SUBMODULES))
     manifests = registry.families.values()
     classes = {
         *(one.name for manifest in manifests for one in manifest.pipelines),
@@ -61,6 +62,7 @@ def stub(registry: Registry, command: str) -> str:
     lines = [
         f"# Written by `{command}` from what plugins declare. Changes are lost.",
         "from abc import ABCMeta as _ABCMeta",
+        *(["from types import ModuleType as _ModuleType"] if modules else []),
         "from typing import TypeAlias as _TypeAlias",
         "",
         *(f"import autopipe.{name} as _{name}" for name in SUBMODULES),
@@ -69,6 +71,7 @@ def stub(registry: Registry, command: str) -> str:
         *map(str, sorted(imports, key=lambda one: (one.module, one.name))),
         "",
         *(f"{name} = _{name}" for name in SUBMODULES),
+        *(f"{name}: _ModuleType" for name in modules),
         *(f"{name}{': _TypeAlias' if name in classes else ''} = _{name}" for name in others),
         *(line for task in tasks for line in _auto_class(task)),
     ]

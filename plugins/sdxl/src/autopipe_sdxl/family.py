@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Export, Family, Pipeline
+from autopipe.manifest import Export, Family, Pipeline, Reader
 from autopipe.tasks import Task
 from autopipe_components.claims import LIGHT
 
@@ -39,6 +39,26 @@ def autopipe_family() -> Family:
             Export(
                 "StableDiffusionXLPipelineOutput",
                 f"{package}.output:StableDiffusionXLPipelineOutput",
+            ),
+        ),
+        readers=(
+            Reader(
+                "sdxl",
+                keys=(
+                    "model.diffusion_model.input_blocks.0.0.weight",
+                    "model.diffusion_model.label_emb.0.0.weight",
+                ),
+                target=f"{package}.single_file:StableDiffusionXLLayout",
+            ),
+            Reader(
+                "sdxl-unet",
+                keys=("input_blocks.0.0.weight", "out.2.weight", "label_emb.0.0.weight"),
+                target=f"{package}.single_file:StableDiffusionXLLayout",
+            ),
+            Reader(
+                "sdxl-unet-plain",
+                keys=("conv_in.weight", "conv_out.weight", "add_embedding.linear_1.weight"),
+                target=f"{package}.single_file:StableDiffusionXLLayout",
             ),
         ),
     )

@@ -38,7 +38,7 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
         tokenizer, tokenizer_2: a `transformers.CLIPTokenizer` for each.
         unet: a `UNet2DConditionModel` with `addition_embed_type` "text_time".
         scheduler: any scheduler.
-        image_encoder, feature_extractor: not used yet.
+        image_encoder, feature_extractor: for add-ons that take image prompts.
         force_zeros_for_empty_prompt: whether a missing negative prompt means zeros instead of the
             embedding of an empty string.
         add_watermarker: whether to add the invisible watermark to images; by default if the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Component, Export, Family, Pipeline, Probe
+from autopipe.manifest import Component, Export, Family, Pipeline, Probe, Reader
 from autopipe.tasks import Task
 from autopipe_components.claims import LIGHT
 
@@ -55,4 +55,27 @@ def autopipe_family() -> Family:
             ),
         ),
         demo=f"{package}:demo",
+        readers=(
+            Reader(
+                "stable-diffusion",
+                keys=("model.diffusion_model.input_blocks.0.0.weight",),
+                target=f"{package}.single_file:StableDiffusionLayout",
+                absent=(
+                    "control_model.input_hint_block.0.weight",
+                    "model.diffusion_model.label_emb.0.0.weight",
+                ),
+            ),
+            Reader(
+                "stable-diffusion-unet",
+                keys=("input_blocks.0.0.weight", "out.2.weight"),
+                target=f"{package}.single_file:StableDiffusionLayout",
+                absent=("label_emb.0.0.weight",),
+            ),
+            Reader(
+                "stable-diffusion-unet-plain",
+                keys=("conv_in.weight", "conv_out.weight", "time_embedding.linear_1.weight"),
+                target=f"{package}.single_file:StableDiffusionLayout",
+                absent=("add_embedding.linear_1.weight",),
+            ),
+        ),
     )

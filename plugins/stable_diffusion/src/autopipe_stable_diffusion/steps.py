@@ -43,7 +43,7 @@ class StableDiffusionSteps(LatentPipeline[Result]):
         safety_checker: a `StableDiffusionSafetyChecker`, or a function `(images, clip_input)` that
             returns images and flags; with None, images are not checked.
         feature_extractor: a `transformers.CLIPImageProcessor`, required by the safety checker.
-        image_encoder: not used yet.
+        image_encoder: for add-ons that take image prompts, with the feature extractor.
         requires_safety_checker: whether to warn if there is no safety checker.
 
     Raises:

@@ -77,7 +77,8 @@ class StableDiffusionPipeline(StableDiffusionSteps, LatentText2Image[Result], Te
             generator: the random generator, or a list with one per image.
             latents: the initial noise (B, C, height / 8, width / 8); by default it is sampled.
             prompt_embeds, negative_prompt_embeds: encoded prompts (B, K, D) in place of strings.
-            ip_adapter_image, ip_adapter_image_embeds: not supported yet; refused.
+            ip_adapter_image, ip_adapter_image_embeds: image prompts or their embeddings, for an
+                attached add-on that takes them: a list with an entry for each of its adapters.
             output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`.
             return_dict: if False, return a tuple.
             cross_attention_kwargs: keywords for the U-Net's attention.

@@ -3,10 +3,10 @@
 from typing import Any, ClassVar
 
 import pytest
-from autopipe_inks.network import SketchNetwork
 
 from autopipe import AutoPipelineForUnconditional
 from autopipe_devkit.conformance import Conformance
+from autopipe_inks.network import SketchNetwork
 
 
 class TestConformance(Conformance):

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from autopipe_rival.pipeline import ShapesPipeline
 
 from autopipe import DiffusionPipeline
 from autopipe.manifest import Pipeline
 from autopipe_devkit.conformance import Conformance
+from autopipe_rival.pipeline import ShapesPipeline
 
 
 class TestConformance(Conformance):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ...errors import AutopipeError, ConfigError
 from ...wording import error_summary, shown
-from ..build import WithoutMemory, check_sizes
+from ..build import WithoutMemory, check_not_quantized, check_sizes
 from .entries import ClipTextEntries, NetworkEntries, check_entries
 
 LIBRARY = "transformers"
@@ -133,18 +133,14 @@ def usable(content: Mapping[str, Any], origin: Path | str, section: str = "") ->
         section: the half of a text-and-image model's config that belongs to the network, if any.
 
     Raises:
-        ConfigError: if the weights are quantized.
+        QuantizedWeightsError: if the weights are quantized.
     """
     found = _trusted(content)
     if section and isinstance(found.get(section), dict):
         # In configs of text-and-image models, the size of projections is outside the halves.
         both = {name: found[name] for name in ("projection_dim",) if name in found}
         found = {**found[section], **both}
-    if found.get("quantization_config") is not None:
-        raise ConfigError(
-            f"{origin} describes quantized weights, which are not supported; use a checkpoint "
-            f"without quantization"
-        )
+    check_not_quantized(found, origin)
     return found
 
 

@@ -38,12 +38,17 @@ ITEM_BYTES: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor in a file: `offset` (from the start of the file) and `size` in bytes."""
+    """A tensor in a file: `offset` (from the start of the file) and `size` in bytes.
+
+    If it is `transposed`, the file has its two axes the other way round, and `shape` is that of the
+    file.
+    """
 
     dtype: str
     shape: tuple[int, ...]
     offset: int
     size: int
+    transposed: bool = False
 
 
 @dataclass(frozen=True)

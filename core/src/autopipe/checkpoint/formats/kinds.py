@@ -25,19 +25,19 @@ _STARTS: tuple[tuple[re.Pattern[bytes], str], ...] = (
 )
 _EXPECTED = {
     ".safetensors": frozenset({_SAFETENSORS}),
-    ".bin": frozenset({_PICKLED}),
+    **dict.fromkeys((".bin", ".ckpt", ".pt", ".pth"), frozenset({_PICKLED})),
 }
 
 _NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r".*lora.*\.(safetensors|bin)|adapter_(model\..*|config\.json)", re.IGNORECASE),
         "{name} contains an adapter (LoRA), which is not a checkpoint of its own; load the "
-        "checkpoint that it was trained on",
+        "checkpoint that it was trained on, and call load_lora_weights of the pipeline",
     ),
     (
         re.compile(r".*\.gguf"),
-        "{name} has the format of llama.cpp (GGUF), which is not supported; use the safetensors "
-        "from which it was converted",
+        "{name} has quantized weights (GGUF), which are not supported; use the safetensors from "
+        "which it was converted",
     ),
     (
         re.compile(r".*\.onnx(_data)?|.*\.onnx\.data"),
@@ -59,7 +59,8 @@ _NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r".*\.(safetensors|ckpt|pt|pth)"),
         "{name} may be a single-file checkpoint in the layout of its authors; give the path of "
-        "that file, or use the folder of the same checkpoint that has a model_index.json",
+        "that file to from_single_file, or use the folder of the same checkpoint that has a "
+        "model_index.json",
     ),
 )
 
@@ -103,25 +104,44 @@ def found_instead(names: Iterable[str], folder: object) -> str:
     return ""
 
 
+EMBEDDING = (
+    "contains an embedding of textual inversion; load the checkpoint that it was trained on, and "
+    "call load_textual_inversion of the pipeline"
+)
+
 _LAYOUTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r".*\blora_\w+\b.*|.*_lora\..*|lora_\w+\..*|.*\.(oft|hada|lokr)_\w+.*"),
         "The names are those of an adapter (LoRA), which is not a network; load the checkpoint "
-        "that it was trained on",
+        "that it was trained on, and call load_lora_weights of the pipeline",
+    ),
+    (
+        re.compile(r"(ip_adapter|image_proj)\..*"),
+        "The names are those of an IP-Adapter; load the checkpoint that it was trained on, and "
+        "call load_ip_adapter of the pipeline",
+    ),
+    (
+        re.compile(r"emb_params|clip_[lg]|<.*>"),
+        "The names are those of an embedding of textual inversion; load the checkpoint that it was "
+        "trained on, and call load_textual_inversion of the pipeline",
     ),
     (
         re.compile(
             r"(model\.diffusion_model|first_stage_model|cond_stage_model|conditioner|control_model|"
             r"model_ema|text_encoders|vae)\..*"
         ),
-        "The names are those of a single-file checkpoint in the layout of its authors; use the "
-        "folder of the same checkpoint that has a model_index.json",
+        "The names are those of a single-file checkpoint in the layout of its authors; load the "
+        "file with from_single_file",
     ),
-    (
-        re.compile(r".*\.(absmax|quant_map|quant_state\..*|SCB|qweight|qzeros|scale_weight)"),
-        "The names are those of quantized weights, which are not supported; use a checkpoint "
-        "without quantization",
-    ),
+)
+
+_QUANTIZED: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r".*\.(absmax|quant_map|nested_\w+|quant_state\..*|SCB)"), "bitsandbytes"),
+    (re.compile(r".*\.(qweight|qzeros|g_idx)"), "GPTQ or AWQ"),
+    (re.compile(r".*\.(wscales|smooth_factor(_orig)?)"), "SVDQuant"),
+    (re.compile(r"scaled_fp8|.*\.(scale_weight|scale_input|comfy_quant)"), "scaled float8"),
+    (re.compile(r".*[:.]_?(weight_)?(qdata|zero_point)|.*:(_data|_scale|scale)"), "torchao"),
+    (re.compile(r".*\.(weight_scale(_inv)?|input_scale)"), "float8 with scales"),
 )
 
 
@@ -132,6 +152,20 @@ def layout_of(names: Iterable[str]) -> str:
         if any(pattern.fullmatch(name) for name in every):
             return text
     return ""
+
+
+def quantized_by(names: Iterable[str]) -> str:
+    """Return the method that quantized weights with these names; empty if none did."""
+    every = list(names)
+    for pattern, method in _QUANTIZED:
+        if any(pattern.fullmatch(name) for name in every):
+            return method
+    return ""
+
+
+def is_gguf(start: bytes) -> bool:
+    """Whether a file with these first bytes has the format of llama.cpp."""
+    return start.startswith(b"GGUF")
 
 
 _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})

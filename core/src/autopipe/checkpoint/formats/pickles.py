@@ -14,7 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from ...errors import DamagedFileError, UnsafeCheckpointError
+from ...errors import (
+    CheckpointError,
+    DamagedFileError,
+    QuantizedWeightsError,
+    UnsafeCheckpointError,
+)
 from ...wording import cut, listed
 
 _LARGEST = 1 << 23
@@ -28,6 +33,9 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 
 _TAKE_MEMORY = frozenset({"builtins.bytearray", "__builtin__.bytearray"})
 """Classes that allocate as much memory as a number in the pickle says. No tensor needs them."""
+
+_QUANTIZERS = frozenset({"bitsandbytes", "optimum", "torchao"})
+"""Packages whose classes a file of quantized weights refers to."""
 
 _LONGEST_NAME = 200
 """The longest name in a pickle; torch takes minutes to refuse one of 100,000 characters."""
@@ -52,8 +60,11 @@ def check_pickle(file: Path, stream: BinaryIO) -> list[str]:
     return names
 
 
-def refused(file: Path, names: list[str]) -> UnsafeCheckpointError:
+def refused(file: Path, names: list[str]) -> CheckpointError:
     """Return the error for a pickle that refers to `names`."""
+    for name in names:
+        if (package := name.partition(".")[0]) in _QUANTIZERS:
+            return QuantizedWeightsError.of(file, package)
     # Names that every file of tensors refers to come last.
     odd_first = sorted(names, key=lambda name: name.startswith(("torch.", "collections.")))
     references = listed(odd_first, 5) or "objects by its own numbers"

@@ -20,10 +20,11 @@ from typing import Any, BinaryIO, cast
 import torch
 from torch import Tensor
 
-from ...errors import DamagedFileError
+from ...errors import DamagedFileError, UnsupportedCheckpointError
 from ...regular import opened
 from ...wording import cut, logger
 from .headers import Header, TensorInfo, check_content, reading
+from .kinds import EMBEDDING
 from .pickles import check_pickle, refused
 
 _log = logger(__name__)
@@ -35,6 +36,8 @@ TORCH_DTYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64, "C64": torch.complex64, "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
 }  # fmt: skip
+
+NAMES_OF_DTYPES: Mapping[torch.dtype, str] = {dtype: name for name, dtype in TORCH_DTYPES.items()}
 
 _NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "lustre", "glusterfs", "beegfs", "gpfs",
@@ -86,6 +89,8 @@ def read_safetensors(
                 found.update(_mapped_and_cast(pages, header, target))
             else:
                 found.update(_read(file, stream, header, target))
+        for name in (name for name, info in header.tensors.items() if info.transposed):
+            found[name] = found[name].t().contiguous()
     return found
 
 
@@ -104,7 +109,7 @@ def read_pickled(
     found: dict[str, Tensor] = {}
     for file in files:
         with reading(file), open_file(file) as stream:
-            state = _unpickled(file, stream)
+            state, _ = unpickled(file, stream)
             while state:
                 name, tensor = state.popitem()
                 found[name] = tensor.to(target(name, tensor.dtype))
@@ -200,6 +205,8 @@ def _on_network(file: Path) -> bool:
 def read_content(file: Path, open_file: Callable[[Path], BinaryIO] = opened) -> dict[Any, Any]:
     """Read a pickle of nested dicts and lists of tensors, numbers and texts, without running code.
 
+    A pickle of a single tensor gives a dict with the tensor under an empty name.
+
     Args:
         open_file: the function that opens the file.
 
@@ -209,6 +216,8 @@ def read_content(file: Path, open_file: Callable[[Path], BinaryIO] = opened) -> 
     with reading(file), open_file(file) as stream:
         content = _loaded(file, stream)
         size = os.fstat(stream.fileno()).st_size
+    if isinstance(content, Tensor):
+        content = {"": content}
     tensors: list[Tensor] = []
     todo, seen = [content], 0
     while todo:
@@ -226,10 +235,24 @@ def read_content(file: Path, open_file: Callable[[Path], BinaryIO] = opened) -> 
     return content
 
 
-def _unpickled(file: Path, stream: BinaryIO) -> dict[str, Tensor]:
+def unpickled(file: Path, stream: BinaryIO) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Return the tensors of a pickle, and the numbers that it has beside its state dict.
+
+    Args:
+        stream: the file, open for reading.
+
+    Raises:
+        UnsafeCheckpointError: if it contains anything other than tensors and plain values.
+        DamagedFileError: if it is truncated, empty or a Git LFS pointer, or has no state dict.
+        UnsupportedCheckpointError: if it is an embedding of textual inversion.
+    """
     state = _loaded(file, stream)
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+    numbers: dict[str, float] = {}
+    while isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        numbers |= {n: one for n, one in state.items() if isinstance(one, (int, float))}
         state = state["state_dict"]
+    if isinstance(state, dict) and "string_to_param" in state:
+        raise UnsupportedCheckpointError(f"{file} {EMBEDDING}")
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) and _is_plain(tensor)
         for name, tensor in state.items()
@@ -238,7 +261,7 @@ def _unpickled(file: Path, stream: BinaryIO) -> dict[str, Tensor]:
             f"{file} doesn't contain a state dict of plain tensors; fetch this file again"
         )
     _check_size(file, os.fstat(stream.fileno()).st_size, state.values())
-    return state
+    return state, numbers
 
 
 def _loaded(file: Path, stream: BinaryIO) -> Any:

@@ -15,7 +15,7 @@ from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.modeling import ModelMixin
 from autopipe.wording import shown
 
-from .adapters import Adapters
+from ..adapters import Adapters
 from .config import EncoderConfig
 from .embeddings import TokenEmbeddings
 from .limits import LIMITS

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from autopipe.attaching.engine import EngineRefusal, NetworkEngine
-from autopipe.attaching.network_view import Answer, view_of
 from autopipe.errors import ArgumentError
 from autopipe.wording import shown
 
 from ..networks.attention import Attention
+from ..networks.attention_processors import fuse
 
 _DTYPES = ("bfloat16", "float16")
 
@@ -59,8 +58,10 @@ class ChannelsLast(NetworkEngine):
     def prepare(self, network: nn.Module, method: str) -> Callable[..., Any]:
         dtype: torch.dtype | None = None if self.dtype is None else getattr(torch, self.dtype)
         made = copy.deepcopy(network).to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        view = view_of(made, [_fused(made)] if self.fuse else [])
-        run = view if method == "forward" else getattr(view, method)
+        for layer in made.modules() if self.fuse else ():
+            if isinstance(layer, Attention):
+                fuse(layer)
+        run = made if method == "forward" else getattr(made, method)
         own = next((p.dtype for p in network.parameters() if p.is_floating_point()), dtype)
 
         def back(value: Any) -> Any:
@@ -80,41 +81,3 @@ class ChannelsLast(NetworkEngine):
             return tree_map(back, run(*args, **kwargs))
 
         return prepared
-
-
-def _fused(network: nn.Module) -> dict[str, Answer]:
-    """Return an answer with fused projections for each attention layer of `network`."""
-    return {
-        path: _together(layer) if layer.context_dim is None else _to_context(layer)
-        for path, layer in network.named_modules()
-        if type(layer) is Attention
-    }
-
-
-def _together(layer: Attention) -> Answer:
-    weight, shift = _joined(layer.to_q, layer.to_k, layer.to_v)
-
-    def answer(layer: Any, hidden: Tensor, context: Any = None, bias: Any = None) -> Tensor:
-        query, key, value = F.linear(hidden, weight, shift).chunk(3, -1)
-        mixed: Tensor = layer.mix(query, key, value, bias)
-        return mixed
-
-    return answer
-
-
-def _to_context(layer: Attention) -> Answer:
-    weight, shift = _joined(layer.to_k, layer.to_v)
-
-    def answer(layer: Any, hidden: Tensor, context: Any = None, bias: Any = None) -> Tensor:
-        context = layer.check_context(context, hidden.shape[0])
-        key, value = F.linear(context, weight, shift).chunk(2, -1)
-        attended: Tensor = layer.attend(hidden, key, value, bias)
-        return attended
-
-    return answer
-
-
-def _joined(*layers: nn.Linear) -> tuple[Tensor, Tensor | None]:
-    weight = torch.cat([layer.weight.detach() for layer in layers])
-    shifts = [layer.bias for layer in layers if layer.bias is not None]
-    return weight, torch.cat([shift.detach() for shift in shifts]) if shifts else None

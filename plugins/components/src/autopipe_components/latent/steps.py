@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 import torch
 from torch import Tensor
 
-from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
 
 from ..images.kinds import ImageInput
@@ -28,6 +27,7 @@ from ..steps.checks import (
     check_steps,
 )
 from ..steps.codec import NoCodec, in_dtype_of
+from ..steps.given import check_image_prompts
 from ..steps.guidance import guide
 from ..steps.timesteps import Schedule, set_schedule
 from .methods import LatentMethods
@@ -200,15 +200,7 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
             ArgumentError, ArgumentTypeError: if an argument is invalid.
         """
         call = self.call
-        image_prompts = {
-            "ip_adapter_image": call.get("ip_adapter_image"),
-            "ip_adapter_image_embeds": call.get("ip_adapter_image_embeds"),
-        }
-        for name, given in image_prompts.items():
-            if given is not None:
-                raise ArgumentError(
-                    f"{name} is given, but IP-Adapter images are not supported yet; leave it out"
-                )
+        check_image_prompts(self, call)
         check_number("eta", call.get("eta", 0.0))
         rescale = call.get("guidance_rescale", 0.0)
         guidance_scale = call.get("guidance_scale", 1.0)
@@ -291,8 +283,9 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
         """Convert the initial image to pixels (N, 3, H, W) in [-1, 1]; latents stay unchanged."""
         return self.image_processor.preprocess(image)
 
-    def apply_guidance(self, prediction: Tensor) -> Tensor:
-        return guide(prediction, self.guidance_scale, rescale=self.guidance_rescale)
+    def apply_guidance(self, prediction: Tensor, further: Tensor | None = None) -> Tensor:
+        scale, rescale = self.guidance_scale, self.guidance_rescale
+        return guide(prediction, scale, rescale=rescale, further=further)
 
     def denoise_latents(
         self,

@@ -12,6 +12,7 @@ from autopipe.errors import ConfigError
 from autopipe.wording import shown
 
 from .attention import MultiHeadAttention, check_bias, to_pixels, to_tokens
+from .attention_processors import AttnAddedKVProcessor2_0
 from .conditioning import Conditioning
 
 # The number of groups in checkpoints that apply group normalisation to the prompt.
@@ -42,6 +43,9 @@ class AddedKVAttention(MultiHeadAttention):
         ConfigError: if the number of heads or groups doesn't divide the channels.
     """
 
+    default_processor = AttnAddedKVProcessor2_0
+    residual_connection = True
+
     def __init__(self, channels: int, options: AddedKVOptions) -> None:
         heads, rest = divmod(channels, options.head_dim)
         if rest:
@@ -58,6 +62,7 @@ class AddedKVAttention(MultiHeadAttention):
         )
         self.group_norm = nn.GroupNorm(options.groups, channels, eps=_EPS)
         self.norm_cross = _prompt_norm(options)
+        self.only_cross_attention = options.only_cross_attention
         pixels_too = not options.only_cross_attention
         self.to_k = nn.Linear(channels, channels) if pixels_too else None
         self.to_v = nn.Linear(channels, channels) if pixels_too else None
@@ -70,9 +75,15 @@ class AddedKVAttention(MultiHeadAttention):
         Raises:
             ArgumentError: if the context is missing, or its size or that of its mask doesn't fit.
         """
-        context = self.check_context(cond.context, hidden.shape[0])
         # In these networks both masks refer to the prompt.
         bias = cond.context_bias if cond.self_bias is None else cond.self_bias
+        if type(self.processor) is not AttnAddedKVProcessor2_0:
+            return self.processed(hidden, cond.context, bias, cond.attention_kwargs)
+        return self.compute(hidden, cond.context, bias)
+
+    def compute(self, hidden: Tensor, context: Tensor | None, bias: Tensor | None) -> Tensor:
+        """Return what `forward` returns without a processor."""
+        context = self.check_context(context, hidden.shape[0])
         check_bias(bias, context.shape[1])
         if self.norm_cross is not None:
             context = self.norm_cross(context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,11 +12,14 @@ from torch import Tensor, nn
 from autopipe.errors import ArgumentError
 from autopipe.wording import shown
 
+from .attention_members import AttentionMembers
+from .attention_processors import AttnProcessor2_0
+
 # On these devices scaled_dot_product_attention computes scores in float32 for every dtype.
 _SCORES_IN_FLOAT32 = frozenset({"cpu", "cuda"})
 
 
-class MultiHeadAttention(nn.Module):
+class MultiHeadAttention(AttentionMembers):
     """The base class of attention layers, with heads, slicing and the output projection.
 
     `upcast` computes the scores in float32, for models whose scores exceed the range of float16;
@@ -40,8 +44,8 @@ class MultiHeadAttention(nn.Module):
         self.upcast = upcast
         self.slice_size: int | None = None
         self.to_q = nn.Linear(query_dim, inner_dim, bias=bias)
-        # A list, because checkpoints name the projection `to_out.0`.
-        self.to_out = nn.ModuleList([nn.Linear(inner_dim, query_dim)])
+        # A list, because checkpoints name the projection `to_out.0`; processors use both entries.
+        self.to_out = nn.ModuleList([nn.Linear(inner_dim, query_dim), nn.Dropout(0.0)])
 
     def check_slice(self, size: int | None) -> None:
         """Raise ArgumentError if slices of `size` heads are impossible; None means all heads."""
@@ -62,10 +66,23 @@ class MultiHeadAttention(nn.Module):
 
     def mix(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return the attention of projected queries, (B, Q, heads * head_dim), as `attend` does."""
+        return self.project(self.attended(query, key, value, bias))
+
+    def attended(
+        self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
+    ) -> Tensor:
+        """Return what `mix` returns before the output projection, (B, Q, heads * head_dim).
+
+        So an add-on can add attention to further keys and values of its own.
+        """
         query, key, value = map(self._split_heads, (query, key, value))
         attended = self._attend(query, key, value, None if bias is None else bias[:, None])
+        return attended.transpose(1, 2).flatten(2)
+
+    def project(self, attended: Tensor) -> Tensor:
+        """Return the output projection, (B, Q, query_dim), of what `attended` returns."""
         project = next(iter(self.to_out))
-        projected: Tensor = project(attended.transpose(1, 2).flatten(2))
+        projected: Tensor = project(attended)
         return projected
 
     def check_context(self, context: Tensor | None, batch: int) -> Tensor:
@@ -140,15 +157,30 @@ class Attention(MultiHeadAttention):
         self.to_v = nn.Linear(context_dim or query_dim, heads * head_dim, bias=bias)
 
     def forward(
-        self, hidden: Tensor, context: Tensor | None = None, bias: Tensor | None = None
+        self,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        **options: Any,
     ) -> Tensor:
-        """Attend to `context`, (B, K, context_dim), or to `hidden` itself.
+        """Attend to `encoder_hidden_states`, (B, K, context_dim), or to `hidden_states` itself.
 
-        `bias`, (B, 1, K), is added to the scores.
+        Args:
+            hidden_states: (B, Q, query_dim).
+            attention_mask: (B, 1, K), added to the scores.
+            **options: for a processor of the user.
 
         Raises:
             ArgumentError: if the context is missing, or a shape doesn't fit.
         """
+        if type(self.processor) is not AttnProcessor2_0:
+            return self.processed(hidden_states, encoder_hidden_states, attention_mask, options)
+        return self.compute(hidden_states, encoder_hidden_states, attention_mask)
+
+    def compute(
+        self, hidden: Tensor, context: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
+        """Return what `forward` returns without a processor."""
         if self.context_dim is None:
             context = hidden
         else:
@@ -160,14 +192,16 @@ class Attention(MultiHeadAttention):
 class SpatialAttention(Attention):
     """Self-attention over the pixels of (B, C, H, W) after normalisation, added to the input."""
 
+    residual_connection = True
+
     def __init__(self, channels: int, *, heads: int, groups: int, eps: float) -> None:
         super().__init__(channels, heads=heads, head_dim=channels // heads, bias=True)
         self.group_norm = nn.GroupNorm(groups, channels, eps=eps)
 
-    def forward(
+    def compute(
         self, hidden: Tensor, context: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
-        attended = super().forward(to_tokens(self.group_norm(hidden)), context, bias)
+        attended = super().compute(to_tokens(self.group_norm(hidden)), context, bias)
         return hidden + to_pixels(attended, hidden.shape[-2:])
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from autopipe.config import register_to_config
 from autopipe.modeling import ModelMixin, entry_point
 from autopipe.outputs import BaseOutput
 
+from .attentive import Attentive
 from .distributions import DiagonalGaussianDistribution, Generators
 from .limits import LIMITS
 from .tiling import in_tiles
 from .vae import Decoder, DecoderOutput, Encoder, check_channels, with_new_names
+from .vae_memory import Sliced
 
 
 @dataclass
@@ -25,7 +26,7 @@ class AutoencoderKLOutput(BaseOutput):
     latent_dist: DiagonalGaussianDistribution
 
 
-class AutoencoderKL(ModelMixin):
+class AutoencoderKL(Attentive, Sliced, ModelMixin):
     """Encodes images into a distribution of latents that are `2 ** (levels - 1)` times smaller.
 
     Callers normalise latents with `scaling_factor`, `shift_factor`, `latents_mean` and
@@ -93,8 +94,6 @@ class AutoencoderKL(ModelMixin):
             nn.Conv2d(latent_channels, latent_channels, 1) if use_post_quant_conv else None
         )
 
-        self.use_slicing = False
-        self.use_tiling = False
         side = sample_size if isinstance(sample_size, int) else sample_size[0]
         self.tile_sample_min_size = side
         self.tile_latent_min_size = int(side / 2 ** (len(block_out_channels) - 1))
@@ -104,26 +103,6 @@ class AutoencoderKL(ModelMixin):
     def convert_state_dict(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return `state` with the current names of attention layers; early releases used others."""
         return with_new_names(state)
-
-    def enable_slicing(self) -> None:
-        """Encode and decode one image at a time: less memory, the same result."""
-        self.use_slicing = True
-
-    def disable_slicing(self) -> None:
-        """Undo `enable_slicing`."""
-        self.use_slicing = False
-
-    def enable_tiling(self, use_tiling: bool = True) -> None:
-        """Encode and decode images larger than `sample_size` in overlapping tiles, and blend them.
-
-        Memory no longer grows with the image. Each tile is computed on its own, so colours and
-        details can differ slightly.
-        """
-        self.use_tiling = use_tiling
-
-    def disable_tiling(self) -> None:
-        """Undo `enable_tiling`."""
-        self.enable_tiling(False)
 
     @entry_point
     def encode(
@@ -135,7 +114,7 @@ class AutoencoderKL(ModelMixin):
             ArgumentError: if `x` has another shape.
         """
         check_channels("images", x, self.config.in_channels)
-        posterior = DiagonalGaussianDistribution(self._each_slice(self._encode, x))
+        posterior = DiagonalGaussianDistribution(self.each_slice(self._encode, x))
         return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
 
     @entry_point
@@ -153,7 +132,7 @@ class AutoencoderKL(ModelMixin):
             ArgumentError: if `z` has another shape.
         """
         check_channels("latents", z, self.config.latent_channels)
-        images = self._each_slice(self._decode, z)
+        images = self.each_slice(self._decode, z)
         return DecoderOutput(sample=images) if return_dict else (images,)
 
     @entry_point
@@ -177,11 +156,6 @@ class AutoencoderKL(ModelMixin):
         posterior: DiagonalGaussianDistribution = self.encode(sample)[0]
         latents = posterior.sample(generator) if sample_posterior else posterior.mode()
         return self.decode(latents, return_dict=return_dict)
-
-    def _each_slice(self, work: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
-        if self.use_slicing and batch.shape[0] > 1:
-            return torch.cat([work(one) for one in torch.split(batch, 1)])
-        return work(batch)
 
     def _encode(self, images: Tensor) -> Tensor:
         if self.use_tiling and max(images.shape[-2:]) > self.tile_sample_min_size:

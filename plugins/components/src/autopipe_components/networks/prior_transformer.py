@@ -15,6 +15,7 @@ from autopipe.outputs import BaseOutput
 from autopipe.wording import shown
 
 from .attention import Attention
+from .attentive import Attentive
 from .conditioning import mask_to_bias
 from .embeddings import TimestepEmbedding, Timesteps, timesteps_of
 from .limits import LIMITS
@@ -41,12 +42,12 @@ class PriorTransformerBlock(nn.Module):
 
     def forward(self, tokens: Tensor, bias: Tensor | None) -> Tensor:
         """Apply the layer; `bias`, (B, N, N) or (1, N, N), is added to the attention scores."""
-        tokens = tokens + self.dropout(self.attn1(self.norm1(tokens), bias=bias))
+        tokens = tokens + self.dropout(self.attn1(self.norm1(tokens), attention_mask=bias))
         tokens = tokens + self.ff(self.norm3(tokens))
         return tokens
 
 
-class PriorTransformer(ModelMixin):
+class PriorTransformer(Attentive, ModelMixin):
     """Predicts a clean image embedding from a noisy one, a timestep and a text.
 
     Its sequence consists of the tokens of the text (`num_embeddings`), the embedding of the text,

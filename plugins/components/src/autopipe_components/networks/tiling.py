@@ -48,3 +48,33 @@ def _blend(before: Tensor, after: Tensor, extent: int, *, dim: int) -> Tensor:
     faded = end * (1 - weight) + after.narrow(dim, 0, extent) * weight
     rest = after.narrow(dim, extent, after.shape[dim] - extent)
     return torch.cat((faded, rest), dim=dim)
+
+
+def in_ramped_tiles(
+    work: Callable[[Tensor], Tensor], whole: Tensor, *, tile: int, made: int, overlap: float
+) -> Tensor:
+    """Do the same as `in_tiles`, but each tile covers those before it after a linear ramp.
+
+    The ramp is as wide as the overlap.
+    """
+    step = tile - int(tile * overlap)
+    ramp = max(int(tile * overlap) * made // tile - 1, 1)
+    result: Tensor | None = None
+
+    def weights(length: int, start: int) -> Tensor:
+        rising = torch.arange(length, device=whole.device, dtype=whole.dtype) / ramp
+        return rising.clamp(max=1) if start else torch.ones_like(rising)
+
+    for top in range(0, whole.shape[2], step):
+        for left in range(0, whole.shape[3], step):
+            part = work(whole[:, :, top : top + tile, left : left + tile])
+            if result is None:
+                size = [side * made // tile for side in whole.shape[2:]]
+                result = part.new_zeros(*part.shape[:2], *size)
+            y, x = top * made // tile, left * made // tile
+            target = result[:, :, y : y + part.shape[2], x : x + part.shape[3]]
+            part = part[:, :, : target.shape[2], : target.shape[3]]
+            weight = weights(part.shape[2], y)[:, None] * weights(part.shape[3], x)
+            target.copy_(weight * part + (1 - weight) * target)
+    assert result is not None
+    return result

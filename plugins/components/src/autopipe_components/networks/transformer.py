@@ -99,8 +99,9 @@ class BasicTransformerBlock(nn.Module):
 
     def forward(self, tokens: Tensor, cond: Conditioning) -> Tensor:
         context = cond.context if self.only_cross_attention else None
-        tokens = tokens + self.attn1(self.norm1(tokens), context, cond.self_bias)
-        tokens = tokens + self.attn2(self.norm2(tokens), cond.context, cond.context_bias)
+        options = cond.attention_kwargs
+        tokens = tokens + self.attn1(self.norm1(tokens), context, cond.self_bias, **options)
+        tokens = tokens + self.attn2(self.norm2(tokens), cond.context, cond.context_bias, **options)
         tokens = tokens + self.ff(self.norm3(tokens))
         return tokens
 

@@ -14,9 +14,11 @@ from autopipe.modeling import ModelMixin
 from autopipe.outputs import BaseOutput
 from autopipe.wording import shown
 
+from ..original.unet_names import unet_module_names
 from .activations import get_activation
 from .attention import set_attention_slices
-from .conditioning import Conditioning, check_cross_attention_kwargs, mask_to_bias
+from .attentive import Attentive, attention_options
+from .conditioning import Conditioning, mask_to_bias
 from .embeddings import TimestepEmbedding
 from .limits import LIMITS
 from .unet_additions import make_addition_embedding
@@ -34,7 +36,7 @@ class UNet2DConditionOutput(BaseOutput):
     sample: Tensor
 
 
-class UNet2DConditionModel(TimeEmbedded, ModelMixin):
+class UNet2DConditionModel(TimeEmbedded, Attentive, ModelMixin):
     """A U-Net on images or latents whose blocks attend to an encoded prompt.
 
     `attention_head_dim`, one value or one per resolution, is the *number* of heads in blocks with
@@ -164,6 +166,11 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
         extra = 0 if self.add_embedding is None else self.add_embedding.extra_channels
         return int(self.config.in_channels) - extra
 
+    @property
+    def original_names(self) -> Mapping[str, str]:
+        """The path of each module, by its path in the authors' code: `unet_module_names`."""
+        return unet_module_names(self.config)
+
     def set_attention_slice(self, slice_size: str | int | list[int | None] | None = "auto") -> None:
         """Compute attention for a few heads at a time: less memory, same result, slightly slower.
 
@@ -206,7 +213,7 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
             timestep_cond: (B, time_cond_proj_dim), such as an embedded guidance scale.
             attention_mask: (B, H * W), 1 for pixels to attend to. `SimpleCrossAttn` blocks use it
                 as the `encoder_attention_mask`, in preference to the other one.
-            cross_attention_kwargs: only `scale` is accepted.
+            cross_attention_kwargs: `scale`, and what attention processors of yours take.
             added_cond_kwargs: inputs that `addition_embed_type` and `encoder_hid_dim_type` require:
                 `text_embeds` and `time_ids` (B, 6) for "text_time", `text_embeds` and
                 `image_embeds` for "text_image", `image_embeds` for "image" and "image_hint", and
@@ -222,7 +229,7 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
             ArgumentError: if an input that the config requires is missing, or a shape doesn't fit.
         """
         _check_residuals(down_block_additional_residuals, mid_block_additional_residual)
-        check_cross_attention_kwargs(cross_attention_kwargs)
+        options = attention_options(cross_attention_kwargs, self)
         channels = self.sample_channels
         if not isinstance(sample, Tensor) or sample.ndim != 4 or sample.shape[1] != channels:
             raise ArgumentError(
@@ -252,6 +259,7 @@ class UNet2DConditionModel(TimeEmbedded, ModelMixin):
             context=encoder_hidden_states,
             context_bias=mask_to_bias(encoder_attention_mask, sample),
             self_bias=mask_to_bias(attention_mask, sample),
+            attention_kwargs=options,
         )
 
         residuals = Residuals(

@@ -18,6 +18,7 @@ from autopipe.errors import ConfigError
 
 from .activations import get_activation
 from .attention import Attention, SpatialAttention, to_pixels, to_tokens
+from .attention_processors import AttnProcessor2_0
 from .resnet import ResnetBlock2D, ResnetOptions, check_groups
 
 EPS = 1e-6
@@ -78,13 +79,26 @@ class SpatialNormResnet(nn.Module):
 class SpatialNormAttention(Attention):
     """Attention over the pixels of (B, C, H, W) after spatial norm, added to the input."""
 
+    residual_connection = True
+
     def __init__(self, channels: int, *, latent_channels: int) -> None:
         super().__init__(channels, heads=1, head_dim=channels, bias=True)
         self.spatial_norm = SpatialNorm(channels, latent_channels)
 
     def forward(self, hidden: Tensor, latents: Tensor) -> Tensor:  # type: ignore[override]
-        tokens = to_tokens(self.spatial_norm(hidden, latents))
-        return hidden + to_pixels(super().forward(tokens), hidden.shape[-2:])
+        if type(self.processor) is not AttnProcessor2_0:
+            return self.processed(hidden, None, None, {}, temb=latents)
+        return self.compute(hidden, temb=latents)
+
+    def compute(
+        self,
+        hidden: Tensor,
+        context: Tensor | None = None,
+        bias: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
+        tokens = to_tokens(self.spatial_norm(hidden, temb))
+        return hidden + to_pixels(super().compute(tokens, context, bias), hidden.shape[-2:])
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from autopipe.modeling import ModelMixin, entry_point
 from autopipe.outputs import BaseOutput
 from autopipe.wording import shown
 
+from .attentive import Attentive
 from .limits import LIMITS
 from .vae import Decoder, DecoderOutput, Encoder, check_channels, with_new_names
 
@@ -68,7 +69,7 @@ class VectorQuantizer(nn.Module):
         return entries if shape is None else entries.view(*shape).movedim(-1, 1).contiguous()
 
 
-class VQModel(ModelMixin):
+class VQModel(Attentive, ModelMixin):
     """Encodes images into latents from a codebook, `2 ** (levels - 1)` times smaller.
 
     With `norm_type="spatial"` the latents also modulate the normalisation of the decoder. With

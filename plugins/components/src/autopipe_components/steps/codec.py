@@ -15,6 +15,8 @@ from autopipe.errors import ArgumentError
 from autopipe.placement.base import float32_copy
 from autopipe.wording import logger
 
+from ..scripting import retrieve_latents
+
 if TYPE_CHECKING:
     from autopipe.modeling import ModelMixin
 
@@ -70,11 +72,12 @@ class PixelCodec:
 class VaeCodec:
     """The codec of a variational autoencoder, which samples latents from its posterior.
 
-    Latents are normalised: `(sample - latents_mean) * scaling_factor / latents_std`. A subclass
-    that doesn't sample overrides `encode`; a family chooses its codec in the property `codec`.
+    Latents are normalised: `(sample - latents_mean) * scaling_factor / latents_std`. A family
+    chooses its codec in the property `codec`.
 
     Attributes:
-        vae: a model with `encode(x).latent_dist` and `decode(z).sample`, whose config has
+        vae: a model with `encode(x).latent_dist`, or `.latents` if it doesn't sample, and
+            `decode(z).sample`, whose config has
             `scaling_factor`, `latent_channels` and `block_out_channels`, and may have
             `latents_mean`, `latents_std` (one number for each channel) and `force_upcast`. The
             factor is `2 ** (len(block_out_channels) - 1)`.
@@ -97,8 +100,8 @@ class VaeCodec:
         """Return the latents of `image`, in the dtype of `image`."""
         upcast = self._upcast_from(torch.float16, torch.bfloat16)
         with float32_copy(self.vae) if upcast else nullcontext(self.vae) as vae:
-            posterior = vae.encode(image.to(_dtype(vae))).latent_dist  # type: ignore[operator]
-            latents: Tensor = posterior.sample(generator).to(image)
+            encoded = vae.encode(image.to(_dtype(vae)))  # type: ignore[operator]
+            latents = retrieve_latents(encoded, generator).to(image)
         mean, deviation = self._statistics(latents)
         scaled: Tensor = (latents - mean) * self.vae.config.scaling_factor / deviation
         return scaled

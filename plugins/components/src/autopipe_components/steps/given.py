@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from autopipe.attaching.attachment import Attachment
 from autopipe.errors import ArgumentError, ArgumentTypeError
 
 from .callbacks import older_callback
@@ -90,8 +91,7 @@ class ChecksGiven:
         crop = given.get("padding_mask_crop")
         if crop is not None:
             check_mask_crop(crop, given["image"], given["mask_image"], given["output_type"])
-        if any(given.get(name) is not None for name in IMAGE_PROMPTS.split()):
-            raise ArgumentError("IP-Adapter images are not supported yet; leave them out")
+        check_image_prompts(self, given)
 
     def check_given_prompts(self, given: Mapping[str, Any]) -> None:
         """Check the prompts in `given`; by default one prompt and its negative prompt.
@@ -101,6 +101,23 @@ class ChecksGiven:
         """
         names = ("prompt", "prompt_embeds", "negative_prompt", "negative_prompt_embeds")
         check_prompt(*(given.get(name) for name in names))
+
+
+def check_image_prompts(pipe: Any, given: Mapping[str, Any]) -> None:
+    """Check that an attached add-on takes image prompts, if any are given.
+
+    Raises:
+        ArgumentError: if none does, or images and embeddings are both given.
+    """
+    names = [name for name in IMAGE_PROMPTS.split() if given.get(name) is not None]
+    if len(names) > 1:
+        raise ArgumentError(f"got both {' and '.join(names)}; give one of them")
+    addons = pipe.attached(Attachment).values()
+    if names and not any(one.name in IMAGE_PROMPTS.split() for a in addons for one in a.inputs):
+        raise ArgumentError(
+            f"{names[0]} is given, but no attached add-on takes image prompts; attach an "
+            f"IP-Adapter first: pipe.attach('ip_adapter', SOURCE)"
+        )
 
 
 def check_images_given(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -104,6 +106,26 @@ def _tokenize(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor
                 lost,
             )
     return tokens.input_ids, tokens.attention_mask
+
+
+def expanded(text: str, tokenizer: Any) -> str:
+    """Return `text` in which added tokens of several vectors are followed by those of the others.
+
+    The further vectors of an added token TOKEN are the tokens TOKEN_1, TOKEN_2 and so on. Where
+    they follow already, the text stays. Upper and lower case count.
+
+    Not thread-safe: hold the lock of the tokenizer.
+    """
+    added = tokenizer.added_tokens_encoder
+    if not any(f"{token}_1" in added for token in added):
+        return text
+    for token in dict.fromkeys(tokenizer.tokenize(text)):
+        names = itertools.chain([token], (f"{token}_{n}" for n in itertools.count(1)))
+        several = [*itertools.takewhile(added.__contains__, names)]
+        if len(several) > 1:
+            alone = rf"{re.escape(token)}(?!_\d| {re.escape(several[1])})"
+            text = re.sub(alone, " ".join(several).replace("\\", r"\\"), text)
+    return text
 
 
 def _head(text: str, length: int) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from autopipe_shapes.steps import IMAGES
-from autopipe_shapes.unconditional import ShapesPipeline
 
 from autopipe import ImagePipelineOutput
 from autopipe.kinds import Network, Scheduler
 from autopipe.pipeline.call import pipeline_call
 from autopipe_components.steps.checks import check_image
+from autopipe_shapes.steps import IMAGES
+from autopipe_shapes.unconditional import ShapesPipeline
 
 
 class ShapesSketchPipeline(ShapesPipeline):
