@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,40 +16,22 @@ from autopipe_prompts.a1111.parts import parts_of
 from autopipe_prompts.a1111.schedule import tree_of
 from autopipe_prompts.compel import operators
 
-LENGTH = 100_000
+LENGTH = 30_000
 UNITS = [
-    *(
-        "(",
-        ")",
-        "[",
-        "]",
-        "((a) ",
-        "( ",
-        "(a ",
-        "[a",
-        "(:1.3)",
-        ":",
-        ": ",
-        "\\",
-        '"',
-        '"\\"',
-        '"\n',
-    ),
+    *("(", ")", "[", "]", "((a) ", "( ", "(a ", "[a", "(:1.3)", ":", ": ", "\\", '"', '"\\"'),
     *("+", "a++ ", "a", " ", "\n", ",", "a,", "a.a", '(a" ', '("', '"(a" ', '("a",', "a AND "),
     *("BREAK ", "[a|b]", "[a:b:0.5]", "<lora:", "(a:", ".attend(", "a .attend(1)", "  .attend"),
-    *("\x00", "\ud800", "𝕳", "\u202e"),
+    *('"\n', "\x00", "\ud800", "𝕳", "\u202e"),
 ]
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_a_hundred_thousand_characters_are_read_or_refused(unit: str) -> None:
-    # Linear parsers take less than a second; a quadratic one would take many minutes.
+def test_many_characters_are_read_or_refused(unit: str) -> None:
+    # Linear parsers take a moment; a quadratic one would take minutes, an exponential one years.
     text = (unit * LENGTH)[:LENGTH]
     for read in (sections_of, tree_of, parts_of, operators.parts_of):
-        try:
+        with contextlib.suppress(ArgumentError):
             read(text)
-        except ArgumentError as error:
-            assert len(str(error)) < 1000
 
 
 @pytest.mark.parametrize("grammar", ["a1111", "compel"])
@@ -56,20 +39,32 @@ def test_a_hundred_thousand_characters_are_read_or_refused(unit: str) -> None:
     ("prompt", "said"),
     [
         ("(" * 1_000_000, "1000000 characters"),
-        ("a (b)" + "9" * 400, None),
         ("a star, " * 2000, r"chunks of 30 tokens; at most 64"),
-        ("(a:1e400) (a)1e400 (a:nan) (a)nan (a:-1) (a)-1 (a:inf)", None),
-        ("\x00 \u202e ((a] 𝕳", None),
+        ("(" * 200 + "a", "more than 100 deep"),
     ],
 )
-def test_calls_with_strange_prompts_draw_or_say_why(
-    sd: Any, draw: Callable[..., Tensor], grammar: str, prompt: str, said: str | None
+def test_calls_refuse_prompts_that_are_too_much(
+    sd: Any, draw: Callable[..., Tensor], grammar: str, prompt: str, said: str
 ) -> None:
     sd.attach(grammar)
-    try:
-        found = draw(sd, prompt, num_inference_steps=1)
-    except ArgumentError as error:
-        assert said is None or said in str(error)
-    else:
-        assert said is None
-        assert torch.isfinite(found).all()
+    with pytest.raises(ArgumentError, match=said):
+        draw(sd, prompt)
+
+
+@pytest.mark.parametrize("grammar", ["a1111", "compel"])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "(a:1e400) (a:nan) (a)nan (a:-1) (a)-1 (a:inf)",
+        "\x00 \u202e ((a] 𝕳",
+        "()",
+        "(:0)",
+        "[]",
+        '""',
+    ],
+)
+def test_calls_draw_strange_prompts(
+    sd: Any, draw: Callable[..., Tensor], grammar: str, prompt: str
+) -> None:
+    sd.attach(grammar)
+    assert torch.isfinite(draw(sd, prompt, num_inference_steps=1)).all()
