@@ -19,7 +19,7 @@ from autopipe.errors import ArgumentError
 from autopipe_components.guided import GuidedPipeline
 from autopipe_components.steps.prompt import text_length, tokenize
 from autopipe_components.steps.tokens import hiding_mask
-from autopipe_prompts import weighted_embeds
+from autopipe_prompts.embeds import weighted_embeds
 
 from .conftest import WORDS
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autopipe import Attachment, AutoPipelineForImage2Image, EulerDiscreteScheduler
 from autopipe.errors import ArgumentError
-from autopipe_prompts import weighted_embeds
+from autopipe_prompts.embeds import weighted_embeds
 
 ROUNDING = 1e-4
 """Halves of guidance run in batches of other sizes, over a few steps."""

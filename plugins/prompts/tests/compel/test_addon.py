@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from autopipe_prompts import weighted_embeds
+from autopipe_prompts.embeds import weighted_embeds
 
 ROUNDING = 1e-6
 """Float32 values are summed in another order."""

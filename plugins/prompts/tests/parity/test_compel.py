@@ -15,8 +15,8 @@ import autopipe
 from autopipe.checkpoint.address import demo_folder
 from autopipe.errors import ArgumentError
 from autopipe.registry import default_registry
-from autopipe_prompts import weighted_embeds
 from autopipe_prompts.compel.operators import parts_of
+from autopipe_prompts.embeds import weighted_embeds
 
 pytestmark = pytest.mark.parity
 
