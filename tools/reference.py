@@ -69,7 +69,7 @@ METHODS: list[tuple[str, str, tuple[str, ...]]] = [
 """Groups of methods: a title, what to do instead, and substrings of the names."""
 OTHER = ("Other methods", "add it in a subclass, as diffusers has it for its own use")
 
-_WEIGHTED = 'attach "prompt_weighting" of autopipe-prompts, which takes long and weighted prompts'
+_WEIGHTED = 'attach "a1111" of autopipe-prompts, which takes long and weighted prompts'
 _HERE = "there is a class for it: "
 
 COMMUNITY: dict[str, str] = {
