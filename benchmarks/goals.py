@@ -149,6 +149,11 @@ def _by_engine(key: str, quantity: str, goals: Mapping[str, float]) -> list[Row]
     ]
 
 
+_LORA = {
+    **dict.fromkeys((OURS, "first", "tenth"), "autopipe-lora"),
+    **dict.fromkeys((REFERENCE, "reference first", "reference tenth"), "peft"),
+}
+
 GROUPS = (
     Group(
         "cold",
@@ -312,6 +317,62 @@ GROUPS = (
         options={"steps": 10, "threads": 8},
         quick=(2, 3),
         full=(5, 5),
+    ),
+    Group(
+        "attach",
+        "Loading LoRAs of 278 layers into SD 1.5, one after another",
+        "real",
+        [
+            Row("attach-first", "the first", 0.5, "first", "reference first"),
+            Row("attach-tenth", "the tenth", 0.2, "tenth", "reference tenth"),
+            Row("attach-growth", "the tenth, against the first", 1.5, "tenth", "first"),
+        ],
+        task="attach",
+        variants={
+            "reference first": Variant("diffusers", {"count": 1}),
+            "reference tenth": Variant("diffusers", {"count": 10}),
+            "first": Variant("autopipe", {"count": 1}),
+            "tenth": Variant("autopipe", {"count": 10}),
+        },
+        needs=_LORA,
+        once=True,
+        full=(5, 1),
+    ),
+    Group(
+        "attach-xl",
+        "Loading a LoRA of 986 layers into SDXL, without imports",
+        "xl",
+        (Row("attach-xl", "load_lora_weights", 0.5),),
+        task="attach",
+        options={"count": 1, "dtype": "float16"},
+        needs=_LORA,
+        once=True,
+        full=(3, 1),
+    ),
+    Group(
+        "loras",
+        "A step of SD 1.5 with LoRAs, 256 x 256, guidance, one thread",
+        "real",
+        [
+            Row("lora-none", "all unloaded, against none ever", 1.03, "none", "never", "step"),
+            Row("lora-one", "one", 0.85, "one", "reference one", "step"),
+            Row("lora-three", "three", 0.85, "three", "reference three", "step"),
+        ],
+        task="call",
+        variants={
+            "never": Variant("autopipe"),
+            "none": Variant("autopipe", {"loras": 3, "unloaded": True}),
+            "one": Variant("autopipe", {"loras": 1}),
+            "three": Variant("autopipe", {"loras": 3}),
+            "reference one": Variant("diffusers", {"loras": 1}),
+            "reference three": Variant("diffusers", {"loras": 3}),
+        },
+        needs=dict.fromkeys(("none", "one", "three"), "autopipe-lora")
+        | dict.fromkeys(("reference one", "reference three"), "peft"),
+        options={"steps": 6, "side": 256, "pinned": True},
+        quick=(1, 2),
+        quick_options={"steps": 3},
+        full=(3, 2),
     ),
     Group(
         "steps",

@@ -20,6 +20,7 @@ from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
+from loras import lora_of
 from memory import Peak
 
 Options = Mapping[str, Any]
@@ -47,6 +48,13 @@ def opened(name: str, checkpoint: str, options: Options) -> Any:
         pipe.use_engine(options["engine"], **options.get("engine_options", {}))
     for addon, settings in options.get("addons", {}).items():
         pipe.attach(addon, **settings)
+    if options.get("loras"):
+        names = [f"lora_{number}" for number in range(options["loras"])]
+        for one in names:
+            pipe.load_lora_weights(str(lora_of(checkpoint)), adapter_name=one)
+        pipe.set_adapters(names)
+        if options.get("unloaded"):
+            pipe.unload_lora_weights()
     return pipe
 
 
@@ -181,8 +189,18 @@ def loss(name: str, checkpoint: str, options: Options) -> Measured:
         yield {"seconds": taken, "dB": -10 * float(np.log10(error)) if error else float("inf")}
 
 
+def attach(name: str, checkpoint: str, options: Options) -> Measured:
+    """Loading one LoRA after another: the time of the last one."""
+    pipe, file = opened(name, checkpoint, options), str(lora_of(checkpoint))
+    for number in range(options["count"]):
+        label = f"lora_{number}"
+        taken = seconds(lambda label=label: pipe.load_lora_weights(file, adapter_name=label))
+    yield {"seconds": taken}
+
+
 TASKS: Mapping[str, Callable[[str, str, Options], Measured]] = {
-    task.__name__: task for task in (load, resolve, from_pipe, call, small_calls, threads, loss)
+    task.__name__: task
+    for task in (load, resolve, from_pipe, call, small_calls, threads, loss, attach)
 }
 
 

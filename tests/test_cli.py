@@ -14,12 +14,7 @@ import pytest
 from autopipe.cli import main
 from autopipe.registry import default_registry
 
-# The demo of a condition is not a complete checkpoint.
-DEMOS = [
-    f"demo:{name}"
-    for name, family in default_registry().families.items()
-    if family.demo and not family.conditions
-]
+DEMOS = [f"demo:{n}" for n, family in default_registry().families.items() if family.demo_opens]
 each_demo = pytest.mark.parametrize("demo", DEMOS)
 RED = "a red circle on a white background"
 

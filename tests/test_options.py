@@ -25,6 +25,7 @@ LINES = {
     "check": ["stable_diffusion", "--only", "manifest"],
     "stubs": [],
     "engines": [],
+    "lora": [DEMO],
     # With an engine that isn't there, nothing is measured.
     "tune": [DEMO, "--engine", "none"],
 }

@@ -17,7 +17,7 @@ from autopipe_generate.rehearsal import check_call
 from autopipe_generate.request import request_of
 from autopipe_generate.values import call_of
 
-DEMOS = [f"demo:{n}" for n, f in default_registry().families.items() if f.demo]
+DEMOS = [f"demo:{n}" for n, f in default_registry().families.items() if f.demo_opens]
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def rehearsed(*line: str) -> None:
     check_call(asked, call_of(asked, class_of(asked, registry), registry), registry)
 
 
-@pytest.mark.parametrize("demo", [d for d in DEMOS if d != "demo:controlnet"])
+@pytest.mark.parametrize("demo", DEMOS)
 def test_the_outline_has_every_network_and_no_weights(demo: str) -> None:
     pipe = outline(Checkpoint.open(demo, {}).plan(DiffusionPipeline))
     assert pipe.device.type == "meta"

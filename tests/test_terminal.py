@@ -62,7 +62,23 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = next((folder / "vae").glob("*.safetensors"))
     state = load_file(weights)
     save_file({**state, f"t{RAW.replace(chr(0), '')}": torch.full((2,), torch.nan)}, weights)
+    text = RAW.replace("\0", "")
+    lora_file(folder).parent.mkdir()
+    one = {f"unet.{text}.lora_{way}.weight": torch.ones(2, 2) for way in "AB"} | {
+        text: torch.ones(1)
+    }
+    metadata = {
+        "modelspec.title": text,
+        "ss_base_model_version": text,
+        "ss_tag_frequency": json.dumps({"a": {text: 1}}),
+    }
+    save_file(one, lora_file(folder), metadata)
     return folder
+
+
+def lora_file(checkpoint: Path) -> Path:
+    """The LoRA beside a checkpoint."""
+    return checkpoint.parent / "lora" / f"l{FILE_NAME[:-1]}.safetensors"
 
 
 def hostile_registry() -> Registry:
@@ -132,6 +148,10 @@ def lines(checkpoint: Path) -> Iterator[list[str]]:
         "new": [[EVIL], ["one", "--task", EVIL], ["two", "--to", "to" + FILE_NAME]],
         "check": [[EVIL], [EVIL, "--json"]],
         "engines": [[], ["--json"]],
+        "lora": [
+            [str(lora_file(checkpoint))], [str(lora_file(checkpoint)), "--json"], [EVIL],
+            [str(lora_file(checkpoint).parent), "--weight-name", EVIL], [DEMO, "--revision", EVIL],
+        ],
         "tune": [[EVIL], [DEMO, "--engine", EVIL]],
         "stubs": [["--to", "to" + FILE_NAME], ["--check", "--to", EVIL]],
     }  # fmt: skip

@@ -29,8 +29,8 @@ def table(registry: Registry, dists: set[str]) -> dict[str, dict[str, list[str]]
             for claim in claims(installed):
                 if claim.kind not in ("cell", "component", "component of line", "condition"):
                     by_kind.setdefault(claim.kind, set()).add(str(claim.name))
-            # Tools suggest the first demo of a family that can be used by itself.
-            if installed.manifest.demo and not installed.manifest.conditions:
+            # Tools suggest the first demo that can be used by itself.
+            if installed.manifest.demo_opens:
                 by_kind["demo"] = {f"demo:{installed.manifest.name}"}
             # They suggest this distribution for `generate --fast`.
             if fast := {one.name for one in installed.manifest.addons if one.fast}:

@@ -60,11 +60,6 @@ ONNX = (
 )
 
 METHODS: list[tuple[str, str, tuple[str, ...]]] = [
-    (
-        "Image prompts",
-        "no installed add-on takes image prompts; use diffusers for them",
-        ("ip_adapter",),
-    ),
     ("LoRA and adapters", LORA, ("lora", "adapter", "attn_procs")),
     ("FreeU", "leave it out: pictures are those of the plain network", ("freeu",)),
     ("Attention", ATTENTION, ("attn_proc", "attention", "fuse_qkv", "flash")),
@@ -149,23 +144,30 @@ INSTEAD: list[tuple[str, str]] = [
 
 OLDER = {
     "hub_utils": "init_git_repo push_to_hub",
+    "models": "FlaxAutoencoderKL FlaxUNet2DConditionModel",
     "models.adapter": "MultiAdapter T2IAdapter",
     "models.attention_processor": "LoRAAttnProcessor LoRAAttnProcessor2_0 "
     "LoRAXFormersAttnProcessor LoRAAttnAddedKVProcessor",
     "models.autoencoder_kl": "AutoencoderKL AutoencoderKLOutput",
     "models.controlnet": "ControlNetModel ControlNetOutput",
     "models.cross_attention": "CrossAttention CrossAttnProcessor LoRACrossAttnProcessor",
+    "models.lora": "text_encoder_lora_state_dict",
     "models.unet_2d_blocks": "CrossAttnDownBlock2D DownBlock2D",
     "models.unet_2d_condition": "UNet2DConditionModel UNet2DConditionOutput",
     "models.vae": "Decoder DecoderOutput DiagonalGaussianDistribution Encoder",
     "pipeline_flax_utils": "FlaxDiffusionPipeline",
     "pipeline_utils": "DiffusionPipeline ImagePipelineOutput",
     "pipelines.alt_diffusion.modeling_roberta_series": "RobertaSeriesModelWithTransformation",
+    "pipelines.controlnet.multicontrolnet": "MultiControlNetModel",
+    "pipelines.ltx.pipeline_ltx_condition": "LTXVideoTransformer3DModel",
     "pipelines.onnx_utils": "ORT_TO_NP_TYPE",
     "pipelines.pipeline_utils": "variant_compatible_siblings",
+    "pipelines.stable_diffusion": "FlaxStableDiffusionPipelineOutput",
     "pipelines.stable_diffusion.safety_checker_flax": "FlaxStableDiffusionSafetyChecker",
     "pipelines.text_to_video_synthesis.pipeline_text_to_video_zero": "CrossFrameAttnProcessor",
-    "utils": "is_safetensors_available randn_tensor",
+    "schedulers": "FlaxDDIMScheduler FlaxDPMSolverMultistepScheduler FlaxLMSDiscreteScheduler "
+    "FlaxPNDMScheduler",
+    "utils": "_get_model_file is_safetensors_available randn_tensor",
     "utils.constants": "DIFFUSERS_CACHE",
     "utils.hub_utils": "HF_HUB_OFFLINE old_diffusers_cache",
     "utils.torch_utils": "is_torch_version",
@@ -226,17 +228,19 @@ def paths() -> dict[str, Any]:
 
     keys: dict[str, str] = {}
     modules: dict[str, Any] = {}
+
+    def key_of(name: str) -> str:
+        sentence = next(one for what, one in INSTEAD if re.search(what, name))
+        return keys.setdefault(sentence, str(len(keys)))
+
     for path, names in sorted(modules_of(diffusers)):
-        entry: dict[str, list[str]] = {}
+        if not any(map(has, names)):
+            modules[path] = key_of(f"{path}:")
+            continue
+        entry: dict[str, list[str]] = {"here": []}
         for name in sorted(names):
-            sentence = next(one for what, one in INSTEAD if re.search(what, f"{path}:{name}"))
-            key = "here" if has(name) else keys.setdefault(sentence, str(len(keys)))
-            entry.setdefault(key, []).append(name)
-        if "here" not in entry:
-            sentence = next(one for what, one in INSTEAD if re.search(what, f"{path}:"))
-            modules[path] = keys.setdefault(sentence, str(len(keys)))
-        else:
-            modules[path] = {key: " ".join(entry[key]) for key in sorted(entry, reverse=True)}
+            entry.setdefault("here" if has(name) else key_of(f"{path}:{name}"), []).append(name)
+        modules[path] = {key: " ".join(found) for key, found in entry.items()}
     return {"instead": {key: sentence for sentence, key in keys.items()}, "modules": modules}
 
 

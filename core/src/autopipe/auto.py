@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from .errors import AutoClassError
+from .errors import ArgumentTypeError, AutoClassError
 from .registry import Registry, default_registry
 from .tasks import Task
+from .wording import shown
 
 if TYPE_CHECKING:
     from .pipeline import tasks  # noqa: F401  # Named by strings in brackets.
@@ -109,10 +110,17 @@ def _conditions(
 ) -> tuple[dict[str, bool], dict[str, Any]]:
     """Return the conditions that the keywords select or deselect, and the keywords to pass on.
 
-    Conditions that are None are not passed on: the selected class has no such component.
+    Conditions that are None are not passed on: the selected class has no such component. Flags
+    never are.
     """
-    conditions = {n: value is not None for n, value in kwargs.items() if registry.is_condition(n)}
-    return conditions, {n: value for n, value in kwargs.items() if conditions.get(n, True)}
+    asked = {n: value for n, value in kwargs.items() if registry.is_condition(n)}
+    conditions = {n: value is not None and value is not False for n, value in asked.items()}
+    flags = {n for n, one in registry.conditions.items() if one.flag}
+    for name in flags & asked.keys():
+        if asked[name] not in (True, False, None):
+            raise ArgumentTypeError(f"{name}={shown(asked[name])} is not True or False")
+    passed = {n: value for n, value in kwargs.items() if conditions.get(n, True)}
+    return conditions, {n: value for n, value in passed.items() if n not in flags}
 
 
 def auto_class(task: Task | str) -> type[AutoPipeline[Any]]:

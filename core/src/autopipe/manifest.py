@@ -79,11 +79,14 @@ class Condition:
 
     Attributes:
         name: the name of the condition in rows.
-        keyword: the keyword, which is also the name of the component that it adds.
+        keyword: the keyword, which is also the name of the component that it adds, unless it is a
+            `flag`.
         target: the class whose `from_pretrained` loads the component that a command line names;
             None if it can't be given there.
         inputs: the inputs of calls, in addition to those of the task.
         help: one line for the command line.
+        flag: whether the keyword is True or False instead of a component, such as `enable_pag`. A
+            flag has no target.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Condition:
     target: str | None = None
     inputs: tuple[Input, ...] = ()
     help: str = ""
+    flag: bool = False
 
 
 @dataclass(frozen=True)
@@ -234,7 +238,8 @@ class Manifest:
         tasks, addons, engines, commands, readers, methods, modules: the entries for everything
             else.
         demo: the folder of a small checkpoint in the wheel, as `"package:relative/folder"`; it is
-            loaded by the name `"demo:<name>"`.
+            loaded by the name `"demo:<name>"`. Without pipelines, the folder of a file that an
+            add-on attaches.
     """
 
     name: str
@@ -257,6 +262,11 @@ class Manifest:
     def own_lines(self) -> frozenset[str]:
         """The lines whose row without conditions this manifest declares."""
         return frozenset(p.line for p in self.pipelines if p.line and not p.conditions)
+
+    @property
+    def demo_opens(self) -> bool:
+        """Whether there is a demo that opens as a pipeline, not one that is given to others."""
+        return self.demo is not None and any(not p.conditions for p in self.pipelines)
 
 
 Family = Manifest

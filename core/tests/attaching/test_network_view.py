@@ -184,6 +184,15 @@ def test_other_modules_at_a_place_that_does_not_exist_are_refused(path: str) -> 
         with_modules(Net(), {path: nn.Identity()})
 
 
+@torch.no_grad()
+def test_a_view_of_a_view_keeps_what_is_replaced_above(net: Net) -> None:
+    view = view_of(net, [{"": plus(1), "blocks.0": plus(2), "blocks.0.first": plus(3)}])
+    again = view_of(view, [{"blocks.0.second": plus(0), "out.0": plus(0)}])
+    # Adding 0 changes nothing, so every difference is an answer that was lost.
+    assert torch.equal(again(X), view(X))
+    assert not torch.equal(view(X), net(X))
+
+
 class Wider(nn.Linear):
     """A layer with further outputs, which shares the parameters of another."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
@@ -456,6 +457,78 @@ def test_what_fails_leaves_nothing_attached(pipe: TextPipeline) -> None:
     assert pipe._pool.attachments == {}
 
 
+class Reading(Attachment):
+    """On pictures: brings the encoder for them."""
+
+    name = "reading"
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    def brings(self, pipe: Any, lacking: Sequence[str]) -> dict[str, Any]:
+        self.asked.append(list(lacking))
+        return {name: Net() for name in lacking}
+
+    def answers(self, component: str, network: nn.Module, strength: Any) -> Mapping[str, Any]:
+        return {"nowhere" if strength == 3 else "inner": lambda module, x: module(x)}
+
+
+class PicturePipeline(TextPipeline):
+    """A pipeline that may have an encoder of pictures."""
+
+    _optional_components: ClassVar[tuple[str, ...]] = ("reader",)
+
+    def __init__(self, net: Any, scheduler: Any, reader: Any = None) -> None:
+        super().__init__(net, scheduler)
+        self.register_modules(reader=reader)
+
+
+def test_an_add_on_brings_components_that_a_pipeline_lacks(pipe: TextPipeline) -> None:
+    given: Any = PicturePipeline(Net(), HalvingScheduler())
+    made = given.attach(Reading())
+    assert made.asked == [["reader"]]
+    other = PicturePipeline.from_pipe(given)
+    reader = given.components["reader"]
+    assert isinstance(reader, Net)
+    assert other.components["reader"] is reader
+    copied = copy.deepcopy(given)
+    for one in (copied, given):
+        one.detach("reading")
+    assert given.reader is other.reader is copied.reader is None
+    assert pipe.attach(Reading()).asked == []
+
+
+def test_components_that_a_pipeline_has_stay(pipe: TextPipeline) -> None:
+    reader = Net()
+    given: Any = PicturePipeline(Net(), HalvingScheduler(), reader)
+    assert given.attach(Reading()).asked == []
+    given.detach("reading")
+    assert given.components["reader"] is reader
+
+
+def test_components_go_again_if_attaching_fails(pipe: TextPipeline) -> None:
+    given: Any = PicturePipeline(Net(), HalvingScheduler())
+    with pytest.raises(PluginError, match="nowhere"):
+        given.attach(Reading(), strength=3)
+    assert given.reader is None
+    given.attach(Reading())
+    with pytest.raises(PluginError, match="nowhere"):
+        given.set_attachments({"reading": 3})
+    assert dict(given.attachments) == {"reading": 1.0}
+    reader, again = given.components["reader"], Reading()
+    with pytest.raises(ArgumentError, match="already exists"):
+        given.attach(again)
+    assert again.asked == []
+    assert given.components["reader"] is reader
+
+
+def test_attachments_of_a_class(pipe: TextPipeline) -> None:
+    shift, louder = pipe.attach(Shift()), pipe.attach(Louder())
+    pipe.set_attachments({})
+    assert pipe.attached(Shift) == {"shift": shift}
+    assert pipe.attached(Attachment) == {"shift": shift, "louder": louder}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -482,6 +555,15 @@ def test_weights_have_the_dtype_of_the_pipeline_from_the_start(pipe: TextPipelin
     shift = pipe.attach(Shift())
     assert shift.weights is not None
     assert next(shift.weights.parameters()).dtype is torch.float64
+
+
+def test_weights_are_where_the_pipeline_computes_from_the_start(
+    pipe: TextPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(pipe), "_execution_device", torch.device("meta"))
+    shift = pipe.attach(Shift())
+    assert shift.weights is not None
+    assert next(shift.weights.parameters()).is_meta
 
 
 def test_a_call_keeps_what_was_attached_when_it_began(pipe: TextPipeline) -> None:

@@ -87,8 +87,12 @@ STRANGE = Family(
 )
 
 
+def _with_demo(name: str) -> Family:
+    return Family(name, pipelines=(Pipeline(f"Of_{name}", "fake:Zoo"),), demo=f"{name}:demo")
+
+
 def registry(*demos: str, more: tuple[Family, ...] = ()) -> Registry:
-    families = [PARTS, *more, *(Family(name, demo=f"{name}:demo") for name in demos)]
+    families = [PARTS, *more, *(_with_demo(name) for name in demos)]
     return Registry(
         Installed(Plugin(f.name, "autopipe-" + f.name.replace("_", "-"), "1"), f) for f in families
     )
@@ -231,6 +235,13 @@ def test_the_model_is_the_demo_of_an_installed_family(checkpoint: SimpleNamespac
     assert asked(table=table).model == "demo:stable_diffusion"
     checkpoint.index.class_name = "Dream"
     assert asked("--task", "dream", prompt=None).model == "demo:strange"
+
+
+def test_what_is_attached_is_not_a_model() -> None:
+    inks = Family("inks", addons=(AddOn("ink", "fake:Ink", option="ink"),), demo="inks:demo")
+    assert asked(table=registry(more=(inks, ZOO))).model == "demo:zoo"
+    with pytest.raises(MissingPluginError, match="pip install autopipe-stable-diffusion"):
+        asked(table=registry(more=(inks,)))
 
 
 def test_without_any_demo_the_error_has_the_pip_line() -> None:

@@ -84,8 +84,8 @@ BAD_CALLS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"callback_on_step_end_tensor_inputs": ["latent"]}, ArgumentError, "'latents'"),
     ({"callback": 5}, ArgumentTypeError, "callback"),
     ({"callback_steps": 0}, ArgumentError, "callback_steps"),
-    ({"ip_adapter_image": Image.new("RGB", (8, 8))}, ArgumentError, "not supported"),
-    ({"ip_adapter_image_embeds": [EMBEDS]}, ArgumentError, "not supported"),
+    ({"ip_adapter_image": Image.new("RGB", (8, 8))}, ArgumentError, "attach an IP-Ad"),
+    ({"ip_adapter_image_embeds": [EMBEDS]}, ArgumentError, "attach an IP-Ad"),
     ({"num_inference_step": 5}, ArgumentTypeError, "num_inference_steps"),
 ]
 

@@ -195,3 +195,27 @@ def test_programs_read_the_longer_table(pipe: Any, rows: Rows) -> None:
     assert list(pipe.text_encoder.state_dict()) == keys
     with pytest.raises(IndexError):
         layer(ids + 1)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "prompt", "whole"),
+    [
+        ("a1111", "a (<cat>:1.3) sat", "a (<cat> <cat>_1 <cat>_2:1.3) sat"),
+        ("compel", "a (<cat>)1.3 sat", "a (<cat> <cat>_1 <cat>_2)1.3 sat"),
+        ("compel", "a <cat>++ sat", "a (<cat> <cat>_1 <cat>_2)++ sat"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_weight_is_for_all_vectors_of_a_token(
+    pipe: Any, rows: Rows, grammar: str, prompt: str, whole: str, first: bool
+) -> None:
+    if first:
+        pipe.attach(grammar)
+    pipe.load_textual_inversion({"<cat>": rows(3)})
+    if not first:
+        pipe.attach(grammar)
+    found, expected, plain = (
+        pipe.encode_prompt(text, "cpu", 1, False)[0] for text in (prompt, whole, "a <cat> sat")
+    )
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, plain)

@@ -215,5 +215,4 @@ def _copy(module: nn.Module) -> nn.Module:
     made: nn.Module = object.__new__(cls if issubclass(cls, _View) else _view_class(cls))  # type: ignore[arg-type]
     made.__dict__.update({k: v for k, v in module.__dict__.items() if k not in BOUND})
     made.__dict__.update(_modules=dict(module._modules), _origin=module)
-    made.__dict__.pop("_answer", None)
     return made

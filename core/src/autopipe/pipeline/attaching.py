@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,9 @@ _Kind = TypeVar("_Kind", bound=Attachment)
 class AttachingMixin(ComponentsMixin):
     """The methods of a pipeline for add-ons."""
 
+    own_attachments: ClassVar[Mapping[str, Callable[[Any], Attachment]]] = MappingProxyType({})
+    """Functions of a pipeline that make the add-ons of its class, by name. They are attached to
+    every pipeline of the class, active, and can't be detached."""
     _strengths: dict[str, Any]
     """The strengths of the active attachments, by name; in a run, those of its call."""
     _snapshot: Mapping[str, Attachment]
@@ -92,6 +95,8 @@ class AttachingMixin(ComponentsMixin):
             before, strengths = pool.attachments, self._strengths
             if made.weights is not None:
                 made.weights.to(dtype=self.dtype)
+                if not pool.placement.moves:
+                    pool.bring(made.weights, self._execution_device)
             pool.was_attached = True
             pool.attachments = {**before, label: made}
             try:
@@ -120,6 +125,11 @@ class AttachingMixin(ComponentsMixin):
         pool = self._pool
         with pool.lock:
             self._check_is_attached(name)
+            if name not in pool.attachments:
+                raise ArgumentError(
+                    f"{shown(name)} belongs to {type(self).__name__}, so it can't be detached; "
+                    f"set_attachments() switches it off"
+                )
             if not everywhere:
                 self.set_attachments({n: s for n, s in self._strengths.items() if n != name})
                 if any(view._strengths.get(name) for view in pool.views()):
@@ -166,7 +176,9 @@ class AttachingMixin(ComponentsMixin):
     def _attached(self) -> Mapping[str, Attachment]:
         """The attachments; in a run, those that serve its call."""
         found: Mapping[str, Attachment] = self.__dict__.get("_snapshot", self._pool.attachments)
-        return found
+        if "_snapshot" in self.__dict__ or not self.own_attachments:
+            return found
+        return {**found, **{name: made(self) for name, made in self.own_attachments.items()}}
 
     def _checked(self, strengths: object, what: str) -> dict[str, Any]:
         """Check the strengths that a caller gives."""

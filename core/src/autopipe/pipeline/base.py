@@ -41,7 +41,7 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         self = super().__new__(cls)
         self._pool = Pool()
         self._carried, self._origins, self._progress_bar_config = {}, {}, {}
-        self._strengths = {}
+        self._strengths = dict.fromkeys(cls.own_attachments, 1.0)
         self._reset_call_state()
         return self
 
@@ -228,7 +228,7 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         view._progress_bar_config = dict(pipeline._progress_bar_config)
         view._pool = pipeline._pool
         view._pool.join(view)
-        view._strengths = dict(pipeline._strengths)
+        view._strengths.update(pipeline._strengths)
         view._show_attached()
         return view
 

@@ -147,6 +147,8 @@ def _fits(owner: str, field: str, value: Any) -> bool:
         return _all(value, str) and bool(value or field != "keys")
     if field == "option":
         return isinstance(value, str) and bool(_OPTION.fullmatch(value))
+    if field == "flag":
+        return isinstance(value, bool)
     if field == "of":
         return value in ("pipeline", "network")
     if field == "kind":

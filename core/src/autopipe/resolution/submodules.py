@@ -28,7 +28,7 @@ class SubmoduleFinder:
     """
 
     def __init__(self, modules: Callable[[], Mapping[str, Any]]) -> None:
-        self._modules = modules
+        self._entries = modules
 
     def find_spec(
         self, fullname: str, path: object = None, target: object = None
@@ -37,7 +37,7 @@ class SubmoduleFinder:
         if not fullname.startswith(_ROOT):
             return None
         name, _, below = fullname.removeprefix(_ROOT).partition(".")
-        entry = None if name.startswith("_") else self._modules().get(name)
+        entry = None if name.startswith("_") else self._entries().get(name)
         if entry is None:
             return None
         real = f"{entry.target}.{below}" if below else str(entry.target)
@@ -125,10 +125,14 @@ def attribute_of(target: str, name: str) -> Any:
     module = _load(target)
     try:
         return getattr(module, name)
-    except AttributeError:
+    except AttributeError as missing:
         real = f"{target}.{name}"
-        if name.startswith("_") or importlib.util.find_spec(real) is None:
-            raise
+        try:
+            is_module = not name.startswith("_") and importlib.util.find_spec(real) is not None
+        except ImportError:  # A finder says why it doesn't have this.
+            is_module = False
+        if not is_module:
+            raise missing from None
     return importlib.import_module(real)
 
 

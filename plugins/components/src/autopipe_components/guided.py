@@ -30,7 +30,7 @@ from .steps.checks import (
     check_output_type,
 )
 from .steps.codec import Generators
-from .steps.guidance import Halves, double, embed_scale, guide, half_of
+from .steps.guidance import Contrast, Halves, double, embed_scale, guide, half_of, parts_of
 from .steps.prompt import join_halves
 from .steps.timesteps import Schedule
 
@@ -76,6 +76,8 @@ class GuidedPipeline(DiffusionPipeline):
     added_conditions: Mapping[str, Any] = MappingProxyType({})
     """Further entries of the network's `added_cond_kwargs`, (B or 2B, ...). Add-ons set it in the
     run of a call."""
+    contrast: Contrast | None = None
+    """A further prediction of the steps. Add-ons set it in the run of a call, for each step."""
 
     unet: UNet2DConditionModel
     scheduler: SchedulerMixin
@@ -260,39 +262,64 @@ class GuidedPipeline(DiffusionPipeline):
                 inputs["added_cond_kwargs"] = {**inputs.get("added_cond_kwargs", {}), **further}
             extra = [one[-len(sample) :] for one in extra_channels()]
             seen = torch.cat([sample, *extra], dim=1) if extra else sample
-            if both and self.halves == "in turn":
-                halves = (half_of((seen, inputs), rows, half) for half in (0, 1))
-                prediction = torch.cat(
-                    [self.run_denoiser(one, timestep, guidance, given) for one, given in halves]
-                )
-            else:
-                prediction = self.run_denoiser(seen, timestep, guidance, inputs)
-            return self._for_scheduler(prediction, both, tensors["latents"].shape[1])
+            prediction = self._predict_parts((seen, inputs, guidance), timestep, rows)
+            return self._for_scheduler(prediction, rows, tensors["latents"].shape[1])
 
         return predict
 
-    def _for_scheduler(self, prediction: Tensor, both: bool, channels: int) -> Tensor:
+    def _predict_parts(self, given: tuple[Any, ...], timestep: Tensor, rows: int) -> Tensor:
+        """Return the predictions for the halves, and for the `contrast`.
+
+        Args:
+            given: the sample, further inputs and embedded guidance scale for the halves.
+            rows: the number of samples of each part.
+        """
+        count = 2 if self.predicts_both_halves else 1
+        parts, contrast = list(range(count)), self.contrast
+        if contrast is not None:
+            parts.append(count - 1)
+        groups = [[part] for part in parts] if self.halves == "in turn" else [parts]
+        made = []
+        for left, group in zip(reversed(range(len(groups))), groups):
+            is_whole = group == list(range(count))
+            one = given if is_whole else parts_of(given, rows, count, group)
+            sample, inputs, guidance = one
+            if contrast is not None:
+                contrast.rows = 0 if left else rows
+            made.append(self.run_denoiser(sample, timestep, guidance, inputs))
+        return made[0] if len(made) == 1 else torch.cat(made)
+
+    def _for_scheduler(self, prediction: Tensor, rows: int, channels: int) -> Tensor:
         """Convert the network's prediction to the input of the scheduler's `step`.
 
         Channels after the first `channels` are a predicted variance. If the scheduler uses one, it
         gets that of the half with the prompt.
 
         Args:
-            prediction: (B, ...), or (2B, ...) if `both` halves were predicted.
+            prediction: of the parts, each (`rows`, ...).
         """
         mean, variance = prediction[:, :channels], prediction[:, channels:]
-        if both:
-            mean, variance = self.apply_guidance(mean), variance.chunk(2)[1]
+        further: tuple[Tensor, ...] = ()
+        if self.contrast is not None:
+            mean, degraded, variance = mean[:-rows], mean[-rows:], variance[:-rows]
+            further = (self.contrast.scale * (mean[-rows:] - degraded),)
+        if self.predicts_both_halves:
+            mean, variance = self.apply_guidance(mean, *further), variance[-rows:]
+        elif further:
+            mean = mean + further[0]
         if variance.shape[1] and _takes_variance(self.scheduler):
             return torch.cat([mean, variance], dim=1)
         return mean
 
-    def apply_guidance(self, prediction: Tensor) -> Tensor:
+    def apply_guidance(self, prediction: Tensor, further: Tensor | None = None) -> Tensor:
         """Return the guided prediction (B, ...) from both halves (2B, ...), the negative first.
 
         Called in each step under guidance.
+
+        Args:
+            further: (B, ...), to be added to the guided prediction; given only with a `contrast`.
         """
-        return guide(prediction, self.guidance_scale)
+        return guide(prediction, self.guidance_scale, further=further)
 
     def embed_guidance_scale(self, latents: Tensor) -> Tensor | None:
         """Return the embedded guidance scale (B, D) for a network distilled on it; None for others.

@@ -297,8 +297,7 @@ def _demo(registry: Registry, task: str | None) -> str:
     names = [
         name
         for name, family in registry.families.items()
-        # The demo of a condition is not a checkpoint of a pipeline.
-        if family.demo and not family.conditions
+        if family.demo_opens
         if wanted is None or any(wanted in pipeline.tasks for pipeline in family.pipelines)
     ]
     if not names:

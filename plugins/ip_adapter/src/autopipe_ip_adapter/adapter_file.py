@@ -47,7 +47,7 @@ class AdapterWeights(nn.Module):
         origin: the file, for messages.
         image_proj: the projection of encoded images to tokens.
         keys: for each attention to the prompt, keys and values for these tokens, in the order of
-            the file: those of the U-Net's way down, up, and of its middle.
+            the file: those of the U-Net's way down, up, and of its middle; see `image_keys`.
         loras: by the number of an attention layer in the same order, self-attention included, and
             the name of its projection, such as `"to_q"`.
     """
@@ -70,6 +70,11 @@ class AdapterWeights(nn.Module):
         self.image_proj = make_projection(projection, origin)
         self.keys = nn.ModuleList(_image_keys(attention, self.image_proj.width, origin))
         self.loras = nn.ModuleDict(_loras(attention, origin))
+
+    @property
+    def image_keys(self) -> list[ImageKeys]:
+        """The modules of `keys`."""
+        return [one for one in self.keys if isinstance(one, ImageKeys)]
 
     def tokens_of(self, embeds: Tensor) -> Tensor:
         """Return tokens (B, images, tokens, width) of encoded images (B, images, ...)."""

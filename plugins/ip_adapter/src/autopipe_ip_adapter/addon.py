@@ -81,7 +81,7 @@ class IPAdapter(Attachment):
     @property
     def adapters(self) -> list[AdapterWeights]:
         """The adapters, in their order."""
-        return list(self.weights)  # type: ignore[arg-type]  # A ModuleList isn't generic.
+        return [one for one in self.weights if isinstance(one, AdapterWeights)]
 
     def check(self, pipe: Any) -> None:
         """Check that the pipeline can have these adapters.
@@ -196,11 +196,11 @@ class IPAdapter(Attachment):
         if component != "unet" or not isinstance(network, UNet2DConditionModel):
             return {}
         adapters, layers = self.adapters, layers_of(network)
+        every_keys = zip(*(adapter.image_keys for adapter in adapters))
         scales = layer_scales(strength, network, layers.cross)
         found: dict[str, Answer] = {"": PromptedNetwork(adapters)}
-        for i, (path, by_adapter) in enumerate(zip(layers.cross, scales)):
+        for path, keys, by_adapter in zip(layers.cross, every_keys, scales):
             if any(scale is not None for scale in by_adapter):
-                keys: Any = [adapter.keys[i] for adapter in adapters]
                 found[path] = ImageAttention(keys, by_adapter)
         changes: dict[str, list[Any]] = {}
         for number, path in enumerate(layers.every):

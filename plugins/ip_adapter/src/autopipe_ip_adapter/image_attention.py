@@ -109,31 +109,41 @@ class ImageAttention:
         query = layer.to_q(hidden)
         attended = layer.attended(query, layer.to_k(context), layer.to_v(context), bias)
         for keys, scale, tokens, masks in zip(self.keys, self.scales, image_tokens, every):
-            if scale is None:
-                continue
-            if masks is None and isinstance(scale, list):
+            if scale is not None and masks is not None:
+                attended = attended + _masked(layer, query, keys, tokens, scale, masks)
+            elif isinstance(scale, list):
                 raise ArgumentError(
                     f"the scale of an IP-Adapter is {shown(scale)}, one for each masked image; "
                     f"give ip_adapter_masks in cross_attention_kwargs, or a number"
                 )
-            if masks is None:
-                image = _to_images(layer, query, keys, tokens.flatten(1, 2))
-                attended = attended + scale * image
-                continue
-            scales = scale if isinstance(scale, list) else [scale] * len(masks)
-            if len(scales) != len(masks):
-                raise ArgumentError(
-                    f"{len(scales)} scales are given for {len(masks)} masked images of an "
-                    f"IP-Adapter; give one for each, or a single number"
-                )
-            weights = as_queries(masks.to(query), query.shape[1])
-            for i, one in enumerate(scales):
-                image = _to_images(layer, query, keys, tokens[:, i])
-                attended = attended + one * (image * weights[i])
+            elif scale is not None:
+                attended = attended + scale * _attended(layer, query, keys, tokens.flatten(1, 2))
         return layer.project(attended)
 
 
-def _to_images(layer: Attention, query: Tensor, keys: ImageKeys, tokens: Tensor) -> Tensor:
+def _masked(
+    layer: Attention,
+    query: Tensor,
+    keys: ImageKeys,
+    tokens: Tensor,
+    scale: Scale,
+    masks: Tensor,
+) -> Tensor | float:
+    """Return the attention to the tokens of each image, where its mask is white, scaled."""
+    scales = scale if isinstance(scale, list) else [scale] * len(masks)
+    if len(scales) != len(masks):
+        raise ArgumentError(
+            f"{len(scales)} scales are given for {len(masks)} masked images of an IP-Adapter; give "
+            f"one for each, or a single number"
+        )
+    weights = as_queries(masks.to(query), query.shape[1])
+    return sum(
+        one * (_attended(layer, query, keys, tokens[:, i]) * weights[i])
+        for i, one in enumerate(scales)
+    )
+
+
+def _attended(layer: Attention, query: Tensor, keys: ImageKeys, tokens: Tensor) -> Tensor:
     """Return the attention of queries (B, Q, D) to tokens (B, K, width), before the projection."""
     return layer.attended(query, keys.to_k_ip(tokens), keys.to_v_ip(tokens))
 

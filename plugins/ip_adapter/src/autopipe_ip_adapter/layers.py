@@ -43,20 +43,20 @@ def check_fits(adapter: AdapterWeights, unet: nn.Module) -> None:
     layers = [unet.get_submodule(path) for path in paths]
     own = adapter.image_proj.width
     takes = {one.context_dim for one in layers if isinstance(one, MultiHeadAttention)}
-    if len(layers) != len(adapter.keys) or takes != {own}:
+    if len(layers) != len(adapter.image_keys) or takes != {own}:
         widths = ", ".join(_base(one) for one in sorted(filter(None, takes))) or "nothing"
         raise ArgumentError(
-            f"{adapter.origin} is for another base model: it has keys for {len(adapter.keys)} "
-            f"attention layers that read prompts of the width {_base(own)}; the U-Net of this "
-            f"pipeline has {len(layers)}, which read {widths}"
+            f"{adapter.origin} is for another base model: it has keys for "
+            f"{len(adapter.image_keys)} attention layers that read prompts of the width "
+            f"{_base(own)}; the U-Net of this pipeline has {len(layers)}, which read {widths}"
         )
-    for path, layer, keys in zip(paths, layers, adapter.keys):
+    for path, layer, keys in zip(paths, layers, adapter.image_keys):
         if not isinstance(layer, Attention):
             raise ArgumentError(
                 f"an IP-Adapter changes attention layers that read the prompt alone; the layer "
                 f"{path} of this U-Net is a {type(layer).__name__}"
             )
-        ours, theirs = keys.to_k_ip.weight.shape, layer.to_k.weight.shape  # type: ignore[union-attr]
+        ours, theirs = keys.to_k_ip.weight.shape, layer.to_k.weight.shape
         if ours != theirs:
             raise ArgumentError(
                 f"{adapter.origin} is for another base model: its keys for the attention layer "

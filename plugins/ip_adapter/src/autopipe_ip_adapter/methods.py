@@ -123,8 +123,8 @@ def _attached(pipe: Any) -> tuple[str, IPAdapter]:
     Raises:
         ArgumentError: if there is none.
     """
-    for found in pipe.attached(IPAdapter).items():
-        return found
+    for name, addon in pipe.attached(IPAdapter).items():
+        return name, addon
     raise ArgumentError(
         f"this {type(pipe).__name__} has no IP-Adapter; load one by load_ip_adapter(SOURCE)"
     )

@@ -167,7 +167,8 @@ class Resampler(Projection):
     def forward(self, image: Tensor) -> Tensor:
         """Return the tokens."""
         states, latents = self.proj_in(image), self.latents.expand(len(image), -1, -1)
-        for attention, perceptron in self.layers:  # type: ignore[misc]
+        for layer in self.layers:
+            attention, perceptron = layer.children()
             latents = latents + attention(latents, states)
             latents = latents + perceptron(latents)
         tokens: Tensor = self.norm_out(self.proj_out(latents))

@@ -19,7 +19,7 @@ from autopipe.wording import shown
 
 from . import strengths
 from .change import Change, Gain
-from .formats import Report, read_lora
+from .formats import Report, metadata_of, read_lora
 from .fused import is_fused
 
 NAMES = ("pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin", *ANY)
@@ -74,7 +74,7 @@ class Lora(Attachment):
         return self._report
 
     @property
-    def components(self) -> tuple[str, ...]:
+    def networks(self) -> tuple[str, ...]:
         """The names of the networks that it changes."""
         return tuple(self.changes)
 
@@ -88,20 +88,21 @@ class Lora(Attachment):
         networks = networks_of(pipe.components)
         if self._file is None:
             return
-        read = read_lora(self._file.tensors, self._file.metadata, networks)
+        metadata = metadata_of(self._file)
+        read = read_lora(self._file.tensors, metadata, networks, self._file.origin)
         copied = self._file.path is None
         self._report = read.report
         self.changes = {
             component: {path: Change(layer, copied=copied) for path, layer in layers.items()}
             for component, layers in read.layers.items()
         }
-        # A module's name contains no dots.
-        self.weights = nn.ModuleDict(
-            {
-                component: nn.ModuleDict({p.replace(".", "/"): one for p, one in of.items()})
-                for component, of in self.changes.items()
-            }
-        )
+        self.weights = nn.Module()
+        for component, changes in self.changes.items():
+            for path, change in changes.items():
+                for part, parameter in change.parameters().items():
+                    # The name of a parameter contains no dots.
+                    name = f"{component}/{path}/{part}".replace(".", "/")
+                    self.weights.register_parameter(name, parameter)
         self._blocks = {name: strengths.blocks_of(one) for name, one in networks.items()}
         self._file = None
 
@@ -170,7 +171,7 @@ class _Gains:
 
     def of(self, module: nn.Module, change: Change, strength: float) -> Gain | None:
         """Return the gain of `module`, as it is now."""
-        tensors = (module.weight, change.up, change.down, change.magnitude)
+        tensors = (module._parameters["weight"], *change.parameters().values())
         versions = [None if t is None or t.is_inference() else t._version for t in tensors]
         key = (versions, strength)
         found = self._known.get(module)

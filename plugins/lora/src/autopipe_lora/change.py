@@ -19,8 +19,11 @@ _CONVOLUTIONS: Mapping[int, Callable[..., Tensor]] = {3: F.conv1d, 4: F.conv2d, 
 """By the number of axes of the weight."""
 
 
-class Change(nn.Module):
-    """The tensors of one `LoraLayer`, which are moved and cast with the networks.
+class Change:
+    """The tensors of one `LoraLayer`, and what computes with them.
+
+    It is not a module, of which a process with many LoRAs would have thousands: the tensors are
+    parameters, which `Lora.weights` has as well, and which it moves and casts in place.
 
     `strength` is a number, with which the change of the weight is multiplied.
 
@@ -29,9 +32,9 @@ class Change(nn.Module):
         copied: whether to copy them.
     """
 
-    def __init__(self, layer: LoraLayer, *, copied: bool = False) -> None:
-        super().__init__()
+    __slots__ = ("bias", "down", "magnitude", "scale", "up")
 
+    def __init__(self, layer: LoraLayer, *, copied: bool = False) -> None:
         def own(tensor: Tensor) -> nn.Parameter:
             tensor = tensor.detach()
             return nn.Parameter(tensor.clone() if copied else tensor, requires_grad=False)
@@ -41,7 +44,12 @@ class Change(nn.Module):
         self.magnitude = None if layer.magnitude is None else own(layer.magnitude)
         self.bias = None if layer.bias is None else own(layer.bias)
 
-    def forward(self, module: nn.Module, x: Tensor, factor: Tensor) -> Tensor:
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return its tensors by name."""
+        found = {"down": self.down, "up": self.up, "magnitude": self.magnitude, "bias": self.bias}
+        return {name: one for name, one in found.items() if one is not None}
+
+    def __call__(self, module: nn.Module, x: Tensor, factor: Tensor) -> Tensor:
         """Return what is added to the output of `module` for the input `x`.
 
         Args:
@@ -94,8 +102,7 @@ class Change(nn.Module):
         Raises:
             ArgumentError: if the module isn't a plain one.
         """
-        weight = module._parameters.get("weight")
-        if weight is None:
+        if module._parameters.get("weight") is None:
             raise ArgumentError(
                 f"a {type(module).__name__} can't be fused, since its weight is not its own; merge "
                 f"what wraps it first"
@@ -109,13 +116,10 @@ class Change(nn.Module):
         made.__dict__ = {n: v for n, v in module.__dict__.items() if n not in BOUND}
         made._parameters = dict(module._parameters)
         made.weight = nn.Parameter(changed.to(weight.dtype), weight.requires_grad)
-        bias = tensor_of(module, "bias")
         if self.bias is not None:
-            added = strength * self.scale * self.bias.to(weight.device, torch.float32)
-            bias = added if bias is None else bias + added
-            made.bias = nn.Parameter(bias.to(weight.dtype), weight.requires_grad)
-        elif bias is not None:
-            made.bias = nn.Parameter(bias, bias.requires_grad)
+            bias, added = tensor_of(module, "bias"), self.bias.to(weight.device, torch.float32)
+            added = added * (strength * self.scale) + (0 if bias is None else bias)
+            made.bias = nn.Parameter(added.detach().to(weight.dtype), weight.requires_grad)
         return made
 
     def _by_channel(self, values: Tensor, x: Tensor) -> Tensor:
@@ -135,7 +139,8 @@ class Change(nn.Module):
         magnitude = self.magnitude.to(changed.device, torch.float32)
         axes = [axis for axis, length in enumerate(magnitude.shape) if length == 1]
         norm = torch.linalg.vector_norm(changed, dim=axes, keepdim=True)
-        return magnitude / norm
+        gain: Tensor = magnitude / norm
+        return gain
 
 
 class Gain:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import AddOn, Manifest, Method
+from autopipe.manifest import AddOn, Command, Manifest, Method
 
 _PACKAGE = "autopipe_lora"
 
@@ -58,6 +58,7 @@ def autopipe_family() -> Manifest:
                 option="lora",
             ),
         ),
+        commands=(Command("lora", f"{_PACKAGE}.command:declare", "show what is in a LoRA file"),),
         methods=(
             *(
                 Method(name, f"{_PACKAGE}.{module}:{name}")

@@ -61,7 +61,7 @@ def fuse_lora(
         fitting = {
             name: loras[name]
             for name in names
-            if component in loras[name].components and not is_fused(network, loras[name])
+            if component in loras[name].networks and not is_fused(network, loras[name])
         }
         strengths = {name: inside(self.attachments[name]) or 1.0 for name in fitting}
         if fitting:
@@ -94,17 +94,21 @@ def unfuse_lora(self: Any, components: Sequence[str] | None = None) -> None:
     _replace(self, made)
 
 
-@property
-def fused_loras(self: Any) -> set[str]:
+def _fused_loras(self: Any) -> set[str]:
     """The names of the LoRAs that are part of the weights of this pipeline."""
     found = (fused_of(network) for network in self.components.values())
     return {name for fused in found if fused is not None for name in fused.loras}
 
 
-@property
-def num_fused_loras(self: Any) -> int:
+fused_loras = property(_fused_loras)
+
+
+def _num_fused_loras(self: Any) -> int:
     """The number of LoRAs that are part of the weights of this pipeline."""
     return len(self.fused_loras)
+
+
+num_fused_loras = property(_num_fused_loras)
 
 
 def _chosen(pipe: Any, components: Sequence[str] | None) -> dict[str, nn.Module]:

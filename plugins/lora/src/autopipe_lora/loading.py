@@ -57,12 +57,13 @@ def load_lora_weights(
         strength = Disabled(1.0)
     others = {n: s for n, s in before.items() if n != name}
     if not hotswap:
-        off = {n: changed_in(one, others[n], lora.components, 0.0) for n, one in loras.items()}
+        off = {n: changed_in(one, others[n], lora.networks, 0.0) for n, one in loras.items()}
         others |= off
     if hotswap:
         self.detach(name)
     try:
-        self.set_attachments(others)
+        if others != before:
+            self.set_attachments(others)
         self.attach(lora, name=name, strength=strength)
     except BaseException:
         self.set_attachments({n: s for n, s in before.items() if n in self.attachments})
@@ -115,8 +116,7 @@ def _tell_unused(lora: Lora) -> None:
         _log.warning("%d keys of %s are not used (%s): %s", len(keys), lora.origin, why, keys[0])
 
 
-@staticmethod
-def lora_state_dict(
+def _lora_state_dict(
     pretrained_model_name_or_path_or_dict: Any,
     *,
     return_lora_metadata: bool = False,
@@ -136,6 +136,9 @@ def lora_state_dict(
     file = open_tensors(pretrained_model_name_or_path_or_dict, names=NAMES, **options)
     tensors: Mapping[str, Tensor] = dict(file.tensors)
     return (tensors, None, dict(file.metadata)) if return_lora_metadata else (tensors, None)
+
+
+lora_state_dict = staticmethod(_lora_state_dict)
 
 
 def unload_lora_weights(self: Any, reset_to_overwritten_params: bool = False) -> None:

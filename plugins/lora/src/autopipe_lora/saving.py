@@ -24,9 +24,7 @@ _LAYERS = "_lora_layers"
 _SETTINGS = "_lora_adapter_metadata"
 
 
-@classmethod
-def save_lora_weights(
-    cls: Any,
+def _save_lora_weights(
     save_directory: str | Path,
     unet_lora_layers: Any = None,
     text_encoder_lora_layers: Any = None,
@@ -85,6 +83,9 @@ def save_lora_weights(
             safe_serialization=safe_serialization,
             save_function=save_function,
         )
+
+
+save_lora_weights = staticmethod(_save_lora_weights)
 
 
 def _state(name: str, given: Any) -> Mapping[str, Tensor]:

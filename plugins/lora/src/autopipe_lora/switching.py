@@ -46,7 +46,7 @@ def set_adapters(
         if isinstance(weight, Mapping):
             weight = _of_networks(name, weight, networks, loras[name])
         # A dict counts as active, as a weight of 0 does in the reference.
-        chosen[name] = dict.fromkeys(loras[name].components, 0.0) if weight == 0 else weight
+        chosen[name] = dict.fromkeys(loras[name].networks, 0.0) if weight == 0 else weight
         if weight is None:
             chosen[name] = 1.0
     if _is_disabled(self):
@@ -61,7 +61,7 @@ def _of_networks(
     for component in weights:
         if component not in networks:
             _log.warning("the weight of %s is ignored: there is no such network", component)
-        elif component not in lora.components:
+        elif component not in lora.networks:
             _log.warning("the weight of %s is ignored: %s doesn't change it", component, name)
     return {component: one for component, one in weights.items() if component in networks}
 
@@ -75,7 +75,7 @@ def get_list_adapters(self: Any) -> dict[str, list[str]]:
     """Return the names of the LoRAs of each network, active or not."""
     found: dict[str, list[str]] = {}
     for name, lora in self.attached(Lora).items():
-        for component in lora.components:
+        for component in lora.networks:
             found.setdefault(component, []).append(name)
     return {name: found[name] for name in self.components if name in found}
 
@@ -125,10 +125,12 @@ def enable_lora_hotswap(self: Any, **options: Any) -> None:
     """Has no effect: `hotswap=True` needs no preparation."""
 
 
-@property
-def lora_scale(self: Any) -> float:
+def _lora_scale(self: Any) -> float:
     """By what a running call multiplies the weights of LoRAs; 1 outside a call."""
     return scale_of(self.call) if self.is_run else 1.0
+
+
+lora_scale = property(_lora_scale)
 
 
 def changed_in(lora: Lora, strength: Any, components: Collection[str], value: float) -> Any:
@@ -139,7 +141,7 @@ def changed_in(lora: Lora, strength: Any, components: Collection[str], value: fl
         return strength
     parts = {
         name: value if name in components else of_component(strength, name)
-        for name in lora.components
+        for name in lora.networks
     }
     return parts if any(name not in components for name in parts) else 0.0
 

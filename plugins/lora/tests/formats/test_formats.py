@@ -109,6 +109,12 @@ def test_early_files_without_prefix(networks: dict[str, nn.Module]) -> None:
     assert_read(tensors, networks, of, "diffusers, early 2023")
 
 
+def test_a_file_of_one_network_means_the_one_that_predicts(networks: dict[str, nn.Module]) -> None:
+    of = {"unet": written.changes(networks)["unet"]}
+    tensors = written.peft(of, lambda _, path: path)
+    assert_read(tensors, {"controlnet": networks["unet"], **networks}, of, "peft")
+
+
 def test_a_state_dict_of_peft_may_name_the_adapter(networks: dict[str, nn.Module]) -> None:
     of = written.changes(networks)
     tensors = {k.replace(".weight", ".ink.weight"): t for k, t in written.peft(of).items()}

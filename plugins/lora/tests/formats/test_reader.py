@@ -156,7 +156,6 @@ def test_patterns_need_no_backtracking(networks: Any) -> None:
         ({A: torch.ones(2, 16, dtype=torch.int8)}, "int8"),
         ({A: torch.ones(2, 16, dtype=torch.complex64)}, "complex64"),
         ({A: torch.ones(2, 16, device="meta")}, "plain values"),
-        ({A: torch.ones(2, 16).to_sparse()}, "plain values"),
         ({f"unet.{PATH}.alpha": torch.tensor(float("nan"))}, "alpha is nan"),
         ({f"unet.{PATH}.alpha": torch.tensor(float("inf"))}, "alpha is inf"),
         ({f"unet.{PATH}.alpha": torch.ones(2)}, "alpha has shape"),
@@ -182,6 +181,11 @@ def test_damaged_files(
     tensors = {key: one for key, one in (pair | changes).items() if one is not None}
     with pytest.raises(DamagedFileError, match=message):
         read(tensors, networks)
+
+
+def test_sparse_tensors(networks: Any, pair: dict[str, Tensor]) -> None:
+    with pytest.raises(DamagedFileError, match="plain values"):
+        read({**pair, A: torch.ones(2, 16).to_sparse()}, networks)
 
 
 @pytest.mark.parametrize(

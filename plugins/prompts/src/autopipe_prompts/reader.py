@@ -14,7 +14,7 @@ from autopipe.attaching.attachment import Encode
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.turns import guard
 from autopipe.wording import logger
-from autopipe_components.steps.prompt import distinct_texts, text_length
+from autopipe_components.steps.prompt import distinct_texts, expanded, text_length
 from autopipe_components.steps.tokens import Text, Tokens
 
 _ROWS = 16
@@ -91,10 +91,11 @@ class Reader:
         return ids[0] if len(ids) == 1 else None
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of texts, without start and end."""
+        """Return the token ids of texts, without start and end; added tokens with all vectors."""
         with guard(self.tokenizer):
+            whole = [expanded(text, self.tokenizer) for text in texts]
             found: list[list[int]] = self.tokenizer(
-                list(texts), add_special_tokens=False, verbose=False
+                whole, add_special_tokens=False, verbose=False
             ).input_ids
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -13,6 +13,10 @@ from autopipe_components.steps.prompt import lengthened
 
 from .fragments import check_length
 from .reader import Read, Reader, tokenizer_of
+
+_Self = TypeVar("_Self", bound="PromptWeighting")
+
+_PROMPTS = ("prompt", "prompt_2", "negative_prompt", "negative_prompt_2")
 
 
 class PromptWeighting(Attachment):
@@ -45,6 +49,24 @@ class PromptWeighting(Attachment):
                     f"{self.name} puts a token before and after each chunk, but {name}, a "
                     f"{type(tokenizer).__name__}, has none for start or end"
                 )
+
+    def of_call(self: _Self, run: Any) -> _Self:
+        """Return the add-on, once the prompts of the call are checked.
+
+        Raises:
+            ArgumentError: if a prompt can't be read in the grammar.
+        """
+        for name in _PROMPTS:
+            given = run.call.get(name)
+            for text in (given,) if isinstance(given, str) else given or ():
+                if isinstance(text, str):
+                    check_length(text)
+                    self.check_text(name, text)
+        return self
+
+    def check_text(self, name: str, text: str) -> None:
+        """Raise `ArgumentError` if the argument `name` of a call can't be read in the grammar."""
+        raise NotImplementedError
 
     def encode(self, run: Any, component: str, encode: Encode, strength: float) -> Encode:
         """Return a function that reads texts in the grammar, and encodes them."""

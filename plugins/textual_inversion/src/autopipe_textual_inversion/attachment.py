@@ -59,7 +59,7 @@ class TextualInversion(Attachment):
         self._unused: dict[str, int] = {}
 
     @property
-    def components(self) -> tuple[str, ...]:
+    def encoders(self) -> tuple[str, ...]:
         """The names of the text encoders for which it has vectors."""
         return tuple(self.weights)
 
@@ -84,7 +84,7 @@ class TextualInversion(Attachment):
             ArgumentError: if not, or if the vectors have another width than the text encoder.
         """
         unused = {}
-        for component in self.components:
+        for component in self.encoders:
             encoder = getattr(pipe, component, None)
             tokenizer = getattr(pipe, tokenizer_of(component), None)
             if encoder is None or tokenizer is None:

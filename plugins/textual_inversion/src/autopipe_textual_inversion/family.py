@@ -23,4 +23,5 @@ def autopipe_family() -> Manifest:
             ),
         ),
         methods=tuple(Method(name, f"{package}.methods:{name}") for name in _METHODS),
+        demo=f"{package}:demo",
     )

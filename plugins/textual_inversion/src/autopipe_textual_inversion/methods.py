@@ -102,7 +102,7 @@ def unload_textual_inversion(
     removed = {
         label: one
         for label, one in active.items()
-        if (component or FIRST) in one.components and (not named or one.token in named)
+        if (component or FIRST) in one.encoders and (not named or one.token in named)
     }
     if named and not removed:
         others = listed(dict.fromkeys(one.token for one in active.values())) or "none"
@@ -140,7 +140,7 @@ def _attached(pipe: Any) -> Mapping[str, TextualInversion]:
 def _label(pipe: Any, one: TextualInversion) -> str:
     """Return a name that is free: the token, else with the text encoder, else with a number."""
     names = (f"{one.token}:{number}" for number in itertools.count(2))
-    every = (one.token, f"{one.token}:{one.components[0]}")
+    every = (one.token, f"{one.token}:{one.encoders[0]}")
     return next(name for name in itertools.chain(every, names) if name not in pipe.attachments)
 
 

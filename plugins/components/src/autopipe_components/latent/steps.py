@@ -283,8 +283,9 @@ class LatentPipeline(LatentMethods, Generic[_Result]):
         """Convert the initial image to pixels (N, 3, H, W) in [-1, 1]; latents stay unchanged."""
         return self.image_processor.preprocess(image)
 
-    def apply_guidance(self, prediction: Tensor) -> Tensor:
-        return guide(prediction, self.guidance_scale, rescale=self.guidance_rescale)
+    def apply_guidance(self, prediction: Tensor, further: Tensor | None = None) -> Tensor:
+        scale, rescale = self.guidance_scale, self.guidance_rescale
+        return guide(prediction, scale, rescale=rescale, further=further)
 
     def denoise_latents(
         self,

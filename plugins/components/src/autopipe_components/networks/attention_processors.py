@@ -169,18 +169,24 @@ def is_own(processor: object) -> bool:
     return type(processor).__module__ == __name__
 
 
-def accepted(processor: object, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options among `given` that a processor takes besides those of all processors."""
+def accepted(processor: object, given: Mapping[str, Any], *, named: bool = False) -> dict[str, Any]:
+    """Return the options among `given` that a processor takes besides those of all processors.
+
+    Args:
+        named: whether to leave out those that it takes only because it takes any name.
+    """
     if not given or is_own(processor):
         return {}
     is_function = isinstance(processor, types.FunctionType)
-    names = _options(processor if is_function else type(processor).__call__)
-    return {n: one for n, one in given.items() if n not in _OF_ALL and (not names or n in names)}
+    names, takes_any = _options(processor if is_function else type(processor).__call__)
+    any_name = takes_any and not named
+    return {n: one for n, one in given.items() if n not in _OF_ALL and (any_name or n in names)}
 
 
 @functools.lru_cache(maxsize=256)
-def _options(call: Any) -> frozenset[str]:
-    """Return the names of parameters; empty if any name is accepted."""
+def _options(call: Any) -> tuple[frozenset[str], bool]:
+    """Return the names of parameters, and whether any other name is accepted too."""
     parameters = inspect.signature(call).parameters.values()
     takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters)
-    return frozenset() if takes_any else frozenset(one.name for one in parameters)
+    names = (one.name for one in parameters if one.kind is not one.VAR_KEYWORD)
+    return frozenset(names), takes_any

@@ -118,8 +118,9 @@ def attention_options(given: Any, network: Any) -> dict[str, Any]:
         return {}
     taken: dict[str, Any] = {}
     for _, layer in attention_layers(network) if isinstance(network, nn.Module) else ():
-        for processor in (layer.processor, *answers_of(layer)):
-            taken.update(accepted(processor, options))
+        taken.update(accepted(layer.processor, options))
+        for answer in answers_of(layer):
+            taken.update(accepted(answer, options, named=True))
     for name in options:
         if name not in taken:
             raise ArgumentError(

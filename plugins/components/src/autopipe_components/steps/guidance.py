@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -12,6 +13,22 @@ Halves: TypeAlias = Literal["batched", "in turn", "positive"]
 """How a step predicts under guidance: both halves in one batch; one after the other, which takes
 half of the memory; or the half with the prompt alone, which takes half of the time too, and is a
 step without guidance."""
+
+
+@dataclass
+class Contrast:
+    """A further prediction in each step, from which guidance leads away.
+
+    It is the prediction with the prompt once more, while an add-on degrades the network. To the
+    guided prediction, `scale` times the difference of the usual and this prediction is added.
+
+    Attributes:
+        scale: the factor of the difference.
+        rows: while the network runs, how many of its samples, at the end, it is to degrade.
+    """
+
+    scale: float = 0.0
+    rows: int = 0
 
 
 def double(tensor: Tensor) -> Tensor:
@@ -26,25 +43,40 @@ def half_of(value: Any, rows: int, half: int) -> Any:
         value: a tensor (2 * `rows`, ...), or a mapping, list or tuple that may contain some. Other
             values are returned unchanged.
     """
+    return parts_of(value, rows, 2, (half,))
+
+
+def parts_of(value: Any, rows: int, count: int, parts: Sequence[int]) -> Any:
+    """Return some parts of a batch that has `count` parts of `rows` samples, in this order.
+
+    Args:
+        value: a tensor (`count` * `rows`, ...), or a mapping, list or tuple that may contain some.
+            Other values are returned unchanged.
+    """
     if isinstance(value, Mapping):
-        return {name: half_of(one, rows, half) for name, one in value.items()}
+        return {name: parts_of(one, rows, count, parts) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [half_of(one, rows, half) for one in value]
-    if isinstance(value, Tensor) and value.ndim and len(value) == 2 * rows:
-        return value[half * rows : (half + 1) * rows]
+        return [parts_of(one, rows, count, parts) for one in value]
+    if isinstance(value, Tensor) and value.ndim and len(value) == count * rows:
+        found = [value[part * rows : (part + 1) * rows] for part in parts]
+        return found[0] if len(found) == 1 else torch.cat(found)
     return value
 
 
-def guide(prediction: Tensor, scale: float, *, rescale: float = 0.0) -> Tensor:
+def guide(
+    prediction: Tensor, scale: float, *, rescale: float = 0.0, further: Tensor | None = None
+) -> Tensor:
     """Return the guided prediction (B, ...) from (2B, ...), whose first half is unconditional.
 
     Args:
         scale: 1 gives the conditional prediction; larger values follow the prompt more closely.
         rescale: how far to restore the standard deviation of the conditional prediction, from 0
             (off) to 1.
+        further: (B, ...), added to the guided prediction before it is rescaled.
     """
     unconditional, conditional = prediction.chunk(2)
     guided = unconditional + scale * (conditional - unconditional)
+    guided = guided if further is None else guided + further
     return rescale_guided(guided, conditional, rescale) if rescale > 0.0 else guided
 
 

@@ -117,6 +117,8 @@ def expanded(text: str, tokenizer: Any) -> str:
     Not thread-safe: hold the lock of the tokenizer.
     """
     added = tokenizer.added_tokens_encoder
+    if not any(f"{token}_1" in added for token in added):
+        return text
     for token in dict.fromkeys(tokenizer.tokenize(text)):
         names = itertools.chain([token], (f"{token}_{n}" for n in itertools.count(1)))
         several = [*itertools.takewhile(added.__contains__, names)]

@@ -3,6 +3,8 @@
 layers          `LoraLayer`, `LoraFile`, `Report`: the content of a file, whatever its format
 reader          `read_lora`: layers of the tensors of a file
 writer          `write_lora`: tensors of layers
+summary         `summarise`: what is in a file, without networks
+grouping        the tensors of each layer
 keys            what each key holds
 module_names    `ModuleNames`: the modules of networks by all names that files have for them
 scales          alphas of the metadata
@@ -12,6 +14,18 @@ factors         other ways to write a change of a weight
 
 from .layers import LoraFile, LoraLayer, Report
 from .reader import read_lora
+from .scales import metadata_of
+from .summary import Summary, summarise
 from .writer import WrittenLora, write_lora
 
-__all__ = ["LoraFile", "LoraLayer", "Report", "WrittenLora", "read_lora", "write_lora"]
+__all__ = [
+    "LoraFile",
+    "LoraLayer",
+    "Report",
+    "Summary",
+    "WrittenLora",
+    "metadata_of",
+    "read_lora",
+    "summarise",
+    "write_lora",
+]

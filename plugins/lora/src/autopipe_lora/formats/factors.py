@@ -4,7 +4,7 @@
 al., 2021) for LoHa; "Navigating Text-To-Image Customization: From LyCORIS Fine-Tuning to Model
 Evaluation" (Yeh et al., 2023) for LoKr. Both are exact: a product of two matrices of rank R by
 elements has rank R * R, and a Kronecker product with a matrix of B columns rank B * R. Where that
-is no less than the size of the weight, the change itself is one of the two matrices.
+is at least the smaller side of the weight, the change itself is one of the two matrices.
 """
 
 from __future__ import annotations

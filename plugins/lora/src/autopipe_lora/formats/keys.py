@@ -29,7 +29,7 @@ _REFUSED = tuple(
         (r"[._]vera_lambda", "VeRA, which shares random matrices"),
         (r"\.[ab][12]\.weight\Z", "GLoRA"),
         (r"\Alora_controlnet\Z", "a Control-LoRA, which makes a ControlNet of a U-Net"),
-        (r":\d+:(?:up|down)\Z", "the layout of 2022, which numbers layers instead of naming them"),
+        (r":\d+:(?:up|down)\Z", "layers of 2022, which are numbered instead of named"),
     )
 )
 """Kinds of files that can't be read, by a key that proves them."""

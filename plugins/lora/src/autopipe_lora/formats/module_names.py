@@ -53,6 +53,14 @@ def weight_shape(module: nn.Module) -> tuple[int, ...] | None:
     return tuple(weight.shape) if isinstance(weight, Tensor) and weight.ndim >= 2 else None
 
 
+def component_of(stem: str) -> str | None:
+    """Return the component that the stem of a key names; None if it names none."""
+    if match := _FLAT.match(stem):
+        return _TAGS.get(stem[match.end() :].partition("_")[0], (None,))[0]
+    first = stem.partition(".")[0]
+    return first if any(first in components for components in _TAGS.values()) else None
+
+
 def published(path: str) -> str:
     """Return the path of a module as files have it: with `text_model` in a text encoder."""
     return _CLIP + path if path.startswith(_CLIP_PARTS) else path
@@ -109,10 +117,15 @@ class ModuleNames:
 
 
 def _only(by_component: Mapping[str, Mapping[str, tuple[str, ...]]], name: str) -> Found | None:
-    """Return the modules called `name` in the one network that has them."""
+    """Return the modules called `name` in the one network that has them.
+
+    Of several networks it is the one that predicts: a ControlNet has modules of the same names.
+    """
     found = [
         Found(component, names[name]) for component, names in by_component.items() if name in names
     ]
+    if predicting := [one for one in found if one.component in _TAGS["unet"]]:
+        return predicting[0]
     if len(found) > 1:
         raise WeightsMismatchError(
             f"the file has a layer {shown(name)} and doesn't say of which network, and "
@@ -136,7 +149,7 @@ def _names(
     for path in paths:
         found.setdefault(_authors_name(path, authors), (path,))
     for name, fused in original.items():
-        if isinstance(fused, tuple):
+        if isinstance(fused, tuple) and all(path in found for path in fused):
             found.setdefault(name, fused)
     return found
 

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from autopipe.errors import (
-    ArgumentTypeError,
-    DamagedFileError,
-    UnsupportedCheckpointError,
-    WeightsMismatchError,
-)
+from autopipe.errors import DamagedFileError, WeightsMismatchError
 from autopipe.wording import listed, shown
 
 from .assembly import assemble, divide
-from .keys import read_key, refused_kind, why_skipped
+from .grouping import Group, group
 from .layers import LoraFile, LoraLayer, Report
 from .module_names import Found, ModuleNames
 from .scales import Settings, read_settings
-
-_BASE_MODEL = "ss_base_model_version", "modelspec.architecture"
-"""Entries of the metadata that name the model that a file was trained with."""
-
-
-@dataclass
-class _Group:
-    """The tensors of one layer by role, and the keys that they have in the file."""
-
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    keys: dict[str, str] = field(default_factory=dict)
+from .summary import BASE_MODEL, entry
 
 
 def read_lora(
@@ -60,7 +45,7 @@ def read_lora(
         ConfigError: if the metadata has unusable settings.
         ArgumentTypeError: if `tensors` has anything other than tensors.
     """
-    groups, skipped, style = _grouped(tensors, origin)
+    groups, skipped, style = group(tensors, origin)
     names = ModuleNames(networks)
     settings = {component: read_settings(metadata, component) for component in networks}
     layers: dict[str, dict[str, LoraLayer]] = defaultdict(dict)
@@ -68,10 +53,10 @@ def read_lora(
     matched: list[str] = []
     unmatched: list[str] = []
     misfits: list[_Misfit] = []
-    for stem, group in groups.items():
+    for stem, one in groups.items():
         found = names.find(stem)
         if found is None:
-            unmatched += group.keys.values()
+            unmatched += one.keys.values()
             continue
         for path in found.paths:
             if (twice := stems.setdefault((found.component, path), stem)) != stem:
@@ -79,11 +64,11 @@ def read_lora(
                     f"{origin} has the layer {found.component}.{path} twice, as {shown(twice)} "
                     f"and as {shown(stem)}"
                 )
-        matched += group.keys.values()
+        matched += one.keys.values()
         try:
-            made = _layers(stem, group, found, names, settings[found.component])
+            made = _layers(stem, one, found, names, settings[found.component])
         except WeightsMismatchError as error:
-            misfits.append(_Misfit(found, group.tensors, str(error)))
+            misfits.append(_Misfit(found, one.tensors, str(error)))
         except DamagedFileError as error:
             raise DamagedFileError(
                 f"{origin} is damaged in the layer {shown(stem)}: {error}"
@@ -94,7 +79,7 @@ def read_lora(
         raise WeightsMismatchError(_misfit_message(misfits, len(groups), names, metadata, origin))
     if not matched:
         raise WeightsMismatchError(_no_match_message(groups, skipped, names, metadata, origin))
-    return LoraFile(layers, Report(style, tuple(matched), tuple(unmatched), skipped))
+    return LoraFile(dict(layers), Report(style, tuple(matched), tuple(unmatched), skipped))
 
 
 @dataclass(frozen=True)
@@ -104,52 +89,20 @@ class _Misfit:
     reason: str
 
 
-def _grouped(
-    tensors: Mapping[str, Tensor], origin: object
-) -> tuple[dict[str, _Group], dict[str, str], str]:
-    """Return the layers by the stem of their keys, the skipped keys, and the format."""
-    groups: dict[str, _Group] = defaultdict(_Group)
-    skipped: dict[str, str] = {}
-    styles: Counter[str] = Counter()
-    for name, tensor in tensors.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise ArgumentTypeError(
-                f"{origin} has {shown(tensor)} under {shown(name)}; a LoRA has tensors by name"
-            )
-        key = read_key(name)
-        if key is None or not key.stem:
-            if (kind := refused_kind(name)) is not None:
-                raise UnsupportedCheckpointError(
-                    f"{origin} is {kind}, as its key {shown(name)} says; only LoRA, LoCon, DoRA, "
-                    f"LoHa, LoKr and differences of weights can be read"
-                )
-            skipped[name] = why_skipped(name)
-            continue
-        group = groups[key.stem]
-        if key.role in group.keys:
-            raise DamagedFileError(
-                f"{origin} has {shown(group.keys[key.role])} and {shown(name)}, which are the same"
-            )
-        group.tensors[key.role], group.keys[key.role] = tensor, name
-        styles[key.style] += 1
-    del styles[""]
-    return groups, skipped, listed(sorted(styles)) or "unknown"
-
-
 def _layers(
-    stem: str, group: _Group, found: Found, names: ModuleNames, settings: Settings
+    stem: str, parts: Group, found: Found, names: ModuleNames, settings: Settings
 ) -> list[LoraLayer]:
     """Return the layer, or its parts for several modules."""
     shapes = [names.shapes[found.component][path] for path in found.paths]
     shape = (sum(one[0] for one in shapes), *shapes[0][1:])
     spelled = (*found.paths, stem.removeprefix(f"{found.component}."))
-    layer = assemble(group.tensors, shape, lambda rank: settings.scale(spelled, rank))
+    layer = assemble(parts.tensors, shape, lambda rank: settings.scale(spelled, rank))
     return [layer] if len(shapes) == 1 else divide(layer, tuple(one[0] for one in shapes))
 
 
 def _trained_with(metadata: Mapping[str, str]) -> str:
     """Return a clause that says what a file was trained with, if its metadata tells."""
-    name = next((metadata[entry] for entry in _BASE_MODEL if metadata.get(entry)), None)
+    name = entry(metadata, BASE_MODEL)
     return f"; by its metadata it was trained with {shown(name)}" if name else ""
 
 
@@ -178,13 +131,13 @@ def _misfit_message(
 
 
 def _no_match_message(
-    groups: Mapping[str, _Group],
+    groups: Mapping[str, Group],
     skipped: Mapping[str, str],
     names: ModuleNames,
     metadata: Mapping[str, str],
     origin: object,
 ) -> str:
-    examples = [next(iter(group.keys.values())) for group in groups.values()] or list(skipped)
+    examples = [next(iter(one.keys.values())) for one in groups.values()] or list(skipped)
     has = ", ".join(shown(name, 120) for name in examples[:3])
     here = [f"{name}.{path}" for name, shapes in names.shapes.items() for path in list(shapes)[:1]]
     return (

@@ -1,7 +1,8 @@
 """The scales of layers that a file's metadata gives, where its keys have no alpha.
 
 The reference writes the settings of peft as JSON under `lora_adapter_metadata`: `lora_alpha`, with
-others by layer in `alpha_pattern`, whose keys are regular expressions for the end of a path.
+others by layer in `alpha_pattern`, whose keys are regular expressions for the end of a path. peft
+alone writes them into a file of their own.
 "rsLoRA" divides by the square root of the rank ("A Rank Stabilization Scaling Factor for
 Fine-Tuning with LoRA", Kalajdzievski, 2023).
 """
@@ -9,17 +10,24 @@ Fine-Tuning with LoRA", Kalajdzievski, 2023).
 from __future__ import annotations
 
 import fnmatch
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from autopipe.checkpoint.attachable import TensorFile
 from autopipe.errors import ConfigError
-from autopipe.json_files import parse_json
-from autopipe.wording import shown
+from autopipe.json_files import parse_json, read_json_object
+from autopipe.wording import logger, shown
+
+_log = logger(__name__)
 
 KEY = "lora_adapter_metadata"
+
+_PEFT_FILE = "adapter_config.json"
+_PEFT_START = "base_model.model."
 
 _PEFT_ALPHA = 8.0
 """What peft takes if its settings name no alpha."""
@@ -31,6 +39,26 @@ _WILD = re.compile(r"(?:[\w.*-]|\\\.)*", re.ASCII)
 
 _Ranked = tuple[int, float]
 """The place of an alpha among those of the settings, of which the first counts, and the alpha."""
+
+
+def metadata_of(file: TensorFile) -> Mapping[str, str]:
+    """Return the metadata of a file, with the settings that peft alone writes beside it.
+
+    Raises:
+        ConfigError: if these settings can't be read.
+    """
+    written = file.path is not None and any(name.startswith(_PEFT_START) for name in file.content)
+    if not written or file.path is None or KEY in file.metadata:
+        return file.metadata
+    beside = file.path.with_name(_PEFT_FILE)
+    if not beside.is_file():
+        _log.warning(
+            "%s was written by peft, without its %s beside it; the scale is taken as 1",
+            file.origin,
+            _PEFT_FILE,
+        )
+        return file.metadata
+    return {**file.metadata, KEY: json.dumps(read_json_object(beside))}
 
 
 @dataclass(frozen=True)

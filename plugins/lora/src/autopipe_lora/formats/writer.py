@@ -130,6 +130,6 @@ def _kohya(layers: Mapping[str, Mapping[str, LoraLayer]]) -> dict[str, Tensor]:
             found[f"{stem}.alpha"] = torch.tensor(layer.scale * layer.rank)
             if layer.magnitude is not None:
                 found[f"{stem}.dora_scale"] = layer.magnitude.contiguous()
-            if layer.bias is not None:
+            if layer.bias is not None and layer.scale:
                 found[f"{stem}.diff_b"] = layer.scale * layer.bias
     return found

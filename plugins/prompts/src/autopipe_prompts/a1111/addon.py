@@ -22,8 +22,6 @@ from .parts import parts_of
 from .schedule import changes, text_at, tree_of
 from .steps import Steps, predictor
 
-_NEGATIVE = ("negative_prompt", "negative_prompt_2")
-
 
 class A1111(PromptWeighting):
     """Reads prompts in the grammar of AUTOMATIC1111's web UI.
@@ -57,19 +55,22 @@ class A1111(PromptWeighting):
         """Return the add-on with the prompts of one call.
 
         Raises:
-            ArgumentError: if a negative prompt has several parts.
+            ArgumentError: if a prompt can't be read in the grammar.
         """
-        for name in _NEGATIVE:
-            given = run.call.get(name)
-            for text in [given] if isinstance(given, str) else given or ():
-                if isinstance(text, str) and len(parts_of(text)) > 1:
-                    raise ArgumentError(
-                        f"AND in {name} has no meaning: it combines the predictions of prompts, "
-                        f"which all have this negative prompt; write a comma"
-                    )
-        made = copy.copy(self)
+        made = copy.copy(super().of_call(run))
         made._steps = Steps(run.call.get("num_inference_steps") or 1)
         return made
+
+    def check_text(self, name: str, text: str) -> None:
+        """Raise `ArgumentError` if the argument `name` of a call can't be read in the grammar."""
+        parts = parts_of(text)
+        if len(parts) > 1 and name.startswith("negative"):
+            raise ArgumentError(
+                f"AND in {name} has no meaning: it combines the predictions of prompts, which all "
+                f"have this negative prompt; write a comma"
+            )
+        for part in parts:
+            sections_of(text_at(tree_of(part.text), 0, 1))
 
     def text_of(self, text: str) -> str:
         """Return the part of a prompt that the current step encodes.

@@ -37,6 +37,10 @@ class Compel(PromptWeighting):
     def __init__(self, truncate_long_prompts: bool = False) -> None:
         self.truncate_long_prompts = truncate_long_prompts
 
+    def check_text(self, name: str, text: str) -> None:
+        """Raise `ArgumentError` if the argument `name` of a call can't be read in the grammar."""
+        parts_of(text)
+
     def is_plain(self, text: str, reader: Reader) -> bool:
         """Whether a text has no syntax, and fits into one chunk or is cut off."""
         (part, *others) = parts_of(text)

@@ -32,17 +32,22 @@ def samples(family: Manifest) -> None:
 
 
 def conditions(family: Manifest) -> None:
-    """The pipelines of a condition have a component named as its keyword, and take its inputs."""
+    """The pipelines of a condition take its inputs, and have a component named as its keyword.
+
+    A condition whose keyword is a flag has no component.
+    """
     for condition in family.conditions:
         rows = [p for p in usable(family) if condition.name in p.conditions]
         for pipeline in rows:
             cls = load_target(pipeline.target)
-            assert condition.keyword in cls.module_names(), (
+            assert condition.flag or condition.keyword in cls.module_names(), (
                 f"{pipeline.name} has no component {condition.keyword}"
             )
             taken = inspect.signature(cls.__call__).parameters
             absent = [given.name for given in condition.inputs if given.name not in taken]
             assert absent == [], f"a call of {pipeline.name} takes no {', '.join(absent)}"
+        if condition.flag:
+            assert condition.target is None, f"the flag {condition.keyword} has a target"
         if condition.target is not None:
             assert callable(load_target(condition.target).from_pretrained)
 
