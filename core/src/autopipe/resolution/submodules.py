@@ -28,7 +28,7 @@ class SubmoduleFinder:
     """
 
     def __init__(self, modules: Callable[[], Mapping[str, Any]]) -> None:
-        self._modules = modules
+        self._entries = modules
 
     def find_spec(
         self, fullname: str, path: object = None, target: object = None
@@ -37,7 +37,7 @@ class SubmoduleFinder:
         if not fullname.startswith(_ROOT):
             return None
         name, _, below = fullname.removeprefix(_ROOT).partition(".")
-        entry = None if name.startswith("_") else self._modules().get(name)
+        entry = None if name.startswith("_") else self._entries().get(name)
         if entry is None:
             return None
         real = f"{entry.target}.{below}" if below else str(entry.target)
