@@ -152,8 +152,8 @@ class IPAdapter(Attachment):
                 f"by image_encoder_folder=, or give None and draw with ip_adapter_image_embeds"
             ) from error
 
-    def check_strength(self, value: Any) -> tuple[Any, ...]:
-        """Return the scale of each adapter; empty if all are 0.
+    def check_strength(self, value: Any) -> tuple[Any, ...] | float:
+        """Return the scale of each adapter, or 0 if all are 0.
 
         Raises:
             ArgumentTypeError: if one is not a number, a list or a dict by block.
