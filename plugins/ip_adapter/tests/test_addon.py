@@ -172,6 +172,16 @@ def test_fifty_times_attached_and_detached_nothing_is_left(pipe: Any, file: Any)
     assert pipe.unet is pipe.components["unet"]
 
 
+def test_a_state_dict_is_not_kept_after_its_tensors_are_cast(build: Any, file: Any) -> None:
+    half = {part: {n: one.half() for n, one in tensors.items()} for part, tensors in file.items()}
+    kept = weakref.ref(half["image_proj"]["proj.weight"])
+    pipe = build(NAME)
+    pipe.load_ip_adapter(half)
+    del half
+    gc.collect()
+    assert kept() is None
+
+
 def test_another_task_has_it_too(pipe: Any) -> None:
     change = AutoPipelineForImage2Image.from_pipe(pipe)
     change.set_progress_bar_config(disable=True)
