@@ -97,6 +97,7 @@ class _Alias(ModuleType):
     """The module `diffusers`: the names of autopipe, and the version whose names these are."""
 
     __version__ = FORMAT_VERSION
+    __file__ = autopipe.__file__
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
