@@ -9,6 +9,7 @@ from typing import Any
 
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.turns import guard
+from autopipe_components.processing.tokenizer import Tokenizer
 
 
 def names_of(token: str, count: int) -> list[str]:
@@ -32,13 +33,14 @@ class LongerTokenizers:
         # Programs may have added tokens to it since.
         if known is not None and known[0] == len(tokenizer):
             return known[1]
-        with guard(tokenizer):
-            count, made = len(tokenizer), copy.deepcopy(tokenizer)
-        if made.add_tokens(self._tokens) != len(self._tokens):
+        taken = [token for token in self._tokens if token in tokenizer.get_vocab()]
+        if taken:
             raise ArgumentError(
-                f"the vocabulary has {self._tokens[0]!r} already; deactivate the other attachment "
-                f"with this token first"
+                f"the vocabulary has {taken[0]!r} already; deactivate the other attachment with "
+                f"this token first"
             )
+        with guard(tokenizer):
+            count, made = len(tokenizer), _longer(tokenizer, self._tokens)
         self._made[tokenizer] = count, made
         return made
 
@@ -48,3 +50,12 @@ class LongerTokenizers:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._tokens,)
+
+
+def _longer(tokenizer: Any, tokens: Sequence[str]) -> Any:
+    """Return a copy with further tokens, which shares the vocabulary if the tokenizer can."""
+    if isinstance(tokenizer, Tokenizer):
+        return tokenizer.with_tokens(tokens)
+    made = copy.deepcopy(tokenizer)
+    made.add_tokens(list(tokens))
+    return made
