@@ -1,8 +1,7 @@
 """Teaches a model a subject (DreamBooth): the whole U-Net learns what a few pictures show.
 
     python draw_pictures.py halves lessons/halves --count 8
-    python train_dreambooth.py --data lessons/halves --to halves --guided 3.57 --batch 4 \
-        --class-prompt "a green circle on a white background"
+    python train_dreambooth.py --data lessons/halves --to halves --class-prompt "a green circle"
 
 Pictures of the class, which the model draws itself before training, keep it from forgetting what
 else there is (Ruiz et al. 2022, arXiv:2208.12242). The result is a checkpoint, with the averaged
