@@ -13,9 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from autopipe_pag.family import PIPELINES
-from autopipe_pag.layers import Perturbed, self_attention
-from autopipe_pag.perturbed import PerturbedAttention
 
 import autopipe
 from autopipe import (
@@ -28,6 +25,9 @@ from autopipe import (
 from autopipe.attaching.network_view import view_of
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe_components.steps.guidance import Contrast
+from autopipe_pag.family import PIPELINES
+from autopipe_pag.layers import Perturbed, self_attention
+from autopipe_pag.perturbed import PerturbedAttention
 
 Draw = Callable[..., Any]
 
