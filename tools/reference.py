@@ -26,10 +26,7 @@ FAMILY = (
 LORA = "call load_lora_weights of the pipeline, or save_lora_weights of its class"
 ATTENTION = "leave it out: torch's scaled_dot_product_attention computes all attention here"
 PLACING = "use enable_model_cpu_offload(), enable_sequential_cpu_offload() or memory='auto'"
-SINGLE = (
-    "convert the file once with diffusers (`StableDiffusionPipeline.from_single_file(file)"
-    ".save_pretrained(folder)`) and load the folder with from_pretrained"
-)
+SINGLE = "call from_single_file of the class, which reads the file"
 
 WHAT: dict[str, tuple[str, str]] = {
     "modular_pipelines": ("Modular pipelines", "call the pipeline of the family as a whole"),
@@ -60,7 +57,6 @@ ONNX = (
 )
 
 METHODS: list[tuple[str, str, tuple[str, ...]]] = [
-    ("Single files", SINGLE, ("from_single_file",)),
     ("LoRA and adapters", LORA, ("lora", "adapter", "attn_procs")),
     ("FreeU", "leave it out: pictures are those of the plain network", ("freeu",)),
     ("Attention", ATTENTION, ("attn_proc", "attention", "fuse_qkv", "flash")),
@@ -108,7 +104,7 @@ INSTEAD: list[tuple[str, str]] = [
     (r"attention_dispatch|attention_backend|_modeling_parallel", ATTENTION),
     (r":Flax|_flax|flax_utils", "use the class without Flax: diffusers has removed these as well"),
     (r":\w*(Onnx|ORT_TO_NP)|onnx_utils", ONNX[1]),
-    (r"single_file|convert_from_ckpt", "call from_single_file of the class, which reads the file"),
+    (r"single_file|convert_from_ckpt", SINGLE),
     (
         r"^loaders\.(peft|unet|lora)|peft_utils|state_dict_utils|^models\.lora",
         "call load_lora_weights and its like of the pipeline, or use peft itself",
