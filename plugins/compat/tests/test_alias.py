@@ -62,6 +62,8 @@ def test_names_modules_and_versions_are_those_of_autopipe() -> None:
         "assert importlib.util.find_spec('diffusers') is not None\n"
         "assert 'DDIMScheduler' in dir(diffusers)\n"
         "assert autopipe.__version__ != diffusers.__version__\n"
+        "import diffusers.hooks\n"
+        "assert not hasattr(diffusers.hooks, 'apply_group_offloading')\n"
     )
 
 

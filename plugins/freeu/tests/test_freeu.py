@@ -224,7 +224,7 @@ def test_other_strengths_are_refused(pipe: Any, value: Any) -> None:
 
 def test_other_networks_are_refused(build: Callable[..., Any], networks: Any) -> None:
     vae = networks(AutoencoderKL)
-    with pytest.raises(ArgumentError, match="AutoencoderKL isn.t a UNet2DConditionModel"):
+    with pytest.raises(ArgumentError, match="AutoencoderKL isn't a UNet2DConditionModel"):
         vae.enable_freeu(**FACTORS)
     pipe: Any = SimpleNamespace(components={"vae": vae})
     with pytest.raises(ArgumentError, match="FreeU needs a U-Net"):

@@ -16,6 +16,7 @@ from autopipe.checkpoint.attachable import ANY, TensorFile, open_tensors
 from autopipe.pipeline.values import number
 from autopipe.placement.base import networks_of
 from autopipe.wording import shown
+from autopipe_components.networks.block_strengths import Blocks, blocks_of
 
 from . import strengths
 from .change import Change, Gain
@@ -61,7 +62,7 @@ class Lora(Attachment):
         )
         self.origin = self._file.origin
         self.changes: Mapping[str, Mapping[str, Change]] = {}
-        self._blocks: Mapping[str, strengths.Blocks] = {}
+        self._blocks: Mapping[str, Blocks] = {}
         self._scale = 1.0
         self._gains = _Gains()
 
@@ -103,7 +104,7 @@ class Lora(Attachment):
                     # The name of a parameter contains no dots.
                     name = f"{component}/{path}/{part}".replace(".", "/")
                     self.weights.register_parameter(name, parameter)
-        self._blocks = {name: strengths.blocks_of(one) for name, one in networks.items()}
+        self._blocks = {name: blocks_of(one) for name, one in networks.items()}
         self._file = None
 
     def check_strength(self, value: Any) -> Any:

@@ -6,7 +6,7 @@ Each is the class without it, with the add-on attached.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import autopipe
 from autopipe.attaching.attachment import Attachment
@@ -55,6 +55,22 @@ class PAGMixin(DiffusionPipeline):
     own_attachments: ClassVar[Mapping[str, Callable[[Any], Attachment]]] = {
         "pag": lambda pipe: PerturbedAttention(pipe.options["pag_applied_layers"])
     }
+
+
+if TYPE_CHECKING:
+    # For type checkers, which don't see classes that are made when they are asked for.
+    StableDiffusionPAGPipeline: TypeAlias = PAGMixin
+    StableDiffusionPAGImg2ImgPipeline: TypeAlias = PAGMixin
+    StableDiffusionPAGInpaintPipeline: TypeAlias = PAGMixin
+    StableDiffusionControlNetPAGPipeline: TypeAlias = PAGMixin
+    StableDiffusionControlNetPAGImg2ImgPipeline: TypeAlias = PAGMixin
+    StableDiffusionControlNetPAGInpaintPipeline: TypeAlias = PAGMixin
+    StableDiffusionXLPAGPipeline: TypeAlias = PAGMixin
+    StableDiffusionXLPAGImg2ImgPipeline: TypeAlias = PAGMixin
+    StableDiffusionXLPAGInpaintPipeline: TypeAlias = PAGMixin
+    StableDiffusionXLControlNetPAGPipeline: TypeAlias = PAGMixin
+    StableDiffusionXLControlNetPAGImg2ImgPipeline: TypeAlias = PAGMixin
+    StableDiffusionXLControlNetPAGInpaintPipeline: TypeAlias = PAGMixin
 
 
 def __getattr__(name: str) -> Any:

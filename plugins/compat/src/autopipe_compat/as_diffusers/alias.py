@@ -17,6 +17,9 @@ from autopipe.config import FORMAT_VERSION
 from autopipe.errors import AutopipeError
 from autopipe.resolution.submodules import same_spec
 
+from .. import paths
+from ..paths.table import is_path
+
 NAME = "diffusers"
 _BELOW = f"{NAME}."
 
@@ -71,7 +74,8 @@ class _Finder:
             return ModuleSpec(NAME, self, is_package=True)  # type: ignore[arg-type]
         if not fullname.startswith(_BELOW):
             return None
-        real = f"autopipe.{fullname.removeprefix(_BELOW)}"
+        name = fullname.removeprefix(_BELOW)
+        real = f"{paths.__name__}.{name}" if is_path(name) else f"autopipe.{name}"
         if importlib.util.find_spec(real) is None:
             return None
         return same_spec(fullname, real)

@@ -80,4 +80,4 @@ class PathModule(ModuleType):
 
 
 def _text(path: str, name: str, instead: str) -> str:
-    return f"autopipe.{path} has no {name} yet, which diffusers has; {instead}"
+    return f"{path} has no {name} yet, which diffusers.{path} has; {instead}"
