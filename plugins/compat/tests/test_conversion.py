@@ -33,7 +33,8 @@ def test_the_pipeline_of_the_file(file: Path) -> None:
 
 
 def test_what_no_reader_has_is_refused(file: Path) -> None:
-    with pytest.raises(ArgumentError, match="extract_ema can't be given"):
-        load(file, extract_ema=True)
-    with pytest.raises(ArgumentTypeError, match="the path of the file"):
+    for name in ("extract_ema", "stable_unclip"):
+        with pytest.raises(ArgumentError, match=f"{name}.* is not supported"):
+            load(file, **{name: True})
+    with pytest.raises(ArgumentTypeError):
         load({})  # type: ignore[arg-type]
