@@ -1,40 +1,36 @@
-"""Older programs load single files by a function."""
+"""The older function that loads a single file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from support.single_files import saved
 
-from autopipe import DDIMScheduler, DiffusionPipeline, StableDiffusionPipeline
-from autopipe.errors import ArgumentError, ArgumentTypeError
-from autopipe.pipelines.stable_diffusion.convert_from_ckpt import (
-    download_from_original_stable_diffusion_ckpt as load,
-)
+from autopipe import AutoPipelineForText2Image, StableDiffusionImg2ImgPipeline
+from autopipe.checkpoint.save_single import save_single
+from autopipe.errors import ArgumentError
+from autopipe_compat.conversion import download_from_original_stable_diffusion_ckpt
 
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pipe = DiffusionPipeline.from_pretrained("demo:stable_diffusion", torch_dtype=torch.float32)
-    return saved(pipe, tmp_path_factory.mktemp("single") / "demo")
+pytest.importorskip("autopipe_stable_diffusion")
 
 
-def test_the_pipeline_of_the_file(file: Path) -> None:
-    given: dict[str, Any] = {"config": file.with_suffix(""), "prediction_type": "v-prediction"}
-    pipe = load(file, image_size=512, from_safetensors=True, scheduler_type="ddim", **given)
-    assert isinstance(pipe, StableDiffusionPipeline)
-    assert isinstance(pipe.scheduler, DDIMScheduler)
-    assert pipe.scheduler.config["prediction_type"] == "v_prediction"
-    other = load(str(file), pipeline_class=StableDiffusionPipeline, vae=pipe.vae, **given)
-    assert other.vae is pipe.vae
-
-
-def test_what_no_reader_has_is_refused(file: Path) -> None:
-    for name in ("extract_ema", "stable_unclip"):
-        with pytest.raises(ArgumentError, match=f"{name}.* is not supported"):
-            load(file, **{name: True})
-    with pytest.raises(ArgumentTypeError):
-        load({})  # type: ignore[arg-type]
+def test_the_older_function_gives_what_the_file_holds(tmp_path: Path) -> None:
+    pipe = AutoPipelineForText2Image.from_pretrained("demo:stable_diffusion")
+    file = save_single(pipe, tmp_path / "x.safetensors")
+    made = download_from_original_stable_diffusion_ckpt(
+        file,
+        config_files={"v1": "ignored"},
+        from_safetensors=True,
+        pipeline_class=StableDiffusionImg2ImgPipeline,
+        scheduler_type="ddim",
+        config="demo:stable_diffusion",
+    )
+    assert type(made) is StableDiffusionImg2ImgPipeline
+    assert type(made.scheduler).__name__ == "DDIMScheduler"
+    state = pipe.unet.state_dict()
+    assert all(torch.equal(one, state[name]) for name, one in made.unet.state_dict().items())
+    with pytest.raises(ArgumentError, match="stable_unclip= is not supported"):
+        download_from_original_stable_diffusion_ckpt(file, stable_unclip="txt2img")
+    with pytest.raises(ArgumentError, match="extract_ema=True is not supported"):
+        download_from_original_stable_diffusion_ckpt(file, extract_ema=True)
