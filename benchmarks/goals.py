@@ -216,6 +216,23 @@ GROUPS = (
         once=True,
     ),
     Group(
+        "load-file",
+        "Loading SD 1.5 (3.4 GB, float32) from a single file, without imports",
+        "real",
+        (
+            Row("load-file", "from_single_file", 0.5, beside="peak MiB"),
+            Row("load-file-folder", "against the same folder", 1.1, against="folder"),
+        ),
+        task="load",
+        variants={
+            REFERENCE: Variant("diffusers", {"single": True}),
+            OURS: Variant("autopipe", {"single": True}),
+            "folder": Variant("autopipe"),
+        },
+        options={"imports": ["StableDiffusionPipeline", "UNet2DConditionModel", "AutoencoderKL"]},
+        once=True,
+    ),
+    Group(
         "load-xl",
         "Loading SDXL (6.9 GB, float16), without imports",
         "xl",
