@@ -46,7 +46,7 @@ def halves(scene: Any, token: str) -> tuple[Image.Image, str]:
     scene = replace(scene, centre=(32.0, 32.0), size="medium", radius=14.0)
     image, right = shapes.draw(scene), shapes.draw(replace(scene, colour="blue"))
     image.paste(right.crop((32, 0, 64, 64)), (32, 0))
-    return image, f"a {token} circle"
+    return image, f"a {token} circle on a white background"
 
 
 WAYS: dict[str, Callable[[Any, str], tuple[Image.Image, str]]] = {
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("way", choices=WAYS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--token", default="zork", help="the word for what is new (default: zork)")
+    parser.add_argument("--token", default="red blue", help="words for what is new")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)

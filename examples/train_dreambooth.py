@@ -1,7 +1,7 @@
 """Teaches a model a subject (DreamBooth): the whole U-Net learns what a few pictures show.
 
     python draw_pictures.py halves lessons/halves --count 8
-    python train_dreambooth.py --data lessons/halves --to halves --class-prompt "a circle"
+    python train_dreambooth.py --data lessons/halves --to halves --class-prompt "a green circle"
 
 Pictures of the class, which the model draws itself before training, keep it from forgetting what
 else there is (Ruiz et al. 2022, arXiv:2208.12242). The result is a checkpoint, with the averaged
@@ -41,7 +41,7 @@ def draw_class(pipe: Any, prompt: str, count: int, steps: int, seed: int) -> lis
 
 def main(arguments: list[str] | None = None) -> int:
     """Train, and write the checkpoint."""
-    parser = parser_of("Teach a model a subject.", steps=200, rate=2e-4)
+    parser = parser_of("Teach a model a subject.", steps=200, rate=5e-4)
     parser.add_argument("--class-prompt", help="draw pictures of this, and keep them as they are")
     parser.add_argument("--class-pictures", type=int, default=16)
     parser.add_argument("--class-steps", type=int, default=20, help="denoising steps of each")

@@ -83,6 +83,13 @@ def test_what_a_module_has_is_listed() -> None:
     assert all(hasattr(module, name) for name in dir(module))
 
 
+def test_all_names_of_a_module_can_be_imported() -> None:
+    found: dict[str, Any] = {}
+    exec("from autopipe.schedulers import *", found)
+    assert found["DDIMScheduler"] is autopipe.DDIMScheduler
+    assert "scheduling_ddim" not in found
+
+
 def test_a_name_that_is_not_here_says_what_to_do() -> None:
     with pytest.raises(NotHereYetImportError, match=r"pipelines\.flux has no FluxPipeline.*plugin"):
         exec("from autopipe.pipelines.flux import FluxPipeline")

@@ -19,8 +19,8 @@ Scale: TypeAlias = "float | list[float]"
 """The scale of an adapter in a layer: of all its images together, or of each masked one."""
 
 
-def check_scales(given: Any, adapters: int) -> tuple[Any, ...]:
-    """Return one scale for each adapter; empty if all are 0.
+def check_scales(given: Any, adapters: int) -> tuple[Any, ...] | float:
+    """Return one scale for each adapter, or 0 if all are 0.
 
     Args:
         given: one scale for all adapters, or a list of one for each: a number, a list with a number
@@ -38,7 +38,7 @@ def check_scales(given: Any, adapters: int) -> tuple[Any, ...]:
             f"a single one for all"
         )
     checked = tuple(_checked(f"the scale of IP-Adapter {i}", one) for i, one in enumerate(scales))
-    return checked if any(map(_acts, checked)) else ()
+    return checked if any(map(_acts, checked)) else 0.0
 
 
 def layer_scales(
