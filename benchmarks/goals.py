@@ -149,10 +149,24 @@ def _by_engine(key: str, quantity: str, goals: Mapping[str, float]) -> list[Row]
     ]
 
 
-_LORA = {
-    **dict.fromkeys((OURS, "first", "tenth"), "autopipe-lora"),
-    **dict.fromkeys((REFERENCE, "reference first", "reference tenth"), "peft"),
-}
+_LORA = {REFERENCE: "peft", OURS: "autopipe-lora"}
+
+
+def _with_loras(count: int, told: str) -> Group:
+    """The group of steps with so many active LoRAs."""
+    return Group(
+        f"loras-{told}",
+        f"A step of SD 1.5 with active LoRAs, 256 x 256, guidance, one thread: {told}",
+        "real",
+        (Row(f"lora-{told}", f"with {told}", 0.85, quantity="step"),),
+        task="call",
+        needs=_LORA,
+        options={"steps": 6, "side": 256, "pinned": True, "loras": count},
+        quick=(1, 2),
+        quick_options={"steps": 3},
+        full=(3, 2),
+    )
+
 
 GROUPS = (
     Group(
@@ -198,6 +212,23 @@ GROUPS = (
         "real",
         (Row("load", "from_pretrained", 0.5, beside="peak MiB"),),
         task="load",
+        options={"imports": ["StableDiffusionPipeline", "UNet2DConditionModel", "AutoencoderKL"]},
+        once=True,
+    ),
+    Group(
+        "load-file",
+        "Loading SD 1.5 (3.4 GB, float32) from a single file, without imports",
+        "real",
+        (
+            Row("load-file", "from_single_file", 0.5, beside="peak MiB"),
+            Row("load-file-folder", "against the same folder", 1.1, against="folder"),
+        ),
+        task="load",
+        variants={
+            REFERENCE: Variant("diffusers", {"single": True}),
+            OURS: Variant("autopipe", {"single": True}),
+            "folder": Variant("autopipe"),
+        },
         options={"imports": ["StableDiffusionPipeline", "UNet2DConditionModel", "AutoencoderKL"]},
         once=True,
     ),
@@ -334,7 +365,10 @@ GROUPS = (
             "first": Variant("autopipe", {"count": 1}),
             "tenth": Variant("autopipe", {"count": 10}),
         },
-        needs=_LORA,
+        needs={
+            **dict.fromkeys(("reference first", "reference tenth"), "peft"),
+            **dict.fromkeys(("first", "tenth"), "autopipe-lora"),
+        },
         once=True,
         full=(5, 1),
     ),
@@ -349,26 +383,19 @@ GROUPS = (
         once=True,
         full=(3, 1),
     ),
+    _with_loras(1, "one"),
+    _with_loras(3, "three"),
     Group(
-        "loras",
-        "A step of SD 1.5 with LoRAs, 256 x 256, guidance, one thread",
+        "unloaded",
+        "A step of SD 1.5, 256 x 256, guidance, one thread, after LoRAs were unloaded",
         "real",
-        [
-            Row("lora-none", "all unloaded, against none ever", 1.03, "none", "never", "step"),
-            Row("lora-one", "one", 0.85, "one", "reference one", "step"),
-            Row("lora-three", "three", 0.85, "three", "reference three", "step"),
-        ],
+        (Row("unloaded", "against a pipeline that never had any", 1.03, OURS, "never", "step"),),
         task="call",
         variants={
             "never": Variant("autopipe"),
-            "none": Variant("autopipe", {"loras": 3, "unloaded": True}),
-            "one": Variant("autopipe", {"loras": 1}),
-            "three": Variant("autopipe", {"loras": 3}),
-            "reference one": Variant("diffusers", {"loras": 1}),
-            "reference three": Variant("diffusers", {"loras": 3}),
+            OURS: Variant("autopipe", {"loras": 3, "unloaded": True}),
         },
-        needs=dict.fromkeys(("none", "one", "three"), "autopipe-lora")
-        | dict.fromkeys(("reference one", "reference three"), "peft"),
+        needs={OURS: "autopipe-lora"},
         options={"steps": 6, "side": 256, "pinned": True},
         quick=(1, 2),
         quick_options={"steps": 3},

@@ -22,6 +22,7 @@ from typing import Any
 
 from loras import lora_of
 from memory import Peak
+from single_files import file_of
 
 Options = Mapping[str, Any]
 Measured = Iterator[dict[str, float]]
@@ -42,7 +43,11 @@ def opened(name: str, checkpoint: str, options: Options) -> Any:
     if options.get("dtype"):
         given["torch_dtype"] = getattr(torch, options["dtype"])
     library = importlib.import_module(name)
-    pipe = library.AutoPipelineForText2Image.from_pretrained(checkpoint, **given)
+    if options.get("single"):
+        cls = getattr(library, options["imports"][0])
+        pipe = cls.from_single_file(options["single"], config=checkpoint, **given)
+    else:
+        pipe = library.AutoPipelineForText2Image.from_pretrained(checkpoint, **given)
     pipe.set_progress_bar_config(disable=True)
     if options.get("engine"):
         pipe.use_engine(options["engine"], **options.get("engine_options", {}))
@@ -77,6 +82,8 @@ def load(name: str, checkpoint: str, options: Options) -> Measured:
     for imported in options["imports"]:
         getattr(library, imported)
     importlib.import_module("transformers").CLIPTextModel  # noqa: B018
+    if options.get("single"):
+        options = {**options, "single": str(file_of(checkpoint))}
     kept: list[Any] = []
     with Peak() as peak:
         taken = seconds(lambda: kept.append(opened(name, checkpoint, options)))

@@ -10,17 +10,19 @@ these. The program needs a clone of the project, whose `plugins/stable_diffusion
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import random
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 sys.path.append(str(Path(__file__).parents[1] / "plugins" / "stable_diffusion"))
 
-from demo.shapes import Scene, draw, place, random_scene
+shapes: Any = importlib.import_module("demo.shapes")
 
 PLACES = {
     "centre": "",
@@ -31,14 +33,16 @@ PLACES = {
 }
 
 
-def shown_alone(scene: Scene, source: random.Random) -> Image.Image:
+def shown_alone(scene: Any, source: random.Random) -> Image.Image:
     """Draw the shape of a scene in the middle, on white, or on black if it is white."""
     size = source.choice(("medium", "large"))
     background = "black" if scene.colour == "white" else "white"
-    return draw(place(source, scene.shape, scene.colour, background, "centre", size))
+    alone = shapes.place(source, scene.shape, scene.colour, background, "centre", size)
+    picture: Image.Image = shapes.draw(alone)
+    return picture
 
 
-def caption_of_place(scene: Scene, source: random.Random) -> str:
+def caption_of_place(scene: Any, source: random.Random) -> str:
     """Return where the shape is and on which background; now and then only a part of it."""
     background = f"on a {scene.background} background" if source.random() < 0.7 else ""
     return " ".join(filter(None, (PLACES[scene.position], background)))
@@ -56,11 +60,11 @@ def main(arguments: list[str] | None = None) -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for number in range(options.count):
-        scene = random_scene(source)
+        scene = shapes.random_scene(source)
         if source.random() < 0.3:
             scene = replace(scene, background="white" if scene.colour != "white" else "black")
         name, prompt = f"{number:05}.png", f"{number:05}-prompt.png"
-        draw(scene).save(options.folder / name)
+        shapes.draw(scene).save(options.folder / name)
         shown_alone(scene, source).save(options.folder / prompt)
         entry = {"file_name": name, "text": caption_of_place(scene, source), "prompt": prompt}
         lines.append(json.dumps(entry))

@@ -1,7 +1,7 @@
 """Teaches a model a subject (DreamBooth): the whole U-Net learns what a few pictures show.
 
     python draw_pictures.py halves lessons/halves --count 8
-    python train_dreambooth.py --data lessons/halves --to halves --class-prompt "a circle"
+    python train_dreambooth.py --data lessons/halves --to halves --class-prompt "a green circle"
 
 Pictures of the class, which the model draws itself before training, keep it from forgetting what
 else there is (Ruiz et al. 2022, arXiv:2208.12242). The result is a checkpoint, with the averaged
@@ -26,8 +26,7 @@ from training import (
     read_pictures,
 )
 
-from autopipe import AutoPipelineForText2Image
-from autopipe.training_utils import EMAModel
+from autopipe import AutoPipelineForText2Image, training_utils
 
 
 def draw_class(pipe: Any, prompt: str, count: int, steps: int, seed: int) -> list[Picture]:
@@ -42,7 +41,7 @@ def draw_class(pipe: Any, prompt: str, count: int, steps: int, seed: int) -> lis
 
 def main(arguments: list[str] | None = None) -> int:
     """Train, and write the checkpoint."""
-    parser = parser_of("Teach a model a subject.", steps=200, rate=2e-4)
+    parser = parser_of("Teach a model a subject.", steps=200, rate=5e-4)
     parser.add_argument("--class-prompt", help="draw pictures of this, and keep them as they are")
     parser.add_argument("--class-pictures", type=int, default=16)
     parser.add_argument("--class-steps", type=int, default=20, help="denoising steps of each")
@@ -74,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         pipe.unet.enable_gradient_checkpointing()
     pipe.unet.requires_grad_(True)
     pipe.unet.train()
-    average = EMAModel(
+    average = training_utils.EMAModel(
         pipe.unet.parameters(), decay=options.average, use_ema_warmup=True, power=0.75
     )
     run = Run(options, accelerator, pipe.unet, {"average": average})
@@ -86,9 +85,9 @@ def main(arguments: list[str] | None = None) -> int:
             of_class = len(subject) + torch.randint(len(others), (options.batch,))
             chosen = torch.cat([chosen, of_class])
         losses = denoising.losses(latents[chosen], states[chosen], empty)
-        parts = losses.split(options.batch)
-        weights = (1.0, options.prior_weight)
-        return torch.stack([weight * part.mean() for weight, part in zip(weights, parts)]).sum()
+        of_subject = losses[: options.batch].mean()
+        of_class: Tensor = options.prior_weight * losses[options.batch :].sum() / options.batch
+        return of_subject + of_class
 
     run.train(loss, after_step=lambda: average.step(pipe.unet.parameters()))
 

@@ -50,10 +50,10 @@ def make_encoder(options: argparse.Namespace) -> CLIPVisionModelWithProjection:
     )
 
 
-def first_tensors(unet: nn.Module, width: int) -> dict[str, dict[str, Tensor]]:
+def first_tensors(unet: Any, width: int) -> dict[str, dict[str, Tensor]]:
     """Return an untrained adapter, whose keys and values begin as those of the prompt."""
     layers = [one for path, one in unet.named_modules() if path.endswith(".attn2")]
-    context: Any = unet.config.cross_attention_dim
+    context = unet.config.cross_attention_dim
     project, norm = nn.Linear(width, TOKENS * context), nn.LayerNorm(context)
     projection = {f"proj.{name}": one.data for name, one in project.named_parameters()}
     projection |= {f"norm.{name}": one.data for name, one in norm.named_parameters()}
@@ -65,14 +65,15 @@ def first_tensors(unet: nn.Module, width: int) -> dict[str, dict[str, Tensor]]:
     return {"image_proj": projection, "ip_adapter": keys}
 
 
-class Prompted:
+class Prompted(nn.Module):
     """A U-Net that gets the image prompts of a batch beside its other inputs."""
 
-    def __init__(self, pipe: Any) -> None:
-        self.unet = pipe.unet
+    def __init__(self, unet: nn.Module) -> None:
+        super().__init__()
+        self.unet = unet
         self.embeds = torch.empty(0)
 
-    def __call__(self, noisy: Tensor, timesteps: Tensor, **inputs: Any) -> Any:
+    def forward(self, noisy: Tensor, timesteps: Tensor, **inputs: Any) -> Any:
         embeds = self.embeds[:, None]
         if len(noisy) > len(embeds):  # The half without a prompt comes second in training.
             embeds = torch.cat([embeds, torch.zeros_like(embeds)])
@@ -110,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     # 3. The adapter and the encoder are trained together
     trained = nn.ModuleDict({"adapter": addon.weights, "encoder": encoder}).train()
     run = Run(options, accelerator, trained, {})
-    prompted = Prompted(pipe)
+    prompted = Prompted(pipe.unet)
     denoising = Denoising(prompted, pipe.scheduler, options)
 
     def loss() -> Tensor:

@@ -26,8 +26,7 @@ from training import (
     read_pictures,
 )
 
-from autopipe import AutoPipelineForText2Image
-from autopipe.training_utils import cast_training_params
+from autopipe import AutoPipelineForText2Image, training_utils
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 
@@ -64,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
             target_modules=options.layers,
         )
     )
-    cast_training_params(pipe.unet, dtype=torch.float32)
+    training_utils.cast_training_params(pipe.unet, dtype=torch.float32)
     if options.gradient_checkpointing:
         pipe.unet.enable_gradient_checkpointing()
     pipe.unet.train()

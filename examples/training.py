@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator  # type: ignore[import-untyped]
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autopipe import DDPMScheduler
-from autopipe.optimization import get_scheduler
-from autopipe.training_utils import compute_snr
+from autopipe import DDPMScheduler, optimization, training_utils
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ class Denoising:
 
     def _weights(self, timesteps: Tensor, is_velocity: bool) -> Tensor:
         """Return the weights of noise levels (Hang et al. 2023, arXiv:2303.09556)."""
-        ratio = compute_snr(self.process, timesteps)
+        ratio: Tensor = training_utils.compute_snr(self.process, timesteps)
         return ratio.clamp(max=self.gamma) / (ratio + 1 if is_velocity else ratio)
 
 
@@ -164,7 +162,7 @@ class Run:
         self.options, self.accelerator, self.extra = options, accelerator, extra
         self.trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
         optimizer = torch.optim.AdamW(self.trained.values(), lr=options.rate)
-        schedule = get_scheduler(
+        schedule = optimization.get_scheduler(
             options.schedule,
             optimizer=optimizer,
             num_warmup_steps=options.warmup,

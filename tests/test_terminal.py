@@ -130,6 +130,11 @@ def lines(checkpoint: Path) -> Iterator[list[str]]:
             [path, "--dry-run"], [path, "--dry-run", "--json"], [EVIL],
             [DEMO, "--without", EVIL], [DEMO, "--variant", EVIL], [DEMO, "--revision", EVIL],
         ],
+        "convert": [
+            [path, "-o", EVIL], [EVIL, "-o", "x"], [path, "-o", f"{EVIL}/x.safetensors"],
+            [path, "-o", f"no{EVIL}.safetensors"], [DEMO, "-o", "x", "--prediction-type", EVIL],
+            [files[0], "-o", "x"], [DEMO, "-o", "x", "--dtype", EVIL],
+        ],
         "generate": [
             ["x", "--model", path, "--steps", "1", "--size", "32"],
             ["x", "--model", DEMO, "--size", "32", "--steps", "1", "--json", "--negative", RAW[:9]],

@@ -23,16 +23,10 @@ MARK = "<!-- Below: written by `python -m nox -s reference`. -->\n"
 FAMILY = (
     "use diffusers for it, or publish the family as a plugin, as docs/publish-a-family.md shows"
 )
-LORA = (
-    "merge the LoRA with diffusers (`load_lora_weights`, `fuse_lora`, `save_pretrained` into a new "
-    "folder) and load that folder with from_pretrained"
-)
+LORA = "call load_lora_weights of the pipeline, or save_lora_weights of its class"
 ATTENTION = "leave it out: torch's scaled_dot_product_attention computes all attention here"
 PLACING = "use enable_model_cpu_offload(), enable_sequential_cpu_offload() or memory='auto'"
-SINGLE = (
-    "convert the file once with diffusers (`StableDiffusionPipeline.from_single_file(file)"
-    ".save_pretrained(folder)`) and load the folder with from_pretrained"
-)
+SINGLE = "call from_single_file of the class, which reads the file"
 
 WHAT: dict[str, tuple[str, str]] = {
     "modular_pipelines": ("Modular pipelines", "call the pipeline of the family as a whole"),
@@ -63,7 +57,6 @@ ONNX = (
 )
 
 METHODS: list[tuple[str, str, tuple[str, ...]]] = [
-    ("Single files", SINGLE, ("from_single_file",)),
     ("LoRA and adapters", LORA, ("lora", "adapter", "attn_procs")),
     ("FreeU", "leave it out: pictures are those of the plain network", ("freeu",)),
     ("Attention", ATTENTION, ("attn_proc", "attention", "fuse_qkv", "flash")),
@@ -72,7 +65,7 @@ METHODS: list[tuple[str, str, tuple[str, ...]]] = [
 """Groups of methods: a title, what to do instead, and substrings of the names."""
 OTHER = ("Other methods", "add it in a subclass, as diffusers has it for its own use")
 
-_WEIGHTED = 'attach "prompt_weighting" of autopipe-prompts, which takes long and weighted prompts'
+_WEIGHTED = 'attach "a1111" of autopipe-prompts, which takes long and weighted prompts'
 _HERE = "there is a class for it: "
 
 COMMUNITY: dict[str, str] = {
@@ -106,12 +99,12 @@ TRAINED = "train the weights themselves, or layers of peft: `unet.add_adapter(Lo
 
 INSTEAD: list[tuple[str, str]] = [
     (r"hub_utils:(init_git_repo|push_to_hub)", "use huggingface_hub, or push_to_hub of the object"),
-    (r"LoRA(Attn|XFormers|Compatible|Linear|Conv)|PatchedLora|LoRAAttnAdded", TRAINED),
+    (r"LoRA(Compatible|Linear|Conv)|PatchedLora", TRAINED),
     (r"(XFormers|NPU|XLA)\w*AttnProcessor|AttnProcessor(NPU|XLA)", ATTENTION),
     (r"attention_dispatch|attention_backend|_modeling_parallel", ATTENTION),
     (r":Flax|_flax|flax_utils", "use the class without Flax: diffusers has removed these as well"),
     (r":\w*(Onnx|ORT_TO_NP)|onnx_utils", ONNX[1]),
-    (r"single_file|convert_from_ckpt", "call from_single_file of the class, which reads the file"),
+    (r"single_file|convert_from_ckpt", SINGLE),
     (
         r"^loaders\.(peft|unet|lora)|peft_utils|state_dict_utils|^models\.lora",
         "call load_lora_weights and its like of the pipeline, or use peft itself",

@@ -11,8 +11,10 @@ from types import ModuleType
 import pytest
 
 import autopipe
+from autopipe.auto import _conditions
 from autopipe.errors import (
     ArgumentError,
+    ArgumentTypeError,
     MissingPluginError,
     PluginError,
     UnsupportedCheckpointError,
@@ -64,6 +66,22 @@ def test_every_combination_finds_its_cell(stored: str, task: Task, given: bool |
     assert found.pipeline.name == f"a{'Control' if conditioned else ''}{task.name}"
     assert found.family == ("control" if conditioned else "base")
     assert stored in found.reason
+
+
+def test_a_flag_is_true_or_false_and_not_a_component() -> None:
+    flag = replace(CONTROL, conditions=(Condition("control", "ctrl", flag=True),))
+    table = registry(BASE, flag)
+    for value, expected in ((True, True), (False, False), (None, False)):
+        found, rest = _conditions(table, {"ctrl": value, "other": 1})
+        assert found == {"ctrl": expected}
+        assert rest == {"other": 1}
+    with pytest.raises(ArgumentTypeError, match="ctrl='yes' is not True or False"):
+        _conditions(table, {"ctrl": "yes"})
+    # A component is passed on.
+    assert _conditions(registry(BASE, CONTROL), {"ctrl": "net"}) == (
+        {"ctrl": True},
+        {"ctrl": "net"},
+    )
 
 
 def test_without_a_task_the_class_is_taken_as_it_is() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,21 @@ diffusers = pytest.importorskip("diffusers")
 
 ROOT = Path(__file__).parents[2]
 AGAIN = "run: python -m nox -s reference"
+
+LOOKED_IN = (
+    "diffusers.utils",
+    "diffusers.utils.logging",
+    "diffusers.utils.hub_utils",
+    "diffusers.utils.torch_utils",
+    "diffusers.training_utils",
+    "diffusers.optimization",
+    "diffusers.image_processor",
+    "diffusers.models.lora",
+)
+"""The modules of functions that programs call."""
+
+WITHOUT = {"is_modular", "update_model_card"}
+"""Parameters for what is not here."""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +51,51 @@ def test_the_table_is_that_of_what_is_installed(tool: Any) -> None:
     assert tool.FILE.read_text(encoding="utf-8") == tool.text(made), AGAIN
     page = tool.DOCS.read_text(encoding="utf-8")
     assert page == tool.page(page, made), AGAIN
+    assert tool.PATHS.read_text(encoding="utf-8") == tool.lines(tool.paths()), AGAIN
+
+
+def test_every_name_of_every_module_is_here_or_says_what_to_do(tool: Any) -> None:
+    modules = list(tool.modules_of(diffusers))
+    assert len(modules) > 1000
+    silent, count = [], 0
+    for path, names in modules:
+        module = importlib.import_module(f"autopipe_compat.paths.{path}")
+        for name in names:
+            try:
+                count += getattr(module, name) is not None
+            except NotHereYetError as error:
+                silent += [] if "; " in str(error) else [f"{path}:{name}"]
+            except (AttributeError, AutopipeError):
+                silent.append(f"{path}:{name}")
+    assert not silent, AGAIN
+    assert count > 500
+
+
+def test_names_that_are_here_are_called_as_there() -> None:
+    """A class or function of ours has the parameters of theirs, in order, where both have names."""
+    equals = importlib.import_module("autopipe_compat.equals").EQUALS
+    checked = 0
+    for name in sorted(equals):
+        theirs = next(
+            (
+                getattr(module, name)
+                for module in map(importlib.import_module, LOOKED_IN)
+                if hasattr(module, name)
+            ),
+            None,
+        )
+        ours = getattr(importlib.import_module("autopipe.utils"), name)
+        if not inspect.isfunction(theirs) or not inspect.isfunction(ours):
+            continue
+        wanted = [
+            one.name
+            for one in inspect.signature(theirs).parameters.values()
+            if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and one.name not in WITHOUT
+        ]
+        given = list(inspect.signature(ours).parameters)
+        assert given[: len(wanted)] == wanted, name
+        checked += 1
+    assert checked > 50
 
 
 def test_every_public_name_is_here_or_says_that_it_is_not() -> None:

@@ -143,6 +143,7 @@ from autopipe_pag.pipelines import StableDiffusionXLControlNetPAGPipeline as _St
 from autopipe_pag.pipelines import StableDiffusionXLPAGImg2ImgPipeline as _StableDiffusionXLPAGImg2ImgPipeline
 from autopipe_pag.pipelines import StableDiffusionXLPAGInpaintPipeline as _StableDiffusionXLPAGInpaintPipeline
 from autopipe_pag.pipelines import StableDiffusionXLPAGPipeline as _StableDiffusionXLPAGPipeline
+from autopipe_prompts.embeds import weighted_embeds as _weighted_embeds
 from autopipe_sdxl.image2image import StableDiffusionXLImg2ImgPipeline as _StableDiffusionXLImg2ImgPipeline
 from autopipe_sdxl.inpaint import StableDiffusionXLInpaintPipeline as _StableDiffusionXLInpaintPipeline
 from autopipe_sdxl.output import StableDiffusionXLPipelineOutput as _StableDiffusionXLPipelineOutput
@@ -160,9 +161,9 @@ as_diffusers: _ModuleType
 callbacks: _ModuleType
 configuration_utils: _ModuleType
 dependency_versions_check: _ModuleType
+dependency_versions_table: _ModuleType
 experimental: _ModuleType
 guiders: _ModuleType
-hooks: _ModuleType
 hub_utils: _ModuleType
 image_processor: _ModuleType
 loaders: _ModuleType
@@ -288,3 +289,4 @@ rescale_noise_cfg = _rescale_noise_cfg
 retrieve_latents = _retrieve_latents
 retrieve_timesteps = _retrieve_timesteps
 save_onnx = _save_onnx
+weighted_embeds = _weighted_embeds

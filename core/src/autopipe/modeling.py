@@ -257,7 +257,13 @@ class ModelMixin(BaseNetwork, StoredConfig, PushToHubMixin):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of the first floating-point parameter, or of the first buffer."""
+        """The dtype of the first floating-point parameter, or of the first buffer.
+
+        If layers store their weights in another dtype than they compute in, it is the latter.
+        """
+        casting: torch.dtype | None = self.__dict__.get("compute_dtype")
+        if casting is not None:
+            return casting
         for tensor in chain(self.parameters(), self.buffers()):
             if tensor.is_floating_point():
                 return tensor.dtype

@@ -284,6 +284,66 @@ def test_wrong_keywords(file: Path) -> None:
         TinyNet.from_single_file({"a": 1})  # type: ignore[dict-item]
 
 
+@pytest.mark.parametrize(
+    "form", ["{}/blob/main/x.safetensors", "{}/resolve/main/x.safetensors", "{}/x.safetensors"]
+)
+@pytest.mark.parametrize("host", ["https://huggingface.co/", "hf.co/"])
+def test_a_file_on_the_hub(
+    form: str, host: str, hub_server: Any, file: Path, net: TinyNet, tmp_path: Path
+) -> None:
+    (tmp_path / "repository").mkdir()
+    (tmp_path / "repository" / "x.safetensors").write_bytes(file.read_bytes())
+    (tmp_path / "repository" / "other.bin").write_bytes(b"not needed")
+    hub_server.add("owner/name", tmp_path / "repository")
+    pipe = load(host + form.format("owner/name"))  # type: ignore[arg-type]
+    assert same(pipe.net.state_dict(), net.state_dict())
+    assert hub_server.fetched() == ["x.safetensors"]
+
+
+# Quantized weights
+
+
+def test_quantized_weights_have_one_answer(
+    net: TinyNet, saved: Path, edit: Any, tmp_path: Path
+) -> None:
+    """A folder of any family, whatever shows that its weights are quantized."""
+
+    def refused(words: str) -> None:
+        with pytest.raises(QuantizedWeightsError, match=words):
+            TinyPipeline.from_pretrained(saved)
+
+    weights = saved / "net" / "diffusion_pytorch_model.safetensors"
+    before = load_file(weights)
+    for extra, words in (
+        ("layers.0.weight.absmax", "bitsandbytes"),
+        ("layers.0.weight.quant_state.bitsandbytes__nf4", "bitsandbytes"),
+        ("layers.0.weight.SCB", "bitsandbytes"),
+        ("layers.0.qweight", "GPTQ"),
+        ("layers.0.scale_weight", "scaled float8"),
+        ("layers.0.comfy_quant", "scaled float8"),
+        ("layers.0.weight:_data", "torchao"),
+        ("layers.0._weight_qdata", "torchao"),
+        ("layers.0.wscales", "SVDQuant"),
+    ):
+        save_file({**before, extra: torch.ones(1)}, weights)
+        refused(words)
+    save_file(before, weights)
+    edit(saved / "net" / "config.json", quantization_config={"quant_method": "gguf"})
+    refused("gguf")
+    edit(saved / "net" / "config.json", quantization_config=None)
+    edit(saved / "text_encoder" / "config.json", quantization_config={"quant_method": "awq"})
+    refused("awq")
+    with pytest.raises(QuantizedWeightsError, match="quantization_config= asks to quantize"):
+        TinyPipeline.from_pretrained(saved, quantization_config=object())
+
+
+def test_a_pickle_of_quantized_tensors_says_whose_they_are(tmp_path: Path) -> None:
+    content = b"\x80\x02ctorchao.dtypes\nAffineQuantizedTensor\n."
+    (tmp_path / "x.ckpt").write_bytes(content)
+    with pytest.raises(QuantizedWeightsError, match="torchao"):
+        load(tmp_path / "x.ckpt")
+
+
 # Writing
 
 

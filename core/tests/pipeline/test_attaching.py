@@ -823,6 +823,53 @@ def test_a_strength_of_another_form_is_checked_by_the_add_on() -> None:
         pipe("a", adapters={"words": 1.0})
 
 
+class Resounding(Attachment):
+    inputs = (Input("volume", "number", required=False),)
+
+    def answers(self, component: str, network: nn.Module, strength: float) -> Any:
+        return {"inner": lambda layer, x: layer(x) * (1 + strength)}
+
+
+class LoudPipeline(TextPipeline):
+    """A pipeline whose class has an add-on."""
+
+    own_attachments: ClassVar[Any] = {"loud": lambda pipe: Resounding()}
+
+
+class TestAddOnsOfAClass:
+    @pytest.fixture
+    def plain(self) -> TextPipeline:
+        torch.manual_seed(0)
+        return TextPipeline(Net(), HalvingScheduler())
+
+    def test_they_act_in_every_pipeline_of_the_class(self, plain: TextPipeline) -> None:
+        loud = LoudPipeline.from_pipe(plain)
+        assert dict(loud.attachments) == {"loud": 1.0}
+        assert not torch.equal(loud("a"), plain("a"))
+        assert torch.equal(loud("a", adapters={}), plain("a"))
+        loud("a", volume=3)
+        with pytest.raises(ArgumentTypeError, match="volume"):
+            plain("a", volume=3)
+
+    def test_they_can_be_switched_off_but_not_detached(self, plain: TextPipeline) -> None:
+        loud = LoudPipeline.from_pipe(plain)
+        with pytest.raises(ArgumentError, match="belongs to LoudPipeline"):
+            loud.detach("loud")
+        loud.set_attachments({"loud": 0.5})
+        quieter = LoudPipeline.from_pipe(loud)
+        assert dict(quieter.attachments) == {"loud": 0.5}
+        assert torch.equal(quieter("a"), loud("a"))
+        loud.set_attachments({})
+        assert torch.equal(loud("a"), plain("a"))
+
+    def test_they_do_not_follow_the_weights_to_another_class(self, plain: TextPipeline) -> None:
+        loud = LoudPipeline.from_pipe(plain)
+        loud.attach(Resounding(), name="more")
+        again = TextPipeline.from_pipe(loud)
+        assert dict(again.attachments) == {"more": 1.0}
+        assert dict(loud.attachments) == {"more": 1.0, "loud": 1.0}
+
+
 class Refusing(Attachment):
     name = "refusing"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.machinery
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from support.relay import RelayPipeline, relay
 from torch import nn
 
-from autopipe.errors import ArgumentError, MissingPackageError
+from autopipe.errors import ArgumentError
 from autopipe.placement.allocator import explanation
 
 
@@ -136,22 +135,3 @@ def test_attention_slicing_reaches_the_networks_that_have_it(pipe: RelayPipeline
     pipe.enable_attention_slicing(2)
     pipe.disable_attention_slicing()
     assert coder.cut == ["attention 2", "attention None"]
-
-
-def test_xformers_is_not_needed(
-    pipe: RelayPipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    enable = pipe.enable_xformers_memory_efficient_attention
-    with pytest.raises(MissingPackageError, match="not needed") as caught:
-        enable()
-    assert isinstance(caught.value, ModuleNotFoundError)
-    assert caught.value.name == "xformers"
-    with pytest.raises(ArgumentError, match="attention_op"):
-        enable(attention_op=object())
-    spec = importlib.machinery.ModuleSpec("xformers", None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
-    enable()
-    enable()
-    assert len(caplog.records) == 1
-    assert "has no effect" in caplog.text
-    pipe.disable_xformers_memory_efficient_attention()

@@ -12,7 +12,6 @@ import pytest
 from support.relay import Coder, RelayPipeline, relay
 
 import autopipe
-from autopipe.auto import AutoPipelineForText2Image
 from autopipe.config import register_to_config
 from autopipe.errors import AutopipeError, NotHereYetError, NotHereYetImportError
 from autopipe.resolution.reference import instead_of
@@ -63,12 +62,8 @@ def test_what_nobody_has_is_absent_as_ever() -> None:
         (relay(), "load_lora_weights"),
         (relay(), "enable_freeu"),
         (relay(), "load_ip_adapter"),
-        (relay(), "from_single_file"),
-        (RelayPipeline, "from_single_file"),
-        (AutoPipelineForText2Image, "from_single_file"),
         (Coder(), "set_attn_processor"),
         (Coder(), "fuse_qkv_projections"),
-        (Coder, "from_single_file"),
         (Plain(), "get_config_dict"),
     ],
 )

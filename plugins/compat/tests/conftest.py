@@ -12,7 +12,7 @@ import torch
 from autopipe.pipeline.base import DiffusionPipeline
 
 HERE = Path(__file__).parent
-PROGRAMS = sorted(one.stem for one in (HERE / "programs").glob("*.py"))
+PROGRAMS = sorted((HERE / "programs").glob("*.py"))
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +23,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_programs(library: str, checkpoint: Path, folder: Path, *names: str) -> Path:
+def run_programs(library: str, programs: Path, checkpoint: Path, folder: Path) -> Path:
     """Run the programs in a process with that library; their results are in the folder."""
-    command = [sys.executable, str(HERE / "run_programs.py"), library, checkpoint, folder, *names]
+    command = [sys.executable, HERE / "run_programs.py", library, programs, checkpoint, folder]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert ended.returncode == 0, ended.stderr
     return folder

@@ -1,7 +1,7 @@
-"""Runs the programs of the folder beside this file in one process, with autopipe or diffusers.
+"""Runs the programs of a folder in one process, with autopipe or diffusers.
 
-`python run_programs.py autopipe CHECKPOINT FOLDER` writes `FOLDER/NAME.npz` for each program that
-ends well, and `FOLDER/NAME.txt` with the error for each other.
+`python run_programs.py autopipe PROGRAMS CHECKPOINT FOLDER` writes `FOLDER/NAME.npz` for each
+program that ends well, and `FOLDER/NAME.txt` with the error for each other.
 """
 
 import contextlib
@@ -14,13 +14,11 @@ from pathlib import Path
 
 import torch
 
-library, checkpoint, folder, *names = sys.argv[1:]
+library, programs, checkpoint, folder = sys.argv[1:]
 if library == "autopipe":
     importlib.import_module("autopipe.as_diffusers")
 torch.set_num_threads(1)
-for program in sorted((Path(__file__).parent / "programs").glob("*.py")):
-    if names and program.stem not in names:
-        continue
+for program in sorted(Path(programs).glob("*.py")):
     sys.argv = [str(program), checkpoint, str(Path(folder) / f"{program.stem}.npz")]
     try:
         with contextlib.redirect_stderr(io.StringIO()):

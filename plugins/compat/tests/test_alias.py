@@ -62,6 +62,8 @@ def test_names_modules_and_versions_are_those_of_autopipe() -> None:
         "assert importlib.util.find_spec('diffusers') is not None\n"
         "assert 'DDIMScheduler' in dir(diffusers)\n"
         "assert autopipe.__version__ != diffusers.__version__\n"
+        "import diffusers.hooks\n"
+        "assert not hasattr(diffusers.hooks, 'apply_group_offloading')\n"
     )
 
 
@@ -85,6 +87,28 @@ def test_what_is_not_here_says_so_and_what_is_nowhere_is_absent() -> None:
         "    else:\n"
         "        raise SystemExit(line)\n"
     )
+
+
+def test_a_library_that_only_asks_for_classes_can_be_imported(tmp_path: Path) -> None:
+    (tmp_path / "compel").mkdir()
+    (tmp_path / "compel/__init__.py").write_text("from .inner import *\n")
+    (tmp_path / "compel/inner.py").write_text("from diffusers import DDIMScheduler, FluxPipeline\n")
+    script = (
+        "import autopipe, autopipe.as_diffusers, compel\n"
+        "assert compel.DDIMScheduler is autopipe.DDIMScheduler\n"
+        "assert not isinstance(3, compel.FluxPipeline)\n"
+        "try:\n"
+        "    compel.FluxPipeline()\n"
+        "except NotImplementedError as error:\n"
+        "    assert 'publish the family' in str(error)\n"
+        "try:\n"
+        "    from diffusers import FluxPipeline\n"
+        "except ImportError:\n"
+        "    print('absent')\n"
+    )
+    inherited = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    ended = run("-c", script, PYTHONPATH=inherited)
+    assert ended.stdout == "absent\n", ended.stderr
 
 
 def test_it_is_refused_after_the_real_one_and_undone() -> None:

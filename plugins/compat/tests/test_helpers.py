@@ -11,6 +11,7 @@ import PIL.Image
 import pytest
 import torch
 
+import autopipe
 from autopipe import AutoencoderKL, DiffusionPipeline, StableDiffusionPipeline
 from autopipe.errors import ArgumentError, ArgumentTypeError, MissingPackageError
 from autopipe.image_processor import is_valid_image, is_valid_image_imagelist
@@ -22,6 +23,7 @@ from autopipe.loaders import (
 )
 from autopipe.pipelines.auto_pipeline import AUTO_INPAINT_PIPELINES_MAPPING
 from autopipe.pipelines.pipeline_utils import StableDiffusionMixin
+from autopipe.registry import default_registry
 from autopipe.utils import (
     check_min_version,
     convert_state_dict_to_diffusers,
@@ -68,6 +70,19 @@ def test_mixins_combine_with_pipelines(vae: Any) -> None:
     assert pickle.loads(pickle.dumps(pipe))(1) == 2
 
 
+@pytest.mark.parametrize(
+    "mixin",
+    [StableDiffusionMixin, TextualInversionLoaderMixin, LoraLoaderMixin, IPAdapterMixin],
+)
+def test_mixins_combine_with_every_class_of_pipelines(mixin: Any) -> None:
+    for name in default_registry().names():
+        kind = getattr(autopipe, name)
+        if isinstance(kind, type) and issubclass(kind, DiffusionPipeline):
+            for bases in ((kind, mixin), (mixin, kind)):
+                if not issubclass(kind, mixin) or mixin not in kind.__mro__:
+                    assert issubclass(type("Mine", bases, {}), mixin)
+
+
 def test_a_mixin_stands_for_a_method() -> None:
     class Plain(DiffusionPipeline):
         pass
@@ -108,9 +123,9 @@ def test_deprecations_take_old_arguments() -> None:
 
     with pytest.warns(FutureWarning):
         assert deprecate("old", "1.0.0", "x", take_from=Holder()) == 5
-    with pytest.raises(ArgumentTypeError, match="test_deprecations.* has no keyword 'colour'"):
+    with pytest.raises(ArgumentTypeError, match=r"test_deprecations.* has no keyword 'colour'"):
         deprecate("size", "1.0.0", "x", take_from={"colour": 1})
-    with pytest.raises(ArgumentError, match="to be removed in version 0.1.0"):
+    with pytest.raises(ArgumentError, match=r"to be removed in version 0\.1\.0"):
         deprecate("size", "0.1.0", "x")
 
 

@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .conftest import PROGRAMS, run_programs
+from .conftest import HERE, PROGRAMS, run_programs
 
 
 @pytest.fixture(scope="module")
 def results(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_programs("autopipe", checkpoint, tmp_path_factory.mktemp("results"))
+    return run_programs(
+        "autopipe", HERE / "programs", checkpoint, tmp_path_factory.mktemp("results")
+    )
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", [one.stem for one in PROGRAMS])
 def test_it_runs(results: Path, name: str) -> None:
     error = results / f"{name}.txt"
     assert not error.exists(), error.read_text()

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from autopipe_freeu.addon import FreeU
-from autopipe_freeu.factors import Factors, Scaled, changes, scaled_lows
 from support.tiny import UNET, WIDTH, seeded
 
 import autopipe
 from autopipe import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe_freeu.addon import FreeU
+from autopipe_freeu.factors import Factors, Scaled, changes, scaled_lows
 
 Draw = Callable[..., Any]
 FACTORS = {"s1": 0.8, "s2": 0.3, "b1": 1.4, "b2": 1.2}
@@ -224,7 +224,7 @@ def test_other_strengths_are_refused(pipe: Any, value: Any) -> None:
 
 def test_other_networks_are_refused(build: Callable[..., Any], networks: Any) -> None:
     vae = networks(AutoencoderKL)
-    with pytest.raises(ArgumentError, match="AutoencoderKL isn.t a UNet2DConditionModel"):
+    with pytest.raises(ArgumentError, match="AutoencoderKL isn't a UNet2DConditionModel"):
         vae.enable_freeu(**FACTORS)
     pipe: Any = SimpleNamespace(components={"vae": vae})
     with pytest.raises(ArgumentError, match="FreeU needs a U-Net"):

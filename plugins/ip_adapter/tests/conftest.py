@@ -178,9 +178,14 @@ def unets() -> dict[str, UNet2DConditionModel]:
 
 
 @pytest.fixture(scope="session")
-def controlnet() -> ControlNetModel:
-    extra = {"conditioning_embedding_out_channels": (4, 8)}
-    return seeded(lambda: ControlNetModel(**NETWORK, **extra), 2)
+def controlnets() -> dict[str, ControlNetModel]:
+    """A ControlNet for each of these U-Nets."""
+    own = {"conditioning_embedding_out_channels": (4, 8)}
+    configs = {"stable_diffusion": {}, "sdxl": SDXL}
+    return {
+        family: seeded(partial(ControlNetModel, **{**NETWORK, **own, **extra}), 2)
+        for family, extra in configs.items()
+    }
 
 
 @pytest.fixture(scope="session")
@@ -202,23 +207,24 @@ def extractor() -> CLIPImageProcessor:
 
 @pytest.fixture
 def build(
-    vae: Any, unets: Any, controlnet: Any, encoder: Any, extractor: Any
+    vae: Any, unets: Any, controlnets: Any, encoder: Any, extractor: Any
 ) -> Callable[..., Any]:
     """Makes a pipeline of a class by its name; it has an image encoder unless told otherwise."""
 
     def pipeline(name: str, **changes: Any) -> Any:
         kind: Any = getattr(autopipe, name)
         known = kind.init_parameters()
+        family = "sdxl" if "XL" in name else "stable_diffusion"
         components: dict[str, Any] = {
             **dict.fromkeys(kind.module_names()),
             "vae": vae,
-            "unet": unets["sdxl" if "XL" in name else "stable_diffusion"],
+            "unet": unets[family],
             "scheduler": DDIMScheduler(**NOISE),
             "image_encoder": encoder,
             "feature_extractor": extractor,
         }
         options = {
-            "controlnet": controlnet,
+            "controlnet": controlnets[family],
             "requires_safety_checker": False,
             "add_watermarker": False,
         }

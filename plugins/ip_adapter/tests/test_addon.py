@@ -59,6 +59,10 @@ def test_a_scale_of_zero_draws_without_it(pipe: Any, build: Any) -> None:
     assert np.array_equal(draw(pipe, ip_adapter_image=picture(1)), plain)
     assert np.array_equal(draw(pipe), plain)
     assert pipe.unet is pipe.components["unet"]
+    # What is shown can be given again, as attaching another add-on does.
+    assert pipe.attachments == {"ip_adapter": 0.0}
+    pipe.attach("guidance_halves")
+    assert np.array_equal(draw(pipe), plain)
 
 
 def test_the_scale_belongs_to_a_view_and_a_call_has_its_own(pipe: Any) -> None:
@@ -86,7 +90,7 @@ def test_eight_threads_with_eight_pictures_and_scales_are_bitwise_serial(pipe: A
     assert all(map(np.array_equal, drawn, serial))
 
 
-@pytest.mark.parametrize("how", ["model", "sequential", "map", "compile"])
+@pytest.mark.parametrize("how", ["model", "sequential", "map", "compile", "channels_last"])
 def test_it_acts_under_every_placement(pipe: Any, how: str) -> None:
     given = {"ip_adapter_image": picture(1)}
     acting = draw(pipe, **given)
@@ -95,6 +99,8 @@ def test_it_acts_under_every_placement(pipe: Any, how: str) -> None:
         "sequential": lambda: pipe.enable_sequential_cpu_offload(device="cpu"),
         "map": lambda: pipe.set_device_map({"": "cpu"}),
         "compile": lambda: pipe.use_engine("compile", backend="eager"),
+        # It leaves networks that add-ons change to eager mode.
+        "channels_last": lambda: pipe.use_engine({"unet": "channels_last"}),
     }
     place[how]()
     try:
@@ -164,6 +170,16 @@ def test_fifty_times_attached_and_detached_nothing_is_left(pipe: Any, file: Any)
     gc.collect()
     assert not any(one() for one in kept)
     assert pipe.unet is pipe.components["unet"]
+
+
+def test_a_state_dict_is_not_kept_after_its_tensors_are_cast(build: Any, file: Any) -> None:
+    half = {part: {n: one.half() for n, one in tensors.items()} for part, tensors in file.items()}
+    kept = weakref.ref(half["image_proj"]["proj.weight"])
+    pipe = build(NAME)
+    pipe.load_ip_adapter(half)
+    del half
+    gc.collect()
+    assert kept() is None
 
 
 def test_another_task_has_it_too(pipe: Any) -> None:

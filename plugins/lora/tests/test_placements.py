@@ -14,6 +14,7 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
 from autopipe import DiffusionPipeline, UNet2DConditionModel
+from autopipe.attaching.recorder import Recorder
 from autopipe.errors import PlacementError
 
 from .conftest import draw
@@ -105,3 +106,19 @@ def test_fusing_waits_for_layers_that_are_placed_one_by_one(pipe: Any, lora: Mad
     assert np.array_equal(draw(pipe), acting)
     pipe.fuse_lora()
     assert np.array_equal(draw(pipe), fused)
+
+
+def test_an_engine_that_takes_no_views_runs_what_is_fused(pipe: Any, lora: Made) -> None:
+    engine = Recorder()
+    pipe.load_lora_weights(lora(components=("unet",)))
+    acting = draw(pipe)
+    pipe.use_engine({"unet": engine})
+    assert np.array_equal(draw(pipe), acting)
+    assert "attachments change it" in pipe.explain()
+    assert not engine.calls
+    pipe.fuse_lora()
+    fused = draw(pipe)
+    assert not engine.calls
+    pipe.use_engine({"unet": engine})
+    assert np.array_equal(draw(pipe), fused)
+    assert engine.calls

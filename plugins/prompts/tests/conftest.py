@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from autopipe_prompts.reader import Reader
 from support.tiny import BETAS, UNET, VAE, WIDTH, make_text_encoder, make_tokenizer, seeded
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 import autopipe
 from autopipe import AutoPipelineForText2Image
+from autopipe_prompts.reader import Reader
 
 POOLED, IDS = 10, 4
 WORDS = "a red circle on a white background"

@@ -284,3 +284,22 @@ def test_what_fast_loses_is_what_it_says(demo: Drawing) -> None:
     psnr = -10 * float(torch.log10((change**2).mean()))
     # Prompts and seeds differ by 2 dB.
     assert psnr > loss - 2
+
+
+def test_nothing_is_kept_where_steps_predict_more_than_once(demo: Drawing) -> None:
+    class Twice(Attachment):
+        """Predicts again in each step."""
+
+        name = "twice"
+
+        def predict(self, run: Any, tensors: Any, predict: Any, strength: Any) -> Any:
+            def both(step: int, timestep: Any) -> Any:
+                return (predict(step, timestep) + predict(step, timestep)) / 2
+
+            return both
+
+    plain = demo()
+    demo.pipe.attach("step_cache", interval=3)
+    assert not torch.equal(demo(), plain)
+    demo.pipe.attach(Twice())
+    assert torch.equal(demo(), plain)

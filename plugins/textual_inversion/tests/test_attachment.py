@@ -219,3 +219,9 @@ def test_a_weight_is_for_all_vectors_of_a_token(
     )
     assert torch.equal(found, expected)
     assert not torch.equal(found, plain)
+
+
+def test_a_text_encoder_without_a_table_is_refused(pipe: Any, rows: Rows) -> None:
+    pipe.text_encoder = nn.Linear(2, 2)
+    with pytest.raises(ArgumentError, match="a Linear, has no table of embeddings"):
+        pipe.load_textual_inversion({"<cat>": rows()})

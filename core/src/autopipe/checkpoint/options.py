@@ -152,13 +152,13 @@ class LoadOptions(BaseModel):
 
 _HUB = tuple(HubOptions.__dataclass_fields__)
 
-KEYWORDS = (*LoadOptions.model_fields, "torch_dtype", "use_auth_token")
-"""Every keyword of loading that has an effect."""
-
 _TRUST = "trust_remote_code"
 
-REFUSED = (_TRUST, *_QUANTIZING)
-"""Keywords that are errors unless they are None or False; one is valid beside another."""
+KEYWORDS = (*LoadOptions.model_fields, "torch_dtype", "use_auth_token", _TRUST)
+"""Every keyword of loading that has an effect."""
+
+REFUSED = _QUANTIZING
+"""Keywords that are errors unless they are None or False."""
 
 
 def split_keywords(given: Mapping[str, Any]) -> tuple[LoadOptions, dict[str, Any]]:

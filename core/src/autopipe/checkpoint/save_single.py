@@ -74,8 +74,15 @@ def checked_name(file: str | Path, overwrite: bool) -> Path:
     if not isinstance(file, (str, os.PathLike)):
         raise ArgumentTypeError(f"a single file must be a path, not {shown(file)}")
     text = os.path.expanduser(os.fspath(file))
-    if not text.endswith(".safetensors") or "\0" in text:
+    if not text.endswith(".safetensors"):
         raise ArgumentError(f"{shown(text)} must end in .safetensors")
+    try:
+        if "\0" in text:
+            raise ValueError
+        os.fsencode(text)
+    except ValueError:
+        message = f"{shown(text)} is not a valid name for a file; give another one"
+        raise ArgumentError(message) from None
     path = Path(text)
     if not os.path.isdir(path.parent):
         raise ArgumentError(f"there is no folder {shown(str(path.parent))}; make it first")

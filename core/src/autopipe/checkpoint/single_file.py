@@ -28,6 +28,12 @@ _USELESS: Mapping[str, str] = {
 }
 """Older keywords of diffusers that are accepted without effect, with the reason."""
 
+_OF_NETWORKS: Mapping[str, str] = {
+    "scaling_factor": "pass vae= from AutoencoderKL.from_single_file(file, scaling_factor=...)",
+    "upcast_attention": "pass unet= from UNet2DConditionModel.from_single_file of the same file",
+}
+"""Keywords that only networks take."""
+
 FORECASTS = ("epsilon", "sample", "v_prediction")
 """What a network may predict."""
 
@@ -48,7 +54,7 @@ def open_pipeline(
             pipeline.
     """
     registry = registry or default_registry()
-    own, rest = _split(keywords)
+    own, rest = _split(keywords, _OF_NETWORKS)
     options, components = split_keywords(rest)
     check_for_pipeline(options)
     if own.pop("load_safety_checker", None):
@@ -75,10 +81,17 @@ def load_network(
     return load_model(cls, source.name, source=source, **rest)
 
 
-def _split(keywords: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split the keywords of single files from those of loading."""
+def _split(
+    keywords: Mapping[str, Any], further: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split the keywords of single files from those of loading.
+
+    Args:
+        further: further keywords without effect, with the reason.
+    """
     rest = dict(keywords)
-    useless = [f"{n}= ({why})" for n, why in _USELESS.items() if rest.pop(n, None) is not None]
+    every = {**_USELESS, **(further or {})}
+    useless = [f"{n}= ({why})" for n, why in every.items() if rest.pop(n, None) is not None]
     if useless:
         _log.warning("ignored keywords without effect: %s", "; ".join(useless))
     if rest.pop("extract_ema", False):

@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif any(said.values()):
         raise ArgumentError(
             "--config, --original-config and --prediction-type describe a single file; "
-            f"{given} is none"
+            f"{given} isn't one"
         )
     else:
         pipe = DiffusionPipeline.from_pretrained(given, **options)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from ..errors import ArgumentError, ArgumentTypeError, MissingPackageError
+from ..errors import ArgumentTypeError
 from ..modeling import hook_device
 from ..placement.allocator import explanation
 from ..placement.base import Placement, bytes_of, placed_by, tensors_of
@@ -250,30 +249,3 @@ class MemoryMixin(EnginesMixin):
     def disable_attention_slicing(self) -> None:
         """Undo `enable_attention_slicing`."""
         self.enable_attention_slicing(None)
-
-    def enable_xformers_memory_efficient_attention(self, attention_op: Any = None) -> None:
-        """Has no effect; attention is memory-efficient without xformers.
-
-        Raises:
-            ArgumentError: if an operator of xformers is requested.
-            MissingPackageError: if xformers is not installed.
-        """
-        if attention_op is not None:
-            raise ArgumentError(
-                "attention_op= requests an operator of xformers, but torch's "
-                "scaled_dot_product_attention computes attention here; leave it out"
-            )
-        if importlib.util.find_spec("xformers") is None:
-            raise MissingPackageError(
-                "xformers is not installed, and not needed: torch's scaled_dot_product_attention "
-                "computes attention with as little memory; remove the call of "
-                "enable_xformers_memory_efficient_attention()",
-                name="xformers",
-            )
-        self._pool.warn_once(
-            "enable_xformers_memory_efficient_attention() has no effect: torch's "
-            "scaled_dot_product_attention computes attention with as little memory"
-        )
-
-    def disable_xformers_memory_efficient_attention(self) -> None:
-        """Has no effect, as `enable_xformers_memory_efficient_attention`."""

@@ -23,8 +23,7 @@ _receivers: list[tuple[type, str]] = []
 class BroughtMethod:
     """A method whose target is imported at its first use; it behaves as what the target names.
 
-    Args:
-        target: names a function, or another descriptor such as a property.
+    `target` names a function, or another descriptor such as a property.
     """
 
     def __init__(self, target: str) -> None:

@@ -1,6 +1,6 @@
 """Which optional packages are installed: `is_accelerate_available`, `is_torch_version` and others.
 
-The functions are made from their names, as they are asked for.
+Those that `autopipe` itself exports are made here, and the others when they are asked for.
 """
 
 from __future__ import annotations
@@ -116,17 +116,48 @@ def _has_version(dist: str, operation: str, wanted: str) -> bool:
         return False
 
 
-def __getattr__(name: str) -> Any:
+def _availability(module: str, dist: str) -> Callable[[], bool]:
+    def is_available() -> bool:
+        return _is_here(module)
+
+    is_available.__doc__ = f"Whether {dist} is installed."
+    return is_available
+
+
+def _version_check(module: str, dist: str) -> Callable[[str, str], bool]:
+    def is_version(operation: str, version: str) -> bool:
+        return _has_version(dist, operation, version)
+
+    is_version.__doc__ = f"Whether {dist} is installed in a version that compares in this way."
+    return is_version
+
+
+def _function(name: str) -> Any:
+    """Return the function called `is_NAME_available` or `is_NAME_version`; None for other names."""
     found = _NAME.fullmatch(name)
     kind = {"jinja": "jinja2"}.get(found[1], found[1]) if found else ""
     if found is None or kind not in PACKAGES:
+        return None
+    made = (_availability if found[2] == "available" else _version_check)(*PACKAGES[kind])
+    made.__name__ = made.__qualname__ = name
+    return made
+
+
+is_inflect_available = _function("is_inflect_available")
+is_invisible_watermark_available = _function("is_invisible_watermark_available")
+is_librosa_available = _function("is_librosa_available")
+is_note_seq_available = _function("is_note_seq_available")
+is_onnx_available = _function("is_onnx_available")
+is_scipy_available = _function("is_scipy_available")
+is_torch_available = _function("is_torch_available")
+is_torchsde_available = _function("is_torchsde_available")
+is_transformers_available = _function("is_transformers_available")
+is_transformers_version = _function("is_transformers_version")
+is_unidecode_available = _function("is_unidecode_available")
+
+
+def __getattr__(name: str) -> Any:
+    made = _function(name)
+    if made is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, dist = PACKAGES[kind]
-    if found[2] == "available":
-        made: Any = functools.partial(_is_here, module)
-    else:
-        made = functools.partial(_has_version, dist)
-    made.__doc__ = f"Whether {dist} is installed" + (
-        "." if found[2] == "available" else ", in a version that compares in this way."
-    )
     return globals().setdefault(name, made)

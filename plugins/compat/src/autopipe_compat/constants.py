@@ -10,7 +10,6 @@ import numpy as np
 import PIL.Image
 import torch
 from huggingface_hub import constants as hub
-from packaging.version import Version
 
 from .availability import compare_versions
 
@@ -53,8 +52,6 @@ def _has_peft() -> bool:
 
 USE_PEFT_BACKEND = _has_peft()
 """Whether peft is installed. A LoRA works without it; only layers that a program makes need it."""
-
-_version = Version(torch.__version__)
 
 PIL_INTERPOLATION = {
     "linear": PIL.Image.Resampling.BILINEAR,

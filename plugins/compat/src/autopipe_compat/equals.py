@@ -12,6 +12,9 @@ _OBJECTS: dict[str, str] = {
     "autopipe.outputs": "BaseOutput ImagePipelineOutput",
     "autopipe.checkpoint.hub.upload": "PushToHubMixin",
     "autopipe.utils": "load_image make_image_grid numpy_to_pil pt_to_pil",
+    f"{_COMPONENTS}.networks.attention_processors": "AttnAddedKVProcessor AttnAddedKVProcessor2_0 "
+    "AttnProcessor AttnProcessor2_0 FusedAttnProcessor2_0 LoRAAttnAddedKVProcessor "
+    "LoRAAttnProcessor LoRAAttnProcessor2_0 LoRAXFormersAttnProcessor XFormersAttnProcessor",
     f"{_COMPONENTS}.networks.autoencoder_kl": "AutoencoderKLOutput",
     f"{_COMPONENTS}.networks.distributions": "DiagonalGaussianDistribution",
     f"{_COMPONENTS}.networks.prior_transformer": "PriorTransformerOutput",
@@ -57,6 +60,8 @@ _OBJECTS: dict[str, str] = {
     "IPAdapterMixin LegacyConfigMixin LegacyModelMixin LoraBaseMixin LoraLoaderMixin "
     "PeftAdapterMixin StableDiffusionLoraLoaderMixin StableDiffusionMixin "
     "StableDiffusionXLLoraLoaderMixin TextualInversionLoaderMixin UNet2DConditionLoadersMixin",
+    f"{_HERE}.originals": "download_from_original_stable_diffusion_ckpt "
+    "load_pipeline_from_original_stable_diffusion_ckpt",
     f"{_HERE}.tasks": "AUTO_IMAGE2IMAGE_PIPELINES_MAPPING AUTO_INPAINT_PIPELINES_MAPPING "
     "AUTO_TEXT2IMAGE_PIPELINES_MAPPING",
     f"{_HERE}.training": "cast_training_params compute_density_for_timestep_sampling "
@@ -67,6 +72,7 @@ _OBJECTS: dict[str, str] = {
 }
 
 _OTHER_NAMES = {
+    "Attention": f"{_COMPONENTS}.networks.attention_members:AttentionMembers",
     "FrozenDict": "autopipe.frozen_config:FrozenConfig",
     **{
         f"{name}SchedulerOutput": f"{_COMPONENTS}.schedulers.{module}:{name}SchedulerOutput"

@@ -8,9 +8,10 @@ from autopipe.manifest import Export, Manifest, Module
 from .equals import EQUALS, EXPORTED
 
 _PATHS = (
-    "callbacks configuration_utils dependency_versions_check experimental guiders hooks hub_utils "
-    "image_processor loaders models modular_pipelines optimization pipeline_flax_utils "
-    "pipeline_utils pipelines quantizers schedulers training_utils utils video_processor"
+    "callbacks configuration_utils dependency_versions_check dependency_versions_table "
+    "experimental guiders hub_utils image_processor loaders models modular_pipelines optimization "
+    "pipeline_flax_utils pipeline_utils pipelines quantizers schedulers training_utils utils "
+    "video_processor"
 )
 
 

@@ -6,7 +6,7 @@ counts as an instance if the package that brings this method is installed.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from autopipe.config import ConfigMixin
 from autopipe.modeling import ModelMixin
@@ -14,7 +14,7 @@ from autopipe.pipeline.base import DiffusionPipeline
 from autopipe_components.latent.autoencoder import AutoencoderPipeline
 
 
-class _Marker(type):
+class _Marker(type(Protocol)):  # type: ignore[misc]  # Some pipelines are protocols.
     """The class of mixins: `isinstance` is also true for what has the mixin's method."""
 
     def __instancecheck__(cls, instance: object) -> bool:

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ..conftest import PROGRAMS, run_programs
+from ..conftest import HERE, PROGRAMS, run_programs
 
 pytest.importorskip("diffusers")
+pytest.importorskip("compel")
+pytest.importorskip("peft")
 pytestmark = pytest.mark.parity
 
 TOLERANCE = 1e-4
@@ -26,12 +28,21 @@ EXACT = {"averages"}
 @pytest.fixture(scope="module")
 def results(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
-        library: run_programs(library, checkpoint, tmp_path_factory.mktemp(library))
+        library: _run(library, checkpoint, tmp_path_factory.mktemp(library))
         for library in ("autopipe", "diffusers")
     }
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+def _run(library: str, checkpoint: Path, folder: Path) -> Path:
+    for programs in (HERE / "programs", HERE / "parity/programs"):
+        run_programs(library, programs, checkpoint, folder)
+    return folder
+
+
+NAMES = [one.stem for one in (*PROGRAMS, *sorted((HERE / "parity/programs").glob("*.py")))]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_both_libraries_agree(results: dict[str, Path], name: str) -> None:
     for folder in results.values():
         error = folder / f"{name}.txt"

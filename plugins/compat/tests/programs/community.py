@@ -2,7 +2,8 @@
 
 import inspect
 import sys
-from typing import Any, Callable, Dict, List, Optional, Union
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,7 +95,7 @@ class BlendPipeline(
         self.image_processor = VaeImageProcessor(vae_scale_factor=self.vae_scale_factor)
         self.register_to_config(requires_safety_checker=requires_safety_checker)
 
-    def encode(self, prompt, device, lora_scale: Optional[float] = None):
+    def encode(self, prompt, device, lora_scale: float | None = None):
         if lora_scale is not None and isinstance(self, StableDiffusionLoraLoaderMixin):
             self._lora_scale = lora_scale
             if not USE_PEFT_BACKEND:
@@ -137,19 +138,19 @@ class BlendPipeline(
     @replace_example_docstring(EXAMPLE_DOC_STRING)
     def __call__(
         self,
-        prompt: Union[str, List[str]] = None,
-        other_prompt: Optional[str] = None,
+        prompt: str | list[str] = None,
+        other_prompt: str | None = None,
         image: PipelineImageInput = None,
         num_inference_steps: int = 50,
-        timesteps: List[int] = None,
+        timesteps: list[int] = None,
         guidance_scale: float = 7.5,
         guidance_rescale: float = 0.0,
         eta: float = 0.0,
-        generator: Optional[Union[torch.Generator, List[torch.Generator]]] = None,
-        output_type: Optional[str] = "pil",
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        output_type: str | None = "pil",
         return_dict: bool = True,
-        cross_attention_kwargs: Optional[Dict[str, Any]] = None,
-        callback: Optional[Callable[[int, int, torch.Tensor], None]] = None,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        callback: Callable[[int, int, torch.Tensor], None] | None = None,
     ):
         r"""
         Draws a blend of two prompts.

@@ -1,7 +1,6 @@
 """A subclass of a pipeline with another `prepare_latents` and an own argument."""
 
 import sys
-from typing import List, Optional, Union
 
 import numpy as np
 import torch
@@ -23,8 +22,8 @@ class OffsetPipeline(StableDiffusionPipeline):
         width: int,
         dtype: torch.dtype,
         device: torch.device,
-        generator: Optional[Union[torch.Generator, List[torch.Generator]]],
-        latents: Optional[torch.Tensor] = None,
+        generator: torch.Generator | list[torch.Generator] | None,
+        latents: torch.Tensor | None = None,
     ) -> torch.Tensor:
         shape = (
             batch_size,

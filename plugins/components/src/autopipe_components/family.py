@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Command, Component, Engine, Export, Manifest, Reader
+from autopipe.manifest import Command, Component, Engine, Export, Manifest, Method, Reader
 
 _NETWORKS = {
     "AutoencoderKL": "autoencoder_kl",
@@ -38,6 +40,27 @@ _FUNCTIONS = {
     "retrieve_latents": "scripting",
     "retrieve_timesteps": "scripting",
 }
+
+_FUSING = ("fuse_qkv_projections", "unfuse_qkv_projections")
+_KERNELS = (
+    "disable_npu_flash_attention",
+    "disable_xformers_memory_efficient_attention",
+    "disable_xla_flash_attention",
+    "enable_npu_flash_attention",
+    "enable_xformers_memory_efficient_attention",
+    "enable_xla_flash_attention",
+    "reset_attention_backend",
+    "set_attention_backend",
+    "set_use_memory_efficient_attention_xformers",
+    "set_use_npu_flash_attention",
+    "set_use_xla_flash_attention",
+)
+_SAVING = {
+    "disable_forward_chunking": "chunking",
+    "enable_forward_chunking": "chunking",
+    "enable_layerwise_casting": "layerwise",
+}
+_OWNERS: tuple[Literal["pipeline", "network"], ...] = ("pipeline", "network")
 
 _AUTOENCODERS = (
     ("autoencoder", "", "mid.block_1"),
@@ -87,6 +110,18 @@ def autopipe_family() -> Manifest:
                 absent=("model.diffusion_model.input_blocks.0.0.weight",),
             )
             for name, prefix, key in _AUTOENCODERS
+        ),
+        methods=(
+            *(Method(name, f"autopipe_components.attention_methods:{name}") for name in _FUSING),
+            *(
+                Method(name, "autopipe_components.attention_methods:use_kernel", of=of)
+                for name in _KERNELS
+                for of in _OWNERS
+            ),
+            *(
+                Method(name, f"autopipe_components.networks.{file}:{name}", of="network")
+                for name, file in _SAVING.items()
+            ),
         ),
         exports=(
             Export("VaeImageProcessor", "autopipe_components.image_processor:VaeImageProcessor"),

@@ -117,6 +117,21 @@ def test_a_copy_is_equal_and_independent(kind: Kind, copied: Any) -> None:
     assert row[0] == made.pad_token_id == len(ours)
 
 
+def test_a_longer_tokenizer_is_that_with_added_tokens(kind: Kind) -> None:
+    (ours, theirs), (_, expected) = kind.pair(), kind.pair()
+    for one in (ours, theirs, expected):
+        one.padding_side = "left"
+        one.add_tokens(["<other>"])
+    expected.add_tokens(["<first>", "second"])
+    longer = ours.with_tokens(["<first>", "second"])
+    assert type(longer) is type(ours)
+    assert_equal(longer, expected)
+    longer.pad_token = "<first>"
+    assert_equal(ours, theirs)
+    with pytest.raises(ArgumentError, match="has <other>, a already"):
+        ours.with_tokens(["<other>", "a", "<third>"])
+
+
 def test_to_transformers_gives_their_class(kind: Kind) -> None:
     ours, _ = kind.pair()
     found = ours.to_transformers()

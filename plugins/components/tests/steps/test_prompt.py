@@ -14,8 +14,10 @@ from autopipe_components.steps.prompt import (
     embed_prompts,
     expanded,
     join_halves,
+    lengthened,
     tokenize,
 )
+from autopipe_components.steps.tokens import Tokens, hiding_mask
 
 
 class Letters:
@@ -181,3 +183,48 @@ class Words:
 def test_tokens_of_several_vectors_are_followed_by_the_others(text, whole):
     assert expanded(text, Words()) == whole
     assert expanded(whole, Words()) == whole
+
+
+def test_tokens_stand_for_texts(caplog):
+    letters = Letters()
+    letters.pad_token_id = 0
+    given = [Tokens((1, 7, 8, 2), frozenset({2})), "ab", Tokens((1, 2))]
+    with caplog.at_level(logging.WARNING):
+        ids, mask = tokenize(letters, given, 5)
+    assert ids.tolist() == [[1, 7, 8, 2, 0], [1, 97, 98, 2, 0], [1, 2, 0, 0, 0]]
+    assert mask.tolist() == [[1, 1, 0, 1, 0], [1, 1, 1, 1, 0], [1, 1, 0, 0, 0]]
+    assert not caplog.records
+    only, _ = tokenize(letters, given[:1], 4)
+    assert only.tolist() == [[1, 7, 8, 2]]
+    assert distinct_texts([given[0], "ab", Tokens((1, 7, 8, 2), frozenset({2}))])[1] == [0, 1, 0]
+    with pytest.raises(ArgumentError, match="4 tokens for a text encoder that takes 3"):
+        tokenize(letters, given, 3)
+
+
+def test_only_hidden_tokens_need_a_mask():
+    given = [Tokens((1, 7, 8, 2), frozenset({2, 4})), "ab"]
+    assert hiding_mask(given, 5).tolist() == [[1, 1, 0, 1, 0], [1, 1, 1, 1, 1]]
+    assert hiding_mask(["ab", Tokens((1, 2))], 5) is None
+
+
+def test_short_embeddings_are_continued_by_those_of_the_empty_text():
+    empty = torch.tensor([[[8.0], [9.0]]])
+    rows = torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]])
+    found = lengthened(rows, 5, lambda: empty)
+    assert found[..., 0].tolist() == [[1, 2, 8, 9, 8], [3, 4, 8, 9, 8]]
+    assert lengthened(rows, 2, lambda: pytest.fail("it was encoded")) is rows
+
+
+@pytest.mark.parametrize(("prompt", "negative"), [("ab", "abcdef"), ("abcdef", "ab")])
+def test_prompt_and_negative_prompt_get_one_length(prompt, negative):
+    def encode(texts, length):
+        """Encode a chunk of two for each two letters, or up to `length`."""
+        longest = max([length or 2, *map(len, texts)])
+        return torch.tensor([[[float(i < len(t))] for i in range(longest)] for t in texts])
+
+    found = embed_prompts(
+        encode, prompt, negative, None, None,
+        guided=True, num_images_per_prompt=1, device="cpu", dtype=None,
+    )  # fmt: skip
+    for text, embeds in zip((prompt, negative), found):
+        assert embeds[0, :, 0].tolist() == [1.0] * len(text) + [0.0] * (6 - len(text))

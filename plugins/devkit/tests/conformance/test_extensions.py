@@ -13,6 +13,7 @@ import pytest
 
 from autopipe.attaching.attachment import Attachment
 from autopipe.attaching.engine import NetworkEngine
+from autopipe.checkpoint.single.layout import Contents, Layout, SingleFile
 from autopipe.manifest import AddOn, Command, Condition, Engine, Family, Reader
 from autopipe.tasks import Input, Task
 from autopipe_devkit.conformance.checks import EXTENSIONS, OF_A_FAMILY, of_family
@@ -63,6 +64,12 @@ def declare_a_broken_help(parser: argparse.ArgumentParser) -> Callable[[argparse
     return declare(parser)
 
 
+class Mapped(Layout):
+    @classmethod
+    def read(cls, file: SingleFile) -> Contents:
+        return Contents({})
+
+
 def read(path: str, folder: str) -> None:
     """Reads nothing."""
 
@@ -102,6 +109,7 @@ GOOD = [
     ("engines", Engine("fast", "stranger:Fast")),
     ("commands", Command("map", "stranger:declare", "draw a map")),
     ("readers", Reader("flat", ("a.b",), "stranger:read")),
+    ("readers", Reader("mapped", ("a.b",), "stranger:Mapped")),
     ("samples", TASK),
     ("conditions", Condition("sketch", "sketch", "stranger:Sketch")),
 ]
@@ -119,6 +127,8 @@ BAD = [
     ("commands", Command("map", "stranger:declare_a_broken_help", "draw a map")),
     ("readers", Reader("flat", ("a.b",), "stranger:read_the_path_alone")),
     ("readers", Reader("flat", (), "stranger:read")),
+    ("readers", Reader("flat", ("a.b",), "stranger:Layout")),
+    ("readers", Reader("flat", ("a.b",), "stranger:Glow")),
     ("samples", LABELLED),
     ("conditions", Condition("sketch", "sketch", "stranger:ModuleType")),
 ]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.pipeline.values import number
 from autopipe.wording import shown
+from autopipe_components.networks.resnet import ResnetBlock2D
 from autopipe_components.networks.unet import UNet2DConditionModel
 from autopipe_components.networks.unet_blocks import PIXEL_BLOCKS, UpBlock
 
@@ -113,6 +114,7 @@ def changes(unet: UNet2DConditionModel, factors: Factors) -> Iterator[tuple[str,
         for index, resnet in enumerate(block.resnets):
             path = f"up_blocks.{stage}.resnets.{index}"
             yield path, Scaled(channels, *factors.of_stage(stage))
+            assert isinstance(resnet, ResnetBlock2D)
             channels = resnet.conv2.out_channels
 
 

@@ -70,13 +70,15 @@ class IPAdapter(Attachment):
         image_encoder_folder: str | None = "image_encoder",
         **options: Any,
     ) -> None:
-        self._image_encoder_folder, self._options = image_encoder_folder, options
         options.pop("low_cpu_mem_usage", None)
-        self._places = _combined(source, subfolder, weight_name)
+        self._options, self._reads_images = options, image_encoder_folder is not None
+        self._encoder_folder: tuple[str | Path, str] | None = None
         self.weights = nn.ModuleList()
-        for place, folder, name in self._places:
+        for place, folder, name in _combined(source, subfolder, weight_name):
             file = open_tensors(place, names=_NAMES, weight_name=name, subfolder=folder, **options)
             self.weights.append(AdapterWeights(file.content, file.origin))
+            if self._encoder_folder is None and image_encoder_folder is not None:
+                self._encoder_folder = _beside(place, folder, image_encoder_folder)
 
     @property
     def adapters(self) -> list[AdapterWeights]:
@@ -129,22 +131,18 @@ class IPAdapter(Attachment):
         return made
 
     def _load_encoder(self, pipe: Any) -> Any:
-        folder, (place, subfolder, _) = self._image_encoder_folder, self._places[0]
-        if folder is None or all(one.image_proj.reads == "face" for one in self.adapters):
+        if not self._reads_images or all(a.image_proj.reads == "face" for a in self.adapters):
             return None
-        if isinstance(place, Mapping):
+        if self._encoder_folder is None:
             _log.warning(
                 "a state dict comes without an image encoder; give image_encoder= to the pipeline, "
                 "or ip_adapter_image_embeds to its calls"
             )
             return None
-        root = Path(place)
-        if root.is_file():
-            place, subfolder = root.parent, None
-        inside = folder if "/" in folder or not subfolder else f"{subfolder}/{folder}"
+        place, folder = self._encoder_folder
         try:
             return CLIPVisionModelWithProjection.from_pretrained(
-                place, subfolder=inside, torch_dtype=pipe.dtype, **self._options
+                place, subfolder=folder, torch_dtype=pipe.dtype, **self._options
             )
         except CheckpointError as error:
             raise CheckpointError(
@@ -152,8 +150,8 @@ class IPAdapter(Attachment):
                 f"by image_encoder_folder=, or give None and draw with ip_adapter_image_embeds"
             ) from error
 
-    def check_strength(self, value: Any) -> tuple[Any, ...]:
-        """Return the scale of each adapter; empty if all are 0.
+    def check_strength(self, value: Any) -> tuple[Any, ...] | float:
+        """Return the scale of each adapter, or 0 if all are 0.
 
         Raises:
             ArgumentTypeError: if one is not a number, a list or a dict by block.
@@ -229,6 +227,15 @@ class IPAdapter(Attachment):
 
 def _prompts_of(run: Any) -> tuple[Any, Any]:
     return run.call.get(IP_ADAPTER_IMAGE.name), run.call.get("ip_adapter_image_embeds")
+
+
+def _beside(source: Source, subfolder: str | None, folder: str) -> tuple[str | Path, str] | None:
+    """Return where the image encoder of a file is: a source and a folder in it; None for a dict."""
+    if isinstance(source, Mapping):
+        return None
+    if Path(source).is_file():
+        return Path(source).parent, folder
+    return source, folder if "/" in folder or not subfolder else f"{subfolder}/{folder}"
 
 
 def _combined(*given: Any) -> list[tuple[Any, Any, Any]]:

@@ -35,4 +35,5 @@ def autopipe_family() -> Manifest:
         methods=tuple(
             Method(name, f"{package}.{module}:{name}") for name, module in _METHODS.items()
         ),
+        demo=f"{package}:demo",
     )

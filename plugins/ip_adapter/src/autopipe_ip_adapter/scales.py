@@ -9,14 +9,18 @@ from torch import nn
 
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.values import number
-from autopipe_components.networks.block_strengths import by_transformer, check_block_strengths
+from autopipe_components.networks.block_strengths import (
+    blocks_of,
+    by_transformer,
+    checked_numbers,
+)
 
 Scale: TypeAlias = "float | list[float]"
 """The scale of an adapter in a layer: of all its images together, or of each masked one."""
 
 
-def check_scales(given: Any, adapters: int) -> tuple[Any, ...]:
-    """Return one scale for each adapter; empty if all are 0.
+def check_scales(given: Any, adapters: int) -> tuple[Any, ...] | float:
+    """Return one scale for each adapter, or 0 if all are 0.
 
     Args:
         given: one scale for all adapters, or a list of one for each: a number, a list with a number
@@ -34,7 +38,7 @@ def check_scales(given: Any, adapters: int) -> tuple[Any, ...]:
             f"a single one for all"
         )
     checked = tuple(_checked(f"the scale of IP-Adapter {i}", one) for i, one in enumerate(scales))
-    return checked if any(map(_acts, checked)) else ()
+    return checked if any(map(_acts, checked)) else 0.0
 
 
 def layer_scales(
@@ -50,7 +54,9 @@ def layer_scales(
     """
     found: list[list[Scale | None]] = [[] for _ in paths]
     for scale in scales:
-        blocks = by_transformer(scale, unet, rest=0.0) if isinstance(scale, Mapping) else None
+        blocks = None
+        if isinstance(scale, Mapping):
+            blocks = by_transformer(scale, blocks_of(unet), rest=0.0)
         for layer, path in zip(found, paths):
             one = scale
             if blocks is not None:
@@ -61,7 +67,7 @@ def layer_scales(
 
 def _checked(name: str, given: Any) -> Any:
     if isinstance(given, Mapping):
-        return check_block_strengths(name, given)
+        return checked_numbers(given)
     if isinstance(given, (list, tuple)):
         return [number(f"{name}, {i}", one) for i, one in enumerate(given)]
     return number(name, given)

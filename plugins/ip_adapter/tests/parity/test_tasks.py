@@ -28,6 +28,7 @@ PIPELINES = {
     "StableDiffusionXLImg2ImgPipeline": CHANGED,
     "StableDiffusionXLInpaintPipeline": {**CHANGED, "mask_image": picture(4, 16)},
     "StableDiffusionControlNetPipeline": {"image": picture(8, 16)},
+    "StableDiffusionXLControlNetPipeline": {"image": picture(8, 16)},
     "StableDiffusionControlNetImg2ImgPipeline": {**CHANGED, "control_image": picture(8, 16)},
 }
 

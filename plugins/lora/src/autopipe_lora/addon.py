@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -16,6 +19,7 @@ from autopipe.checkpoint.attachable import ANY, TensorFile, open_tensors
 from autopipe.pipeline.values import number
 from autopipe.placement.base import networks_of
 from autopipe.wording import shown
+from autopipe_components.networks.block_strengths import Blocks, blocks_of
 
 from . import strengths
 from .change import Change, Gain
@@ -61,8 +65,8 @@ class Lora(Attachment):
         )
         self.origin = self._file.origin
         self.changes: Mapping[str, Mapping[str, Change]] = {}
-        self._blocks: Mapping[str, strengths.Blocks] = {}
-        self._scale = 1.0
+        self._blocks: Mapping[str, Blocks] = {}
+        self._scale: float | None = None
         self._gains = _Gains()
 
     def __repr__(self) -> str:
@@ -103,7 +107,7 @@ class Lora(Attachment):
                     # The name of a parameter contains no dots.
                     name = f"{component}/{path}/{part}".replace(".", "/")
                     self.weights.register_parameter(name, parameter)
-        self._blocks = {name: strengths.blocks_of(one) for name, one in networks.items()}
+        self._blocks = {name: blocks_of(one) for name, one in networks.items()}
         self._file = None
 
     def check_strength(self, value: Any) -> Any:
@@ -117,11 +121,8 @@ class Lora(Attachment):
 
     def of_call(self, run: Any) -> Lora:
         """Return the LoRA with the scale of a call."""
-        scale = scale_of(run.call)
-        if scale == 1:
-            return self
         made = copy.copy(self)
-        made._scale = scale
+        made._scale = scale_of(run.call)
         return made
 
     def answers(self, component: str, network: nn.Module, strength: Any) -> Mapping[str, Answer]:
@@ -130,20 +131,61 @@ class Lora(Attachment):
         if not changes or is_fused(network, self):
             return {}
         of_module = strengths.of_modules(strength, component, network)
+        outside = self._scale is None
+        found: dict[str, Answer] = {}
         factors: dict[float, torch.Tensor] = {}
-        found = {}
-        for path, change in changes.items():
-            own = of_module(path) * self._scale
-            if not own:
-                continue
-            factor = own * change.scale
+
+        def answer(path: str, strength: float) -> Answer:
+            change = changes[path]
+            factor = strength * change.scale
             if factor not in factors:
                 factors[factor] = torch.tensor(factor)
             gain = None
             if change.magnitude is not None:
-                gain = self._gains.of(network.get_submodule(path), change, own)
-            found[path] = change.answer(factors[factor], gain)
+                gain = self._gains.of(network.get_submodule(path), change, strength)
+            return change.answer(factors[factor], gain)
+
+        for path in changes:
+            own = of_module(path) * (1 if self._scale is None else self._scale)
+            if own:
+                found[path] = answer(path, own)
+                if outside:
+                    found[path] = _scaled(found[path], functools.partial(answer, path), own)
+        if outside and found and _takes_scale(network):
+            found[""] = _with_scale
         return found
+
+
+_given_scale: ContextVar[float] = ContextVar("given_scale", default=1.0)
+"""Outside a call: the scale that the running network was given."""
+
+
+def _scaled(plain: Answer, answer: Callable[[float], Answer], strength: float) -> Answer:
+    """Return what runs outside a call, where each run of a network may have another scale."""
+
+    def run(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        scale = _given_scale.get()
+        if scale == 1:
+            output: torch.Tensor = plain(module, x)
+        else:
+            output = answer(strength * scale)(module, x) if scale else module(x)
+        return output
+
+    return run
+
+
+def _with_scale(network: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    """Run a network with the scale in its arguments."""
+    before = _given_scale.set(scale_of(kwargs))
+    try:
+        return network(*args, **kwargs)
+    finally:
+        _given_scale.reset(before)
+
+
+def _takes_scale(network: nn.Module) -> bool:
+    parameters = inspect.signature(type(network).forward).parameters
+    return any(name in parameters for name in _OF_ATTENTION)
 
 
 def scale_of(call: Mapping[str, Any]) -> float:

@@ -34,6 +34,9 @@ _OF_NETWORKS = {
         "set_adapters",
         "active_adapters",
         "delete_adapters",
+        "fuse_lora",
+        "unfuse_lora",
+        "unload_lora",
     ),
     "autopipe_components.adapters": (
         "add_adapter",
@@ -70,5 +73,10 @@ def autopipe_family() -> Manifest:
                 for module, names in _OF_NETWORKS.items()
                 for name in names
             ),
+            *(
+                Method(f"{act}_lora", f"autopipe_components.adapters:{act}_adapters", of="network")
+                for act in ("enable", "disable")
+            ),
         ),
+        demo=f"{_PACKAGE}:demo",
     )

@@ -16,11 +16,12 @@ from autopipe.checkpoint.attachable import open_tensors
 from autopipe.errors import ArgumentError
 from autopipe.wording import logger, shown
 from autopipe_components.adapters import adapted_layers, check_adapters, check_addable, peft
+from autopipe_components.networks.block_strengths import blocks_of
 
 from .addon import NAMES
-from .formats import LoraLayer, read_lora
+from .formats import metadata_of, peft_settings, peft_tensors, read_lora
 from .saving import write_file
-from .strengths import blocks_of, checked, of_modules
+from .strengths import checked, of_modules
 
 _log = logger(__name__)
 
@@ -67,10 +68,10 @@ def load_lora_adapter(
     library = peft()
     file = open_tensors(pretrained_model_name_or_path_or_dict, names=NAMES, **options)
     start = "" if prefix is None else f"{prefix}."
-    own = {f"{_SELF}.{k[len(start) :]}": t for k, t in file.tensors.items() if k.startswith(start)}
+    own = {key: tensor for key, tensor in file.tensors.items() if key.startswith(start)}
     for key, alpha in (network_alphas or {}).items():
         if key.startswith(start):
-            own[f"{_SELF}.{key[len(start) :]}"] = Tensor([alpha]).squeeze()
+            own[key] = Tensor([alpha]).squeeze()
     if not own:
         _log.warning(
             "no key of %s starts with %s, so nothing was added to the %s",
@@ -79,42 +80,11 @@ def load_lora_adapter(
             type(self).__name__,
         )
         return
-    layers = read_lora(own, {}, {_SELF: self}).layers[_SELF]
-    config = library.LoraConfig(**(metadata or _arguments(layers)))
+    component = prefix or _SELF
+    layers = read_lora(own, metadata_of(file), {component: self}, file.origin).layers[component]
+    config = library.LoraConfig(**(metadata or peft_settings(layers)))
     library.inject_adapter_in_model(config, self, name)
-    library.set_peft_model_state_dict(self, _tensors(layers), name)
-
-
-def _arguments(layers: Mapping[str, LoraLayer]) -> dict[str, Any]:
-    """Return the arguments of peft's config for these layers."""
-    first = next(iter(layers.values()))
-    alphas = {path: layer.scale * layer.rank for path, layer in layers.items()}
-    return {
-        "r": first.rank,
-        "lora_alpha": alphas[next(iter(alphas))],
-        "target_modules": list(layers),
-        "rank_pattern": {f"^{path}": layer.rank for path, layer in layers.items()},
-        "alpha_pattern": {f"^{path}": alpha for path, alpha in alphas.items()},
-        "use_dora": any(layer.magnitude is not None for layer in layers.values()),
-        "lora_bias": any(layer.bias is not None for layer in layers.values()),
-    }
-
-
-def _tensors(layers: Mapping[str, LoraLayer]) -> dict[str, Tensor]:
-    """Return the tensors of these layers by the names of peft."""
-    found: dict[str, Tensor] = {}
-    for path, layer in layers.items():
-        found[f"{path}.lora_A.weight"] = layer.down
-        found[f"{path}.lora_B.weight"] = layer.up
-        if layer.bias is not None:
-            found[f"{path}.lora_B.bias"] = layer.bias
-        if layer.magnitude is not None:
-            magnitude = layer.magnitude
-            # Linear layers have a vector there, and convolutions all axes.
-            found[f"{path}.lora_magnitude_vector"] = (
-                magnitude.flatten() if layer.down.ndim == 2 else magnitude.movedim(0, 1)
-            )
-    return found
+    library.set_peft_model_state_dict(self, peft_tensors(layers), name)
 
 
 def save_lora_adapter(
@@ -245,3 +215,37 @@ def delete_adapters(self: Any, adapter_names: str | Sequence[str]) -> None:
         for layer in adapted_layers(self):
             layer.delete_adapter(name)
         self.peft_config.pop(name)
+
+
+def fuse_lora(
+    self: Any,
+    lora_scale: float = 1.0,
+    safe_fusing: bool = False,
+    adapter_names: Sequence[str] | None = None,
+) -> None:
+    """Make the adapters part of the weights of this network, for all pipelines that share it.
+
+    Args:
+        lora_scale: by what their weights are multiplied.
+        safe_fusing: raise an error instead if a weight would not be finite.
+        adapter_names: the adapters; by default the active ones.
+    """
+    for layer in adapted_layers(self):
+        layer.scale_layer(lora_scale)
+        layer.merge(safe_merge=safe_fusing, adapter_names=adapter_names)
+
+
+def unfuse_lora(self: Any) -> None:
+    """Undo `fuse_lora`, up to rounding."""
+    for layer in adapted_layers(self):
+        layer.unmerge()
+
+
+def unload_lora(self: Any) -> None:
+    """Remove all adapters from this network. What was fused stays in its weights."""
+    layers = {id(layer) for layer in adapted_layers(self)}
+    for path, module in [*self.named_modules()]:
+        if id(module) in layers:
+            above, _, name = path.rpartition(".")
+            self.get_submodule(above)._modules[name] = module.get_base_layer()
+    vars(self).pop("peft_config", None)

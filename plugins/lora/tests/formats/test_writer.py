@@ -99,7 +99,7 @@ def test_a_magnitude_of_inputs_is_written_as_kohya_only(
     layers = {"unet": {"mid_block.attentions.0.proj_in": layer}}
     content = write_lora(layers, format="kohya")
     assert_same(read_lora(content.tensors, content.metadata, networks).layers, layers)
-    with pytest.raises(ArgumentError, match="magnitude for each input"):
+    with pytest.raises(ArgumentError, match="can't express"):
         write_lora(layers)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from support.loras import ATTENTION, EVERY, random_lora
 from support.pictures import mask, picture
+from support.tiny import UNET, seeded
 
 from ..conftest import draw
 from .conftest import Pair, assert_same
@@ -175,6 +176,49 @@ def test_dora(pair: Callable[..., Pair], layers: tuple[str, ...]) -> None:
     # A magnitude applies to what was added before; the order here is that of loading.
     both(two, lambda pipe: pipe.set_adapters(["ink", "oil"], [0.8, 0.5]))
     same(two)
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_a_network_in_a_loop_of_ones_own(pair: Callable[..., Pair], dora: bool) -> None:
+    two = pair(SD)
+    given = tensors(two[0], dora=dora, layers=EVERY)
+    both(two, lambda pipe: pipe.load_lora_weights(dict(given)))
+    sample, text = torch.randn(1, 4, 8, 8), torch.randn(1, 12, 16)
+    seen = []
+    with torch.no_grad():
+        # Scaled by 0, a magnitude alone acts in the reference; here nothing does.
+        for options in (None, {"scale": 0.4}, {"scale": 1.0}, {"scale": float(dora)}, {}):
+            ours, theirs = (
+                pipe.unet(sample, 7, text, cross_attention_kwargs=options).sample for pipe in two
+            )
+            # Rounding of float32 over all layers; predictions are about 1.
+            assert torch.allclose(ours, theirs, atol=1e-4)
+            seen.append(ours)
+    assert torch.equal(seen[0], seen[2])
+    assert torch.equal(seen[0], seen[4])
+    assert not torch.allclose(seen[0], seen[1], atol=1e-3)
+
+
+def test_with_a_controlnet(pair: Callable[..., Pair]) -> None:
+    import autopipe
+
+    config = {
+        **{name: UNET[name] for name in UNET if name not in ("up_block_types", "sample_size")},
+        "conditioning_embedding_out_channels": (4, 8),
+    }
+    ours = seeded(lambda: autopipe.ControlNetModel(**config))
+    for one in ours.parameters():
+        if not one.any():
+            # What leads out of a new ControlNet is zero.
+            one.normal_(std=0.1, generator=torch.Generator().manual_seed(0))
+    theirs = diffusers.ControlNetModel(**config).eval()
+    theirs.load_state_dict(ours.state_dict())
+    two = pair("StableDiffusionControlNetPipeline", controlnet=(ours, theirs))
+    call = {"image": picture()}
+    plain = same(two, **call)
+    both(two, lambda pipe: pipe.load_lora_weights(tensors(two[0])))
+    assert np.abs(same(two, **call) - plain).max() > 1e-3
+    same(two, **call, cross_attention_kwargs={"scale": 0.5})
 
 
 @pytest.mark.parametrize("name", ["Img2Img", "Inpaint"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import save_file
 from support import lora_files as written
 from torch import Tensor, nn
@@ -156,3 +157,20 @@ def test_the_reference_reads_what_we_write(networks_xl: Any, tmp_path: Path) -> 
     one = written.changes(networks_xl, every, alpha=lambda path: 0.5)
     layers = read_lora(written.scripts(one, xl=True), {}, networks_xl).layers
     assert_alike(dict(write_lora(layers, format="kohya").tensors), networks_xl, tmp_path)
+
+
+def test_a_network_alone_has_the_scale_of_the_file(tmp_path: Path) -> None:
+    unet: Any = written.networks()["unet"]
+    of = written.changes({"unet": unet})
+    settings = {"unet.r": 2, "unet.lora_alpha": 6, "unet.target_modules": sorted(of["unet"])}
+    metadata = {"lora_adapter_metadata": json.dumps(settings)}
+    save_file(written.peft(of), tmp_path / "file.safetensors", metadata)
+    theirs = pipeline({**written.networks(), "unet": unet}).unet
+    for network in (unet, theirs):
+        network.load_lora_adapter(
+            str(tmp_path), prefix="unet", weight_name="file.safetensors", adapter_name="ink"
+        )
+    for path, change in of["unet"].items():
+        found, expected = (n.get_submodule(path).get_delta_weight("ink") for n in (unet, theirs))
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(found, 3 * change.delta)

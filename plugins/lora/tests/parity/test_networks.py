@@ -113,6 +113,29 @@ def test_load_and_save_lora_adapter(
 FILE = "pytorch_lora_weights.safetensors"
 
 
+def test_fused_into_the_network_and_unloaded(pair: Callable[..., Pair]) -> None:
+    two = pair(SD)
+    plain = draw(two[0])
+    given = random_lora({"unet": two[0].unet}, layers=EVERY)
+    keys = set(two[0].unet.state_dict())
+    for pipe in two:
+        pipe.unet.load_lora_adapter(dict(given), prefix="unet")
+    acting = draw(two[0])
+    for pipe in two:
+        pipe.unet.fuse_lora()
+        assert_same(draw(pipe), acting)
+        pipe.unet.unfuse_lora()
+        pipe.unet.disable_lora()
+        assert_same(draw(pipe), plain)
+        pipe.unet.enable_lora()
+        pipe.unet.fuse_lora(0.5, safe_fusing=True)
+        pipe.unet.unload_lora()
+    assert_same(*(draw(pipe) for pipe in two))
+    assert np.abs(draw(two[0]) - plain).max() > 1e-3
+    assert set(two[0].unet.state_dict()) == keys
+    assert not hasattr(two[0].unet, "peft_config")
+
+
 def test_dora_and_biases_are_kept(pair: Callable[..., Pair]) -> None:
     ours, _ = pair(SD)
     given = random_lora({"unet": ours.unet}, dora=True, layers=EVERY)

@@ -5,8 +5,9 @@ Each is the class without it, with the add-on attached.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, get_type_hints
 
 import autopipe
 from autopipe.attaching.attachment import Attachment
@@ -57,11 +58,45 @@ class PAGMixin(DiffusionPipeline):
     }
 
 
+if TYPE_CHECKING:
+    # For type checkers, which don't see classes that are made when they are asked for.
+    StableDiffusionPAGPipeline: TypeAlias = PAGMixin
+    StableDiffusionPAGImg2ImgPipeline: TypeAlias = PAGMixin
+    StableDiffusionPAGInpaintPipeline: TypeAlias = PAGMixin
+    StableDiffusionControlNetPAGPipeline: TypeAlias = PAGMixin
+    StableDiffusionControlNetPAGImg2ImgPipeline: TypeAlias = PAGMixin
+    StableDiffusionControlNetPAGInpaintPipeline: TypeAlias = PAGMixin
+    StableDiffusionXLPAGPipeline: TypeAlias = PAGMixin
+    StableDiffusionXLPAGImg2ImgPipeline: TypeAlias = PAGMixin
+    StableDiffusionXLPAGInpaintPipeline: TypeAlias = PAGMixin
+    StableDiffusionXLControlNetPAGPipeline: TypeAlias = PAGMixin
+    StableDiffusionXLControlNetPAGImg2ImgPipeline: TypeAlias = PAGMixin
+    StableDiffusionXLControlNetPAGInpaintPipeline: TypeAlias = PAGMixin
+
+
 def __getattr__(name: str) -> Any:
     base = {one.name: one.base for one in PIPELINES}.get(name)
     if base is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     plain = getattr(autopipe, base)
-    about = f"`{base}` with perturbed-attention guidance; see `PAGMixin`."
-    cls = type(name, (PAGMixin, plain), {"__module__": __name__, "__doc__": about})
-    return globals().setdefault(name, cls)
+    members = {
+        "__module__": __name__,
+        "__doc__": f"`{base}` with perturbed-attention guidance; see `PAGMixin`.",
+        "__init__": _constructor(plain),
+    }
+    return globals().setdefault(name, type(name, (PAGMixin, plain), members))
+
+
+def _constructor(plain: type) -> Callable[..., None]:
+    """Return the constructor of `PAGMixin`, which names the parameters of `plain` too."""
+
+    def __init__(self: PAGMixin, *args: Any, **kwargs: Any) -> None:
+        PAGMixin.__init__(self, *args, **kwargs)
+
+    added = inspect.signature(PAGMixin.__init__).parameters["pag_applied_layers"]
+    signature = inspect.signature(plain.__init__)  # type: ignore[misc]
+    own = signature.replace(parameters=[*signature.parameters.values(), added])
+    __init__.__signature__ = own  # type: ignore[attr-defined]
+    hints = get_type_hints(plain.__init__, include_extras=True)  # type: ignore[misc]
+    __init__.__annotations__ = {**hints, added.name: str | list[str]}
+    return __init__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import AddOn, Manifest
+from autopipe.manifest import AddOn, Export, Manifest
 
 
 @hookimpl
@@ -12,6 +12,7 @@ def autopipe_family() -> Manifest:
     package = "autopipe_prompts"
     return Manifest(
         name="prompts",
+        exports=(Export("weighted_embeds", f"{package}.embeds:weighted_embeds"),),
         addons=(
             AddOn(
                 "a1111",

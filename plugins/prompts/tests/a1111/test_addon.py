@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import torch
-from autopipe_prompts import weighted_embeds
-from autopipe_prompts.a1111.addon import A1111
 from torch import Tensor
 
 from autopipe.errors import ArgumentError, ArgumentTypeError
+from autopipe_prompts.a1111.addon import A1111
+from autopipe_prompts.embeds import weighted_embeds
 
 ROUNDING = 1e-6
 """The mean of float32 values is summed in another order."""

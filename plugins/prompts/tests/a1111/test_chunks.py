@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from autopipe_prompts.a1111.chunks import chunks_of
 from autopipe_prompts.fragments import Fragment
 

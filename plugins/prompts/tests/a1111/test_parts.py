@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from autopipe_prompts.a1111.parts import parts_of
 
 from autopipe.errors import ArgumentError
+from autopipe_prompts.a1111.parts import parts_of
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from autopipe_prompts.a1111.schedule import changes, text_at, tree_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autopipe.errors import ArgumentError
+from autopipe_prompts.a1111.schedule import changes, text_at, tree_of
 
 
 def texts(text: str, steps: int = 4) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+
 from autopipe_prompts.compel.chunks import chunks_of, first_chunk_of
 
 NAMES = {0: ".</w>", 1: ",</w>", 2: "word</w>", 3: "part"}

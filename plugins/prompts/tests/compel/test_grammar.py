@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from autopipe_prompts.compel.operators import parts_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autopipe.errors import ArgumentError
+from autopipe_prompts.compel.operators import parts_of
 
 
 def weights(text: str) -> list[tuple[str, float]]:

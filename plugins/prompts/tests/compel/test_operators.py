@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from autopipe_prompts.compel.operators import parts_of
 
 from autopipe.errors import ArgumentError
+from autopipe_prompts.compel.operators import parts_of
 
 
 def read(text: str) -> list[tuple[list[Any], list[float], float]]:

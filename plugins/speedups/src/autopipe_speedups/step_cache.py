@@ -58,6 +58,8 @@ class StepCache(Attachment):
         self.full_steps = None if full_steps is None else whole_numbers("full_steps", full_steps)
         self._kept: list[_Cached] | None = None
         self._halves: str | None = None
+        self._step: int | None = None
+        self._are_several = False
 
     def check(self, pipe: Any) -> None:
         """Check that the pipeline has a U-Net that can run in parts.
@@ -121,12 +123,15 @@ class StepCache(Attachment):
         kept = self._kept
         if kept is None:
             return predict
+        self._step, self._are_several = None, False
 
         def cached(step: int, timestep: Tensor) -> Tensor:
             # What was kept belongs to one way of predicting the halves of guidance.
             halves = getattr(run, "halves", None)
-            full = self._is_full(step) or halves != self._halves
-            self._halves = halves
+            # Of several predictions in a step, it would belong to the last one.
+            self._are_several = self._are_several or step == self._step
+            full = self._is_full(step) or halves != self._halves or self._are_several
+            self._halves, self._step = halves, step
             for one in kept:
                 one.begin(full=full)
             return predict(step, timestep)

@@ -92,15 +92,20 @@ class TextualInversion(Attachment):
                     f"{shown(self.token)} has vectors for {component}, but this "
                     f"{type(pipe).__name__} has no {component} or no {tokenizer_of(component)}"
                 )
+            table = table_of(pipe.components[component])
+            if table is None:
+                raise ArgumentError(
+                    f"{component}, a {type(encoder).__name__}, has no table of embeddings to which "
+                    f"the vectors of {shown(self.token)} could be added"
+                )
             self._check_width(pipe, component)
             self._check_new(tokenizer, component)
-            tables = pipe.components[component].get_input_embeddings()
             words = len(pipe.components[tokenizer_of(component)])
-            unused[component] = tables.num_embeddings - words
+            unused[component] = table.num_embeddings - words
             if unused[component] < 0:
                 raise ArgumentError(
                     f"the vocabulary of {tokenizer_of(component)} has {words} tokens, but "
-                    f"{component} has only {tables.num_embeddings} vectors; call "
+                    f"{component} has only {table.num_embeddings} vectors; call "
                     f"pipe.{component}.resize_token_embeddings({words}) first"
                 )
         self._unused = unused
@@ -153,7 +158,7 @@ class TextualInversion(Attachment):
         """Return tables with the vectors."""
         if component not in self.weights:
             return {}
-        table = network.get_input_embeddings()  # type: ignore[operator]
+        table = table_of(network)
         rows, unused = self.weights[component], self._unused[component]
 
         def longer(layer: nn.Module) -> nn.Module:
@@ -187,5 +192,12 @@ def tokenizer_of(component: str) -> str:
 
 def _width(pipe: Any, component: str) -> int | None:
     """Return the width of the vectors of a text encoder; None if there is none."""
-    encoder = pipe.components[component]
-    return None if encoder is None else int(encoder.get_input_embeddings().embedding_dim)
+    table = table_of(pipe.components[component])
+    return None if table is None else table.embedding_dim
+
+
+def table_of(encoder: Any) -> nn.Embedding | None:
+    """Return the table of embeddings of a text encoder; None if it has none, or is None."""
+    find = getattr(encoder, "get_input_embeddings", None)
+    found = None if find is None else find()
+    return found if isinstance(found, nn.Embedding) else None

@@ -173,3 +173,26 @@ def test_the_same_mistakes_are_errors(both: tuple[Any, Any], rows: Rows) -> None
         for token in ("<a>", "<a>_1"):
             with pytest.raises(ValueError):
                 pipe.load_textual_inversion({token: rows()})
+
+
+def test_a_token_and_a_lora_of_the_text_encoder(
+    both: tuple[Any, Any], rows: Rows, draw: Callable[..., Any]
+) -> None:
+    pytest.importorskip("peft")
+    layer = "text_encoder.text_model.encoder.layers.1.self_attn.q_proj"
+    change = {
+        f"{layer}.lora_A.weight": rows(2, seed=5),
+        f"{layer}.lora_B.weight": rows(2, seed=6).T.contiguous(),
+    }
+    pictures = []
+    for pipe in both:
+        pipe.load_textual_inversion({"<cat>": rows(2)})
+        without = drawn(pipe)
+        pipe.load_lora_weights(dict(change))
+        pictures.append(drawn(pipe))
+        assert float((pictures[-1] - without).abs().max()) > TOLERANCE
+    assert float((pictures[0] - pictures[1]).abs().max()) < TOLERANCE
+    for pipe in both:
+        pipe.unload_textual_inversion()
+    ours, theirs = (pipe.encode_prompt("a cat sat", "cpu", 1, False)[0] for pipe in both)
+    assert float((ours - theirs).detach().abs().max()) < TOLERANCE

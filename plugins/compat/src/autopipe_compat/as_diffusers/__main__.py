@@ -1,4 +1,8 @@
-"""Runs a program for diffusers with autopipe: `python -m autopipe.as_diffusers script.py ...`."""
+"""Runs a program in which `diffusers` means autopipe.
+
+Processes that the program starts by multiprocessing inherit this. For others, such as those of a
+launcher: PYTHONPATH="$(python -m autopipe.as_diffusers --path)" accelerate launch train.py
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,8 @@ def main(arguments: list[str]) -> int:
     """Run the script that the arguments name; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m autopipe.as_diffusers",
-        description="Run a program in which `diffusers` means autopipe.",
-        epilog="Processes that the program starts by multiprocessing inherit this. For others, "
-        'such as those of a launcher: PYTHONPATH="$(python -m autopipe.as_diffusers --path)" '
-        "accelerate launch train.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--path", action="store_true", help="print the folder for PYTHONPATH")
     parser.add_argument("script", nargs="?", help="the program")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
@@ -14,11 +15,20 @@ from typing import Any
 
 import autopipe
 from autopipe.config import FORMAT_VERSION
-from autopipe.errors import AutopipeError
+from autopipe.errors import AutopipeError, NotHereYetError
 from autopipe.resolution.submodules import same_spec
+
+from .. import paths
+from ..paths.table import is_path
 
 NAME = "diffusers"
 _BELOW = f"{NAME}."
+
+_ONLY_ASK = ("compel",)
+"""Libraries that import classes of pipelines to ask whether an object is one of them.
+
+They get a class without instances for a pipeline that is not here, so that they can be imported.
+"""
 
 
 class AliasError(AutopipeError, ImportError):
@@ -71,7 +81,8 @@ class _Finder:
             return ModuleSpec(NAME, self, is_package=True)  # type: ignore[arg-type]
         if not fullname.startswith(_BELOW):
             return None
-        real = f"autopipe.{fullname.removeprefix(_BELOW)}"
+        name = fullname.removeprefix(_BELOW)
+        real = f"{paths.__name__}.{name}" if is_path(name) else f"autopipe.{name}"
         if importlib.util.find_spec(real) is None:
             return None
         return same_spec(fullname, real)
@@ -93,14 +104,40 @@ class _Alias(ModuleType):
     """The module `diffusers`: the names of autopipe, and the version whose names these are."""
 
     __version__ = FORMAT_VERSION
+    __file__ = autopipe.__file__
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"module {NAME!r} has no attribute {name!r}")
-        return getattr(autopipe, name)
+        try:
+            return getattr(autopipe, name)
+        except NotHereYetError as error:
+            if _importer() not in _ONLY_ASK:
+                raise
+            return _stand_in(name, str(error))
 
     def __dir__(self) -> list[str]:
         return dir(autopipe)
+
+
+def _importer() -> str:
+    """Return the top-level package of the code that imports a name of `diffusers` at this time."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package not in ("autopipe_compat", "importlib"):
+            return package
+        frame = frame.f_back
+    return ""
+
+
+def _stand_in(name: str, reason: str) -> type:
+    """Return a class without instances, in place of one that is not here."""
+
+    def refuse(self: object, *args: Any, **kwargs: Any) -> None:
+        raise NotHereYetError(reason)
+
+    return type(name, (), {"__init__": refuse, "__module__": NAME, "__doc__": reason})
 
 
 class _Installed(Distribution):

@@ -60,6 +60,8 @@ class PathModule(ModuleType):
         self._path = path
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__all__":  # For `from ... import *`.
+            return [one for one in names_of(self.__dict__["_path"]) if has(one)]
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         path = self.__dict__["_path"]
@@ -80,4 +82,4 @@ class PathModule(ModuleType):
 
 
 def _text(path: str, name: str, instead: str) -> str:
-    return f"autopipe.{path} has no {name} yet, which diffusers has; {instead}"
+    return f"{path} has no {name} yet, which diffusers.{path} has; {instead}"

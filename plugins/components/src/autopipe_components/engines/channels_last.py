@@ -48,6 +48,8 @@ class ChannelsLast(NetworkEngine):
     def refuses(self, component: str, network: nn.Module) -> str | None:
         if any(parameter.is_meta for parameter in network.parameters()):
             return "it has no weights"
+        if self.dtype is not None and hasattr(network, "compute_dtype"):
+            return "its layers store their weights in another dtype than it computes in"
         is_useful = any(isinstance(one, (nn.Conv2d, Attention)) for one in network.modules())
         return None if is_useful or self.dtype else "it has neither convolutions nor our attention"
 
@@ -62,7 +64,9 @@ class ChannelsLast(NetworkEngine):
             if isinstance(layer, Attention):
                 fuse(layer)
         run = made if method == "forward" else getattr(made, method)
-        own = next((p.dtype for p in network.parameters() if p.is_floating_point()), dtype)
+        floats = (p.dtype for p in network.parameters() if p.is_floating_point())
+        # Layers may store their weights in another dtype than the network computes in.
+        own = getattr(network, "compute_dtype", None) or next(floats, dtype)
 
         def back(value: Any) -> Any:
             if isinstance(value, Tensor):

@@ -1,9 +1,15 @@
-"""The strength of an adapter in each transformer of a U-Net, given by blocks."""
+"""The strength of an adapter in each transformer of a U-Net, given by blocks.
+
+    {"down": 0.9, "mid": 0.2, "up": {"block_1": 0.6, "block_2": [0.4, 0.8, 1.3]}}
+
+A list has a number for each transformer of the block, or one for all of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 from torch import nn
 
@@ -11,87 +17,105 @@ from autopipe.errors import ArgumentError, ArgumentTypeError, nearest
 from autopipe.pipeline.values import number
 from autopipe.wording import listed, shown
 
-_PARTS = {"down": "down_blocks", "mid": "mid_block", "up": "up_blocks"}
+Blocks: TypeAlias = Mapping[str, int]
+"""The number of transformers in each block with attention, such as `{"down.block_0": 2}`."""
 
 
-def check_block_strengths(name: str, given: Any) -> Any:
-    """Return strengths by block, with every number checked; see `by_transformer`.
+def blocks_of(network: nn.Module) -> Blocks:
+    """Return the blocks with attention of a U-Net; empty for other networks."""
+    found = {}
+    for path, module in network.named_modules():
+        matched = re.fullmatch(r"(?:(down|up)_blocks\.(\d+)|(mid)_block)\.attentions", path)
+        if matched and isinstance(module, nn.ModuleList) and len(module):
+            way, index, mid = matched.groups()
+            found[mid or f"{way}.block_{index}"] = len(module)
+    return found
 
-    Args:
-        name: what they are, for messages.
+
+def checked_numbers(value: Any) -> Any:
+    """Return a copy of strengths by block, whose numbers are floats.
 
     Raises:
         ArgumentTypeError: if there is something other than numbers, lists of them, and dicts.
-        ArgumentError: if a number is not finite, or a key is unknown.
+        ArgumentError: if a number is not finite.
     """
-    if not isinstance(given, Mapping):
-        raise ArgumentTypeError(f"{name} is {shown(given)}; give a number or a dict by block")
-    for part in given:
-        if part not in _PARTS:
-            raise ArgumentError(
-                f"{name} has the key {shown(part)}; known are {listed(_PARTS)}."
-                f"{nearest(part, _PARTS)}"
-            )
-    return {part: _numbers(f"{name}[{part!r}]", one, by_block=True) for part, one in given.items()}
+    if isinstance(value, Mapping):
+        return {name: checked_numbers(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [number("a strength", one) for one in value]
+    return number("a strength", value)
 
 
-def by_transformer(given: Mapping[str, Any], unet: nn.Module, *, rest: float) -> dict[str, float]:
+def by_transformer(
+    value: Mapping[str, Any], blocks: Blocks, *, rest: float = 1.0
+) -> dict[str, float]:
     """Return the strength of each transformer by its path, such as `"up_blocks.1.attentions.0"`.
 
     Args:
-        given: for `"down"`, `"mid"` and `"up"` a number, or for the first two of the U-Net's ways
-            a dict with a number or a list for blocks such as `"block_1"`. A list has a number for
-            each transformer of the block, or one for all of them.
-        unet: a `UNet2DConditionModel`.
-        rest: the strength where `given` has none.
+        value: strengths by block.
+        blocks: the result of `blocks_of`.
+        rest: the strength of what `value` leaves out of a part that it names.
+
+    Returns:
+        Nothing for the parts that `value` doesn't name.
 
     Raises:
-        ArgumentError: if the U-Net has no such block, no transformers in it, or another number of
-            them.
+        ArgumentError: if there is no such block, or the length of a list doesn't fit.
     """
-    made: dict[str, float] = {}
-    for part, name in _PARTS.items():
-        blocks = getattr(unet, name, None)
-        paths = (
-            {f"block_{i}": _paths(f"{name}.{i}", one) for i, one in enumerate(blocks)}
-            if isinstance(blocks, nn.ModuleList)
-            else {"": _paths(name, blocks)}
-        )
-        strengths = given.get(part, rest)
-        if not isinstance(strengths, Mapping):
-            strengths = {block: strengths for block, inside in paths.items() if inside}
-        for block in strengths:
-            if not paths.get(block):
-                known = [block for block, inside in paths.items() if inside]
-                raise ArgumentError(
-                    f"a strength is given for {shown(block)} of {part!r}, but this U-Net has "
-                    f"transformers there in {listed(known) or 'no block'}"
-                )
-        for block, inside in paths.items():
-            made.update(_spread(f"{part}.{block}", strengths.get(block, rest), inside))
-    return made
-
-
-def _paths(path: str, block: nn.Module | None) -> list[str]:
-    """Return the paths of the transformers of a block."""
-    return [f"{path}.attentions.{i}" for i in range(len(getattr(block, "attentions", ())))]
-
-
-def _spread(name: str, given: Any, paths: list[str]) -> dict[str, float]:
-    numbers = given if isinstance(given, list) else [given]
-    if len(numbers) == 1:
-        numbers = numbers * len(paths)
-    if len(numbers) != len(paths):
+    if not blocks:
         raise ArgumentError(
-            f"{len(numbers)} strengths are given for {name.rstrip('.')}, which has {len(paths)} "
-            f"transformers; give one for each, or a single number"
+            "the strength of a network without blocks is a number, not a dict by block"
         )
-    return dict(zip(paths, numbers))
+    ways: dict[str, dict[str, int]] = {}
+    for block, count in blocks.items():
+        ways.setdefault(block.partition(".")[0], {})[block] = count
+    check_known(value, ways, "a part")
+    found = {}
+    for way, inside in value.items():
+        if isinstance(inside, Mapping):
+            check_known(inside, [one.partition(".")[2] for one in ways[way]], f"in {way}, a block")
+        for block, count in ways[way].items():
+            given = inside
+            if isinstance(inside, Mapping):
+                given = inside.get(block.partition(".")[2], rest)
+            for index, one in enumerate(_each(given, count, block)):
+                found[f"{_path(block)}.attentions.{index}"] = one
+    return found
 
 
-def _numbers(name: str, given: Any, *, by_block: bool = False) -> Any:
-    if by_block and isinstance(given, Mapping):
-        return {key: _numbers(f"{name}[{key!r}]", one) for key, one in given.items()}
-    if isinstance(given, (list, tuple)):
-        return [number(f"{name}[{i}]", one) for i, one in enumerate(given)]
-    return number(name, given)
+def check_known(given: Iterable[Any], known: Iterable[str], what: str) -> None:
+    """Check that the keys of a strength are among the known ones.
+
+    Args:
+        what: what they name, such as `"a part"`.
+
+    Raises:
+        ArgumentTypeError: if a key is not a string.
+        ArgumentError: if one is not known.
+    """
+    names = list(known)
+    for name in given:
+        if not isinstance(name, str):
+            raise ArgumentTypeError(f"{what} of a strength is named by a string, not {shown(name)}")
+        if name not in names:
+            raise ArgumentError(
+                f"the strength names {what} {shown(name)}, which there is not; there are "
+                f"{listed(names)}.{nearest(name, names)}"
+            )
+
+
+def _path(block: str) -> str:
+    way, _, index = block.partition(".block_")
+    return f"{way}_blocks.{index}" if index else f"{way}_block"
+
+
+def _each(given: Any, count: int, block: str) -> list[float]:
+    if not isinstance(given, (list, tuple)):
+        return [number(f"the strength of {block}", given)] * count
+    if len(given) not in (1, count):
+        raise ArgumentError(
+            f"{block} has {count} transformers, but {len(given)} strengths are given; give one for "
+            f"each, or one number"
+        )
+    each = [number(f"a strength of {block}", one) for one in given]
+    return each * count if len(each) == 1 else each

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from tokenizers import Tokenizer as Backend
 from tokenizers.models import Model
 
 from autopipe.errors import ArgumentError, ConfigError
-from autopipe.wording import shown
+from autopipe.wording import listed, shown
 
 from .calls import Calls
 from .layout import UNLIMITED, set_padding, set_truncation
-from .special import EXTRA, NAMES, to_add
+from .special import EXTRA, NAMES, Token, to_add
 from .stored import CONFIG, WHOLE, Stored, to_text
+
+_Self = TypeVar("_Self", bound="Tokenizer")
 
 
 class Tokenizer(Calls):
@@ -141,6 +144,33 @@ class Tokenizer(Calls):
         with self._lock:
             self._tokenizer.save(str(folder / WHOLE))
         return str(folder / CONFIG), str(folder / WHOLE)
+
+    def with_tokens(self: _Self, tokens: Sequence[Token]) -> _Self:
+        """Return a tokenizer with further tokens at the end of the vocabulary of this one.
+
+        Both share the vocabulary, so it takes no time and no memory.
+
+        Raises:
+            ArgumentError: if a token is in the vocabulary already.
+        """
+        known = self.get_vocab()
+        if taken := [str(token) for token in tokens if str(token) in known]:
+            raise ArgumentError(f"the vocabulary has {listed(taken, 3)} already; use other names")
+        made = copy.copy(self)
+        own = {"_named": {**self._named}, "_extra": [*self._extra]}
+        vars(made).update(own, init_kwargs={**self.init_kwargs})
+        with self._lock:
+            old, backend = self._tokenizer, Backend(self._tokenizer.model)
+            parts = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+            for name in parts:
+                if getattr(old, name) is not None:
+                    setattr(backend, name, getattr(old, name))
+            added = [*self.added_tokens_decoder.values()]
+            set_truncation(backend, old.truncation)
+            set_padding(backend, old.padding)
+        backend.add_tokens([*added, *tokens])
+        made._tokenizer = backend
+        return made
 
     def to_transformers(self) -> Any:
         """Return a tokenizer of transformers with the vocabulary and settings of this one."""

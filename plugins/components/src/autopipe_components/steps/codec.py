@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from autopipe.errors import ArgumentError
 from autopipe.placement.base import float32_copy
@@ -191,8 +191,9 @@ def channels_of_latents(config: Any) -> int:
     return given if given <= made else (given - 1) // 2
 
 
-def _dtype(vae: nn.Module) -> torch.dtype:
-    return next(vae.parameters()).dtype
+def _dtype(vae: Any) -> torch.dtype:
+    dtype: torch.dtype = vae.dtype if hasattr(vae, "dtype") else next(vae.parameters()).dtype
+    return dtype
 
 
 def in_dtype_of(network: Any, value: Any) -> Any:

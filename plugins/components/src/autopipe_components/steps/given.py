@@ -109,11 +109,14 @@ def check_image_prompts(pipe: Any, given: Mapping[str, Any]) -> None:
     Raises:
         ArgumentError: if none does, or images and embeddings are both given.
     """
-    names = [name for name in IMAGE_PROMPTS.split() if given.get(name) is not None]
+    images = given.get("ip_adapter_image"), given.get("ip_adapter_image_embeds")
+    names = [n for n, one in zip(IMAGE_PROMPTS.split(), images) if one is not None]
+    if not names:
+        return
     if len(names) > 1:
         raise ArgumentError(f"got both {' and '.join(names)}; give one of them")
     addons = pipe.attached(Attachment).values()
-    if names and not any(one.name in IMAGE_PROMPTS.split() for a in addons for one in a.inputs):
+    if not any(one.name in IMAGE_PROMPTS.split() for a in addons for one in a.inputs):
         raise ArgumentError(
             f"{names[0]} is given, but no attached add-on takes image prompts; attach an "
             f"IP-Adapter first: pipe.attach('ip_adapter', SOURCE)"

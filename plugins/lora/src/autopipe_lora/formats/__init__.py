@@ -16,7 +16,7 @@ from .layers import LoraFile, LoraLayer, Report
 from .reader import read_lora
 from .scales import metadata_of
 from .summary import Summary, summarise
-from .writer import WrittenLora, write_lora
+from .writer import WrittenLora, peft_settings, peft_tensors, write_lora
 
 __all__ = [
     "LoraFile",
@@ -25,6 +25,8 @@ __all__ = [
     "Summary",
     "WrittenLora",
     "metadata_of",
+    "peft_settings",
+    "peft_tensors",
     "read_lora",
     "summarise",
     "write_lora",

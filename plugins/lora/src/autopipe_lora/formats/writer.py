@@ -60,7 +60,7 @@ def write_lora(
     entries = {
         f"{component}.{name}": sorted(value) if isinstance(value, (set, frozenset)) else value
         for component, by_path in layers.items()
-        for name, value in ((settings or {}).get(component) or _settings(by_path)).items()
+        for name, value in ((settings or {}).get(component) or _needed(by_path)).items()
     }
     if entries:
         metadata[KEY] = json.dumps(entries, indent=2, sort_keys=True)
@@ -68,31 +68,45 @@ def write_lora(
 
 
 def _peft(layers: Mapping[str, Mapping[str, LoraLayer]]) -> dict[str, Tensor]:
+    return {
+        f"{component}.{name}": tensor
+        for component, by_path in layers.items()
+        for name, tensor in peft_tensors({published(p): one for p, one in by_path.items()}).items()
+    }
+
+
+def peft_tensors(layers: Mapping[str, LoraLayer]) -> dict[str, Tensor]:
+    """Return the tensors of a component's layers by the names of peft.
+
+    Raises:
+        ArgumentError: if a magnitude is for the inputs, which peft doesn't have.
+    """
     found: dict[str, Tensor] = {}
-    for component, by_path in layers.items():
-        for path, layer in by_path.items():
-            stem = f"{component}.{published(path)}"
-            found[f"{stem}.lora_A.weight"] = layer.down.contiguous()
-            found[f"{stem}.lora_B.weight"] = layer.up.contiguous()
-            if layer.bias is not None:
-                found[f"{stem}.lora_B.bias"] = layer.bias.contiguous()
-            if (magnitude := layer.magnitude) is not None:
-                if magnitude.numel() != layer.up.shape[0] or magnitude.shape[0] == 1:
-                    raise ArgumentError(
-                        f"the layer {shown(stem)} has a magnitude for each input, which the format "
-                        f"'peft' can't express; write it with format='kohya'"
-                    )
-                # peft has the outputs on the second axis, except in a linear module.
-                kernel = layer.down.shape[2:]
-                shape = (1, -1, *(1 for _ in kernel)) if kernel else (-1,)
-                found[f"{stem}.lora_magnitude_vector"] = magnitude.reshape(shape).contiguous()
+    for path, layer in layers.items():
+        found[f"{path}.lora_A.weight"] = layer.down.contiguous()
+        found[f"{path}.lora_B.weight"] = layer.up.contiguous()
+        if layer.bias is not None:
+            found[f"{path}.lora_B.bias"] = layer.bias.contiguous()
+        if (magnitude := layer.magnitude) is not None:
+            if magnitude.numel() != layer.up.shape[0] or magnitude.shape[0] == 1:
+                raise ArgumentError(
+                    f"the layer {shown(path)} has a magnitude for each input, which peft can't "
+                    f"express; the format 'kohya' can"
+                )
+            # peft has the outputs on the second axis, except in a linear module.
+            kernel = layer.down.shape[2:]
+            shape = (1, -1, *(1 for _ in kernel)) if kernel else (-1,)
+            found[f"{path}.lora_magnitude_vector"] = magnitude.reshape(shape).contiguous()
     return found
 
 
-def _settings(layers: Mapping[str, LoraLayer]) -> dict[str, Any]:
-    """Return the settings of peft for a component; none if all scales are 1."""
-    if all(layer.scale == 1 for layer in layers.values()):
-        return {}
+def _needed(layers: Mapping[str, LoraLayer]) -> Mapping[str, Any]:
+    """Return the settings of a component; none if all scales are 1, which needs no settings."""
+    return {} if all(layer.scale == 1 for layer in layers.values()) else peft_settings(layers)
+
+
+def peft_settings(layers: Mapping[str, LoraLayer]) -> dict[str, Any]:
+    """Return the settings of a component's layers, as arguments of peft's `LoraConfig`."""
     ranks = {_pattern(path, layers): layer.rank for path, layer in layers.items()}
     alphas = {_pattern(path, layers): layer.scale * layer.rank for path, layer in layers.items()}
     usual, alpha = (Counter(one.values()).most_common(1)[0][0] for one in (ranks, alphas))

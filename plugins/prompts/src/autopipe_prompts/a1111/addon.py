@@ -76,7 +76,8 @@ class A1111(PromptWeighting):
         """Return the part of a prompt that the current step encodes.
 
         Raises:
-            ArgumentError: if the prompt is too long, or it changes during a call, but this is none.
+            ArgumentError: if the prompt is too long, or it combines or changes prompts outside of a
+                call.
         """
         text = super().text_of(text)
         parts = parts_of(text)

@@ -126,6 +126,11 @@ def _combined(
     weights: Sequence[Sequence[float]],
 ) -> Tensor:
     """Return `negative + scale * sum of weight * (part - negative)` over the parts of a prompt."""
+    if run.contrast is not None:
+        raise ArgumentError(
+            "AND combines predictions, and so does perturbed-attention guidance, each by a formula "
+            "of its own; switch one of them off"
+        )
     rows = len(tensors["latents"])
     chosen, run.halves = run.halves, "positive"
     try:

@@ -8,6 +8,7 @@ import inspect
 import autopipe
 from autopipe.attaching.attachment import Attachment
 from autopipe.attaching.engine import NetworkEngine
+from autopipe.checkpoint.single.layout import Layout
 from autopipe.manifest import Manifest
 from autopipe.resolution.targets import load_target
 
@@ -80,7 +81,13 @@ def commands(family: Manifest) -> None:
 
 
 def readers(family: Manifest) -> None:
-    """Every reader has keys that identify its files, and takes a file and a folder."""
+    """Every reader has keys that identify its files, and is a layout, or takes file and folder."""
     for reader in family.readers:
         assert reader.keys, f"the reader {reader.name} would take any file"
-        inspect.signature(load_target(reader.target)).bind("file", "folder")
+        target = load_target(reader.target)
+        if isinstance(target, type):
+            assert issubclass(target, Layout), f"{reader.target} is not a Layout"
+            missing = ", ".join(sorted(target.__abstractmethods__))
+            assert not missing, f"{reader.target} lacks {missing}"
+        else:
+            inspect.signature(target).bind("file", "folder")

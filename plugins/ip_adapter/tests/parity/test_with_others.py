@@ -1,4 +1,4 @@
-"""Image prompts together with LoRAs of the same attention layers against diffusers and peft."""
+"""Image prompts together with LoRAs and perturbed attention against diffusers and peft."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import torch
 from ..conftest import Adapters, picture, save
 
 diffusers = pytest.importorskip("diffusers")
-pytest.importorskip("peft")
-pytest.importorskip("autopipe_lora")
 
 pytestmark = pytest.mark.parity
 
 
 @pytest.mark.parametrize("first", ["lora", "image"])
-def test_both_act(
+def test_with_a_lora_of_the_same_layers(
     first: str, build: Any, reference: Any, compare: Any, unets: Any, tmp_path: Path
 ) -> None:
+    pytest.importorskip("peft")
+    pytest.importorskip("autopipe_lora")
     unet = unets["stable_diffusion"]
     source = torch.Generator().manual_seed(3)
     lora: dict[str, torch.Tensor] = {}
@@ -48,3 +48,25 @@ def test_both_act(
         pipe.set_ip_adapter_scale(0.0)
     alone = compare(ours, theirs, ip_adapter_image=picture(1))
     assert np.abs(both - alone).max() > 0.01
+
+
+@pytest.mark.parametrize("guidance", [1.0, 5.0])
+@pytest.mark.parametrize("kind", ["plain", "plus"])
+def test_with_perturbed_attention(
+    kind: str,
+    guidance: float,
+    build: Any,
+    reference: Any,
+    compare: Any,
+    unets: Any,
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("autopipe_pag")
+    file = save(Adapters().file(kind, unets["stable_diffusion"]), tmp_path / "ip-adapter.bin")
+    ours = build("StableDiffusionPAGPipeline")
+    theirs = reference(ours)
+    for pipe in (ours, theirs):
+        pipe.load_ip_adapter(str(tmp_path), "", file.name, image_encoder_folder=None)
+    call = {"ip_adapter_image": picture(1), "guidance_scale": guidance}
+    found = [compare(ours, theirs, pag_scale=scale, **call) for scale in (0.0, 3.0)]
+    assert np.abs(found[0] - found[1]).max() > 0.001
