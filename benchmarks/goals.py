@@ -220,7 +220,7 @@ GROUPS = (
         "Loading SD 1.5 (3.4 GB, float32) from a single file, without imports",
         "real",
         (
-            Row("load-file", "from_single_file", 0.5, beside="peak MiB"),
+            Row("load-file", "from_single_file", 1.5, beside="peak MiB"),
             Row("load-file-folder", "against the same folder", 1.1, against="folder"),
         ),
         task="load",

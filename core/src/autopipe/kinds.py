@@ -14,7 +14,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -123,6 +123,15 @@ class Several(Protocol):
         """Return the folder of part `number` (counted from 0) of the component `name`."""
 
     def __init__(self, parts: list[Any]) -> None: ...
+
+
+def part_names(kind: Any, name: str, number: int) -> Sequence[str]:
+    """Return the folders in which a part of a `Several` may be, first the one that is written.
+
+    A class that others write differently has a static method `read_names` besides `part_name`.
+    """
+    read_names = getattr(kind, "read_names", None)
+    return (kind.part_name(name, number),) if read_names is None else read_names(name, number)
 
 
 def kind_of(cls: type) -> Kind:

@@ -64,16 +64,19 @@ def outlined_scenes(count: int, seed: int = 11) -> list[Scene]:
     return [random_scene(rng, withheld=i < round(count * WITHHELD_SHARE)) for i in range(count)]
 
 
-def draw_all(pipe: Any, scenes: list[Scene], batch: int, **settings: Any) -> list[Judged]:
+def draw_all(
+    pipe: Any, scenes: list[Scene], batch: int, keyword: str = "control_image", **settings: Any
+) -> list[Judged]:
     """Draw and judge a picture of each scene, from its outline and the plainest caption."""
     rng = Random("captions")
     judged: list[Judged] = []
     for start in range(0, len(scenes), batch):
         part = scenes[start : start + batch]
+        outlines = {keyword: [draw_outline(scene) for scene in part]}
         pictures = pipe(
             [plain_caption(scene, background=rng.random() < 0.5) for scene in part],
-            control_image=[draw_outline(scene) for scene in part],
             generator=[torch.Generator().manual_seed(start + i) for i in range(len(part))],
+            **outlines,
             **settings,
         ).images
         judged += [Judged(s, p, judge(p)) for s, p in zip(part, pictures)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,10 +76,18 @@ def edge_weights(outlines: Tensor, size: int) -> Tensor:
 
 
 def losses(
-    pipe: Any, controlnet: ControlNetModel, pool: Pool, trainer: Trainer, device: str
+    pipe: Any,
+    network: Any,
+    pool: Pool,
+    trainer: Trainer,
+    device: str,
+    steer: Callable[..., Tensor] | None = None,
 ) -> Iterator[dict[str, Tensor]]:
-    """The error of the velocity that the steered U-Net predicts under guidance."""
-    plan = trainer.plan
+    """The error of the velocity that the steered U-Net predicts under guidance.
+
+    `steer` is what `steered` is for another kind of `network` than a ControlNet.
+    """
+    plan, steer = trainer.plan, steer or steered
     scale = pipe.vae.config.scaling_factor
     while True:
         rng = random.Random(f"controlnet {plan.seed} {trainer.step}")
@@ -96,10 +104,10 @@ def losses(
         noised = lesson.inputs.to(device, memory_format=torch.channels_last)
         timesteps, wanted = lesson.timesteps.to(device), lesson.velocity.to(device)
         captions = [describe(one, rng) for one in scenes]
-        velocity = steered(pipe, controlnet, noised, timesteps, captions, outlines)
+        velocity = steer(pipe, network, noised, timesteps, captions, outlines)
         with torch.no_grad():
             blank = [""] * plan.batch
-            plain = steered(pipe, controlnet, noised, timesteps, blank, outlines)
+            plain = steer(pipe, network, noised, timesteps, blank, outlines)
         error = (guided(velocity, plain, captions) - wanted).square()
         yield {"v": (error * edge_weights(outlines, error.shape[-1])).mean()}
 

@@ -15,7 +15,7 @@ from ..errors import (
     UnsupportedCheckpointError,
     VariantError,
 )
-from ..kinds import BaseNetwork, Kind, Several, kind_of, slot_of, slots_of
+from ..kinds import BaseNetwork, Kind, Several, kind_of, part_names, slot_of, slots_of
 from ..manifest import Pipeline
 from ..registry import Registry
 from ..resolution.targets import load_target
@@ -180,8 +180,10 @@ def make_plan(
     dtypes = dict(options.dtype) if isinstance(options.dtype, Mapping) else {}
     for name, kind in [(n, k) for n, k in classes.items() if hasattr(k, "part_class")]:
         names = [name]
-        while holds_network(source.files(further := kind.part_name(name, len(names)))):
-            names.append(further)
+        while there := [
+            one for one in part_names(kind, name, len(names)) if holds_network(source.files(one))
+        ]:
+            names.append(there[0])
         classes.update(dict.fromkeys(names, kind.part_class))
         several[name] = kind, names
         for further in names if name in dtypes else ():

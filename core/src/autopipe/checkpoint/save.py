@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..attaching.wrappers import unwrapped
 from ..errors import ArgumentError, CheckpointError, UnsupportedCheckpointError, check_names
-from ..kinds import BaseNetwork, BaseScheduler, is_function
+from ..kinds import BaseNetwork, BaseScheduler, is_function, part_names
 from ..registry import default_registry
 from ..sizes import parse_size
 from ..wording import clean, logger, shown
@@ -111,11 +111,15 @@ def save_pipeline(pipe: Any, directory: str | Path, options: SaveOptions) -> Non
             yield from _old_files(folder / name, component, options)
         for name, component in pipe.components.items():
             # Networks that a component of several no longer has.
-            for number in itertools.count(len(getattr(component, "parts", ()))):
-                more = hasattr(component, "part_class") and component.part_name(name, number)
-                if not more or not (folder / more).is_dir():
+            if not hasattr(component, "part_class"):
+                continue
+            for number in itertools.count(len(component.parts)):
+                names = part_names(component, name, number)
+                more = [one for one in names if (folder / one).is_dir()]
+                if not more:
                     break
-                yield from (f for f in (folder / more).iterdir() if holds_network([f.name]))
+                for one in more:
+                    yield from (f for f in (folder / one).iterdir() if holds_network([f.name]))
 
     with _saving(directory, options, stale) as folder:
         for name, component in components.items():

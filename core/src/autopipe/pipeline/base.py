@@ -172,11 +172,12 @@ class DiffusionPipeline(MemoryMixin, CopyingMixin, PushToHubMixin):
         """
         from ..checkpoint.save import SaveOptions, save_pipeline
 
-        if any(self.attachments.values()):
+        added = [n for n, s in self.attachments.items() if s and n not in self.own_attachments]
+        if added:
             _log.warning(
                 "the attachments %s of this %s are not part of its checkpoint, so they are not "
                 "saved",
-                listed([name for name, strength in self.attachments.items() if strength]),
+                listed(added),
                 type(self).__name__,
             )
         size = "10GB" if max_shard_size is None else max_shard_size

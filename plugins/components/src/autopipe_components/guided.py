@@ -44,7 +44,7 @@ Steering: TypeAlias = Callable[[int, Tensor, Tensor, Mapping[str, Any]], Mapping
 """`(step, sample, timestep, inputs) -> further inputs` of the network, such as residuals.
 
 `sample` is the network's input without further channels: scaled, and doubled under guidance.
-`inputs` are the arguments that `denoiser_inputs` returned.
+`inputs` are the arguments that `denoiser_inputs` and the steerings before this one returned.
 """
 
 
@@ -76,6 +76,9 @@ class GuidedPipeline(DiffusionPipeline):
     added_conditions: Mapping[str, Any] = MappingProxyType({})
     """Further entries of the network's `added_cond_kwargs`, (B or 2B, ...). Add-ons set it in the
     run of a call."""
+    steerings: tuple[Steering, ...] = ()
+    """Functions that give further arguments to the network in each step, one after another.
+    Conditions and add-ons append theirs in the run of a call; see `Steering`."""
     contrast: Contrast | None = None
     """A further prediction of the steps. Add-ons set it in the run of a call, for each step."""
 
@@ -229,20 +232,16 @@ class GuidedPipeline(DiffusionPipeline):
         return [(self.denoiser, height, width)]
 
     def make_predictor(
-        self,
-        tensors: Tensors,
-        extra_channels: Callable[[], Sequence[Tensor]] = tuple,
-        steering: Steering | None = None,
+        self, tensors: Tensors, extra_channels: Callable[[], Sequence[Tensor]] = tuple
     ) -> Predict:
         """Return the function that predicts in each step, including guidance.
 
-        A condition such as ControlNet overrides it to pass a `steering` of its own.
+        A condition such as ControlNet overrides it to append to the `steerings`.
 
         Args:
             tensors: the tensors of the call, read again in each step.
             extra_channels: a function that returns tensors (B or 2B, C, h, w) to append to the
                 latents along the channels.
-            steering: a function that returns further arguments of the network; see `Steering`.
         """
         guidance = self.embed_guidance_scale(tensors["latents"])
 
@@ -253,7 +252,7 @@ class GuidedPipeline(DiffusionPipeline):
             inputs = self.denoiser_inputs(tensors)
             if self.do_classifier_free_guidance and not both:
                 inputs = half_of(inputs, rows, 1)
-            if steering is not None:
+            for steering in self.steerings:
                 inputs.update(steering(step, sample, timestep, inputs))
             if self.added_conditions:
                 # A callback may have turned guidance off, so that only one half is left.

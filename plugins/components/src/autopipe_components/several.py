@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from autopipe.errors import ArgumentError
+from autopipe.kinds import part_names
 from autopipe.modeling import ModelMixin
 
 
@@ -25,11 +26,13 @@ class SeveralModels(nn.Module):
 
     part_class: ClassVar[type[ModelMixin]]
     """The class of the networks."""
+    attribute: ClassVar[str] = "nets"
+    """The attribute with the networks, a module list, whose name is in the state dict."""
 
     def __init__(self, parts: Iterable[ModelMixin]) -> None:
         super().__init__()
-        self.nets = nn.ModuleList(parts)
-        classes = [type(part) for part in self.nets]
+        setattr(self, self.attribute, nn.ModuleList(parts))
+        classes = [type(part) for part in self.parts]
         if not classes or not all(issubclass(kind, self.part_class) for kind in classes):
             raise ArgumentError(
                 f"{type(self).__name__} needs one or more networks of class "
@@ -40,7 +43,7 @@ class SeveralModels(nn.Module):
     @property
     def parts(self) -> list[Any]:
         """The networks."""
-        return list(self.nets)
+        return list(getattr(self, self.attribute))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -83,7 +86,8 @@ class SeveralModels(nn.Module):
         """
         parts: list[ModelMixin] = []
         while True:
-            folder = cls.part_name(str(pretrained_model_path), len(parts))
-            if parts and not Path(folder).is_dir():
+            names = part_names(cls, str(pretrained_model_path), len(parts))
+            folder = next((one for one in names if Path(one).is_dir()), None)
+            if parts and folder is None:
                 return cls(parts)
-            parts.append(cls.part_class.from_pretrained(folder, **keywords))
+            parts.append(cls.part_class.from_pretrained(folder or names[0], **keywords))

@@ -139,11 +139,29 @@ def test_a_condition_adds_to_the_inputs_and_sees_no_further_channels(make):
 
     extra = torch.rand(4, 5, 4, 4)
     timestep = pipe.scheduler.timesteps[1]
-    pipe.make_predictor(tensors(), lambda: [extra], condition)(1, timestep)
+    pipe.steerings = (condition,)
+    pipe.make_predictor(tensors(), lambda: [extra])(1, timestep)
     assert seen == [(1, (4, 4, 4, 4), int(timestep), {"encoder_hidden_states"})]
     ((sample, inputs),) = pipe.unet.calls
     assert torch.equal(sample[:, 4:], extra)
     assert inputs["mid_block_additional_residual"] == 7
+
+
+def test_a_later_steering_sees_what_the_ones_before_it_gave(make):
+    pipe = make()
+    start(pipe, 1.0)
+
+    def first(step, sample, timestep, inputs):
+        return {"given": [step]}
+
+    def second(step, sample, timestep, inputs):
+        return {"given": [*inputs["given"], "more"]}
+
+    pipe.steerings = (first, second)
+    pipe.make_predictor(tensors())(0, pipe.scheduler.timesteps[0])
+    assert pipe.unet.calls[0][1]["given"] == [0, "more"]
+    # Nothing of it stays for another pipeline of the class.
+    assert make().steerings == ()
 
 
 def test_a_network_distilled_on_the_scale_gets_it_and_no_guidance(make):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.loop import Tensors
-from autopipe_components.guided import Predict, Steering
+from autopipe_components.guided import Predict
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.images.masks import Box, at_size_of
 from autopipe_components.steps.checks import (
@@ -160,21 +161,12 @@ class ControlNetCondition(ControlMethods[_Result]):
         return batch_size
 
     def make_predictor(
-        self,
-        tensors: Tensors,
-        extra_channels: Callable[[], Sequence[Tensor]] = tuple,
-        steering: Steering | None = None,
+        self, tensors: Tensors, extra_channels: Callable[[], Sequence[Tensor]] = tuple
     ) -> Predict:
         several = isinstance(self.controlnet, MultiControlNetModel)
         tensors[self._control_name] = self._images if several else self._images[0]
-
-        def residuals(
-            step: int, sample: Tensor, timestep: Tensor, inputs: Mapping[str, Any]
-        ) -> dict[str, Any]:
-            given = {} if steering is None else steering(step, sample, timestep, inputs)
-            return {**given, **self._residuals(tensors, step, sample, timestep, inputs)}
-
-        return super().make_predictor(tensors, extra_channels, residuals)
+        self.steerings = (*self.steerings, functools.partial(self._residuals, tensors))
+        return super().make_predictor(tensors, extra_channels)
 
     def _residuals(
         self,

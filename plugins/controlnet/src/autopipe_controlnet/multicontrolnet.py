@@ -60,9 +60,9 @@ class MultiControlNetModel(SeveralModels):
         Raises:
             ArgumentError: if the number of images or factors differs from that of the networks.
         """
-        if not len(self.nets) == len(controlnet_cond) == len(conditioning_scale):
+        if not len(self.parts) == len(controlnet_cond) == len(conditioning_scale):
             raise ArgumentError(
-                f"{len(self.nets)} ControlNets got {len(controlnet_cond)} images and "
+                f"{len(self.parts)} ControlNets got {len(controlnet_cond)} images and "
                 f"{len(conditioning_scale)} scales; give one of each for every ControlNet"
             )
         used = [n for n, scale in enumerate(conditioning_scale) if scale] or [0]
@@ -70,7 +70,7 @@ class MultiControlNetModel(SeveralModels):
         for n in used:
             # Their dtypes may differ.
             seen, states, picture, embedded, added = in_dtype_of(
-                self.nets[n],
+                self.parts[n],
                 [
                     sample,
                     encoder_hidden_states,
@@ -79,7 +79,7 @@ class MultiControlNetModel(SeveralModels):
                     added_cond_kwargs,
                 ],
             )
-            output = self.nets[n](
+            output = self.parts[n](
                 seen,
                 timestep,
                 states,

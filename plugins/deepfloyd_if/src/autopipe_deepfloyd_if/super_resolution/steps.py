@@ -13,7 +13,7 @@ from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe.tasks import Task
-from autopipe_components.guided import Predict, Steering
+from autopipe_components.guided import Predict
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.steps.checks import check_image, check_whole
 from autopipe_components.steps.codec import check_spread
@@ -134,12 +134,9 @@ class SuperResolutionSteps(IFSteps):
         return {**super().denoiser_inputs(tensors), "class_labels": tensors["noise_level"]}
 
     def make_predictor(
-        self,
-        tensors: Tensors,
-        extra_channels: Callable[[], Sequence[Tensor]] = tuple,
-        steering: Steering | None = None,
+        self, tensors: Tensors, extra_channels: Callable[[], Sequence[Tensor]] = tuple
     ) -> Predict:
         def channels() -> Sequence[Tensor]:
             return [double(tensors["upscaled"]), *extra_channels()]
 
-        return super().make_predictor(tensors, channels, steering)
+        return super().make_predictor(tensors, channels)

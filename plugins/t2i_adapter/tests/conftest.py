@@ -1,0 +1,174 @@
+"""Networks small enough to run in milliseconds, with seeded random weights.
+
+Prompts are given as embeddings, so no text encoder is needed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from autopipe import AutoencoderKL, DDIMScheduler, T2IAdapter, UNet2DConditionModel
+from autopipe.pipeline.base import DiffusionPipeline
+
+WIDTH, POOLED = 12, 10
+
+UNET: dict[str, Any] = {
+    "sample_size": 8,
+    "block_out_channels": (16, 32, 32),
+    "layers_per_block": 1,
+    "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+    "cross_attention_dim": WIDTH,
+    "attention_head_dim": 2,
+    "norm_num_groups": 8,
+}
+ADAPTER: dict[str, Any] = {"channels": (16, 32, 32), "num_res_blocks": 1, "downscale_factor": 2}
+XL_ADAPTER: dict[str, Any] = {
+    "channels": (16, 32, 32, 32),
+    "num_res_blocks": 1,
+    "downscale_factor": 4,
+    "adapter_type": "full_adapter_xl",
+}
+LIGHT: dict[str, Any] = {
+    "channels": (16, 32),
+    "num_res_blocks": 2,
+    "downscale_factor": 2,
+    "adapter_type": "light_adapter",
+}
+SDXL: dict[str, Any] = {
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 4,
+    "projection_class_embeddings_input_dim": POOLED + 6 * 4,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+}
+VAE: dict[str, Any] = {
+    "block_out_channels": (8, 16),
+    "down_block_types": ("DownEncoderBlock2D",) * 2,
+    "up_block_types": ("UpDecoderBlock2D",) * 2,
+    "norm_num_groups": 4,
+    "sample_size": 16,
+    "force_upcast": False,
+}
+NOISE: dict[str, Any] = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+    "clip_sample": False,
+}
+TOLD: dict[str, Any] = {
+    "safety_checker": None,
+    "feature_extractor": None,
+    "requires_safety_checker": False,
+}
+
+
+def installed(family: str) -> bool:
+    return importlib.util.find_spec(f"autopipe_{family}") is not None
+
+
+def needs(family: str) -> pytest.MarkDecorator:
+    """Skips what can't be tested without a family, as this package needs none itself."""
+    return pytest.mark.skipif(not installed(family), reason=f"the family {family} is not installed")
+
+
+def _random(make: Callable[[], Any], seed: int) -> Any:
+    """A network in which nothing is zero."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        network = make().eval().requires_grad_(False)
+        for parameter in network.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.3)
+    return network
+
+
+@pytest.fixture(scope="session")
+def vae() -> AutoencoderKL:
+    return _random(lambda: AutoencoderKL(**VAE), 0)
+
+
+@pytest.fixture(scope="session")
+def unets() -> Callable[..., UNet2DConditionModel]:
+    """Makes U-Nets, each of a kind once."""
+    made: dict[Any, Any] = {}
+
+    def unet(**changes: Any) -> UNet2DConditionModel:
+        key = repr(sorted(changes.items()))
+        if key not in made:
+            made[key] = _random(lambda: UNet2DConditionModel(**{**UNET, **changes}), 1)
+        return made[key]
+
+    return unet
+
+
+@pytest.fixture(scope="session")
+def nets() -> Callable[..., T2IAdapter]:
+    """Makes adapters, each of a kind and seed once."""
+    made: dict[Any, Any] = {}
+
+    def adapter(seed: int = 2, **changes: Any) -> T2IAdapter:
+        key = seed, repr(sorted(changes.items()))
+        if key not in made:
+            made[key] = _random(lambda: T2IAdapter(**{**ADAPTER, **changes}), seed)
+        return made[key]
+
+    return adapter
+
+
+@pytest.fixture
+def build(
+    vae: AutoencoderKL,
+    unets: Callable[..., UNet2DConditionModel],
+    nets: Callable[..., T2IAdapter],
+) -> Callable[..., Any]:
+    """Makes a pipeline of any class of the two families: `build(kind, adapter=...)`."""
+
+    def pipeline(kind: type[DiffusionPipeline], **changes: Any) -> Any:
+        extra = SDXL if "XL" in kind.__name__ else {}
+        known = kind.init_parameters()
+        components = {
+            **dict.fromkeys(kind.module_names()),
+            **{name: value for name, value in TOLD.items() if name in known},
+            "vae": vae,
+            "unet": unets(**extra),
+            "scheduler": DDIMScheduler(**NOISE),
+        }
+        if "adapter" in known:
+            components["adapter"] = nets(**(XL_ADAPTER if extra else {}))
+        if "add_watermarker" in known:
+            components["add_watermarker"] = False
+        pipe: Any = kind(**{**components, **changes})
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    return pipeline
+
+
+@pytest.fixture
+def prompt() -> Callable[..., dict[str, Any]]:
+    """Makes the embeddings of prompts, as keywords of a call of a pipeline class."""
+
+    def embeddings(kind: type, count: int = 1) -> dict[str, Any]:
+        source = torch.Generator().manual_seed(7)
+        shapes = {"prompt_embeds": (count, 5, WIDTH), "negative_prompt_embeds": (count, 5, WIDTH)}
+        if "XL" in kind.__name__:
+            shapes |= {"pooled_prompt_embeds": (count, POOLED)}  # type: ignore[dict-item]
+            shapes |= {"negative_pooled_prompt_embeds": (count, POOLED)}  # type: ignore[dict-item]
+        return {name: torch.randn(shape, generator=source) for name, shape in shapes.items()}
+
+    return embeddings
+
+
+def picture(seed: int = 0, width: int = 16, height: int = 16) -> Image.Image:
+    """A random RGB picture, smooth enough that resizing it keeps something of it."""
+    noise = torch.rand(4, 4, 3, generator=torch.Generator().manual_seed(seed))
+    small = Image.fromarray((noise * 255).to(torch.uint8).numpy())
+    return small.resize((width, height), Image.Resampling.BICUBIC)
