@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import autopipe
 from autopipe import MultiAdapter
@@ -26,23 +25,6 @@ FAMILIES = [
     pytest.param("StableDiffusionXL", marks=needs("sdxl")),
 ]
 needs_sd = needs("stable_diffusion")
-
-
-@pytest.fixture
-def draw(prompt: Callable[..., dict[str, Any]]) -> Callable[..., np.ndarray]:
-    """Draws with a pipeline of any task: the images as an array."""
-
-    def images(pipe: Any, seed: int = 0, prompts: int = 1, **call: Any) -> np.ndarray:
-        name = type(pipe).__name__
-        if "Img2Img" in name or "Inpaint" in name:
-            call = {"image": picture(9), **call}
-        if "Inpaint" in name:
-            call = {"mask_image": Image.new("L", (16, 16), 255), **call}
-        generator = torch.Generator().manual_seed(seed)
-        given = {"num_inference_steps": 3, "output_type": "np", **prompt(type(pipe), prompts)}
-        return pipe(generator=generator, **{**given, **call}).images
-
-    return images
 
 
 @pytest.fixture(params=FAMILIES)
