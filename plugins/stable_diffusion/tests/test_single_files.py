@@ -321,6 +321,11 @@ def test_an_original_config_is_data(described: Path, tmp_path: Path) -> None:
     [
         ("!!python/object/apply:os.system ['true']\n", "not plain YAML"),
         ("a: [\n", "not plain YAML"),
+        ("a: &a {x: 1}\nb: {<<: [*a, *a]}\n", "line 2 has an alias"),
+        ("a: !!int ''\n", "line 1 has an alias or a tag"),
+        ("a: !!timestamp x\n", "line 1 has an alias or a tag"),
+        ("a: 2026-01-01\n", "not plain YAML"),
+        (f"a: 0x{'f' * 9000}\n", "not plain YAML"),
         ("a: 1\n", "no 'model' with 'params'"),
         ("[" * 100_000 + "\n", "not plain YAML"),
         ("x" * (1 << 20) + "\n", "the limit is"),

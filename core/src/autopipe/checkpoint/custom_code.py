@@ -213,7 +213,7 @@ def _run(code: Code) -> ModuleType:
 
     Equal code is run once. If it fails, its modules are forgotten.
     """
-    package = f"autopipe_custom_{code.digest[:16]}"
+    package = f"autopipe_custom_{code.digest}"
     if _finder not in sys.meta_path:
         sys.meta_path.append(_finder)
     _finder.loaders[package] = None

@@ -1,10 +1,11 @@
 """Reads the config that the authors of a checkpoint publish beside a single file.
 
-It is YAML. Only plain data is read: nothing that it names is imported.
+It is YAML. Only what JSON can say is read: nothing that it names is imported.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,8 +56,12 @@ def _parsed(text: str, origin: str) -> Any:
     if len(text) > _LARGEST:
         raise ConfigError(f"{origin} has {len(text):,} characters; the limit is {_LARGEST:,}")
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        for event in yaml.parse(text, yaml.SafeLoader):
+            # Aliases can stand for far more than the text has, and tags for objects.
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
+                raise ValueError(f"line {event.start_mark.line + 1} has an alias or a tag")
+        return json.loads(json.dumps(yaml.safe_load(text)))
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         raise ConfigError(
             f"{origin} is not plain YAML ({cut(str(error), 200)}); fetch it again"
         ) from error
