@@ -370,6 +370,7 @@ GROUPS = (
             **dict.fromkeys(("first", "tenth"), "autopipe-lora"),
         },
         once=True,
+        quick=(2, 1),
         full=(5, 1),
     ),
     Group(
@@ -381,6 +382,7 @@ GROUPS = (
         options={"count": 1, "dtype": "float16"},
         needs=_LORA,
         once=True,
+        quick=(1, 1),
         full=(3, 1),
     ),
     _with_loras(1, "one"),
