@@ -20,6 +20,7 @@ from autopipe.errors import (
     UnsafeCheckpointError,
     WeightsMismatchError,
 )
+from autopipe_ip_adapter.addon import IPAdapter
 
 from .conftest import EMBEDDING, FACE, HIDDEN, Adapters, draw, picture, save
 
@@ -238,6 +239,18 @@ def test_an_absent_encoder_is_told_and_nothing_is_attached(
     assert pipe.feature_extractor is not None
     pipe.unload_ip_adapter()
     assert pipe.feature_extractor is None
+
+
+def test_a_failure_keeps_what_was_loaded_before(build: Any, unet: Any, tmp_path: Path) -> None:
+    file = save(Adapters().file("plain", unet), tmp_path / "ip-adapter.safetensors")
+    pipe = build(NAME, image_encoder=None, feature_extractor=None)
+    pipe.load_ip_adapter(Adapters(1).file("plain", unet), image_encoder_folder=None)
+    pipe.set_ip_adapter_scale(0.5)
+    before, adapters = dict(pipe.attachments), pipe.attached(IPAdapter)
+    with pytest.raises(CheckpointError, match="image_encoder_folder="):
+        pipe.load_ip_adapter(file)
+    assert dict(pipe.attachments) == before
+    assert pipe.attached(IPAdapter) == adapters
 
 
 def test_an_encoder_of_the_users_stays(build: Any, unet: Any) -> None:

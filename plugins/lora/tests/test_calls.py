@@ -68,6 +68,24 @@ def test_one_takes_the_place_of_another(pipe: Any, lora: Made) -> None:
     assert np.array_equal(draw(pipe), drawn)
 
 
+def test_one_that_can_not_take_the_place_changes_nothing(
+    pipe: Any, lora: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe.load_lora_weights(lora(1), adapter_name="ink")
+    pipe.set_adapters("ink", 0.5)
+    drawn, attach = draw(pipe), type(pipe).attach
+
+    def full(self: Any, *args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(type(pipe), "attach", attach)
+        raise MemoryError
+
+    monkeypatch.setattr(type(pipe), "attach", full)
+    with pytest.raises(MemoryError):
+        pipe.load_lora_weights(lora(2), adapter_name="ink", hotswap=True)
+    assert dict(pipe.attachments) == {"ink": 0.5}
+    assert np.array_equal(draw(pipe), drawn)
+
+
 def test_files_folders_and_pickles(pipe: Any, lora: Made, tmp_path: Path) -> None:
     pipe.load_lora_weights(lora())
     drawn = draw(pipe)

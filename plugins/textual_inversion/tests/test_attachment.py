@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from autopipe import Attachment, DiffusionPipeline
+from autopipe.attaching.recorder import Recorder
 from autopipe.errors import ArgumentError
 from autopipe_textual_inversion.attachment import TextualInversion
 
@@ -97,15 +99,22 @@ def test_a_saved_pipeline_has_its_own_vocabulary_only(
     assert torch.equal(draw(again), plain)
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        lambda pipe: pipe.enable_model_cpu_offload(device="cpu"),
-        lambda pipe: pipe.enable_sequential_cpu_offload(device="cpu"),
-    ],
-)
+PLACES: dict[str, Callable[[Any], Any]] = {
+    "model": lambda pipe: pipe.enable_model_cpu_offload(device="cpu"),
+    "sequential": lambda pipe: pipe.enable_sequential_cpu_offload(device="cpu"),
+    "map": lambda pipe: pipe.set_device_map({"": "cpu"}),
+    "disk": lambda pipe: pipe.set_device_map(
+        {"": "cpu", "text_encoder": "disk"}, offload_folder=mkdtemp()
+    ),
+    "compile": lambda pipe: pipe.use_engine({"text_encoder": "compile"}, backend="eager"),
+    # An engine that takes no views leaves the text encoder to eager mode.
+    "engine": lambda pipe: pipe.use_engine({"text_encoder": Recorder()}),
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize("first", [True, False])
-def test_tokens_act_while_networks_are_offloaded(
+def test_tokens_act_wherever_networks_are(
     pipe: Any, rows: Rows, draw: Draw, place: Callable[[Any], None], first: bool
 ) -> None:
     expected = draw(loaded(copy.deepcopy(pipe), rows), "a <0> <1>")

@@ -19,6 +19,7 @@ from ..errors import ArgumentTypeError, CheckpointError, DamagedFileError, check
 from ..registry import default_registry
 from ..wording import listed, logger, shown
 from .address import open_source
+from .formats.kinds import PICKLED, SAFE
 from .formats.tensors import read_content, read_safetensors
 from .names import parts_of
 from .options import LoadOptions, split_keywords
@@ -26,10 +27,7 @@ from .source import LocalSource, Source
 
 _log = logger(__name__)
 
-_SAFE = ".safetensors"
-_PICKLED = (".bin", ".pt", ".pth", ".ckpt")
-
-ANY = (f"*{_SAFE}", *(f"*{suffix}" for suffix in _PICKLED))
+ANY = (f"*{SAFE}", *(f"*{suffix}" for suffix in PICKLED))
 """The patterns of all files that can be opened."""
 
 
@@ -138,7 +136,7 @@ def _chosen(
         return "/".join(parts)
     found = _fitting(source.files(*folder), names)
     if options.use_safetensors is not None:
-        found = [one for one in found if one.endswith(_SAFE) == options.use_safetensors]
+        found = [one for one in found if one.endswith(SAFE) == options.use_safetensors]
     if not found:
         raise CheckpointError(
             f"{place} has no file of the form {listed(names)}; give weight_name= or subfolder="
@@ -157,13 +155,13 @@ def _fitting(files: Mapping[str, int], names: Sequence[str]) -> list[str]:
 def _read(source: Source, path: str, shown_as: Path) -> TensorFile:
     """Read the file at `path` of `source`, whose format its name tells."""
     suffix = shown_as.suffix.lower()
-    if suffix != _SAFE and suffix not in _PICKLED:
+    if suffix != SAFE and suffix not in PICKLED:
         raise CheckpointError(
-            f"{shown_as} is not a file of tensors; give a {_SAFE} or {listed(_PICKLED)} file"
+            f"{shown_as} is not a file of tensors; give a {SAFE} or {listed(PICKLED)} file"
         )
     with source.unchanged():
         file = source.fetch([path]) / path
-        if suffix == _SAFE:
+        if suffix == SAFE:
             header = source.header(path)
             metadata: Mapping[str, str] = header.metadata
             content: Mapping[str, Any] = read_safetensors(

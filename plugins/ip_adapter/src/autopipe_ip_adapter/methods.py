@@ -39,7 +39,8 @@ def load_ip_adapter(
     Raises:
         CheckpointError: if there is no such file or encoder.
         WeightsMismatchError: if a file is not an IP-Adapter of a supported kind.
-        ArgumentError: if it was trained for another base model.
+        ArgumentError: if it was trained for another base model. The pipeline then keeps those that
+            it has.
     """
     made = IPAdapter(
         pretrained_model_name_or_path_or_dict,
@@ -50,9 +51,16 @@ def load_ip_adapter(
     )
     replaced = self.attached(IPAdapter)
     made.check_fits(self)
+    before = dict(self.attachments)
     for name in replaced:
         self.detach(name)
-    self.attach(made)
+    try:
+        self.attach(made)
+    except BaseException:
+        for name, one in replaced.items():
+            self.attach(one, name=name)
+        self.set_attachments({n: s for n, s in before.items() if n in self.attachments})
+        raise
 
 
 def set_ip_adapter_scale(self: Any, scale: Any) -> None:

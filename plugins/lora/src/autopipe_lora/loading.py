@@ -66,6 +66,8 @@ def load_lora_weights(
             self.set_attachments(others)
         self.attach(lora, name=name, strength=strength)
     except BaseException:
+        if hotswap:
+            self.attach(loras[name], name=name)
         self.set_attachments({n: s for n, s in before.items() if n in self.attachments})
         raise
 

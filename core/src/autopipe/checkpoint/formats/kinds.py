@@ -10,6 +10,10 @@ from collections.abc import Iterable
 
 from ...wording import cut
 
+SAFE = ".safetensors"
+PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+"""The endings of files of tensors."""
+
 _SAFETENSORS = "a safetensors file"
 _PICKLED = "a PyTorch pickle"
 
@@ -24,8 +28,8 @@ _STARTS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8"), "an image"),
 )
 _EXPECTED = {
-    ".safetensors": frozenset({_SAFETENSORS}),
-    **dict.fromkeys((".bin", ".ckpt", ".pt", ".pth"), frozenset({_PICKLED})),
+    SAFE: frozenset({_SAFETENSORS}),
+    **dict.fromkeys(PICKLED, frozenset({_PICKLED})),
 }
 
 _NAMES: tuple[tuple[re.Pattern[str], str], ...] = (

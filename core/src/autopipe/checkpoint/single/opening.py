@@ -22,11 +22,11 @@ from ...resolution.guard import guarded
 from ...resolution.targets import load_target
 from ...wording import logger, shown
 from ..formats.headers import reading
-from ..formats.kinds import is_gguf, layout_of, quantized_by
+from ..formats.kinds import PICKLED, SAFE, is_gguf, layout_of, quantized_by
 from ..source import LocalSource, Source
 from .layout import Config, Contents, Layout, Network, Piece, SingleFile
 from .source import SingleFileSource
-from .tensors import PICKLED, SAFE, Tensors
+from .tensors import Tensors
 
 _log = logger(__name__)
 
@@ -79,10 +79,10 @@ def open_tensors(file: Path) -> Tensors:
     with reading(file), LocalSource(file.parent, follow_links=True).open(file) as stream:
         if is_gguf(stream.read(4)):
             raise QuantizedWeightsError.of(file, "GGUF")
-    if file.suffix not in (*SAFE, *PICKLED):
+    if file.suffix not in (SAFE, *PICKLED):
         raise CheckpointError(
             f"{file} is a file; give the folder of a checkpoint, or a single file "
-            f"({', '.join((*SAFE, *PICKLED))})"
+            f"({', '.join((SAFE, *PICKLED))})"
         )
     return Tensors(file)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentTypeError, DamagedFileError
 from ..formats.headers import Header, TensorInfo, read_header, reading
+from ..formats.kinds import SAFE
 from ..source import LocalSource
 from .layout import Piece, Weights
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..formats.tensors import Target
-
-SAFE, PICKLED = (".safetensors",), (".ckpt", ".pt", ".pth", ".bin")
 
 
 class Tensors:
@@ -35,7 +34,7 @@ class Tensors:
         self.numbers: Mapping[str, float] = {}
         self._header: Header | None = None
         self._state: dict[str, Tensor] = {}
-        if state is None and file.suffix in SAFE:
+        if state is None and file.suffix == SAFE:
             self.format, self._header = "safetensors", read_header(file, self.folder.open)
             self.infos: Mapping[str, TensorInfo] = self._header.tensors
             return
