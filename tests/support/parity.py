@@ -146,7 +146,8 @@ def twin() -> Callable[[Any], Any]:
         if isinstance(ours, SchedulerMixin):
             return getattr(diffusers, type(ours).__name__).from_config(dict(ours.config))
         if id(ours) not in made:
-            theirs = network(ours)
+            parts = [component(one) for one in getattr(ours, "parts", ())]
+            theirs = getattr(diffusers, type(ours).__name__)(parts) if parts else network(ours)
             theirs.load_state_dict(ours.state_dict())
             made[id(ours)] = (ours, theirs.eval())
         return made[id(ours)][1]

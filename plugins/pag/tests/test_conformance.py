@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.small_pipelines import POOLED
 from support.tiny import WIDTH, make_text_encoder, make_tokenizer
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
@@ -18,8 +19,6 @@ import autopipe
 from autopipe.manifest import Manifest
 from autopipe_devkit.conformance import Conformance
 from autopipe_devkit.conformance.suite import implied
-
-from .conftest import POOLED
 
 NAME = "StableDiffusionXLControlNetPAGImg2ImgPipeline"
 

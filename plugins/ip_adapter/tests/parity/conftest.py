@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from support.parity import quiet_reference  # noqa: F401
 
 from ..conftest import VISION, prompts
 
 TOLERANCE = 1e-4
 """Of images in [0, 1]: float32 rounding, summed in another order, over a few steps."""
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    diffusers = pytest.importorskip("diffusers")
-    diffusers.utils.logging.set_verbosity_error()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @pytest.fixture

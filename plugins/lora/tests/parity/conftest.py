@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.parity import quiet_reference  # noqa: F401
 
 import autopipe
 
@@ -17,15 +17,6 @@ TOLERANCE = 1e-4
 
 Pair = tuple[Any, Any]
 """A pipeline of ours, and one of theirs with the same weights."""
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    diffusers = pytest.importorskip("diffusers")
-    diffusers.utils.logging.set_verbosity_error()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.small_pipelines import call_of
 
 import autopipe
-
-from ..conftest import call_of
 
 pytestmark = pytest.mark.parity
 
