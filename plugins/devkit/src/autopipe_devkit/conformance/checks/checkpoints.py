@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from autopipe.errors import AutopipeError
+from autopipe.errors import AutopipeError, QuantizedWeightsError
 from autopipe.manifest import Pipeline
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.placement.base import networks_of
@@ -27,7 +27,10 @@ INDEX = DiffusionPipeline.config_name or ""
 
 
 def saves(subject: Subject) -> None:
-    """A saved pipeline, loaded again, has the same index, configs and tensors, bit for bit."""
+    """A saved pipeline, loaded again, has the same index, configs and tensors, bit for bit.
+
+    If the config of a network says that its weights are quantized, loading refuses it.
+    """
     first = subject.load()
     folder = subject.scratch / "saved"
     first.save_pretrained(folder)
@@ -49,6 +52,8 @@ def saves(subject: Subject) -> None:
         if isinstance(config, dict):
             place = {"_name_or_path": None}  # the place it was loaded from
             assert {**second.components[name].config, **place} == {**config, **place}, name
+    for name in networks:
+        _refuses_quantized(subject, folder, name)
 
 
 def optional(subject: Subject) -> None:
@@ -159,6 +164,21 @@ def _facts(pipe: DiffusionPipeline) -> dict[str, Any]:
             found[f"what {name} makes of a text"] = component(text)["input_ids"]
             found[f"the longest text of {name}"] = component.model_max_length
     return {**found, **dtypes(pipe)}
+
+
+def _refuses_quantized(subject: Subject, folder: Path, name: str) -> None:
+    """Check that a network is refused whose config says that its weights are quantized."""
+    file = folder / name / "config.json"
+    before = file.read_text(encoding="utf-8")
+    told = {"quantization_config": {"quant_method": "bitsandbytes"}}
+    file.write_text(json.dumps({**json.loads(before), **told}), encoding="utf-8")
+    try:
+        _load(subject, folder)
+    except QuantizedWeightsError:
+        return
+    finally:
+        file.write_text(before, encoding="utf-8")
+    raise AssertionError(f"{name} was loaded although its config says that it is quantized")
 
 
 def _load(subject: Subject, folder: Path, **keywords: Any) -> Any:
