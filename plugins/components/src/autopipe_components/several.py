@@ -12,6 +12,29 @@ from torch import nn
 from autopipe.errors import ArgumentError
 from autopipe.kinds import part_names
 from autopipe.modeling import ModelMixin
+from autopipe.pipeline.values import number
+
+
+def numbers_for(name: str, given: Any, count: int, owners: str) -> tuple[float, ...]:
+    """Return a number for each of several networks.
+
+    Args:
+        name: the name of the argument.
+        given: a number for all of them, or a list with one for each.
+        owners: what the networks are called in messages, such as `"ControlNets"`.
+
+    Raises:
+        ArgumentTypeError: if one is not a number.
+        ArgumentError: if one is not finite, or there are more or fewer than networks.
+    """
+    each: tuple[Any, ...] = tuple(given) if isinstance(given, (list, tuple)) else (given,) * count
+    found = tuple(number(name, one) for one in each)
+    if len(found) != count:
+        raise ArgumentError(
+            f"{name} has {len(found)} numbers for {count} {owners}; give one for each, or a "
+            f"single number"
+        )
+    return found
 
 
 class SeveralModels(nn.Module):
@@ -69,8 +92,8 @@ class SeveralModels(nn.Module):
             save_directory: the folder of the first network.
             *arguments, **keywords: as for `ModelMixin.save_pretrained`.
         """
-        for number, part in enumerate(self.parts):
-            folder = self.part_name(str(save_directory), number)
+        for index, part in enumerate(self.parts):
+            folder = self.part_name(str(save_directory), index)
             part.save_pretrained(folder, *arguments, **keywords)
 
     @classmethod

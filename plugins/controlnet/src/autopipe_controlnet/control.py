@@ -17,7 +17,8 @@ from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.images.masks import Box
 from autopipe_components.networks.unet_layout import per_level
-from autopipe_components.steps.checks import check_image, check_number
+from autopipe_components.several import numbers_for
+from autopipe_components.steps.checks import check_image
 
 from .controlnet import ControlNetModel
 from .multicontrolnet import MultiControlNetModel
@@ -88,9 +89,9 @@ def make_control(
         ArgumentTypeError: if an argument has the wrong type.
     """
     control = Control(
-        scales=_one_for_each("controlnet_conditioning_scale", scale, len(nets)),
-        starts=_one_for_each("control_guidance_start", start, len(nets)),
-        ends=_one_for_each("control_guidance_end", end, len(nets)),
+        scales=numbers_for("controlnet_conditioning_scale", scale, len(nets), "ControlNets"),
+        starts=numbers_for("control_guidance_start", start, len(nets), "ControlNets"),
+        ends=numbers_for("control_guidance_end", end, len(nets), "ControlNets"),
         guess=guess,
     )
     for first, last in zip(control.starts, control.ends):
@@ -100,18 +101,6 @@ def make_control(
                 f"of the steps, from 0 to 1, and the start before the end"
             )
     return control
-
-
-def _one_for_each(name: str, value: Numbers, count: int) -> tuple[float, ...]:
-    values: tuple[Any, ...] = tuple(value) if isinstance(value, (list, tuple)) else (value,) * count
-    for one in values:
-        check_number(name, one)
-    if len(values) != count:
-        raise ArgumentError(
-            f"{name} has {len(values)} numbers for {count} ControlNets; give one for each, or a "
-            f"single number"
-        )
-    return tuple(float(one) for one in values)
 
 
 def nets_of(controlnet: Any) -> list[ControlNetModel]:

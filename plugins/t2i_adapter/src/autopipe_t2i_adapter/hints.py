@@ -12,6 +12,7 @@ from torch import Tensor
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import ImageInput
+from autopipe_components.several import numbers_for
 from autopipe_components.steps.checks import check_image, check_number
 
 from .inputs import ADAPTER_FACTOR, ADAPTER_IMAGE, ADAPTER_SCALE
@@ -96,20 +97,11 @@ def check_scales(adapter: Any, scale: Any) -> list[float]:
         ArgumentTypeError: if one is not a number, or a list is given for a single network.
     """
     count = len(nets_of(adapter))
-    several = isinstance(scale, (list, tuple))
-    if several and count == 1:
+    if isinstance(scale, (list, tuple)) and count == 1:
         raise ArgumentTypeError(
             f"{ADAPTER_SCALE.name} is a list, which is for several adapters; give a number"
         )
-    scales = list(scale) if several else [scale] * count
-    for one in scales:
-        check_number(ADAPTER_SCALE.name, one)
-    if len(scales) != count:
-        raise ArgumentError(
-            f"{ADAPTER_SCALE.name} has {len(scales)} numbers for {count} adapters; give one for "
-            f"each, or a single number"
-        )
-    return [float(one) for one in scales]
+    return list(numbers_for(ADAPTER_SCALE.name, scale, count, "adapters"))
 
 
 def check_factor(factor: Any) -> None:
