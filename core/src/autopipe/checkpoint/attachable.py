@@ -127,7 +127,7 @@ def _chosen(
     """Return the path of the file below `folder`."""
     place = "/".join((str(source.name), *folder))
     if weight_name is not None:
-        parts = parts_of(weight_name)
+        parts = parts_of(weight_name, "weight_name")
         if not parts or parts[-1] not in source.files(*folder, *parts[:-1]):
             there = listed(_fitting(source.files(*folder), ANY), 5) or "none"
             raise CheckpointError(

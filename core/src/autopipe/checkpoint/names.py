@@ -37,8 +37,11 @@ def plain_name(name: object, origin: str) -> str:
     return name
 
 
-def parts_of(subfolder: str | Path | None) -> tuple[str, ...]:
+def parts_of(subfolder: str | Path | None, name: str = "subfolder") -> tuple[str, ...]:
     """Split a subfolder that a caller gives into its parts; empty for None and `""`.
+
+    Args:
+        name: the argument by which it is given, for the message.
 
     Raises:
         ArgumentError: if it is absolute or leads out of the checkpoint.
@@ -47,8 +50,7 @@ def parts_of(subfolder: str | Path | None) -> tuple[str, ...]:
     parts = tuple(part for part in path.split("/") if part != ".") if path else ()
     if not all(is_plain(part) for part in parts):
         raise ArgumentError(
-            f"subfolder={shown(str(subfolder))} must be a folder inside the checkpoint, such as "
-            f"'unet'"
+            f"{name}={shown(str(subfolder))} must be a path inside the checkpoint, such as 'unet'"
         )
     return parts
 
