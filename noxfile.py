@@ -32,8 +32,9 @@ nox.options.sessions = ["tests"]
 nox.options.error_on_missing_interpreters = False
 
 ALL_TESTS = [*(f"{dist}/tests" for dist in DISTS), "tests"]
-# diffusers uses the other two to clean captions.
-REFERENCE = ("diffusers==0.42.1", "beautifulsoup4>=4.12", "ftfy>=6.1")
+# diffusers uses peft for LoRAs, and bs4 and ftfy to clean captions.
+PEFT = "peft==0.21.0"
+REFERENCE = ("diffusers==0.42.1", "beautifulsoup4>=4.12", "compel==2.5.1", "ftfy>=6.1", PEFT)
 DOCS_TOOLS = ("sphinx==9.0.4", "myst-parser==5.2.0", "furo==2025.12.19", "sphinx-copybutton==0.5.2")
 
 
@@ -175,7 +176,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types of all packages with mypy, and of programs with mypy and pyright."""
-    install(session, DISTS, "mypy==2.4.1", "pyright[nodejs]==1.1.414")
+    install(session, DISTS, "mypy==2.4.1", PEFT, "pyright[nodejs]==1.1.414")
     session.run("mypy", *[option for package in PACKAGES for option in ("-p", package)])
     pytest(session, "tests/checkers")
 

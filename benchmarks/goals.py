@@ -220,7 +220,7 @@ GROUPS = (
         "Loading SD 1.5 (3.4 GB, float32) from a single file, without imports",
         "real",
         (
-            Row("load-file", "from_single_file", 0.5, beside="peak MiB"),
+            Row("load-file", "from_single_file", 1.5, beside="peak MiB"),
             Row("load-file-folder", "against the same folder", 1.1, against="folder"),
         ),
         task="load",
@@ -370,6 +370,7 @@ GROUPS = (
             **dict.fromkeys(("first", "tenth"), "autopipe-lora"),
         },
         once=True,
+        quick=(2, 1),
         full=(5, 1),
     ),
     Group(
@@ -381,6 +382,7 @@ GROUPS = (
         options={"count": 1, "dtype": "float16"},
         needs=_LORA,
         once=True,
+        quick=(1, 1),
         full=(3, 1),
     ),
     _with_loras(1, "one"),

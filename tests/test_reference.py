@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import autopipe_compat
 import autopipe_components.guided
 import autopipe_components.latent
 import autopipe_components.steps
@@ -46,6 +47,13 @@ BUILT_ON = [
     ),
 ]
 """The modules whose public functions and classes are all meant for plugins."""
+
+NAMES = [
+    f"autopipe_compat.{file.stem}"
+    for file in sorted(Path(autopipe_compat.__file__).parent.glob("[!_]*.py"))
+    if file.stem not in ("equals", "family", "tasks")
+]
+"""The modules of names for programs."""
 
 
 def load(name: str, *default: object) -> Any:
@@ -96,7 +104,7 @@ def test_all_that_a_plugin_brings_is_listed(name: str) -> None:
         assert is_listed(load(one.target.replace(":", ".")))
 
 
-@pytest.mark.parametrize("module", ["autopipe.errors", "autopipe.utils", *BUILT_ON])
+@pytest.mark.parametrize("module", ["autopipe.errors", "autopipe.utils", *BUILT_ON, *NAMES])
 def test_all_that_a_module_offers_is_listed(module: str) -> None:
     assert [name for name in public_in(module) if not is_listed(load(name))] == []
 

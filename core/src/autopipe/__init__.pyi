@@ -153,6 +153,10 @@ from autopipe_stable_diffusion.inpaint import StableDiffusionInpaintPipeline as 
 from autopipe_stable_diffusion.output import StableDiffusionPipelineOutput as _StableDiffusionPipelineOutput
 from autopipe_stable_diffusion.safety_checker import StableDiffusionSafetyChecker as _StableDiffusionSafetyChecker
 from autopipe_stable_diffusion.text2image import StableDiffusionPipeline as _StableDiffusionPipeline
+from autopipe_t2i_adapter.multiadapter import MultiAdapter as _MultiAdapter
+from autopipe_t2i_adapter.sdxl import StableDiffusionXLAdapterPipeline as _StableDiffusionXLAdapterPipeline
+from autopipe_t2i_adapter.stable_diffusion import StableDiffusionAdapterPipeline as _StableDiffusionAdapterPipeline
+from autopipe_t2i_adapter.t2iadapter import T2IAdapter as _T2IAdapter
 
 errors = _errors
 registry = _registry
@@ -223,6 +227,7 @@ KandinskyV22PriorEmb2EmbPipeline: _TypeAlias = _KandinskyV22PriorEmb2EmbPipeline
 KandinskyV22PriorPipeline: _TypeAlias = _KandinskyV22PriorPipeline
 LCMScheduler: _TypeAlias = _LCMScheduler
 LMSDiscreteScheduler: _TypeAlias = _LMSDiscreteScheduler
+MultiAdapter: _TypeAlias = _MultiAdapter
 MultiControlNetModel: _TypeAlias = _MultiControlNetModel
 MultilingualCLIP: _TypeAlias = _MultilingualCLIP
 OnnxRuntimeModel: _TypeAlias = _OnnxRuntimeModel
@@ -232,6 +237,7 @@ OnnxStableDiffusionPipeline: _TypeAlias = _OnnxStableDiffusionPipeline
 OptionalDependencyNotAvailable = _OptionalDependencyNotAvailable
 PNDMScheduler: _TypeAlias = _PNDMScheduler
 PriorTransformer: _TypeAlias = _PriorTransformer
+StableDiffusionAdapterPipeline: _TypeAlias = _StableDiffusionAdapterPipeline
 StableDiffusionControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionControlNetImg2ImgPipeline
 StableDiffusionControlNetInpaintPipeline: _TypeAlias = _StableDiffusionControlNetInpaintPipeline
 StableDiffusionControlNetPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionControlNetPAGImg2ImgPipeline
@@ -247,6 +253,7 @@ StableDiffusionPAGPipeline: _TypeAlias = _StableDiffusionPAGPipeline
 StableDiffusionPipeline: _TypeAlias = _StableDiffusionPipeline
 StableDiffusionPipelineOutput = _StableDiffusionPipelineOutput
 StableDiffusionSafetyChecker: _TypeAlias = _StableDiffusionSafetyChecker
+StableDiffusionXLAdapterPipeline: _TypeAlias = _StableDiffusionXLAdapterPipeline
 StableDiffusionXLControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionXLControlNetImg2ImgPipeline
 StableDiffusionXLControlNetInpaintPipeline: _TypeAlias = _StableDiffusionXLControlNetInpaintPipeline
 StableDiffusionXLControlNetPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionXLControlNetPAGImg2ImgPipeline
@@ -260,6 +267,7 @@ StableDiffusionXLPAGInpaintPipeline: _TypeAlias = _StableDiffusionXLPAGInpaintPi
 StableDiffusionXLPAGPipeline: _TypeAlias = _StableDiffusionXLPAGPipeline
 StableDiffusionXLPipeline: _TypeAlias = _StableDiffusionXLPipeline
 StableDiffusionXLPipelineOutput = _StableDiffusionXLPipelineOutput
+T2IAdapter: _TypeAlias = _T2IAdapter
 TCDScheduler: _TypeAlias = _TCDScheduler
 UNet2DConditionModel: _TypeAlias = _UNet2DConditionModel
 UnCLIPScheduler: _TypeAlias = _UnCLIPScheduler

@@ -215,3 +215,16 @@ def test_a_view_shows_the_attributes_of_a_replacement(net: Net) -> None:
     assert torch.equal(view(X)[:, :4], (inside + 3).tanh())
     assert list(view.state_dict()) == list(net.state_dict())
     assert net.out[0].out_features == 4
+
+
+@torch.no_grad()
+def test_hooks_of_a_replaced_module_run_once(net: Net) -> None:
+    before, after = [], []
+    net.blocks[0].register_forward_pre_hook(lambda module, inputs: before.append(module))
+    net.blocks[0].register_forward_hook(lambda module, inputs, output: after.append(module))
+    view_of(net, [{"blocks.0": plus(1)}, {"blocks.0": plus(2)}])(X)
+    assert (len(before), len(after)) == (1, 1)
+    view_of(net, [{"blocks.0": lambda block, x: x}])(X)
+    assert (len(before), len(after)) == (1, 1)  # It doesn't run.
+    view_of(net, [{"blocks.0.first": plus(1)}])(X)
+    assert (len(before), len(after)) == (2, 2)

@@ -63,7 +63,7 @@ class ToyLayout(Layout):
             return Contents(networks)
         scheduler = {"sigma": file.numbers.get("sigma", 0.5)}
         others = {"scheduler": ["diffusers", "TinyScheduler"], "text_encoder": [None, None]}
-        files: dict[str, bytes | Config] = {"scheduler/scheduler_config.json": scheduler}
+        files: dict[str, Config] = {"scheduler/scheduler_config.json": scheduler}
         changes = {"model_index.json": {"strict": False}}
         return Contents(networks, "TinyPipeline", others, files, changes, ("assumed something",))
 

@@ -403,7 +403,7 @@ def test_a_reader_is_found_by_names_of_tensors() -> None:
 def test_an_entry_that_nobody_offers_has_a_hint() -> None:
     table = of(one=Family("one", **CLAIMS["engine"]("m")))
     assert table.entry("engine", "e").target == "m:E"
-    with pytest.raises(MissingPluginError, match=r"there is no add-on 'lora'\. Installed: none"):
-        table.entry("addon", "lora")
+    with pytest.raises(MissingPluginError, match=r"there is no add-on 'ink'\. Installed: none"):
+        table.entry("addon", "ink")
     with pytest.raises(MissingPluginError, match="Did you mean 'cmd'"):
         of(one=Family("one", **CLAIMS["command"]("m"))).entry("command", "cmds")

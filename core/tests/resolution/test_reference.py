@@ -59,11 +59,10 @@ def test_what_nobody_has_is_absent_as_ever() -> None:
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (relay(), "load_lora_weights"),
-        (relay(), "enable_freeu"),
-        (relay(), "load_ip_adapter"),
-        (Coder(), "set_attn_processor"),
-        (Coder(), "fuse_qkv_projections"),
+        (relay(), "enable_group_offload"),
+        (relay(), "load_lora_into_unet"),
+        (Coder(), "enable_parallelism"),
+        (Coder(), "compile_repeated_blocks"),
         (Plain(), "get_config_dict"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_programs(library: str, programs: Path, checkpoint: Path, folder: Path) -> Path:
     """Run the programs in a process with that library; their results are in the folder."""
     command = [sys.executable, HERE / "run_programs.py", library, programs, checkpoint, folder]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    # diffusers copies the code of custom pipelines there.
+    variables = {**os.environ, "HF_MODULES_CACHE": str(folder / "modules")}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=900, env=variables)
     assert ended.returncode == 0, ended.stderr
     return folder

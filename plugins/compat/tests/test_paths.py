@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 import pytest
 
 import autopipe
-from autopipe.errors import NotHereYetError, NotHereYetImportError
+from autopipe.errors import MissingPluginError, NotHereYetError, NotHereYetImportError
 from autopipe.resolution.targets import load_target
 from autopipe_compat.equals import EQUALS, EXPORTED
-from autopipe_compat.paths.table import has, instead_of, is_path, names_of, table
+from autopipe_compat.paths.table import has, instead_of, is_path, is_published, names_of, table
 
 IMPORTED = Path(__file__).with_name("imported.json")
 """What 91 public repositories import from diffusers: the names by module."""
@@ -36,6 +37,9 @@ def test_what_programs_import_is_here_or_says_what_to_do(module: str, name: str)
         found = getattr(importlib.import_module(where), name)
     except NotHereYetError:
         with pytest.raises(NotHereYetImportError, match="; "):
+            exec(f"from {where} import {name}")
+    except MissingPluginError:
+        with pytest.raises(MissingPluginError, match="autopipe-"):
             exec(f"from {where} import {name}")
     else:
         assert found is not None
@@ -80,7 +84,7 @@ def test_what_a_module_has_is_listed() -> None:
     assert "DDIMScheduler" in dir(module)
     assert "scheduling_ddim" in dir(module)
     assert "FlowMatchEulerDiscreteScheduler" not in dir(module)
-    assert all(hasattr(module, name) for name in dir(module))
+    assert all(hasattr(module, name) for name in module.__all__)
 
 
 def test_all_names_of_a_module_can_be_imported() -> None:
@@ -97,6 +101,25 @@ def test_a_name_that_is_not_here_says_what_to_do() -> None:
     with pytest.raises(NotHereYetError, match="choose one of"):
         module.FlowMatchEulerDiscreteScheduler  # noqa: B018
     assert not hasattr(module, "FlowMatchEulerDiscreteScheduler")
+
+
+def test_a_package_that_is_not_installed_is_named() -> None:
+    script = (
+        "import autopipe.pipelines.kandinsky as module\n"
+        "try:\n"
+        "    module.KandinskyPipeline\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+        "assert 'KandinskyPipeline' not in module.__all__\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "AUTOPIPE_DISABLE": "kandinsky21"},
+    )
+    assert "autopipe-kandinsky21" in ended.stdout, ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -132,7 +155,8 @@ def test_the_table_is_sound() -> None:
 def test_every_name_that_the_table_has_here_is_here() -> None:
     for path in table()["modules"]:
         for name in names_of(path):
-            assert is_path(f"{path}.{name}") or has(name), (path, name)
+            there = is_path(f"{path}.{name}") or has(name) or is_published(name)
+            assert there, (path, name)
             assert not has(name) or instead_of(path, name) is None, (path, name)
 
 

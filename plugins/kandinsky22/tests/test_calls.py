@@ -52,6 +52,14 @@ def test_threads(build: Callable[..., Any]) -> None:
         assert all(map(torch.equal, threads.map(draw, range(3)), serial))
 
 
+def test_latents_can_be_previewed(build: Callable[..., Any]) -> None:
+    pipe = build(KandinskyV22Pipeline)
+    latents = pipe(**BOTH, **SMALL, generator=seed(1)).images
+    (shown,) = pipe.preview(latents)
+    assert shown.size == (SMALL["width"], SMALL["height"])
+    assert np.asarray(shown).std() > 0
+
+
 @pytest.mark.parametrize("stage", ["", "prior_"])
 def test_cancelling_stops_either_stage(build: Callable[..., Any], stage: str) -> None:
     pipe = build(KandinskyV22CombinedPipeline)

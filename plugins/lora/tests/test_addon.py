@@ -237,3 +237,29 @@ def test_the_scale_of_a_call_multiplies_all(pipe: Any, lora: Made) -> None:
     assert np.array_equal(draw(pipe, cross_attention_kwargs={"scale": 0}), plain)
     with pytest.raises(ArgumentTypeError, match="scale"):
         draw(pipe, cross_attention_kwargs={"scale": "much"})
+
+
+def test_what_hooks_saw_of_a_layer_stays(pipe: Any, lora: Made) -> None:
+    pipe.attach("lora", lora(components=("unet",)))
+    path = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+    plain = pipe.components["unet"].get_submodule(path)
+    seen: list[Tensor] = []
+    handle = plain.register_forward_hook(lambda module, args, output: seen.append(output))
+    x = torch.randn(1, 3, 32)
+    with torch.no_grad():
+        changed = pipe.unet.get_submodule(path)(x)
+        handle.remove()
+        expected = plain(x)
+    assert torch.equal(seen[0], expected)
+    assert not torch.equal(changed, expected)
+
+
+def test_autocast(pipe: Any, lora: Made) -> None:
+    pipe.attach("lora", lora(layers=("to_q", "conv1"), components=("unet",)))
+    sample, text = torch.randn(1, 4, 8, 8), torch.randn(1, 5, 16)
+    with torch.no_grad():
+        exact = pipe.unet(sample, 3, text).sample
+        with torch.autocast("cpu", torch.bfloat16):
+            found = pipe.unet(sample, 3, text).sample
+    # Numbers of 8 bits differ in the third digit, over all layers.
+    assert torch.allclose(found.float(), exact, atol=0.1)

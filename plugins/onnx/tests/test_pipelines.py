@@ -138,3 +138,10 @@ def test_strength_that_leaves_no_step_is_refused(load: Callable[..., Any], input
     pipe.scheduler.register_to_config(steps_offset=0)
     with pytest.raises(ArgumentError, match="leaves nothing to do"):
         pipe(**{**inputs["Img2Img"], "strength": 0.0})
+
+
+def test_latents_can_be_previewed(build: Any, load: Any) -> None:
+    latents = torch.randn(1, 4, 8, 8, generator=seeded())
+    (expected,), (found,) = build().preview(latents), load().preview(latents)
+    assert found.size == expected.size
+    assert np.asarray(found).std() > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import pickle
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -237,6 +238,30 @@ def test_a_strangers_family_encodes_tokens_in_its_own_way(xl: Any, grammar: str)
         expected[2] = empty[2] + 1.5 * (plain[2] - empty[2])
     assert torch.allclose(found, expected, atol=1e-6)  # Summed in another order.
     assert pipe.tell("a cat " * 10).shape[1] == 24
+
+
+def test_one_grammar_reads_a_prompt(sd: Any, draw: Draw) -> None:
+    for grammar in GRAMMARS:
+        sd.attach(grammar)
+    with pytest.raises(ArgumentError, match="a1111, compel read prompts in different ways"):
+        draw(sd, WORDS)
+    text = HEAVY["compel"]
+    own = weighted_embeds(sd, text, grammar="compel")
+    assert dict(sd.attachments) == dict.fromkeys(GRAMMARS, 1)
+    drawn = draw(sd, text, adapters={"compel": 1})
+    sd.set_attachments({})
+    for one, other in zip(own, weighted_embeds(sd, text, grammar="compel")):
+        assert torch.equal(one, other)
+    given = draw(sd, None, prompt_embeds=own[0], negative_prompt_embeds=own[1])
+    assert torch.equal(drawn, given)
+
+
+def test_a_prompt_in_chunks_is_not_said_to_be_cut_off(
+    xl: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        weighted_embeds(xl, "a cat++ " * 9, "", "compel")
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("grammar", ["A1111", "", None])

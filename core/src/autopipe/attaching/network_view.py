@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -46,6 +47,8 @@ class Replacement:
 
 BOUND = ("forward", "_old_forward", "_hf_hook", "_compiled_call_impl")
 """Instance attributes of a module that are bound to it, so that a copy can't have them."""
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 
 
 def view_of(network: nn.Module, answers: Iterable[Mapping[str, Answer]]) -> nn.Module:
@@ -81,7 +84,9 @@ def view_of(network: nn.Module, answers: Iterable[Mapping[str, Answer]]) -> nn.M
                 leaf = parent._modules[last] = answer.make(original)
             else:
                 leaf = parent._modules[last] = _copy(original)
-                leaf.__dict__.update(_original=original, _answer=answer)
+                # Hooks run when the answer calls the original, and only then.
+                leaf.__dict__.update({name: OrderedDict() for name in _HOOKS})
+            leaf.__dict__.update(_original=original, _answer=answer)
             copied.add(id(leaf))
     root = holder._modules[""]
     assert root is not None

@@ -71,7 +71,7 @@ class EnginesMixin(AttachingMixin):
         found = {name: chosen.get(one) for name, one in self._networks().items()}
         return MappingProxyType({n: name_of(one) for n, one in found.items() if one is not None})
 
-    def _take_attached(self, adapters: Mapping[str, float] | None) -> None:
+    def _take_attached(self, adapters: Mapping[str, Any] | None) -> None:
         """Apply the attachments and engines to the networks of this run."""
         super()._take_attached(adapters)
         pool = self._pool

@@ -72,7 +72,7 @@ class _Text2ImagePipeline(Protocol):
         return_dict: bool = True,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ...,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
         **families: Any,
     ) -> PilOutput: ...
@@ -109,7 +109,7 @@ class _Image2ImagePipeline(Protocol):
         return_dict: bool = True,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ...,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
         **families: Any,
     ) -> PilOutput: ...
@@ -147,7 +147,7 @@ class _InpaintPipeline(Protocol):
         return_dict: bool = True,
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ...,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
         **families: Any,
     ) -> PilOutput: ...

@@ -67,7 +67,7 @@ def download_from_original_stable_diffusion_ckpt(
     return cls.from_single_file(
         checkpoint_path_or_dict,
         original_config=original_config_file,
-        prediction_type=prediction_type,
+        prediction_type=prediction_type and prediction_type.replace("-", "_"),
         scheduler_type=scheduler_type,
         extract_ema=extract_ema,
         local_files_only=local_files_only,

@@ -60,8 +60,7 @@ _OBJECTS: dict[str, str] = {
     "IPAdapterMixin LegacyConfigMixin LegacyModelMixin LoraBaseMixin LoraLoaderMixin "
     "PeftAdapterMixin StableDiffusionLoraLoaderMixin StableDiffusionMixin "
     "StableDiffusionXLLoraLoaderMixin TextualInversionLoaderMixin UNet2DConditionLoadersMixin",
-    f"{_HERE}.originals": "download_from_original_stable_diffusion_ckpt "
-    "load_pipeline_from_original_stable_diffusion_ckpt",
+    f"{_HERE}.conversion": "download_from_original_stable_diffusion_ckpt",
     f"{_HERE}.tasks": "AUTO_IMAGE2IMAGE_PIPELINES_MAPPING AUTO_INPAINT_PIPELINES_MAPPING "
     "AUTO_TEXT2IMAGE_PIPELINES_MAPPING",
     f"{_HERE}.training": "cast_training_params compute_density_for_timestep_sampling "
@@ -74,6 +73,8 @@ _OBJECTS: dict[str, str] = {
 _OTHER_NAMES = {
     "Attention": f"{_COMPONENTS}.networks.attention_members:AttentionMembers",
     "FrozenDict": "autopipe.frozen_config:FrozenConfig",
+    "load_pipeline_from_original_stable_diffusion_ckpt": f"{_HERE}.conversion:"
+    "download_from_original_stable_diffusion_ckpt",
     **{
         f"{name}SchedulerOutput": f"{_COMPONENTS}.schedulers.{module}:{name}SchedulerOutput"
         for name, module in {

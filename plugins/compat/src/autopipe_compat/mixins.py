@@ -35,7 +35,13 @@ class StableDiffusionLoraLoaderMixin(metaclass=_Marker):
 
 
 LoraLoaderMixin = LoraBaseMixin = StableDiffusionLoraLoaderMixin
-StableDiffusionXLLoraLoaderMixin = StableDiffusionLoraLoaderMixin
+
+
+class StableDiffusionXLLoraLoaderMixin(metaclass=_Marker):
+    """Marks pipelines with `load_lora_weights`, by the name for SDXL."""
+
+    unet_name: ClassVar[str] = "unet"
+    text_encoder_name: ClassVar[str] = "text_encoder"
 
 
 class TextualInversionLoaderMixin(metaclass=_Marker):
@@ -79,6 +85,7 @@ LegacyConfigMixin, LegacyModelMixin = ConfigMixin, ModelMixin
 
 _MARKS: dict[type, tuple[type, str]] = {
     StableDiffusionLoraLoaderMixin: (DiffusionPipeline, "load_lora_weights"),
+    StableDiffusionXLLoraLoaderMixin: (DiffusionPipeline, "load_lora_weights"),
     TextualInversionLoaderMixin: (DiffusionPipeline, "load_textual_inversion"),
     IPAdapterMixin: (DiffusionPipeline, "load_ip_adapter"),
     FromSingleFileMixin: (DiffusionPipeline, "from_single_file"),

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autopipe.attaching.network_view import view_of
+from autopipe.attaching.network_view import view_of, with_modules
 from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe_components.networks import attention_processors as named
 from autopipe_components.networks.attention import Attention
@@ -260,6 +260,21 @@ class TestFused:
         unet.fuse_qkv_projections()
         found = view_of(unet, [answers])(*given).sample
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+    def test_other_weights_in_its_place_are_not_ignored(
+        self, unet: UNet2DConditionModel, given: tuple[Any, ...]
+    ) -> None:
+        paths = [n for n, m in unet.named_modules() if n.endswith("to_v")]
+        others: dict[str, nn.Module] = {}
+        for path in paths:
+            others[path] = copy.deepcopy(unet.get_submodule(path))
+            others[path].weight.data *= 1.5
+        expected = with_modules(unet, others)(*given).sample
+        unet.fuse_qkv_projections()
+        found = with_modules(unet, others)(*given).sample
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        fused = copy.deepcopy(unet)
+        assert torch.equal(fused(*given).sample, unet(*given).sample)
 
     def test_autoencoders_fuse_too(
         self, make_vae: Callable[..., AutoencoderKL], draw: Draw

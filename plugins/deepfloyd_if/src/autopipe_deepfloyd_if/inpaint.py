@@ -52,7 +52,7 @@ class IFInpaintingPipeline(IFMaskSteps, Inpaint):
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Repaint what `mask_image` marks white with what `prompt` says; the rest is unchanged.

@@ -15,6 +15,7 @@ from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.loop import Tensors
 from autopipe_components.guided import GuidedPipeline
 from autopipe_components.image_processor import VaeImageProcessor
+from autopipe_components.latent.preview import Previewing
 from autopipe_components.steps.callbacks import StepCallbacks, step_callbacks
 from autopipe_components.steps.checks import (
     check_components,
@@ -57,7 +58,7 @@ class Start:
     schedule: Schedule
 
 
-class EmbeddingDecoder(GuidedPipeline):
+class EmbeddingDecoder(Previewing, GuidedPipeline):
     """Generates images from CLIP image embeddings with a U-Net, in the latents of a MoVQ.
 
     A family defines the inputs of its U-Net by `denoiser_inputs`.

@@ -45,7 +45,7 @@ class ImageEmbeddingPrior(PriorSteps):
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Return the embedding of an image of `prompt`.

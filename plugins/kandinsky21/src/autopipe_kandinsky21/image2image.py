@@ -50,7 +50,7 @@ class KandinskyImg2ImgPipeline(KandinskyImageDecoder, FromImage):
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Change `image` towards `prompt` and the prior's embeddings of it.

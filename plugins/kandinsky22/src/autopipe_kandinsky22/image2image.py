@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -42,7 +43,7 @@ class KandinskyV22Img2ImgPipeline(KandinskyV22Decoder, FromImage):
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Change `image` towards the prior's embeddings.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -39,7 +40,7 @@ class KandinskyV22Pipeline(KandinskyV22Decoder, FromNoise):
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Generate images from the prior's embeddings.

@@ -7,7 +7,6 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from autopipe.checkpoint.attachable import ANY, TensorFile, open_tensors
 from autopipe.pipeline.values import number
 from autopipe.placement.base import networks_of
 from autopipe.wording import shown
+from autopipe_components.adapter_scale import adapter_scale, adapters_scaled
 from autopipe_components.networks.block_strengths import Blocks, blocks_of
 
 from . import strengths
@@ -156,15 +156,11 @@ class Lora(Attachment):
         return found
 
 
-_given_scale: ContextVar[float] = ContextVar("given_scale", default=1.0)
-"""Outside a call: the scale that the running network was given."""
-
-
 def _scaled(plain: Answer, answer: Callable[[float], Answer], strength: float) -> Answer:
     """Return what runs outside a call, where each run of a network may have another scale."""
 
     def run(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        scale = _given_scale.get()
+        scale = adapter_scale()
         if scale == 1:
             output: torch.Tensor = plain(module, x)
         else:
@@ -176,11 +172,8 @@ def _scaled(plain: Answer, answer: Callable[[float], Answer], strength: float) -
 
 def _with_scale(network: nn.Module, *args: Any, **kwargs: Any) -> Any:
     """Run a network with the scale in its arguments."""
-    before = _given_scale.set(scale_of(kwargs))
-    try:
+    with adapters_scaled(scale_of(kwargs)):
         return network(*args, **kwargs)
-    finally:
-        _given_scale.reset(before)
 
 
 def _takes_scale(network: nn.Module) -> bool:

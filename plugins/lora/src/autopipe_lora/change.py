@@ -49,36 +49,47 @@ class Change:
         found = {"down": self.down, "up": self.up, "magnitude": self.magnitude, "bias": self.bias}
         return {name: one for name, one in found.items() if one is not None}
 
-    def __call__(self, module: nn.Module, x: Tensor, factor: Tensor) -> Tensor:
-        """Return what is added to the output of `module` for the input `x`.
+    def add(self, output: Tensor, module: nn.Module, x: Tensor, factor: Tensor) -> Tensor:
+        """Return the output of `module` for the input `x`, with the change added.
 
         Args:
+            output: what the module gives; its memory is used again if nothing else reads it.
             factor: a scalar tensor, so that compiled code serves all strengths.
         """
-        down, up = _like(self.down, x), _like(self.up, x)
+        down = _like(self.down, x)
+        is_free = not (torch.is_grad_enabled() or module._forward_hooks)
         if down.ndim == 2:
-            added = F.linear(F.linear(x, down) * factor, up)
+            hidden = F.linear(x, down) * factor
+            up = _like(self.up, hidden)
+            if is_free and output.dtype is hidden.dtype and output.is_contiguous():
+                # New memory for the product and the sum would take longer than computing them.
+                flat = output.view(-1, output.shape[-1])
+                flat.addmm_(hidden.reshape(-1, hidden.shape[-1]), up.t())
+            else:
+                output = output + F.linear(hidden, up)
         else:
             convolve = _CONVOLUTIONS[down.ndim]
-            strides = module.stride, module.padding, module.dilation
-            added = convolve(convolve(x, down, None, *strides) * factor, up)
-        return added if self.bias is None else added + self._by_channel(self.bias, added) * factor
+            hidden = convolve(x, down, None, module.stride, module.padding, module.dilation)
+            added = convolve(hidden * factor, _like(self.up, hidden))
+            output = output.add_(added) if is_free else output + added
+        return (
+            output if self.bias is None else output + self._by_channel(self.bias, output) * factor
+        )
 
     def answer(self, factor: Tensor, gain: Gain | None = None) -> Answer:
         """Return the function that runs in place of the module."""
         if gain is None:
-            return lambda module, x: module(x) + self(module, x, factor)
+            return lambda module, x: self.add(module(x), module, x, factor)
         if gain.of_inputs:
 
             def from_inputs(module: nn.Module, x: Tensor) -> Tensor:
                 x = x * self._by_channel(gain.values, x)
-                added: Tensor = module(x) + self(module, x, factor)
-                return added
+                return self.add(module(x), module, x, factor)
 
             return from_inputs
 
         def from_outputs(module: nn.Module, x: Tensor) -> Tensor:
-            output: Tensor = module(x) + self(module, x, factor)
+            output = self.add(module(x), module, x, factor)
             by = self._by_channel(gain.values, output)
             if gain.bias is None:
                 return output * by

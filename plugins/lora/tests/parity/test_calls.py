@@ -199,6 +199,25 @@ def test_a_network_in_a_loop_of_ones_own(pair: Callable[..., Pair], dora: bool) 
     assert not torch.allclose(seen[0], seen[1], atol=1e-3)
 
 
+@pytest.mark.parametrize("name", [SD, SDXL])
+def test_prompts_in_a_loop_of_ones_own(pair: Callable[..., Pair], name: str) -> None:
+    two = pair(name)
+    given = tensors(two[0])
+    both(two, lambda pipe: pipe.load_lora_weights(dict(given)))
+    seen = []
+    with torch.no_grad():
+        for scale in (None, 0.4):
+            options = {"num_images_per_prompt": 1, "do_classifier_free_guidance": False}
+            ours, theirs = (
+                pipe.encode_prompt("a cat", device="cpu", lora_scale=scale, **options)[0]
+                for pipe in two
+            )
+            # Rounding of float32; states are about 1.
+            assert torch.allclose(ours, theirs, atol=1e-4)
+            seen.append(ours)
+    assert not torch.allclose(seen[0], seen[1], atol=1e-3)
+
+
 def test_with_a_controlnet(pair: Callable[..., Pair]) -> None:
     import autopipe
 

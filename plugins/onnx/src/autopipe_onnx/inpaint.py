@@ -76,7 +76,7 @@ class OnnxStableDiffusionInpaintPipeline(OnnxStableDiffusionSteps, LatentInpaint
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Repaint the white part of `mask_image` with `prompt`.

@@ -37,7 +37,11 @@ class OfRuntime(TorchFunctionMode):
 
 def _is_plain(args: tuple[Any, ...], options: Mapping[str, Any]) -> bool:
     """Whether attention has nothing but query, key and value (B, heads, N, d), and a scale."""
-    given = {name for name, value in options.items() if value not in (None, 0.0, False)}
+    given = {
+        name
+        for name, value in options.items()
+        if isinstance(value, Tensor) or value not in (None, 0.0, False)
+    }
     return len(args) == 3 and given <= {"scale"} and all(one.ndim == 4 for one in args)
 
 

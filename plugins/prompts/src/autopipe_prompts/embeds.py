@@ -33,7 +33,8 @@ def weighted_embeds(
 ) -> tuple[Tensor, ...]:
     """Return the embeddings of weighted prompts, without attaching an add-on.
 
-    Attached add-ons act as in a call. Prompts and negative prompts get the same number of tokens.
+    Attached add-ons other than grammars act as in a call. Prompts and negative prompts get the same
+    number of tokens.
 
     Args:
         pipe: a pipeline that the add-on of the grammar can be attached to.
@@ -56,9 +57,13 @@ def weighted_embeds(
     addon = _GRAMMARS[grammar](**options)
     addon.check(pipe)
     view: Any = copy.copy(pipe)
+    others = pipe.attached(PromptWeighting)
+    view.set_attachments({n: one for n, one in pipe.attachments.items() if n not in others})
+    outer = view.encoder
 
     def encoder(component: str, encode: Encode) -> Encode:
-        return pipe.encoder(component, addon.encode(pipe, component, encode, 1.0))
+        found: Encode = outer(component, addon.encode(view, component, encode, 1.0))
+        return found
 
     view.encoder = encoder
     found: tuple[Tensor, ...] = view.encode_prompt(

@@ -55,7 +55,7 @@ class Reader:
         tokenizer: its tokenizer.
         encode: the family's function, with the options of the call.
         size: the length of a chunk in tokens, including those for start and end.
-        comma, start, end: the ids of these tokens.
+        has_pooled: whether `encode` returns pooled embeddings too; known after `read`.
     """
 
     tokenizer: Any

@@ -9,6 +9,7 @@ import torch
 
 from autopipe.attaching.attachment import Attachment, Encode
 from autopipe.errors import ArgumentError
+from autopipe.wording import listed
 from autopipe_components.steps.prompt import lengthened
 
 from .fragments import check_length
@@ -54,8 +55,15 @@ class PromptWeighting(Attachment):
         """Return the add-on, once the prompts of the call are checked.
 
         Raises:
-            ArgumentError: if a prompt can't be read in the grammar.
+            ArgumentError: if a prompt can't be read in the grammar, or there is another grammar.
         """
+        strengths = run.attachments
+        active = [name for name in run.attached(PromptWeighting) if strengths[name]]
+        if len(active) > 1:
+            raise ArgumentError(
+                f"{listed(active)} read prompts in different ways; switch on one of them, as by "
+                f"adapters={{{active[0]!r}: 1}}"
+            )
         for name in _PROMPTS:
             given = run.call.get(name)
             for text in (given,) if isinstance(given, str) else given or ():
@@ -71,17 +79,13 @@ class PromptWeighting(Attachment):
     def encode(self, run: Any, component: str, encode: Encode, strength: float) -> Encode:
         """Return a function that reads texts in the grammar, and encodes them."""
 
-        def weighted(texts: Sequence[Any], **options: Any) -> Any:
+        def weighted(texts: Sequence[str], **options: Any) -> Any:
             if tokenizer_of(run, component) is None:
                 return encode(texts, **options)
             reader = Reader.of(run, component, encode, options)
             wanted = options.get("length") or 0
-            own = [self.text_of(text) if isinstance(text, str) else text for text in texts]
-            weighty = {
-                one
-                for one in dict.fromkeys(own)
-                if isinstance(one, str) and not self.is_plain(one, reader)
-            }
+            own = [self.text_of(text) for text in texts]
+            weighty = {one for one in dict.fromkeys(own) if not self.is_plain(one, reader)}
             if wanted <= reader.size and not weighty:
                 return encode(own, **options)
             read = {

@@ -88,7 +88,7 @@ class StableDiffusionXLInpaintPipeline(StableDiffusionXLImageSteps, LatentInpain
         callback_steps: int | None = None,
         paste_unmasked: bool = False,
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Repaint the white part of `mask_image` with `prompt`.

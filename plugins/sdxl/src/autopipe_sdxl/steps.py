@@ -15,6 +15,7 @@ from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
 from autopipe.wording import logger
+from autopipe_components.adapter_scale import adapters_scaled
 from autopipe_components.steps.checks import Prompt, check_part, check_width
 from autopipe_components.steps.prompt import check_clip_skip
 from autopipe_components.steps.timesteps import Schedule, stop_at
@@ -243,7 +244,7 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
             num_images_per_prompt: the number of repetitions of each prompt.
             prompt_embeds, negative_prompt_embeds, pooled_prompt_embeds,
                 negative_pooled_prompt_embeds: used in place of encoding a prompt.
-            lora_scale: ignored; keeps its place in the signature.
+            lora_scale: by what the strengths of LoRAs are multiplied, outside a call.
             clip_skip: the number of additional layers to skip for the prompt.
 
         Raises:
@@ -264,14 +265,16 @@ class StableDiffusionXLSteps(StableDiffusionXLMethods):
         self._check_encoders(prompts, guided=do_classifier_free_guidance, clip_skip=clip_skip)
         device = self._execution_device if device is None else device
         dtype = (self.unet if self.text_encoder_2 is None else self.text_encoder_2).dtype
-        embeddings = embed(
-            prompts,
-            [self.encoder(name, partial(encode_text, *p)) for name, p in self._encoders.items()],
-            device=device,
-            guided=do_classifier_free_guidance,
-            zeros=self._zeros_for(prompts),
-            clip_skip=clip_skip,
-        )
+        encoders = [self.encoder(n, partial(encode_text, *p)) for n, p in self._encoders.items()]
+        with adapters_scaled(lora_scale):
+            embeddings = embed(
+                prompts,
+                encoders,
+                device=device,
+                guided=do_classifier_free_guidance,
+                zeros=self._zeros_for(prompts),
+                clip_skip=clip_skip,
+            )
 
         def repeated(tensor: Tensor | None) -> Any:
             if tensor is None:

@@ -55,7 +55,7 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionSteps, LatentImage2Image[Res
         callback_steps: int | None = None,
         latents: Tensor | None = None,
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Change `image` towards `prompt`.

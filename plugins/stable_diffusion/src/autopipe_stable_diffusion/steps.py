@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors
+from autopipe_components.adapter_scale import adapters_scaled
 from autopipe_components.latent import LatentPipeline
 from autopipe_components.safety import check_images, check_safety, needs_extractor
 from autopipe_components.steps.checks import (
@@ -154,7 +155,7 @@ class StableDiffusionSteps(LatentPipeline[Result]):
             do_classifier_free_guidance: if False, the negative prompt is not encoded.
             negative_prompt: as `prompt`; by default empty strings.
             prompt_embeds, negative_prompt_embeds: used in place of encoding a prompt.
-            lora_scale: ignored; keeps its place in the signature.
+            lora_scale: by what the strengths of LoRAs are multiplied, outside a call.
             clip_skip: the number of last layers to skip for `prompt`; the final norm is applied.
 
         Raises:
@@ -169,17 +170,18 @@ class StableDiffusionSteps(LatentPipeline[Result]):
             embeds: Tensor = encode_texts(texts, device=device, length=length, clip_skip=skip)
             return embeds
 
-        return embed_prompts(
-            encode,
-            prompt,
-            negative_prompt,
-            prompt_embeds,
-            negative_prompt_embeds,
-            guided=do_classifier_free_guidance,
-            num_images_per_prompt=num_images_per_prompt,
-            device=device,
-            dtype=(self.text_encoder if self.text_encoder is not None else self.unet).dtype,
-        )
+        with adapters_scaled(lora_scale):
+            return embed_prompts(
+                encode,
+                prompt,
+                negative_prompt,
+                prompt_embeds,
+                negative_prompt_embeds,
+                guided=do_classifier_free_guidance,
+                num_images_per_prompt=num_images_per_prompt,
+                device=device,
+                dtype=(self.text_encoder if self.text_encoder is not None else self.unet).dtype,
+            )
 
     def _encode_prompt(
         self,

@@ -115,7 +115,7 @@ class StableDiffusionXLAdapterPipeline(AdapterCondition[Result], StableDiffusion
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Generate images of `prompt` that follow a picture.

@@ -106,8 +106,9 @@ class Contents:
         networks: the networks, by component.
         pipeline: the class of the pipeline; None for a file with one network.
         others: the index entries of the other components, and options of the pipeline.
-        files: further files: the content by path, such as `scheduler/scheduler_config.json`; text
-            as bytes, JSON objects as mappings.
+        files: further files: the content by path, such as `scheduler/scheduler_config.json`; JSON
+            objects as mappings, others as functions that return bytes. They are not called if the
+            caller gives such files.
         changes: entries by path that replace those of JSON files, even if the caller gives them.
         assumed: what was assumed, and the keyword with which a caller says otherwise; for the log.
     """
@@ -115,7 +116,7 @@ class Contents:
     networks: Mapping[str, Network]
     pipeline: str | None = None
     others: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, bytes | Config] = field(default_factory=dict)
+    files: Mapping[str, Config | Callable[[], bytes]] = field(default_factory=dict)
     changes: Mapping[str, Config] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
 

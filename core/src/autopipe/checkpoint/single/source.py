@@ -157,6 +157,8 @@ def _temporary(contents: Contents) -> Source:
     for path, content in files.items():
         file = root / path
         file.parent.mkdir(exist_ok=True)
-        data = content if isinstance(content, bytes) else json.dumps(content, default=list).encode()
-        file.write_bytes(data)
+        if isinstance(content, Mapping):
+            file.write_text(json.dumps(content, default=list), encoding="utf-8")
+        else:
+            file.write_bytes(content())
     return source

@@ -11,6 +11,7 @@ import runpy
 import sys
 from pathlib import Path
 
+from autopipe.cli.text import say
 from autopipe_compat.as_diffusers import folder
 
 
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("rest", nargs=argparse.REMAINDER, help="its arguments")
     given = parser.parse_args(arguments)
     if given.path:
-        print(folder())
+        say(folder())
         return 0
     if given.script is None or not Path(given.script).is_file():
         parser.error(f"there is no file {given.script!r}" if given.script else "name a script")

@@ -9,7 +9,7 @@ from typing import Any
 
 from autopipe.errors import NotHereYetError, NotHereYetImportError
 
-from .table import has, instead_of, is_path, names_of, target_of
+from .table import has, instead_of, is_path, is_published, names_of, target_of
 
 
 class PathFinder:
@@ -67,7 +67,7 @@ class PathModule(ModuleType):
         path = self.__dict__["_path"]
         if is_path(f"{path}.{name}"):
             value: Any = importlib.import_module(f"{self.__name__}.{name}")
-        elif has(name):
+        elif has(name) or is_published(name):
             value = target_of(path, name)
         else:
             instead = instead_of(path, name)

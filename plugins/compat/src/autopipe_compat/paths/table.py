@@ -13,6 +13,7 @@ from typing import Any
 
 import autopipe
 from autopipe.registry import default_registry
+from autopipe.resolution.hints import dist_of
 from autopipe.resolution.public import PUBLIC
 from autopipe.resolution.targets import load_target
 from autopipe.wording import logger
@@ -61,16 +62,21 @@ def has(name: str) -> bool:
 
     The path doesn't matter: programs for older releases look for names where they were then.
     """
-    return (
-        name in EQUALS
-        or name in PUBLIC
-        or name == _LOGGER
-        or default_registry().target(name) is not None
-    )
+    known = name in EQUALS or name in PUBLIC or name == _LOGGER
+    return known or default_registry().target(name) is not None
+
+
+def is_published(name: str) -> bool:
+    """Whether a package of this project that isn't installed has this name."""
+    return dist_of(name, "name") is not None
 
 
 def target_of(path: str, name: str) -> Any:
-    """Return the object that stands for `name` in the module `path`; see `has`."""
+    """Return the object that stands for `name` in the module `path`.
+
+    Raises:
+        MissingPluginError: if the package that has it is not installed.
+    """
     if name in EQUALS:
         return load_target(EQUALS[name])
     if name == _LOGGER:

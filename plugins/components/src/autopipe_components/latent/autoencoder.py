@@ -5,25 +5,19 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..guided import GuidedPipeline
 from ..image_processor import VaeImageProcessor, mask_processor
-from ..networks.autoencoder_tiny import AutoencoderTiny
-from ..networks.vae import check_channels
 from ..steps.checks import check_components
 from ..steps.codec import Codec, NoCodec, VaeCodec, are_latents, channels_of_latents
-from .preview import pixels_of, without_noise
+from .preview import Previewing
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from ..networks.autoencoder_kl import AutoencoderKL
 
 
-class AutoencoderPipeline(GuidedPipeline):
+class AutoencoderPipeline(Previewing, GuidedPipeline):
     """A pipeline that denoises the latents of an autoencoder, the component `vae`."""
 
     upcasts_vae: ClassVar[bool] = False
@@ -89,37 +83,6 @@ class AutoencoderPipeline(GuidedPipeline):
         if are_latents(self.codec, image):
             return height * factor, width * factor
         return height - height % factor, width - width % factor
-
-    @torch.no_grad()
-    def preview(self, latents: Tensor, vae: Any = None) -> list[Image]:
-        """Return what latents show, without decoding them: for showing progress in a callback.
-
-        By default colours are a linear function of the latents, which is fitted to the autoencoder
-        at the first use: two small pictures are encoded for it. A tiny autoencoder shows more.
-
-        Args:
-            latents: (B, C, h, w), of any step; noise appears as noise.
-            vae: an autoencoder that decodes them instead, such as an `AutoencoderTiny`; by default
-                that of the pipeline if it is one.
-
-        Returns:
-            B pictures, of the size that decoding gives.
-
-        Raises:
-            ArgumentError: if there is no autoencoder, or `latents` have another shape.
-        """
-        check_components(self, ("vae",) if vae is None else ())
-        if vae is None and isinstance(self.vae, AutoencoderTiny):
-            vae = self.vae
-        check_channels("latents", latents, self.codec.channels)
-        factor = self.vae_scale_factor
-        if vae is None:
-            pixels = pixels_of(latents, self.codec, self.vae)
-            pixels = functional.interpolate(pixels, scale_factor=factor, mode="bilinear")
-        else:
-            pixels = VaeCodec(vae).decode(without_noise(latents).to(latents.dtype))
-        shown: list[Image] = self.image_processor.postprocess(pixels.float(), output_type="pil")
-        return shown
 
     # Memory of the autoencoder
 

@@ -8,7 +8,7 @@ and colours of their cells are kept with it. So no autoencoder needs published n
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,13 @@ from torch import Tensor
 
 from autopipe.attaching.network_view import origin_of
 
-from ..steps.codec import Codec
+from ..image_processor import VaeImageProcessor
+from ..networks.autoencoder_tiny import AutoencoderTiny
+from ..networks.vae import check_channels
+from ..steps.codec import Codec, VaeCodec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _CELLS = 32
 """Height and width, in latent cells, of the pictures that are encoded for the fit."""
@@ -25,16 +31,65 @@ _fitted: weakref.WeakKeyDictionary[Any, Tensor] = weakref.WeakKeyDictionary()
 """The coefficients, (channels + 1, 3), of each autoencoder."""
 
 
+class Previewing:
+    """A pipeline with a codec that shows latents."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def codec(self) -> Codec:
+            """The codec of the pipeline."""
+
+        @property
+        def image_processor(self) -> VaeImageProcessor:
+            """The processor that converts tensors to images."""
+
+    @torch.no_grad()
+    def preview(self, latents: Tensor, vae: Any = None) -> list[Image]:
+        """Return what latents show, without decoding them: for showing progress in a callback.
+
+        By default colours are a linear function of the latents, which is fitted to the autoencoder
+        at the first use: two small pictures are encoded for it. A tiny autoencoder shows more.
+
+        Args:
+            latents: (B, C, h, w), of any step; noise appears as noise.
+            vae: an autoencoder that decodes them instead, such as an `AutoencoderTiny`; by default
+                that of the pipeline if it is one.
+
+        Returns:
+            B pictures, of the size that decoding gives.
+
+        Raises:
+            ArgumentError: if there is no autoencoder, or `latents` have another shape.
+        """
+        codec = self.codec
+        check_channels("latents", latents, codec.channels)
+        own = getattr(codec, "vae", None)
+        if vae is None and isinstance(own, AutoencoderTiny):
+            vae = own
+        if vae is None:
+            pixels = F.interpolate(
+                pixels_of(latents, codec, own), scale_factor=codec.factor, mode="bilinear"
+            )
+        else:
+            pixels = VaeCodec(vae).decode(without_noise(latents).to(latents.dtype))
+        shown: list[Image] = self.image_processor.postprocess(pixels.float(), output_type="pil")
+        return shown
+
+
 def pixels_of(latents: Tensor, codec: Codec, autoencoder: Any) -> Tensor:
     """Return approximate pixels (B, 3, h, w) in [-1, 1] of latents (B, C, h, w).
 
     Args:
-        codec: of the `autoencoder`, for which the coefficients are kept.
+        autoencoder: the network of the codec, with which the coefficients are kept; None to fit
+            them for this call.
     """
     key = origin_of(autoencoder)
-    matrix = _fitted.get(key)
+    matrix = None if key is None else _fitted.get(key)
     if matrix is None:
-        matrix = _fitted[key] = _fit(codec, latents)
+        matrix = _fit(codec, latents)
+        if key is not None:
+            _fitted[key] = matrix
     matrix = matrix.to(latents.device)
     colours: Tensor = torch.einsum("bchw,cr->brhw", without_noise(latents), matrix[:-1])
     return (colours + matrix[-1][:, None, None]).clamp(-1, 1)

@@ -128,8 +128,7 @@ class FusedAttnProcessor2_0(AttnProcessor):
     def attend(
         self, attn: Any, hidden: Tensor, context: Tensor | None, bias: Tensor | None
     ) -> Tensor:
-        if any(type(one) is not nn.Linear for one in (attn.to_q, attn.to_k, attn.to_v)):
-            # An add-on changes one of them.
+        if not _is_fused(attn):
             seen = hidden if context is None else context
             query, key, value = attn.to_q(hidden), attn.to_k(seen), attn.to_v(seen)
         elif attn.is_cross_attention:
@@ -145,7 +144,8 @@ def fuse(attn: Any) -> None:
     """Let a layer compute its projections by one product, from a copy of its weights.
 
     Layers that attend to a prompt join keys and values, others queries too. The copy follows casts
-    and moves, and is not saved.
+    and moves, and is not saved. While an add-on changes a projection, or after another one takes
+    its place, they are computed one by one.
     """
     layers = [attn.to_k, attn.to_v]
     if not attn.is_cross_attention:
@@ -154,14 +154,25 @@ def fuse(attn: Any) -> None:
     weight = torch.cat([one.weight.detach() for one in layers])
     attn.register_buffer("fused_weight", weight, persistent=False)
     attn.register_buffer("fused_bias", torch.cat(biases) if biases else None, persistent=False)
+    attn.fused_from = tuple(layer.weight for layer in _projections(attn))
     attn.set_processor(FusedAttnProcessor2_0())
+
+
+def _projections(attn: Any) -> tuple[Any, ...]:
+    return attn.to_q, attn.to_k, attn.to_v
+
+
+def _is_fused(attn: Any) -> bool:
+    """Whether the projections are those that `fuse` copied, and nothing changes them."""
+    pairs = zip(_projections(attn), attn.fused_from)
+    return all(type(layer) is nn.Linear and layer.weight is weight for layer, weight in pairs)
 
 
 def unfuse(attn: Any) -> None:
     """Undo `fuse`."""
     if isinstance(attn.processor, FusedAttnProcessor2_0):
         attn.set_processor(attn.default_processor())
-        del attn.fused_weight, attn.fused_bias
+        del attn.fused_weight, attn.fused_bias, attn.fused_from
 
 
 def is_own(processor: object) -> bool:

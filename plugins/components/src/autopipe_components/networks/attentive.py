@@ -64,8 +64,9 @@ class Attentive(nn.Module):
     def fuse_qkv_projections(self) -> None:
         """Compute the projections of each attention layer by one product: faster on some devices.
 
-        The product uses a copy of the weights, so it doesn't see later changes of them. Layers
-        whose projections an add-on changes compute them one by one. What is saved stays the same.
+        The product uses a copy of the weights, which doesn't follow later changes in place, such as
+        those of training. Layers whose projections an add-on changes or replaces compute them one
+        by one. What is saved stays the same.
 
         Raises:
             ArgumentError: if layers also attend by added keys and values, or have no weights here.

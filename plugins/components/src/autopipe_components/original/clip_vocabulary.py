@@ -9,7 +9,9 @@ from __future__ import annotations
 import functools
 import gzip
 import json
-from importlib import resources
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 _MERGES = "clip_merges.txt.gz"
 _END = "</w>"
@@ -47,23 +49,27 @@ def clip_vocabulary(merges: str) -> dict[str, int]:
     return {str(token): number for number, token in enumerate(tokens)}
 
 
-def clip_tokenizer(folder: str, padding: str = "<|endoftext|>") -> dict[str, bytes]:
-    """Return the files of CLIP's tokenizer, by path.
+def clip_tokenizer(
+    folder: str, padding: str = "<|endoftext|>"
+) -> dict[str, dict[str, Any] | Callable[[], bytes]]:
+    """Return the files of CLIP's tokenizer, by path: a config, and functions that return bytes.
 
     Args:
         folder: the folder in which they are.
         padding: the token that fills up short prompts.
     """
-    merges, vocabulary = _files()
-    config = json.dumps({**_CONFIG, "pad_token": padding})
     return {
-        f"{folder}/merges.txt": merges,
-        f"{folder}/vocab.json": vocabulary,
-        f"{folder}/tokenizer_config.json": config.encode(),
+        f"{folder}/merges.txt": _merges,
+        f"{folder}/vocab.json": _vocabulary,
+        f"{folder}/tokenizer_config.json": {**_CONFIG, "pad_token": padding},
     }
 
 
 @functools.cache
-def _files() -> tuple[bytes, bytes]:
-    merges = gzip.decompress(resources.files(__package__).joinpath(_MERGES).read_bytes())
-    return merges, json.dumps(clip_vocabulary(merges.decode())).encode()
+def _merges() -> bytes:
+    return gzip.decompress(Path(__file__).with_name(_MERGES).read_bytes())
+
+
+@functools.cache
+def _vocabulary() -> bytes:
+    return json.dumps(clip_vocabulary(_merges().decode())).encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, ClassVar, Literal
@@ -267,7 +267,9 @@ def _with_the_rest(file: SingleFile, kind: Kind, networks: Mapping[str, Network]
         index["scheduler"] = ["diffusers", name]
     changes["model_index.json"] = index
     others: dict[str, Any] = {**kind.others, "scheduler": ["diffusers", name]}
-    files: dict[str, bytes | Config] = {_SCHEDULER: {**scheduler, "_class_name": name}}
+    files: dict[str, Config | Callable[[], bytes]] = {
+        _SCHEDULER: {**scheduler, "_class_name": name}
+    }
     for component in networks:
         if component.startswith("text_encoder"):
             tokenizer = component.replace("text_encoder", "tokenizer")

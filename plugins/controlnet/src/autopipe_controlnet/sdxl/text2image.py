@@ -88,7 +88,7 @@ class StableDiffusionXLControlNetPipeline(
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Generate images of `prompt`, conditioned on the control image.

@@ -72,7 +72,7 @@ class StableDiffusionControlNetImg2ImgPipeline(
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Change `image` towards `prompt`, conditioned on the control image.

@@ -52,7 +52,7 @@ class IFImg2ImgSuperResolutionPipeline(SuperResolutionSteps, IFImageSteps):
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Enlarge `image`, which was generated from `original_image`.

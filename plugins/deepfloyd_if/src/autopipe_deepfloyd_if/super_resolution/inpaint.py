@@ -55,7 +55,7 @@ class IFInpaintingSuperResolutionPipeline(SuperResolutionSteps, IFMaskSteps):
         callback_on_step_end: StepCallback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Enlarge the repainted part of `image`; the rest is exactly that of `original_image`.

@@ -53,7 +53,7 @@ class IFSuperResolutionPipeline(SuperResolutionSteps, IFNoiseSteps):
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         latents: Tensor | None = None,
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Enlarge `image`, which was generated from `prompt`.

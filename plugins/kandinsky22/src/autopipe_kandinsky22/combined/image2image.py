@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -51,7 +52,7 @@ class KandinskyV22Img2ImgCombinedPipeline(KandinskyV22Combined, Image2Image):
         *,
         prior_latents: Tensor | None = None,
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Change `image` towards `prompt`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -52,7 +53,7 @@ class KandinskyV22InpaintCombinedPipeline(KandinskyV22Combined, Inpaint):
         callback: OlderCallback | None = None,
         callback_steps: int | None = None,
         check_memory: bool = True,
-        adapters: Mapping[str, float] | None = None,
+        adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
         """Repaint the white part of `mask_image` with `prompt`.

@@ -64,8 +64,11 @@ class Compel(PromptWeighting):
                 states = empty + (states - empty) * part.weight
             found.append(states)
         reader.check_chunks(sum(one.shape[1] for one in found) // reader.size)
-        pooled = reader.read([text]).pooled if reader.has_pooled else None
-        return Read(torch.cat(found, dim=1), pooled)
+        if not reader.has_pooled:
+            return Read(torch.cat(found, dim=1), None)
+        (ids,) = reader.ids([text])
+        whole = reader.read([reader.tokens(ids[: reader.room])])
+        return Read(torch.cat(found, dim=1), whole.pooled)
 
     def _read(self, fragments: Sequence[Fragment], reader: Reader, strength: float) -> Tensor:
         """Return the embeddings (1, K, D) of a prompt without operators."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from autopipe.errors import ArgumentError
 
@@ -29,7 +30,7 @@ _REFUSED = re.compile(r"\s*\.(swap)\s*\(")
 _FILE = re.compile(r"(useLora|withLora)\s*\(\s*([\w-]+)")
 _ESCAPED = re.compile(r'(?<!\\)\\+([()"])')
 
-Found = tuple[list[Fragment], int]
+Found: TypeAlias = tuple[list[Fragment], int]
 """The fragments of an element, and the index after it."""
 
 
