@@ -13,23 +13,28 @@ from PIL import Image, ImageDraw
 
 from autopipe import AutoPipelineForText2Image
 
-SWITCHES = ("pag", "freeu", "ip_adapter", "default_0")
+SWITCHES = ("pag", "freeu", "ip_adapter", "t2i_adapter", "default_0")
 
 
 @pytest.fixture(scope="module")
 def draw() -> Callable[..., Any]:
-    """Draws with guidance by a degraded network, FreeU, an image prompt and a LoRA."""
+    """Draws with guidance by a degraded network, FreeU, an image prompt, an outline and a LoRA."""
     pipe: Any = AutoPipelineForText2Image.from_pretrained("demo:stable_diffusion", enable_pag=True)
     pipe.set_progress_bar_config(disable=True)
     pipe.load_ip_adapter("demo:ip_adapter")
     pipe.load_lora_weights("demo:lora")
+    pipe.attach("t2i_adapter", "demo:t2i_adapter")
     pipe.enable_freeu(s1=0.9, s2=0.9, b1=1.1, b2=1.1)
     pipe.attach("guidance_halves", halves="batched")
     square = Image.new("RGB", (64, 64), "white")
     ImageDraw.Draw(square).rectangle((20, 20, 44, 44), fill="#ffe232")
 
+    outline = Image.new("L", (64, 64))
+    ImageDraw.Draw(outline).ellipse((8, 6, 38, 36), outline="white")
+
     def drawn(seed: int = 1, **options: Any) -> Any:
         call = {"num_inference_steps": 4, "output_type": "np", "ip_adapter_image": square}
+        call["adapter_image"] = outline
         source = torch.Generator().manual_seed(seed)
         return pipe("a red circle", **{**call, **options}, generator=source).images
 

@@ -66,7 +66,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--adapter", type=Path, default=DEMO, help="the adapter's folder")
-    parser.add_argument("--outlines", type=int, default=50)
+    parser.add_argument("--outlines", type=int, default=100)
     parser.add_argument("--scale", type=float, default=1.0, help="of the adapter")
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
     parser.add_argument("--card", action="store_true", help="write the figures to the model card")
