@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.placements import PLACES
 from support.tiny import UNET, WIDTH, seeded
 
 import autopipe
@@ -122,18 +123,15 @@ class TestPipeline:
             drawn = list(threads.map(lambda one: draw(pipe, **one), calls))
         assert all(map(np.array_equal, drawn, serial))
 
-    @pytest.mark.parametrize("how", ["model", "sequential", "map", "compile"])
+    @pytest.mark.parametrize("how", [*PLACES, "compile"])
     def test_it_acts_under_every_placement(self, pipe: Any, draw: Draw, how: str) -> None:
         alone = copy.deepcopy(pipe)
         alone.enable_freeu(**FACTORS)
         acting = draw(alone)
-        place = {
-            "model": lambda: alone.enable_model_cpu_offload(device="cpu"),
-            "sequential": lambda: alone.enable_sequential_cpu_offload(device="cpu"),
-            "map": lambda: alone.set_device_map({"": "cpu"}),
-            "compile": lambda: alone.use_engine("compile", backend="eager"),
-        }
-        place[how]()
+        if how == "compile":
+            alone.use_engine("compile", backend="eager")
+        else:
+            PLACES[how](alone)
         np.testing.assert_allclose(draw(alone), acting, atol=1e-5)
 
     def test_other_engines_leave_it_to_eager_mode(

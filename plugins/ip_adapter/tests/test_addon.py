@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.placements import PLACES
 from torch import nn
 
 from autopipe import AutoPipelineForImage2Image, DiffusionPipeline
@@ -90,19 +91,19 @@ def test_eight_threads_with_eight_pictures_and_scales_are_bitwise_serial(pipe: A
     assert all(map(np.array_equal, drawn, serial))
 
 
-@pytest.mark.parametrize("how", ["model", "sequential", "map", "compile", "channels_last"])
+HOW = {
+    **PLACES,
+    "compile": lambda pipe: pipe.use_engine("compile", backend="eager"),
+    # It leaves networks that add-ons change to eager mode.
+    "channels_last": lambda pipe: pipe.use_engine({"unet": "channels_last"}),
+}
+
+
+@pytest.mark.parametrize("how", HOW)
 def test_it_acts_under_every_placement(pipe: Any, how: str) -> None:
     given = {"ip_adapter_image": picture(1)}
     acting = draw(pipe, **given)
-    place = {
-        "model": lambda: pipe.enable_model_cpu_offload(device="cpu"),
-        "sequential": lambda: pipe.enable_sequential_cpu_offload(device="cpu"),
-        "map": lambda: pipe.set_device_map({"": "cpu"}),
-        "compile": lambda: pipe.use_engine("compile", backend="eager"),
-        # It leaves networks that add-ons change to eager mode.
-        "channels_last": lambda: pipe.use_engine({"unet": "channels_last"}),
-    }
-    place[how]()
+    HOW[how](pipe)
     try:
         assert np.array_equal(draw(pipe, **given), acting)
     finally:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from support.placements import PLACES
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
@@ -20,13 +20,6 @@ from autopipe.errors import PlacementError
 from .conftest import draw
 
 Made = Callable[..., dict[str, Tensor]]
-
-PLACES: dict[str, Callable[[Any], Any]] = {
-    "model": lambda pipe: pipe.enable_model_cpu_offload(device="cpu"),
-    "sequential": lambda pipe: pipe.enable_sequential_cpu_offload(device="cpu"),
-    "map": lambda pipe: pipe.set_device_map({"": "cpu"}),
-    "disk": lambda pipe: pipe.set_device_map({"": "cpu", "unet": "disk"}, offload_folder=mkdtemp()),
-}
 
 
 @pytest.fixture(autouse=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from tempfile import mkdtemp
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.placements import PLACES
 
 import autopipe
 from autopipe.attaching.recorder import Recorder
@@ -15,13 +16,6 @@ from autopipe.attaching.recorder import Recorder
 from .conftest import needs, picture
 
 pytestmark = needs("stable_diffusion")
-
-PLACES: dict[str, Callable[[Any], Any]] = {
-    "model": lambda pipe: pipe.enable_model_cpu_offload(device="cpu"),
-    "sequential": lambda pipe: pipe.enable_sequential_cpu_offload(device="cpu"),
-    "map": lambda pipe: pipe.set_device_map({"": "cpu"}),
-    "disk": lambda pipe: pipe.set_device_map({"": "cpu", "unet": "disk"}, offload_folder=mkdtemp()),
-}
 
 
 @pytest.fixture(params=["attached", "component"])
@@ -53,3 +47,23 @@ def test_an_engine_gets_the_features(pipe: Any, draw: Callable[..., np.ndarray])
     pipe.use_engine({"unet": engine})
     assert np.array_equal(draw(pipe, **CALL), acting)
     assert engine.calls
+
+
+def test_the_engine_that_compiles_runs_it(pipe: Any, draw: Callable[..., np.ndarray]) -> None:
+    acting = draw(pipe, **CALL)
+    pipe.use_engine({"unet": "compile"}, backend="eager")
+    np.testing.assert_allclose(draw(pipe, **CALL), acting, atol=1e-5)
+
+
+def test_a_saved_pipeline_is_the_one_without_what_is_attached(
+    build: Callable[..., Any], nets: Any, draw: Callable[..., np.ndarray], tmp_path: Path
+) -> None:
+    pipe = build(autopipe.StableDiffusionPipeline)
+    plain = draw(pipe, height=16, width=16)
+    pipe.attach("t2i_adapter", nets())
+    pipe.save_pretrained(tmp_path)
+    absent = {name: None for name, one in pipe.components.items() if one is None}
+    again = autopipe.DiffusionPipeline.from_pretrained(tmp_path, **absent)
+    again.set_progress_bar_config(disable=True)
+    assert not again.attachments
+    assert np.array_equal(draw(again, height=16, width=16), plain)

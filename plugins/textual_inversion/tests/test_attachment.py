@@ -7,11 +7,11 @@ import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import pytest
 import torch
+from support import placements
 from torch import Tensor, nn
 
 from autopipe import Attachment, DiffusionPipeline
@@ -100,12 +100,8 @@ def test_a_saved_pipeline_has_its_own_vocabulary_only(
 
 
 PLACES: dict[str, Callable[[Any], Any]] = {
-    "model": lambda pipe: pipe.enable_model_cpu_offload(device="cpu"),
-    "sequential": lambda pipe: pipe.enable_sequential_cpu_offload(device="cpu"),
-    "map": lambda pipe: pipe.set_device_map({"": "cpu"}),
-    "disk": lambda pipe: pipe.set_device_map(
-        {"": "cpu", "text_encoder": "disk"}, offload_folder=mkdtemp()
-    ),
+    **placements.PLACES,
+    "disk": lambda pipe: placements.on_disk(pipe, "text_encoder"),
     "compile": lambda pipe: pipe.use_engine({"text_encoder": "compile"}, backend="eager"),
     # An engine that takes no views leaves the text encoder to eager mode.
     "engine": lambda pipe: pipe.use_engine({"text_encoder": Recorder()}),
