@@ -15,7 +15,7 @@ from autopipe.errors import ArgumentError
 from autopipe.pipeline.turns import guard
 from autopipe.wording import logger
 from autopipe_components.steps.prompt import distinct_texts, expanded, text_length
-from autopipe_components.steps.tokens import Text, Tokens
+from autopipe_components.steps.tokens import Text, Tokens, tokenizer_of
 
 _ROWS = 16
 """The most texts that are encoded in one batch."""
@@ -27,11 +27,6 @@ _SHOWN = 80
 """The number of truncated characters that a warning shows."""
 
 _log = logger(__name__)
-
-
-def tokenizer_of(pipe: Any, component: str) -> Any:
-    """Return the tokenizer of a text encoder: `tokenizer_2` is that of `text_encoder_2`."""
-    return getattr(pipe, component.replace("text_encoder", "tokenizer"), None)
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,7 @@ class Reader:
             encode: `(texts, **options)`. The option `length` is the size of chunks if it is less
                 than what the encoder takes.
         """
-        tokenizer = tokenizer_of(pipe, component)
+        tokenizer = getattr(pipe, tokenizer_of(component), None)
         size = text_length(tokenizer, getattr(pipe, component))
         length = options.get("length")
         if length is not None:

@@ -11,9 +11,10 @@ from autopipe.attaching.attachment import Attachment, Encode
 from autopipe.errors import ArgumentError
 from autopipe.wording import listed
 from autopipe_components.steps.prompt import lengthened
+from autopipe_components.steps.tokens import tokenizer_of
 
 from .fragments import check_length
-from .reader import Read, Reader, tokenizer_of
+from .reader import Read, Reader
 
 _Self = TypeVar("_Self", bound="PromptWeighting")
 
@@ -80,7 +81,7 @@ class PromptWeighting(Attachment):
         """Return a function that reads texts in the grammar, and encodes them."""
 
         def weighted(texts: Sequence[str], **options: Any) -> Any:
-            if tokenizer_of(run, component) is None:
+            if getattr(run, tokenizer_of(component), None) is None:
                 return encode(texts, **options)
             reader = Reader.of(run, component, encode, options)
             wanted = options.get("length") or 0

@@ -13,6 +13,7 @@ from autopipe.errors import ArgumentError
 from autopipe.pipeline.turns import guard
 from autopipe.wording import listed, shown
 from autopipe_components.steps.prompt import expanded
+from autopipe_components.steps.tokens import tokenizer_of
 
 from .table import LongerTable
 from .tokens import LongerTokenizers, names_of
@@ -183,11 +184,6 @@ class TextualInversion(Attachment):
             return encode(whole, *args, **options)
 
         return encoded
-
-
-def tokenizer_of(component: str) -> str:
-    """Return the name of the tokenizer of a text encoder."""
-    return component.replace("text_encoder", "tokenizer")
 
 
 def _width(pipe: Any, component: str) -> int | None:

@@ -11,8 +11,9 @@ from autopipe.errors import ArgumentError
 from autopipe.pipeline.turns import guard
 from autopipe.wording import listed
 from autopipe_components.steps.prompt import expanded
+from autopipe_components.steps.tokens import tokenizer_of
 
-from .attachment import TextualInversion, tokenizer_of
+from .attachment import TextualInversion
 from .vectors import FIRST, open_vectors
 
 

@@ -32,6 +32,11 @@ Text: TypeAlias = str | Tokens
 """A text, or its tokens."""
 
 
+def tokenizer_of(component: str) -> str:
+    """Return the name of the tokenizer of a text encoder: `tokenizer_2` for `text_encoder_2`."""
+    return component.replace("text_encoder", "tokenizer")
+
+
 def hiding_mask(texts: Sequence[Text], length: int) -> Tensor | None:
     """Return the mask (B, `length`) of the hidden positions, 0 at each; None if there are none.
 
