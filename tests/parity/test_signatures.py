@@ -31,6 +31,34 @@ OTHER_ORDER = {"prepare_latents": ["add_noise"]}
 """What programs give by keyword: in one family of theirs it comes before the last two."""
 
 
+BESIDE = {i.name for one in default_registry().of("addon").values() for i in one.inputs}
+"""The arguments that add-ons bring to calls, which they take by keyword."""
+
+WITHOUT_EFFECT = {
+    "add_neg_time_ids", "negative_add_time_ids", "negative_prompt_embeds",
+    "negative_pooled_prompt_embeds",
+}  # fmt: skip
+"""What classes of theirs with an add-on offer to callbacks, and don't read again."""
+
+
+OF_PAG_INPAINTING = {"guidance_rescale", "strength"}
+"""What this class has as inpainting without the add-on has it; docs/differences.md says so."""
+
+
+def has_add_ons(name: str) -> bool:
+    """Whether a pipeline is the class without an add-on, with the add-on attached.
+
+    Such a class takes arguments in the order of the class without it. Theirs were written anew, and
+    lack some of its arguments.
+    """
+    return bool(getattr(getattr(autopipe, name), "own_attachments", None))
+
+
+def in_common(names: Any, others: Any) -> list[str]:
+    """Return those of `names` that are in `others`, in their order."""
+    return [name for name in names if name in others]
+
+
 def shared(names: list[str], methods: tuple[str, ...]) -> list[Any]:
     """A case for each of the methods that both classes of a name have."""
     return [
@@ -54,8 +82,15 @@ def by_position(function: Any) -> dict[str, Any]:
 def test_names_order_and_defaults(name: str, method: str) -> None:
     ours = by_position(getattr(getattr(autopipe, name), method))
     theirs = by_position(getattr(getattr(diffusers, name), method))
-    assert list(ours)[: len(theirs)] == list(theirs)
     required = inspect.Parameter.empty
+    if has_add_ons(name):
+        assert in_common(ours, theirs) == in_common(theirs, ours)
+        absent = OF_PAG_INPAINTING if name == "StableDiffusionPAGInpaintPipeline" else set()
+        assert set(theirs) - absent <= {*ours, *BESIDE, "pag_applied_layers"}
+        shared_names = [n for n in in_common(theirs, ours) if n not in ("callback_steps", *absent)]
+        assert [n for n in shared_names if theirs[n] not in (ours[n], required)] == []
+        return
+    assert list(ours)[: len(theirs)] == list(theirs)
     for parameter, default in theirs.items():  # what they require, ours may do without
         assert default in (ours[parameter], required), parameter
     assert required not in list(ours.values())[len(theirs) :]
@@ -67,7 +102,10 @@ def test_methods_that_programs_call(name: str, method: str) -> None:
     known = inspect.signature(ours).parameters
     wanted = [n for n in by_position(theirs) if n not in OTHER_ORDER.get(method, [])]
     given = [n for n in by_position(ours) if n not in OTHER_ORDER.get(method, [])]
-    assert given[: len(wanted)] == wanted
+    if has_add_ons(name):
+        assert in_common(given, wanted) == in_common(wanted, given)
+    else:
+        assert given[: len(wanted)] == wanted
     assert set(by_position(theirs)) <= set(known)
     for parameter, default in by_position(theirs).items():
         assert default in (known[parameter].default, inspect.Parameter.empty), parameter
@@ -84,4 +122,6 @@ def test_declarations_of_pipelines(name: str) -> None:
     # One of theirs, only, can't do without a watermarker.
     assert set(ours._optional_components) - set(theirs._optional_components) <= {"watermarker"}
     assert set(theirs._optional_components) <= set(ours._optional_components)
-    assert set(getattr(theirs, "_callback_tensor_inputs", ())) <= set(ours._callback_tensor_inputs)
+    offered = set(getattr(theirs, "_callback_tensor_inputs", ()))
+    offered -= WITHOUT_EFFECT if has_add_ons(name) else set()
+    assert offered <= set(ours._callback_tensor_inputs)

@@ -58,10 +58,6 @@ class T2IAdapters(Attachment):
         """Return the network or networks."""
         return self.weights
 
-    def image_of(self, call: Mapping[str, Any]) -> Any:
-        """Return the picture that a call gives."""
-        return call.get(ADAPTER_IMAGE.name)
-
     def check(self, pipe: Any) -> None:
         """Check that the pipeline can have these adapters.
 
@@ -87,33 +83,20 @@ class T2IAdapters(Attachment):
         Raises:
             ArgumentError, ArgumentTypeError: if there is no picture, or an argument doesn't fit.
         """
-        if self.image_of(run.call) is None:
+        if run.call.get("adapter_image") is None:
             raise ArgumentError(
                 "a T2I-Adapter is attached, but no picture for it is given: give adapter_image, or "
                 "deactivate the adapter by set_attachments or adapters="
             )
-        self.check_arguments(run, run.call)
+        check_arguments(self.adapter_of(run), run.call)
         return self
-
-    def check_arguments(self, pipe: Any, call: Mapping[str, Any]) -> None:
-        """Check the picture, the scales and the part of the steps that a call gives.
-
-        Raises:
-            ArgumentError, ArgumentTypeError: if one of them doesn't fit.
-        """
-        adapter = self.adapter_of(pipe)
-        prompts = call.get("prompt"), call.get("prompt_embeds")
-        for image in images_for(adapter, self.image_of(call)):
-            check_images_given(ADAPTER_IMAGE.name, image, *prompts)
-        check_scales(adapter, _given(call, ADAPTER_SCALE.name))
-        check_factor(_given(call, ADAPTER_FACTOR.name))
 
     def predict(
         self, run: Any, tensors: Mapping[str, Any], predict: Predict, strength: float
     ) -> Predict:
         """Compute the features once, and hand them to the U-Net in the steps that have them."""
         features = self._features(run, tensors["latents"], strength)
-        factor = _given(run.call, ADAPTER_FACTOR.name)
+        factor = _or_one(run.call.get("adapter_conditioning_factor"))
         made: dict[int, list[Tensor]] = {}
 
         def steer(
@@ -133,8 +116,9 @@ class T2IAdapters(Attachment):
         """Return the features for each image of the batch, (B, C, h, w)."""
         adapter, call = self.adapter_of(run), run.call
         nets = nets_of(adapter)
-        images = images_for(adapter, self.image_of(call))
-        scales = [strength * one for one in check_scales(adapter, _given(call, ADAPTER_SCALE.name))]
+        images = images_for(adapter, call.get("adapter_image"))
+        given = _or_one(call.get("adapter_conditioning_scale"))
+        scales = [strength * one for one in check_scales(adapter, given)]
         size = [_filled(cells * run.vae_scale_factor, adapter) for cells in latents.shape[-2:]]
         pixels = [
             pixels_of(net, image, (size[0], size[1])).to(latents.device, net.dtype)
@@ -183,9 +167,21 @@ def joined(source: Any, **options: Any) -> Any:
     return source
 
 
-def _given(call: Mapping[str, Any], name: str) -> Any:
-    value = call.get(name)
+def _or_one(value: Any) -> Any:
     return 1.0 if value is None else value
+
+
+def check_arguments(adapter: Any, call: Mapping[str, Any]) -> None:
+    """Check the picture, the scales and the part of the steps that a call gives.
+
+    Raises:
+        ArgumentError, ArgumentTypeError: if one of them doesn't fit `adapter`.
+    """
+    prompts = call.get("prompt"), call.get("prompt_embeds")
+    for image in images_for(adapter, call.get("adapter_image")):
+        check_images_given(ADAPTER_IMAGE.name, image, *prompts)
+    check_scales(adapter, _or_one(call.get("adapter_conditioning_scale")))
+    check_factor(_or_one(call.get("adapter_conditioning_factor")))
 
 
 def _filled(pixels: int, adapter: Any) -> int:

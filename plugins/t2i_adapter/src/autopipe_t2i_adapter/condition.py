@@ -13,7 +13,7 @@ from autopipe_components.images.kinds import as_list
 from autopipe_components.latent import LatentPipeline
 from autopipe_components.steps.checks import check_components, check_image
 
-from .addon import OwnAdapters, joined
+from .addon import OwnAdapters, check_arguments, joined
 from .fit import check_fits
 from .inputs import ADAPTER_IMAGE
 
@@ -52,7 +52,7 @@ class AdapterCondition(LatentPipeline[_Result]):
         check_image(image, ADAPTER_IMAGE.name)
         call = call.replace(adapter_image=image)
         check_fits(self.adapter, self.unet, self.vae_scale_factor)
-        OwnAdapters().check_arguments(self, call)
+        check_arguments(self.adapter, call)
         height, width = self._size_of(image)
         self.call = call.replace(
             height=height if call.height is None else call.height,

@@ -35,7 +35,7 @@ class StableDiffusionXLAdapterPipeline(AdapterCondition[Result], StableDiffusion
         ArgumentError: if the adapter was trained for another kind of U-Net.
     """
 
-    model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->adapter->unet->vae"
+    model_cpu_offload_extra = ("adapter",)
 
     def __init__(
         self,

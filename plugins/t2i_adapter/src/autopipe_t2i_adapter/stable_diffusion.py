@@ -35,6 +35,8 @@ class StableDiffusionAdapterPipeline(AdapterCondition[Result], StableDiffusionPi
     """
 
     model_cpu_offload_seq = "text_encoder->adapter->unet->vae"
+    _exclude_from_cpu_offload: ClassVar[tuple[str, ...]] = ()
+    _optional_components = ("safety_checker", "feature_extractor")
     scheduler_corrections: ClassVar = {}
     ignores_partial_size = False
 
