@@ -11,6 +11,7 @@ import PIL.Image
 import PIL.ImageChops
 import pytest
 
+from autopipe.checkpoint.address import demo_folder
 from autopipe.cli import main
 from autopipe.registry import default_registry
 
@@ -55,6 +56,22 @@ def test_the_same_seed_is_the_same_picture(circle: Path) -> None:
     run("generate", RED, "--seed", "1", "-o", "again.png", "-q")
     with PIL.Image.open(circle) as first, PIL.Image.open("again.png") as again:
         assert first.tobytes() == again.tobytes()
+
+
+def test_a_single_file_draws_what_its_folder_draws(circle: Path) -> None:
+    run("convert", "demo:stable_diffusion", "-o", "shapes.safetensors")
+    demo = ("--config", str(demo_folder("stable_diffusion", default_registry())))
+    run("generate", RED, "--seed", "1", "--model", "shapes.safetensors", *demo, "-o", "a.png", "-q")
+    with PIL.Image.open(circle) as folder, PIL.Image.open("a.png") as file:
+        assert file.text["model"] == "shapes.safetensors"
+        assert file.tobytes() == folder.tobytes()
+
+
+def test_what_completes_a_single_file_is_for_single_files(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run("generate", RED, "--config", "demo:stable_diffusion", code=2)
+    assert "--config is for a single file" in capsys.readouterr().err
 
 
 def test_image_to_image_changes_the_colour(circle: Path) -> None:

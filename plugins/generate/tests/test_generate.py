@@ -113,7 +113,11 @@ FAMILY = Family(
         ),
     ),
 )
-DEMO = Family("toys", demo="toys:demo")
+DEMO = Family(
+    "toys",
+    pipelines=(Pipeline("ToyPainter", f"{__name__}:TextPainter", "text2image", "toys"),),
+    demo="toys:demo",
+)
 REGISTRY = Registry(Installed(Plugin(f.name, f"autopipe-{f.name}", "1"), f) for f in (FAMILY, DEMO))
 
 

@@ -43,6 +43,7 @@ EXAMPLES = (
     'autopipe generate "a hut" --model ./my-checkpoint --set clip_skip=1',
     'autopipe generate "a hut" --model ./one --upscale ./two --steps 50 --steps 30',
     'autopipe generate "a hut" --model ./my-checkpoint --memory 6GiB',
+    'autopipe generate "a hut" --model model.safetensors',
 )
 
 
@@ -81,6 +82,8 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     )
     take("--engine [PART=]NAME", about, many=True)
     take("--revision NAME", REVISION_HELP)
+    about = "a folder or repository with what --model lacks, if that is a single file"
+    take("--config CHECKPOINT", f"{about} (default: the family's own)")
     declare_links(parser)
     about = "the variant of the weight files, such as fp16; auto uses any (default: none)"
     take("--variant NAME", about)

@@ -40,7 +40,10 @@ def load_for(request: Request, registry: Registry) -> DiffusionPipeline:
         for keyword, model in request.conditions.items()
     }
     options = options_of(request, request.commit)
-    pipe: Any = opener.from_pretrained(request.model, **options, **request.stages, **added)
+    if request.config is None:
+        pipe: Any = opener.from_pretrained(request.model, **options, **request.stages, **added)
+    else:
+        pipe = opener.from_single_file(request.model, config=request.config, **options, **added)
     for model in added.values():
         # With "auto", its files may have another dtype than those of the checkpoint.
         model.to(pipe.dtype)

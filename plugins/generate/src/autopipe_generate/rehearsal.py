@@ -44,10 +44,15 @@ def check_call(request: Request, call: Mapping[str, Any], registry: Registry) ->
 def _outline(cls: Any, request: Request, registry: Registry) -> Any:
     from autopipe.checkpoint.checkpoint import Checkpoint
     from autopipe.checkpoint.outline import outline, outline_model
+    from autopipe.checkpoint.single_file import open_pipeline
 
     added = {
         keyword: outline_model(load_target(registry.conditions[keyword].target or ""), model, {})
         for keyword, model in request.conditions.items()
     }
     keywords = {**options_of(request, request.commit), **request.stages, **added}
-    return outline(Checkpoint.open(request.model, keywords, registry).plan(cls))
+    if request.config is None:
+        checkpoint = Checkpoint.open(request.model, keywords, registry)
+    else:
+        checkpoint = open_pipeline(request.model, {"config": request.config, **keywords}, registry)
+    return outline(checkpoint.plan(cls))

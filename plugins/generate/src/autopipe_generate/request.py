@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from autopipe.cli.checkpoint import open_checkpoint
+from autopipe.cli.checkpoint import Checkpoint, open_checkpoint
 from autopipe.cli.families import no_family_hint
 from autopipe.cli.options import PROMPT, given_of, stage_keywords
 from autopipe.errors import ArgumentError, ImageFileError, MissingPluginError, nearest
@@ -35,7 +35,7 @@ OPTIONS: Mapping[str, str] = {
 
 _PER_STAGE = ("num_inference_steps", "guidance_scale")
 _AS_GIVEN = (
-    "paste_unmasked", "variant", "dtype", "device", "memory", "offload_folder", "offload"
+    "paste_unmasked", "variant", "dtype", "device", "memory", "offload_folder", "offload", "config"
 )  # fmt: skip
 
 
@@ -74,6 +74,7 @@ class Request(Stage):
         fast: names of add-ons that make results faster.
         engine: the name of an engine, or `COMPONENT=NAME` for some components.
         upscale: the stages that enlarge the results.
+        config: the folder or repository with what a single file lacks, or None.
     """
 
     class_name: str
@@ -96,6 +97,7 @@ class Request(Stage):
     memory: str | None = None
     offload_folder: str | None = None
     offload: str | None = None
+    config: str | None = None
 
     @property
     def addons(self) -> list[str]:
@@ -129,7 +131,7 @@ def request_of(arguments: argparse.Namespace, registry: Registry) -> Request:
     stages = {name: no_inputs[f"--{name}"] for name in names if f"--{name}" in no_inputs}
     inputs = _further_inputs(arguments, given, conditions, chosen, registry)
     first, *others = _stages(arguments, registry)
-    checkpoint = open_checkpoint(first["model"], registry, arguments.revision)
+    checkpoint = _opened(first["model"], arguments, registry)
     class_name = checkpoint.index.class_name
     left = [text for text in given if text not in map(word, inputs)]
     with_set = [
@@ -164,6 +166,18 @@ def request_of(arguments: argparse.Namespace, registry: Registry) -> Request:
         engine=_engines(arguments),
         upscale=tuple(_later(stage, registry) for stage in others),
     )
+
+
+def _opened(model: str, arguments: argparse.Namespace, registry: Registry) -> Checkpoint:
+    """Open the checkpoint of the first stage, or the single file that `--config` completes."""
+    if arguments.config is None:
+        return open_checkpoint(model, registry, arguments.revision)
+    if not is_file(model):
+        raise ArgumentError(f"--config is for a single file, and {shown(model)} is not one")
+    from autopipe.checkpoint.single_file import open_pipeline
+
+    opened = open_pipeline(model, {"config": arguments.config}, registry)
+    return Checkpoint(opened.source, opened.index)
 
 
 def _further_inputs(
