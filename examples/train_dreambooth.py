@@ -85,9 +85,9 @@ def main(arguments: list[str] | None = None) -> int:
             of_class = len(subject) + torch.randint(len(others), (options.batch,))
             chosen = torch.cat([chosen, of_class])
         losses = denoising.losses(latents[chosen], states[chosen], empty)
-        of_subject = losses[: options.batch].mean()
-        of_class: Tensor = options.prior_weight * losses[options.batch :].sum() / options.batch
-        return of_subject + of_class
+        of_subject: Tensor = losses[: options.batch].mean()
+        of_others: Tensor = options.prior_weight * losses[options.batch :].sum() / options.batch
+        return of_subject + of_others
 
     run.train(loss, after_step=lambda: average.step(pipe.unet.parameters()))
 

@@ -25,6 +25,8 @@ class AttentionMembers(nn.Module):
     upcast: bool
     context_dim: int | None
     to_q: nn.Linear
+    to_k: Any
+    to_v: Any
     default_processor: ClassVar[type[AttnProcessor2_0]] = AttnProcessor2_0
     """The class of the processor that stands for none."""
     residual_connection: bool = False
