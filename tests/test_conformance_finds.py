@@ -77,11 +77,11 @@ def ignore(name: str, value: Any) -> Callable[[Patch], None]:
 
 
 def guides_nowhere(patch: Patch) -> None:
-    patch.setattr(steps, "guide", lambda prediction, scale, rescale: prediction.chunk(2)[1])
+    patch.setattr(steps, "guide", lambda prediction, *_, **__: prediction.chunk(2)[1])
 
 
 def guides_back(patch: Patch) -> None:
-    def guide(prediction: Any, scale: float, rescale: float) -> Any:
+    def guide(prediction: Any, scale: float, **_: Any) -> Any:
         away, towards = prediction.chunk(2)
         return towards + scale * (away - towards)
 

@@ -17,9 +17,7 @@ from autopipe.registry import default_registry
 from autopipe.tasks import Task
 
 DEMOS = [
-    f"demo:{name}"
-    for name, family in default_registry().families.items()
-    if getattr(family, "demo", None) and not family.conditions
+    f"demo:{name}" for name, family in default_registry().families.items() if family.demo_opens
 ]
 CALL: dict[str, Any] = {"num_inference_steps": 2, "output_type": "np"}
 

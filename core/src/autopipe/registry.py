@@ -261,10 +261,14 @@ def default_registry() -> Registry:
                     built = Registry(*discover())
                     raise_if_strict(built.problems)
                     _default = built
-                    bring_all(built.of)
+                    bring_all(_entries)
                 finally:
                     _is_building = False
     return _default
+
+
+def _entries(kind: str) -> Mapping[str, Any]:
+    return default_registry().of(kind)
 
 
 def receive(cls: type, kind: str) -> None:
@@ -277,7 +281,7 @@ def receive(cls: type, kind: str) -> None:
     """
     add_receiver(cls, kind)
     if not _is_building:
-        bring_all(default_registry().of)
+        bring_all(_entries)
 
 
 def register(manifest: Manifest) -> None:
@@ -309,7 +313,7 @@ def register(manifest: Manifest) -> None:
             reason = added[0].reason.partition(". Set ")[0]
             raise PluginError(f"the family can't be registered: {reason}")
         _default = after
-        bring_all(after.of)
+        bring_all(_entries)
 
 
 def resolve(

@@ -55,13 +55,22 @@ def _registry(*methods: Method) -> Registry:
 
 
 @pytest.fixture
-def brought():
+def bring(monkeypatch: pytest.MonkeyPatch):
+    """Make the default registry one with these methods."""
+
+    def bring(*methods: Method) -> None:
+        monkeypatch.setattr(registry, "_default", _registry(*methods))
+        bring_all(lambda kind: registry.default_registry().of(kind))
+
+    return bring
+
+
+@pytest.fixture
+def brought(bring) -> None:
     here = __name__
     names = ("shout", "volume", "made", "twice")
     of_pipes = [Method(name, f"{here}:{name}") for name in names]
-    bring_all(_registry(*of_pipes, Method("total", f"{here}:total", "network")).of)
-    yield
-    bring_all(registry.default_registry().of)
+    bring(*of_pipes, Method("total", f"{here}:total", "network"))
 
 
 def test_functions_properties_and_methods_of_the_class_come_to_every_pipeline(brought) -> None:
@@ -79,26 +88,27 @@ def test_a_subclass_overrides_them_and_calls_super(brought) -> None:
     assert Louder(Net()).shout("a") == "A!"
 
 
-def test_they_go_with_their_package() -> None:
-    bring_all(_registry(Method("shout", f"{__name__}:shout")).of)
+def test_they_go_with_their_package(bring, monkeypatch) -> None:
+    bring(Method("shout", f"{__name__}:shout"))
     assert hasattr(Pipe, "shout")
-    bring_all(registry.default_registry().of)
+    assert hasattr(Pipe(Net()), "shout")
+    monkeypatch.undo()
     assert not hasattr(Pipe, "shout")
+    with pytest.raises(AttributeError, match="no attribute 'shout'"):
+        _ = Pipe(Net()).shout
 
 
-def test_what_the_class_has_itself_stays(caplog) -> None:
+def test_what_the_class_has_itself_stays(bring, caplog) -> None:
     before = DiffusionPipeline.close
-    bring_all(_registry(Method("close", f"{__name__}:shout")).of)
+    bring(Method("close", f"{__name__}:shout"))
     assert DiffusionPipeline.close is before
     assert "DiffusionPipeline has its own close" in caplog.text
-    bring_all(registry.default_registry().of)
 
 
-def test_a_method_whose_module_is_broken_names_the_package() -> None:
-    bring_all(_registry(Method("shout", "no_such_module:shout")).of)
+def test_a_method_whose_module_is_broken_names_the_package(bring) -> None:
+    bring(Method("shout", "no_such_module:shout"))
     with pytest.raises(PluginError, match="no_such_module:shout can't be loaded"):
         Pipe(Net()).shout("a")
-    bring_all(registry.default_registry().of)
 
 
 def test_a_method_of_a_package_that_is_not_installed_names_the_package(monkeypatch) -> None:
@@ -127,7 +137,6 @@ def test_registering_at_run_time_brings_them(monkeypatch) -> None:
     registry.register(Manifest("late", methods=(Method("late_shout", f"{__name__}:shout"),)))
     assert Pipe(Net()).late_shout("b") == "B"
     monkeypatch.undo()
-    bring_all(registry.default_registry().of)
     assert not hasattr(Pipe, "late_shout")
 
 

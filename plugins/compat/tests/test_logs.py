@@ -8,12 +8,15 @@ from collections.abc import Iterator
 import pytest
 
 from autopipe import logging as logs
+from autopipe import registry
 
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    roots = ("autopipe", "autopipe_components", "autopipe_stable_diffusion")
-    before = [(name, logging.getLogger(name).level) for name in roots]
+    # The packages may have no loggers yet, whose level then comes from here.
+    packages = ["autopipe", *{f"autopipe_{name}" for name in registry.default_registry().families}]
+    known = [n for n in logging.root.manager.loggerDict if n.startswith("autopipe")]
+    before = [(name, logging.getLogger(name).level) for name in {*packages, *known}]
     yield
     logs.disable_default_handler()
     logs.enable_propagation()

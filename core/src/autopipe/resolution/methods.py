@@ -7,7 +7,7 @@ is imported at the first use.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import NotHereYetError
 from ..wording import logger, shown
@@ -20,17 +20,25 @@ _log = logger(__name__)
 _receivers: list[tuple[type, str]] = []
 
 
+Entries: TypeAlias = Callable[[str], Mapping[str, Any]]
+"""Returns the manifest entries of a kind, by name, as they are now."""
+
+
 class BroughtMethod:
     """A method whose target is imported at its first use; it behaves as what the target names.
 
-    `target` names a function, or another descriptor such as a property.
+    It is absent while no plugin brings it. The target names a function, or another descriptor such
+    as a property.
     """
 
-    def __init__(self, target: str) -> None:
-        self.target = target
+    def __init__(self, kind: str, name: str, entries: Entries) -> None:
+        self._kind, self._name, self._entries = kind, name, entries
 
     def __get__(self, instance: object, owner: type) -> Any:
-        found = load_target(self.target)
+        entry = self._entries(self._kind).get(self._name)
+        if entry is None:
+            raise AttributeError(f"{owner.__name__!r} has no attribute {shown(self._name)}")
+        found = load_target(entry.target)
         return found.__get__(instance, owner) if hasattr(found, "__get__") else found
 
 
@@ -56,21 +64,17 @@ def add_receiver(cls: type, kind: str) -> None:
         _receivers.append((cls, kind))
 
 
-def bring_all(of: Callable[[str], Mapping[str, Any]]) -> None:
+def bring_all(entries: Entries) -> None:
     """Give every receiver the methods of its kind.
 
-    Args:
-        of: returns the manifest entries of a kind, by name. A method that the class itself has is
-            left out, with a warning.
+    A method that the class itself has is left out, with a warning.
     """
     for cls, kind in _receivers:
-        entries = of(kind)
-        for name in [n for n, one in vars(cls).items() if isinstance(one, BroughtMethod)]:
-            if name not in entries:
-                delattr(cls, name)
-        for name, entry in entries.items():
+        for name, entry in entries(kind).items():
             known = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
-            if known is not None and not isinstance(known, (BroughtMethod, Absent)):
+            if known is None or isinstance(known, Absent):
+                setattr(cls, name, BroughtMethod(kind, name, entries))
+            elif not isinstance(known, BroughtMethod):
                 _log.warning(
                     "%s has its own %s, so the %s %s of a package is not used",
                     cls.__name__,
@@ -78,5 +82,3 @@ def bring_all(of: Callable[[str], Mapping[str, Any]]) -> None:
                     kind,
                     shown(entry.target),
                 )
-            else:
-                setattr(cls, name, BroughtMethod(entry.target))
