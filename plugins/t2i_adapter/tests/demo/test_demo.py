@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
-from t2i_adapter_demo import train
 
 from autopipe import DiffusionPipeline, T2IAdapter
 from autopipe_t2i_adapter.fit import check_fits
 
 from ..conftest import needs
 
-pytestmark = needs("stable_diffusion")
+pytestmark = [needs("stable_diffusion"), needs("controlnet")]
 
 
-def test_the_adapter_fits_and_is_what_is_shipped() -> None:
+@pytest.fixture
+def train() -> Any:
+    """The training code, which shares functions with that of the demo ControlNet."""
+    from t2i_adapter_demo import train
+
+    return train
+
+
+def test_the_adapter_fits_and_is_what_is_shipped(train: Any) -> None:
     pipe = DiffusionPipeline.from_pretrained("demo:stable_diffusion")
     new, shipped = train.new_adapter(), T2IAdapter.from_pretrained("demo:t2i_adapter")
     check_fits(new, pipe.unet, pipe.vae_scale_factor)
@@ -22,7 +32,7 @@ def test_the_adapter_fits_and_is_what_is_shipped() -> None:
     assert (new.widths, new.strides) == (shipped.widths, shipped.strides)
 
 
-def test_only_the_adapter_learns() -> None:
+def test_only_the_adapter_learns(train: Any) -> None:
     pipe = DiffusionPipeline.from_pretrained("demo:stable_diffusion")
     pipe.unet.requires_grad_(False)
     adapter = train.new_adapter()
