@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -140,7 +141,7 @@ def _imageio(what: str) -> Any:
 def _write_by_opencv(pixels: list[Any], path: str, fps: int) -> bool:
     """Write the video with OpenCV; False if that is not installed."""
     try:
-        import cv2
+        cv2: Any = importlib.import_module("cv2")
     except ImportError:
         return False
     height, width = pixels[0].shape[:2]

@@ -33,9 +33,9 @@ class Attentive(nn.Module):
     def set_attn_processor(self, processor: Any) -> None:
         """Let processors compute the attention layers.
 
-        A processor is called as `processor(attn, hidden_states, encoder_hidden_states=None,
-        attention_mask=None, temb=None, **cross_attention_kwargs)`, and returns what the layer
-        returns. Of the options in `cross_attention_kwargs` it gets those that it names.
+        A processor is called with the layer and its `hidden_states`, and by keyword with
+        `encoder_hidden_states`, `attention_mask` and `temb`. It returns what the layer returns. Of
+        the options in `cross_attention_kwargs` it gets those that it names.
 
         Args:
             processor: one for all layers, or a dict with one for each key of `attn_processors`.

@@ -17,13 +17,13 @@ class LoraLayer:
     """The change of one module: its weight grows by `strength * scale * (up @ down)`.
 
     Attributes:
-        down: (R, in) for a linear module; (R, in, *kernel) for a convolution, with the stride and
+        down: (R, in) for a linear module; `(R, in, *kernel)` for a convolution, with the stride and
             padding of the module.
         up: (out, R); (out, R, 1, ...) for a convolution.
         scale: alpha / R, or 1 without an alpha.
-        magnitude: the magnitude of the changed weight (DoRA), which broadcasts against it: (out, 1,
-            ...) or (1, in, 1, ...). The changed weight is divided by its norm over the axes where
-            `magnitude` has length 1, and multiplied by `magnitude`.
+        magnitude: the magnitude of the changed weight (DoRA), which broadcasts against it:
+            `(out, 1, ...)` or `(1, in, 1, ...)`. The changed weight is divided by its norm over the
+            axes where `magnitude` has length 1, and multiplied by `magnitude`.
         bias: (out,), the bias of `up`: the module's bias grows by `strength * scale * bias`.
     """
 
