@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -79,3 +81,28 @@ def test_offloading_changes_nothing(draw: Any) -> None:
         np.testing.assert_allclose(draw(), everything, atol=1e-4)
     finally:
         draw.pipe.remove_all_hooks()
+
+
+ADD_ONS = {
+    "freeu": {},
+    "ip_adapter": {"source": "demo:ip_adapter"},
+    "lora": {"source": "demo:lora"},
+    "pag": {},
+    "t2i_adapter": {"source": "demo:t2i_adapter"},
+    "textual_inversion": {"source": "demo:textual_inversion"},
+}
+
+
+@pytest.mark.parametrize("name", ADD_ONS)
+def test_fifty_times_attached_and_detached_nothing_is_left(name: str) -> None:
+    pipe: Any = AutoPipelineForText2Image.from_pretrained("demo:stable_diffusion")
+    before = pipe.components
+    shown = {part: getattr(pipe, part) for part in before}
+    kept: list[Any] = []
+    for _ in range(50):
+        kept.append(weakref.ref(pipe.attach(name, **ADD_ONS[name])))
+        pipe.detach(name)
+    gc.collect()
+    assert [one for one in kept if one() is not None] == []
+    assert pipe.components == before
+    assert {part: getattr(pipe, part) for part in before} == shown
