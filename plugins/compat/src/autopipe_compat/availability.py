@@ -132,6 +132,7 @@ def _version_check(module: str, dist: str) -> Callable[[str, str], bool]:
     return is_version
 
 
+@functools.cache
 def _function(name: str) -> Any:
     """Return the function called `is_NAME_available` or `is_NAME_version`; None for other names."""
     found = _NAME.fullmatch(name)
@@ -160,4 +161,4 @@ def __getattr__(name: str) -> Any:
     made = _function(name)
     if made is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return globals().setdefault(name, made)
+    return made
