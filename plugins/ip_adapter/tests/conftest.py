@@ -12,46 +12,21 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from support.steered import NETWORK, NOISE, POOLED, UP, WIDTH, filled, vae  # noqa: F401
+from support.steered import SDXL as BASE_SDXL
 from torch import Tensor
 
 import autopipe
-from autopipe import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from autopipe import ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from autopipe_components.encoders.clip_vision import CLIPVisionModelWithProjection
 from autopipe_components.processing.clip_image_processor import CLIPImageProcessor
 
-WIDTH, POOLED = 12, 10
 HIDDEN, EMBEDDING, FACE, SIDE = 20, 14, 9, 16
 
-NETWORK: dict[str, Any] = {
-    "block_out_channels": (16, 32),
-    "layers_per_block": 1,
-    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-    "cross_attention_dim": WIDTH,
-    "attention_head_dim": 2,
-    "norm_num_groups": 8,
-}
-UP: dict[str, Any] = {"sample_size": 8, "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D")}
 SDXL: dict[str, Any] = {
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 4,
-    "projection_class_embeddings_input_dim": POOLED + 6 * 4,
+    **BASE_SDXL,
     "transformer_layers_per_block": 2,
     "use_linear_projection": True,
-}
-VAE: dict[str, Any] = {
-    "block_out_channels": (8, 16),
-    "down_block_types": ("DownEncoderBlock2D",) * 2,
-    "up_block_types": ("UpDecoderBlock2D",) * 2,
-    "norm_num_groups": 4,
-    "sample_size": 16,
-    "force_upcast": False,
-}
-NOISE: dict[str, Any] = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "steps_offset": 1,
-    "clip_sample": False,
 }
 VISION: dict[str, Any] = {
     "hidden_size": HIDDEN,
@@ -64,16 +39,6 @@ VISION: dict[str, Any] = {
 }
 
 KINDS = ("plain", "plus", "full", "face")
-
-
-def seeded(make: Callable[[], Any], seed: int) -> Any:
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
-        network = make().eval().requires_grad_(False)
-        for parameter in network.parameters():
-            if not parameter.any():
-                parameter.normal_(std=0.3)
-    return network
 
 
 def picture(seed: int = 0, side: int = 24) -> Image.Image:
@@ -163,16 +128,11 @@ def save(tensors: Mapping[str, Mapping[str, Tensor]], path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def vae() -> AutoencoderKL:
-    return seeded(lambda: AutoencoderKL(**VAE), 0)
-
-
-@pytest.fixture(scope="session")
 def unets() -> dict[str, UNet2DConditionModel]:
     """A U-Net of each family."""
     configs = {"stable_diffusion": {}, "sdxl": SDXL}
     return {
-        family: seeded(partial(UNet2DConditionModel, **{**NETWORK, **UP, **extra}), 1)
+        family: filled(partial(UNet2DConditionModel, **{**NETWORK, **UP, **extra}), 1)
         for family, extra in configs.items()
     }
 
@@ -183,7 +143,7 @@ def controlnets() -> dict[str, ControlNetModel]:
     own = {"conditioning_embedding_out_channels": (4, 8)}
     configs = {"stable_diffusion": {}, "sdxl": SDXL}
     return {
-        family: seeded(partial(ControlNetModel, **{**NETWORK, **own, **extra}), 2)
+        family: filled(partial(ControlNetModel, **{**NETWORK, **own, **extra}), 2)
         for family, extra in configs.items()
     }
 
@@ -197,7 +157,7 @@ def encoder() -> CLIPVisionModelWithProjection:
             parameter.normal_(std=0.3)
         return made
 
-    return seeded(make, 3)
+    return filled(make, 3)
 
 
 @pytest.fixture(scope="session")
@@ -207,7 +167,11 @@ def extractor() -> CLIPImageProcessor:
 
 @pytest.fixture
 def build(
-    vae: Any, unets: Any, controlnets: Any, encoder: Any, extractor: Any
+    vae: Any,  # noqa: F811
+    unets: Any,
+    controlnets: Any,
+    encoder: Any,
+    extractor: Any,
 ) -> Callable[..., Any]:
     """Makes a pipeline of a class by its name; it has an image encoder unless told otherwise."""
 

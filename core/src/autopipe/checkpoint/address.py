@@ -15,7 +15,7 @@ from ..registry import Registry
 from ..resolution.guard import guarded
 from ..wording import shown
 from .hub.opening import open_repository
-from .single.opening import Said, open_single, open_tensors
+from .single.opening import Said, open_single, list_tensors
 from .single.tensors import Tensors
 from .source import HubOptions, LocalSource, Source
 
@@ -47,7 +47,7 @@ def open_source(path: str | Path, hub: HubOptions, registry: Registry) -> Source
     if text and os.path.isdir(folder):
         return LocalSource(folder, follow_links=hub.follow_links)
     if text and os.path.exists(folder):
-        return open_single(open_tensors(folder), registry, Said())
+        return open_single(list_tensors(folder), registry, Said())
     if text.startswith(DEMO):
         return LocalSource(demo_folder(text.removeprefix(DEMO), registry))
     if isinstance(path, os.PathLike) or not _REPOSITORY.fullmatch(text) or text.startswith("."):
@@ -85,7 +85,7 @@ def open_file(
     if not os.path.isfile(file):
         what = "is a folder; call from_pretrained" if file.is_dir() else "doesn't exist"
         raise CheckpointError(f"the file {shown(text)} {what}; check the path")
-    return open_single(open_tensors(file), registry, said)
+    return open_single(list_tensors(file), registry, said)
 
 
 def demo_folder(family: str, registry: Registry) -> Path:

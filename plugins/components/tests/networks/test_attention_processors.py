@@ -284,10 +284,17 @@ class TestFused:
         vae.fuse_qkv_projections()
         torch.testing.assert_close(vae.decode(latents).sample, usual, rtol=1e-4, atol=1e-5)
 
-    def test_a_saved_network_loads_as_usual(self, unet: UNet2DConditionModel) -> None:
+    def test_a_saved_network_loads_as_usual(
+        self, unet: UNet2DConditionModel, given: tuple[Any, ...]
+    ) -> None:
+        usual = unet(*given).sample
         unet.fuse_qkv_projections()
         file = io.BytesIO()
         torch.save(unet.state_dict(), file)
         file.seek(0)
         unet.unfuse_qkv_projections()
+        with torch.no_grad():
+            for parameter in unet.parameters():
+                parameter.zero_()
         unet.load_state_dict(torch.load(file))
+        assert torch.equal(unet(*given).sample, usual)

@@ -1,19 +1,7 @@
-"""The demo's training code is no installed package: open it here, under a name of its own."""
+"""Makes the demo's training code importable."""
 
-from __future__ import annotations
-
-import importlib.util
-import sys
 from pathlib import Path
 
-NAME = "stable_diffusion_demo"
+from support.demo_code import open_demo
 
-if NAME not in sys.modules:
-    folder = Path(__file__).parents[2] / "demo"
-    spec = importlib.util.spec_from_file_location(
-        NAME, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[NAME])
+open_demo("stable_diffusion_demo", Path(__file__).parents[2] / "demo")

@@ -69,7 +69,7 @@ class Said:
         )
 
 
-def open_tensors(file: Path) -> Tensors:
+def list_tensors(file: Path) -> Tensors:
     """Open a file of tensors; only names, dtypes and shapes are read.
 
     Raises:
