@@ -15,7 +15,7 @@ from ..registry import Registry
 from ..resolution.guard import guarded
 from ..wording import shown
 from .hub.opening import open_repository
-from .single.opening import Said, open_single, list_tensors
+from .single.opening import Said, list_tensors, open_single
 from .single.tensors import Tensors
 from .source import HubOptions, LocalSource, Source
 
