@@ -378,6 +378,15 @@ def test_what_has_no_place_is_refused_first(made: TinyPipeline, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_layout_says_what_may_be_left_out(
+    made: TinyPipeline, tmp_path: Path, monkeypatch: Any, caplog: Any
+) -> None:
+    made.register_modules(checker=OtherNet())
+    monkeypatch.setattr(ToyLayout, "left_out", ("checker",))
+    assert save_single(made, tmp_path / "x.safetensors").is_file()
+    assert "no place for checker, so it is left out" in caplog.text
+
+
 def test_a_full_disk_leaves_the_old_file(
     made: TinyPipeline, tmp_path: Path, monkeypatch: Any
 ) -> None:

@@ -31,7 +31,7 @@ State = Mapping[str, Tensor]
 def save_single(pipe: Any, file: str | Path, *, overwrite: bool = False) -> Path:
     """Write the networks of a pipeline as one safetensors file, all of it or nothing.
 
-    What such a file has no place for, such as the tokenizer and the safety checker, is left out.
+    What such a file has no place for, such as the tokenizer, is left out.
 
     Args:
         file: its path, which ends in `.safetensors`.
@@ -48,14 +48,10 @@ def save_single(pipe: Any, file: str | Path, *, overwrite: bool = False) -> Path
     """
     path = checked_name(file, overwrite)
     every = {name: unwrapped(one) for name, one in pipe.components.items()}
-    networks = {
-        name: one
-        for name, one in every.items()
-        if isinstance(one, nn.Module) and name != _SAFETY_CHECKER
-    }
-    tensors = _joined(type(pipe).__name__, networks, default_registry())
-    if every.get(_SAFETY_CHECKER) is not None:
-        _log.warning("%s has no place for the safety checker, which is left out", path)
+    networks = {name: one for name, one in every.items() if isinstance(one, nn.Module)}
+    tensors, left_out = _joined(type(pipe).__name__, networks, default_registry())
+    if left_out:
+        _log.warning("%s has no place for %s, so it is left out", path, listed(left_out))
     try:
         with replaced(path) as unfinished:
             write_tensors(tensors, unfinished, safe=True)
@@ -93,22 +89,29 @@ def checked_name(file: str | Path, overwrite: bool) -> Path:
 
 def _joined(
     pipeline: str, networks: Mapping[str, nn.Module], registry: Registry
-) -> dict[str, Tensor]:
-    """Return the tensors of the single file with these networks, by component."""
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the tensors of the single file with these networks, and the networks left out."""
     states = {name: state_of(one, safe=True) for name, one in networks.items()}
     components = {
         name: (_config(networks[name]), {n: info_of(tensor) for n, tensor in state.items()})
         for name, state in states.items()
     }
-    plan = _plan(pipeline, components, registry)
+    layout, plan = _plan(pipeline, components, registry)
+    left_out = [name for name in networks if name in layout.left_out]
     placed = {(one.component, name) for one in plan.values() for name in one.names}
-    left = [f"{c}.{n}" for c, state in states.items() for n in state if (c, n) not in placed]
+    left = [
+        f"{component}.{name}"
+        for component, state in states.items()
+        for name in state
+        if component not in left_out and (component, name) not in placed
+    ]
     if left:
         raise UnsupportedCheckpointError(
             f"a single file has no place for {listed(left, 5)} of this {pipeline}; save it as a "
             f"folder"
         )
-    return {name: _made(one, states[one.component]) for name, one in plan.items()}
+    made = {name: _made(one, states[one.component]) for name, one in plan.items()}
+    return made, left_out
 
 
 def _config(network: Any) -> Mapping[str, Any]:
@@ -117,21 +120,19 @@ def _config(network: Any) -> Mapping[str, Any]:
     return dict(found)
 
 
-_SAFETY_CHECKER = "safety_checker"
-
-
 def _plan(
     pipeline: str,
     components: Mapping[str, tuple[Mapping[str, Any], Mapping[str, TensorInfo]]],
     registry: Registry,
-) -> Mapping[str, Joined]:
+) -> tuple[type[Layout], Mapping[str, Joined]]:
+    """Return the layout that has a place for these components, and the tensors of the file."""
     readers: Mapping[str, Reader] = registry.of("reader")
     for target in dict.fromkeys(reader.target for reader in readers.values()):
         layout: Any = load_target(target)
         if isinstance(layout, type) and issubclass(layout, Layout):
             found = layout.write(pipeline, components)
             if found is not None:
-                return found
+                return layout, found
     raise UnsupportedCheckpointError(
         f"no installed plugin knows the layout of a single file with a {shown(pipeline)}; save it "
         f"as a folder"

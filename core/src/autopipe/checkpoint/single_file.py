@@ -29,8 +29,8 @@ _USELESS: Mapping[str, str] = {
 """Older keywords of diffusers that are accepted without effect, with the reason."""
 
 _OF_NETWORKS: Mapping[str, str] = {
-    "scaling_factor": "pass vae= from AutoencoderKL.from_single_file(file, scaling_factor=...)",
-    "upcast_attention": "pass unet= from UNet2DConditionModel.from_single_file of the same file",
+    "scaling_factor": "pass vae= from from_single_file(file, scaling_factor=...) of its class",
+    "upcast_attention": "pass unet= from from_single_file of its class",
 }
 """Keywords that only networks take."""
 
@@ -60,8 +60,7 @@ def open_pipeline(
     if own.pop("load_safety_checker", None):
         raise ArgumentError(
             "load_safety_checker=True can't be used, because a single file has no safety checker; "
-            "load one with StableDiffusionSafetyChecker.from_pretrained, and pass it as "
-            "safety_checker= with its feature_extractor="
+            "load one, and pass it as safety_checker= with its feature_extractor="
         )
     source = _open(given, own, None, options, registry)
     with source.unchanged():

@@ -28,6 +28,7 @@ _STEPS_OF_BASE = 875_000
 class StableDiffusionLayout(LatentDiffusion):
     """Single files of Stable Diffusion 1.x and 2.x."""
 
+    left_out = ("safety_checker",)
     encoders = (_CLIP, _OPEN_CLIP)
     pipelines = (
         "StableDiffusionPipeline",

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from ...errors import WeightsMismatchError
 from ..formats.headers import TensorInfo
@@ -142,7 +142,13 @@ class Layout(ABC):
     """One layout of single files. A reader of a manifest names a subclass.
 
     It gets names and shapes only; the loader takes the tensors from the file without copying them.
+
+    Attributes:
+        left_out: networks that such a file has no place for, and that may be left out when one is
+            written.
     """
+
+    left_out: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     @abstractmethod
