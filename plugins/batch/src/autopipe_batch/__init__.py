@@ -1,0 +1,1 @@
+"""The command `autopipe batch`: thousands of results, each exactly once."""

@@ -1,0 +1,1 @@
+"""Runs batches of autopipe on a Ray cluster."""
