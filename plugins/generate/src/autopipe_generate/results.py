@@ -17,7 +17,7 @@ from autopipe.errors import ArgumentError, ImageFileError
 from autopipe.regular import UNFINISHED
 from autopipe.tasks import Task
 from autopipe.wording import shown
-from autopipe_requests import files
+from autopipe_requests import writing
 from autopipe_requests.pictures import save_image
 from autopipe_requests.record import KEY, settings
 
@@ -40,8 +40,8 @@ _WRITTEN: Mapping[str, str] = {
 def suffixes_of(task: Task | None) -> tuple[str, ...]:
     """Return the possible suffixes of the files of a task, the usual one first."""
     if task is not None:
-        return files.suffixes_of(task.output)
-    return tuple(suffix for field in (*files.FIELDS, "") for suffix in files.suffixes_of(field))
+        return writing.suffixes_of(task.output)
+    return tuple(suffix for field in (*writing.FIELDS, "") for suffix in writing.suffixes_of(field))
 
 
 def output_name(
@@ -127,7 +127,7 @@ def write(drawn: Sequence[Drawn], output: Path) -> list[tuple[Path, dict[str, An
         ImageFileError: if a file can't be written.
     """
     first = drawn[0]
-    if output.suffix.lower() not in files.suffixes_of(first.field):
+    if output.suffix.lower() not in writing.suffixes_of(first.field):
         output = output.with_suffix(first.suffix)
     done = [
         (one.save(file), _settings(one))
@@ -158,7 +158,7 @@ def _write_sheet(drawn: Sequence[Drawn], output: Path) -> dict[str, Any]:
     sheet = contact_sheet([one.value for one in drawn])
     records = [json.loads(one.record.text()) for one in drawn]
     texts = {KEY: json.dumps({"format": 1, "sheet": records})}
-    files.written(output, partial(save_image, sheet, texts=texts, format=output.suffix.lstrip(".")))
+    writing.written(output, partial(save_image, sheet, texts=texts, format=output.suffix.lstrip(".")))
     seeds = [one.record.request.seed for one in drawn]
     size = {"size": f"{sheet.width}x{sheet.height}", "seed": f"{seeds[0]} to {seeds[-1]}"}
     return {**settings(drawn[0].record), **size}

@@ -15,9 +15,10 @@ from autopipe.tasks import Input, Task
 from autopipe.wording import shown
 
 from .hashes import fingerprint, sha256_of
-from .inputs import Spell
+from .inputs import Spell, is_address
 from .request import Addition, Checkpoint, Request
-from .schema import arguments_model, is_address, read_arguments, takes_of
+from .schema import arguments_model, read_arguments
+from .signatures import takes_of
 
 if TYPE_CHECKING:
     from .completing import Completion, Draft
@@ -51,13 +52,13 @@ def checked(draft: Draft, completion: Completion) -> Request:
         given.setdefault("paste_unmasked", True)
     values = read_arguments(given, model, lambda name: written.get(name, spell(name)))
     for name, parameter in names.items():
-        if parameter.default is parameter.empty and name not in values:
-            if not (fields["size"] and name in SIZE):
-                raise ArgumentError(f"{cls.__name__} needs {name}; give {spell(name)}")
+        by_size = fields["size"] and name in SIZE
+        if parameter.default is parameter.empty and name not in values and not by_size:
+            raise ArgumentError(f"{cls.__name__} needs {name}; give {spell(name)}")
     for name, value in values.items():
         values[name] = _hashed(value, completion.folder, written.get(name, spell(name)))
     fields["addons"] = tuple(_addition(one) for one in fields["addons"])
-    fields["checkpoint"] = _identified(named, cls, fields, registry, spell)
+    fields["checkpoint"] = identified(named, cls, fields, registry, spell)
     return Request(task=draft.task and str(draft.task), arguments=values, **fields)
 
 
@@ -113,7 +114,7 @@ def _same(path: Path, expected: str | None) -> str:
     return found
 
 
-def _identified(
+def identified(
     named: Checkpoint, cls: Any, fields: Mapping[str, Any], registry: Registry, spell: Spell
 ) -> Checkpoint:
     """Return a local checkpoint with its fingerprint."""

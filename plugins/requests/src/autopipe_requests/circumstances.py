@@ -20,7 +20,7 @@ from autopipe.resolution.packages import readable
 from .opening import Ready
 from .record import Circumstances
 from .request import Request
-from .schema import takes_of
+from .signatures import takes_of
 
 
 def circumstances(

@@ -15,14 +15,14 @@ from typing import Any
 
 from autopipe.cli import checkpoint as checkpoints
 from autopipe.cli.options import stage_keywords
-from autopipe.errors import ArgumentError
+from autopipe.errors import ArgumentError, ImageFileError
 from autopipe.registry import Registry, default_registry
 from autopipe.regular import is_file
 from autopipe.tasks import Input, Task
 from autopipe.wording import shown
 
 from .fields import Fields
-from .inputs import Spell, attaching, key_of, owners_of, task_of
+from .inputs import FILES, PICTURES, Spell, attaching, is_address, key_of, owners_of, task_of
 from .request import Addition, Checkpoint, Request, Stage
 
 SHORT: Mapping[str, str] = {
@@ -135,6 +135,7 @@ class Completion:
         by_key = {key_of(one): one for one in reversed(found.inputs if found else declared)}
         inputs += [one for key, one in by_key.items() if key in left]
         self._check_once(inputs, given_keys, others)
+        self._check_files(inputs, given_keys)
         if opened.commit:
             named = named.model_copy(update={"commit": opened.commit})
         if fields["seed"] is None:
@@ -210,9 +211,9 @@ class Completion:
             if one is not False
         }
         additions: Sequence[Addition] = fields["addons"]
-        for one in additions:
-            addon = registry.entry("addon", one.addon)
-            asked[attaching(one.addon, addon, spell)] = addon.inputs
+        for addition in additions:
+            addon = registry.entry("addon", addition.addon)
+            asked[attaching(addition.addon, addon, spell)] = addon.inputs
         found: list[Input] = []
         for owner, inputs in asked.items():
             for one in inputs:
@@ -235,4 +236,16 @@ class Completion:
                 raise ArgumentError(
                     f"{self.spell(one.name)} and {self.spell(key_of(one))} set the same argument; "
                     f"give only one"
+                )
+
+    def _check_files(self, inputs: Sequence[Input], given: Mapping[str, Any]) -> None:
+        for one in inputs:
+            value = given.get(key_of(one)) if one.kind in FILES else None
+            name = value.get("file") if isinstance(value, Mapping) else value
+            if not isinstance(name, str) or (one.kind in PICTURES and is_address(name)):
+                continue
+            if not is_file((self.folder or Path()) / Path(name).expanduser()):
+                what = "image" if one.kind in PICTURES else one.kind
+                raise ImageFileError(
+                    f"the {what} {shown(name)} of {self.spell(key_of(one))} doesn't exist"
                 )

@@ -12,13 +12,14 @@ from autopipe.errors import PluginError
 from autopipe.registry import Registry
 from autopipe.tasks import Task
 
-from . import files
+from . import writing
 from .checking import SIZE
 from .circumstances import circumstances
 from .opening import Pipelines, Ready, view_key, weights_key
 from .record import Record
 from .request import Request
-from .schema import arguments_model, call_arguments, takes_of
+from .schema import arguments_model, call_arguments
+from .signatures import takes_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +55,7 @@ class Drawn:
     @property
     def suffix(self) -> str:
         """The usual suffix of its file."""
-        return files.suffix_of(self.field)
+        return writing.suffix_of(self.field)
 
     def save(self, path: str | Path) -> Path:
         """Write the result with its record into a file, atomically; return the path.
@@ -64,7 +65,7 @@ class Drawn:
         Raises:
             ImageFileError: if the file can't be written, or the format doesn't fit the result.
         """
-        return files.write(Path(path), self.field, self.value, self.record, self.rates)
+        return writing.write(Path(path), self.field, self.value, self.record, self.rates)
 
 
 def draw(
@@ -98,7 +99,11 @@ def draw(
         before(ready)
     of_call = {} if cancellation is None else {"cancellation": cancellation}
     groups = [[*requests]] if together(requests, ready, registry) else [[one] for one in requests]
-    return [one for group in groups for one in _called(group, ready, of_call, registry)]
+    return [
+        one
+        for group in groups
+        for one in _called(group, ready, of_call, registry, pipelines.local_only)
+    ]
 
 
 def together(requests: Sequence[Request], ready: Ready, registry: Registry) -> bool:
@@ -137,14 +142,18 @@ def same_setup(one: Request, other: Request) -> bool:
 
 
 def _called(
-    requests: Sequence[Request], ready: Ready, of_call: Mapping[str, Any], registry: Registry
+    requests: Sequence[Request],
+    ready: Ready,
+    of_call: Mapping[str, Any],
+    registry: Registry,
+    local_only: bool,
 ) -> list[Drawn]:
     """Draw requests in one call."""
     import torch
 
     first, pipe = requests[0], ready.pipe
     task = _task_of(first, registry)
-    call = call_of(first, ready, registry)
+    call = call_of(first, ready, registry, allow_addresses=not local_only)
     takes = takes_of(type(pipe))
     # One generator for each result, on the CPU: every one can be reproduced on any device.
     generators = [torch.Generator().manual_seed(one.seed) for one in requests]
@@ -168,23 +177,36 @@ def _repeats(request: Request, task: Task | None) -> str:
     return (task and not request.upscale and task.repeats) or "num_images_per_prompt"
 
 
-def call_of(request: Request, ready: Ready, registry: Registry) -> dict[str, Any]:
+def call_of(
+    request: Request, ready: Ready, registry: Registry, *, allow_addresses: bool = True
+) -> dict[str, Any]:
     """Return the arguments of the call of a request, without a generator.
+
+    Args:
+        allow_addresses: whether images may be fetched from the internet.
 
     Raises:
         ArgumentError: if a file has changed.
         ImageFileError: if a file can't be read.
     """
-    return arguments_of(request, type(ready.pipe), registry, ready.labels)
+    return arguments_of(
+        request, type(ready.pipe), registry, ready.labels, allow_addresses=allow_addresses
+    )
 
 
 def arguments_of(
-    request: Request, cls: Any, registry: Registry, labels: Mapping[str, str] | None = None
+    request: Request,
+    cls: Any,
+    registry: Registry,
+    labels: Mapping[str, str] | None = None,
+    *,
+    allow_addresses: bool = True,
 ) -> dict[str, Any]:
     """Return the arguments for a call of `cls`, without a generator.
 
     Args:
         labels: the names of the attachments, by the names in the request.
+        allow_addresses: whether images may be fetched from the internet.
 
     Raises:
         ArgumentError: if a file has changed.
@@ -196,7 +218,8 @@ def arguments_of(
     inputs = [*(task.inputs if task else ())]
     inputs += [i for n in request.conditions for i in registry.conditions[n].inputs]
     inputs += [i for one in request.addons for i in registry.entry("addon", one.addon).inputs]
-    call = call_arguments(request.arguments, arguments_model((cls,), task, inputs))
+    model = arguments_model((cls,), task, inputs)
+    call = call_arguments(request.arguments, model, None, allow_addresses=allow_addresses)
     takes = takes_of(cls)
     if request.size is not None:
         for one in task.inputs if task else inputs:
@@ -259,7 +282,7 @@ def _results(
 
 def _field(task: Task | None, pipe: Any, output: Any) -> str:
     """Return the field of an output that has the results."""
-    names = [task.output] if task else [*files.FIELDS, *getattr(output, "__dict__", ())]
+    names = [task.output] if task else [*writing.FIELDS, *getattr(output, "__dict__", ())]
     found = next((name for name in names if getattr(output, name, None) is not None), None)
     if found is None:
         what = task.output if task else "result"

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from autopipe.cli.checkpoint import tasks_of
 from autopipe.errors import ArgumentError
@@ -18,7 +19,10 @@ from autopipe.registry import Registry
 from autopipe.tasks import Input, Task
 from autopipe.wording import shown
 
-FILES = ("image", "mask", "video", "audio")
+PICTURES = ("image", "mask")
+"""The kinds of inputs that are images, which may have an address on the internet."""
+
+FILES = (*PICTURES, "video", "audio")
 """The kinds of inputs that are read from files."""
 
 Spell: TypeAlias = Callable[[str], str]
@@ -35,6 +39,14 @@ _NUMBER = re.compile(r"-?\d*\.?\d+")
 def key_of(one: Input) -> str:
     """Return the key of an input."""
     return "prompt" if one.name == "prompt" else (one.option or one.name).replace("-", "_")
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` is an address on the internet."""
+    try:
+        return urlsplit(text).scheme in ("http", "https") and bool(urlsplit(text).hostname)
+    except ValueError:
+        return False
 
 
 def attaching(name: str, addon: AddOn, spell: Spell = shown) -> str:
