@@ -101,8 +101,8 @@ class Registry(Classes):
     def of(self, kind: str) -> Mapping[str, Any]:
         """The entries of a kind, by name.
 
-        Kinds are `"addon"`, `"engine"`, `"command"`, `"reader"`, `"module"`, `"pipeline method"`
-        and `"network method"`.
+        Kinds are `"addon"`, `"engine"`, `"runner"`, `"command"`, `"reader"`, `"module"`,
+        `"pipeline method"` and `"network method"`.
         """
         return MappingProxyType({n: c.entry for n, c in self._settled.of(kind).items()})
 
