@@ -5,8 +5,8 @@ file comes from anywhere: every length is checked before memory is taken, and th
 limited.
 
 Sources: PNG, third edition (W3C 2025); JPEG, ITU-T T.81, annex B; the WebP container (Google);
-GIF89a (CompuServe 1990); Multimedia Programming Interface and Data Specifications 1.0 (IBM and Microsoft
-1991) for RIFF.
+GIF89a (CompuServe 1990); for RIFF, Multimedia Programming Interface and Data Specifications 1.0
+(IBM and Microsoft 1991).
 """
 
 from __future__ import annotations
