@@ -88,6 +88,10 @@ class Record(Data):
             raise ArgumentError(f"the record is not JSON: {shown(text)}") from None
         if not isinstance(data, dict):
             raise ArgumentError(f"the record must be a JSON object, not {shown(data)}")
+        if isinstance(sheet := data.get("sheet"), list):
+            raise ArgumentError(
+                f"this is a contact sheet of {len(sheet)} results; give the file of one of them"
+            )
         number = data.get("format", _FORMAT)
         if isinstance(number, int) and number > _FORMAT:
             raise ArgumentError(

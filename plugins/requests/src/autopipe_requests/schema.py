@@ -159,7 +159,7 @@ def read_arguments(
     """
     found: dict[str, JsonValue] = {}
     for name, value in given.items():
-        argument = _argument(name, model, spell)
+        argument = argument_of(name, model, spell)
         try:
             fits = fitted(value, argument.type)
         except Unfit:
@@ -192,7 +192,7 @@ def from_text(
     Raises:
         ArgumentError: if there is no such argument, or no such value is valid for it.
     """
-    argument = _argument(name, model, str)
+    argument = argument_of(name, model, str)
     path = text.removeprefix("@")
     try:
         if argument.kind == "text":
@@ -232,7 +232,7 @@ def call_arguments(
     found: dict[str, Any] = {}
     any_missing = facts_of(model).arguments
     for name, value in read_arguments(arguments, model, elsewhere=any_missing).items():
-        argument = _argument(name, model, str)
+        argument = argument_of(name, model, str)
         found[name] = fitted(value, argument.type)
         if isinstance(found[name], File):
             kind = argument.kind if argument.is_file else "image"
@@ -280,8 +280,13 @@ def facts_of(model: type[BaseModel]) -> Facts:
     return model.__facts__
 
 
-def _argument(name: str, model: type[BaseModel], spell: Callable[[str], str]) -> Argument:
+def argument_of(name: str, model: type[BaseModel], spell: Callable[[str], str]) -> Argument:
     """Return the argument called `name`.
+
+    Args:
+        name: its name.
+        model: a model of `arguments_model`.
+        spell: returns how the user writes a name, for messages.
 
     Raises:
         ArgumentError: if there is no such argument; the message has the reason.

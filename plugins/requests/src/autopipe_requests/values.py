@@ -7,7 +7,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
-from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import ConfigDict, JsonValue, TypeAdapter
 
 from autopipe.values import Unfit
 
