@@ -145,7 +145,7 @@ def settings(record: Record) -> dict[str, Any]:
         "seed": request.seed,
         "scheduler": used if scheduler is None else _with(scheduler.name, scheduler.config),
         **{name: _file_or_value(value) for name, value in chosen.items()},
-        **{name: one.name for name, one in request.conditions.items()},
+        **{name: getattr(one, "name", one) for name, one in request.conditions.items()},
         **request.stages,
         "attach": [_addition(one) for one in request.addons],
         "engine": request.engine,
