@@ -70,9 +70,9 @@ def open_file(
 
 def _place(file: str, name: str, folder: Path | None) -> str:
     """Return the path of a file; one that must be in a folder has no links left."""
-    if folder is None:
-        return file
     try:
+        if folder is None:
+            return str(Path(file).expanduser())
         path = (folder / file).resolve()
         if path.is_relative_to(folder.resolve()):
             return str(path)
