@@ -16,8 +16,9 @@ from autopipe.wording import shown
 
 from .hashes import fingerprint, sha256_of
 from .inputs import Text, is_address, joined, needs_of
+from .models import arguments_model, facts_of
 from .request import Addition, Checkpoint, Request
-from .schema import argument_of, arguments_model, facts_of, from_text, read_arguments
+from .schema import argument_of, from_text, read_arguments
 from .signatures import takes_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from autopipe.errors import ImageFileError
 from autopipe.regular import replaced
 from autopipe.wording import shown
 
-from .parameters import parameters_of
+from .foreign.a1111 import parameters_of
 from .pictures import add_to_wav, save_image
 from .record import KEY, Record
 
