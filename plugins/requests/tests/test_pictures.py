@@ -115,7 +115,9 @@ def test_user_comments_are_read_in_each_encoding(file: Path, comment: bytes, ord
 
 def test_comments_of_jpeg_gif_and_wav_are_read(file: Path) -> None:
     assert read(file, jpeg((0xFE, b"made by hand"))) == {"comment": "made by hand"}
-    image().save(file, format="GIF", comment=RECORD.encode(), save_all=True, append_images=[image()])
+    image().save(
+        file, format="GIF", comment=RECORD.encode(), save_all=True, append_images=[image()]
+    )
     assert texts_of(file) == {"autopipe": RECORD}
     info = b"INFOINAM\4\0\0\0abc\0ICMT\6\0\0\0hello\0"
     assert read(file, riff(b"WAVE", (b"fmt ", b"x"), (b"LIST", info))) == {"comment": "hello"}

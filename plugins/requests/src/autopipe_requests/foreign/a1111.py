@@ -198,7 +198,7 @@ def parameters_of(record: Record, size: tuple[int, int] | None = None) -> str:
 
 
 def _sampler(record: Record) -> tuple[str | None, str | None]:
-    """Return the sampler and the schedule type; the class if it is no sampler there."""
+    """Return the sampler and the schedule type; the class if there is no such sampler."""
     used = record.drawn.used.get("scheduler")
     scheduler = record.request.scheduler
     if scheduler is None and isinstance(used, str):
