@@ -1,4 +1,4 @@
-"""AUTOMATIC1111's `parameters`, read by the rules of its format and written so that it reads them."""
+"""AUTOMATIC1111's `parameters`, read by the rules of its format, and written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ WEB_UI = (
 )
 CIVITAI = (
     "a hut\nNegative prompt: fog\nSteps: 30, Sampler: Euler a, CFG scale: 7, Seed: 5, "
-    'Size: 832x1216, Created Date: 2024-12-22T01:01:01.0222111Z, Hashes: {"model":"abc","lora:x":"d, e: f"}, '
+    "Size: 832x1216, Created Date: 2024-12-22T01:01:01.0222111Z, "
+    'Hashes: {"model":"abc","lora:x":"d, e: f"}, '
     'Civitai resources: [{"type":"checkpoint","modelVersionId":1,"modelName":"Some, model: [XL]"},'
     '{"type":"lora","weight":0.7,"modelVersionId":2,"modelName":"style"},'
     '{"type":"lora","weight":1,"modelVersionId":3},{"type":"embed","modelVersionId":4}], '
@@ -80,7 +81,8 @@ def test_noise_of_a_gpu_is_told_and_that_of_a_cpu_is_not() -> None:
 def test_second_passes_and_extensions_are_told() -> None:
     more = (
         ", Denoising strength: 0.4, Hires upscale: 2, Hires upscaler: Latent, "
-        'ADetailer model: f.pt, ControlNet 0: "Module: canny, Weight: 1", Variation seed: 3, Token merging ratio: 0.5'
+        "ADetailer model: f.pt, "
+        'ControlNet 0: "Module: canny, Weight: 1", Variation seed: 3, Token merging ratio: 0.5'
     )
     found = read(WEB_UI + more)
     assert "strength" not in found.given
