@@ -231,13 +231,11 @@ def test_a_record_is_read_as_it_was_written(
 
 
 def test_what_the_pipeline_chose_is_written() -> None:
-    request = Request(
-        seed=5, checkpoint=Checkpoint(name="/a/b.safetensors", fingerprint="f"), arguments={}
-    )
+    request = Request(seed=5, checkpoint=Checkpoint(name="/a/b-1.5", fingerprint="f"), arguments={})
     used = {"num_inference_steps": 50, "scheduler": "EulerDiscreteScheduler"}
     text = parameters_of(record_of(request, **used), size=(64, 32))
     assert text == (
-        "\nSteps: 50, Sampler: Euler, Schedule type: Uniform, Seed: 5, Size: 64x32, Model: b, "
+        "\nSteps: 50, Sampler: Euler, Schedule type: Uniform, Seed: 5, Size: 64x32, Model: b-1.5, "
         "RNG: CPU, Version: autopipe 0.1.0"
     )
 
