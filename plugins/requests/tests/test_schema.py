@@ -22,16 +22,15 @@ from autopipe.errors import ArgumentError, ImageFileError
 from autopipe.manifest import AddOn, Condition, Manifest, Pipeline
 from autopipe.registry import Registry, register
 from autopipe.tasks import Input, Task
-from autopipe_requests.models import facts_of
+from autopipe_requests.inputs import Text
+from autopipe_requests.models import arguments_model, facts_of
 from autopipe_requests.request import Request
 from autopipe_requests.schema import (
-    arguments_model,
     call_arguments,
     from_text,
     read_arguments,
     request_schema,
 )
-from autopipe_requests.values import Text
 
 
 class Base:

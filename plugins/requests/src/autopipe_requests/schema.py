@@ -20,11 +20,11 @@ from autopipe.wording import shown
 from .annotations import Anything
 from .described import description_of
 from .files import open_file
-from .models import arguments_model as arguments_model
-from .models import facts_of
+from .inputs import Text
+from .models import arguments_model, facts_of
 from .request import Addition, Checkpoint, Data, File, Request, Scheduler, Stage
 from .signatures import Argument, owner_of
-from .values import Text, fitted, meant, plain
+from .values import fitted, meant, plain
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """The version of JSON schema."""
