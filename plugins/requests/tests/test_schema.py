@@ -227,6 +227,7 @@ def test_tuples_become_lists_and_files_objects() -> None:
         ("voice", None, "voice takes an audio file"),
         ("extra", {"a": object()}, "extra takes any JSON"),
         ("tempos", 5, "Sing doesn't take 'tempos'. Did you mean 'tempo'?"),
+        ("xylophone", 5, "Known: prompt, voice, tempo, mode"),
         ("generator", 5, "Sing doesn't take 'generator' here: seed sets it"),
         ("adapters", {}, "Sing doesn't take 'adapters'"),
         ("takes", 2, "give several requests with different seeds"),

@@ -15,7 +15,7 @@ from pydantic import BaseModel, JsonValue
 from autopipe.errors import ArgumentError, nearest
 from autopipe.tasks import Input, Task
 from autopipe.values import Unfit
-from autopipe.wording import shown
+from autopipe.wording import listed, shown
 
 from .annotations import Anything
 from .described import description_of
@@ -214,5 +214,5 @@ def argument_of(name: str, model: type[BaseModel], spell: Callable[[str], str]) 
         raise ArgumentError(f"{facts.owner} doesn't take {shown(name)} here: {why}")
     owner = owner_of(name)
     hint = f"; it belongs to {owner}, so also give that" if owner else ""
-    hint = hint or "." + nearest(name, facts.arguments)
+    hint = hint or f".{nearest(name, facts.arguments) or f' Known: {listed(facts.arguments, 30)}.'}"
     raise ArgumentError(f"{facts.owner} doesn't take {shown(name)}{hint}")
