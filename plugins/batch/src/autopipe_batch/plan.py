@@ -21,7 +21,7 @@ MOST_SHOWN = 20
 _ALONE = ("prompt", "negative_prompt")
 """Arguments that may differ between requests that are drawn together."""
 
-_RIVALS = (("checkpoint", "model"), ("size", "width", "height"), ("addons", "attach", "lora"))
+_RIVALS = (("checkpoint", "model", "revision", "config"), ("size", "width", "height"))
 """Keys that replace each other: with one in a job, the defaults of the others don't count."""
 
 Complete = Callable[[Mapping[str, Any]], Request]
@@ -210,4 +210,5 @@ def _shared(request: Request) -> bytes:
     """Return a hash of what the requests of a group share."""
     arguments = {name: one for name, one in request.arguments.items() if name not in _ALONE}
     shared = request.model_copy(update={"seed": 0, "arguments": arguments})
-    return hashlib.sha256(shared.canonical().encode()).digest()
+    texts = [name for name in _ALONE if name in request.arguments]
+    return hashlib.sha256(f"{texts}{shared.canonical()}".encode()).digest()

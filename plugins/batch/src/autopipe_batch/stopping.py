@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
-
-from autopipe.cli.text import say
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -18,16 +17,23 @@ class Stopping:
     SIGTERM, which job schedulers send before they end a program, counts as Ctrl-C. In a thread
     other than the first one, signals keep their meaning.
 
+    Args:
+        tell: tells the user something.
+
     Attributes:
         asked: whether to stop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None]) -> None:
         self.asked = False
+        self._tell, self._told = tell, False
         self._before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
-        """Whether to stop."""
+        """Whether to stop; the first time, the user is told so."""
+        if self.asked and not self._told:
+            self._told = True
+            self._tell("finishing what is being drawn; press Ctrl-C again to stop at once")
         return self.asked
 
     def __enter__(self) -> Stopping:
@@ -47,8 +53,5 @@ class Stopping:
     def _take(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             raise KeyboardInterrupt
+        # Printing here could interrupt printing.
         self.asked = True
-        say(
-            "\nautopipe: finishing what is being drawn; press Ctrl-C again to stop at once",
-            error=True,
-        )
