@@ -28,7 +28,7 @@ import autopipe
 from autopipe.checkpoint.address import demo_folder
 from autopipe.cli import main
 from autopipe.cli.parser import commands
-from autopipe.manifest import AddOn, Command, Condition, Engine, Family, Pipeline, Reader
+from autopipe.manifest import AddOn, Command, Condition, Engine, Family, Pipeline, Reader, Runner
 from autopipe.registry import Registry, default_registry
 from autopipe.resolution.discovery import Installed, Plugin, Problem
 from autopipe.tasks import Input, Task
@@ -99,6 +99,7 @@ def hostile_registry() -> Registry:
         conditions=(Condition(EVIL, "evil", "evil:Evil", (one,), EVIL),),
         addons=(AddOn("evil", "evil:Evil", (one,), EVIL),),
         engines=(Engine("evil", "evil:Evil"),),
+        runners=(Runner("evil", "evil:Evil"),),
         commands=(Command("evil", "autopipe.cli.families:declare", f"% {EVIL} %s"),),
         readers=(Reader("evil", (EVIL,), "evil:Evil"),),
     )  # fmt: skip

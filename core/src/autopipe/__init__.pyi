@@ -31,6 +31,7 @@ from autopipe.manifest import Module as Module
 from autopipe.manifest import Pipeline as Pipeline
 from autopipe.manifest import Probe as Probe
 from autopipe.manifest import Reader as Reader
+from autopipe.manifest import Runner as Runner
 from autopipe.modeling import ModelMixin as ModelMixin
 from autopipe.outputs import BaseOutput as BaseOutput
 from autopipe.outputs import ImagePipelineOutput as ImagePipelineOutput

@@ -138,6 +138,20 @@ class Engine:
 
 
 @dataclass(frozen=True)
+class Runner:
+    """Distributes the jobs of a batch to workers.
+
+    Attributes:
+        name: the name that selects it on the command line of a batch, such as `"local"`.
+        target: a function that takes the arguments of `autopipe_batch.work.Runner` and yields what
+            becomes of each job.
+    """
+
+    name: str
+    target: str
+
+
+@dataclass(frozen=True)
 class Command:
     """A subcommand of `autopipe`; its code is imported when it is called.
 
@@ -235,8 +249,8 @@ class Manifest:
         name: the plugin's own name, a Python identifier.
         api: the API number that it was written for.
         pipelines, components, conditions, exports, probes: the entries for checkpoints and imports.
-        tasks, addons, engines, commands, readers, methods, modules: the entries for everything
-            else.
+        tasks, addons, engines, runners, commands, readers, methods, modules: the entries for
+            everything else.
         demo: the folder of a small checkpoint in the wheel, as `"package:relative/folder"`; it is
             loaded by the name `"demo:<name>"`. Without pipelines, the folder of a file that an
             add-on attaches.
@@ -253,6 +267,7 @@ class Manifest:
     tasks: tuple[Task, ...] = ()
     addons: tuple[AddOn, ...] = ()
     engines: tuple[Engine, ...] = ()
+    runners: tuple[Runner, ...] = ()
     commands: tuple[Command, ...] = ()
     readers: tuple[Reader, ...] = ()
     methods: tuple[Method, ...] = ()

@@ -101,8 +101,8 @@ class Registry(Classes):
     def of(self, kind: str) -> Mapping[str, Any]:
         """The entries of a kind, by name.
 
-        Kinds are `"addon"`, `"engine"`, `"command"`, `"reader"`, `"module"`, `"pipeline method"`
-        and `"network method"`.
+        Kinds are `"addon"`, `"engine"`, `"runner"`, `"command"`, `"reader"`, `"module"`,
+        `"pipeline method"` and `"network method"`.
         """
         return MappingProxyType({n: c.entry for n, c in self._settled.of(kind).items()})
 
@@ -117,6 +117,11 @@ class Registry(Classes):
         if name not in entries:
             raise MissingPluginError(self._explain.no_entry(kind, name, entries))
         return entries[name]
+
+    def provider(self, kind: str, name: str) -> Plugin | None:
+        """Return the plugin that provides the entry of a kind, or None."""
+        claim = self._settled.of(kind).get(name)
+        return None if claim is None else claim.installed.plugin
 
     def names(self) -> list[str]:
         """All public names that the installed plugins add to `autopipe`."""

@@ -18,6 +18,7 @@ from autopipe.manifest import (
     Family,
     Pipeline,
     Reader,
+    Runner,
 )
 from autopipe.registry import Registry
 from autopipe.resolution.claims import PREFER
@@ -53,6 +54,7 @@ CLAIMS = {
     "task": lambda m: {"tasks": (upscale(output=f"output_{m}"),)},
     "addon": lambda m: {"addons": (AddOn("a", f"{m}:A"),)},
     "engine": lambda m: {"engines": (Engine("e", f"{m}:E"),)},
+    "runner": lambda m: {"runners": (Runner("r", f"{m}:run"),)},
     "command": lambda m: {"commands": (Command("cmd", f"{m}:declare"),)},
     "reader": lambda m: {"readers": (Reader("layout", ("key",), f"{m}:read"),)},
     "name": lambda m: {"exports": (Export("Helper", f"{m}:Helper"),)},
@@ -68,6 +70,7 @@ KEYS: dict[str, object] = {
     "task": "upscale",
     "addon": "a",
     "engine": "e",
+    "runner": "r",
     "command": "cmd",
     "reader": "layout",
     "name": "Helper",

@@ -20,6 +20,7 @@ from autopipe.manifest import (
     Pipeline,
     Probe,
     Reader,
+    Runner,
 )
 from autopipe.resolution.deprecation import deprecated
 from autopipe.resolution.discovery import discover
@@ -98,6 +99,7 @@ def test_families_come_with_their_distribution() -> None:
         (family("bad", tasks=(task(inputs=(Input("steps", "smell"),)),)), "broken", "inputs"),
         (family("bad", commands=(Command("c", "nowhere"),)), "broken", "nowhere"),
         (family("bad", engines=(Engine("e", "m:E"),) * 2), "broken", "e more than once"),
+        (family("bad", runners=(Runner("a b", "m:run"),)), "broken", "'a b'"),
         (family("bad", addons=(AddOn("a", "m:A", ("scale",)),)), "broken", "inputs"),
         (family("bad", readers=(Reader("r", (), "m:r"),)), "broken", "keys"),
         (family("bad", pipelines=(Pipeline("P", "m:P", 5, "x"),)), "broken", "task 5"),

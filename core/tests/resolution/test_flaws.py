@@ -26,6 +26,7 @@ from autopipe.manifest import (
     Pipeline,
     Probe,
     Reader,
+    Runner,
 )
 from autopipe.registry import Registry
 from autopipe.resolution.discovery import discover
@@ -87,6 +88,7 @@ WHOLE = Manifest(
                 parameters=("scale",), samples={"scale": (1, 2)}),),
     addons=(AddOn("style", "whole:Style", (INPUT,), "a style"),),
     engines=(Engine("fast", "whole:Fast"),),
+    runners=(Runner("far", "whole:run"),),
     commands=(Command("wave", "whole:wave", "greet"),),
     readers=(Reader("layout", ("key",), "whole:read"),),
     methods=(Method("whole_method", "whole:method"),),

@@ -17,6 +17,7 @@ ABOUT = (
 EXTENSIONS = {
     "addons": "add-ons",
     "engines": "engines",
+    "runners": "runners",
     "commands": "commands",
     "readers": "readers",
 }

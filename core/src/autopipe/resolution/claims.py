@@ -84,7 +84,7 @@ def claims(installed: Installed) -> Iterator[Claim]:
     for condition in manifest.conditions:
         yield claim("condition", condition.name, condition, condition)
         yield claim("keyword", condition.keyword, condition, condition)
-    for field in ("addons", "engines", "commands", "readers"):
+    for field in ("addons", "engines", "runners", "commands", "readers"):
         for one in getattr(manifest, field):
             yield claim(field.removesuffix("s"), one.name, one, one)
     for method in manifest.methods:

@@ -13,7 +13,7 @@ from .claims import Settled
 from .discovery import Problem
 from .hints import dist_of, owner_of_family, pip_line, published
 
-_KINDS = {"addon": "add-on", "engine": "engine", "command": "command", "reader": "reader"}
+_KINDS = {"addon": "add-on"}
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Explanations:
         )
 
     def no_entry(self, kind: str, name: str, known: Collection[str]) -> str:
-        """The message when no plugin provides the add-on, engine, command or reader."""
+        """The message when no plugin provides the add-on, engine, runner, command or reader."""
         contested = self.settled.contested(kind, name)
         if contested is not None:
             return f"{contested}."

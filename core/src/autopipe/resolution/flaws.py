@@ -22,6 +22,7 @@ from ..manifest import (
     Pipeline,
     Probe,
     Reader,
+    Runner,
 )
 from ..tasks import KINDS, Input, Task
 from ..wording import listed, shown
@@ -33,6 +34,7 @@ ENTRIES: Mapping[str, type] = {
     "conditions": Condition,
     "addons": AddOn,
     "engines": Engine,
+    "runners": Runner,
     "commands": Command,
     "readers": Reader,
     "methods": Method,
@@ -156,7 +158,7 @@ def _fits(owner: str, field: str, value: Any) -> bool:
     optional = ("task", "line", "opens_as", "needs", "demo", "protocol", "repeats")
     if field in optional or (owner == "conditions" and field == "target"):
         return isinstance(value, str | None)
-    if field == "name" and owner in ("addons", "engines", "readers"):
+    if field == "name" and owner in ("addons", "engines", "runners", "readers"):
         is_label = isinstance(value, str) and bool(_LABEL.fullmatch(value))
         return is_label and len(value) <= _LONGEST and (owner, value) != ("engines", EAGER)
     identifiers = ("pipelines", "components", "exports", "methods", "modules")

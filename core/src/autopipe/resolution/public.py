@@ -12,7 +12,7 @@ PUBLIC = {
         "errors": "AutopipeError",
         "hooks": "hookimpl",
         "manifest": "AddOn Command Component Condition Engine Export Family Manifest Pipeline "
-        "Method Module Probe Reader",
+        "Method Module Probe Reader Runner",
         "modeling": "ModelMixin",
         "outputs": "BaseOutput ImagePipelineOutput",
         "pipeline.base": "DiffusionPipeline",

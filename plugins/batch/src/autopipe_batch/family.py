@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Manifest
+from autopipe.manifest import Manifest, Runner
 
 
 @hookimpl
 def autopipe_family() -> Manifest:
     """Return the manifest."""
-    return Manifest("batch")
+    return Manifest("batch", runners=(Runner("local", "autopipe_batch.local:run"),))

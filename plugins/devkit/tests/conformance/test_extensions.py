@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from autopipe.attaching.attachment import Attachment
 from autopipe.attaching.engine import NetworkEngine
 from autopipe.checkpoint.single.layout import Contents, Layout, SingleFile
-from autopipe.manifest import AddOn, Command, Condition, Engine, Family, Reader
+from autopipe.manifest import AddOn, Command, Condition, Engine, Family, Reader, Runner
 from autopipe.tasks import Input, Task
 from autopipe_devkit.conformance.checks import EXTENSIONS, OF_A_FAMILY, of_family
 from autopipe_devkit.family import autopipe_family
@@ -70,6 +70,18 @@ class Mapped(Layout):
         return Contents({})
 
 
+def distribute(
+    groups: object,
+    make: object,
+    *,
+    workers: int | None,
+    devices: object,
+    threads: int,
+    stopping: object,
+) -> Iterator[object]:
+    return iter(())
+
+
 def read(path: str, folder: str) -> None:
     """Reads nothing."""
 
@@ -107,6 +119,7 @@ LABELLED = Task(
 GOOD = [
     ("addons", AddOn("glow", "stranger:Glow", Glow.inputs)),
     ("engines", Engine("fast", "stranger:Fast")),
+    ("runners", Runner("far", "stranger:distribute")),
     ("commands", Command("map", "stranger:declare", "draw a map")),
     ("readers", Reader("flat", ("a.b",), "stranger:read")),
     ("readers", Reader("mapped", ("a.b",), "stranger:Mapped")),
@@ -121,6 +134,8 @@ BAD = [
     ("engines", Engine("fast", "stranger:Absent")),
     ("engines", Engine("fast", "stranger:ModuleType")),
     ("engines", Engine("fast", "stranger:Slow")),
+    ("runners", Runner("far", "stranger:Absent")),
+    ("runners", Runner("far", "stranger:read")),
     ("commands", Command("map", "stranger:declare")),
     ("commands", Command("map", "stranger:declare_nothing_to_run", "draw a map")),
     ("commands", Command("map", "stranger:declare_in_silence", "draw a map")),

@@ -38,6 +38,7 @@ OF_A_FAMILY: dict[str, Callable[[Manifest], None]] = {
     "conditions": extensions.conditions,
     "addons": extensions.addons,
     "engines": extensions.engines,
+    "runners": extensions.runners,
     "commands": extensions.commands,
     "readers": extensions.readers,
 }
@@ -48,6 +49,7 @@ EXTENSIONS = {
     "conditions": "conditions",
     "addons": "addons",
     "engines": "engines",
+    "runners": "runners",
     "commands": "commands",
     "readers": "readers",
 }

@@ -69,6 +69,13 @@ def engines(family: Manifest) -> None:
         assert cls.prepare is not NetworkEngine.prepare, f"{engine.name} prepares nothing"
 
 
+def runners(family: Manifest) -> None:
+    """Every runner takes groups of jobs, what makes their worker, and how many are wanted."""
+    for runner in family.runners:
+        given = dict.fromkeys(("workers", "devices", "threads", "stopping"))
+        inspect.signature(load_target(runner.target)).bind((), None, **given)
+
+
 def commands(family: Manifest) -> None:
     """Every command has a description and a help text, and returns the function that runs it."""
     for command in family.commands:
