@@ -6,12 +6,14 @@ import errno
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autopipe.errors import AutopipeError
 from autopipe.wording import clean, cut, error_text, reason, shown
+
+from autopipe_requests.placement import Placement
 
 from .reconcile import IMAGES
 from .work import Do, Group, Job, Outcome
@@ -43,23 +45,23 @@ class Draw:
         folder: the folder of the results.
         unfinished: the folder for files that are being written, on the same disk.
         image: the type of images, one of `IMAGES`.
-        placement: keywords of `autopipe_requests.opening.Placement` other than the device.
+        placement: where the pipelines compute, except for the device.
     """
 
     folder: str
     unfinished: str
     image: str = "png"
-    placement: tuple[tuple[str, Any], ...] = ()
+    placement: Placement = field(default_factory=Placement)
 
     def __call__(self, device: str | None, threads: int) -> Do:
         """Return the function; see `Make`."""
         import torch
 
         from autopipe.placement.allocator import keeping_memory
-        from autopipe_requests.opening import Pipelines, Placement
+        from autopipe_requests.opening import Pipelines
 
         torch.set_num_threads(threads)
-        placement = Placement(device=device, **dict(self.placement))
+        placement = replace(self.placement, device=device or self.placement.device)
         pipelines = Pipelines(placement)
         # A worker does nothing but draw until it ends.
         ExitStack().enter_context(keeping_memory(placement.target(), in_new_threads=True))

@@ -16,9 +16,9 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from autopipe.errors import ArgumentError
+from autopipe.errors import ArgumentError, CheckpointError
 from autopipe.regular import UNFINISHED
-from autopipe.wording import clean, cut, shown
+from autopipe.wording import clean, cut, error_summary, shown
 from autopipe_requests.request import Data
 
 from .history import FORMAT, NAME, Entry, Header, History, WrongLine, read_history
@@ -47,7 +47,7 @@ class Journal:
 
     Raises:
         ArgumentError: on entering, if another run has this part.
-        OSError: on entering, if the folder can't be written.
+        CheckpointError: on entering, if the folder can't be written.
     """
 
     def __init__(self, folder: Path, part: str = "") -> None:
@@ -60,10 +60,15 @@ class Journal:
         self._number: int | None = None
 
     def __enter__(self) -> Journal:
-        self.folder.mkdir(parents=True, exist_ok=True)
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
-        except Timeout:
+        except (OSError, NotImplementedError) as error:  # A Timeout is an OSError.
+            if not isinstance(error, Timeout):
+                raise CheckpointError(
+                    f"{shown(str(self.folder))} can't be written: {error_summary(error)}; give "
+                    f"another folder"
+                ) from error
             raise ArgumentError(
                 f"another run draws into {shown(str(self.folder))}; wait until it ends, or give "
                 f"another folder"

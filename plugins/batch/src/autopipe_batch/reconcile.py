@@ -19,8 +19,7 @@ from autopipe_requests.hashes import sha256_of
 from autopipe_requests.record import KEY, Record
 from autopipe_requests.request import ID_LENGTH
 
-from .history import Entry
-from .journal import Journal
+from .history import Entry, History
 from .work import MOST_DEATHS
 
 IMAGES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
@@ -39,21 +38,22 @@ class Reconciled:
     Attributes:
         todo: what is to be drawn.
         done: what is done.
-        adopted: the files of those of `done` that no manifest has.
+        adopted: the names and hashes of the files of those of `done` that no manifest has.
         again: why what seemed done is drawn again.
         aside: what is set aside, with its entry.
     """
 
     todo: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
-    adopted: dict[str, str] = field(default_factory=dict)
+    adopted: dict[str, tuple[str, str]] = field(default_factory=dict)
     again: dict[str, str] = field(default_factory=dict)
     aside: dict[str, Entry] = field(default_factory=dict)
 
 
 def reconcile(
     ids: Iterable[str],
-    journal: Journal,
+    folder: Path,
+    history: History,
     *,
     image: str = "png",
     retry: bool = False,
@@ -63,12 +63,12 @@ def reconcile(
     """Compare manifests and files for the requests `ids`. Nothing is written.
 
     Args:
+        history: what the manifests of the folder say.
         image: the type of images, one of `IMAGES`; other results have only one.
         retry: whether to try again what is set aside.
         trust: whether to believe that existing files have not changed, instead of hashing them.
         read_id: how the record of a file without a line is read.
     """
-    history, folder = journal.history, journal.folder
     files = _files(folder, image)
     read = read_id or id_in
     found = Reconciled()
@@ -83,7 +83,7 @@ def reconcile(
         elif name is not None:
             if read(folder / name) == one:
                 found.done.append(one)
-                found.adopted[one] = name
+                found.adopted[one] = name, sha256_of(folder / name)
                 continue
             found.again[one] = f"{name} is not a whole file of this request"
         if history.deaths.get(one, 0) >= MOST_DEATHS and not retry:
@@ -111,6 +111,8 @@ def id_in(file: Path) -> str | None:
 def _files(folder: Path, image: str) -> dict[str, str]:
     """Return the names of files of results by id; of images only those of the wanted type."""
     found: dict[str, str] = {}
+    if not folder.is_dir():
+        return found
     with os.scandir(folder) as entries:
         for entry in entries:
             if (

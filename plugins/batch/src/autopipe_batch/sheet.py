@@ -24,7 +24,9 @@ MOST_LABELS = 40
 
 MOST_CELLS = 1000
 
-_MARK, _OURS = "Software", "autopipe batch"
+_MARK = "autopipe-sheet"
+"""The name of the text of a sheet, which says what it shows."""
+
 _SIDE, _LEAST, _WIDEST = 256, 48, 1 << 14
 _GAP, _LETTERS = 10, 20
 _PAPER, _INK, _PALE = "#ffffff", "#1f2933", "#d5d9e0"
@@ -61,23 +63,26 @@ class Layout:
     def panels(self) -> Iterator[tuple[str, list[list[int]]]]:
         """Yield for each combination of the other axes a title, and the places of its images.
 
-        A place is a number in the order of the batch.
+        A place is a number in the order of the batch. Only the first of very many are on a sheet.
         """
         steps = {
             axis.name: math.prod(len(one.labels) for one in self.axes[number + 1 :])
             for number, axis in enumerate(self.axes)
         }
         others = [axis for axis in self.axes if axis not in (self.rows, self.columns)]
-        height = len(self.rows.labels) if self.rows else 1
+        height = min(len(self.rows.labels), MOST_LABELS) if self.rows else 1
+        width = min(len(self.columns.labels), MOST_LABELS)
+        most = max(1, MOST_CELLS // (height * width))
         down = steps[self.rows.name] if self.rows else 0
         across = steps[self.columns.name]
-        for chosen in itertools.product(*(range(len(axis.labels)) for axis in others)):
+        combinations = itertools.product(*(range(len(axis.labels)) for axis in others))
+        for chosen in itertools.islice(combinations, most):
             begin = sum(steps[axis.name] * one for axis, one in zip(others, chosen))
             texts = [_titled(axis, one) for axis, one in zip(others, chosen)]
             yield (
                 ", ".join(filter(None, texts)),
                 [
-                    [begin + y * down + x * across for x in range(len(self.columns.labels))]
+                    [begin + y * down + x * across for x in range(width)]
                     for y in range(height)
                 ],
             )
@@ -220,25 +225,28 @@ def _small(file: Path, side: int) -> Image | None:
     return found
 
 
-def write_sheet(sheet: Image, file: Path) -> bool:
-    """Write a sheet; return False if there is a file of that name that is no such sheet.
+def mark_of(file: Path) -> str | None:
+    """Return what a sheet shows; an empty text for another file, and None if there is no file."""
+    import PIL.Image
+
+    try:
+        with opened(file, _LARGEST) as stream, PIL.Image.open(stream) as before:
+            return str(before.info.get(_MARK, ""))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+        return ""
+
+
+def write_sheet(sheet: Image, file: Path, mark: str) -> None:
+    """Write a sheet that says what it shows.
 
     Raises:
         OSError: if it can't be written.
     """
-    import PIL.Image
     from PIL.PngImagePlugin import PngInfo
 
-    if file.exists():
-        try:
-            with opened(file, _LARGEST) as stream, PIL.Image.open(stream) as before:
-                ours = before.info.get(_MARK) == _OURS
-        except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
-            ours = False
-        if not ours:
-            return False
-    mark = PngInfo()
-    mark.add_text(_MARK, _OURS)
+    text = PngInfo()
+    text.add_text(_MARK, mark)
     with replaced(file) as unfinished:
-        sheet.save(unfinished, format="PNG", pnginfo=mark)
-    return True
+        sheet.save(unfinished, format="PNG", pnginfo=text)
