@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     placement, given = placement_in(arguments), given_in(arguments)
     if not given_of(arguments) and not {"model", "task"} & given.keys():
         arguments.command.error(f"give {PROMPT}, or a --model that needs no prompt")
-    completion = Completion(registry, spell=spelled)
+    completion = Completion(registry, spell=spelled, spell_argument=lambda name: f"--set {name}")
     draft = completion.draft(given)
     title = str(given.get("prompt") or draft.checkpoint.name)
     suffixes = results.suffixes_of(draft.task)

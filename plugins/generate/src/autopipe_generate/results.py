@@ -158,7 +158,8 @@ def _write_sheet(drawn: Sequence[Drawn], output: Path) -> dict[str, Any]:
     sheet = contact_sheet([one.value for one in drawn])
     records = [json.loads(one.record.text()) for one in drawn]
     texts = {KEY: json.dumps({"format": 1, "sheet": records})}
-    writing.written(output, partial(save_image, sheet, texts=texts, format=output.suffix.lstrip(".")))
+    kind = writing.FORMATS[output.suffix.lower()]
+    writing.written(output, partial(save_image, sheet, texts=texts, format=kind))
     seeds = [one.record.request.seed for one in drawn]
     size = {"size": f"{sheet.width}x{sheet.height}", "seed": f"{seeds[0]} to {seeds[-1]}"}
     return {**settings(drawn[0].record), **size}

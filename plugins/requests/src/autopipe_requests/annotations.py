@@ -81,7 +81,9 @@ def union(types_: Iterable[Any]) -> Any:
     found = list(dict.fromkeys(one for each in types_ for one in alternatives(each)))
     if JsonValue in found:
         return Anything
-    whole = [one for one in found if _without_limits(one) is one or _without_limits(one) not in found]
+    whole = [
+        one for one in found if _without_limits(one) is one or _without_limits(one) not in found
+    ]
     return reduce(operator.or_, whole)
 
 

@@ -15,9 +15,9 @@ from autopipe.tasks import Input, Task
 from autopipe.wording import shown
 
 from .hashes import fingerprint, sha256_of
-from .inputs import Spell, is_address
+from .inputs import Text, is_address
 from .request import Addition, Checkpoint, Request
-from .schema import arguments_model, read_arguments
+from .schema import arguments_model, from_text, read_arguments
 from .signatures import takes_of
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 SIZE = ("width", "height")
 """The arguments that `Request.size` sets."""
 
-SET_BY: Mapping[str, str] = {"generator": "seed", "output_type": "output", "return_dict": "json"}
-"""Arguments of calls that other fields set, by the keys of these."""
+ADAPTERS = Input("adapters", "value", required=False)
+"""The argument of every call with add-ons: their strengths in this call."""
 
 
 def checked(draft: Draft, completion: Completion) -> Request:
@@ -41,24 +41,28 @@ def checked(draft: Draft, completion: Completion) -> Request:
     named: Checkpoint = fields["checkpoint"]
     class_name = draft.opened.index.class_name
     cls = class_of(class_name, draft.task, fields["conditions"], registry)
-    written: dict[str, str] = {n: spell(key) for n, key in draft.keys.items()}
+    inputs = (*draft.inputs, *([ADAPTERS] if fields["addons"] else []))
+    model = arguments_model((cls,), draft.task, inputs)
+    takes = takes_of(cls)
     given = dict(draft.arguments)
-    _check_names(given, cls, draft, spell)
-    model = arguments_model((cls,), draft.task, draft.inputs)
-    names = takes_of(cls)
-    if fields["size"] and not {*SIZE} <= {*names} and not _pictures(draft.inputs, given):
+    for name, value in given.items():
+        if isinstance(value, Text):
+            written = completion.written(draft, name, value)
+            given[name] = from_text(value, name, model, written)
+    by_size = {*SIZE} <= {*takes}
+    if fields["size"] and not by_size and not _pictures(draft.inputs, given):
         raise ArgumentError(f"{cls.__name__} doesn't take {spell('size')}; leave it out")
-    if draft.task is not None and "paste_unmasked" in names:
+    if draft.task is not None and "paste_unmasked" in takes:
         given.setdefault("paste_unmasked", True)
-    values = read_arguments(given, model, lambda name: written.get(name, spell(name)))
-    for name, parameter in names.items():
-        by_size = fields["size"] and name in SIZE
-        if parameter.default is parameter.empty and name not in values and not by_size:
-            raise ArgumentError(f"{cls.__name__} needs {name}; give {spell(name)}")
+
+    def spelled(name: str) -> str:
+        return completion.spelled(draft, name)
+
+    values = read_arguments(given, model, spelled, SIZE if fields["size"] and by_size else ())
     for name, value in values.items():
-        values[name] = _hashed(value, completion.folder, written.get(name, spell(name)))
+        values[name] = _hashed(value, completion.folder, spelled(name))
     fields["addons"] = tuple(_addition(one) for one in fields["addons"])
-    fields["checkpoint"] = identified(named, cls, fields, registry, spell)
+    fields["checkpoint"] = identified(named, cls, fields, registry)
     return Request(task=draft.task and str(draft.task), arguments=values, **fields)
 
 
@@ -68,16 +72,6 @@ def class_of(
     """Return the pipeline class for a task and conditions, given the class of a checkpoint."""
     wanted = {name: one is not False for name, one in conditions.items()}
     return registry.resolve(class_name, task, wanted).load_class()
-
-
-def _check_names(given: Mapping[str, Any], cls: Any, draft: Draft, spell: Spell) -> None:
-    repeats = draft.task.repeats if draft.task else None
-    set_by = {**SET_BY, **({repeats: "num_images"} if repeats else {})}
-    for name in given:
-        if key := set_by.get(name):
-            raise ArgumentError(
-                f"{spell(draft.keys.get(name, name))} can't be set; {spell(key)} sets it"
-            )
 
 
 def _pictures(inputs: Iterable[Input], given: Mapping[str, Any]) -> list[str]:
@@ -115,7 +109,7 @@ def _same(path: Path, expected: str | None) -> str:
 
 
 def identified(
-    named: Checkpoint, cls: Any, fields: Mapping[str, Any], registry: Registry, spell: Spell
+    named: Checkpoint, cls: Any, fields: Mapping[str, Any], registry: Registry
 ) -> Checkpoint:
     """Return a local checkpoint with its fingerprint."""
     if named.commit is not None:

@@ -19,7 +19,7 @@ from autopipe.errors import ArgumentError, ImageFileError
 from autopipe.registry import Registry, default_registry
 from autopipe.regular import is_file
 from autopipe.tasks import Input, Task
-from autopipe.wording import shown
+from autopipe.wording import clean, cut, shown
 
 from .fields import Fields
 from .inputs import FILES, PICTURES, Spell, attaching, is_address, key_of, owners_of, task_of
@@ -43,6 +43,7 @@ class Draft:
         inputs: the inputs that the task, the conditions and the add-ons declare.
         arguments: the arguments of the call by name, as they were given.
         keys: for these names, the keys that were written.
+        chosen: those of them that stood in `arguments`.
         fields: the other fields of the request.
     """
 
@@ -51,7 +52,8 @@ class Draft:
     inputs: tuple[Input, ...]
     arguments: Mapping[str, Any]
     keys: Mapping[str, str]
-    fields: Mapping[str, Any] = field(repr=False)
+    chosen: frozenset[str] = frozenset()
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -66,6 +68,7 @@ class Completion:
     Args:
         registry: the installed packages.
         spell: how users write a key, for messages.
+        spell_argument: how users write the name of an argument in `arguments`.
         folder: the folder of relative paths of files; by default the current one.
         local_only: whether only what is on this machine is used.
     """
@@ -75,11 +78,13 @@ class Completion:
         registry: Registry | None = None,
         *,
         spell: Spell = shown,
+        spell_argument: Spell | None = None,
         folder: Path | None = None,
         local_only: bool = False,
     ) -> None:
         self.registry = registry or default_registry()
         self.spell, self.folder, self.local_only = spell, folder, local_only
+        self._spell_argument = spell_argument or spell
         self._opened: dict[tuple[Checkpoint, str | None], checkpoints.Checkpoint] = {}
 
     def complete(self, given: Mapping[str, Any]) -> Request:
@@ -148,6 +153,7 @@ class Completion:
             inputs=tuple({one.name: one for one in reversed(known)}.values()),
             arguments={**written, **others},
             keys={**{one.name: key_of(one) for one in inputs}, **keys},
+            chosen=frozenset(arguments),
             fields={**fields, "checkpoint": named},
         )
 
@@ -160,6 +166,17 @@ class Completion:
         from .checking import checked
 
         return checked(draft, self)
+
+    def spelled(self, draft: Draft, name: str) -> str:
+        """Return how the user wrote the name of an argument."""
+        if name in draft.chosen:
+            return self._spell_argument(name)
+        return self.spell(draft.keys.get(name, name))
+
+    def written(self, draft: Draft, name: str, text: str) -> str:
+        """Return how the user wrote an argument with its value."""
+        between = "=" if name in draft.chosen else " "
+        return f"{self.spelled(draft, name)}{between}{cut(clean(text))}"
 
     def _open(self, named: Checkpoint, revision: str | None) -> checkpoints.Checkpoint:
         """Open a checkpoint, or the single file that `config` completes."""
@@ -233,10 +250,8 @@ class Completion:
     ) -> None:
         for one in inputs:
             if one.name in others and key_of(one) in given:
-                raise ArgumentError(
-                    f"{self.spell(one.name)} and {self.spell(key_of(one))} set the same argument; "
-                    f"give only one"
-                )
+                both = f"{self._spell_argument(one.name)} and {self.spell(key_of(one))}"
+                raise ArgumentError(f"{both} set the same argument; give only one")
 
     def _check_files(self, inputs: Sequence[Input], given: Mapping[str, Any]) -> None:
         for one in inputs:

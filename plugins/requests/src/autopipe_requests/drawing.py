@@ -13,7 +13,7 @@ from autopipe.registry import Registry
 from autopipe.tasks import Task
 
 from . import writing
-from .checking import SIZE
+from .checking import ADAPTERS, SIZE
 from .circumstances import circumstances
 from .opening import Pipelines, Ready, view_key, weights_key
 from .record import Record
@@ -217,6 +217,7 @@ def arguments_of(
     task = _task_of(request, registry)
     inputs = [*(task.inputs if task else ())]
     inputs += [i for n in request.conditions for i in registry.conditions[n].inputs]
+    inputs += [ADAPTERS] if request.addons else []
     inputs += [i for one in request.addons for i in registry.entry("addon", one.addon).inputs]
     model = arguments_model((cls,), task, inputs)
     call = call_arguments(request.arguments, model, None, allow_addresses=allow_addresses)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from autopipe.hooks import hookimpl
 from autopipe.manifest import Command, Manifest
 
-_COMMANDS = "autopipe_requests.commands"
-
 
 @hookimpl
 def autopipe_family() -> Manifest:
     """Return the manifest."""
+    commands = "autopipe_requests.commands"
     return Manifest(
         "requests",
         commands=(
-            Command("schema", f"{_COMMANDS}.schema:declare", "print what a request can contain"),
+            Command("schema", f"{commands}.schema:declare", "print what a request may contain"),
+            Command("show", f"{commands}.show:declare", "print the settings in pictures"),
         ),
     )

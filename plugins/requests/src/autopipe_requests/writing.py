@@ -13,15 +13,23 @@ from autopipe.errors import ImageFileError
 from autopipe.regular import replaced
 from autopipe.wording import shown
 
-from .foreign.a1111 import parameters_of
+from .parameters import parameters_of
 from .pictures import add_to_wav, save_image
 from .record import KEY, Record
 
 if TYPE_CHECKING:
     import numpy as np
 
+FORMATS: Mapping[str, str] = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+}
+"""The formats of images by the suffixes of their files."""
+
 _SUFFIXES: Mapping[str, tuple[str, ...]] = {
-    "images": (".png", ".jpg", ".jpeg", ".webp"),
+    "images": tuple(FORMATS),
     "frames": (".gif",),
     "audios": (".wav",),
 }
@@ -91,7 +99,7 @@ def written(path: Path, save: Callable[[Path], Any]) -> Path:
 
 
 def _save_image(image: Any, record: Record, text: str, suffix: str, file: Path) -> None:
-    save_image(image, file, {KEY: text, "parameters": parameters_of(record)}, suffix.lstrip("."))
+    save_image(image, file, {KEY: text, "parameters": parameters_of(record, image.size)}, FORMATS[suffix])
 
 
 def _save_frames(frames: Sequence[Any], text: str, rate: int, file: Path) -> None:
