@@ -8,9 +8,7 @@ from pathlib import Path
 
 from autopipe.cli.arguments import count
 from autopipe.cli.command import Run, explain, option, show
-from autopipe.cli.text import say
 from autopipe.registry import default_registry
-from autopipe.wording import cut
 from autopipe_requests.options import (
     declare_inputs,
     declare_placement,

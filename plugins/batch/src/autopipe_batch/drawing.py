@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from autopipe.errors import AutopipeError
 from autopipe.wording import clean, cut, error_text, reason, shown
-
 from autopipe_requests.placement import Placement
 
 from .reconcile import IMAGES
 from .work import Do, Group, Job, Outcome
 
 if TYPE_CHECKING:
-    from autopipe_requests.opening import Pipelines
+    from autopipe_requests.opening import Pipelines, Ready
 
 _FULL = {
     getattr(errno, name): text
@@ -78,7 +77,7 @@ def _drawn(group: Group, how: Draw, pipelines: Pipelines) -> list[Outcome]:
 
     begin = time.perf_counter()
     try:
-        results = draw([job.request for job in group], pipelines)
+        results = draw([job.request for job in group], pipelines, before=_silence)
         written = [_write(result, job, how) for result, job in zip(results, group)]
     except Exception as error:
         fatal = full_disk(error, how.folder)
@@ -87,8 +86,7 @@ def _drawn(group: Group, how: Draw, pipelines: Pipelines) -> list[Outcome]:
         seconds = (time.perf_counter() - begin) / len(group)
         text = fatal or one_line(error)
         return [
-            Outcome(
-                id=job.id, state="failed", error=text, seconds=seconds, fatal=fatal is not None)
+            Outcome(id=job.id, state="failed", error=text, seconds=seconds, fatal=fatal is not None)
             for job in group
         ]
     seconds = (time.perf_counter() - begin) / len(group)
@@ -96,6 +94,12 @@ def _drawn(group: Group, how: Draw, pipelines: Pipelines) -> list[Outcome]:
         Outcome(id=job.id, state="done", file=name, sha256=sha, seconds=seconds)
         for job, (name, sha) in zip(group, written)
     ]
+
+
+def _silence(ready: Ready) -> None:
+    """The bar of the batch is the only one."""
+    for pipe in (ready.pipe, *ready.stages):
+        pipe.set_progress_bar_config(disable=True)
 
 
 def _write(result: Any, job: Job, how: Draw) -> tuple[str, str]:
@@ -126,7 +130,9 @@ def full_disk(error: BaseException, folder: str) -> str | None:
 
 def one_line(error: BaseException) -> str:
     """Return the text of an error on one line, with what to do if memory was too little."""
-    text = " ".join((error_text(error) if isinstance(error, AutopipeError) else reason(error)).split())
+    text = " ".join(
+        (error_text(error) if isinstance(error, AutopipeError) else reason(error)).split()
+    )
     lowered = text.lower()
     if isinstance(error, MemoryError) or any(one in lowered for one in _NO_MEMORY):
         text = f"{_MORE_MEMORY} ({cut(text, 300)})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -61,7 +62,8 @@ def plan(
 ) -> Plan:
     """Return the plan for the jobs of a file.
 
-    A job without a seed gets one that follows from its content, so that it is the same every time.
+    A job without a seed gets one that follows from its content, so that it is the same every time,
+    and the same for all swept values.
 
     Args:
         complete: completes and checks a request.
@@ -83,10 +85,16 @@ def plan(
             job = {**_without_rivals(defaults, job), **job}
         if len(found.titles) < titles:
             found.titles.append(cut(" ".join(str(job.get("prompt") or "").split()), 200))
+        seed = None
         for values in swept:
             chosen = _plain(values)
             try:
-                made = _requests({**_without_rivals(job, chosen), **chosen}, complete, images)
+                first = complete({"seed": 0, **_without_rivals(job, chosen), **chosen})
+                if "seed" not in job and "seed" not in chosen:
+                    if seed is None:
+                        seed = _seed_of(job, None if chosen else first, complete)
+                    first = first.with_seed(seed)
+                made = _counted_up(first, images)
             except AutopipeError as error:
                 found.wrong.append(Line(line.number, None, " ".join(str(error).split())))
                 found.cells += [""] * images
@@ -110,15 +118,22 @@ def check_lines(found: Plan, file: str) -> None:
         )
 
 
-def _requests(given: Mapping[str, Any], complete: Complete, images: int) -> list[Request]:
-    if given.get("seed") is not None:
-        first = complete(given)
-    else:
-        first = complete({**given, "seed": 0})
-        content = hashlib.sha256(first.canonical().encode()).digest()
-        first = first.with_seed(int.from_bytes(content[:4], "big"))
+def _seed_of(job: Mapping[str, Any], whole: Request | None, complete: Complete) -> int:
+    """Return the seed of a job, which follows from its request without what is swept.
+
+    Args:
+        whole: that request with any seed, if it is known.
+    """
+    try:
+        content = (whole or complete({**job, "seed": 0})).with_seed(0).canonical()
+    except AutopipeError:  # For example if the prompt is swept.
+        content = json.dumps(job, sort_keys=True, default=str)
+    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big")
+
+
+def _counted_up(first: Request, images: int) -> list[Request]:
     if first.seed + images > 2**63:
-        raise ArgumentError(f"the seeds from {first.seed} are too large for {images} images")
+        raise ArgumentError(f"the seed {first.seed} is too large for {images} images")
     return [first, *(first.with_seed(first.seed + i) for i in range(1, images))]
 
 

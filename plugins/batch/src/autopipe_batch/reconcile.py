@@ -25,7 +25,8 @@ from .work import MOST_DEATHS
 IMAGES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 """The suffixes of images by their type."""
 
-_OURS = re.compile(rf"([0-9a-f]{{{ID_LENGTH}}})(\.[a-z0-9]{{1,8}})")_LARGEST = 1 << 32
+_OURS = re.compile(rf"([0-9a-f]{{{ID_LENGTH}}})(\.[a-z0-9]{{1,8}})")
+_LARGEST = 1 << 32
 
 ReadId = Callable[[Path], "str | None"]
 """Returns the id of the request whose record a whole file has; None if it isn't whole."""

@@ -81,10 +81,7 @@ class Layout:
             texts = [_titled(axis, one) for axis, one in zip(others, chosen)]
             yield (
                 ", ".join(filter(None, texts)),
-                [
-                    [begin + y * down + x * across for x in range(width)]
-                    for y in range(height)
-                ],
+                [[begin + y * down + x * across for x in range(width)] for y in range(height)],
             )
 
 
@@ -103,7 +100,11 @@ def sheet_option(text: str) -> dict[str, str]:
     """
     pairs = [part.partition("=") for part in text.split(",")]
     found = {key.strip(): name.strip().replace("-", "_") for key, _, name in pairs}
-    if len(found) < len(pairs) or not found.keys() <= {"rows", "columns"} or not all(found.values()):
+    if (
+        len(found) < len(pairs)
+        or not found.keys() <= {"rows", "columns"}
+        or not all(found.values())
+    ):
         raise ArgumentError(
             f"--sheet {shown(text)} is not valid; write rows=NAME,columns=NAME with swept arguments"
         )

@@ -99,7 +99,9 @@ def written(path: Path, save: Callable[[Path], Any]) -> Path:
 
 
 def _save_image(image: Any, record: Record, text: str, suffix: str, file: Path) -> None:
-    save_image(image, file, {KEY: text, "parameters": parameters_of(record, image.size)}, FORMATS[suffix])
+    save_image(
+        image, file, {KEY: text, "parameters": parameters_of(record, image.size)}, FORMATS[suffix]
+    )
 
 
 def _save_frames(frames: Sequence[Any], text: str, rate: int, file: Path) -> None:
