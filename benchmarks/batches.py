@@ -81,7 +81,7 @@ def span(done: Sequence[dict[str, Any]]) -> float:
 
 def ideal(done: Sequence[dict[str, Any]], workers: int) -> float:
     """Return the seconds that no schedule can beat."""
-    seconds = [one["seconds"] for one in done]
+    seconds: list[float] = [one["seconds"] for one in done]
     return max(sum(seconds) / workers, max(seconds))
 
 
@@ -180,7 +180,7 @@ def together(folder: Path, *, quick: bool) -> None:
     """Print what drawing four jobs together saves."""
     import checkpoints
 
-    cases = [("demo, 64 x 64", {}, 40, 10)]
+    cases: list[tuple[str, dict[str, Any], int, int]] = [("demo, 64 x 64", {}, 40, 10)]
     if not quick:
         real = {"model": str(checkpoints.make(folder, "real")), "size": "256x256"}
         cases.append(("SD 1.5, random, 256 x 256", real, 8, 4))

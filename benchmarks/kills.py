@@ -117,13 +117,13 @@ class _Run:
         return "".join(self._lines)
 
     def kill(self, chance: random.Random) -> str:
-        """Kill the parent or a worker and return which; empty if that one had ended before."""
-        workers = _workers(self.process.pid)
-        kind = "worker" if workers and chance.random() < 2 / 3 else "parent"
-        if self.process.poll() is not None:
+        """Kill the parent or a worker and return which; empty if there is none."""
+        kind = "parent" if chance.random() < 1 / 3 else "worker"
+        living = [self.process.pid] if kind == "parent" else _workers(self.process.pid)
+        if self.process.poll() is not None or not living:
             return ""
         try:
-            os.kill(chance.choice(workers) if kind == "worker" else self.process.pid, SIGKILL)
+            os.kill(chance.choice(living), SIGKILL)
         except ProcessLookupError:
             return ""
         return kind
