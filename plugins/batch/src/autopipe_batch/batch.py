@@ -155,8 +155,8 @@ class Batch:
         deaths = {} if options.retry else history.deaths
         ids = grouped(self.plan.requests, found.todo, options.batch_size, deaths)
         make = Draw(
-            folder=str(options.folder),
-            unfinished=str(journal.unfinished),
+            folder=str(options.folder.absolute()),
+            unfinished=str(journal.unfinished.absolute()),
             image=options.image,
             placement=options.placement,
         )
