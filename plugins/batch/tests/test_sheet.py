@@ -48,11 +48,9 @@ def test_rows_and_columns_can_be_chosen() -> None:
     assert places(axes, columns="scheduler") == turned
     assert places(axes, rows="guidance") == turned
     assert places(axes, rows="prompt") == {
-        "guidance 3": [[0, 3], [6, 9]], "guidance 5": [[1, 4], [7, 10]],
-        "guidance 7": [[2, 5], [8, 11]],
-    } or places(axes, rows="prompt") == {
-        "scheduler ddim": [[0, 1, 2], [6, 7, 8]], "scheduler euler": [[3, 4, 5], [9, 10, 11]],
-    }  # fmt: skip
+        "scheduler ddim": [[0, 1, 2], [6, 7, 8]],
+        "scheduler euler": [[3, 4, 5], [9, 10, 11]],
+    }
 
 
 def test_one_sweep_has_a_row_for_each_seed_or_job() -> None:
