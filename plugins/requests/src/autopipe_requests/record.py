@@ -88,6 +88,10 @@ class Record(Data):
             raise ArgumentError(f"the record is not JSON: {shown(text)}") from None
         if not isinstance(data, dict):
             raise ArgumentError(f"the record must be a JSON object, not {shown(data)}")
+        if isinstance(sheet := data.get("sheet"), list):
+            raise ArgumentError(
+                f"this is a contact sheet of {len(sheet)} results; give the file of one of them"
+            )
         number = data.get("format", _FORMAT)
         if isinstance(number, int) and number > _FORMAT:
             raise ArgumentError(
@@ -141,7 +145,7 @@ def settings(record: Record) -> dict[str, Any]:
         "seed": request.seed,
         "scheduler": used if scheduler is None else _with(scheduler.name, scheduler.config),
         **{name: _file_or_value(value) for name, value in chosen.items()},
-        **{name: one.name for name, one in request.conditions.items()},
+        **{name: getattr(one, "name", one) for name, one in request.conditions.items()},
         **request.stages,
         "attach": [_addition(one) for one in request.addons],
         "engine": request.engine,
