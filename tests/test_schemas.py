@@ -12,7 +12,9 @@ from autopipe.registry import default_registry
 from autopipe.resolution.targets import load_target
 from autopipe.tasks import Task
 from autopipe_requests.models import facts_of
-from autopipe_requests.schema import arguments_model, call_arguments, request_schema, takes_of
+from autopipe_requests.models import arguments_model
+from autopipe_requests.schema import call_arguments, request_schema
+from autopipe_requests.signatures import takes_of
 from autopipe_requests.signatures import NOT_GIVEN
 
 

@@ -106,8 +106,8 @@ class Record(Data):
         if record.id != record.request.id:
             raise ArgumentError(
                 f"the record was changed after it was written: its id is {shown(record.id)}, but "
-                f"that of its request is {record.request.id}; remove the id, or draw from settings "
-                f"of your own"
+                f"that of its request is {record.request.id}. Its settings may not be those of "
+                f"the picture, so give them yourself"
             )
         return record
 
@@ -143,7 +143,9 @@ def settings(record: Record) -> dict[str, Any]:
         **first,
         "size": f"{size[0]}x{size[1]}" if size else None,
         "seed": request.seed,
-        "scheduler": used if scheduler is None else _with(scheduler.name, scheduler.config),
+        "scheduler": used
+        if scheduler is None
+        else scheduler_text(scheduler.name, scheduler.config),
         **{name: _file_or_value(value) for name, value in chosen.items()},
         **{name: getattr(one, "name", one) for name, one in request.conditions.items()},
         **request.stages,
@@ -174,7 +176,8 @@ _OPTIONS = {
 """Options of the command line by the arguments of calls that they set."""
 
 
-def _with(name: str, config: Mapping[str, JsonValue]) -> str:
+def scheduler_text(name: str, config: Mapping[str, JsonValue]) -> str:
+    """Return a scheduler for people, as in `EulerDiscreteScheduler (use_karras_sigmas=true)`."""
     inside = ", ".join(f"{key}={json.dumps(value)}" for key, value in config.items())
     return f"{name} ({inside})" if inside else name
 

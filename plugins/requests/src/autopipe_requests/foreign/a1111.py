@@ -173,7 +173,7 @@ def parameters_of(record: Record, size: tuple[int, int] | None = None) -> str:
     text = {name: used.get(name) for name in ("prompt", "negative_prompt")}
     prompt, negative = (value if isinstance(value, str) else "" for value in text.values())
     loras = [one for one in request.addons if one.addon == "lora" and one.source]
-    prompt += "".join(f" {_tag(_stem(one), _weight(one))}" for one in loras)
+    prompt += "".join(f" {_tag(_stem(one.source or ''), _weight(one))}" for one in loras)
     sampler, kind = _sampler(record)
     width, height = size or request.size or (used.get("width"), used.get("height"))
     skipped, strength = used.get("clip_skip"), used.get("strength")
@@ -188,7 +188,7 @@ def parameters_of(record: Record, size: tuple[int, int] | None = None) -> str:
         "Denoising strength": strength,
         "Clip skip": skipped + 1 if isinstance(skipped, int) and skipped else None,
         "Lora hashes": ", ".join(
-            f"{_stem(one)}: {one.sha256[:_HASH]}" for one in loras if one.sha256
+            f"{_stem(one.source or '')}: {one.sha256[:_HASH]}" for one in loras if one.sha256
         ),
         "RNG": "CPU",
         "Version": f"autopipe {record.drawn.versions.get('autopipe-core', '')}".strip(),
@@ -198,7 +198,7 @@ def parameters_of(record: Record, size: tuple[int, int] | None = None) -> str:
 
 
 def _sampler(record: Record) -> tuple[str | None, str | None]:
-    """Return the sampler and the schedule type; the class if it is no sampler there."""
+    """Return the sampler and the schedule type; the class if there is no such sampler."""
     used = record.drawn.used.get("scheduler")
     scheduler = record.request.scheduler
     if scheduler is None and isinstance(used, str):
@@ -212,11 +212,12 @@ def _model(record: Record) -> str:
     """Return the model's name, without the folder of a local one."""
     checkpoint = record.request.checkpoint
     local = checkpoint.fingerprint is not None
-    return PurePath(checkpoint.name).stem if local else checkpoint.name
+    return _stem(checkpoint.name) if local else checkpoint.name
 
 
-def _stem(one: Addition) -> str:
-    return PurePath(one.source or "").stem
+def _stem(source: str) -> str:
+    """Return the name of a file or folder, in which only the usual suffixes count as such."""
+    return re.sub(r"\.(safetensors|ckpt|pt|bin)$", "", PurePath(source).name)
 
 
 def _weight(one: Addition) -> float:
