@@ -77,7 +77,7 @@ def _drawn(group: Group, how: Draw, pipelines: Pipelines) -> list[Outcome]:
 
     begin = time.perf_counter()
     try:
-        results = draw([job.request for job in group], pipelines, before=_silence)
+        results = draw([job.request for job in group], pipelines, before=silence)
         written = [_write(result, job, how) for result, job in zip(results, group)]
     except Exception as error:
         fatal = full_disk(error, how.folder)
@@ -96,7 +96,7 @@ def _drawn(group: Group, how: Draw, pipelines: Pipelines) -> list[Outcome]:
     ]
 
 
-def _silence(ready: Ready) -> None:
+def silence(ready: Ready) -> None:
     """The bar of the batch is the only one."""
     for pipe in (ready.pipe, *ready.stages):
         pipe.set_progress_bar_config(disable=True)

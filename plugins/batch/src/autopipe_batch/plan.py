@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
 from autopipe.errors import ArgumentError, AutopipeError
-from autopipe.wording import cut, shown
+from autopipe.wording import cut, error_summary, shown
 from autopipe_requests.completing import SHORT
 from autopipe_requests.request import Request
 
 from .jobs import Line
+from .template import Complete, Templates
 from .work import Group, Job
 
 MOST_SHOWN = 20
@@ -24,8 +25,6 @@ _ALONE = ("prompt", "negative_prompt")
 
 _RIVALS = (("checkpoint", "model", "revision", "config"), ("size", "width", "height"))
 """Keys that replace each other: with one in a job, the defaults of the others don't count."""
-
-Complete = Callable[[Mapping[str, Any]], Request]
 
 
 @dataclass
@@ -74,7 +73,7 @@ def plan(
         titles: the number of titles to keep.
     """
     found = Plan()
-    defaults = _plain(defaults)
+    defaults, complete = _plain(defaults), Templates(complete)
     for line in lines:
         if line.given is None:
             found.wrong.append(line)
@@ -94,15 +93,15 @@ def plan(
                     if seed is None:
                         seed = _seed_of(job, None if chosen else first, complete)
                     first = first.with_seed(seed)
-                made = _counted_up(first, images)
-            except AutopipeError as error:
-                found.wrong.append(Line(line.number, None, " ".join(str(error).split())))
+                made = [(one.id, _data(one)) for one in _counted_up(first, images)]
+            except (AutopipeError, ValueError) as error:
+                text = str(error) if isinstance(error, AutopipeError) else error_summary(error)
+                found.wrong.append(Line(line.number, None, " ".join(text.split())))
                 found.cells += [""] * images
                 continue
-            for request in made:
-                found.cells.append(request.id)
-                text = request.model_dump_json(exclude_defaults=True).encode()
-                found.requests.setdefault(found.cells[-1], text)
+            found.cells += [one for one, _ in made]
+            for one, data in made:
+                found.requests.setdefault(one, data)
     return found
 
 
@@ -135,6 +134,10 @@ def _counted_up(first: Request, images: int) -> list[Request]:
     if first.seed + images > 2**63:
         raise ArgumentError(f"the seed {first.seed} is too large for {images} images")
     return [first, *(first.with_seed(first.seed + i) for i in range(1, images))]
+
+
+def _data(request: Request) -> bytes:
+    return request.model_dump_json(exclude_defaults=True).encode()
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from autopipe.errors import AutopipeError
 from autopipe.registry import Registry
 from autopipe_requests.request import Request
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 _ITSELF = 700 * 2**20
 """Bytes that Python, torch and the code of a family take in each worker."""
@@ -25,7 +25,7 @@ def cores() -> int:
     except AttributeError:  # macOS and Windows
         found = os.cpu_count() or 1
     try:
-        quota, period = _QUOTA.read_text(encoding="ascii").split()
+        quota, period = QUOTA.read_text(encoding="ascii").split()
         return max(1, min(found, int(quota) // int(period)))
     except (OSError, ValueError):
         return found
@@ -43,14 +43,14 @@ def workers_for(request: Request, registry: Registry, images: int = 1) -> int:
     from autopipe.placement.devices import CPU, free_memory
 
     try:
-        takes = _memory_of(request, registry, images)
+        takes = memory_of(request, registry, images)
     except AutopipeError:
         takes = _UNKNOWN
     free = free_memory().get(CPU, 0) * 9 // 10
     return max(1, min(cores(), free // (_ITSELF + takes)))
 
 
-def _memory_of(request: Request, registry: Registry, images: int) -> int:
+def memory_of(request: Request, registry: Registry, images: int) -> int:
     """Return the bytes of weights and activations of a pipeline."""
     from autopipe.cli.checkpoint import open_checkpoint
     from autopipe.placement.room import footprints_of
