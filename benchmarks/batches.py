@@ -211,10 +211,13 @@ def main() -> None:
     asked = parser.parse_args()
     from run import processor
 
-    print(f"{processor()}, {os.cpu_count()} cores")
+    load = f", load before {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    print(f"{processor()}, {os.cpu_count()} cores{load}", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
+        folder = asked.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
         for name in asked.measures or MEASURES:
-            MEASURES[name](asked.folder or Path(temporary), quick=asked.quick)
+            MEASURES[name](folder, quick=asked.quick)
 
 
 if __name__ == "__main__":
