@@ -10,6 +10,7 @@ from pathlib import Path
 import PIL.Image
 import PIL.ImageChops
 import pytest
+from support.records import settings_in
 
 from autopipe.checkpoint.address import demo_folder
 from autopipe.cli import main
@@ -45,9 +46,8 @@ def circle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_without_a_model_the_demo_draws_what_is_asked(circle: Path) -> None:
     with PIL.Image.open(circle) as image:
-        assert image.text["model"] == "demo:stable_diffusion"
-        assert image.text["prompt"] == RED
-        assert image.text["seed"] == "1"
+        found = settings_in(circle)
+        assert (found["model"], found["prompt"], found["seed"]) == ("demo:stable_diffusion", RED, 1)
         assert 0.05 < reddish(image) < 0.7
         assert min(image.convert("RGB").getpixel((0, 0))) > 180
 
@@ -63,7 +63,7 @@ def test_a_single_file_draws_what_its_folder_draws(circle: Path) -> None:
     demo = ("--config", str(demo_folder("stable_diffusion", default_registry())))
     run("generate", RED, "--seed", "1", "--model", "shapes.safetensors", *demo, "-o", "a.png", "-q")
     with PIL.Image.open(circle) as folder, PIL.Image.open("a.png") as file:
-        assert file.text["model"] == "shapes.safetensors"
+        assert settings_in("a.png")["model"] == "shapes.safetensors"
         assert file.tobytes() == folder.tobytes()
 
 
@@ -78,7 +78,7 @@ def test_image_to_image_changes_the_colour(circle: Path) -> None:
     line = ["--image", str(circle), "--strength", "0.8", "--seed", "1", "-o", "blue.png"]
     run("generate", "a blue circle on a white background", *line)
     with PIL.Image.open("blue.png") as image:
-        assert image.text["task"] == "image2image"
+        assert settings_in("blue.png")["task"] == "image2image"
         assert reddish(image) < 0.02
 
 
@@ -89,7 +89,7 @@ def test_inpainting_changes_nothing_outside_the_mask(circle: Path) -> None:
     line = ["--image", str(circle), "--mask", "mask.png", "--steps", "8", "-o", "inside.png"]
     run("generate", "a green star on a white background", *line)
     with PIL.Image.open("inside.png") as after, PIL.Image.open(circle) as before:
-        assert after.text["task"] == "inpaint"
+        assert settings_in("inside.png")["task"] == "inpaint"
         changed = PIL.ImageChops.difference(after.convert("RGB"), before.convert("RGB")).getbbox()
     assert changed is not None
     assert changed[2] <= 32
@@ -104,8 +104,7 @@ def test_several_pictures_come_with_a_sheet(capsys: pytest.CaptureFixture[str]) 
 
 def test_a_scheduler_by_name_takes_the_place_of_the_checkpoints() -> None:
     run("generate", RED, "--scheduler", "eulerdiscrete", "--steps", "4", "-o", "a.png")
-    with PIL.Image.open("a.png") as image:
-        assert image.text["scheduler"] == "EulerDiscreteScheduler"
+    assert settings_in("a.png")["scheduler"] == "EulerDiscreteScheduler"
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,9 @@ import pytest
 from autopipe.registry import default_registry
 from autopipe.resolution.targets import load_target
 from autopipe.tasks import Task
-from autopipe_requests.models import facts_of
-from autopipe_requests.models import arguments_model
+from autopipe_requests.models import arguments_model, facts_of
 from autopipe_requests.schema import call_arguments, request_schema
-from autopipe_requests.signatures import takes_of
-from autopipe_requests.signatures import NOT_GIVEN
+from autopipe_requests.signatures import NOT_GIVEN, takes_of
 
 
 def every() -> Iterator[Any]:

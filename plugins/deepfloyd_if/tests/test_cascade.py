@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 import torch
 from support.pictures import mask, picture
+from support.records import settings_in
 from transformers import T5EncoderModel
 
 from autopipe import (
@@ -166,7 +167,7 @@ def test_the_command_line(
     assert main(["generate", "a cat", *line, "-q", "-o", "cat.png"]) == 0
     with PIL.Image.open("cat-2.png") as image:
         assert image.size == (32, 32)
-        assert image.text["upscale"] == "two"
-        assert image.text["upscale_steps"] == "3"
-        assert image.text["class"] == "IFPipeline"
+        assert settings_in(image.filename)["upscale"] == ["two"]
+        assert settings_in(image.filename)["upscale_steps"] == [3]
+        assert settings_in(image.filename)["class"] == "IFPipeline"
     assert encodings == [1, 1]

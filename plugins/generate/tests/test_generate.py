@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import PIL.Image
 import pytest
 import torch
+from support.records import settings_in
 from support.relay import relay
 
 from autopipe.cli import main
@@ -22,10 +23,7 @@ from autopipe.resolution.discovery import Installed, Plugin
 from autopipe.tasks import Input, Task
 from autopipe_generate import command as generate
 from autopipe_requests import checking, completing, opening
-from autopipe_requests.pictures import texts_of
 from autopipe_requests.placement import Placement
-from autopipe_requests.record import Record
-from autopipe_requests.record import settings as settings_of
 from autopipe_requests.request import Checkpoint, Request
 
 
@@ -159,10 +157,6 @@ def painters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Task, Pain
     return made
 
 
-def settings(name: str) -> dict[str, Any]:
-    return settings_of(Record.read(texts_of(name)["autopipe"]))
-
-
 def test_the_file_asked_for_is_written_and_printed(capsys) -> None:
     assert main(["generate", "a cat", "--seed", "5", "-o", "cat.png"]) == 0
     assert capsys.readouterr().out == "cat.png\n"
@@ -209,7 +203,7 @@ def test_unmasked_pixels_may_change_if_asked(painters) -> None:
 def test_the_settings_stand_in_the_file() -> None:
     line = ["--image", "photo.png", "--seed", "3", "--steps", "7", "-o", "a.png"]
     assert main(["generate", "a cat", "--negative", "", *line]) == 0
-    found = settings("a.png")
+    found = settings_in("a.png")
     expected = {
         "prompt": "a cat", "seed": 3, "steps": 7, "guidance": 7.5,
         "strength": 0.8, "scheduler": "SimpleNamespace", "model": "demo:toys",
@@ -222,27 +216,27 @@ def test_the_settings_stand_in_the_file() -> None:
 
 def test_settings_that_play_no_part_are_left_out() -> None:
     assert main(["generate", "a cat", "-o", "a.png"]) == 0
-    assert not {"strength", "negative_prompt", "image", "mask"} & set(settings("a.png"))
+    assert not {"strength", "negative_prompt", "image", "mask"} & set(settings_in("a.png"))
 
 
 def test_the_commit_of_a_repository_is_kept() -> None:
     assert main(["generate", "a cat", "--model", "repo", "-o", "a.png"]) == 0
-    assert settings("a.png")["revision"] == "c0ffee"
+    assert settings_in("a.png")["revision"] == "c0ffee"
 
 
 def test_the_other_stages_of_a_chain_are_kept_with_their_commits(painters) -> None:
     painters[Task.TEXT2IMAGE].origins = {"": "owner/decoder@beef", "prior": "owner/prior@c0ffee"}
     assert main(["generate", "a cat", "-o", "a.png"]) == 0
-    assert settings("a.png")["prior"] == "owner/prior@c0ffee"
+    assert settings_in("a.png")["prior"] == "owner/prior@c0ffee"
 
 
 def test_each_of_several_pictures_can_be_made_again_by_its_own_seed(capsys) -> None:
     assert main(["generate", "a cat", "--num-images", "3", "--seed", "5", "-o", "cat.png"]) == 0
     names = ["cat-1.png", "cat-2.png", "cat-3.png", "cat.png"]
     assert capsys.readouterr().out.split() == names
-    assert [settings(n)["seed"] for n in names[:3]] == [5, 6, 7]
+    assert [settings_in(n)["seed"] for n in names[:3]] == [5, 6, 7]
     with pytest.raises(ArgumentError, match="contact sheet of 3 results"):
-        settings("cat.png")
+        settings_in("cat.png")
     with PIL.Image.open("cat.png") as sheet:
         assert sheet.size == (16, 16)
     assert main(["generate", "a cat", "--seed", "6", "-o", "again.png"]) == 0
@@ -253,7 +247,7 @@ def test_each_of_several_pictures_can_be_made_again_by_its_own_seed(capsys) -> N
 def test_without_a_seed_the_one_drawn_is_kept(painters) -> None:
     assert main(["generate", "a cat", "-o", "a.png"]) == 0
     drawn = painters[Task.TEXT2IMAGE].called["generator"].initial_seed()
-    assert settings("a.png")["seed"] == drawn
+    assert settings_in("a.png")["seed"] == drawn
 
 
 def test_json_has_files_and_settings(capsys) -> None:
@@ -261,7 +255,7 @@ def test_json_has_files_and_settings(capsys) -> None:
     found = json.loads(capsys.readouterr().out)
     assert [f["seed"] for f in found] == [1, 2, "1 to 2"]
     for entry in found[:2]:
-        assert settings(entry["file"])["prompt"] == entry["prompt"] == "a cat"
+        assert settings_in(entry["file"])["prompt"] == entry["prompt"] == "a cat"
 
 
 def test_quiet_is_silent(painters, capsys) -> None:
@@ -319,11 +313,11 @@ def test_the_inputs_of_a_condition_reach_the_pipeline_and_the_settings(painters)
     called = painters["hint"].called
     assert (called["hint_image"].size, called["hint_image"].mode) == ((10, 6), "RGB")
     assert called["hinting_scale"] == 0.5
-    found = settings("cat.png")
+    found = settings_in("cat.png")
     assert (found["hint"], found["hint_image"]) == ("nets/edges", "photo.png")
     assert found["hinting_scale"] == 0.5
     assert main(["generate", "a cat", *line, "-o", "cat.png"]) == 0
-    assert settings("cat.png")["hinting_scale"] == 1.0, "the pipeline's default"
+    assert settings_in("cat.png")["hinting_scale"] == 1.0, "the pipeline's default"
 
 
 def test_what_was_made_is_enlarged_stage_by_stage(painters, monkeypatch) -> None:
@@ -342,7 +336,7 @@ def test_what_was_made_is_enlarged_stage_by_stage(painters, monkeypatch) -> None
         assert stage.bar == {"desc": "upscale", "disable": True}
     assert made["three"].called["image"] is made["two"].returned
     assert [made[n].called["num_inference_steps"] for n in ("two", "three")] == [5, 50]
-    found = settings("cat-1.png")
+    found = settings_in("cat-1.png")
     assert (found["upscale"], found["upscale_steps"]) == (["two", "three"], [5, 50])
     assert (found["steps"], found["guidance"]) == (9, 2.0)
     assert found["upscale_guidance"] == [7.5, 7.5]

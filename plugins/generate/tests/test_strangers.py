@@ -13,6 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from support.records import settings_in
 
 from autopipe.attaching.attachment import Attachment
 from autopipe.attaching.engine import NetworkEngine
@@ -28,9 +29,6 @@ from autopipe.registry import Registry, register
 from autopipe.resolution.discovery import Installed, Plugin
 from autopipe.tasks import Input, Task
 from autopipe_generate.family import autopipe_family
-from autopipe_requests.pictures import texts_of
-from autopipe_requests.record import Record
-from autopipe_requests.record import settings as settings_of
 
 
 class Shade(ModelMixin):
@@ -280,7 +278,7 @@ def test_a_task_without_prompt_makes_pictures_each_by_its_own_seed(capsys) -> No
     generate("--model", "dream", "--seed", "5", "-o", "b.png")
     with PIL.Image.open("a-2.png") as second, PIL.Image.open("b.png") as again:
         assert second.tobytes() == again.tobytes()
-    told = settings("b.png")
+    told = settings_in("b.png")
     assert (told["task"], told["seed"], told["steps"]) == ("dream", 5, 2)
     assert "prompt" not in told
 
@@ -297,7 +295,7 @@ def test_frames_become_an_animation_that_knows_how_it_was_made(capsys) -> None:
     with PIL.Image.open("cat.gif") as film:
         assert film.n_frames == 4
         assert film.info["duration"] == 250
-        assert settings("cat.gif")["prompt"] == "a cat"
+        assert settings_in("cat.gif")["prompt"] == "a cat"
         film.seek(2)
         assert film.convert("RGB").getpixel((0, 0)) == (128, 128, 128)
     assert "name it 'cat.gif'" in refused(capsys, "a cat", "--model", "film", "-o", "cat.png")
@@ -336,7 +334,7 @@ def test_a_condition_is_loaded_and_its_inputs_are_options(capsys) -> None:
     generate(*line, "--hint-scale", "0.5", "-o", "a.png")
     with PIL.Image.open("a.png") as image:
         assert image.getpixel((0, 0)) == 64
-        told = settings("a.png")
+        told = settings_in("a.png")
     assert (told["hint"], told["hint_image"], told["hint_scale"]) == ("hint", "photo.png", 0.5)
     assert told["class"] == "Hinted"
     capsys.readouterr()
@@ -379,10 +377,6 @@ def test_what_can_not_be_set_is_refused_before_anything_is_loaded(
     assert words in refused(capsys, "a cat", "--model", "film", "--set", value)
 
 
-def settings(name: str) -> dict[str, Any]:
-    return settings_of(Record.read(texts_of(name)["autopipe"]))
-
-
 def shade(name: str) -> int:
     with PIL.Image.open(name) as image:
         found: int = image.convert("L").getpixel((0, 0))
@@ -404,7 +398,7 @@ def test_add_ons_are_attached_with_what_they_load(capsys) -> None:
     generate(*line[:-1], "--glow-from", "quarter.txt:0.5")
     assert shade("a.png") == 32
     generate(*line, "glow=quarter.txt", "--glow-by", "2.0")
-    told = settings("a.png")
+    told = settings_in("a.png")
     assert (told["attach"], told["glow_by"]) == (["glow=quarter.txt"], 2.0)
     capsys.readouterr()
     assert "Did you mean 'glow'" in refused(capsys, "--model", "dream", "--attach", "glw")
@@ -423,7 +417,10 @@ def test_fast_attaches_what_fits_and_tells_what_is_lost(capsys) -> None:
     assert "--fast attached haste: 100 % of the colours" in said.err
     assert "rush" not in said.err
     assert said.out.split() == ["a.png"]
-    assert (settings("a.png")["attach"], settings("a.png")["haste_by"]) == (["haste", "rush"], 2)
+    assert (settings_in("a.png")["attach"], settings_in("a.png")["haste_by"]) == (
+        ["haste", "rush"],
+        2,
+    )
     generate(*line)
     assert capsys.readouterr().err == ""
     said_why = refused(capsys, "a hut", "--model", "film", "--fast")
@@ -435,7 +432,7 @@ def test_fast_attaches_what_fits_and_tells_what_is_lost(capsys) -> None:
 def test_an_engine_runs_all_networks_or_one(engine: str, capsys) -> None:
     generate("--model", "dream", "--engine", engine, "-o", "a.png")
     assert shade("a.png") == 0
-    assert settings("a.png")["engine"] == ({"shade": "dark"} if "=" in engine else engine)
+    assert settings_in("a.png")["engine"] == ({"shade": "dark"} if "=" in engine else engine)
     generate("--model", "dream", "--engine", "shade=eager", "-o", "a.png")
     assert shade("a.png") != 0
     capsys.readouterr()

@@ -10,6 +10,7 @@ from typing import Any
 import PIL.Image
 import pytest
 from support.hub_server import HubServer, hub_server  # noqa: F401
+from support.records import settings_in
 
 from autopipe import AutoPipelineForText2Image, KandinskyV22Pipeline, KandinskyV22PriorPipeline
 from autopipe.cli import main
@@ -72,7 +73,7 @@ def test_the_command_line_takes_another_prior(
     output = tmp_path / "cat.png"
     assert main(["generate", "a cat", *line, "--device", "cpu", "-q", "-o", str(output)]) == 0
     with PIL.Image.open(output) as image:
-        assert image.text["prior"].startswith("owner/other@")
+        assert settings_in(image.filename)["prior"].startswith("owner/other@")
 
 
 def test_the_prior_is_of_one_commit_of_its_own(

@@ -22,16 +22,15 @@ from autopipe.errors import ArgumentError, ImageFileError
 from autopipe.manifest import AddOn, Condition, Manifest, Pipeline
 from autopipe.registry import Registry, register
 from autopipe.tasks import Input, Task
-from autopipe_requests.models import facts_of
+from autopipe_requests.inputs import Text
+from autopipe_requests.models import arguments_model, facts_of
 from autopipe_requests.request import Request
 from autopipe_requests.schema import (
-    arguments_model,
     call_arguments,
     from_text,
     read_arguments,
     request_schema,
 )
-from autopipe_requests.values import Text
 
 
 class Base:
@@ -228,6 +227,7 @@ def test_tuples_become_lists_and_files_objects() -> None:
         ("voice", None, "voice takes an audio file"),
         ("extra", {"a": object()}, "extra takes any JSON"),
         ("tempos", 5, "Sing doesn't take 'tempos'. Did you mean 'tempo'?"),
+        ("xylophone", 5, "Known: prompt, voice, tempo, mode"),
         ("generator", 5, "Sing doesn't take 'generator' here: seed sets it"),
         ("adapters", {}, "Sing doesn't take 'adapters'"),
         ("takes", 2, "give several requests with different seeds"),

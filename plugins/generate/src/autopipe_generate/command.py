@@ -14,8 +14,7 @@ from autopipe.cli.text import as_json as json_of
 from autopipe.cli.text import say
 from autopipe.registry import default_registry
 from autopipe.wording import clean
-from autopipe_requests.completing import Completion
-from autopipe_requests.fields import fast_addons
+from autopipe_requests.inputs import fast_addons
 from autopipe_requests.options import (
     declare_inputs,
     declare_placement,
@@ -24,8 +23,6 @@ from autopipe_requests.options import (
     placement_in,
     spelled,
 )
-
-from . import results
 
 if TYPE_CHECKING:
     from autopipe_requests.drawing import Drawn
@@ -77,6 +74,10 @@ def declare(parser: argparse.ArgumentParser) -> Run:
 
 def run(arguments: argparse.Namespace) -> int:
     """Generate the results, write them, and print their files."""
+    from autopipe_requests.completing import Completion
+
+    from . import results
+
     registry = default_registry()
     placement, given = placement_in(arguments), given_in(arguments)
     if not given_of(arguments) and not {"model", "task"} & given.keys():

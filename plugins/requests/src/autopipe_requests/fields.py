@@ -17,7 +17,7 @@ from autopipe.registry import Registry
 from autopipe.resolution.hints import dist_with_demo, dist_with_fast, pip_line
 from autopipe.wording import listed, shown
 
-from .inputs import Spell, Text, source_of
+from .inputs import Spell, Text, fast_addons, source_of
 from .request import Addition, Checkpoint, Scheduler
 from .samplers import scheduler_known_as
 
@@ -28,9 +28,6 @@ LARGEST_SIDE = 1 << 16
 @functools.lru_cache(maxsize=64)
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
-
-
-_ANY_STRENGTH = TypeAdapter(Addition)
 
 
 class Fields:
@@ -241,11 +238,6 @@ def _list(value: Any) -> list[Any]:
 def _addition(text: str) -> Addition:
     name, source, strength = source_of(text)
     return Addition(addon=name, source=source, strength=strength)
-
-
-def fast_addons(registry: Registry) -> dict[str, str]:
-    """Return what is lost with each installed add-on that makes results faster, by its name."""
-    return {name: one.fast for name, one in registry.of("addon").items() if one.fast}
 
 
 def demo_of(registry: Registry, task: str | None) -> str:

@@ -74,7 +74,7 @@ def fingerprint(plan: Plan, file: str | Path | None = None) -> str:
 
 def _add(found: hashlib._Hash, stream: BinaryIO, name: str) -> None:
     size = os.fstat(stream.fileno()).st_size
-    found.update(f"{name}\0{size}\0".encode())
+    found.update(f"{name}\0{size}\0".encode("utf-8", "backslashreplace"))
     if size <= _WHOLE:
         found.update(stream.read())
         return

@@ -19,8 +19,6 @@ from autopipe.registry import Registry
 from autopipe.tasks import Input, Task
 from autopipe.wording import shown
 
-from .values import Text as Text
-
 PICTURES = ("image", "mask")
 """The kinds of inputs that are images, which may have an address on the internet."""
 
@@ -29,6 +27,10 @@ FILES = (*PICTURES, "video", "audio")
 
 Spell: TypeAlias = Callable[[str], str]
 """Returns how the user writes a key, such as `--guidance` for `guidance`."""
+
+
+class Text(str):
+    """A value as text, from a command line or a table, which may mean a number or JSON."""
 
 
 _NUMBER = re.compile(r"-?\d*\.?\d+")
@@ -144,6 +146,11 @@ def _misfit(
         [key for key in needs if key not in given],
         [key for key in own if key not in needs],
     )
+
+
+def fast_addons(registry: Registry) -> dict[str, str]:
+    """Return what is lost with each installed add-on that makes results faster, by its name."""
+    return {name: one.fast for name, one in registry.of("addon").items() if one.fast}
 
 
 def needs_of(task: Task) -> list[str]:

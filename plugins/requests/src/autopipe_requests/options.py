@@ -20,8 +20,7 @@ from autopipe.errors import ArgumentError
 from autopipe.registry import Registry
 from autopipe.tasks import Input
 
-from .fields import fast_addons
-from .inputs import Text, key_of
+from .inputs import Text, fast_addons, key_of
 from .placement import Placement
 
 _METAVARS = {"label": "LABEL", "number": "X", "text": "TEXT", "value": "JSON"}

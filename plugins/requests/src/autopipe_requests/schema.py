@@ -15,16 +15,16 @@ from pydantic import BaseModel, JsonValue
 from autopipe.errors import ArgumentError, nearest
 from autopipe.tasks import Input, Task
 from autopipe.values import Unfit
-from autopipe.wording import shown
+from autopipe.wording import listed, shown
 
 from .annotations import Anything
 from .described import description_of
 from .files import open_file
-from .models import arguments_model as arguments_model
-from .models import facts_of
+from .inputs import Text
+from .models import arguments_model, facts_of
 from .request import Addition, Checkpoint, Data, File, Request, Scheduler, Stage
 from .signatures import Argument, owner_of
-from .values import Text, fitted, meant, plain
+from .values import fitted, meant, plain
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """The version of JSON schema."""
@@ -214,5 +214,5 @@ def argument_of(name: str, model: type[BaseModel], spell: Callable[[str], str]) 
         raise ArgumentError(f"{facts.owner} doesn't take {shown(name)} here: {why}")
     owner = owner_of(name)
     hint = f"; it belongs to {owner}, so also give that" if owner else ""
-    hint = hint or "." + nearest(name, facts.arguments)
+    hint = hint or f".{nearest(name, facts.arguments) or f' Known: {listed(facts.arguments, 30)}.'}"
     raise ArgumentError(f"{facts.owner} doesn't take {shown(name)}{hint}")

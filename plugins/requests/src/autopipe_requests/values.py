@@ -13,11 +13,6 @@ from autopipe.values import Unfit
 
 from .annotations import words_of
 
-
-class Text(str):
-    """A value as text, from a command line or a table, which may mean a number or JSON."""
-
-
 _CONSTANTS = {"True": "true", "False": "false", "None": "null"}
 
 
