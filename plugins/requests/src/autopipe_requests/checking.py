@@ -64,7 +64,10 @@ def checked(draft: Draft, completion: Completion) -> Request:
     for name, value in values.items():
         values[name] = _hashed(value, completion.folder, spelled(name))
     fields["addons"] = tuple(_addition(one) for one in fields["addons"])
-    fields["checkpoint"] = identified(named, cls, fields, registry)
+    key = named, cls, repr(fields["stages"]), repr(fields["conditions"])
+    if key not in completion.identities:
+        completion.identities[key] = identified(named, cls, fields, registry)
+    fields["checkpoint"] = completion.identities[key]
     return Request(task=draft.task and str(draft.task), arguments=values, **fields)
 
 

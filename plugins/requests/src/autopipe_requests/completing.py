@@ -71,6 +71,9 @@ class Completion:
         spell_argument: how users write the name of an argument in `arguments`.
         folder: the folder of relative paths of files; by default the current one.
         local_only: whether only what is on this machine is used.
+
+    Attributes:
+        identities: checkpoints with their fingerprints, by what these depend on.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Completion:
         self.spell, self.folder, self.local_only = spell, folder, local_only
         self._spell_argument = spell_argument or spell
         self._opened: dict[tuple[Checkpoint, str | None], checkpoints.Checkpoint] = {}
+        self.identities: dict[tuple[Any, ...], Checkpoint] = {}
 
     def complete(self, given: Mapping[str, Any]) -> Request:
         """Return the request that a mapping describes.

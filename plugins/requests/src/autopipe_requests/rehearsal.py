@@ -33,7 +33,7 @@ def check_call(request: Request, class_name: str, registry: Registry) -> None:
     if not issubclass(cls, DiffusionPipeline):
         return
     try:
-        pipe = _outline(cls, request, registry)
+        pipe = outline_of(cls, request, registry)
         set_scheduler(pipe, request.scheduler, registry)
         if isinstance(request.engine, dict):
             # This only checks the names of networks; engines need their weights.
@@ -46,7 +46,12 @@ def check_call(request: Request, class_name: str, registry: Registry) -> None:
         rehearse(pipe, call)
 
 
-def _outline(cls: Any, request: Request, registry: Registry) -> Any:
+def outline_of(cls: Any, request: Request, registry: Registry) -> Any:
+    """Return the pipeline of a request, of the class `cls`, with networks that have no weights.
+
+    Raises:
+        AutopipeError: if a small file of the checkpoint is absent or not valid.
+    """
     named = request.checkpoint
     added = {
         keyword: outline_model(load_target(registry.conditions[keyword].target or ""), one.name, {})
