@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -65,13 +67,25 @@ def cluster(workers: int | None, threads: int, devices: int, gpu: bool) -> Itera
         try:
             if address:
                 _reach(address)
-            ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **room)
+            with _own_signal():
+                ray.init(
+                    address or "local", log_to_driver=False, logging_level=logging.ERROR, **room
+                )
         except Exception as error:
             raise AutopipeError(_not_there(address, error)) from error
         try:
             yield _fitting(workers, threads, gpu)
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _own_signal() -> Iterator[None]:
+    """Keep what the program does on SIGTERM, where Ray would end it at once."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def _reach(address: str) -> None:

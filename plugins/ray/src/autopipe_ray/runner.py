@@ -13,7 +13,7 @@ import pickle
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,17 +82,21 @@ def run(
 
         while groups and not over():
             again: list[Group] = []
-            for number, outcomes in _Round(setting, count, float(gpu)).done(groups, first, over):
-                group = groups[number - first]
-                for job, outcome in zip(group, outcomes):
-                    # In a group of several, another one may have been the cause.
-                    last = job.deaths + 1 >= MOST_DEATHS and len(group) == 1
-                    if outcome.state == "died" and last:
-                        outcome = _set_aside(job, outcome)
-                    elif outcome.state == "died":
-                        again.append((replace(job, deaths=job.deaths + 1),))
-                    fatal = fatal or outcome.fatal
-                    yield outcome
+            attempt = _Round(setting, count, float(gpu)).done(groups, first, over)
+            with closing(attempt) as all_done:
+                for number, outcomes in all_done:
+                    group = groups[number - first]
+                    for job, outcome in zip(group, outcomes):
+                        fatal = fatal or outcome.fatal
+                        if outcome.state != "died":
+                            yield outcome
+                            continue
+                        # In a group of several, another one may have been the cause.
+                        if job.deaths + 1 >= MOST_DEATHS and len(group) == 1:
+                            outcome = _set_aside(job, outcome)
+                        else:
+                            again.append((replace(job, deaths=job.deaths + 1),))
+                        yield outcome
             first += len(groups)
             groups = again
 
@@ -113,14 +117,16 @@ class _Round:
         looking.start()
         left = {*range(first, first + len(groups))}
         try:
-            for number, found in self._rows(groups, first):
-                if isinstance(found, str):
-                    raise AutopipeError(found)
-                left.discard(number)
-                if found:
-                    yield number, found
-                if self._last is not None and not left & self._last:
-                    return
+            # Ray's threads must have ended before Ray does.
+            with closing(self._rows(groups, first)) as all_found:
+                for number, found in all_found:
+                    if isinstance(found, str):
+                        raise AutopipeError(found)
+                    left.discard(number)
+                    if found:
+                        yield number, found
+                    if self._last is not None and not left & self._last:
+                        return
         finally:
             over.set()
             looking.join()
@@ -128,9 +134,9 @@ class _Round:
     def _rows(self, groups: Sequence[Group], first: int) -> Iterator[tuple[int, Any]]:
         try:
             # One block for each group, since a block is what Ray gives to a worker.
-            tables = [rows([numbered]) for numbered in enumerate(groups, first)]
-            size = min(self._count, len(tables))
-            done = ray.data.from_arrow(tables).map_batches(
+            blocks = [rows([numbered]) for numbered in enumerate(groups, first)]
+            size = min(self._count, len(blocks))
+            done = ray.data.from_arrow(blocks).map_batches(
                 Worker,
                 batch_size=1,
                 batch_format="pyarrow",
@@ -142,11 +148,11 @@ class _Round:
             done.context.enable_progress_bars = False
             # A job may take longer than Ray waits for any progress.
             done.context.execution_no_progress_timeout_s = -1
-            for table in done.iter_batches(
-                batch_size=None, batch_format="pyarrow", prefetch_batches=0
-            ):
-                for row in table.to_pylist():
-                    yield row["number"], pickle.loads(row["content"])
+            batches = done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+            with closing(iter(batches)) as tables:
+                for table in tables:
+                    for row in table.to_pylist():
+                        yield row["number"], pickle.loads(row["content"])
         except Exception as error:
             raise AutopipeError(
                 f"Ray ended the run ({error_summary(error)}); the same command does what is left"
@@ -193,5 +199,6 @@ def _set_aside(job: Job, outcome: Outcome) -> Outcome:
     return replace(
         outcome,
         state="set aside",
-        error=f"{job.deaths + 1} workers ended while they did it, the last one in {outcome.worker}",
+        error=f"{job.deaths + 1} workers died of it, the last one was {outcome.worker}; it may "
+        f"succeed with fewer workers or a smaller size",
     )

@@ -73,7 +73,11 @@ class Worker:
                 self._ask("finish", number, outcomes)
                 return outcomes
             if entry.state == "died":
-                return tuple(Outcome(id=j.id, state="died", worker=entry.worker) for j in group)
+                error = f"its worker, {entry.worker}, died"
+                return tuple(
+                    Outcome(id=job.id, state="died", error=error, worker=entry.worker)
+                    for job in group
+                )
             return entry.outcomes
         except Exception as error:
             return self._trouble(error)
