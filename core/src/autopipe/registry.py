@@ -118,6 +118,11 @@ class Registry(Classes):
             raise MissingPluginError(self._explain.no_entry(kind, name, entries))
         return entries[name]
 
+    def provider(self, kind: str, name: str) -> Plugin | None:
+        """Return the plugin that provides the entry of a kind, or None."""
+        claim = self._settled.of(kind).get(name)
+        return None if claim is None else claim.installed.plugin
+
     def names(self) -> list[str]:
         """All public names that the installed plugins add to `autopipe`."""
         return sorted(self._settled.of("name"))

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import PIL.Image
 import pytest
@@ -21,9 +21,12 @@ from autopipe.registry import Registry
 from autopipe.resolution.discovery import Installed, Plugin
 from autopipe.tasks import Input, Task
 from autopipe_generate import command as generate
-from autopipe_generate import loading
-from autopipe_generate import request as requests
-from autopipe_generate.request import Request
+from autopipe_requests import checking, completing, opening
+from autopipe_requests.pictures import texts_of
+from autopipe_requests.placement import Placement
+from autopipe_requests.record import Record
+from autopipe_requests.record import settings as settings_of
+from autopipe_requests.request import Checkpoint, Request
 
 
 @dataclass
@@ -44,6 +47,11 @@ class Painter:
         self.flags: list[bool] | None = None
         self.origins = {"": "demo:toys"}
         self.returned: list[PIL.Image.Image] = []
+
+    attachments: ClassVar[dict[str, Any]] = {}
+
+    def to(self, device: torch.device) -> None:
+        assert device.type == "cpu"
 
     def set_progress_bar_config(self, **options: Any) -> None:
         self.bar = options
@@ -121,7 +129,9 @@ DEMO = Family(
 REGISTRY = Registry(Installed(Plugin(f.name, f"autopipe-{f.name}", "1"), f) for f in (FAMILY, DEMO))
 
 
-def open_checkpoint(name: str, registry: Registry, revision: str | None = None) -> SimpleNamespace:
+def open_checkpoint(
+    name: str, registry: Registry, revision: str | None = None, *, local_only: bool = False
+) -> SimpleNamespace:
     commit = {"repo": "c0ffee", "two": "beef"}.get(name)
     return SimpleNamespace(index=SimpleNamespace(class_name="TextPainter"), commit=commit)
 
@@ -130,21 +140,24 @@ def open_checkpoint(name: str, registry: Registry, revision: str | None = None) 
 def painters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Task, Painter]:
     made = {task: cls() for task, cls in PAINTERS.items()}
 
-    def load_for(asked: Request, registry: Registry) -> Painter:
+    def load(asked: Request, registry: Registry, *, local_only: bool = False) -> Painter:
         return made.setdefault("hint", HintPainter()) if asked.conditions else made[asked.task]
+
+    def identified(named: Checkpoint, *_: object) -> Checkpoint:
+        return named
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(generate, "default_registry", lambda: REGISTRY)
-    monkeypatch.setattr(requests, "open_checkpoint", open_checkpoint)
-    monkeypatch.setattr(generate, "load_for", load_for)
+    monkeypatch.setattr(completing.checkpoints, "open_checkpoint", open_checkpoint)
+    monkeypatch.setattr(checking, "identified", identified)
+    monkeypatch.setattr(opening, "load", load)
     PIL.Image.new("RGBA", (10, 6), "blue").save("photo.png")
     PIL.Image.new("L", (10, 6), 255).save("mask.png")
     return made
 
 
-def settings(name: str) -> dict[str, str]:
-    with PIL.Image.open(name) as image:
-        return dict(image.text)
+def settings(name: str) -> dict[str, Any]:
+    return settings_of(Record.read(texts_of(name)["autopipe"]))
 
 
 def test_the_file_asked_for_is_written_and_printed(capsys) -> None:
@@ -277,20 +290,22 @@ def test_stopping_leaves_no_file(painters, monkeypatch, capsys) -> None:
     assert set(Path().iterdir()) == before
 
 
-def test_a_device_that_is_not_there_is_an_error_in_words() -> None:
-    assert loading.device_of(asked(device="cpu")).type == "cpu"
+def test_a_device_that_is_not_there_is_an_error_in_words(capsys) -> None:
+    assert Placement(device="cpu").target().type == "cpu"
     with pytest.raises(PlacementError, match=r"'cuda:99' is not available.*cpu"):
-        loading.load_for(asked(device="cuda:99"), REGISTRY)
-    with pytest.raises(ArgumentError, match="--device='gpu' is not a device"):
-        loading.load_for(asked(device="gpu"), REGISTRY)
+        Placement(device="cuda:99").target()
+    with pytest.raises(ArgumentError, match="device='gpu' is not a device"):
+        Placement(device="gpu").target()
+    assert main(["generate", "a cat", "--device", "cuda:99"]) == 2
+    assert "'cuda:99' is not available" in capsys.readouterr().err
 
 
 def test_offloading_needs_an_accelerator_or_a_device(monkeypatch) -> None:
     monkeypatch.setattr("autopipe.placement.devices.accelerator", lambda: None)
-    assert loading.device_of(asked()).type == "cpu"
-    assert loading.device_of(asked(offload="model", device="cpu")).type == "cpu"
+    assert Placement().target().type == "cpu"
+    assert Placement(offload="model", device="cpu").target().type == "cpu"
     with pytest.raises(PlacementError, match="torch finds none"):
-        loading.load_for(asked(offload="model"), REGISTRY)
+        Placement(offload="model").target()
 
 
 def test_the_inputs_of_a_condition_reach_the_pipeline_and_the_settings(painters) -> None:
@@ -308,7 +323,7 @@ def test_the_inputs_of_a_condition_reach_the_pipeline_and_the_settings(painters)
 
 def test_what_was_made_is_enlarged_stage_by_stage(painters, monkeypatch) -> None:
     made = {name: ImagePainter() for name in ("two", "three")}
-    monkeypatch.setattr(generate, "load_stage_for", lambda stage, *_: made[stage.model])
+    monkeypatch.setattr("autopipe_components.cascade.load_stage", lambda name, **_: made[name])
     line = ["--upscale", "two", "--upscale", "three", "--num-images", "2"]
     line += ["--steps", "9", "--steps", "5", "--guidance", "2"]
     assert main(["generate", "a cat", *line, "--negative", "dog", "-o", "cat.png", "-q"]) == 0
@@ -331,13 +346,6 @@ def test_what_was_made_is_enlarged_stage_by_stage(painters, monkeypatch) -> None
     )
 
 
-def asked(**settings: Any) -> Request:
-    return Request(
-        model="m", class_name="TextPainter", task=Task.TEXT2IMAGE, output=Path("a.png"), seed=1,
-        **settings,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("settings", "head"),
     [
@@ -350,15 +358,15 @@ def asked(**settings: Any) -> Request:
 )
 def test_networks_are_placed_as_asked(settings: dict[str, Any], head: str) -> None:
     pipe = relay()
-    loading.place(pipe, asked(device="cpu", **settings))
+    Placement(device="cpu", **settings).place(pipe)
     assert pipe.explain().startswith(f"RelayPipeline: {head}, 408 B")
 
 
 def test_a_budget_is_for_all_stages_together() -> None:
     first, second = relay(), relay()
-    request = asked(device="cpu", memory="500")
-    loading.place(first, request)
-    loading.place(second, request, [first])
+    placement = Placement(device="cpu", memory="500")
+    placement.place(first)
+    placement.place(second, [first])
     assert "memory='500' on cpu allows 500 B" in first.explain()
     assert "allows 92 B" in second.explain()
 

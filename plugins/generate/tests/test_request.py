@@ -15,10 +15,12 @@ from autopipe.registry import Registry
 from autopipe.resolution.discovery import Installed, Plugin
 from autopipe.tasks import Input, Task
 from autopipe_generate import command as generate
-from autopipe_generate import request as requests
-from autopipe_generate.inputs import source_of
-from autopipe_generate.request import Request, Stage, request_of
-from autopipe_generate.results import output_name, single_names
+from autopipe_generate.results import check_writable, output_name, single_names, suffixes_of
+from autopipe_requests import completing
+from autopipe_requests.completing import Completion, Draft
+from autopipe_requests.inputs import source_of
+from autopipe_requests.options import given_in, placement_in, spelled
+from autopipe_requests.request import Addition, Checkpoint, Scheduler, Stage
 
 SCHEDULERS = ("DDIMScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler")
 TASKS = (Task.TEXT2IMAGE, Task.IMAGE2IMAGE, Task.INPAINT)
@@ -98,6 +100,7 @@ def registry(*demos: str, more: tuple[Family, ...] = ()) -> Registry:
     )
 
 
+PROMPT = {"prompt": "A red circle!"}
 INSTALLED = registry(more=(ZOO, HINTS, STRANGE))
 
 
@@ -106,7 +109,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespa
     """The checkpoint that every name leads to."""
     monkeypatch.chdir(tmp_path)
     found = SimpleNamespace(index=SimpleNamespace(class_name="Zootext2image"), commit="c0ffee")
-    monkeypatch.setattr(requests, "open_checkpoint", lambda *args: found)
+    monkeypatch.setattr(completing.checkpoints, "open_checkpoint", lambda *args, **how: found)
     for name in ("photo.png", "mask.png", "a.wav"):
         Path(name).touch()
     return found
@@ -114,15 +117,16 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespa
 
 def asked(
     *arguments: str, prompt: str | None = "A red circle!", table: Registry = INSTALLED
-) -> Request:
+) -> Draft:
     line = ["generate", *([] if prompt is None else [prompt]), *arguments]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generate, "default_registry", lambda: table)
-        return request_of(parse(line), table)
-
-
-def given(found: Request) -> dict[str, str]:
-    return {one.name: text for one, text in found.inputs.items()}
+        asked = parse(line)
+        placement_in(asked)
+        draft = Completion(table, spell=spelled).draft(given_in(asked))
+        output = output_name(asked.output, "a", draft.seed, 1, suffixes_of(draft.task))
+        check_writable(output)
+        return draft
 
 
 @pytest.mark.parametrize(
@@ -175,7 +179,7 @@ def test_the_task_follows_from_the_pictures(arguments: list[str], task: Task) ->
         (["--task", "speak"], "Zootext2image"),
         (["--scheduler", "DDIN"], "Did you mean 'DDIM'"),
         (["--scheduler", "nothing like it"], "Installed: DDIM, EulerAncestralDiscrete"),
-        (["-o", "a.jpg"], "name it 'a.png'"),
+        (["-o", "a.tiff"], "name it 'a.png'"),
         (["-o", "photo.png/a.png"], "is not a folder"),
         (["--size", "0x5"], "not a size from 1 to"),
         (["--size", "5by5"], "write 512x768"),
@@ -194,33 +198,37 @@ def test_what_makes_no_sense_is_refused(arguments: list[str], words: str) -> Non
 
 @pytest.mark.parametrize("name", ["EulerDiscrete", "EulerDiscreteScheduler", "eulerdiscrete"])
 def test_a_scheduler_goes_by_its_name_with_or_without_scheduler(name: str) -> None:
-    assert asked("--scheduler", name).scheduler == "EulerDiscreteScheduler"
+    assert asked("--scheduler", name).scheduler == Scheduler(name="EulerDiscreteScheduler")
 
 
 def test_what_is_not_given_is_left_to_the_pipeline() -> None:
     plain = asked()
-    assert plain.call == {}
-    assert given(plain) == {"prompt": "A red circle!"}
-    assert (plain.scheduler, plain.dtype, plain.commit) == (None, None, "c0ffee")
+    assert plain.arguments == {"prompt": "A red circle!"}
+    assert (plain.scheduler, plain.size, plain.engine) == (None, None, None)
+    assert plain.checkpoint == Checkpoint(name="demo:zoo", commit="c0ffee")
 
 
 def test_values_are_parsed() -> None:
     full = asked("--size", "64X32", "--steps", "3", "--guidance", "-1.5", "--seed", "9")
-    size = {"width": 64, "height": 32}
-    assert full.call == {**size, "num_inference_steps": 3, "guidance_scale": -1.5}
+    assert full.size == (64, 32)
+    assert full.arguments == {**PROMPT, "num_inference_steps": 3, "guidance_scale": -1.5}
     assert full.seed == 9
-    assert asked("--size", "48").call == {"width": 48, "height": 48}
+    assert asked("--size", "48").size == (48, 48)
 
 
 def test_settings_given_again_are_for_the_stages_that_enlarge() -> None:
     line = ["--upscale", "two", "--upscale", "three", "--steps", "9", "--steps", "5"]
     full = asked(*line, "--scheduler", "DDIM", "--scheduler", "EulerDiscrete", "--negative", "dog")
-    assert full.call == {"num_inference_steps": 9, "negative_prompt": "dog"}
-    assert full.scheduler == "DDIMScheduler"
+    assert full.arguments == {**PROMPT, "num_inference_steps": 9, "negative_prompt": "dog"}
+    assert full.scheduler == Scheduler(name="DDIMScheduler")
     second = {"num_inference_steps": 5}
     assert full.upscale == (
-        Stage(model="two", commit="c0ffee", call=second, scheduler="EulerDiscreteScheduler"),
-        Stage(model="three", commit="c0ffee"),
+        Stage(
+            checkpoint=Checkpoint(name="two", commit="c0ffee"),
+            arguments=second,
+            scheduler=Scheduler(name="EulerDiscreteScheduler"),
+        ),
+        Stage(checkpoint=Checkpoint(name="three", commit="c0ffee")),
     )
 
 
@@ -229,17 +237,17 @@ def test_without_a_seed_each_run_draws_its_own() -> None:
 
 
 def test_the_model_is_the_demo_of_an_installed_family(checkpoint: SimpleNamespace) -> None:
-    assert asked().model == "demo:zoo"
-    assert asked("--model", "./mine").model == "./mine"
+    assert asked().checkpoint.name == "demo:zoo"
+    assert asked("--model", "./mine").checkpoint.name == "./mine"
     table = registry("alpha", "stable_diffusion", more=(ZOO,))
-    assert asked(table=table).model == "demo:stable_diffusion"
+    assert asked(table=table).checkpoint.name == "demo:stable_diffusion"
     checkpoint.index.class_name = "Dream"
-    assert asked("--task", "dream", prompt=None).model == "demo:strange"
+    assert asked("--task", "dream", prompt=None).checkpoint.name == "demo:strange"
 
 
 def test_what_is_attached_is_not_a_model() -> None:
     inks = Family("inks", addons=(AddOn("ink", "fake:Ink", option="ink"),), demo="inks:demo")
-    assert asked(table=registry(more=(inks, ZOO))).model == "demo:zoo"
+    assert asked(table=registry(more=(inks, ZOO))).checkpoint.name == "demo:zoo"
     with pytest.raises(MissingPluginError, match="pip install autopipe-stable-diffusion"):
         asked(table=registry(more=(inks,)))
 
@@ -281,12 +289,14 @@ def test_several_pictures_stand_beside_their_sheet() -> None:
 
 def test_a_condition_takes_a_model_or_the_demo_of_its_plugin() -> None:
     found = asked("--hint", "demo", "--hint-image", "photo.png", "--hint-scale", "0.5")
-    assert found.conditions == {"hint": "demo:hints"}
-    assert given(found) == {
+    assert found.conditions == {"hint": Checkpoint(name="demo:hints")}
+    assert found.arguments == {
         "hint_image": "photo.png", "hinting_scale": "0.5", "prompt": "A red circle!",
     }  # fmt: skip
     assert found.task is Task.TEXT2IMAGE
-    assert asked("--hint", "a/b", "--hint-image", "photo.png").conditions == {"hint": "a/b"}
+    assert asked("--hint", "a/b", "--hint-image", "photo.png").conditions == {
+        "hint": Checkpoint(name="a/b")
+    }
     both = ["--hint", "a/b", "--hint-image", "photo.png", "--image", "photo.png"]
     assert asked(*both).task is Task.IMAGE2IMAGE
     assert asked().conditions == {}
@@ -300,8 +310,7 @@ def test_the_demo_of_a_condition_is_no_checkpoint() -> None:
 def test_a_task_without_a_prompt_needs_none(checkpoint: SimpleNamespace) -> None:
     checkpoint.index.class_name = "Dream"
     found = asked("--model", "demo:strange", prompt=None)
-    assert (found.task, found.inputs) == ("dream", {})
-    assert found.output.name == f"demo-strange-{found.seed}.png"
+    assert (found.task, found.arguments) == ("dream", {})
     with pytest.raises(
         AutopipeError, match="dream needs no input and doesn't use PROMPT; leave out"
     ):
@@ -310,7 +319,7 @@ def test_a_task_without_a_prompt_needs_none(checkpoint: SimpleNamespace) -> None
     with pytest.raises(AutopipeError, match="text2image needs PROMPT; give PROMPT"):
         asked("--model", "demo:strange", prompt=None)
     with pytest.raises(AutopipeError, match="give PROMPT, or a --model that needs no prompt"):
-        asked(prompt=None)
+        generate.run(parse(["generate"]))
 
 
 @pytest.mark.parametrize(
@@ -320,7 +329,7 @@ def test_a_task_without_a_prompt_needs_none(checkpoint: SimpleNamespace) -> None
         (["--image", "photo.png"], "image2image", {"prompt", "image"}),
         (["--voice", "a.wav"], "speak", {"prompt", "voice"}),
         (["--voice", "a.wav", "--image", "photo.png"], "speak", {"prompt", "voice", "init_image"}),
-        (["--task", "speak", "--set", "voice=[0.5]"], "speak", {"prompt"}),
+        (["--task", "speak", "--set", "voice=[0.5]"], "speak", {"prompt", "voice"}),
     ],
 )
 def test_of_the_tasks_of_one_class_the_inputs_choose(
@@ -329,18 +338,15 @@ def test_of_the_tasks_of_one_class_the_inputs_choose(
     checkpoint.index.class_name = "Edit"
     found = asked(*arguments)
     assert found.task == task
-    assert set(given(found)) == inputs
-    assert found.output.suffix == (".wav" if task == "speak" else ".png")
+    assert set(found.arguments) == inputs
+    assert suffixes_of(found.task)[0] == (".wav" if task == "speak" else ".png")
 
 
 def test_a_pipeline_without_a_task_takes_what_is_given(checkpoint: SimpleNamespace) -> None:
     checkpoint.index.class_name = "ZooRest"
     found = asked("--image", "photo.png", "--set", "levels=3", "-o", "rest")
     assert found.task is None
-    assert (given(found), found.set) == (
-        {"prompt": "A red circle!", "image": "photo.png"},
-        {"levels": "3"},
-    )
+    assert found.arguments == {**PROMPT, "image": "photo.png", "levels": "3"}
     with pytest.raises(AutopipeError, match="serves no task by itself"):
         asked("--task", "inpaint", "--image", "photo.png", "--mask", "mask.png")
 
@@ -348,17 +354,22 @@ def test_a_pipeline_without_a_task_takes_what_is_given(checkpoint: SimpleNamespa
 def test_add_ons_and_engines_are_named_with_what_they_load() -> None:
     line = ["--attach", "style=a=b", "--attach", "freely", "--style-image", "photo.png"]
     found = asked(*line, "--engine", "net=fast")
-    assert found.attach == ["style=a=b", "freely"]
-    assert found.engine == ["net=fast"]
-    assert asked("--engine", "net=fast,other=eager").engine == ["net=fast", "other=eager"]
-    assert asked("--engine", "eager").engine == ["eager"]
-    assert given(found)["style_image"] == "photo.png"
+    assert found.addons == (Addition(addon="style", source="a=b"), Addition(addon="freely"))
+    assert found.engine == {"net": "fast"}
+    both = asked("--engine", "net=fast,other=eager").engine
+    assert both == {"net": "fast", "other": "eager"}
+    assert asked("--engine", "fast").engine == "fast"
+    assert asked("--engine", "eager").engine is None
+    assert found.arguments["style_image"] == "photo.png"
 
 
 def test_an_add_on_has_an_option_of_its_own() -> None:
     found = asked("--tint-file", "a.bin:0.7", "--tint-file", "demo:tint", "--attach", "freely")
-    assert found.attach == ["freely", "tint=a.bin:0.7", "tint=demo:tint"]
-    assert found.addons == ["freely", "tint", "tint"]
+    assert found.addons == (
+        Addition(addon="freely"),
+        Addition(addon="tint", source="a.bin", strength=0.7),
+        Addition(addon="tint", source="demo:tint"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -385,11 +396,10 @@ def test_a_file_whose_name_ends_like_a_strength_is_a_file(tmp_path) -> None:
 
 def test_fast_means_the_add_ons_that_say_what_is_lost() -> None:
     found = asked("--fast", "--attach", "freely", "--quickness", "3")
-    assert (found.attach, found.fast) == (["freely"], ["quick"])
-    assert found.addons == ["freely", "quick"]
-    assert given(found)["quickness"] == "3"
-    assert asked("--fast", "--attach", "quick=a").fast == []
-    assert asked().fast == []
+    assert found.addons == (Addition(addon="freely"), Addition(addon="quick", optional=True))
+    assert found.arguments["quickness"] == "3"
+    assert asked("--fast", "--attach", "quick=a").addons == (Addition(addon="quick", source="a"),)
+    assert asked().addons == ()
     with pytest.raises(AutopipeError, match="also give --attach quick"):
         asked("--quickness", "3")
 

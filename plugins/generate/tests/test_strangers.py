@@ -370,7 +370,7 @@ def test_any_argument_of_the_call_can_be_set(value: str, frames: int, capsys) ->
 def test_what_can_not_be_set_is_refused_before_anything_is_loaded(
     value: str, words: str, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr("autopipe_generate.command.load_for", None)
+    monkeypatch.setattr("autopipe_requests.opening.load", None)
     assert words in refused(capsys, "a cat", "--model", "film", "--set", value)
 
 

@@ -75,15 +75,21 @@ class _FollowLinks(argparse.Action):
         os.environ[FOLLOW_LINKS] = "1"
 
 
-def open_checkpoint(path: str, registry: Registry, revision: str | None = None) -> Checkpoint:
+def open_checkpoint(
+    path: str, registry: Registry, revision: str | None = None, *, local_only: bool = False
+) -> Checkpoint:
     """Find the checkpoint `path` and read its index; nothing else of a repository is fetched.
+
+    Args:
+        local_only: whether only what is on this machine is used.
 
     Raises:
         CheckpointError: if there is no such checkpoint, or it is not one of a pipeline.
         ConfigError: if its index is malformed.
         UnsafeCheckpointError: if its index asks for something unsafe.
     """
-    source = open_source(path, HubOptions(revision=revision), registry)
+    hub = HubOptions(revision=revision, local_files_only=local_only)
+    source = open_source(path, hub, registry)
     return Checkpoint(source, open_index(source, registry))
 
 

@@ -1,4 +1,4 @@
-"""Names and formats of output files, which contain the settings that generated them."""
+"""Names of output files, several results in one run, and their contact sheet."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ import math
 import os
 import re
 import tempfile
-import wave
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autopipe.errors import ArgumentError, ImageFileError
-from autopipe.regular import UNFINISHED, replaced
-from autopipe.wording import clean, shown
+from autopipe.regular import UNFINISHED
+from autopipe.tasks import Task
+from autopipe.wording import shown
+from autopipe_requests import writing
+from autopipe_requests.pictures import save_image
+from autopipe_requests.record import KEY, settings
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL.Image import Image
-    from PIL.PngImagePlugin import PngInfo
+
+    from autopipe_requests.drawing import Drawn
 
 _LONGEST = 48
-_SUFFIX_OF = {"images": ".png", "frames": ".gif", "audios": ".wav"}
-FIELDS = tuple(_SUFFIX_OF)
-"""Fields of outputs that can be written as media files."""
-_WRITTEN = {
-    ".png": "images are written as PNG, which keeps their settings",
+_WRITTEN: Mapping[str, str] = {
+    ".png": "images are written as PNG, JPEG or WebP",
     ".gif": "frames are written as an animated GIF",
     ".wav": "sounds are written as WAV",
     ".npy": "other results are written as arrays",
 }
-SUFFIXES = tuple(_WRITTEN)
-"""The suffixes of output files."""
 
 # Names
 
 
-def suffix_of(output: str) -> str:
-    """Return the suffix of a file for this field of an output."""
-    return _SUFFIX_OF.get(output, ".npy")
+def suffixes_of(task: Task | None) -> tuple[str, ...]:
+    """Return the possible suffixes of the files of a task, the usual one first."""
+    if task is not None:
+        return writing.suffixes_of(task.output)
+    return tuple(suffix for field in (*writing.FIELDS, "") for suffix in writing.suffixes_of(field))
 
 
 def output_name(
@@ -118,76 +118,51 @@ def check_writable(output: Path, most: int = 1) -> None:
 # Files
 
 
-def write(
-    path: Path, field: str, one: Any, settings: dict[str, Any], rates: Mapping[str, int]
-) -> dict[str, Any]:
-    """Write one result atomically; return its settings, including its size.
+def write(drawn: Sequence[Drawn], output: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Write each result into a file; return the files with their settings.
 
-    An existing file is replaced; missing folders are created.
-
-    Args:
-        field: the field of the output: `"images"` for an image, `"frames"` for a list of images,
-            `"audios"` for an array (samples,) or (channels, samples) in [-1, 1], or another one
-            for an array of any shape.
-        settings: the settings that generated it. PNG files store them as text fields, GIF files as
-            a comment.
-        rates: `frame_rate` and `sampling_rate`.
+    Several images come with a contact sheet, which is `output` itself.
 
     Raises:
-        ImageFileError: if the file can't be written.
+        ImageFileError: if a file can't be written.
     """
-    if field == "images":
-        record = {**settings, "size": f"{one.width}x{one.height}"}
-        _write(path, partial(one.save, format="PNG", pnginfo=_text_fields(record)))
-    elif field == "frames":
-        first, rate = one[0], rates["frame_rate"]
-        size = f"{first.width}x{first.height}"
-        record = {**settings, "size": size, "frames": len(one), "frame_rate": rate}
-        how = {"append_images": one[1:], "duration": round(1000 / rate), "loop": 0}
-        about = json.dumps(record, default=str).encode()
-        _write(path, partial(first.save, format="GIF", save_all=True, comment=about, **how))
-    elif field == "audios":
-        rate = rates["sampling_rate"]
-        record = {**settings, "samples": one.shape[-1], "sampling_rate": rate}
-        _write(path, partial(_save_sound, one, rate))
-    else:
-        record = {**settings, "shape": "x".join(map(str, one.shape))}
-        _write(path, partial(_save_array, one))
-    return record
+    first = drawn[0]
+    if output.suffix.lower() not in writing.suffixes_of(first.field):
+        output = output.with_suffix(first.suffix)
+    done = [
+        (one.save(file), _settings(one))
+        for one, file in zip(drawn, single_names(output, len(drawn)))
+    ]
+    if first.field == "images" and len(drawn) > 1:
+        done.append((output, _write_sheet(drawn, output)))
+    return done
 
 
-def _text_fields(settings: Mapping[str, Any]) -> PngInfo:
-    from PIL.PngImagePlugin import PngInfo
-
-    text = PngInfo()
-    for key, value in settings.items():
-        text.add_text(key, clean(str(value)))
-    return text
-
-
-def _save_sound(sound: np.ndarray, rate: int, file: Path) -> None:
-    channels = sound if sound.ndim == 2 else sound[None]
-    samples = (channels.T.clip(-1, 1) * 32767).round().astype("<i2")
-    with wave.open(str(file), "wb") as target:
-        target.setparams((len(channels), 2, rate, 0, "NONE", ""))
-        target.writeframes(samples.tobytes())
+def _settings(one: Drawn) -> dict[str, Any]:
+    """Return the settings of a result, including its size."""
+    found = settings(one.record)
+    if one.field == "images":
+        return {**found, "size": f"{one.value.width}x{one.value.height}"}
+    if one.field == "frames":
+        frame = one.value[0]
+        size = {"size": f"{frame.width}x{frame.height}", "frames": len(one.value)}
+        return {**found, **size, "frame_rate": one.rates["frame_rate"]}
+    if one.field == "audios":
+        rate = one.rates["sampling_rate"]
+        return {**found, "samples": one.value.shape[-1], "sampling_rate": rate}
+    return {**found, "shape": "x".join(map(str, one.value.shape))}
 
 
-def _save_array(values: np.ndarray, file: Path) -> None:
-    import numpy as np
-
-    with file.open("wb") as target:
-        np.save(target, values, allow_pickle=False)
-
-
-def _write(path: Path, save: Callable[[Path], Any]) -> None:
-    try:
-        Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
-        with replaced(path) as file:
-            save(file)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ImageFileError(f"{shown(str(path))} can't be written: {reason}") from error
+def _write_sheet(drawn: Sequence[Drawn], output: Path) -> dict[str, Any]:
+    """Write the contact sheet with the records of all its images; return its settings."""
+    sheet = contact_sheet([one.value for one in drawn])
+    records = [json.loads(one.record.text()) for one in drawn]
+    texts = {KEY: json.dumps({"format": 1, "sheet": records})}
+    kind = writing.FORMATS[output.suffix.lower()]
+    writing.written(output, partial(save_image, sheet, texts=texts, format=kind))
+    seeds = [one.record.request.seed for one in drawn]
+    size = {"size": f"{sheet.width}x{sheet.height}", "seed": f"{seeds[0]} to {seeds[-1]}"}
+    return {**settings(drawn[0].record), **size}
 
 
 def contact_sheet(images: Sequence[Image]) -> Image:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Manifest
+from autopipe.manifest import Command, Manifest
 
 
 @hookimpl
 def autopipe_family() -> Manifest:
     """Return the manifest."""
-    return Manifest("requests")
+    commands = "autopipe_requests.commands"
+    return Manifest(
+        "requests",
+        commands=(
+            Command("schema", f"{commands}.schema:declare", "print what a request may contain"),
+            Command("show", f"{commands}.show:declare", "print the settings in pictures"),
+        ),
+    )

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationError
 
-from .request import Data, Request
+from autopipe.errors import ArgumentError
+from autopipe.json_files import parse_json
+from autopipe.wording import cut, shown
+
+from .request import Addition, Data, Request
 
 KEY = "autopipe"
 """The name of the text field of a PNG that has the record as JSON."""
+
+LONGEST = 1 << 22
+"""The longest record that is read, in characters."""
+
+_FORMAT = 1
 
 
 class Circumstances(Data):
@@ -64,11 +75,112 @@ class Record(Data):
         """Return the record in `text`.
 
         Raises:
-            ArgumentError: if it is not valid; the message says why.
+            ArgumentError: if it is not valid, of a newer format, or its id is not that of its
+                request; the message says why.
         """
-        raise NotImplementedError
+        if len(text) > LONGEST:
+            raise ArgumentError(
+                f"a record of {len(text):,} characters is too long; at most {LONGEST:,} are read"
+            )
+        try:
+            data = parse_json(text.encode())
+        except (ValueError, RecursionError):
+            raise ArgumentError(f"the record is not JSON: {shown(text)}") from None
+        if not isinstance(data, dict):
+            raise ArgumentError(f"the record must be a JSON object, not {shown(data)}")
+        number = data.get("format", _FORMAT)
+        if isinstance(number, int) and number > _FORMAT:
+            raise ArgumentError(
+                f"the record has format {shown(number)}, of a newer version; this one reads "
+                f"{_FORMAT}. Update autopipe-requests"
+            )
+        try:
+            record = cls.model_validate(data)
+            record.text()  # It raises for texts that can't be encoded.
+        except (ValueError, RecursionError) as error:
+            raise ArgumentError(f"the record is not valid: {_wrong(error)}") from None
+        if record.id != record.request.id:
+            raise ArgumentError(
+                f"the record was changed after it was written: its id is {shown(record.id)}, but "
+                f"that of its request is {record.request.id}; remove the id, or draw from settings "
+                f"of your own"
+            )
+        return record
+
+
+def _wrong(error: Exception) -> str:
+    """Return the place and the text of the first error."""
+    if not isinstance(error, ValidationError):
+        return "it is nested too deeply, or has texts that can't be encoded"
+    first = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{cut(place) or 'it'}: {cut(first['msg'])}, not {shown(first['input'])}"
 
 
 def settings(record: Record) -> dict[str, Any]:
-    """Return the settings of a record for people, in the order of the command line's options."""
-    raise NotImplementedError
+    """Return the settings of a record for people, in the order of the command line's options.
+
+    Settings that the pipeline chose are included; those that are not used are left out.
+    """
+    request, drawn = record.request, record.drawn
+    chosen = {**drawn.used, **request.arguments}
+    checkpoint = request.checkpoint
+    scheduler = request.scheduler
+    width, height = chosen.pop("width", None), chosen.pop("height", None)
+    size = request.size or ((width, height) if width and height else None)
+    used = chosen.pop("scheduler", None)
+    first = {name: chosen.pop(argument, None) for name, argument in _OPTIONS.items()}
+    prompt = first.pop("prompt")
+    found: dict[str, Any] = {
+        "prompt": prompt,
+        "model": checkpoint.name,
+        "upscale": [stage.checkpoint.name for stage in request.upscale],
+        "task": request.task,
+        **first,
+        "size": f"{size[0]}x{size[1]}" if size else None,
+        "seed": request.seed,
+        "scheduler": used if scheduler is None else _with(scheduler.name, scheduler.config),
+        **{name: _file_or_value(value) for name, value in chosen.items()},
+        **{name: one.name for name, one in request.conditions.items()},
+        **request.stages,
+        "attach": [_addition(one) for one in request.addons],
+        "engine": request.engine,
+        "revision": checkpoint.commit,
+        "config": checkpoint.config,
+        "variant": checkpoint.variant,
+        "dtype": checkpoint.dtype or drawn.dtype,
+        "class": drawn.pipeline,
+        "device": drawn.device,
+        "processor": drawn.processor,
+        "instructions": drawn.instructions,
+        "threads": drawn.threads or None,
+        **drawn.versions,
+        "id": record.id,
+    }
+    return {name: value for name, value in found.items() if value not in (None, "", [], {})}
+
+
+_OPTIONS = {
+    "prompt": "prompt",
+    "negative": "negative_prompt",
+    "steps": "num_inference_steps",
+    "guidance": "guidance_scale",
+    "strength": "strength",
+}
+"""Options of the command line by the arguments of calls that they set."""
+
+
+def _with(name: str, config: Mapping[str, JsonValue]) -> str:
+    inside = ", ".join(f"{key}={json.dumps(value)}" for key, value in config.items())
+    return f"{name} ({inside})" if inside else name
+
+
+def _addition(one: Addition) -> str:
+    source = "" if one.source is None else f"={one.source}"
+    strength = "" if one.strength == 1 else f":{json.dumps(one.strength)}"
+    return f"{one.addon}{source}{strength}"
+
+
+def _file_or_value(value: JsonValue) -> JsonValue:
+    """Return the path of a file, or the value itself."""
+    return value["file"] if isinstance(value, dict) and "file" in value else value

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -108,7 +109,7 @@ class Request(Stage):
         seed: the seed of the noise.
         task: the task; None for a pipeline that serves no task.
         size: width and height in pixels. Input images are resized to it.
-        conditions: the models of conditions, by keyword.
+        conditions: the models of conditions, and True for those without a model, by keyword.
         stages: the checkpoints of other stages of a chain, by keyword.
         addons: what is attached, in this order.
         engine: the engine of all networks, or engines by component; None for torch's eager mode.
@@ -118,7 +119,7 @@ class Request(Stage):
     seed: int = Field(ge=0, lt=2**63)
     task: str | None = None
     size: tuple[int, int] | None = None
-    conditions: dict[str, Checkpoint] = Field(default_factory=dict)
+    conditions: dict[str, Checkpoint | bool] = Field(default_factory=dict)
     stages: dict[str, str] = Field(default_factory=dict)
     addons: tuple[Addition, ...] = ()
     engine: str | dict[str, str] | None = None
@@ -136,7 +137,15 @@ class Request(Stage):
 
         Files and local checkpoints count by their hash, not by their name, if it is known.
         """
-        return json.dumps(_counted(self.model_dump(exclude_defaults=True)), sort_keys=True)
+        data = self.shareable().model_dump(exclude_defaults=True)
+        return json.dumps(_counted(data), sort_keys=True)
+
+    def shareable(self) -> Request:
+        """Return the request without what only concerns the machine of its user.
+
+        Of input files only the names are left, and the user's folder is written as `~`.
+        """
+        return Request.model_construct(**_shareable(dict(self), os.path.expanduser("~")))
 
     @property
     def id(self) -> str:
@@ -149,6 +158,21 @@ class Request(Stage):
 
 
 _NAMED_BY_HASH = (("file", "sha256"), ("source", "sha256"), ("name", "fingerprint"))
+
+
+def _shareable(value: Any, home: str) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_copy(update=_shareable(dict(value), home))
+    if isinstance(value, Mapping):
+        found = {key: _shareable(one, home) for key, one in value.items()}
+        if isinstance(value.get("file"), str) and value.get("sha256"):
+            found["file"] = os.path.basename(value["file"])
+        return found
+    if isinstance(value, (list, tuple)):
+        return type(value)(_shareable(one, home) for one in value)
+    if isinstance(value, str) and len(home) > 1 and value.startswith(home + os.sep):
+        return "~" + value[len(home) :]
+    return value
 
 
 def _counted(value: Any) -> Any:

@@ -1,0 +1,107 @@
+"""Describes how a result was drawn, as far as it can change the last bits or explains it."""
+
+from __future__ import annotations
+
+import functools
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from packaging.requirements import Requirement
+
+from autopipe.cli.requirements import installed_version
+from autopipe.registry import Registry
+from autopipe.resolution.hints import CORE
+from autopipe.resolution.packages import readable
+
+from .opening import Ready
+from .record import Circumstances
+from .request import Request
+from .signatures import takes_of
+
+
+def circumstances(
+    request: Request,
+    ready: Ready,
+    call: Mapping[str, Any],
+    registry: Registry,
+    rows: int = 1,
+    row: int = 0,
+) -> Circumstances:
+    """Return how the results of a call are drawn here and now.
+
+    Args:
+        call: the arguments of the call.
+        rows: the number of results that are drawn together.
+        row: the place of this one among them.
+    """
+    pipe = ready.pipe
+    device = torch.device(pipe._execution_device)
+    is_cpu = device.type == "cpu"
+    return Circumstances(
+        pipeline=type(pipe).__name__,
+        device=device.type,
+        processor=processor_of(device),
+        instructions=torch.backends.cpu.get_cpu_capability() if is_cpu else "",
+        threads=torch.get_num_threads() if is_cpu else 0,
+        dtype=str(pipe.dtype).removeprefix("torch."),
+        versions=versions_of(request, type(pipe).__name__, registry),
+        rows=rows,
+        row=row,
+        used=_used(pipe, call),
+    )
+
+
+def versions_of(request: Request, class_name: str, registry: Registry) -> dict[str, str]:
+    """Return the versions of the packages that take part in drawing a request, by name."""
+    engines = request.engine.values() if isinstance(request.engine, dict) else [request.engine]
+    providers = [
+        registry.resolve(class_name).plugin,
+        *(registry.provider("addon", one.addon) for one in request.addons),
+        *(registry.provider("engine", name) for name in engines if name),
+        *(registry.provider("keyword", keyword) for keyword in request.conditions),
+    ]
+    dists = {CORE, "torch"}
+    for dist in {plugin.dist for plugin in providers if plugin is not None}:
+        dists |= {dist, *_shared_by(dist)}
+    found = {name: installed_version(name) for name in sorted(dists)}
+    return {name: version for name, version in found.items() if version is not None}
+
+
+@functools.cache
+def _shared_by(dist: str) -> tuple[str, ...]:
+    """Return the packages of this project, and others for it, that a distribution requires."""
+    with suppress(Exception):  # not installed, or damaged metadata
+        needed = [Requirement(text) for text in readable(dist).requires or ()]
+        return tuple(r.name for r in needed if r.name.startswith("autopipe-") and r.marker is None)
+    return ()
+
+
+@functools.cache
+def processor_of(device: torch.device) -> str:
+    """Return the name of a processor or an accelerator."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    if device.type != "cpu":
+        return device.type
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _used(pipe: Any, call: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings that decide the result, whether they were given or are defaults."""
+    parameters = takes_of(type(pipe))
+    names = ("num_inference_steps", "guidance_scale", "strength", "negative_prompt")
+    found = {n: call.get(n, parameters[n].default) for n in names if n in parameters}
+    scheduler = getattr(pipe, "scheduler", None)
+    if scheduler is not None:
+        found["scheduler"] = type(scheduler).__name__
+    plain = (str, int, float, bool)
+    return {name: one for name, one in found.items() if isinstance(one, plain)}

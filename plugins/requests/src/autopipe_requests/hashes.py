@@ -1,0 +1,83 @@
+"""Hashes of the local files that a request names."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from autopipe.checkpoint.plan import Plan
+from autopipe.errors import CheckpointError, ImageFileError
+from autopipe.regular import opened
+from autopipe.wording import error_summary, shown
+
+_BLOCK = 1 << 20
+_WHOLE = 1 << 24
+"""Files of a checkpoint up to this size, 16 MiB, are read whole."""
+_PIECES, _PIECE = 16, 1 << 12
+"""Of larger ones, so many pieces of so many bytes are read, evenly distributed."""
+
+
+def sha256_of(file: str | Path) -> str:
+    """Return the SHA-256 of a regular file, in hexadecimal digits.
+
+    The result is kept until the size or the time of the file changes.
+
+    Raises:
+        ImageFileError: if the file can't be read.
+    """
+    try:
+        found = os.stat(file)
+        return _sha256(os.fspath(file), found.st_size, found.st_mtime_ns)
+    except (OSError, ValueError) as error:
+        raise ImageFileError(f"{shown(str(file))} can't be read: {error_summary(error)}") from error
+
+
+@functools.lru_cache(maxsize=4096)
+def _sha256(file: str, size: int, time: int) -> str:
+    found = hashlib.sha256()
+    with opened(file) as stream:
+        while block := stream.read(_BLOCK):
+            found.update(block)
+    return found.hexdigest()
+
+
+def fingerprint(plan: Plan, file: str | Path | None = None) -> str:
+    """Return a hash of the local files that a plan reads.
+
+    It contains names and sizes, small files whole, and of large ones 16 pieces of 4 KiB, so that it
+    takes little time. It finds other weights, but not somebody who hides a change.
+
+    Args:
+        file: the single file that the plan reads, if it reads one.
+
+    Raises:
+        CheckpointError: if a file can't be read.
+    """
+    found = hashlib.sha256()
+    source = plan.source
+    try:
+        if file is not None:
+            with opened(Path(file).expanduser()) as stream:
+                _add(found, stream, "")
+        for item in sorted(plan.items, key=lambda item: item.path) if file is None else ():
+            with source.open(source.place(item.path)) as stream:
+                _add(found, stream, item.path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{shown(source.name)} can't be read: {error_summary(error)}"
+        ) from error
+    return found.hexdigest()[:32]
+
+
+def _add(found: hashlib._Hash, stream: BinaryIO, name: str) -> None:
+    size = os.fstat(stream.fileno()).st_size
+    found.update(f"{name}\0{size}\0".encode())
+    if size <= _WHOLE:
+        found.update(stream.read())
+        return
+    for i in range(_PIECES):
+        stream.seek(i * (size - _PIECE) // (_PIECES - 1))
+        found.update(stream.read(_PIECE))

@@ -1,0 +1,66 @@
+"""Checks the call of a request on a pipeline without weights, so that mistakes are found early."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autopipe.checkpoint.checkpoint import Checkpoint
+from autopipe.checkpoint.outline import outline, outline_model, rehearse
+from autopipe.checkpoint.single_file import open_pipeline
+from autopipe.errors import ArgumentError, AutopipeError
+from autopipe.pipeline.base import DiffusionPipeline
+from autopipe.registry import Registry
+from autopipe.resolution.targets import load_target
+
+from .checking import class_of
+from .drawing import arguments_of
+from .opening import options_of, set_scheduler
+from .request import Request
+
+
+def check_call(request: Request, class_name: str, registry: Registry) -> None:
+    """Check the arguments of a request before weights are loaded.
+
+    Args:
+        class_name: the class that the checkpoint names.
+
+    Raises:
+        ArgumentError: if the pipeline refuses the arguments.
+        ImageFileError: if a file can't be read.
+    """
+    cls = class_of(class_name, request.task, request.conditions, registry)
+    call = arguments_of(request, cls, registry)
+    if not issubclass(cls, DiffusionPipeline):
+        return
+    try:
+        pipe = outline_of(cls, request, registry)
+        set_scheduler(pipe, request.scheduler, registry)
+        if isinstance(request.engine, dict):
+            # This only checks the names of networks; engines need their weights.
+            pipe.use_engine(dict.fromkeys(request.engine))
+    except ArgumentError:
+        raise
+    except AutopipeError:
+        return  # Loading the pipeline reports it.
+    if not request.addons:  # Add-ons need their weights.
+        rehearse(pipe, call)
+
+
+def outline_of(cls: Any, request: Request, registry: Registry) -> Any:
+    """Return the pipeline of a request, of the class `cls`, with networks that have no weights.
+
+    Raises:
+        AutopipeError: if a small file of the checkpoint is absent or not valid.
+    """
+    named = request.checkpoint
+    added = {
+        keyword: outline_model(load_target(registry.conditions[keyword].target or ""), one.name, {})
+        for keyword, one in request.conditions.items()
+        if not isinstance(one, bool)
+    }
+    keywords = {**options_of(named, named), **request.stages, **added}
+    if named.config is None:
+        checkpoint = Checkpoint.open(named.name, keywords, registry)
+    else:
+        checkpoint = open_pipeline(named.name, {"config": named.config, **keywords}, registry)
+    return outline(checkpoint.plan(cls))
