@@ -15,8 +15,8 @@ import pyarrow
 import ray
 from ray import cloudpickle
 
-from autopipe.errors import AutopipeError
-from autopipe.wording import error_summary, shown
+from autopipe.wording import shown
+from autopipe_batch.drawing import one_line
 from autopipe_batch.work import Do, Group, Outcome
 
 from .ledger import Entry
@@ -109,12 +109,12 @@ class Worker:
         try:
             outcomes = self._do(group)
         except Exception as error:
-            failed = (Outcome(id=j.id, state="failed", error=_text(error)) for j in group)
+            failed = (Outcome(id=j.id, state="failed", error=one_line(error)) for j in group)
             outcomes = list(failed)
         return tuple(replace(one, worker=one.worker or self._name) for one in outcomes)
 
     def _trouble(self, error: Exception) -> str:
-        return f"the worker in {self._name} can't work: {_text(error)}"
+        return f"the worker in {self._name} can't work: {one_line(error)}"
 
     def _ask(self, method: str, *arguments: Any) -> Any:
         ask: Callable[..., Any] = getattr(self._setting.ledger, method).remote
@@ -137,7 +137,3 @@ def _sees(marker: Path, text: str) -> bool:
         return marker.read_text(encoding="ascii") == text
     except (OSError, ValueError):
         return False
-
-
-def _text(error: Exception) -> str:
-    return str(error) if isinstance(error, AutopipeError) else error_summary(error)
