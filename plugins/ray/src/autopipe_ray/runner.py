@@ -12,7 +12,7 @@ import os
 import pickle
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -110,7 +110,7 @@ class _Round:
 
     def done(
         self, groups: Sequence[Group], first: int, stopping: Callable[[], bool]
-    ) -> Iterator[tuple[int, tuple[Outcome, ...]]]:
+    ) -> Generator[tuple[int, tuple[Outcome, ...]], None, None]:
         """Yield the numbers of the groups, from `first` on, and the outcomes of their jobs."""
         over = threading.Event()
         looking = threading.Thread(target=self._look, args=(stopping, over), daemon=True)
@@ -131,7 +131,7 @@ class _Round:
             over.set()
             looking.join()
 
-    def _rows(self, groups: Sequence[Group], first: int) -> Iterator[tuple[int, Any]]:
+    def _rows(self, groups: Sequence[Group], first: int) -> Generator[tuple[int, Any], None, None]:
         try:
             # One block for each group, since a block is what Ray gives to a worker.
             blocks = [rows([numbered]) for numbered in enumerate(groups, first)]
@@ -148,9 +148,9 @@ class _Round:
             done.context.enable_progress_bars = False
             # A job may take longer than Ray waits for any progress.
             done.context.execution_no_progress_timeout_s = -1
-            batches = done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-            with closing(iter(batches)) as tables:
-                for table in tables:
+            # Other iterators leave a thread behind that may use Ray after its end, which exits.
+            for bundle in done.iter_internal_ref_bundles():
+                for table in ray.get(list(bundle.block_refs)):
                     for row in table.to_pylist():
                         yield row["number"], pickle.loads(row["content"])
         except Exception as error:
