@@ -296,7 +296,7 @@ def test_a_scheduler_by_its_name_elsewhere(asked: str, meant: str, capsys, monke
     def reached(*arguments: object) -> None:
         raise AutopipeError("reached")
 
-    monkeypatch.setattr("autopipe_generate.command.load_for", reached)
+    monkeypatch.setattr("autopipe_requests.opening.load", reached)
     assert main(["generate", "x", "--scheduler", asked, "-q"]) == 2
     assert f"Did you mean '{meant}'?" in capsys.readouterr().err
     assert main(["generate", "x", "--scheduler", meant, "-q"]) == 2

@@ -26,6 +26,7 @@ LINES = {
     "stubs": [],
     "engines": [],
     "lora": [DEMO],
+    "schema": ["text2image"],
     # With an engine that isn't there, nothing is measured.
     "tune": [DEMO, "--engine", "none"],
 }

@@ -12,10 +12,9 @@ from autopipe.cli.parser import parse
 from autopipe.errors import ArgumentError
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import default_registry
-from autopipe_generate.loading import class_of
-from autopipe_generate.rehearsal import check_call
-from autopipe_generate.request import request_of
-from autopipe_generate.values import call_of
+from autopipe_requests.completing import Completion
+from autopipe_requests.options import given_in, spelled
+from autopipe_requests.rehearsal import check_call
 
 DEMOS = [f"demo:{n}" for n, f in default_registry().families.items() if f.demo_opens]
 
@@ -31,8 +30,9 @@ def _without_weights(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 
 def rehearsed(*line: str) -> None:
     registry = default_registry()
-    asked = request_of(parse(["generate", *line]), registry)
-    check_call(asked, call_of(asked, class_of(asked, registry), registry), registry)
+    completion = Completion(registry, spell=spelled)
+    draft = completion.draft(given_in(parse(["generate", *line])))
+    check_call(completion.finished(draft), draft.opened.index.class_name, registry)
 
 
 @pytest.mark.parametrize("demo", DEMOS)

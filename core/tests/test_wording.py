@@ -55,6 +55,11 @@ def test_what_is_short_and_plain_stays_as_it_is() -> None:
     assert listed(["a", "b"]) == "a, b"
 
 
+def test_an_integer_that_python_does_not_write_is_named() -> None:
+    assert shown(10**5000) == "a very large int"
+    assert shown([10**5000]) == "a very large list"
+
+
 def test_what_is_long_keeps_both_ends() -> None:
     assert cut("a" * 50 + "z" * 50, 20).startswith("aaaa")
     assert cut("a" * 50 + "z" * 50, 20).endswith("zzz")

@@ -57,7 +57,11 @@ def shown(value: object, most: int = 80) -> str:
         value = cut(value, most - 2)
     elif type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "shape"):
         return f"a tensor of shape {cut(str(tuple(value.shape)), most)}"
-    return cut(clean(limits.repr(value), keep=""), most)
+    try:
+        text = limits.repr(value)
+    except ValueError:  # Python refuses to write integers of thousands of digits
+        return f"a very large {type(value).__name__}"
+    return cut(clean(text, keep=""), most)
 
 
 def listed(names: Iterable[Any], most: int = 10) -> str:

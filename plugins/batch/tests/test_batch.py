@@ -250,6 +250,14 @@ def test_programs_that_draw_parts_are_one_together(tmp_path: Path, workshop: Wor
     assert run(tmp_path, plan).summary.found == 7
 
 
+def test_a_failure_in_one_program_does_not_end_the_others(
+    tmp_path: Path, workshop: Workshop
+) -> None:
+    workshop.outcomes[0] = [{"state": "failed", "error": "no"}]
+    found = run(tmp_path, plan_of(0, 1), Rank(0, 2))
+    assert (found.code, found.summary.code) == (0, 1)
+
+
 def test_wrong_lines_are_kept_in_the_manifest(tmp_path: Path, workshop: Workshop) -> None:
     from autopipe_batch.jobs import Line
 

@@ -38,7 +38,9 @@ class Studio:
         self.errors: dict[int, Exception] = {}
         self.suffix = ".png"
 
-    def __call__(self, requests: Sequence[Request], pipelines: object, **how: object) -> list[Drawn]:
+    def __call__(
+        self, requests: Sequence[Request], pipelines: object, **how: object
+    ) -> list[Drawn]:
         self.calls.append([one.seed for one in requests])
         for one in requests:
             if one.seed in self.errors:
@@ -115,7 +117,9 @@ def test_errors_are_one_clean_line() -> None:
     assert one_line(ArgumentError("a\n b")) == "a b"
     assert one_line(KeyError("x\x1b[31m")) == r"KeyError: 'x\x1b[31m'"
     assert len(one_line(ValueError("x" * 10**6))) <= 1000
-    memory = RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+    memory = RuntimeError(
+        "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"
+    )
     for error in (MemoryError(), memory, torch.OutOfMemoryError("CUDA out of memory.")):
         assert "fewer --workers" in one_line(error)
 

@@ -24,7 +24,9 @@ def lines(folder: Path, name: str = "manifest.jsonl") -> list[dict[str, object]]
     return [json.loads(line) for line in (folder / name).read_text().splitlines()]
 
 
-def test_each_outcome_is_a_line_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_outcome_is_a_line_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "new" / "out"
     synced: list[int] = []
     fsync = os.fsync
@@ -36,7 +38,9 @@ def test_each_outcome_is_a_line_on_the_disk(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(os, "fsync", counting)
     with Journal(folder) as journal:
         journal.begin(2)
-        journal.add(Outcome(id=A, state="failed", error="no\n\x1b[31m room", worker="w", seconds=1.23456))
+        journal.add(
+            Outcome(id=A, state="failed", error="no\n\x1b[31m room", worker="w", seconds=1.23456)
+        )
         assert synced[-1] == (folder / "manifest.jsonl").stat().st_size
         journal.add(Outcome(id=A, state="done", file=f"{A}.png", sha256="0" * 64))
     header, first, second = lines(folder)
@@ -100,9 +104,9 @@ def test_parts_have_files_of_their_own(tmp_path: Path) -> None:
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
-    with Journal(tmp_path):
-        with pytest.raises(ArgumentError, match=f"another run draws into '{tmp_path}'"):
-            Journal(tmp_path).__enter__()
+    told = f"another run draws into '{tmp_path}'"
+    with Journal(tmp_path), pytest.raises(ArgumentError, match=told):
+        Journal(tmp_path).__enter__()
     with Journal(tmp_path):
         pass
 
@@ -179,5 +183,5 @@ def test_lines_of_jobs_are_set_aside_once(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match="can't be written.*give another folder"):
+    with pytest.raises(CheckpointError, match=r"can't be written.*give another folder"):
         Journal(tmp_path / "file").__enter__()

@@ -28,7 +28,9 @@ def planned(*jobs: Mapping[str, Any] | None, **options: Any) -> Plan:
 
 
 def requests_of(found: Plan) -> list[Request]:
-    return [group[0].request for group in Groups(found.requests, [(i,) for i in found.requests], {})]
+    return [
+        group[0].request for group in Groups(found.requests, [(i,) for i in found.requests], {})
+    ]
 
 
 def test_a_job_replaces_defaults_whatever_name_it_uses() -> None:

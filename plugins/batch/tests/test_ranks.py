@@ -33,6 +33,13 @@ def test_parts_have_names_and_devices_of_their_own() -> None:
     assert ranks[0].local_count == 2
 
 
+def test_launchers_of_mpi() -> None:
+    names = ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK")
+    assert rank_of(dict(zip(names, ("3", "4", "1")))) == Rank(3, 4, 1, 4)
+    assert rank_of({"PMI_RANK": "1", "PMI_SIZE": "2"}) == Rank(1, 2, 1, 2)
+    assert rank_of({"RANK": "1"}) == Rank()
+
+
 @pytest.mark.parametrize(
     "environment",
     [

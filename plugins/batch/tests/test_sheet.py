@@ -91,9 +91,7 @@ def test_very_many_images_are_cut() -> None:
     assert len(panels) == 166
 
 
-@pytest.mark.parametrize(
-    "asked", [{"rows": "stepz"}, {"rows": "guidance", "columns": "guidance"}]
-)
+@pytest.mark.parametrize("asked", [{"rows": "stepz"}, {"rows": "guidance", "columns": "guidance"}])
 def test_axes_that_are_not_there(asked: dict[str, str]) -> None:
     with pytest.raises(ArgumentError, match="--sheet"):
         layout((PROMPTS, GUIDANCE, SCHEDULERS), asked)

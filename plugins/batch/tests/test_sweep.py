@@ -50,5 +50,5 @@ def test_sweeps_have_limits() -> None:
     big = tuple(range(1001))
     with pytest.raises(ArgumentError, match="1,002,001 jobs are more"):
         combinations([Sweep("a", big), Sweep("b", big)])
-    with pytest.raises(ArgumentError, match="2,002 jobs|more than"):
+    with pytest.raises(ArgumentError, match="1,001,000 jobs are more"):
         combinations([Sweep("a", big)], 1000)

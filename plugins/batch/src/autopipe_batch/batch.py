@@ -98,6 +98,9 @@ class Batch:
     def draw(self) -> int:
         """Draw what is missing and return the exit code.
 
+        Launchers of several programs end all of them when one fails. So with a launcher, jobs that
+        failed or are set aside don't change the exit code.
+
         Raises:
             AutopipeError: if nothing more can be written, or no worker can start.
             KeyboardInterrupt: at a second Ctrl-C.
@@ -108,7 +111,7 @@ class Batch:
             self._tell_of(journal.history.unreadable, "a line of a manifest is not valid")
             self._tell_of([f"{name}" for name in found.again.values()], "to be drawn again")
             if not (found.todo or found.adopted or self.plan.wrong):
-                return self.summary.code
+                return self._code()
             try:
                 return self._draw(found, journal)
             except OSError as error:
@@ -151,7 +154,7 @@ class Batch:
         for one, (name, sha) in found.adopted.items():
             journal.add(Outcome(id=one, state="done", file=name, sha256=sha), tried=False)
         if not found.todo:
-            return self.summary.code
+            return self._code()
         deaths = {} if options.retry else history.deaths
         ids = grouped(self.plan.requests, found.todo, options.batch_size, deaths)
         make = Draw(
@@ -189,7 +192,10 @@ class Batch:
                 close()
         if fatal is not None:
             raise CheckpointError(fatal)
-        return STOPPED if stopping.asked and self.summary.left else self.summary.code
+        return STOPPED if stopping.asked and self.summary.left else self._code()
+
+    def _code(self) -> int:
+        return self.summary.code if self.rank.count == 1 else 0
 
     def _take(self, outcome: Outcome, progress: Progress) -> None:
         summary, error = self.summary, outcome.error or ""

@@ -32,7 +32,7 @@ FORMATS = ("jsonl", "csv", "text")
 _BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".txt": "text"}
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 _MOST_PARTS = 1 << 14
-_RECORD = {"format", "id", "request"}
+_RECORD = {"id", "request"}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -14,6 +14,7 @@ from autopipe_requests.completing import SHORT
 from autopipe_requests.request import Request
 
 from .jobs import Line
+from .template import Complete, Templates
 from .work import Group, Job
 
 MOST_SHOWN = 20
@@ -24,8 +25,6 @@ _ALONE = ("prompt", "negative_prompt")
 
 _RIVALS = (("checkpoint", "model", "revision", "config"), ("size", "width", "height"))
 """Keys that replace each other: with one in a job, the defaults of the others don't count."""
-
-Complete = Callable[[Mapping[str, Any]], Request]
 
 
 @dataclass
@@ -74,7 +73,7 @@ def plan(
         titles: the number of titles to keep.
     """
     found = Plan()
-    defaults = _plain(defaults)
+    defaults, complete = _plain(defaults), Templates(complete)
     for line in lines:
         if line.given is None:
             found.wrong.append(line)

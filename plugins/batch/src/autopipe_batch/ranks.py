@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from autopipe.errors import ArgumentError
+from autopipe.wording import shown
 
 _Any = TypeVar("_Any")
-_NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
+_NAMES = (
+    ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
+     "OMPI_COMM_WORLD_LOCAL_SIZE"),
+    ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
+)  # fmt: skip
+"""The variables of torch's launcher, of Open MPI, and of Intel MPI; accelerate uses all three."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +62,19 @@ def rank_of(environment: Mapping[str, str] = os.environ) -> Rank:
     Raises:
         ArgumentError: if that is not a place.
     """
-    if "RANK" not in environment or "WORLD_SIZE" not in environment:
+    names = next((n for n in _NAMES if n[0] in environment and n[1] in environment), None)
+    if names is None:
         return Rank()
-    texts = [environment.get(name) for name in _NAMES]
+    texts = [environment.get(name) for name in names]
     try:
         number, count, local, local_count = (None if one is None else int(one) for one in texts)
     except ValueError:
         number = count = local = local_count = None
     if number is None or count is None or not 0 <= number < count <= 1 << 20:
-        given = ", ".join(f"{name}={environment[name]!r}" for name in _NAMES if name in environment)
+        given = ", ".join(f"{n}={shown(environment[n])}" for n in names if n in environment)
         raise ArgumentError(
             f"the environment has {given}, which is no place among several programs; unset these "
             f"variables, or use a launcher such as 'accelerate launch'"
         )
     local = number if local is None else local
-    return Rank(number, count, local, count if local_count is None else local_count)
+    return Rank(number, count, max(local, 0), max(local_count or count, 1))

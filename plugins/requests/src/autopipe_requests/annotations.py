@@ -12,8 +12,7 @@ from contextlib import suppress
 from functools import reduce
 from typing import Annotated, Any, Literal
 
-from annotated_types import Interval
-from pydantic import JsonValue
+from pydantic import JsonValue, confloat, conint
 
 from .request import File
 
@@ -81,17 +80,16 @@ def union(types_: Iterable[Any]) -> Any:
     found = list(dict.fromkeys(one for each in types_ for one in alternatives(each)))
     if JsonValue in found:
         return Anything
-    whole = [
-        one for one in found if _without_limits(one) is one or _without_limits(one) not in found
-    ]
-    return reduce(operator.or_, whole)
+    # A type without limits includes the same type with limits.
+    return reduce(operator.or_, (one for one in found if _wider(one) not in found))
 
 
 def limited(kind: Any, low: float, high: float) -> Any:
     """Return a type of `json_part` whose numbers, also in lists, are from `low` to `high`."""
-    if kind in (int, float):
-        ends = (math.ceil(low), math.floor(high)) if kind is int else (low, high)
-        return Annotated[kind, Interval(ge=ends[0], le=ends[1])]
+    if kind is int:
+        return conint(ge=math.ceil(low), le=math.floor(high))
+    if kind is float:
+        return confloat(ge=low, le=high)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in _UNIONS:
         return union(limited(one, low, high) for one in inner)
@@ -110,7 +108,7 @@ def words_of(kind: Any) -> str:
     if origin in _UNIONS:
         return " | ".join(words_of(one) for one in inner)
     if origin is Annotated:
-        limits = inner[1]
+        limits = next(one for one in inner[1:] if hasattr(one, "ge"))
         return f"{words_of(inner[0])} from {limits.ge:g} to {limits.le:g}"
     if origin is Literal:
         return " | ".join(map(repr, inner))
@@ -120,8 +118,9 @@ def words_of(kind: Any) -> str:
     return "a file" if kind is File else str(kind.__name__)
 
 
-def _without_limits(kind: Any) -> Any:
-    return typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
+def _wider(kind: Any) -> Any:
+    """Return the type without its limits; None if it has none."""
+    return typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else None
 
 
 def _part(kind: Any) -> Any:

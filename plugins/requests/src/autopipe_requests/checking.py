@@ -15,9 +15,10 @@ from autopipe.tasks import Input, Task
 from autopipe.wording import shown
 
 from .hashes import fingerprint, sha256_of
-from .inputs import Text, is_address
+from .inputs import Text, is_address, joined, needs_of
+from .models import arguments_model, facts_of
 from .request import Addition, Checkpoint, Request
-from .schema import arguments_model, from_text, read_arguments
+from .schema import argument_of, from_text, read_arguments
 from .signatures import takes_of
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def checked(draft: Draft, completion: Completion) -> Request:
     takes = takes_of(cls)
     given = dict(draft.arguments)
     for name, value in given.items():
+        _check_name(name, model, draft, completion)
         if isinstance(value, Text):
             written = completion.written(draft, name, value)
             given[name] = from_text(value, name, model, written)
@@ -75,6 +77,33 @@ def class_of(
     """Return the pipeline class for a task and conditions, given the class of a checkpoint."""
     wanted = {name: one is not False for name, one in conditions.items()}
     return registry.resolve(class_name, task, wanted).load_class()
+
+
+def _check_name(name: str, model: Any, draft: Draft, completion: Completion) -> None:
+    """Check that the call has an argument of this name.
+
+    Raises:
+        ArgumentError: if it has none; for an option of the command line, with what it needs.
+    """
+    key = draft.keys.get(name, name)
+    facts = facts_of(model)
+    if draft.task is not None and name == draft.task.repeats:
+        raise ArgumentError(
+            f"{completion.spelled(draft, name)} can't be given, because a request makes one "
+            f"result; {completion.spell('num_images')} makes several"
+        )
+    if (key != name or name == "prompt") and name not in facts.arguments:
+        hint = _needed(name, draft, completion)
+        raise ArgumentError(f"{facts.owner} doesn't take {completion.spell(key)}{hint}")
+    argument_of(name, model, lambda one: completion.spelled(draft, one))
+
+
+def _needed(name: str, draft: Draft, completion: Completion) -> str:
+    """Return a hint: the inputs that are missing for a task with this parameter."""
+    tasks = [t for t in completion.registry.tasks if name in t.parameters and t != draft.task]
+    given = set(draft.keys.values())
+    missing = [completion.spell(k) for t in tasks[:1] for k in needs_of(t) if k not in given]
+    return "; leave it out" + (f", or also give {joined(missing)}" if missing else "")
 
 
 def _pictures(inputs: Iterable[Input], given: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def circumstances(
         versions=versions_of(request, type(pipe).__name__, registry),
         rows=rows,
         row=row,
-        used=_used(pipe, call),
+        used=_used(request, ready, call, registry),
     )
 
 
@@ -64,19 +64,24 @@ def versions_of(request: Request, class_name: str, registry: Registry) -> dict[s
         *(registry.provider("engine", name) for name in engines if name),
         *(registry.provider("keyword", keyword) for keyword in request.conditions),
     ]
+    drawing = {
+        plugin.dist
+        for name, plugin in registry.plugins.items()
+        if registry.families[name].components or registry.families[name].pipelines
+    }
     dists = {CORE, "torch"}
     for dist in {plugin.dist for plugin in providers if plugin is not None}:
-        dists |= {dist, *_shared_by(dist)}
+        dists |= {dist, *(one for one in _needed_by(dist) if one in drawing)}
     found = {name: installed_version(name) for name in sorted(dists)}
     return {name: version for name, version in found.items() if version is not None}
 
 
 @functools.cache
-def _shared_by(dist: str) -> tuple[str, ...]:
-    """Return the packages of this project, and others for it, that a distribution requires."""
+def _needed_by(dist: str) -> tuple[str, ...]:
+    """Return the packages that a distribution requires."""
     with suppress(Exception):  # not installed, or damaged metadata
         needed = [Requirement(text) for text in readable(dist).requires or ()]
-        return tuple(r.name for r in needed if r.name.startswith("autopipe-") and r.marker is None)
+        return tuple(r.name for r in needed if r.marker is None)
     return ()
 
 
@@ -95,13 +100,41 @@ def processor_of(device: torch.device) -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _used(pipe: Any, call: Mapping[str, Any]) -> dict[str, Any]:
+def _used(
+    request: Request, ready: Ready, call: Mapping[str, Any], registry: Registry
+) -> dict[str, Any]:
     """Return settings that decide the result, whether they were given or are defaults."""
-    parameters = takes_of(type(pipe))
+    found = {**_of_stage(ready.pipe, call), **_of_others(request, ready.pipe, call, registry)}
+    stages = [_of_stage(p, one.arguments) for p, one in zip(ready.stages, request.upscale)]
+    for name, short in (("num_inference_steps", "steps"), ("guidance_scale", "guidance")):
+        if stages:
+            found[f"upscale_{short}"] = [one.get(name) for one in stages]
+    if stages:
+        found["upscale_scheduler"] = [one.get("scheduler") for one in stages]
+    return found
+
+
+def _of_stage(pipe: Any, call: Mapping[str, Any]) -> dict[str, Any]:
     names = ("num_inference_steps", "guidance_scale", "strength", "negative_prompt")
-    found = {n: call.get(n, parameters[n].default) for n in names if n in parameters}
+    found = _values(pipe, call, names)
     scheduler = getattr(pipe, "scheduler", None)
-    if scheduler is not None:
-        found["scheduler"] = type(scheduler).__name__
+    return found if scheduler is None else {**found, "scheduler": type(scheduler).__name__}
+
+
+def _of_others(
+    request: Request, pipe: Any, call: Mapping[str, Any], registry: Registry
+) -> dict[str, Any]:
+    """Return the inputs of conditions and add-ons, and the other stages of a chain."""
+    owners = [registry.conditions[keyword] for keyword in request.conditions]
+    owners += [registry.entry("addon", one.addon) for one in request.addons]
+    inputs = [one.name for owner in owners for one in owner.inputs]
+    stages = {stage: origin for stage, origin in pipe.origins.items() if stage}
+    return {**_values(pipe, call, inputs), **stages}
+
+
+def _values(pipe: Any, call: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the values or defaults of arguments, as far as they are plain."""
+    parameters = takes_of(type(pipe))
+    found = {n: call.get(n, parameters[n].default) for n in names if n in parameters}
     plain = (str, int, float, bool)
     return {name: one for name, one in found.items() if isinstance(one, plain)}

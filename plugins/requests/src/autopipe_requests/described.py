@@ -1,7 +1,8 @@
-"""Descriptions of arguments from the docstring of `__call__`.
+"""Descriptions of arguments and fields from docstrings.
 
 A docstring may send its reader to another class: "All other parameters are those of `Other`", or
-for one parameter, "as for `Other`". Such a class is looked up in the module, then in the package, then among the public names.
+for one parameter, "as for `Other`". Such a class is looked up in
+the module, in the package, and among the public names.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _LONGEST = 600
 
 
 def description_of(cls: type, name: str) -> str:
-    """Return what the docstrings say about an argument of `cls.__call__`, on one line.
+    """Return what docstrings say about an argument of `cls.__call__`, or a field of `cls`.
 
     Empty if they say nothing.
     """
@@ -43,9 +44,9 @@ def _described(cls: type, name: str, seen: frozenset[tuple[type, str]]) -> str:
         other = _class(same[1], cls) if same else None
         return (_described(other, name, seen) if other else "") or own[name]
     for called, prefix in others:
-        if name.startswith(prefix) and (other := _class(called, cls)):
-            if found := _described(other, name.removeprefix(prefix), seen):
-                return found
+        other = _class(called, cls) if name.startswith(prefix) else None
+        if other and (found := _described(other, name.removeprefix(prefix), seen)):
+            return found
     return ""
 
 

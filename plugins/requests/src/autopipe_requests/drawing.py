@@ -15,10 +15,11 @@ from autopipe.tasks import Task
 from . import writing
 from .checking import ADAPTERS, SIZE
 from .circumstances import circumstances
+from .models import arguments_model
 from .opening import Pipelines, Ready, view_key, weights_key
 from .record import Record
 from .request import Request
-from .schema import arguments_model, call_arguments
+from .schema import call_arguments
 from .signatures import takes_of
 
 if TYPE_CHECKING:

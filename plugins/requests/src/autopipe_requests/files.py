@@ -14,6 +14,7 @@ from autopipe.regular import opened
 from autopipe.utils import in_mode, load_image
 from autopipe.wording import error_summary, shown
 
+from .inputs import is_address
 from .request import File
 
 if TYPE_CHECKING:
@@ -25,11 +26,6 @@ _LARGEST = 1 << 32
 
 _MOST_PIXELS = 1 << 30
 """The most pixels of all frames of a video together."""
-
-
-def is_address(name: str) -> bool:
-    """Whether a file is named by a URL."""
-    return name.lower().startswith(("http://", "https://"))
 
 
 def open_file(
@@ -70,9 +66,9 @@ def open_file(
 
 def _place(file: str, name: str, folder: Path | None) -> str:
     """Return the path of a file; one that must be in a folder has no links left."""
-    if folder is None:
-        return file
     try:
+        if folder is None:
+            return str(Path(file).expanduser())
         path = (folder / file).resolve()
         if path.is_relative_to(folder.resolve()):
             return str(path)

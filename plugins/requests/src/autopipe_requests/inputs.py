@@ -19,6 +19,8 @@ from autopipe.registry import Registry
 from autopipe.tasks import Input, Task
 from autopipe.wording import shown
 
+from .values import Text as Text
+
 PICTURES = ("image", "mask")
 """The kinds of inputs that are images, which may have an address on the internet."""
 
@@ -27,10 +29,6 @@ FILES = (*PICTURES, "video", "audio")
 
 Spell: TypeAlias = Callable[[str], str]
 """Returns how the user writes a key, such as `--guidance` for `guidance`."""
-
-
-class Text(str):
-    """A value as text, from a command line or a table, which may mean a number or JSON."""
 
 
 _NUMBER = re.compile(r"-?\d*\.?\d+")

@@ -254,7 +254,9 @@ def _attach(pipe: Any, addons: Sequence[Addition], opened: _Opened) -> dict[str,
         labels[f"{one.addon}_{count + 1}" if count else one.addon] = label
         strengths[label] = one.strength
     if refusals and len(refusals) == sum(one.optional for one in addons):
-        raise ArgumentError(f"leave out fast: {'; '.join(refusals)}")
+        raise ArgumentError(
+            f"leave out fast, because none of its add-ons fits: {'; '.join(refusals)}"
+        )
     if opened.labels:
         pipe.set_attachments(strengths)
     for key in [*opened.labels][: len(opened.labels) - MOST_ATTACHED]:

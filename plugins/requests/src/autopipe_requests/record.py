@@ -88,6 +88,10 @@ class Record(Data):
             raise ArgumentError(f"the record is not JSON: {shown(text)}") from None
         if not isinstance(data, dict):
             raise ArgumentError(f"the record must be a JSON object, not {shown(data)}")
+        if isinstance(sheet := data.get("sheet"), list):
+            raise ArgumentError(
+                f"this is a contact sheet of {len(sheet)} results; give the file of one of them"
+            )
         number = data.get("format", _FORMAT)
         if isinstance(number, int) and number > _FORMAT:
             raise ArgumentError(
@@ -102,8 +106,8 @@ class Record(Data):
         if record.id != record.request.id:
             raise ArgumentError(
                 f"the record was changed after it was written: its id is {shown(record.id)}, but "
-                f"that of its request is {record.request.id}; remove the id, or draw from settings "
-                f"of your own"
+                f"that of its request is {record.request.id}. Its settings may not be those of "
+                f"the picture, so give them yourself"
             )
         return record
 
@@ -139,9 +143,11 @@ def settings(record: Record) -> dict[str, Any]:
         **first,
         "size": f"{size[0]}x{size[1]}" if size else None,
         "seed": request.seed,
-        "scheduler": used if scheduler is None else _with(scheduler.name, scheduler.config),
+        "scheduler": used
+        if scheduler is None
+        else scheduler_text(scheduler.name, scheduler.config),
         **{name: _file_or_value(value) for name, value in chosen.items()},
-        **{name: one.name for name, one in request.conditions.items()},
+        **{name: getattr(one, "name", one) for name, one in request.conditions.items()},
         **request.stages,
         "attach": [_addition(one) for one in request.addons],
         "engine": request.engine,
@@ -170,7 +176,8 @@ _OPTIONS = {
 """Options of the command line by the arguments of calls that they set."""
 
 
-def _with(name: str, config: Mapping[str, JsonValue]) -> str:
+def scheduler_text(name: str, config: Mapping[str, JsonValue]) -> str:
+    """Return a scheduler for people, as in `EulerDiscreteScheduler (use_karras_sigmas=true)`."""
     inside = ", ".join(f"{key}={json.dumps(value)}" for key, value in config.items())
     return f"{name} ({inside})" if inside else name
 

@@ -1,143 +1,35 @@
-"""Models of the arguments of calls, made from tasks and signatures.
+"""Requests by the models of their arguments: JSON schema, and values that are checked.
 
-A model has a field for each argument that can be written as data, with its type, its default and
-its description. Programs read it as JSON schema; `read_arguments` and `call_arguments` check values
-by it.
+A model has a field for each argument of a call that can be written as data, with its type, its
+default and its description; `arguments_model` makes it.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
+from pydantic import BaseModel, JsonValue
 
 from autopipe.errors import ArgumentError, nearest
 from autopipe.tasks import Input, Task
 from autopipe.values import Unfit
 from autopipe.wording import shown
 
-from .annotations import Anything, union
+from .annotations import Anything
+from .described import description_of
 from .files import open_file
-from .request import File, Request
-from .signatures import NOT_GIVEN, Argument, arguments_of, declared_inputs, owner_of
-from .values import fitted, meant, plain
+from .models import arguments_model as arguments_model
+from .models import facts_of
+from .request import Addition, Checkpoint, Data, File, Request, Scheduler, Stage
+from .signatures import Argument, owner_of
+from .values import Text, fitted, meant, plain
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """The version of JSON schema."""
 
-
-@dataclass(frozen=True)
-class Facts:
-    """What a model was made from.
-
-    Attributes:
-        owner: what takes the arguments, for messages.
-        arguments: the arguments, by name.
-        left_out: why the other arguments of the calls are left out, by name.
-    """
-
-    owner: str
-    arguments: Mapping[str, Argument]
-    left_out: Mapping[str, str]
-
-
-class Arguments(BaseModel):
-    """The base of the models of arguments."""
-
-    model_config = ConfigDict(
-        strict=True, extra="forbid", allow_inf_nan=False, frozen=True, protected_namespaces=()
-    )
-    __facts__: ClassVar[Facts] = Facts("", {}, {})
-
-
-def arguments_model(
-    classes: Sequence[type], task: Task | None, inputs: Iterable[Input] = ()
-) -> type[Arguments]:
-    """Return the model of the arguments of a call.
-
-    With one class, its fields are exactly the arguments of its call. With several, it has the
-    arguments of all of them, with the union of their types; a default if all of them agree; and
-    required are those that `task` requires.
-
-    Args:
-        classes: the pipeline classes.
-        task: the task; None for a pipeline that serves no task.
-        inputs: the inputs of attached add-ons and of conditions. One named `adapters` adds the
-            strengths of attachments, which are left out otherwise.
-    """
-    known, given = declared_inputs(), tuple(inputs)
-    of_task = () if task is None else task.inputs
-    if task is None:
-        of_tasks = {one for other in Task for one in other.inputs}
-        given = tuple(one for one in given if one not in of_tasks)
-    return _model(tuple(classes), task, of_task, given, known)
-
-
-@functools.lru_cache(maxsize=512)
-def _model(
-    classes: tuple[type, ...],
-    task: Task | None,
-    of_task: tuple[Input, ...],
-    inputs: tuple[Input, ...],
-    known: tuple[Input, ...],
-) -> type[Arguments]:
-    """Return the model; `of_task` and `known` say when it is no longer the same."""
-    found: dict[str, list[Argument]] = {}
-    left_out: dict[str, str] = {}
-    for cls in classes:
-        taken, others = arguments_of(cls, task, inputs)
-        left_out |= others
-        for name, one in taken.items():
-            found.setdefault(name, []).append(one)
-    if len(classes) == 1:
-        title = owner = classes[0].__name__
-        arguments = {name: same[0] for name, same in found.items()}
-    else:
-        title = "".join(part.capitalize() for part in str(task).split("_"))
-        owner = "these pipelines" if task is None else f"the task {task}"
-        needed = {one.name for one in (*of_task, *inputs) if one.required}
-        arguments = {name: _united(same, name in needed) for name, same in found.items()}
-    left_out = {name: why for name, why in left_out.items() if name not in arguments}
-    fields: Any = _fields(arguments)
-    made = create_model(f"{title}Arguments", __base__=Arguments, **fields)
-    made.__facts__ = Facts(owner, MappingProxyType(arguments), MappingProxyType(left_out))
-    model: type[Arguments] = made
-    return model
-
-
-def _united(same: Sequence[Argument], required: bool) -> Argument:
-    """Return the argument of several calls."""
-    first = same[0]
-    defaults = [one.default for one in same]
-    agreed = all(one == first.default and type(one) is type(first.default) for one in defaults)
-    return replace(
-        first,
-        type=union(one.type for one in same),
-        required=required,
-        default=first.default if agreed else NOT_GIVEN,
-        about=next((one.about for one in same if one.about), ""),
-    )
-
-
-def _fields(arguments: Mapping[str, Argument]) -> dict[str, Any]:
-    """Return the fields of a model. Those that a model itself has get another name and an alias."""
-    made: dict[str, Any] = {}
-    for name, one in arguments.items():
-        how: dict[str, Any] = {"description": one.about or None, "alias": name}
-        if one.kind:
-            how["json_schema_extra"] = {"kind": one.kind}
-        if not one.required and one.default is NOT_GIVEN:
-            how["default_factory"] = lambda: None
-        elif not one.required:
-            how["default"] = one.default
-        taken = name.startswith("_") or hasattr(Arguments, name)
-        made[f"argument_{name}" if taken else name] = (one.type, Field(**how))
-    return made
+_PARTS: tuple[type[Data], ...] = (Addition, Checkpoint, File, Scheduler, Stage)
 
 
 def read_arguments(
@@ -149,7 +41,7 @@ def read_arguments(
     """Return the given arguments as plain JSON values; each file as an object.
 
     Args:
-        given: the values by name.
+        given: the values by name. What a `Text` means depends on the argument; see `from_text`.
         model: a model of `arguments_model`.
         spell: returns how the user writes a name, for messages.
         elsewhere: the arguments that come from elsewhere, so that they can be absent here.
@@ -159,19 +51,19 @@ def read_arguments(
     """
     found: dict[str, JsonValue] = {}
     for name, value in given.items():
-        argument = _argument(name, model, spell)
-        try:
-            fits = fitted(value, argument.type)
-        except Unfit:
-            raise ArgumentError(
-                f"{spell(name)} is {shown(value)}, which is not valid: {name} takes "
-                f"{argument.takes}"
-            ) from None
-        if argument.is_file and isinstance(fits, str):
-            fits = File(file=fits)
+        argument = argument_of(name, model, spell)
+        if isinstance(value, Text):
+            value = from_text(str(value), name, model, f"{spell(name)} {shown(str(value))}")
+        fits = _checked(value, argument, spell)
         is_file = isinstance(fits, File)
         found[name] = fits.model_dump(exclude_none=True) if is_file else plain(value)
     facts = facts_of(model)
+    for name in facts.unmet:
+        if name not in elsewhere:
+            raise ArgumentError(
+                f"{facts.owner} can't be called by a request, because it needs {name}, which JSON "
+                f"can't express; call it from a program"
+            )
     for name, argument in facts.arguments.items():
         if argument.required and name not in found and name not in elsewhere:
             raise ArgumentError(f"{facts.owner} needs {name}; give {spell(name)}")
@@ -192,7 +84,7 @@ def from_text(
     Raises:
         ArgumentError: if there is no such argument, or no such value is valid for it.
     """
-    argument = _argument(name, model, str)
+    argument = argument_of(name, model, str)
     path = text.removeprefix("@")
     try:
         if argument.kind == "text":
@@ -203,7 +95,8 @@ def from_text(
             return {"file": path}
         if argument.type == Anything and path != text:
             return {"file": path}
-        return meant(text, argument.type)
+        value = meant(text, argument.type)
+        return {"file": value} if argument.is_file and isinstance(value, str) else value
     except Unfit:
         raise ArgumentError(
             f"{written or f'{name}={shown(text)}'} is not valid: {name} takes {argument.takes}"
@@ -230,10 +123,9 @@ def call_arguments(
         ImageFileError: if a file can't be read, or has another hash than the request says.
     """
     found: dict[str, Any] = {}
-    any_missing = facts_of(model).arguments
-    for name, value in read_arguments(arguments, model, elsewhere=any_missing).items():
-        argument = _argument(name, model, str)
-        found[name] = fitted(value, argument.type)
+    for name, value in arguments.items():
+        argument = argument_of(name, model, str)
+        found[name] = _checked(value, argument, str)
         if isinstance(found[name], File):
             kind = argument.kind if argument.is_file else "image"
             found[name] = open_file(
@@ -256,11 +148,15 @@ def request_schema(
     """
     model = arguments_model(classes, task, inputs)
     of_arguments = model.model_json_schema()
-    schema = Request.model_json_schema()
+    schema = _described(Request.model_json_schema(), Request)
     definitions = schema["$defs"] | of_arguments.pop("$defs", {})
+    for cls in _PARTS:
+        if cls.__name__ in definitions:
+            _described(definitions[cls.__name__], cls)
     properties, required = schema["properties"], schema["required"]
     if task is not None:
-        properties["task"] = {"const": str(task), "title": "Task"}
+        about = properties["task"]["description"]
+        properties["task"] = {"const": str(task), "title": "Task", "description": about}
         required.append("task")
     if flat:
         del properties["arguments"], schema["additionalProperties"]
@@ -268,19 +164,40 @@ def request_schema(
         schema["required"] = of_arguments.get("required", [])
     else:
         definitions[model.__name__] = of_arguments
-        properties["arguments"] = {"$ref": f"#/$defs/{model.__name__}"}
+        about = properties["arguments"]["description"]
+        of_call = {"$ref": f"#/$defs/{model.__name__}", "description": about}
+        properties["arguments"] = of_call
         required += ["arguments"] if "required" in of_arguments else []
     schema["title"] = f"Request for {facts_of(model).owner}"
     return {"$schema": DIALECT, **schema, "$defs": definitions}
 
 
-def facts_of(model: type[BaseModel]) -> Facts:
-    """Return what a model of `arguments_model` was made from."""
-    assert issubclass(model, Arguments)
-    return model.__facts__
+def _described(schema: dict[str, Any], cls: type[Data]) -> dict[str, Any]:
+    """Describe a part of a request, and its fields, by the docstrings of its class."""
+    schema["description"] = (cls.__doc__ or "").partition("\n")[0]
+    for name, one in schema["properties"].items():
+        told = (description_of(base, name) for base in cls.__mro__ if issubclass(base, Data))
+        one["description"] = next(filter(None, told), "")
+    return schema
 
 
-def _argument(name: str, model: type[BaseModel], spell: Callable[[str], str]) -> Argument:
+def _checked(value: Any, argument: Argument, spell: Callable[[str], str]) -> Any:
+    """Return a value as calls take it, and a `File` for a file.
+
+    Raises:
+        ArgumentError: if it doesn't fit.
+    """
+    try:
+        fits = fitted(value, argument.type)
+    except Unfit:
+        name = argument.name
+        raise ArgumentError(
+            f"{spell(name)} {shown(value)} is not valid: {name} takes {argument.takes}"
+        ) from None
+    return File(file=fits) if argument.is_file and isinstance(fits, str) else fits
+
+
+def argument_of(name: str, model: type[BaseModel], spell: Callable[[str], str]) -> Argument:
     """Return the argument called `name`.
 
     Raises:

@@ -35,6 +35,10 @@ FILES = ("image", "mask", "video", "audio")
 NOT_GIVEN = object()
 """The default of an argument whose default isn't known, or can't be written as data."""
 
+_NO_DATA = "it takes nothing that JSON can express"
+UNMET = f"{_NO_DATA}, and every call needs it"
+"""Why an argument is left out without which no request is possible."""
+
 _NUMBERS = r"(-?\d+(?:\.\d+)?)"
 _RANGE = re.compile(rf"\bin \[{_NUMBERS}, {_NUMBERS}\]")
 _USUAL: Mapping[str, Any] = {"text": str, "number": int | float, "label": int | str}
@@ -110,7 +114,8 @@ def arguments_of(
         why = _left_out(name, task) if one is None else None
         made = None if why else _argument(cls, parameter, one)
         if made is None:
-            left_out[name] = why or "it takes nothing that JSON can express"
+            optional = parameter.default is not parameter.empty
+            left_out[name] = why or (_NO_DATA if optional else UNMET)
         else:
             found[name] = made
     for name, one in declared.items():

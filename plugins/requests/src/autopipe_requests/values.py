@@ -7,11 +7,16 @@ import json
 from contextlib import suppress
 from typing import Any
 
-from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import ConfigDict, JsonValue, TypeAdapter
 
 from autopipe.values import Unfit
 
 from .annotations import words_of
+
+
+class Text(str):
+    """A value as text, from a command line or a table, which may mean a number or JSON."""
+
 
 _CONSTANTS = {"True": "true", "False": "false", "None": "null"}
 

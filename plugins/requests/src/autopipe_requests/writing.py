@@ -13,7 +13,7 @@ from autopipe.errors import ImageFileError
 from autopipe.regular import replaced
 from autopipe.wording import shown
 
-from .parameters import parameters_of
+from .foreign.a1111 import parameters_of
 from .pictures import add_to_wav, save_image
 from .record import KEY, Record
 
@@ -99,9 +99,8 @@ def written(path: Path, save: Callable[[Path], Any]) -> Path:
 
 
 def _save_image(image: Any, record: Record, text: str, suffix: str, file: Path) -> None:
-    save_image(
-        image, file, {KEY: text, "parameters": parameters_of(record, image.size)}, FORMATS[suffix]
-    )
+    texts = {KEY: text, "parameters": parameters_of(record, image.size)}
+    save_image(image, file, texts, FORMATS[suffix])
 
 
 def _save_frames(frames: Sequence[Any], text: str, rate: int, file: Path) -> None:

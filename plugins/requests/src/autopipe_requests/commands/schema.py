@@ -55,16 +55,18 @@ def run(arguments: argparse.Namespace) -> int:
         say(_tasks(registry))
         return 0
     task = None if arguments.task is None else registry.task(arguments.task)
-    if arguments.model is None:
-        pipelines = [one for one in registry.tasks.get(task, ()) if one.opens_as is None]
-        inputs = _optional(registry)
-    else:
+    if arguments.model is not None:
         opened = open_checkpoint(arguments.model, registry, arguments.revision)
         found = registry.resolve(opened.index.class_name, task).pipeline
         task = task or (None if found.task is None else registry.task(found.task))
-        pipelines, inputs = [found], []
-        for name in arguments.attach or ():
-            inputs += registry.entry("addon", name).inputs
+        pipelines = [found]
+        addons = [registry.entry("addon", name) for name in arguments.attach or ()]
+        inputs = [one for addon in addons for one in addon.inputs]
+    else:
+        # An Auto class never opens a stage of a chain alone.
+        every = registry.tasks.items()
+        pipelines = [one for each, of in every if each == task for one in of if not one.opens_as]
+        inputs = _optional(registry)
     classes = [*_loaded(pipelines)]
     if not classes:
         raise MissingPluginError(f"no installed plugin has a pipeline for the task {task}")

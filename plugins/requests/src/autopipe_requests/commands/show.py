@@ -15,7 +15,7 @@ from autopipe.wording import clean, cut, error_text
 
 from ..foreign import Foreign, foreign_of
 from ..pictures import texts_of
-from ..record import KEY, Record, settings
+from ..record import KEY, Record, scheduler_text, settings
 
 ABOUT = (
     "Show the settings that are in pictures: those of autopipe, and those of AUTOMATIC1111's web "
@@ -72,17 +72,9 @@ def settings_in(file: str) -> dict[str, Any]:
 
 
 def _of_foreign(found: Foreign) -> dict[str, Any]:
-    scheduler = found.given.get("scheduler")
-    data = {
-        **found.given,
-        **({"scheduler": scheduler["name"], **scheduler["config"]} if scheduler else {}),
-        **found.names,
-        "lora": [f"{name}:{weight:g}" for name, weight in found.loras],
-    }
-    if "size" in data:
-        data["size"] = "x".join(map(str, data["size"]))
+    loras = [f"{name}:{weight:g}" for name, weight in found.loras]
     return {
-        "settings": {name: value for name, value in data.items() if value != []},
+        "settings": {**found.given, **found.names, **({"lora": loras} if loras else {})},
         "left": found.left,
         "differs": found.differs,
     }
@@ -100,7 +92,11 @@ def _as_text(one: Mapping[str, Any], *, named: bool) -> str:
 
 
 def _line(name: str, value: Any, width: int) -> str:
-    if isinstance(value, list):
+    if name == "size" and isinstance(value, tuple):
+        value = "x".join(map(str, value))
+    elif name == "scheduler" and isinstance(value, dict):
+        value = scheduler_text(**value)
+    elif isinstance(value, list):
         value = ", ".join(map(str, value))
     text = value if isinstance(value, str) else json.dumps(value)
     text = cut(text, _LONGEST)

@@ -1,29 +1,20 @@
-"""The `parameters` of AUTOMATIC1111's web UI, of Forge and of Civitai: read and written.
-
-They are the prompt, which may have several lines, `Negative prompt: ...` up to the last line, and
-the last line with pairs: `Steps: 20, Sampler: Euler, ...`. A value with a comma, a colon or a line
-break is a JSON string. Civitai writes objects and lists of JSON as they are.
-
-Source: `modules/infotext_utils.py` of stable-diffusion-webui-forge.
-"""
+"""The settings of AUTOMATIC1111's web UI, of Forge and of Civitai: read and written."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
+from pathlib import PurePath
 
 from autopipe.wording import listed, shown
 
-from .found import Foreign, checked, objects_in, text_of
+from ..record import Record
+from ..request import Addition, Scheduler
+from ..samplers import AUTOMATIC, sampler_of
+from .found import Foreign, objects_in, text_of
+from .infotext import joined, split
 
-NEGATIVE = "Negative prompt:"
-_FEWEST, _MOST = 3, 1000
-"""How many pairs make the last line one of settings, and how many are read."""
-
-_KEY = re.compile(r"\w[\w \-/]{1,99}$")
-_STRING = re.compile(r'"(?:\\.|[^\\"])*"(?=\s*(?:,|$))')
 _TAG = re.compile(r" ?<(\w{1,20}):([^<>\n]{1,500})>")
 
 _SAID = (
@@ -45,73 +36,10 @@ _GROUPS = {
     "Inpaint": "the mask",
 }
 
-# Texts
+_HASH = 10
+"""The first digits of a file's SHA-256, by which Civitai finds it."""
 
-
-def split(text: str) -> tuple[str, str, dict[str, str]]:
-    """Return the prompt, the negative prompt and the settings; of a repeated key the last value.
-
-    Raises:
-        ArgumentError: if the text is longer than any program writes.
-    """
-    *lines, last = checked(text, "'parameters'").strip().split("\n")
-    pairs = pairs_of(last)
-    if len(pairs) < _FEWEST:
-        lines, pairs = [*lines, last], []
-    prompts: tuple[list[str], list[str]] = ([], [])
-    is_negative = False
-    for line in map(str.strip, lines):
-        if line.startswith(NEGATIVE):
-            is_negative, line = True, line.removeprefix(NEGATIVE).strip()
-        prompts[is_negative].append(line)
-    positive, negative = map("\n".join, prompts)
-    return positive, negative, dict(pairs)
-
-
-def pairs_of(line: str) -> list[tuple[str, str]]:
-    """Return the pairs of a line of settings."""
-    found: list[tuple[str, str]] = []
-    at = 0
-    while len(found) < _MOST and (colon := line.find(":", at)) >= 0:
-        key = _KEY.search(line[max(at, colon - 100) : colon])
-        at = colon + 1
-        if key is not None:
-            value, at = _value(line, at)
-            found.append((key[0], value))
-    return found
-
-
-def _value(line: str, start: int) -> tuple[str, int]:
-    """Return the value that begins at `start`, and where the next pair begins."""
-    while line[start : start + 1] == " ":
-        start += 1
-    end = -1
-    text = None
-    if line.startswith('"', start) and (string := _STRING.match(line, start)):
-        end = string.end()
-        with suppress(ValueError):
-            text = json.loads(string[0])
-    elif line.startswith(("{", "["), start):
-        with suppress(ValueError, RecursionError):
-            end = json.JSONDecoder().raw_decode(line, start)[1]
-    comma = line.find(",", max(start, end))
-    stop = len(line) if comma < 0 else comma
-    return (line[start:stop].strip() if text is None else text), stop + 1
-
-
-def joined(positive: str, negative: str, pairs: Mapping[str, str]) -> str:
-    """Return `parameters`, so that `split` returns the same."""
-    lines = [positive, *([f"{NEGATIVE} {negative}"] if negative else [])]
-    settings = ", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items())
-    return "\n".join([*lines, settings])
-
-
-def _quoted(value: str) -> str:
-    is_plain = value and value.strip() == value and not re.search(r'[,:\n]|^["{\[]', value)
-    return value if is_plain else json.dumps(value, ensure_ascii=False)
-
-
-# Settings
+# Reading
 
 
 def read(text: str) -> Foreign:
@@ -232,7 +160,71 @@ def _program(pairs: Mapping[str, str]) -> str:
     return text_of(f"{name} {version}".strip())
 
 
-def tag(name: str, weight: float) -> str:
+# Writing
+
+
+def parameters_of(record: Record, size: tuple[int, int] | None = None) -> str:
+    """Return `parameters` with the settings of a record that have a name there.
+
+    Args:
+        size: width and height of the image in pixels; None for those of the request.
+    """
+    request, used = record.request, {**record.drawn.used, **record.request.arguments}
+    text = {name: used.get(name) for name in ("prompt", "negative_prompt")}
+    prompt, negative = (value if isinstance(value, str) else "" for value in text.values())
+    loras = [one for one in request.addons if one.addon == "lora" and one.source]
+    prompt += "".join(f" {_tag(_stem(one.source or ''), _weight(one))}" for one in loras)
+    sampler, kind = _sampler(record)
+    width, height = size or request.size or (used.get("width"), used.get("height"))
+    skipped, strength = used.get("clip_skip"), used.get("strength")
+    pairs = {
+        "Steps": used.get("num_inference_steps"),
+        "Sampler": sampler,
+        "Schedule type": None if kind == AUTOMATIC else kind,
+        "CFG scale": used.get("guidance_scale"),
+        "Seed": request.seed,
+        "Size": f"{width}x{height}" if width and height else None,
+        "Model": _model(record),
+        "Denoising strength": strength,
+        "Clip skip": skipped + 1 if isinstance(skipped, int) and skipped else None,
+        "Lora hashes": ", ".join(
+            f"{_stem(one.source or '')}: {one.sha256[:_HASH]}" for one in loras if one.sha256
+        ),
+        "RNG": "CPU",
+        "Version": f"autopipe {record.drawn.versions.get('autopipe-core', '')}".strip(),
+    }
+    known = {key: str(value) for key, value in pairs.items() if value not in (None, "")}
+    return joined(prompt.strip(), negative, known)
+
+
+def _sampler(record: Record) -> tuple[str | None, str | None]:
+    """Return the sampler and the schedule type; the class if there is no such sampler."""
+    used = record.drawn.used.get("scheduler")
+    scheduler = record.request.scheduler
+    if scheduler is None and isinstance(used, str):
+        scheduler = Scheduler(name=used)
+    if scheduler is None:
+        return None, None
+    return sampler_of(scheduler) or (scheduler.name, None)
+
+
+def _model(record: Record) -> str:
+    """Return the model's name, without the folder of a local one."""
+    checkpoint = record.request.checkpoint
+    local = checkpoint.fingerprint is not None
+    return _stem(checkpoint.name) if local else checkpoint.name
+
+
+def _stem(source: str) -> str:
+    """Return the name of a file or folder, in which only the usual suffixes count as such."""
+    return re.sub(r"\.(safetensors|ckpt|pt|bin)$", "", PurePath(source).name)
+
+
+def _weight(one: Addition) -> float:
+    return float(one.strength) if isinstance(one.strength, (int, float)) else 1.0
+
+
+def _tag(name: str, weight: float) -> str:
     """Return the tag of a LoRA in a prompt."""
     short = f"{weight:g}"
     return f"<lora:{re.sub(r'[<>:,]', '', name)}:{short if float(short) == weight else weight}>"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autopipe.errors import ArgumentError
-from autopipe.wording import shown
+from autopipe.wording import listed, shown
 
 from .found import Foreign, is_set, object_in, objects_in, text_of
 
@@ -125,15 +125,18 @@ def read_command(text: str) -> Foreign:
     found = Foreign(PROGRAM)
     image: dict[str, Any] = {}
     prompt: list[str] = []
+    options: list[str] = []
     rest = iter(words)
     for word in rest:
         option, joined = word[:2], word[2:]
         if option in _OPTIONS:
             image[_OPTIONS[option]] = joined or next(rest, "")
         elif re.match(r"--?[A-Za-z]", word):
-            found.leave(f"the option {shown(word)}")
-        else:
+            options.append(word)
+        elif not (options or image):
             prompt.append(word)
+    if options:
+        found.leave(f"the options {listed(options)}")
     _take_older(" ".join(prompt), image, found)
     return found
 
