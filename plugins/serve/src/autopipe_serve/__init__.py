@@ -1,0 +1,1 @@
+"""The command `autopipe serve`: draws the requests of many clients, by the APIs that they know."""
