@@ -54,18 +54,10 @@ class Follow:
             self._follow(self.start)
         return self._do
 
-    def process(self, name: str) -> int:
-        """Wait until the job whose first word is `name` has begun; return its process."""
-        lines: list[list[str]] = []
-        wait_for(
-            lambda: (
-                lines.extend(
-                    one.split() for one in noted(self.folder, "begun") if one.split()[1] == name
-                )
-                or lines
-            )
-        )
-        return int(lines[-1][0])
+    def process(self) -> int:
+        """Wait until a job has begun, and return the process of the last one."""
+        wait_for(lambda: noted(self.folder, "begun"))
+        return int(noted(self.folder, "begun")[-1].split()[0])
 
     def _do(self, group: Group) -> list[Outcome]:
         return [self._one(one) for one in group]

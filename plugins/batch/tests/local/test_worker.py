@@ -70,15 +70,15 @@ def test_what_a_worker_started_ends_with_it(tmp_path: Path) -> None:
 
 def test_an_interrupt_of_the_terminal_reaches_the_parent_alone(tmp_path: Path) -> None:
     with parent(tmp_path, "a wait:go", "b") as process:
-        wait_for(lambda: noted(tmp_path, "begun"))
+        worker = Follow(tmp_path).process()
         os.killpg(process.pid, signal.SIGINT)
-        os.kill(Follow(tmp_path).process("a"), signal.SIGINT)
+        os.kill(worker, signal.SIGINT)
         (tmp_path / "go").touch()
         assert rest(process) == "a wait:go done\n"
 
 
 def test_a_worker_can_be_terminated(tmp_path: Path) -> None:
     with parent(tmp_path, "a wait:go") as process:
-        os.kill(Follow(tmp_path).process("a"), signal.SIGTERM)
+        os.kill(Follow(tmp_path).process(), signal.SIGTERM)
         (tmp_path / "go").touch()
         assert rest(process) == "a wait:go died\na wait:go done\n"

@@ -67,7 +67,8 @@ def run(
 class _Pool:
     def __init__(self, slots: Sequence[Slot], groups: Sequence[Group]) -> None:
         self._slots = slots
-        self._waiting = deque(groups)
+        # A sequence may make its groups when they are asked for.
+        self._groups, self._waiting = iter(groups), len(groups)
         self._again: deque[Group] = deque()
         self._told: deque[Outcome] = deque()
         self._over = False
@@ -86,12 +87,14 @@ class _Pool:
 
     def _busy(self) -> bool:
         return any(slot.group for slot in self._slots) or (
-            not self._over and bool(self._waiting or self._again)
+            not self._over and self._waiting + len(self._again) > 0
         )
 
     def _next(self) -> Group | None:
-        queue = self._waiting or self._again
-        return queue.popleft() if queue else None
+        if self._waiting:
+            self._waiting -= 1
+            return next(self._groups)
+        return self._again.popleft() if self._again else None
 
     def _begin(self) -> None:
         """Give groups to idle workers, and start workers for those that no idle one takes."""
@@ -99,7 +102,7 @@ class _Pool:
             if slot.ready and slot.group is None and (group := self._next()):
                 slot.give(group)
         starting = sum(slot.connection is not None and not slot.ready for slot in self._slots)
-        missing = len(self._waiting) + len(self._again) - starting
+        missing = self._waiting + len(self._again) - starting
         empty = [slot for slot in self._slots if slot.connection is None and slot.usable]
         for slot in empty[: max(0, missing)]:
             slot.start()

@@ -17,9 +17,6 @@ import threading
 from multiprocessing.connection import Connection
 from typing import TypeAlias
 
-from autopipe.errors import AutopipeError
-from autopipe.wording import reason
-
 from ..work import Do, Group, Outcome
 
 Answer: TypeAlias = "list[Outcome] | str"
@@ -59,8 +56,10 @@ def _outcomes(do: Do, group: Group) -> list[Outcome]:
 
 
 def _text(error: Exception) -> str:
-    text = str(error) if isinstance(error, AutopipeError) else reason(error)
-    return " ".join(text.split())
+    # Its imports are heavy for a process that can't see yet whether its parent lives.
+    from ..drawing import one_line
+
+    return one_line(error)
 
 
 def _separate(connection: Connection) -> None:
