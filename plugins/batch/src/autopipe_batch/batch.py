@@ -216,7 +216,7 @@ class Batch:
                 progress.tell(f"autopipe: {outcome.id} {outcome.state}: {error}")
         progress.add(done=outcome.state == "done")
 
-    def _workers(self, known: int | None) -> tuple[Sequence[str | None], int, int]:
+    def _workers(self, known: int | None) -> tuple[Sequence[str | None], int | None, int]:
         """Return the devices, the number of workers, and the number of threads of each.
 
         The number of threads doesn't depend on the number of workers that is asked for, nor on how
@@ -246,7 +246,8 @@ class Batch:
             own = self.rank.device([one for one in places if one is not None])
             places = [own or "cpu"]
             usual = 1 if own else max(1, usual // self.rank.local_count)
-        return places or [None], options.workers or usual, threads
+        # One device for each worker, so that a runner on other machines may have more of them.
+        return (places or [None]) * (usual if len(places) < 2 else 1), options.workers, threads
 
     def add_sheet(self, where: Layout) -> None:
         """Draw the contact sheet from the files in the folder, unless it is there.

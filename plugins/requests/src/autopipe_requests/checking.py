@@ -12,7 +12,7 @@ from autopipe.errors import ArgumentError, ImageFileError
 from autopipe.registry import Registry
 from autopipe.regular import is_file
 from autopipe.tasks import Input, Task
-from autopipe.wording import shown
+from autopipe.wording import error_summary, shown
 
 from .hashes import fingerprint, sha256_of
 from .inputs import Text, is_address, joined, needs_of
@@ -68,7 +68,12 @@ def checked(draft: Draft, completion: Completion) -> Request:
     if key not in completion.identities:
         completion.identities[key] = identified(named, cls, fields, registry)
     fields["checkpoint"] = completion.identities[key]
-    return Request(task=draft.task and str(draft.task), arguments=values, **fields)
+    try:
+        made = Request(task=draft.task and str(draft.task), arguments=values, **fields)
+        made.canonical()  # It raises for texts that can't be encoded.
+    except (ValueError, RecursionError) as error:
+        raise ArgumentError(f"the request is not valid: {error_summary(error)}") from None
+    return made
 
 
 def class_of(
@@ -113,9 +118,10 @@ def _pictures(inputs: Iterable[Input], given: Mapping[str, Any]) -> list[str]:
 
 def _hashed(value: Any, folder: Path | None, written: str) -> Any:
     """Return the argument with the hash of its file, if it is one on this machine."""
-    if not isinstance(value, Mapping) or "file" not in value or is_address(value["file"]):
+    name = value.get("file") if isinstance(value, Mapping) else None
+    if not isinstance(name, str) or is_address(name):
         return value
-    path = Path(value["file"]).expanduser()
+    path = Path(name).expanduser()
     path = path if folder is None else folder / path
     if not is_file(path):
         raise ImageFileError(f"the file {shown(str(path))} of {written} doesn't exist")

@@ -120,7 +120,7 @@ class Completion:
             "engine": read.engine(),
             "size": read.size(),
             "scheduler": read.scheduler(),
-            "seed": read.take("seed", int),
+            "seed": read.seed(),
             "upscale": tuple(self._stage(one) for one in read.texts("upscale")),
         }
         named, revision = read.checkpoint(task)
