@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Manifest, Runner
+from autopipe.manifest import Command, Manifest, Runner
 
 
 @hookimpl
 def autopipe_family() -> Manifest:
     """Return the manifest."""
-    return Manifest("batch", runners=(Runner("local", "autopipe_batch.local:run"),))
+    return Manifest(
+        "batch",
+        commands=(Command("batch", "autopipe_batch.command:declare", "draw a file of jobs"),),
+        runners=(Runner("local", "autopipe_batch.local:run"),),
+    )

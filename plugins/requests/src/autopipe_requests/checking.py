@@ -65,7 +65,10 @@ def checked(draft: Draft, completion: Completion) -> Request:
     for name, value in values.items():
         values[name] = _hashed(value, spelled(name), completion)
     fields["addons"] = tuple(_addition(one, completion) for one in fields["addons"])
-    fields["checkpoint"] = identified(named, cls, fields, completion)
+    key = named, cls, repr(fields["stages"]), repr(fields["conditions"])
+    if key not in completion.identities:
+        completion.identities[key] = identified(named, cls, fields, completion)
+    fields["checkpoint"] = completion.identities[key]
     return Request(task=draft.task and str(draft.task), arguments=values, **fields)
 
 

@@ -76,6 +76,9 @@ class Completion:
         local_only: whether only what is on this machine is used.
         otherwise: what users can do to use a file that has changed since its hash was written; by
             default leave out the hash.
+
+    Attributes:
+        identities: checkpoints with their fingerprints, by what these depend on.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Completion:
         self.local_only = local_only
         self._spell_argument = spell_argument or spell
         self._opened: dict[tuple[Checkpoint, str | None], checkpoints.Checkpoint] = {}
+        self.identities: dict[tuple[Any, ...], Checkpoint] = {}
 
     @property
     def loading(self) -> Mapping[str, Any]:

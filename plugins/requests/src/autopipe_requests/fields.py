@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -22,6 +23,11 @@ from .samplers import scheduler_known_as
 
 LARGEST_SIDE = 1 << 16
 """The largest side of an image in pixels; image files support no more."""
+
+
+@functools.lru_cache(maxsize=64)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 class Fields:
@@ -49,7 +55,7 @@ class Fields:
         Raises:
             ArgumentError: if it doesn't fit.
         """
-        adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        adapter = _adapter(kind)
         tries = [value]
         if isinstance(value, Text):
             with suppress(ValueError, RecursionError):

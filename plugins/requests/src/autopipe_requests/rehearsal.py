@@ -36,7 +36,7 @@ def check_call(
     if not issubclass(cls, DiffusionPipeline):
         return
     try:
-        pipe = _outline(cls, request, registry, local_only)
+        pipe = outline_of(cls, request, registry, local_only)
         set_scheduler(pipe, request.scheduler, registry)
         if isinstance(request.engine, dict):
             # This only checks the names of networks; engines need their weights.
@@ -49,7 +49,15 @@ def check_call(
         rehearse(pipe, call)
 
 
-def _outline(cls: Any, request: Request, registry: Registry, local_only: bool) -> Any:
+def outline_of(cls: Any, request: Request, registry: Registry, local_only: bool = False) -> Any:
+    """Return the pipeline of a request, of the class `cls`, with networks that have no weights.
+
+    Args:
+        local_only: whether only what is on this machine is used.
+
+    Raises:
+        AutopipeError: if a small file of the checkpoint is absent or not valid.
+    """
     named = request.checkpoint
     kept = {"local_files_only": True} if local_only else {}
     added = {
