@@ -17,9 +17,9 @@ from autopipe.registry import Registry
 from autopipe.resolution.discovery import Installed, Plugin
 from autopipe_requests.completing import Completion
 from autopipe_requests.drawing import draw
-from autopipe_requests.opening import Pipelines
 from autopipe_requests.family import autopipe_family
 from autopipe_requests.hashes import sha256_of
+from autopipe_requests.opening import Pipelines
 from autopipe_requests.pictures import save_image
 from autopipe_requests.placement import Placement
 from autopipe_requests.replaying import drafted, finder, read
@@ -93,7 +93,7 @@ def test_what_is_installed_no_more_is_a_sentence(
     own = Installed(Plugin("requests", "autopipe-requests", "1"), autopipe_family())
     monkeypatch.setattr("autopipe.registry._default", Registry([own]))
     check(name, code=2)
-    assert "sing" in capsys.readouterr().err
+    assert "No installed package provides Sing" in capsys.readouterr().err
 
 
 def test_files_are_found_by_name_alone(tmp_path: Path, toys: Registry) -> None:
