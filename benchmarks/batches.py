@@ -201,7 +201,7 @@ def together(folder: Path, *, quick: bool) -> None:
     cases: list[tuple[str, dict[str, Any], int, int]] = [("demo, 64 x 64", {}, 40, 10)]
     if not quick:
         real = {"model": str(checkpoints.make(folder, "real")), "size": "256x256"}
-        cases.append(("SD 1.5, random, 256 x 256", real, 8, 4))
+        cases.append(("SD 1.5, random, 256 x 256", real, 8, 2))
     for title, settings, count, steps in cases:
         jobs = write_jobs(folder / "equal.jsonl", [steps] * count, **settings)
         ratios = []

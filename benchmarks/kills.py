@@ -65,7 +65,10 @@ def until_done(
         Stuck: if no job is done for so long, or the command fails otherwise.
     """
     chance, course = random.Random(seed), Course()
-    due = sorted(chance.randint(0, total * 9 // 10) for _ in range(kills))
+    due = sorted(
+        (chance.randint(0, total * 9 // 10), chance.choice(["parent", "worker", "worker"]))
+        for _ in range(kills)
+    )
     ended = 0
     while True:
         course.runs += 1
@@ -79,11 +82,10 @@ def until_done(
             if time.monotonic() > since + LONGEST:
                 run.process.kill()
                 raise Stuck(f"{done} done, and none more for {LONGEST:.0f} s: {run.told()}")
-            if due and due[0] <= done:
+            if due and due[0][0] <= done:
                 time.sleep(min(chance.expovariate(1 / PAUSE), 5 * PAUSE))
-                if kind := run.kill(chance):
-                    due.pop(0)
-                    course.kills[kind] += 1
+                if run.kill(due[0][1], chance):
+                    course.kills[due.pop(0)[1]] += 1
             time.sleep(0.02)
         ended = run.process.returncode
         told = run.told()
@@ -116,17 +118,16 @@ class _Run:
             raise Stuck(f"processes outlive their parent: {''.join(self._lines)}")
         return "".join(self._lines)
 
-    def kill(self, chance: random.Random) -> str:
-        """Kill the parent or a worker and return which; empty if there is none."""
-        kind = "parent" if chance.random() < 1 / 3 else "worker"
+    def kill(self, kind: str, chance: random.Random) -> bool:
+        """Kill the parent or a worker, and return whether there was one."""
         living = [self.process.pid] if kind == "parent" else _workers(self.process.pid)
         if self.process.poll() is not None or not living:
-            return ""
+            return False
         try:
             os.kill(chance.choice(living), SIGKILL)
         except ProcessLookupError:
-            return ""
-        return kind
+            return False
+        return True
 
 
 def _workers(parent: int) -> list[int]:
