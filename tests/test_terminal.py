@@ -154,6 +154,10 @@ def lines(checkpoint: Path) -> Iterator[list[str]]:
             [str(lora_file(checkpoint))], [str(lora_file(checkpoint)), "--json"], [EVIL],
             [str(lora_file(checkpoint).parent), "--weight-name", EVIL], [DEMO, "--revision", EVIL],
         ],
+        "batch": [[files[0], "-o", "b"], [EVIL, "-o", "b"], [files[1], "-o", EVIL]],
+        "schema": [[], [EVIL], ["text2image", "--model", EVIL]],
+        "show": [[EVIL], [files[0]], [files[0], files[1], "--json"]],
+        "replay": [[EVIL], [files[0]]],
         "tune": [[EVIL], [DEMO, "--engine", EVIL]],
         "stubs": [["--to", "to" + FILE_NAME], ["--check", "--to", EVIL]],
     }  # fmt: skip

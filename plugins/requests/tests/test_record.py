@@ -125,11 +125,10 @@ def changed(**fields: Any) -> str:
         (changed(request__size=[0, 5]), "width and height"),
         (changed(drawn__versions=[]), "drawn.versions"),
         (changed(request__arguments={"a": float("nan")}), "finite"),
-        (changed(request__arguments={"a": "\ud800"}), "not valid"),
         (changed(request__arguments=json.loads('{"a":' * 500 + "1" + "}" * 500)), "not valid"),
         (changed(id="\x1b[31m" + "9" * 10_000), "was changed"),
     ],
-    ids=range(20),
+    ids=range(19),
 )
 def test_others_are_refused(text: str, message: str) -> None:
     with pytest.raises(ArgumentError, match=message) as caught:

@@ -98,6 +98,13 @@ def check_writable(output: Path, most: int = 1) -> None:
         ImageFileError: if its folder is not a folder or not writable, or its name is not valid.
     """
     try:
+        os.fsencode(output)
+    except UnicodeEncodeError:
+        raise ImageFileError(
+            f"{shown(str(output))} has characters that no file name can have here; give another "
+            f"--output"
+        ) from None
+    try:
         if output.is_dir():
             raise ImageFileError(f"{shown(str(output))} is a folder; give the name of a file in it")
         single_names(output, most)[-1].exists()  # raises if the name is too long

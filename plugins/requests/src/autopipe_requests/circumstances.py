@@ -24,34 +24,35 @@ from .signatures import takes_of
 
 
 def circumstances(
-    request: Request,
-    ready: Ready,
-    call: Mapping[str, Any],
-    registry: Registry,
-    rows: int = 1,
-    row: int = 0,
+    request: Request, ready: Ready, call: Mapping[str, Any], registry: Registry
 ) -> Circumstances:
-    """Return how the results of a call are drawn here and now.
+    """Return how the result of a call is drawn here and now.
 
     Args:
         call: the arguments of the call.
-        rows: the number of results that are drawn together.
-        row: the place of this one among them.
     """
     pipe = ready.pipe
-    device = torch.device(pipe._execution_device)
+    return here(request, type(pipe).__name__, pipe._execution_device, registry).model_copy(
+        update={
+            "dtype": str(pipe.dtype).removeprefix("torch."),
+            "used": _used(request, ready, call, registry),
+        }
+    )
+
+
+def here(
+    request: Request, class_name: str, device: torch.device, registry: Registry
+) -> Circumstances:
+    """Return how a result would be drawn here and now, as far as it is known without weights."""
+    device = torch.device(device)
     is_cpu = device.type == "cpu"
     return Circumstances(
-        pipeline=type(pipe).__name__,
+        pipeline=class_name,
         device=device.type,
         processor=processor_of(device),
         instructions=torch.backends.cpu.get_cpu_capability() if is_cpu else "",
         threads=torch.get_num_threads() if is_cpu else 0,
-        dtype=str(pipe.dtype).removeprefix("torch."),
-        versions=versions_of(request, type(pipe).__name__, registry),
-        rows=rows,
-        row=row,
-        used=_used(request, ready, call, registry),
+        versions=versions_of(request, class_name, registry),
     )
 
 

@@ -16,7 +16,7 @@ from . import writing
 from .checking import ADAPTERS, SIZE
 from .circumstances import circumstances
 from .models import arguments_model
-from .opening import Pipelines, Ready, view_key, weights_key
+from .opening import Pipelines, Ready
 from .record import Record
 from .request import Request
 from .schema import call_arguments
@@ -73,17 +73,20 @@ def draw(
     requests: Sequence[Request],
     pipelines: Pipelines,
     *,
+    listed: bool = False,
     cancellation: Any = None,
     before: Callable[[Ready], object] | None = None,
 ) -> list[Drawn]:
     """Draw requests that use the same pipeline; return a result for each.
 
-    Several are drawn in one call if `together` says so. Their results then equal those of single
-    calls within the tolerance of floating-point numbers.
+    Several are drawn in one call if the pipeline can do that: if they differ only in their seeds
+    or, for tasks without input files, also in prompts and negative prompts. Their results then
+    equal those of single calls within the tolerance of floating-point numbers.
 
     Args:
         requests: the requests.
         pipelines: where their pipelines are kept.
+        listed: whether equal prompts are a list, too, as different ones are.
         cancellation: an event that stops the calls when it is set.
         before: a function that receives the pipeline before its call, for example to configure its
             progress bar.
@@ -94,88 +97,65 @@ def draw(
         PluginError: if the output lacks the field of its task.
     """
     registry = pipelines.registry
-    first = requests[0]
-    ready = pipelines.of(first)
+    ready = pipelines.of(requests[0])
     if before is not None:
         before(ready)
-    of_call = {} if cancellation is None else {"cancellation": cancellation}
-    groups = [[*requests]] if together(requests, ready, registry) else [[one] for one in requests]
-    return [
-        one
-        for group in groups
-        for one in _called(group, ready, of_call, registry, pipelines.local_only)
-    ]
+    several = _several(requests, ready, registry, listed)
+    drawn: list[Drawn] = []
+    for group in [requests] if several else [[one] for one in requests]:
+        call = call_of(group[0], ready, registry, allow_addresses=not pipelines.local_only)
+        _add_rows(call, group, ready, several)
+        whole = call if cancellation is None else {**call, "cancellation": cancellation}
+        is_cascade = bool(group[0].upscale)
+        output = _cascaded(group[0], ready, whole) if is_cascade else ready.pipe(**whole)
+        drawn += _results(group, ready, output, call, registry, listed=several is LISTED)
+    return drawn
 
 
-def together(requests: Sequence[Request], ready: Ready, registry: Registry) -> bool:
-    """Whether one call can draw all the requests.
+LISTED = "prompt"
+"""In place of the parameter for the number of results: a list of prompts."""
 
-    They may differ in their seeds and, for tasks without input files, in prompts and negative
-    prompts.
-    """
+_TEXTS = ("prompt", "negative_prompt")
+
+
+def _several(
+    requests: Sequence[Request], ready: Ready, registry: Registry, listed: bool
+) -> str | None:
+    """Return the parameter by which one call draws all the requests; None if none can."""
     first, *others = requests
-    if not others:
-        return False
-    pipe, task = ready.pipe, _task_of(first, registry)
-    takes = takes_of(type(pipe))
-    texts = ("prompt", "negative_prompt")
-    if "generator" not in takes:
-        return False
-    if all(one.with_seed(first.seed) == first for one in others):
-        return bool(first.upscale) or (task is not None and task.repeats in takes)
-    if first.upscale or task is None or task.repeats is None:
-        return False
-    if any(isinstance(value, dict) for value in first.arguments.values()):
-        return False
-    plain = [_without(one, texts) for one in requests]
-    has = [{name for name in texts if name in one.arguments} for one in requests]
-    return all(one == plain[0] for one in plain) and all(one == has[0] for one in has)
+    takes, task = takes_of(type(ready.pipe)), _task_of(first, registry)
+    repeats = "num_images_per_prompt" if first.upscale else task and task.repeats
+    if not others or repeats is None or not {"generator", repeats} <= {*takes}:
+        return None
+    if not listed and all(one.with_seed(first.seed) == first for one in others):
+        return repeats
+    has_files = any(isinstance(value, dict) for value in first.arguments.values())
+    if first.upscale or has_files or "prompt" not in takes:
+        return None
+    same = [(_without_texts(one), {*_TEXTS} & one.arguments.keys()) for one in requests]
+    return LISTED if all(one == same[0] for one in same) else None
 
 
-def _without(request: Request, names: Sequence[str]) -> Request:
-    rest = {name: one for name, one in request.arguments.items() if name not in names}
+def _without_texts(request: Request) -> Request:
+    rest = {name: one for name, one in request.arguments.items() if name not in _TEXTS}
     return request.model_copy(update={"arguments": rest, "seed": 0})
 
 
-def same_setup(one: Request, other: Request) -> bool:
-    """Whether two requests use the same pipeline."""
-    return weights_key(one) == weights_key(other) and view_key(one) == view_key(other)
-
-
-def _called(
-    requests: Sequence[Request],
-    ready: Ready,
-    of_call: Mapping[str, Any],
-    registry: Registry,
-    local_only: bool,
-) -> list[Drawn]:
-    """Draw requests in one call."""
+def _add_rows(
+    call: dict[str, Any], requests: Sequence[Request], ready: Ready, several: str | None
+) -> None:
+    """Add to the arguments of the first request what makes the results of all of them."""
     import torch
 
-    first, pipe = requests[0], ready.pipe
-    task = _task_of(first, registry)
-    call = call_of(first, ready, registry, allow_addresses=not local_only)
-    takes = takes_of(type(pipe))
     # One generator for each result, on the CPU: every one can be reproduced on any device.
     generators = [torch.Generator().manual_seed(one.seed) for one in requests]
-    if len(requests) > 1:
-        if all(one.arguments == first.arguments for one in requests):
-            call[_repeats(first, task)] = len(requests)
-        else:
-            for name in ("prompt", "negative_prompt"):
-                if name in call:
-                    call[name] = [one.arguments[name] for one in requests]
-    if "generator" in takes or first.upscale:
-        call["generator"] = generators if len(requests) > 1 else generators[0]
-    output = (
-        _cascaded(first, ready, {**call, **of_call}) if first.upscale else pipe(**call, **of_call)
-    )
-    return _results(requests, ready, output, call, registry)
-
-
-def _repeats(request: Request, task: Task | None) -> str:
-    """Return the parameter for the number of results."""
-    return (task and not request.upscale and task.repeats) or "num_images_per_prompt"
+    if "generator" in takes_of(type(ready.pipe)):
+        call["generator"] = generators if several else generators[0]
+    if several is LISTED:
+        for name in {*_TEXTS} & call.keys():
+            call[name] = [one.arguments[name] for one in requests]
+    elif several:
+        call[several] = len(requests)
 
 
 def call_of(
@@ -256,6 +236,8 @@ def _results(
     output: Any,
     call: Mapping[str, Any],
     registry: Registry,
+    *,
+    listed: bool,
 ) -> list[Drawn]:
     pipe = ready.pipe
     field = _field(_task_of(requests[0], registry), pipe, output)
@@ -275,7 +257,9 @@ def _results(
     found = []
     for row, value in enumerate(made):
         request = requests[row if len(requests) > 1 else 0]
-        drawn = circumstances(request, ready, call, registry, len(requests), row)
+        drawn = circumstances(request, ready, call, registry).model_copy(
+            update={"rows": len(requests), "row": row, "listed": listed}
+        )
         record = Record(id=request.id, request=request, drawn=drawn)
         black = row < len(blackened) and blackened[row]
         found.append(Drawn(field=field, value=value, record=record, rates=rates, blackened=black))

@@ -13,6 +13,7 @@ def autopipe_family() -> Manifest:
     return Manifest(
         "requests",
         commands=(
+            Command("replay", f"{commands}.replay:declare", "draw a picture again"),
             Command("schema", f"{commands}.schema:declare", "print what a request may contain"),
             Command("show", f"{commands}.show:declare", "print the settings in pictures"),
         ),

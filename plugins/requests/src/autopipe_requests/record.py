@@ -34,8 +34,9 @@ class Circumstances(Data):
         threads: the number of threads of torch on a CPU.
         dtype: the dtype of the weights.
         versions: the versions of the packages that drew, by name.
-        rows: the number of results that were drawn together.
+        rows: the number of results that were drawn in one call.
         row: the place of this one among them, from 0.
+        listed: whether that call had a list of prompts, not one prompt several times.
         used: settings that the pipeline chose, such as its number of steps and its scheduler.
     """
 
@@ -48,6 +49,7 @@ class Circumstances(Data):
     versions: dict[str, str] = Field(default_factory=dict)
     rows: int = 1
     row: int = 0
+    listed: bool = False
     used: dict[str, JsonValue] = Field(default_factory=dict)
 
 
@@ -67,8 +69,9 @@ class Record(Data):
     drawn: Circumstances
 
     def text(self) -> str:
-        """Return the record as JSON on one line."""
-        return self.model_dump_json(exclude_defaults=True)
+        """Return the record as JSON on one line, in printable ASCII characters."""
+        data = self.model_dump(mode="json", exclude_defaults=True)
+        return json.dumps(data, separators=(",", ":")).replace("\x7f", "\\u007f")
 
     @classmethod
     def read(cls, text: str) -> Record:
@@ -148,7 +151,7 @@ def settings(record: Record) -> dict[str, Any]:
         else scheduler_text(scheduler.name, scheduler.config),
         **{name: _file_or_value(value) for name, value in chosen.items()},
         **{name: getattr(one, "name", one) for name, one in request.conditions.items()},
-        **request.stages,
+        **{name: one for name, one in request.stages.items() if name not in drawn.used},
         "attach": [_addition(one) for one in request.addons],
         "engine": request.engine,
         "revision": checkpoint.commit,

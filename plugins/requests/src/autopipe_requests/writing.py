@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from autopipe.errors import ImageFileError
 from autopipe.regular import replaced
-from autopipe.wording import shown
+from autopipe.wording import clean, shown
 
 from .foreign.a1111 import parameters_of
 from .pictures import add_to_wav, save_image
@@ -99,7 +99,7 @@ def written(path: Path, save: Callable[[Path], Any]) -> Path:
 
 
 def _save_image(image: Any, record: Record, text: str, suffix: str, file: Path) -> None:
-    texts = {KEY: text, "parameters": parameters_of(record, image.size)}
+    texts = {KEY: text, "parameters": clean(parameters_of(record, image.size), keep="\n")}
     save_image(image, file, texts, FORMATS[suffix])
 
 
