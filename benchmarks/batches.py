@@ -134,7 +134,7 @@ def draw_and_kill(folder: Path, *, jobs: int, kills: int, seed: int = 0) -> Cour
         kills.Stuck: if the command doesn't get on.
     """
     chance = random.Random(seed)
-    file = write_jobs(folder / "jobs.jsonl", [chance.randint(2, 8) for _ in range(jobs)])
+    file = write_jobs(folder / "jobs.jsonl", [chance.randint(4, 16) for _ in range(jobs)])
     alone, killed = folder / "alone", folder / "killed"
     finish(start(file, alone, "--workers", "1"))
     course = until_done(

@@ -19,6 +19,10 @@ PAUSE = 0.5
 """Mean seconds between the moment when a kill is due and the kill."""
 
 
+KINDS = ("parent", "worker", "worker")
+"""What is killed, in turn."""
+
+
 class Stuck(Exception):
     """The command makes no progress, its processes survive it, or it fails."""
 
@@ -52,7 +56,8 @@ def until_done(
 
     A kill is due whenever some jobs more are done, which are drawn from a uniform distribution; it
     happens a moment later. A third of them hits the parent, the others one of its workers, busy or
-    starting. After a kill of the parent all its descendants have to end by themselves.
+    starting; if all is done too early, the last ones are left out. After a kill of the parent all
+    its descendants have to end by themselves.
 
     Args:
         command: its exit code is 0 when all is done, and 1 when jobs were set aside.
@@ -65,10 +70,8 @@ def until_done(
         Stuck: if no job is done for so long, or the command fails otherwise.
     """
     chance, course = random.Random(seed), Course()
-    due = sorted(
-        (chance.randint(0, total * 9 // 10), chance.choice(["parent", "worker", "worker"]))
-        for _ in range(kills)
-    )
+    moments = sorted(chance.randint(0, total * 9 // 10) for _ in range(kills))
+    due = [(done, KINDS[place % len(KINDS)]) for place, done in enumerate(moments)]
     ended = 0
     while True:
         course.runs += 1
@@ -83,7 +86,9 @@ def until_done(
                 run.process.kill()
                 raise Stuck(f"{done} done, and none more for {LONGEST:.0f} s: {run.told()}")
             if due and due[0][0] <= done:
-                time.sleep(min(chance.expovariate(1 / PAUSE), 5 * PAUSE))
+                # When several are due, jobs are done faster than their workers are killed.
+                if len(due) == 1 or due[1][0] > done:
+                    time.sleep(min(chance.expovariate(1 / PAUSE), 5 * PAUSE))
                 if run.kill(due[0][1], chance):
                     course.kills[due.pop(0)[1]] += 1
             time.sleep(0.02)
