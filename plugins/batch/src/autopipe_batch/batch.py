@@ -21,7 +21,7 @@ from autopipe_requests.request import Request
 from .drawing import Draw, full_disk
 from .history import Entry, History, read_history
 from .journal import Journal
-from .plan import Groups, Plan, grouped
+from .plan import Groups, Plan, grouped, longest_first
 from .progress import Progress
 from .ranks import Rank
 from .reconcile import Reconciled, reconcile
@@ -156,7 +156,8 @@ class Batch:
         journal.begin(threads)
         self._note(found, journal)
         deaths = {} if options.retry else dict(history.deaths)
-        ids = grouped(self.plan.requests, found.todo, options.batch_size, deaths)
+        requests = self.plan.requests
+        ids = longest_first(requests, grouped(requests, found.todo, options.batch_size, deaths))
         make = Draw(
             folder=str(options.folder.absolute()),
             unfinished=str(journal.unfinished.absolute()),

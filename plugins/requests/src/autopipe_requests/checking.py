@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from autopipe.checkpoint.checkpoint import Checkpoint as Opened
 from autopipe.checkpoint.single_file import open_pipeline
-from autopipe.errors import ArgumentError, ImageFileError
+from autopipe.errors import ArgumentError, ImageFileError, nearest
 from autopipe.registry import Registry
 from autopipe.regular import is_file
 from autopipe.tasks import Input, Task
 from autopipe.wording import error_summary, shown
 
+from .completing import KEYS
 from .hashes import fingerprint, sha256_of
 from .inputs import Text, is_address, joined, needs_of
 from .models import arguments_model, facts_of
 from .request import Addition, Checkpoint, Request
 from .schema import argument_of, from_text, read_arguments
-from .signatures import takes_of
+from .signatures import owner_of, takes_of
 
 if TYPE_CHECKING:
     from .completing import Completion, Draft
@@ -101,6 +102,9 @@ def _check_name(name: str, model: Any, draft: Draft, completion: Completion) -> 
     if (key != name or name == "prompt") and name not in facts.arguments:
         hint = _needed(name, draft, completion)
         raise ArgumentError(f"{facts.owner} doesn't take {completion.spell(key)}{hint}")
+    is_known = name in {*facts.arguments, *facts.left_out, *draft.chosen} or owner_of(name)
+    if not is_known and (hint := nearest(name, [*facts.arguments, *KEYS])):
+        raise ArgumentError(f"{facts.owner} doesn't take {shown(name)}.{hint}")
     argument_of(name, model, lambda one: completion.spelled(draft, one))
 
 
