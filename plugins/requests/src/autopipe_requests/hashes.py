@@ -6,12 +6,14 @@ import functools
 import hashlib
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from autopipe.checkpoint.plan import Plan
 from autopipe.errors import CheckpointError, ImageFileError
 from autopipe.regular import opened
 from autopipe.wording import error_summary, shown
+
+if TYPE_CHECKING:
+    from autopipe.checkpoint.plan import Plan
 
 _BLOCK = 1 << 20
 _WHOLE = 1 << 24
