@@ -13,6 +13,7 @@ import pytest
 
 from autopipe.cli import main
 from autopipe.cli.parser import build, commands
+from autopipe_requests.pictures import save_image
 
 DEMO = "demo:stable_diffusion"
 LINES = {
@@ -27,6 +28,8 @@ LINES = {
     "engines": [],
     "lora": [DEMO],
     "schema": ["text2image"],
+    "show": ["picture.png"],
+    "replay": ["theirs.png", "--model", DEMO],
     # With an engine that isn't there, nothing is measured.
     "tune": [DEMO, "--engine", "none"],
 }
@@ -62,6 +65,8 @@ def _prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autopipe.checkpoint.load.read_weights", accept)
     PIL.Image.new("RGB", (64, 64)).save("picture.png")
     PIL.Image.new("L", (64, 64)).save("mask.png")
+    text = "a hut\nSteps: 1, CFG scale: 2, Seed: 1, Size: 64x64, RNG: CPU"
+    save_image(PIL.Image.new("RGB", (64, 64)), Path("theirs.png"), {"parameters": text})
     Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     Path("text.png").write_text("no picture")
     Path("folder.png").mkdir()
