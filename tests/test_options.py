@@ -10,10 +10,10 @@ from pathlib import Path
 
 import PIL.Image
 import pytest
-from PIL.PngImagePlugin import PngInfo
 
 from autopipe.cli import main
 from autopipe.cli.parser import build, commands
+from autopipe_requests.pictures import save_image
 
 DEMO = "demo:stable_diffusion"
 LINES = {
@@ -29,7 +29,8 @@ LINES = {
     "lora": [DEMO],
     "schema": ["text2image"],
     "batch": ["jobs.txt", "-o", "drawn", "--dry-run"],
-    "replay": ["drawn.png", "--model", DEMO],
+    "show": ["picture.png"],
+    "replay": ["theirs.png", "--model", DEMO],
     # With an engine that isn't there, nothing is measured.
     "tune": [DEMO, "--engine", "none"],
 }
@@ -72,13 +73,12 @@ def _prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autopipe.checkpoint.load.read_weights", accept)
     PIL.Image.new("RGB", (64, 64)).save("picture.png")
     PIL.Image.new("L", (64, 64)).save("mask.png")
+    text = "a hut\nSteps: 1, CFG scale: 2, Seed: 1, Size: 64x64, RNG: CPU"
+    save_image(PIL.Image.new("RGB", (64, 64)), Path("theirs.png"), {"parameters": text})
     Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     Path("text.png").write_text("no picture")
     Path("folder.png").mkdir()
     Path("jobs.txt").write_text("a cat")
-    drawn = PngInfo()
-    drawn.add_text("parameters", "a cat\nSteps: 2, Sampler: Euler, CFG scale: 7, Seed: 1")
-    PIL.Image.new("RGB", (64, 64)).save("drawn.png", pnginfo=drawn)
 
 
 def outcome(line: list[str]) -> int | None:

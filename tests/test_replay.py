@@ -408,8 +408,9 @@ def test_model_and_loras_are_found_by_their_names(mine: Path, replay: Any) -> No
 
 def test_weights_of_words_are_read_by_the_programs_grammar(replay: Any) -> None:
     text = "a (red:1.3) circle\nSteps: 2, Sampler: Euler, Seed: 1, RNG: CPU"
-    replay(written("a.png", {"parameters": text}), "--model", DEMO)
+    told = replay(written("a.png", {"parameters": text}), "--model", DEMO)
     assert settings_in("a-replay.png")["attach"] == ["a1111"]
+    assert "weight words" not in told
 
 
 def test_what_has_no_meaning_for_the_pipeline_is_left_and_told(replay: Any) -> None:

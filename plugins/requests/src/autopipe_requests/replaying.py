@@ -188,11 +188,13 @@ def _of_foreign(
             left.append(f"the LoRA {shown(lora)}, which isn't in the given folders")
         else:
             loras.append({"addon": "lora", "source": str(file), "strength": weight})
+    differs = list(found.differs)
     if found.grammar in registry.of("addon"):
         loras.append({"addon": found.grammar})
+        differs.remove(found.weighted)
     if loras:
         given["addons"] = loras
-    return Found({**given, "model": model}, None, left, found.differs)
+    return Found({**given, "model": model}, None, left, differs)
 
 
 def drafted(found: Found, completion: Completion) -> tuple[Draft, list[str]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from autopipe.tasks import Task
 
     from ..drawing import Drawn
+    from ..placement import Placement
     from ..record import Record
     from ..request import Request
 
@@ -67,22 +68,21 @@ def run(arguments: argparse.Namespace) -> int:
     from ..replaying import drafted, finder, read
 
     registry, file = default_registry(), Path(arguments.file)
-    placement = placement_in(arguments)
     folders = [*map(Path, map(os.path.expanduser, arguments.folder or ())), file.parent, Path()]
     found = read(file, folders, registry, model=arguments.model, anyway=arguments.anyway)
     completion = Completion(
         registry, find=finder(folders), local_only=True, otherwise="give --anyway"
     )
     draft, misfits = drafted(found, completion)
-    output = _output(arguments, file, draft.task)
-    placement.target()  # Report mistakes before anything is told.
+    output, placement = _output(arguments, file, draft.task), placement_in(arguments)
+    placement.target()  # Report mistakes before anything else is told.
     _tell("Not taken over:", [*found.left, *misfits])
     _tell("Not reproduced:", found.differs)
     request = completion.finished(draft)
     if not arguments.anyway:
         _check_extent(request, found.record)
     class_name = draft.opened.index.class_name
-    drawn = _drawn(found.record, request, class_name, arguments, registry)
+    drawn = _drawn(found.record, request, class_name, placement, registry, quiet=arguments.quiet)
     return _finish(drawn, file, output, found.record)
 
 
@@ -131,8 +131,10 @@ def _drawn(
     record: Record | None,
     request: Request,
     class_name: str,
-    arguments: argparse.Namespace,
+    placement: Placement,
     registry: Registry,
+    *,
+    quiet: bool,
 ) -> Drawn:
     """Draw the request as it was drawn, after telling what differs."""
     from ..checking import class_of
@@ -142,11 +144,11 @@ def _drawn(
     from ..opening import Pipelines, Ready
     from ..rehearsal import check_call
 
-    placement, then = placement_in(arguments), record.drawn if record else None
+    then = record.drawn if record else None
 
     def prepare(ready: Ready) -> None:
         for one in (ready.pipe, *ready.stages):
-            one.set_progress_bar_config(desc=request.task or "replay", disable=arguments.quiet)
+            one.set_progress_bar_config(desc=request.task or "replay", disable=quiet)
 
     with _threads(then.threads if then else 0):
         if record is not None:
@@ -154,7 +156,7 @@ def _drawn(
             now = here(request, cls.__name__, placement.target(), registry)
             _tell("Not as it was drawn:", differences(record, request, now))
         check_call(request, class_name, registry, local_only=True)
-        if not arguments.quiet:
+        if not quiet:
             say(f"Loading {clean(request.checkpoint.name)}", error=True)
         with Pipelines(placement, registry, local_only=True) as pipelines:
             rows, row, listed_ = (then.rows, then.row, then.listed) if then else (1, 0, False)
