@@ -124,7 +124,7 @@ REFUSED = [
     "--image=picture.png --strength=0.01 --steps=5",
     "--device=cuda:99", "--device=tpu-of-nobody", "--dtype=float99", "--variant=none",
     "--memory=x", "--memory=-1", "--offload-folder=x",
-    "--scheduler=DPM--", "--scheduler=Euler A?", "--scheduler=none",
+    "--scheduler=DPX++", "--scheduler=Eulerian", "--scheduler=none",
     "--engine=none", "--engine=nothing=compile", "--attach=none",
     "--image=none.png", "--image=broken.png", "--image=text.png", "--image=folder.png",
     "--image=" + "x" * 5000, "--image=http://127.0.0.1:9/none.png",
