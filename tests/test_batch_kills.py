@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,16 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_killed_batches_end_as_undisturbed_ones(batches: Any, tmp_path: Path) -> None:
-    course = batches.draw_and_kill(tmp_path, jobs=100, kills=20)
-    assert course.kills["parent"] > 2
-    assert course.kills["worker"] > 4
-    assert course.runs > course.kills["parent"]
+    kills: Counter[str] = Counter()
+    # On a fast machine, all jobs may be done before all kills.
+    for turn in range(4):
+        course = batches.draw_and_kill(tmp_path / str(turn), jobs=100, kills=20, seed=turn)
+        assert course.runs > course.kills["parent"]
+        kills += course.kills
+        if kills.total() >= 20:
+            break
+    assert kills.total() >= 20
+    assert kills.keys() == {"parent", "worker"}
 
 
 def summary(

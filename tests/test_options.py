@@ -13,6 +13,7 @@ import pytest
 
 from autopipe.cli import main
 from autopipe.cli.parser import build, commands
+from autopipe_requests.pictures import save_image
 
 DEMO = "demo:stable_diffusion"
 LINES = {
@@ -27,6 +28,9 @@ LINES = {
     "engines": [],
     "lora": [DEMO],
     "schema": ["text2image"],
+    "batch": ["jobs.txt", "-o", "drawn", "--dry-run"],
+    "show": ["picture.png"],
+    "replay": ["theirs.png", "--model", DEMO],
     # With an engine that isn't there, nothing is measured.
     "tune": [DEMO, "--engine", "none"],
 }
@@ -49,7 +53,14 @@ def options(command: str) -> Iterator[str]:
             yield action.option_strings[-1]
 
 
-CASES = [(command, option) for command in commands() for option in options(command)]
+SHARED = {*options("generate")}
+CASES = [
+    (command, option)
+    for command in commands()
+    for option in options(command)
+    # One function declares and reads the options that both commands have.
+    if command != "batch" or option not in SHARED
+]
 
 
 @pytest.fixture(autouse=True)
@@ -62,9 +73,12 @@ def _prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autopipe.checkpoint.load.read_weights", accept)
     PIL.Image.new("RGB", (64, 64)).save("picture.png")
     PIL.Image.new("L", (64, 64)).save("mask.png")
+    text = "a hut\nSteps: 1, CFG scale: 2, Seed: 1, Size: 64x64, RNG: CPU"
+    save_image(PIL.Image.new("RGB", (64, 64)), Path("theirs.png"), {"parameters": text})
     Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     Path("text.png").write_text("no picture")
     Path("folder.png").mkdir()
+    Path("jobs.txt").write_text("a cat")
 
 
 def outcome(line: list[str]) -> int | None:
@@ -110,7 +124,7 @@ REFUSED = [
     "--image=picture.png --strength=0.01 --steps=5",
     "--device=cuda:99", "--device=tpu-of-nobody", "--dtype=float99", "--variant=none",
     "--memory=x", "--memory=-1", "--offload-folder=x",
-    "--scheduler=DPM--", "--scheduler=Euler A?", "--scheduler=none",
+    "--scheduler=DPX++", "--scheduler=Eulerian", "--scheduler=none",
     "--engine=none", "--engine=nothing=compile", "--attach=none",
     "--image=none.png", "--image=broken.png", "--image=text.png", "--image=folder.png",
     "--image=" + "x" * 5000, "--image=http://127.0.0.1:9/none.png",

@@ -7,8 +7,9 @@ and add-ons. What follows from the installed packages and the checkpoint is adde
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ SHORT: Mapping[str, str] = {
 }
 """Short names of arguments of calls."""
 
+KEYS = (
+    *SHORT, *Request.model_fields, "model", "attach", "fast", "revision", "variant", "dtype",
+    "config",
+)  # fmt: skip
+"""Keys that every mapping can have, besides names of arguments, inputs, conditions and add-ons."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
@@ -40,7 +47,7 @@ class Draft:
     Attributes:
         opened: the checkpoint, of which the index has been read.
         task: the task; None for a pipeline that serves no task.
-        inputs: the inputs that the task, the conditions and the add-ons declare.
+        inputs: the inputs that the task, the conditions and the add-ons declare, by name once.
         arguments: the arguments of the call by name, as they were given.
         keys: for these names, the keys that were written.
         chosen: those of them that stood in `arguments`.
@@ -70,7 +77,11 @@ class Completion:
         spell: how users write a key, for messages.
         spell_argument: how users write the name of an argument in `arguments`.
         folder: the folder of relative paths of files; by default the current one.
+        find: returns where a file is, by its path and its hash or None; by default at its path in
+            `folder`.
         local_only: whether only what is on this machine is used.
+        otherwise: what users can do to use a file that has changed since its hash was written; by
+            default leave out the hash.
 
     Attributes:
         identities: checkpoints with their fingerprints, by what these depend on.
@@ -83,13 +94,22 @@ class Completion:
         spell: Spell = shown,
         spell_argument: Spell | None = None,
         folder: Path | None = None,
+        find: Callable[[str, str | None], Path] | None = None,
         local_only: bool = False,
+        otherwise: str = "",
     ) -> None:
         self.registry = registry or default_registry()
-        self.spell, self.folder, self.local_only = spell, folder, local_only
+        self.spell, self.otherwise = spell, otherwise
+        self.find = find or (lambda file, _: (folder or Path()) / os.path.expanduser(file))
+        self.local_only = local_only
         self._spell_argument = spell_argument or spell
         self._opened: dict[tuple[Checkpoint, str | None], checkpoints.Checkpoint] = {}
         self.identities: dict[tuple[Any, ...], Checkpoint] = {}
+
+    @property
+    def loading(self) -> Mapping[str, Any]:
+        """The options of loading that keep to this machine if only that is used."""
+        return {"local_files_only": True} if self.local_only else {}
 
     def complete(self, given: Mapping[str, Any]) -> Request:
         """Return the request that a mapping describes.
@@ -120,7 +140,7 @@ class Completion:
             "engine": read.engine(),
             "size": read.size(),
             "scheduler": read.scheduler(),
-            "seed": read.take("seed", int),
+            "seed": read.seed(),
             "upscale": tuple(self._stage(one) for one in read.texts("upscale")),
         }
         named, revision = read.checkpoint(task)
@@ -130,7 +150,8 @@ class Completion:
         rest = {key: one for key, one in read.rest.items() if key not in owners} | arguments
         others = {SHORT.get(key, key): one for key, one in rest.items()}
         keys = {SHORT.get(key, key): key for key in rest}
-        inputs = self._further_inputs(fields, given_keys, others, owners)
+        asked = self._asked(fields)
+        inputs = self._further_inputs(asked, given_keys, others, owners)
         opened = self._open(named, revision)
         taken = {key_of(one) for one in inputs}
         left = [key for key in given_keys if key not in taken]
@@ -150,7 +171,11 @@ class Completion:
         if fields["seed"] is None:
             fields["seed"] = secrets.randbelow(2**32)
         written = {one.name: given_keys[key_of(one)] for one in inputs if key_of(one) in given_keys}
-        known = (*inputs, *(one for one in (found.inputs if found else declared)))
+        known = (
+            *inputs,
+            *(one for each in asked.values() for one in each),
+            *(found.inputs if found else declared),
+        )
         return Draft(
             opened=opened,
             task=found,
@@ -190,7 +215,7 @@ class Completion:
                 self._opened[key] = checkpoints.open_checkpoint(
                     named.name, self.registry, revision, local_only=self.local_only
                 )
-            elif not is_file(Path(named.name).expanduser()):
+            elif not is_file(os.path.expanduser(named.name)):
                 raise ArgumentError(
                     f"{self.spell('config')} is for a single file, and {shown(named.name)} is not "
                     f"one"
@@ -198,7 +223,8 @@ class Completion:
             else:
                 from autopipe.checkpoint.single_file import open_pipeline
 
-                found = open_pipeline(named.name, {"config": named.config}, self.registry)
+                how = {"config": named.config, **self.loading}
+                found = open_pipeline(named.name, how, self.registry)
                 self._opened[key] = checkpoints.Checkpoint(found.source, found.index)
         return self._opened[key]
 
@@ -217,14 +243,8 @@ class Completion:
         arguments |= dict(zip(("width", "height"), size or ()))
         return Stage(checkpoint=named, scheduler=scheduler, arguments=arguments)
 
-    def _further_inputs(
-        self,
-        fields: Mapping[str, Any],
-        given: Mapping[str, Any],
-        others: Mapping[str, Any],
-        owners: Mapping[str, str],
-    ) -> list[Input]:
-        """Return the given inputs of the requested conditions and add-ons."""
+    def _asked(self, fields: Mapping[str, Any]) -> dict[str, Sequence[Input]]:
+        """Return the inputs of the requested conditions and add-ons, by how users write these."""
         registry, spell = self.registry, self.spell
         asked: dict[str, Sequence[Input]] = {
             spell(keyword): registry.conditions[keyword].inputs
@@ -235,6 +255,17 @@ class Completion:
         for addition in additions:
             addon = registry.entry("addon", addition.addon)
             asked[attaching(addition.addon, addon, spell)] = addon.inputs
+        return asked
+
+    def _further_inputs(
+        self,
+        asked: Mapping[str, Sequence[Input]],
+        given: Mapping[str, Any],
+        others: Mapping[str, Any],
+        owners: Mapping[str, str],
+    ) -> list[Input]:
+        """Return the given ones of the inputs of conditions and add-ons."""
+        spell = self.spell
         found: list[Input] = []
         for owner, inputs in asked.items():
             for one in inputs:
@@ -263,7 +294,7 @@ class Completion:
             name = value.get("file") if isinstance(value, Mapping) else value
             if not isinstance(name, str) or (one.kind in PICTURES and is_address(name)):
                 continue
-            if not is_file((self.folder or Path()) / Path(name).expanduser()):
+            if not is_file(self.find(name, None)):
                 what = "image" if one.kind in PICTURES else one.kind
                 raise ImageFileError(
                     f"the {what} {shown(name)} of {self.spell(key_of(one))} doesn't exist"

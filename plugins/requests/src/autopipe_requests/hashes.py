@@ -6,12 +6,14 @@ import functools
 import hashlib
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from autopipe.checkpoint.plan import Plan
 from autopipe.errors import CheckpointError, ImageFileError
 from autopipe.regular import opened
 from autopipe.wording import error_summary, shown
+
+if TYPE_CHECKING:
+    from autopipe.checkpoint.plan import Plan
 
 _BLOCK = 1 << 20
 _WHOLE = 1 << 24
@@ -60,7 +62,7 @@ def fingerprint(plan: Plan, file: str | Path | None = None) -> str:
     source = plan.source
     try:
         if file is not None:
-            with opened(Path(file).expanduser()) as stream:
+            with opened(os.path.expanduser(file)) as stream:
                 _add(found, stream, "")
         for item in sorted(plan.items, key=lambda item: item.path) if file is None else ():
             with source.open(source.place(item.path)) as stream:

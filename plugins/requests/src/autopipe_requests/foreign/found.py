@@ -51,6 +51,7 @@ class Foreign:
         loras: name and weight of each LoRA.
         grammar: the add-on that reads the weights of words in its prompts as the program does, or
             None if the prompts have none.
+        weighted: the sentence in `differs` about these weights, if any.
         left: what isn't taken over, a sentence each.
         differs: what isn't reproduced although it is taken over, a sentence each.
     """
@@ -60,6 +61,7 @@ class Foreign:
     names: dict[str, str] = field(default_factory=dict)
     loras: list[tuple[str, float]] = field(default_factory=list)
     grammar: str | None = None
+    weighted: str = ""
     left: list[str] = field(default_factory=list)
     differs: list[str] = field(default_factory=list)
 
@@ -114,10 +116,11 @@ class Foreign:
                 if self.grammar is None and _WEIGHTED.search(text):
                     self.grammar = grammar
         if self.grammar is not None:
-            self.differ(
+            self.weighted = (
                 f"the prompts weight words, as in {example}; attach {grammar} of autopipe-prompts, "
                 f"or the signs are read as text"
             )
+            self.differ(self.weighted)
 
     def take_name(self, kind: str, value: object) -> None:
         """Take over the name of a file."""
