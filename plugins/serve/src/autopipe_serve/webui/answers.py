@@ -17,7 +17,7 @@ from autopipe import __version__
 from autopipe_requests.foreign.infotext import joined, split
 from autopipe_requests.pictures import PARAMETERS, save_image, texts_of
 
-from .bodies import Drawing, Image2Image
+from .bodies import Image2Image, Text2Image
 from .canvas import Canvas
 from .wishes import Wish
 
@@ -61,7 +61,7 @@ class Picture:
 
 
 def answer(
-    body: Drawing, wish: Wish, seeds: Sequence[int], pictures: Sequence[Picture]
+    body: Text2Image | Image2Image, wish: Wish, seeds: Sequence[int], pictures: Sequence[Picture]
 ) -> dict[str, Any]:
     """Return the answer to `txt2img` or `img2img`.
 
@@ -85,9 +85,10 @@ def text_of(content: bytes) -> str:
 
 
 def _info(
-    body: Drawing, wish: Wish, seeds: Sequence[int], about: Sequence[str]
+    body: Text2Image | Image2Image, wish: Wish, seeds: Sequence[int], about: Sequence[str]
 ) -> dict[str, Any]:
     count = len(seeds)
+    is_changed = isinstance(body, Image2Image) or body.enable_hr
     return {
         "prompt": body.prompt,
         "all_prompts": [body.prompt] * count,
@@ -98,8 +99,8 @@ def _info(
         "subseed": -1,
         "all_subseeds": [-1] * count,
         "subseed_strength": 0,
-        "width": body.width,
-        "height": body.height,
+        "width": body.size[0],
+        "height": body.size[1],
         "sampler_name": wish.sampler,
         "cfg_scale": body.cfg_scale,
         "steps": body.steps,
@@ -112,7 +113,7 @@ def _info(
         "sd_vae_hash": None,
         "seed_resize_from_w": 0,
         "seed_resize_from_h": 0,
-        "denoising_strength": getattr(body, "denoising_strength", None),
+        "denoising_strength": body.denoising_strength if is_changed else None,
         "extra_generation_params": {},
         "index_of_first_image": 0,
         "infotexts": list(about),

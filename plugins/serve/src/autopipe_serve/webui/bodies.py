@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 LARGEST_SEED = 2**53 - 1
 """The largest seed, the largest whole number that JavaScript knows."""
@@ -13,6 +13,11 @@ LARGEST_SEED = 2**53 - 1
 _Count = Annotated[int, Field(ge=1, le=10**6)]
 _Pixels = Annotated[int, Field(ge=1, le=1 << 16)]
 _Margin = Annotated[int, Field(ge=0, le=1 << 12)]
+
+
+def rounded(side: int) -> int:
+    """Return the largest multiple of 8 up to a side in pixels, but at least 8."""
+    return max(8, side // 8 * 8)
 
 
 class Body(BaseModel):
@@ -25,6 +30,13 @@ class Body(BaseModel):
     def _given(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
             return {name: one for name, one in value.items() if one is not None}
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.encode("utf-8", "replace").decode() != value:
+            raise ValueError("it has half of a character, as texts that were cut may have")
         return value
 
 
@@ -73,6 +85,11 @@ class Drawing(Body):
     refiner_checkpoint: str = ""
     script_name: str = ""
     alwayson_scripts: dict[str, Any] = {}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels as they are drawn: rounded down to multiples of 8."""
+        return rounded(self.width), rounded(self.height)
 
 
 class Text2Image(Drawing):

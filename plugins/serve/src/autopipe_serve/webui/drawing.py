@@ -92,13 +92,11 @@ class Call:
             )
         wish = replace(wish, comments=comments)
         with await run_in_threadpool(Uploads, self._settings) as uploads:
-            canvases, requests = await run_in_threadpool(
-                self._prepared, body, wish, seeds, uploads
-            )
+            canvases, requests = await run_in_threadpool(self._prepared, body, wish, seeds, uploads)
             made = await self._draw(requests)
         about = _about_mask(body)
-        by_seed = dict(zip(seeds, itertools.cycle(canvases)))
-        pictures = [Picture(file, one.seed, by_seed[one.seed], about) for one, file in made]
+        under = dict(zip(seeds, itertools.cycle(canvases))) if body.mask is not None else {}
+        pictures = [Picture(file, one.seed, under.get(one.seed), about) for one, file in made]
         return await run_in_threadpool(answer, body, wish, seeds, pictures)
 
     def _completed(
@@ -146,7 +144,7 @@ class Call:
             made = canvas.canvas_of(
                 image,
                 soft,
-                (body.width, body.height),
+                body.size,
                 mode=body.resize_mode,
                 padding=body.inpaint_full_res_padding if body.inpaint_full_res else None,
                 fill=body.inpainting_fill,
@@ -247,7 +245,7 @@ def _about_passes(body: Text2Image, second: Wish) -> dict[str, str]:
     """
     pairs = {
         "Steps": f"{body.steps}",
-        "Size": f"{body.width}x{body.height}",
+        "Size": "{}x{}".format(*body.size),
         "Hires upscale": f"{body.hr_scale:g}",
         "Hires upscaler": body.hr_upscaler,
     }

@@ -99,7 +99,7 @@ class Desk:
         jobs: their calls, the oldest first.
     """
 
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
     jobs: list[Job] = field(default_factory=list)
 
     @contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
 from typing import Any
 
 from PIL.Image import Resampling
@@ -47,7 +47,9 @@ def samplers(registry: Registry) -> list[dict[str, Any]]:
     for one in SAMPLERS:
         if f"{one.scheduler}Scheduler" in installed:
             alias = "k_" + one.name.lower().replace("++", "pp").replace(" ", "_")
-            found.append({"name": one.name, "aliases": [alias, *one.aliases.split()], "options": {}})
+            found.append(
+                {"name": one.name, "aliases": [alias, *one.aliases.split()], "options": {}}
+            )
     return found
 
 
@@ -85,10 +87,9 @@ def upscalers() -> list[dict[str, Any]]:
     return [{"name": name, **unknown, "scale": 4} for name in UPSCALERS]
 
 
-def stem_of(name: str) -> str:
+def plain(name: str) -> str:
     """Return the name of a file of weights without its suffix."""
-    path = PurePath(name)
-    return path.stem if path.suffix in (".safetensors", ".ckpt", ".pt", ".bin") else path.name
+    return re.sub(r"\.(safetensors|ckpt|pt|bin)$", "", name)
 
 
 def known_model(name: str, names: Iterable[str]) -> str:
@@ -98,10 +99,12 @@ def known_model(name: str, names: Iterable[str]) -> str:
         Refusal: if there is none (404).
     """
     known = list(names)
-    plain = name.rpartition(" [")[0] if name.endswith("]") else name
-    for one in known:
-        if one in (name, plain) or stem_of(one) == stem_of(plain):
-            return one
+    untitled = name.rpartition(" [")[0] if name.endswith("]") else name
+    meant = (one for one in (name, untitled) if one in known)
+    same = (one for one in known if plain(one) == plain(untitled))
+    found = next(meant, None) or next(same, None)
+    if found is not None:
+        return found
     raise _unknown("model", name, known, "sd_model_checkpoint")
 
 
@@ -112,7 +115,7 @@ def known_lora(name: str, names: Iterable[str]) -> str:
         Refusal: if there is none (404).
     """
     known = list(names)
-    found = next((one for one in (name, stem_of(name)) if one in known), None)
+    found = next((one for one in (name, plain(name)) if one in known), None)
     if found is None:
         raise _unknown("LoRA", name, known, "prompt")
     return found

@@ -19,7 +19,7 @@ from .bodies import Image2Image, Options, PngInfo, Text2Image
 from .drawing import Call
 from .jobs import Desk, Job
 from .png_info import read
-from .wishes import Wishes, check_options, merged
+from .wishes import Wishes, known, merged
 
 PREFIX = "/sdapi/v1"
 
@@ -82,9 +82,8 @@ def router(studio: Studio, settings: Settings) -> APIRouter:
 
     @routes.post("/options")
     async def set_options(request: Request, body: Options) -> None:
-        found = merged(desk_of(request).options, body)
-        check_options(found, models())
-        desk_of(request).options = found
+        desk = desk_of(request)
+        desk.options = known(merged(desk.options, body), models())
 
     @routes.get("/progress")
     async def progress(request: Request, skip_current_image: bool = False) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..limits import check_texts
 from ..settings import Settings
 from ..studio import LimitError
 from . import names
-from .bodies import Drawing, Options, Text2Image
+from .bodies import Drawing, Options, Text2Image, rounded
 from .canvas import Size
 
 FORMATS: Mapping[str, str] = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WEBP"}
@@ -98,21 +98,24 @@ class Wishes:
             "task": task,
             "num_inference_steps": body.steps,
             "guidance_scale": body.cfg_scale,
-            "size": [body.width, body.height],
+            "size": [*body.size],
         }
         given |= self._prompts(body.prompt, body.negative_prompt, found)
         sampler = self._sampler(body.sampler_name or body.sampler_index, body.scheduler, found)
-        options = merged(self._options, body.override_settings)
-        check_options(options, self._models)
-        model = names.known_model(options.sd_model_checkpoint or self._models[0], self._models)
-        given["model"] = model
+        options = known(merged(self._options, body.override_settings), self._models)
+        if options.sd_model_checkpoint is not None:
+            given["model"] = options.sd_model_checkpoint
         skipped = (options.CLIP_stop_at_last_layers or 1) - 1
         if skipped:
             given["clip_skip"] = skipped
         comments = [*found.left, *found.differs]
+        if body.size != (body.width, body.height):
+            drawn = "{}x{}".format(*body.size)
+            comments.append(f"{body.width}x{body.height} is drawn as {drawn}, in multiples of 8")
         if "scheduler" in found.given:
             given["scheduler"] = found.given["scheduler"]
         format = FORMATS[(options.samples_format or "png").lower()]
+        model = options.sd_model_checkpoint or next(iter(self._models), "")
         return Wish(given, model, sampler, format, skipped, comments)
 
     def _prompts(self, positive: str, negative: str, found: Foreign) -> dict[str, Any]:
@@ -121,7 +124,9 @@ class Wishes:
             "prompt": without_tags(positive, found),
             "negative_prompt": without_tags(negative, found),
         }
-        given: dict[str, Any] = {name: one for name, one in texts.items() if one or name == "prompt"}
+        given: dict[str, Any] = {
+            name: one for name, one in texts.items() if one or name == "prompt"
+        }
         additions: list[dict[str, Any]] = [
             {"addon": "lora", "source": names.known_lora(name, self._loras), "strength": weight}
             for name, weight in found.loras
@@ -170,10 +175,10 @@ def enlarged_size(body: Text2Image) -> Size:
     elif not width or not height:
         width = width or round(height * body.width / body.height)
         height = height or round(width * body.height / body.width)
-    return max(8, width // 8 * 8), max(8, height // 8 * 8)
+    return rounded(width), rounded(height)
 
 
-def _is_other(value: str | int) -> bool:
+def _is_other(value: object) -> bool:
     """Whether a field of the second pass says something else than the first."""
     return bool(value) and not (isinstance(value, str) and value.lower().startswith("use same"))
 
@@ -194,10 +199,12 @@ def check_taken(body: Drawing) -> None:
         raise Refusal(422, text, param="script_name" if scripts else "alwayson_scripts")
 
 
-def check_options(options: Options, models: Sequence[str]) -> None:
-    """Raise `Refusal` for an unknown model (404), autoencoder or format (422)."""
-    if options.sd_model_checkpoint is not None:
-        names.known_model(options.sd_model_checkpoint, models)
+def known(options: Options, models: Sequence[str]) -> Options:
+    """Return options in which the model has its name.
+
+    Raises:
+        Refusal: for an unknown model (404), autoencoder or format (422).
+    """
     if options.sd_vae is not None and options.sd_vae.lower() not in _OWN_VAE:
         raise Refusal(
             422,
@@ -211,3 +218,7 @@ def check_options(options: Options, models: Sequence[str]) -> None:
             f"images are written as png, jpg or webp, not as {shown(options.samples_format)}",
             param="samples_format",
         )
+    if not options.sd_model_checkpoint:
+        return options.model_copy(update={"sd_model_checkpoint": None})
+    name = names.known_model(options.sd_model_checkpoint, models)
+    return options.model_copy(update={"sd_model_checkpoint": name})
