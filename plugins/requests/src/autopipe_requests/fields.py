@@ -113,9 +113,17 @@ class Fields:
         return found.model_copy(update={"name": f"demo:{owner}"}) if owner else found
 
     def stages(self, keywords: Iterable[str]) -> dict[str, str]:
-        """Return the checkpoints of other stages of a chain, by keyword."""
+        """Return the checkpoints of other stages of a chain, by keyword.
+
+        Raises:
+            ArgumentError: if a keyword is not one of `keywords`.
+        """
         given = dict(self.take("stages", dict[str, str], {}))
-        return given | {k: self.take(k, str) for k in keywords if k in self.rest}
+        known = [*keywords]
+        for name in given:
+            if name not in known:
+                raise ArgumentError(f"there is no stage {shown(name)}.{nearest(name, known)}")
+        return given | {k: self.take(k, str) for k in known if k in self.rest}
 
     # What is attached, and what computes
 
