@@ -60,7 +60,9 @@ def router(studio: Studio, settings: Settings) -> APIRouter:
         return [*studio.names.models]
 
     def call_of(request: Request, job: Job) -> Call:
-        loras = [one.name for one in studio.loras()]
+        def loras() -> list[str]:
+            return [one.name for one in studio.loras()]
+
         options = desk_of(request).options
         wishes = Wishes(options, models(), loras, studio.registry, settings)
         return Call(request, studio, settings, wishes, job, owner_of(request))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,7 @@ class Wishes:
     Args:
         options: what the client has set.
         models: the names of the models, the default first.
-        loras: the files of the adapters.
+        loras: returns the names of the adapters.
         registry: the installed packages.
         settings: the settings of the server.
     """
@@ -70,7 +70,7 @@ class Wishes:
         self,
         options: Options,
         models: Sequence[str],
-        loras: Sequence[str],
+        loras: Callable[[], Sequence[str]],
         registry: Registry,
         settings: Settings,
     ) -> None:
@@ -127,8 +127,9 @@ class Wishes:
         given: dict[str, Any] = {
             name: one for name, one in texts.items() if one or name == "prompt"
         }
+        loras = self._loras() if found.loras else ()
         additions: list[dict[str, Any]] = [
-            {"addon": "lora", "source": names.known_lora(name, self._loras), "strength": weight}
+            {"addon": "lora", "source": names.known_lora(name, loras), "strength": weight}
             for name, weight in found.loras
         ]
         weighing = Foreign(found.program)
