@@ -253,7 +253,8 @@ def _plain(name: str) -> str:
 def _name_in(host: str) -> str:
     """Return the name or address in a `Host` header, without its port."""
     if host.startswith("["):
-        return _plain(host[1:].partition("]")[0])
+        name, end, _ = host[1:].partition("]")
+        return _plain(name) if end else ""
     return _plain(host.rpartition(":")[0] if host.count(":") == 1 else host)
 
 
