@@ -47,7 +47,7 @@ def base(port: int):
         (b"Content-Length: 5\r\nContent-Type: text/plain\r\n", 415),
         (b"Content-Length: 5\r\nContent-Type: multipart/form-data; boundary=x\r\n", 415),
         (JSON, 400),
-        (b"Transfer-Encoding: gzip\r\n" + JSON, 501),
+        (b"Transfer-Encoding: gzip\r\n" + JSON, 400),
         (b"Bad Header\r\n", 400),
         (b"X: " + b"y" * 100_000 + b"\r\n", 400),
     ],
@@ -59,6 +59,7 @@ def test_heads(base: str, port: int, head: bytes, status: int) -> None:
 @pytest.mark.parametrize("path", [b"/requests", b"/uploads"])
 def test_chunks_without_end(base: str, port: int, path: bytes) -> None:
     kind = JSON if path == b"/requests" else b"Content-Type: multipart/form-data; boundary=x\r\n"
+    # A client that is cut off while it sends would not read the answer.
     start = b"--x\r\nContent-Disposition: form-data; name=file; filename=f\r\n\r\n"
     chunk = b"%x\r\n%s\r\n"
     body = chunk % (len(start), start) + chunk % (1 << 18, bytes(1 << 18)) * 6
@@ -142,7 +143,7 @@ def bomb(side: int) -> bytes:
         crc = struct.pack(">I", zlib.crc32(kind + content))
         return struct.pack(">I", len(content)) + kind + content + crc
 
-    rows = zlib.compress(bytes((side // 8 + 1) * min(side, 2000)), 9)
+    rows = zlib.compress(bytes(min(side // 8 + 1, 10_000) * min(side, 2000)), 9)
     head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
     start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
     return start + chunk(b"IDAT", rows) + chunk(b"IEND", b"")

@@ -22,6 +22,7 @@ from autopipe.wording import clean, cut, logger
 
 from .errors import answer, failure_of
 from .metrics import Metrics
+from .security import Unread
 
 _log = logger("autopipe_serve")
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
@@ -46,7 +47,8 @@ class Logged:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         id = given if _ID.fullmatch(given) else uuid.uuid4().hex
-        start, status = time.monotonic(), 0
+        start, status, body = time.monotonic(), 0, Unread(receive)
+        waits = "expect" in Headers(scope=scope)
 
         async def answering(message: Message) -> None:
             nonlocal status
@@ -59,12 +61,14 @@ class Logged:
             await send(message)
 
         try:
-            await self.app(scope, receive, answering)
+            await self.app(scope, body, answering)
         except Exception as error:
             failure = failure_of(error)
             if failure.status == 500:
                 _log_failure(id, error)
             if not status:
+                if not waits:  # A client that waits for a permission sends nothing now.
+                    await body.drain()
                 await answer(failure, scope["path"])(scope, receive, answering)
         finally:
             seconds = time.monotonic() - start
@@ -91,7 +95,7 @@ class Logged:
 
 def _log_failure(id: str, error: Exception) -> None:
     """Log where an error happened; its own text can have a prompt in it."""
-    frames = traceback.extract_tb(error.__traceback__)[-12:]
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
     places = " < ".join(f"{one.name} ({one.filename}:{one.lineno})" for one in reversed(frames))
     _say(logging.ERROR, {"request": id, "error": type(error).__name__, "at": places})
 
