@@ -92,6 +92,10 @@ def test_what_happened_to_a_ticket() -> None:
     with pytest.raises(Refusal, match="no memory") as caught:
         check_drawn(Ticket("0" * 32, "", (), state="failed", error="no memory"))
     assert caught.value.status == 500
+    wrong = Ticket("0" * 32, "", (), state="failed", error="no", failure=ArgumentError)
+    with pytest.raises(Refusal) as caught:
+        check_drawn(wrong)
+    assert caught.value.status == 400
 
 
 def test_messages_are_safe() -> None:

@@ -116,7 +116,8 @@ def check_drawn(ticket: Ticket) -> None:
     if ticket.state == "cancelled":
         raise Refusal(409, ticket.error or "the request was cancelled before it was finished")
     if ticket.state == "failed":
-        raise Refusal(500, ticket.error or _FAILED)
+        theirs = issubclass(ticket.failure or Exception, (*_OF_CLIENTS, LimitError))
+        raise Refusal(400 if theirs else 500, ticket.error or _FAILED)
 
 
 def _invalid(error: RequestValidationError) -> Failure:
