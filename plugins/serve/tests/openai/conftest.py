@@ -34,7 +34,9 @@ class FakeStudio:
         given: what clients asked for, completed.
         drawn: the number of squares that were begun.
         failure: what a drawing raises, or None.
-        busy: whether the queue is full.
+        failing_image: which image of a ticket raises it.
+        refusals: how many times the queue is full.
+        cancelling: whether drawings are cancelled by somebody else.
         going: drawings stop before their first step until it is set.
     """
 
@@ -45,7 +47,8 @@ class FakeStudio:
         self.drawn = 0
         self.failure: Exception | None = None
         self.failing_image = 0
-        self.busy = False
+        self.refusals = 0
+        self.cancelling = False
         self.going = threading.Event()
         self.going.set()
         self.models = {"squares": "demo:squares", "own/other": "demo:other"}
@@ -67,7 +70,8 @@ class FakeStudio:
         )
 
     def submit(self, requests: Sequence[Request], owner: str) -> Ticket:
-        if self.busy:
+        if self.refusals:
+            self.refusals -= 1
             raise BusyError("the queue is full; try again later", 1)
         stopped = threading.Event()
 
@@ -92,7 +96,7 @@ class FakeStudio:
             self.drawn += 1
             while not self.going.is_set() and not stopped.is_set():
                 time.sleep(0.005)
-            if stopped.is_set():
+            if stopped.is_set() or self.cancelling:
                 ticket.tell(Event("state", "cancelled"))
                 return
             if self.failure is not None and number == self.failing_image:

@@ -1,0 +1,47 @@
+"""Clients that go away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from openai import AsyncOpenAI
+
+
+def waited_for(happened: Callable[[], object]) -> bool:
+    """Return whether it happens within some seconds."""
+    end = time.monotonic() + 20
+    while not happened() and time.monotonic() < end:
+        time.sleep(0.01)
+    return bool(happened())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_nobody_waits_for_is_cancelled(serve: Callable[..., Any], stream: bool) -> None:
+    served = serve()
+    served.studio.going.clear()
+
+    async def leave() -> None:
+        async with AsyncOpenAI(base_url=f"{served.address}/v1", api_key="any") as client:
+            asking = asyncio.ensure_future(client.images.generate(prompt="a square", stream=stream))
+            while not served.studio.drawn:
+                await asyncio.sleep(0.01)
+            asking.cancel()
+            await asyncio.wait({asking})
+
+    asyncio.run(leave())
+    assert waited_for(lambda: served.studio.tickets[0].is_over)
+    assert served.studio.tickets[0].state == "cancelled"
+
+
+def test_a_stream_that_is_closed_is_cancelled(serve: Callable[..., Any]) -> None:
+    served = serve()
+    stream = served.client().images.generate(prompt="squares", n=10, stream=True, partial_images=1)
+    assert next(stream).type == "image_generation.partial_image"
+    stream.close()
+    assert waited_for(lambda: served.studio.tickets[0].is_over)
+    assert served.studio.tickets[0].state == "cancelled"
+    assert served.studio.drawn < 10
