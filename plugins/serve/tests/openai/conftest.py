@@ -9,22 +9,25 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import PIL.Image
 import pytest
 import uvicorn
+from openai import OpenAI
+
+from autopipe.errors import ArgumentError
+from autopipe.tasks import Task
 from autopipe_requests.pictures import save_image
 from autopipe_requests.record import Circumstances, Record
 from autopipe_requests.request import Checkpoint, Request
 from autopipe_serve.app import create_app
 from autopipe_serve.settings import Settings
-from autopipe_serve.studio import BusyError, Event, Ticket
-from openai import OpenAI
-
-from autopipe.errors import ArgumentError
+from autopipe_serve.studio import BusyError, Event, Model, Ticket
 
 STEPS = 8
+MODELS = {"squares": "demo:squares", "own/other": "demo:other", "no-pipeline": "demo:condition"}
 
 
 class FakeStudio:
@@ -51,7 +54,14 @@ class FakeStudio:
         self.cancelling = False
         self.going = threading.Event()
         self.going.set()
-        self.models = {"squares": "demo:squares", "own/other": "demo:other"}
+        self.names = SimpleNamespace(models=MODELS)
+
+    def models(self) -> tuple[Model, ...]:
+        tasks = (Task.TEXT2IMAGE, Task.IMAGE2IMAGE, Task.INPAINT)
+        return tuple(
+            Model(name, path, None, () if name == "no-pipeline" else tasks, True)
+            for name, path in MODELS.items()
+        )
 
     def complete(self, given: Mapping[str, Any], folder: Path | None = None) -> Request:
         self.given.append(dict(given))
@@ -145,13 +155,25 @@ class Served:
 
 
 @pytest.fixture
+def waited_for() -> Callable[[Callable[[], object]], bool]:
+    """Return a function that says whether something happens within some seconds."""
+
+    def wait(happened: Callable[[], object]) -> bool:
+        end = time.monotonic() + 20
+        while not happened() and time.monotonic() < end:
+            time.sleep(0.01)
+        return bool(happened())
+
+    return wait
+
+
+@pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Start a server with a studio; by default one that draws squares."""
     running: list[tuple[uvicorn.Server, threading.Thread, Served]] = []
 
     def start(studio: Any = None, **options: Any) -> Served:
         fake = FakeStudio(tmp_path)
-        options.setdefault("models", fake.models)
         settings = Settings(**{"folder": tmp_path, **options})
         studio = studio or fake
         config = uvicorn.Config(create_app(settings, studio), port=0, log_level="warning")

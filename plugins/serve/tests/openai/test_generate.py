@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import PIL.Image
 import pytest
+
 from autopipe_requests.pictures import texts_of
 from autopipe_requests.record import Record
 

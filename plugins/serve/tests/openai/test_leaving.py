@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,16 +10,10 @@ import pytest
 from openai import AsyncOpenAI
 
 
-def waited_for(happened: Callable[[], object]) -> bool:
-    """Return whether it happens within some seconds."""
-    end = time.monotonic() + 20
-    while not happened() and time.monotonic() < end:
-        time.sleep(0.01)
-    return bool(happened())
-
-
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_nobody_waits_for_is_cancelled(serve: Callable[..., Any], stream: bool) -> None:
+def test_what_nobody_waits_for_is_cancelled(
+    serve: Callable[..., Any], waited_for: Any, stream: bool
+) -> None:
     served = serve()
     served.studio.going.clear()
 
@@ -37,7 +30,7 @@ def test_what_nobody_waits_for_is_cancelled(serve: Callable[..., Any], stream: b
     assert served.studio.tickets[0].state == "cancelled"
 
 
-def test_a_stream_that_is_closed_is_cancelled(serve: Callable[..., Any]) -> None:
+def test_a_stream_that_is_closed_is_cancelled(serve: Callable[..., Any], waited_for: Any) -> None:
     served = serve()
     stream = served.client().images.generate(prompt="squares", n=10, stream=True, partial_images=1)
     assert next(stream).type == "image_generation.partial_image"

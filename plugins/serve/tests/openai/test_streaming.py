@@ -12,9 +12,9 @@ import httpx
 import openai
 import PIL.Image
 import pytest
-from autopipe_serve.openai import streaming
 
 from autopipe.errors import ArgumentError
+from autopipe_serve.openai import streaming
 
 
 def collected(stream: Any) -> list[Any]:

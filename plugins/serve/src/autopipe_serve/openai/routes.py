@@ -28,6 +28,7 @@ from .masks import mask_of
 from .parameters import Order, read_order
 from .streaming import EventStream, events_of
 
+
 def router(studio: Studio, settings: Settings) -> APIRouter:
     """Return the routes of OpenAI's images API."""
     api = _Api(studio, settings)
@@ -42,7 +43,6 @@ def router(studio: Studio, settings: Settings) -> APIRouter:
 class _Api:
     def __init__(self, studio: Studio, settings: Settings) -> None:
         self._studio, self._settings = studio, settings
-        self._names = tuple(settings.models) or ("demo",)
         self._since = int(time.time())
 
     async def generate(self, request: Request) -> Response:
@@ -56,8 +56,10 @@ class _Api:
         return await self._answer(request, body, "image_edit")
 
     async def models(self) -> dict[str, Any]:
-        """List the models."""
-        return {"object": "list", "data": [self._described(name) for name in self._names]}
+        """List the models that draw."""
+        models = await run_in_threadpool(self._studio.models)
+        drawing = [self._described(one.name) for one in models if one.tasks]
+        return {"object": "list", "data": drawing}
 
     async def model(self, name: str) -> dict[str, Any]:
         """Describe a model."""
@@ -68,10 +70,11 @@ class _Api:
         return {"id": name, "object": "model", "created": self._since, "owned_by": "autopipe"}
 
     def _check_model(self, name: str) -> None:
-        if name not in self._names:
+        names = self._studio.names.models
+        if name not in names:
             raise Refusal(
                 404,
-                f"there is no model {shown(name)}; this server has {listed(self._names)}",
+                f"there is no model {shown(name)}; this server has {listed(names)}",
                 param="model",
             )
 

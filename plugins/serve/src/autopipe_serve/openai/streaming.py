@@ -64,7 +64,8 @@ async def _with_errors(first: bytes, events: AsyncIterator[bytes]) -> AsyncItera
     except Exception as error:
         failure = failure_of(error)
         if failure.status >= 500:
-            _logger.exception("a stream of images failed")
+            # Its text can have a prompt in it.
+            _logger.error("a stream of images failed with %s", type(error).__name__)
         yield f"event: error\ndata: {json.dumps(dict(openai(failure)))}\n\n".encode()
 
 
