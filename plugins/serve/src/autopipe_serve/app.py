@@ -50,7 +50,7 @@ def create_app(
         grace: the seconds for which the end of the server waits for what is being drawn.
     """
     drawing = Studio(settings, registry) if studio is None else studio
-    closing, metrics = Closing(drawing, grace), Metrics()
+    closing, metrics = Closing(drawing, grace), Metrics(drawing)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -26,7 +26,7 @@ def router() -> APIRouter:
 
     @found.get("/metrics")
     def metrics(request: Request) -> Response:
-        """The metrics, for Prometheus."""
+        """Return the metrics, for Prometheus."""
         return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE)
 
     return found

@@ -13,7 +13,6 @@ from starlette.concurrency import run_in_threadpool
 from autopipe.errors import ArgumentError, ImageFileError
 from autopipe.registry import Registry
 from autopipe.wording import shown
-from autopipe_requests.fields import demo_of
 from autopipe_requests.foreign import foreign_of
 from autopipe_requests.pictures import texts_of
 from autopipe_requests.record import KEY, Record
@@ -21,12 +20,13 @@ from autopipe_requests.replaying import read
 
 from ..errors import Refusal
 from ..settings import Settings
+from ..studio import Studio
 from .bodies import file_in
 
 _WEIGHTS = (".safetensors", ".ckpt", ".pt", ".bin")
 
 
-def router(settings: Settings, registry: Registry) -> APIRouter:
+def router(studio: Studio, settings: Settings, registry: Registry) -> APIRouter:
     """Return the route."""
     found = APIRouter()
 
@@ -38,15 +38,23 @@ def router(settings: Settings, registry: Registry) -> APIRouter:
         project, or of a program whose texts are known.
         """
         content = await file_in(request)
-        return await run_in_threadpool(settings_in, content, settings, registry)
+        return await run_in_threadpool(
+            settings_in, content, studio.names.models, settings.loras, registry
+        )
 
     return found
 
 
-def settings_in(content: bytes, settings: Settings, registry: Registry) -> dict[str, Any]:
-    """Return the settings in a picture.
+def settings_in(
+    content: bytes, models: Mapping[str, str], loras: Path | None, registry: Registry
+) -> dict[str, Any]:
+    """Return the settings in a picture; what this server hasn't got is told in `left`.
 
-    The model is named as clients name it; what this server hasn't got is told in `left`.
+    Args:
+        content: the bytes of the picture.
+        models: the checkpoints by the names that clients use, the default first.
+        loras: the folder of adapters, or None.
+        registry: the installed packages.
 
     Raises:
         Refusal: if there are none, or it can't be read.
@@ -54,11 +62,11 @@ def settings_in(content: bytes, settings: Settings, registry: Registry) -> dict[
     with tempfile.TemporaryDirectory(prefix="autopipe-settings-") as folder:
         file = Path(folder) / "picture"
         file.write_bytes(content)
-        folders = [] if settings.loras is None else [settings.loras]
+        folders = [] if loras is None else [loras]
         try:
             program, name = _source(file)
-            model = model_named(name, settings)
-            chosen = model or next(iter(settings.models), "") or demo_of(registry, None)
+            model = model_named(name, models)
+            chosen = model or next(iter(models), "")
             found = read(file, folders, registry, model=chosen, anyway=True)
         except (ArgumentError, ImageFileError) as error:
             text = str(error).replace(repr(str(file)), "the picture")
@@ -74,10 +82,10 @@ def settings_in(content: bytes, settings: Settings, registry: Registry) -> dict[
     }
 
 
-def model_named(name: str, settings: Settings) -> str | None:
+def model_named(name: str, models: Mapping[str, str]) -> str | None:
     """Return the model that a picture names, as clients name it, or None."""
-    exact = (own for own, checkpoint in settings.models.items() if checkpoint == name)
-    stems = ((own, {_stem(own), _stem(one)}) for own, one in settings.models.items())
+    exact = (own for own, checkpoint in models.items() if name in (own, checkpoint))
+    stems = ((own, {_stem(own), _stem(one)}) for own, one in models.items())
     alike = (own for own, known in stems if name and _stem(name) in known)
     return next(exact, None) or next(alike, None)
 

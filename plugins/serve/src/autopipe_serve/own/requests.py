@@ -35,8 +35,6 @@ TYPES: Mapping[str, str] = {
 }
 """The content types of results by suffix; of others it is `application/octet-stream`."""
 
-_OVER = ("done", "failed", "cancelled")
-
 
 def router(studio: Studio, settings: Settings, registry: Registry, store: Store) -> APIRouter:
     """Return the routes."""
@@ -92,7 +90,7 @@ def router(studio: Studio, settings: Settings, registry: Registry, store: Store)
         last = request.headers.get("last-event-id", "")
         if last.isascii() and last.isdigit() and len(last) < 10:
             after = int(last)
-            if ticket.state in _OVER and not await _has_more(ticket, after):
+            if ticket.is_over and not await _has_more(ticket, after):
                 return Response(status_code=204)  # Browsers then stop to connect again.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         stream = streamed(ticket, max(0, after))

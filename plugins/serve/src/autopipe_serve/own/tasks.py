@@ -8,27 +8,23 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from autopipe.cli.checkpoint import open_checkpoint
 from autopipe.registry import Registry
 from autopipe.tasks import Input, Task
 from autopipe.wording import logger, shown
-from autopipe_requests.fields import demo_of, schedulers_of
+from autopipe_requests.fields import schedulers_of
 from autopipe_requests.inputs import key_of
 from autopipe_requests.offered import schema_of
 
 from ..errors import Refusal
 from ..settings import Settings
+from ..studio import Studio
 
 _log = logger(__name__)
 
 
-def router(settings: Settings, registry: Registry) -> APIRouter:
+def router(studio: Studio, settings: Settings, registry: Registry) -> APIRouter:
     """Return the routes."""
     found = APIRouter(prefix="/tasks")
-
-    @functools.lru_cache(maxsize=256)
-    def class_of(name: str) -> str:
-        return str(open_checkpoint(name, registry).index.class_name)
 
     @functools.lru_cache(maxsize=256)
     def schema(task: Task, class_name: str | None) -> dict[str, Any]:
@@ -39,9 +35,13 @@ def router(settings: Settings, registry: Registry) -> APIRouter:
         """Return the tasks, each with the JSON schema of its requests, and what can be named."""
         return {
             "tasks": [{**_task(one), "schema": schema(one, None)} for one in _tasks(registry)],
-            "models": [*(settings.models or {demo_of(registry, None): ""})],
+            "models": [
+                {"name": one.name, "tasks": [*map(str, one.tasks)], "loaded": one.loaded}
+                for one in studio.models()
+            ],
+            "loras": [one.name for one in studio.loras()],
             "addons": [
-                {"name": name, "key": key_of_option(one.option), "help": one.help,
+                {"name": name, "key": one.option.replace("-", "_") or None, "help": one.help,
                  "inputs": _inputs(one.inputs)}
                 for name, one in registry.of("addon").items()
             ],
@@ -50,7 +50,6 @@ def router(settings: Settings, registry: Registry) -> APIRouter:
                 for name, one in registry.conditions.items()
             ],
             "schedulers": [one.removesuffix("Scheduler") for one in schedulers_of(registry)],
-            "engines": [*registry.of("engine")],
             "limits": settings.limits.model_dump(),
         }  # fmt: skip
 
@@ -62,20 +61,15 @@ def router(settings: Settings, registry: Registry) -> APIRouter:
             raise Refusal(404, f"there is no task {shown(task)}; /tasks lists them", param="task")
         class_name = None
         if model is not None:
-            models = settings.models or {demo_of(registry, None): demo_of(registry, None)}
-            if model not in models:
+            classes = {one.name: one.class_name for one in studio.models()}
+            class_name = classes.get(model)
+            if class_name is None:
                 raise Refusal(
                     404, f"there is no model {shown(model)}; /tasks lists them", param="model"
                 )
-            class_name = class_of(models[model])
         return {**_task(wanted), "schema": schema(wanted, class_name)}
 
     return found
-
-
-def key_of_option(option: str) -> str | None:
-    """Return the key of an option in requests, or None if there is none."""
-    return option.replace("-", "_") or None
 
 
 def _tasks(registry: Registry) -> list[Task]:
