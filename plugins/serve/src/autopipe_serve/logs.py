@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from autopipe.wording import clean, cut, logger
@@ -60,6 +61,8 @@ class Logged:
 
         try:
             await self.app(scope, receive, answering)
+        except ClientDisconnect:
+            pass  # Nobody reads an answer.
         except Exception as error:
             failure = failure_of(error)
             if failure.status == 500:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,9 @@ from openai import AsyncOpenAI
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_nobody_waits_for_is_cancelled(
-    serve: Callable[..., Any], waited_for: Any, stream: bool
+    serve: Callable[..., Any], waited_for: Any, caplog: Any, stream: bool
 ) -> None:
+    caplog.set_level(logging.INFO)
     served = serve()
     served.studio.going.clear()
 
@@ -28,6 +30,8 @@ def test_what_nobody_waits_for_is_cancelled(
     asyncio.run(leave())
     assert waited_for(lambda: served.studio.tickets[0].is_over)
     assert served.studio.tickets[0].state == "cancelled"
+    assert waited_for(lambda: "status=499" in caplog.text)
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
 
 
 def test_a_stream_that_is_closed_is_cancelled(serve: Callable[..., Any], waited_for: Any) -> None:
