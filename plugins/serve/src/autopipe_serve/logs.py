@@ -68,7 +68,7 @@ class Logged:
         try:
             await self.app(scope, body, answering)
         except ClientDisconnect:
-            pass
+            pass  # Nobody reads an answer.
         except Exception as error:
             failure = failure_of(error)
             if failure.status == 500:
