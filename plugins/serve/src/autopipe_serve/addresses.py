@@ -102,7 +102,10 @@ def _get(
             return None, reply.headers.get("Location", "")
         if reply.status != 200:
             raise _failed(url, name, f"its server answers with the status {reply.status}")
-        return _read(reply, most, name), ""
+        content = _read(reply, most, name)
+        if time.monotonic() >= end:  # What was stopped can look complete.
+            raise TimeoutError
+        return content, ""
     except (OSError, http.client.HTTPException, ValueError) as error:
         # Of a TLS connection that was stopped, reading raises a ValueError.
         late = time.monotonic() >= end
@@ -162,6 +165,7 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, secure: bool, host: str, port: int, address: str, end: float) -> None:
         super().__init__(host, port)
         self._secure, self._address, self._end = secure, address, end
+        self._used: socket.socket | None = None
 
     def connect(self) -> None:
         """Connect to the address, whatever the name of the host means by now."""
@@ -170,15 +174,17 @@ class _Connection(http.client.HTTPConnection):
             raise TimeoutError
         self.sock = socket.create_connection((self._address, self.port), left)
         if self._secure:
+            self.sock.settimeout(max(0.1, self._end - time.monotonic()))
             context = ssl.create_default_context()
             self.sock = context.wrap_socket(self.sock, server_hostname=self.host)
+        # The base class forgets the socket of a connection that ends with its answer.
+        self._used = self.sock
 
     def stop(self) -> None:
         """End what another thread reads."""
-        sock = self.sock
-        if sock is not None:
+        if self._used is not None:
             with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                self._used.shutdown(socket.SHUT_RDWR)
 
 
 def _failed(url: str, name: str, why: str) -> Refusal:

@@ -13,7 +13,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from autopipe.errors import AutopipeError
 from autopipe.registry import Registry
 from autopipe.resolution.version import __version__
 
@@ -70,7 +69,8 @@ def create_app(
             module = importlib.import_module(f"{__package__}.{name}")
             app.include_router(module.router(drawing, settings))
     app.include_router(own.router(drawing, settings, registry))
-    for kind in (AutopipeError, HTTPException, RequestValidationError):
+    # All other errors reach `Logged`, which logs them.
+    for kind in (HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _answer)
     # The last one sees a request first.
     app.add_middleware(Bodies, most=settings.limits.body, forms=FORMS)

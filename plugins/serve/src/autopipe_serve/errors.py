@@ -116,7 +116,8 @@ def check_drawn(ticket: Ticket) -> None:
     if ticket.state == "cancelled":
         raise Refusal(409, ticket.error or "the request was cancelled before it was finished")
     if ticket.state == "failed":
-        raise Refusal(500, ticket.error or _FAILED)
+        of_client = issubclass(ticket.failure or Exception, (*_OF_CLIENTS, LimitError))
+        raise Refusal(400 if of_client else 500, ticket.error or _FAILED)
 
 
 def _invalid(error: RequestValidationError) -> Failure:
@@ -158,12 +159,15 @@ def openai(failure: Failure) -> Mapping[str, Any]:
     """Return the body of an error of OpenAI's API."""
     types = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
     default = "server_error" if failure.status >= 500 else "invalid_request_error"
+    codes = {401: "invalid_api_key"}
+    if failure.param == "model":
+        codes[404] = "model_not_found"
     return {
         "error": {
             "message": failure.message,
             "type": types.get(failure.status, default),
             "param": failure.param,
-            "code": "invalid_api_key" if failure.status == 401 else failure.kind,
+            "code": codes.get(failure.status, failure.kind),
         }
     }
 

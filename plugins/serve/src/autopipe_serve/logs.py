@@ -16,12 +16,15 @@ from datetime import datetime, timezone
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from autopipe.errors import AutopipeError
 from autopipe.wording import clean, cut, logger
 
 from .errors import answer, failure_of
 from .metrics import Metrics
+from .security import Unread
 
 _log = logger("autopipe_serve")
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
@@ -46,12 +49,16 @@ class Logged:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         id = given if _ID.fullmatch(given) else uuid.uuid4().hex
-        start, status = time.monotonic(), 0
+        start, status, body = time.monotonic(), 0, Unread(receive)
+        # Such a client sends nothing before it may.
+        waits = "expect" in Headers(scope=scope)
 
         async def answering(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if status >= 400 and not waits:
+                    await body.drain()
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = id
                 headers["X-Content-Type-Options"] = "nosniff"
@@ -59,7 +66,9 @@ class Logged:
             await send(message)
 
         try:
-            await self.app(scope, receive, answering)
+            await self.app(scope, body, answering)
+        except ClientDisconnect:
+            pass  # Nobody reads an answer.
         except Exception as error:
             failure = failure_of(error)
             if failure.status == 500:
@@ -90,10 +99,13 @@ class Logged:
 
 
 def _log_failure(id: str, error: Exception) -> None:
-    """Log where an error happened; its own text can have a prompt in it."""
-    frames = traceback.extract_tb(error.__traceback__)[-12:]
+    """Log where an error happened; the text of one that isn't ours can have a prompt in it."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
     places = " < ".join(f"{one.name} ({one.filename}:{one.lineno})" for one in reversed(frames))
-    _say(logging.ERROR, {"request": id, "error": type(error).__name__, "at": places})
+    facts = {"request": id, "error": type(error).__name__, "at": places}
+    if isinstance(error, AutopipeError):
+        facts["message"] = str(error)
+    _say(logging.ERROR, facts)
 
 
 def _say(level: int, facts: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import hmac
 import ipaddress
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -29,6 +30,9 @@ FIRST_SECONDS = 30.0
 
 SLOWEST = 1 << 14
 """The slowest rate at which a body may arrive, in bytes per second."""
+
+DRAINING_SECONDS = 2.0
+"""The time for which the body of a refused request is read, to be ignored."""
 
 JSON, FORM = "application/json", "multipart/form-data"
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -195,6 +199,29 @@ class _Counted:
         return message
 
 
+class Unread:
+    """Passes the messages of a body on, and can read what nobody wants.
+
+    A connection that is closed while its client still sends is reset, and many clients then don't
+    read the answer that says why.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self._done = receive, False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._done = not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        """Read the rest, as far as it arrives soon."""
+        end = time.monotonic() + DRAINING_SECONDS
+        with suppress(asyncio.TimeoutError):
+            while not self._done and (left := end - time.monotonic()) > 0:
+                await asyncio.wait_for(self(), left)
+
+
 async def _json(receive: Receive) -> Receive:
     """Read a body, check its number of parts, and return a function that gives it again."""
     parts = []
@@ -253,7 +280,8 @@ def _plain(name: str) -> str:
 def _name_in(host: str) -> str:
     """Return the name or address in a `Host` header, without its port."""
     if host.startswith("["):
-        return _plain(host[1:].partition("]")[0])
+        name, end, _ = host[1:].partition("]")
+        return _plain(name) if end else ""
     return _plain(host.rpartition(":")[0] if host.count(":") == 1 else host)
 
 

@@ -15,11 +15,13 @@ from autopipe.cli.checkpoint import open_checkpoint
 from autopipe.cli.text import say
 from autopipe.errors import ArgumentError
 from autopipe.registry import default_registry
-from autopipe.wording import shown
+from autopipe.wording import logger, shown
 
 from .app import create_app
 from .logs import log_to_stderr
 from .settings import Settings
+
+_log = logger(__name__)
 
 CONNECTIONS = 1000
 """The most connections at a time; further ones are told so (503)."""
@@ -57,7 +59,7 @@ class Server(uvicorn.Server):
     def _end(self) -> None:
         self._closing.begin()
         about = f"finishing what is being drawn, at most {self._grace:g} seconds"
-        say(f"autopipe: {about}; press Ctrl-C again to stop at once", error=True)
+        _log.info("%s; press Ctrl-C again to stop at once", about)
 
 
 def serve(
