@@ -48,6 +48,9 @@ class Sampler:
     differs: str = ""
 
 
+_UNCLIPPED: Mapping[str, JsonValue] = {"clip_sample": False}
+"""The classes clip latents by default, which other programs never do."""
+
 _CALLS = "one of its steps there is two here, so double the steps"
 
 SAMPLERS = (
@@ -122,8 +125,8 @@ SAMPLERS = (
     Sampler("UniPC", "UniPCMultistep", ""),
     Sampler("UniPC BH2", "UniPCMultistep", "", None, {"solver_type": "bh2"}),
     Sampler("DEIS", "DEISMultistep", ""),
-    Sampler("DDIM", "DDIM", ""),
-    Sampler("DDPM", "DDPM", "", stochastic=True),
+    Sampler("DDIM", "DDIM", "", None, _UNCLIPPED),
+    Sampler("DDPM", "DDPM", "", None, _UNCLIPPED, stochastic=True),
     Sampler("PLMS", "PNDM", "pndm"),
     Sampler("LCM", "LCM", "", stochastic=True),
     Sampler("TCD", "TCD", "", stochastic=True),
