@@ -3,10 +3,11 @@
     python benchmarks/batches.py [schedule] [kills] [disk] [together] [--quick]
 
 `schedule` compares two workers and jobs of very unequal length with the ideal schedule, which takes
-as long as half of all measured times or as the longest job. Beside it stands a static split into
-two parts. `kills` kills workers and parents of 1,000 jobs 200 times, and compares every picture
-with that of one worker that nobody disturbs. `disk` needs root, for a file system of 150 kB.
-`together` draws jobs of equal shape four at a time and one at a time, in turns.
+as long as half of all measured times or as the longest job. Beside it stand static splits: of two
+programs with a part each, and of two halves of the file, by the measured times. `kills` kills
+workers and parents of 1,000 jobs 200 times, and compares every picture with that of one worker that
+nobody disturbs. `disk` needs root, for a file system of 150 kB. `together` draws jobs of equal
+shape four at a time and one at a time, in turns.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from kills import Course, until_done
+from PIL import Image
 
 COMMAND = (sys.executable, "-m", "autopipe", "batch")
 
@@ -85,11 +87,24 @@ def ideal(done: Sequence[dict[str, Any]], workers: int) -> float:
     return max(sum(seconds) / workers, max(seconds))
 
 
+def halves(folder: Path) -> float:
+    """Return how near a worker for each half of the file would come to the ideal schedule."""
+    done = entries(folder)
+    seconds = {}
+    for one in done:
+        with Image.open(folder / one["file"]) as picture:
+            # The seed of a job is its place.
+            seconds[json.loads(picture.text["autopipe"])["request"]["seed"]] = one["seconds"]
+    half = len(done) // 2
+    first = sum(seconds[place] for place in range(half))
+    return ideal(done, 2) / max(first, sum(seconds.values()) - first)
+
+
 def schedule(folder: Path, *, quick: bool) -> None:
     """Print how near two workers come to the ideal schedule."""
     chance = random.Random(0)
-    count = 20 if quick else 120
-    steps = [min(300, int(4 * chance.paretovariate(0.9))) for _ in range(count)]
+    count = 20 if quick else 60
+    steps = [min(500, int(5 * chance.paretovariate(0.8))) for _ in range(count)]
     jobs = write_jobs(folder / "unequal.jsonl", steps)
     print(f"{count} jobs of {min(steps)} to {max(steps)} steps, {sum(steps)} in all; two workers")
     for turn in range(1 if quick else 3):
@@ -102,7 +117,10 @@ def schedule(folder: Path, *, quick: bool) -> None:
             found = entries(done)
             best, taken = ideal(found, 2), span(found)
             beside = f", {whole:.1f} s with start and end" if title == "queue" else ""
-            print(f"  {title:<12} {best / taken:.3f} of the ideal: {taken:.1f} s{beside}")
+            print(
+                f"  {title:<12} {best / taken:.3f} of the ideal: {taken:.1f} s{beside}", flush=True
+            )
+        print(f"  {'two halves':<12} {halves(folder / f'queue-{turn}'):.3f} of the ideal")
 
 
 def draw_and_kill(folder: Path, *, jobs: int, kills: int, seed: int = 0) -> Course:
@@ -116,7 +134,7 @@ def draw_and_kill(folder: Path, *, jobs: int, kills: int, seed: int = 0) -> Cour
         kills.Stuck: if the command doesn't get on.
     """
     chance = random.Random(seed)
-    file = write_jobs(folder / "jobs.jsonl", [chance.randint(2, 8) for _ in range(jobs)])
+    file = write_jobs(folder / "jobs.jsonl", [chance.randint(4, 16) for _ in range(jobs)])
     alone, killed = folder / "alone", folder / "killed"
     finish(start(file, alone, "--workers", "1"))
     course = until_done(
@@ -183,7 +201,7 @@ def together(folder: Path, *, quick: bool) -> None:
     cases: list[tuple[str, dict[str, Any], int, int]] = [("demo, 64 x 64", {}, 40, 10)]
     if not quick:
         real = {"model": str(checkpoints.make(folder, "real")), "size": "256x256"}
-        cases.append(("SD 1.5, random, 256 x 256", real, 8, 4))
+        cases.append(("SD 1.5, random, 256 x 256", real, 8, 2))
     for title, settings, count, steps in cases:
         jobs = write_jobs(folder / "equal.jsonl", [steps] * count, **settings)
         ratios = []

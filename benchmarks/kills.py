@@ -19,6 +19,10 @@ PAUSE = 0.5
 """Mean seconds between the moment when a kill is due and the kill."""
 
 
+KINDS = ("parent", "worker", "worker")
+"""What is killed, in turn."""
+
+
 class Stuck(Exception):
     """The command makes no progress, its processes survive it, or it fails."""
 
@@ -52,7 +56,8 @@ def until_done(
 
     A kill is due whenever some jobs more are done, which are drawn from a uniform distribution; it
     happens a moment later. A third of them hits the parent, the others one of its workers, busy or
-    starting. After a kill of the parent all its descendants have to end by themselves.
+    starting; if all is done too early, the last ones are left out. After a kill of the parent all
+    its descendants have to end by themselves.
 
     Args:
         command: its exit code is 0 when all is done, and 1 when jobs were set aside.
@@ -65,7 +70,8 @@ def until_done(
         Stuck: if no job is done for so long, or the command fails otherwise.
     """
     chance, course = random.Random(seed), Course()
-    due = sorted(chance.randint(0, total * 9 // 10) for _ in range(kills))
+    moments = sorted(chance.randint(0, total * 9 // 10) for _ in range(kills))
+    due = [(done, KINDS[place % len(KINDS)]) for place, done in enumerate(moments)]
     ended = 0
     while True:
         course.runs += 1
@@ -79,11 +85,12 @@ def until_done(
             if time.monotonic() > since + LONGEST:
                 run.process.kill()
                 raise Stuck(f"{done} done, and none more for {LONGEST:.0f} s: {run.told()}")
-            if due and due[0] <= done:
-                time.sleep(min(chance.expovariate(1 / PAUSE), 5 * PAUSE))
-                if kind := run.kill(chance):
-                    due.pop(0)
-                    course.kills[kind] += 1
+            if due and due[0][0] <= done:
+                # When several are due, jobs are done faster than their workers are killed.
+                if len(due) == 1 or due[1][0] > done:
+                    time.sleep(min(chance.expovariate(1 / PAUSE), 5 * PAUSE))
+                if run.kill(due[0][1], chance):
+                    course.kills[due.pop(0)[1]] += 1
             time.sleep(0.02)
         ended = run.process.returncode
         told = run.told()
@@ -116,17 +123,16 @@ class _Run:
             raise Stuck(f"processes outlive their parent: {''.join(self._lines)}")
         return "".join(self._lines)
 
-    def kill(self, chance: random.Random) -> str:
-        """Kill the parent or a worker and return which; empty if there is none."""
-        kind = "parent" if chance.random() < 1 / 3 else "worker"
+    def kill(self, kind: str, chance: random.Random) -> bool:
+        """Kill the parent or a worker, and return whether there was one."""
         living = [self.process.pid] if kind == "parent" else _workers(self.process.pid)
         if self.process.poll() is not None or not living:
-            return ""
+            return False
         try:
             os.kill(chance.choice(living), SIGKILL)
         except ProcessLookupError:
-            return ""
-        return kind
+            return False
+        return True
 
 
 def _workers(parent: int) -> list[int]:

@@ -61,8 +61,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_killed_batches_end_as_undisturbed_ones(batches: Any, tmp_path: Path) -> None:
     course = batches.draw_and_kill(tmp_path, jobs=100, kills=20)
-    assert course.kills["parent"] > 2
-    assert course.kills["worker"] > 4
+    assert sum(course.kills.values()) > 10
     assert course.runs > course.kills["parent"]
 
 

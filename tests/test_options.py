@@ -10,6 +10,7 @@ from pathlib import Path
 
 import PIL.Image
 import pytest
+from PIL.PngImagePlugin import PngInfo
 
 from autopipe.cli import main
 from autopipe.cli.parser import build, commands
@@ -27,6 +28,8 @@ LINES = {
     "engines": [],
     "lora": [DEMO],
     "schema": ["text2image"],
+    "batch": ["jobs.txt", "-o", "drawn", "--dry-run"],
+    "replay": ["drawn.png", "--model", DEMO],
     # With an engine that isn't there, nothing is measured.
     "tune": [DEMO, "--engine", "none"],
 }
@@ -49,7 +52,14 @@ def options(command: str) -> Iterator[str]:
             yield action.option_strings[-1]
 
 
-CASES = [(command, option) for command in commands() for option in options(command)]
+SHARED = {*options("generate")}
+CASES = [
+    (command, option)
+    for command in commands()
+    for option in options(command)
+    # One function declares and reads the options that both commands have.
+    if command != "batch" or option not in SHARED
+]
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +75,10 @@ def _prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     Path("text.png").write_text("no picture")
     Path("folder.png").mkdir()
+    Path("jobs.txt").write_text("a cat")
+    drawn = PngInfo()
+    drawn.add_text("parameters", "a cat\nSteps: 2, Sampler: Euler, CFG scale: 7, Seed: 1")
+    PIL.Image.new("RGB", (64, 64)).save("drawn.png", pnginfo=drawn)
 
 
 def outcome(line: list[str]) -> int | None:

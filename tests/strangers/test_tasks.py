@@ -184,3 +184,37 @@ def test_generate_with_one_class_for_both_of_its_tasks(
         assert (found["task"], found["class"]) == (task, "ShapesEditPipeline")
         made[task] = np.asarray(Image.open(found["file"]))
     assert not np.array_equal(made["edit"], made["image2image"])
+
+
+def test_what_a_task_made_is_drawn_again_to_the_last_bit(
+    autopipe: Run, tmp_path: Path, edit_folder: str, picture: Path
+) -> None:
+    lines = {
+        "clip.gif": ("a dog runs", "--model", "demo:clips", "--set", "num_frames=6"),
+        "drawn.png": ("--model", "demo:shapes", "--steps", "2"),
+        "drawn.jpg": ("--model", "demo:shapes", "--steps", "2"),
+        "drawn.webp": ("--model", "demo:shapes", "--steps", "2"),
+        "edited.png": ("darker", "--model", edit_folder, "--task", "edit", "--image", picture),
+        "traced.png": ("--model", "demo:shapes", "--engine", "traced"),
+    }
+    for name, line in lines.items():
+        autopipe("generate", *line, "--seed", "3", "-q", "-o", tmp_path / name)
+        told = autopipe("replay", tmp_path / name, "--check", "-q")
+        assert told.splitlines()[-1] == "the same, to the last bit"
+        assert "Not as it was drawn" not in told
+    autopipe("replay", tmp_path / "clip.gif", "-q")
+    with Image.open(tmp_path / "clip-replay.gif") as animation:
+        assert animation.n_frames == 6
+
+
+def test_a_task_has_a_schema(autopipe: Run) -> None:
+    tasks = autopipe("schema")
+    assert "text2video" in tasks
+    assert "unconditional" in tasks
+    schema = json.loads(autopipe("schema", "text2video"))
+    assert schema["properties"]["task"]["const"] == "text2video"
+    arguments = schema["$defs"]["ClipsPipelineArguments"]
+    assert arguments["required"] == ["prompt"]
+    frames = arguments["properties"]["num_frames"]
+    assert (frames["type"], frames["default"]) == ("integer", 4)
+    assert json.loads(autopipe("schema", "--model", "demo:clips")) == schema

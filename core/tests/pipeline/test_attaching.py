@@ -288,6 +288,14 @@ def test_arguments_of_add_ons_are_taken_while_they_are_attached(pipe: TextPipeli
         pipe("hello", louder_scle=2.0)
 
 
+def test_arguments_of_add_ons_reach_both_of_two_equal_ones(pipe: TextPipeline) -> None:
+    pipe.attach("louder")
+    once, plain = pipe("hello", louder_scale=2.0), pipe("hello")
+    pipe.attach("louder", name="again", strength=0.0)
+    assert torch.equal(pipe("hello", louder_scale=2.0), once)
+    assert not torch.equal(once, plain)
+
+
 def test_views_share_weights_and_have_switches_of_their_own(pipe: TextPipeline) -> None:
     plain = pipe("hello")
     pipe.attach(Shift())

@@ -20,9 +20,10 @@ from autopipe_batch import batch as batches
 from autopipe_batch.batch import STOPPED, Batch, Options
 from autopipe_batch.drawing import Draw
 from autopipe_batch.history import read_history
+from autopipe_batch.jobs import Line
 from autopipe_batch.plan import Plan
 from autopipe_batch.ranks import Rank
-from autopipe_batch.sweep import Sweep
+from autopipe_batch.sheet import axes_of, layout
 from autopipe_batch.work import Group, Outcome
 from autopipe_requests.request import Checkpoint, Request
 
@@ -227,7 +228,21 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, workshop: Workshop) -> No
 def test_threads_do_not_depend_on_the_number_of_workers(tmp_path: Path, workshop: Workshop) -> None:
     for number, workers in enumerate((None, 1, 16)):
         run(tmp_path / str(workers), plan_of(number), workers=workers)
-    assert [(one["workers"], one["threads"]) for one in workshop.seen] == [(4, 2), (1, 2), (16, 2)]
+    assert [(one["workers"] or len(one["devices"]), one["threads"]) for one in workshop.seen] == [
+        (4, 2),
+        (1, 2),
+        (16, 2),
+    ]
+
+
+def test_a_folder_in_which_nothing_was_drawn_has_no_threads(
+    tmp_path: Path, workshop: Workshop
+) -> None:
+    nothing = Plan(wrong=[Line(1, None, "no JSON")])
+    run(tmp_path, nothing)
+    assert read_history(tmp_path).threads is None
+    run(tmp_path, plan_of(1), threads=5)
+    assert workshop.seen[0]["threads"] == 5
 
 
 def test_a_folder_keeps_its_threads(tmp_path: Path, workshop: Workshop) -> None:
@@ -246,7 +261,9 @@ def test_programs_that_draw_parts_are_one_together(tmp_path: Path, workshop: Wor
     assert sorted(workshop.done) == list(range(7))
     manifests = {f"manifest-{i}-of-3.jsonl" for i in (1, 2, 3)}
     assert files(tmp_path) == {*(f"{one}.png" for one in plan.requests), *manifests}
-    assert {(one["workers"], one["threads"]) for one in workshop.seen} == {(1, 2)}
+    assert {(one["workers"] or len(one["devices"]), one["threads"]) for one in workshop.seen} == {
+        (1, 2)
+    }
     assert run(tmp_path, plan).summary.found == 7
 
 
@@ -259,8 +276,6 @@ def test_a_failure_in_one_program_does_not_end_the_others(
 
 
 def test_wrong_lines_are_kept_in_the_manifest(tmp_path: Path, workshop: Workshop) -> None:
-    from autopipe_batch.jobs import Line
-
     plan = plan_of(1)
     plan.wrong.append(Line(2, None, "no JSON"))
     assert [run(tmp_path, plan).code for _ in range(2)] == [1, 1]
@@ -278,12 +293,12 @@ def test_a_device_that_is_not_there(tmp_path: Path, workshop: Workshop) -> None:
 def test_the_sheet_shows_what_is_done(
     tmp_path: Path, workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweeps = [Sweep("a", (1, 2)), Sweep("b", (3, 4))]
+    axes = axes_of(["a hut"], {"a": (1, 2), "b": (3, 4)}, 1, 4)
+    where = layout(axes, {})
     plan = plan_of(10, 60, 110, 160)
-    plan.titles.append("a hut")
     workshop.outcomes[110] = [{"state": "failed", "error": "no"}]
     made = run(tmp_path, plan)
-    made.add_sheet(sweeps, 1, {})
+    made.add_sheet(where)
     sheet = tmp_path / "sheet.png"
     assert made.summary.sheet == sheet
 
@@ -293,15 +308,15 @@ def test_the_sheet_shows_what_is_done(
 
     assert colors() == {10, 60, 160}
     workshop.outcomes.clear()
-    run(tmp_path, plan).add_sheet(sweeps, 1, {})
+    run(tmp_path, plan).add_sheet(where)
     assert colors() == {10, 60, 110, 160}
     time = sheet.stat().st_mtime_ns
-    run(tmp_path, plan).add_sheet(sweeps, 1, {})
+    run(tmp_path, plan).add_sheet(where)
     assert sheet.stat().st_mtime_ns == time
-    run(tmp_path, plan).add_sheet(sweeps, 1, {"rows": "b"})
+    run(tmp_path, plan).add_sheet(layout(axes, {"rows": "b"}))
     assert sheet.stat().st_mtime_ns != time
     PIL.Image.new("RGB", (1, 1)).save(sheet)
     capsys.readouterr()
-    run(tmp_path, plan).add_sheet(sweeps, 1, {})
+    run(tmp_path, plan).add_sheet(where)
     assert "is not a contact sheet, so it stays" in capsys.readouterr().err
     assert PIL.Image.open(sheet).size == (1, 1)

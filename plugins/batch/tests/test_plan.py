@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from autopipe.errors import ArgumentError
 from autopipe_batch.jobs import Line
-from autopipe_batch.plan import Groups, Plan, check_lines, grouped, plan
+from autopipe_batch.plan import Groups, Plan, check_lines, grouped, longest_first, plan
 from autopipe_requests.request import Checkpoint, Request
 
 
@@ -134,3 +135,20 @@ def test_requests_that_differ_in_prompts_and_seed_are_grouped() -> None:
     assert grouped(found.requests, found.requests, 2) == [(a, c), (b,), (d,), (e, f)]
     assert grouped(found.requests, found.requests, 9) == [(a, c, e, f), (b,), (d,)]
     assert grouped(found.requests, found.requests, 9, {c}) == [(a, e, f), (b,), (c,), (d,)]
+
+
+def test_what_takes_longest_is_first() -> None:
+    steps = "num_inference_steps"
+    few, many = {"arguments": {steps: 10}}, {"arguments": {steps: 90}}
+    small, large = {"size": [64, 64]}, {"size": [2048, 64]}
+    requests = {
+        name: json.dumps(one).encode()
+        for name, one in {
+            "a": few | small, "b": many | small, "c": few | large, "d": few, "e": {"arguments": {}},
+            "f": few | small,
+        }.items()
+    }  # fmt: skip
+    groups = [("a",), ("b",), ("c",), ("d",), ("e",), ("f",)]
+    expected = [("e",), ("d",), ("c",), ("b",), ("a",), ("f",)]
+    assert longest_first(requests, groups) == expected
+    assert longest_first(requests, [("a", "f"), ("c", "a")]) == [("c", "a"), ("a", "f")]

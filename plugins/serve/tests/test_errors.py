@@ -60,7 +60,7 @@ def test_a_full_queue_says_when_to_come_again() -> None:
                     "message": "no",
                     "type": "invalid_request_error",
                     "param": "model",
-                    "code": "not_found",
+                    "code": "model_not_found",
                 }
             },
         ),

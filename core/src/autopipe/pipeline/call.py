@@ -256,8 +256,9 @@ def _taken(
     """Remove from `kwargs` the arguments that only attachments name, and return them."""
     if not self._attached and not any(name in kwargs for name in _OF_ALL):
         return {}
-    names = [n for n in (*_OF_ALL, *self._inputs()) if n not in signature.parameters]
-    return {name: kwargs.pop(name, None) for name in names}
+    # Several attachments can have the same inputs.
+    names = dict.fromkeys((*_OF_ALL, *self._inputs()))
+    return {name: kwargs.pop(name, None) for name in names if name not in signature.parameters}
 
 
 def _token(arguments: Arguments) -> Cancellation | None:

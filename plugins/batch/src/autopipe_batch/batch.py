@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from filelock import FileLock
 
 from autopipe.cli.text import say
 from autopipe.errors import ArgumentError, AutopipeError, CheckpointError
@@ -20,14 +21,13 @@ from autopipe_requests.request import Request
 from .drawing import Draw, full_disk
 from .history import Entry, History, read_history
 from .journal import Journal
-from .plan import Groups, Plan, grouped
+from .plan import Groups, Plan, grouped, longest_first
 from .progress import Progress
 from .ranks import Rank
 from .reconcile import Reconciled, reconcile
-from .sheet import NAME, PROMPT, SEED, Axis, draw_sheet, layout, mark_of, write_sheet
+from .sheet import NAME, Layout, draw_sheet, mark_of, write_sheet
 from .stopping import Stopping
 from .summary import MOST_SHOWN, Summary
-from .sweep import Sweep
 from .work import Outcome, Runner
 from .workers import cores, workers_for
 
@@ -109,7 +109,7 @@ class Batch:
             found = self._reconciled(journal.history)
             self._count(found)
             self._tell_of(journal.history.unreadable, "a line of a manifest is not valid")
-            self._tell_of([f"{name}" for name in found.again.values()], "to be drawn again")
+            self._tell_of([*found.again.values()], "to be drawn again")
             if not (found.todo or found.adopted or self.plan.wrong):
                 return self._code()
             try:
@@ -148,15 +148,16 @@ class Batch:
 
     def _draw(self, found: Reconciled, journal: Journal) -> int:
         options, history = self.options, journal.history
-        places, workers, threads = self._workers(history.threads) if found.todo else ((), 0, 1)
-        journal.begin(threads)
-        journal.add_wrong((one.number, one.error) for one in self.plan.wrong)
-        for one, (name, sha) in found.adopted.items():
-            journal.add(Outcome(id=one, state="done", file=name, sha256=sha), tried=False)
         if not found.todo:
+            journal.begin(history.threads)
+            self._note(found, journal)
             return self._code()
-        deaths = {} if options.retry else history.deaths
-        ids = grouped(self.plan.requests, found.todo, options.batch_size, deaths)
+        places, workers, threads = self._workers(history.threads)
+        journal.begin(threads)
+        self._note(found, journal)
+        deaths = {} if options.retry else dict(history.deaths)
+        requests = self.plan.requests
+        ids = longest_first(requests, grouped(requests, found.todo, options.batch_size, deaths))
         make = Draw(
             folder=str(options.folder.absolute()),
             unfinished=str(journal.unfinished.absolute()),
@@ -194,6 +195,11 @@ class Batch:
             raise CheckpointError(fatal)
         return STOPPED if stopping.asked and self.summary.left else self._code()
 
+    def _note(self, found: Reconciled, journal: Journal) -> None:
+        journal.add_wrong((one.number, one.error) for one in self.plan.wrong)
+        for one, (name, sha) in found.adopted.items():
+            journal.add(Outcome(id=one, state="done", file=name, sha256=sha), tried=False)
+
     def _code(self) -> int:
         return self.summary.code if self.rank.count == 1 else 0
 
@@ -211,7 +217,7 @@ class Batch:
                 progress.tell(f"autopipe: {outcome.id} {outcome.state}: {error}")
         progress.add(done=outcome.state == "done")
 
-    def _workers(self, known: int | None) -> tuple[Sequence[str | None], int, int]:
+    def _workers(self, known: int | None) -> tuple[Sequence[str | None], int | None, int]:
         """Return the devices, the number of workers, and the number of threads of each.
 
         The number of threads doesn't depend on the number of workers that is asked for, nor on how
@@ -241,32 +247,19 @@ class Batch:
             own = self.rank.device([one for one in places if one is not None])
             places = [own or "cpu"]
             usual = 1 if own else max(1, usual // self.rank.local_count)
-        return places or [None], options.workers or usual, threads
+        # One device for each worker, so that a runner on other machines may have more of them.
+        return (places or [None]) * (usual if len(places) < 2 else 1), options.workers, threads
 
-    def add_sheet(self, sweeps: Sequence[Sweep], images: int, asked: Mapping[str, str]) -> None:
+    def add_sheet(self, where: Layout) -> None:
         """Draw the contact sheet from the files in the folder, unless it is there.
 
-        Args:
-            sweeps: what was swept.
-            images: the number of images of each job.
-            asked: as for `layout`.
-
         Raises:
-            ArgumentError: if an axis is asked for that there is not.
+            OSError: if it can't be written.
         """
-        from filelock import FileLock
-
-        cells, folder = self.plan.cells, self.options.folder
-        jobs = len(cells) // (images * math.prod(len(one.values) for one in sweeps))
-        if not jobs or not folder.is_dir():
+        folder = self.options.folder
+        file = folder / NAME
+        if not folder.is_dir():
             return
-        titles = [*self.plan.titles[:jobs]]
-        axes = [
-            Axis(PROMPT, (*titles, *[""] * (jobs - len(titles)))),
-            *(Axis(one.name, tuple(map(str, one.values))) for one in sweeps),
-            *([Axis(SEED, tuple(f"+{i}" for i in range(images)))] if images > 1 else []),
-        ]
-        where, file = layout(axes, asked), folder / NAME
         # Several programs may draw parts of the batch: the last one to finish finds all of it.
         with FileLock(folder / f".{NAME}.lock"):
             entries = read_history(folder).entries
@@ -274,7 +267,8 @@ class Batch:
                 (title, [[self._file(entries, place) for place in row] for row in rows])
                 for title, rows in where.panels()
             ]
-            content = json.dumps([where.rows and where.rows.name, where.columns.name, panels])
+            axes = [axis and (axis.name, axis.labels) for axis in (where.rows, where.columns)]
+            content = json.dumps([axes, panels])
             mark, before = hashlib.sha256(content.encode()).hexdigest(), mark_of(file)
             if before == "":
                 say(f"autopipe: {shown(str(file))} is not a contact sheet, so it stays", error=True)

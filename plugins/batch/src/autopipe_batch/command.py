@@ -33,7 +33,7 @@ EXAMPLES = (
     "autopipe batch prompts.txt -o pictures --steps 30 --num-images 4",
     "autopipe batch prompts.txt -o sweep --sweep scheduler=ddim,euler --sweep guidance=3,5,7",
     "autopipe batch jobs.csv -o pictures --devices cuda:0,cuda:1",
-    "accelerate launch --no_python autopipe batch jobs.jsonl -o pictures",
+    "accelerate launch -m autopipe batch jobs.jsonl -o pictures",
 )
 
 
@@ -41,7 +41,7 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
     explain(parser, ABOUT, EXAMPLES)
     registry, add, take = default_registry(), parser.add_argument, partial(option, parser)
-    add("JOBS", help="the file of jobs; - is standard input")
+    add("JOBS", metavar="JOBS", help="the file of jobs; - is standard input")
     take("-o --output FOLDER", "the folder of the results (required)", required=True)
     about = "the format of JOBS (default: by its suffix, else jsonl if it begins with {, or text)"
     add("--format", choices=FORMATS, help=about)
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     from .jobs import read_jobs
     from .plan import check_lines, plan
     from .ranks import rank_of
-    from .sheet import MOST_LABELS, sheet_option
+    from .sheet import MOST_LABELS, axes_of, layout, sheet_option
     from .sweep import combinations
 
     registry, placement = default_registry(), placement_in(arguments)
@@ -112,6 +112,11 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if not arguments.keep_going:
         check_lines(found, arguments.JOBS)
+    where = None
+    if (sweeps or sheet) and found.cells:
+        swept = {one.name: one.values for one in sweeps}
+        axes = axes_of(found.titles, swept, arguments.num_images, len(found.cells))
+        where = layout(axes, sheet)
     devices = [one.strip() for one in (arguments.devices or "").split(",") if one.strip()]
     options = Options(
         folder=Path(arguments.output),
@@ -132,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
         show(arguments.json, summary.data(), f"{summary.left} of {summary.text()}")
         return summary.code
     code = batch.draw()
-    if sweeps or sheet:
-        batch.add_sheet(sweeps, arguments.num_images, sheet)
+    if where is not None:
+        batch.add_sheet(where)
     show(arguments.json, batch.summary.data(), batch.summary.text())
     return code

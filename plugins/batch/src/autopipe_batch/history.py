@@ -36,11 +36,11 @@ class Header(Data):
 
     Attributes:
         format: the number of this format.
-        threads: the number of threads of torch in each worker.
+        threads: the number of threads of torch in each worker; None if nothing was drawn yet.
     """
 
     format: int
-    threads: int = Field(ge=1, le=1 << 16)
+    threads: int | None = Field(default=None, ge=1, le=1 << 16)
 
 
 class Entry(Data):

@@ -93,11 +93,11 @@ class Journal:
         self._remove_unfinished()
         self._lock.release()
 
-    def begin(self, threads: int) -> None:
+    def begin(self, threads: int | None) -> None:
         """Open the manifest for appending; a new one gets a header.
 
         Args:
-            threads: the number of threads of torch in each worker.
+            threads: the number of threads of torch in each worker, if something is to be drawn.
 
         Raises:
             OSError: if the folder can't be written.

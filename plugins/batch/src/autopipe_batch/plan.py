@@ -224,6 +224,26 @@ def grouped(
     return [tuple(group) for group in groups]
 
 
+_STEPS, _USUAL_STEPS, _USUAL_SIZE = "num_inference_steps", 50, (512, 512)
+
+
+def longest_first(
+    requests: Mapping[str, bytes], groups: Iterable[tuple[str, ...]]
+) -> list[tuple[str, ...]]:
+    """Return the groups with those first that probably take longest; equal ones keep their order.
+
+    A long one at the end would be drawn by one worker while the others have nothing to do.
+    """
+    return sorted(groups, key=lambda ids: -sum(_work(requests[one]) for one in ids))
+
+
+def _work(request: bytes) -> float:
+    """Return the number of steps times pixels, as far as a request in JSON tells them."""
+    told = json.loads(request)
+    steps, (width, height) = told["arguments"].get(_STEPS), told.get("size") or _USUAL_SIZE
+    return float(width * height * (steps if isinstance(steps, int) else _USUAL_STEPS))
+
+
 def _shared(request: Request) -> bytes:
     """Return a hash of what the requests of a group share."""
     arguments = {name: one for name, one in request.arguments.items() if name not in _ALONE}

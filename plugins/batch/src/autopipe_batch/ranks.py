@@ -73,8 +73,8 @@ def rank_of(environment: Mapping[str, str] = os.environ) -> Rank:
     if number is None or count is None or not 0 <= number < count <= 1 << 20:
         given = ", ".join(f"{n}={shown(environment[n])}" for n in names if n in environment)
         raise ArgumentError(
-            f"the environment has {given}, which is no place among several programs; unset these "
-            f"variables, or use a launcher such as 'accelerate launch'"
+            f"the environment has {given}, which is not a place among several programs; unset "
+            f"these variables, or use a launcher such as 'accelerate launch'"
         )
     local = number if local is None else local
     return Rank(number, count, max(local, 0), max(local_count or count, 1))

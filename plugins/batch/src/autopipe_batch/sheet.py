@@ -111,6 +111,25 @@ def sheet_option(text: str) -> dict[str, str]:
     return found
 
 
+def axes_of(
+    titles: Sequence[str], swept: Mapping[str, Sequence[Any]], images: int, cells: int
+) -> list[Axis]:
+    """Return the axes of a batch: its jobs, what was swept, and the seeds if there are several.
+
+    Args:
+        titles: the titles of the first jobs.
+        swept: the swept values, by name.
+        images: the number of images of each job.
+        cells: the number of all images.
+    """
+    jobs = cells // (images * math.prod(len(values) for values in swept.values()))
+    return [
+        Axis(PROMPT, (*titles[:jobs], *[""] * (jobs - len(titles)))),
+        *(Axis(name, tuple(map(str, values))) for name, values in swept.items()),
+        *([Axis(SEED, tuple(f"+{i}" for i in range(images)))] if images > 1 else []),
+    ]
+
+
 def layout(axes: Sequence[Axis], asked: Mapping[str, str]) -> Layout:
     """Return the layout of a batch.
 

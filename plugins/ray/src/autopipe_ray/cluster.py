@@ -16,7 +16,7 @@ import ray
 import ray.data
 
 from autopipe.errors import ArgumentError, AutopipeError
-from autopipe.wording import error_summary, shown
+from autopipe.wording import error_summary, logger, shown
 
 ADDRESS = "RAY_ADDRESS"
 """The environment variable with the address of a cluster, as Ray itself has it."""
@@ -99,7 +99,7 @@ def _reach(address: str) -> None:
 def _silent() -> Iterator[None]:
     """Keep what Ray prints about dead workers out of the output; Ray's log files have it."""
     for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logger(name).setLevel(logging.ERROR)
     with patch.object(ray._private.worker, "print_to_stdstream", create=True):
         yield
 
@@ -108,8 +108,8 @@ def _not_there(address: str | None, error: Exception) -> str:
     if address:
         return (
             f"no Ray cluster answers at {shown(address)}, which {ADDRESS} names "
-            f"({error_summary(error)}); start one with 'ray start --head', or unset {ADDRESS} to "
-            f"draw on this machine"
+            f"({error_summary(error)}); start one as Ray's documentation says, or unset "
+            f"{ADDRESS} to draw on this machine"
         )
     return (
         f"Ray didn't start on this machine ({error_summary(error)}); without Ray, draw with the "

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from autopipe.checkpoint.checkpoint import Checkpoint as Opened
 from autopipe.checkpoint.single_file import open_pipeline
-from autopipe.errors import ArgumentError, ImageFileError
+from autopipe.errors import ArgumentError, ImageFileError, nearest
 from autopipe.registry import Registry
 from autopipe.regular import is_file
 from autopipe.tasks import Input, Task
-from autopipe.wording import shown
+from autopipe.wording import error_summary, shown
 
+from .completing import KEYS
 from .hashes import fingerprint, sha256_of
 from .inputs import Text, is_address, joined, needs_of
 from .models import arguments_model, facts_of
 from .request import Addition, Checkpoint, Request
 from .schema import argument_of, from_text, read_arguments
-from .signatures import takes_of
+from .signatures import owner_of, takes_of
 
 if TYPE_CHECKING:
     from .completing import Completion, Draft
@@ -69,7 +70,12 @@ def checked(draft: Draft, completion: Completion) -> Request:
     if key not in completion.identities:
         completion.identities[key] = identified(named, cls, fields, completion)
     fields["checkpoint"] = completion.identities[key]
-    return Request(task=draft.task and str(draft.task), arguments=values, **fields)
+    try:
+        made = Request(task=draft.task and str(draft.task), arguments=values, **fields)
+        made.canonical()  # It raises for texts that can't be encoded.
+    except (ValueError, RecursionError) as error:
+        raise ArgumentError(f"the request is not valid: {error_summary(error)}") from None
+    return made
 
 
 def class_of(
@@ -96,6 +102,9 @@ def _check_name(name: str, model: Any, draft: Draft, completion: Completion) -> 
     if (key != name or name == "prompt") and name not in facts.arguments:
         hint = _needed(name, draft, completion)
         raise ArgumentError(f"{facts.owner} doesn't take {completion.spell(key)}{hint}")
+    is_known = name in {*facts.arguments, *facts.left_out, *draft.chosen} or owner_of(name)
+    if not is_known and (hint := nearest(name, [*facts.arguments, *KEYS])):
+        raise ArgumentError(f"{facts.owner} doesn't take {shown(name)}.{hint}")
     argument_of(name, model, lambda one: completion.spelled(draft, one))
 
 
@@ -114,9 +123,10 @@ def _pictures(inputs: Iterable[Input], given: Mapping[str, Any]) -> list[str]:
 
 def _hashed(value: Any, written: str, completion: Completion) -> Any:
     """Return the argument with the hash of its file, if it is one on this machine."""
-    if not isinstance(value, Mapping) or "file" not in value or is_address(value["file"]):
+    name = value.get("file") if isinstance(value, Mapping) else None
+    if not isinstance(name, str) or is_address(name):
         return value
-    path = completion.find(value["file"], value.get("sha256"))
+    path = completion.find(name, value.get("sha256"))
     if not is_file(path):
         raise ImageFileError(f"the file {shown(str(path))} of {written} doesn't exist")
     return {"file": str(path), "sha256": _same(path, value.get("sha256"), completion)}

@@ -33,6 +33,12 @@ SHORT: Mapping[str, str] = {
 }
 """Short names of arguments of calls."""
 
+KEYS = (
+    *SHORT, *Request.model_fields, "model", "attach", "fast", "revision", "variant", "dtype",
+    "config",
+)  # fmt: skip
+"""Keys that every mapping can have, besides names of arguments, inputs, conditions and add-ons."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
@@ -41,7 +47,7 @@ class Draft:
     Attributes:
         opened: the checkpoint, of which the index has been read.
         task: the task; None for a pipeline that serves no task.
-        inputs: the inputs that the task, the conditions and the add-ons declare.
+        inputs: the inputs that the task, the conditions and the add-ons declare, by name once.
         arguments: the arguments of the call by name, as they were given.
         keys: for these names, the keys that were written.
         chosen: those of them that stood in `arguments`.
@@ -134,7 +140,7 @@ class Completion:
             "engine": read.engine(),
             "size": read.size(),
             "scheduler": read.scheduler(),
-            "seed": read.take("seed", int),
+            "seed": read.seed(),
             "upscale": tuple(self._stage(one) for one in read.texts("upscale")),
         }
         named, revision = read.checkpoint(task)
@@ -144,7 +150,8 @@ class Completion:
         rest = {key: one for key, one in read.rest.items() if key not in owners} | arguments
         others = {SHORT.get(key, key): one for key, one in rest.items()}
         keys = {SHORT.get(key, key): key for key in rest}
-        inputs = self._further_inputs(fields, given_keys, others, owners)
+        asked = self._asked(fields)
+        inputs = self._further_inputs(asked, given_keys, others, owners)
         opened = self._open(named, revision)
         taken = {key_of(one) for one in inputs}
         left = [key for key in given_keys if key not in taken]
@@ -164,7 +171,11 @@ class Completion:
         if fields["seed"] is None:
             fields["seed"] = secrets.randbelow(2**32)
         written = {one.name: given_keys[key_of(one)] for one in inputs if key_of(one) in given_keys}
-        known = (*inputs, *(one for one in (found.inputs if found else declared)))
+        known = (
+            *inputs,
+            *(one for each in asked.values() for one in each),
+            *(found.inputs if found else declared),
+        )
         return Draft(
             opened=opened,
             task=found,
@@ -232,14 +243,8 @@ class Completion:
         arguments |= dict(zip(("width", "height"), size or ()))
         return Stage(checkpoint=named, scheduler=scheduler, arguments=arguments)
 
-    def _further_inputs(
-        self,
-        fields: Mapping[str, Any],
-        given: Mapping[str, Any],
-        others: Mapping[str, Any],
-        owners: Mapping[str, str],
-    ) -> list[Input]:
-        """Return the given inputs of the requested conditions and add-ons."""
+    def _asked(self, fields: Mapping[str, Any]) -> dict[str, Sequence[Input]]:
+        """Return the inputs of the requested conditions and add-ons, by how users write these."""
         registry, spell = self.registry, self.spell
         asked: dict[str, Sequence[Input]] = {
             spell(keyword): registry.conditions[keyword].inputs
@@ -250,6 +255,17 @@ class Completion:
         for addition in additions:
             addon = registry.entry("addon", addition.addon)
             asked[attaching(addition.addon, addon, spell)] = addon.inputs
+        return asked
+
+    def _further_inputs(
+        self,
+        asked: Mapping[str, Sequence[Input]],
+        given: Mapping[str, Any],
+        others: Mapping[str, Any],
+        owners: Mapping[str, str],
+    ) -> list[Input]:
+        """Return the given ones of the inputs of conditions and add-ons."""
+        spell = self.spell
         found: list[Input] = []
         for owner, inputs in asked.items():
             for one in inputs:

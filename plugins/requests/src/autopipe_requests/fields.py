@@ -203,6 +203,16 @@ class Fields:
             )
         return width, height
 
+    def seed(self) -> int | None:
+        """Return the seed, from 0 to 2**63 - 1."""
+        found = self.take("seed", int)
+        if found is not None and not 0 <= found < 2**63:
+            raise ArgumentError(
+                f"{self.spell('seed')} {shown(found)} is not valid: it is a whole number from 0 to "
+                f"2**63 - 1"
+            )
+        return None if found is None else int(found)
+
     def scheduler(self) -> Scheduler | None:
         """Return the scheduler by its class, its short name, or a name in other programs.
 

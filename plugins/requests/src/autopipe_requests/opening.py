@@ -208,7 +208,8 @@ class Pipelines:
 def weights_key(request: Request) -> str:
     """Return the same text for requests whose pipelines share all weights."""
     kept = {"checkpoint", "conditions", "stages", "engine", "upscale"}
-    return request.model_dump_json(include=kept)
+    of_calls = {"upscale": {"__all__": {"arguments"}}}
+    return request.model_dump_json(include=kept, exclude=of_calls)
 
 
 def view_key(request: Request) -> str:

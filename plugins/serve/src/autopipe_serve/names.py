@@ -20,11 +20,15 @@ from autopipe_requests.fields import demo_of
 from autopipe_requests.inputs import is_address
 from autopipe_requests.request import Addition, Checkpoint, Request, Stage
 
+from .limits import LimitError
 from .loras import lora_path
 from .settings import Settings
 
-_OF_OPERATOR = ("config", "dtype", "engine", "revision", "variant")
+_OF_OPERATOR = ("commit", "config", "dtype", "engine", "fingerprint", "revision", "variant")
 """Keys that change how checkpoints are opened."""
+
+_MOST = 16
+"""The number of add-ons, or of stages that enlarge, at most."""
 
 _OF_STAGES = ("model", "checkpoint")
 _NUMBER = re.compile(r"-?\d*\.?\d+")
@@ -55,11 +59,7 @@ class Names:
             ArgumentError: if it names something that the operator doesn't offer.
         """
         found = {str(key).replace("-", "_"): one for key, one in given.items() if one is not None}
-        for key in _OF_OPERATOR:
-            if key in found:
-                raise ArgumentError(
-                    f"{key} is decided by the operator of this server; leave it out"
-                )
+        _check_keys(found)
         named = [found.pop(key) for key in _OF_STAGES if key in found]
         found["model"] = self.model(named[-1] if named else default)
         stages = stage_keywords(self.registry)
@@ -79,12 +79,14 @@ class Names:
                 for key, one in conditions.items()
             }
         if "upscale" in found:
-            found["upscale"] = [self._stage(one) for one in _list(found["upscale"])]
-        addons = [self._addon(one) for one in _list(found.pop("addons", ()))]
-        addons += [self._attached(*_parted(one)) for one in _list(found.pop("attach", ()))]
+            found["upscale"] = [self._stage(one) for one in _list("upscale", found["upscale"])]
+        addons = [self._addon(one) for one in _list("addons", found.pop("addons", ()))]
+        addons += [
+            self._attached(*_parted(one)) for one in _list("attach", found.pop("attach", ()))
+        ]
         for name, addon in self.registry.of("addon").items():
             key = addon.option.replace("-", "_")
-            for one in _list(found.pop(key, ())) if key else ():
+            for one in _list(key, found.pop(key, ())) if key else ():
                 if isinstance(one, Mapping):
                     addons.append(self._addon({"addon": name, **one}))
                 else:
@@ -135,11 +137,7 @@ class Names:
     def _stage(self, given: Any) -> dict[str, Any]:
         mapping = given if isinstance(given, Mapping) else {"model": given}
         found = dict(mapping)
-        for key in (*_OF_OPERATOR, "commit", "fingerprint"):
-            if key in found:
-                raise ArgumentError(
-                    f"{key} is decided by the operator of this server; leave it out"
-                )
+        _check_keys(found)
         named = [found.pop(key) for key in _OF_STAGES if key in found]
         if not named:
             raise ArgumentError("a stage of upscale names no model; give model")
@@ -178,9 +176,9 @@ def finder(folder: Path | None) -> Callable[[str, str | None], Path]:
 
     def find(file: str, sha256: str | None) -> Path:
         try:
-            if folder is not None and is_file(path := folder / file):
-                if path.resolve().parent == folder.resolve():
-                    return path
+            path = None if folder is None else folder / file
+            if path and folder and is_file(path) and path.resolve().parent == folder.resolve():
+                return path
         except (OSError, RuntimeError, ValueError):  # a loop of links, a null character
             pass
         raise ImageFileError(
@@ -217,8 +215,19 @@ def _demos(registry: Registry) -> dict[str, str]:
     return {name: name for name in (*first, *every)}
 
 
-def _list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+def _check_keys(given: Mapping[str, Any]) -> None:
+    for key in _OF_OPERATOR:
+        if key in given:
+            raise ArgumentError(f"{key} is decided by the operator of this server; leave it out")
+
+
+def _list(key: str, value: Any) -> list[Any]:
+    found = list(value) if isinstance(value, (list, tuple)) else [value]
+    if len(found) > _MOST:
+        raise LimitError(
+            f"{key} has {len(found):,} entries, and this server takes at most {_MOST}; give fewer"
+        )
+    return found
 
 
 def _mapping(key: str, value: Any) -> dict[str, Any]:

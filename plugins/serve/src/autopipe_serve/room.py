@@ -56,6 +56,8 @@ class Room:
         finally:
             with self._changed:
                 self._users[key] -= 1
+                if not self._users[key]:
+                    del self._users[key]
                 self._working -= work
                 self._changed.notify_all()
 
@@ -67,6 +69,13 @@ class Room:
             elif not weights and self._users[key] <= 1:
                 self._held.pop(key, None)
             self._changed.notify_all()
+
+    def empty(self) -> None:
+        """Let all checkpoints leave that nobody uses."""
+        with self._changed:
+            for key in [one for one in self._held if not self._users[one]]:
+                del self._held[key]
+                self._drop(key)
 
     def wake(self) -> None:
         """Let waiting calls see whether they are cancelled."""

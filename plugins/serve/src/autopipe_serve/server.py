@@ -38,11 +38,12 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: FastAPI, grace: float) -> None:
-        # h11 limits the size of headers; without WebSockets nothing of them needs a check.
+        # h11 limits the size of headers. Links in answers have the scheme that a proxy on this
+        # machine tells, or one that FORWARDED_ALLOW_IPS names.
         super().__init__(
             uvicorn.Config(
                 app, http="h11", ws="none", lifespan="on", log_config=None, access_log=False,
-                server_header=False, proxy_headers=False, limit_concurrency=CONNECTIONS,
+                server_header=False, proxy_headers=True, limit_concurrency=CONNECTIONS,
                 timeout_keep_alive=15, timeout_graceful_shutdown=int(grace) + 15,
             )
         )  # fmt: skip

@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..replaying import drafted, finder, read
 
     registry, file = default_registry(), Path(arguments.file)
+    placement = placement_in(arguments)
     folders = [*map(Path, map(os.path.expanduser, arguments.folder or ())), file.parent, Path()]
     found = read(file, folders, registry, model=arguments.model, anyway=arguments.anyway)
     completion = Completion(
@@ -74,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     draft, misfits = drafted(found, completion)
     output = _output(arguments, file, draft.task)
+    placement.target()  # Report mistakes before anything is told.
     _tell("Not taken over:", [*found.left, *misfits])
     _tell("Not reproduced:", found.differs)
     request = completion.finished(draft)
