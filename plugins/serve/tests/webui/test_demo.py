@@ -24,6 +24,14 @@ def test_seeds_and_samplers_decide(demo: webuiapi.WebUIApi) -> None:
     assert _differ(one.images[0], demo.txt2img(**given, sampler_name="DDIM").image)
 
 
+def test_every_sampler_draws_the_colors_of_the_prompt(demo: webuiapi.WebUIApi) -> None:
+    for name in demo.util_get_sampler_names():
+        prompt = "a red circle on a yellow background"
+        drawn = demo.txt2img(prompt=prompt, seed=3, steps=20, sampler_name=name, **SMALL).image
+        red, green, blue = drawn.convert("RGB").getpixel((3, 3))
+        assert min(red, green) > 150 > blue, name
+
+
 def test_a_mask(demo: webuiapi.WebUIApi) -> None:
     source = Image.effect_noise((80, 72), 50).convert("RGB")
     mask = Image.new("L", source.size)
