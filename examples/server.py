@@ -5,7 +5,8 @@
 
 A request is JSON with a prompt, and optionally a seed, steps and a negative prompt. The response is
 a PNG. A call ends when its client disconnects. Several calls run at once, and further requests
-wait. The server has neither encryption nor a login; put it behind a proxy that has both.
+wait. The server has neither encryption nor a login; put it behind a proxy that has both. To serve
+for more than yourself, there is `autopipe serve`, of `autopipe-serve`.
 """
 
 from __future__ import annotations

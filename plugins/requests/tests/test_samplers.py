@@ -46,6 +46,14 @@ def test_every_row_is_a_scheduler_that_takes_its_config(sampler: Sampler, kind: 
     made.set_timesteps(5)
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda one: one.name)
+def test_latents_are_never_clipped(sampler: Sampler) -> None:
+    # Some classes clip by default, which is for pixels.
+    scheduler, _ = scheduler_of(sampler, "Automatic")
+    made = CLASSES[scheduler.name](**scheduler.config)
+    assert not made.config.get("clip_sample", False)
+
+
 def test_names_are_told_apart() -> None:
     names = [one.name for one in SAMPLERS]
     assert len(set(names)) == len(names)

@@ -230,12 +230,7 @@ class Fields:
 
     def named_scheduler(self, name: str) -> Scheduler:
         """Return the scheduler that goes by a name."""
-        installed = sorted(
-            component.name
-            for family in self.registry.families.values()
-            for component in family.components
-            if component.kind == "scheduler"
-        )
+        installed = schedulers_of(self.registry)
         short = {full.removesuffix("Scheduler"): full for full in installed}
         plain = {t.lower(): full for t, full in (*short.items(), *zip(installed, installed))}
         if found := plain.get(name.lower()):
@@ -256,6 +251,16 @@ def _list(value: Any) -> list[Any]:
 def _addition(text: str) -> Addition:
     name, source, strength = source_of(text)
     return Addition(addon=name, source=source, strength=strength)
+
+
+def schedulers_of(registry: Registry) -> list[str]:
+    """Return the class names of the installed schedulers, sorted."""
+    return sorted(
+        component.name
+        for family in registry.families.values()
+        for component in family.components
+        if component.kind == "scheduler"
+    )
 
 
 def demo_of(registry: Registry, task: str | None) -> str:

@@ -36,13 +36,14 @@ _Attached: TypeAlias = tuple[str, str | None, str | None, int]
 
 @dataclass
 class _Opened:
-    """A checkpoint that is loaded, and the views of its pipeline."""
+    """A checkpoint, and the views of its pipeline; `pipe` is None until it is loaded."""
 
-    pipe: Any
-    scheduler: Any
+    pipe: Any = None
+    scheduler: Any = None
     stages: list[Any] = field(default_factory=list)
     labels: dict[_Attached, str] = field(default_factory=dict)
     views: OrderedDict[str, tuple[Any, dict[str, str]]] = field(default_factory=OrderedDict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
 
 @dataclass(frozen=True)
@@ -103,17 +104,40 @@ class Pipelines:
         Raises:
             AutopipeError: as for `DiffusionPipeline.from_pretrained`, `attach` and placements.
         """
+        key = weights_key(request)
         with self._lock:
-            key = weights_key(request)
             opened = self._opened.get(key)
             if opened is None:
                 while len(self._opened) >= self.most:
                     self._leave()
-                opened = self._open(request)
-                self._opened[key] = opened
+                opened = self._opened[key] = _Opened()
             self._opened.move_to_end(key)
+        # Meanwhile, other threads use and load other checkpoints.
+        with opened.lock:
+            if opened.pipe is None:
+                self._open(request, opened)
             pipe, labels = self._view(request, opened)
             return Ready(pipe, tuple(opened.stages), labels)
+
+    def is_loaded(self, request: Request) -> bool:
+        """Whether the checkpoint of a request is loaded."""
+        with self._lock:
+            opened = self._opened.get(weights_key(request))
+        return opened is not None and opened.pipe is not None
+
+    def drop(self, key: str) -> None:
+        """Give back the memory of a checkpoint, which no call uses.
+
+        Args:
+            key: the `weights_key` of its requests.
+        """
+        with self._lock:
+            opened = self._opened.pop(key, None)
+        if opened is not None:
+            with opened.lock:
+                for pipe in (opened.pipe, *opened.stages):
+                    if pipe is not None:
+                        pipe.close()
 
     def _loading(self, one: Addition) -> dict[str, Any]:
         """Return the options of attaching, which keep to this machine if only that is used.
@@ -137,20 +161,19 @@ class Pipelines:
 
     def _leave(self) -> None:
         """Drop the least recently used checkpoint; calls in flight keep what they use."""
-        _, opened = self._opened.popitem(last=False)
-        opened.views.clear()
+        self._opened.popitem(last=False)
 
-    def _open(self, request: Request) -> _Opened:
+    def _open(self, request: Request, opened: _Opened) -> None:
         self.placement.target()  # Report mistakes before reading weights.
         pipe = load(request, self.registry, local_only=self.local_only)
         self.placement.place(pipe)
         if request.engine is not None:
             pipe.use_engine(request.engine)
-        opened = _Opened(pipe, getattr(pipe, "scheduler", None))
+        stages: list[Any] = []
         for stage in request.upscale:
-            before = [pipe, *opened.stages]
-            opened.stages.append(self._open_stage(stage, request, before))
-        return opened
+            stages.append(self._open_stage(stage, request, [pipe, *stages]))
+        opened.stages, opened.scheduler = stages, getattr(pipe, "scheduler", None)
+        opened.pipe = pipe
 
     def _open_stage(self, stage: Stage, request: Request, before: Sequence[Any]) -> Any:
         from autopipe.cascade import load_stage
@@ -185,7 +208,8 @@ class Pipelines:
 def weights_key(request: Request) -> str:
     """Return the same text for requests whose pipelines share all weights."""
     kept = {"checkpoint", "conditions", "stages", "engine", "upscale"}
-    return request.model_dump_json(include=kept)
+    of_calls = {"upscale": {"__all__": {"arguments"}}}
+    return request.model_dump_json(include=kept, exclude=of_calls)
 
 
 def view_key(request: Request) -> str:

@@ -48,6 +48,9 @@ class Sampler:
     differs: str = ""
 
 
+_UNCLIPPED: Mapping[str, JsonValue] = {"clip_sample": False}
+"""The classes clip latents by default, which other programs never do."""
+
 _CALLS = "one of its steps there is two here, so double the steps"
 
 SAMPLERS = (
@@ -122,8 +125,8 @@ SAMPLERS = (
     Sampler("UniPC", "UniPCMultistep", ""),
     Sampler("UniPC BH2", "UniPCMultistep", "", None, {"solver_type": "bh2"}),
     Sampler("DEIS", "DEISMultistep", ""),
-    Sampler("DDIM", "DDIM", ""),
-    Sampler("DDPM", "DDPM", "", stochastic=True),
+    Sampler("DDIM", "DDIM", "", None, _UNCLIPPED),
+    Sampler("DDPM", "DDPM", "", None, _UNCLIPPED, stochastic=True),
     Sampler("PLMS", "PNDM", "pndm"),
     Sampler("LCM", "LCM", "", stochastic=True),
     Sampler("TCD", "TCD", "", stochastic=True),
@@ -145,8 +148,11 @@ _SPACED: Mapping[str, Mapping[str, JsonValue]] = {
     "SGM Uniform": {"timestep_spacing": "trailing"},
     "DDIM": {"timestep_spacing": "leading", "steps_offset": 1},
 }
+SCHEDULE_TYPES = (AUTOMATIC, *_SPACED, *_SIGMAS)
+"""The schedule types that are known here."""
+
 _SAME = {"normal": _UNIFORM, "simple": "SGM Uniform", "turbo": "SGM Uniform", "ddimuniform": "DDIM"}
-_TYPES = {name.lower().replace(" ", ""): name for name in (*_SIGMAS, *_SPACED, AUTOMATIC)} | _SAME
+_TYPES = {name.lower().replace(" ", ""): name for name in SCHEDULE_TYPES} | _SAME
 
 
 def _plain(name: str) -> str:
@@ -158,6 +164,11 @@ def _plain(name: str) -> str:
 _BY_NAME = {
     plain: one for one in reversed(SAMPLERS) for plain in (_plain(one.name), *one.aliases.split())
 }
+
+
+def schedule_type(name: str) -> str | None:
+    """Return the schedule type that goes by a name such as `sgm_uniform`, or None."""
+    return _TYPES.get(_plain(name))
 
 
 def split_name(name: str) -> tuple[Sampler | None, str | None]:
@@ -181,7 +192,7 @@ def scheduler_of(sampler: Sampler, kind: str | None) -> tuple[Scheduler, str | N
         kind: the schedule type of another program; None for that of the checkpoint.
     """
     name, config = f"{sampler.scheduler}Scheduler", dict(sampler.config)
-    wanted = None if kind is None else _TYPES.get(_plain(kind))
+    wanted = None if kind is None else schedule_type(kind)
     if wanted == AUTOMATIC:
         wanted = sampler.automatic
     elif kind is not None and wanted is None:

@@ -55,7 +55,7 @@ def read(text: str) -> Foreign:
     positive, negative, pairs = split(text)
     found = Foreign(_program(pairs))
     rest = dict(pairs)
-    positive, negative = (_without_tags(prompt, found) for prompt in (positive, negative))
+    positive, negative = (without_tags(prompt, found) for prompt in (positive, negative))
     found.take_prompts(positive, negative, grammar="a1111", example="(word:1.2)")
     if pairs:
         _take_settings(rest, found)
@@ -123,8 +123,11 @@ def _take_resources(text: str | None, found: Foreign) -> None:
             found.leave(f"Civitai's {kind or 'file'} {shown(name)}; attach it yourself")
 
 
-def _without_tags(prompt: str, found: Foreign) -> str:
-    """Return a prompt without its tags, after taking over the LoRAs in them."""
+def without_tags(prompt: str, found: Foreign) -> str:
+    """Return a prompt without tags such as `<lora:name:0.8>`, after taking over the LoRAs in them.
+
+    Tags of other kinds are noted as left.
+    """
     for kind, content in _TAG.findall(prompt):
         name, *parts = content.split(":")
         weights = [part.rpartition("=")[2] for part in parts] or ["1"]
