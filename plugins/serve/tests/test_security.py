@@ -62,7 +62,7 @@ def limited(most: int = 100, **how: Any) -> Callable[[Any], Bodies]:
      "pictures.example:443", "PICTURES.example"],
 )  # fmt: skip
 def test_hosts_that_are_served(client: Callable, host: str) -> None:
-    with client(hosts=("Pictures.Example",)) as one:
+    with client(hosts=("Pictures.Example:443",)) as one:
         assert one.get("/requests/x", headers={"Host": host}).status_code == 404
 
 

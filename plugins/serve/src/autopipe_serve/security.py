@@ -57,7 +57,7 @@ class Hosts:
     """
 
     def __init__(self, app: ASGIApp, names: Collection[str] = ()) -> None:
-        self.app, self._names = app, frozenset(map(_plain, names))
+        self.app, self._names = app, frozenset(map(_name_in, names))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN:
