@@ -21,9 +21,6 @@ from .rows import NotInRows, Rows, joined, reader_of, split
 
 _log = logger(__name__)
 
-_MOST_KEYS = 32
-"""The kinds of calls of a network, such as sizes of images, whose state is kept while idle."""
-
 _CHOOSING = threading.Lock()
 
 _ROUNDING = 8
@@ -56,6 +53,7 @@ class Shared(NetworkEngine):
     Attributes:
         calls: the number of calls that could be shared, up to now.
         passes: the number of forward passes in which they were computed.
+        gathering: the calls that wait.
 
     Raises:
         ArgumentError: if `rows` is less than 2, or `patience` is negative.
@@ -77,6 +75,7 @@ class Shared(NetworkEngine):
             raise ArgumentTypeError(f"of={shown(of)} is not a NetworkEngine")
         self.rows, self.patience, self.of = rows, patience, of
         self.calls = self.passes = 0
+        self.gathering = Gathering(rows, patience)
         self._counting = threading.Lock()
         if of is not None:
             self.tolerance = of.tolerance + type(self).tolerance
@@ -142,11 +141,10 @@ class _Sharing:
         self, engine: Shared, run: Callable[..., Any], read: Callable[..., Rows | None]
     ) -> None:
         self._engine, self._run, self._read = engine, run, read
-        self._gatherings: dict[Hashable, Gathering] = {}
         self._tried: set[Hashable] = set()
         self._inseparable: set[Hashable] = set()
         self._mixes = True
-        self._lock = threading.Lock()
+        self._own = object()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         rows = self._read(*args, **kwargs)
@@ -154,20 +152,10 @@ class _Sharing:
             return self._run(*args, **kwargs)
         if rows.count >= self._engine.rows:
             return self._alone(rows)
-        made = self._gathering(rows).result(rows)
+        # Not the function itself, which the gathering would keep alive with its network.
+        key = (self._own, rows.key, None if self._mixes else rows.timesteps.dtype)
+        made = self._engine.gathering.result(rows, key, self._results)
         return self._alone(rows) if made is ALONE else made
-
-    def _gathering(self, rows: Rows) -> Gathering:
-        key = rows.key if self._mixes else (rows.key, rows.timesteps.dtype)
-        with self._lock:
-            found = self._gatherings.get(key)
-            if found is None:
-                if len(self._gatherings) >= _MOST_KEYS:
-                    for old in [k for k, one in self._gatherings.items() if one.is_idle]:
-                        del self._gatherings[old]
-                found = Gathering(self._results, self._engine.rows, self._engine.patience)
-                self._gatherings[key] = found
-            return found
 
     def _results(self, parts: Sequence[Rows]) -> Sequence[Any]:
         """Return the result of each part from one pass, or `ALONE` for all."""
@@ -268,12 +256,14 @@ def share(pipe: Any, rows: int = 16) -> None:
         chosen = dict(pipe.engines)
         if Shared.name in chosen.values():
             return
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = dict(chosen)
+        # Networks that are asked in turn gather their calls in one place.
+        engines: dict[str | None, Shared] = {}
         for name, network in networks_of(pipe.components).items():
-            by = chosen.get(name)
             if is_shareable(network):
-                found[name] = Shared(rows, of=by and made_of("engine", NetworkEngine, by))
-            else:
-                found[name] = by
-        if any(isinstance(one, Shared) for one in found.values()):
+                by = chosen.get(name)
+                if by not in engines:
+                    engines[by] = Shared(rows, of=by and made_of("engine", NetworkEngine, by))
+                found[name] = engines[by]
+        if engines:
             pipe.use_engine(found)

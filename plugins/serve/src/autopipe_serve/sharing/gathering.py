@@ -1,138 +1,197 @@
 """Gathers the calls of several threads, of which one at a time computes what all of them wait for.
 
 No thread of its own is needed: the call that has waited for longest computes for those that came
-after it. A call waits only for callers that are on their way: those that got a result just now. So
-a single caller never waits, and one that leaves or is cancelled holds up the others once, and
-briefly.
+after it. There is one pass at a time, since each uses the whole device; so those that come
+meanwhile meet. A call waits, too, for callers that are on their way: those that got a result just
+now, after which callers came to this point before. So a single caller never waits, and one that
+leaves or is cancelled holds up the others once, and briefly.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeAlias
 
 from .rows import Rows
 
 ALONE = object()
 """The result of a call that has to be computed alone."""
 
+Compute: TypeAlias = Callable[[Sequence[Rows]], Sequence[Any]]
+"""Computes the result of each of several calls in one pass; or `ALONE` for all of them."""
+
 _SHARE = 0.1
 """The part of a pass's time for which it is worth waiting, if that is more than the patience."""
 
+_MOST_POINTS = 64
+
 
 class Gathering:
-    """Calls that can be joined.
+    """The calls of networks that are asked in turn, such as a ControlNet and its U-Net.
 
     Args:
-        run: computes the result of each of several calls; or `ALONE` for all of them.
-        limit: the most rows of a pass; a call that has more is computed by itself.
+        limit: the most rows of a pass.
         patience: for how many seconds after a pass its callers are expected to come again.
     """
 
-    def __init__(
-        self, run: Callable[[Sequence[Rows]], Sequence[Any]], limit: int, patience: float
-    ) -> None:
-        self._run, self._limit, self._patience = run, limit, patience
-        self._changed = threading.Condition()
-        self._waiting: deque[_Part] = deque()
+    def __init__(self, limit: int, patience: float) -> None:
+        self._limit, self._patience = limit, patience
+        self._lock = threading.Lock()
+        self._points: dict[Hashable, _Point] = {}
+        self._served: dict[int, tuple[_Point, float]] = {}
+        """By thread, where it got its last result, and until when its next call is expected."""
         self._is_running = False
-        self._most = limit
-        self._took = 0.0
-        self._served: dict[int, float] = {}
-        """When the callers that are between two steps got their last result, by thread."""
+        self._numbers = itertools.count()
 
     @property
-    def is_idle(self) -> bool:
-        """Whether nothing runs or waits, and nobody is expected."""
-        with self._changed:
-            return not (self._is_running or self._waiting) and self._left() <= 0
+    def waiting(self) -> int:
+        """The number of calls that wait for a pass to begin."""
+        with self._lock:
+            return sum(len(point.parts) for point in self._points.values())
 
-    def result(self, rows: Rows) -> Any:
+    def result(self, rows: Rows, key: Hashable, compute: Compute) -> Any:
         """Return the result of a call, or `ALONE`.
 
+        Args:
+            key: equal for calls that can be joined.
+            compute: computes them; called in one of their threads.
+
         Raises:
-            Exception: what `run` raises in this thread. The others of that pass get `ALONE`.
+            Exception: what `compute` raises in this thread. The others of that pass get `ALONE`.
         """
-        part = _Part(rows)
-        with self._changed:
-            self._served.pop(part.thread, None)
-            self._waiting.append(part)
-            self._changed.notify_all()
+        with self._lock:
+            part = self._arrived(rows, key)
             try:
                 group = self._turn(part)
             finally:
                 # Only an interruption of this thread leaves it there.
-                if part in self._waiting:
-                    self._waiting.remove(part)
-                    self._changed.notify_all()
+                if part in part.point.parts:
+                    part.point.parts.remove(part)
+                    self._wake()
         if group:
-            self._compute(group)
-        with self._changed:
+            self._compute(group, compute)
+        with self._lock:
             while not part.is_done:
-                self._changed.wait()
+                part.changed.wait()
         return part.result
+
+    def _arrived(self, rows: Rows, key: Hashable) -> _Part:
+        if key not in self._points:
+            if len(self._points) >= _MOST_POINTS:
+                self._points = {k: one for k, one in self._points.items() if one.parts}
+            self._points[key] = _Point(self._limit)
+        point, thread = self._points[key], threading.get_ident()
+        before, until = self._served.pop(thread, (None, 0.0))
+        if before is not None and until > time.monotonic():
+            before.next = point
+        part = _Part(rows, point, thread, next(self._numbers), threading.Condition(self._lock))
+        point.parts.append(part)
+        self._wake()
+        return part
 
     def _turn(self, part: _Part) -> Sequence[_Part]:
         """Wait until `part` is to compute for a group, which is returned, or is in another's."""
-        while part in self._waiting:
+        while part in part.point.parts:
             left = None
-            if self._waiting[0] is part and not self._is_running:
-                left = self._left()
-                if left <= 0:
-                    return self._taken()
-            self._changed.wait(left)
+            if not self._is_running:
+                seconds, first = self._first()
+                if first is part:
+                    left = seconds
+                    if left <= 0:
+                        self._is_running = True
+                        return part.point.taken()
+            part.changed.wait(left)
         return ()
 
-    def _left(self) -> float:
-        """Return for how many seconds to wait for callers that are on their way."""
-        if sum(part.rows.count for part in self._waiting) >= self._most or not self._served:
+    def _first(self) -> tuple[float, _Part]:
+        """Return in how many seconds the next pass begins, and the part that computes it."""
+        now = time.monotonic()
+        ready = [
+            (max(self._ready(point) - now, 0.0), point.parts[0].number, point.parts[0])
+            for point in self._points.values()
+            if point.parts
+        ]
+        seconds, _, first = min(ready)
+        return seconds, first
+
+    def _ready(self, point: _Point) -> float:
+        """Return until when calls at a point wait for callers that are on their way."""
+        if point.is_full:
             return 0.0
-        return max(self._served.values()) + self._wait - time.monotonic()
+        coming = (until for before, until in self._served.values() if before.next is point)
+        return max(coming, default=0.0)
 
-    @property
-    def _wait(self) -> float:
-        return max(self._patience, _SHARE * self._took)
+    def _wake(self) -> None:
+        """Let those look again who may be the next to compute."""
+        for point in self._points.values():
+            if point.parts:
+                point.parts[0].changed.notify()
 
-    def _taken(self) -> Sequence[_Part]:
-        """Take those that have waited for longest, as many as fit into a pass."""
-        group = [self._waiting.popleft()]
-        count = group[0].rows.count
-        while self._waiting and count + self._waiting[0].rows.count <= self._most:
-            group.append(self._waiting.popleft())
-            count += group[-1].rows.count
-        self._is_running = True
-        return group
-
-    def _compute(self, group: Sequence[_Part]) -> None:
-        begun = time.monotonic()
+    def _compute(self, group: Sequence[_Part], compute: Compute) -> None:
+        begun, point = time.monotonic(), group[0].point
         results: Sequence[Any] = [ALONE] * len(group)
         try:
-            results = self._run([part.rows for part in group])
+            results = compute([part.rows for part in group])
         finally:
-            with self._changed:
+            with self._lock:
                 now = time.monotonic()
-                self._is_running, self._took = False, now - begun
-                if results[0] is not ALONE:
-                    self._most = min(self._most + 1, self._limit)
-                elif len(group) > 1:
-                    # Too many rows for the memory, for example: half as many, and slowly more.
-                    self._most = max(sum(part.rows.count for part in group) // 2, 1)
-                # Whoever didn't come back is not expected any more.
-                late = begun - self._wait
-                self._served = {who: at for who, at in self._served.items() if at > late}
+                self._is_running = False
+                point.limit(group, self._limit, failed=results[0] is ALONE)
+                self._served = {who: one for who, one in self._served.items() if one[1] > now}
+                until = now + max(self._patience, _SHARE * (now - begun))
                 for part, result in zip(group, results, strict=True):
                     part.result, part.is_done = result, True
-                    self._served[part.thread] = now
-                self._changed.notify_all()
+                    self._served[part.thread] = point, until
+                    part.changed.notify()
+                self._wake()
+
+
+class _Point:
+    """Where calls that can be joined meet.
+
+    Attributes:
+        parts: those that wait, in the order of their arrival.
+        next: where callers came that had been here.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.parts: deque[_Part] = deque()
+        self.next: _Point | None = None
+        self._most = most
+
+    @property
+    def is_full(self) -> bool:
+        """Whether those that wait fill a pass."""
+        return sum(part.rows.count for part in self.parts) >= self._most
+
+    def taken(self) -> Sequence[_Part]:
+        """Take those that have waited for longest, as many as fit into a pass."""
+        group = [self.parts.popleft()]
+        count = group[0].rows.count
+        while self.parts and count + self.parts[0].rows.count <= self._most:
+            group.append(self.parts.popleft())
+            count += group[-1].rows.count
+        return group
+
+    def limit(self, group: Sequence[_Part], most: int, *, failed: bool) -> None:
+        """After a failure, for want of memory for example, join half as many, and slowly more."""
+        if failed and len(group) > 1:
+            self._most = max(sum(part.rows.count for part in group) // 2, 1)
+        else:
+            self._most = min(self._most + 1, most)
 
 
 class _Part:
     """A call that waits for its part of a pass."""
 
-    def __init__(self, rows: Rows) -> None:
-        self.rows, self.thread = rows, threading.get_ident()
+    def __init__(
+        self, rows: Rows, point: _Point, thread: int, number: int, changed: threading.Condition
+    ) -> None:
+        self.rows, self.point, self.thread, self.number = rows, point, thread, number
+        self.changed = changed
         self.result: Any = ALONE
         self.is_done = False
