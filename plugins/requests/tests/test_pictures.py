@@ -138,6 +138,18 @@ def test_what_is_written_is_read(file: Path, format: str, mode: str) -> None:
             assert again.convert("RGBA").tobytes() == picture.convert("RGBA").tobytes()
 
 
+@pytest.mark.parametrize("format", ["JPEG", "WEBP"])
+def test_a_lower_quality_makes_smaller_files_with_the_same_texts(file: Path, format: str) -> None:
+    sizes = []
+    for quality in (10, 60, 100):
+        save_image(image(), file, TEXTS, format, quality)
+        assert texts_of(file) == TEXTS
+        sizes.append(file.stat().st_size)
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[1] < sizes[2]
+    assert format == "JPEG" or b"VP8L" not in file.read_bytes()
+
+
 def test_a_jpeg_keeps_the_resolution_of_colors_and_its_texts_for_others(file: Path) -> None:
     from PIL import JpegImagePlugin
 

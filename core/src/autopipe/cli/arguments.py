@@ -17,7 +17,7 @@ LARGEST_SIDE = 1 << 16
 _Number = TypeVar("_Number", int, float)
 
 
-def _between(kind: type[_Number], least: float, most: float) -> Callable[[str], _Number]:
+def between(kind: type[_Number], least: float, most: float) -> Callable[[str], _Number]:
     """Return a function that reads numbers from `least` to `most`."""
 
     def read(text: str) -> _Number:
@@ -35,22 +35,31 @@ def _between(kind: type[_Number], least: float, most: float) -> Callable[[str], 
     return read
 
 
-count = _between(int, 1, 100_000)
-seed = _between(int, 0, 2**63 - 1)
-number = _between(float, -math.inf, math.inf)
-fraction = _between(float, 0, 1)
+count = between(int, 1, 100_000)
+seed = between(int, 0, 2**63 - 1)
+number = between(float, -math.inf, math.inf)
+fraction = between(float, 0, 1)
 
 
 def budget(text: str) -> str:
     """Read `auto`, or a size such as `6GiB`."""
     if text != "auto":
-        try:
-            parse_size(text)
-        except (ArgumentError, OverflowError):
-            raise argparse.ArgumentTypeError(
-                f"{shown(text)} is not a size; write 6GiB, for example, or auto"
-            ) from None
+        _size_in(text, ", or auto")
     return text
+
+
+def bytes_in(text: str) -> int:
+    """Read a size in bytes from text such as `6GiB`."""
+    return _size_in(text, "")
+
+
+def _size_in(text: str, other: str) -> int:
+    try:
+        return parse_size(text)
+    except (ArgumentError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"{shown(text)} is not a size; write 6GiB, for example{other}"
+        ) from None
 
 
 def size(text: str) -> tuple[int, int]:

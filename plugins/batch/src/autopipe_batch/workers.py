@@ -52,14 +52,7 @@ def workers_for(request: Request, registry: Registry, images: int = 1) -> int:
 
 def memory_of(request: Request, registry: Registry, images: int) -> int:
     """Return the bytes of weights and activations of a pipeline."""
-    from autopipe.cli.checkpoint import open_checkpoint
-    from autopipe.placement.room import footprints_of
-    from autopipe_requests.checking import class_of
-    from autopipe_requests.rehearsal import outline_of
+    from autopipe_requests.estimating import estimate
 
-    opened = open_checkpoint(request.checkpoint.name, registry, request.checkpoint.commit)
-    cls = class_of(opened.index.class_name, request.task, request.conditions, registry)
-    pipe = outline_of(cls, request, registry)
-    networks = {name: one for name, one in pipe.components.items() if hasattr(one, "parameters")}
-    parts = footprints_of(networks, {})
-    return sum(one.weights for one in parts) + images * max((p.work for p in parts), default=0)
+    found = estimate(request, registry)
+    return found.weights + images * found.work

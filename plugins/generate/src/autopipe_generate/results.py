@@ -7,14 +7,12 @@ import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autopipe.errors import ArgumentError, ImageFileError
-from autopipe.regular import UNFINISHED
+from autopipe.errors import ArgumentError
 from autopipe.tasks import Task
 from autopipe.wording import shown
 from autopipe_requests import writing
@@ -95,31 +93,9 @@ def check_writable(output: Path, most: int = 1) -> None:
         most: the number of images, as for `single_names`.
 
     Raises:
-        ImageFileError: if its folder is not a folder or not writable, or its name is not valid.
+        ImageFileError: as for `autopipe_requests.writing.check_writable`.
     """
-    try:
-        os.fsencode(output)
-    except UnicodeEncodeError:
-        raise ImageFileError(
-            f"{shown(str(output))} has characters that no file name can have here; give another "
-            f"--output"
-        ) from None
-    try:
-        if output.is_dir():
-            raise ImageFileError(f"{shown(str(output))} is a folder; give the name of a file in it")
-        single_names(output, most)[-1].exists()  # raises if the name is too long
-        folder = next((p for p in output.absolute().parents if p.exists()), Path(output.anchor))
-        if not folder.is_dir():
-            raise NotADirectoryError(f"{str(folder)!r} is not a folder")
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=UNFINISHED):
-            pass
-    except (OSError, ValueError) as error:
-        if isinstance(error, ImageFileError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise ImageFileError(
-            f"{shown(str(output))} can't be written: {reason}; give another --output"
-        ) from error
+    writing.check_writable(output, single_names(output, most)[-1])
 
 
 # Files

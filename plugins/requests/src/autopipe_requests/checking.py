@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,11 +63,11 @@ def checked(draft: Draft, completion: Completion) -> Request:
 
     values = read_arguments(given, model, spelled, SIZE if fields["size"] and by_size else ())
     for name, value in values.items():
-        values[name] = _hashed(value, completion.folder, spelled(name))
-    fields["addons"] = tuple(_addition(one) for one in fields["addons"])
+        values[name] = _hashed(value, spelled(name), completion)
+    fields["addons"] = tuple(_addition(one, completion) for one in fields["addons"])
     key = named, cls, repr(fields["stages"]), repr(fields["conditions"])
     if key not in completion.identities:
-        completion.identities[key] = identified(named, cls, fields, registry)
+        completion.identities[key] = identified(named, cls, fields, completion)
     fields["checkpoint"] = completion.identities[key]
     return Request(task=draft.task and str(draft.task), arguments=values, **fields)
 
@@ -111,54 +112,60 @@ def _pictures(inputs: Iterable[Input], given: Mapping[str, Any]) -> list[str]:
     return [one.name for one in inputs if one.kind in ("image", "mask") and one.name in given]
 
 
-def _hashed(value: Any, folder: Path | None, written: str) -> Any:
+def _hashed(value: Any, written: str, completion: Completion) -> Any:
     """Return the argument with the hash of its file, if it is one on this machine."""
     if not isinstance(value, Mapping) or "file" not in value or is_address(value["file"]):
         return value
-    path = Path(value["file"]).expanduser()
-    path = path if folder is None else folder / path
+    path = completion.find(value["file"], value.get("sha256"))
     if not is_file(path):
         raise ImageFileError(f"the file {shown(str(path))} of {written} doesn't exist")
-    return {"file": str(path), "sha256": _same(path, value.get("sha256"))}
+    return {"file": str(path), "sha256": _same(path, value.get("sha256"), completion)}
 
 
-def _addition(one: Addition) -> Addition:
-    path = Path(one.source or "").expanduser()
+def _addition(one: Addition, completion: Completion) -> Addition:
+    path = Path(os.path.expanduser(one.source or ""))
     if one.source is None or not is_file(path):
         return one
-    return one.model_copy(update={"sha256": _same(path, one.sha256)})
+    return one.model_copy(update={"sha256": _same(path, one.sha256, completion)})
 
 
-def _same(path: Path, expected: str | None) -> str:
+def _same(path: Path, expected: str | None, completion: Completion) -> str:
     """Return the hash of a file, which must be the expected one."""
     found = sha256_of(path)
     if expected not in (None, found):
         raise ArgumentError(
             f"{shown(str(path))} has changed: its SHA-256 begins with {found[:10]}, and the "
-            f"request has {shown(str(expected)[:10])}; use the original file, or leave out sha256"
+            f"request has {shown(str(expected)[:10])}; use the original file, or "
+            f"{completion.otherwise or 'leave out sha256'}"
         )
     return found
 
 
 def identified(
-    named: Checkpoint, cls: Any, fields: Mapping[str, Any], registry: Registry
+    named: Checkpoint, cls: Any, fields: Mapping[str, Any], completion: Completion
 ) -> Checkpoint:
-    """Return a local checkpoint with its fingerprint."""
+    """Return a local checkpoint with its fingerprint.
+
+    Raises:
+        ArgumentError: if the request has another fingerprint.
+    """
     if named.commit is not None:
         return named
-    options = {"variant": named.variant, **fields["stages"]}
+    registry = completion.registry
+    options = {"variant": named.variant, **fields["stages"], **completion.loading}
     options = {name: value for name, value in options.items() if value is not None}
     conditions = {n: one for n, one in fields["conditions"].items() if one is not False}
     if named.config is None:
         opened = Opened.open(named.name, options, registry)
     else:
         opened = open_pipeline(named.name, {"config": named.config, **options}, registry)
-    single = named.name if is_file(Path(named.name).expanduser()) else None
+    single = named.name if is_file(os.path.expanduser(named.name)) else None
     found = fingerprint(opened.plan(_without(cls, conditions, opened, registry)), single)
     if named.fingerprint not in (None, found):
         raise ArgumentError(
             f"the checkpoint {shown(named.name)} has changed: its fingerprint is {found}, and the "
-            f"request has {shown(named.fingerprint)}; use the original, or leave out fingerprint"
+            f"request has {shown(named.fingerprint)}; use the original, or "
+            f"{completion.otherwise or 'leave out fingerprint'}"
         )
     return named.model_copy(update={"fingerprint": found})
 

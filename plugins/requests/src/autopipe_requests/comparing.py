@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from autopipe.errors import ImageFileError
 from autopipe.wording import error_summary, shown
 
+from .pictures import suffix_of
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -45,7 +47,7 @@ def _content(file: Path) -> np.ndarray:
     import PIL.ImageSequence
 
     try:
-        if file.suffix.lower() == ".wav":
+        if suffix_of(file) == ".wav":
             with wave.open(str(file), "rb") as sound:
                 samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
                 return samples.reshape(-1, sound.getnchannels())

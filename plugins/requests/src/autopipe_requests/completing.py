@@ -7,8 +7,9 @@ and add-ons. What follows from the installed packages and the checkpoint is adde
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,11 @@ class Completion:
         spell: how users write a key, for messages.
         spell_argument: how users write the name of an argument in `arguments`.
         folder: the folder of relative paths of files; by default the current one.
+        find: returns where a file is, by its path and its hash or None; by default at its path in
+            `folder`.
         local_only: whether only what is on this machine is used.
+        otherwise: what users can do to use a file that has changed since its hash was written; by
+            default leave out the hash.
 
     Attributes:
         identities: checkpoints with their fingerprints, by what these depend on.
@@ -83,13 +88,22 @@ class Completion:
         spell: Spell = shown,
         spell_argument: Spell | None = None,
         folder: Path | None = None,
+        find: Callable[[str, str | None], Path] | None = None,
         local_only: bool = False,
+        otherwise: str = "",
     ) -> None:
         self.registry = registry or default_registry()
-        self.spell, self.folder, self.local_only = spell, folder, local_only
+        self.spell, self.otherwise = spell, otherwise
+        self.find = find or (lambda file, _: (folder or Path()) / os.path.expanduser(file))
+        self.local_only = local_only
         self._spell_argument = spell_argument or spell
         self._opened: dict[tuple[Checkpoint, str | None], checkpoints.Checkpoint] = {}
         self.identities: dict[tuple[Any, ...], Checkpoint] = {}
+
+    @property
+    def loading(self) -> Mapping[str, Any]:
+        """The options of loading that keep to this machine if only that is used."""
+        return {"local_files_only": True} if self.local_only else {}
 
     def complete(self, given: Mapping[str, Any]) -> Request:
         """Return the request that a mapping describes.
@@ -190,7 +204,7 @@ class Completion:
                 self._opened[key] = checkpoints.open_checkpoint(
                     named.name, self.registry, revision, local_only=self.local_only
                 )
-            elif not is_file(Path(named.name).expanduser()):
+            elif not is_file(os.path.expanduser(named.name)):
                 raise ArgumentError(
                     f"{self.spell('config')} is for a single file, and {shown(named.name)} is not "
                     f"one"
@@ -198,7 +212,8 @@ class Completion:
             else:
                 from autopipe.checkpoint.single_file import open_pipeline
 
-                found = open_pipeline(named.name, {"config": named.config}, self.registry)
+                how = {"config": named.config, **self.loading}
+                found = open_pipeline(named.name, how, self.registry)
                 self._opened[key] = checkpoints.Checkpoint(found.source, found.index)
         return self._opened[key]
 
@@ -263,7 +278,7 @@ class Completion:
             name = value.get("file") if isinstance(value, Mapping) else value
             if not isinstance(name, str) or (one.kind in PICTURES and is_address(name)):
                 continue
-            if not is_file((self.folder or Path()) / Path(name).expanduser()):
+            if not is_file(self.find(name, None)):
                 what = "image" if one.kind in PICTURES else one.kind
                 raise ImageFileError(
                     f"the {what} {shown(name)} of {self.spell(key_of(one))} doesn't exist"

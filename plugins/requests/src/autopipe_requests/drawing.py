@@ -69,6 +69,22 @@ class Drawn:
         return writing.write(Path(path), self.field, self.value, self.record, self.rates)
 
 
+@dataclass(frozen=True)
+class Step:
+    """A denoising step of a call that has just ended.
+
+    Attributes:
+        number: the number of finished steps of the call.
+        steps: the number of its steps.
+        preview: returns an image of what the latents show, without decoding them; None if the
+            pipeline can't show it.
+    """
+
+    number: int
+    steps: int
+    preview: Callable[[], Image | None]
+
+
 def draw(
     requests: Sequence[Request],
     pipelines: Pipelines,
@@ -76,6 +92,7 @@ def draw(
     listed: bool = False,
     cancellation: Any = None,
     before: Callable[[Ready], object] | None = None,
+    on_step: Callable[[Step], object] | None = None,
 ) -> list[Drawn]:
     """Draw requests that use the same pipeline; return a result for each.
 
@@ -90,6 +107,8 @@ def draw(
         cancellation: an event that stops the calls when it is set.
         before: a function that receives the pipeline before its call, for example to configure its
             progress bar.
+        on_step: a function that receives each denoising step of the calls, of pipelines that call
+            a function after each step. It doesn't change the results.
 
     Raises:
         AutopipeError: if a pipeline can't be opened, or refuses the call.
@@ -106,8 +125,10 @@ def draw(
         call = call_of(group[0], ready, registry, allow_addresses=not pipelines.local_only)
         _add_rows(call, group, ready, several)
         whole = call if cancellation is None else {**call, "cancellation": cancellation}
-        is_cascade = bool(group[0].upscale)
-        output = _cascaded(group[0], ready, whole) if is_cascade else ready.pipe(**whole)
+        if group[0].upscale:
+            output = _cascaded(group[0], ready, whole, on_step)
+        else:
+            output = ready.pipe(**whole, **_stepping(ready.pipe, on_step))
         drawn += _results(group, ready, output, call, registry, listed=several is LISTED)
     return drawn
 
@@ -219,15 +240,44 @@ def _task_of(request: Request, registry: Registry) -> Task | None:
     return None if request.task is None else registry.task(request.task)
 
 
-def _cascaded(request: Request, ready: Ready, call: dict[str, Any]) -> Any:
+_ON_STEP = "callback_on_step_end"
+
+
+def _stepping(pipe: Any, on_step: Callable[[Step], object] | None) -> dict[str, Any]:
+    """Return the argument by which a call tells its steps, if it has one."""
+    if on_step is None or _ON_STEP not in takes_of(type(pipe)):
+        return {}
+
+    def told(run: Any, index: int, timestep: Any, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        def preview() -> Image | None:
+            show, latents = getattr(run, "preview", None), tensors.get("latents")
+            return None if show is None or latents is None else show(latents)[0]
+
+        on_step(Step(index + 1, max(index + 1, getattr(run, "num_timesteps", 0)), preview))
+        return {}
+
+    return {_ON_STEP: told}
+
+
+def _cascaded(
+    request: Request,
+    ready: Ready,
+    call: dict[str, Any],
+    on_step: Callable[[Step], object] | None,
+) -> Any:
     """Return the output of the last stage; `call` has the arguments of the first."""
     from autopipe.cascade import cascade
 
     named = inspect.signature(cascade).parameters
     shared = {name: value for name, value in call.items() if name in named}
     own = {name: value for name, value in call.items() if name not in named}
-    options = [own, *(dict(stage.arguments) for stage in request.upscale)]
-    return cascade([ready.pipe, *ready.stages], **shared, options=options)
+    pipes = [ready.pipe, *ready.stages]
+    given = [own, *(stage.arguments for stage in request.upscale)]
+    options = [{**one, **_stepping(pipe, on_step)} for one, pipe in zip(given, pipes)]
+    for one, pipe in zip(options, pipes):
+        if "cancellation" in own and "cancellation" in takes_of(type(pipe)):
+            one["cancellation"] = own["cancellation"]
+    return cascade(pipes, **shared, options=options)
 
 
 def _results(

@@ -113,9 +113,17 @@ class Fields:
         return found.model_copy(update={"name": f"demo:{owner}"}) if owner else found
 
     def stages(self, keywords: Iterable[str]) -> dict[str, str]:
-        """Return the checkpoints of other stages of a chain, by keyword."""
+        """Return the checkpoints of other stages of a chain, by keyword.
+
+        Raises:
+            ArgumentError: if a keyword is not one of `keywords`.
+        """
         given = dict(self.take("stages", dict[str, str], {}))
-        return given | {k: self.take(k, str) for k in keywords if k in self.rest}
+        known = [*keywords]
+        for name in given:
+            if name not in known:
+                raise ArgumentError(f"there is no stage {shown(name)}.{nearest(name, known)}")
+        return given | {k: self.take(k, str) for k in known if k in self.rest}
 
     # What is attached, and what computes
 
@@ -212,12 +220,7 @@ class Fields:
 
     def named_scheduler(self, name: str) -> Scheduler:
         """Return the scheduler that goes by a name."""
-        installed = sorted(
-            component.name
-            for family in self.registry.families.values()
-            for component in family.components
-            if component.kind == "scheduler"
-        )
+        installed = schedulers_of(self.registry)
         short = {full.removesuffix("Scheduler"): full for full in installed}
         plain = {t.lower(): full for t, full in (*short.items(), *zip(installed, installed))}
         if found := plain.get(name.lower()):
@@ -238,6 +241,16 @@ def _list(value: Any) -> list[Any]:
 def _addition(text: str) -> Addition:
     name, source, strength = source_of(text)
     return Addition(addon=name, source=source, strength=strength)
+
+
+def schedulers_of(registry: Registry) -> list[str]:
+    """Return the class names of the installed schedulers, sorted."""
+    return sorted(
+        component.name
+        for family in registry.families.values()
+        for component in family.components
+        if component.kind == "scheduler"
+    )
 
 
 def demo_of(registry: Registry, task: str | None) -> str:

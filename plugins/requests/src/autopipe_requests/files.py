@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import wave
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -68,7 +69,7 @@ def _place(file: str, name: str, folder: Path | None) -> str:
     """Return the path of a file; one that must be in a folder has no links left."""
     try:
         if folder is None:
-            return str(Path(file).expanduser())
+            return os.path.expanduser(file)
         path = (folder / file).resolve()
         if path.is_relative_to(folder.resolve()):
             return str(path)

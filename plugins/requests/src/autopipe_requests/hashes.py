@@ -60,7 +60,7 @@ def fingerprint(plan: Plan, file: str | Path | None = None) -> str:
     source = plan.source
     try:
         if file is not None:
-            with opened(Path(file).expanduser()) as stream:
+            with opened(os.path.expanduser(file)) as stream:
                 _add(found, stream, "")
         for item in sorted(plan.items, key=lambda item: item.path) if file is None else ():
             with source.open(source.place(item.path)) as stream:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
+import os
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from autopipe.auto import auto_class
-from autopipe.errors import ArgumentError
+from autopipe.checkpoint.address import DEMO
+from autopipe.errors import ArgumentError, nearest
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry, default_registry
 from autopipe.resolution.targets import load_target
+from autopipe.wording import shown
 
 from .placement import Placement
 from .request import Addition, Checkpoint, Request, Scheduler, Stage
@@ -24,19 +28,22 @@ MOST_VIEWS = 32
 MOST_ATTACHED = 32
 """The number of add-ons of one checkpoint that are kept attached without being used."""
 
+_LOCAL = "local_files_only"
+
 _Attached: TypeAlias = tuple[str, str | None, str | None, int]
 """An add-on, its source with its hash, and how often the same was attached before it."""
 
 
 @dataclass
 class _Opened:
-    """A checkpoint that is loaded, and the views of its pipeline."""
+    """A checkpoint, and the views of its pipeline; `pipe` is None until it is loaded."""
 
-    pipe: Any
-    scheduler: Any
+    pipe: Any = None
+    scheduler: Any = None
     stages: list[Any] = field(default_factory=list)
     labels: dict[_Attached, str] = field(default_factory=dict)
     views: OrderedDict[str, tuple[Any, dict[str, str]]] = field(default_factory=OrderedDict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
 
 @dataclass(frozen=True)
@@ -97,34 +104,76 @@ class Pipelines:
         Raises:
             AutopipeError: as for `DiffusionPipeline.from_pretrained`, `attach` and placements.
         """
+        key = weights_key(request)
         with self._lock:
-            key = weights_key(request)
             opened = self._opened.get(key)
             if opened is None:
                 while len(self._opened) >= self.most:
                     self._leave()
-                opened = self._open(request)
-                self._opened[key] = opened
+                opened = self._opened[key] = _Opened()
             self._opened.move_to_end(key)
+        # Meanwhile, other threads use and load other checkpoints.
+        with opened.lock:
+            if opened.pipe is None:
+                self._open(request, opened)
             pipe, labels = self._view(request, opened)
             return Ready(pipe, tuple(opened.stages), labels)
 
+    def is_loaded(self, request: Request) -> bool:
+        """Whether the checkpoint of a request is loaded."""
+        with self._lock:
+            opened = self._opened.get(weights_key(request))
+        return opened is not None and opened.pipe is not None
+
+    def drop(self, key: str) -> None:
+        """Give back the memory of a checkpoint, which no call uses.
+
+        Args:
+            key: the `weights_key` of its requests.
+        """
+        with self._lock:
+            opened = self._opened.pop(key, None)
+        if opened is not None:
+            with opened.lock:
+                for pipe in (opened.pipe, *opened.stages):
+                    if pipe is not None:
+                        pipe.close()
+
+    def _loading(self, one: Addition) -> dict[str, Any]:
+        """Return the options of attaching, which keep to this machine if only that is used.
+
+        Raises:
+            ArgumentError: if the add-on has no such option.
+        """
+        source = one.source
+        if not self.local_only or source is None or source.startswith(DEMO):
+            return {}
+        if os.path.exists(os.path.expanduser(source)):
+            return {}
+        cls = load_target(self.registry.entry("addon", one.addon).target)
+        takes = inspect.signature(cls).parameters.values()
+        if not any(p.name == _LOCAL or p.kind is p.VAR_KEYWORD for p in takes):
+            raise ArgumentError(
+                f"{shown(source)}, which {one.addon} loads, is not on this machine; fetch it, and "
+                f"give its path"
+            )
+        return {_LOCAL: True}
+
     def _leave(self) -> None:
         """Drop the least recently used checkpoint; calls in flight keep what they use."""
-        _, opened = self._opened.popitem(last=False)
-        opened.views.clear()
+        self._opened.popitem(last=False)
 
-    def _open(self, request: Request) -> _Opened:
+    def _open(self, request: Request, opened: _Opened) -> None:
         self.placement.target()  # Report mistakes before reading weights.
         pipe = load(request, self.registry, local_only=self.local_only)
         self.placement.place(pipe)
         if request.engine is not None:
             pipe.use_engine(request.engine)
-        opened = _Opened(pipe, getattr(pipe, "scheduler", None))
+        stages: list[Any] = []
         for stage in request.upscale:
-            before = [pipe, *opened.stages]
-            opened.stages.append(self._open_stage(stage, request, before))
-        return opened
+            stages.append(self._open_stage(stage, request, [pipe, *stages]))
+        opened.stages, opened.scheduler = stages, getattr(pipe, "scheduler", None)
+        opened.pipe = pipe
 
     def _open_stage(self, stage: Stage, request: Request, before: Sequence[Any]) -> Any:
         from autopipe.cascade import load_stage
@@ -148,7 +197,7 @@ class Pipelines:
                 set_scheduler(pipe, request.scheduler, self.registry)
             elif opened.views and opened.scheduler is not None:
                 pipe.scheduler = opened.scheduler
-            labels = _attach(pipe, request.addons, opened)
+            labels = _attach(pipe, request.addons, opened, self._loading)
             if len(opened.views) >= MOST_VIEWS:
                 opened.views.popitem(last=False)
             opened.views[key] = pipe, labels
@@ -199,7 +248,7 @@ def options_of(one: Checkpoint, first: Checkpoint, local_only: bool = False) -> 
         "torch_dtype": one.dtype or first.dtype,
         "variant": first.variant if one is first else one.variant,
         "revision": one.commit,
-        "local_files_only": local_only or None,
+        _LOCAL: local_only or None,
     }
     return {name: value for name, value in wanted.items() if value is not None}
 
@@ -208,12 +257,19 @@ def set_scheduler(pipe: Any, scheduler: Scheduler | None, registry: Registry) ->
     """Set the requested scheduler of `pipe`, created from the config of its current one.
 
     Raises:
-        ArgumentError: if the pipeline has no scheduler.
+        ArgumentError: if the pipeline has no scheduler, or the requested one has no such setting.
+        ConfigError: if it can't have such a value.
     """
     if scheduler is not None:
         if getattr(pipe, "scheduler", None) is None:
             raise ArgumentError(f"{type(pipe).__name__} has no scheduler; leave out scheduler")
         made = registry.load(scheduler.name)
+        known = made.init_parameters()
+        for name in scheduler.config:
+            if name not in known:
+                raise ArgumentError(
+                    f"{scheduler.name} has no setting {shown(name)}.{nearest(name, known)}"
+                )
         pipe.scheduler = made.from_config(pipe.scheduler.config, **scheduler.config)
 
 
@@ -225,8 +281,16 @@ def _switched(pipe: Any, request: Request) -> Any:
     return auto_class(request.task).from_pipe(pipe, **flags)
 
 
-def _attach(pipe: Any, addons: Sequence[Addition], opened: _Opened) -> dict[str, str]:
+def _attach(
+    pipe: Any,
+    addons: Sequence[Addition],
+    opened: _Opened,
+    loading: Callable[[Addition], Mapping[str, Any]],
+) -> dict[str, str]:
     """Attach the add-ons to a pipeline, and return the names that they have there.
+
+    Args:
+        loading: returns the options of attaching.
 
     Raises:
         ArgumentError: if one doesn't fit the pipeline, or none of the optional ones does.
@@ -244,7 +308,8 @@ def _attach(pipe: Any, addons: Sequence[Addition], opened: _Opened) -> dict[str,
         else:
             label = _new_label(one.addon, pipe.attachments)
             try:
-                pipe.attach(one.addon, one.source, name=label, strength=one.strength)
+                options = loading(one)
+                pipe.attach(one.addon, one.source, name=label, strength=one.strength, **options)
             except ArgumentError as error:
                 if not one.optional:
                     raise

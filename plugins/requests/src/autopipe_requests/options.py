@@ -89,23 +89,28 @@ def declare_request(parser: argparse.ArgumentParser, registry: Registry) -> None
     )
 
 
-def declare_placement(parser: argparse.ArgumentParser) -> None:
-    """Add the options of where pipelines compute and keep their weights."""
-    add, take = parser.add_argument, partial(option, parser)
-    take("--device NAME", "cpu, cuda, cuda:1, mps (default: the fastest on this machine)")
-    about = (
-        "the device memory to use, such as 6GiB, or auto for the free memory; weights are "
-        "offloaded to main memory if necessary (default: no limit)"
-    )
-    take("--memory SIZE", about, type=budget)
-    about = "with --memory and without an accelerator: a folder for offloading weights to disk"
-    take("--offload-folder FOLDER", f"{about} (default: none)")
-    add(
+def declare_device(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the device of calls, and of offloading to main memory."""
+    about = "cpu, cuda, cuda:1, mps (default: the fastest on this machine)"
+    option(parser, "--device NAME", about)
+    parser.add_argument(
         "--offload",
         choices=("model", "sequential"),
         help="keep weights in main memory, and move networks (model) or their layers (sequential, "
         "which takes the least memory and is slow) to the device one by one (default: no)",
     )
+
+
+def declare_placement(parser: argparse.ArgumentParser) -> None:
+    """Add the options of where pipelines compute and keep their weights."""
+    declare_device(parser)
+    about = (
+        "the device memory to use, such as 6GiB, or auto for the free memory; weights are "
+        "offloaded to main memory if necessary (default: no limit)"
+    )
+    option(parser, "--memory SIZE", about, type=budget)
+    about = "with --memory and without an accelerator: a folder for offloading weights to disk"
+    option(parser, "--offload-folder FOLDER", f"{about} (default: none)")
 
 
 def declare_inputs(parser: argparse.ArgumentParser, registry: Registry) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from autopipe.errors import ArgumentError
 from autopipe.json_files import parse_json
@@ -44,13 +44,19 @@ class Circumstances(Data):
     device: str
     processor: str
     instructions: str = ""
-    threads: int = 0
+    threads: int = Field(default=0, ge=0)
     dtype: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
-    rows: int = 1
-    row: int = 0
+    rows: int = Field(default=1, ge=1)
+    row: int = Field(default=0, ge=0)
     listed: bool = False
     used: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _in_call(self) -> Circumstances:
+        if self.row >= self.rows:
+            raise ValueError("row is less than rows")
+        return self
 
 
 class Record(Data):

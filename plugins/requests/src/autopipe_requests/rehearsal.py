@@ -18,22 +18,25 @@ from .opening import options_of, set_scheduler
 from .request import Request
 
 
-def check_call(request: Request, class_name: str, registry: Registry) -> None:
+def check_call(
+    request: Request, class_name: str, registry: Registry, *, local_only: bool = False
+) -> None:
     """Check the arguments of a request before weights are loaded.
 
     Args:
         class_name: the class that the checkpoint names.
+        local_only: whether only what is on this machine is used.
 
     Raises:
         ArgumentError: if the pipeline refuses the arguments.
         ImageFileError: if a file can't be read.
     """
     cls = class_of(class_name, request.task, request.conditions, registry)
-    call = arguments_of(request, cls, registry)
+    call = arguments_of(request, cls, registry, allow_addresses=not local_only)
     if not issubclass(cls, DiffusionPipeline):
         return
     try:
-        pipe = outline_of(cls, request, registry)
+        pipe = outline_of(cls, request, registry, local_only)
         set_scheduler(pipe, request.scheduler, registry)
         if isinstance(request.engine, dict):
             # This only checks the names of networks; engines need their weights.
@@ -46,19 +49,25 @@ def check_call(request: Request, class_name: str, registry: Registry) -> None:
         rehearse(pipe, call)
 
 
-def outline_of(cls: Any, request: Request, registry: Registry) -> Any:
+def outline_of(cls: Any, request: Request, registry: Registry, local_only: bool = False) -> Any:
     """Return the pipeline of a request, of the class `cls`, with networks that have no weights.
+
+    Args:
+        local_only: whether only what is on this machine is used.
 
     Raises:
         AutopipeError: if a small file of the checkpoint is absent or not valid.
     """
     named = request.checkpoint
+    kept = {"local_files_only": True} if local_only else {}
     added = {
-        keyword: outline_model(load_target(registry.conditions[keyword].target or ""), one.name, {})
+        keyword: outline_model(
+            load_target(registry.conditions[keyword].target or ""), one.name, kept
+        )
         for keyword, one in request.conditions.items()
         if not isinstance(one, bool)
     }
-    keywords = {**options_of(named, named), **request.stages, **added}
+    keywords = {**options_of(named, named, local_only), **request.stages, **added}
     if named.config is None:
         checkpoint = Checkpoint.open(named.name, keywords, registry)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import wave
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autopipe.errors import ImageFileError
-from autopipe.regular import replaced
+from autopipe.regular import UNFINISHED, replaced
 from autopipe.wording import clean, shown
 
 from .foreign.a1111 import parameters_of
@@ -48,6 +49,53 @@ def suffix_of(field: str) -> str:
     return suffixes_of(field)[0]
 
 
+def check_suffix(path: Path, field: str) -> None:
+    """Check that a file has a suffix for this field of an output.
+
+    Raises:
+        ImageFileError: if it has another one.
+    """
+    if path.suffix.lower() not in suffixes_of(field):
+        raise ImageFileError(
+            f"{shown(str(path))} can't be written, because {field} are written as "
+            f"{' or '.join(suffixes_of(field))}; give it such a suffix"
+        )
+
+
+def check_writable(output: Path, longest: Path | None = None) -> None:
+    """Check in advance that `output` can be written.
+
+    Args:
+        longest: the longest name of other files that are written beside it.
+
+    Raises:
+        ImageFileError: if its folder is not a folder or not writable, or its name is not valid.
+    """
+    try:
+        os.fsencode(output)
+    except UnicodeEncodeError:
+        raise ImageFileError(
+            f"{shown(str(output))} has characters that no file name can have here; give another "
+            f"--output"
+        ) from None
+    try:
+        if output.is_dir():
+            raise ImageFileError(f"{shown(str(output))} is a folder; give the name of a file in it")
+        (longest or output).exists()  # raises if the name is too long
+        folder = next((p for p in output.absolute().parents if p.exists()), Path(output.anchor))
+        if not folder.is_dir():
+            raise NotADirectoryError(f"{str(folder)!r} is not a folder")
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=UNFINISHED):
+            pass
+    except (OSError, ValueError) as error:
+        if isinstance(error, ImageFileError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise ImageFileError(
+            f"{shown(str(output))} can't be written: {reason}; give another --output"
+        ) from error
+
+
 def write(path: Path, field: str, value: Any, record: Record, rates: Mapping[str, int]) -> Path:
     """Write one result with its record, atomically; return the path.
 
@@ -63,12 +111,8 @@ def write(path: Path, field: str, value: Any, record: Record, rates: Mapping[str
     Raises:
         ImageFileError: if the file can't be written, or its suffix doesn't fit the result.
     """
+    check_suffix(path, field)
     suffix = path.suffix.lower()
-    if suffix not in suffixes_of(field):
-        raise ImageFileError(
-            f"{shown(str(path))} can't be written, because {field} are written as "
-            f"{' or '.join(suffixes_of(field))}; give it such a suffix"
-        )
     record = record.model_copy(update={"request": record.request.shareable()})
     text = record.text()
     if field == "images":

@@ -6,94 +6,82 @@ and fetches them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import copy
+import secrets
+import threading
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from autopipe.errors import AutopipeError
-from autopipe.registry import Registry
+from autopipe.registry import Registry, default_registry
+from autopipe.tasks import Task
+from autopipe.wording import logger
 from autopipe_requests.request import Request
 
+from .limits import BusyError as BusyError
+from .limits import LimitError as LimitError
+from .limits import check_request, check_texts, size_of
+from .loras import Lora, loras_in
+from .names import Names, check_addresses, finder
 from .settings import Settings
+from .tickets import Event as Event
+from .tickets import State as State
+from .tickets import Ticket as Ticket
 
-State: TypeAlias = Literal["queued", "drawing", "done", "failed", "cancelled"]
+_log = logger(__name__)
 
+_LONGEST_WAIT = 120
+"""Clients give up when they are told to wait longer, in seconds."""
 
-class BusyError(AutopipeError):
-    """The queue is full.
-
-    Attributes:
-        seconds: when to try again.
-    """
-
-    def __init__(self, message: str, seconds: int) -> None:
-        super().__init__(message)
-        self.seconds = seconds
-
-
-class LimitError(AutopipeError):
-    """A request exceeds a limit of the server."""
+_RECENT = 32
+_LIVELY = 16
+"""The number of tickets that are over and of which all events are still kept."""
 
 
 @dataclass(frozen=True)
-class Event:
-    """Something that happened to a ticket.
+class Model:
+    """A model that clients may name.
 
     Attributes:
-        kind: `state` at a change of the state, `step` after a denoising step, `preview` with an
-            image, `image` when a result is written.
-        image: which of the ticket's images it is about, from 0.
-        step: the number of finished steps of that image.
-        steps: the number of its steps; 0 if unknown.
-        preview: a PNG for `preview`, else None.
-        file: the written file for `image`, else None.
+        name: its name.
+        checkpoint: the folder, file or repository.
+        class_name: the class of its pipeline; None if it is none, or can't be opened.
+        tasks: the tasks that it serves.
+        loaded: whether it is in memory.
     """
 
-    kind: Literal["state", "step", "preview", "image"]
-    state: State
-    image: int = 0
-    step: int = 0
-    steps: int = 0
-    preview: bytes | None = None
-    file: Path | None = None
+    name: str
+    checkpoint: str
+    class_name: str | None
+    tasks: tuple[Task, ...]
+    loaded: bool
 
 
-@dataclass
-class Ticket:
-    """Requests that were submitted together, one for each image.
+@dataclass(frozen=True)
+class Stats:
+    """Numbers of a studio since it began.
 
     Attributes:
-        id: 32 random hexadecimal digits.
-        owner: who submitted them: the API, or a hash of the key.
-        requests: the requests.
-        state: what became of them.
-        files: the written files so far, in the order of the requests.
-        error: why they failed, for people; None otherwise.
-        position: the number of tickets before it in the queue.
-        progress: the finished part, 0 to 1; exactly 0 while it waits.
+        queued, drawing: the tickets that wait and that are drawn.
+        done, failed, cancelled: the tickets that are over.
+        refused: the submissions that found the queue full.
+        images: the written images.
+        memory: the bytes of the weights of each loaded checkpoint, by its name.
     """
 
-    id: str
-    owner: str
-    requests: tuple[Request, ...]
-    state: State = "queued"
-    files: list[Path] = field(default_factory=list)
-    error: str | None = None
-    position: int = 0
-    progress: float = 0.0
-
-    def cancel(self) -> bool:
-        """Ask to stop; return whether it was still queued or being drawn."""
-        raise NotImplementedError
-
-    async def finished(self) -> Ticket:
-        """Wait until it is done, failed or cancelled."""
-        raise NotImplementedError
-
-    def events(self, after: int = 0) -> AsyncIterator[tuple[int, Event]]:
-        """Yield the events with their numbers from 1, first those that happened already."""
-        raise NotImplementedError
+    queued: int
+    drawing: int
+    done: int
+    failed: int
+    cancelled: int
+    refused: int
+    images: int
+    memory: Mapping[str, int]
 
 
 class Studio:
@@ -102,36 +90,265 @@ class Studio:
     Args:
         settings: the settings.
         registry: the installed packages.
+
+    Attributes:
+        names: what clients may name.
+        on_over: functions that receive each ticket that is over, in the thread that ended it.
     """
 
     def __init__(self, settings: Settings, registry: Registry | None = None) -> None:
-        raise NotImplementedError
+        from autopipe_requests.completing import Completion
+
+        from .drawing import Drawing
+        from .shelf import Shelf
+
+        self.settings, self.registry = settings, registry or default_registry()
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        self.names = Names(settings, self.registry)
+        self.on_over: list[Callable[[Ticket], object]] = []
+        self._completion = Completion(self.registry, local_only=True)
+        self._shelf = Shelf(settings, self.registry)
+        self._tickets: OrderedDict[str, Ticket] = OrderedDict()
+        self._over: OrderedDict[str, Ticket] = OrderedDict()
+        self._queue: deque[Ticket] = deque()
+        self._drawing: dict[str, Drawing] = {}
+        self._counts: Counter[str] = Counter()
+        self._classes: dict[str, tuple[str | None, tuple[Task, ...]]] = {}
+        self._recent: deque[float] = deque(maxlen=_RECENT)
+        self._closed = False
+        self._changed = threading.Condition(threading.RLock())
+        self._threads = [
+            threading.Thread(target=self._work, name=f"studio-{n}", daemon=True)
+            for n in range(settings.workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Studio:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # What clients ask for
 
     def complete(self, given: Mapping[str, Any], folder: Path | None = None) -> Request:
         """Return the checked request that a client describes, within the limits.
 
         Clients name models by the names of `Settings.models`, adapters by file names in
-        `Settings.loras`, and files only in `folder`, where their uploads are.
+        `Settings.loras`, and files only in `folder`, where their uploads are. Addresses are
+        refused: fetching them is not the studio's.
 
         Raises:
             LimitError: if it exceeds a limit.
             AutopipeError: as for `Completion.complete`.
         """
-        raise NotImplementedError
+        try:
+            check_texts(given, self.settings.limits)
+            replaced = self.names.replaced(given, self._default(given))
+            completion = copy.copy(self._completion)
+            completion.find = finder(folder)
+            request = completion.complete(replaced)
+            check_addresses(request.arguments)
+        except RecursionError:
+            raise LimitError("the request is nested too deeply; write it flat") from None
+        cls = self._shelf.estimate(request).cls
+        check_request(request, cls, self._size(request), self.settings.limits)
+        return request
+
+    def public(self, request: Request) -> Request:
+        """Return a request with names of clients in place of paths on this machine."""
+        return self.names.public(request)
+
+    def models(self) -> tuple[Model, ...]:
+        """Return the models that clients may name, the default first."""
+        loaded = self.stats().memory
+        return tuple(
+            Model(name, path, *self._served(path), loaded=name in loaded)
+            for name, path in self.names.models.items()
+        )
+
+    def loras(self) -> tuple[Lora, ...]:
+        """Return the adapters that clients may name."""
+        return loras_in(self.settings.loras)
+
+    # Tickets
 
     def submit(self, requests: Sequence[Request], owner: str) -> Ticket:
         """Queue requests that are drawn one after the other.
 
         Raises:
-            BusyError: if the queue is full.
+            BusyError: if the queue is full, or the studio is closed.
             LimitError: if there are too many, or their checkpoint can't fit into memory.
         """
-        raise NotImplementedError
+        limits = self.settings.limits
+        if not 1 <= len(requests) <= limits.images:
+            raise LimitError(
+                f"{len(requests):,} images were asked for, and this server draws from 1 to "
+                f"{limits.images:,} at once; ask for fewer"
+            )
+        for request in {one.with_seed(0).model_dump_json(): one for one in requests}.values():
+            self._shelf.check(request, self._size(request))
+        ticket = Ticket(secrets.token_hex(16), owner, tuple(requests), stop=self._stop)
+        with self._changed:
+            if self._closed:
+                raise BusyError("the server is being stopped; try again later", _LONGEST_WAIT)
+            idle = len(self._threads) - len(self._drawing)
+            if len(self._queue) >= limits.queue + idle:
+                self._counts["refused"] += 1
+                seconds = self._seconds()
+                raise BusyError(
+                    f"{len(self._queue):,} requests are waiting, and this server takes no more; "
+                    f"try again in {seconds} seconds",
+                    seconds,
+                )
+            ticket.position = len(self._queue)
+            ticket.tell(Event("state", "queued"))
+            self._tickets[ticket.id] = ticket
+            self._queue.append(ticket)
+            self._changed.notify()
+        return ticket
 
     def ticket(self, id: str) -> Ticket | None:
         """Return the ticket of an id, as long as it is kept."""
-        raise NotImplementedError
+        return self._tickets.get(id)
+
+    def tickets(self) -> tuple[Ticket, ...]:
+        """Return the tickets that are kept, in the order in which they were submitted."""
+        with self._changed:
+            return tuple(self._tickets.values())
+
+    def stats(self) -> Stats:
+        """Return the numbers for metrics."""
+        names = {path: name for name, path in reversed(self.names.models.items())}
+        held = self._shelf.held()
+        with self._changed:
+            return Stats(
+                queued=len(self._queue),
+                drawing=len(self._drawing),
+                **{n: self._counts[n] for n in ("done", "failed", "cancelled", "refused")},
+                images=self._counts["images"],
+                memory={names.get(path, path): size for path, size in held.items()},
+            )
 
     def close(self, seconds: float = 30) -> None:
-        """Take nothing more, wait for what is being drawn, cancel the rest, give memory back."""
-        raise NotImplementedError
+        """Take nothing more, wait for what is being drawn, cancel the rest, give memory back.
+
+        Args:
+            seconds: how long what is being drawn may take; then it is cancelled, too.
+        """
+        with self._changed:
+            self._closed = True
+            for ticket in tuple(self._queue):
+                self._stop(ticket)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._drawing, timeout=seconds)
+            for drawing in tuple(self._drawing.values()):
+                self._stop(drawing.ticket)
+        for thread in self._threads:
+            thread.join(timeout=max(seconds, 1))
+        self._shelf.close()
+
+    # Within the threads
+
+    def _work(self) -> None:
+        from .drawing import Drawing
+
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._closed)
+                if not self._queue:
+                    return
+                ticket = self._queue.popleft()
+                self._number()
+                drawing = self._drawing[ticket.id] = Drawing(ticket, self.settings, self._shelf)
+            try:
+                state = drawing.run(self._size, self.names.public)
+            except BaseException as error:  # A thread that ended would never draw again.
+                state = drawing.failed(error)
+            with self._changed:
+                del self._drawing[ticket.id]
+                self._counts["images"] += len(ticket.files)
+                if state == "done":
+                    self._recent.append(time.time() - ticket.begun)
+                self._end(ticket, state)
+                self._changed.notify_all()
+            del drawing, ticket
+
+    def _stop(self, ticket: Ticket) -> bool:
+        """Cancel a ticket; see `Ticket.cancel`."""
+        with self._changed:
+            if ticket in self._queue:
+                self._queue.remove(ticket)
+                self._number()
+                self._end(ticket, "cancelled")
+                return True
+            drawing = self._drawing.get(ticket.id)
+            if drawing is None:
+                return False
+            drawing.cancelled.set()
+        self._shelf.room.wake()
+        return True
+
+    def _number(self) -> None:
+        for position, ticket in enumerate(self._queue):
+            ticket.position = position
+
+    def _end(self, ticket: Ticket, state: State) -> None:
+        """End a ticket, and forget the one that ended longest ago."""
+        ticket.ended, ticket.position = time.time(), 0
+        ticket.stop = _is_over
+        self._counts[state] += 1
+        ticket.tell(Event("state", state))
+        self._over[ticket.id] = ticket
+        if len(self._over) > _LIVELY:
+            [*self._over.values()][-_LIVELY - 1].settle()
+        while len(self._over) > self.settings.limits.results:
+            id, old = self._over.popitem(last=False)
+            self._tickets.pop(id, None)
+            for file in old.files:
+                with suppress(OSError):
+                    file.unlink(missing_ok=True)
+        for tell in self.on_over:
+            try:
+                tell(ticket)
+            except Exception:
+                _log.exception("a function for tickets that are over failed")
+
+    def _seconds(self) -> int:
+        """Return after how many seconds there is probably a place in the queue."""
+        mean = sum(self._recent) / len(self._recent) if self._recent else 1.0
+        return min(max(1, round(mean / len(self._threads) + 0.5)), _LONGEST_WAIT)
+
+    # Facts
+
+    def _default(self, given: Mapping[str, Any]) -> str:
+        """Return the name of the first model that serves the task, or else of the first one."""
+        from autopipe_requests.fields import demo_of
+
+        task = given.get("task")
+        if not self.names.models:
+            return demo_of(self.registry, None)  # which says what to install
+        models = self.names.models.items()
+        fits = (name for name, path in models if task is not None and task in self._served(path)[1])
+        return next(fits, next(iter(self.names.models)))
+
+    def _served(self, path: str) -> tuple[str | None, tuple[Task, ...]]:
+        """Return the class of the pipeline of a checkpoint, and the tasks that it serves."""
+        from autopipe.cli.checkpoint import open_checkpoint, tasks_of
+
+        if path not in self._classes:
+            try:
+                name = open_checkpoint(path, self.registry, local_only=True).index.class_name
+                self._classes[path] = name, tuple(tasks_of(name, self.registry))
+            except AutopipeError:
+                self._classes[path] = None, ()
+        return self._classes[path]
+
+    def _size(self, request: Request) -> tuple[int, int] | None:
+        """Return width and height in pixels of the result of a request; None if unknown."""
+        return size_of(request, self._shelf.estimate(request).size)
+
+
+def _is_over(ticket: Ticket) -> bool:
+    return False

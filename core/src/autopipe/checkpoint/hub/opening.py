@@ -79,7 +79,7 @@ def _open_cached(repository: str, options: HubOptions, reason: Exception | None)
     elif constants.HF_HUB_OFFLINE:
         hint = f"unset HF_HUB_OFFLINE and {hint}"
     else:
-        hint = f"leave local_files_only out, or {hint}"
+        hint = f"{hint}, or leave local_files_only out"
     if commit is None:
         why = (
             f"the Hub can't be reached ({first_line(reason)})"

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from autopipe.cli.checkpoint import CHECKPOINT_HELP, REVISION_HELP, declare_links, open_checkpoint
 from autopipe.cli.command import Run, explain, option
 from autopipe.cli.text import as_json, say, table
-from autopipe.errors import AutopipeError, MissingPluginError
-from autopipe.manifest import Pipeline
 from autopipe.registry import Registry, default_registry
-from autopipe.resolution.targets import load_target
-from autopipe.tasks import Input, Task
+from autopipe.tasks import Task
+
+from ..offered import schema_of
 
 ABOUT = (
     "Print the JSON schema (2020-12) of requests for a task: the fields of a request, and every "
@@ -55,42 +52,15 @@ def run(arguments: argparse.Namespace) -> int:
         say(_tasks(registry))
         return 0
     task = None if arguments.task is None else registry.task(arguments.task)
+    name = None
     if arguments.model is not None:
-        opened = open_checkpoint(arguments.model, registry, arguments.revision)
-        found = registry.resolve(opened.index.class_name, task).pipeline
-        task = task or (None if found.task is None else registry.task(found.task))
-        pipelines = [found]
-        addons = [registry.entry("addon", name) for name in arguments.attach or ()]
-        inputs = [one for addon in addons for one in addon.inputs]
-    else:
-        # An Auto class never opens a stage of a chain alone.
-        every = registry.tasks.items()
-        pipelines = [one for each, of in every if each == task for one in of if not one.opens_as]
-        inputs = _optional(registry)
-    classes = [*_loaded(pipelines)]
-    if not classes:
-        raise MissingPluginError(f"no installed plugin has a pipeline for the task {task}")
-    from ..schema import request_schema
-
-    say(as_json(request_schema(task, classes, inputs, flat=arguments.flat)))
+        name = open_checkpoint(arguments.model, registry, arguments.revision).index.class_name
+    schema = schema_of(
+        task, registry, name, arguments.attach or (), flat=arguments.flat,
+        tell=lambda text: say(f"autopipe: {text}", error=True),
+    )  # fmt: skip
+    say(as_json(schema))
     return 0
-
-
-def _loaded(pipelines: Sequence[Pipeline]) -> Iterator[type]:
-    """Yield the classes of pipelines; of several, one that can't be imported is only reported."""
-    for one in pipelines:
-        try:
-            yield load_target(one.target)
-        except AutopipeError as error:
-            if len(pipelines) == 1:
-                raise
-            say(f"autopipe: left out {one.name}: {error}", error=True)
-
-
-def _optional(registry: Registry) -> list[Input]:
-    """Return the inputs of all add-ons, which calls take only if it is attached."""
-    addons = registry.of("addon").values()
-    return [replace(one, required=False) for addon in addons for one in addon.inputs]
 
 
 def _tasks(registry: Registry) -> str:

@@ -11,7 +11,7 @@ Where each format has them:
 
 from __future__ import annotations
 
-from .reading import PARAMETERS, texts_of
+from .reading import PARAMETERS, suffix_of, texts_of
 from .writing import FORMATS, add_to_wav, save_image
 
-__all__ = ["FORMATS", "PARAMETERS", "add_to_wav", "save_image", "texts_of"]
+__all__ = ["FORMATS", "PARAMETERS", "add_to_wav", "save_image", "suffix_of", "texts_of"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from autopipe.errors import ImageFileError
 from autopipe.regular import opened
@@ -31,6 +31,14 @@ _MOST_TEXTS = 256
 _MOST_BYTES = 4 * LONGEST
 _COMMENT = "comment"
 _PREFIXES = ("prompt", "workflow")
+_STARTS: Mapping[str, Callable[[bytes], bool]] = {
+    ".png": lambda start: start.startswith(b"\x89PNG\r\n\x1a\n"),
+    ".jpg": lambda start: start.startswith(b"\xff\xd8\xff"),
+    ".webp": lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP",
+    ".wav": lambda start: start[:4] == b"RIFF" and start[8:12] == b"WAVE",
+    ".gif": lambda start: start.startswith((b"GIF87a", b"GIF89a")),
+}
+_Result = TypeVar("_Result")
 
 
 def texts_of(file: str | Path) -> dict[str, str]:
@@ -44,12 +52,27 @@ def texts_of(file: str | Path) -> dict[str, str]:
         ImageFileError: if the file is absent, damaged or of another format, or it has far more
             text than any program writes.
     """
+    return _read(file, lambda suffix, stream: _collected(_READERS[suffix](stream)))
+
+
+def suffix_of(file: str | Path) -> str:
+    """Return the usual suffix of files with such contents: one of PNG, JPEG, WebP, GIF or WAV.
+
+    Raises:
+        ImageFileError: if the file is absent or of another format.
+    """
+    return _read(file, lambda suffix, _: suffix)
+
+
+def _read(file: str | Path, function: Callable[[str, BinaryIO], _Result]) -> _Result:
+    """Return what a function makes of the suffix and the content of a file."""
     try:
         with opened(file, _LARGEST) as stream:
-            reader = _reader_of(stream.read(16))
-            if reader is None:
+            start = stream.read(16)
+            suffix = next((suffix for suffix, fits in _STARTS.items() if fits(start)), None)
+            if suffix is None:
                 raise BrokenFile("is not a PNG, JPEG, WebP, GIF or WAV file")
-            return _collected(reader(stream))
+            return function(suffix, stream)
     except FileNotFoundError:
         raise ImageFileError(
             f"there is no file {shown(str(file))}; give the path of an image"
@@ -61,17 +84,6 @@ def texts_of(file: str | Path) -> dict[str, str]:
         raise ImageFileError(
             f"{shown(str(file))} {error}; give the file as the program wrote it"
         ) from None
-
-
-def _reader_of(start: bytes) -> Callable[[BinaryIO], Iterator[tuple[str, str]]] | None:
-    kinds = (
-        (start.startswith(b"\x89PNG\r\n\x1a\n"), _of_png),
-        (start.startswith(b"\xff\xd8\xff"), _of_jpeg),
-        (start[:4] == b"RIFF" and start[8:12] == b"WEBP", _of_webp),
-        (start[:4] == b"RIFF" and start[8:12] == b"WAVE", _of_wav),
-        (start.startswith((b"GIF87a", b"GIF89a")), _of_gif),
-    )
-    return next((reader for fits, reader in kinds if fits), None)
 
 
 def _collected(texts: Iterator[tuple[str, str]]) -> dict[str, str]:
@@ -153,3 +165,12 @@ def _of_exif(content: bytes) -> Iterator[tuple[str, str]]:
             yield PARAMETERS, text
         elif colon and name.lower() in _PREFIXES:
             yield name.lower(), rest
+
+
+_READERS: Mapping[str, Callable[[BinaryIO], Iterator[tuple[str, str]]]] = {
+    ".png": _of_png,
+    ".jpg": _of_jpeg,
+    ".webp": _of_webp,
+    ".wav": _of_wav,
+    ".gif": _of_gif,
+}

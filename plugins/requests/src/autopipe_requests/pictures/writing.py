@@ -25,16 +25,22 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 def save_image(
-    image: Image, file: Path | BinaryIO, texts: Mapping[str, str], format: str = "PNG"
+    image: Image,
+    file: Path | BinaryIO,
+    texts: Mapping[str, str],
+    format: str = "PNG",
+    quality: int | None = None,
 ) -> None:
     """Write an image with texts: the same image and texts give the same bytes.
 
-    WebP is lossless. JPEG has quality 95 and all of its colors' resolution; it has no room for
-    `parameters` of more than about 32,000 letters, which are then left out.
+    JPEG has no room for `parameters` of more than about 32,000 letters, which are then left out. It
+    keeps all of its colors' resolution.
 
     Args:
         texts: `autopipe`, the record as JSON, and `parameters`; for a PNG, others as well.
         format: one of `FORMATS`.
+        quality: the quality of a JPEG or a lossy WebP, 0 to 100; by default, JPEG has quality 95
+            and WebP is lossless. PNG always is.
 
     Raises:
         ArgumentError: for another format, or a text that this format has no place for.
@@ -53,9 +59,11 @@ def save_image(
         )
     comment = exif.with_comment(texts[PARAMETERS]) if PARAMETERS in texts else b""
     if format == "WEBP":
-        _save_webp(image, file, comment, xmp.packet(texts[KEY]) if KEY in texts else b"")
+        packet = xmp.packet(texts[KEY]) if KEY in texts else b""
+        _save_webp(image, file, comment, packet, quality)
     else:
-        content = _jpeg_of(image, comment, xmp.jpeg_segments_of(texts[KEY]) if KEY in texts else [])
+        packets = xmp.jpeg_segments_of(texts[KEY]) if KEY in texts else []
+        content = _jpeg_of(image, comment, packets, 95 if quality is None else quality)
         if isinstance(file, Path):
             file.write_bytes(content)
         else:
@@ -79,7 +87,9 @@ def _is_latin(text: str) -> bool:
         return False
 
 
-def _save_webp(image: Image, file: Path | BinaryIO, comment: bytes, packet: bytes) -> None:
+def _save_webp(
+    image: Image, file: Path | BinaryIO, comment: bytes, packet: bytes, quality: int | None
+) -> None:
     from PIL import features
 
     if not features.check("webp"):
@@ -89,15 +99,16 @@ def _save_webp(image: Image, file: Path | BinaryIO, comment: bytes, packet: byte
         )
     if image.mode not in ("RGB", "RGBA"):
         image = in_mode(image, "RGB")
-    image.save(file, format="WEBP", lossless=True, exact=True, exif=comment, xmp=packet)
+    how: dict[str, Any] = {"lossless": True} if quality is None else {"quality": quality}
+    image.save(file, format="WEBP", exact=True, exif=comment, xmp=packet, **how)
 
 
-def _jpeg_of(image: Image, comment: bytes, packets: list[bytes]) -> bytes:
+def _jpeg_of(image: Image, comment: bytes, packets: list[bytes], quality: int) -> bytes:
     """Return a JPEG with the segments after its head, where readers look for them first."""
     target = io.BytesIO()
     if image.mode not in ("RGB", "L"):
         image = in_mode(image, "RGB")
-    image.save(target, format="JPEG", quality=95, subsampling=0)
+    image.save(target, format="JPEG", quality=quality, subsampling=0)
     content = target.getvalue()
     contents = [exif.PREFIX + comment, *packets] if comment else packets
     segments = [

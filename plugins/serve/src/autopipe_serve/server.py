@@ -1,0 +1,106 @@
+"""Runs the server until a signal ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from autopipe.cli.checkpoint import open_checkpoint
+from autopipe.cli.text import say
+from autopipe.errors import ArgumentError
+from autopipe.registry import default_registry
+from autopipe.wording import logger, shown
+
+from .app import create_app
+from .logs import log_to_stderr
+from .settings import Settings
+
+_log = logger(__name__)
+
+CONNECTIONS = 1000
+"""The most connections at a time; further ones are told so (503)."""
+
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+class Server(uvicorn.Server):
+    """A server that finishes what is being drawn after a signal, and stops at once after two.
+
+    Args:
+        app: the application.
+        grace: the seconds for which the end waits.
+    """
+
+    def __init__(self, app: FastAPI, grace: float) -> None:
+        # h11 limits the size of headers; without WebSockets nothing of them needs a check.
+        super().__init__(
+            uvicorn.Config(
+                app, http="h11", ws="none", lifespan="on", log_config=None, access_log=False,
+                server_header=False, proxy_headers=False, limit_concurrency=CONNECTIONS,
+                timeout_keep_alive=15, timeout_graceful_shutdown=int(grace) + 15,
+            )
+        )  # fmt: skip
+        self._closing, self._grace = app.state.closing, grace
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end; called by Python between any two instructions of the main thread."""
+        if self.should_exit:
+            os._exit(_INTERRUPTED)
+        self.should_exit = True
+        # Printing here could interrupt printing.
+        threading.Thread(target=self._end, daemon=True).start()
+
+    def _end(self) -> None:
+        self._closing.begin()
+        about = f"finishing what is being drawn, at most {self._grace:g} seconds"
+        _log.info("%s; press Ctrl-C again to stop at once", about)
+
+
+def serve(
+    settings: Settings, host: str, port: int, grace: float = 30, *, log_as_json: bool = False
+) -> int:
+    """Serve until a signal ends it; return the exit code.
+
+    Args:
+        settings: the settings.
+        host: the address to listen at.
+        port: the port; 0 for a free one.
+        grace: the seconds for which the end waits for what is being drawn.
+        log_as_json: whether lines of the log are JSON.
+
+    Raises:
+        ArgumentError: if it can't listen there.
+        AutopipeError: if a checkpoint can't be opened.
+    """
+    registry = default_registry()
+    for checkpoint in settings.models.values():
+        open_checkpoint(checkpoint, registry, local_only=True)
+    sock = listening(host, port)
+    log_to_stderr(as_json=log_as_json)
+    app = create_app(settings, registry=registry, grace=grace)
+    shown_host = f"[{host}]" if ":" in host else host
+    say(f"serving at http://{shown_host}:{sock.getsockname()[1]}")
+    Server(app, grace).run(sockets=[sock])
+    return 0
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        ArgumentError: if that is not possible.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=512)
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or "it is not valid"
+        raise ArgumentError(
+            f"--host {shown(host)} --port {port} can't be used ({why}); give another port"
+        ) from None
