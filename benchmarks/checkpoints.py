@@ -95,6 +95,16 @@ SIZES: dict[str, Callable[[CLIPTokenizer], Any]] = {
         (16, 2, 2),
         (32, 2, 2),
     ),
+    # For servers: a U-Net of 62 M parameters, whose step takes a tenth of that of 1.5.
+    "middle": _sd(
+        {
+            "sample_size": 32,
+            "attention_head_dim": 8,
+            "block_out_channels": (96, 192, 320, 320),
+        },
+        {**_VAE, "block_out_channels": (32, 64, 128, 128)},
+        (256, 4, 4),
+    ),
     # Stable Diffusion 1.5: a U-Net of 860 M parameters, a text encoder of 123 M, a VAE of 84 M.
     "real": _sd(
         {

@@ -37,7 +37,7 @@ def measure(group: Group, folder: Path, *, quick: bool) -> tuple[Measured, dict[
     checkpoint = checkpoints.make(folder, group.checkpoint)
     processes, turns = group.quick if quick else group.full
     options = {**group.options, **(group.quick_options if quick else {})}
-    absent = {name: f"{dist} is not installed" for name, dist in group.needs.items() if _no(dist)}
+    absent = {name: f"{dist} is not installed" for name, dist in group.needs.items() if lacks(dist)}
     absent |= dict.fromkeys(group.only_full if quick else (), "not in a quick run")
     found: Measured = {name: [] for name in group.variants if name not in absent}
 
@@ -64,7 +64,8 @@ def measure(group: Group, folder: Path, *, quick: bool) -> tuple[Measured, dict[
     return found, absent
 
 
-def _no(distribution: str) -> bool:
+def lacks(distribution: str) -> bool:
+    """Whether a distribution is not installed."""
     try:
         version(distribution)
     except PackageNotFoundError:
@@ -162,7 +163,7 @@ def main() -> None:
         "processor": processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES if not _no(name)},
+        "versions": {name: version(name) for name in PACKAGES if not lacks(name)},
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "quick": asked.quick,
         "groups": [],

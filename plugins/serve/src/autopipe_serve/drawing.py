@@ -16,6 +16,7 @@ from autopipe_requests.opening import Ready
 from autopipe_requests.request import Request
 
 from .settings import Settings
+from .sharing.engine import share
 from .tickets import Event, State, Ticket
 
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ class Drawing:
 
     def _begin(self, ready: Ready) -> None:
         for pipe in (ready.pipe, *ready.stages):
+            if self._settings.sharing:
+                share(pipe)
             silence: Any = getattr(pipe, "set_progress_bar_config", None)
             if silence is not None:
                 silence(disable=True)

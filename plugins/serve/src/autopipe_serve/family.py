@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from autopipe.hooks import hookimpl
-from autopipe.manifest import Command, Manifest
+from autopipe.manifest import Command, Engine, Manifest
 
 
 @hookimpl
 def autopipe_family() -> Manifest:
     """Return the manifest."""
     target = "autopipe_serve.command:declare"
-    return Manifest("serve", commands=(Command("serve", target, "serve images over HTTP"),))
+    return Manifest(
+        "serve",
+        commands=(Command("serve", target, "serve images over HTTP"),),
+        engines=(Engine("shared", "autopipe_serve.sharing.engine:Shared"),),
+    )

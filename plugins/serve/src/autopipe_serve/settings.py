@@ -54,7 +54,8 @@ class Settings(BaseModel):
         hosts: the host names that clients may use in addition to those of the loopback.
         allow_addresses: whether images may be given by URL.
         log_prompts: whether prompts are written into logs.
-        sharing: whether requests of equal shape share forward passes.
+        sharing: whether requests of equal shape share forward passes, as far as they are drawn at
+            the same time.
         previews: whether images are shown while they are drawn.
         limits: the limits of requests.
     """

@@ -1,0 +1,1 @@
+"""Forward passes that the calls of several threads share."""
