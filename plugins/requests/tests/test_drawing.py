@@ -14,9 +14,11 @@ import pytest
 from support.toys import Paint
 
 from autopipe.errors import CancelledError, ImageFileError, PluginError
+from autopipe.outputs import ImagePipelineOutput
+from autopipe.pipeline.call import pipeline_call
 from autopipe.registry import Registry
 from autopipe_requests.completing import Completion
-from autopipe_requests.drawing import Drawn, draw
+from autopipe_requests.drawing import Drawn, Step, draw
 from autopipe_requests.opening import Pipelines
 from autopipe_requests.pictures import texts_of
 from autopipe_requests.placement import Placement
@@ -154,6 +156,29 @@ def test_a_call_is_cancelled(make: Make, pipelines: Pipelines, monkeypatch: Any)
     event.set()
     with pytest.raises(CancelledError):
         draw([make()], pipelines, cancellation=event)
+
+
+def test_steps_are_told(make: Make, pipelines: Pipelines, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Step] = []
+    plain = draw([make()], pipelines, on_step=told.append)
+    assert told == []  # Its calls tell no steps.
+
+    @pipeline_call
+    def stepping(
+        self: Any, prompt: str, generator: Any = None, callback_on_step_end: Any = None
+    ) -> Any:
+        assert callback_on_step_end(self, 0, None, {"latents": "noise"}) == {}
+        self._num_timesteps = 2
+        self.preview = lambda latents: [f"a picture of {latents}"]
+        assert callback_on_step_end(self, 1, None, {"latents": "a hut"}) == {}
+        return ImagePipelineOutput(self.paint([prompt], (8, 8), [generator]))
+
+    monkeypatch.setattr(Paint, "__call__", stepping)
+    drawn = draw([make()], pipelines, on_step=told.append)
+    assert [(one.number, one.steps) for one in told] == [(1, 1), (2, 2)]
+    assert [one.preview() for one in told] == ["a picture of noise", "a picture of a hut"]
+    assert "callback_on_step_end" not in drawn[0].record.drawn.used
+    assert drawn[0].value.size == plain[0].value.size
 
 
 def test_the_record_says_what_was_used(make: Make, pipelines: Pipelines) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ from autopipe_requests.completing import Completion
 from autopipe_requests.drawing import draw
 from autopipe_requests.opening import Pipelines, weights_key
 from autopipe_requests.placement import Placement
-from autopipe_requests.request import Request
+from autopipe_requests.request import Request, Scheduler, Stage
 
 Make = Callable[..., Request]
 PLACED = Placement(device="cpu")
@@ -203,3 +204,65 @@ def test_closing_gives_everything_back(make: Make) -> None:
     pipelines.close()
     assert json.loads(weights_key(make()))["checkpoint"]["name"] == "paint"
     assert pipelines.of(make()).pipe("a hut").images
+
+
+def test_one_checkpoint_is_dropped(make: Make, loads: list[str]) -> None:
+    with Pipelines(PLACED) as pipelines:
+        for one in (make(), make(model="film")):
+            pipelines.of(one)
+        pipelines.drop(weights_key(make()))
+        pipelines.drop("unknown")
+        assert [pipelines.is_loaded(make(model=name)) for name in ("paint", "film")] == [
+            False,
+            True,
+        ]
+        assert pipelines.of(make()).pipe("a hut").images
+    assert loads == ["paint", "film", "paint"]
+
+
+def test_a_checkpoint_is_loaded_while_others_are_used(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+    load = opening.load
+
+    def slowly(*given: Any, **how: Any) -> Any:
+        begun.set()
+        assert goes_on.wait(30)
+        return load(*given, **how)
+
+    with Pipelines(PLACED) as pipelines, ThreadPoolExecutor(2) as pool:
+        pipelines.of(make())
+        monkeypatch.setattr(opening, "load", slowly)
+        films = [pool.submit(pipelines.of, make(model="film")) for _ in range(2)]
+        assert begun.wait(30)
+        assert pipelines.of(make()).pipe("a hut").images
+        assert not pipelines.is_loaded(make(model="film"))
+        goes_on.set()
+        assert films[0].result(30).pipe is films[1].result(30).pipe
+
+
+def test_a_checkpoint_that_failed_is_loaded_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: Any, **how: Any) -> Any:
+        raise OSError("gone")
+
+    with Pipelines(PLACED) as pipelines:
+        with monkeypatch.context() as patched:
+            patched.setattr(opening, "load", fail)
+            with pytest.raises(OSError, match="gone"):
+                pipelines.of(make())
+        assert not pipelines.is_loaded(make())
+        assert pipelines.of(make()).pipe("a hut").images
+
+
+def test_arguments_of_later_stages_load_nothing_again(make: Make) -> None:
+    stage = Stage(checkpoint=make().checkpoint)
+    other = stage.model_copy(update={"arguments": {"prompt": "x"}})
+    scheduled = stage.model_copy(update={"scheduler": Scheduler(name="DDIMScheduler")})
+    keys = [
+        weights_key(make().model_copy(update={"upscale": (one,)}))
+        for one in (stage, other, scheduled)
+    ]
+    assert keys[0] == keys[1] != keys[2]
