@@ -18,12 +18,13 @@ from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.call import pipeline_call
 from autopipe.registry import Registry
 from autopipe_requests.completing import Completion
-from autopipe_requests.drawing import Drawn, Step, draw
+from autopipe_requests.drawing import Drawn, draw
 from autopipe_requests.opening import Pipelines
 from autopipe_requests.pictures import texts_of
 from autopipe_requests.placement import Placement
 from autopipe_requests.record import KEY, Record, settings
 from autopipe_requests.request import Request
+from autopipe_requests.stepping import Step
 
 Make = Callable[..., Request]
 

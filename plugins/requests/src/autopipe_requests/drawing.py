@@ -21,6 +21,7 @@ from .record import Record
 from .request import Request
 from .schema import call_arguments
 from .signatures import takes_of
+from .stepping import Step, stepping
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,22 +70,6 @@ class Drawn:
         return writing.write(Path(path), self.field, self.value, self.record, self.rates)
 
 
-@dataclass(frozen=True)
-class Step:
-    """A denoising step of a call that has just ended.
-
-    Attributes:
-        number: the number of finished steps of the call.
-        steps: the number of its steps.
-        preview: returns an image of what the latents show, without decoding them; None if the
-            pipeline can't show it.
-    """
-
-    number: int
-    steps: int
-    preview: Callable[[], Image | None]
-
-
 def draw(
     requests: Sequence[Request],
     pipelines: Pipelines,
@@ -128,7 +113,7 @@ def draw(
         if group[0].upscale:
             output = _cascaded(group[0], ready, whole, on_step)
         else:
-            output = ready.pipe(**whole, **_stepping(ready.pipe, on_step))
+            output = ready.pipe(**whole, **stepping(ready.pipe, on_step))
         drawn += _results(group, ready, output, call, registry, listed=several is LISTED)
     return drawn
 
@@ -240,25 +225,6 @@ def _task_of(request: Request, registry: Registry) -> Task | None:
     return None if request.task is None else registry.task(request.task)
 
 
-_ON_STEP = "callback_on_step_end"
-
-
-def _stepping(pipe: Any, on_step: Callable[[Step], object] | None) -> dict[str, Any]:
-    """Return the argument by which a call tells its steps, if it has one."""
-    if on_step is None or _ON_STEP not in takes_of(type(pipe)):
-        return {}
-
-    def told(run: Any, index: int, timestep: Any, tensors: Mapping[str, Any]) -> dict[str, Any]:
-        def preview() -> Image | None:
-            show, latents = getattr(run, "preview", None), tensors.get("latents")
-            return None if show is None or latents is None else show(latents)[0]
-
-        on_step(Step(index + 1, max(index + 1, getattr(run, "num_timesteps", 0)), preview))
-        return {}
-
-    return {_ON_STEP: told}
-
-
 def _cascaded(
     request: Request,
     ready: Ready,
@@ -273,7 +239,7 @@ def _cascaded(
     own = {name: value for name, value in call.items() if name not in named}
     pipes = [ready.pipe, *ready.stages]
     given = [own, *(stage.arguments for stage in request.upscale)]
-    options = [{**one, **_stepping(pipe, on_step)} for one, pipe in zip(given, pipes)]
+    options = [{**one, **stepping(pipe, on_step)} for one, pipe in zip(given, pipes)]
     for one, pipe in zip(options, pipes):
         if "cancellation" in own and "cancellation" in takes_of(type(pipe)):
             one["cancellation"] = own["cancellation"]

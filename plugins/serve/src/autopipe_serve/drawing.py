@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autopipe.errors import AutopipeError, CancelledError
 from autopipe.wording import cut, error_text, logger, reason
-from autopipe_requests.drawing import Drawn, Step, draw
+from autopipe_requests.drawing import Drawn, draw
 from autopipe_requests.opening import Ready
 from autopipe_requests.request import Request
+from autopipe_requests.stepping import Step
 
 from .settings import Settings
 from .sharing.engine import share

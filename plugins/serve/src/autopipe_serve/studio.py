@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autopipe.errors import AutopipeError
 from autopipe.registry import Registry, default_registry
-from autopipe.tasks import Task
 from autopipe.wording import logger
 from autopipe_requests.request import Request
 
+from .catalogue import Catalogue
+from .catalogue import Model as Model
 from .limits import BusyError as BusyError
 from .limits import LimitError as LimitError
 from .limits import check_request, check_texts, size_of
@@ -41,25 +41,6 @@ _LONGEST_WAIT = 120
 _RECENT = 32
 _LIVELY = 16
 """The number of tickets that are over and of which all events are still kept."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model that clients may name.
-
-    Attributes:
-        name: its name.
-        checkpoint: the folder, file or repository.
-        class_name: the class of its pipeline; None if it is none, or can't be opened.
-        tasks: the tasks that it serves.
-        loaded: whether it is in memory.
-    """
-
-    name: str
-    checkpoint: str
-    class_name: str | None
-    tasks: tuple[Task, ...]
-    loaded: bool
 
 
 @dataclass(frozen=True)
@@ -105,6 +86,7 @@ class Studio:
         self.settings, self.registry = settings, registry or default_registry()
         settings.folder.mkdir(parents=True, exist_ok=True)
         self.names = Names(settings, self.registry)
+        self._catalogue = Catalogue(self.names.models, self.registry)
         self.on_over: list[Callable[[Ticket], object]] = []
         self._completion = Completion(self.registry, local_only=True)
         self._shelf = Shelf(settings, self.registry)
@@ -113,7 +95,6 @@ class Studio:
         self._queue: deque[Ticket] = deque()
         self._drawing: dict[str, Drawing] = {}
         self._counts: Counter[str] = Counter()
-        self._classes: dict[str, tuple[str | None, tuple[Task, ...]]] = {}
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._closed = False
         self._changed = threading.Condition(threading.RLock())
@@ -145,7 +126,7 @@ class Studio:
         """
         try:
             check_texts(given, self.settings.limits)
-            replaced = self.names.replaced(given, self._default(given))
+            replaced = self.names.replaced(given, self._catalogue.default(given.get("task")))
             completion = copy.copy(self._completion)
             completion.find = finder(folder)
             request = completion.complete(replaced)
@@ -162,11 +143,7 @@ class Studio:
 
     def models(self) -> tuple[Model, ...]:
         """Return the models that clients may name, the default first."""
-        loaded = self.stats().memory
-        return tuple(
-            Model(name, path, *self._served(path), loaded=name in loaded)
-            for name, path in self.names.models.items()
-        )
+        return self._catalogue.models(self._shelf.held())
 
     def loras(self) -> tuple[Lora, ...]:
         """Return the adapters that clients may name."""
@@ -220,7 +197,6 @@ class Studio:
 
     def stats(self) -> Stats:
         """Return the numbers for metrics."""
-        names = {path: name for name, path in reversed(self.names.models.items())}
         held = self._shelf.held()
         with self._changed:
             return Stats(
@@ -228,7 +204,7 @@ class Studio:
                 drawing=len(self._drawing),
                 **{n: self._counts[n] for n in ("done", "failed", "cancelled", "refused")},
                 images=self._counts["images"],
-                memory={names.get(path, path): size for path, size in held.items()},
+                memory={self._catalogue.name(path): size for path, size in held.items()},
             )
 
     def close(self, seconds: float = 30) -> None:
@@ -321,29 +297,6 @@ class Studio:
         return min(max(1, round(mean / len(self._threads) + 0.5)), _LONGEST_WAIT)
 
     # Facts
-
-    def _default(self, given: Mapping[str, Any]) -> str:
-        """Return the name of the first model that serves the task, or else of the first one."""
-        from autopipe_requests.fields import demo_of
-
-        task = given.get("task")
-        if not self.names.models:
-            return demo_of(self.registry, None)  # which says what to install
-        models = self.names.models.items()
-        fits = (name for name, path in models if task is not None and task in self._served(path)[1])
-        return next(fits, next(iter(self.names.models)))
-
-    def _served(self, path: str) -> tuple[str | None, tuple[Task, ...]]:
-        """Return the class of the pipeline of a checkpoint, and the tasks that it serves."""
-        from autopipe.cli.checkpoint import open_checkpoint, tasks_of
-
-        if path not in self._classes:
-            try:
-                name = open_checkpoint(path, self.registry, local_only=True).index.class_name
-                self._classes[path] = name, tuple(tasks_of(name, self.registry))
-            except AutopipeError:
-                self._classes[path] = None, ()
-        return self._classes[path]
 
     def _size(self, request: Request) -> tuple[int, int] | None:
         """Return width and height in pixels of the result of a request; None if unknown."""
