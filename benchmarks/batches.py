@@ -134,6 +134,7 @@ def draw_and_kill(folder: Path, *, jobs: int, kills: int, seed: int = 0) -> Cour
         kills.Stuck: if the command doesn't get on.
     """
     chance = random.Random(seed)
+    folder.mkdir(parents=True, exist_ok=True)
     file = write_jobs(folder / "jobs.jsonl", [chance.randint(4, 16) for _ in range(jobs)])
     alone, killed = folder / "alone", folder / "killed"
     finish(start(file, alone, "--workers", "1"))
