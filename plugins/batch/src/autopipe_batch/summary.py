@@ -77,7 +77,8 @@ class Summary:
             lines += _listed(
                 "not valid, and left out", {f"line {o.number}": o.error for o in self.wrong}
             )
-        names = [self.manifest, *([self.sheet] if self.sheet else [])]
+        # After --dry-run, and without jobs, there may be no manifest.
+        names = [one for one in (self.manifest, self.sheet) if one is not None and one.exists()]
         return "\n".join([*lines, *(clean(str(name), keep="") for name in names)])
 
     def data(self) -> dict[str, Any]:
