@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -58,6 +58,7 @@ def plan(
     swept: Sequence[Mapping[str, Any]] = ({},),
     images: int = 1,
     titles: int = 0,
+    check: Callable[[Request], object] | None = None,
 ) -> Plan:
     """Return the plan for the jobs of a file.
 
@@ -71,6 +72,7 @@ def plan(
         swept: the combinations of swept values; they replace those of a job.
         images: the number of images of each, whose seeds count up.
         titles: the number of titles to keep.
+        check: checks what completing can't, and raises `AutopipeError`.
     """
     found = Plan()
     defaults, complete = _plain(defaults), Templates(complete)
@@ -89,6 +91,8 @@ def plan(
             chosen = _plain(values)
             try:
                 first = complete({"seed": 0, **_without_rivals(job, chosen), **chosen})
+                if check is not None:
+                    check(first)
                 if "seed" not in job and "seed" not in chosen:
                     if seed is None:
                         seed = _seed_of(job, None if chosen else first, complete)
@@ -215,7 +219,7 @@ def grouped(
         if most == 1 or one in alone:
             groups.append([one])
             continue
-        key = _shared(Request.model_validate_json(requests[one]))
+        key = shared(Request.model_validate_json(requests[one]))
         group = open_groups.get(key)
         if group is None or len(group) == most:
             group = open_groups[key] = []
@@ -244,7 +248,7 @@ def _work(request: bytes) -> float:
     return float(width * height * (steps if isinstance(steps, int) else _USUAL_STEPS))
 
 
-def _shared(request: Request) -> bytes:
+def shared(request: Request) -> bytes:
     """Return a hash of what the requests of a group share."""
     arguments = {name: one for name, one in request.arguments.items() if name not in _ALONE}
     shared = request.model_copy(update={"seed": 0, "arguments": arguments})
