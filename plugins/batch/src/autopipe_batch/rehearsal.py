@@ -1,4 +1,4 @@
-"""Checks requests on pipelines without weights, so that wrong jobs are named before the first one."""
+"""Checks requests on pipelines without weights, so that wrong jobs are named in advance."""
 
 from __future__ import annotations
 
