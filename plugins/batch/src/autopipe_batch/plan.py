@@ -244,7 +244,7 @@ def longest_first(
 def _work(request: bytes) -> float:
     """Return the number of steps times pixels, as far as a request in JSON tells them."""
     told = json.loads(request)
-    steps, (width, height) = told["arguments"].get(_STEPS), told.get("size") or _USUAL_SIZE
+    steps, (width, height) = told.get("arguments", {}).get(_STEPS), told.get("size", _USUAL_SIZE)
     return float(width * height * (steps if isinstance(steps, int) else _USUAL_STEPS))
 
 
