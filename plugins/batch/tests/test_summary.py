@@ -49,3 +49,9 @@ def test_long_lists_are_cut() -> None:
     assert "and 30 more" in found.text()
     assert max(map(len, found.text().splitlines())) < 400
     assert len(found.data()["failed"]) == 50
+
+
+def test_jobs_are_named_with_their_lines() -> None:
+    found = summary(failed={"f" * 32: "no room", "e" * 32: "no"}, lines={"f" * 32: 7})
+    assert f"{'f' * 32} (line 7): no room\n" in found.text()
+    assert f"{'e' * 32}: no\n" in found.text()

@@ -33,6 +33,7 @@ class Plan:
 
     Attributes:
         requests: the requests as JSON, by id.
+        lines: the numbers of the lines that ask for them first, by id.
         cells: the id of each image: for every job of the file, for every combination of swept
             values, for every seed; empty for what isn't valid.
         titles: the prompts of the first jobs, for people.
@@ -40,6 +41,7 @@ class Plan:
     """
 
     requests: dict[str, bytes] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
     cells: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     wrong: list[Line] = field(default_factory=list)
@@ -106,6 +108,7 @@ def plan(
             found.cells += [one for one, _ in made]
             for one, data in made:
                 found.requests.setdefault(one, data)
+                found.lines.setdefault(one, line.number)
     return found
 
 
