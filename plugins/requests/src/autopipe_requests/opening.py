@@ -40,6 +40,7 @@ class _Opened:
 
     pipe: Any
     scheduler: Any
+    task: str | None = None
     stages: list[Any] = field(default_factory=list)
     labels: dict[_Attached, str] = field(default_factory=dict)
     views: OrderedDict[str, tuple[Any, dict[str, str]]] = field(default_factory=OrderedDict)
@@ -146,7 +147,7 @@ class Pipelines:
         self.placement.place(pipe)
         if request.engine is not None:
             pipe.use_engine(request.engine)
-        opened = _Opened(pipe, getattr(pipe, "scheduler", None))
+        opened = _Opened(pipe, getattr(pipe, "scheduler", None), request.task)
         for stage in request.upscale:
             before = [pipe, *opened.stages]
             opened.stages.append(self._open_stage(stage, request, before))
@@ -167,13 +168,12 @@ class Pipelines:
         """Return a pipeline on these weights, with the scheduler and add-ons of the request."""
         key = view_key(request)
         if key not in opened.views:
-            pipe = _switched(opened.pipe, request) if opened.views else opened.pipe
-            if request.scheduler is not None:
-                if opened.scheduler is not None:
-                    pipe.scheduler = opened.scheduler
-                set_scheduler(pipe, request.scheduler, self.registry)
-            elif opened.views and opened.scheduler is not None:
+            # Without views, one for another task may have failed or been forgotten.
+            is_first = not opened.views and request.task == opened.task
+            pipe = opened.pipe if is_first else _switched(opened.pipe, request)
+            if opened.scheduler is not None:
                 pipe.scheduler = opened.scheduler
+            set_scheduler(pipe, request.scheduler, self.registry)
             labels = _attach(pipe, request.addons, opened, self._loading)
             if len(opened.views) >= MOST_VIEWS:
                 opened.views.popitem(last=False)
