@@ -139,6 +139,26 @@ def test_wrong_lines_are_named_before_anything_is_drawn(
     assert "line 3: it is not JSON" in capsys.readouterr().out
 
 
+def test_what_the_pipeline_refuses_is_named_before_anything_is_drawn(
+    tmp_path: Path, jobs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (
+        {"prompt": "a"}, {"prompt": "b", "steps": 0}, {"prompt": "c", "size": [63, 64]},
+        {"prompt": "d", "steps": 0}, {"prompt": "e", "scheduler": {"name": "DDIM",
+        "config": {"eta_of_nothing": 1}}},
+    )  # fmt: skip
+    file = jobs("\n".join(map(json.dumps, lines)), "jobs.jsonl")
+    assert batch(file, "-o", str(tmp_path / "out"), *DEMO) == 2
+    said = capsys.readouterr().err
+    for wrong in (
+        "line 2: num_inference_steps is 0", "line 3: width is 63", "line 4: num_inference_steps is",
+        "line 5: DDIMScheduler has no setting 'eta_of_nothing'",
+    ):  # fmt: skip
+        assert wrong in said
+    assert "line 1" not in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path, jobs, capsys: pytest.CaptureFixture[str]) -> None:
     line = (jobs("a\nb\na\n"), "-o", str(tmp_path / "out"), *DEMO, "--dry-run")
     assert batch(*line) == 0

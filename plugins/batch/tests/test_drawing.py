@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import pickle
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,6 +98,19 @@ def test_threads_are_set_in_the_worker(tmp_path: Path) -> None:
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_progress_bars_in_workers_take_no_lock_of_the_system(tmp_path: Path) -> None:
+    script = (
+        "import multiprocessing, tqdm, autopipe_batch.drawing as drawing\n"
+        "multiprocessing.RLock = None  # A call of it raises.\n"
+        "drawing.Draw(folder='.', unfinished='.')('cpu', 1)\n"
+        "list(tqdm.tqdm([1], disable=True))\n"
+        "print(type(tqdm.tqdm.get_lock()).__module__)"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "_thread\n"
 
 
 def test_a_group_is_drawn_together(make, studio: Studio) -> None:

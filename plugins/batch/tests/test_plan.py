@@ -152,3 +152,14 @@ def test_what_takes_longest_is_first() -> None:
     expected = [("e",), ("d",), ("c",), ("b",), ("a",), ("f",)]
     assert longest_first(requests, groups) == expected
     assert longest_first(requests, [("a", "f"), ("c", "a")]) == [("c", "a"), ("a", "f")]
+
+
+def test_requests_without_arguments_are_ordered_as_well() -> None:
+    found = planned({"seed": 1}, {"seed": 2})
+    ids = [(one,) for one in found.requests]
+    assert longest_first(found.requests, ids) == ids
+
+
+def test_requests_have_the_line_that_asks_for_them_first() -> None:
+    found = planned({"seed": 1}, None, {"seed": 2}, {"seed": 1}, images=2)
+    assert [found.lines[one] for one in found.requests] == [1, 1, 3]

@@ -10,6 +10,7 @@ import PIL.Image
 import pytest
 
 from autopipe.errors import ImageFileError
+from autopipe_requests import comparing
 from autopipe_requests.comparing import compared
 
 SAME = (True, "the same, to the last bit")
@@ -87,3 +88,10 @@ def test_what_can_not_be_read_is_a_sentence(content: bytes) -> None:
             compared(*pair)
     with pytest.raises(ImageFileError, match="'gone"):
         compared(Path("gone.png"), Path("a.png"))
+
+
+def test_frames_of_too_many_pixels_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "MOST_PIXELS", 3 * 8 * 6)
+    assert compared(clip("a.gif", 0, 100, 200), clip("b.gif", 0, 100, 200)) == SAME
+    with pytest.raises(ImageFileError, match="its frames have more than 144 pixels"):
+        compared(clip("a.gif", 0, 50, 100, 200), Path("b.gif"))

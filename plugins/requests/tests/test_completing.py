@@ -287,6 +287,16 @@ def test_ids_depend_on_what_changes_the_result_alone(complete: Complete) -> None
     assert image.id == image.id.lower()
 
 
+def test_width_and_height_are_the_size_however_they_are_written(complete: Complete) -> None:
+    sides = {"width": 16, "height": 8}
+    wanted = complete(size="16x8", seed=1)
+    for given in (sides, {"arguments": sides}, {"width": 16, "arguments": {"height": 8}}):
+        assert complete(seed=1, **given) == wanted
+    assert complete(seed=1, arguments={"width": 16}).size is None
+    with pytest.raises(ArgumentError, match=r"'width' and 'size' set the same"):
+        complete(seed=1, size=8, arguments={"width": 16})
+
+
 def test_a_hash_that_is_given_is_checked(complete: Complete, toys: Registry) -> None:
     data = complete(image="photo.png", attach="glow=half.txt", seed=1).model_dump()
     for place, change in (("photo.png", None), ("half.txt", "0.1"), ("paint", None)):

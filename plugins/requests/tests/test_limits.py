@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from autopipe_requests.limits import beyond_usual
-from autopipe_requests.request import Checkpoint, Request, Scheduler, Stage
+from autopipe_requests.request import Addition, Checkpoint, Request, Scheduler, Stage
 
 CHECKPOINT = Checkpoint(name="demo:toys")
 
@@ -48,6 +48,8 @@ def test_usual_requests_are_passed() -> None:
             {"upscale": (Stage(checkpoint=CHECKPOINT, arguments={"num_inference_steps": 9999}),)},
             "num_inference_steps 9,999",
         ),
+        ({"addons": (Addition(addon="glow"),) * 65}, "65 add-ons"),
+        ({"upscale": (Stage(checkpoint=CHECKPOINT),) * 5}, "5 enlargements"),
     ],
 )
 def test_what_is_beyond_is_told(given: dict[str, Any], told: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from support.toys import Glow
 
-from autopipe.errors import ArgumentError
+from autopipe.errors import ArgumentError, AutopipeError
 from autopipe.registry import Registry
 from autopipe_requests import opening
 from autopipe_requests.completing import Completion
@@ -78,6 +78,18 @@ def test_views_keep_their_own_schedulers(make: Make, loads: list[str]) -> None:
         assert type(pipelines.of(requests[0]).pipe.scheduler).__name__ == "DDIMScheduler"
         assert pipelines.of(requests[1]).pipe.scheduler.config.beta_end == 0.02
     assert loads == ["paint", "paint"]
+
+
+def test_a_request_that_fails_leaves_nothing_to_the_next_one(make: Make) -> None:
+    wrong = make(scheduler="EulerDiscrete", attach="shy")
+    with Pipelines(PLACED) as pipelines:
+        usual = type(pipelines.of(make()).pipe.scheduler)
+    for later, kind in ((make(), "Paint"), (make(image="photo.png"), "Repaint")):
+        with Pipelines(PLACED) as pipelines:
+            with pytest.raises(AutopipeError):
+                pipelines.of(wrong)
+            pipe = pipelines.of(later).pipe
+            assert (type(pipe).__name__, type(pipe.scheduler)) == (kind, usual)
 
 
 def test_a_setting_that_the_scheduler_does_not_have_is_refused(make: Make) -> None:

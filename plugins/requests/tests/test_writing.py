@@ -50,6 +50,18 @@ def test_what_concerns_only_the_own_machine_is_not_written(tmp_path: Path, monke
     assert found.id == request.id
 
 
+def test_a_prompt_that_begins_like_a_path_stays(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    written, other = (
+        RECORD.request.model_copy(update={"arguments": {"prompt": f"{home}/hut"}})
+        for home in (tmp_path, "~")
+    )
+    assert written.id != other.id
+    record = RECORD.model_copy(update={"request": written, "id": written.id})
+    text = texts_of(write(tmp_path / "a.png", "images", RED, record, {}))["autopipe"]
+    assert Record.read(text).request.arguments == written.arguments
+
+
 def test_a_suffix_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageFileError, match=r"written as \.png or \.jpg"):
         write(tmp_path / "a.gif", "images", RED, RECORD, {})

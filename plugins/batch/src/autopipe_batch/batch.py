@@ -87,6 +87,7 @@ class Batch:
             self._journal.file,
             len(self.ids),
             wrong=plan.wrong,
+            lines=plan.lines,
             repeated=plan.repeated,
         )
 
@@ -205,8 +206,9 @@ class Batch:
 
     def _take(self, outcome: Outcome, progress: Progress) -> None:
         summary, error = self.summary, outcome.error or ""
+        name = summary.name(outcome.id)
         if outcome.state == "died":
-            progress.tell(f"autopipe: {outcome.id}: {error}; it is tried again")
+            progress.tell(f"autopipe: {name}: {error}; it is tried again")
             return
         if outcome.state == "done":
             summary.drawn += 1
@@ -214,7 +216,7 @@ class Batch:
             errors = summary.failed if outcome.state == "failed" else summary.aside
             errors[outcome.id] = error
             if len(errors) <= MOST_SHOWN:
-                progress.tell(f"autopipe: {outcome.id} {outcome.state}: {error}")
+                progress.tell(f"autopipe: {name} {outcome.state}: {error}")
         progress.add(done=outcome.state == "done")
 
     def _workers(self, known: int | None) -> tuple[Sequence[str | None], int | None, int]:

@@ -95,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     from .jobs import read_jobs
     from .plan import check_lines, plan
     from .ranks import rank_of
+    from .rehearsal import Rehearsal
     from .sheet import MOST_LABELS, axes_of, layout, sheet_option
     from .sweep import combinations
 
@@ -109,6 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
         swept=combinations(sweeps, arguments.num_images),
         images=arguments.num_images,
         titles=MOST_LABELS,
+        check=Rehearsal(registry),
     )
     if not arguments.keep_going:
         check_lines(found, arguments.JOBS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -55,11 +56,14 @@ class Draw:
     def __call__(self, device: str | None, threads: int) -> Do:
         """Return the function; see `Make`."""
         import torch
+        from tqdm import tqdm
 
         from autopipe.placement.allocator import keeping_memory
         from autopipe_requests.opening import Pipelines
 
         torch.set_num_threads(threads)
+        # By default it is one for several processes, which a killed worker would leave behind.
+        tqdm.set_lock(threading.RLock())
         placement = replace(self.placement, device=device or self.placement.device)
         pipelines = Pipelines(placement)
         # A worker does nothing but draw until it ends.

@@ -57,7 +57,6 @@ def read_jobs(file: str, form: str | None = None) -> Iterator[Line]:
         file: the file; `-` is standard input.
         form: one of `FORMATS`; by default that of the suffix, else `jsonl` if the first line that
             is not empty begins with `{`, else `text`.
-        from_text: how values in CSV files are read.
 
     Raises:
         ArgumentError: if the file can't be read, or has more than `MOST_JOBS` jobs.
@@ -80,6 +79,8 @@ def read_jobs(file: str, form: str | None = None) -> Iterator[Line]:
                         f"files"
                     )
                 yield line
+    except FileNotFoundError:
+        raise ArgumentError(f"there is no file {shown(file)}; check the path of the jobs") from None
     except (OSError, RuntimeError) as error:  # RuntimeError: an unknown user in the path.
         raise ArgumentError(
             f"the jobs {shown(file)} can't be read: {error_summary(error)}; give a file of JSON "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -33,6 +33,7 @@ class Plan:
 
     Attributes:
         requests: the requests as JSON, by id.
+        lines: the numbers of the lines that ask for them first, by id.
         cells: the id of each image: for every job of the file, for every combination of swept
             values, for every seed; empty for what isn't valid.
         titles: the prompts of the first jobs, for people.
@@ -40,6 +41,7 @@ class Plan:
     """
 
     requests: dict[str, bytes] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
     cells: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     wrong: list[Line] = field(default_factory=list)
@@ -58,6 +60,7 @@ def plan(
     swept: Sequence[Mapping[str, Any]] = ({},),
     images: int = 1,
     titles: int = 0,
+    check: Callable[[Request], object] | None = None,
 ) -> Plan:
     """Return the plan for the jobs of a file.
 
@@ -71,6 +74,7 @@ def plan(
         swept: the combinations of swept values; they replace those of a job.
         images: the number of images of each, whose seeds count up.
         titles: the number of titles to keep.
+        check: checks what completing can't, and raises `AutopipeError`.
     """
     found = Plan()
     defaults, complete = _plain(defaults), Templates(complete)
@@ -89,6 +93,8 @@ def plan(
             chosen = _plain(values)
             try:
                 first = complete({"seed": 0, **_without_rivals(job, chosen), **chosen})
+                if check is not None:
+                    check(first)
                 if "seed" not in job and "seed" not in chosen:
                     if seed is None:
                         seed = _seed_of(job, None if chosen else first, complete)
@@ -102,6 +108,7 @@ def plan(
             found.cells += [one for one, _ in made]
             for one, data in made:
                 found.requests.setdefault(one, data)
+                found.lines.setdefault(one, line.number)
     return found
 
 
@@ -215,7 +222,7 @@ def grouped(
         if most == 1 or one in alone:
             groups.append([one])
             continue
-        key = _shared(Request.model_validate_json(requests[one]))
+        key = shared(Request.model_validate_json(requests[one]))
         group = open_groups.get(key)
         if group is None or len(group) == most:
             group = open_groups[key] = []
@@ -240,11 +247,11 @@ def longest_first(
 def _work(request: bytes) -> float:
     """Return the number of steps times pixels, as far as a request in JSON tells them."""
     told = json.loads(request)
-    steps, (width, height) = told.get("arguments", {}).get(_STEPS), told.get("size") or _USUAL_SIZE
+    steps, (width, height) = told.get("arguments", {}).get(_STEPS), told.get("size", _USUAL_SIZE)
     return float(width * height * (steps if isinstance(steps, int) else _USUAL_STEPS))
 
 
-def _shared(request: Request) -> bytes:
+def shared(request: Request) -> bytes:
     """Return a hash of what the requests of a group share."""
     arguments = {name: one for name, one in request.arguments.items() if name not in _ALONE}
     shared = request.model_copy(update={"seed": 0, "arguments": arguments})

@@ -30,6 +30,7 @@ class Summary:
         aside: why others are set aside, by id.
         again: why what seemed done was drawn again, by id.
         wrong: the lines of the file of jobs that are not valid.
+        lines: the lines of the file of jobs that ask for them, by id.
         repeated: how many jobs were asked for a further time.
         sheet: the contact sheet, or None.
     """
@@ -44,6 +45,7 @@ class Summary:
     aside: dict[str, str] = field(default_factory=dict)
     again: Mapping[str, str] = field(default_factory=dict)
     wrong: Sequence[Line] = ()
+    lines: Mapping[str, int] = field(default_factory=dict)
     repeated: int = 0
     sheet: Path | None = None
 
@@ -56,6 +58,10 @@ class Summary:
     def code(self) -> int:
         """The exit code."""
         return 1 if self.failed or self.aside or self.wrong else 0
+
+    def name(self, job: str) -> str:
+        """Return a job for people: its id, and its line."""
+        return f"{job} (line {self.lines[job]})" if job in self.lines else job
 
     def text(self) -> str:
         """Return a few lines for people."""
@@ -71,14 +77,18 @@ class Summary:
             )
         if self.adopted:
             lines.append(f"{self.adopted} of those found had no line in a manifest")
-        lines += _listed("failed; the same command tries them again", self.failed)
-        lines += _listed("set aside; --retry tries them again", self.aside)
+        lines += _listed("failed; the same command tries them again", self._named(self.failed))
+        lines += _listed("set aside; --retry tries them again", self._named(self.aside))
         if self.wrong:
             lines += _listed(
                 "not valid, and left out", {f"line {o.number}": o.error for o in self.wrong}
             )
-        names = [self.manifest, *([self.sheet] if self.sheet else [])]
+        # After --dry-run, and without jobs, there may be no manifest.
+        names = [one for one in (self.manifest, self.sheet) if one is not None and one.exists()]
         return "\n".join([*lines, *(clean(str(name), keep="") for name in names)])
+
+    def _named(self, errors: Mapping[str, str]) -> dict[str, str]:
+        return {self.name(one): error for one, error in errors.items()}
 
     def data(self) -> dict[str, Any]:
         """Return everything as data for JSON."""

@@ -139,7 +139,7 @@ def _settings(one: Drawn) -> dict[str, Any]:
 def _write_sheet(drawn: Sequence[Drawn], output: Path) -> dict[str, Any]:
     """Write the contact sheet with the records of all its images; return its settings."""
     sheet = contact_sheet([one.value for one in drawn])
-    records = [json.loads(one.record.text()) for one in drawn]
+    records = [json.loads(one.record.shareable().text()) for one in drawn]
     texts = {KEY: json.dumps({"format": 1, "sheet": records})}
     kind = writing.FORMATS[output.suffix.lower()]
     writing.written(output, partial(save_image, sheet, texts=texts, format=kind))

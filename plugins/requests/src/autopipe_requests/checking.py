@@ -63,6 +63,7 @@ def checked(draft: Draft, completion: Completion) -> Request:
         return completion.spelled(draft, name)
 
     values = read_arguments(given, model, spelled, SIZE if fields["size"] and by_size else ())
+    fields["size"] = _size(values, fields["size"], draft, completion) if by_size else fields["size"]
     for name, value in values.items():
         values[name] = _hashed(value, spelled(name), completion)
     fields["addons"] = tuple(_addition(one, completion) for one in fields["addons"])
@@ -76,6 +77,29 @@ def checked(draft: Draft, completion: Completion) -> Request:
     except (ValueError, RecursionError) as error:
         raise ArgumentError(f"the request is not valid: {error_summary(error)}") from None
     return made
+
+
+def _size(
+    values: dict[str, Any], size: tuple[int, int] | None, draft: Draft, completion: Completion
+) -> tuple[int, int] | None:
+    """Return the size, after taking width and height from `values` if they mean the same.
+
+    With pictures they don't, because a size also resizes these.
+
+    Raises:
+        ArgumentError: if a side is given twice.
+    """
+    sides = [values[name] for name in SIZE if name in values]
+    if size is not None and sides:
+        name = next(name for name in SIZE if name in values)
+        raise ArgumentError(
+            f"{completion.spelled(draft, name)} and {completion.spell('size')} set the same "
+            f"argument; give only one"
+        )
+    is_size = len(sides) == len(SIZE) and all(type(one) is int and one > 0 for one in sides)
+    if not is_size or _pictures(draft.inputs, values):
+        return size
+    return values.pop(SIZE[0]), values.pop(SIZE[1])
 
 
 def class_of(

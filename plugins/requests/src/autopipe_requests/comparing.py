@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from autopipe.errors import ImageFileError
 from autopipe.wording import error_summary, shown
 
+from .files import MOST_PIXELS
 from .pictures import suffix_of
 
 if TYPE_CHECKING:
@@ -52,7 +53,11 @@ def _content(file: Path) -> np.ndarray:
                 samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
                 return samples.reshape(-1, sound.getnchannels())
         with PIL.Image.open(file) as image:
-            frames = PIL.ImageSequence.Iterator(image)
-            return np.stack([np.asarray(frame.convert("RGBA")) for frame in frames])
+            frames: list[np.ndarray] = []
+            for frame in PIL.ImageSequence.Iterator(image):
+                if (len(frames) + 1) * frame.width * frame.height > MOST_PIXELS:
+                    raise ValueError(f"its frames have more than {MOST_PIXELS:,} pixels")
+                frames.append(np.asarray(frame.convert("RGBA")))
+            return np.stack(frames)
     except (OSError, EOFError, ValueError, wave.Error, PIL.Image.DecompressionBombError) as error:
         raise ImageFileError(f"{shown(str(file))} can't be read: {error_summary(error)}") from error

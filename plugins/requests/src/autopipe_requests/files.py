@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LARGEST = 1 << 32
 """The largest file, in bytes."""
 
-_MOST_PIXELS = 1 << 30
+MOST_PIXELS = 1 << 30
 """The most pixels of all frames of a video together."""
 
 
@@ -120,8 +120,8 @@ def _frames(path: str) -> list[Image]:
             width, height = video.size
             frames: list[Image] = []
             for frame in PIL.ImageSequence.Iterator(video):
-                if (len(frames) + 1) * width * height > _MOST_PIXELS:
-                    raise ValueError(f"its frames have more than {_MOST_PIXELS:,} pixels")
+                if (len(frames) + 1) * width * height > MOST_PIXELS:
+                    raise ValueError(f"its frames have more than {MOST_PIXELS:,} pixels")
                 frames.append(frame.convert("RGB"))
             return frames
     except Exception as error:  # PIL's readers raise many kinds of exceptions

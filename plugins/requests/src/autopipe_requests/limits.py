@@ -14,6 +14,9 @@ MOST_PIXELS = 1 << 24
 MOST = 1000
 """The usual number of anything else at most, such as steps, frames or results of one call."""
 
+MOST_ADDONS, MOST_STAGES = 64, 4
+"""The usual number of add-ons, and of stages that enlarge, at most; each loads weights."""
+
 _LONGEST = 1 << 17
 _SIDE = 512
 """A side in pixels that isn't known."""
@@ -26,6 +29,8 @@ def beyond_usual(request: Request, rows: int = 1) -> list[str]:
         rows: the number of results that are drawn in one call.
     """
     found = [f"{rows:,} results in one call"] if rows > MOST else []
+    found += [f"{len(request.addons)} add-ons"] if len(request.addons) > MOST_ADDONS else []
+    found += [f"{len(request.upscale)} enlargements"] if len(request.upscale) > MOST_STAGES else []
     found += _large(request.size)
     for stage in (request, *request.upscale):
         found += _of_stage(stage)

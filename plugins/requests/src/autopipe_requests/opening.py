@@ -40,6 +40,7 @@ class _Opened:
 
     pipe: Any = None
     scheduler: Any = None
+    task: str | None = None
     stages: list[Any] = field(default_factory=list)
     labels: dict[_Attached, str] = field(default_factory=dict)
     views: OrderedDict[str, tuple[Any, dict[str, str]]] = field(default_factory=OrderedDict)
@@ -173,6 +174,7 @@ class Pipelines:
         for stage in request.upscale:
             stages.append(self._open_stage(stage, request, [pipe, *stages]))
         opened.stages, opened.scheduler = stages, getattr(pipe, "scheduler", None)
+        opened.task = request.task
         opened.pipe = pipe
 
     def _open_stage(self, stage: Stage, request: Request, before: Sequence[Any]) -> Any:
@@ -190,13 +192,12 @@ class Pipelines:
         """Return a pipeline on these weights, with the scheduler and add-ons of the request."""
         key = view_key(request)
         if key not in opened.views:
-            pipe = _switched(opened.pipe, request) if opened.views else opened.pipe
-            if request.scheduler is not None:
-                if opened.scheduler is not None:
-                    pipe.scheduler = opened.scheduler
-                set_scheduler(pipe, request.scheduler, self.registry)
-            elif opened.views and opened.scheduler is not None:
+            # Without views, one for another task may have failed or been forgotten.
+            is_first = not opened.views and request.task == opened.task
+            pipe = opened.pipe if is_first else _switched(opened.pipe, request)
+            if opened.scheduler is not None:
                 pipe.scheduler = opened.scheduler
+            set_scheduler(pipe, request.scheduler, self.registry)
             labels = _attach(pipe, request.addons, opened, self._loading)
             if len(opened.views) >= MOST_VIEWS:
                 opened.views.popitem(last=False)

@@ -74,6 +74,10 @@ class Record(Data):
     request: Request
     drawn: Circumstances
 
+    def shareable(self) -> Record:
+        """Return the record as it is written into files; see `Request.shareable`."""
+        return self.model_copy(update={"request": self.request.shareable()})
+
     def text(self) -> str:
         """Return the record as JSON on one line, in printable ASCII characters."""
         data = self.model_dump(mode="json", exclude_defaults=True)

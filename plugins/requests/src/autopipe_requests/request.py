@@ -145,7 +145,10 @@ class Request(Stage):
 
         Of input files only the names are left, and the user's folder is written as `~`.
         """
-        return Request.model_construct(**_shareable(dict(self), os.path.expanduser("~")))
+        fields = _shareable(dict(self), os.path.expanduser("~"))
+        # A text that begins like a path may be a prompt. Files in arguments have no folders left.
+        fields["arguments"] = _shareable(self.arguments, "")
+        return Request.model_construct(**fields)
 
     @property
     def id(self) -> str:

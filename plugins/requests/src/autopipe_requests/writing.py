@@ -113,7 +113,7 @@ def write(path: Path, field: str, value: Any, record: Record, rates: Mapping[str
     """
     check_suffix(path, field)
     suffix = path.suffix.lower()
-    record = record.model_copy(update={"request": record.request.shareable()})
+    record = record.shareable()
     text = record.text()
     if field == "images":
         save: Callable[[Path], Any] = partial(_save_image, value, record, text, suffix)
