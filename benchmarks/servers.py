@@ -169,6 +169,7 @@ def main() -> None:
     app.post(PATH)(generations)
     config = uvicorn.Config(app, port=0, log_level="warning")
     sock = config.bind_socket()
+    sock.listen(512)  # From here on clients wait, until it is ready.
     print(f"serving at http://127.0.0.1:{sock.getsockname()[1]}", flush=True)
     uvicorn.Server(config).run(sockets=[sock])
 

@@ -134,3 +134,28 @@ def test_the_script_for_accelerators_runs_on_the_cpu() -> None:
     assert done.returncode == 0, done.stderr
     for row in ("diffusers, eager", "autopipe, eager", "diffusers, compiled", "autopipe, compile"):
         assert done.stdout.count(f"| {row} | 0.") == 2, done.stdout
+
+
+def test_the_load_test_compares_servers_turn_by_turn() -> None:
+    serving = importlib.import_module("serving")
+    speeds = {serving.SHARED: (3.0, 8.0), serving.PIPELINES: (1.0, 4.0)}
+    found = [
+        {"turn": turn, "server": name, "clients": 8, "requests": 9, "p50": 1.0, "p95": 2.0}
+        | {"throughput": speed}
+        for name, both in speeds.items()
+        for turn, speed in enumerate(both)
+    ]
+    told = serving.summary(found, 8, serving.SHARED)
+    assert (told["ratio"], told["low"], told["high"]) == (2.5, 2.0, 3.0)
+    assert told["throughput"] == 5.5
+
+
+def test_the_load_test_loads_a_server() -> None:
+    serving, servers = importlib.import_module("serving"), importlib.import_module("servers")
+    with servers.Server(servers.serve("demo:stable_diffusion", 2, "--sharing")) as server:
+        figures = serving.asked(server, 2, 2, 3, 32)
+        assert figures["requests"] == 4
+        assert 0 < figures["p50"] <= figures["p95"]
+        assert server.fetch("GET", "/health")[0] == 200
+        with pytest.raises(SystemExit, match="the server answered 4"):
+            server.ask({"prompt": "a red circle", "size": "large"})
