@@ -30,6 +30,7 @@ LINES = {
     "schema": ["text2image"],
     "batch": ["jobs.txt", "-o", "drawn", "--dry-run"],
     "replay": ["drawn.png", "--model", DEMO],
+    "serve": ["--port", "0"],
     # With an engine that isn't there, nothing is measured.
     "tune": [DEMO, "--engine", "none"],
 }
@@ -70,6 +71,7 @@ def _prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("autopipe.checkpoint.load.read_weights", accept)
+    monkeypatch.setattr("autopipe_serve.server.Server.run", accept)
     PIL.Image.new("RGB", (64, 64)).save("picture.png")
     PIL.Image.new("L", (64, 64)).save("mask.png")
     Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
