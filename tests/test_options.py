@@ -31,6 +31,7 @@ LINES = {
     "batch": ["jobs.txt", "-o", "drawn", "--dry-run"],
     "show": ["picture.png"],
     "replay": ["theirs.png", "--model", DEMO],
+    "serve": ["--port", "0"],
     # With an engine that isn't there, nothing is measured.
     "tune": [DEMO, "--engine", "none"],
 }
@@ -71,6 +72,7 @@ def _prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("autopipe.checkpoint.load.read_weights", accept)
+    monkeypatch.setattr("autopipe_serve.server.Server.run", accept)
     PIL.Image.new("RGB", (64, 64)).save("picture.png")
     PIL.Image.new("L", (64, 64)).save("mask.png")
     text = "a hut\nSteps: 1, CFG scale: 2, Seed: 1, Size: 64x64, RNG: CPU"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from autopipe_serve.logs import AsJson, log_to_stderr
+from autopipe_serve.logs import AsJson, logging_to_stderr
 
 
 @pytest.fixture
@@ -72,17 +72,12 @@ def test_lines_of_logs_stay_lines() -> None:
 
 
 def test_pipelines_and_the_server_log_to_one_place(capsys: pytest.CaptureFixture[str]) -> None:
-    names = ("autopipe_serve", "autopipe", "uvicorn.error")
-    loggers = [logging.getLogger(name) for name in names]
-    before = [(one.handlers, one.propagate, one.level) for one in loggers]
-    try:
-        log_to_stderr(as_json=True)
+    root = logging.getLogger("autopipe")
+    before = root.handlers
+    with logging_to_stderr(as_json=True):
         logging.getLogger("autopipe.pipeline").warning("careful")
-        assert json.loads(capsys.readouterr().err)["message"] == "careful"
-    finally:
-        for one, (handlers, propagate, level) in zip(loggers, before):
-            one.handlers, one.propagate = handlers, propagate
-            one.setLevel(level)
+    assert json.loads(capsys.readouterr().err)["message"] == "careful"
+    assert root.handlers is before
 
 
 def test_metrics_count_answers_by_route_and_what_the_studio_knows(client: Callable) -> None:

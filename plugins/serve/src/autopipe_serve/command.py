@@ -119,6 +119,12 @@ def run(arguments: argparse.Namespace) -> int:
         folder = arguments.folder
         if folder is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="autopipe-serve-"))
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except (OSError, ValueError):
+            raise ArgumentError(
+                f"--folder {shown(folder)} can't be written; give another one"
+            ) from None
         settings = settings_in(arguments, models, keys, Path(folder))
         from .server import serve
 
@@ -149,7 +155,7 @@ def settings_in(
         first = error.errors(include_url=False)[0]
         name = f"--max-{first['loc'][0]}"
         raise ArgumentError(f"{name} {shown(first['input'])} is not valid") from None
-    if arguments.loras is not None and not Path(arguments.loras).is_dir():
+    if arguments.loras is not None and not os.path.isdir(arguments.loras):
         raise ArgumentError(f"--loras {shown(arguments.loras)} is not a folder; give one")
     names = [*(arguments.host_name or ())]
     if not _is_wildcard(arguments.host):
@@ -183,10 +189,10 @@ def models_in(given: Any) -> dict[str, str]:
     for text in given:
         name, separator, checkpoint = text.partition("=")
         if not separator:
-            path = Path(text).expanduser()
-            plain = path.resolve()
-            local = plain.stem if path.is_file() else plain.name
-            name, checkpoint = local if path.exists() else text, text
+            path, name, checkpoint = os.path.expanduser(text), text, text
+            if os.path.exists(path):
+                real = Path(path).resolve()
+                name = real.stem if real.is_file() else real.name
         if not name or not checkpoint:
             raise ArgumentError(f"--model {shown(text)} has no name or no checkpoint; give both")
         if name in found:

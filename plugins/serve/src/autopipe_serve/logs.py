@@ -12,6 +12,8 @@ import sys
 import time
 import traceback
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
@@ -125,12 +127,20 @@ class AsJson(logging.Formatter):
         return json.dumps({"time": when, "level": record.levelname.lower(), **facts}, default=str)
 
 
-def log_to_stderr(*, as_json: bool) -> None:
-    """Write the logs of this server, of pipelines and of uvicorn to stderr."""
+@contextmanager
+def logging_to_stderr(*, as_json: bool) -> Iterator[None]:
+    """Context manager in which this server, pipelines and uvicorn log to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     handler.setFormatter(AsJson() if as_json else plain)
-    for name in ("autopipe_serve", "autopipe", "uvicorn.error"):
-        one = logging.getLogger(name)
+    loggers = [logging.getLogger(name) for name in ("autopipe_serve", "autopipe", "uvicorn.error")]
+    before = [(one.handlers, one.propagate, one.level) for one in loggers]
+    for one in loggers:
         one.handlers, one.propagate = [handler], False
-        one.setLevel(logging.INFO if name == "autopipe_serve" else logging.WARNING)
+        one.setLevel(logging.INFO if one is loggers[0] else logging.WARNING)
+    try:
+        yield
+    finally:
+        for one, (handlers, propagate, level) in zip(loggers, before):
+            one.handlers, one.propagate = handlers, propagate
+            one.setLevel(level)

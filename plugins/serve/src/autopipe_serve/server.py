@@ -18,7 +18,7 @@ from autopipe.registry import default_registry
 from autopipe.wording import logger, shown
 
 from .app import create_app
-from .logs import log_to_stderr
+from .logs import logging_to_stderr
 from .settings import Settings
 
 _log = logger(__name__)
@@ -76,18 +76,22 @@ def serve(
         log_as_json: whether lines of the log are JSON.
 
     Raises:
-        ArgumentError: if it can't listen there.
+        ArgumentError: if it can't listen there, or there is no such device.
         AutopipeError: if a checkpoint can't be opened.
     """
     registry = default_registry()
     for checkpoint in settings.models.values():
         open_checkpoint(checkpoint, registry, local_only=True)
-    sock = listening(host, port)
-    log_to_stderr(as_json=log_as_json)
-    app = create_app(settings, registry=registry, grace=grace)
-    shown_host = f"[{host}]" if ":" in host else host
-    say(f"serving at http://{shown_host}:{sock.getsockname()[1]}")
-    Server(app, grace).run(sockets=[sock])
+    settings.placement.target()  # Report mistakes before a client does.
+    with listening(host, port) as sock, logging_to_stderr(as_json=log_as_json):
+        app = create_app(settings, registry=registry, grace=grace)
+        shown_host = f"[{host}]" if ":" in host else host
+        say(f"serving at http://{shown_host}:{sock.getsockname()[1]}")
+        try:
+            Server(app, grace).run(sockets=[sock])
+        finally:
+            app.state.closing.begin()
+            app.state.closing.wait()
     return 0
 
 
@@ -100,7 +104,7 @@ def listening(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=512)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not valid"
         raise ArgumentError(
             f"--host {shown(host)} --port {port} can't be used ({why}); give another port"
