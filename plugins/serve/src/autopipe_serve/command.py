@@ -105,8 +105,9 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     take("--grace S", about, type=_SECONDS, default=30.0)
     limits = parser.add_argument_group("limits of requests")
     for name, (metavar, kind, default, about) in LIMITS.items():
-        words = f"--max-{name} {metavar}"
-        option(limits, words, f"{about} (default: {default})", type=kind, dest=f"max_{name}")
+        dest = f"max_{name}"
+        words = f"--{dest.replace('_', '-')} {metavar}"
+        option(limits, words, f"{about} (default: {default})", type=kind, dest=dest)
     return run
 
 
