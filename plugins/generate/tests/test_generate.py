@@ -144,8 +144,8 @@ def painters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[Task, Pain
     def load(asked: Request, registry: Registry, *, local_only: bool = False) -> Painter:
         return made.setdefault("hint", HintPainter()) if asked.conditions else made[asked.task]
 
-    def identified(named: Checkpoint, *_: object) -> Checkpoint:
-        return named
+    def identified(named: Checkpoint, *_: object) -> dict[str, Checkpoint]:
+        return {"checkpoint": named}
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(generate, "default_registry", lambda: REGISTRY)

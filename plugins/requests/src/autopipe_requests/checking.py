@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autopipe.checkpoint.checkpoint import Checkpoint as Opened
-from autopipe.checkpoint.single_file import open_pipeline
 from autopipe.errors import ArgumentError, ImageFileError, nearest
 from autopipe.registry import Registry
 from autopipe.regular import is_file
@@ -16,7 +14,8 @@ from autopipe.tasks import Input, Task
 from autopipe.wording import error_summary, shown
 
 from .completing import KEYS
-from .hashes import fingerprint, sha256_of
+from .hashes import sha256_of
+from .identifying import identified
 from .inputs import Text, is_address, joined, needs_of
 from .models import arguments_model, facts_of
 from .request import Addition, Checkpoint, Request
@@ -67,10 +66,10 @@ def checked(draft: Draft, completion: Completion) -> Request:
     for name, value in values.items():
         values[name] = _hashed(value, spelled(name), completion)
     fields["addons"] = tuple(_addition(one, completion) for one in fields["addons"])
-    key = named, cls, repr(fields["stages"]), repr(fields["conditions"])
+    key = named, cls, repr([fields[name] for name in ("stages", "conditions", "upscale")])
     if key not in completion.identities:
         completion.identities[key] = identified(named, cls, fields, completion)
-    fields["checkpoint"] = completion.identities[key]
+    fields |= completion.identities[key]
     try:
         made = Request(task=draft.task and str(draft.task), arguments=values, **fields)
         made.canonical()  # It raises for texts that can't be encoded.
@@ -173,42 +172,3 @@ def _same(path: Path, expected: str | None, completion: Completion) -> str:
             f"{completion.otherwise or 'leave out sha256'}"
         )
     return found
-
-
-def identified(
-    named: Checkpoint, cls: Any, fields: Mapping[str, Any], completion: Completion
-) -> Checkpoint:
-    """Return a local checkpoint with its fingerprint.
-
-    Raises:
-        ArgumentError: if the request has another fingerprint.
-    """
-    if named.commit is not None:
-        return named
-    registry = completion.registry
-    options = {"variant": named.variant, **fields["stages"], **completion.loading}
-    options = {name: value for name, value in options.items() if value is not None}
-    conditions = {n: one for n, one in fields["conditions"].items() if one is not False}
-    if named.config is None:
-        opened = Opened.open(named.name, options, registry)
-    else:
-        opened = open_pipeline(named.name, {"config": named.config, **options}, registry)
-    single = named.name if is_file(os.path.expanduser(named.name)) else None
-    found = fingerprint(opened.plan(_without(cls, conditions, opened, registry)), single)
-    if named.fingerprint not in (None, found):
-        raise ArgumentError(
-            f"the checkpoint {shown(named.name)} has changed: its fingerprint is {found}, and the "
-            f"request has {shown(named.fingerprint)}; use the original, or "
-            f"{completion.otherwise or 'leave out fingerprint'}"
-        )
-    return named.model_copy(update={"fingerprint": found})
-
-
-def _without(cls: Any, conditions: Mapping[str, Any], opened: Opened, registry: Registry) -> Any:
-    """Return the class that opens the checkpoint's own components."""
-    if not conditions:
-        return cls
-    pipeline = registry.pipeline_of(cls)
-    task = pipeline.task if pipeline else None
-    plain = dict.fromkeys(conditions, False)
-    return registry.resolve(opened.index.class_name, task, plain).load_class()

@@ -84,7 +84,7 @@ class Completion:
             default leave out the hash.
 
     Attributes:
-        identities: checkpoints with their fingerprints, by what these depend on.
+        identities: the fields with pinned checkpoints, by what these depend on.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Completion:
         self.local_only = local_only
         self._spell_argument = spell_argument or spell
         self._opened: dict[tuple[Checkpoint, str | None], checkpoints.Checkpoint] = {}
-        self.identities: dict[tuple[Any, ...], Checkpoint] = {}
+        self.identities: dict[tuple[Any, ...], dict[str, Any]] = {}
 
     @property
     def loading(self) -> Mapping[str, Any]:
