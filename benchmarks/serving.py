@@ -206,7 +206,7 @@ def report(results: Figures) -> str:
         lines += [
             f"\n**Load**: {loaded['checkpoint']}, {loaded['side']} x {loaded['side']}, about "
             f"{loaded['steps']} steps with guidance, {loaded['turns']} turns\n",
-            "| clients | server | images/s | p50 | p95 | CPU an image | against a pipeline for each |",
+            "| clients | server | images/s | p50 | p95 | CPU an image | of a pipeline each |",
             "|---|---|---|---|---|---|---|",
         ]
         for clients in CLIENTS:
