@@ -106,6 +106,12 @@ class Server(AbstractContextManager["Server"]):
         text = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(text.split(f"{name}:")[1].split()[0])
 
+    def cpu(self) -> float:
+        """Return the seconds of all cores that the process has taken."""
+        text = Path(f"/proc/{self._process.pid}/stat").read_text()
+        fields = text.rpartition(") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 def serve(model: str, workers: int, *options: str) -> list[str]:
     """Return the command of `autopipe serve`."""

@@ -75,7 +75,7 @@ def asked(server: Server, clients: int, each: int, steps: int, side: int) -> Fig
         for _ in range(each):
             taken.append(server.ask(given(next(seeds), steps, side)))
 
-    begin = time.perf_counter()
+    begin, before = time.perf_counter(), server.cpu()
     with ThreadPoolExecutor(clients) as pool:
         for one in [pool.submit(client) for _ in range(clients)]:
             one.result()
@@ -86,6 +86,7 @@ def asked(server: Server, clients: int, each: int, steps: int, side: int) -> Fig
         "throughput": len(taken) / whole,
         "p50": statistics.median(taken),
         "p95": cuts[-1],
+        "cpu": (server.cpu() - before) / len(taken),
     }
 
 
@@ -177,7 +178,7 @@ def _counted(server: Server) -> dict[str, int]:
 def _line(one: Figures) -> str:
     return (
         f"{one['clients']:>2} clients, {one['server']:<31} {one['throughput']:6.3f} images/s, "
-        f"p50 {one['p50']:6.2f} s, p95 {one['p95']:6.2f} s, {one['requests']} requests"
+        f"p50 {one['p50']:6.2f} s, p95 {one['p95']:6.2f} s, CPU {one['cpu']:5.2f} s an image"
     )
 
 
@@ -185,9 +186,8 @@ def summary(found: Sequence[Figures], clients: int, server: str) -> dict[str, fl
     """Return the medians over all turns, and the throughput against a pipeline for each request."""
     own = [one for one in found if (one["clients"], one["server"]) == (clients, server)]
     other = [one for one in found if (one["clients"], one["server"]) == (clients, PIPELINES)]
-    told = {
-        name: statistics.median(one[name] for one in own) for name in ("throughput", "p50", "p95")
-    }
+    names = ("throughput", "p50", "p95", "cpu")
+    told = {name: statistics.median(one[name] for one in own) for name in names}
     ratios = [a["throughput"] / b["throughput"] for a, b in zip(own, other)]
     if ratios:
         told |= {"ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
@@ -206,8 +206,8 @@ def report(results: Figures) -> str:
         lines += [
             f"\n**Load**: {loaded['checkpoint']}, {loaded['side']} x {loaded['side']}, about "
             f"{loaded['steps']} steps with guidance, {loaded['turns']} turns\n",
-            "| clients | server | images/s | p50 | p95 | throughput against a pipeline for each |",
-            "|---|---|---|---|---|---|",
+            "| clients | server | images/s | p50 | p95 | CPU an image | of a pipeline each |",
+            "|---|---|---|---|---|---|---|",
         ]
         for clients in CLIENTS:
             for name in loaded["servers"]:
@@ -217,7 +217,7 @@ def report(results: Figures) -> str:
                     ratio = f"{one['ratio']:.2f} [{one['low']:.2f} to {one['high']:.2f}]"
                 lines.append(
                     f"| {clients} | {name} | {one['throughput']:.3f} | {one['p50']:.2f} s | "
-                    f"{one['p95']:.2f} s | {ratio} |"
+                    f"{one['p95']:.2f} s | {one['cpu']:.2f} s | {ratio} |"
                 )
     if "disconnects" in results:
         one = results["disconnects"]

@@ -140,7 +140,15 @@ def test_the_load_test_compares_servers_turn_by_turn() -> None:
     serving = importlib.import_module("serving")
     speeds = {serving.SHARED: (3.0, 8.0), serving.PIPELINES: (1.0, 4.0)}
     found = [
-        {"turn": turn, "server": name, "clients": 8, "requests": 9, "p50": 1.0, "p95": 2.0}
+        {
+            "turn": turn,
+            "server": name,
+            "clients": 8,
+            "requests": 9,
+            "p50": 1.0,
+            "p95": 2.0,
+            "cpu": 1,
+        }
         | {"throughput": speed}
         for name, both in speeds.items()
         for turn, speed in enumerate(both)
