@@ -83,7 +83,7 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     declare_device(parser)
     about = "requests that are drawn at the same time (default: 1)"
     take("--workers N", about, type=count, default=1)
-    about = "let requests of equal shape share the steps of the network (default: no)"
+    about = "with --workers: requests of equal shape share the steps of the network (default: no)"
     add("--sharing", action="store_true", help=about)
     about = "send no previews, which take a little time for each step (default: send them)"
     add("--no-previews", action="store_true", help=about)
