@@ -159,7 +159,7 @@ def test_add_ons_on_the_command_line(autopipe: Run, tmp_path: Path, pipe: Any) -
         *attached, "--keep-every", "4", "-o", file, "--json", "-q",
     )  # fmt: skip
     (found,) = json.loads(told)
-    assert (found["attach"], found["keep_every"]) == (", ".join(NAMES), 4)
+    assert (found["attach"], found["keep_every"]) == ([*NAMES], 4)
     for name in NAMES:
         pipe.attach(name)
     expected = draw(pipe, num_inference_steps=4, keep_every=4, output_type="pil")[0]

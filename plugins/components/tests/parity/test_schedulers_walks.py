@@ -13,8 +13,9 @@ import torch
 diffusers = pytest.importorskip("diffusers")
 pytestmark = pytest.mark.parity
 
-# Samples stay within about [-30, 30] and pass through up to 40 float32 evaluations.
-TOLERANCE = {"atol": 1e-4, "rtol": 2e-5}
+# Samples stay within about [-30, 30] and pass through up to 40 float32 evaluations, each of which
+# rounds by up to 30 / 2**23; processors round sums in different orders.
+TOLERANCE = {"atol": 40 * 30 / 2**23, "rtol": 2e-5}
 # Ancestral steps go down to sqrt(following^2 - up^2) in the reference, which cancels in float32
 # where a step is large (zero SNR, two steps in all); ours to following^2 / sigma, the same number.
 CANCELLED = {"atol": 1e-2, "rtol": 2e-5}
