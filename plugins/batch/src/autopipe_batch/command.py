@@ -31,7 +31,7 @@ ABOUT = (
 EXAMPLES = (
     "autopipe batch jobs.jsonl -o pictures",
     "autopipe batch prompts.txt -o pictures --steps 30 --num-images 4",
-    "autopipe batch prompts.txt -o sweep --sweep scheduler=ddim,euler --sweep guidance=3,5,7",
+    "autopipe batch prompts.txt -o sweep --sweep scheduler=ddim,euler",
     "autopipe batch jobs.csv -o pictures --devices cuda:0,cuda:1",
     "accelerate launch -m autopipe batch jobs.jsonl -o pictures",
 )

@@ -39,7 +39,7 @@ ABOUT = (
 EXAMPLES = (
     "autopipe serve",
     "autopipe serve --model painter=models/painter --model OWNER/NAME --memory 16GiB",
-    "autopipe serve --host 0.0.0.0 --key-file keys.txt --host-name pictures.example.org",
+    "autopipe serve --host 0.0.0.0 --key-file keys --host-name example.org",
 )
 
 _PORT = between(int, 0, 65535)
@@ -101,7 +101,7 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     safety.add_argument("--log-prompts", action="store_true", help=about)
     about = "text, or json for a JSON object on each line (default: text)"
     safety.add_argument("--log-format", choices=("text", "json"), default="text", help=about)
-    about = "seconds for which the end waits for what is being drawn (default: 30)"
+    about = "seconds for which the end waits for what is being drawn (default: 30.0)"
     take("--grace S", about, type=_SECONDS, default=30.0)
     limits = parser.add_argument_group("limits of requests")
     for name, (metavar, kind, default, about) in LIMITS.items():
