@@ -38,7 +38,7 @@ ABOUT = (
 )
 EXAMPLES = (
     "autopipe serve",
-    "autopipe serve --model painter=models/painter --model OWNER/NAME --memory 16GiB",
+    "autopipe serve --model ink=models/ink --model OWNER/NAME --memory 16GiB",
     "autopipe serve --host 0.0.0.0 --key-file keys --host-name example.org",
 )
 
