@@ -277,7 +277,7 @@ def test_too_long_texts_are_refused() -> None:
 
 @given(st.text(max_size=2000))
 def test_any_text_is_read(text: str) -> None:
-    read(text)
+    assert isinstance(read(text), Foreign)
 
 
 @given(st.sampled_from([WEB_UI, CIVITAI]), st.data())
@@ -286,4 +286,4 @@ def test_changed_texts_are_read(text: str, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 10))):
         place = data.draw(st.integers(0, len(letters) - 1))
         letters[place] = data.draw(st.sampled_from([*'",:[]{}<>()\\\n x1', "\ud800", ""]))
-    read("".join(letters))
+    assert isinstance(read("".join(letters)), Foreign)

@@ -17,7 +17,6 @@ from autopipe.errors import CancelledError, ImageFileError, PluginError
 from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.call import pipeline_call
 from autopipe.registry import Registry
-from autopipe_requests.completing import Completion
 from autopipe_requests.drawing import Drawn, draw
 from autopipe_requests.opening import Pipelines
 from autopipe_requests.pictures import texts_of
@@ -27,14 +26,6 @@ from autopipe_requests.request import Request
 from autopipe_requests.stepping import Step
 
 Make = Callable[..., Request]
-
-
-@pytest.fixture
-def make(toys: Registry) -> Make:
-    completion = Completion(toys)
-    return lambda **given: completion.complete(
-        {"model": "paint", "prompt": "a hut", "seed": 1, **given}
-    )
 
 
 @pytest.fixture

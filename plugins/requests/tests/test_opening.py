@@ -14,9 +14,7 @@ import pytest
 from support.toys import Glow
 
 from autopipe.errors import ArgumentError, AutopipeError
-from autopipe.registry import Registry
 from autopipe_requests import opening
-from autopipe_requests.completing import Completion
 from autopipe_requests.drawing import draw
 from autopipe_requests.opening import Pipelines, weights_key
 from autopipe_requests.placement import Placement
@@ -24,14 +22,6 @@ from autopipe_requests.request import Request, Scheduler, Stage
 
 Make = Callable[..., Request]
 PLACED = Placement(device="cpu")
-
-
-@pytest.fixture
-def make(toys: Registry) -> Make:
-    completion = Completion(toys)
-    return lambda **given: completion.complete(
-        {"model": "paint", "prompt": "a hut", "seed": 1, **given}
-    )
 
 
 @pytest.fixture

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,11 +11,11 @@ from typing import Any
 import PIL.Image
 import pytest
 from fastapi.testclient import TestClient
+from support.serving import serving
 
 from autopipe.errors import ArgumentError
 from autopipe_requests.request import Checkpoint, Request
 from autopipe_serve.app import create_app
-from autopipe_serve.server import Server, listening
 from autopipe_serve.settings import Settings
 from autopipe_serve.studio import Event, Stats, Ticket
 
@@ -83,23 +79,6 @@ def client(studio: IdleStudio, tmp_path: Path) -> Callable[..., Any]:
         return TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
 
     return made
-
-
-@contextlib.contextmanager
-def serving(app: Any) -> Iterator[int]:
-    """Serve an application by uvicorn on a free port of the loopback, in a thread."""
-    server = Server(app, grace=5)
-    sock: socket.socket = listening("127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield sock.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture

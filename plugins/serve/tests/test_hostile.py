@@ -187,3 +187,4 @@ def test_clients_that_leave_in_the_middle(base: str, port: int) -> None:
     for content in b"", b"POST", head, head + b"\r\n{":
         with socket.create_connection(("127.0.0.1", port), 20) as sock:
             sock.sendall(content)
+        assert httpx.get(f"{base}/health").status_code == 200

@@ -69,8 +69,7 @@ class Fields:
 
     def texts(self, key: str) -> list[Any]:
         """Remove the value of a key and return it as a list, of which most have one element."""
-        value = self.rest.pop(key, ())
-        return list(value) if isinstance(value, (list, tuple)) else [value]
+        return _list(self.rest.pop(key, None))
 
     # Checkpoints
 

@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,8 @@ from typing import Any
 
 import PIL.Image
 import pytest
-import uvicorn
 from openai import OpenAI
+from support.serving import serving
 
 from autopipe.errors import ArgumentError
 from autopipe.tasks import Task
@@ -170,27 +171,16 @@ def waited_for() -> Callable[[Callable[[], object]], bool]:
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Start a server with a studio; by default one that draws squares."""
-    running: list[tuple[uvicorn.Server, threading.Thread, Served]] = []
+    running: list[Served] = []
+    with ExitStack() as stack:
 
-    def start(studio: Any = None, **options: Any) -> Served:
-        fake = FakeStudio(tmp_path)
-        settings = Settings(**{"folder": tmp_path, **options})
-        studio = studio or fake
-        config = uvicorn.Config(create_app(settings, studio), port=0, log_level="warning")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.005)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        served = Served(studio, f"http://127.0.0.1:{port}", settings)
-        running.append((server, thread, served))
-        return served
+        def start(studio: Any = None, **options: Any) -> Served:
+            settings = Settings(**{"folder": tmp_path, **options})
+            studio = studio or FakeStudio(tmp_path)
+            port = stack.enter_context(serving(create_app(settings, studio)))
+            running.append(Served(studio, f"http://127.0.0.1:{port}", settings))
+            return running[-1]
 
-    yield start
-    for server, thread, served in running:
-        for client in served.clients:
+        yield start
+        for client in (one for served in running for one in served.clients):
             client.close()
-        server.should_exit = True
-        thread.join()

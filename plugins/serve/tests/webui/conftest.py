@@ -5,19 +5,18 @@ from __future__ import annotations
 import base64
 import io
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import uvicorn
 import webuiapi
 from PIL import Image
+from support.serving import serving
 
 from autopipe.registry import default_registry
 from autopipe_requests.record import Circumstances, Record
@@ -128,24 +127,6 @@ class PaintingStudio:
         ticket.tell(Event("image", "drawing", image=len(ticket.files) - 1, file=path))
 
 
-@contextmanager
-def serving(settings: Settings, studio: Any = None) -> Iterator[int]:
-    """The port of a server that runs meanwhile."""
-    app = create_app(settings, studio)
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-        thread.start()
-        try:
-            while not server.started and thread.is_alive():
-                time.sleep(0.005)
-            yield bound.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
 @pytest.fixture
 def studio(tmp_path: Path) -> PaintingStudio:
     return PaintingStudio(tmp_path)
@@ -158,7 +139,7 @@ def serve(studio: PaintingStudio, tmp_path: Path) -> Iterator[Callable[..., str]
 
         def start(**settings: Any) -> str:
             made = Settings(folder=tmp_path, **settings)
-            port = stack.enter_context(serving(made, studio))
+            port = stack.enter_context(serving(create_app(made, studio)))
             return f"http://127.0.0.1:{port}/sdapi/v1"
 
         yield start
@@ -180,14 +161,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pain
     """The address of a server for tests that change nothing of it, and its studio."""
     folder = tmp_path_factory.mktemp("painted")
     studio = PaintingStudio(folder)
-    with serving(Settings(folder=folder), studio) as port:
+    with serving(create_app(Settings(folder=folder), studio)) as port:
         yield f"http://127.0.0.1:{port}/sdapi/v1", studio
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webuiapi.WebUIApi]:
     """A client of a server that draws with the demo."""
-    with serving(Settings(folder=tmp_path_factory.mktemp("drawn"))) as port:
+    with serving(create_app(Settings(folder=tmp_path_factory.mktemp("drawn")))) as port:
         yield webuiapi.WebUIApi(baseurl=f"http://127.0.0.1:{port}/sdapi/v1", steps=2)
 
 
