@@ -98,7 +98,7 @@ def test_names_become_paths(loras: Path, tmp_path: Path) -> None:
             {"addon": "freeu"},
             {"addon": "lora", "source": style, "strength": -1.0},
             {"addon": "lora", "source": style, "strength": 0.5},
-            {"addon": "lora", "source": style},
+            {"addon": "lora", "source": style, "strength": 1.0},
         ],
         "conditions": {"controlnet": "demo:controlnet"},
         "upscale": [{"model": "/models/other"}],

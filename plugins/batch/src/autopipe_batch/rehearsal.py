@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from autopipe.cli.checkpoint import open_checkpoint
 from autopipe.errors import ArgumentError
 from autopipe.registry import Registry
 from autopipe_requests.inputs import is_address
@@ -41,12 +40,11 @@ class Rehearsal:
             raise ArgumentError(refusal)
 
     def _refusal(self, request: Request) -> str:
-        from autopipe_requests.rehearsal import check_call
+        from autopipe_requests.rehearsal import check_call, class_name_of
 
-        named = request.checkpoint
-        opened = open_checkpoint(named.name, self._registry, named.commit)
+        name = class_name_of(request.checkpoint, self._registry)
         try:
-            check_call(request, opened.index.class_name, self._registry)
+            check_call(request, name, self._registry)
         except ArgumentError as error:
             return str(error)
         return ""

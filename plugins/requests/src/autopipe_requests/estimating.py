@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from autopipe.cli.checkpoint import open_checkpoint
 from autopipe.placement.base import bytes_of
 from autopipe.placement.room import footprints_of
 from autopipe.registry import Registry
 
 from .checking import class_of
-from .rehearsal import outline_of
-from .request import Checkpoint, Request
+from .rehearsal import class_name_of, outline_of
+from .request import Request
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,13 @@ def estimate(request: Request, registry: Registry, *, local_only: bool = False) 
     Raises:
         AutopipeError: if a small file of the checkpoint is absent or not valid.
     """
-    name = _class_name(request.checkpoint, registry, local_only)
+    name = class_name_of(request.checkpoint, registry, local_only)
     cls = class_of(name, request.task, request.conditions, registry)
     pipe = outline_of(cls, request, registry, local_only)
     pipes = [pipe]
     for stage in request.upscale:
         alone = Request(checkpoint=stage.checkpoint, seed=0)
-        name = _class_name(stage.checkpoint, registry, local_only)
+        name = class_name_of(stage.checkpoint, registry, local_only)
         pipes.append(outline_of(registry.resolve(name).load_class(), alone, registry, local_only))
     weights, works = 0, [0]
     for one in pipes:
@@ -57,13 +56,3 @@ def estimate(request: Request, registry: Registry, *, local_only: bool = False) 
     default = getattr(pipe, "default_size", None)
     height, width = default() if callable(default) else (0, 0)
     return Estimate(cls, weights, max(works), (width, height) if height and width else None)
-
-
-def _class_name(named: Checkpoint, registry: Registry, local_only: bool) -> str:
-    if named.config is None:
-        opened = open_checkpoint(named.name, registry, named.commit, local_only=local_only)
-        return opened.index.class_name
-    from autopipe.checkpoint.single_file import open_pipeline
-
-    kept = {"local_files_only": True} if local_only else {}
-    return open_pipeline(named.name, {"config": named.config, **kept}, registry).index.class_name

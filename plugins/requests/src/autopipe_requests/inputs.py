@@ -79,10 +79,16 @@ def source_of(text: str) -> tuple[str, str | None, float]:
         text: `NAME`, `NAME=FILE` or `NAME=FILE:STRENGTH`.
     """
     name, _, source = text.partition("=")
-    head, _, tail = source.rpartition(":")
-    if head and _NUMBER.fullmatch(tail) and not os.path.exists(source):
-        return name, head, float(tail)
-    return name, source or None, 1.0
+    if os.path.exists(source):
+        return name, source, 1.0
+    file, strength = parted(source)
+    return name, file or None, strength
+
+
+def parted(text: str) -> tuple[str, float]:
+    """Return file and strength of `FILE` or `FILE:STRENGTH`."""
+    head, _, tail = text.rpartition(":")
+    return (head, float(tail)) if head and _NUMBER.fullmatch(tail) else (text, 1.0)
 
 
 def task_of(

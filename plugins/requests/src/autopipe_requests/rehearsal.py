@@ -7,6 +7,7 @@ from typing import Any
 from autopipe.checkpoint.checkpoint import Checkpoint
 from autopipe.checkpoint.outline import outline, outline_model, rehearse
 from autopipe.checkpoint.single_file import open_pipeline
+from autopipe.cli.checkpoint import open_checkpoint
 from autopipe.errors import ArgumentError, AutopipeError
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.registry import Registry
@@ -15,6 +16,7 @@ from autopipe.resolution.targets import load_target
 from .checking import class_of
 from .drawing import arguments_of
 from .opening import options_of, set_scheduler
+from .request import Checkpoint as Named
 from .request import Request
 
 
@@ -47,6 +49,22 @@ def check_call(
         return  # Loading the pipeline reports it.
     if not request.addons:  # Add-ons need their weights.
         rehearse(pipe, call)
+
+
+def class_name_of(checkpoint: Named, registry: Registry, local_only: bool = False) -> str:
+    """Return the class that a checkpoint names.
+
+    Raises:
+        AutopipeError: if it can't be opened.
+    """
+    if checkpoint.config is None:
+        opened = open_checkpoint(
+            checkpoint.name, registry, checkpoint.commit, local_only=local_only
+        )
+        return opened.index.class_name
+    kept = {"local_files_only": True} if local_only else {}
+    single = open_pipeline(checkpoint.name, {"config": checkpoint.config, **kept}, registry)
+    return single.index.class_name
 
 
 def outline_of(cls: Any, request: Request, registry: Registry, local_only: bool = False) -> Any:

@@ -157,7 +157,8 @@ class Drawing:
 
     def _write(self, drawn: Drawn, public: Callable[[Request], Request]) -> None:
         ticket = self.ticket
-        record = drawn.record.model_copy(update={"request": public(drawn.record.request)})
+        request = public(drawn.record.request)
+        record = drawn.record.model_copy(update={"request": request, "id": request.id})
         name = f"{ticket.id}-{len(ticket.files)}{drawn.suffix}"
         file = replace(drawn, record=record).save(self._settings.folder / name)
         ticket.files.append(file)

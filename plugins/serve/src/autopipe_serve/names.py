@@ -6,7 +6,6 @@ anything is opened; what would name anything else is refused.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from autopipe.registry import Registry
 from autopipe.regular import is_file
 from autopipe.wording import listed, shown
 from autopipe_requests.fields import demo_of
-from autopipe_requests.inputs import is_address
+from autopipe_requests.inputs import is_address, parted
 from autopipe_requests.request import Addition, Checkpoint, Request, Stage
 
 from .limits import LimitError
@@ -31,7 +30,6 @@ _MOST = 16
 """The number of add-ons, or of stages that enlarge, at most."""
 
 _OF_STAGES = ("model", "checkpoint")
-_NUMBER = re.compile(r"-?\d*\.?\d+")
 
 
 class Names:
@@ -147,10 +145,8 @@ class Names:
         """Return an add-on from `FILE` or `FILE:STRENGTH`."""
         if text is None:
             return self._addon({"addon": name})
-        head, _, tail = text.rpartition(":")
-        if head and _NUMBER.fullmatch(tail):
-            return self._addon({"addon": name, "source": head, "strength": float(tail)})
-        return self._addon({"addon": name, "source": text})
+        file, strength = parted(text)
+        return self._addon({"addon": name, "source": file, "strength": strength})
 
     def _addon(self, given: Any) -> dict[str, Any]:
         if isinstance(given, Addition):

@@ -190,11 +190,6 @@ class Studio:
         """Return the ticket of an id, as long as it is kept."""
         return self._tickets.get(id)
 
-    def tickets(self) -> tuple[Ticket, ...]:
-        """Return the tickets that are kept, in the order in which they were submitted."""
-        with self._changed:
-            return tuple(self._tickets.values())
-
     def stats(self) -> Stats:
         """Return the numbers for metrics."""
         held = self._shelf.held()
