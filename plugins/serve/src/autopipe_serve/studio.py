@@ -266,11 +266,13 @@ class Studio:
             ticket.position = position
 
     def _end(self, ticket: Ticket, state: State) -> None:
-        """End a ticket, and forget the one that ended longest ago."""
+        """Forget the ticket that ended longest ago, and end this one.
+
+        Its clients are told last: what they then ask for is there, and what is forgotten is gone.
+        """
         ticket.ended, ticket.position = time.time(), 0
         ticket.stop = _is_over
         self._counts[state] += 1
-        ticket.tell(Event("state", state))
         self._over[ticket.id] = ticket
         if len(self._over) > _LIVELY:
             [*self._over.values()][-_LIVELY - 1].settle()
@@ -280,6 +282,7 @@ class Studio:
             for file in old.files:
                 with suppress(OSError):
                     file.unlink(missing_ok=True)
+        ticket.tell(Event("state", state))
         for tell in self.on_over:
             try:
                 tell(ticket)
