@@ -7,6 +7,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from autopipe_serve.errors import Refusal
+from autopipe_serve.security import Hosts
 
 _HERE = Path(__file__).parent
 
@@ -15,7 +20,12 @@ MOST_FILE = 64 * 2**20
 
 
 def create_page(
-    address: str, folder: Path, key: str | None = None, *, keys: Collection[str] = ()
+    address: str,
+    folder: Path,
+    key: str | None = None,
+    *,
+    hosts: Collection[str] = (),
+    keys: Collection[str] = (),
 ) -> FastAPI:
     """Return the page of a server.
 
@@ -23,6 +33,7 @@ def create_page(
         address: the address of the server.
         folder: where results and what users give are kept; Gradio serves its files.
         key: the API key of the server, if it wants one.
+        hosts: the host names of the page, in addition to those of the loopback.
         keys: the keys with which users log in; without any, nobody has to.
 
     Raises:
@@ -38,12 +49,13 @@ def create_page(
 
     page = Page(Client(address, key), folder)
     app = FastAPI(title="autopipe", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(_Guarded, names=hosts)
     theme = gr.themes.Default(
         primary_hue="indigo", neutral_hue="slate",
         font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
     )  # fmt: skip
     known = frozenset(keys)
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app, page.blocks(), path="", theme=theme, css=(_HERE / "style.css").read_text(),
         js=(_HERE / "page.js").read_text(), footer_links=[], run_history=False, ssr_mode=False,
         max_file_size=MOST_FILE, show_error=False, pwa=False, enable_monitoring=False,
@@ -51,3 +63,18 @@ def create_page(
         auth_message="The password is one of the keys; any name will do.",
         allowed_paths=[str(folder)],
     )  # fmt: skip
+    return app
+
+
+class _Guarded:
+    """Answers what `Hosts` refuses, as text."""
+
+    def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
+        self._hosts = Hosts(app, names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._hosts(scope, receive, send)
+        except Refusal as refusal:
+            answer = PlainTextResponse(f"{refusal}\n", refusal.status)
+            await answer(scope, receive, send)

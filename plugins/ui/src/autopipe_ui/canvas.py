@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,6 +52,38 @@ def mask_in(value: Mapping[str, Any] | None) -> Image | None:
     for one in layers:
         mask.paste(255, mask=_rgba(one, size).getchannel("A").point(_painted))
     return mask if mask.getbbox() else None
+
+
+def saved(value: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Write an editor's value into a folder, and return it with files, as an editor takes it."""
+
+    def written(image: Image | None) -> str | None:
+        if image is None:
+            return None
+        file = folder / f"canvas-{secrets.token_hex(8)}.png"
+        image.save(file)
+        return str(file)
+
+    layers = [written(one) for one in value.get("layers") or () if _is_painted(one)]
+    background = written(value.get("background"))
+    return {"background": background, "layers": layers, "composite": background}
+
+
+def enlarged(file: Path, folder: Path, least: int = 384) -> dict[str, Any]:
+    """Return a picture as an editor takes it, which shows pixels as they are.
+
+    Args:
+        file: the picture.
+        folder: where a small one is written, enlarged by a whole number.
+        least: the least width or height of a picture that isn't small, in pixels.
+    """
+    import PIL.Image
+
+    with PIL.Image.open(file) as image:
+        factor = max(1, math.ceil(least / max(image.size)))
+        size = (image.width * factor, image.height * factor)
+        found = image.convert("RGBA").resize(size, PIL.Image.Resampling.NEAREST)
+    return saved({"background": found}, folder)
 
 
 def png_of(image: Image) -> bytes:

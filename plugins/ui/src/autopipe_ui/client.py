@@ -90,7 +90,9 @@ class Client:
 
     async def settings(self, file: Path) -> dict[str, Any]:
         """Return the settings in a picture, as a request takes them, under `given`."""
-        return await self._object("POST", "/settings", files={"file": (file.name, file.read_bytes())})
+        return await self._object(
+            "POST", "/settings", files={"file": (file.name, file.read_bytes())}
+        )
 
     async def events(self, id: str) -> AsyncIterator[dict[str, Any]]:
         """Yield what happens to a request until it is over, and go on after a lost connection."""
@@ -160,5 +162,7 @@ async def _check(answer: httpx.Response) -> None:
 
 
 def _lost(error: httpx.HTTPError) -> ServerError:
-    about = "doesn't answer in time" if isinstance(error, httpx.TimeoutException) else "is not there"
+    about = (
+        "doesn't answer in time" if isinstance(error, httpx.TimeoutException) else "is not there"
+    )
     return ServerError(f"the server {about} ({type(error).__name__}); is it still running?")

@@ -126,7 +126,7 @@ def _field(
 ) -> Field:
     kind = schema.get("kind") or (given or {}).get("kind")
     options = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
-    plain = next((one for one in options if one.get("type") in _TYPES), {})
+    plain: Mapping[str, Any] = next((one for one in options if one.get("type") in _TYPES), {})
     choices = next((tuple(one["enum"]) for one in options if "enum" in one), ())
     if choices and all(isinstance(one, str) for one in choices):
         kind = "choice"

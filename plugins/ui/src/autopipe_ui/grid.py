@@ -37,8 +37,9 @@ class Grid:
         """Write a contact sheet of the cells into a folder."""
         swept = {one.name: one.values for one in self.sweeps}
         where: Layout = layout(axes_of([""], swept, 1, len(self.changes)), {})
+        found = dict(enumerate(files))
         panels = [
-            (title, [[files[place] if place < len(files) else None for place in row] for row in rows])
+            (title, [[found.get(place) for place in row] for row in rows])
             for title, rows in where.panels()
         ]
         file = folder / "sheet.png"

@@ -1,4 +1,4 @@
-"""Orders: requests of one user, sent to the server one after the other, and what becomes of them."""
+"""Orders: requests of one user, sent to the server one after the other."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class Progress:
         preview: the image that is being drawn, as a PNG in base64; None if it is the same.
         file: a written result, or None.
         place: the number of the request that drew it.
+        seed: the seed of a result.
     """
 
     text: str
@@ -38,6 +39,7 @@ class Progress:
     preview: str | None = None
     file: Path | None = None
     place: int = 0
+    seed: int = 0
 
 
 class Order:
@@ -49,11 +51,10 @@ class Order:
         folder: where results are written, each into a folder of its own.
     """
 
-    def __init__(
-        self, client: Client, requests: Sequence[Mapping[str, Any]], folder: Path
-    ) -> None:
+    def __init__(self, client: Client, requests: Sequence[Mapping[str, Any]], folder: Path) -> None:
         self._client, self._requests, self._folder = client, requests, folder
         self._sent: deque[str] = deque()
+        self._seeds: dict[str, list[int]] = {}
         self._waiting = deque(requests)
 
     async def cancel(self) -> None:
@@ -90,6 +91,7 @@ class Order:
                     return  # The queue is full; the next one is sent later.
                 raise
             self._sent.append(state["id"])
+            self._seeds[state["id"]] = [one["seed"] for one in state["images"]]
             if self._waiting:
                 self._waiting.popleft()
             else:  # It was cancelled in the meantime.
@@ -110,7 +112,8 @@ class Order:
                 folder.mkdir(exist_ok=True)
                 file = await self._client.result(event["result"], folder)
                 part = (place * images + done) / many
-                yield Progress(f"Drawn{of}", part, file=file, place=place)
+                seed = self._seeds[id][event["image"]]
+                yield Progress(f"Drawn{of}", part, file=file, place=place, seed=seed)
                 continue
             steps = event["steps"] or 1
             part = (place * images + event["image"] + event["step"] / steps) / many

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import gradio as gr
 
+from .canvas import enlarged, saved
 from .client import Client, ServerError
-from .form import Entered, Form, Mistake, Sheet, Upload
+from .form import CANVAS, Entered, Form, Mistake, Sheet, Upload
 from .orders import CancelledOrderError, Order
+from .sessions import Session, Sessions
 from .stage import drawing, idle, problem
 
 MOST_SHOWN = 60
@@ -23,7 +26,10 @@ _TOGGLE = """() => {
   localStorage.setItem("autopipe-dark", String(dark));
 }"""
 
-Shown = list[tuple[str, str]]
+Filled: TypeAlias = tuple[Any, ...]
+"""The values of the sheet, the choices of task and model, and the stage."""
+
+Shown: TypeAlias = list[tuple[str, str]]
 """The files in the gallery with their captions, the latest first."""
 
 
@@ -36,12 +42,13 @@ class Page:
     """
 
     def __init__(self, client: Client, folder: Path) -> None:
-        self._client, self._folder = client, folder
-        self._orders: dict[str, Order] = {}
+        self._client = client
+        self._sessions = Sessions(folder)
 
     def blocks(self) -> gr.Blocks:
         """Return the page for Gradio."""
-        with gr.Blocks(title="autopipe", analytics_enabled=False) as page:
+        page = gr.Blocks(title="autopipe", analytics_enabled=False)
+        with page:
             with gr.Row(elem_id="head"):
                 gr.HTML("<h1>autopipe</h1>")
                 dark = gr.Button("Light or dark", size="sm", elem_id="dark")
@@ -50,8 +57,17 @@ class Page:
             with gr.Row():
                 with gr.Column(scale=5, min_width=320):
                     with gr.Row():
-                        task = gr.Radio([], label="Task", elem_id="task", scale=3, min_width=260)
-                        model = gr.Dropdown([], label="Model", elem_id="model", min_width=160)
+                        task = gr.Radio(
+                            [],
+                            label="Task",
+                            elem_id="task",
+                            interactive=True,
+                            scale=3,
+                            min_width=260,
+                        )
+                        model = gr.Dropdown(
+                            [], label="Model", elem_id="model", interactive=True, min_width=160
+                        )
                     form = gr.Column()
                 with gr.Column(scale=6, min_width=320):
                     stage = gr.HTML(elem_id="stage")
@@ -72,86 +88,100 @@ class Page:
             outputs = [stage, gallery, sound, files, shown, chosen, use, onto]
             state = [sheet, task, model, stage]
             with form:
-                self._form(sheet, shown, outputs)
+                self._form((sheet, shown, chosen), (task, model), onto, outputs, state)
             page.load(self._begin, None, state, show_progress="hidden")
-            task.input(self._task, [sheet, task, model], state, show_progress="hidden")
-            model.input(self._task, [sheet, task, model], state, show_progress="hidden")
             gallery.select(_place, None, chosen, show_progress="hidden")
             use.click(self._use, [sheet, shown, chosen], state, show_progress="hidden")
-            onto.click(self._onto, [sheet, shown, chosen], state, show_progress="hidden")
             dropped.upload(self._dropped, [sheet, dropped], [*state, dropped])
             page.unload(self._left)
         return page
 
-    def _form(self, sheet: gr.State, shown: gr.State, outputs: list[Any]) -> None:
-        @gr.render(inputs=[sheet], show_progress="hidden")
+    def _form(
+        self, states: tuple[gr.State, ...], choices: tuple[gr.Radio, gr.Dropdown], onto: gr.Button,
+        outputs: list[Any], state: list[Any],
+    ) -> None:  # fmt: skip
+        """Render a form for each sheet, and say what happens with what is entered."""
+        sheet, shown, chosen = states
+
         def render(given: Sheet | None) -> None:
             if given is None:
                 return
-            form = Form(given)
-            with gr.Row(elem_id="actions"):
+            with gr.Row(elem_id="actions", render=False) as actions:
                 draw = gr.Button("Draw", variant="primary", elem_id="draw", scale=3)
                 cancel = gr.Button("Cancel", elem_id="cancel", scale=1, min_width=90)
+            form = Form(given, actions)
             draw.click(
                 self._draw(form), [shown, *form.components], outputs, show_progress="hidden",
                 concurrency_limit=None, trigger_mode="once",
             )  # fmt: skip
             cancel.click(self._cancel, None, None, concurrency_limit=None, show_progress="hidden")
+            entries = form.components
+            for one in choices:
+                one.input(self._chosen(form), [*choices, *entries], state, show_progress="hidden")
+            onto.click(self._onto(form), [shown, chosen, *entries], state, show_progress="hidden")
+
+        gr.render([sheet], show_progress="hidden")(render)
 
     # What buttons do
 
-    async def _begin(self) -> tuple[Any, ...]:
+    async def _begin(self) -> Filled:
         try:
             installed = await self._client.installed()
         except ServerError as error:
-            return None, gr.skip(), gr.skip(), problem(str(error))
+            return _only(str(error))
         tasks = [one["name"] for one in installed["tasks"]]
         if not tasks:
-            return None, gr.skip(), gr.skip(), problem(
+            return _only(
                 "no task is installed; install a family, such as autopipe-stable-diffusion"
             )
-        return await self._sheet(installed, tasks[0], None)
-
-    async def _task(self, before: Sheet | None, task: str, model: str | None) -> tuple[Any, ...]:
-        if before is None:
-            return await self._begin()
-        return await self._sheet(before.installed, task, model, number=before.number)
+        served = {name for one in installed["models"] for name in one["tasks"]}
+        return await self._sheet(installed, next((t for t in tasks if t in served), tasks[0]), None)
 
     async def _sheet(
         self, installed: Mapping[str, Any], task: str, model: str | None, stage: str = "",
-        values: Mapping[str, Any] | None = None, number: int = 0,
-    ) -> tuple[Any, ...]:  # fmt: skip
+        values: Mapping[str, Any] | None = None,
+    ) -> Filled:  # fmt: skip
         """Return the sheet of a task, the choices of task and model, and the stage."""
         models = [one["name"] for one in installed["models"] if task in one["tasks"]]
         model = model if model in models else next(iter(models), None)
-        tasks = [(_title(one["name"]), one["name"]) for one in installed["tasks"]]
         try:
             found = await self._client.task(task, model)
         except ServerError as error:
-            return gr.skip(), gr.skip(), gr.skip(), problem(str(error))
+            return _only(str(error))
         if model is None:
-            stage = problem(f"none of the server's models serves the task {task}")
+            stage = problem(f"the server has no model for the task {task}; start it with one")
+        tasks = [(_title(one["name"]), one["name"]) for one in installed["tasks"]]
         return (
-            Sheet(found, installed, model, values or {}, number),
+            Sheet(found, installed, model, values or {}),
             gr.Radio(tasks, value=task),
             gr.Dropdown(models, value=model, visible=len(models) > 1),
             stage,
         )
 
+    def _chosen(self, form: Form) -> Callable[..., Awaitable[Filled]]:
+        async def chosen(request: gr.Request, task: str, model: str | None, *values: Any) -> Filled:
+            """Show the form of a task and a model, with what was entered."""
+            kept = form.values(values, self._of(request).folder)
+            return await self._sheet(form.sheet.installed, task, model, values=kept)
+
+        return chosen
+
     def _draw(self, form: Form) -> Callable[..., AsyncIterator[tuple[Any, ...]]]:
         async def draw(
             request: gr.Request, shown: Shown, *values: Any
         ) -> AsyncIterator[tuple[Any, ...]]:
-            nothing = (gr.skip(),) * 7
+            """Draw what was entered, and show how far it is."""
+            session, nothing = self._of(request), (gr.skip(),) * 7
             yield drawing("Sending", 0), *nothing
             try:
                 entered = form.entered(values)
-                order = await self._order(entered, str(request.session_hash))
+                order = session.order = await self._order(entered, session)
             except (Mistake, ServerError) as error:
                 yield problem(str(error)), *nothing
                 return
+            canvas = entered.canvas and saved(entered.canvas, session.folder)
             drawn: list[Path] = []
-            preview, captions = None, entered.grid.captions
+            preview, end = None, idle()
             try:
                 async for one in order.progress():
                     preview = one.preview or preview
@@ -159,26 +189,26 @@ class Page:
                         yield drawing(one.text, one.part, preview), *nothing
                         continue
                     drawn.append(one.file)
-                    shown = [(str(one.file), captions[one.place]), *shown][:MOST_SHOWN]
-                    yield drawing(one.text, one.part), *_results(shown, drawn)
+                    if canvas:
+                        session.canvases[str(one.file)] = canvas
+                    caption = entered.grid.captions[one.place] or f"seed {one.seed}"
+                    shown = [(str(one.file), caption), *shown][:MOST_SHOWN]
                     preview = None
+                    yield drawing(one.text, one.part), *_results(shown, drawn)
+                if len(entered.grid.changes) > 1 and all(is_picture(one) for one in drawn):
+                    sheet = entered.grid.sheet(drawn, drawn[0].parent)
+                    shown = [(str(sheet), "all of them"), *shown][:MOST_SHOWN]
             except CancelledOrderError:
-                yield idle("Cancelled."), *_results(shown, drawn)
-                return
+                end = idle("Cancelled.")
             except ServerError as error:
-                yield problem(str(error)), *_results(shown, drawn)
-                return
+                end = problem(str(error))
             finally:
-                self._orders.pop(str(request.session_hash), None)
-            if len(captions) > 1:
-                pictures = [one for one in drawn if one.suffix in _PICTURES]
-                sheet = entered.grid.sheet(pictures, drawn[0].parent)
-                shown = [(str(sheet), "all"), *shown][:MOST_SHOWN]
-            yield idle(), *_results(shown, drawn)
+                session.order = None
+            yield end, *(_results(shown, drawn) if drawn else nothing)
 
         return draw
 
-    async def _order(self, entered: Entered, session: str) -> Order:
+    async def _order(self, entered: Entered, session: Session) -> Order:
         """Upload the files of what was entered, and return its order."""
         request = {
             name: await self._client.upload(one.content, one.kind)
@@ -189,70 +219,80 @@ class Page:
         if len(cells) > 1:
             request["images"] = 1
             # One seed for all, so that only what was asked for differs.
-            request.setdefault("seed", _random_seed())
-        order = Order(self._client, [{**request, **one} for one in cells], self._folder)
-        self._orders[session] = order
-        return order
+            request.setdefault("seed", secrets.randbelow(2**31))
+        return Order(self._client, [{**request, **one} for one in cells], session.folder)
 
     async def _cancel(self, request: gr.Request) -> None:
-        order = self._orders.get(str(request.session_hash))
+        order = self._of(request).order
         if order is not None:
             await order.cancel()
 
     async def _left(self, request: gr.Request) -> None:
-        await self._cancel(request)
+        await self._sessions.end(request.session_hash)
 
-    async def _use(self, sheet: Sheet, shown: Shown, chosen: int) -> tuple[Any, ...]:
+    async def _use(self, request: gr.Request, sheet: Sheet, shown: Shown, chosen: int) -> Filled:
         if not 0 <= chosen < len(shown):
             return (gr.skip(),) * 4
-        return await self._settings(sheet, Path(shown[chosen][0]))
+        file = shown[chosen][0]
+        canvas = self._of(request).canvases.get(file)
+        return await self._settings(sheet, Path(file), canvas)
 
     async def _dropped(self, sheet: Sheet, file: str | None) -> tuple[Any, ...]:
         found = await self._settings(sheet, Path(file)) if file else (gr.skip(),) * 4
         return *found, None
 
-    async def _settings(self, sheet: Sheet, file: Path) -> tuple[Any, ...]:
-        """Return a sheet that is filled with the settings in a picture."""
+    async def _settings(
+        self, sheet: Sheet, file: Path, canvas: Mapping[str, Any] | None = None
+    ) -> Filled:
+        """Return a sheet that is filled with the settings in a picture.
+
+        Args:
+            canvas: the editor's value with which it was drawn, since settings only name pictures.
+        """
         try:
             found = await self._client.settings(file)
         except ServerError as error:
-            return gr.skip(), gr.skip(), gr.skip(), problem(str(error))
-        given = found["given"]
-        if size := given.get("size"):
-            given.setdefault("width", size[0])
-            given.setdefault("height", size[1])
-        tasks = {one["name"] for one in sheet.installed["tasks"]}
+            return _only(str(error))
+        given, left = found["given"], [*found["left"], *found["differs"]]
+        if size := given.pop("size", None):
+            given |= {"width": size[0], "height": size[1]}
         task = given.get("task")
-        task = task if task in tasks else sheet.task["name"]
-        left = [*found.get("left", ()), *found.get("differs", ())]
-        stage = idle("The settings are in the form.")
-        if left:
-            stage = idle(f"The settings are in the form, except: {'; '.join(left)}.")
-        number = sheet.number + 1
-        return await self._sheet(
-            sheet.installed, task, given.get("model"), stage, given, number
-        )
+        if task not in {one["name"] for one in sheet.installed["tasks"]}:
+            task = sheet.task["name"]
+        if canvas:
+            given[CANVAS] = canvas
+            pictures = [f"{one['name']}: " for one in sheet.task["inputs"]]
+            left = [one for one in left if not one.startswith(tuple(pictures))]
+        text = "The settings are in the form"
+        stage = idle(f"{text}, except: {'; '.join(left)}." if left else f"{text}.")
+        return await self._sheet(sheet.installed, task, given.get("model"), stage, given)
 
-    async def _onto(self, sheet: Sheet, shown: Shown, chosen: int) -> tuple[Any, ...]:
-        """Return a sheet whose canvas has a picture, for the present task or else for another."""
-        if not 0 <= chosen < len(shown):
-            return (gr.skip(),) * 4
-        tasks = [sheet.task, *sheet.installed["tasks"]]
-        takes = [
-            one["name"] for one in tasks
-            if any(two["kind"] == "image" and two["required"] for two in one["inputs"])
-        ]  # fmt: skip
-        if not takes:
-            return *(gr.skip(),) * 3, problem("no installed task begins with a picture")
-        values = {"canvas": shown[chosen][0]}
-        return await self._sheet(
-            sheet.installed, takes[0], sheet.model, "", values, sheet.number + 1
-        )
+    def _onto(self, form: Form) -> Callable[..., Awaitable[Filled]]:
+        async def onto(request: gr.Request, shown: Shown, chosen: int, *values: Any) -> Filled:
+            """Put a picture on the canvas, of the present task if it has one or else of another."""
+            if not 0 <= chosen < len(shown):
+                return (gr.skip(),) * 4
+            tasks = (form.sheet.task, *form.sheet.installed["tasks"])
+            takes = [
+                one["name"] for one in tasks
+                if any(two["kind"] == "image" and two["required"] for two in one["inputs"])
+            ]  # fmt: skip
+            if not takes:
+                return _only("no installed task begins with a picture")
+            folder = self._of(request).folder
+            kept = form.values(values, folder)
+            kept[CANVAS] = enlarged(Path(shown[chosen][0]), folder)
+            return await self._sheet(form.sheet.installed, takes[0], form.sheet.model, values=kept)
+
+        return onto
+
+    def _of(self, request: gr.Request) -> Session:
+        return self._sessions.of(request.session_hash)
 
 
 def _results(shown: Shown, drawn: Sequence[Path]) -> tuple[Any, ...]:
     """Return the values of the outputs after the stage."""
-    pictures = [one for one in shown if Path(one[0]).suffix in _PICTURES]
+    pictures = [one for one in shown if is_picture(Path(one[0]))]
     sounds = [str(one) for one in drawn if one.suffix in _SOUNDS]
     others = [str(one) for one in drawn if one.suffix not in (*_PICTURES, *_SOUNDS)]
     return (
@@ -269,6 +309,16 @@ def _results(shown: Shown, drawn: Sequence[Path]) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def is_picture(file: Path) -> bool:
+    """Whether the gallery shows a file."""
+    return file.suffix.lower() in _PICTURES
+
+
+def _only(message: str) -> Filled:
+    """Return a form that stays as it is, and what is wrong."""
+    return *(gr.skip(),) * 3, problem(message)
+
+
 def _place(event: gr.SelectData) -> int:
     index = event.index
     return int(index[0] if isinstance(index, (list, tuple)) else index)
@@ -276,11 +326,3 @@ def _place(event: gr.SelectData) -> int:
 
 def _title(task: str) -> str:
     return task.replace("2", " to ").replace("_", " ").capitalize()
-
-
-def _random_seed() -> int:
-    import secrets
-
-    return secrets.randbelow(2**31)
-
-

@@ -15,7 +15,8 @@ def idle(text: str = "") -> str:
 
 def problem(text: str) -> str:
     """Return the stage with what is wrong."""
-    return f'<div class="stage problem" role="alert"><p>{escape(text[:1].upper() + text[1:])}</p></div>'
+    sentence = escape(text[:1].upper() + text[1:])
+    return f'<div class="stage problem" role="alert"><p>{sentence}</p></div>'
 
 
 def drawing(text: str, part: float, preview: str | None = None) -> str:
