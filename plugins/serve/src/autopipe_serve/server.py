@@ -39,7 +39,7 @@ class Server(uvicorn.Server):
         app: the application.
         grace: the seconds for which the end waits for what is being drawn.
         patient: whether the end then waits for open connections, too. Those of pages stay open as
-            long as their browsers.
+            long as their browsers do.
     """
 
     def __init__(self, app: FastAPI, grace: float, *, patient: bool = True) -> None:
@@ -66,9 +66,13 @@ class Server(uvicorn.Server):
         self._closing.begin()
         about = f"finishing what is being drawn, at most {self._grace:g} seconds"
         _log.info("%s; press Ctrl-C again to stop at once", about)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; called by uvicorn."""
         if not self._patient:
-            self._closing.wait()
-            self.force_exit = True
+            for one in tuple(self.server_state.connections):
+                one.transport.close()
+        await super().shutdown(sockets)
 
 
 def serve(
@@ -117,7 +121,7 @@ def address_of(host: str, sock: socket.socket) -> str:
 
 
 @contextmanager
-def serving(app: FastAPI, grace: float = 5) -> Iterator[int]:
+def serving(app: FastAPI, grace: float = 5, *, patient: bool = True) -> Iterator[int]:
     """Context manager in which an application is served at the loopback, by a thread.
 
     It yields the port, a free one. The end waits for the thread.
@@ -125,11 +129,12 @@ def serving(app: FastAPI, grace: float = 5) -> Iterator[int]:
     Args:
         app: the application.
         grace: as for `serve`.
+        patient: as for `Server`.
 
     Raises:
         RuntimeError: if the application can't start.
     """
-    server, sock = Server(app, grace), listening("127.0.0.1", 0)
+    server, sock = Server(app, grace, patient=patient), listening("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="serving")
     thread.start()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -81,6 +82,8 @@ class Field:
     def _number(self, given: Any) -> int | float:
         try:
             found = float(given)
+            if not math.isfinite(found):
+                raise ValueError
             if self.kind == "integer":
                 if found != int(found):
                     raise ValueError

@@ -144,6 +144,7 @@ class Form:
 
     def add(self, component: Any, read: Reader) -> Any:
         """Add a component, which is returned."""
+        component.interactive = True  # Gradio guesses otherwise.
         self.components.append(component)
         self.readers.append(read)
         return component

@@ -100,29 +100,27 @@ class Order:
     async def _drawn(self, id: str, place: int) -> AsyncIterator[Progress]:
         done, images = 0, max(1, int(self._requests[place].get("images", 1)))
         many = len(self._requests) * images
+        text, part = "Waiting", place / len(self._requests)
         async for event in self._client.events(id):
-            of = f", image {place * images + event['image'] + 1} of {many}" if many > 1 else ""
             if event["state"] == "failed":
                 raise ServerError(clean(str(event.get("error")), keep=""))
             if event["state"] == "cancelled":
                 raise CancelledOrderError
+            image = place * images + event["image"]
+            of = f", image {image + 1} of {many}" if many > 1 else ""
             if "result" in event:
                 done += 1
                 folder = self._folder / id
                 folder.mkdir(exist_ok=True)
                 file = await self._client.result(event["result"], folder)
-                part = (place * images + done) / many
-                seed = self._seeds[id][event["image"]]
+                seed, part = self._seeds[id][event["image"]], (place * images + done) / many
                 yield Progress(f"Drawn{of}", part, file=file, place=place, seed=seed)
                 continue
-            steps = event["steps"] or 1
-            part = (place * images + event["image"] + event["step"] / steps) / many
-            if event["state"] == "queued":
-                text = f"Waiting; {event['position']} before this" if event.get("position") else (
-                    "Waiting"
-                )  # fmt: skip
-            elif event["step"]:
+            if event["step"]:
                 text = f"Step {event['step']} of {event['steps']}{of}"
-            else:
-                text = f"Loading the model{of}" if not done else f"Drawing{of}"
+                part = max(part, (image + event["step"] / event["steps"]) / many)
+            elif event["state"] == "queued" and event.get("position"):
+                text = f"Waiting; {event['position']} before this"
+            elif event["state"] == "drawing" and "preview" not in event and not done:
+                text = "Loading the model"
             yield Progress(text, part, preview=event.get("preview"))

@@ -76,7 +76,9 @@ class Page:
                         format="png", elem_id="gallery", columns=4, interactive=False,
                         buttons=["download", "fullscreen"],
                     )  # fmt: skip
-                    sound = gr.Audio(label="Sound", visible=False, interactive=False)
+                    sound = gr.Audio(
+                        label="Sound", visible=False, interactive=False, elem_id="sound"
+                    )
                     files = gr.Files(label="Files", visible=False, interactive=False)
                     with gr.Row():
                         use = gr.Button("Use these settings", interactive=False, elem_id="use")
