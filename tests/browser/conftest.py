@@ -18,7 +18,7 @@ from autopipe_serve.settings import Settings
 from autopipe_serve.studio import Studio
 from autopipe_ui.app import create_page
 
-PATIENCE = 120_000
+PATIENCE = 45_000
 """The milliseconds for which a test waits; what it waits for comes much sooner."""
 
 
@@ -89,10 +89,8 @@ class Tab:
 
     def choose(self, task: str) -> None:
         """Choose a task, and wait for its form."""
-        form = self.page.locator("#draw").element_handle()
         self.page.locator(f'#task input[value="{task}"]').check()
-        self.page.wait_for_function("one => !one.isConnected", arg=form)
-        self.page.wait_for_selector("#draw")
+        self.page.wait_for_selector(f"#draw.task-{task}")
 
     def write(self, field: str, text: str) -> None:
         """Write into a field."""

@@ -28,12 +28,13 @@ def add_easel(form: Form, fields: Sequence[Field]) -> list[Field]:
     mask = next((one for one in fields if one.kind == "mask"), None)
     value: Any = form.sheet.values.get(CANVAS)
     if mask is None:
-        about, brush = "load or draw one", gr.Brush(colors=[*_COLOURS])
+        about, brush = "Load a picture, or draw one.", gr.Brush(colors=[*_COLOURS])
     else:
-        about = "load one, and paint over what is redrawn"
+        about = "Load a picture, and paint over the part that is to be redrawn."
         brush = gr.Brush(colors=[_OF_MASKS], color_mode="fixed")
+    gr.Markdown(about, elem_classes="about")
     editor = gr.ImageEditor(
-        value, label=f"{picture.label}: {about}", type="pil", format="png", brush=brush,
+        value, label=picture.label, type="pil", format="png", brush=brush,
         layers=False, canvas_size=_CANVAS, sources=("upload", "clipboard"), transforms=("crop",),
                     elem_id="canvas", buttons=[], height=430,
     )  # fmt: skip

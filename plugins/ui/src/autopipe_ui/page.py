@@ -26,6 +26,9 @@ _TOGGLE = """() => {
   localStorage.setItem("autopipe-dark", String(dark));
 }"""
 
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+"""The stage shows progress, and programs use the server's own API."""
+
 Filled: TypeAlias = tuple[Any, ...]
 """The values of the sheet, the choices of task and model, and the stage."""
 
@@ -91,10 +94,10 @@ class Page:
             state = [sheet, task, model, stage]
             with form:
                 self._form((sheet, shown, chosen), (task, model), onto, outputs, state)
-            page.load(self._begin, None, state, show_progress="hidden")
-            gallery.select(_place, None, chosen, show_progress="hidden")
-            use.click(self._use, [sheet, shown, chosen], state, show_progress="hidden")
-            dropped.upload(self._dropped, [sheet, dropped], [*state, dropped])
+            page.load(self._begin, None, state, **_QUIET)
+            gallery.select(_place, None, chosen, **_QUIET)
+            use.click(self._use, [sheet, shown, chosen], state, **_QUIET)
+            dropped.upload(self._dropped, [sheet, dropped], [*state, dropped], **_QUIET)
             page.unload(self._left)
         return page
 
@@ -109,18 +112,21 @@ class Page:
             if given is None:
                 return
             with gr.Row(elem_id="actions", render=False) as actions:
-                draw = gr.Button("Draw", variant="primary", elem_id="draw", scale=3)
+                draw = gr.Button(
+                    "Draw", variant="primary", elem_id="draw", scale=3,
+                    elem_classes=f"task-{given.task['name']}",
+                )  # fmt: skip
                 cancel = gr.Button("Cancel", elem_id="cancel", scale=1, min_width=90)
             form = Form(given, actions)
             draw.click(
-                self._draw(form), [shown, *form.components], outputs, show_progress="hidden",
+                self._draw(form), [shown, *form.components], outputs, **_QUIET,
                 concurrency_limit=None, trigger_mode="once",
             )  # fmt: skip
-            cancel.click(self._cancel, None, None, concurrency_limit=None, show_progress="hidden")
+            cancel.click(self._cancel, None, None, concurrency_limit=None, **_QUIET)
             entries = form.components
             for one in choices:
-                one.input(self._chosen(form), [*choices, *entries], state, show_progress="hidden")
-            onto.click(self._onto(form), [shown, chosen, *entries], state, show_progress="hidden")
+                one.input(self._chosen(form), [*choices, *entries], state, **_QUIET)
+            onto.click(self._onto(form), [shown, chosen, *entries], state, **_QUIET)
 
         gr.render([sheet], show_progress="hidden")(render)
 
