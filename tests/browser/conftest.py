@@ -109,7 +109,8 @@ class Tab:
     def ended(self) -> str:
         """Wait for the end of what is being drawn, and return what the page then says."""
         self.page.wait_for_selector(".stage.drawing", state="detached")
-        return str(self.page.inner_text("#stage")).strip()
+        told = self.page.locator("#stage .stage")
+        return str(told.inner_text()).strip() if told.count() else ""
 
     def pictures(self) -> list[str]:
         """Return the addresses of the pictures in the gallery, the latest first."""
@@ -124,8 +125,14 @@ class Tab:
 
     def load(self, file: Path) -> None:
         """Load a picture onto the canvas."""
+        self.settle()
         self.page.set_input_files("#canvas input[type=file]", file)
         self.page.wait_for_selector('#canvas button[aria-label="Brush Size"]')
+
+    def settle(self) -> None:
+        """Wait until the canvas is ready, which it doesn't tell."""
+        self.page.wait_for_selector("#canvas canvas")
+        self.page.wait_for_timeout(2000)
 
     def paint(self, area: tuple[float, float, float, float]) -> None:
         """Paint over a part of the canvas: left, upper, right and lower, of its picture, 0 to 1."""

@@ -160,8 +160,7 @@ def test_settings_of_the_gallery_bring_the_canvas(tab: Tab, circle: Path) -> Non
     tab.choose("text2image")
     tab.page.click("#use")
     tab.page.get_by_text("The settings are in the form.").wait_for()
-    tab.page.wait_for_selector("#canvas canvas")
-    tab.page.wait_for_timeout(1000)  # The editor loads its picture.
+    tab.settle()
     tab.draw()
     assert (pixels(tab.bytes_of(tab.pictures()[0])) == first).all()
 
@@ -171,8 +170,8 @@ def test_a_grid_has_a_sheet_and_its_cells(tab: Tab) -> None:
     tab.page.get_by_text("Grid", exact=True).click()
     for axis, name, values in (("rows", "Steps", "2, 3"), ("columns", "Seed", "1..3")):
         entry = tab.page.locator(f"#grid-{axis} input")
-        entry.click()
-        tab.page.get_by_role("option", name=name, exact=True).filter(visible=True).click()
+        entry.fill(name)
+        entry.press("Enter")
         tab.write(f"values-{axis}", values)
     assert tab.draw() == ""
     sheet, *cells = (tab.bytes_of(one) for one in tab.pictures())

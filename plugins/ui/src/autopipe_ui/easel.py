@@ -27,18 +27,19 @@ def add_easel(form: Form, fields: Sequence[Field]) -> list[Field]:
         return [*fields]
     mask = next((one for one in fields if one.kind == "mask"), None)
     value: Any = form.sheet.values.get(CANVAS)
+    usual = tuple(form.sheet.task.get("size") or _CANVAS)
+    width = max(2, min(usual) // 14)  # Pixels of the picture, whatever the screen shows.
     if mask is None:
-        about, brush = "Load a picture, or draw one.", gr.Brush(colors=[*_COLOURS])
+        about, brush = "Load a picture, or draw one.", gr.Brush(width, colors=[*_COLOURS])
     else:
         about = "Load a picture, and paint over the part that is to be redrawn."
-        brush = gr.Brush(colors=[_OF_MASKS], color_mode="fixed")
+        brush = gr.Brush(width, colors=[_OF_MASKS], color_mode="fixed")
     gr.Markdown(about, elem_classes="about")
     editor = gr.ImageEditor(
         value, label=picture.label, type="pil", format="png", brush=brush,
         layers=False, canvas_size=_CANVAS, sources=("upload", "clipboard"), transforms=("crop",),
-                    elem_id="canvas", buttons=[], height=430,
+        elem_id="canvas", buttons=[], height=430,
     )  # fmt: skip
-    usual = tuple(form.sheet.task.get("size") or _CANVAS)
 
     def read(value: Any, found: dict[str, Any]) -> None:
         image = picture_in(value, with_layers=mask is None)

@@ -264,16 +264,15 @@ class Page:
         given, left = found["given"], [*found["left"], *found["differs"]]
         if size := given.pop("size", None):
             given |= {"width": size[0], "height": size[1]}
-        task = given.get("task")
-        if task not in {one["name"] for one in sheet.installed["tasks"]}:
-            task = sheet.task["name"]
+        tasks = {one["name"]: one for one in sheet.installed["tasks"]}
+        task = tasks.get(given.get("task"), sheet.task)
         if canvas:
             given[CANVAS] = canvas
-            pictures = [f"{one['name']}: " for one in sheet.task["inputs"]]
+            pictures = [f"{one['name']}: " for one in task["inputs"]]
             left = [one for one in left if not one.startswith(tuple(pictures))]
         text = "The settings are in the form"
         stage = idle(f"{text}, except: {'; '.join(left)}." if left else f"{text}.")
-        return await self._sheet(sheet.installed, task, given.get("model"), stage, given)
+        return await self._sheet(sheet.installed, task["name"], given.get("model"), stage, given)
 
     def _onto(self, form: Form) -> Callable[..., Awaitable[Filled]]:
         async def onto(request: gr.Request, shown: Shown, chosen: int, *values: Any) -> Filled:
