@@ -39,6 +39,7 @@ _WIDTHS = (
 LIMITS: Mapping[str, Range] = {
     **dict.fromkeys(_WIDTHS, WIDTH),
     "num_class_embeds": ROWS,
+    "num_embeds_ada_norm": ROWS,
     "num_vq_embeddings": ROWS,
     "additional_embeddings": Range(0, 1 << 16),
     "layers_per_block": LAYERS,
@@ -47,6 +48,7 @@ LIMITS: Mapping[str, Range] = {
     "reverse_transformer_layers_per_block": Range(0, 256, filled=True, longest=_LEVELS),
     "sample_size": SIDE,
     "conv_in_kernel": KERNEL,
+    "patch_size": KERNEL,
     "conv_out_kernel": KERNEL,
     "downsample_padding": Range(0, 63),
     "freq_shift": Range(-(1 << 16), 1 << 16),
