@@ -45,7 +45,7 @@ def test_a_feed_forward_layer_applies_the_activation_that_its_config_names(
 
 
 def test_an_activation_that_feed_forward_layers_lack_is_refused() -> None:
-    with pytest.raises(ConfigError, match="activation_fn is 'gelu-aproximate'.*Did you mean"):
+    with pytest.raises(ConfigError, match=r"activation_fn is 'gelu-aproximate'.*Did you mean"):
         FeedForward(3, activation_fn="gelu-aproximate")
 
 
