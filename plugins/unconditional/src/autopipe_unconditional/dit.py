@@ -13,13 +13,18 @@ from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.latent import LatentText2Image
+from autopipe_components.steps.checks import check_at_least_one
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.prompt import join_halves
 
-from .labels import ClassLabels, label_ids, named, names_of
+from .labels import check_labels, labels_for, rows_of
+from .names import names_of, numbers_of
 from .networks.dit_transformer import DiTTransformer2DModel
 
-Result: TypeAlias = "ImagePipelineOutput | tuple[Any]"
+Labels: TypeAlias = int | str | Sequence[int | str] | Tensor | None
+"""A class, or several: by number or by name."""
+
+Result: TypeAlias = ImagePipelineOutput | tuple[Any]
 
 
 class DiTPipeline(LatentText2Image[Result]):
@@ -57,7 +62,7 @@ class DiTPipeline(LatentText2Image[Result]):
     ) -> None:
         self.register_modules(transformer=transformer, vae=vae, scheduler=scheduler)
         self.register_to_config(id2label=id2label)
-        self.labels = {} if id2label is None else names_of(id2label)
+        self.labels = names_of(id2label)
 
     def get_label_ids(self, label: str | list[str]) -> list[int]:
         """Return the numbers of the classes that have these names.
@@ -65,19 +70,20 @@ class DiTPipeline(LatentText2Image[Result]):
         Raises:
             ArgumentError: if there is no such class.
         """
-        names = [label] if isinstance(label, str) else label
-        return [named(name, self.labels) for name in names]
+        found: list[int] = numbers_of([label] if isinstance(label, str) else label, self.labels)
+        return found
 
     @pipeline_call
     def __call__(
         self,
-        class_labels: ClassLabels,
+        class_labels: Labels = None,
         guidance_scale: float = 4.0,
         generator: Generators = None,
         num_inference_steps: int = 50,
         output_type: str = "pil",
         return_dict: bool = True,
         *,
+        batch_size: int = 1,
         latents: Tensor | None = None,
         eta: float = 0.0,
         callback_on_step_end: StepCallback | None = None,
@@ -86,16 +92,18 @@ class DiTPipeline(LatentText2Image[Result]):
         adapters: Mapping[str, Any] | None = None,
         cancellation: Cancellation | None = None,
     ) -> Result:
-        """Generate an image of each class.
+        """Generate images of classes.
 
         Args:
-            class_labels: the numbers or names of the classes, one for each image, or a single one.
-                The number after the last class stands for no class.
+            class_labels: the numbers or names of the classes, a list or a single one. The number
+                after the last class stands for no class. By default the generator draws one for
+                each image, after the noise.
             guidance_scale: how closely to follow the class; guidance is off at 1 and below.
             generator: the random generator, or a list with one per image.
             num_inference_steps: the number of denoising steps; more give better images.
             output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`.
             return_dict: if False, return a tuple.
+            batch_size: the number of images per class.
             latents: the initial noise (B, C, h, w); by default it is sampled.
             eta: the noise that DDIM adds in each step, in [0, 1]; other schedulers ignore it.
             callback_on_step_end: `callback(run, step, timestep, tensors)`, called after each step;
@@ -120,22 +128,22 @@ class DiTPipeline(LatentText2Image[Result]):
     def denoiser(self) -> Any:
         return self.transformer
 
-    def check_prompts(self) -> int:
-        return len(self._label_ids())
-
-    def _label_ids(self) -> list[int]:
-        return label_ids(self.call.class_labels, self._none, self.labels)
-
     @property
-    def _none(self) -> int:
-        """The number that stands for no class."""
+    def class_count(self) -> int:
+        """The number of classes; as a label, it stands for no class."""
         return int(self.transformer.config.num_embeds_ada_norm)
 
+    def check_prompts(self) -> int:
+        check_at_least_one("batch_size", self.call.batch_size)
+        labels = self._numbers()
+        check_labels(labels, self.transformer, self.class_count + 1)
+        return int(self.call.batch_size) * rows_of(labels)
+
+    def _numbers(self) -> Any:
+        return numbers_of(self.call.class_labels, self.labels)
+
     def encode_conditioning(self, height: int, width: int) -> Tensors:
-        labels = torch.tensor(self._label_ids(), device=self._execution_device)
-        if self.do_classifier_free_guidance:
-            labels = join_halves(labels, torch.full_like(labels, self._none))
-        return {"class_labels": labels}
+        return {}
 
     def latents_dtype(self, tensors: Tensors) -> torch.dtype:
         return self.transformer.dtype
@@ -148,3 +156,18 @@ class DiTPipeline(LatentText2Image[Result]):
     ) -> Tensor:
         predicted: Tensor = self.transformer(sample, timestep, return_dict=False, **inputs)[0]
         return predicted
+
+    def denoise_latents(self, tensors: Tensors, *further: Any, **options: Any) -> Tensor:
+        # Drawn labels come after the noise, which is therefore that of given ones.
+        labels = labels_for(
+            self._numbers(),
+            self.call.batch_size,
+            self.class_count,
+            self.call.generator,
+            self._execution_device,
+        )
+        assert labels is not None
+        if self.do_classifier_free_guidance:
+            labels = join_halves(labels, torch.full_like(labels, self.class_count))
+        tensors["class_labels"] = labels
+        return super().denoise_latents(tensors, *further, **options)

@@ -1,92 +1,107 @@
-"""The classes of images that a call asks for, by number or by name."""
+"""The classes of a call: those that the caller gives, or drawn ones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from autopipe.errors import ArgumentError, ArgumentTypeError, ConfigError, nearest
+from autopipe.errors import ArgumentError, ArgumentTypeError
 from autopipe.wording import shown
+from autopipe_components.steps.checks import check_tensor, check_whole
+from autopipe_components.steps.codec import Generators
 
-ClassLabels: TypeAlias = "int | str | Sequence[int | str] | Tensor"
-"""A class, or one for each image: numbers, or names that the checkpoint gives them."""
+Labels: TypeAlias = int | Sequence[int] | Tensor | None
+"""The number of a class, or several; a tensor (N,), or (N, D) for networks that take vectors."""
 
 
-def label_ids(
-    given: ClassLabels, classes: int, names: Mapping[str, int] = MappingProxyType({})
-) -> list[int]:
-    """Return the numbers of the classes that the argument `class_labels` asks for.
+def rows_of(labels: Labels) -> int:
+    """Return how many classes `labels` name; 1 for None."""
+    return len(labels) if isinstance(labels, (list, tuple, Tensor)) and not _is_one(labels) else 1
+
+
+def check_labels(labels: Labels, network: Any, count: int | None) -> None:
+    """Check that `network` takes these classes.
 
     Args:
-        classes: the number of classes. The number after the last one stands for no class.
-        names: the classes by name.
+        network: a network with `class_embedding`, which is None without classes.
+        count: the number of its classes; None if it takes any numbers or vectors.
 
     Raises:
-        ArgumentError: if there is no such class, or the list is empty.
-        ArgumentTypeError: if it has another type.
+        ArgumentError: if it has no classes, needs some, or has not these.
+        ArgumentTypeError: if `labels` are neither whole numbers nor a tensor.
     """
-    if isinstance(given, Tensor):
-        if given.is_floating_point() or given.is_complex() or given.is_meta:
+    embedding = network.class_embedding
+    if labels is None:
+        if embedding is not None and count is None:
+            raise ArgumentError(f"this {type(network).__name__} needs class_labels; give them")
+        return
+    if embedding is None:
+        raise ArgumentError(
+            f"class_labels is {shown(labels)}, and this {type(network).__name__} has no classes; "
+            f"leave class_labels out"
+        )
+    if isinstance(labels, Tensor):
+        check_tensor("class_labels", labels)
+        takes_vectors = isinstance(embedding, nn.Identity)
+        if labels.ndim > 1 + takes_vectors or not labels.numel():
+            raise ArgumentError(
+                f"class_labels has the shape {tuple(labels.shape)}; give one number for each image"
+            )
+        if count is None:
+            return
+        if labels.is_floating_point():
             raise ArgumentTypeError(
-                f"class_labels is {shown(given)}; give whole numbers, such as a list of int"
+                f"class_labels has the dtype {labels.dtype}; give whole numbers, the classes"
             )
-        items: list[Any] = given.reshape(-1).tolist()
+        numbers = labels.flatten().tolist()
     else:
-        items = list(given) if isinstance(given, (list, tuple)) else [given]
-    if not items:
+        numbers = list(labels) if isinstance(labels, (list, tuple)) else [labels]
+        for one in numbers:
+            check_whole("class_labels", one)
+    if not numbers:
         raise ArgumentError("class_labels is empty; give at least one class")
-    return [_id(one, classes, names) for one in items]
+    for one in numbers:
+        if count is not None and not 0 <= one < count:
+            raise ArgumentError(
+                f"class_labels has {shown(one)}; this network has the classes 0 to {count - 1}"
+            )
 
 
-def _id(given: Any, classes: int, names: Mapping[str, int]) -> int:
-    if isinstance(given, str):
-        given = named(given, names)
-    if isinstance(given, bool) or not isinstance(given, int):
-        raise ArgumentTypeError(
-            f"class_labels has {shown(given)}; give whole numbers or names of classes"
-        )
-    if not 0 <= given <= classes:
-        raise ArgumentError(
-            f"class_labels has {shown(given)}; the classes are 0 to {classes - 1}, and {classes} "
-            f"stands for none"
-        )
-    return given
-
-
-def named(name: str, names: Mapping[str, int]) -> int:
-    """Return the number of the class called `name`.
-
-    Raises:
-        ArgumentError: if there is no such class.
-    """
-    if name not in names:
-        raise ArgumentError(
-            f"there is no class {shown(name)}.{nearest(name, names)} "
-            + ("`labels` has all names" if names else "This checkpoint names none; give a number")
-        )
-    return names[name]
-
-
-def names_of(id2label: Any) -> dict[str, int]:
-    """Return the classes by name, sorted, from the entry `id2label` of an index.
+def labels_for(
+    labels: Labels,
+    each: int,
+    count: int | None,
+    generator: Generators,
+    device: torch.device,
+) -> Tensor | None:
+    """Return a class for each image, (B,); None if there are none to give.
 
     Args:
-        id2label: by number, a name, or several with commas between them.
-
-    Raises:
-        ConfigError: if it isn't a mapping from numbers to texts.
+        labels: checked classes; None draws one for each image.
+        each: the images per class.
+        count: the number of classes to draw from; None for none.
+        generator: what draws: one generator, or a list with one for each image.
     """
-    found: dict[str, int] = {}
-    if not isinstance(id2label, Mapping):
-        raise ConfigError(f"id2label is {shown(id2label)}; it must map numbers to names")
-    for key, words in id2label.items():
-        is_number = isinstance(key, (int, str)) and str(key).isdecimal() and len(str(key)) < 9
-        if not is_number or not isinstance(words, str):
-            raise ConfigError(
-                f"id2label has {shown(key)} for {shown(words)}; it must map numbers to names"
-            )
-        found.update({word.strip(): int(key) for word in words.split(",")})
-    return dict(sorted(found.items()))
+    if labels is None:
+        if count is None:
+            return None
+        sources = generator if isinstance(generator, list) and len(generator) > 1 else None
+        if sources is not None:
+            return torch.cat([_draw(1, count, source) for source in sources]).to(device)
+        return _draw(each, count, generator).to(device)
+    given = torch.as_tensor(labels, device=device)
+    given = given.reshape(1) if given.ndim == 0 else given
+    return given.repeat_interleave(each, dim=0)
+
+
+def _draw(size: int, count: int, generator: Any) -> Tensor:
+    source = generator[0] if isinstance(generator, list) else generator
+    where = "cpu" if source is None else source.device
+    return torch.randint(0, count, (size,), generator=source, device=where)
+
+
+def _is_one(labels: Sequence[int] | Tensor) -> bool:
+    return isinstance(labels, Tensor) and labels.ndim == 0

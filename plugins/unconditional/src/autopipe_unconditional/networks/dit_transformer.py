@@ -171,6 +171,12 @@ class DiTTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         self.proj_out_1 = nn.Linear(width, 2 * width)
         self.proj_out_2 = nn.Linear(width, patch_size**2 * (out_channels or in_channels))
 
+    @property
+    def class_embedding(self) -> LabelEmbedding:
+        """The embedding of class labels in the first layer."""
+        embedding: LabelEmbedding = self.transformer_blocks[0].norm1.emb.class_embedder
+        return embedding
+
     def forward(
         self,
         hidden_states: Tensor,
