@@ -1,0 +1,99 @@
+"""Improved pseudo linear multistep for networks that predict the velocity of waveforms.
+
+Zhang & Chen 2022, "Fast Sampling of Diffusion Models with Exponential Integrator"
+(arXiv:2204.13902), with the multistep of Liu et al. 2022 (arXiv:2202.09778, equation 12).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autopipe.config import register_to_config
+from autopipe.errors import SchedulerError
+from autopipe_components.schedulers.checked import CheckedScheduler
+from autopipe_components.schedulers.inputs import placed
+from autopipe_components.schedulers.options import check_count
+from autopipe_components.schedulers.output import SchedulerOutput
+from autopipe_components.schedulers.pndm import ADAMS_BASHFORTH
+from autopipe_components.schedulers.prediction import predicted_noise, predicted_original, scalar
+from autopipe_components.schedulers.step_index import StepIndexMixin, Timestep
+
+_LEAST = 1e-8
+"""What the weight of the clean sample is at least where it divides, at pure noise."""
+
+
+class IPNDMScheduler(StepIndexMixin, CheckedScheduler):
+    """IPNDM (Zhang & Chen 2022, arXiv:2204.13902): linear multistep along the noise.
+
+    Timesteps are times from 1, noise, to 0. A sample is alpha * x0 + sigma * noise with
+    alpha^2 + sigma^2 = 1, and the network predicts the velocity alpha * noise - sigma * x0.
+
+    Args:
+        trained_betas: the weights of the noise, descending to that of the last sample, in place of
+            a schedule of the requested number of steps.
+    """
+
+    has_compatibles: ClassVar[bool] = False
+
+    @register_to_config
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        trained_betas: np.ndarray | Sequence[float] | None = None,
+    ) -> None:
+        self.pndm_order = len(ADAMS_BASHFORTH)
+        self.set_timesteps(num_train_timesteps)
+
+    def set_timesteps(
+        self, num_inference_steps: int, device: str | torch.device | None = None
+    ) -> None:
+        """Set a schedule of `num_inference_steps` steps, with `timesteps` on `device`."""
+        check_count(self, "num_inference_steps", num_inference_steps)
+        given = self.config.trained_betas
+        if given is None:
+            times = torch.linspace(1, 0, num_inference_steps + 1)
+            self.betas = torch.sin(times * math.pi / 2) ** 2
+        else:
+            self.betas = torch.tensor(np.asarray(given), dtype=torch.float32)
+            if self.betas.ndim != 1 or len(self.betas) < 2:
+                raise SchedulerError(
+                    f"{type(self).__name__} needs trained_betas for one step at least, which are "
+                    f"two numbers"
+                )
+        self.alphas = (1 - self.betas**2) ** 0.5
+        times = torch.atan2(self.betas, self.alphas) / math.pi * 2
+        self.timesteps = placed(self, times[:-1], device)
+        self.num_inference_steps = num_inference_steps
+        self.ets: list[Tensor] = []
+        self._rewind()
+
+    def step(
+        self, model_output: Tensor, timestep: Timestep, sample: Tensor, return_dict: bool = True
+    ) -> SchedulerOutput | tuple[Tensor, ...]:
+        """Return the sample at the next time.
+
+        Args:
+            model_output: the prediction of the network for `sample`; same shape.
+            timestep: one of `timesteps`.
+            sample: the noisy sample.
+            return_dict: if False, return the tuple `(prev_sample,)`.
+        """
+        self._check_step(model_output, timestep, sample)
+        index = self._index_of(timestep)
+        (alpha, sigma), (alpha_next, sigma_next) = (
+            (scalar(self.alphas[i]), scalar(self.betas[i])) for i in (index, index + 1)
+        )
+        noise = predicted_noise("v_prediction", model_output, sample, alpha, sigma)
+        self.ets = [*self.ets[1 - self.pndm_order :], noise]
+        weights = ADAMS_BASHFORTH[len(self.ets) - 1]
+        noise = sum(w * one for w, one in zip(weights, reversed(self.ets)))  # type: ignore[assignment]
+        clean = predicted_original("epsilon", noise, sample, max(alpha, _LEAST), sigma)
+        previous = alpha_next * clean + sigma_next * noise
+        self._step_index = index + 1
+        return SchedulerOutput(previous) if return_dict else (previous,)
