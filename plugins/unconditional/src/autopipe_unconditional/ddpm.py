@@ -41,7 +41,7 @@ class DDPMPipeline(UnconditionalSteps):
         """Draw images.
 
         Args:
-            batch_size: the number of images, or of images per class in `class_labels`.
+            batch_size: the number of images; with several `class_labels`, it is theirs.
             generator: the random generator, or a list with one per image.
             num_inference_steps: the number of denoising steps; more give better images.
             output_type: `"pil"`, `"np"` or `"pt"`.

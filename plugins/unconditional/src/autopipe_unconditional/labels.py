@@ -17,9 +17,23 @@ Labels: TypeAlias = int | Sequence[int] | Tensor | None
 """The number of a class, or several; a tensor (N,), or (N, D) for networks that take vectors."""
 
 
-def rows_of(labels: Labels) -> int:
-    """Return how many classes `labels` name; 1 for None."""
-    return len(labels) if isinstance(labels, (list, tuple, Tensor)) and not _is_one(labels) else 1
+def rows_of(labels: Labels, batch_size: int) -> int:
+    """Return the number of images of a call.
+
+    Args:
+        batch_size: that number; 1 means one image for each of several `labels`.
+
+    Raises:
+        ArgumentError: if there are several classes, and not one for each image.
+    """
+    several = isinstance(labels, (list, tuple, Tensor)) and not _is_one(labels)
+    given = len(labels) if several else 1  # type: ignore[arg-type]
+    if given not in (1, batch_size) and batch_size != 1:
+        raise ArgumentError(
+            f"batch_size is {batch_size} for {given} class_labels; give one class for all images, "
+            f"or one for each"
+        )
+    return max(given, batch_size)
 
 
 def check_labels(labels: Labels, network: Any, count: int | None) -> None:
@@ -72,7 +86,7 @@ def check_labels(labels: Labels, network: Any, count: int | None) -> None:
 
 def labels_for(
     labels: Labels,
-    each: int,
+    rows: int,
     count: int | None,
     generator: Generators,
     device: torch.device,
@@ -81,7 +95,7 @@ def labels_for(
 
     Args:
         labels: checked classes; None draws one for each image.
-        each: the images per class.
+        rows: the number of images.
         count: the number of classes to draw from; None for none.
         generator: what draws: one generator, or a list with one for each image.
     """
@@ -91,10 +105,10 @@ def labels_for(
         sources = generator if isinstance(generator, list) and len(generator) > 1 else None
         if sources is not None:
             return torch.cat([_draw(1, count, source) for source in sources]).to(device)
-        return _draw(each, count, generator).to(device)
+        return _draw(rows, count, generator).to(device)
     given = torch.as_tensor(labels, device=device)
     given = given.reshape(1) if given.ndim == 0 else given
-    return given.repeat_interleave(each, dim=0)
+    return given if len(given) == rows else given.expand(rows, *given.shape[1:])
 
 
 def _draw(size: int, count: int, generator: Any) -> Tensor:

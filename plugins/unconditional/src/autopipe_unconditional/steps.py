@@ -38,7 +38,7 @@ class UnconditionalSteps(DiffusionPipeline):
     """The components and the call of pipelines that draw from noise alone.
 
     Subclasses name their parameters in `__call__` and return `run_task()`; they override the steps
-    in which they differ. B is the batch size: `batch_size` times the number of classes.
+    in which they differ. B is the batch size: `batch_size`, or the number of classes.
 
     Args:
         unet: the network.
@@ -104,7 +104,7 @@ class UnconditionalSteps(DiffusionPipeline):
     @property
     def rows(self) -> int:
         """The number of images of the call."""
-        return int(self.call.batch_size) * rows_of(self.call.get("class_labels"))
+        return rows_of(self.call.get("class_labels"), int(self.call.batch_size))
 
     def begin_call(self) -> StepCallbacks:
         """Check the arguments, and return the callbacks for the loop.
@@ -116,7 +116,7 @@ class UnconditionalSteps(DiffusionPipeline):
         call = self.call
         check_components(self, tuple(type(self).module_names()))
         check_at_least_one("batch_size", call.batch_size)
-        check_steps(call.num_inference_steps)
+        check_steps(call.num_inference_steps, call.get("timesteps"))
         check_output_type(call.output_type, self.output_types)
         check_eta(call.get("eta", 0.0))
         check_labels(call.get("class_labels"), self.unet, self.class_count)
@@ -124,7 +124,11 @@ class UnconditionalSteps(DiffusionPipeline):
         if call.get("check_memory", True):
             check_room([(self.unet, *self.sample_size)], self.rows, self._execution_device)
         return step_callbacks(
-            self, call.callback_on_step_end, call.callback_on_step_end_tensor_inputs
+            self,
+            call.callback_on_step_end,
+            call.callback_on_step_end_tensor_inputs,
+            call.get("callback"),
+            call.get("callback_steps"),
         )
 
     def make_schedule(self) -> Schedule:
@@ -133,6 +137,7 @@ class UnconditionalSteps(DiffusionPipeline):
             self.scheduler,
             num_inference_steps=self.call.num_inference_steps,
             device=self._execution_device,
+            timesteps=self.call.get("timesteps"),
         )
 
     def start(self) -> Tensor:
@@ -150,7 +155,7 @@ class UnconditionalSteps(DiffusionPipeline):
         """Return a class for each image, (B,), or None."""
         return labels_for(
             self.call.get("class_labels"),
-            int(self.call.batch_size),
+            self.rows,
             self.class_count,
             self.call.generator,
             self._execution_device,
