@@ -51,8 +51,8 @@ class ConsistencyModelPipeline(UnconditionalSteps):
         Args:
             num_inference_steps: the number of denoising steps, from 1 to what the scheduler was
                 trained with.
-            timesteps: a custom schedule in place of a number of steps: levels of the training,
-                descending to 0.
+            timesteps: a custom schedule in place of a number of steps: the noise levels to visit,
+                counted from the highest one, 0; in descending order.
             callback, callback_steps: the older form of a callback, `callback(step, timestep,
                 latents)`.
 

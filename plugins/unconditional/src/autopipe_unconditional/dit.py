@@ -103,7 +103,7 @@ class DiTPipeline(LatentText2Image[Result]):
             num_inference_steps: the number of denoising steps; more give better images.
             output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`.
             return_dict: if False, return a tuple.
-            batch_size: the number of images per class.
+            batch_size: the number of images; with several `class_labels`, it is theirs.
             latents: the initial noise (B, C, h, w); by default it is sampled.
             eta: the noise that DDIM adds in each step, in [0, 1]; other schedulers ignore it.
             callback_on_step_end: `callback(run, step, timestep, tensors)`, called after each step;
@@ -137,7 +137,7 @@ class DiTPipeline(LatentText2Image[Result]):
         check_at_least_one("batch_size", self.call.batch_size)
         labels = self._numbers()
         check_labels(labels, self.transformer, self.class_count + 1)
-        return int(self.call.batch_size) * rows_of(labels)
+        return rows_of(labels, self.call.batch_size)
 
     def _numbers(self) -> Any:
         return numbers_of(self.call.class_labels, self.labels)
@@ -161,7 +161,7 @@ class DiTPipeline(LatentText2Image[Result]):
         # Drawn labels come after the noise, which is therefore that of given ones.
         labels = labels_for(
             self._numbers(),
-            self.call.batch_size,
+            len(tensors["latents"]),
             self.class_count,
             self.call.generator,
             self._execution_device,

@@ -79,9 +79,8 @@ class CMStochasticIterativeScheduler(ExplodingScheduler):
 
         Args:
             device: where `timesteps` are put.
-            timesteps: noise levels of the training, by their numbers from the lowest one, 0;
-                whole numbers that descend to 0. The first step starts at the highest level, and the
-                distances between numbers say by how many levels each step goes down.
+            timesteps: the levels to visit, counted from the highest one, 0; in descending order,
+                although the highest level is visited first.
         """
         check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
         count = self.config.num_train_timesteps
