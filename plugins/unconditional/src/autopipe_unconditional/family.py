@@ -6,32 +6,49 @@ from autopipe.hooks import hookimpl
 from autopipe.manifest import Component, Export, Family, Pipeline
 from autopipe.tasks import Input, Task
 
+_CLASSES = Input(
+    "class_labels",
+    "label",
+    required=False,
+    help="the number of the class to draw, for checkpoints with classes",
+)
+_EVERY_CALL = (
+    "class_labels",
+    "num_inference_steps",
+    "generator",
+    "output_type",
+    "return_dict",
+    "callback_on_step_end",
+    "callback_on_step_end_tensor_inputs",
+)
+
 UNCONDITIONAL = Task(
     "unconditional",
     auto_class="AutoPipelineForUnconditional",
     aliases=("unconditional-image-generation", "class-to-image"),
-    inputs=(
-        Input(
-            "class_labels",
-            "label",
-            required=False,
-            help="the number of the class to draw, for checkpoints with classes",
-        ),
-    ),
-    parameters=(
-        "batch_size",
-        "class_labels",
-        "num_inference_steps",
-        "generator",
-        "output_type",
-        "return_dict",
-        "callback_on_step_end",
-        "callback_on_step_end_tensor_inputs",
-    ),
+    inputs=(_CLASSES,),
+    parameters=("batch_size", *_EVERY_CALL),
     output="images",
     # PNDM takes four steps at least.
     samples={"num_inference_steps": (4, 6)},
     repeats="batch_size",
+)
+
+REPAINT = Task(
+    "repaint",
+    auto_class="AutoPipelineForRepainting",
+    inputs=(
+        Input("image", "image", help="the image to repaint: a file or a URL"),
+        Input("mask_image", "mask", option="keep", help="the mask; white parts are kept"),
+        _CLASSES,
+    ),
+    parameters=("image", "mask_image", "jump_length", "jump_n_sample", *_EVERY_CALL),
+    output="images",
+    samples={
+        "num_inference_steps": (4, 6),
+        "jump_length": (1, 2),
+        "jump_n_sample": (1, 2),
+    },
 )
 
 AUDIO = Task(
@@ -62,11 +79,16 @@ AUDIO = Task(
 )
 
 _PIPELINES = {
-    "ConsistencyModelPipeline": ("consistency", "consistency"),
-    "DDPMPipeline": ("ddpm", "unconditional"),
-    "DiTPipeline": ("dit", "dit"),
+    "ConsistencyModelPipeline": "consistency",
+    "DDIMPipeline": "ddim",
+    "DDPMPipeline": "ddpm",
+    "DiTPipeline": "dit",
+    "KarrasVePipeline": "karras_ve",
+    "LDMPipeline": "ldm",
+    "PNDMPipeline": "pndm",
+    "ScoreSdeVePipeline": "score_sde_ve",
 }
-"""The pipelines of the task: the module of each, and its line."""
+"""The pipelines of the task: the module of each, which is also its line."""
 
 _NETWORKS = {
     # As the first checkpoints of DiT name it; they are saved by the name that follows.
@@ -78,6 +100,9 @@ _NETWORKS = {
 _SCHEDULERS = {
     "CMStochasticIterativeScheduler": "cm_stochastic_iterative",
     "IPNDMScheduler": "ipndm",
+    "KarrasVeScheduler": "karras_ve",
+    "RePaintScheduler": "repaint",
+    "ScoreSdeVeScheduler": "score_sde_ve",
 }
 
 
@@ -87,12 +112,14 @@ def autopipe_family() -> Family:
     package = "autopipe_unconditional"
     return Family(
         name="unconditional",
-        tasks=(UNCONDITIONAL, AUDIO),
+        tasks=(UNCONDITIONAL, REPAINT, AUDIO),
         pipelines=(
             *(
-                Pipeline(name, f"{package}.{module}:{name}", UNCONDITIONAL, line)
-                for name, (module, line) in _PIPELINES.items()
+                Pipeline(name, f"{package}.{module}:{name}", UNCONDITIONAL, module)
+                for name, module in _PIPELINES.items()
             ),
+            # It opens the checkpoints of DDPM.
+            Pipeline("RePaintPipeline", f"{package}.repaint:RePaintPipeline", REPAINT, "ddpm"),
             Pipeline(
                 "DanceDiffusionPipeline",
                 f"{package}.dance_diffusion:DanceDiffusionPipeline",
@@ -108,6 +135,13 @@ def autopipe_family() -> Family:
             *(
                 Component(name, f"{package}.schedulers.{module}:{name}", kind="scheduler")
                 for name, module in _SCHEDULERS.items()
+            ),
+            # As diffusers writes it.
+            Component(
+                "KarrasVeScheduler",
+                f"{package}.schedulers.karras_ve:KarrasVeScheduler",
+                library="deprecated",
+                kind="scheduler",
             ),
         ),
         exports=(Export("AudioPipelineOutput", f"{package}.dance_diffusion:AudioPipelineOutput"),),

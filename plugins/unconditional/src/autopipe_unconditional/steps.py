@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeAlias
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from torch import Tensor
 
@@ -30,8 +31,35 @@ from autopipe_components.steps.timesteps import Schedule, set_schedule
 
 from .labels import check_labels, labels_for, rows_of
 
+_Scheduler = TypeVar("_Scheduler", bound=SchedulerMixin)
+
 Result: TypeAlias = ImagePipelineOutput | tuple[Any]
 Predict: TypeAlias = Callable[[int, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """Steps in the loop in place of a scheduler, where a step is more than that of a scheduler.
+
+    Attributes:
+        step: `(prediction, timestep, sample, **options) -> output`, as of a scheduler.
+        order: the number of timesteps per step.
+    """
+
+    step: Callable[..., Any]
+    order: int = 1
+
+
+def converted(scheduler: Any, kind: type[_Scheduler]) -> _Scheduler:
+    """Return `scheduler` if it is of `kind`, or else one of `kind` with its config.
+
+    Raises:
+        SchedulerError: if the config doesn't fit.
+    """
+    if isinstance(scheduler, kind):
+        return scheduler
+    made: _Scheduler = kind.from_config(scheduler.config)
+    return made
 
 
 class UnconditionalSteps(DiffusionPipeline):
@@ -115,11 +143,16 @@ class UnconditionalSteps(DiffusionPipeline):
         """
         call = self.call
         check_components(self, tuple(type(self).module_names()))
-        check_at_least_one("batch_size", call.batch_size)
+        check_at_least_one("batch_size", call.get("batch_size", 1))
         check_steps(call.num_inference_steps, call.get("timesteps"))
         check_output_type(call.output_type, self.output_types)
         check_eta(call.get("eta", 0.0))
         check_labels(call.get("class_labels"), self.unet, self.class_count)
+        if rows_of(call.get("class_labels"), self.rows) != self.rows:
+            raise ArgumentError(
+                f"class_labels has {len(call.class_labels)} classes for {self.rows} images; give "
+                f"one, or one for each"
+            )
         check_generators(call.generator, self.rows)
         if call.get("check_memory", True):
             check_room([(self.unet, *self.sample_size)], self.rows, self._execution_device)
