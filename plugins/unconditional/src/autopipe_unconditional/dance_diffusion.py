@@ -122,7 +122,8 @@ class DanceDiffusionPipeline(UnconditionalSteps):
         check_generators(call.generator, self.rows)
         self._check_length()
         if call.check_memory:
-            check_room([(self.unet, 1, *self.sample_size)], self.rows, self._execution_device)
+            (length,) = self.sample_size
+            check_room([(self.unet, 1, length)], self.rows, self._execution_device)
         return step_callbacks(
             self, call.callback_on_step_end, call.callback_on_step_end_tensor_inputs
         )
@@ -160,7 +161,7 @@ class DanceDiffusionPipeline(UnconditionalSteps):
     @property
     def _multiple(self) -> int:
         """The number that lengths are rounded up to multiples of."""
-        return max(2 ** len(self.unet.up_blocks), self.unet.length_multiple)
+        return max(1 << len(self.unet.up_blocks), self.unet.length_multiple)
 
     @property
     def sample_size(self) -> tuple[int, ...]:  # type: ignore[override]  # of one axis

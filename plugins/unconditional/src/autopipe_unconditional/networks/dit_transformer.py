@@ -174,8 +174,14 @@ class DiTTransformer2DModel(Attentive, Checkpointed, ModelMixin):
     @property
     def class_embedding(self) -> LabelEmbedding:
         """The embedding of class labels in the first layer."""
-        embedding: LabelEmbedding = self.transformer_blocks[0].norm1.emb.class_embedder
+        embedding: LabelEmbedding = self._condition.class_embedder
         return embedding
+
+    @property
+    def _condition(self) -> Any:
+        """The embedding of timestep and label that also acts on the output."""
+        first: Any = self.transformer_blocks[0]
+        return first.norm1.emb
 
     def forward(
         self,
@@ -202,12 +208,12 @@ class DiTTransformer2DModel(Attentive, Checkpointed, ModelMixin):
         options = attention_options(cross_attention_kwargs, self)
         self._check(hidden_states)
         batch, patch = hidden_states.shape[0], self.config.patch_size
-        timesteps = timesteps_of(timestep, hidden_states).expand(batch)
+        timesteps = timesteps_of(timestep, hidden_states).expand(batch)  # type: ignore[arg-type]
         labels = self._labels(class_labels, batch).to(hidden_states.device)
         tokens = self.pos_embed(hidden_states)
         for block in self.transformer_blocks:
             tokens = self.run(block, tokens, timesteps, labels, options)
-        condition = self.transformer_blocks[0].norm1.emb(timesteps, labels, tokens.dtype)
+        condition = self._condition(timesteps, labels, tokens.dtype)
         shift, scale = self.proj_out_1(F.silu(condition))[:, None].chunk(2, dim=2)
         patches = self.proj_out_2(self.norm_out(tokens) * (1 + scale) + shift)
         rows, columns = (side // patch for side in hidden_states.shape[-2:])

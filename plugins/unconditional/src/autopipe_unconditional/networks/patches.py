@@ -46,7 +46,7 @@ class PatchEmbed(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         patches = self.proj(pixels)
         width, rows, columns = patches.shape[1:]
-        positions = self.pos_embed
+        positions: Tensor = self.pos_embed  # type: ignore[assignment]  # a buffer
         if (rows, columns) != (self.cells, self.cells):
             positions = embed_positions(rows, columns, width, span=self.cells)
         return to_tokens(patches) + positions.to(patches)
@@ -79,5 +79,6 @@ def join_patches(tokens: Tensor, rows: int, columns: int, patch: int) -> Tensor:
     Args:
         tokens: (B, rows * columns, patch * patch * C), a patch in each, its channels last.
     """
-    patches = tokens.unflatten(2, (patch, patch, -1)).unflatten(1, (rows, columns))
-    return patches.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+    patches = torch.unflatten(tokens, 2, (patch, patch, -1))
+    grid = torch.unflatten(patches, 1, (rows, columns))
+    return grid.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)

@@ -145,7 +145,8 @@ class TemporalResBlock(nn.Module):
         """Apply the block; `time` is (B, time_channels)."""
         skipped: Tensor = self.residual_conv(hidden)
         hidden = self.conv_in(hidden) + self.time_emb(F.mish(time))[:, :, None]
-        return skipped + self.conv_out(hidden)
+        hidden = skipped + self.conv_out(hidden)
+        return hidden
 
 
 class StridedConv(nn.Module):
