@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,12 +15,16 @@ from autopipe.values import Range
 from autopipe_components.noise import randn_tensor
 from autopipe_components.schedulers.exploding import ExplodingScheduler
 from autopipe_components.schedulers.inputs import custom_schedule, placed
-from autopipe_components.schedulers.options import check_count, check_one_schedule
+from autopipe_components.schedulers.options import (
+    LIMITS,
+    SIGMA,
+    check_count,
+    check_one_schedule,
+)
 from autopipe_components.schedulers.output import (
     SchedulerOutput as CMStochasticIterativeSchedulerOutput,
 )
 from autopipe_components.schedulers.prediction import Real
-from autopipe_components.schedulers.sigmas import karras
 from autopipe_components.schedulers.step_index import Timestep, refuse_integer_timestep
 
 __all__ = ["CMStochasticIterativeScheduler", "CMStochasticIterativeSchedulerOutput"]
@@ -43,6 +47,7 @@ class CMStochasticIterativeScheduler(ExplodingScheduler):
     """
 
     has_compatibles: ClassVar[bool] = False
+    config_limits: ClassVar[Mapping[str, Range]] = {**LIMITS, "s_noise": SIGMA}
 
     @register_to_config
     def __init__(
@@ -84,7 +89,7 @@ class CMStochasticIterativeScheduler(ExplodingScheduler):
         """
         check_one_schedule(self, num_inference_steps=num_inference_steps, timesteps=timesteps)
         count = self.config.num_train_timesteps
-        if timesteps is None:
+        if num_inference_steps is not None:
             check_count(self, "num_inference_steps", num_inference_steps)
             if num_inference_steps > count:
                 raise SchedulerError(
@@ -107,7 +112,8 @@ class CMStochasticIterativeScheduler(ExplodingScheduler):
         """Set a schedule of noise levels, by their numbers from the highest one."""
         config = self.config
         ramp = levels / max(config.num_train_timesteps - 1, 1)
-        sigmas = karras(config.sigma_max, config.sigma_min, len(ramp), config.rho, ramp)
+        first, last = (sigma ** (1 / config.rho) for sigma in (config.sigma_max, config.sigma_min))
+        sigmas = (first + ramp * (last - first)) ** config.rho
         self.sigmas = torch.from_numpy(np.append(sigmas, config.sigma_min).astype(np.float32))
         self.timesteps = placed(self, self.sigma_to_t(sigmas).astype(np.float32), device)
         self.num_inference_steps = len(ramp)
