@@ -118,7 +118,7 @@ class UNet1DModel(ModelMixin):
         if appends_time and extra_in_channels != width:
             raise ConfigError(
                 f"extra_in_channels is {extra_in_channels}, but {WITH_TIME} appends the {width} "
-                f"channels of the time; make them equal"
+                f"channels of the time, time_embedding_dim; make them equal"
             )
 
         count = len(block_out_channels)

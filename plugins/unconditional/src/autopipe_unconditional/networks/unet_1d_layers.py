@@ -59,8 +59,9 @@ class SequenceAttention(nn.Module):
         self.heads = channels // _HEAD_WIDTH
         if not self.heads or channels % self.heads:
             raise ConfigError(
-                f"block_out_channels has {channels} in a block with attention, which needs a "
-                f"multiple of {_HEAD_WIDTH}"
+                f"block_out_channels has {channels} in a block with attention, as some of "
+                f"down_block_types, mid_block_type and up_block_types are; it needs a multiple of "
+                f"{_HEAD_WIDTH}"
             )
         self.group_norm = nn.GroupNorm(1, channels)
         self.query = nn.Linear(channels, channels)
@@ -114,8 +115,8 @@ class ConvNormMish(nn.Module):
         super().__init__()
         if out_channels % _GROUPS:
             raise ConfigError(
-                f"block_out_channels asks for {out_channels} in a residual block, which needs a "
-                f"multiple of {_GROUPS}"
+                f"block_out_channels asks for {out_channels} in a residual block (out_channels for "
+                f"it, if out_block_type is None), which needs a multiple of {_GROUPS}"
             )
         self.conv1d = _conv(in_channels, out_channels)
         self.group_norm = nn.GroupNorm(_GROUPS, out_channels)

@@ -46,9 +46,18 @@ def check_types(config: FrozenConfig) -> None:
             f"out_block_type {out} takes the first of block_out_channels, so without "
             f"up_block_types the last one must equal it"
         )
-    named = next((n for n in (*down, config.mid_block_type, *up, out) if n in TEMPORAL), None)
-    if named and not config.use_timestep_embedding:
-        raise ConfigError(f"use_timestep_embedding is False, but {named} needs the embedding")
+    named = {
+        **dict.fromkeys(down, "down_block_types"),
+        config.mid_block_type: "mid_block_type",
+        **dict.fromkeys(up, "up_block_types"),
+        out: "out_block_type",
+    }
+    for name, entry in named.items():
+        if name in TEMPORAL and not config.use_timestep_embedding:
+            raise ConfigError(
+                f"{entry} has {name}, which needs the embedding of time, but "
+                f"use_timestep_embedding is False; set it"
+            )
     if down[0] == WITH_TIME and config.use_timestep_embedding:
         raise ConfigError(
             f"use_timestep_embedding is True, but {WITH_TIME} of down_block_types takes the "

@@ -16,13 +16,15 @@ from torch import Tensor
 
 from autopipe.config import register_to_config
 from autopipe.errors import SchedulerError
+from autopipe.wording import shown
+from autopipe_components.schedulers.betas import trained
 from autopipe_components.schedulers.checked import CheckedScheduler
-from autopipe_components.schedulers.inputs import placed
+from autopipe_components.schedulers.inputs import check_noise, placed, timesteps_tensor
 from autopipe_components.schedulers.options import check_count
 from autopipe_components.schedulers.output import SchedulerOutput
 from autopipe_components.schedulers.pndm import ADAMS_BASHFORTH
 from autopipe_components.schedulers.prediction import predicted_noise, predicted_original, scalar
-from autopipe_components.schedulers.step_index import StepIndexMixin, Timestep
+from autopipe_components.schedulers.step_index import StepIndexMixin, Timestep, broadcast_to
 
 _LEAST = 1e-8
 """What the weight of the clean sample is at least where it divides, at pure noise."""
@@ -47,6 +49,12 @@ class IPNDMScheduler(StepIndexMixin, CheckedScheduler):
         num_train_timesteps: int = 1000,
         trained_betas: np.ndarray | Sequence[float] | None = None,
     ) -> None:
+        self._given = None if trained_betas is None else trained(self, trained_betas)
+        if self._given is not None and len(self._given) < 2:
+            raise SchedulerError(
+                f"{type(self).__name__} needs two trained_betas at least, the start and the end of "
+                f"a step, not {shown(trained_betas)}"
+            )
         self.pndm_order = len(ADAMS_BASHFORTH)
         self.set_timesteps(num_train_timesteps)
 
@@ -55,17 +63,8 @@ class IPNDMScheduler(StepIndexMixin, CheckedScheduler):
     ) -> None:
         """Set a schedule of `num_inference_steps` steps, with `timesteps` on `device`."""
         check_count(self, "num_inference_steps", num_inference_steps)
-        given = self.config.trained_betas
-        if given is None:
-            times = torch.linspace(1, 0, num_inference_steps + 1)
-            self.betas = torch.sin(times * math.pi / 2) ** 2
-        else:
-            self.betas = torch.tensor(np.asarray(given), dtype=torch.float32)
-            if self.betas.ndim != 1 or len(self.betas) < 2:
-                raise SchedulerError(
-                    f"{type(self).__name__} needs trained_betas for one step at least, which are "
-                    f"two numbers"
-                )
+        times = torch.linspace(1, 0, num_inference_steps + 1)
+        self.betas = torch.sin(times * math.pi / 2) ** 2 if self._given is None else self._given
         self.alphas = (1 - self.betas**2) ** 0.5
         times = torch.atan2(self.betas, self.alphas) / math.pi * 2
         self.timesteps = placed(self, times[:-1], device)
@@ -97,3 +96,19 @@ class IPNDMScheduler(StepIndexMixin, CheckedScheduler):
         previous = alpha_next * clean + sigma_next * noise
         self._step_index = index + 1
         return SchedulerOutput(previous) if return_dict else (previous,)
+
+    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Return `original_samples` noised to `timesteps`, any times from 0 to 1, (B,).
+
+        Raises:
+            SchedulerError: if noise or timesteps don't fit the samples.
+        """
+        check_noise(self, original_samples, noise)
+        times = timesteps_tensor(self, timesteps)
+        if not ((times >= 0) & (times <= 1)).all():
+            raise SchedulerError(
+                f"{type(self).__name__} has the timesteps 1 to 0, not {shown(timesteps)}"
+            )
+        angles = times * math.pi / 2
+        alpha, sigma = (broadcast_to(one, original_samples) for one in (angles.cos(), angles.sin()))
+        return alpha * original_samples + sigma * noise
