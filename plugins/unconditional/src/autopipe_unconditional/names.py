@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autopipe.errors import ArgumentError, ConfigError, nearest
-from autopipe.wording import shown
+from autopipe.wording import listed, shown
 
 
 def names_of(id2label: Any) -> dict[str, int]:
@@ -44,8 +44,9 @@ def numbers_of(labels: Any, names: Mapping[str, int]) -> Any:
     if not isinstance(labels, str):
         return labels
     if labels not in names:
-        known = "`labels` has all names" if names else "this checkpoint names none"
+        known = f"known are {listed(names, 10)}" if names else "this checkpoint names none"
         raise ArgumentError(
-            f"class_labels has no class {shown(labels)}; {known}.{nearest(labels, names)}"
+            f"class_labels names {shown(labels)}, which is no class; {known}."
+            f"{nearest(labels, names)}"
         )
     return names[labels]

@@ -209,7 +209,7 @@ class UNet1DModel(ModelMixin):
     def shortest(self) -> int:
         """The least length of sequences."""
         has_filters = any(isinstance(block, (Downsample, Upsample)) for block in self.modules())
-        return round((_SHORTEST if has_filters else 1) / self._lowest)
+        return round(_SHORTEST / self._lowest) if has_filters else self.length_multiple
 
     def forward(
         self, sample: Tensor, timestep: Tensor | float | int, return_dict: bool = True

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from autopipe.errors import ConfigError, nearest
+from autopipe.errors import ArgumentError, ConfigError, nearest
 from autopipe.wording import shown
 
 from .unet_1d_layers import (
@@ -200,6 +200,11 @@ class ValueOutput(nn.Module):
         self.act = act
 
     def forward(self, hidden: Tensor, time: Tensor) -> Tensor:
+        if hidden.shape[2] != 1:
+            raise ArgumentError(
+                f"sample is too long for this value function: {hidden.shape[2]} steps are left in "
+                f"its middle, where one should be; give a shorter one"
+            )
         joined = torch.cat([hidden.flatten(1), time], dim=1)
         value: Tensor = self.final_block["2"](self.act(self.final_block["0"](joined)))
         return value
