@@ -15,7 +15,16 @@ from ..errors import (
     UnsupportedCheckpointError,
     VariantError,
 )
-from ..kinds import BaseNetwork, BaseScheduler, Kind, Several, kind_of, part_names, slot_of, slots_of
+from ..kinds import (
+    BaseNetwork,
+    BaseScheduler,
+    Kind,
+    Several,
+    kind_of,
+    part_names,
+    slot_of,
+    slots_of,
+)
 from ..manifest import Pipeline
 from ..registry import Registry
 from ..resolution.targets import load_target

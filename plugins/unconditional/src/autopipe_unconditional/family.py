@@ -39,7 +39,8 @@ REPAINT = Task(
     auto_class="AutoPipelineForRepainting",
     inputs=(
         Input("image", "image", help="the image to repaint: a file or a URL"),
-        Input("mask_image", "mask", option="keep", help="the mask; white parts are kept"),
+        # Not of the kind "mask", whose white parts are repainted.
+        Input("mask_image", "image", option="keep", help="the mask; white parts are kept"),
         _CLASSES,
     ),
     parameters=("image", "mask_image", "jump_length", "jump_n_sample", *_EVERY_CALL),
@@ -47,7 +48,7 @@ REPAINT = Task(
     samples={
         "num_inference_steps": (4, 6),
         "jump_length": (1, 2),
-        "jump_n_sample": (1, 2),
+        "jump_n_sample": (2, 1),
     },
 )
 

@@ -8,13 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
-from autopipe.kinds import Scheduler
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.image_processor import VaeImageProcessor, mask_processor
 from autopipe_components.images.arrays import batch_tensors
 from autopipe_components.images.kinds import ImageInput, as_list, kind_of
-from autopipe_components.networks.unet_2d import UNet2DModel
 from autopipe_components.schedulers.output import SchedulerOutput
 from autopipe_components.steps.callbacks import StepCallbacks
 from autopipe_components.steps.checks import check_at_least_one
@@ -30,7 +28,9 @@ _MULTIPLE = 8
 
 
 class RePaintPipeline(UnconditionalSteps):
-    """Repaints a part of images, with `RePaintScheduler`; another scheduler is converted to it.
+    """Repaints a part of images, with `RePaintScheduler`.
+
+    If the pipeline has another scheduler, as one that `from_pipe` made, calls convert it.
 
     "RePaint: Inpainting using Denoising Diffusion Probabilistic Models" (Lugmayr et al., 2022,
     arXiv:2201.09865).
@@ -40,9 +40,6 @@ class RePaintPipeline(UnconditionalSteps):
     _image: Tensor
     _mask: Tensor
     _walk: Walk
-
-    def __init__(self, unet: UNet2DModel, scheduler: Scheduler) -> None:
-        super().__init__(unet, converted(scheduler, RePaintScheduler))
 
     @pipeline_call
     def __call__(
@@ -105,6 +102,8 @@ class RePaintPipeline(UnconditionalSteps):
     def begin_call(self) -> StepCallbacks:
         """Check the arguments, and prepare images and masks."""
         call = self.call
+        # The run of a call has a scheduler of its own; that of the pipeline stays.
+        vars(self)["scheduler"] = converted(self.scheduler, RePaintScheduler)
         for name in ("jump_length", "jump_n_sample"):
             check_at_least_one(name, call[name])
         device, dtype = self._execution_device, self.unet.dtype

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from autopipe.config import register_to_config
 from autopipe.errors import SchedulerError
+from autopipe.outputs import BaseOutput
 from autopipe.scheduling import SchedulerMixin
 from autopipe.values import Range
 from autopipe_components.noise import randn_tensor
 from autopipe_components.schedulers.inputs import check_prediction, placed
 from autopipe_components.schedulers.options import LIMITS, check_count
-from autopipe_components.schedulers.output import DenoisingOutput
 from autopipe_components.schedulers.step_index import Timestep
 from autopipe_components.steps.codec import Generators
 
@@ -25,10 +25,18 @@ _MOST_CHURN = 2**0.5 - 1
 
 
 @dataclass
-class KarrasVeOutput(DenoisingOutput):
-    """`derivative`: of the sample by the noise level."""
+class KarrasVeOutput(BaseOutput):
+    """The outputs of a step.
 
-    derivative: Tensor | None = None
+    Attributes:
+        prev_sample: the sample at the next, lower noise level; same shape as the input.
+        derivative: of the sample by the noise level.
+        pred_original_sample: the clean sample as predicted in this step, for previews.
+    """
+
+    prev_sample: Tensor
+    derivative: Tensor
+    pred_original_sample: Tensor | None = None
 
 
 class KarrasVeScheduler(SchedulerMixin):
@@ -118,7 +126,7 @@ class KarrasVeScheduler(SchedulerMixin):
         """
         original, slope = self._slope(model_output, sigma_hat, sample_hat)
         previous = sample_hat + (sigma_prev - sigma_hat) * slope
-        return KarrasVeOutput(previous, original, slope) if return_dict else (previous, slope)
+        return KarrasVeOutput(previous, slope, original) if return_dict else (previous, slope)
 
     def step_correct(
         self,
@@ -143,7 +151,7 @@ class KarrasVeScheduler(SchedulerMixin):
         previous = sample_hat + (sigma_prev - sigma_hat) * mean
         if not return_dict:
             return previous, derivative
-        return KarrasVeOutput(previous, original, derivative)
+        return KarrasVeOutput(previous, derivative, original)
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Raise `SchedulerError`: networks for this scheduler are trained at any noise level."""
