@@ -14,6 +14,7 @@ from support.tiny import VAE, seeded
 
 import autopipe
 from autopipe import (
+    CMStochasticIterativeScheduler,
     DDIMScheduler,
     DDPMScheduler,
     KarrasVeScheduler,
@@ -23,6 +24,8 @@ from autopipe import (
     UNet2DModel,
     VQModel,
 )
+
+from .small import SMALL, small
 
 SIDE = 8
 
@@ -44,6 +47,7 @@ FIR: dict[str, Any] = {
     "mid_block_scale_factor": 1.41421356237,
 }
 SCHEDULERS: dict[str, Callable[[], Any]] = {
+    "ConsistencyModelPipeline": CMStochasticIterativeScheduler,
     "DDPMPipeline": DDPMScheduler,
     "DDIMPipeline": DDIMScheduler,
     "PNDMPipeline": PNDMScheduler,
@@ -52,7 +56,7 @@ SCHEDULERS: dict[str, Callable[[], Any]] = {
     "KarrasVePipeline": lambda: KarrasVeScheduler(sigma_max=5.0),
     "RePaintPipeline": RePaintScheduler,
 }
-"""The pipelines of these tests, and the scheduler of each."""
+"""The pipelines on `UNet2DModel`, and the scheduler of each."""
 
 
 def picture(seed: int = 0, side: int = 32) -> Image.Image:
@@ -122,6 +126,8 @@ def build(unets: Callable[..., Any], vqvae: Any) -> Callable[..., Any]:
 
     def pipeline(kind: type[Any], **changes: Any) -> Any:
         name = kind.__name__
+        if name in SMALL:
+            return small(name, **changes)
         fir = {"time_embedding_type": "fourier"} if name == "ScoreSdeVePipeline" else {}
         own = {one: changes.pop(one) for one in list(changes) if one not in kind.module_names()}
         given = {"unet": unets(**fir, **own), "scheduler": SCHEDULERS[name]()}

@@ -1,22 +1,19 @@
-"""The networks and pipelines of classes and of sounds, small, with seeded random weights."""
+"""Pipelines of classes and of sounds, on networks small enough to run in milliseconds."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from support.tiny import VAE, seeded
 
+import autopipe
 from autopipe import (
     AutoencoderKL,
-    CMStochasticIterativeScheduler,
-    ConsistencyModelPipeline,
-    DanceDiffusionPipeline,
     DDIMScheduler,
-    DiTPipeline,
     DiTTransformer2DModel,
     IPNDMScheduler,
     UNet1DModel,
-    UNet2DModel,
 )
 
 DIT: dict[str, Any] = {
@@ -60,43 +57,25 @@ VALUE: dict[str, Any] = {
     "out_block_type": "ValueFunction",
     "downsample_each_block": True,
 }
-CONSISTENT: dict[str, Any] = {
-    "sample_size": 8,
-    "block_out_channels": (8, 16),
-    "layers_per_block": 1,
-    "norm_num_groups": 4,
-    "attention_head_dim": 4,
-    "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
-    "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
-    "resnet_time_scale_shift": "scale_shift",
-    "num_class_embeds": 3,
+SMALL: dict[str, Callable[..., dict[str, Any]]] = {
+    "DanceDiffusionPipeline": lambda **changes: {
+        "unet": seeded(lambda: UNet1DModel(**{**WAVE, **changes}), seed=5),
+        "scheduler": IPNDMScheduler(),
+    },
+    "DiTPipeline": lambda **changes: {
+        "transformer": seeded(lambda: DiTTransformer2DModel(**{**DIT, **changes}), seed=6),
+        "vae": seeded(lambda: AutoencoderKL(**VAE), seed=7),
+        "scheduler": DDIMScheduler(),
+        "id2label": NAMES,
+    },
 }
+"""What makes the components of pipelines on other networks, whose config may be changed."""
 
 
-def small_dit(**changes: Any) -> Any:
-    config = {**DIT, **changes}
-    return DiTPipeline(
-        seeded(lambda: DiTTransformer2DModel(**config)),
-        seeded(lambda: AutoencoderKL(**VAE)),
-        DDIMScheduler(),
-        id2label=NAMES,
-    )
-
-
-def small_dance(**changes: Any) -> Any:
-    config = {**WAVE, **changes}
-    return DanceDiffusionPipeline(seeded(lambda: UNet1DModel(**config)), IPNDMScheduler())
-
-
-def small_consistency(**changes: Any) -> Any:
-    config = {**CONSISTENT, **changes}
-    network = seeded(lambda: UNet2DModel(**config))
-    return ConsistencyModelPipeline(network, CMStochasticIterativeScheduler())
-
-
-SMALL = {
-    "ConsistencyModelPipeline": small_consistency,
-    "DanceDiffusionPipeline": small_dance,
-    "DiTPipeline": small_dit,
-}
-"""What makes a pipeline of these classes."""
+def small(name: str, **changes: Any) -> Any:
+    """A pipeline of `SMALL`, with the given components, options, or entries of the config."""
+    kind: Any = getattr(autopipe, name)
+    own = {one: changes.pop(one) for one in list(changes) if one not in kind.init_parameters()}
+    pipe = kind(**{**SMALL[name](**own), **changes})
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

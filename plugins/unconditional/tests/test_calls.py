@@ -74,27 +74,32 @@ def test_grey_pictures(build: Callable[..., Any]) -> None:
 # Classes
 
 
-def test_each_class_is_drawn_as_often_as_asked(
+def test_one_class_is_for_all_images_and_several_are_for_one_each(
     build: Callable[..., Any], seed: Callable[[int], Any]
 ) -> None:
     pipe = build(DDIMPipeline, num_class_embeds=3)
     noise = torch.randn(1, 3, SIDE, SIDE, generator=seed(1))
 
-    def drawn(labels: Any, count: int = 1) -> torch.Tensor:
-        rows = count * (len(labels) if isinstance(labels, list) else 1)
-        return pipe(
+    def drawn(labels: Any, rows: int, **call: Any) -> torch.Tensor:
+        made: torch.Tensor = pipe(
             class_labels=labels,
-            batch_size=count,
             latents=noise.expand(rows, -1, -1, -1),
             num_inference_steps=2,
             output_type="pt",
+            **call,
         ).images
+        return made
 
-    alone = {kind: drawn(kind)[0] for kind in (0, 2)}
+    alone = {kind: drawn(kind, 1)[0] for kind in (0, 2)}
     assert not torch.allclose(alone[0], alone[2])
-    both = drawn([0, 2], count=2)
-    for one, kind in zip(both, (0, 0, 2, 2)):
-        torch.testing.assert_close(one, alone[kind], rtol=1e-4, atol=1e-5)
+    calls = [([0, 2], {}), ([0, 2], {"batch_size": 2}), (2, {"batch_size": 2})]
+    for (labels, call), kinds in zip(calls, ((0, 2), (0, 2), (2, 2))):
+        made = drawn(labels, 2, **call)
+        assert len(made) == 2
+        for one, kind in zip(made, kinds):
+            torch.testing.assert_close(one, alone[kind], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ArgumentError, match="batch_size is 3 for 2 class_labels"):
+        drawn([0, 2], 3, batch_size=3)
 
 
 def test_classes_that_are_not_given_are_drawn(

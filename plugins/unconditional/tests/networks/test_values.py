@@ -20,7 +20,7 @@ BLOCKS: list[Any] = [["DownBlock1D"] * 2, ["UpBlock1D"] * 2, ["UpResnetBlock1D"]
 def use(network: Any) -> None:
     network.eval()
     if isinstance(network, UNet1DModel):
-        length = 4 * network.length_multiple if network.out_block else network.shortest
+        length = 12 * network.length_multiple
         network(torch.ones(1, network.sample_channels, length), 1)
     else:
         side, label = 2 * network.config.patch_size, torch.zeros(1, dtype=torch.long)
