@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from autopipe import KarrasVeScheduler, RePaintScheduler, ScoreSdeVeScheduler
+from autopipe import (
+    CMStochasticIterativeScheduler,
+    IPNDMScheduler,
+    KarrasVeScheduler,
+    RePaintScheduler,
+    ScoreSdeVeScheduler,
+)
 
 pytestmark = pytest.mark.parity
 
@@ -92,3 +98,57 @@ def test_repaint(
             for one in (ours, theirs)
         )
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def walked(scheduler: Any, generator: Any = None) -> torch.Tensor:
+    """The last sample of a schedule, with a network that bends what it sees."""
+    sample = noise(1) * scheduler.init_noise_sigma
+    options = {} if generator is None else {"generator": generator}
+    for timestep in scheduler.timesteps:
+        seen = scheduler.scale_model_input(sample, timestep)
+        output = torch.tanh(0.7 * seen + 0.1 * torch.sin(timestep.float()))
+        sample = scheduler.step(output, timestep, sample, **options).prev_sample
+    return sample
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 20])
+@pytest.mark.parametrize(
+    "config", [{}, {"num_train_timesteps": 30}, {"trained_betas": [0.9, 0.5, 0.3, 0.1, 0.0]}]
+)
+def test_ipndm(twin: Callable[[Any], Any], config: Any, steps: int) -> None:
+    ours = IPNDMScheduler(**config)
+    theirs = twin(ours)
+    for one in (ours, theirs):
+        one.set_timesteps(steps)
+    assert torch.equal(ours.timesteps, theirs.timesteps)
+    torch.testing.assert_close(walked(ours), walked(theirs), **CLOSE)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [{"num_inference_steps": count} for count in (1, 2, 40)] + [{"timesteps": [22, 4, 0]}],
+)
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"num_train_timesteps": 201, "sigma_min": 0.01, "s_noise": 1.01},
+        {"clip_denoised": False, "rho": 5.0, "sigma_data": 1.0, "sigma_max": 20.0},
+    ],
+)
+def test_consistency(
+    twin: Callable[[Any], Any], seed: Callable[[int], Any], config: Any, schedule: Any
+) -> None:
+    ours = CMStochasticIterativeScheduler(**config)
+    theirs = twin(ours)
+    assert ours.init_noise_sigma == theirs.init_noise_sigma
+    for one in (ours, theirs):
+        one.set_timesteps(**schedule)
+    assert torch.equal(ours.timesteps, theirs.timesteps.float())
+    assert torch.equal(ours.sigmas, theirs.sigmas)
+    found, expected = (walked(one, seed(2)) for one in (ours, theirs))
+    torch.testing.assert_close(found, expected, **CLOSE)
+    given = noise(1), noise(2), ours.timesteps[:1].repeat(2)
+    if len(ours.timesteps) < 3:
+        theirs.timesteps = theirs.timesteps.float()
+        torch.testing.assert_close(ours.add_noise(*given), theirs.add_noise(*given), **CLOSE)

@@ -71,6 +71,9 @@ class UNet1DModel(ModelMixin):
         downsample_each_block: whether the last of these and the middle halve the length too.
     """
 
+    sample_axes: ClassVar[int] = 1
+    """The number of axes after the channels, by which the memory of calls is estimated."""
+
     config_limits: ClassVar[Mapping[str, Range]] = {
         **LIMITS,
         "sample_size": Range(1, 1 << 24),
