@@ -48,7 +48,7 @@ NOISE: dict[str, Any] = {
     # From pure noise, as in training, however few the steps are.
     "timestep_spacing": "trailing",
 }
-STEPS, BATCH, RATE, WARMUP, AVERAGE = 1500, 24, 2e-3, 50, 0.99
+STEPS, BATCH, RATE, WARMUP, AVERAGE = 2000, 24, 2e-3, 50, 0.99
 SAVE_EVERY = 50
 
 

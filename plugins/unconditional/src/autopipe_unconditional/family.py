@@ -113,6 +113,7 @@ def autopipe_family() -> Family:
     package = "autopipe_unconditional"
     return Family(
         name="unconditional",
+        demo=f"{package}:demo",
         tasks=(UNCONDITIONAL, REPAINT, AUDIO),
         pipelines=(
             *(

@@ -17,7 +17,7 @@ from autopipe_components.schedulers.betas import BETA_SCHEDULES, trained
 from autopipe_components.schedulers.inputs import check_number, placed
 from autopipe_components.schedulers.options import LIMITS, MOST_STEPS, check_choice, check_count
 from autopipe_components.schedulers.output import DenoisingOutput as RePaintSchedulerOutput
-from autopipe_components.schedulers.prediction import predicted_original
+from autopipe_components.schedulers.prediction import predicted_noise, predicted_original
 from autopipe_components.schedulers.step_index import Timestep
 from autopipe_components.steps.codec import Generators
 
@@ -31,7 +31,8 @@ class RePaintScheduler(DiscreteScheduler):
 
     At each step the known part of a picture is replaced by the picture with the noise of that step.
     Now and then the sample goes some steps back, so that both parts come to fit. Networks predict
-    the noise. `eta` is that of DDIM.
+    the noise, unless the config that this one was made from has another `prediction_type`. `eta` is
+    that of DDIM.
     """
 
     config_limits = {**LIMITS, "eta": _ETA}  # noqa: RUF012
@@ -79,6 +80,7 @@ class RePaintScheduler(DiscreteScheduler):
             ("jump_n_sample", jump_n_sample),
         ):
             check_count(self, name, value)
+        check_choice(self, "prediction_type", self._predicts, self.prediction_types)
         count = min(self.config.num_train_timesteps, num_inference_steps)
         if 2 * count * jump_n_sample > MOST_STEPS:
             raise SchedulerError(
@@ -97,6 +99,11 @@ class RePaintScheduler(DiscreteScheduler):
         self.num_inference_steps = count
         self.timesteps = placed(self, np.array(walked) * self._stride(), device)
 
+    @property
+    def _predicts(self) -> str:
+        """What the network predicts."""
+        return str(self.config.get("prediction_type", "epsilon"))
+
     def _stride(self) -> int:
         """Return the number of training timesteps per level."""
         return int(self.config.num_train_timesteps) // self._steps()
@@ -114,7 +121,7 @@ class RePaintScheduler(DiscreteScheduler):
         """Return the sample after one step of both parts, at the next level of noise.
 
         Args:
-            model_output: the noise that the network predicts for `sample`; same shape.
+            model_output: the prediction of the network for `sample`; same shape.
             timestep: the timestep of `sample`.
             sample: the noisy sample.
             original_image: the picture, (B, C, H, W) in [-1, 1].
@@ -126,13 +133,15 @@ class RePaintScheduler(DiscreteScheduler):
         check_number(self, "eta", self.eta, _ETA)
         now = self._whole(timestep)
         bar, bar_before = self._alpha_bar(now), self._alpha_bar(now - self._stride())
-        original = predicted_original("epsilon", model_output, sample, bar**0.5, (1 - bar) ** 0.5)
+        alpha, sigma = bar**0.5, (1 - bar) ** 0.5
+        original = predicted_original(self._predicts, model_output, sample, alpha, sigma)
+        predicted = predicted_noise(self._predicts, model_output, sample, alpha, sigma)
         if self.config.clip_sample:
             original = original.clamp(-1, 1)
         noise = randn_tensor(model_output.shape, generator, model_output.device, model_output.dtype)
         variance = self.eta**2 * (1 - bar_before) / (1 - bar) * (1 - bar / bar_before)
         direction = max(1 - bar_before - variance, np.float32(0)) ** 0.5
-        unknown = bar_before**0.5 * original + direction * model_output
+        unknown = bar_before**0.5 * original + direction * predicted
         if now > 0 and self.eta > 0:
             unknown = unknown + variance**0.5 * noise
         known = bar_before**0.5 * original_image + (1 - bar_before) ** 0.5 * noise
