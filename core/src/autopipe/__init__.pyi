@@ -69,6 +69,7 @@ from autopipe_components.networks.autoencoder_kl import AutoencoderKL as _Autoen
 from autopipe_components.networks.autoencoder_tiny import AutoencoderTiny as _AutoencoderTiny
 from autopipe_components.networks.prior_transformer import PriorTransformer as _PriorTransformer
 from autopipe_components.networks.unet import UNet2DConditionModel as _UNet2DConditionModel
+from autopipe_components.networks.unet_2d import UNet2DModel as _UNet2DModel
 from autopipe_components.networks.vq_model import VQModel as _VQModel
 from autopipe_components.noise import randn_tensor as _randn_tensor
 from autopipe_components.schedulers.ddim import DDIMScheduler as _DDIMScheduler
@@ -158,6 +159,16 @@ from autopipe_t2i_adapter.multiadapter import MultiAdapter as _MultiAdapter
 from autopipe_t2i_adapter.sdxl import StableDiffusionXLAdapterPipeline as _StableDiffusionXLAdapterPipeline
 from autopipe_t2i_adapter.stable_diffusion import StableDiffusionAdapterPipeline as _StableDiffusionAdapterPipeline
 from autopipe_t2i_adapter.t2iadapter import T2IAdapter as _T2IAdapter
+from autopipe_unconditional.ddim import DDIMPipeline as _DDIMPipeline
+from autopipe_unconditional.ddpm import DDPMPipeline as _DDPMPipeline
+from autopipe_unconditional.karras_ve import KarrasVePipeline as _KarrasVePipeline
+from autopipe_unconditional.ldm import LDMPipeline as _LDMPipeline
+from autopipe_unconditional.pndm import PNDMPipeline as _PNDMPipeline
+from autopipe_unconditional.repaint import RePaintPipeline as _RePaintPipeline
+from autopipe_unconditional.schedulers.karras_ve import KarrasVeScheduler as _KarrasVeScheduler
+from autopipe_unconditional.schedulers.repaint import RePaintScheduler as _RePaintScheduler
+from autopipe_unconditional.schedulers.score_sde_ve import ScoreSdeVeScheduler as _ScoreSdeVeScheduler
+from autopipe_unconditional.score_sde_ve import ScoreSdeVePipeline as _ScoreSdeVePipeline
 
 errors = _errors
 registry = _registry
@@ -187,7 +198,9 @@ AutoencoderKL: _TypeAlias = _AutoencoderKL
 AutoencoderTiny: _TypeAlias = _AutoencoderTiny
 ControlNetModel: _TypeAlias = _ControlNetModel
 ControlNetOutput = _ControlNetOutput
+DDIMPipeline: _TypeAlias = _DDIMPipeline
 DDIMScheduler: _TypeAlias = _DDIMScheduler
+DDPMPipeline: _TypeAlias = _DDPMPipeline
 DDPMScheduler: _TypeAlias = _DDPMScheduler
 DEISMultistepScheduler: _TypeAlias = _DEISMultistepScheduler
 DPMSolverMultistepScheduler: _TypeAlias = _DPMSolverMultistepScheduler
@@ -226,7 +239,10 @@ KandinskyV22InpaintPipeline: _TypeAlias = _KandinskyV22InpaintPipeline
 KandinskyV22Pipeline: _TypeAlias = _KandinskyV22Pipeline
 KandinskyV22PriorEmb2EmbPipeline: _TypeAlias = _KandinskyV22PriorEmb2EmbPipeline
 KandinskyV22PriorPipeline: _TypeAlias = _KandinskyV22PriorPipeline
+KarrasVePipeline: _TypeAlias = _KarrasVePipeline
+KarrasVeScheduler: _TypeAlias = _KarrasVeScheduler
 LCMScheduler: _TypeAlias = _LCMScheduler
+LDMPipeline: _TypeAlias = _LDMPipeline
 LMSDiscreteScheduler: _TypeAlias = _LMSDiscreteScheduler
 MultiAdapter: _TypeAlias = _MultiAdapter
 MultiControlNetModel: _TypeAlias = _MultiControlNetModel
@@ -236,8 +252,13 @@ OnnxStableDiffusionImg2ImgPipeline: _TypeAlias = _OnnxStableDiffusionImg2ImgPipe
 OnnxStableDiffusionInpaintPipeline: _TypeAlias = _OnnxStableDiffusionInpaintPipeline
 OnnxStableDiffusionPipeline: _TypeAlias = _OnnxStableDiffusionPipeline
 OptionalDependencyNotAvailable = _OptionalDependencyNotAvailable
+PNDMPipeline: _TypeAlias = _PNDMPipeline
 PNDMScheduler: _TypeAlias = _PNDMScheduler
 PriorTransformer: _TypeAlias = _PriorTransformer
+RePaintPipeline: _TypeAlias = _RePaintPipeline
+RePaintScheduler: _TypeAlias = _RePaintScheduler
+ScoreSdeVePipeline: _TypeAlias = _ScoreSdeVePipeline
+ScoreSdeVeScheduler: _TypeAlias = _ScoreSdeVeScheduler
 StableDiffusionAdapterPipeline: _TypeAlias = _StableDiffusionAdapterPipeline
 StableDiffusionControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionControlNetImg2ImgPipeline
 StableDiffusionControlNetInpaintPipeline: _TypeAlias = _StableDiffusionControlNetInpaintPipeline
@@ -271,6 +292,7 @@ StableDiffusionXLPipelineOutput = _StableDiffusionXLPipelineOutput
 T2IAdapter: _TypeAlias = _T2IAdapter
 TCDScheduler: _TypeAlias = _TCDScheduler
 UNet2DConditionModel: _TypeAlias = _UNet2DConditionModel
+UNet2DModel: _TypeAlias = _UNet2DModel
 UnCLIPScheduler: _TypeAlias = _UnCLIPScheduler
 UniPCMultistepScheduler: _TypeAlias = _UniPCMultistepScheduler
 VQModel: _TypeAlias = _VQModel
@@ -299,3 +321,5 @@ retrieve_latents = _retrieve_latents
 retrieve_timesteps = _retrieve_timesteps
 save_onnx = _save_onnx
 weighted_embeds = _weighted_embeds
+class AutoPipelineForRepainting(_AutoPipeline[DiffusionPipeline]): ...
+class AutoPipelineForUnconditional(_AutoPipeline[DiffusionPipeline]): ...
