@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
+from autopipe_components.images.arrays import pt_to_numpy
+from autopipe_components.images.kinds import check_output_type
 from autopipe_components.steps.callbacks import OlderCallback
+from autopipe_components.steps.checks import check_at_least_one, check_steps
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.text2image import check_latents, start_from_noise
 
-from .labels import Labels
+from .labels import Labels, check_labels, labels_for
 from .steps import Result, UnconditionalSteps
 
 
@@ -64,3 +69,74 @@ class ConsistencyModelPipeline(UnconditionalSteps):
             ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
         """
         return self.run_task()
+
+    # For programs with their own loop
+
+    def check_inputs(
+        self,
+        num_inference_steps: int | None,
+        timesteps: Sequence[int] | None,
+        latents: Tensor | None,
+        batch_size: int,
+        img_size: int,
+        callback_steps: int,
+    ) -> None:
+        """Check arguments of a call.
+
+        Raises:
+            ArgumentError, ArgumentTypeError: if one is not valid.
+        """
+        check_steps(num_inference_steps, timesteps)
+        check_at_least_one("batch_size", batch_size)
+        check_at_least_one("callback_steps", callback_steps)
+        if latents is not None:
+            check_latents(latents, (batch_size, self.unet.config.in_channels, img_size, img_size))
+
+    def prepare_latents(
+        self,
+        batch_size: int,
+        num_channels: int,
+        height: int,
+        width: int,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        generator: Generators,
+        latents: Tensor | None = None,
+    ) -> Tensor:
+        """Return the initial noise (B, C, H, W); `latents` is unit noise to use in place of it.
+
+        Raises:
+            ArgumentError: if the generators or `latents` don't fit.
+        """
+        return start_from_noise(
+            (batch_size, num_channels, height, width),
+            generator=generator,
+            dtype=dtype,
+            device=device,
+            init_noise_sigma=self.scheduler.init_noise_sigma,
+            latents=latents,
+        )
+
+    def prepare_class_labels(
+        self, batch_size: int, device: torch.device | str, class_labels: Labels = None
+    ) -> Tensor | None:
+        """Return a class for each image, (B,), drawn if none is given; None without classes.
+
+        Raises:
+            ArgumentError: if the classes don't fit.
+        """
+        check_labels(class_labels, self.unet, self.class_count)
+        return labels_for(class_labels, batch_size, self.class_count, None, torch.device(device))
+
+    def postprocess_image(self, sample: Tensor, output_type: str = "pil") -> Any:
+        """Return the images of `sample` (B, C, H, W) in [-1, 1], as `output_type` says.
+
+        Raises:
+            ArgumentError: if there is no such type.
+        """
+        check_output_type(output_type, self.output_types)
+        images = self.decode(sample)
+        if output_type == "pt":
+            return images
+        arrays = pt_to_numpy(images)
+        return arrays if output_type == "np" else self.numpy_to_pil(arrays)

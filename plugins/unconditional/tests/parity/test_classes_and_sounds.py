@@ -186,3 +186,25 @@ def test_defaults_have_the_tensors_of_the_reference(name: str) -> None:
             network = getattr(library, name)(**further)
         found.append({key: one.shape for key, one in network.state_dict().items()})
     assert found[0] == found[1]
+
+
+def test_loops_of_programs(build: Callable[..., Any], reference: Callable[[Any], Any]) -> None:
+    ours = build(ConsistencyModelPipeline, num_class_embeds=3)
+    made = []
+    for pipe in (ours, reference(ours)):
+        pipe.check_inputs(2, None, torch.ones(2, 3, 8, 8), 2, 8, 1)
+        with pytest.raises(ValueError, match="latents"):
+            pipe.check_inputs(2, None, torch.ones(2, 3, 8, 9), 2, 8, 1)
+        source = torch.Generator().manual_seed(1)
+        latents = pipe.prepare_latents(2, 3, 8, 8, torch.float32, torch.device("cpu"), source)
+        torch.manual_seed(2)
+        drawn = pipe.prepare_class_labels(2, torch.device("cpu"))
+        given = pipe.prepare_class_labels(2, torch.device("cpu"), [2, 0])
+        images = pipe.postprocess_image(latents / 80, "np")
+        made.append([latents, drawn.long(), given.long(), torch.from_numpy(images)])
+    for one, other in zip(*made):
+        torch.testing.assert_close(one, other)
+    sigma = torch.tensor(3.0)
+    torch.testing.assert_close(
+        ours.scheduler.get_scalings(sigma), reference(ours).scheduler.get_scalings(sigma)
+    )

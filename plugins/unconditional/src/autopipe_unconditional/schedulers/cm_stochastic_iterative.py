@@ -127,6 +127,12 @@ class CMStochasticIterativeScheduler(ExplodingScheduler):
     def _data_variance(self) -> float:
         return float(self.config.sigma_data) ** 2
 
+    def get_scalings(self, sigma: Real) -> tuple[Real, Real]:
+        """Return the weights of sample and prediction without the boundary condition."""
+        data = self.config.sigma_data
+        variance = sigma**2 + data**2
+        return data**2 / variance, sigma * data / variance**0.5
+
     def get_scalings_for_boundary_condition(self, sigma: Real) -> tuple[Real, Real]:
         """Return the weights of sample and prediction in the clean sample (appendix C).
 
