@@ -98,8 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     pipe = train(options)
     pipe.save_pretrained(options.to)
     drawn = pipe(
-        class_labels=list(range(DIGITS)),
-        batch_size=4,
+        class_labels=[digit for digit in range(DIGITS) for _ in range(4)],
         num_inference_steps=25,
         generator=torch.Generator().manual_seed(options.seed),
     ).images

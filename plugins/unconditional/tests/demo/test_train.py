@@ -34,10 +34,8 @@ def shape_of(image: Image.Image) -> np.ndarray:
 def test_it_draws_the_classes_it_is_asked_for(training: Any) -> None:
     pipe = AutoPipelineForUnconditional.from_pretrained("demo:unconditional")
     pipe.set_progress_bar_config(disable=True)
-    kinds = range(len(training.CLASSES))
     images = pipe(
-        class_labels=list(kinds),
-        batch_size=2,
+        class_labels=[kind for kind in range(len(training.CLASSES)) for _ in range(2)],
         num_inference_steps=12,
         generator=torch.Generator().manual_seed(0),
     ).images
