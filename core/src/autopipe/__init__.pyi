@@ -72,6 +72,7 @@ from autopipe_components.networks.unet import UNet2DConditionModel as _UNet2DCon
 from autopipe_components.networks.unet_2d import UNet2DModel as _UNet2DModel
 from autopipe_components.networks.vq_model import VQModel as _VQModel
 from autopipe_components.noise import randn_tensor as _randn_tensor
+from autopipe_components.schedulers.cm_stochastic_iterative import CMStochasticIterativeScheduler as _CMStochasticIterativeScheduler
 from autopipe_components.schedulers.ddim import DDIMScheduler as _DDIMScheduler
 from autopipe_components.schedulers.ddim_inverse import DDIMInverseScheduler as _DDIMInverseScheduler
 from autopipe_components.schedulers.ddim_parallel import DDIMParallelScheduler as _DDIMParallelScheduler
@@ -92,6 +93,7 @@ from autopipe_components.schedulers.flow.euler import FlowMatchEulerDiscreteSche
 from autopipe_components.schedulers.flow.heun import FlowMatchHeunDiscreteScheduler as _FlowMatchHeunDiscreteScheduler
 from autopipe_components.schedulers.flow.lcm import FlowMatchLCMScheduler as _FlowMatchLCMScheduler
 from autopipe_components.schedulers.heun_discrete import HeunDiscreteScheduler as _HeunDiscreteScheduler
+from autopipe_components.schedulers.ipndm import IPNDMScheduler as _IPNDMScheduler
 from autopipe_components.schedulers.k_dpm_2_ancestral_discrete import KDPM2AncestralDiscreteScheduler as _KDPM2AncestralDiscreteScheduler
 from autopipe_components.schedulers.k_dpm_2_discrete import KDPM2DiscreteScheduler as _KDPM2DiscreteScheduler
 from autopipe_components.schedulers.lcm import LCMScheduler as _LCMScheduler
@@ -186,8 +188,6 @@ from autopipe_unconditional.networks.dit_transformer import DiTTransformer2DMode
 from autopipe_unconditional.networks.unet_1d import UNet1DModel as _UNet1DModel
 from autopipe_unconditional.pndm import PNDMPipeline as _PNDMPipeline
 from autopipe_unconditional.repaint import RePaintPipeline as _RePaintPipeline
-from autopipe_unconditional.schedulers.cm_stochastic_iterative import CMStochasticIterativeScheduler as _CMStochasticIterativeScheduler
-from autopipe_unconditional.schedulers.ipndm import IPNDMScheduler as _IPNDMScheduler
 from autopipe_unconditional.schedulers.karras_ve import KarrasVeScheduler as _KarrasVeScheduler
 from autopipe_unconditional.schedulers.repaint import RePaintScheduler as _RePaintScheduler
 from autopipe_unconditional.schedulers.score_sde_ve import ScoreSdeVeScheduler as _ScoreSdeVeScheduler

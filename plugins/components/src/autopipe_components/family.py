@@ -17,6 +17,7 @@ _NETWORKS = {
 }
 
 _SCHEDULERS = {
+    "CMStochasticIterativeScheduler": "cm_stochastic_iterative",
     "CosineDPMSolverMultistepScheduler": "edm.cosine_dpm_solver_multistep",
     "DDIMInverseScheduler": "ddim_inverse",
     "DDIMParallelScheduler": "ddim_parallel",
@@ -37,6 +38,7 @@ _SCHEDULERS = {
     "FlowMatchHeunDiscreteScheduler": "flow.heun",
     "FlowMatchLCMScheduler": "flow.lcm",
     "HeunDiscreteScheduler": "heun_discrete",
+    "IPNDMScheduler": "ipndm",
     "KDPM2AncestralDiscreteScheduler": "k_dpm_2_ancestral_discrete",
     "KDPM2DiscreteScheduler": "k_dpm_2_discrete",
     "LCMScheduler": "lcm",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -13,9 +13,11 @@ from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.latent import LatentText2Image
+from autopipe_components.steps.callbacks import StepCallbacks
 from autopipe_components.steps.checks import check_at_least_one
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.prompt import join_halves
+from autopipe_components.steps.timesteps import Schedule
 
 from .labels import check_labels, labels_for, rows_of
 from .names import names_of, numbers_of
@@ -157,7 +159,14 @@ class DiTPipeline(LatentText2Image[Result]):
         predicted: Tensor = self.transformer(sample, timestep, return_dict=False, **inputs)[0]
         return predicted
 
-    def denoise_latents(self, tensors: Tensors, *further: Any, **options: Any) -> Tensor:
+    def denoise_latents(
+        self,
+        tensors: Tensors,
+        schedule: Schedule,
+        callbacks: StepCallbacks,
+        extra_channels: Callable[[], Sequence[Tensor]] = tuple,
+        keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
+    ) -> Tensor:
         # Drawn labels come after the noise, which is therefore that of given ones.
         labels = labels_for(
             self._numbers(),
@@ -170,4 +179,4 @@ class DiTPipeline(LatentText2Image[Result]):
         if self.do_classifier_free_guidance:
             labels = join_halves(labels, torch.full_like(labels, self.class_count))
         tensors["class_labels"] = labels
-        return super().denoise_latents(tensors, *further, **options)
+        return super().denoise_latents(tensors, schedule, callbacks, extra_channels, keep)

@@ -99,8 +99,6 @@ _NETWORKS = {
 }
 
 _SCHEDULERS = {
-    "CMStochasticIterativeScheduler": "cm_stochastic_iterative",
-    "IPNDMScheduler": "ipndm",
     "KarrasVeScheduler": "karras_ve",
     "RePaintScheduler": "repaint",
     "ScoreSdeVeScheduler": "score_sde_ve",

@@ -17,14 +17,15 @@ from torch import Tensor
 from autopipe.config import register_to_config
 from autopipe.errors import SchedulerError
 from autopipe.wording import shown
-from autopipe_components.schedulers.betas import trained
-from autopipe_components.schedulers.checked import CheckedScheduler
-from autopipe_components.schedulers.inputs import check_noise, placed, timesteps_tensor
-from autopipe_components.schedulers.options import check_count
-from autopipe_components.schedulers.output import SchedulerOutput
-from autopipe_components.schedulers.pndm import ADAMS_BASHFORTH
-from autopipe_components.schedulers.prediction import predicted_noise, predicted_original, scalar
-from autopipe_components.schedulers.step_index import StepIndexMixin, Timestep, broadcast_to
+
+from .betas import trained
+from .checked import CheckedScheduler
+from .inputs import check_noise, placed, timesteps_tensor
+from .options import check_count
+from .output import SchedulerOutput
+from .pndm import ADAMS_BASHFORTH
+from .prediction import predicted_noise, predicted_original, scalar
+from .step_index import StepIndexMixin, Timestep, broadcast_to
 
 _LEAST = 1e-8
 """What the weight of the clean sample is at least where it divides, at pure noise."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autopipe.errors import SchedulerError
-from autopipe_unconditional.schedulers.ipndm import IPNDMScheduler
+from autopipe_components.schedulers.ipndm import IPNDMScheduler
 
 
 def test_a_network_that_knows_the_sound_leads_to_it() -> None:

@@ -12,20 +12,21 @@ from torch import Generator, Tensor
 from autopipe.config import register_to_config
 from autopipe.errors import SchedulerError
 from autopipe.values import Range
-from autopipe_components.noise import randn_tensor
-from autopipe_components.schedulers.exploding import ExplodingScheduler
-from autopipe_components.schedulers.inputs import custom_schedule, placed
-from autopipe_components.schedulers.options import (
+
+from ..noise import randn_tensor
+from .exploding import ExplodingScheduler
+from .inputs import custom_schedule, placed
+from .options import (
     LIMITS,
     SIGMA,
     check_count,
     check_one_schedule,
 )
-from autopipe_components.schedulers.output import (
+from .output import (
     SchedulerOutput as CMStochasticIterativeSchedulerOutput,
 )
-from autopipe_components.schedulers.prediction import Real
-from autopipe_components.schedulers.step_index import Timestep, refuse_integer_timestep
+from .prediction import Real
+from .step_index import Timestep, refuse_integer_timestep
 
 __all__ = ["CMStochasticIterativeScheduler", "CMStochasticIterativeSchedulerOutput"]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autopipe.errors import SchedulerError
-from autopipe_unconditional.schedulers.cm_stochastic_iterative import (
+from autopipe_components.schedulers.cm_stochastic_iterative import (
     CMStochasticIterativeScheduler,
 )
 
