@@ -161,7 +161,15 @@ COUNTING = [cls for cls in SCHEDULERS if hasattr(cls, "step_index")]
 
 def test_most_schedulers_count_their_steps() -> None:
     names = {cls.__name__ for cls in SCHEDULERS} - {cls.__name__ for cls in COUNTING}
-    assert names == {"DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "UnCLIPScheduler"}
+    assert names == {
+        "DDIMInverseScheduler",
+        "DDIMParallelScheduler",
+        "DDIMScheduler",
+        "DDPMParallelScheduler",
+        "DDPMScheduler",
+        "PNDMScheduler",
+        "UnCLIPScheduler",
+    }
 
 
 @pytest.mark.parametrize("cls", COUNTING)
