@@ -72,21 +72,35 @@ from autopipe_components.networks.unet import UNet2DConditionModel as _UNet2DCon
 from autopipe_components.networks.vq_model import VQModel as _VQModel
 from autopipe_components.noise import randn_tensor as _randn_tensor
 from autopipe_components.schedulers.ddim import DDIMScheduler as _DDIMScheduler
+from autopipe_components.schedulers.ddim_inverse import DDIMInverseScheduler as _DDIMInverseScheduler
+from autopipe_components.schedulers.ddim_parallel import DDIMParallelScheduler as _DDIMParallelScheduler
 from autopipe_components.schedulers.ddpm import DDPMScheduler as _DDPMScheduler
+from autopipe_components.schedulers.ddpm_parallel import DDPMParallelScheduler as _DDPMParallelScheduler
+from autopipe_components.schedulers.ddpm_wuerstchen import DDPMWuerstchenScheduler as _DDPMWuerstchenScheduler
 from autopipe_components.schedulers.deis_multistep import DEISMultistepScheduler as _DEISMultistepScheduler
 from autopipe_components.schedulers.dpm_solver_multistep import DPMSolverMultistepScheduler as _DPMSolverMultistepScheduler
+from autopipe_components.schedulers.dpm_solver_multistep_inverse import DPMSolverMultistepInverseScheduler as _DPMSolverMultistepInverseScheduler
+from autopipe_components.schedulers.dpm_solver_sde import DPMSolverSDEScheduler as _DPMSolverSDEScheduler
 from autopipe_components.schedulers.dpm_solver_singlestep import DPMSolverSinglestepScheduler as _DPMSolverSinglestepScheduler
+from autopipe_components.schedulers.edm.cosine_dpm_solver_multistep import CosineDPMSolverMultistepScheduler as _CosineDPMSolverMultistepScheduler
+from autopipe_components.schedulers.edm.dpm_solver_multistep import EDMDPMSolverMultistepScheduler as _EDMDPMSolverMultistepScheduler
+from autopipe_components.schedulers.edm.euler import EDMEulerScheduler as _EDMEulerScheduler
 from autopipe_components.schedulers.euler_ancestral_discrete import EulerAncestralDiscreteScheduler as _EulerAncestralDiscreteScheduler
 from autopipe_components.schedulers.euler_discrete import EulerDiscreteScheduler as _EulerDiscreteScheduler
+from autopipe_components.schedulers.flow.euler import FlowMatchEulerDiscreteScheduler as _FlowMatchEulerDiscreteScheduler
+from autopipe_components.schedulers.flow.heun import FlowMatchHeunDiscreteScheduler as _FlowMatchHeunDiscreteScheduler
+from autopipe_components.schedulers.flow.lcm import FlowMatchLCMScheduler as _FlowMatchLCMScheduler
 from autopipe_components.schedulers.heun_discrete import HeunDiscreteScheduler as _HeunDiscreteScheduler
 from autopipe_components.schedulers.k_dpm_2_ancestral_discrete import KDPM2AncestralDiscreteScheduler as _KDPM2AncestralDiscreteScheduler
 from autopipe_components.schedulers.k_dpm_2_discrete import KDPM2DiscreteScheduler as _KDPM2DiscreteScheduler
 from autopipe_components.schedulers.lcm import LCMScheduler as _LCMScheduler
 from autopipe_components.schedulers.lms_discrete import LMSDiscreteScheduler as _LMSDiscreteScheduler
 from autopipe_components.schedulers.pndm import PNDMScheduler as _PNDMScheduler
+from autopipe_components.schedulers.sa_solver import SASolverScheduler as _SASolverScheduler
 from autopipe_components.schedulers.tcd import TCDScheduler as _TCDScheduler
 from autopipe_components.schedulers.unclip import UnCLIPScheduler as _UnCLIPScheduler
 from autopipe_components.schedulers.unipc_multistep import UniPCMultistepScheduler as _UniPCMultistepScheduler
+from autopipe_components.schedulers.vq_diffusion import VQDiffusionScheduler as _VQDiffusionScheduler
 from autopipe_components.scripting import rescale_noise_cfg as _rescale_noise_cfg
 from autopipe_components.scripting import retrieve_latents as _retrieve_latents
 from autopipe_components.scripting import retrieve_timesteps as _retrieve_timesteps
@@ -187,14 +201,26 @@ AutoencoderKL: _TypeAlias = _AutoencoderKL
 AutoencoderTiny: _TypeAlias = _AutoencoderTiny
 ControlNetModel: _TypeAlias = _ControlNetModel
 ControlNetOutput = _ControlNetOutput
+CosineDPMSolverMultistepScheduler: _TypeAlias = _CosineDPMSolverMultistepScheduler
+DDIMInverseScheduler: _TypeAlias = _DDIMInverseScheduler
+DDIMParallelScheduler: _TypeAlias = _DDIMParallelScheduler
 DDIMScheduler: _TypeAlias = _DDIMScheduler
+DDPMParallelScheduler: _TypeAlias = _DDPMParallelScheduler
 DDPMScheduler: _TypeAlias = _DDPMScheduler
+DDPMWuerstchenScheduler: _TypeAlias = _DDPMWuerstchenScheduler
 DEISMultistepScheduler: _TypeAlias = _DEISMultistepScheduler
+DPMSolverMultistepInverseScheduler: _TypeAlias = _DPMSolverMultistepInverseScheduler
 DPMSolverMultistepScheduler: _TypeAlias = _DPMSolverMultistepScheduler
+DPMSolverSDEScheduler: _TypeAlias = _DPMSolverSDEScheduler
 DPMSolverSinglestepScheduler: _TypeAlias = _DPMSolverSinglestepScheduler
+EDMDPMSolverMultistepScheduler: _TypeAlias = _EDMDPMSolverMultistepScheduler
+EDMEulerScheduler: _TypeAlias = _EDMEulerScheduler
 EMAModel = _EMAModel
 EulerAncestralDiscreteScheduler: _TypeAlias = _EulerAncestralDiscreteScheduler
 EulerDiscreteScheduler: _TypeAlias = _EulerDiscreteScheduler
+FlowMatchEulerDiscreteScheduler: _TypeAlias = _FlowMatchEulerDiscreteScheduler
+FlowMatchHeunDiscreteScheduler: _TypeAlias = _FlowMatchHeunDiscreteScheduler
+FlowMatchLCMScheduler: _TypeAlias = _FlowMatchLCMScheduler
 FromOriginalModelMixin = _FromOriginalModelMixin
 HeunDiscreteScheduler: _TypeAlias = _HeunDiscreteScheduler
 IFImg2ImgPipeline: _TypeAlias = _IFImg2ImgPipeline
@@ -238,6 +264,7 @@ OnnxStableDiffusionPipeline: _TypeAlias = _OnnxStableDiffusionPipeline
 OptionalDependencyNotAvailable = _OptionalDependencyNotAvailable
 PNDMScheduler: _TypeAlias = _PNDMScheduler
 PriorTransformer: _TypeAlias = _PriorTransformer
+SASolverScheduler: _TypeAlias = _SASolverScheduler
 StableDiffusionAdapterPipeline: _TypeAlias = _StableDiffusionAdapterPipeline
 StableDiffusionControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionControlNetImg2ImgPipeline
 StableDiffusionControlNetInpaintPipeline: _TypeAlias = _StableDiffusionControlNetInpaintPipeline
@@ -273,6 +300,7 @@ TCDScheduler: _TypeAlias = _TCDScheduler
 UNet2DConditionModel: _TypeAlias = _UNet2DConditionModel
 UnCLIPScheduler: _TypeAlias = _UnCLIPScheduler
 UniPCMultistepScheduler: _TypeAlias = _UniPCMultistepScheduler
+VQDiffusionScheduler: _TypeAlias = _VQDiffusionScheduler
 VQModel: _TypeAlias = _VQModel
 VaeImageProcessor = _VaeImageProcessor
 get_constant_schedule = _get_constant_schedule
