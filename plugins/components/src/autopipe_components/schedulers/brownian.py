@@ -46,7 +46,7 @@ class BrownianNoise:
         seed: the seed of one path for the batch, or a list with one for each sample.
 
     Raises:
-        SchedulerError: if the levels are no interval that a path can be split on.
+        SchedulerError: if `lowest` is not above 0, or `highest` is below it or above `HIGHEST`.
     """
 
     def __init__(
