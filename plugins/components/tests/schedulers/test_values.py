@@ -58,6 +58,12 @@ METHODS: dict[str, Callable[[torch.Tensor], dict[str, Any]]] = {
     "step_plms": lambda t: {"model_output": ONE, "timestep": t, "sample": ONE},
     "scale_model_input": lambda t: {"sample": ONE, "timestep": t},
     "add_noise": lambda t: {"original_samples": ONE, "noise": ONE, "timesteps": t[None]},
+    "scale_noise": lambda t: {"sample": ONE, "timestep": t[None], "noise": ONE},
+    "batch_step_no_noise": lambda t: {"model_output": ONE, "timesteps": t[None], "sample": ONE},
+    "set_shift": lambda t: {"shift": 1.0},
+    "precondition_inputs": lambda t: {"sample": ONE, "sigma": 1.0},
+    "precondition_noise": lambda t: {"sigma": 1.0},
+    "precondition_outputs": lambda t: {"sample": ONE, "model_output": ONE, "sigma": 1.0},
     "get_velocity": lambda t: {"sample": ONE, "noise": ONE, "timesteps": t[None]},
     "set_begin_index": lambda t: {},
     "index_for_timestep": lambda t: {"timestep": t},
@@ -161,7 +167,15 @@ COUNTING = [cls for cls in SCHEDULERS if hasattr(cls, "step_index")]
 
 def test_most_schedulers_count_their_steps() -> None:
     names = {cls.__name__ for cls in SCHEDULERS} - {cls.__name__ for cls in COUNTING}
-    assert names == {"DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "UnCLIPScheduler"}
+    assert names == {
+        "DDIMInverseScheduler",
+        "DDIMParallelScheduler",
+        "DDIMScheduler",
+        "DDPMParallelScheduler",
+        "DDPMScheduler",
+        "PNDMScheduler",
+        "UnCLIPScheduler",
+    }
 
 
 @pytest.mark.parametrize("cls", COUNTING)

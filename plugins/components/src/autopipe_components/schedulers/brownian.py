@@ -10,10 +10,13 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from autopipe.errors import MissingPackageError
+from autopipe.errors import MissingPackageError, SchedulerError
 
 TOLERANCE = 1e-6
 """The length of intervals within which a path is not refined."""
+
+HIGHEST = 1e6
+"""The highest noise level at which float64 tells intervals of that length apart by far."""
 
 
 def torchsde(owner: object) -> Any:
@@ -41,11 +44,19 @@ class BrownianNoise:
         like: a tensor with the shape, device and dtype of the noise, (B, ...).
         lowest, highest: the noise levels at the ends of the path.
         seed: the seed of one path for the batch, or a list with one for each sample.
+
+    Raises:
+        SchedulerError: if `lowest` is not above 0, or `highest` is below it or above `HIGHEST`.
     """
 
     def __init__(
         self, owner: object, like: Tensor, lowest: float, highest: float, seed: int | list[int]
     ) -> None:
+        if not 0 < lowest <= highest <= HIGHEST:
+            raise SchedulerError(
+                f"{type(owner).__name__} has noise levels from {lowest:g} to {highest:g}; a "
+                f"Brownian path needs levels above 0 and of at most {HIGHEST:g}"
+            )
         self.batched = isinstance(seed, list)
         seeds = seed if isinstance(seed, list) else [seed]
         start = torch.zeros_like(like[0] if self.batched else like)

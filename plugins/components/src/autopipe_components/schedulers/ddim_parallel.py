@@ -12,6 +12,7 @@ from autopipe.errors import SchedulerError
 
 from .ddim import DDIMScheduler
 from .ddim import DDIMSchedulerOutput as DDIMParallelSchedulerOutput
+from .inputs import check_number
 from .parallel import neighbouring_bars
 
 __all__ = ["DDIMParallelScheduler", "DDIMParallelSchedulerOutput"]
@@ -44,7 +45,7 @@ class DDIMParallelScheduler(DDIMScheduler):
             SchedulerError: if `set_timesteps` was not called, or `eta` is not 0.
         """
         self._check_prediction(model_output, sample)
-        if eta != 0:
+        if check_number(self, "eta", eta) != 0:
             raise SchedulerError(
                 f"{type(self).__name__}.batch_step_no_noise adds no noise; leave out eta"
             )

@@ -90,7 +90,13 @@ class DPMSolver(ExponentialSolver):
         """Return the number of training timesteps whose λ is not below `lambda_min_clipped`."""
         lambdas = -np.log(self._train_sigmas()[::-1])
         cut = int(np.searchsorted(lambdas, np.float32(self.config.lambda_min_clipped)))
-        return int(self.config.num_train_timesteps) - cut
+        left = int(self.config.num_train_timesteps) - cut
+        if left < 1:
+            raise SchedulerError(
+                f"{type(self).__name__} has no timestep whose λ is at least lambda_min_clipped="
+                f"{self.config.lambda_min_clipped:g}; set it lower"
+            )
+        return left
 
     def convert_model_output(self, model_output: Tensor, *, sample: Tensor) -> Tensor:
         """Return the clean sample or the noise that the output of the network represents.

@@ -87,9 +87,9 @@ class DPMSolverMultistepInverseScheduler(MultistepDPM, DPMSolver):
             levels, visited = self._flow(len(visited), self._flow_shift(None))
         own = levels is not None
         levels = interpolated(visited, train) if levels is None else levels
-        last = float(levels[-1]) if own else float(train[self._lambda_clip() - 1])
+        last = levels[-1] if own else train[: self._lambda_clip()][-1]
         # Levels stay where rounding makes timesteps equal; a run then ends before the last level.
-        self._follow(np.asarray(list(dict.fromkeys(visited.tolist()))), levels, last, device)
+        self._follow(np.asarray(list(dict.fromkeys(visited.tolist()))), levels, float(last), device)
 
     def _ascending(self, count: int | None) -> np.ndarray:
         """Return `count` ascending timesteps, spaced with one more step to pure noise."""

@@ -113,7 +113,7 @@ class DPMSolverSDEScheduler(MidpointScheduler):
                 step of a schedule. A list gives each sample a path of its own.
         """
         self._check_step(model_output, timestep, sample)
-        check_number(self, "s_noise", s_noise)
+        scale = float(check_number(self, "s_noise", s_noise))
         index = self._index_of(timestep)
         start = index if self.sample is None else index - 1
         if self.noise_sampler is None:
@@ -133,7 +133,7 @@ class DPMSolverSDEScheduler(MidpointScheduler):
             down, up = ancestral_split(scalar(sigma), scalar(target))
             ratio = down / scalar(sigma)
             previous = ratio * begin + (1 - ratio) * original
-            previous = previous + self.noise_sampler((-t).exp(), target) * s_noise * up
+            previous = previous + self.noise_sampler((-t).exp(), target) * scale * up
             self.sample, self.mid_point_sigma = (sample, target) if first else (None, None)
         self._step_index = index + 1
         if not return_dict:
@@ -146,5 +146,5 @@ class DPMSolverSDEScheduler(MidpointScheduler):
         if seed is None:
             seeds = [drawn_seed(one) for one in sources(generator, len(like))]
             seed = seeds if len(seeds) > 1 else seeds[0]
-        lowest, highest = self.sigmas[self.sigmas > 0].min(), self.sigmas.max()
-        return BrownianNoise(self, like, lowest.item(), highest.item(), seed)
+        # The lowest but the final zero.
+        return BrownianNoise(self, like, self.sigmas[-2].item(), self.sigmas[0].item(), seed)

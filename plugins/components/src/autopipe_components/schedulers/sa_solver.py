@@ -23,7 +23,7 @@ from .base import DiscreteScheduler
 from .dpm_solver_base import DPMSolver
 from .exponential import Span, moments
 from .inputs import check_number
-from .options import VARIANCE_TYPES, check_choice
+from .options import VARIANCE_TYPES, check_choice, check_count
 from .output import SchedulerOutput
 from .step_index import Timestep
 
@@ -112,9 +112,11 @@ class SASolverScheduler(DPMSolver):
         return super().to_json_string()
 
     def set_timesteps(  # type: ignore[override]
-        self, num_inference_steps: int, device: str | torch.device | None = None
+        self, num_inference_steps: int | None = None, device: str | torch.device | None = None
     ) -> None:
         """Set a schedule of `num_inference_steps` steps, with `timesteps` on `device`."""
+        check_count(self, "num_inference_steps", num_inference_steps)
+        assert num_inference_steps is not None
         config = self.config
         visited = self._visited(
             num_inference_steps, config.timestep_spacing, config.steps_offset, self._lambda_clip()
@@ -153,7 +155,7 @@ class SASolverScheduler(DPMSolver):
         self._remember(output)
         shape, device = model_output.shape, model_output.device
         noise = randn_tensor(shape, generator, device, model_output.dtype)
-        tau = check_number(self, "tau_func", self.tau_func(timestep), TAU)
+        tau = self._tau(timestep)
         left = len(self.timesteps) - index if config.lower_order_final else max(ORDERS)
         known = len(self.model_outputs)
         self.this_predictor_order = min(config.predictor_order, left, known)
@@ -162,6 +164,18 @@ class SASolverScheduler(DPMSolver):
         recent = self._recent(self.this_predictor_order, index)
         span = self._span(index, index + 1, tau)
         return self._end_step(self._adams(sample, span, recent, noise), return_dict)
+
+    def _tau(self, timestep: Timestep) -> float:
+        """Return the scale of the noise at `timestep`."""
+        try:
+            return float(check_number(self, "tau_func", self.tau_func(timestep), TAU))
+        except SchedulerError:
+            raise
+        except Exception as error:
+            raise SchedulerError(
+                f"{type(self).__name__} called tau_func with a timestep, which ended with "
+                f"{type(error).__name__}: {shown(str(error))}"
+            ) from error
 
     def _adams(
         self, sample: Tensor, span: Span, outputs: dict[int, Tensor], noise: Tensor | None

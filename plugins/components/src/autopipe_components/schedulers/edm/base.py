@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autopipe.errors import SchedulerError
+from autopipe.wording import shown
 
 from ..dpm_multistep import MultistepDPM
 from ..exploding import ExplodingScheduler
@@ -66,7 +67,7 @@ class EDMScheduler(ExplodingScheduler):
             levels = torch.linspace(*ends, len(ramp)).exp().flip(0)
         final = torch.zeros(1) if config.final_sigmas_type == "zero" else levels[-1:]
         self.sigmas = torch.cat([levels, final])
-        self.timesteps = placed(self, self.precondition_noise(levels), device)
+        self.timesteps = placed(self, self._told(levels), device)
         self.num_inference_steps = len(ramp)
         self._rewind()
 
@@ -79,22 +80,62 @@ class EDMScheduler(ExplodingScheduler):
         return float(self.config.sigma_data) ** 2
 
     def precondition_inputs(self, sample: Tensor, sigma: Real) -> Tensor:
-        """Return `sample` at noise level `sigma` as the network takes it."""
-        return self._scaled(sample, _level(self, sigma))
+        """Return `sample` as the network takes it.
+
+        Args:
+            sample: a noisy sample.
+            sigma: its noise level: a number, or a tensor that multiplies `sample`.
+        """
+        self._check_prediction(sample, sample)
+        return self._scaled(sample, self._checked_level(sigma, sample))
 
     def precondition_noise(self, sigma: Real) -> Tensor:
-        """Return the timestep at noise level `sigma`: log(sigma) / 4."""
-        return 0.25 * torch.as_tensor(_level(self, sigma)).flatten().log()
+        """Return the timestep at the noise level `sigma`, a number or a tensor of them."""
+        level = self._checked_level(sigma)
+        return self._told(level if isinstance(level, Tensor) else torch.tensor([level]))
+
+    def _told(self, levels: Tensor) -> Tensor:
+        """Return what the network is told of noise levels: log(sigma) / 4."""
+        return 0.25 * levels.log()
 
     def precondition_outputs(self, sample: Tensor, model_output: Tensor, sigma: Real) -> Tensor:
-        """Return the clean sample that the output of the network for `sample` represents."""
-        sigma = _level(self, sigma)
+        """Return the clean sample that the output of the network for `sample` represents.
+
+        Args:
+            sample: a noisy sample.
+            model_output: the output; same shape.
+            sigma: the noise level: a number, or a tensor that multiplies `sample`.
+        """
+        self._check_prediction(model_output, sample)
+        sigma = self._checked_level(sigma, sample)
         data = self.config.sigma_data
         variance = sigma**2 + data**2
         output = sigma * data / variance**0.5
         sign = 1 if self.config.prediction_type == "epsilon" else -1
         clean: Tensor = data**2 / variance * sample + sign * output * model_output
         return clean
+
+    def _checked_level(self, sigma: Any, sample: Tensor | None = None) -> Any:
+        """Return `sigma`.
+
+        Raises:
+            SchedulerError: if it is neither a number nor a tensor that can multiply `sample`.
+        """
+        if isinstance(sigma, np.generic):
+            return sigma
+        if not isinstance(sigma, Tensor):
+            return check_number(self, "sigma", sigma, SIGMA)
+        fits = sigma.is_floating_point() and sigma.layout is torch.strided
+        if fits and sample is not None and sigma.ndim:
+            last = zip(reversed(sigma.shape), reversed(sample.shape))
+            fits = sigma.ndim <= sample.ndim and all(one in (1, side) for one, side in last)
+            fits = fits and sigma.device == sample.device
+        if not fits:
+            raise SchedulerError(
+                f"{type(self).__name__} takes as sigma a number or a tensor of floats that "
+                f"multiplies the sample, not {shown(sigma)}"
+            )
+        return sigma
 
     def scale_model_input(self, sample: Tensor, timestep: Timestep) -> Tensor:  # type: ignore[override]
         """Return `sample` as the network takes it: divided by sqrt(sigma^2 + sigma_data^2)."""
@@ -129,10 +170,3 @@ class EDMSolver(MultistepDPM, EDMScheduler):
         self._check_prediction(model_output, sample)
         sigma = self._sigma(self._place)
         return self._bounded(self.precondition_outputs(sample, model_output, sigma))
-
-
-def _level(owner: object, sigma: Any) -> Any:
-    """Return `sigma`, checked unless it is a tensor or an array's number."""
-    if isinstance(sigma, (Tensor, np.generic)):
-        return sigma
-    return check_number(owner, "sigma", sigma, SIGMA)

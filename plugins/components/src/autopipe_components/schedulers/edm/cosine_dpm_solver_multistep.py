@@ -16,7 +16,6 @@ from autopipe.config import register_to_config
 from ...noise import sources
 from ..brownian import BrownianNoise, drawn_seed, torchsde
 from ..output import SchedulerOutput
-from ..prediction import Real
 from ..step_index import Timestep
 from .base import EDMSolver
 
@@ -65,9 +64,9 @@ class CosineDPMSolverMultistepScheduler(EDMSolver):
         super().set_timesteps(num_inference_steps, device)
         self.noise_sampler = None
 
-    def precondition_noise(self, sigma: Real) -> Tensor:
-        """Return the timestep at noise level `sigma`: its angle, from 0 to 1."""
-        return torch.as_tensor(sigma).flatten().atan() / math.pi * 2
+    def _told(self, levels: Tensor) -> Tensor:
+        """Return what the network is told of noise levels: their angles, from 0 to 1."""
+        return levels.atan() / math.pi * 2
 
     def step(
         self,
