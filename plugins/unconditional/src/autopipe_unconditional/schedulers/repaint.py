@@ -10,14 +10,25 @@ from torch import Tensor
 
 from autopipe.config import register_to_config
 from autopipe.errors import SchedulerError
+from autopipe.scheduling import SchedulerMixin
 from autopipe.values import Range
 from autopipe_components.noise import randn_tensor
-from autopipe_components.schedulers.base import DiscreteScheduler
 from autopipe_components.schedulers.betas import BETA_SCHEDULES, trained
-from autopipe_components.schedulers.inputs import check_number, placed
+from autopipe_components.schedulers.inputs import (
+    check_number,
+    check_prediction,
+    check_timestep,
+    placed,
+)
 from autopipe_components.schedulers.options import LIMITS, MOST_STEPS, check_choice, check_count
 from autopipe_components.schedulers.output import DenoisingOutput as RePaintSchedulerOutput
-from autopipe_components.schedulers.prediction import predicted_noise, predicted_original
+from autopipe_components.schedulers.prediction import (
+    PREDICTION_TYPES,
+    Real,
+    predicted_noise,
+    predicted_original,
+    scalar,
+)
 from autopipe_components.schedulers.step_index import Timestep
 from autopipe_components.steps.codec import Generators
 
@@ -26,7 +37,7 @@ __all__ = ["RePaintScheduler", "RePaintSchedulerOutput"]
 _ETA = Range(0, 1)
 
 
-class RePaintScheduler(DiscreteScheduler):
+class RePaintScheduler(SchedulerMixin):
     """RePaint (Lugmayr et al. 2022, arXiv:2201.09865, algorithm 1), with the steps of DDIM.
 
     At each step the known part of a picture is replaced by the picture with the noise of that step.
@@ -53,8 +64,14 @@ class RePaintScheduler(DiscreteScheduler):
         else:
             check_choice(self, "beta_schedule", beta_schedule, BETA_SCHEDULES)
             self.betas = BETA_SCHEDULES[beta_schedule](num_train_timesteps, beta_start, beta_end)
-        self._follow_betas()
+        self.alphas_cumprod = (1.0 - self.betas).cumprod(dim=0)
         self.eta = eta
+        self.num_inference_steps: int | None = None
+        self.timesteps = torch.arange(num_train_timesteps - 1, -1, -1)
+
+    def scale_model_input(self, sample: Tensor, timestep: Timestep | None = None) -> Tensor:
+        """Return the input of the network: `sample`, unchanged."""
+        return sample
 
     def set_timesteps(
         self,
@@ -80,7 +97,7 @@ class RePaintScheduler(DiscreteScheduler):
             ("jump_n_sample", jump_n_sample),
         ):
             check_count(self, name, value)
-        check_choice(self, "prediction_type", self._predicts, self.prediction_types)
+        check_choice(self, "prediction_type", self._predicts, PREDICTION_TYPES)
         count = min(self.config.num_train_timesteps, num_inference_steps)
         if 2 * count * jump_n_sample > MOST_STEPS:
             raise SchedulerError(
@@ -106,7 +123,24 @@ class RePaintScheduler(DiscreteScheduler):
 
     def _stride(self) -> int:
         """Return the number of training timesteps per level."""
-        return int(self.config.num_train_timesteps) // self._steps()
+        if self.num_inference_steps is None:
+            raise SchedulerError(f"{type(self).__name__} needs set_timesteps to be called first")
+        return int(self.config.num_train_timesteps) // self.num_inference_steps
+
+    def _index(self, timestep: Timestep) -> int:
+        """Return `timestep` as a whole number; raise SchedulerError if there is no such one."""
+        check_timestep(self, timestep)
+        index, last = int(timestep), len(self.alphas_cumprod) - 1
+        if not 0 <= index <= last:
+            raise SchedulerError(
+                f"{type(self).__name__} has the timesteps 0 to {last}, not {index}; pass one of "
+                "its `timesteps`"
+            )
+        return index
+
+    def _bar(self, index: int) -> Real:
+        """Return alpha_bar at a timestep; below the first one, that of the clean sample."""
+        return scalar(self.alphas_cumprod[index]) if index >= 0 else np.float32(1)
 
     def step(
         self,
@@ -129,10 +163,10 @@ class RePaintScheduler(DiscreteScheduler):
             generator: the source of noise, the same for both parts.
             return_dict: if False, return the tuple `(prev_sample, pred_original_sample)`.
         """
-        self._check_prediction(model_output, sample)
+        check_prediction(self, model_output, sample, learned=False)
         check_number(self, "eta", self.eta, _ETA)
-        now = self._whole(timestep)
-        bar, bar_before = self._alpha_bar(now), self._alpha_bar(now - self._stride())
+        now = self._index(timestep)
+        bar, bar_before = self._bar(now), self._bar(now - self._stride())
         alpha, sigma = bar**0.5, (1 - bar) ** 0.5
         original = predicted_original(self._predicts, model_output, sample, alpha, sigma)
         predicted = predicted_noise(self._predicts, model_output, sample, alpha, sigma)
@@ -155,8 +189,15 @@ class RePaintScheduler(DiscreteScheduler):
             sample: what the step at `timestep` returned, or undoing the level below.
             generator: the source of noise; each timestep of the training is noised by itself.
         """
-        begin = self._whole(timestep)
+        begin = self._index(timestep)
         for beta in self.betas[begin : begin + self._stride()].to(sample):
             noise = randn_tensor(sample.shape, generator, sample.device, sample.dtype)
             sample = (1 - beta) ** 0.5 * sample + beta**0.5 * noise
         return sample
+
+    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Raise `SchedulerError`: networks for this scheduler are trained with another one."""
+        raise SchedulerError(
+            f"{type(self).__name__} has no forward process; train with DDPMScheduler, and make "
+            f"this one of its config"
+        )
