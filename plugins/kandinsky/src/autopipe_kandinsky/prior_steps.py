@@ -11,6 +11,12 @@ from torch import Tensor
 from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
+from autopipe_components.embedding_prior import (
+    TEXT_TENSORS,
+    encode_pooled,
+    prior_predictor,
+    text_tensors,
+)
 from autopipe_components.images.encoder_input import as_bytes
 from autopipe_components.images.kinds import as_list, kind_of
 from autopipe_components.steps.callbacks import StepCallbacks, step_callbacks
@@ -19,8 +25,6 @@ from autopipe_components.steps.checks import (
     check_components,
 )
 from autopipe_components.steps.codec import Generators, in_dtype_of
-from autopipe_components.steps.guidance import double, guide
-from autopipe_components.steps.prompt import distinct_texts, text_length, tokenize
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
 from .methods import NoiseMethods
@@ -153,17 +157,11 @@ class PriorSteps(NoiseMethods):
         """Return the texts as tensors of the call; with guidance, the negative half comes first."""
         guided = self.do_classifier_free_guidance
         every = [*texts.unconditional, *texts.prompts] if guided else texts.prompts
-        encoded = self._encoded(every, self.call.num_images_per_prompt)
-        return dict(zip(("prompt_embeds", "text_encoder_hidden_states", "text_mask"), encoded))
+        return self._encoded(every, self.call.num_images_per_prompt)
 
-    def _encoded(self, texts: Sequence[str], count: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _encoded(self, texts: Sequence[str], count: int) -> Tensors:
         """Return pooled texts (B, P), states (B, K, D) and mask (B, K), repeated `count` times."""
-        distinct, positions = distinct_texts(texts)
-        states, pooled, mask = self.encoder("text_encoder", self._encode_text)(distinct)
-        pooled, states, mask = (
-            one[positions].repeat_interleave(count, dim=0) for one in (pooled, states, mask)
-        )
-        return pooled, states, mask
+        return text_tensors(self.encoder("text_encoder", self._encode_text), texts, count)
 
     def _encode_prompt(
         self,
@@ -181,35 +179,19 @@ class PriorSteps(NoiseMethods):
         """
         texts = texts_to_encode(prompt, do_classifier_free_guidance, negative_prompt)
         encoded = self._encoded(texts, num_images_per_prompt)
-        pooled, states, mask = (one.to(device) for one in encoded)
+        pooled, states, mask = (encoded[name].to(device) for name in TEXT_TENSORS)
         return pooled, states, mask
 
     def _encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
         """Return hidden states (B, K, D), pooled texts (B, P), and the attention mask (B, K)."""
-        device = self._execution_device
         with self.tokenizing(self.tokenizer):
-            length = text_length(self.tokenizer, self.text_encoder)
-            ids, mask = tokenize(self.tokenizer, texts, length)
-        encoded = self.text_encoder(ids.to(device))
-        return encoded.last_hidden_state, encoded.text_embeds, mask.bool().to(device)
+            return encode_pooled(self.tokenizer, self.text_encoder, texts, self._execution_device)
 
     def _denoise(
         self, tensors: Tensors, schedule: Schedule, callbacks: StepCallbacks, generator: Generators
     ) -> Tensor:
         """Return the embedding of the denoised latents."""
-
-        def predict(step: int, timestep: Tensor) -> Tensor:
-            guided = self.do_classifier_free_guidance
-            sample = self.scheduler.scale_model_input(tensors["latents"], timestep)
-            prediction: Tensor = self.prior(
-                double(sample) if guided else sample,
-                timestep=timestep,
-                proj_embedding=tensors["prompt_embeds"],
-                encoder_hidden_states=tensors["text_encoder_hidden_states"],
-                attention_mask=tensors["text_mask"],
-            ).predicted_image_embedding
-            return guide(prediction, self.guidance_scale) if guided else prediction
-
+        predict = prior_predictor(self.prior, self.scheduler, tensors, lambda: self.guidance_scale)
         scheduler: Any = WithNextTimestep(self.scheduler, schedule.timesteps)
         latents = denoise(
             self,
