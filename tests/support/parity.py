@@ -50,6 +50,7 @@ MODULES = {
     "IFWatermarker": "diffusers.pipelines.deepfloyd_if",
     "MultilingualCLIP": "diffusers.pipelines.kandinsky.text_encoder",
     "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",
+    "StableUnCLIPImageNormalizer": "diffusers.pipelines.stable_diffusion",
 }
 """The modules of networks that diffusers doesn't export at the top level."""
 
