@@ -154,6 +154,11 @@ from autopipe_stable_diffusion.inpaint import StableDiffusionInpaintPipeline as 
 from autopipe_stable_diffusion.output import StableDiffusionPipelineOutput as _StableDiffusionPipelineOutput
 from autopipe_stable_diffusion.safety_checker import StableDiffusionSafetyChecker as _StableDiffusionSafetyChecker
 from autopipe_stable_diffusion.text2image import StableDiffusionPipeline as _StableDiffusionPipeline
+from autopipe_stable_diffusion_depth.image2image import StableDiffusionDepth2ImgPipeline as _StableDiffusionDepth2ImgPipeline
+from autopipe_stable_diffusion_variation.variation import StableDiffusionImageVariationPipeline as _StableDiffusionImageVariationPipeline
+from autopipe_stable_unclip.normalizer import StableUnCLIPImageNormalizer as _StableUnCLIPImageNormalizer
+from autopipe_stable_unclip.text2image import StableUnCLIPPipeline as _StableUnCLIPPipeline
+from autopipe_stable_unclip.variation import StableUnCLIPImg2ImgPipeline as _StableUnCLIPImg2ImgPipeline
 from autopipe_t2i_adapter.multiadapter import MultiAdapter as _MultiAdapter
 from autopipe_t2i_adapter.sdxl import StableDiffusionXLAdapterPipeline as _StableDiffusionXLAdapterPipeline
 from autopipe_t2i_adapter.stable_diffusion import StableDiffusionAdapterPipeline as _StableDiffusionAdapterPipeline
@@ -245,6 +250,8 @@ StableDiffusionControlNetPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionContro
 StableDiffusionControlNetPAGInpaintPipeline: _TypeAlias = _StableDiffusionControlNetPAGInpaintPipeline
 StableDiffusionControlNetPAGPipeline: _TypeAlias = _StableDiffusionControlNetPAGPipeline
 StableDiffusionControlNetPipeline: _TypeAlias = _StableDiffusionControlNetPipeline
+StableDiffusionDepth2ImgPipeline: _TypeAlias = _StableDiffusionDepth2ImgPipeline
+StableDiffusionImageVariationPipeline: _TypeAlias = _StableDiffusionImageVariationPipeline
 StableDiffusionImg2ImgPipeline: _TypeAlias = _StableDiffusionImg2ImgPipeline
 StableDiffusionInpaintPipeline: _TypeAlias = _StableDiffusionInpaintPipeline
 StableDiffusionMixin = _StableDiffusionMixin
@@ -268,6 +275,9 @@ StableDiffusionXLPAGInpaintPipeline: _TypeAlias = _StableDiffusionXLPAGInpaintPi
 StableDiffusionXLPAGPipeline: _TypeAlias = _StableDiffusionXLPAGPipeline
 StableDiffusionXLPipeline: _TypeAlias = _StableDiffusionXLPipeline
 StableDiffusionXLPipelineOutput = _StableDiffusionXLPipelineOutput
+StableUnCLIPImageNormalizer: _TypeAlias = _StableUnCLIPImageNormalizer
+StableUnCLIPImg2ImgPipeline: _TypeAlias = _StableUnCLIPImg2ImgPipeline
+StableUnCLIPPipeline: _TypeAlias = _StableUnCLIPPipeline
 T2IAdapter: _TypeAlias = _T2IAdapter
 TCDScheduler: _TypeAlias = _TCDScheduler
 UNet2DConditionModel: _TypeAlias = _UNet2DConditionModel
@@ -299,3 +309,4 @@ retrieve_latents = _retrieve_latents
 retrieve_timesteps = _retrieve_timesteps
 save_onnx = _save_onnx
 weighted_embeds = _weighted_embeds
+class AutoPipelineForVariation(_AutoPipeline[DiffusionPipeline]): ...

@@ -204,6 +204,12 @@ class StableDiffusionDepth2ImgPipeline(TextSteps[Result], LatentImage2Image[Resu
         maps = tile(fitted.to(dtype), batch_size, "depth maps")
         return double(maps) if do_classifier_free_guidance else maps
 
+    def run_safety_checker(
+        self, image: Any, device: torch.device | str, dtype: torch.dtype
+    ) -> tuple[Any, None]:
+        """Return `image` unchanged, and None for its flags: this class has no safety checker."""
+        return image, None
+
     def make_predictor(
         self, tensors: Tensors, extra_channels: Callable[[], Sequence[Tensor]] = tuple
     ) -> Predict:
