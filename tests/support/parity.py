@@ -48,6 +48,7 @@ SCHEDULERS = (
 MODULES = {
     "IFSafetyChecker": "diffusers.pipelines.deepfloyd_if",
     "IFWatermarker": "diffusers.pipelines.deepfloyd_if",
+    "LDMBertModel": "diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion",
     "MultilingualCLIP": "diffusers.pipelines.kandinsky.text_encoder",
     "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",
 }

@@ -35,7 +35,7 @@ _MODELS = (
     "T5EncoderModel",
     "XLMRobertaModel",
 )
-_TOKENIZERS = ("CLIPTokenizer", "T5Tokenizer", "XLMRobertaTokenizer")
+_TOKENIZERS = ("BertTokenizer", "CLIPTokenizer", "T5Tokenizer", "XLMRobertaTokenizer")
 
 # Class names in checkpoints -> the name of the class in transformers 5.
 CLASSES: Mapping[str, str] = {
