@@ -49,6 +49,7 @@ MODULES = {
     "IFSafetyChecker": "diffusers.pipelines.deepfloyd_if",
     "IFWatermarker": "diffusers.pipelines.deepfloyd_if",
     "LDMBertModel": "diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion",
+    "UnCLIPTextProjModel": "diffusers.pipelines.deprecated.unclip.text_proj",
     "MultilingualCLIP": "diffusers.pipelines.kandinsky.text_encoder",
     "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",
 }

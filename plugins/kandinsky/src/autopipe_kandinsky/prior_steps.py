@@ -175,7 +175,7 @@ class PriorSteps(EncodesTexts, DenoisesEmbeddings):
         items = as_list(image)
         if kind_of(image) != "pt":
             check_components(self, ("image_processor", "image_encoder"))
-            items = [_as_bytes(one) for one in items]
+            items = [as_bytes(one) for one in items]
             seen: Tensor = self.image_processor(items, return_tensors="pt").pixel_values
             return seen
         if not all(one.ndim == 2 for one in items):
@@ -199,7 +199,7 @@ class PriorSteps(EncodesTexts, DenoisesEmbeddings):
         return embeds
 
 
-def _as_bytes(image: Any) -> Any:
+def as_bytes(image: Any) -> Any:
     """Return a PIL image or an array (H, W, 3) in [0, 255] for CLIP's image processor.
 
     Raises:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from autopipe.attaching.attachment import AfterStep, Attachment
 from autopipe.placement.base import networks_of
 
+from . import given
 from .subject import Subject
 from .verdict import Unjudged
 
@@ -155,9 +156,13 @@ class Draws:
         return drawn, seen[-1]
 
     def other_latents(self) -> Tensor:
-        """Return random latents in the shape of the pipeline's own."""
-        _, last = self.latents()
-        return torch.randn(last.shape, generator=torch.Generator().manual_seed(5))
+        """Return random latents in the shape of the pipeline's own.
+
+        In a chain of stages, those are what the step callback sees.
+        """
+        like = given.latents(self.subject, self.pipe)
+        like = self.latents()[1] if like is None else like
+        return torch.randn(like.shape, generator=torch.Generator().manual_seed(5))
 
     def blame(self, faults: Iterable[str], *drawn: Drawn) -> None:
         """Fail if there are faults; as unjudged if the checkpoint hides effects in `drawn`."""
