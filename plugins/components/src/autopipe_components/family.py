@@ -17,22 +17,36 @@ _NETWORKS = {
 }
 
 _SCHEDULERS = {
+    "CosineDPMSolverMultistepScheduler": "edm.cosine_dpm_solver_multistep",
+    "DDIMInverseScheduler": "ddim_inverse",
+    "DDIMParallelScheduler": "ddim_parallel",
     "DDIMScheduler": "ddim",
+    "DDPMParallelScheduler": "ddpm_parallel",
     "DDPMScheduler": "ddpm",
+    "DDPMWuerstchenScheduler": "ddpm_wuerstchen",
     "DEISMultistepScheduler": "deis_multistep",
+    "DPMSolverMultistepInverseScheduler": "dpm_solver_multistep_inverse",
     "DPMSolverMultistepScheduler": "dpm_solver_multistep",
+    "DPMSolverSDEScheduler": "dpm_solver_sde",
     "DPMSolverSinglestepScheduler": "dpm_solver_singlestep",
+    "EDMDPMSolverMultistepScheduler": "edm.dpm_solver_multistep",
+    "EDMEulerScheduler": "edm.euler",
     "EulerAncestralDiscreteScheduler": "euler_ancestral_discrete",
     "EulerDiscreteScheduler": "euler_discrete",
+    "FlowMatchEulerDiscreteScheduler": "flow.euler",
+    "FlowMatchHeunDiscreteScheduler": "flow.heun",
+    "FlowMatchLCMScheduler": "flow.lcm",
     "HeunDiscreteScheduler": "heun_discrete",
     "KDPM2AncestralDiscreteScheduler": "k_dpm_2_ancestral_discrete",
     "KDPM2DiscreteScheduler": "k_dpm_2_discrete",
     "LCMScheduler": "lcm",
     "LMSDiscreteScheduler": "lms_discrete",
     "PNDMScheduler": "pndm",
+    "SASolverScheduler": "sa_solver",
     "TCDScheduler": "tcd",
     "UnCLIPScheduler": "unclip",
     "UniPCMultistepScheduler": "unipc_multistep",
+    "VQDiffusionScheduler": "vq_diffusion",
 }
 
 _FUNCTIONS = {
