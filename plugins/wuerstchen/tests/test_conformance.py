@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from autopipe_devkit.conformance import Conformance
 class TestConformance(Conformance):
     family = "wuerstchen"
     size = (128, 128)
-    expected_failures = {
+    expected_failures: ClassVar = {
         "callback-WuerstchenCombinedPipeline": "the last time of a schedule is not a step",
         "latents-WuerstchenCombinedPipeline": "they are the prior's, as in diffusers",
     }

@@ -134,7 +134,7 @@ class WuerstchenCombinedPipeline(CombinedPipeline, Text2Image):
         # 3. Draw the images
         own = self._decoder_call()
         result: Result = self.decoder_pipe(
-            embeddings, **own, **self._shared(), return_dict=return_dict
+            embeddings, **own, **self._shared(), return_dict=self.call.return_dict
         )
         return result
 
