@@ -48,6 +48,11 @@ SCHEDULERS = (
 MODULES = {
     "IFSafetyChecker": "diffusers.pipelines.deepfloyd_if",
     "IFWatermarker": "diffusers.pipelines.deepfloyd_if",
+    "LDMBertModel": "diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion",
+    "UnCLIPTextProjModel": "diffusers.pipelines.deprecated.unclip.text_proj",
+    "PaellaVQModel": "diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model",
+    "WuerstchenDiffNeXt": "diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_diffnext",
+    "WuerstchenPrior": "diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_prior",
     "MultilingualCLIP": "diffusers.pipelines.kandinsky.text_encoder",
     "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",
     "StableUnCLIPImageNormalizer": "diffusers.pipelines.stable_diffusion",

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from support.pictures import picture
 
-from autopipe import AutoPipelineForVariation, DiffusionPipeline
+from autopipe import AutoPipelineForImageVariation, DiffusionPipeline
 from autopipe import StableDiffusionImageVariationPipeline as Pipe
 from autopipe.cli import main
 from autopipe.errors import ArgumentError, ArgumentTypeError
@@ -64,7 +64,7 @@ def test_a_checkpoint_opens_by_class_and_task(
     pipe = build(Pipe)
     pipe.save_pretrained("model")
     picture().save("cat.png")
-    for opener in (DiffusionPipeline, AutoPipelineForVariation):
+    for opener in (DiffusionPipeline, AutoPipelineForImageVariation):
         again = opener.from_pretrained("model")
         again.set_progress_bar_config(disable=True)
         assert np.array_equal(draw(again, picture()), draw(pipe, picture()))

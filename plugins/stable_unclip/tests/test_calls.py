@@ -13,8 +13,8 @@ from support.image_embeddings import DIM, embeds
 from support.pictures import picture
 
 from autopipe import (
+    AutoPipelineForImageVariation,
     AutoPipelineForText2Image,
-    AutoPipelineForVariation,
     DiffusionPipeline,
     StableUnCLIPImageNormalizer,
     StableUnCLIPImg2ImgPipeline,
@@ -23,7 +23,7 @@ from autopipe import (
 from autopipe.errors import ArgumentError, ArgumentTypeError, ConfigError
 
 KINDS = {StableUnCLIPPipeline: AutoPipelineForText2Image,
-         StableUnCLIPImg2ImgPipeline: AutoPipelineForVariation}  # fmt: skip
+         StableUnCLIPImg2ImgPipeline: AutoPipelineForImageVariation}  # fmt: skip
 PRIOR = ("prior", "prior_scheduler", "prior_tokenizer", "prior_text_encoder")
 
 

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
-from autopipe.pipeline.loop import Tensors, accepted_options, denoise
-from autopipe_components.embedding_prior import (
-    TEXT_TENSORS,
-    encode_pooled,
-    prior_predictor,
-    text_tensors,
-)
+from autopipe.pipeline.loop import Tensors
 from autopipe_components.images.encoder_input import as_bytes
 from autopipe_components.images.kinds import as_list, kind_of
-from autopipe_components.steps.callbacks import StepCallbacks, step_callbacks
+from autopipe_components.steps.callbacks import step_callbacks
 from autopipe_components.steps.checks import (
     Prompt,
     check_components,
@@ -27,13 +21,10 @@ from autopipe_components.steps.checks import (
 from autopipe_components.steps.codec import Generators, in_dtype_of
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
-from .methods import NoiseMethods
-from .next_timestep import WithNextTimestep
+from .denoising import DenoisesEmbeddings
+from .encoded_texts import EncodesTexts
 from .output import KandinskyPriorPipelineOutput
 from .texts import Texts, check_texts, texts_to_encode
-
-if TYPE_CHECKING:
-    from autopipe_components.networks.prior_transformer import PriorTransformer
 
 Result: TypeAlias = "KandinskyPriorPipelineOutput | tuple[Any, Any]"
 
@@ -41,7 +32,7 @@ Start: TypeAlias = Callable[[Tensors, Schedule, Generators], Tensor]
 """`(tensors, schedule, generator) -> latents`, the start of the steps."""
 
 
-class PriorSteps(NoiseMethods):
+class PriorSteps(EncodesTexts, DenoisesEmbeddings):
     """The components of a prior, and its call.
 
     Args:
@@ -54,20 +45,9 @@ class PriorSteps(NoiseMethods):
     """
 
     _exclude_from_cpu_offload = ("prior",)
-    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
-        "latents",
-        "prompt_embeds",
-        "text_encoder_hidden_states",
-        "text_mask",
-    )
 
-    prior: PriorTransformer
     image_encoder: Any
-    text_encoder: Any
-    tokenizer: Any
     image_processor: Any
-
-    _guidance_scale: float = 4.0
 
     def __init__(
         self,
@@ -86,16 +66,6 @@ class PriorSteps(NoiseMethods):
             scheduler=scheduler,
             image_processor=image_processor,
         )
-
-    @property
-    def guidance_scale(self) -> float:
-        """The strength of guidance by the prompt; guidance is off at 1 and below."""
-        return self._guidance_scale
-
-    @property
-    def do_classifier_free_guidance(self) -> bool:
-        """Whether guidance is on: each step predicts with and without the prompt."""
-        return self._guidance_scale > 1
 
     def get_zero_embed(
         self, batch_size: int = 1, device: torch.device | str | None = None
@@ -134,7 +104,7 @@ class PriorSteps(NoiseMethods):
         tensors["latents"] = start(tensors, schedule, generator)
 
         # 5. Denoise
-        embeds = self._denoise(tensors, schedule, callbacks, generator)
+        embeds = self.denoise_embeddings(tensors, schedule, callbacks, generator)
 
         # 6. Add the negative embeddings
         return self._returned(embeds, texts)
@@ -157,11 +127,8 @@ class PriorSteps(NoiseMethods):
         """Return the texts as tensors of the call; with guidance, the negative half comes first."""
         guided = self.do_classifier_free_guidance
         every = [*texts.unconditional, *texts.prompts] if guided else texts.prompts
-        return self._encoded(every, self.call.num_images_per_prompt)
-
-    def _encoded(self, texts: Sequence[str], count: int) -> Tensors:
-        """Return pooled texts (B, P), states (B, K, D) and mask (B, K), repeated `count` times."""
-        return text_tensors(self.encoder("text_encoder", self._encode_text), texts, count)
+        encoded = self.encode_texts(every, self.call.num_images_per_prompt)
+        return dict(zip(("prompt_embeds", "text_encoder_hidden_states", "text_mask"), encoded))
 
     def _encode_prompt(
         self,
@@ -178,33 +145,9 @@ class PriorSteps(NoiseMethods):
             ArgumentTypeError: if a text has the wrong type.
         """
         texts = texts_to_encode(prompt, do_classifier_free_guidance, negative_prompt)
-        encoded = self._encoded(texts, num_images_per_prompt)
-        pooled, states, mask = (encoded[name].to(device) for name in TEXT_TENSORS)
+        encoded = self.encode_texts(texts, num_images_per_prompt)
+        pooled, states, mask = (one.to(device) for one in encoded)
         return pooled, states, mask
-
-    def _encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return hidden states (B, K, D), pooled texts (B, P), and the attention mask (B, K)."""
-        with self.tokenizing(self.tokenizer):
-            return encode_pooled(self.tokenizer, self.text_encoder, texts, self._execution_device)
-
-    def _denoise(
-        self, tensors: Tensors, schedule: Schedule, callbacks: StepCallbacks, generator: Generators
-    ) -> Tensor:
-        """Return the embedding of the denoised latents."""
-        predict = prior_predictor(self.prior, self.scheduler, tensors, lambda: self.guidance_scale)
-        scheduler: Any = WithNextTimestep(self.scheduler, schedule.timesteps)
-        latents = denoise(
-            self,
-            tensors,
-            predict,
-            timesteps=schedule.timesteps,
-            steps=schedule.steps,
-            scheduler=scheduler,
-            step_options=accepted_options(self.scheduler, generator=generator),
-            **callbacks,
-        )
-        embeds: Tensor = self.prior.post_process_latents(latents)
-        return embeds
 
     def _returned(self, embeds: Tensor, texts: Texts) -> Result:
         """Return the output of a call: the embeddings and the negative embeddings."""

@@ -37,7 +37,7 @@ _MODELS = (
     "XLMRobertaModel",
 )
 _IMAGE_PROCESSORS = ("CLIP", "DPT")
-_TOKENIZERS = ("CLIPTokenizer", "T5Tokenizer", "XLMRobertaTokenizer")
+_TOKENIZERS = ("BertTokenizer", "CLIPTokenizer", "T5Tokenizer", "XLMRobertaTokenizer")
 
 # Class names in checkpoints -> the name of the class in transformers 5.
 CLASSES: Mapping[str, str] = {
