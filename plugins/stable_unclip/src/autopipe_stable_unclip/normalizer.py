@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from autopipe.config import register_to_config
-from autopipe.modeling import ModelMixin
+from autopipe.modeling import ModelMixin, entry_point
 from autopipe_components.networks.limits import LIMITS
 
 
@@ -25,11 +25,13 @@ class StableUnCLIPImageNormalizer(ModelMixin):
         self.mean = nn.Parameter(torch.zeros(1, embedding_dim))
         self.std = nn.Parameter(torch.ones(1, embedding_dim))
 
+    @entry_point
     def scale(self, embeds: Tensor) -> Tensor:
         """Return embeddings (N, D) with zero mean and unit deviation."""
         scaled: Tensor = (embeds - self.mean.to(embeds)) / self.std.to(embeds)
         return scaled
 
+    @entry_point
     def unscale(self, embeds: Tensor) -> Tensor:
         """Undo `scale`."""
         unscaled: Tensor = embeds * self.std.to(embeds) + self.mean.to(embeds)
