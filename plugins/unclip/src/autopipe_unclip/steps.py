@@ -19,6 +19,7 @@ from autopipe_components.image_processor import VaeImageProcessor
 from autopipe_components.images.kinds import check_output_type
 from autopipe_components.steps.callbacks import step_callbacks
 from autopipe_components.steps.checks import (
+    Prompt,
     check_at_least_one,
     check_components,
     check_generators,
@@ -31,10 +32,14 @@ from autopipe_components.steps.guidance import half_of
 from autopipe_components.steps.text2image import check_latents
 from autopipe_components.steps.timesteps import set_schedule
 from autopipe_kandinsky.encoded_texts import EncodesTexts
+from autopipe_kandinsky.methods import NoiseMethods
 
 from .stages import Drawing, UnCLIPDecoder, UnCLIPUpscaler
 
 Result: TypeAlias = "ImagePipelineOutput | tuple[Any]"
+
+TEXTS = ("prompt_embeds", "text_encoder_hidden_states", "text_mask")
+"""The names of encoded texts: pooled, hidden states, and their mask."""
 
 Size: TypeAlias = tuple[int, int]
 
@@ -55,7 +60,7 @@ class Plan:
     upscaler: Drawing
 
 
-class UnCLIPSteps(EncodesTexts):
+class UnCLIPSteps(NoiseMethods, EncodesTexts):
     """The components that both pipelines have, and the steps of their calls.
 
     A stage of its own draws each of embedding, small picture and picture; see `stages`.
@@ -192,9 +197,16 @@ class UnCLIPSteps(EncodesTexts):
 
     def texts_of(self, prompts: list[str]) -> Tensors:
         """Return encoded `prompts`; if a stage is guided, with the empty text's half before."""
-        every = [*[""] * len(prompts), *prompts] if self.guided else prompts
-        pooled, states, mask = self.encode_texts(every, self.call.num_images_per_prompt)
-        return {"prompt_embeds": pooled, "text_encoder_hidden_states": states, "text_mask": mask}
+        encoded = self.in_halves(prompts, self.call.num_images_per_prompt, self.guided)
+        return dict(zip(TEXTS, encoded))
+
+    def in_halves(self, prompt: Prompt, count: int, guided: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Return pooled texts (N, P), states (N, K, D) and mask (N, K), each `count` times.
+
+        If `guided`, those of the empty text come first, so that N is 2B.
+        """
+        texts = [prompt] if isinstance(prompt, str) else prompt
+        return self.encode_texts([*[""] * len(texts), *texts] if guided else texts, count)
 
     def draw(self, embeddings: Tensor, texts: Tensors, plan: Plan) -> Result:
         """Draw pictures of the embeddings (B, D) of images, and of texts, and return the output."""

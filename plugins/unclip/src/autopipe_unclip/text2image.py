@@ -19,7 +19,7 @@ from autopipe_components.steps.checks import Prompt, check_guidance, check_tenso
 from autopipe_components.steps.codec import Generators
 
 from .stages import Drawing, UnCLIPPrior
-from .steps import Result, UnCLIPSteps, check_embeddings, check_one_of
+from .steps import TEXTS, Result, UnCLIPSteps, check_embeddings, check_one_of
 
 
 class UnCLIPPipeline(UnCLIPSteps, Text2Image):
@@ -81,6 +81,32 @@ class UnCLIPPipeline(UnCLIPSteps, Text2Image):
     @property
     def guided(self) -> bool:
         return bool(self.call.prior_guidance_scale > 1) or super().guided
+
+    def _encode_prompt(
+        self,
+        prompt: Prompt | None,
+        device: torch.device | str | None,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
+        text_model_output: Any = None,
+        text_attention_mask: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return pooled texts (B, P), states (B, K, D) and their mask (B, K); negative half first.
+
+        Args:
+            text_model_output, text_attention_mask: used in place of encoding `prompt`.
+        """
+        count, guided = num_images_per_prompt, do_classifier_free_guidance
+        if text_model_output is None:
+            check_one_of("prompt", prompt, "text_model_output", text_model_output)
+            assert prompt is not None
+            encoded = self.in_halves(prompt, count, guided)
+        else:
+            check_one_of("text_attention_mask", text_attention_mask, "prompt", prompt)
+            given = (text_model_output[0], text_model_output[1], text_attention_mask)
+            encoded = self.of_given(dict(zip(TEXTS, given)), count, guided)
+        pooled, states, mask = (one.to(device) for one in encoded)
+        return pooled, states, mask
 
     @pipeline_call
     def __call__(
@@ -160,7 +186,11 @@ class UnCLIPPipeline(UnCLIPSteps, Text2Image):
         drawing = self._prior_drawing(plan.rows)
 
         # 2. Encode the texts
-        texts = self._from_given(given) if prompts is None else self.texts_of(prompts)
+        if prompts is None:
+            encoded = self.of_given(given, self.call.num_images_per_prompt, self.guided)
+            texts = dict(zip(TEXTS, encoded))
+        else:
+            texts = self.texts_of(prompts)
 
         # 3. Turn them into the embeddings of images
         embeddings = self.prior_stage(texts, drawing)
@@ -199,19 +229,17 @@ class UnCLIPPipeline(UnCLIPSteps, Text2Image):
                 f"text_model_output has {len(pooled)} pooled texts and hidden states of "
                 f"{len(states)}; give one for each"
             )
-        names = ("prompt_embeds", "text_encoder_hidden_states", "text_mask")
-        return dict(zip(names, encoded))
+        return dict(zip(TEXTS, encoded))
 
-    def _from_given(self, given: Tensors) -> Tensors:
-        """Return encoded prompts for all rows; if guided, with the empty text's half before."""
-        count, device = self.call.num_images_per_prompt, self._execution_device
-        own = {name: one.to(device).repeat_interleave(count, 0) for name, one in given.items()}
-        if not self.guided:
-            return own
-        empty = self.encode_texts([""] * len(given["text_mask"]), count)
-        return {
-            name: torch.cat([away.to(one), one]) for (name, one), away in zip(own.items(), empty)
-        }
+    def of_given(self, given: Tensors, count: int, guided: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Return encoded prompts, each `count` times; if guided, the empty text's half before."""
+        device = self._execution_device
+        own = [given[name].to(device).repeat_interleave(count, dim=0) for name in TEXTS]
+        if guided:
+            empty = self.encode_texts([""] * len(given["text_mask"]), count)
+            own = [torch.cat([away.to(one), one]) for away, one in zip(empty, own)]
+        pooled, states, mask = own
+        return pooled, states, mask
 
     def _prior_drawing(self, rows: int) -> Drawing:
         """Return how the prior draws, after checking its arguments."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from autopipe.kinds import Network, Processor, Scheduler
@@ -12,7 +13,7 @@ from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.encoder_input import encoder_input
 from autopipe_components.images.kinds import ImageInput
-from autopipe_components.steps.checks import check_image
+from autopipe_components.steps.checks import Prompt, check_image
 from autopipe_components.steps.codec import Generators
 
 from .steps import Result, UnCLIPSteps, check_embeddings, check_one_of
@@ -64,6 +65,18 @@ class UnCLIPImageVariationPipeline(UnCLIPSteps):
             decoder_scheduler=decoder_scheduler,
             super_res_scheduler=super_res_scheduler,
         )
+
+    def _encode_prompt(
+        self,
+        prompt: Prompt,
+        device: torch.device | str | None,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return pooled texts (B, P), states (B, K, D) and mask (B, K); negative half first."""
+        encoded = self.in_halves(prompt, num_images_per_prompt, do_classifier_free_guidance)
+        pooled, states, mask = (one.to(device) for one in encoded)
+        return pooled, states, mask
 
     @pipeline_call
     def __call__(

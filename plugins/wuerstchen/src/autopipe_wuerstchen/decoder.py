@@ -70,6 +70,23 @@ class WuerstchenDecoderPipeline(WuerstchenStage):
     def denoiser(self) -> Any:
         return self.decoder
 
+    def encode_prompt(
+        self,
+        prompt: Prompt,
+        device: torch.device | str | None,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
+        negative_prompt: Prompt | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the hidden states of prompts; as `WuerstchenPriorPipeline.encode_prompt`."""
+        return self.embed(
+            prompt,
+            negative_prompt,
+            guided=do_classifier_free_guidance,
+            count=num_images_per_prompt,
+            device=device,
+        )
+
     @pipeline_call
     def __call__(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import torch
 from torch import Tensor
 
 from autopipe.kinds import Network, Processor, Scheduler
@@ -15,6 +16,7 @@ from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.steps.checks import Prompt, check_size
 from autopipe_components.steps.codec import Generators
+from autopipe_components.steps.given import checks_of
 
 from .steps import WuerstchenStage, cells
 
@@ -73,6 +75,43 @@ class WuerstchenPriorPipeline(WuerstchenStage):
     @property
     def denoiser(self) -> Any:
         return self.prior
+
+    check_inputs = checks_of(
+        "prompt negative_prompt num_inference_steps do_classifier_free_guidance",
+        "prompt_embeds negative_prompt_embeds",
+    )
+
+    def encode_prompt(
+        self,
+        device: torch.device | str | None,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
+        prompt: Prompt | None = None,
+        negative_prompt: Prompt | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the hidden states (B, K, D) of prompt and negative prompt, for each image.
+
+        Args:
+            device: the device of the result; None means that of the pipeline.
+            num_images_per_prompt: the number of repetitions of each prompt.
+            do_classifier_free_guidance: if False, the negative prompt is not encoded.
+            prompt, negative_prompt: a string or a list of strings each.
+            prompt_embeds, negative_prompt_embeds: used in place of encoding a text.
+
+        Raises:
+            ArgumentError: if the numbers of prompts and negative prompts differ.
+        """
+        return self.embed(
+            prompt,
+            negative_prompt,
+            prompt_embeds,
+            negative_prompt_embeds,
+            guided=do_classifier_free_guidance,
+            count=num_images_per_prompt,
+            device=device,
+        )
 
     @pipeline_call
     def __call__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
@@ -12,6 +13,7 @@ from autopipe.pipeline.loop import Tensors
 from autopipe_components.guided import GuidedPipeline
 from autopipe_components.steps.callbacks import StepCallbacks, step_callbacks
 from autopipe_components.steps.checks import (
+    Prompt,
     batch_size_of,
     check_components,
     check_negative_prompt,
@@ -20,6 +22,7 @@ from autopipe_components.steps.checks import (
     check_width,
 )
 from autopipe_components.steps.codec import in_dtype_of
+from autopipe_components.steps.given import ChecksGiven
 from autopipe_components.steps.prompt import (
     check_encoder,
     distinct_texts,
@@ -28,11 +31,12 @@ from autopipe_components.steps.prompt import (
     text_length,
     tokenize,
 )
-from autopipe_components.steps.text2image import check_latents, start_from_noise
+from autopipe_components.steps.text2image import check_latents
 from autopipe_components.steps.timesteps import Schedule, set_schedule
+from autopipe_kandinsky.methods import NoiseMethods
 
 
-class WuerstchenStage(GuidedPipeline):
+class WuerstchenStage(ChecksGiven, NoiseMethods, GuidedPipeline):
     """A stage: a network that denoises latents, under a text that a CLIP text model encodes."""
 
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
@@ -129,20 +133,44 @@ class WuerstchenStage(GuidedPipeline):
     def encode_texts(self, count: int) -> Tensors:
         """Return the texts as tensors of the call, each `count` times; negative half first."""
         call, guided = self.call, self.do_classifier_free_guidance
-        embeds, negative = embed_prompts(
-            lambda texts, length: self.encoder("text_encoder", self._encode)(texts),
+        embeds, negative = self.embed(
             self.prompts(),
             self.prompts("negative_prompt"),
             call.get("prompt_embeds"),
             call.get("negative_prompt_embeds"),
             guided=guided,
-            num_images_per_prompt=count,
-            device=self._execution_device,
-            dtype=None,
+            count=count,
         )
         if guided and negative is not None:
             embeds = join_halves(embeds, negative)
         return {"text_encoder_hidden_states": embeds, "negative_prompt_embeds": negative}
+
+    def embed(
+        self,
+        prompt: Prompt | None,
+        negative_prompt: Prompt | None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        *,
+        guided: bool,
+        count: int,
+        device: torch.device | str | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return hidden states (B, K, D) of prompts and negative prompts, each `count` times.
+
+        Other arguments are those of `encode_prompt` of the stages.
+        """
+        return embed_prompts(
+            lambda texts, length: self.encoder("text_encoder", self._encode)(texts),
+            prompt,
+            negative_prompt,
+            prompt_embeds,
+            negative_prompt_embeds,
+            guided=guided,
+            num_images_per_prompt=count,
+            device=device or self._execution_device,
+            dtype=None,
+        )
 
     def _encode(self, texts: Sequence[str]) -> Tensor:
         """Return the hidden states (B, K, D) of texts; padding is not read."""
@@ -165,13 +193,9 @@ class WuerstchenStage(GuidedPipeline):
         """Return the denoised latents of `shape`."""
         call = self.call
         tensors = {**in_dtype_of(self.denoiser, tensors)}
-        tensors["latents"] = start_from_noise(
-            shape,
-            generator=call.generator,
-            dtype=self.denoiser.dtype,
-            device=self._execution_device,
-            init_noise_sigma=self.scheduler.init_noise_sigma,
-            latents=call.latents,
+        dtype, device = self.denoiser.dtype, self._execution_device
+        tensors["latents"] = self.prepare_latents(
+            shape, dtype, device, call.generator, call.latents, self.scheduler
         )
         predict = self.make_predictor(tensors)
         return self.run_loop(
