@@ -115,6 +115,18 @@ def test_kinds_of_errors(
 
 
 @pytest.mark.parametrize("kind", [UnCLIPPipeline, UnCLIPImageVariationPipeline])
+def test_encoded_prompts(
+    build: Callable[..., Any], reference: Callable[[Any], Any], kind: Any
+) -> None:
+    ours = build(kind)
+    pipes = ours, reference(ours)
+    found, expected = (pipe._encode_prompt(["a cat", "dog"], "cpu", 2, True) for pipe in pipes)
+    for one, other in zip(found, expected):
+        # Both halves are encoded in one batch here.
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", [UnCLIPPipeline, UnCLIPImageVariationPipeline])
 def test_checkpoints_both_ways(
     build: Callable[..., Any],
     reference: Callable[[Any], Any],

@@ -168,6 +168,19 @@ def test_kinds_of_errors(
     assert_same_kinds(ours, reference(ours), small(kind))
 
 
+@pytest.mark.parametrize("kind", [WuerstchenPriorPipeline, WuerstchenDecoderPipeline])
+def test_encoded_prompts(
+    build: Callable[..., Any], reference: Callable[[Any], Any], kind: Any
+) -> None:
+    ours = build(kind)
+    given = {"prompt": ["a cat", "dog"], "negative_prompt": ["x", ""], "device": "cpu"}
+    given |= {"num_images_per_prompt": 2, "do_classifier_free_guidance": True}
+    found, expected = (pipe.encode_prompt(**given) for pipe in (ours, reference(ours)))
+    for one, other in zip(found, expected):
+        # Rounding, as batches differ.
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_checkpoints_both_ways(
     build: Callable[..., Any],
