@@ -69,41 +69,24 @@ from autopipe_components.networks.autoencoder_kl import AutoencoderKL as _Autoen
 from autopipe_components.networks.autoencoder_tiny import AutoencoderTiny as _AutoencoderTiny
 from autopipe_components.networks.prior_transformer import PriorTransformer as _PriorTransformer
 from autopipe_components.networks.unet import UNet2DConditionModel as _UNet2DConditionModel
-from autopipe_components.networks.unet_2d import UNet2DModel as _UNet2DModel
 from autopipe_components.networks.vq_model import VQModel as _VQModel
 from autopipe_components.noise import randn_tensor as _randn_tensor
-from autopipe_components.schedulers.cm_stochastic_iterative import CMStochasticIterativeScheduler as _CMStochasticIterativeScheduler
 from autopipe_components.schedulers.ddim import DDIMScheduler as _DDIMScheduler
-from autopipe_components.schedulers.ddim_inverse import DDIMInverseScheduler as _DDIMInverseScheduler
-from autopipe_components.schedulers.ddim_parallel import DDIMParallelScheduler as _DDIMParallelScheduler
 from autopipe_components.schedulers.ddpm import DDPMScheduler as _DDPMScheduler
-from autopipe_components.schedulers.ddpm_parallel import DDPMParallelScheduler as _DDPMParallelScheduler
-from autopipe_components.schedulers.ddpm_wuerstchen import DDPMWuerstchenScheduler as _DDPMWuerstchenScheduler
 from autopipe_components.schedulers.deis_multistep import DEISMultistepScheduler as _DEISMultistepScheduler
 from autopipe_components.schedulers.dpm_solver_multistep import DPMSolverMultistepScheduler as _DPMSolverMultistepScheduler
-from autopipe_components.schedulers.dpm_solver_multistep_inverse import DPMSolverMultistepInverseScheduler as _DPMSolverMultistepInverseScheduler
-from autopipe_components.schedulers.dpm_solver_sde import DPMSolverSDEScheduler as _DPMSolverSDEScheduler
 from autopipe_components.schedulers.dpm_solver_singlestep import DPMSolverSinglestepScheduler as _DPMSolverSinglestepScheduler
-from autopipe_components.schedulers.edm.cosine_dpm_solver_multistep import CosineDPMSolverMultistepScheduler as _CosineDPMSolverMultistepScheduler
-from autopipe_components.schedulers.edm.dpm_solver_multistep import EDMDPMSolverMultistepScheduler as _EDMDPMSolverMultistepScheduler
-from autopipe_components.schedulers.edm.euler import EDMEulerScheduler as _EDMEulerScheduler
 from autopipe_components.schedulers.euler_ancestral_discrete import EulerAncestralDiscreteScheduler as _EulerAncestralDiscreteScheduler
 from autopipe_components.schedulers.euler_discrete import EulerDiscreteScheduler as _EulerDiscreteScheduler
-from autopipe_components.schedulers.flow.euler import FlowMatchEulerDiscreteScheduler as _FlowMatchEulerDiscreteScheduler
-from autopipe_components.schedulers.flow.heun import FlowMatchHeunDiscreteScheduler as _FlowMatchHeunDiscreteScheduler
-from autopipe_components.schedulers.flow.lcm import FlowMatchLCMScheduler as _FlowMatchLCMScheduler
 from autopipe_components.schedulers.heun_discrete import HeunDiscreteScheduler as _HeunDiscreteScheduler
-from autopipe_components.schedulers.ipndm import IPNDMScheduler as _IPNDMScheduler
 from autopipe_components.schedulers.k_dpm_2_ancestral_discrete import KDPM2AncestralDiscreteScheduler as _KDPM2AncestralDiscreteScheduler
 from autopipe_components.schedulers.k_dpm_2_discrete import KDPM2DiscreteScheduler as _KDPM2DiscreteScheduler
 from autopipe_components.schedulers.lcm import LCMScheduler as _LCMScheduler
 from autopipe_components.schedulers.lms_discrete import LMSDiscreteScheduler as _LMSDiscreteScheduler
 from autopipe_components.schedulers.pndm import PNDMScheduler as _PNDMScheduler
-from autopipe_components.schedulers.sa_solver import SASolverScheduler as _SASolverScheduler
 from autopipe_components.schedulers.tcd import TCDScheduler as _TCDScheduler
 from autopipe_components.schedulers.unclip import UnCLIPScheduler as _UnCLIPScheduler
 from autopipe_components.schedulers.unipc_multistep import UniPCMultistepScheduler as _UniPCMultistepScheduler
-from autopipe_components.schedulers.vq_diffusion import VQDiffusionScheduler as _VQDiffusionScheduler
 from autopipe_components.scripting import rescale_noise_cfg as _rescale_noise_cfg
 from autopipe_components.scripting import retrieve_latents as _retrieve_latents
 from autopipe_components.scripting import retrieve_timesteps as _retrieve_timesteps
@@ -171,27 +154,15 @@ from autopipe_stable_diffusion.inpaint import StableDiffusionInpaintPipeline as 
 from autopipe_stable_diffusion.output import StableDiffusionPipelineOutput as _StableDiffusionPipelineOutput
 from autopipe_stable_diffusion.safety_checker import StableDiffusionSafetyChecker as _StableDiffusionSafetyChecker
 from autopipe_stable_diffusion.text2image import StableDiffusionPipeline as _StableDiffusionPipeline
+from autopipe_stable_diffusion_depth.image2image import StableDiffusionDepth2ImgPipeline as _StableDiffusionDepth2ImgPipeline
+from autopipe_stable_diffusion_variation.variation import StableDiffusionImageVariationPipeline as _StableDiffusionImageVariationPipeline
+from autopipe_stable_unclip.normalizer import StableUnCLIPImageNormalizer as _StableUnCLIPImageNormalizer
+from autopipe_stable_unclip.text2image import StableUnCLIPPipeline as _StableUnCLIPPipeline
+from autopipe_stable_unclip.variation import StableUnCLIPImg2ImgPipeline as _StableUnCLIPImg2ImgPipeline
 from autopipe_t2i_adapter.multiadapter import MultiAdapter as _MultiAdapter
 from autopipe_t2i_adapter.sdxl import StableDiffusionXLAdapterPipeline as _StableDiffusionXLAdapterPipeline
 from autopipe_t2i_adapter.stable_diffusion import StableDiffusionAdapterPipeline as _StableDiffusionAdapterPipeline
 from autopipe_t2i_adapter.t2iadapter import T2IAdapter as _T2IAdapter
-from autopipe_unconditional.consistency import ConsistencyModelPipeline as _ConsistencyModelPipeline
-from autopipe_unconditional.dance_diffusion import AudioPipelineOutput as _AudioPipelineOutput
-from autopipe_unconditional.dance_diffusion import DanceDiffusionPipeline as _DanceDiffusionPipeline
-from autopipe_unconditional.ddim import DDIMPipeline as _DDIMPipeline
-from autopipe_unconditional.ddpm import DDPMPipeline as _DDPMPipeline
-from autopipe_unconditional.dit import DiTPipeline as _DiTPipeline
-from autopipe_unconditional.karras_ve import KarrasVePipeline as _KarrasVePipeline
-from autopipe_unconditional.ldm import LDMPipeline as _LDMPipeline
-from autopipe_unconditional.networks.dit_transformer import DiTTransformer2DModel as _DiTTransformer2DModel
-from autopipe_unconditional.networks.dit_transformer import DiTTransformer2DModel as _Transformer2DModel
-from autopipe_unconditional.networks.unet_1d import UNet1DModel as _UNet1DModel
-from autopipe_unconditional.pndm import PNDMPipeline as _PNDMPipeline
-from autopipe_unconditional.repaint import RePaintPipeline as _RePaintPipeline
-from autopipe_unconditional.schedulers.karras_ve import KarrasVeScheduler as _KarrasVeScheduler
-from autopipe_unconditional.schedulers.repaint import RePaintScheduler as _RePaintScheduler
-from autopipe_unconditional.schedulers.score_sde_ve import ScoreSdeVeScheduler as _ScoreSdeVeScheduler
-from autopipe_unconditional.score_sde_ve import ScoreSdeVePipeline as _ScoreSdeVePipeline
 
 errors = _errors
 registry = _registry
@@ -217,38 +188,18 @@ quantizers: _ModuleType
 schedulers: _ModuleType
 training_utils: _ModuleType
 video_processor: _ModuleType
-AudioPipelineOutput = _AudioPipelineOutput
 AutoencoderKL: _TypeAlias = _AutoencoderKL
 AutoencoderTiny: _TypeAlias = _AutoencoderTiny
-CMStochasticIterativeScheduler: _TypeAlias = _CMStochasticIterativeScheduler
-ConsistencyModelPipeline: _TypeAlias = _ConsistencyModelPipeline
 ControlNetModel: _TypeAlias = _ControlNetModel
 ControlNetOutput = _ControlNetOutput
-CosineDPMSolverMultistepScheduler: _TypeAlias = _CosineDPMSolverMultistepScheduler
-DDIMInverseScheduler: _TypeAlias = _DDIMInverseScheduler
-DDIMParallelScheduler: _TypeAlias = _DDIMParallelScheduler
-DDIMPipeline: _TypeAlias = _DDIMPipeline
 DDIMScheduler: _TypeAlias = _DDIMScheduler
-DDPMParallelScheduler: _TypeAlias = _DDPMParallelScheduler
-DDPMPipeline: _TypeAlias = _DDPMPipeline
 DDPMScheduler: _TypeAlias = _DDPMScheduler
-DDPMWuerstchenScheduler: _TypeAlias = _DDPMWuerstchenScheduler
 DEISMultistepScheduler: _TypeAlias = _DEISMultistepScheduler
-DPMSolverMultistepInverseScheduler: _TypeAlias = _DPMSolverMultistepInverseScheduler
 DPMSolverMultistepScheduler: _TypeAlias = _DPMSolverMultistepScheduler
-DPMSolverSDEScheduler: _TypeAlias = _DPMSolverSDEScheduler
 DPMSolverSinglestepScheduler: _TypeAlias = _DPMSolverSinglestepScheduler
-DanceDiffusionPipeline: _TypeAlias = _DanceDiffusionPipeline
-DiTPipeline: _TypeAlias = _DiTPipeline
-DiTTransformer2DModel: _TypeAlias = _DiTTransformer2DModel
-EDMDPMSolverMultistepScheduler: _TypeAlias = _EDMDPMSolverMultistepScheduler
-EDMEulerScheduler: _TypeAlias = _EDMEulerScheduler
 EMAModel = _EMAModel
 EulerAncestralDiscreteScheduler: _TypeAlias = _EulerAncestralDiscreteScheduler
 EulerDiscreteScheduler: _TypeAlias = _EulerDiscreteScheduler
-FlowMatchEulerDiscreteScheduler: _TypeAlias = _FlowMatchEulerDiscreteScheduler
-FlowMatchHeunDiscreteScheduler: _TypeAlias = _FlowMatchHeunDiscreteScheduler
-FlowMatchLCMScheduler: _TypeAlias = _FlowMatchLCMScheduler
 FromOriginalModelMixin = _FromOriginalModelMixin
 HeunDiscreteScheduler: _TypeAlias = _HeunDiscreteScheduler
 IFImg2ImgPipeline: _TypeAlias = _IFImg2ImgPipeline
@@ -261,7 +212,6 @@ IFSafetyChecker: _TypeAlias = _IFSafetyChecker
 IFSuperResolutionPipeline: _TypeAlias = _IFSuperResolutionPipeline
 IFWatermarker: _TypeAlias = _IFWatermarker
 IPAdapterMaskProcessor = _IPAdapterMaskProcessor
-IPNDMScheduler: _TypeAlias = _IPNDMScheduler
 KDPM2AncestralDiscreteScheduler: _TypeAlias = _KDPM2AncestralDiscreteScheduler
 KDPM2DiscreteScheduler: _TypeAlias = _KDPM2DiscreteScheduler
 KandinskyCombinedPipeline: _TypeAlias = _KandinskyCombinedPipeline
@@ -281,10 +231,7 @@ KandinskyV22InpaintPipeline: _TypeAlias = _KandinskyV22InpaintPipeline
 KandinskyV22Pipeline: _TypeAlias = _KandinskyV22Pipeline
 KandinskyV22PriorEmb2EmbPipeline: _TypeAlias = _KandinskyV22PriorEmb2EmbPipeline
 KandinskyV22PriorPipeline: _TypeAlias = _KandinskyV22PriorPipeline
-KarrasVePipeline: _TypeAlias = _KarrasVePipeline
-KarrasVeScheduler: _TypeAlias = _KarrasVeScheduler
 LCMScheduler: _TypeAlias = _LCMScheduler
-LDMPipeline: _TypeAlias = _LDMPipeline
 LMSDiscreteScheduler: _TypeAlias = _LMSDiscreteScheduler
 MultiAdapter: _TypeAlias = _MultiAdapter
 MultiControlNetModel: _TypeAlias = _MultiControlNetModel
@@ -294,14 +241,8 @@ OnnxStableDiffusionImg2ImgPipeline: _TypeAlias = _OnnxStableDiffusionImg2ImgPipe
 OnnxStableDiffusionInpaintPipeline: _TypeAlias = _OnnxStableDiffusionInpaintPipeline
 OnnxStableDiffusionPipeline: _TypeAlias = _OnnxStableDiffusionPipeline
 OptionalDependencyNotAvailable = _OptionalDependencyNotAvailable
-PNDMPipeline: _TypeAlias = _PNDMPipeline
 PNDMScheduler: _TypeAlias = _PNDMScheduler
 PriorTransformer: _TypeAlias = _PriorTransformer
-RePaintPipeline: _TypeAlias = _RePaintPipeline
-RePaintScheduler: _TypeAlias = _RePaintScheduler
-SASolverScheduler: _TypeAlias = _SASolverScheduler
-ScoreSdeVePipeline: _TypeAlias = _ScoreSdeVePipeline
-ScoreSdeVeScheduler: _TypeAlias = _ScoreSdeVeScheduler
 StableDiffusionAdapterPipeline: _TypeAlias = _StableDiffusionAdapterPipeline
 StableDiffusionControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionControlNetImg2ImgPipeline
 StableDiffusionControlNetInpaintPipeline: _TypeAlias = _StableDiffusionControlNetInpaintPipeline
@@ -309,6 +250,8 @@ StableDiffusionControlNetPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionContro
 StableDiffusionControlNetPAGInpaintPipeline: _TypeAlias = _StableDiffusionControlNetPAGInpaintPipeline
 StableDiffusionControlNetPAGPipeline: _TypeAlias = _StableDiffusionControlNetPAGPipeline
 StableDiffusionControlNetPipeline: _TypeAlias = _StableDiffusionControlNetPipeline
+StableDiffusionDepth2ImgPipeline: _TypeAlias = _StableDiffusionDepth2ImgPipeline
+StableDiffusionImageVariationPipeline: _TypeAlias = _StableDiffusionImageVariationPipeline
 StableDiffusionImg2ImgPipeline: _TypeAlias = _StableDiffusionImg2ImgPipeline
 StableDiffusionInpaintPipeline: _TypeAlias = _StableDiffusionInpaintPipeline
 StableDiffusionMixin = _StableDiffusionMixin
@@ -332,15 +275,14 @@ StableDiffusionXLPAGInpaintPipeline: _TypeAlias = _StableDiffusionXLPAGInpaintPi
 StableDiffusionXLPAGPipeline: _TypeAlias = _StableDiffusionXLPAGPipeline
 StableDiffusionXLPipeline: _TypeAlias = _StableDiffusionXLPipeline
 StableDiffusionXLPipelineOutput = _StableDiffusionXLPipelineOutput
+StableUnCLIPImageNormalizer: _TypeAlias = _StableUnCLIPImageNormalizer
+StableUnCLIPImg2ImgPipeline: _TypeAlias = _StableUnCLIPImg2ImgPipeline
+StableUnCLIPPipeline: _TypeAlias = _StableUnCLIPPipeline
 T2IAdapter: _TypeAlias = _T2IAdapter
 TCDScheduler: _TypeAlias = _TCDScheduler
-Transformer2DModel: _TypeAlias = _Transformer2DModel
-UNet1DModel: _TypeAlias = _UNet1DModel
 UNet2DConditionModel: _TypeAlias = _UNet2DConditionModel
-UNet2DModel: _TypeAlias = _UNet2DModel
 UnCLIPScheduler: _TypeAlias = _UnCLIPScheduler
 UniPCMultistepScheduler: _TypeAlias = _UniPCMultistepScheduler
-VQDiffusionScheduler: _TypeAlias = _VQDiffusionScheduler
 VQModel: _TypeAlias = _VQModel
 VaeImageProcessor = _VaeImageProcessor
 get_constant_schedule = _get_constant_schedule
@@ -367,6 +309,4 @@ retrieve_latents = _retrieve_latents
 retrieve_timesteps = _retrieve_timesteps
 save_onnx = _save_onnx
 weighted_embeds = _weighted_embeds
-class AutoPipelineForRepainting(_AutoPipeline[DiffusionPipeline]): ...
-class AutoPipelineForUnconditional(_AutoPipeline[DiffusionPipeline]): ...
-class AutoPipelineForUnconditionalAudio(_AutoPipeline[DiffusionPipeline]): ...
+class AutoPipelineForVariation(_AutoPipeline[DiffusionPipeline]): ...

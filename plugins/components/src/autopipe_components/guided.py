@@ -344,6 +344,7 @@ class GuidedPipeline(DiffusionPipeline):
         eta: float,
         generator: Generators,
         keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
+        scheduler: Any = None,
     ) -> Tensor:
         """Run the denoising loop, `autopipe.pipeline.loop.denoise`, and return the latents.
 
@@ -354,6 +355,8 @@ class GuidedPipeline(DiffusionPipeline):
             eta, generator: for schedulers whose `step` takes them.
             keep: `(step, timestep, latents) -> latents`, applied after each step; with it a task
                 restores what must not change.
+            scheduler: takes the steps in place of `self.scheduler`, such as one that passes more
+                arguments to its `step`.
         """
         self._show_halves(tensors)
         return denoise(
@@ -362,6 +365,7 @@ class GuidedPipeline(DiffusionPipeline):
             predict,
             timesteps=schedule.timesteps,
             steps=schedule.steps,
+            scheduler=scheduler,
             step_options=self.prepare_extra_step_kwargs(generator, eta),
             keep=keep,
             replace=self._replace,
