@@ -49,6 +49,8 @@ MODULES = {
     "IFSafetyChecker": "diffusers.pipelines.deepfloyd_if",
     "IFWatermarker": "diffusers.pipelines.deepfloyd_if",
     "MultilingualCLIP": "diffusers.pipelines.kandinsky.text_encoder",
+    "PaintByExampleImageEncoder": "diffusers.pipelines.deprecated.paint_by_example",
+    "RobertaSeriesModelWithTransformation": "diffusers.pipelines.deprecated.alt_diffusion",
     "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",
 }
 """The modules of networks that diffusers doesn't export at the top level."""

@@ -72,6 +72,9 @@ class StableDiffusionSteps(LatentPipeline[Result]):
     scheduler_corrections: ClassVar[Mapping[str, Any]] = {"steps_offset": 1, "clip_sample": False}
     """Config entries that are set in a copy of the scheduler passed to the constructor."""
 
+    text_states: ClassVar[str] = "last_hidden_state"
+    """The field of the text encoder's output that the U-Net takes."""
+
     text_encoder: Any
     tokenizer: Any
     safety_checker: Any
@@ -213,7 +216,9 @@ class StableDiffusionSteps(LatentPipeline[Result]):
         """Return the embeddings (B, N, D) of texts; `options` are those of `encode_text`."""
         # The lock includes the encoder: older transformers collect hidden states in the module.
         with self.tokenizing(self.tokenizer):
-            return encode_text(self.tokenizer, self.text_encoder, texts, **options)
+            return encode_text(
+                self.tokenizer, self.text_encoder, texts, field=self.text_states, **options
+            )
 
     def encode_conditioning(self, height: int, width: int) -> Tensors:
         call, guided = self.call, self.do_classifier_free_guidance
