@@ -67,7 +67,7 @@ class StableDiffusionSteps(LatentPipeline[Result]):
     encodes_tokens = True
     negative_halves: ClassVar[Mapping[str, str]] = {"negative_prompt_embeds": "prompt_embeds"}
 
-    output_class = StableDiffusionPipelineOutput
+    output_class: ClassVar[type[Any]] = StableDiffusionPipelineOutput
 
     scheduler_corrections: ClassVar[Mapping[str, Any]] = {"steps_offset": 1, "clip_sample": False}
     """Config entries that are set in a copy of the scheduler passed to the constructor."""
@@ -248,7 +248,8 @@ class StableDiffusionSteps(LatentPipeline[Result]):
         """Return `image` with unwanted ones set to zero, and flags; None without a safety checker.
 
         Args:
-            image: a tensor (B, 3, H, W) in [-1, 1], or an array (B, H, W, 3) in [0, 1].
+            image: a tensor (B, 3, H, W) in [-1, 1], or an array (B, H, W, 3) in [0, 1]. Further
+                channels, such as a depth, are not shown to the safety checker.
 
         Raises:
             ArgumentTypeError: if the safety checker is a function that doesn't return images and
@@ -259,8 +260,8 @@ class StableDiffusionSteps(LatentPipeline[Result]):
 
         def pictures() -> Any:
             if isinstance(image, Tensor):
-                return self.image_processor.postprocess(image, "pil")
-            return self.numpy_to_pil(image)
+                return self.image_processor.postprocess(image[:, :3], "pil")
+            return self.numpy_to_pil(image[..., :3])
 
         checked, flags = check_images(
             self.safety_checker, self.feature_extractor, image, pictures, device=device, dtype=dtype
