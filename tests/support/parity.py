@@ -214,8 +214,8 @@ def entries(folder: Path) -> dict[str, Any]:
             kept = {key: value for key, value in content.items() if key not in _NOT_SAVED}
             # diffusers names the class of the installed backend, we use the common name.
             for key, value in kept.items():
-                if value == ["transformers", "CLIPImageProcessorPil"]:
-                    kept[key] = ["transformers", "CLIPImageProcessor"]
+                if isinstance(value, list) and str(value[-1]).endswith("ImageProcessorPil"):
+                    kept[key] = [value[0], value[1].removesuffix("Pil")]
             is_index = file.parent == folder
             found[file.relative_to(folder).as_posix()] = kept if is_index else sorted(kept)
     return found

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
 from autopipe.pipeline.loop import Tensors, accepted_options, denoise
-from autopipe.utils import in_mode
+from autopipe_components.images.encoder_input import as_bytes
 from autopipe_components.images.kinds import as_list, kind_of
 from autopipe_components.steps.callbacks import StepCallbacks, step_callbacks
 from autopipe_components.steps.checks import (
@@ -250,7 +249,7 @@ class PriorSteps(NoiseMethods):
         items = as_list(image)
         if kind_of(image) != "pt":
             check_components(self, ("image_processor", "image_encoder"))
-            items = [_as_bytes(one) for one in items]
+            items = [as_bytes(one) for one in items]
             seen: Tensor = self.image_processor(items, return_tensors="pt").pixel_values
             return seen
         if not all(one.ndim == 2 for one in items):
@@ -272,22 +271,3 @@ class PriorSteps(NoiseMethods):
         seen = seen.to(device=device or self._execution_device, dtype=self.image_encoder.dtype)
         embeds: Tensor = self.image_encoder(seen).image_embeds
         return embeds
-
-
-def _as_bytes(image: Any) -> Any:
-    """Return a PIL image or an array (H, W, 3) in [0, 255] for CLIP's image processor.
-
-    Raises:
-        ArgumentError: if it is an array of another shape, or of integers above 255.
-    """
-    if not isinstance(image, np.ndarray):
-        return in_mode(image, "RGB")
-    if image.ndim < 3 or image.shape[-1] != 3:
-        raise ArgumentError(
-            f"image must be an array with 3 channels in its last axis, not of shape {image.shape}"
-        )
-    if image.dtype.kind != "f" and int(image.max()) > 255:
-        raise ArgumentError(
-            f"image is an integer array with values up to {int(image.max())}; give uint8"
-        )
-    return image * 255 if image.dtype.kind == "f" and image.max() <= 1 else image
