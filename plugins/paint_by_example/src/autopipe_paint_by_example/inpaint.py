@@ -45,7 +45,8 @@ class PaintByExamplePipeline(CheckedOutput[Result], LatentInpaint[Result]):
         ArgumentError: if there is a safety checker, but no feature extractor.
     """
 
-    model_cpu_offload_seq = "image_encoder->unet->vae"
+    model_cpu_offload_seq = "unet->vae"
+    _exclude_from_cpu_offload: ClassVar[tuple[str, ...]] = ("image_encoder",)
     _optional_components: ClassVar[tuple[str, ...]] = ("safety_checker",)
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
         "latents",
