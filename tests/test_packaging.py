@@ -220,7 +220,8 @@ def test_nothing_speaks_of_the_stranger_that_has_our_name_on_the_index() -> None
 def test_the_stub_has_every_public_name_and_no_other() -> None:
     stub = (ROOT / "core/src/autopipe/__init__.pyi").read_text(encoding="utf-8")
     exported = re.findall(r"^from \S+ import \w+ as (\w+)$", stub, re.MULTILINE)
-    defined = re.findall(r"^(\w+)(?:(?:: _TypeAlias)? = |: _ModuleType$)", stub, re.MULTILINE)
+    definition = r"^(?:class )?(\w+)(?:(?:: _TypeAlias)? = |: _ModuleType$|\()"
+    defined = re.findall(definition, stub, re.MULTILINE)
     found = {name for name in (*exported, *defined) if not name.startswith("_")}
     assert found == {name for name in dir(autopipe) if not name.startswith("_")}
     assert "def __getattr__" not in stub
