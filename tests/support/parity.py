@@ -54,6 +54,8 @@ MODULES = {
     "WuerstchenDiffNeXt": "diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_diffnext",
     "WuerstchenPrior": "diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_prior",
     "MultilingualCLIP": "diffusers.pipelines.kandinsky.text_encoder",
+    "PaintByExampleImageEncoder": "diffusers.pipelines.deprecated.paint_by_example",
+    "RobertaSeriesModelWithTransformation": "diffusers.pipelines.deprecated.alt_diffusion",
     "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",
     "StableUnCLIPImageNormalizer": "diffusers.pipelines.stable_diffusion",
 }

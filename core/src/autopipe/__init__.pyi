@@ -42,6 +42,10 @@ from autopipe.tasks import Inpaint as Inpaint
 from autopipe.tasks import Input as Input
 from autopipe.tasks import Task as Task
 from autopipe.tasks import Text2Image as Text2Image
+from autopipe_alt_diffusion.image2image import AltDiffusionImg2ImgPipeline as _AltDiffusionImg2ImgPipeline
+from autopipe_alt_diffusion.output import AltDiffusionPipelineOutput as _AltDiffusionPipelineOutput
+from autopipe_alt_diffusion.text2image import AltDiffusionPipeline as _AltDiffusionPipeline
+from autopipe_alt_diffusion.text_encoder import RobertaSeriesModelWithTransformation as _RobertaSeriesModelWithTransformation
 from autopipe_compat.availability import OptionalDependencyNotAvailable as _OptionalDependencyNotAvailable
 from autopipe_compat.availability import is_inflect_available as _is_inflect_available
 from autopipe_compat.availability import is_invisible_watermark_available as _is_invisible_watermark_available
@@ -127,6 +131,8 @@ from autopipe_kandinsky22.inpaint import KandinskyV22InpaintPipeline as _Kandins
 from autopipe_kandinsky22.prior import KandinskyV22PriorEmb2EmbPipeline as _KandinskyV22PriorEmb2EmbPipeline
 from autopipe_kandinsky22.prior import KandinskyV22PriorPipeline as _KandinskyV22PriorPipeline
 from autopipe_kandinsky22.text2image import KandinskyV22Pipeline as _KandinskyV22Pipeline
+from autopipe_ldm3d.output import LDM3DPipelineOutput as _LDM3DPipelineOutput
+from autopipe_ldm3d.text2rgbd import StableDiffusionLDM3DPipeline as _StableDiffusionLDM3DPipeline
 from autopipe_onnx.image2image import OnnxStableDiffusionImg2ImgPipeline as _OnnxStableDiffusionImg2ImgPipeline
 from autopipe_onnx.inpaint import OnnxStableDiffusionInpaintPipeline as _OnnxStableDiffusionInpaintPipeline
 from autopipe_onnx.model import OnnxRuntimeModel as _OnnxRuntimeModel
@@ -144,6 +150,8 @@ from autopipe_pag.pipelines import StableDiffusionXLControlNetPAGPipeline as _St
 from autopipe_pag.pipelines import StableDiffusionXLPAGImg2ImgPipeline as _StableDiffusionXLPAGImg2ImgPipeline
 from autopipe_pag.pipelines import StableDiffusionXLPAGInpaintPipeline as _StableDiffusionXLPAGInpaintPipeline
 from autopipe_pag.pipelines import StableDiffusionXLPAGPipeline as _StableDiffusionXLPAGPipeline
+from autopipe_paint_by_example.image_encoder import PaintByExampleImageEncoder as _PaintByExampleImageEncoder
+from autopipe_paint_by_example.inpaint import PaintByExamplePipeline as _PaintByExamplePipeline
 from autopipe_prompts.embeds import weighted_embeds as _weighted_embeds
 from autopipe_sdxl.image2image import StableDiffusionXLImg2ImgPipeline as _StableDiffusionXLImg2ImgPipeline
 from autopipe_sdxl.inpaint import StableDiffusionXLInpaintPipeline as _StableDiffusionXLInpaintPipeline
@@ -156,9 +164,6 @@ from autopipe_stable_diffusion.safety_checker import StableDiffusionSafetyChecke
 from autopipe_stable_diffusion.text2image import StableDiffusionPipeline as _StableDiffusionPipeline
 from autopipe_stable_diffusion_depth.image2image import StableDiffusionDepth2ImgPipeline as _StableDiffusionDepth2ImgPipeline
 from autopipe_stable_diffusion_variation.variation import StableDiffusionImageVariationPipeline as _StableDiffusionImageVariationPipeline
-from autopipe_stable_unclip.normalizer import StableUnCLIPImageNormalizer as _StableUnCLIPImageNormalizer
-from autopipe_stable_unclip.text2image import StableUnCLIPPipeline as _StableUnCLIPPipeline
-from autopipe_stable_unclip.variation import StableUnCLIPImg2ImgPipeline as _StableUnCLIPImg2ImgPipeline
 from autopipe_t2i_adapter.multiadapter import MultiAdapter as _MultiAdapter
 from autopipe_t2i_adapter.sdxl import StableDiffusionXLAdapterPipeline as _StableDiffusionXLAdapterPipeline
 from autopipe_t2i_adapter.stable_diffusion import StableDiffusionAdapterPipeline as _StableDiffusionAdapterPipeline
@@ -188,6 +193,9 @@ quantizers: _ModuleType
 schedulers: _ModuleType
 training_utils: _ModuleType
 video_processor: _ModuleType
+AltDiffusionImg2ImgPipeline: _TypeAlias = _AltDiffusionImg2ImgPipeline
+AltDiffusionPipeline: _TypeAlias = _AltDiffusionPipeline
+AltDiffusionPipelineOutput = _AltDiffusionPipelineOutput
 AutoencoderKL: _TypeAlias = _AutoencoderKL
 AutoencoderTiny: _TypeAlias = _AutoencoderTiny
 ControlNetModel: _TypeAlias = _ControlNetModel
@@ -232,6 +240,7 @@ KandinskyV22Pipeline: _TypeAlias = _KandinskyV22Pipeline
 KandinskyV22PriorEmb2EmbPipeline: _TypeAlias = _KandinskyV22PriorEmb2EmbPipeline
 KandinskyV22PriorPipeline: _TypeAlias = _KandinskyV22PriorPipeline
 LCMScheduler: _TypeAlias = _LCMScheduler
+LDM3DPipelineOutput = _LDM3DPipelineOutput
 LMSDiscreteScheduler: _TypeAlias = _LMSDiscreteScheduler
 MultiAdapter: _TypeAlias = _MultiAdapter
 MultiControlNetModel: _TypeAlias = _MultiControlNetModel
@@ -242,7 +251,10 @@ OnnxStableDiffusionInpaintPipeline: _TypeAlias = _OnnxStableDiffusionInpaintPipe
 OnnxStableDiffusionPipeline: _TypeAlias = _OnnxStableDiffusionPipeline
 OptionalDependencyNotAvailable = _OptionalDependencyNotAvailable
 PNDMScheduler: _TypeAlias = _PNDMScheduler
+PaintByExampleImageEncoder: _TypeAlias = _PaintByExampleImageEncoder
+PaintByExamplePipeline: _TypeAlias = _PaintByExamplePipeline
 PriorTransformer: _TypeAlias = _PriorTransformer
+RobertaSeriesModelWithTransformation: _TypeAlias = _RobertaSeriesModelWithTransformation
 StableDiffusionAdapterPipeline: _TypeAlias = _StableDiffusionAdapterPipeline
 StableDiffusionControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionControlNetImg2ImgPipeline
 StableDiffusionControlNetInpaintPipeline: _TypeAlias = _StableDiffusionControlNetInpaintPipeline
@@ -254,6 +266,7 @@ StableDiffusionDepth2ImgPipeline: _TypeAlias = _StableDiffusionDepth2ImgPipeline
 StableDiffusionImageVariationPipeline: _TypeAlias = _StableDiffusionImageVariationPipeline
 StableDiffusionImg2ImgPipeline: _TypeAlias = _StableDiffusionImg2ImgPipeline
 StableDiffusionInpaintPipeline: _TypeAlias = _StableDiffusionInpaintPipeline
+StableDiffusionLDM3DPipeline: _TypeAlias = _StableDiffusionLDM3DPipeline
 StableDiffusionMixin = _StableDiffusionMixin
 StableDiffusionPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionPAGImg2ImgPipeline
 StableDiffusionPAGInpaintPipeline: _TypeAlias = _StableDiffusionPAGInpaintPipeline
@@ -275,9 +288,6 @@ StableDiffusionXLPAGInpaintPipeline: _TypeAlias = _StableDiffusionXLPAGInpaintPi
 StableDiffusionXLPAGPipeline: _TypeAlias = _StableDiffusionXLPAGPipeline
 StableDiffusionXLPipeline: _TypeAlias = _StableDiffusionXLPipeline
 StableDiffusionXLPipelineOutput = _StableDiffusionXLPipelineOutput
-StableUnCLIPImageNormalizer: _TypeAlias = _StableUnCLIPImageNormalizer
-StableUnCLIPImg2ImgPipeline: _TypeAlias = _StableUnCLIPImg2ImgPipeline
-StableUnCLIPPipeline: _TypeAlias = _StableUnCLIPPipeline
 T2IAdapter: _TypeAlias = _T2IAdapter
 TCDScheduler: _TypeAlias = _TCDScheduler
 UNet2DConditionModel: _TypeAlias = _UNet2DConditionModel
@@ -309,4 +319,6 @@ retrieve_latents = _retrieve_latents
 retrieve_timesteps = _retrieve_timesteps
 save_onnx = _save_onnx
 weighted_embeds = _weighted_embeds
+class AutoPipelineForInpaintingByExample(_AutoPipeline[DiffusionPipeline]): ...
+class AutoPipelineForText2RGBD(_AutoPipeline[DiffusionPipeline]): ...
 class AutoPipelineForVariation(_AutoPipeline[DiffusionPipeline]): ...

@@ -21,7 +21,7 @@ class CheckedOutput(LatentPipeline[_Result]):
 
     _exclude_from_cpu_offload: ClassVar[tuple[str, ...]] = ("safety_checker",)
 
-    output_class = StableDiffusionPipelineOutput
+    output_class: ClassVar[type[Any]] = StableDiffusionPipelineOutput
 
     safety_checker: Any
 
@@ -41,7 +41,8 @@ class CheckedOutput(LatentPipeline[_Result]):
         """Return `image` with unwanted ones set to zero, and flags; None without a safety checker.
 
         Args:
-            image: a tensor (B, 3, H, W) in [-1, 1], or an array (B, H, W, 3) in [0, 1].
+            image: a tensor (B, 3, H, W) in [-1, 1], or an array (B, H, W, 3) in [0, 1]. Further
+                channels, such as a depth, are not shown to the safety checker.
 
         Raises:
             ArgumentTypeError: if the safety checker is a function that doesn't return images and
@@ -52,8 +53,8 @@ class CheckedOutput(LatentPipeline[_Result]):
 
         def pictures() -> Any:
             if isinstance(image, Tensor):
-                return self.image_processor.postprocess(image, "pil")
-            return self.numpy_to_pil(image)
+                return self.image_processor.postprocess(image[:, :3], "pil")
+            return self.numpy_to_pil(image[..., :3])
 
         checked, flags = check_images(
             self.safety_checker, self.feature_extractor, image, pictures, device=device, dtype=dtype

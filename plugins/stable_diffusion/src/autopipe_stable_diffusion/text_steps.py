@@ -37,6 +37,9 @@ class TextSteps(LatentPipeline[_Result]):
     encodes_tokens = True
     negative_halves: ClassVar[Mapping[str, str]] = {"negative_prompt_embeds": "prompt_embeds"}
 
+    text_states: ClassVar[str] = "last_hidden_state"
+    """The field of the text encoder's output that the U-Net takes."""
+
     text_encoder: Any
     tokenizer: Any
 
@@ -141,7 +144,9 @@ class TextSteps(LatentPipeline[_Result]):
         """Return the embeddings (B, N, D) of texts; `options` are those of `encode_text`."""
         # The lock includes the encoder: older transformers collect hidden states in the module.
         with self.tokenizing(self.tokenizer):
-            return encode_text(self.tokenizer, self.text_encoder, texts, **options)
+            return encode_text(
+                self.tokenizer, self.text_encoder, texts, field=self.text_states, **options
+            )
 
     def encode_conditioning(self, height: int, width: int) -> Tensors:
         call, guided = self.call, self.do_classifier_free_guidance

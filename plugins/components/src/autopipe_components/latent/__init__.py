@@ -27,6 +27,7 @@ The hooks of a family, in the order in which a call uses them (those marked * ha
     codec                     maps pixels to latents and back
     adds_noise                whether noise is added to the initial image
     trim_end                  removes the last timesteps, which another model runs
+    mask_channels             what a network that takes the mask gets of it (inpainting)
     negative_halves           halves of tensors that step callbacks may replace separately
     denoiser, denoiser_inputs, run_denoiser, apply_guidance, embed_guidance_scale,
     guidance_embedding_dim, do_classifier_free_guidance    the prediction; see `guided`
