@@ -33,8 +33,8 @@ class ResnetOptions:
     output_scale_factor: float = 1.0
 
 
-def check_groups(norm_num_groups: int | None, block_out_channels: Sequence[int]) -> None:
-    """Raise ConfigError unless `norm_num_groups` divides all `block_out_channels`."""
+def check_groups(norm_num_groups: int | None, block_out_channels: Sequence[int]) -> int:
+    """Return `norm_num_groups`; raise ConfigError unless it divides all `block_out_channels`."""
     if norm_num_groups is None:
         raise ConfigError("norm_num_groups is None; residual blocks need a number")
     for channels in block_out_channels:
@@ -43,6 +43,7 @@ def check_groups(norm_num_groups: int | None, block_out_channels: Sequence[int])
                 f"norm_num_groups is {norm_num_groups}, which doesn't divide the {channels} "
                 "channels that block_out_channels names"
             )
+    return norm_num_groups
 
 
 class ResnetBlock2D(nn.Module):
