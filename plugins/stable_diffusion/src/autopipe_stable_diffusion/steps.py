@@ -132,7 +132,7 @@ class StableDiffusionSteps(LatentPipeline[Result]):
         if needs_extractor(self.safety_checker) and call.output_type != "latent":
             check_components(self, ("feature_extractor",))
         if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
-            check_encoding(self.text_encoder, self.tokenizer, call.clip_skip)
+            check_encoding(self.text_encoder, self.tokenizer, self.clip_skip)
 
     def encode_prompt(
         self,
