@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,8 +83,14 @@ def bad_calls(kind: Any) -> Iterator[dict[str, Any]]:
     yield from (changes for changes in TOGETHER if changes.keys() <= taken)
 
 
-def assert_same_kinds(ours: Any, theirs: Any, call: dict[str, Any]) -> None:
-    """Check that we raise a `TypeError` or `ValueError` for every call for which diffusers does."""
+def assert_same_kinds(
+    ours: Any, theirs: Any, call: dict[str, Any], more: Sequence[dict[str, Any]] = ()
+) -> None:
+    """Check that we raise a `TypeError` or `ValueError` for every call for which diffusers does.
+
+    Args:
+        more: changes with which calls work here alone.
+    """
     taken = inspect.signature(type(theirs).__call__).parameters
     call = {name: value for name, value in call.items() if name in taken}
     found = []
@@ -94,7 +100,7 @@ def assert_same_kinds(ours: Any, theirs: Any, call: dict[str, Any]) -> None:
         if kind is None:
             continue
         got = _raised(ours, {**call, **changes})
-        takes_more = got is None and changes.keys() <= BROUGHT_TO_A_MULTIPLE
+        takes_more = got is None and (changes.keys() <= BROUGHT_TO_A_MULTIPLE or changes in more)
         if not isinstance(got, kind) and not takes_more:
             found.append(f"{changes}: {expected!r:.200}, here {got!r:.200}")
     assert found == [], "\n".join(found)
