@@ -58,7 +58,7 @@ def text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 @pytest.fixture(scope="session")
 def vaes() -> dict[str, AutoencoderKL]:
     """The autoencoder of each class: diffusers changes the config of one."""
-    return {name: seeded(lambda: AutoencoderKL(**VAE)) for name in CLASSES}
+    return {name: seeded(lambda: AutoencoderKL(**{**VAE, "sample_size": 64})) for name in CLASSES}
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from autopipe.pipeline.loop import StepCallback
 from autopipe_components.images.kinds import ImageInput
 from autopipe_components.latent.starts import StartsFromNoise
 from autopipe_components.steps.callbacks import OlderCallback
-from autopipe_components.steps.checks import Prompt, batch_size_of, check_negative_prompt
+from autopipe_components.steps.checks import Prompt
 from autopipe_components.steps.codec import Generators
 from autopipe_components.steps.given import NAMES, TEXTS, checks_of
 from autopipe_sdxl.output import Result
@@ -149,13 +149,6 @@ class StableDiffusionXLInstructPix2PixPipeline(
         return self.run_task()
 
     # Steps of a call, in order
-
-    def check_conditioning(self) -> None:
-        super().check_conditioning()
-        call = self.call
-        if self.do_classifier_free_guidance:
-            prompts = batch_size_of(call.prompt, call.prompt_embeds)
-            check_negative_prompt(call.negative_prompt, call.prompt, prompts)
 
     def image_to_pixels(self, image: ImageInput) -> Tensor:
         return self.image_processor.preprocess(image, *self.resolve_size())

@@ -123,7 +123,7 @@ def test_kinds_of_errors(
 ) -> None:
     ours = build(kind)
     # Here, pictures are enlarged without a prompt, too.
-    assert_same_kinds(ours, reference(ours), call, more=[{"prompt": None}])
+    assert_same_kinds(ours, reference(ours), call, besides=[{"prompt": None}])
 
 
 def test_saved_alike(
