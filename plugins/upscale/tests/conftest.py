@@ -17,6 +17,8 @@ from autopipe import (
     DDPMScheduler,
     EulerDiscreteScheduler,
     UNet2DConditionModel,
+    UNet2DModel,
+    VQModel,
 )
 from autopipe.pipeline.base import DiffusionPipeline
 
@@ -42,6 +44,26 @@ LATENTS: dict[str, Any] = {
     "time_embedding_type": "fourier",
     "timestep_post_act": "gelu",
     "up_block_types": ("KCrossAttnUpBlock2D",) * 2 + ("KUpBlock2D",),
+}
+WORDLESS: dict[str, Any] = {
+    "in_channels": 6,
+    "out_channels": 3,
+    "block_out_channels": (8, 16),
+    "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+    "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+    "layers_per_block": 1,
+    "attention_head_dim": 8,
+    "norm_num_groups": 4,
+    "sample_size": 32,
+}
+VQ: dict[str, Any] = {
+    "block_out_channels": (8, 16),
+    "down_block_types": ("DownEncoderBlock2D",) * 2,
+    "up_block_types": ("UpDecoderBlock2D",) * 2,
+    "norm_num_groups": 4,
+    "latent_channels": 3,
+    "num_vq_embeddings": 64,
+    "sample_size": 64,
 }
 
 
@@ -72,12 +94,22 @@ def networks() -> dict[str, UNet2DConditionModel]:
     }
 
 
+@pytest.fixture(scope="session")
+def wordless() -> dict[str, Any]:
+    """The components of the upscaler without a prompt."""
+    vqvae = seeded(lambda: VQModel(**VQ))
+    # Vectors of its codebook that are as far apart as latents are.
+    vqvae.quantize.embedding.weight.data.normal_(generator=torch.Generator().manual_seed(5))
+    return {"vqvae": vqvae, "unet": seeded(lambda: UNet2DModel(**WORDLESS), seed=1)}
+
+
 @pytest.fixture
 def build(
     vaes: dict[str, AutoencoderKL],
     text_encoder: CLIPTextModel,
     tokenizer: CLIPTokenizer,
     networks: dict[str, UNet2DConditionModel],
+    wordless: dict[str, Any],
 ) -> Callable[..., Any]:
     """Makes a pipeline: `build(StableDiffusionUpscalePipeline, scheduler=...)`."""
 
@@ -91,6 +123,10 @@ def build(
                 "scheduler": EulerDiscreteScheduler(**BETAS, prediction_type="sample"),
             },
         }
+        if kind.__name__ not in CLASSES:
+            pipe: Any = kind(**{**wordless, "scheduler": DDIMScheduler(**BETAS), **changes})
+            pipe.set_progress_bar_config(disable=True)
+            return pipe
         components = {
             "vae": vaes[kind.__name__],
             "text_encoder": text_encoder,
@@ -98,7 +134,7 @@ def build(
             "unet": networks[kind.__name__],
             **own[kind.__name__],
         }
-        pipe: Any = kind(**{**components, **changes})
+        pipe = kind(**{**components, **changes})
         pipe.set_progress_bar_config(disable=True)
         return pipe
 

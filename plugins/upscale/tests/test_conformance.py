@@ -14,7 +14,7 @@ from autopipe_devkit.conformance import Conformance
 
 class TestConformance(Conformance):
     family = "upscale"
-    size = (16, 16)
+    size = (32, 32)
 
     @pytest.fixture
     def checkpoint(self, build: Callable[..., Any]) -> Callable[[Pipeline], Any]:

@@ -12,6 +12,7 @@ _NETWORKS = {
     "AutoencoderTiny": "autoencoder_tiny",
     "PriorTransformer": "prior_transformer",
     "UNet2DConditionModel": "unet",
+    "UNet2DModel": "unet_2d",
     "VQModel": "vq_model",
 }
 

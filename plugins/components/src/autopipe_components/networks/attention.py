@@ -204,19 +204,39 @@ class Attention(MultiHeadAttention):
 
 
 class SpatialAttention(Attention):
-    """Self-attention over the pixels of (B, C, H, W) after normalisation, added to the input."""
+    """Self-attention over the pixels of (B, C, H, W) after normalisation, added to the input.
+
+    Args:
+        groups: of the normalisation; None for none.
+        head_dim: the width of a head; by default `channels / heads`.
+        output_scale_factor: what the sum is divided by.
+    """
 
     residual_connection = True
 
-    def __init__(self, channels: int, *, heads: int, groups: int, eps: float) -> None:
-        super().__init__(channels, heads=heads, head_dim=channels // heads, bias=True)
-        self.group_norm = nn.GroupNorm(groups, channels, eps=eps)
+    def __init__(
+        self,
+        channels: int,
+        *,
+        heads: int,
+        groups: int | None,
+        eps: float,
+        head_dim: int | None = None,
+        output_scale_factor: float = 1.0,
+    ) -> None:
+        super().__init__(channels, heads=heads, head_dim=head_dim or channels // heads, bias=True)
+        if groups is not None:
+            self.group_norm = nn.GroupNorm(groups, channels, eps=eps)
+        self.rescale_output_factor = output_scale_factor
 
     def compute(
         self, hidden: Tensor, context: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
-        attended = super().compute(to_tokens(self.group_norm(hidden)), context, bias)
-        return hidden + to_pixels(attended, hidden.shape[-2:])
+        normed = hidden if self.group_norm is None else self.group_norm(hidden)
+        attended = super().compute(to_tokens(normed), context, bias)
+        added = hidden + to_pixels(attended, hidden.shape[-2:])
+        factor = self.rescale_output_factor
+        return added if factor == 1 else added / factor
 
 
 def to_tokens(pixels: Tensor) -> Tensor:

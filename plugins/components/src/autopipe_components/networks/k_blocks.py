@@ -123,7 +123,9 @@ class ModulatedAttention(nn.Module):
 
     def __init__(self, channels: int, spec: BlockSpec, *, among_pixels: bool) -> None:
         super().__init__()
-        head_dim, time = spec.added_kv.head_dim, spec.resnet.time_channels
+        assert spec.added_kv is not None, "U-Nets with a prompt have these options"
+        head_dim, context_dim = spec.added_kv.head_dim, spec.added_kv.context_dim
+        time = spec.resnet.time_channels
         assert time is not None, "U-Nets have a time embedding"
         if channels % head_dim:
             raise ConfigError(
@@ -134,20 +136,20 @@ class ModulatedAttention(nn.Module):
         def norm() -> ModulatedGroupNorm:
             return ModulatedGroupNorm(time, channels, max(channels // GROUP, 1))
 
-        def attention(context_dim: int | None) -> Attention:
+        def attention(width: int | None) -> Attention:
             return Attention(
                 channels,
                 heads=channels // head_dim,
                 head_dim=head_dim,
-                context_dim=context_dim,
+                context_dim=width,
                 bias=True,
-                norms_context=context_dim is not None,
+                norms_context=width is not None,
             )
 
         self.norm1 = norm() if among_pixels else None
         self.attn1 = attention(None) if among_pixels else None
         self.norm2 = norm()
-        self.attn2 = attention(spec.added_kv.context_dim)
+        self.attn2 = attention(context_dim)
 
     def forward(self, hidden: Tensor, cond: Conditioning) -> Tensor:
         size, options = hidden.shape[-2:], cond.attention_kwargs
