@@ -15,7 +15,7 @@ from autopipe.outputs import ImagePipelineOutput
 from autopipe.pipeline.call import Cancellation, pipeline_call
 from autopipe.pipeline.loop import StepCallback, Tensors
 from autopipe_components.image_processor import VaeImageProcessor
-from autopipe_components.images.kinds import ImageInput
+from autopipe_components.images.kinds import ImageInput, kind_of
 from autopipe_components.latent import LatentBesideImage
 from autopipe_components.steps.checks import check_colours, check_image
 from autopipe_components.steps.codec import Codec, Generators, NoCodec, VaeCodec
@@ -120,6 +120,11 @@ class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
         return self.run_task()
 
     # Steps of a call, in order
+
+    def image_to_pixels(self, image: ImageInput) -> Tensor:
+        if kind_of(image, "image") == "pil":
+            return super().image_to_pixels(image)
+        return VaeImageProcessor(do_resize=False, vae_latent_channels=0).preprocess(image)
 
     def check_prompts(self) -> int:
         """Return the number of pictures: there are no prompts."""
