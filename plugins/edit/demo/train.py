@@ -30,6 +30,7 @@ from stable_diffusion_demo.train import (
     guided,
 )
 from torch import Tensor
+from upscale_demo.saving import save
 from upscale_demo.widened import widened
 
 from autopipe import (
@@ -41,7 +42,7 @@ from autopipe import (
 from .lessons import Edit, random_edit
 
 MODEL = "demo:stable_diffusion"
-PLAN = Plan(steps=400, batch=8, rate=1.2e-3, warmup=20, average=0.98)
+PLAN = Plan(steps=580, batch=8, rate=1.2e-3, warmup=20, average=0.98)
 POOL = 1000
 NO_INSTRUCTION = 0.12
 """How often there is no instruction, so that the picture stays as it is."""
@@ -114,7 +115,7 @@ def export(run: Path, folder: Path) -> None:
     averaged(run / "unet.pt", {"unet": unet})
     components = {**pipe.components, "unet": unet}
     made = StableDiffusionInstructPix2PixPipeline(**components, requires_safety_checker=False)
-    made.to(torch.float16).save_pretrained(folder)
+    save(made, folder)
 
 
 def main() -> None:

@@ -46,10 +46,11 @@ from autopipe import (
     UNet2DConditionModel,
 )
 
+from .saving import save
 from .widened import widened
 
 MODEL = "demo:stable_diffusion"
-PLAN = Plan(steps=280, batch=12, rate=1e-3, warmup=30, average=0.98)
+PLAN = Plan(steps=620, batch=12, rate=1e-3, warmup=30, average=0.98)
 POOL = 2000
 CAPTION_DROPOUT = 0.5
 LEVELS = 351
@@ -149,7 +150,7 @@ def export(run: Path, folder: Path) -> None:
         low_res_scheduler=low_resolution(),
         scheduler=pipe.scheduler,
     )
-    made.to(torch.float16).save_pretrained(folder)
+    save(made, folder)
 
 
 def main() -> None:

@@ -27,7 +27,6 @@ EDIT = Task(
     ),
     samples={
         "prompt": ("make it blue", "make it a circle"),
-        "negative_prompt": ("red", "a square"),
         "num_inference_steps": (2, 3),
         # At 1, the picture guides nothing, and the prompt alone is compared.
         "image_guidance_scale": (1.0, 1.6),
