@@ -63,7 +63,7 @@ class TextSteps(LatentPipeline[_Result]):
             prompts = batch_size_of(call.prompt, call.prompt_embeds)
             check_negative_prompt(call.negative_prompt, call.prompt, prompts)
         if call.prompt is not None or (guided and call.negative_prompt_embeds is None):
-            check_encoding(self.text_encoder, self.tokenizer, call.clip_skip)
+            check_encoding(self.text_encoder, self.tokenizer, self.clip_skip)
 
     def encode_prompt(
         self,

@@ -37,10 +37,14 @@ Programs with their own loop call further methods, with the names and signatures
 are in `starts` and `methods`. The tasks call them too, so a subclass may override `prepare_latents`
 (except for inpainting), `get_timesteps` and `prepare_extra_step_kwargs`.
 
+A task may have hooks of its own; `LatentBesideImage` has, for networks that see an image in every
+step.
+
 A condition such as ControlNet is a class that precedes the family's class among the bases and
 overrides hooks; see `begin_call`, `prepare_batch` and `make_predictor`.
 """
 
+from .beside_image import LatentBesideImage as LatentBesideImage
 from .image2image import LatentImage2Image as LatentImage2Image
 from .inpaint import LatentInpaint as LatentInpaint
 from .steps import LatentPipeline as LatentPipeline

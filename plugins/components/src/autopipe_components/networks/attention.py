@@ -133,7 +133,10 @@ class MultiHeadAttention(AttentionMembers):
 
 
 class Attention(MultiHeadAttention):
-    """Attention of (B, Q, query_dim) to a context (B, K, context_dim), or self-attention."""
+    """Attention of (B, Q, query_dim) to a context (B, K, context_dim), or self-attention.
+
+    With `norms_context`, a layer norm is applied to the context first.
+    """
 
     def __init__(
         self,
@@ -144,6 +147,7 @@ class Attention(MultiHeadAttention):
         context_dim: int | None = None,
         bias: bool = False,
         upcast: bool = False,
+        norms_context: bool = False,
     ) -> None:
         super().__init__(
             query_dim,
@@ -153,6 +157,8 @@ class Attention(MultiHeadAttention):
             bias=bias,
             upcast=upcast,
         )
+        if norms_context:
+            self.norm_cross = nn.LayerNorm(context_dim or query_dim)
         self.to_k = nn.Linear(context_dim or query_dim, heads * head_dim, bias=bias)
         self.to_v = nn.Linear(context_dim or query_dim, heads * head_dim, bias=bias)
 
@@ -177,14 +183,22 @@ class Attention(MultiHeadAttention):
             return self.processed(hidden_states, encoder_hidden_states, attention_mask, options)
         return self.compute(hidden_states, encoder_hidden_states, attention_mask)
 
+    def read(self, context: Tensor | None, hidden: Tensor) -> Tensor:
+        """Return what keys and values are made of: the context, normalised, or `hidden` itself.
+
+        Raises:
+            ArgumentError: if the context is missing, or its shape doesn't fit.
+        """
+        if self.context_dim is None:
+            return hidden
+        context = self.check_context(context, hidden.shape[0])
+        return context if self.norm_cross is None else self.norm_cross(context)
+
     def compute(
         self, hidden: Tensor, context: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
         """Return what `forward` returns without a processor."""
-        if self.context_dim is None:
-            context = hidden
-        else:
-            context = self.check_context(context, hidden.shape[0])
+        context = self.read(context, hidden)
         check_bias(bias, context.shape[1])
         return self.attend(hidden, self.to_k(context), self.to_v(context), bias)
 

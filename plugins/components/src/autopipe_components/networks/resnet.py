@@ -35,8 +35,8 @@ class ResnetOptions:
     groups_out: int | None = None
 
 
-def check_groups(norm_num_groups: int | None, block_out_channels: Sequence[int]) -> None:
-    """Raise ConfigError unless `norm_num_groups` divides all `block_out_channels`."""
+def check_groups(norm_num_groups: int | None, block_out_channels: Sequence[int]) -> int:
+    """Return `norm_num_groups`; raise ConfigError unless it divides all `block_out_channels`."""
     if norm_num_groups is None:
         raise ConfigError("norm_num_groups is None; residual blocks need a number")
     for channels in block_out_channels:
@@ -45,6 +45,7 @@ def check_groups(norm_num_groups: int | None, block_out_channels: Sequence[int])
                 f"norm_num_groups is {norm_num_groups}, which doesn't divide the {channels} "
                 "channels that block_out_channels names"
             )
+    return norm_num_groups
 
 
 def conv_1x1(in_channels: int, out_channels: int) -> nn.Conv2d:

@@ -15,6 +15,7 @@ from autopipe.wording import shown
 from .added_kv_attention import AddedKVAttention, AddedKVOptions
 from .checkpointing import Checkpointed
 from .conditioning import Conditioning
+from .k_blocks import K_DOWN_BLOCKS, K_UP_BLOCKS, KDownBlock, KUpBlock
 from .resnet import (
     Downsample2D,
     ResnetBlock2D,
@@ -37,8 +38,9 @@ class BlockSpec:
         out_channels: channels of the output.
         skip_channels: channels of each skip connection that an up block takes, in the order of
             use; one for each of its residual blocks.
-        num_layers: the number of residual blocks of a down block.
+        num_layers: the number of residual blocks of the down block of this resolution.
         resample: whether the block ends with a change of resolution.
+        is_lowest: whether the block is at the lowest resolution.
         downsample_padding: see `Downsample2D`.
         resnet: the options of residual blocks.
         transformer, added_kv: the options of the attention of kinds that have it.
@@ -52,6 +54,7 @@ class BlockSpec:
     skip_channels: tuple[int, ...] = ()
     num_layers: int = 1
     resample: bool = False
+    is_lowest: bool = False
     downsample_padding: int = 1
 
 
@@ -244,8 +247,10 @@ PIXEL_BLOCKS = frozenset(
 """The blocks of pixel-space diffusion."""
 
 
-def make_down_block(name: str, spec: BlockSpec) -> DownBlock:
+def make_down_block(name: str, spec: BlockSpec) -> DownBlock | KDownBlock:
     """Return the down block that is named `name` in configs."""
+    if name in K_DOWN_BLOCKS:
+        return KDownBlock(spec, attends=K_DOWN_BLOCKS[name])
     return DownBlock(spec, find_kind(DOWN_BLOCKS, "down_block_types", name))
 
 
@@ -254,8 +259,10 @@ def make_mid_block(name: str, spec: BlockSpec) -> MidBlock:
     return MidBlock(spec, find_kind(MID_BLOCKS, "mid_block_type", name))
 
 
-def make_up_block(name: str, spec: BlockSpec) -> UpBlock:
+def make_up_block(name: str, spec: BlockSpec) -> UpBlock | KUpBlock:
     """Return the up block that is named `name` in configs."""
+    if name in K_UP_BLOCKS:
+        return KUpBlock(spec, attends=K_UP_BLOCKS[name])
     return UpBlock(spec, find_kind(UP_BLOCKS, "up_block_types", name))
 
 
