@@ -6,11 +6,18 @@ import gc
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support.comparing import pytest_addoption, pytest_configure  # noqa: F401
+from support import browsing, comparing
+from support.browsing import pytest_ignore_collect  # noqa: F401
+from support.comparing import pytest_configure  # noqa: F401
 
 # No test fails because its machine is busy.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    comparing.pytest_addoption(parser)
+    browsing.pytest_addoption(parser)
 
 
 @pytest.fixture(autouse=True)

@@ -32,6 +32,7 @@ LINES = {
     "show": ["picture.png"],
     "replay": ["theirs.png", "--model", DEMO],
     "serve": ["--port", "0"],
+    "ui": ["--port", "0"],
     # With an engine that isn't there, nothing is measured.
     "tune": [DEMO, "--engine", "none"],
 }
@@ -54,13 +55,14 @@ def options(command: str) -> Iterator[str]:
             yield action.option_strings[-1]
 
 
-SHARED = {*options("generate")}
+SHARED = {"batch": {*options("generate")}, "ui": {*options("serve")}}
+"""One function declares and reads the options that two commands have."""
+
 CASES = [
     (command, option)
     for command in commands()
     for option in options(command)
-    # One function declares and reads the options that both commands have.
-    if command != "batch" or option not in SHARED
+    if option not in SHARED.get(command, ())
 ]
 
 
@@ -73,6 +75,7 @@ def _prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("autopipe.checkpoint.load.read_weights", accept)
     monkeypatch.setattr("autopipe_serve.server.Server.run", accept)
+    monkeypatch.setattr("autopipe_ui.running.serving", accept)
     PIL.Image.new("RGB", (64, 64)).save("picture.png")
     PIL.Image.new("L", (64, 64)).save("mask.png")
     text = "a hut\nSteps: 1, CFG scale: 2, Seed: 1, Size: 64x64, RNG: CPU"

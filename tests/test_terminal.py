@@ -158,6 +158,8 @@ def lines(checkpoint: Path) -> Iterator[list[str]]:
         "schema": [[], [EVIL], ["text2image", "--model", EVIL]],
         "serve": [["--port", EVIL], ["--model", EVIL], ["--model", f"a={EVIL}", "--port", "0"],
                   ["--folder", f"{files[0]}/x"], ["--key-file", EVIL], ["--host", EVIL]],
+        "ui": [["--port", EVIL], ["--server", EVIL, "--port", "0"], ["--model", EVIL],
+               ["--server", "http://localhost", "--loras", EVIL], ["--host", EVIL]],
         "show": [[EVIL], [files[0]], [files[0], files[1], "--json"]],
         "replay": [[EVIL], [files[0]]],
         "tune": [[EVIL], [DEMO, "--engine", EVIL]],

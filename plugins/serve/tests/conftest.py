@@ -11,11 +11,11 @@ from typing import Any
 import PIL.Image
 import pytest
 from fastapi.testclient import TestClient
-from support.serving import serving
 
 from autopipe.errors import ArgumentError
 from autopipe_requests.request import Checkpoint, Request
 from autopipe_serve.app import create_app
+from autopipe_serve.server import serving
 from autopipe_serve.settings import Settings
 from autopipe_serve.studio import Event, Stats, Ticket
 

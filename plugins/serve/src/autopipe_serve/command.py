@@ -6,8 +6,8 @@ import argparse
 import ipaddress
 import os
 import tempfile
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ EXAMPLES = (
     "autopipe serve --host 0.0.0.0 --key-file keys --host-name example.org",
 )
 
-_PORT = between(int, 0, 65535)
+PORT = between(int, 0, 65535)
 _SECONDS = between(float, 0.1, 1_000_000)
 _MANY = between(int, 1, 2**32)
 
@@ -63,15 +63,32 @@ LIMITS: Mapping[str, tuple[str, Any, str, str]] = {
 def declare(parser: argparse.ArgumentParser) -> Run:
     """Add the arguments."""
     explain(parser, ABOUT, EXAMPLES)
+    take = partial(option, parser)
+    about = "the address to listen at, such as 0.0.0.0 for all (default: 127.0.0.1, this machine)"
+    take("--host ADDRESS", about, default="127.0.0.1")
+    take("--port N", "the port, or 0 for a free one (default: 8000)", type=PORT, default=8000)
+    declare_drawing(parser)
+    safety = declare_safety(parser)
+    about = "fetch images that clients name by URL, from public addresses (default: no)"
+    safety.add_argument("--allow-addresses", action="store_true", help=about)
+    about = "write prompts into the log (default: no)"
+    safety.add_argument("--log-prompts", action="store_true", help=about)
+    about = "text, or json for a JSON object on each line (default: text)"
+    safety.add_argument("--log-format", choices=("text", "json"), default="text", help=about)
+    about = "seconds for which the end waits for what is being drawn (default: 30.0)"
+    option(safety, "--grace S", about, type=_SECONDS, default=30.0)
+    declare_limits(parser)
+    return run
+
+
+def declare_drawing(parser: argparse.ArgumentParser) -> None:
+    """Add what a server draws with."""
     add, take = parser.add_argument, partial(option, parser)
     about = (
         "a checkpoint that clients may name, and its name; repeat it for several, the first is "
         "the default (default: the demos of the installed families)"
     )
     take("--model [NAME=]CHECKPOINT", about, many=True)
-    about = "the address to listen at, such as 0.0.0.0 for all (default: 127.0.0.1, this machine)"
-    take("--host ADDRESS", about, default="127.0.0.1")
-    take("--port N", "the port, or 0 for a free one (default: 8000)", type=_PORT, default=8000)
     about = "the folder of results (default: a temporary one, which is removed at the end)"
     take("--folder FOLDER", about)
     take("--loras FOLDER", "the adapters that clients may name, by file names (default: none)")
@@ -87,6 +104,10 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     add("--sharing", action="store_true", help=about)
     about = "send no previews, which take a little time for each step (default: send them)"
     add("--no-previews", action="store_true", help=about)
+
+
+def declare_safety(parser: argparse.ArgumentParser) -> Any:
+    """Add who reaches a server, in a group of its own, which is returned."""
     safety = parser.add_argument_group("safety")
     take = partial(option, safety)
     about = f"a file with a key on each line, one of which each client sends; or set {KEYS}"
@@ -95,20 +116,16 @@ def declare(parser: argparse.ArgumentParser) -> Run:
     safety.add_argument("--without-keys", action="store_true", help=about)
     about = "a name of this server in URLs, such as pictures.example.org (default: none)"
     take("--host-name NAME", about, many=True)
-    about = "fetch images that clients name by URL, from public addresses (default: no)"
-    safety.add_argument("--allow-addresses", action="store_true", help=about)
-    about = "write prompts into the log (default: no)"
-    safety.add_argument("--log-prompts", action="store_true", help=about)
-    about = "text, or json for a JSON object on each line (default: text)"
-    safety.add_argument("--log-format", choices=("text", "json"), default="text", help=about)
-    about = "seconds for which the end waits for what is being drawn (default: 30.0)"
-    take("--grace S", about, type=_SECONDS, default=30.0)
+    return safety
+
+
+def declare_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the limits of requests, in a group of their own."""
     limits = parser.add_argument_group("limits of requests")
     for name, (metavar, kind, default, about) in LIMITS.items():
         dest = f"max_{name}"
         words = f"--{dest.replace('_', '-')} {metavar}"
         option(limits, words, f"{about} (default: {default})", type=kind, dest=dest)
-    return run
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -116,23 +133,32 @@ def run(arguments: argparse.Namespace) -> int:
     keys = keys_in(arguments.key_file)
     check_reach(arguments.host, keys, allowed=arguments.without_keys)
     models = models_in(arguments.model or ())
-    with ExitStack() as stack:
-        folder = arguments.folder
-        if folder is None:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="autopipe-serve-"))
-        try:
-            os.makedirs(folder, exist_ok=True)
-        except (OSError, ValueError):
-            raise ArgumentError(
-                f"--folder {shown(folder)} can't be written; give another one"
-            ) from None
-        settings = settings_in(arguments, models, keys, Path(folder))
+    with folder_of_results(arguments.folder) as folder:
+        settings = settings_in(arguments, models, keys, folder)
         from .server import serve
 
         return serve(
             settings, arguments.host, arguments.port, arguments.grace,
             log_as_json=arguments.log_format == "json",
         )  # fmt: skip
+
+
+@contextmanager
+def folder_of_results(given: str | None) -> Iterator[Path]:
+    """Context manager with the folder of results: the given one, or a temporary one.
+
+    Raises:
+        ArgumentError: if it can't be written.
+    """
+    if given is None:
+        with tempfile.TemporaryDirectory(prefix="autopipe-results-") as folder:
+            yield Path(folder)
+        return
+    try:
+        os.makedirs(given, exist_ok=True)
+    except (OSError, ValueError):
+        raise ArgumentError(f"--folder {shown(given)} can't be written; give another one") from None
+    yield Path(given)
 
 
 def settings_in(
@@ -158,9 +184,6 @@ def settings_in(
         raise ArgumentError(f"{name} {shown(first['input'])} is not valid") from None
     if arguments.loras is not None and not os.path.isdir(arguments.loras):
         raise ArgumentError(f"--loras {shown(arguments.loras)} is not a folder; give one")
-    names = [*(arguments.host_name or ())]
-    if not _is_wildcard(arguments.host):
-        names.append(arguments.host)
     return Settings(
         models=models,
         folder=folder,
@@ -169,13 +192,19 @@ def settings_in(
         memory=arguments.memory,
         workers=arguments.workers,
         keys=keys,
-        hosts=tuple(names),
+        hosts=hosts_in(arguments),
         allow_addresses=arguments.allow_addresses,
         log_prompts=arguments.log_prompts,
         sharing=arguments.sharing,
         previews=not arguments.no_previews,
         limits=limits,
     )
+
+
+def hosts_in(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the names and the address by which clients may reach a server."""
+    own = () if _is_wildcard(arguments.host) else (arguments.host,)
+    return (*(arguments.host_name or ()), *own)
 
 
 def models_in(given: Any) -> dict[str, str]:

@@ -6,6 +6,9 @@ import os
 import signal
 import socket
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
@@ -34,10 +37,12 @@ class Server(uvicorn.Server):
 
     Args:
         app: the application.
-        grace: the seconds for which the end waits.
+        grace: the seconds for which the end waits for what is being drawn.
+        patient: whether the end then waits for open connections, too. Those of pages stay open as
+            long as their browsers do.
     """
 
-    def __init__(self, app: FastAPI, grace: float) -> None:
+    def __init__(self, app: FastAPI, grace: float, *, patient: bool = True) -> None:
         # h11 limits the size of headers. Links in answers have the scheme that a proxy on this
         # machine tells, or one that FORWARDED_ALLOW_IPS names.
         super().__init__(
@@ -47,7 +52,7 @@ class Server(uvicorn.Server):
                 timeout_keep_alive=15, timeout_graceful_shutdown=int(grace) + 15,
             )
         )  # fmt: skip
-        self._closing, self._grace = app.state.closing, grace
+        self._closing, self._grace, self._patient = app.state.closing, grace, patient
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end; called by Python between any two instructions of the main thread."""
@@ -61,6 +66,13 @@ class Server(uvicorn.Server):
         self._closing.begin()
         about = f"finishing what is being drawn, at most {self._grace:g} seconds"
         _log.info("%s; press Ctrl-C again to stop at once", about)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; called by uvicorn."""
+        if not self._patient:
+            for one in tuple(self.server_state.connections):
+                one.transport.close()
+        await super().shutdown(sockets)
 
 
 def serve(
@@ -79,20 +91,61 @@ def serve(
         ArgumentError: if it can't listen there, or there is no such device.
         AutopipeError: if a checkpoint can't be opened.
     """
-    registry = default_registry()
-    for checkpoint in settings.models.values():
-        open_checkpoint(checkpoint, registry, local_only=True)
-    settings.placement.target()  # Report mistakes before a client does.
+    check_settings(settings)
     with listening(host, port) as sock, logging_to_stderr(as_json=log_as_json):
-        app = create_app(settings, registry=registry, grace=grace)
-        shown_host = f"[{host}]" if ":" in host else host
-        say(f"serving at http://{shown_host}:{sock.getsockname()[1]}")
+        app = create_app(settings, registry=default_registry(), grace=grace)
+        say(f"serving at {address_of(host, sock)}")
         try:
             Server(app, grace).run(sockets=[sock])
         finally:
             app.state.closing.begin()
             app.state.closing.wait()
     return 0
+
+
+def check_settings(settings: Settings) -> None:
+    """Check the models and the device of a server, before a client finds what is wrong.
+
+    Raises:
+        ArgumentError: if there is no such device.
+        AutopipeError: if a checkpoint can't be opened.
+    """
+    for checkpoint in settings.models.values():
+        open_checkpoint(checkpoint, default_registry(), local_only=True)
+    settings.placement.target()
+
+
+def address_of(host: str, sock: socket.socket) -> str:
+    """Return the address of a server that listens at a host."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
+
+
+@contextmanager
+def serving(app: FastAPI, grace: float = 5, *, patient: bool = True) -> Iterator[int]:
+    """Context manager in which an application is served at the loopback, by a thread.
+
+    It yields the port, a free one. The end waits for the thread.
+
+    Args:
+        app: the application.
+        grace: as for `serve`.
+        patient: as for `Server`.
+
+    Raises:
+        RuntimeError: if the application can't start.
+    """
+    server, sock = Server(app, grace, patient=patient), listening("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="serving")
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                raise RuntimeError("the server can't start")
+            time.sleep(0.01)
+        yield sock.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def listening(host: str, port: int) -> socket.socket:

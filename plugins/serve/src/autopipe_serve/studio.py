@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from autopipe.registry import Registry, default_registry
+from autopipe.tasks import Task
 from autopipe.wording import logger
-from autopipe_requests.request import Request
+from autopipe_requests.request import Checkpoint, Request
 
 from .catalogue import Catalogue
 from .catalogue import Model as Model
@@ -144,6 +145,16 @@ class Studio:
     def models(self) -> tuple[Model, ...]:
         """Return the models that clients may name, the default first."""
         return self._catalogue.models(self._shelf.held())
+
+    def default_size(self, model: str, task: Task) -> tuple[int, int] | None:
+        """Return width and height in pixels that a model draws if none are given; None if unknown.
+
+        Raises:
+            AutopipeError: if a small file of its checkpoint is absent or not valid.
+        """
+        checkpoint = Checkpoint(name=self.names.model(model))
+        request = Request(task=str(task), checkpoint=checkpoint, seed=0)
+        return self._shelf.estimate(request).size
 
     def loras(self) -> tuple[Lora, ...]:
         """Return the adapters that clients may name."""

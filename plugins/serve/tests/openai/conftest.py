@@ -16,7 +16,6 @@ from typing import Any
 import PIL.Image
 import pytest
 from openai import OpenAI
-from support.serving import serving
 
 from autopipe.errors import ArgumentError
 from autopipe.tasks import Task
@@ -24,6 +23,7 @@ from autopipe_requests.pictures import save_image
 from autopipe_requests.record import Circumstances, Record
 from autopipe_requests.request import Checkpoint, Request
 from autopipe_serve.app import create_app
+from autopipe_serve.server import serving
 from autopipe_serve.settings import Settings
 from autopipe_serve.studio import BusyError, Event, Model, Ticket
 

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import webuiapi
 from PIL import Image
-from support.serving import serving
 
 from autopipe.registry import default_registry
 from autopipe_requests.record import Circumstances, Record
@@ -24,6 +23,7 @@ from autopipe_requests.request import Checkpoint, Request, Scheduler
 from autopipe_requests.writing import write
 from autopipe_serve.app import create_app
 from autopipe_serve.loras import Lora
+from autopipe_serve.server import serving
 from autopipe_serve.settings import Settings
 from autopipe_serve.studio import BusyError, Event, Ticket
 

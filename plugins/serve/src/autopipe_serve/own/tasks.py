@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
 
+from autopipe.errors import AutopipeError
 from autopipe.registry import Registry
 from autopipe.tasks import Input, Task
 from autopipe.wording import logger, shown
@@ -55,11 +57,14 @@ def router(studio: Studio, settings: Settings, registry: Registry) -> APIRouter:
 
     @found.get("/{task}")
     def one(task: str, model: str | None = None) -> dict[str, Any]:
-        """Return a task with the JSON schema of its requests, of all pipelines or of a model's."""
+        """Return a task with the JSON schema of its requests, of all pipelines or of a model's.
+
+        `size` has the width and height in pixels that the model draws by default, or is null.
+        """
         wanted = next((one for one in _tasks(registry) if one == task), None)
         if wanted is None:
             raise Refusal(404, f"there is no task {shown(task)}; /tasks lists them", param="task")
-        class_name = None
+        class_name = size = None
         if model is not None:
             classes = {one.name: one.class_name for one in studio.models()}
             class_name = classes.get(model)
@@ -67,7 +72,9 @@ def router(studio: Studio, settings: Settings, registry: Registry) -> APIRouter:
                 raise Refusal(
                     404, f"there is no model {shown(model)}; /tasks lists them", param="model"
                 )
-        return {**_task(wanted), "schema": schema(wanted, class_name)}
+            with suppress(AutopipeError):  # Drawing reports what is wrong with a checkpoint.
+                size = studio.default_size(model, wanted)
+        return {**_task(wanted), "schema": schema(wanted, class_name), "size": size}
 
     return found
 

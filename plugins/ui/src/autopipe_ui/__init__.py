@@ -1,0 +1,1 @@
+"""The command `autopipe ui`: a page to draw in."""

@@ -1,0 +1,168 @@
+"""The client of a server of autopipe, by the API of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from autopipe.errors import ArgumentError
+from autopipe.wording import clean, cut, shown
+
+MOST_RESULT = 1 << 31
+"""The most bytes of a result."""
+
+_LONGEST_ERROR = 1000
+_SECONDS = httpx.Timeout(60, connect=10, pool=None)
+
+
+class ServerError(Exception):
+    """A server refused a request, failed, or can't be reached; the text is for users.
+
+    Attributes:
+        status: the status of its answer, or 0.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Client:
+    """Asks a server. Its coroutines run in one event loop.
+
+    Args:
+        address: the address of the server, such as `http://127.0.0.1:8000`.
+        key: the API key, if it wants one.
+
+    Raises:
+        ArgumentError: if the address is not valid.
+    """
+
+    def __init__(self, address: str, key: str | None = None) -> None:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        try:
+            url = httpx.URL(address.rstrip("/"))
+        except (httpx.InvalidURL, TypeError):
+            url = httpx.URL("")
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ArgumentError(
+                f"{shown(address)} is not the address of a server; give one such as "
+                f"http://127.0.0.1:8000"
+            )
+        self.address = str(url)
+        # Proxies of the environment are for the world outside.
+        self._http = httpx.AsyncClient(
+            base_url=url, headers=headers, timeout=_SECONDS, trust_env=False,
+            limits=httpx.Limits(max_connections=None),
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def installed(self) -> dict[str, Any]:
+        """Return the tasks, models, adapters, add-ons, conditions, schedulers and limits."""
+        return await self._object("GET", "/tasks")
+
+    async def task(self, name: str, model: str | None) -> dict[str, Any]:
+        """Return a task with the JSON schema of its requests to a model."""
+        params = {} if model is None else {"model": model}
+        return await self._object("GET", f"/tasks/{name}", params=params)
+
+    async def submit(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Queue a request, and return its state."""
+        return await self._object("POST", "/requests", json=given)
+
+    async def cancel(self, id: str) -> None:
+        """Cancel a request."""
+        await self._object("DELETE", f"/requests/{id}")
+
+    async def upload(self, content: bytes, kind: str = "image") -> dict[str, str]:
+        """Upload a file of a kind such as `image`, and return how requests name it."""
+        found = await self._object(
+            "POST", "/uploads", params={"kind": kind}, files={"file": ("file", content)}
+        )
+        return {"upload": found["id"]}
+
+    async def settings(self, file: Path) -> dict[str, Any]:
+        """Return the settings in a picture, as a request takes them, under `given`."""
+        return await self._object(
+            "POST", "/settings", files={"file": (file.name, file.read_bytes())}
+        )
+
+    async def events(self, id: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield what happens to a request until it is over, and go on after a lost connection."""
+        last, failures = "0", 0
+        while failures < 3:
+            state = None
+            try:
+                headers = {"Last-Event-ID": last}
+                async with self._http.stream(
+                    "GET", f"/requests/{id}/events", headers=headers
+                ) as answer:
+                    await _check(answer)
+                    async for line in answer.aiter_lines():
+                        if line.startswith("id: "):
+                            last, failures = line[4:], 0
+                        elif line.startswith("data: "):
+                            event = json.loads(line[6:])
+                            state = event["state"]
+                            yield event
+            except httpx.TransportError:
+                pass
+            if state in ("done", "failed", "cancelled"):
+                return
+            failures += 1
+        raise ServerError("the connection to the server was lost; is it still running?")
+
+    async def result(self, path: str, folder: Path) -> Path:
+        """Write a result into a new file in a folder, byte by byte as the server wrote it."""
+        try:
+            async with self._http.stream("GET", path) as answer:
+                await _check(answer)
+                disposition = answer.headers.get("content-disposition", "")
+                name = Path(disposition.rpartition('filename="')[2].rstrip('"')).name or "result"
+                file = folder / name
+                size = 0
+                with open(file, "wb") as stream:
+                    async for part in answer.aiter_bytes():
+                        size += len(part)
+                        if size > MOST_RESULT:
+                            raise ServerError(f"the result has more than {MOST_RESULT:,} bytes")
+                        stream.write(part)
+        except httpx.HTTPError as error:
+            raise _lost(error) from None
+        return file
+
+    async def _object(self, method: str, path: str, **how: Any) -> dict[str, Any]:
+        try:
+            answer = await self._http.request(method, path, **how)
+            await _check(answer)
+            found: dict[str, Any] = answer.json()
+        except httpx.HTTPError as error:
+            raise _lost(error) from None
+        except ValueError:
+            raise ServerError(f"what answers at {path} is not a server of autopipe") from None
+        return found
+
+
+async def _check(answer: httpx.Response) -> None:
+    """Raise what an answer that is an error says."""
+    if answer.is_success:
+        return
+    try:
+        message = json.loads(await answer.aread())["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        message = f"the server answered with status {answer.status_code}"
+    raise ServerError(cut(clean(str(message), keep=""), _LONGEST_ERROR), answer.status_code)
+
+
+def _lost(error: httpx.HTTPError) -> ServerError:
+    about = (
+        "doesn't answer in time" if isinstance(error, httpx.TimeoutException) else "is not there"
+    )
+    return ServerError(f"the server {about} ({type(error).__name__}); is it still running?")

@@ -1,0 +1,108 @@
+"""Take the pictures of the page that the documentation shows.
+
+    python tools/screenshots.py [FOLDER]
+
+It serves the demo, draws in the page with Chromium, and writes `page-light.png`, `page-dark.png`
+and `page-phone.png` into the folder (default: docs/pictures).
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from browser.conftest import Site, Tab
+from support.browsing import browser
+
+from autopipe_serve.app import create_app
+from autopipe_serve.server import serving
+from autopipe_serve.settings import Settings
+from autopipe_ui.app import create_page
+
+
+@contextmanager
+def site() -> Iterator[Site]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        app = create_app(Settings(folder=folder / "results"))
+        with serving(app) as port:
+            page = create_page(f"http://127.0.0.1:{port}", folder)
+            page.state.closing = app.state.closing
+            with serving(page, patient=False) as at:
+                yield Site(f"http://127.0.0.1:{at}", app.state.studio)
+
+
+def take(tab: Tab, file: Path) -> None:
+    """Write what is on the screen, with few colours, since documentation should be small."""
+    tab.page.mouse.move(0, 0)
+    tab.page.wait_for_timeout(1500)
+    tab.page.screenshot(path=file)
+    with PIL.Image.open(file) as image:
+        image.convert("RGB").quantize(160).save(file, optimize=True)
+    print(file)
+
+
+def light(tab: Tab, folder: Path) -> None:
+    """Text to image: several pictures, one of them in view."""
+    tab.write("num_inference_steps", "30")
+    for prompt, seed in (
+        ("a blue square on a white background", "3"), ("a green star on a white background", "7"),
+        ("a red circle on a white background", "1"),
+    ):  # fmt: skip
+        tab.write("prompt", prompt)
+        tab.write("seed", seed)
+        tab.draw()
+    take(tab, folder / "page-light.png")
+
+
+def dark(tab: Tab, folder: Path) -> None:
+    """Inpainting: a picture of the gallery with a mask, and what came of it."""
+    tab.write("prompt", "a red circle on a white background")
+    tab.write("seed", "1")
+    tab.draw()
+    tab.page.click("#onto")
+    tab.page.wait_for_selector("#draw.task-image2image")
+    tab.page.wait_for_timeout(2000)
+    tab.choose("inpaint")
+    tab.page.wait_for_timeout(2000)
+    tab.page.click('#canvas button[aria-label="Brush"]')
+    tab.paint((0.25, 0.25, 0.75, 0.75))
+    tab.write("prompt", "a yellow star on a white background")
+    tab.draw()
+    take(tab, folder / "page-dark.png")
+
+
+def phone(tab: Tab, folder: Path) -> None:
+    """Text to image on a small screen."""
+    tab.write("prompt", "a green star on a white background")
+    tab.write("seed", "7")
+    tab.draw()
+    take(tab, folder / "page-phone.png")
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs/pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    with site() as served, browser() as opened:
+        chrome: Any = opened
+        for draw, width, height, scheme in (
+            (light, 1440, 1000, "light"), (dark, 1440, 1250, "dark"), (phone, 360, 740, "light"),
+        ):  # fmt: skip
+            context = chrome.new_context(
+                viewport={"width": width, "height": height}, color_scheme=scheme
+            )
+            draw(Tab(context.new_page(), served.address), folder)
+            context.close()
+
+
+if __name__ == "__main__":
+    main()
