@@ -17,8 +17,7 @@ from typing import Any
 
 import PIL.Image
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from browser.conftest import Site, Tab
 from support.browsing import browser
@@ -27,6 +26,8 @@ from autopipe_serve.app import create_app
 from autopipe_serve.server import serving
 from autopipe_serve.settings import Settings
 from autopipe_ui.app import create_page
+
+ROOT = Path(__file__).parents[1]
 
 
 @contextmanager
