@@ -286,6 +286,13 @@ def strangers(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Test the page of `autopipe ui` in Chromium; it fails if Chromium is absent."""
+    install(session, DISTS, "playwright==1.65.2")
+    pytest(session, "--browser", "tests/browser")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation in site/ and redraw its gallery; every warning is an error."""
     install(session, DISTS, *DOCS_TOOLS)

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 from workspace import CORE, PLUGINS, ROOT, TESTED_ALONE, for_one_of_several, touched
 
-LONG = ["tests", "parity", "strangers", "core", "types", "third_party", "extras"]
+LONG = ["tests", "parity", "strangers", "browser", "core", "types", "third_party", "extras"]
 SHORT = ["docs", "layers", "light", "lint"]
 NIGHTLY = ["newest", "oldest", "fuzz"]
 
