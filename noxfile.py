@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -22,8 +23,10 @@ from workspace import (
     PLUGINS,
     ROOT,
     TEST_EXTRA,
+    TESTED_ALONE,
     build_tools,
     distribution,
+    for_one_of_several,
     local_requirements,
     optional_dependencies,
 )
@@ -74,9 +77,11 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests except parity, with wheels of all packages."""
+    """Run all tests except parity, with wheels of all packages; tell which took longest."""
     install(session, DISTS)
-    pytest(session, "-m", "not parity", *ALL_TESTS)
+    left_out = {f"{dist}/tests" for dist in os.environ.get(TESTED_ALONE, "").split()}
+    folders = [folder for folder in ALL_TESTS if folder not in left_out]
+    pytest(session, "-m", "not parity", "--durations=25", *folders)
 
 
 @nox.session
@@ -118,13 +123,11 @@ def plugin(session: nox.Session, name: str) -> None:
 def extras(session: nox.Session) -> None:
     """Run the tests of plugins that support several families, with one family at a time."""
     for dist in PLUGINS:
-        for extra in optional_dependencies(dist):
-            family = f"plugins/{extra.replace('-', '_')}"
-            if family not in DISTS:  # an extra that is not a family
-                continue
+        for family in for_one_of_several(dist):
+            extra = distribution(family).removeprefix("autopipe-")
             install(session, local_requirements(dist, TEST_EXTRA, extra))
             pytest(session, "-m", "not parity", f"{dist}/tests")
-            session.run("python", "-m", "pip", "uninstall", "-y", f"autopipe-{extra}")
+            session.run("python", "-m", "pip", "uninstall", "-y", distribution(family))
 
 
 @nox.session
@@ -280,6 +283,13 @@ def strangers(session: nox.Session) -> None:
         for module in sorted(ROOT.glob("tests/strangers/test_*.py")):
             tests = (python, "-m", "pytest", "--quiet", str(module), *session.posargs)
             session.run(*tests, env=env, external=True, success_codes=fine)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Test the page of `autopipe ui` in Chromium; it fails if Chromium is absent."""
+    install(session, DISTS, "playwright==1.65.2")
+    pytest(session, "--browser", "tests/browser")
 
 
 @nox.session

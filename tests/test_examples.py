@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from autopipe import AutoPipelineForText2Image
+from autopipe import AutoPipelineForText2Image, AutoPipelineForUnconditional
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SERVER = SimpleNamespace(**runpy.run_path(str(EXAMPLES / "server.py")))
@@ -154,3 +154,20 @@ def test_a_batch_goes_on_after_a_picture_that_cannot_be_drawn(
     command = [str(tmp_path / "prompts.txt"), str(tmp_path / "out"), "--steps", "0"]
     assert BATCH.main(command) == 1
     assert capsys.readouterr().out.count("failed: ") == 2
+
+
+def test_digits_are_learned_from_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = runpy.run_path(str(EXAMPLES / "train_digits.py"))["main"]
+    # Without scikit-learn: of each digit a picture whose brightness is the digit.
+    digits = torch.arange(10)
+    pictures = (digits / 5 - 1)[:, None, None, None].expand(-1, 1, 8, 8)
+    monkeypatch.setitem(main.__globals__, "read_digits", lambda: (pictures, digits))
+    options = ("--steps", "4", "--batch", "4", "--log-every", "2")
+    assert main(["--to", str(tmp_path), *options]) == 0
+    assert "step 4 of 4" in capsys.readouterr().out
+    pipe = AutoPipelineForUnconditional.from_pretrained(tmp_path)
+    assert pipe(class_labels=7, num_inference_steps=1).images[0].size == (8, 8)
+    with Image.open(tmp_path / "digits.png") as sheet:
+        assert sheet.size == (4 * 48, 10 * 48)

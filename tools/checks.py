@@ -1,27 +1,34 @@
 """Run the checks that a change must pass: sessions of nox, two at a time.
 
     python tools/checks.py            the checks of a change
-    python tools/checks.py --all      also every plugin by itself, and the nightly sessions
+    python tools/checks.py --all      also the nightly sessions
     python tools/checks.py lint types these sessions
     python tools/checks.py --list     the names of the sessions as JSON, for CI workflows
 
 Two sessions run at a time, since each mostly uses one processor. The output of a session is printed
 when it has ended, and a table of all durations at the end. The exit status is 0 if all passed.
+
+No test runs twice: what the session of one package tests, with nothing installed that the package
+doesn't declare, the session `tests` of the same run leaves out. In a CI workflow, each session has
+a machine of its own: there `tests` is complete, and only plugins that a change may break are tested
+alone, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
-from workspace import PLUGINS, ROOT, touched
+from workspace import CORE, PLUGINS, ROOT, TESTED_ALONE, for_one_of_several, touched
 
-LONG = ["tests", "parity", "strangers", "core", "types", "third_party", "extras"]
+LONG = ["tests", "parity", "strangers", "browser", "core", "types", "third_party", "extras"]
 SHORT = ["docs", "layers", "light", "lint"]
 NIGHTLY = ["newest", "oldest", "fuzz"]
 
@@ -36,23 +43,39 @@ class Ended:
     printed: str
 
 
-def checks(everything: bool) -> list[str]:
-    """Return the sessions to run, the longest first.
+def checks(plugins: Iterable[str], nightly: bool) -> list[str]:
+    """Return the sessions to run, the longest first; `plugins` are those to test by themselves."""
+    longest_first = sorted(plugins, key=bytes_of_tests, reverse=True)
+    return [*(NIGHTLY if nightly else ()), *LONG, *map(of_plugin, longest_first), *SHORT]
 
-    A plugin is tested by itself if a change affects it or something that it requires. The session
-    `tests` always tests all plugins together.
+
+def bytes_of_tests(dist: str) -> int:
+    """Return how long the tests of a dist are, which tells roughly how long they take."""
+    return sum(file.stat().st_size for file in (ROOT / dist / "tests").rglob("*.py"))
+
+
+def alone(sessions: Iterable[str]) -> list[str]:
+    """Return the dists all of whose tests run in one of `sessions`, which has them alone.
+
+    A plugin that works with one of several families isn't among them: without a family, most of its
+    tests can't run.
     """
-    alone = PLUGINS if everything else [dist for dist in touched() if dist in PLUGINS]
-    plugins = [f"plugin({dist.rpartition('/')[2]})" for dist in alone]
-    return [*(NIGHTLY if everything else ()), *LONG, *plugins, *SHORT]
+    named = {CORE: CORE, **{of_plugin(dist): dist for dist in PLUGINS}}
+    return [named[one] for one in sessions if one in named and not for_one_of_several(named[one])]
 
 
-def run(session: str) -> Ended:
+def of_plugin(dist: str) -> str:
+    """Return the name of the session that tests a plugin by itself."""
+    return f"plugin({dist.rpartition('/')[2]})"
+
+
+def run(session: str, tested_alone: Iterable[str] = ()) -> Ended:
     """Run a session and return its result."""
     began = time.monotonic()
     command = [sys.executable, "-m", "nox", "--session", session]
+    env = {**os.environ, TESTED_ALONE: " ".join(tested_alone)}
     done = subprocess.run(
-        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=ROOT, text=True, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     return Ended(session, done.returncode == 0, time.monotonic() - began, done.stdout)
 
@@ -72,9 +95,10 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")
     parser.add_argument("--list", action="store_true", help="only say which would run, as JSON")
     options = parser.parse_args()
-    chosen = options.sessions or checks(options.all)
+    chosen = options.sessions or checks(PLUGINS, options.all)
     if options.list:
-        print(json.dumps(chosen))
+        apart = PLUGINS if options.all else [dist for dist in touched() if dist in PLUGINS]
+        print(json.dumps(checks(apart, options.all)))
         return 0
     began = time.monotonic()
     # All other sessions use the environment that it creates.
@@ -84,7 +108,8 @@ def main() -> int:
     if first.passed:
         print("These sessions run:", *chosen, flush=True)
         with ThreadPoolExecutor(options.jobs) as pool:
-            for running in as_completed([pool.submit(run, session) for session in chosen]):
+            left_out = alone(chosen)
+            for running in as_completed([pool.submit(run, one, left_out) for one in chosen]):
                 ended = running.result()
                 all_ended.append(ended)
                 print(f"\n==== {ended.session}\n{ended.printed}", flush=True)

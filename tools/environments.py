@@ -2,20 +2,25 @@
 
 The environment of a session contains wheels of the dists that it tests, without their dependencies,
 and tools that no other session needs. It takes everything else from the base. So it is created in
-seconds, and dists that it doesn't test are absent. A base contains the requirements of all dists;
-the session `layers` checks that each dist declares what it imports.
+seconds, and dists that it doesn't test are absent. A wheel is built once, until its source changes.
+A base contains the requirements of all dists; the session `layers` checks that each dist declares
+what it imports.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import nox
 from packaging.requirements import Requirement
-from workspace import ROOT, build_tools, lowest, third_party
+from workspace import ROOT, build_tools, distribution, lowest, third_party
 
 # Small models gain nothing from more threads, and two sessions can share a small machine.
 ENVIRONMENT = {
@@ -25,6 +30,8 @@ ENVIRONMENT = {
     "PYTHONPATH": "",
 }
 TESTED = "constraints.txt"
+WHEELS = ROOT / ".nox/wheels"
+"""Wheels of this workspace that were built, each in a folder named by what it was built from."""
 TEST_TOOLS = [Requirement("pytest>=8"), Requirement("hypothesis>=6.100")]
 VERSIONS = ("tested", "oldest", "newest")
 """The kinds of bases: with the versions that are tested daily; with the lowest declared versions,
@@ -86,12 +93,45 @@ def lend(session: nox.Session, base: Path, python: str = "python") -> None:
 
 
 def wheels(session: nox.Session, dists: Iterable[str], folder: Path) -> list[str]:
-    """Build wheels of `dists` into `folder`, and return the paths of all wheels in it."""
+    """Put wheels of `dists` into `folder`, and return the paths of all wheels in it."""
+    places = {dist: WHEELS / digest(ROOT / dist) for dist in dists}
+    build_wheels(session, {dist: place for dist, place in places.items() if not place.is_dir()})
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in places.values():
+        shutil.copytree(place, folder, dirs_exist_ok=True)
+    return [str(file) for file in sorted(folder.glob("*.whl"))]
+
+
+def digest(project: Path) -> str:
+    """Return a digest of all files from which a wheel of `project` is built."""
+    top = sorted(file for file in project.iterdir() if file.is_file())
+    within = sorted(f for f in project.glob("src/**/*") if f.is_file() and f.suffix != ".pyc")
+    found = hashlib.sha256()
+    for file in (*top, *within):
+        content = file.read_bytes()
+        found.update(f"{file.relative_to(ROOT).as_posix()} {len(content)}\n".encode() + content)
+    return found.hexdigest()
+
+
+def build_wheels(session: nox.Session, places: Mapping[str, Path]) -> None:
+    """Build a wheel of each dist into its place, a folder of its own that is kept."""
+    if not places:
+        return
     python = str(python_of(kept(session, "build", build_tools())))
     build = (python, "-m", "pip", "--quiet", "wheel", "--no-deps", "--no-build-isolation")
-    paths = [str(ROOT / dist) for dist in dists]
-    session.run(*build, "--no-index", "--wheel-dir", str(folder), *paths, external=True)
-    return [str(file) for file in sorted(folder.glob("*.whl"))]
+    WHEELS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=WHEELS) as folder:
+        paths = [str(ROOT / dist) for dist in places]
+        session.run(*build, "--no-index", "--wheel-dir", folder, *paths, external=True)
+        for dist, place in places.items():
+            name = re.sub(r"[-_.]+", "_", distribution(dist)).lower()
+            (wheel,) = Path(folder).glob(f"{name}-*.whl")
+            alone = Path(folder, place.name)
+            alone.mkdir()
+            wheel.rename(alone / wheel.name)
+            # Another session may have been first.
+            with suppress(OSError):
+                alone.rename(place)
 
 
 def install(

@@ -29,6 +29,8 @@ OTHERS = sorted(
 
 TEST_EXTRA = "test"
 """The extra in which a plugin declares the requirements of its tests."""
+TESTED_ALONE = "TESTED_ALONE"
+"""An environment variable that tells the session `tests` which dists it may leave out."""
 
 
 @functools.cache
@@ -47,6 +49,12 @@ def optional_dependencies(dist: str) -> dict[str, list[str]]:
     """Return the optional dependencies of `dist` by extra."""
     declared: dict[str, list[str]] = pyproject(dist)["project"].get("optional-dependencies", {})
     return declared
+
+
+def for_one_of_several(dist: str) -> list[str]:
+    """Return the dists of this workspace of which `dist` needs one at least, each an extra."""
+    folders = [f"plugins/{extra.replace('-', '_')}" for extra in optional_dependencies(dist)]
+    return [folder for folder in folders if folder in DISTS]
 
 
 def requirements(dist: str, *extras: str) -> list[Requirement]:

@@ -166,6 +166,31 @@ def test_a_target_that_can_not_be_imported_harms_no_other(
     assert table.compatible_schedulers(dict) == [table.load("Good")]
 
 
+def test_schedulers_of_one_kind_are_compatible(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("fake_kinds")
+    made = {
+        "Curve": {"config_kind": "curve"},
+        "Plain": {"config_kind": "diffusion"},
+        "Twin": {"config_kind": "diffusion"},
+        "Inverse": {"config_kind": "diffusion", "listed": False},
+        "Alone": {"config_kind": "diffusion", "has_compatibles": False},
+    }
+    for name, members in made.items():
+        setattr(module, name, type(name, (), {"__module__": "fake_kinds", **members}))
+    monkeypatch.setitem(sys.modules, "fake_kinds", module)
+    schedulers = tuple(Component(n, f"fake_kinds:{n}", kind="scheduler") for n in made)
+    table = registry(Family("zoo", components=schedulers))
+    named = {
+        name: [one.__name__ for one in table.compatible_schedulers(table.load(name))]
+        for name in made
+    }
+    assert named["Plain"] == named["Twin"] == ["Plain", "Twin"]
+    assert named["Curve"] == ["Curve"]
+    # Nothing is replaced by an inverse, but an inverse may be by others.
+    assert named["Inverse"] == ["Inverse", "Plain", "Twin"]
+    assert named["Alone"] == ["Alone"]
+
+
 def test_a_missing_public_name_gives_the_pip_line() -> None:
     with pytest.raises(MissingPluginError, match="pip install autopipe-sdxl"):
         registry(BASE).load("StableDiffusionXLPipeline")

@@ -48,8 +48,16 @@ SCHEDULERS = (
 MODULES = {
     "IFSafetyChecker": "diffusers.pipelines.deepfloyd_if",
     "IFWatermarker": "diffusers.pipelines.deepfloyd_if",
+    "LDMBertModel": "diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion",
+    "UnCLIPTextProjModel": "diffusers.pipelines.deprecated.unclip.text_proj",
+    "PaellaVQModel": "diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model",
+    "WuerstchenDiffNeXt": "diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_diffnext",
+    "WuerstchenPrior": "diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_prior",
     "MultilingualCLIP": "diffusers.pipelines.kandinsky.text_encoder",
+    "PaintByExampleImageEncoder": "diffusers.pipelines.deprecated.paint_by_example",
+    "RobertaSeriesModelWithTransformation": "diffusers.pipelines.deprecated.alt_diffusion",
     "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",
+    "StableUnCLIPImageNormalizer": "diffusers.pipelines.stable_diffusion",
 }
 """The modules of networks that diffusers doesn't export at the top level."""
 
@@ -212,8 +220,8 @@ def entries(folder: Path) -> dict[str, Any]:
             kept = {key: value for key, value in content.items() if key not in _NOT_SAVED}
             # diffusers names the class of the installed backend, we use the common name.
             for key, value in kept.items():
-                if value == ["transformers", "CLIPImageProcessorPil"]:
-                    kept[key] = ["transformers", "CLIPImageProcessor"]
+                if isinstance(value, list) and str(value[-1]).endswith("ImageProcessorPil"):
+                    kept[key] = [value[0], value[1].removesuffix("Pil")]
             is_index = file.parent == folder
             found[file.relative_to(folder).as_posix()] = kept if is_index else sorted(kept)
     return found

@@ -42,6 +42,10 @@ from autopipe.tasks import Inpaint as Inpaint
 from autopipe.tasks import Input as Input
 from autopipe.tasks import Task as Task
 from autopipe.tasks import Text2Image as Text2Image
+from autopipe_alt_diffusion.image2image import AltDiffusionImg2ImgPipeline as _AltDiffusionImg2ImgPipeline
+from autopipe_alt_diffusion.output import AltDiffusionPipelineOutput as _AltDiffusionPipelineOutput
+from autopipe_alt_diffusion.text2image import AltDiffusionPipeline as _AltDiffusionPipeline
+from autopipe_alt_diffusion.text_encoder import RobertaSeriesModelWithTransformation as _RobertaSeriesModelWithTransformation
 from autopipe_compat.availability import OptionalDependencyNotAvailable as _OptionalDependencyNotAvailable
 from autopipe_compat.availability import is_inflect_available as _is_inflect_available
 from autopipe_compat.availability import is_invisible_watermark_available as _is_invisible_watermark_available
@@ -69,24 +73,41 @@ from autopipe_components.networks.autoencoder_kl import AutoencoderKL as _Autoen
 from autopipe_components.networks.autoencoder_tiny import AutoencoderTiny as _AutoencoderTiny
 from autopipe_components.networks.prior_transformer import PriorTransformer as _PriorTransformer
 from autopipe_components.networks.unet import UNet2DConditionModel as _UNet2DConditionModel
+from autopipe_components.networks.unet_2d import UNet2DModel as _UNet2DModel
 from autopipe_components.networks.vq_model import VQModel as _VQModel
 from autopipe_components.noise import randn_tensor as _randn_tensor
+from autopipe_components.schedulers.cm_stochastic_iterative import CMStochasticIterativeScheduler as _CMStochasticIterativeScheduler
 from autopipe_components.schedulers.ddim import DDIMScheduler as _DDIMScheduler
+from autopipe_components.schedulers.ddim_inverse import DDIMInverseScheduler as _DDIMInverseScheduler
+from autopipe_components.schedulers.ddim_parallel import DDIMParallelScheduler as _DDIMParallelScheduler
 from autopipe_components.schedulers.ddpm import DDPMScheduler as _DDPMScheduler
+from autopipe_components.schedulers.ddpm_parallel import DDPMParallelScheduler as _DDPMParallelScheduler
+from autopipe_components.schedulers.ddpm_wuerstchen import DDPMWuerstchenScheduler as _DDPMWuerstchenScheduler
 from autopipe_components.schedulers.deis_multistep import DEISMultistepScheduler as _DEISMultistepScheduler
 from autopipe_components.schedulers.dpm_solver_multistep import DPMSolverMultistepScheduler as _DPMSolverMultistepScheduler
+from autopipe_components.schedulers.dpm_solver_multistep_inverse import DPMSolverMultistepInverseScheduler as _DPMSolverMultistepInverseScheduler
+from autopipe_components.schedulers.dpm_solver_sde import DPMSolverSDEScheduler as _DPMSolverSDEScheduler
 from autopipe_components.schedulers.dpm_solver_singlestep import DPMSolverSinglestepScheduler as _DPMSolverSinglestepScheduler
+from autopipe_components.schedulers.edm.cosine_dpm_solver_multistep import CosineDPMSolverMultistepScheduler as _CosineDPMSolverMultistepScheduler
+from autopipe_components.schedulers.edm.dpm_solver_multistep import EDMDPMSolverMultistepScheduler as _EDMDPMSolverMultistepScheduler
+from autopipe_components.schedulers.edm.euler import EDMEulerScheduler as _EDMEulerScheduler
 from autopipe_components.schedulers.euler_ancestral_discrete import EulerAncestralDiscreteScheduler as _EulerAncestralDiscreteScheduler
 from autopipe_components.schedulers.euler_discrete import EulerDiscreteScheduler as _EulerDiscreteScheduler
+from autopipe_components.schedulers.flow.euler import FlowMatchEulerDiscreteScheduler as _FlowMatchEulerDiscreteScheduler
+from autopipe_components.schedulers.flow.heun import FlowMatchHeunDiscreteScheduler as _FlowMatchHeunDiscreteScheduler
+from autopipe_components.schedulers.flow.lcm import FlowMatchLCMScheduler as _FlowMatchLCMScheduler
 from autopipe_components.schedulers.heun_discrete import HeunDiscreteScheduler as _HeunDiscreteScheduler
+from autopipe_components.schedulers.ipndm import IPNDMScheduler as _IPNDMScheduler
 from autopipe_components.schedulers.k_dpm_2_ancestral_discrete import KDPM2AncestralDiscreteScheduler as _KDPM2AncestralDiscreteScheduler
 from autopipe_components.schedulers.k_dpm_2_discrete import KDPM2DiscreteScheduler as _KDPM2DiscreteScheduler
 from autopipe_components.schedulers.lcm import LCMScheduler as _LCMScheduler
 from autopipe_components.schedulers.lms_discrete import LMSDiscreteScheduler as _LMSDiscreteScheduler
 from autopipe_components.schedulers.pndm import PNDMScheduler as _PNDMScheduler
+from autopipe_components.schedulers.sa_solver import SASolverScheduler as _SASolverScheduler
 from autopipe_components.schedulers.tcd import TCDScheduler as _TCDScheduler
 from autopipe_components.schedulers.unclip import UnCLIPScheduler as _UnCLIPScheduler
 from autopipe_components.schedulers.unipc_multistep import UniPCMultistepScheduler as _UniPCMultistepScheduler
+from autopipe_components.schedulers.vq_diffusion import VQDiffusionScheduler as _VQDiffusionScheduler
 from autopipe_components.scripting import rescale_noise_cfg as _rescale_noise_cfg
 from autopipe_components.scripting import retrieve_latents as _retrieve_latents
 from autopipe_components.scripting import retrieve_timesteps as _retrieve_timesteps
@@ -108,6 +129,8 @@ from autopipe_deepfloyd_if.super_resolution.inpaint import IFInpaintingSuperReso
 from autopipe_deepfloyd_if.super_resolution.text2image import IFSuperResolutionPipeline as _IFSuperResolutionPipeline
 from autopipe_deepfloyd_if.text2image import IFPipeline as _IFPipeline
 from autopipe_deepfloyd_if.watermark import IFWatermarker as _IFWatermarker
+from autopipe_edit.sdxl import StableDiffusionXLInstructPix2PixPipeline as _StableDiffusionXLInstructPix2PixPipeline
+from autopipe_edit.stable_diffusion import StableDiffusionInstructPix2PixPipeline as _StableDiffusionInstructPix2PixPipeline
 from autopipe_ip_adapter.masks import IPAdapterMaskProcessor as _IPAdapterMaskProcessor
 from autopipe_kandinsky21.combined.image2image import KandinskyImg2ImgCombinedPipeline as _KandinskyImg2ImgCombinedPipeline
 from autopipe_kandinsky21.combined.inpaint import KandinskyInpaintCombinedPipeline as _KandinskyInpaintCombinedPipeline
@@ -127,6 +150,10 @@ from autopipe_kandinsky22.inpaint import KandinskyV22InpaintPipeline as _Kandins
 from autopipe_kandinsky22.prior import KandinskyV22PriorEmb2EmbPipeline as _KandinskyV22PriorEmb2EmbPipeline
 from autopipe_kandinsky22.prior import KandinskyV22PriorPipeline as _KandinskyV22PriorPipeline
 from autopipe_kandinsky22.text2image import KandinskyV22Pipeline as _KandinskyV22Pipeline
+from autopipe_latent_diffusion.text2image import LDMTextToImagePipeline as _LDMTextToImagePipeline
+from autopipe_latent_diffusion.text_encoder import LDMBertModel as _LDMBertModel
+from autopipe_ldm3d.output import LDM3DPipelineOutput as _LDM3DPipelineOutput
+from autopipe_ldm3d.text2rgbd import StableDiffusionLDM3DPipeline as _StableDiffusionLDM3DPipeline
 from autopipe_onnx.image2image import OnnxStableDiffusionImg2ImgPipeline as _OnnxStableDiffusionImg2ImgPipeline
 from autopipe_onnx.inpaint import OnnxStableDiffusionInpaintPipeline as _OnnxStableDiffusionInpaintPipeline
 from autopipe_onnx.model import OnnxRuntimeModel as _OnnxRuntimeModel
@@ -144,6 +171,8 @@ from autopipe_pag.pipelines import StableDiffusionXLControlNetPAGPipeline as _St
 from autopipe_pag.pipelines import StableDiffusionXLPAGImg2ImgPipeline as _StableDiffusionXLPAGImg2ImgPipeline
 from autopipe_pag.pipelines import StableDiffusionXLPAGInpaintPipeline as _StableDiffusionXLPAGInpaintPipeline
 from autopipe_pag.pipelines import StableDiffusionXLPAGPipeline as _StableDiffusionXLPAGPipeline
+from autopipe_paint_by_example.image_encoder import PaintByExampleImageEncoder as _PaintByExampleImageEncoder
+from autopipe_paint_by_example.inpaint import PaintByExamplePipeline as _PaintByExamplePipeline
 from autopipe_prompts.embeds import weighted_embeds as _weighted_embeds
 from autopipe_sdxl.image2image import StableDiffusionXLImg2ImgPipeline as _StableDiffusionXLImg2ImgPipeline
 from autopipe_sdxl.inpaint import StableDiffusionXLInpaintPipeline as _StableDiffusionXLInpaintPipeline
@@ -154,10 +183,44 @@ from autopipe_stable_diffusion.inpaint import StableDiffusionInpaintPipeline as 
 from autopipe_stable_diffusion.output import StableDiffusionPipelineOutput as _StableDiffusionPipelineOutput
 from autopipe_stable_diffusion.safety_checker import StableDiffusionSafetyChecker as _StableDiffusionSafetyChecker
 from autopipe_stable_diffusion.text2image import StableDiffusionPipeline as _StableDiffusionPipeline
+from autopipe_stable_diffusion_depth.image2image import StableDiffusionDepth2ImgPipeline as _StableDiffusionDepth2ImgPipeline
+from autopipe_stable_diffusion_variation.variation import StableDiffusionImageVariationPipeline as _StableDiffusionImageVariationPipeline
+from autopipe_stable_unclip.normalizer import StableUnCLIPImageNormalizer as _StableUnCLIPImageNormalizer
+from autopipe_stable_unclip.text2image import StableUnCLIPPipeline as _StableUnCLIPPipeline
+from autopipe_stable_unclip.variation import StableUnCLIPImg2ImgPipeline as _StableUnCLIPImg2ImgPipeline
 from autopipe_t2i_adapter.multiadapter import MultiAdapter as _MultiAdapter
 from autopipe_t2i_adapter.sdxl import StableDiffusionXLAdapterPipeline as _StableDiffusionXLAdapterPipeline
 from autopipe_t2i_adapter.stable_diffusion import StableDiffusionAdapterPipeline as _StableDiffusionAdapterPipeline
 from autopipe_t2i_adapter.t2iadapter import T2IAdapter as _T2IAdapter
+from autopipe_unclip.text2image import UnCLIPPipeline as _UnCLIPPipeline
+from autopipe_unclip.text_projection import UnCLIPTextProjModel as _UnCLIPTextProjModel
+from autopipe_unclip.variation import UnCLIPImageVariationPipeline as _UnCLIPImageVariationPipeline
+from autopipe_unconditional.consistency import ConsistencyModelPipeline as _ConsistencyModelPipeline
+from autopipe_unconditional.dance_diffusion import AudioPipelineOutput as _AudioPipelineOutput
+from autopipe_unconditional.dance_diffusion import DanceDiffusionPipeline as _DanceDiffusionPipeline
+from autopipe_unconditional.ddim import DDIMPipeline as _DDIMPipeline
+from autopipe_unconditional.ddpm import DDPMPipeline as _DDPMPipeline
+from autopipe_unconditional.dit import DiTPipeline as _DiTPipeline
+from autopipe_unconditional.karras_ve import KarrasVePipeline as _KarrasVePipeline
+from autopipe_unconditional.ldm import LDMPipeline as _LDMPipeline
+from autopipe_unconditional.networks.dit_transformer import DiTTransformer2DModel as _DiTTransformer2DModel
+from autopipe_unconditional.networks.dit_transformer import DiTTransformer2DModel as _Transformer2DModel
+from autopipe_unconditional.networks.unet_1d import UNet1DModel as _UNet1DModel
+from autopipe_unconditional.pndm import PNDMPipeline as _PNDMPipeline
+from autopipe_unconditional.repaint import RePaintPipeline as _RePaintPipeline
+from autopipe_unconditional.schedulers.karras_ve import KarrasVeScheduler as _KarrasVeScheduler
+from autopipe_unconditional.schedulers.repaint import RePaintScheduler as _RePaintScheduler
+from autopipe_unconditional.schedulers.score_sde_ve import ScoreSdeVeScheduler as _ScoreSdeVeScheduler
+from autopipe_unconditional.score_sde_ve import ScoreSdeVePipeline as _ScoreSdeVePipeline
+from autopipe_upscale.latent_diffusion import LDMSuperResolutionPipeline as _LDMSuperResolutionPipeline
+from autopipe_upscale.latents import StableDiffusionLatentUpscalePipeline as _StableDiffusionLatentUpscalePipeline
+from autopipe_upscale.stable_diffusion import StableDiffusionUpscalePipeline as _StableDiffusionUpscalePipeline
+from autopipe_wuerstchen.combined import WuerstchenCombinedPipeline as _WuerstchenCombinedPipeline
+from autopipe_wuerstchen.decoder import WuerstchenDecoderPipeline as _WuerstchenDecoderPipeline
+from autopipe_wuerstchen.networks.diffnext import WuerstchenDiffNeXt as _WuerstchenDiffNeXt
+from autopipe_wuerstchen.networks.paella_vq_model import PaellaVQModel as _PaellaVQModel
+from autopipe_wuerstchen.networks.prior import WuerstchenPrior as _WuerstchenPrior
+from autopipe_wuerstchen.prior import WuerstchenPriorPipeline as _WuerstchenPriorPipeline
 
 errors = _errors
 registry = _registry
@@ -183,18 +246,41 @@ quantizers: _ModuleType
 schedulers: _ModuleType
 training_utils: _ModuleType
 video_processor: _ModuleType
+AltDiffusionImg2ImgPipeline: _TypeAlias = _AltDiffusionImg2ImgPipeline
+AltDiffusionPipeline: _TypeAlias = _AltDiffusionPipeline
+AltDiffusionPipelineOutput = _AltDiffusionPipelineOutput
+AudioPipelineOutput = _AudioPipelineOutput
 AutoencoderKL: _TypeAlias = _AutoencoderKL
 AutoencoderTiny: _TypeAlias = _AutoencoderTiny
+CMStochasticIterativeScheduler: _TypeAlias = _CMStochasticIterativeScheduler
+ConsistencyModelPipeline: _TypeAlias = _ConsistencyModelPipeline
 ControlNetModel: _TypeAlias = _ControlNetModel
 ControlNetOutput = _ControlNetOutput
+CosineDPMSolverMultistepScheduler: _TypeAlias = _CosineDPMSolverMultistepScheduler
+DDIMInverseScheduler: _TypeAlias = _DDIMInverseScheduler
+DDIMParallelScheduler: _TypeAlias = _DDIMParallelScheduler
+DDIMPipeline: _TypeAlias = _DDIMPipeline
 DDIMScheduler: _TypeAlias = _DDIMScheduler
+DDPMParallelScheduler: _TypeAlias = _DDPMParallelScheduler
+DDPMPipeline: _TypeAlias = _DDPMPipeline
 DDPMScheduler: _TypeAlias = _DDPMScheduler
+DDPMWuerstchenScheduler: _TypeAlias = _DDPMWuerstchenScheduler
 DEISMultistepScheduler: _TypeAlias = _DEISMultistepScheduler
+DPMSolverMultistepInverseScheduler: _TypeAlias = _DPMSolverMultistepInverseScheduler
 DPMSolverMultistepScheduler: _TypeAlias = _DPMSolverMultistepScheduler
+DPMSolverSDEScheduler: _TypeAlias = _DPMSolverSDEScheduler
 DPMSolverSinglestepScheduler: _TypeAlias = _DPMSolverSinglestepScheduler
+DanceDiffusionPipeline: _TypeAlias = _DanceDiffusionPipeline
+DiTPipeline: _TypeAlias = _DiTPipeline
+DiTTransformer2DModel: _TypeAlias = _DiTTransformer2DModel
+EDMDPMSolverMultistepScheduler: _TypeAlias = _EDMDPMSolverMultistepScheduler
+EDMEulerScheduler: _TypeAlias = _EDMEulerScheduler
 EMAModel = _EMAModel
 EulerAncestralDiscreteScheduler: _TypeAlias = _EulerAncestralDiscreteScheduler
 EulerDiscreteScheduler: _TypeAlias = _EulerDiscreteScheduler
+FlowMatchEulerDiscreteScheduler: _TypeAlias = _FlowMatchEulerDiscreteScheduler
+FlowMatchHeunDiscreteScheduler: _TypeAlias = _FlowMatchHeunDiscreteScheduler
+FlowMatchLCMScheduler: _TypeAlias = _FlowMatchLCMScheduler
 FromOriginalModelMixin = _FromOriginalModelMixin
 HeunDiscreteScheduler: _TypeAlias = _HeunDiscreteScheduler
 IFImg2ImgPipeline: _TypeAlias = _IFImg2ImgPipeline
@@ -207,6 +293,7 @@ IFSafetyChecker: _TypeAlias = _IFSafetyChecker
 IFSuperResolutionPipeline: _TypeAlias = _IFSuperResolutionPipeline
 IFWatermarker: _TypeAlias = _IFWatermarker
 IPAdapterMaskProcessor = _IPAdapterMaskProcessor
+IPNDMScheduler: _TypeAlias = _IPNDMScheduler
 KDPM2AncestralDiscreteScheduler: _TypeAlias = _KDPM2AncestralDiscreteScheduler
 KDPM2DiscreteScheduler: _TypeAlias = _KDPM2DiscreteScheduler
 KandinskyCombinedPipeline: _TypeAlias = _KandinskyCombinedPipeline
@@ -226,7 +313,14 @@ KandinskyV22InpaintPipeline: _TypeAlias = _KandinskyV22InpaintPipeline
 KandinskyV22Pipeline: _TypeAlias = _KandinskyV22Pipeline
 KandinskyV22PriorEmb2EmbPipeline: _TypeAlias = _KandinskyV22PriorEmb2EmbPipeline
 KandinskyV22PriorPipeline: _TypeAlias = _KandinskyV22PriorPipeline
+KarrasVePipeline: _TypeAlias = _KarrasVePipeline
+KarrasVeScheduler: _TypeAlias = _KarrasVeScheduler
 LCMScheduler: _TypeAlias = _LCMScheduler
+LDM3DPipelineOutput = _LDM3DPipelineOutput
+LDMBertModel: _TypeAlias = _LDMBertModel
+LDMPipeline: _TypeAlias = _LDMPipeline
+LDMSuperResolutionPipeline: _TypeAlias = _LDMSuperResolutionPipeline
+LDMTextToImagePipeline: _TypeAlias = _LDMTextToImagePipeline
 LMSDiscreteScheduler: _TypeAlias = _LMSDiscreteScheduler
 MultiAdapter: _TypeAlias = _MultiAdapter
 MultiControlNetModel: _TypeAlias = _MultiControlNetModel
@@ -236,8 +330,18 @@ OnnxStableDiffusionImg2ImgPipeline: _TypeAlias = _OnnxStableDiffusionImg2ImgPipe
 OnnxStableDiffusionInpaintPipeline: _TypeAlias = _OnnxStableDiffusionInpaintPipeline
 OnnxStableDiffusionPipeline: _TypeAlias = _OnnxStableDiffusionPipeline
 OptionalDependencyNotAvailable = _OptionalDependencyNotAvailable
+PNDMPipeline: _TypeAlias = _PNDMPipeline
 PNDMScheduler: _TypeAlias = _PNDMScheduler
+PaellaVQModel: _TypeAlias = _PaellaVQModel
+PaintByExampleImageEncoder: _TypeAlias = _PaintByExampleImageEncoder
+PaintByExamplePipeline: _TypeAlias = _PaintByExamplePipeline
 PriorTransformer: _TypeAlias = _PriorTransformer
+RePaintPipeline: _TypeAlias = _RePaintPipeline
+RePaintScheduler: _TypeAlias = _RePaintScheduler
+RobertaSeriesModelWithTransformation: _TypeAlias = _RobertaSeriesModelWithTransformation
+SASolverScheduler: _TypeAlias = _SASolverScheduler
+ScoreSdeVePipeline: _TypeAlias = _ScoreSdeVePipeline
+ScoreSdeVeScheduler: _TypeAlias = _ScoreSdeVeScheduler
 StableDiffusionAdapterPipeline: _TypeAlias = _StableDiffusionAdapterPipeline
 StableDiffusionControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionControlNetImg2ImgPipeline
 StableDiffusionControlNetInpaintPipeline: _TypeAlias = _StableDiffusionControlNetInpaintPipeline
@@ -245,8 +349,13 @@ StableDiffusionControlNetPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionContro
 StableDiffusionControlNetPAGInpaintPipeline: _TypeAlias = _StableDiffusionControlNetPAGInpaintPipeline
 StableDiffusionControlNetPAGPipeline: _TypeAlias = _StableDiffusionControlNetPAGPipeline
 StableDiffusionControlNetPipeline: _TypeAlias = _StableDiffusionControlNetPipeline
+StableDiffusionDepth2ImgPipeline: _TypeAlias = _StableDiffusionDepth2ImgPipeline
+StableDiffusionImageVariationPipeline: _TypeAlias = _StableDiffusionImageVariationPipeline
 StableDiffusionImg2ImgPipeline: _TypeAlias = _StableDiffusionImg2ImgPipeline
 StableDiffusionInpaintPipeline: _TypeAlias = _StableDiffusionInpaintPipeline
+StableDiffusionInstructPix2PixPipeline: _TypeAlias = _StableDiffusionInstructPix2PixPipeline
+StableDiffusionLDM3DPipeline: _TypeAlias = _StableDiffusionLDM3DPipeline
+StableDiffusionLatentUpscalePipeline: _TypeAlias = _StableDiffusionLatentUpscalePipeline
 StableDiffusionMixin = _StableDiffusionMixin
 StableDiffusionPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionPAGImg2ImgPipeline
 StableDiffusionPAGInpaintPipeline: _TypeAlias = _StableDiffusionPAGInpaintPipeline
@@ -254,6 +363,7 @@ StableDiffusionPAGPipeline: _TypeAlias = _StableDiffusionPAGPipeline
 StableDiffusionPipeline: _TypeAlias = _StableDiffusionPipeline
 StableDiffusionPipelineOutput = _StableDiffusionPipelineOutput
 StableDiffusionSafetyChecker: _TypeAlias = _StableDiffusionSafetyChecker
+StableDiffusionUpscalePipeline: _TypeAlias = _StableDiffusionUpscalePipeline
 StableDiffusionXLAdapterPipeline: _TypeAlias = _StableDiffusionXLAdapterPipeline
 StableDiffusionXLControlNetImg2ImgPipeline: _TypeAlias = _StableDiffusionXLControlNetImg2ImgPipeline
 StableDiffusionXLControlNetInpaintPipeline: _TypeAlias = _StableDiffusionXLControlNetInpaintPipeline
@@ -263,18 +373,34 @@ StableDiffusionXLControlNetPAGPipeline: _TypeAlias = _StableDiffusionXLControlNe
 StableDiffusionXLControlNetPipeline: _TypeAlias = _StableDiffusionXLControlNetPipeline
 StableDiffusionXLImg2ImgPipeline: _TypeAlias = _StableDiffusionXLImg2ImgPipeline
 StableDiffusionXLInpaintPipeline: _TypeAlias = _StableDiffusionXLInpaintPipeline
+StableDiffusionXLInstructPix2PixPipeline: _TypeAlias = _StableDiffusionXLInstructPix2PixPipeline
 StableDiffusionXLPAGImg2ImgPipeline: _TypeAlias = _StableDiffusionXLPAGImg2ImgPipeline
 StableDiffusionXLPAGInpaintPipeline: _TypeAlias = _StableDiffusionXLPAGInpaintPipeline
 StableDiffusionXLPAGPipeline: _TypeAlias = _StableDiffusionXLPAGPipeline
 StableDiffusionXLPipeline: _TypeAlias = _StableDiffusionXLPipeline
 StableDiffusionXLPipelineOutput = _StableDiffusionXLPipelineOutput
+StableUnCLIPImageNormalizer: _TypeAlias = _StableUnCLIPImageNormalizer
+StableUnCLIPImg2ImgPipeline: _TypeAlias = _StableUnCLIPImg2ImgPipeline
+StableUnCLIPPipeline: _TypeAlias = _StableUnCLIPPipeline
 T2IAdapter: _TypeAlias = _T2IAdapter
 TCDScheduler: _TypeAlias = _TCDScheduler
+Transformer2DModel: _TypeAlias = _Transformer2DModel
+UNet1DModel: _TypeAlias = _UNet1DModel
 UNet2DConditionModel: _TypeAlias = _UNet2DConditionModel
+UNet2DModel: _TypeAlias = _UNet2DModel
+UnCLIPImageVariationPipeline: _TypeAlias = _UnCLIPImageVariationPipeline
+UnCLIPPipeline: _TypeAlias = _UnCLIPPipeline
 UnCLIPScheduler: _TypeAlias = _UnCLIPScheduler
+UnCLIPTextProjModel: _TypeAlias = _UnCLIPTextProjModel
 UniPCMultistepScheduler: _TypeAlias = _UniPCMultistepScheduler
+VQDiffusionScheduler: _TypeAlias = _VQDiffusionScheduler
 VQModel: _TypeAlias = _VQModel
 VaeImageProcessor = _VaeImageProcessor
+WuerstchenCombinedPipeline: _TypeAlias = _WuerstchenCombinedPipeline
+WuerstchenDecoderPipeline: _TypeAlias = _WuerstchenDecoderPipeline
+WuerstchenDiffNeXt: _TypeAlias = _WuerstchenDiffNeXt
+WuerstchenPrior: _TypeAlias = _WuerstchenPrior
+WuerstchenPriorPipeline: _TypeAlias = _WuerstchenPriorPipeline
 get_constant_schedule = _get_constant_schedule
 get_constant_schedule_with_warmup = _get_constant_schedule_with_warmup
 get_cosine_schedule_with_warmup = _get_cosine_schedule_with_warmup
@@ -299,3 +425,11 @@ retrieve_latents = _retrieve_latents
 retrieve_timesteps = _retrieve_timesteps
 save_onnx = _save_onnx
 weighted_embeds = _weighted_embeds
+class AutoPipelineForImageEditing(_AutoPipeline[DiffusionPipeline]): ...
+class AutoPipelineForInpaintingByExample(_AutoPipeline[DiffusionPipeline]): ...
+class AutoPipelineForRepainting(_AutoPipeline[DiffusionPipeline]): ...
+class AutoPipelineForText2RGBD(_AutoPipeline[DiffusionPipeline]): ...
+class AutoPipelineForUnconditional(_AutoPipeline[DiffusionPipeline]): ...
+class AutoPipelineForUnconditionalAudio(_AutoPipeline[DiffusionPipeline]): ...
+class AutoPipelineForUpscaling(_AutoPipeline[DiffusionPipeline]): ...
+class AutoPipelineForImageVariation(_AutoPipeline[DiffusionPipeline]): ...

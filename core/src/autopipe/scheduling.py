@@ -29,6 +29,12 @@ class SchedulerMixin(BaseScheduler, StoredConfig, PushToHubMixin):
     """
 
     has_compatibles: ClassVar[bool] = True
+    """Whether this class can be made from the configs of others."""
+    config_kind: ClassVar[str] = "diffusion"
+    """Classes of one kind can be made from each other's configs: what they mean is the same."""
+    listed: ClassVar[bool] = True
+    """Whether the compatibles of other classes name it; not if it draws the pictures of another
+    class, or none."""
     order: int = 1
     init_noise_sigma: float | Tensor = 1.0
     timesteps: Tensor

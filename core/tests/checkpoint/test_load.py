@@ -348,6 +348,28 @@ def test_loading_info_of_each_component(saved: Path) -> None:
     assert info["checker"]["unexpected_keys"] == []
 
 
+class FirstPipeline(DiffusionPipeline):
+    """Of the kind that the first repositories hold: one network, one scheduler."""
+
+    def __init__(self, net: TinyNet, scheduler: TinyScheduler) -> None:
+        self.register_modules(net=net, scheduler=scheduler)
+
+
+def test_the_first_pipelines_have_all_files_beside_the_index(tmp_path: Path) -> None:
+    original = FirstPipeline(TinyNet(depth=2).eval(), TinyScheduler(sigma=0.25))
+    original.save_pretrained(tmp_path)
+    for folder in ("net", "scheduler"):
+        for file in (tmp_path / folder).iterdir():
+            file.rename(tmp_path / file.name)
+        (tmp_path / folder).rmdir()
+    loaded = FirstPipeline.from_pretrained(tmp_path)
+    assert same(loaded.net.state_dict(), original.net.state_dict())
+    assert loaded.scheduler.config.sigma == 0.25
+    (tmp_path / WEIGHTS).unlink()
+    with pytest.raises(CheckpointError, match="net doesn't exist"):
+        FirstPipeline.from_pretrained(tmp_path)
+
+
 def test_a_variant_applies_to_the_components_that_have_it(saved: Path, pipe: TinyPipeline) -> None:
     pipe.to(torch.float16)
     pipe.net.save_pretrained(saved / "net", variant="fp16")

@@ -12,7 +12,6 @@ import pytest
 
 import autopipe
 from autopipe.cli import families, main
-from autopipe.cli.parser import build, commands
 from autopipe.errors import CheckpointError
 from autopipe.registry import Registry
 
@@ -85,28 +84,6 @@ def test_wrong_arguments_are_exit_code_2_with_a_hint(line, words, capsys) -> Non
 def test_the_version_is_that_of_the_package(capsys) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"autopipe {autopipe.__version__}\n"
-
-
-@pytest.mark.parametrize("name", [None, *commands()])
-def test_help_fits_80_columns_and_explains_every_argument(name, capsys, monkeypatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    assert main([name, "--help"] if name else ["--help"]) == 0
-    text = capsys.readouterr().out
-    assert max(map(len, text.splitlines())) <= 80
-    assert "examples:" in text
-
-
-def test_every_argument_of_every_command_is_explained() -> None:
-    for name in commands():
-        chooser = next(a for a in build([name])._actions if a.choices and name in a.choices)
-        command = chooser.choices[name]
-        assert len(command._actions) > 2, name
-        for action in command._actions:
-            assert action.help, (name, action.dest)
-        takes_value = [a for a in command._actions if a.option_strings and a.nargs != 0]
-        for action in takes_value:
-            told = action.default is None or f"default: {action.default}" in action.help
-            assert told, (name, action.dest)
 
 
 def test_it_runs_as_a_module_and_is_installed_as_a_command() -> None:

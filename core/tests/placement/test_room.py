@@ -48,6 +48,16 @@ def test_what_is_cut_counts_as_cut(whole: int) -> None:
         check_room([(Net(use_slicing=True), 80, 80)], 1, CPU)
 
 
+def test_sequences_take_what_their_length_takes(whole: int) -> None:
+    long = Net(sample_axes=1)
+    long.config.sample_size = 64
+    (footprint,) = footprints_of({"net": long}, {})
+    assert footprint.work == whole
+    check_room([(long, 1, 64)], 2, CPU)
+    with pytest.raises(ArgumentError, match=r"the length \(64 in Net\) and the batch size"):
+        check_room([(long, 1, 64)], 3, CPU)
+
+
 def test_an_unknown_size_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "whole_memory", lambda device: None)
     check_room([(Net(), 10**6, 10**6)], 10**6, CPU)

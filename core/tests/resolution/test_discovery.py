@@ -242,3 +242,11 @@ def test_what_a_manifest_uses_that_is_deprecated_is_noted_for_its_plugin() -> No
     noted = {one.plugin.name: one.deprecations for one in found}
     assert noted["other"] == ()
     assert "Pipeline(way=...)" in noted["zoo"][0]
+
+
+def test_an_optional_input_may_be_missing_in_the_parameters() -> None:
+    both = (Input("prompt", "text", required=False), Input("steps", "number"))
+    made = family("optional", tasks=(task(inputs=both),))
+    found, problems = discover([point("optional", made)], {})
+    assert problems == ()
+    assert names(found) == ["optional"]

@@ -12,8 +12,6 @@ from autopipe.checkpoint.save_single import save_single
 from autopipe.errors import ArgumentError
 from autopipe_compat.conversion import download_from_original_stable_diffusion_ckpt
 
-pytest.importorskip("autopipe_stable_diffusion")
-
 
 def test_the_older_function_gives_what_the_file_holds(tmp_path: Path) -> None:
     pipe = AutoPipelineForText2Image.from_pretrained("demo:stable_diffusion")

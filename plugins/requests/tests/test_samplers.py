@@ -16,6 +16,7 @@ from autopipe_requests.request import Scheduler
 from autopipe_requests.samplers import (
     SAMPLERS,
     Sampler,
+    dpm_sde,
     sampler_of,
     scheduler_known_as,
     scheduler_of,
@@ -124,6 +125,20 @@ def test_automatic_is_the_choice_of_the_sampler(name: str, key: str) -> None:
     sampler, _ = split_name(name)
     assert sampler is not None
     assert scheduler_of(sampler, "Automatic")[0].config[key] is True
+
+
+@pytest.mark.parametrize("with_paths", [True, False])
+def test_dpm_sde_is_the_same_where_its_noise_can_be_drawn(with_paths: bool) -> None:
+    sampler = dpm_sde(with_paths)
+    assert with_paths != bool(sampler.differs)
+    assert sampler.stochastic
+    scheduler, missing = scheduler_of(sampler, "Karras")
+    assert missing is None
+    assert scheduler.name.startswith("DPMSolverSDE") == with_paths
+    # Either is called so, whatever is installed.
+    assert sampler_of(scheduler) == ("DPM++ SDE", "Karras")
+    made = CLASSES[scheduler.name](**scheduler.config)
+    assert made.config.use_karras_sigmas
 
 
 @pytest.mark.parametrize("name", ["DPM fast", "DPM adaptive", "Restart", "heunpp2", "", "Karras"])

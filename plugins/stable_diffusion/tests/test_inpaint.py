@@ -172,3 +172,26 @@ def test_a_mask_of_another_size_around_a_crop(pipe: Any) -> None:
     assert found.size == PICTURE.size
     # Beyond what resizing the mask blurs, every byte is the original's.
     assert np.array_equal(np.asarray(found)[0], COLOURS[0])
+
+
+def test_a_family_says_what_its_network_takes_of_the_mask(
+    build: Callable[..., Any], unets: Callable[..., Any]
+) -> None:
+    class Reordered(StableDiffusionInpaintPipeline):
+        def mask_channels(self, inpainting: Any) -> Any:
+            mask, masked = super().mask_channels(inpainting)
+            return masked, 1 - mask
+
+    seen: list[torch.Tensor] = []
+
+    def look(network: Any, inputs: Any) -> None:
+        seen.append(inputs[0])
+
+    unet = unets(in_channels=9)
+    with unet.register_forward_pre_hook(look):
+        for kind in (StableDiffusionInpaintPipeline, Reordered):
+            seed = torch.Generator().manual_seed(0)
+            build(kind, unet=unet)("a cat", **{**CALL, "num_inference_steps": 1}, generator=seed)
+    usual, reordered = seen[0], seen[len(seen) // 2]
+    assert torch.equal(reordered[:, 4:8], usual[:, 5:])
+    assert torch.equal(reordered[:, 8], 1 - usual[:, 4])

@@ -165,3 +165,26 @@ def test_a_config_of_the_first_releases(build: Any, checker: Any, tmp_path: Path
     file.write_text(json.dumps(config))
     again = StableDiffusionPipeline.from_pretrained(tmp_path).safety_checker
     assert torch.equal(again.concept_embeds, checker.concept_embeds)
+
+
+@pytest.mark.parametrize("kind", ["tensor", "array"])
+def test_it_is_shown_colours_where_there_are_more_channels(
+    build: Any, checker: Any, feature_extractor: Any, kind: str
+) -> None:
+    seen: list[Any] = []
+
+    def extract(pictures: Any, **options: Any) -> Any:
+        seen.extend((one.mode, one.size) for one in pictures)
+        return feature_extractor(pictures, **options)
+
+    pipe = build(
+        StableDiffusionPipeline, safety_checker=checker, feature_extractor=feature_extractor
+    )
+    pipe.feature_extractor = extract
+    pixels: Any = torch.zeros(2, 6, 16, 16)
+    if kind == "array":
+        pixels = np.zeros((2, 16, 16, 6), np.float32)
+    found, flagged = pipe.run_safety_checker(pixels, "cpu", torch.float32)
+    assert found.shape == pixels.shape
+    assert flagged == [False, False]
+    assert seen == [("RGB", (16, 16))] * 2

@@ -15,12 +15,21 @@ from ..errors import (
     UnsupportedCheckpointError,
     VariantError,
 )
-from ..kinds import BaseNetwork, Kind, Several, kind_of, part_names, slot_of, slots_of
+from ..kinds import (
+    BaseNetwork,
+    BaseScheduler,
+    Kind,
+    Several,
+    kind_of,
+    part_names,
+    slot_of,
+    slots_of,
+)
 from ..manifest import Pipeline
 from ..registry import Registry
 from ..resolution.targets import load_target
 from ..wording import listed, shown
-from .files import AUTO, ComponentFiles, holds_network, plan_component, variants_of
+from .files import AUTO, ComponentFiles, candidates, holds_network, plan_component, variants_of
 from .foreign import models
 from .index import INDEX_NAME, Index
 from .options import LoadOptions
@@ -152,6 +161,19 @@ def files_of(
     )
 
 
+def _folder_of(name: str, cls: type, source: Source) -> tuple[str, ...]:
+    """Return the folder of a component: its own or, in the first pipelines on the Hub, the root.
+
+    Those have one network and one scheduler, whose files lie beside the index.
+    """
+    if source.files(name) or not issubclass(cls, (BaseNetwork, BaseScheduler)):
+        return (name,)
+    beside = source.files()
+    stems = stems_of(cls)
+    there = cls.config_name in beside and (not stems or bool(candidates(beside, stems)))
+    return () if there else (name,)
+
+
 def make_plan(
     cls: Any,
     source: Source,
@@ -197,7 +219,8 @@ def make_plan(
                 f"the index of {source.name} names a {name}, but there is no folder {name}; fetch "
                 f"the checkpoint again, or pass {name}=None to omit it"
             )
-        parts[name] = Part(kind, files_of(kind, source, (name,), options, name))
+        folder = _folder_of(name, kind, source)
+        parts[name] = Part(kind, files_of(kind, source, folder, options, name))
     found = {part.files.weights.variant for part in parts.values() if part.files.weights}
     if strict and found and options.variant not in (None, AUTO, *found):
         present = {v for name in parts for v in variants_of(source.files(name)) if v}

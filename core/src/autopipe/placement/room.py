@@ -67,7 +67,8 @@ def works_of(
 
     Args:
         works: the networks that process images (None if absent), each with the height and width
-            of its input, in the units of its config. Tiling reduces the size.
+            of its input, in the units of its config. Tiling reduces the size. The height of
+            sequences is 1.
         pictures: the batch size.
     """
     for network, height, width in works:
@@ -99,8 +100,11 @@ def check_room(
     for work, network, height, width in works_of(works, pictures):
         if work > _CERTAIN * whole:
             name = type(network).__name__
+            extent = f"height and width ({shown(height)} x {shown(width)} in {name})"
+            if _is_of_sequences(network):
+                extent = f"the length ({shown(width)} in {name})"
             raise ArgumentError(
-                f"height and width ({shown(height)} x {shown(width)} in {name}) and the batch size "
+                f"{extent} and the batch size "
                 f"({shown(pictures)}, prompts x num_images_per_prompt) would take about "
                 f"{size_text(work)}, but {device} has {size_text(whole)}; reduce them, or pass "
                 f"check_memory=False to try anyway"
@@ -117,6 +121,13 @@ def _work_of(network: nn.Module, height: int | None = None, width: int | None = 
         return 0
     if height is None or width is None:
         height, width = (size, size) if isinstance(size, int) else size
+        if _is_of_sequences(network):
+            height = 1
     tensors = _OF_A_DECODER if hasattr(network, "decode") else _OF_OTHERS
     bits = 4 if getattr(config, "force_upcast", False) else first.element_size()
     return int(_KERNELS * tensors * widths[0] * height * width * bits)
+
+
+def _is_of_sequences(network: nn.Module) -> bool:
+    """Whether the samples of `network` have a length only, as its attribute `sample_axes` says."""
+    return getattr(network, "sample_axes", 2) == 1

@@ -86,6 +86,7 @@ class Classes:
     def compatible_schedulers(self, cls: type) -> list[type]:
         """The installed schedulers that can be made from the config of `cls`, sorted by name.
 
+        They are those of its `config_kind` that are `listed`, and `cls`.
         Classes that can't be imported are left out. A class without compatibles yields itself.
         """
         if not getattr(cls, "has_compatibles", True):
@@ -95,7 +96,17 @@ class Classes:
         for component in sorted(found, key=lambda c: c.name):
             with contextlib.suppress(PluginError, MissingPluginError):
                 classes.append(load_target(component.target))
-        return [one for one in classes if getattr(one, "has_compatibles", True)]
+        kind = _kind(cls)
+        same = [one for one in classes if getattr(one, "has_compatibles", True)]
+        return [
+            one
+            for one in same
+            if one is cls or (_kind(one) == kind and getattr(one, "listed", True))
+        ]
+
+
+def _kind(cls: type) -> str | None:
+    return getattr(cls, "config_kind", None)
 
 
 def _is_of_transformers(cls: type) -> bool:

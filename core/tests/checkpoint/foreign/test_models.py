@@ -73,6 +73,7 @@ def test_other_names_are_not_looked_up(name: str) -> None:
 
 def test_index_names_are_those_of_every_release() -> None:
     assert compat.saved_name("CLIPImageProcessorPil") == "CLIPImageProcessor"
+    assert compat.saved_name("DPTImageProcessorPil") == "DPTImageProcessor"
     assert compat.saved_name("CLIPTextModel") == "CLIPTextModel"
     assert compat.saved_name("SomethingElse") == "SomethingElse"
 
@@ -189,6 +190,57 @@ def test_a_config_that_makes_no_sense_is_named(
 def small(**changes: Any) -> dict[str, Any]:
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "projection_dim": 8}
     return {**sizes, "num_attention_heads": 2, **changes}
+
+
+def depth_estimator() -> Any:
+    backbone = {
+        "model_type": "bit", "global_padding": "same", "layer_type": "bottleneck",
+        "depths": [1, 1, 1], "hidden_sizes": [32, 32, 32], "embedding_size": 8, "num_groups": 2,
+        "out_features": ["stage1", "stage2", "stage3"], "embedding_dynamic_padding": True,
+    }  # fmt: skip
+    config = transformers.DPTConfig(
+        hidden_size=8, num_hidden_layers=4, num_attention_heads=2, intermediate_size=8,
+        image_size=32, patch_size=16, neck_hidden_sizes=[32, 32, 8, 8], fusion_hidden_size=8,
+        backbone_out_indices=[0, 1, 2, 3], is_hybrid=True, backbone_config=backbone,
+        backbone_featmap_shape=[1, 32, 2, 2],
+    )  # fmt: skip
+    return transformers.DPTForDepthEstimation(config)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"backbone": "owner/model", "use_pretrained_backbone": True},
+        {"backbone": "resnet18", "use_timm_backbone": True, "backbone_kwargs": {"pretrained": 1}},
+    ],
+    ids=["of the Hub", "of another package"],
+)
+def test_a_depth_estimator_names_no_other_checkpoint(
+    tmp_path: Path, edit: Callable[..., None], entries: dict[str, Any]
+) -> None:
+    model, pixels = depth_estimator().eval(), torch.ones(1, 3, 32, 32)
+    save_model(model, tmp_path / "depth", SaveOptions())
+    edit(tmp_path / "depth" / "config.json", **entries)
+    again = load(type(model), tmp_path / "depth")
+    assert torch.equal(again(pixels).predicted_depth, model(pixels).predicted_depth)
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"backbone_config": {"model_type": "timm_backbone"}}, "whose model_type is 'bit'"),
+        ({"num_channels": 4}, "'num_channels' in .* must be 3, not 4"),
+        ({"backbone_out_indices": None}, "'backbone_out_indices' in .* not None"),
+        ({"head_in_index": -5}, "'head_in_index' in .* not -5"),
+    ],
+)
+def test_a_depth_estimator_that_can_not_run_is_refused(
+    tmp_path: Path, edit: Callable[..., None], entries: dict[str, Any], words: str
+) -> None:
+    save_model(depth_estimator(), tmp_path / "depth", SaveOptions())
+    edit(tmp_path / "depth" / "config.json", **entries)
+    with pytest.raises(ConfigError, match=words):
+        load(transformers.DPTForDepthEstimation, tmp_path / "depth")
 
 
 NETWORKS: dict[str, Callable[[], tuple[Any, Callable[[Any], Any]]]] = {

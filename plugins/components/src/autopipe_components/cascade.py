@@ -145,7 +145,11 @@ def cascade(
     stage: Any
     for number, stage in enumerate(stages):
         call = dict(options[number]) if number < len(options) else {}
-        call |= texts if encoded is None or not _reads_encoded(stage, first) else encoded
+        if encoded is not None and _reads_encoded(stage, first):
+            call |= encoded
+        else:
+            # A stage may enlarge without a text.
+            call |= {name: text for name, text in texts.items() if name in _takes(stage)}
         if number:
             kept = {"original_image": image, "mask_image": mask_image}
             given = {"image": output.images, **{n: kept[n] for n in kept if n in _takes(stage)}}

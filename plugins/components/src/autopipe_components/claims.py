@@ -18,6 +18,7 @@ _ENCODERS = {
 }
 
 _PROCESSORS = {
+    "BertTokenizer": "bert_tokenizer",
     "CLIPImageProcessor": "clip_image_processor",
     "CLIPTokenizer": "clip_tokenizer",
     "T5Tokenizer": "t5_tokenizer",

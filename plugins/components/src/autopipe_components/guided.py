@@ -30,7 +30,7 @@ from .steps.checks import (
     check_output_type,
 )
 from .steps.codec import Generators
-from .steps.guidance import Contrast, Halves, double, embed_scale, guide, half_of, parts_of
+from .steps.guidance import Contrast, Halves, embed_scale, guide, half_of, parts_of
 from .steps.prompt import join_halves
 from .steps.timesteps import Schedule
 
@@ -69,6 +69,11 @@ class GuidedPipeline(DiffusionPipeline):
     encodes_tokens: ClassVar[bool] = False
     """Whether the functions that encode texts take `Tokens` too, and the network takes embeddings
     of any number of tokens. Add-ons that weight prompts need both."""
+
+    guided_halves: ClassVar[tuple[int, ...]] = (0, 1)
+    """The parts that a step under guidance predicts, in the order of the batch, each by the half
+    that conditions it: 0 for the negative half, 1 for the prompt's. A family with more parts
+    overrides `apply_guidance`, and its tensors of conditions have as many."""
 
     halves: Halves = "batched"
     """How steps predict under guidance. Add-ons set it in the run of a call, for each step."""
@@ -248,23 +253,37 @@ class GuidedPipeline(DiffusionPipeline):
         def predict(step: int, timestep: Tensor) -> Tensor:
             both, rows = self.predicts_both_halves, len(tensors["latents"])
             sample = self.scheduler.scale_model_input(tensors["latents"], timestep)
-            sample = double(sample) if both else sample
+            sample = torch.cat([sample] * len(self.guided_halves)) if both else sample
             inputs = self.denoiser_inputs(tensors)
             if self.do_classifier_free_guidance and not both:
-                inputs = half_of(inputs, rows, 1)
+                inputs = self._prompted(inputs, rows)
             for steering in self.steerings:
                 inputs.update(steering(step, sample, timestep, inputs))
             if self.added_conditions:
                 # A callback may have turned guidance off, so that only one half is left.
                 conditions = self.added_conditions
-                further = conditions if both else half_of(conditions, rows, 1)
+                further = self.for_parts(conditions, rows) if both else half_of(conditions, rows, 1)
                 inputs["added_cond_kwargs"] = {**inputs.get("added_cond_kwargs", {}), **further}
-            extra = [one[-len(sample) :] for one in extra_channels()]
+            extra = [one if both else self._prompted(one, rows) for one in extra_channels()]
             seen = torch.cat([sample, *extra], dim=1) if extra else sample
             prediction = self._predict_parts((seen, inputs, guidance), timestep, rows)
             return self._for_scheduler(prediction, rows, tensors["latents"].shape[1])
 
         return predict
+
+    def for_parts(self, halves: Any, rows: int) -> Any:
+        """Return what conditions the parts of a step under guidance, from what is for the halves.
+
+        Args:
+            halves: tensors (2 * `rows`, ...), as `parts_of` takes them.
+        """
+        parts = self.guided_halves
+        return halves if parts == (0, 1) else parts_of(halves, rows, 2, parts)
+
+    def _prompted(self, value: Any, rows: int) -> Any:
+        """Return the part with the prompt of tensors for all parts of a step under guidance."""
+        parts = self.guided_halves
+        return parts_of(value, rows, len(parts), (parts.index(1),))
 
     def _predict_parts(self, given: tuple[Any, ...], timestep: Tensor, rows: int) -> Tensor:
         """Return the predictions for the halves, and for the `contrast`.
@@ -273,10 +292,11 @@ class GuidedPipeline(DiffusionPipeline):
             given: the sample, further inputs and embedded guidance scale for the halves.
             rows: the number of samples of each part.
         """
-        count = 2 if self.predicts_both_halves else 1
+        halves = self.guided_halves if self.predicts_both_halves else (1,)
+        count = len(halves)
         parts, contrast = list(range(count)), self.contrast
         if contrast is not None:
-            parts.append(count - 1)
+            parts.append(halves.index(1))
         groups = [[part] for part in parts] if self.halves == "in turn" else [parts]
         made = []
         for left, group in zip(reversed(range(len(groups))), groups):
@@ -297,13 +317,15 @@ class GuidedPipeline(DiffusionPipeline):
         Args:
             prediction: of the parts, each (`rows`, ...).
         """
-        mean, variance = prediction[:, :channels], prediction[:, channels:]
+        first = rows * self.guided_halves.index(1) if self.predicts_both_halves else 0
+        prompted = slice(first, first + rows)
+        mean, variance = prediction[:, :channels], prediction[prompted, channels:]
         further: tuple[Tensor, ...] = ()
         if self.contrast is not None:
-            mean, degraded, variance = mean[:-rows], mean[-rows:], variance[:-rows]
-            further = (self.contrast.scale * (mean[-rows:] - degraded),)
+            mean, degraded = mean[:-rows], mean[-rows:]
+            further = (self.contrast.scale * (mean[prompted] - degraded),)
         if self.predicts_both_halves:
-            mean, variance = self.apply_guidance(mean, *further), variance[-rows:]
+            mean = self.apply_guidance(mean, *further)
         elif further:
             mean = mean + further[0]
         if variance.shape[1] and _takes_variance(self.scheduler):
@@ -311,7 +333,7 @@ class GuidedPipeline(DiffusionPipeline):
         return mean
 
     def apply_guidance(self, prediction: Tensor, further: Tensor | None = None) -> Tensor:
-        """Return the guided prediction (B, ...) from both halves (2B, ...), the negative first.
+        """Return the guided prediction (B, ...) from its parts, both halves (2B, ...) by default.
 
         Called in each step under guidance.
 
@@ -344,6 +366,7 @@ class GuidedPipeline(DiffusionPipeline):
         eta: float,
         generator: Generators,
         keep: Callable[[int, Tensor, Tensor], Tensor] | None = None,
+        scheduler: Any = None,
     ) -> Tensor:
         """Run the denoising loop, `autopipe.pipeline.loop.denoise`, and return the latents.
 
@@ -354,6 +377,8 @@ class GuidedPipeline(DiffusionPipeline):
             eta, generator: for schedulers whose `step` takes them.
             keep: `(step, timestep, latents) -> latents`, applied after each step; with it a task
                 restores what must not change.
+            scheduler: takes the steps in place of `self.scheduler`, such as one that passes more
+                arguments to its `step`.
         """
         self._show_halves(tensors)
         return denoise(
@@ -362,6 +387,7 @@ class GuidedPipeline(DiffusionPipeline):
             predict,
             timesteps=schedule.timesteps,
             steps=schedule.steps,
+            scheduler=scheduler,
             step_options=self.prepare_extra_step_kwargs(generator, eta),
             keep=keep,
             replace=self._replace,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -35,18 +36,7 @@ def randn_tensor(
             accelerator is used for noise on a device of another type.
     """
     target = torch.device(device) if device is not None else torch.device("cpu")
-    generators = list(generator) if isinstance(generator, (list, tuple)) else [generator]
-    for one in generators:
-        if one is not None and not isinstance(one, Generator):
-            raise ArgumentTypeError(
-                f"generator must be a torch.Generator, or a list with one for each sample, not "
-                f"{shown(one)}"
-            )
-    if len(generators) not in (1, shape[0]):
-        raise ArgumentError(
-            f"generator is a list of {len(generators)} for a batch of {shape[0]}; "
-            "pass one generator, or one for each sample"
-        )
+    generators = sources(generator, shape[0])
 
     def draw(part: Sequence[int], source: Generator | None) -> Tensor:
         origin = target if source is None else source.device
@@ -63,3 +53,26 @@ def randn_tensor(
     if len(generators) == 1:
         return draw(shape, generators[0])
     return torch.cat([draw((1, *shape[1:]), source) for source in generators])
+
+
+def sources(generator: Any, count: int) -> list[Generator | None]:
+    """Return the generators of a batch of `count` samples: one for all, or one for each.
+
+    Raises:
+        ArgumentTypeError: if `generator` is not a generator or a list of generators.
+        ArgumentError: if the list has neither one generator nor one for each sample.
+    """
+    given = list(generator) if isinstance(generator, (list, tuple)) else [generator]
+    generators: list[Generator | None] = given
+    for one in generators:
+        if one is not None and not isinstance(one, Generator):
+            raise ArgumentTypeError(
+                f"generator must be a torch.Generator, or a list with one for each sample, not "
+                f"{shown(one)}"
+            )
+    if len(generators) not in (1, count):
+        raise ArgumentError(
+            f"generator is a list of {len(generators)} for a batch of {count}; "
+            "pass one generator, or one for each sample"
+        )
+    return generators

@@ -184,7 +184,7 @@ def test_a_predicted_variance_is_for_schedulers_that_take_one(make, scale):
 
     def settled(scheduler):
         pipe.scheduler = scheduler
-        return pipe._for_scheduler(prediction, guided, 4)[0, :, 0, 0].tolist()
+        return pipe._for_scheduler(prediction, 1, 4)[0, :, 0, 0].tolist()
 
     assert settled(DDPMScheduler(variance_type="learned_range")) == [mean] * 4 + [variance] * 4
     assert settled(DDPMScheduler(variance_type="fixed_small")) == [mean] * 4

@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from autopipe.errors import ConfigError
 from autopipe_components.networks.conditioning import Conditioning
 from autopipe_components.networks.transformer import (
     GEGLU,
     BasicTransformerBlock,
+    FeedForward,
     Transformer2DModel,
     TransformerOptions,
 )
@@ -28,6 +31,22 @@ def test_the_second_half_of_the_projection_gates_the_first() -> None:
         layer.proj.bias.copy_(torch.tensor([3.0, -2.0, 10.0, -10.0]))
     # GELU is the identity at 10 and zero at -10.
     torch.testing.assert_close(layer(torch.zeros(1, 2)), torch.tensor([[30.0, 0.0]]))
+
+
+@pytest.mark.parametrize(("name", "how"), [("gelu", "none"), ("gelu-approximate", "tanh")])
+def test_a_feed_forward_layer_applies_the_activation_that_its_config_names(
+    name: str, how: str
+) -> None:
+    layer = FeedForward(3, activation_fn=name)
+    x = torch.randn(2, 3)
+    widen, _, narrow = layer.net
+    expected = narrow(F.gelu(widen.proj(x), approximate=how))
+    torch.testing.assert_close(layer(x), expected, rtol=0, atol=0)
+
+
+def test_an_activation_that_feed_forward_layers_lack_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"activation_fn is 'gelu-aproximate'.*Did you mean"):
+        FeedForward(3, activation_fn="gelu-aproximate")
 
 
 @pytest.mark.parametrize("linear", [False, True])

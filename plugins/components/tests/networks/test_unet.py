@@ -238,7 +238,7 @@ def test_a_config_makes_the_same_network_again(make_unet: MakeUNet, draw: Draw) 
         ({"resnet_skip_time_act": True}, "resnet_skip_time_act is True"),
         ({"resnet_out_scale_factor": 2.0}, "resnet_out_scale_factor is 2.0"),
         ({"down_block_types": ("CrossAttnDownBlock2D", "DownBlok2D")}, "mean 'DownBlock2D'"),
-        ({"up_block_types": ("KUpBlock2D", "UpBlock2D")}, "up_block_types asks for 'KUpBlock2D'"),
+        ({"up_block_types": ("AttnUpBlock2D", "UpBlock2D")}, "asks for 'AttnUpBlock2D'"),
         ({"mid_block_type": "MidBlock"}, "mid_block_type asks for 'MidBlock'"),
         ({"class_embed_type": "text"}, "class_embed_type is 'text'"),
         ({"class_embed_type": "projection"}, "needs projection_class_embeddings_input_dim"),

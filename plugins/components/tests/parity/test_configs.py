@@ -21,6 +21,7 @@ from autopipe_components import schedulers
 from autopipe_components.networks.autoencoder_kl import AutoencoderKL
 from autopipe_components.networks.prior_transformer import PriorTransformer
 from autopipe_components.networks.unet import UNet2DConditionModel
+from autopipe_components.networks.unet_2d import UNet2DModel
 from autopipe_components.networks.vq_model import VQModel
 
 diffusers = pytest.importorskip("diffusers")
@@ -38,7 +39,7 @@ def every_scheduler() -> list[type]:
 
 
 SCHEDULERS = every_scheduler()
-CLASSES = [*SCHEDULERS, AutoencoderKL, PriorTransformer, UNet2DConditionModel, VQModel]
+CLASSES = [*SCHEDULERS, AutoencoderKL, PriorTransformer, UNet2DConditionModel, UNet2DModel, VQModel]
 
 
 def test_all_schedulers_are_looked_at() -> None:

@@ -12,6 +12,7 @@ import pytest
 import transformers
 from support.tiny import make_tokenizer
 
+from autopipe_components.processing.bert_tokenizer import BertTokenizer
 from autopipe_components.processing.clip_tokenizer import CLIPTokenizer
 from autopipe_components.processing.t5_tokenizer import T5Tokenizer
 from autopipe_components.processing.tokenizer import Tokenizer
@@ -93,7 +94,26 @@ def xlm(folder: Path) -> Kind:
     return Kind(XLMRobertaTokenizer, folder)
 
 
-@pytest.fixture(params=[parts, older, clip, t5, xlm], ids=lambda make: make.__name__)
+def bert(folder: Path) -> Kind:
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = [start + one for start in ("", "##") for one in string.ascii_lowercase]
+    words = [*special, *letters, "cat", "##at", "é", "日"]
+    made = transformers.BertTokenizer({word: n for n, word in enumerate(words)})
+    made.save_pretrained(folder)
+    return Kind(BertTokenizer, folder)
+
+
+def words(folder: Path) -> Kind:
+    """The vocabulary of BERT as releases before transformers 5 write it."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    lines = [*special, *string.ascii_letters, "cat", *(f"##{one}" for one in "abct")]
+    (folder / "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    entries = {"do_lower_case": False, "model_max_length": 12, "tokenizer_class": "BertTokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(entries))
+    return Kind(BertTokenizer, folder)
+
+
+@pytest.fixture(params=[parts, older, clip, t5, xlm, bert, words], ids=lambda make: make.__name__)
 def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
     (tmp_path / "tokenizer").mkdir()
     made: Kind = request.param(tmp_path / "tokenizer")

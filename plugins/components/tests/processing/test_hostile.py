@@ -61,7 +61,7 @@ def test_words_without_the_merges_that_make_them_are_refused(tmp_path: Path) -> 
 
 
 def test_a_vocabulary_of_another_kind_is_refused(kind: Kind, tmp_path: Path) -> None:
-    others = {"BPE": "Unigram", "Unigram": "BPE"}
+    others = {"BPE": "Unigram", "Unigram": "BPE", "WordPiece": "BPE"}
     own = type(kind.ours.from_pretrained(kind.folder).backend_tokenizer.model).__name__
     model = {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}
     if others[own] == "Unigram":
@@ -95,7 +95,7 @@ def test_a_link_or_a_path_that_leads_out_is_refused(kind: Kind, tmp_path: Path) 
         ({"model_max_length": -5}, r"'model_max_length' in .* not -5;"),
         ({"model_max_length": 1}, "more than the . special tokens"),
         ({"pad_token": None}, "pad_token"),
-        ({"eos_token": None}, "null for eos_token"),
+        ({"eos_token": None, "sep_token": None}, "null for (eos|sep)_token"),
         ({"model_input_names": ["input_ids"]}, "lacks 'attention_mask'"),
         ({"added_tokens_decoder": {"x": {"content": "y"}}}, "added_tokens_decoder"),
         ({"bos_token": 3}, "bos_token"),

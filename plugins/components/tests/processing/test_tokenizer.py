@@ -217,7 +217,7 @@ def test_ids_of_every_kind_are_decoded(kind: Kind) -> None:
 def test_a_batch_is_a_dict_with_attributes(kind: Kind) -> None:
     ours, _ = kind.pair()
     found = ours(["a cat", "b"], padding=True, return_tensors="pt")
-    assert {**found}.keys() == {"input_ids", "attention_mask"}
+    assert {**found}.keys() == {*kind.ours.input_names}
     assert found.input_ids is found["input_ids"]
     assert found[:1]["input_ids"].shape[0] == 1
     assert found.tokens(1) == list(found[1].tokens)

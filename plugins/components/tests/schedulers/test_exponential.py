@@ -44,15 +44,11 @@ def test_weights_integrate_a_polynomial_exactly(z: float, coefficients: list[flo
 
 
 @pytest.mark.parametrize("clean", [True, False])
-@pytest.mark.parametrize("stochastic", [True, False])
-def test_two_spans_make_one_where_the_model_is_constant(clean: bool, stochastic: bool) -> None:
+@pytest.mark.parametrize("tau", [0, 0.6, 1])
+def test_two_spans_make_one_where_the_model_is_constant(clean: bool, tau: float) -> None:
     a, b, c = level(5.0), level(1.3), level(0.4)
-    kind = {"clean": clean, "stochastic": stochastic}
-    first, second, whole = (
-        Span.between(a, b, **kind),
-        Span.between(b, c, **kind),
-        Span.between(a, c, **kind),
-    )
+    ends = ((a, b), (b, c), (a, c))
+    first, second, whole = (Span.between(*pair, clean=clean, tau=tau) for pair in ends)
 
     def gain(span: Span) -> float:
         return -span.scale * moments(span.z, 1)[0]
@@ -64,10 +60,10 @@ def test_two_spans_make_one_where_the_model_is_constant(clean: bool, stochastic:
 
 
 # The SDE with a noise prediction that never changes isn't the process that made the noise.
-@pytest.mark.parametrize(("clean", "stochastic"), [(True, True), (True, False), (False, False)])
-def test_a_span_leads_from_one_level_to_the_other(clean: bool, stochastic: bool) -> None:
+@pytest.mark.parametrize(("clean", "tau"), [(True, 1), (True, 0.6), (True, 0), (False, 0)])
+def test_a_span_leads_from_one_level_to_the_other(clean: bool, tau: float) -> None:
     s, t = level(4.0), level(0.9)
-    span = Span.between(s, t, clean=clean, stochastic=stochastic)
+    span = Span.between(s, t, clean=clean, tau=tau)
     gain = -span.scale * moments(span.z, 1)[0]
     if clean:  # x = α x0 + σ noise, of which the noise decays and x0 is known
         assert span.decay * s.alpha + gain == pytest.approx(t.alpha)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from autopipe.errors import ArgumentError
+from autopipe_components.networks.autoencoder_kl import AutoencoderKL
 from autopipe_components.steps.codec import (
     PixelCodec,
     VaeCodec,
@@ -117,3 +118,28 @@ def test_tiling_repeats_the_whole():
     for batch in (1, 3):
         with pytest.raises(ArgumentError, match="2 images can't be spread"):
             tile(torch.tensor([1, 2]), batch, "images")
+
+
+@pytest.fixture
+def vae():
+    return AutoencoderKL(
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=4,
+    ).requires_grad_(False)
+
+
+def test_another_scaling_takes_the_place_of_the_configs(vae):
+    pixels = torch.rand(1, 3, 16, 16) * 2 - 1
+    own, other = VaeCodec(vae), VaeCodec(vae, scaling=2.0)
+    latents = own.encode(pixels, torch.Generator().manual_seed(0))
+    scaled = other.encode(pixels, torch.Generator().manual_seed(0))
+    assert torch.allclose(scaled, latents * 2.0 / vae.config.scaling_factor, atol=1e-5)
+    assert torch.allclose(other.decode(scaled), own.decode(latents), atol=1e-5)
+
+
+def test_the_mode_is_not_scaled_and_nothing_is_drawn(vae):
+    pixels = torch.rand(1, 3, 16, 16) * 2 - 1
+    mode = vae.encode(pixels).latent_dist.mode()
+    assert torch.equal(VaeCodec(vae, scaling=3.0).encode_mode(pixels), mode)

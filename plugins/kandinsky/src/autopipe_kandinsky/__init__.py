@@ -6,6 +6,8 @@ family adds components, signatures and the inputs of its U-Net.
 
 prior       `ImageEmbeddingPrior`: text to embedding, and mixing of texts and images
 prior_steps `PriorSteps`: the call of a prior, for every kind of start
+encoded_texts `EncodesTexts`: the texts of a prior
+denoising   `DenoisesEmbeddings`: the loop of a prior
 next_timestep `WithNextTimestep`: a scheduler whose steps receive the next timestep
 decoder     `EmbeddingDecoder`: the call of a decoder, for every kind of start
 text2image  `FromNoise`: a decoder that starts from noise

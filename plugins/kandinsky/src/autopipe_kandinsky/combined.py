@@ -32,8 +32,8 @@ class CombinedPipeline(DiffusionPipeline):
     go to the prior; the others go to the decoder.
     """
 
-    _exclude_from_cpu_offload = ("prior_prior",)
-    model_cpu_offload_extra = ("prior_prior",)
+    _exclude_from_cpu_offload: ClassVar[tuple[str, ...]] = ("prior_prior",)
+    model_cpu_offload_extra: ClassVar[tuple[str, ...]] = ("prior_prior",)
     prior_class: ClassVar[type[DiffusionPipeline]]
     decoder_class: ClassVar[type[DiffusionPipeline]]
 

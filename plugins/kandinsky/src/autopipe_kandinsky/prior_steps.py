@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from autopipe.errors import ArgumentError
 from autopipe.kinds import Network, Processor, Scheduler
-from autopipe.pipeline.loop import Tensors, accepted_options, denoise
-from autopipe.utils import in_mode
+from autopipe.pipeline.loop import Tensors
+from autopipe_components.images.encoder_input import as_bytes
 from autopipe_components.images.kinds import as_list, kind_of
-from autopipe_components.steps.callbacks import StepCallbacks, step_callbacks
+from autopipe_components.steps.callbacks import step_callbacks
 from autopipe_components.steps.checks import (
     Prompt,
     check_components,
 )
 from autopipe_components.steps.codec import Generators, in_dtype_of
-from autopipe_components.steps.guidance import double, guide
-from autopipe_components.steps.prompt import distinct_texts, text_length, tokenize
 from autopipe_components.steps.timesteps import Schedule, keep_tail, set_schedule
 
-from .methods import NoiseMethods
-from .next_timestep import WithNextTimestep
+from .denoising import DenoisesEmbeddings
+from .encoded_texts import EncodesTexts
 from .output import KandinskyPriorPipelineOutput
 from .texts import Texts, check_texts, texts_to_encode
-
-if TYPE_CHECKING:
-    from autopipe_components.networks.prior_transformer import PriorTransformer
 
 Result: TypeAlias = "KandinskyPriorPipelineOutput | tuple[Any, Any]"
 
@@ -38,7 +32,7 @@ Start: TypeAlias = Callable[[Tensors, Schedule, Generators], Tensor]
 """`(tensors, schedule, generator) -> latents`, the start of the steps."""
 
 
-class PriorSteps(NoiseMethods):
+class PriorSteps(EncodesTexts, DenoisesEmbeddings):
     """The components of a prior, and its call.
 
     Args:
@@ -51,20 +45,9 @@ class PriorSteps(NoiseMethods):
     """
 
     _exclude_from_cpu_offload = ("prior",)
-    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = (
-        "latents",
-        "prompt_embeds",
-        "text_encoder_hidden_states",
-        "text_mask",
-    )
 
-    prior: PriorTransformer
     image_encoder: Any
-    text_encoder: Any
-    tokenizer: Any
     image_processor: Any
-
-    _guidance_scale: float = 4.0
 
     def __init__(
         self,
@@ -83,16 +66,6 @@ class PriorSteps(NoiseMethods):
             scheduler=scheduler,
             image_processor=image_processor,
         )
-
-    @property
-    def guidance_scale(self) -> float:
-        """The strength of guidance by the prompt; guidance is off at 1 and below."""
-        return self._guidance_scale
-
-    @property
-    def do_classifier_free_guidance(self) -> bool:
-        """Whether guidance is on: each step predicts with and without the prompt."""
-        return self._guidance_scale > 1
 
     def get_zero_embed(
         self, batch_size: int = 1, device: torch.device | str | None = None
@@ -131,7 +104,7 @@ class PriorSteps(NoiseMethods):
         tensors["latents"] = start(tensors, schedule, generator)
 
         # 5. Denoise
-        embeds = self._denoise(tensors, schedule, callbacks, generator)
+        embeds = self.denoise_embeddings(tensors, schedule, callbacks, generator)
 
         # 6. Add the negative embeddings
         return self._returned(embeds, texts)
@@ -154,17 +127,8 @@ class PriorSteps(NoiseMethods):
         """Return the texts as tensors of the call; with guidance, the negative half comes first."""
         guided = self.do_classifier_free_guidance
         every = [*texts.unconditional, *texts.prompts] if guided else texts.prompts
-        encoded = self._encoded(every, self.call.num_images_per_prompt)
+        encoded = self.encode_texts(every, self.call.num_images_per_prompt)
         return dict(zip(("prompt_embeds", "text_encoder_hidden_states", "text_mask"), encoded))
-
-    def _encoded(self, texts: Sequence[str], count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return pooled texts (B, P), states (B, K, D) and mask (B, K), repeated `count` times."""
-        distinct, positions = distinct_texts(texts)
-        states, pooled, mask = self.encoder("text_encoder", self._encode_text)(distinct)
-        pooled, states, mask = (
-            one[positions].repeat_interleave(count, dim=0) for one in (pooled, states, mask)
-        )
-        return pooled, states, mask
 
     def _encode_prompt(
         self,
@@ -181,49 +145,9 @@ class PriorSteps(NoiseMethods):
             ArgumentTypeError: if a text has the wrong type.
         """
         texts = texts_to_encode(prompt, do_classifier_free_guidance, negative_prompt)
-        encoded = self._encoded(texts, num_images_per_prompt)
+        encoded = self.encode_texts(texts, num_images_per_prompt)
         pooled, states, mask = (one.to(device) for one in encoded)
         return pooled, states, mask
-
-    def _encode_text(self, texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return hidden states (B, K, D), pooled texts (B, P), and the attention mask (B, K)."""
-        device = self._execution_device
-        with self.tokenizing(self.tokenizer):
-            length = text_length(self.tokenizer, self.text_encoder)
-            ids, mask = tokenize(self.tokenizer, texts, length)
-        encoded = self.text_encoder(ids.to(device))
-        return encoded.last_hidden_state, encoded.text_embeds, mask.bool().to(device)
-
-    def _denoise(
-        self, tensors: Tensors, schedule: Schedule, callbacks: StepCallbacks, generator: Generators
-    ) -> Tensor:
-        """Return the embedding of the denoised latents."""
-
-        def predict(step: int, timestep: Tensor) -> Tensor:
-            guided = self.do_classifier_free_guidance
-            sample = self.scheduler.scale_model_input(tensors["latents"], timestep)
-            prediction: Tensor = self.prior(
-                double(sample) if guided else sample,
-                timestep=timestep,
-                proj_embedding=tensors["prompt_embeds"],
-                encoder_hidden_states=tensors["text_encoder_hidden_states"],
-                attention_mask=tensors["text_mask"],
-            ).predicted_image_embedding
-            return guide(prediction, self.guidance_scale) if guided else prediction
-
-        scheduler: Any = WithNextTimestep(self.scheduler, schedule.timesteps)
-        latents = denoise(
-            self,
-            tensors,
-            predict,
-            timesteps=schedule.timesteps,
-            steps=schedule.steps,
-            scheduler=scheduler,
-            step_options=accepted_options(self.scheduler, generator=generator),
-            **callbacks,
-        )
-        embeds: Tensor = self.prior.post_process_latents(latents)
-        return embeds
 
     def _returned(self, embeds: Tensor, texts: Texts) -> Result:
         """Return the output of a call: the embeddings and the negative embeddings."""
@@ -250,7 +174,7 @@ class PriorSteps(NoiseMethods):
         items = as_list(image)
         if kind_of(image) != "pt":
             check_components(self, ("image_processor", "image_encoder"))
-            items = [_as_bytes(one) for one in items]
+            items = [as_bytes(one) for one in items]
             seen: Tensor = self.image_processor(items, return_tensors="pt").pixel_values
             return seen
         if not all(one.ndim == 2 for one in items):
@@ -272,22 +196,3 @@ class PriorSteps(NoiseMethods):
         seen = seen.to(device=device or self._execution_device, dtype=self.image_encoder.dtype)
         embeds: Tensor = self.image_encoder(seen).image_embeds
         return embeds
-
-
-def _as_bytes(image: Any) -> Any:
-    """Return a PIL image or an array (H, W, 3) in [0, 255] for CLIP's image processor.
-
-    Raises:
-        ArgumentError: if it is an array of another shape, or of integers above 255.
-    """
-    if not isinstance(image, np.ndarray):
-        return in_mode(image, "RGB")
-    if image.ndim < 3 or image.shape[-1] != 3:
-        raise ArgumentError(
-            f"image must be an array with 3 channels in its last axis, not of shape {image.shape}"
-        )
-    if image.dtype.kind != "f" and int(image.max()) > 255:
-        raise ArgumentError(
-            f"image is an integer array with values up to {int(image.max())}; give uint8"
-        )
-    return image * 255 if image.dtype.kind == "f" and image.max() <= 1 else image

@@ -10,6 +10,7 @@ the table in diffusers' documentation of schedulers.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,6 +53,27 @@ _UNCLIPPED: Mapping[str, JsonValue] = {"clip_sample": False}
 """The classes clip latents by default, which other programs never do."""
 
 _CALLS = "one of its steps there is two here, so double the steps"
+
+
+def dpm_sde(with_paths: bool) -> Sampler:
+    """Return the sampler "DPM++ SDE": that of the other programs, or the nearest without torchsde.
+
+    Args:
+        with_paths: whether torchsde is installed, which draws the noise of Brownian paths.
+    """
+    name, aliases = "DPM++ SDE", "dpmppsdegpu"
+    if with_paths:
+        return Sampler(name, "DPMSolverSDE", aliases, _KARRAS, stochastic=True)
+    return Sampler(
+        name,
+        "DPMSolverSinglestep",
+        aliases,
+        _KARRAS,
+        {"algorithm_type": _SDE, "solver_order": 2},
+        stochastic=True,
+        differs=f"{_CALLS}; with torchsde installed it is the same",
+    )
+
 
 SAMPLERS = (
     Sampler("Euler", "EulerDiscrete", "", _UNIFORM),
@@ -98,15 +120,7 @@ SAMPLERS = (
         _UNIFORM,
         {"algorithm_type": _ODE, "solver_order": 3},
     ),
-    Sampler(
-        "DPM++ SDE",
-        "DPMSolverSinglestep",
-        "dpmppsdegpu",
-        _KARRAS,
-        {"algorithm_type": _SDE, "solver_order": 2},
-        stochastic=True,
-        differs=_CALLS,
-    ),
+    dpm_sde(importlib.util.find_spec("torchsde") is not None),
     Sampler(
         "DPM++ 2S",
         "DPMSolverSinglestep",
@@ -134,6 +148,7 @@ SAMPLERS = (
 
 _WITH_SIGMAS = frozenset({
     "EulerDiscrete", "HeunDiscrete", "LMSDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete",
+    "DPMSolverSDE",
     "DPMSolverMultistep", "DPMSolverSinglestep", "UniPCMultistep", "DEISMultistep",
 })  # fmt: skip
 _WITHOUT_SPACING = frozenset({"DPMSolverSinglestep"})
@@ -230,7 +245,7 @@ def sampler_of(scheduler: Scheduler) -> tuple[str, str] | None:
     if any(config.get(name) for name in ("use_lu_lambdas", "use_flow_sigmas")):
         return None
     found = None
-    for one in SAMPLERS:
+    for one in (*SAMPLERS, dpm_sde(True), dpm_sde(False)):
         fits = all(config.get(key, value) == value for key, value in one.config.items())
         if f"{one.scheduler}Scheduler" == scheduler.name and fits:
             stated = len(one.config.keys() & config.keys())

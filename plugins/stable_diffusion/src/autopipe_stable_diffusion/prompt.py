@@ -26,6 +26,7 @@ def encode_text(
     device: torch.device | str,
     length: int | None = None,
     clip_skip: int | None = None,
+    field: str = "last_hidden_state",
 ) -> Tensor:
     """Return the last hidden states (B, length, D) of `texts`; equal texts are encoded once.
 
@@ -35,6 +36,7 @@ def encode_text(
         length: the length in tokens; by default that of the tokenizer. Longer texts are truncated
             with a warning.
         clip_skip: the number of last layers to skip; the final norm is applied.
+        field: the field of the encoder's output that holds the states.
     """
     distinct, positions = distinct_texts(texts)
     ids, padding = tokenize(tokenizer, distinct, length or text_length(tokenizer, encoder))
@@ -45,7 +47,7 @@ def encode_text(
         attention_mask=None if mask is None else mask.to(device),
         output_hidden_states=bool(clip_skip),
     )
-    embeds: Tensor = output.last_hidden_state
+    embeds: Tensor = getattr(output, field)
     if clip_skip:
         # Older releases of transformers have the layers in a submodule.
         norm = getattr(encoder, "text_model", encoder).final_layer_norm

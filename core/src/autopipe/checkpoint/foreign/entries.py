@@ -222,6 +222,25 @@ class ClipTextEntries(NetworkEntries):
     eos_token_id: _Id = 0
 
 
+class _Backbone(NetworkEntries):
+    """Entries of the convolutional part of a depth estimator."""
+
+    model_type: Literal["bit"] = "bit"
+
+
+class DepthEntries(NetworkEntries):
+    """Entries of a depth estimator, plain or with a BiT before its transformer."""
+
+    backbone_config: Annotated[
+        _Backbone | None, Field(description="null, or an object whose model_type is 'bit'")
+    ] = None
+    backbone_out_indices: Annotated[
+        list[Annotated[int, Field(ge=0)]], Field(description="a list of layers, from 0")
+    ] = []
+    head_in_index: Annotated[int, Field(ge=-4, le=3, description="a number from -4 to 3")] = -1
+    num_channels: Annotated[Literal[3], Field(description="3")] = 3
+
+
 def check_entries(kind: type[Entries], content: Mapping[str, Any], file: Path) -> None:
     """Check the `content` of a config against its schema.
 

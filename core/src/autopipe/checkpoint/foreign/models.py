@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ...errors import AutopipeError, ConfigError
 from ...wording import error_summary, shown
 from ..build import WithoutMemory, check_not_quantized, check_sizes
-from .entries import ClipTextEntries, NetworkEntries, check_entries
+from .entries import ClipTextEntries, DepthEntries, NetworkEntries, check_entries
 
 LIBRARY = "transformers"
 
@@ -32,19 +32,27 @@ _MODELS = (
     "CLIPTextModelWithProjection",
     "CLIPVisionModel",
     "CLIPVisionModelWithProjection",
+    "DPTForDepthEstimation",
     "T5EncoderModel",
     "XLMRobertaModel",
 )
-_TOKENIZERS = ("CLIPTokenizer", "T5Tokenizer", "XLMRobertaTokenizer")
+_IMAGE_PROCESSORS = ("CLIP", "DPT")
+_TOKENIZERS = ("BertTokenizer", "CLIPTokenizer", "T5Tokenizer", "XLMRobertaTokenizer")
 
 # Class names in checkpoints -> the name of the class in transformers 5.
 CLASSES: Mapping[str, str] = {
     **{name: name for name in (*_MODELS, *_TOKENIZERS)},
     **{f"{name}Fast": name for name in _TOKENIZERS},
-    "CLIPImageProcessor": "CLIPImageProcessor",
-    "CLIPImageProcessorFast": "CLIPImageProcessor",
-    "CLIPImageProcessorPil": "CLIPImageProcessor",
-    "CLIPFeatureExtractor": "CLIPImageProcessor",
+    **{
+        f"{name}{kind}": f"{name}ImageProcessor"
+        for name in _IMAGE_PROCESSORS
+        for kind in (
+            "ImageProcessor",
+            "ImageProcessorFast",
+            "ImageProcessorPil",
+            "FeatureExtractor",
+        )
+    },
 }
 
 PROCESSOR_FILES = frozenset(
@@ -71,6 +79,7 @@ _DESCRIBED: Mapping[str | None, type[NetworkEntries]] = {
     "clip": NetworkEntries,
     "clip_text_model": ClipTextEntries,
     "clip_vision_model": NetworkEntries,
+    "dpt": DepthEntries,
     "t5": NetworkEntries,
     "xlm-roberta": NetworkEntries,
 }
@@ -90,6 +99,11 @@ _UNTRUSTED = (
     "custom_pipelines",
     # Set by each call.
     "return_dict",
+    # They name another checkpoint, which transformers would fetch, or a class of another package.
+    "backbone",
+    "backbone_kwargs",
+    "use_pretrained_backbone",
+    "use_timm_backbone",
     # They set the size of label tables; no network here classifies.
     "num_labels",
     "id2label",

@@ -15,7 +15,7 @@ _TOKEN = Range(0, 1 << 24)
 LIMITS: Mapping[str, Range] = {
     **dict.fromkeys(("hidden_size", "intermediate_size", "projection_dim", "num_channels"), WIDTH),
     **dict.fromkeys(("d_model", "d_kv", "d_ff", "transformerDimSize", "imageDimSize"), WIDTH),
-    **dict.fromkeys(("transformerDimensions", "numDims"), WIDTH),
+    **dict.fromkeys(("transformerDimensions", "numDims", "project_dim"), WIDTH),
     **dict.fromkeys(("num_attention_heads", "num_heads"), Range(1, 1 << 12)),
     **dict.fromkeys(("num_hidden_layers", "num_layers", "num_decoder_layers"), _LAYERS),
     **dict.fromkeys(("vocab_size", "max_position_embeddings", "type_vocab_size"), ROWS),

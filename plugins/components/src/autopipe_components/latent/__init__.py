@@ -27,6 +27,7 @@ The hooks of a family, in the order in which a call uses them (those marked * ha
     codec                     maps pixels to latents and back
     adds_noise                whether noise is added to the initial image
     trim_end                  removes the last timesteps, which another model runs
+    mask_channels             what a network that takes the mask gets of it (inpainting)
     negative_halves           halves of tensors that step callbacks may replace separately
     denoiser, denoiser_inputs, run_denoiser, apply_guidance, embed_guidance_scale,
     guidance_embedding_dim, do_classifier_free_guidance    the prediction; see `guided`
@@ -36,10 +37,14 @@ Programs with their own loop call further methods, with the names and signatures
 are in `starts` and `methods`. The tasks call them too, so a subclass may override `prepare_latents`
 (except for inpainting), `get_timesteps` and `prepare_extra_step_kwargs`.
 
+A task may have hooks of its own; `LatentBesideImage` has, for networks that see an image in every
+step.
+
 A condition such as ControlNet is a class that precedes the family's class among the bases and
 overrides hooks; see `begin_call`, `prepare_batch` and `make_predictor`.
 """
 
+from .beside_image import LatentBesideImage as LatentBesideImage
 from .image2image import LatentImage2Image as LatentImage2Image
 from .inpaint import LatentInpaint as LatentInpaint
 from .steps import LatentPipeline as LatentPipeline

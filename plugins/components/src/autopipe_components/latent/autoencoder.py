@@ -18,13 +18,21 @@ if TYPE_CHECKING:
 
 
 class AutoencoderPipeline(Previewing, GuidedPipeline):
-    """A pipeline that denoises the latents of an autoencoder, the component `vae`."""
+    """A pipeline that denoises the latents of an autoencoder, by default the component `vae`."""
+
+    autoencoder_name: ClassVar[str] = "vae"
+    """The name of the component that is the autoencoder, such as `vqvae` in older checkpoints."""
 
     upcasts_vae: ClassVar[bool] = False
     """Whether to respect `force_upcast` in the config of the autoencoder: float16 models then
     decode, and half-precision models encode, in float32. False by default."""
 
     vae: AutoencoderKL
+
+    @property
+    def autoencoder(self) -> Any:
+        """The autoencoder, or None; see `autoencoder_name`."""
+        return getattr(self, self.autoencoder_name)
 
     @cached_property
     def vae_scale_factor(self) -> int:
@@ -50,10 +58,10 @@ class AutoencoderPipeline(Previewing, GuidedPipeline):
 
     @property
     def codec(self) -> Codec:
-        """The codec of the pipeline; by default `VaeCodec`, or `NoCodec` if `vae` is None."""
-        if self.vae is None:
-            return NoCodec("vae", channels_of_latents(self.denoiser.config))
-        return VaeCodec(self.vae, upcasts=self.upcasts_vae)
+        """The codec of the pipeline; by default `VaeCodec`, or `NoCodec` without autoencoder."""
+        if self.autoencoder is None:
+            return NoCodec(self.autoencoder_name, channels_of_latents(self.denoiser.config))
+        return VaeCodec(self.autoencoder, upcasts=self.upcasts_vae)
 
     def latent_shape(self, batch_size: int, height: int, width: int) -> tuple[int, ...]:
         """Return the shape (`batch_size`, C, h, w) of latents of images of this size in pixels."""
@@ -64,7 +72,7 @@ class AutoencoderPipeline(Previewing, GuidedPipeline):
         works = super().network_sizes(height, width)
         factor = self.vae_scale_factor
         decodes = self.call.output_type != "latent"
-        return [*works, (self.vae, height * factor, width * factor)] if decodes else works
+        return [*works, (self.autoencoder, height * factor, width * factor)] if decodes else works
 
     def check_image_memory(self, batch_size: int, height: int, width: int) -> None:
         """Call `check_sample_memory` for a height and width in pixels."""
@@ -88,20 +96,20 @@ class AutoencoderPipeline(Previewing, GuidedPipeline):
 
     def enable_vae_slicing(self) -> None:
         """Decode and encode one image at a time, which saves memory for batches."""
-        check_components(self, ("vae",))
-        self.vae.enable_slicing()
+        check_components(self, (self.autoencoder_name,))
+        self.autoencoder.enable_slicing()
 
     def disable_vae_slicing(self) -> None:
         """Undo `enable_vae_slicing`."""
-        check_components(self, ("vae",))
-        self.vae.disable_slicing()
+        check_components(self, (self.autoencoder_name,))
+        self.autoencoder.disable_slicing()
 
     def enable_vae_tiling(self) -> None:
         """Decode and encode in overlapping tiles, which saves memory for large images."""
-        check_components(self, ("vae",))
-        self.vae.enable_tiling()
+        check_components(self, (self.autoencoder_name,))
+        self.autoencoder.enable_tiling()
 
     def disable_vae_tiling(self) -> None:
         """Undo `enable_vae_tiling`."""
-        check_components(self, ("vae",))
-        self.vae.disable_tiling()
+        check_components(self, (self.autoencoder_name,))
+        self.autoencoder.disable_tiling()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -104,6 +105,14 @@ class LatentInpaint(StartsFromMask[_Result]):
     def check_denoiser(self) -> None:
         network_sees_mask(self.denoiser_in_channels, self.codec.channels)
 
+    def mask_channels(self, inpainting: Inpainting) -> Sequence[Tensor]:
+        """Return what the network takes after the latents along the channels; may be empty.
+
+        By default the mask, 1 where the image is repainted, and the latents of the masked image, if
+        the network takes them.
+        """
+        return inpainting.extra_channels()
+
     def repaint(
         self, tensors: Tensors, start: Inpainting, schedule: Schedule, callbacks: StepCallbacks
     ) -> Tensor:
@@ -121,7 +130,7 @@ class LatentInpaint(StartsFromMask[_Result]):
             tensors,
             schedule,
             callbacks,
-            extra_channels=lambda: inpainting().extra_channels(),
+            extra_channels=lambda: self.mask_channels(inpainting()),
             keep=lambda step, timestep, after: inpainting().keep(
                 self.scheduler, schedule.timesteps, step, after
             ),

@@ -100,7 +100,7 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
         Raises:
             ArgumentError: if the pipeline has no autoencoder.
         """
-        check_components(self, ("vae",))
+        check_components(self, (self.autoencoder_name,))
         return pt_to_numpy(denormalize(self.codec.decode(latents)))
 
     def upcast_vae(self) -> None:
@@ -112,5 +112,5 @@ class LatentMethods(ChecksGiven, AutoencoderPipeline):
         Raises:
             ArgumentError: if the pipeline has no autoencoder.
         """
-        check_components(self, ("vae",))
-        self.vae.to(dtype=torch.float32)
+        check_components(self, (self.autoencoder_name,))
+        self.autoencoder.to(dtype=torch.float32)

@@ -73,7 +73,9 @@ class Previewing:
             )
         else:
             pixels = VaeCodec(vae).decode(without_noise(latents).to(latents.dtype))
-        shown: list[Image] = self.image_processor.postprocess(pixels.float(), output_type="pil")
+        # Further channels, such as a depth, are no colours.
+        colours = pixels[:, :3].float()
+        shown: list[Image] = self.image_processor.postprocess(colours, output_type="pil")
         return shown
 
 

@@ -133,7 +133,10 @@ class MultiHeadAttention(AttentionMembers):
 
 
 class Attention(MultiHeadAttention):
-    """Attention of (B, Q, query_dim) to a context (B, K, context_dim), or self-attention."""
+    """Attention of (B, Q, query_dim) to a context (B, K, context_dim), or self-attention.
+
+    With `norms_context`, a layer norm is applied to the context first.
+    """
 
     def __init__(
         self,
@@ -144,6 +147,7 @@ class Attention(MultiHeadAttention):
         context_dim: int | None = None,
         bias: bool = False,
         upcast: bool = False,
+        norms_context: bool = False,
     ) -> None:
         super().__init__(
             query_dim,
@@ -153,6 +157,8 @@ class Attention(MultiHeadAttention):
             bias=bias,
             upcast=upcast,
         )
+        if norms_context:
+            self.norm_cross = nn.LayerNorm(context_dim or query_dim)
         self.to_k = nn.Linear(context_dim or query_dim, heads * head_dim, bias=bias)
         self.to_v = nn.Linear(context_dim or query_dim, heads * head_dim, bias=bias)
 
@@ -177,32 +183,60 @@ class Attention(MultiHeadAttention):
             return self.processed(hidden_states, encoder_hidden_states, attention_mask, options)
         return self.compute(hidden_states, encoder_hidden_states, attention_mask)
 
+    def read(self, context: Tensor | None, hidden: Tensor) -> Tensor:
+        """Return what keys and values are made of: the context, normalised, or `hidden` itself.
+
+        Raises:
+            ArgumentError: if the context is missing, or its shape doesn't fit.
+        """
+        if self.context_dim is None:
+            return hidden
+        context = self.check_context(context, hidden.shape[0])
+        return context if self.norm_cross is None else self.norm_cross(context)
+
     def compute(
         self, hidden: Tensor, context: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
         """Return what `forward` returns without a processor."""
-        if self.context_dim is None:
-            context = hidden
-        else:
-            context = self.check_context(context, hidden.shape[0])
+        context = self.read(context, hidden)
         check_bias(bias, context.shape[1])
         return self.attend(hidden, self.to_k(context), self.to_v(context), bias)
 
 
 class SpatialAttention(Attention):
-    """Self-attention over the pixels of (B, C, H, W) after normalisation, added to the input."""
+    """Self-attention over the pixels of (B, C, H, W) after normalisation, added to the input.
+
+    Args:
+        groups: of the normalisation; None for none.
+        head_dim: the width of a head; by default `channels / heads`.
+        output_scale_factor: what the sum is divided by.
+    """
 
     residual_connection = True
 
-    def __init__(self, channels: int, *, heads: int, groups: int, eps: float) -> None:
-        super().__init__(channels, heads=heads, head_dim=channels // heads, bias=True)
-        self.group_norm = nn.GroupNorm(groups, channels, eps=eps)
+    def __init__(
+        self,
+        channels: int,
+        *,
+        heads: int,
+        groups: int | None,
+        eps: float,
+        head_dim: int | None = None,
+        output_scale_factor: float = 1.0,
+    ) -> None:
+        super().__init__(channels, heads=heads, head_dim=head_dim or channels // heads, bias=True)
+        if groups is not None:
+            self.group_norm = nn.GroupNorm(groups, channels, eps=eps)
+        self.rescale_output_factor = output_scale_factor
 
     def compute(
         self, hidden: Tensor, context: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
-        attended = super().compute(to_tokens(self.group_norm(hidden)), context, bias)
-        return hidden + to_pixels(attended, hidden.shape[-2:])
+        normed = hidden if self.group_norm is None else self.group_norm(hidden)
+        attended = super().compute(to_tokens(normed), context, bias)
+        added = hidden + to_pixels(attended, hidden.shape[-2:])
+        factor = self.rescale_output_factor
+        return added if factor == 1 else added / factor
 
 
 def to_tokens(pixels: Tensor) -> Tensor:

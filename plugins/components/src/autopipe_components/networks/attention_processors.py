@@ -113,7 +113,7 @@ class AttnProcessor:
         self, attn: Any, hidden: Tensor, context: Tensor | None, bias: Tensor | None
     ) -> Tensor:
         """Return the attention of tokens, (B, Q, heads * d), before the output projection."""
-        context = hidden if context is None else context
+        context = attn.read(context, hidden)
         query, key, value = attn.to_q(hidden), attn.to_k(context), attn.to_v(context)
         bias = attn.prepare_attention_mask(bias, key.shape[1], key.shape[0])
         query, key, value = map(attn.head_to_batch_dim, (query, key, value))
@@ -129,10 +129,10 @@ class FusedAttnProcessor2_0(AttnProcessor):
         self, attn: Any, hidden: Tensor, context: Tensor | None, bias: Tensor | None
     ) -> Tensor:
         if not _is_fused(attn):
-            seen = hidden if context is None else context
+            seen = attn.read(context, hidden)
             query, key, value = attn.to_q(hidden), attn.to_k(seen), attn.to_v(seen)
         elif attn.is_cross_attention:
-            query, seen = attn.to_q(hidden), attn.check_context(context, hidden.shape[0])
+            query, seen = attn.to_q(hidden), attn.read(context, hidden)
             key, value = F.linear(seen, attn.fused_weight, attn.fused_bias).chunk(2, -1)
         else:
             query, key, value = F.linear(hidden, attn.fused_weight, attn.fused_bias).chunk(3, -1)

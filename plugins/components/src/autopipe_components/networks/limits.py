@@ -31,14 +31,21 @@ _WIDTHS = (
         "addition_time_embed_dim",
         "norm_num_groups",
     ),
-    *("norm_num_groups", "projection_class_embeddings_input_dim", "addition_embed_type_num_heads"),
+    *(
+        "attn_norm_num_groups",
+        "projection_class_embeddings_input_dim",
+        "addition_embed_type_num_heads",
+    ),
     *("conditioning_channels", "conditioning_embedding_out_channels"),
+    "attn_norm_num_groups",
     *("embedding_dim", "embedding_proj_dim", "clip_embed_dim", "num_embeddings"),
 )
 
 LIMITS: Mapping[str, Range] = {
     **dict.fromkeys(_WIDTHS, WIDTH),
     "num_class_embeds": ROWS,
+    "num_embeds_ada_norm": ROWS,
+    "num_train_timesteps": ROWS,
     "num_vq_embeddings": ROWS,
     "additional_embeddings": Range(0, 1 << 16),
     "layers_per_block": LAYERS,
@@ -47,6 +54,7 @@ LIMITS: Mapping[str, Range] = {
     "reverse_transformer_layers_per_block": Range(0, 256, filled=True, longest=_LEVELS),
     "sample_size": SIDE,
     "conv_in_kernel": KERNEL,
+    "patch_size": KERNEL,
     "conv_out_kernel": KERNEL,
     "downsample_padding": Range(0, 63),
     "freq_shift": Range(-(1 << 16), 1 << 16),

@@ -38,7 +38,7 @@ class PriorTransformerBlock(nn.Module):
         self.attn1 = Attention(width, heads=heads, head_dim=width // heads, bias=True)
         self.dropout = nn.Dropout(dropout)
         self.norm3 = nn.LayerNorm(width)
-        self.ff = FeedForward(width, gated=False, dropout=dropout)
+        self.ff = FeedForward(width, activation_fn="gelu", dropout=dropout)
 
     def forward(self, tokens: Tensor, bias: Tensor | None) -> Tensor:
         """Apply the layer; `bias`, (B, N, N) or (1, N, N), is added to the attention scores."""

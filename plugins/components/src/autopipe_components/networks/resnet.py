@@ -21,7 +21,8 @@ class ResnetOptions:
 
     `time_channels` is the width of the time embedding; None for a network without one.
     `time_scale_shift` is `"default"` (the embedding is added) or `"scale_shift"` (it scales and
-    shifts). The sum of the two branches is divided by `output_scale_factor`.
+    shifts). The sum of the two branches is divided by `output_scale_factor`. `groups_out` is the
+    number of groups of the second norm, if it differs from that of the first.
     """
 
     time_channels: int | None
@@ -31,10 +32,11 @@ class ResnetOptions:
     dropout: float = 0.0
     time_scale_shift: str = "default"
     output_scale_factor: float = 1.0
+    groups_out: int | None = None
 
 
-def check_groups(norm_num_groups: int | None, block_out_channels: Sequence[int]) -> None:
-    """Raise ConfigError unless `norm_num_groups` divides all `block_out_channels`."""
+def check_groups(norm_num_groups: int | None, block_out_channels: Sequence[int]) -> int:
+    """Return `norm_num_groups`; raise ConfigError unless it divides all `block_out_channels`."""
     if norm_num_groups is None:
         raise ConfigError("norm_num_groups is None; residual blocks need a number")
     for channels in block_out_channels:
@@ -43,6 +45,12 @@ def check_groups(norm_num_groups: int | None, block_out_channels: Sequence[int])
                 f"norm_num_groups is {norm_num_groups}, which doesn't divide the {channels} "
                 "channels that block_out_channels names"
             )
+    return norm_num_groups
+
+
+def conv_1x1(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """Return a convolution that mixes the channels of each pixel."""
+    return nn.Conv2d(in_channels, out_channels, kernel_size=1)
 
 
 class ResnetBlock2D(nn.Module):
@@ -70,13 +78,12 @@ class ResnetBlock2D(nn.Module):
             if options.time_channels is None
             else nn.Linear(options.time_channels, out_channels * (2 if self.scale_shift else 1))
         )
-        self.norm2 = nn.GroupNorm(options.groups, out_channels, eps=options.eps)
+        groups_out = options.groups_out or options.groups
+        self.norm2 = nn.GroupNorm(groups_out, out_channels, eps=options.eps)
         self.dropout = nn.Dropout(options.dropout)
         self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
         self.conv_shortcut = (
-            None
-            if in_channels == out_channels
-            else nn.Conv2d(in_channels, out_channels, kernel_size=1)
+            None if in_channels == out_channels else conv_1x1(in_channels, out_channels)
         )
 
     def forward(self, hidden: Tensor, time: Tensor | None = None) -> Tensor:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autopipe.errors import ConfigError
+from autopipe.errors import ConfigError, nearest
+from autopipe.wording import shown
 
+from .activations import Activation
 from .attention import Attention, to_pixels, to_tokens
 from .checkpointing import Checkpointed
 from .conditioning import Conditioning
@@ -44,25 +48,49 @@ class GEGLU(nn.Module):
         return gated
 
 
-class GELU(nn.Module):
-    """A projection and GELU, (..., in) -> (..., out)."""
+class Activated(nn.Module):
+    """A projection and an activation function, (..., in) -> (..., out)."""
 
-    def __init__(self, in_features: int, out_features: int) -> None:
+    def __init__(self, in_features: int, out_features: int, activation: Activation) -> None:
         super().__init__()
         self.proj = nn.Linear(in_features, out_features)
+        self.activation = activation
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return F.gelu(self.proj(hidden))
+        return self.activation(self.proj(hidden))
+
+
+_ACTIVATIONS: Mapping[str, Activation] = {
+    "gelu": F.gelu,
+    "gelu-approximate": partial(F.gelu, approximate="tanh"),
+}
 
 
 class FeedForward(nn.Module):
-    """A perceptron whose hidden layer, gated or not, is four times as wide."""
+    """A perceptron whose hidden layer is four times as wide.
 
-    def __init__(self, width: int, *, gated: bool = True, dropout: float = 0.0) -> None:
+    Args:
+        activation_fn: "geglu" for a gated hidden layer; "gelu" or "gelu-approximate".
+
+    Raises:
+        ConfigError: if there is no such activation function.
+    """
+
+    def __init__(self, width: int, *, activation_fn: str = "geglu", dropout: float = 0.0) -> None:
         super().__init__()
-        hidden_layer = GEGLU if gated else GELU
+        if activation_fn != "geglu" and activation_fn not in _ACTIVATIONS:
+            known = ["geglu", *_ACTIVATIONS]
+            raise ConfigError(
+                f"activation_fn is {shown(activation_fn)}, which feed-forward layers don't have; "
+                f"known are {', '.join(known)}.{nearest(activation_fn, known)}"
+            )
+        activation = _ACTIVATIONS.get(activation_fn)
         self.net = nn.Sequential(
-            hidden_layer(width, 4 * width), nn.Dropout(dropout), nn.Linear(4 * width, width)
+            GEGLU(width, 4 * width)
+            if activation is None
+            else Activated(width, 4 * width, activation),
+            nn.Dropout(dropout),
+            nn.Linear(4 * width, width),
         )
 
     def forward(self, hidden: Tensor) -> Tensor:

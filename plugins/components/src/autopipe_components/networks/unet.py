@@ -20,6 +20,7 @@ from .attention import set_attention_slices
 from .attentive import Attentive, attention_options
 from .conditioning import Conditioning, mask_to_bias
 from .embeddings import TimestepEmbedding
+from .k_blocks import has_k_blocks
 from .limits import LIMITS
 from .unet_additions import make_addition_embedding
 from .unet_blocks import make_down_block, make_mid_block, make_up_block
@@ -48,7 +49,7 @@ class UNet2DConditionModel(TimeEmbedded, Attentive, ModelMixin):
 
     "High-Resolution Image Synthesis with Latent Diffusion Models" (Rombach et al., 2022);
     "Photorealistic Text-to-Image Diffusion Models with Deep Language Understanding" (Saharia et
-    al., 2022) for the blocks of pixel-space diffusion.
+    al., 2022) for the blocks of pixel-space diffusion; `k_blocks` names its own.
 
     Raises:
         ConfigError: if a value contradicts another one, or is not supported.
@@ -154,10 +155,14 @@ class UNet2DConditionModel(TimeEmbedded, Attentive, ModelMixin):
             None if mid_block_type is None else make_mid_block(mid_block_type, layout.mid)
         )
         self.passage = Passage()
+        self.k_blocks = has_k_blocks(config)
 
         self.act = get_activation(act_fn)
-        assert norm_num_groups is not None, "lay_out refuses None"
-        self.conv_norm_out = nn.GroupNorm(norm_num_groups, block_out_channels[0], eps=norm_eps)
+        self.conv_norm_out = (
+            None
+            if norm_num_groups is None
+            else nn.GroupNorm(norm_num_groups, block_out_channels[0], eps=norm_eps)
+        )
         self.conv_out = _same_conv(block_out_channels[0], out_channels, conv_out_kernel)
 
     @property
@@ -255,7 +260,7 @@ class UNet2DConditionModel(TimeEmbedded, Attentive, ModelMixin):
         if self.encoder_hid_proj is not None:
             encoder_hidden_states = self.encoder_hid_proj.project(encoder_hidden_states, added)
         cond = Conditioning(
-            time=time if self.config.resnet_skip_time_act else self.act(time),
+            time=time if self.config.resnet_skip_time_act or self.k_blocks else self.act(time),
             context=encoder_hidden_states,
             context_bias=mask_to_bias(encoder_attention_mask, sample),
             self_bias=mask_to_bias(attention_mask, sample),
@@ -268,7 +273,9 @@ class UNet2DConditionModel(TimeEmbedded, Attentive, ModelMixin):
             down_intrablock_additional_residuals or (),
         )
         hidden = self.passage(self, self.conv_in(sample), cond, residuals)
-        prediction = self.conv_out(self.act(self.conv_norm_out(hidden)))
+        if self.conv_norm_out is not None:
+            hidden = self.act(self.conv_norm_out(hidden))
+        prediction = self.conv_out(hidden)
         return UNet2DConditionOutput(sample=prediction) if return_dict else (prediction,)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from autopipe.wording import shown
 from .added_kv_attention import AddedKVAttention, AddedKVOptions
 from .checkpointing import Checkpointed
 from .conditioning import Conditioning
+from .k_blocks import K_DOWN_BLOCKS, K_UP_BLOCKS, KDownBlock, KUpBlock
 from .resnet import (
     Downsample2D,
     ResnetBlock2D,
@@ -23,6 +25,8 @@ from .resnet import (
     Upsample2D,
 )
 from .transformer import Transformer2DModel, TransformerOptions
+
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
@@ -34,20 +38,23 @@ class BlockSpec:
         out_channels: channels of the output.
         skip_channels: channels of each skip connection that an up block takes, in the order of
             use; one for each of its residual blocks.
-        num_layers: the number of residual blocks of a down block.
+        num_layers: the number of residual blocks of the down block of this resolution.
         resample: whether the block ends with a change of resolution.
+        is_lowest: whether the block is at the lowest resolution.
         downsample_padding: see `Downsample2D`.
-        resnet, transformer, added_kv: options of the parts.
+        resnet: the options of residual blocks.
+        transformer, added_kv: the options of the attention of kinds that have it.
     """
 
     in_channels: int
     out_channels: int
     resnet: ResnetOptions
-    transformer: TransformerOptions
-    added_kv: AddedKVOptions
+    transformer: TransformerOptions | None = None
+    added_kv: AddedKVOptions | None = None
     skip_channels: tuple[int, ...] = ()
     num_layers: int = 1
     resample: bool = False
+    is_lowest: bool = False
     downsample_padding: int = 1
 
 
@@ -72,10 +79,12 @@ class BlockKind:
 
 def _transformer(spec: BlockSpec, index: int) -> nn.Module:
     options = spec.transformer
+    assert options is not None, "the layout gives it to this kind"
     return Transformer2DModel(spec.out_channels, options.depths[index], options)
 
 
 def _added_kv(spec: BlockSpec, index: int) -> nn.Module:
+    assert spec.added_kv is not None, "the layout gives it to this kind"
     return AddedKVAttention(spec.out_channels, spec.added_kv)
 
 
@@ -238,22 +247,31 @@ PIXEL_BLOCKS = frozenset(
 """The blocks of pixel-space diffusion."""
 
 
-def make_down_block(name: str, spec: BlockSpec) -> DownBlock:
+def make_down_block(name: str, spec: BlockSpec) -> DownBlock | KDownBlock:
     """Return the down block that is named `name` in configs."""
-    return DownBlock(spec, _find(DOWN_BLOCKS, "down_block_types", name))
+    if name in K_DOWN_BLOCKS:
+        return KDownBlock(spec, attends=K_DOWN_BLOCKS[name])
+    return DownBlock(spec, find_kind(DOWN_BLOCKS, "down_block_types", name))
 
 
 def make_mid_block(name: str, spec: BlockSpec) -> MidBlock:
     """Return the mid block that is named `name` in configs."""
-    return MidBlock(spec, _find(MID_BLOCKS, "mid_block_type", name))
+    return MidBlock(spec, find_kind(MID_BLOCKS, "mid_block_type", name))
 
 
-def make_up_block(name: str, spec: BlockSpec) -> UpBlock:
+def make_up_block(name: str, spec: BlockSpec) -> UpBlock | KUpBlock:
     """Return the up block that is named `name` in configs."""
-    return UpBlock(spec, _find(UP_BLOCKS, "up_block_types", name))
+    if name in K_UP_BLOCKS:
+        return KUpBlock(spec, attends=K_UP_BLOCKS[name])
+    return UpBlock(spec, find_kind(UP_BLOCKS, "up_block_types", name))
 
 
-def _find(kinds: Mapping[str, BlockKind], key: str, name: str) -> BlockKind:
+def find_kind(kinds: Mapping[str, _Kind], key: str, name: str) -> _Kind:
+    """Return what `kinds` has under `name`, which the config entry `key` asks for.
+
+    Raises:
+        ConfigError: if it has nothing under that name.
+    """
     try:
         # Early releases prefixed some names with `UNetRes`.
         return kinds[name.removeprefix("UNetRes")]

@@ -10,6 +10,7 @@ from autopipe.errors import ConfigError
 from autopipe.wording import shown
 
 from .added_kv_attention import AddedKVOptions
+from .k_blocks import GROUP, has_k_blocks
 from .resnet import ResnetOptions, check_groups
 from .transformer import TransformerOptions
 from .unet_blocks import PIXEL_BLOCKS, BlockSpec
@@ -92,7 +93,10 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
     levels = len(channels)
     for name in ("down_block_types", "up_block_types"):
         _expect_one_per_level(name, config[name], levels)
-    check_groups(config["norm_num_groups"], channels)
+    if has_k_blocks(config):
+        groups = config["norm_num_groups"] or GROUP
+    else:
+        groups = check_groups(config["norm_num_groups"], channels)
 
     layers = per_level("layers_per_block", config["layers_per_block"], levels)
     # For transformers the number of heads, for other blocks the width of a head.
@@ -102,7 +106,7 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
     resnet = ResnetOptions(
         time_channels=time_channels,
         eps=config["norm_eps"],
-        groups=config["norm_num_groups"],
+        groups=groups,
         act_fn=config["act_fn"],
         dropout=config["dropout"],
         time_scale_shift=config["resnet_time_scale_shift"],
@@ -115,7 +119,7 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
             depths=depths,
             heads=heads[level],
             context_dim=context[level],
-            groups=config["norm_num_groups"],
+            groups=groups,
             linear_projection=config["use_linear_projection"],
             only_cross_attention=cross_only,
             upcast_attention=bool(config["upcast_attention"]),
@@ -125,7 +129,7 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
         return AddedKVOptions(
             head_dim=head_dim,
             context_dim=context[level],
-            groups=config["norm_num_groups"],
+            groups=groups,
             only_cross_attention=cross_only,
             prompt_norm=config["cross_attention_norm"],
         )
@@ -136,6 +140,7 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
             out_channels=channels[i],
             num_layers=layers[i],
             resample=i < levels - 1,
+            is_lowest=i == levels - 1,
             downsample_padding=config["downsample_padding"],
             resnet=resnet,
             transformer=transformer(i, down_depths[i], cross_only=only_cross[i]),
@@ -157,7 +162,9 @@ def lay_out(config: Mapping[str, Any], *, time_channels: int) -> UNetLayout:
             in_channels=channels[min(i + 1, levels - 1)],
             out_channels=channels[i],
             skip_channels=(channels[i],) * layers[i] + (channels[max(i - 1, 0)],),
+            num_layers=layers[i],
             resample=i > 0,
+            is_lowest=i == levels - 1,
             resnet=resnet,
             transformer=transformer(i, up_depths[i], cross_only=only_cross[i]),
             # Widths of heads are not mirrored in up blocks: networks were trained this way.

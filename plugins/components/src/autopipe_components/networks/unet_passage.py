@@ -1,7 +1,7 @@
 """The passage of features through the blocks of a U-Net: down, through the middle, and up.
 
 Each layer of the down blocks makes a skip connection, and each layer of the up blocks takes one,
-the last first. Skip connection 0 is the input of the first block.
+the last first. Skip connection 0 is the input of the first block, which K blocks don't take.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from autopipe.errors import ArgumentError
 
 from .conditioning import Conditioning
+from .k_blocks import KUpBlock
 from .unet_blocks import UpBlock
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def go_down(
         ArgumentError: if the number of residuals differs from that of the skip connections.
     """
     adapter = list(residuals.adapter)
-    skips = [hidden]
+    skips = [] if unet.k_blocks else [hidden]
     for block in unet.down_blocks:
         if len(skips) == count:
             break
@@ -136,5 +137,5 @@ def go_up(
 
 
 def _layers(block: nn.Module) -> nn.ModuleList:
-    assert isinstance(block, UpBlock)
+    assert isinstance(block, (UpBlock, KUpBlock))
     return block.resnets

@@ -33,6 +33,7 @@ class Tokenizer(Calls):
         vocab_files_names: the files of a vocabulary.
         model: the kind of model that these files hold.
         defaults: the named special tokens unless the config has others.
+        input_names: what a call returns for each text, unless the config has others.
         name_or_path: where it was loaded from.
         init_kwargs: the entries of its config, without special tokens.
     """
@@ -40,6 +41,7 @@ class Tokenizer(Calls):
     vocab_files_names: ClassVar[Mapping[str, str]]
     model: ClassVar[type[Model]]
     defaults: ClassVar[Mapping[str, str]]
+    input_names: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
     is_fast = True
 
     def __init__(self, backend: Backend, stored: Stored, name_or_path: str = "") -> None:
@@ -57,7 +59,7 @@ class Tokenizer(Calls):
         self.model_max_length = UNLIMITED if length is None else length
         self.padding_side = entries.get("padding_side", "right")
         self.truncation_side = entries.get("truncation_side", "right")
-        names = entries.get("model_input_names", ["input_ids", "attention_mask"])
+        names = entries.get("model_input_names", self.input_names)
         self.model_input_names = [*names]
         self.clean_up_tokenization_spaces = bool(entries.get("clean_up_tokenization_spaces"))
         self.split_special_tokens = bool(entries.get("split_special_tokens"))

@@ -16,13 +16,34 @@ from ..noise import randn_tensor
 from .base import DiscreteScheduler
 from .inputs import check_number, placed
 from .output import DenoisingOutput as DDIMSchedulerOutput
-from .prediction import predicted_noise, predicted_original
+from .prediction import Real, predicted_noise, predicted_original
 from .step_index import Timestep
 
 __all__ = ["DDIMScheduler", "DDIMSchedulerOutput"]
 
 
-class DDIMScheduler(DiscreteScheduler):
+class DDIMStep(DiscreteScheduler):
+    """A scheduler whose step needs the clean sample and the noise in a sample."""
+
+    def _split(
+        self, model_output: Tensor, sample: Tensor, bar: Real, *, clipped: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Return the clean sample, bounded, and the noise that an output represents.
+
+        Args:
+            model_output: the prediction of the network for `sample`.
+            sample: the noisy sample.
+            bar: alpha_bar of `sample`, a number or a tensor that multiplies it.
+            clipped: whether the noise is derived from the bounded clean sample.
+        """
+        kind, alpha, sigma = self.config.prediction_type, bar**0.5, (1 - bar) ** 0.5
+        original = self._bounded(predicted_original(kind, model_output, sample, alpha, sigma))
+        if clipped:
+            return original, (sample - alpha * original) / sigma
+        return original, predicted_noise(kind, model_output, sample, alpha, sigma)
+
+
+class DDIMScheduler(DDIMStep):
     """DDIM (Song et al. 2020, arXiv:2010.02502).
 
     It steps straight towards the predicted clean sample; with `eta` > 0 it steps further and adds
@@ -91,14 +112,7 @@ class DDIMScheduler(DiscreteScheduler):
         now = self._whole(timestep)
         before = now - self.config.num_train_timesteps // self._steps()
         bar, bar_before = self._alpha_bar(now), self._alpha_bar(before)
-        alpha, sigma = bar**0.5, (1 - bar) ** 0.5
-
-        kind = self.config.prediction_type
-        original = self._bounded(predicted_original(kind, model_output, sample, alpha, sigma))
-        if use_clipped_model_output:
-            noise = (sample - alpha * original) / sigma
-        else:
-            noise = predicted_noise(kind, model_output, sample, alpha, sigma)
+        original, noise = self._split(model_output, sample, bar, clipped=use_clipped_model_output)
 
         variance = eta**2 * (1 - bar_before) / (1 - bar) * (1 - bar / bar_before)
         # At zero SNR and eta = 1 the terms under the root cancel, except for rounding errors.

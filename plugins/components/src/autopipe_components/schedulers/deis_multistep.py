@@ -15,8 +15,9 @@ from torch import Tensor
 from autopipe.config import register_to_config
 
 from .exponential import moments
+from .integrator import STABLE_STEPS
 from .output import SchedulerOutput
-from .solver_base import STABLE_STEPS, ExponentialSolver
+from .solver_base import ExponentialSolver
 from .step_index import Timestep
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from autopipe.errors import SchedulerError
 
-from ..noise import randn_tensor
 from .ddpm import descending
 from .options import LEARNED_VARIANCES, SIGMA_KINDS, VARIANCE_TYPES, check_one_schedule
 from .solver_base import FINAL_SIGMAS, ExponentialSolver
@@ -23,6 +24,8 @@ class DPMSolver(ExponentialSolver):
     """
 
     algorithm_types: tuple[str, ...]
+    algorithm_stand_ins: ClassVar[Mapping[str, str]] = MappingProxyType({"deis": "dpmsolver++"})
+    """Algorithms of other solvers, and what takes their place."""
 
     def _build_dpm(self) -> None:
         """Call `_build`, and check the options that all DPM-Solvers have.
@@ -32,13 +35,14 @@ class DPMSolver(ExponentialSolver):
                 noise would end without noise, where its step is infinite.
         """
         self._build(orders=(1, 2, 3))
-        algorithm = self._choose("algorithm_type", self.algorithm_types, {"deis": "dpmsolver++"})
+        algorithm = self._choose("algorithm_type", self.algorithm_types, self.algorithm_stand_ins)
         self._clean, self._stochastic = algorithm.endswith("++"), algorithm.startswith("sde-")
         others = ("logrho", "bh1", "bh2")
         self._choose("solver_type", ("midpoint", "heun"), dict.fromkeys(others, "midpoint"))
         self._choose("variance_type", VARIANCE_TYPES)
-        self._choose("final_sigmas_type", FINAL_SIGMAS)
-        if self.config.final_sigmas_type == "zero" and not self._clean:
+        if "final_sigmas_type" in self.config:
+            self._choose("final_sigmas_type", FINAL_SIGMAS)
+        if self._ends_clean and not self._clean:
             raise SchedulerError(
                 f"{type(self).__name__} with algorithm_type={algorithm!r} can't end at "
                 "a noise level of zero; set final_sigmas_type='sigma_min' or choose 'dpmsolver++'"
@@ -86,7 +90,13 @@ class DPMSolver(ExponentialSolver):
         """Return the number of training timesteps whose λ is not below `lambda_min_clipped`."""
         lambdas = -np.log(self._train_sigmas()[::-1])
         cut = int(np.searchsorted(lambdas, np.float32(self.config.lambda_min_clipped)))
-        return int(self.config.num_train_timesteps) - cut
+        left = int(self.config.num_train_timesteps) - cut
+        if left < 1:
+            raise SchedulerError(
+                f"{type(self).__name__} has no timestep whose λ is at least lambda_min_clipped="
+                f"{self.config.lambda_min_clipped:g}; set it lower"
+            )
+        return left
 
     def convert_model_output(self, model_output: Tensor, *, sample: Tensor) -> Tensor:
         """Return the clean sample or the noise that the output of the network represents.
@@ -97,11 +107,3 @@ class DPMSolver(ExponentialSolver):
             self._check_prediction(model_output, sample)
             model_output = model_output[:, : sample.shape[1]]
         return super().convert_model_output(model_output, sample=sample)
-
-    def _noise(
-        self, sample: Tensor, generator: Generator | list[Generator] | None, dtype: torch.dtype
-    ) -> Tensor | None:
-        """Return noise for a step of the SDE; None for the ODE."""
-        if not self._stochastic:
-            return None
-        return randn_tensor(sample.shape, generator=generator, device=sample.device, dtype=dtype)

@@ -15,14 +15,13 @@ from torch import Generator, Tensor
 
 from autopipe.config import register_to_config
 
+from .dpm_multistep import MultistepDPM
 from .dpm_solver_base import DPMSolver
-from .exponential import moments
 from .output import SchedulerOutput
-from .solver_base import STABLE_STEPS
 from .step_index import Timestep
 
 
-class DPMSolverMultistepScheduler(DPMSolver):
+class DPMSolverMultistepScheduler(MultistepDPM, DPMSolver):
     """Multistep DPM-Solver and DPM-Solver++ (Lu et al. 2022, arXiv:2206.00927, arXiv:2211.01095).
 
     It reuses the predictions of previous steps: one network call per step, order 1 to 3.
@@ -103,30 +102,14 @@ class DPMSolverMultistepScheduler(DPMSolver):
         Raises:
             SchedulerError: if `set_timesteps` was not called, or `timestep` is not in the schedule.
         """
-        self._begin_step(model_output, timestep, sample)
-        self._remember(self.convert_model_output(model_output, sample=sample))
-        noise = variance_noise if self._stochastic else None
-        if noise is None:
-            noise = self._noise(sample, generator, torch.float32)
-        return self._end_step(self._update(sample, self._order(), noise), return_dict)
-
-    def _order(self) -> int:
-        """Return the order of this step, lowered towards the end where that is more stable."""
-        config, steps = self.config, len(self.timesteps)
-        at_end = self._place == steps - 1
-        if at_end and (config.euler_at_final or config.final_sigmas_type == "zero"):
-            return 1
-        return self._usable_order(lower_final=config.lower_order_final and steps < STABLE_STEPS)
-
-    def _update(self, sample: Tensor, order: int, noise: Tensor | None) -> Tensor:
-        """Return the next sample, by the polynomial through the last `order` predictions."""
-        index = self._place
-        span = self._span(index, index + 1)
-        terms = moments(span.z, order)
-        if order == 2 and self.config.solver_type == "midpoint":
-            terms[1] = terms[0] / 2
-        if order == 3:
-            terms[2] /= 2
-        if order == 3 and self.config.algorithm_type == "sde-dpmsolver++":
-            terms[2] += 1
-        return self._integrate(sample, span, self._recent(order, index), terms, noise)
+        return self._multistep(
+            model_output,
+            timestep,
+            sample,
+            lambda _: (
+                self._noise(sample, generator, torch.float32)
+                if variance_noise is None
+                else variance_noise
+            ),
+            return_dict,
+        )

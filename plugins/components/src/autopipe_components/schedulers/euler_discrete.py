@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +12,8 @@ from autopipe.config import register_to_config
 from autopipe.errors import SchedulerError
 from autopipe.wording import shown
 
-from ..noise import randn_tensor
-from .inputs import check_noise, check_number, custom_schedule, placed, timesteps_tensor
+from .churn import Churn
+from .inputs import check_noise, custom_schedule, placed, timesteps_tensor
 from .options import SIGMA, check_choice, check_one_schedule
 from .output import DenoisingOutput as EulerDiscreteSchedulerOutput
 from .prediction import PREDICTION_TYPES, original_of_sigma
@@ -23,9 +22,6 @@ from .sigmas import timesteps_of
 from .step_index import broadcast_to, refuse_integer_timestep
 
 __all__ = ["EulerDiscreteScheduler", "EulerDiscreteSchedulerOutput"]
-
-MAX_CHURN = math.sqrt(2) - 1
-"""Upper limit of the increase of the noise level in a step, relative to that level."""
 
 
 class EulerDiscreteScheduler(SigmaScheduler):
@@ -157,24 +153,17 @@ class EulerDiscreteScheduler(SigmaScheduler):
             return_dict: if False, return the tuple `(prev_sample, pred_original_sample)`.
         """
         self._check_step(model_output, timestep, sample)
-        for name, value in (
-            ("s_churn", s_churn),
-            ("s_tmin", s_tmin),
-            ("s_tmax", s_tmax),
-            ("s_noise", s_noise),
-        ):
-            check_number(self, name, value)
         refuse_integer_timestep(self, timestep)
         index = self._scaled_index_of(timestep)
         sigma, following = self._sigma(index), self._sigma(index + 1)
-        sample = sample.float()
-        churn = min(s_churn / (len(self.sigmas) - 1), MAX_CHURN) if s_tmin <= sigma <= s_tmax else 0
-        raised = sigma * (1 + churn)
-        if churn > 0:
-            noise = randn_tensor(
-                model_output.shape, generator, model_output.device, model_output.dtype
-            )
-            sample = sample + noise * s_noise * (raised**2 - sigma**2) ** 0.5
+        sample, raised = Churn(s_churn, s_tmin, s_tmax, s_noise).raise_level(
+            self,
+            sample.float(),
+            sigma,
+            steps=len(self.sigmas) - 1,
+            like=model_output,
+            generator=generator,
+        )
         kind = self.config.prediction_type
         # As in diffusers, a v-prediction is read at the noise level before churning.
         level = sigma if kind == "v_prediction" else raised

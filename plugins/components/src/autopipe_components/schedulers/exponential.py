@@ -55,22 +55,23 @@ class Span:
     spread: Real = 0.0
 
     @classmethod
-    def between(cls, s: NoiseLevel, t: NoiseLevel, *, clean: bool, stochastic: bool) -> Span:
-        """Return the span from `s` to `t`, for a solver of the ODE or, if `stochastic`, of the SDE.
+    def between(cls, s: NoiseLevel, t: NoiseLevel, *, clean: bool, tau: float = 0) -> Span:
+        """Return the span from `s` to `t`.
 
         `clean` means that the prediction is the clean sample (DPM-Solver++); otherwise it is the
-        noise (DPM-Solver).
+        noise (DPM-Solver). `tau` scales the noise of the SDE: 0 is the ODE, 1 the SDE of these
+        solvers (Xue et al. 2023, "SA-Solver", arXiv:2309.05019, equations 11 and 14).
         """
         start, h = s.log_snr, t.log_snr - s.log_snr
-        if clean and stochastic:
-            spread = t.sigma * np.sqrt(-np.expm1(-2 * h))
-            return cls(start, h, t.sigma / s.sigma * np.exp(-h), t.alpha, -2 * h, spread)
+        share = 1 + tau**2
+        if clean and tau:
+            spread = t.sigma * np.sqrt(-np.expm1(-2 * tau**2 * h))
+            decay = t.sigma / s.sigma * np.exp(-(tau**2) * h)
+            return cls(start, h, decay, t.alpha, -share * h, spread)
         if clean:
             return cls(start, h, t.sigma / s.sigma, t.alpha, -h)
-        if stochastic:
-            spread = t.sigma * np.sqrt(np.expm1(2 * h))
-            return cls(start, h, t.alpha / s.alpha, 2 * t.sigma, h, spread)
-        return cls(start, h, t.alpha / s.alpha, t.sigma, h)
+        spread = tau * t.sigma * np.sqrt(np.expm1(2 * h)) if tau else 0.0
+        return cls(start, h, t.alpha / s.alpha, share * t.sigma, h, spread)
 
 
 def moments(z: Real, count: int) -> list[float]:

@@ -100,13 +100,29 @@ def timesteps_tensor(owner: object, timesteps: Any) -> Tensor:
     return numbers
 
 
+def check_timesteps(owner: object, timesteps: Any, count: int) -> Tensor:
+    """Return the timesteps of a batch as whole numbers from 0 to `count` - 1, on the CPU.
+
+    Raises:
+        SchedulerError: if they are something else.
+    """
+    index = timesteps_tensor(owner, timesteps)
+    if index.is_floating_point() or int(index.min()) < 0 or int(index.max()) >= count:
+        raise SchedulerError(
+            f"{type(owner).__name__} has the timesteps 0 to {count - 1}, as whole numbers, not "
+            f"{shown(index.tolist())}"
+        )
+    return index.long()
+
+
 def custom_schedule(
-    owner: object, name: str, values: Any, limits: Range = ANY_NUMBER
+    owner: object, name: str, values: Any, limits: Range = ANY_NUMBER, ascending: bool = False
 ) -> np.ndarray:
     """Return a custom schedule of the caller, as float64.
 
     Raises:
-        SchedulerError: if `values` is not a list of numbers within `limits`, or it rises somewhere.
+        SchedulerError: if `values` is not a list of numbers within `limits`, or it rises somewhere
+            (falls, if it should be `ascending`).
     """
     try:
         numbers = np.asarray(values, dtype=np.float64)
@@ -117,11 +133,12 @@ def custom_schedule(
         if numbers.shape == (0,):
             raise SchedulerError(f"{kind}: {name} is empty; give at least one")
         raise SchedulerError(f"{kind}: {name} must be a list of numbers, not {shown(values)}")
-    if (np.diff(numbers) > 0).any():
-        raise SchedulerError(f"{kind}: {name} must descend, but is {shown(values)}")
+    way = "ascend" if ascending else "descend"
+    if (np.diff(-numbers if ascending else numbers) > 0).any():
+        raise SchedulerError(f"{kind}: {name} must {way}, but is {shown(values)}")
     if len(numbers) > 1 and numbers[0] == numbers[1]:
         # The position of a step is found by its timestep, so the first must be unique.
-        raise SchedulerError(f"{kind}: {name} must descend, but starts with {numbers[0]:g} twice")
+        raise SchedulerError(f"{kind}: {name} must {way}, but starts with {numbers[0]:g} twice")
     if numbers[0] not in limits or numbers[-1] not in limits:
         raise SchedulerError(
             f"{kind}: {name} go from {numbers[0]:g} to {numbers[-1]:g}; they must be "

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from torch import Tensor
 
 from autopipe.config import register_to_config
@@ -27,12 +28,12 @@ class MidpointScheduler(SigmaScheduler):
     """The base of midpoint methods: a step uses the slope at its middle in log sigma.
 
     Each step but the last evaluates the network twice, so `timesteps` alternates between points
-    and midpoints. `sigmas` and `sigmas_interpol` (the midpoints) contain their inner values twice,
-    one for each of these timesteps.
+    and midpoints. `sigmas` contain their inner values twice, one for each of these timesteps.
     """
 
     order = 2
     sigmas_interpol: Tensor
+    """The levels of the midpoints, in the form of `sigmas`."""
     sample: Tensor | None
 
     @property
@@ -48,12 +49,16 @@ class MidpointScheduler(SigmaScheduler):
         return np.append(sigmas, 0).astype(np.float32), timesteps
 
     def _interleave(
-        self, timesteps: np.ndarray, midpoints: np.ndarray, device: str | torch.device | None
+        self,
+        timesteps: np.ndarray,
+        midpoints: np.ndarray,
+        device: str | torch.device | None,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         """Set `timesteps`, each but the last followed by that of its midpoint."""
         between = timesteps_of(midpoints, self._train_sigmas())
         pairs = np.stack([timesteps[:-1], between], axis=1).flatten()
-        schedule = np.append(pairs, timesteps[-1]).astype(np.float32)
+        schedule = np.append(pairs, timesteps[-1]).astype(dtype)
         self.num_inference_steps = len(timesteps)
         self.timesteps = placed(self, schedule, device)
         self.sample = None

@@ -17,7 +17,9 @@ MOST_STEPS = 1 << 17
 
 STEPS = Range(1, MOST_STEPS)
 BETA = Range(0, 1)
+SHARE = Range(0, 1)
 SIGMA = Range(0, 1e9)
+LENGTH = Range(1, 1 << 30)
 
 LIMITS: Mapping[str, Range] = {
     "num_train_timesteps": STEPS,
@@ -34,7 +36,25 @@ LIMITS: Mapping[str, Range] = {
     "sample_max_value": Range(above=0),
     "timestep_scaling": Range(0, 1e9),
     "flow_shift": Range(high=1e9, above=0),
-    "shift_terminal": Range(0, 1),
+    "shift_terminal": Range(0, 0.9999),
+    "shift": Range(high=1e9, above=0),
+    "base_shift": Range(-100, 100),
+    "max_shift": Range(-100, 100),
+    "base_image_seq_len": LENGTH,
+    "max_image_seq_len": LENGTH,
+    "scale_factors": Range(high=64, above=0),
+    "sigma_data": Range(high=1e9, above=0),
+    "noise_sampler_seed": Range(0, 2**63 - 1),
+    "predictor_order": STEPS,
+    "corrector_order": STEPS,
+    "num_vec_classes": Range(2, 1 << 20),
+    "scaler": Range(high=1e3, above=0),
+    "s": Range(0, 1),
+    "alpha_cum_start": SHARE,
+    "alpha_cum_end": SHARE,
+    "gamma_cum_start": SHARE,
+    "gamma_cum_end": SHARE,
+    "rho": Range(high=1e3, above=0),
 }
 """Limits of the numbers in the configs of schedulers, for all classes."""
 

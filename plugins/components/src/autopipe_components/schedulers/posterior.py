@@ -43,25 +43,41 @@ class PosteriorScheduler(DiscreteScheduler):
             generator: the source of noise.
         """
         bar, bar_before = self._alpha_bar(timestep), self._alpha_bar(before)
-        predicted_variance = None
+        previous, original, predicted_variance = self._posterior_mean(
+            model_output, sample, bar, bar_before, alpha, beta
+        )
+        if timestep > 0:
+            smallest = max((1 - bar_before) / (1 - bar) * beta, np.float32(1e-20))
+            like = model_output if predicted_variance is None else predicted_variance
+            noise = randn_tensor(like.shape, generator, like.device, like.dtype)
+            previous = previous + self._deviation(smallest, beta, predicted_variance) * noise
+        return previous, original
+
+    def _posterior_mean(
+        self,
+        model_output: Tensor,
+        sample: Tensor,
+        bar: Real,
+        bar_before: Real,
+        alpha: Real,
+        beta: Real,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the mean of a step (equation 7), the clean sample, and the learned variance.
+
+        `bar` and `bar_before` are alpha_bar at both ends of the step; they are numbers or tensors
+        that multiply `sample`, as `alpha` and `beta` are.
+        """
+        learned = None
         if self.variance_type in LEARNED_VARIANCES and model_output.shape[1] == 2 * sample.shape[1]:
-            model_output, predicted_variance = model_output.chunk(2, dim=1)
+            model_output, learned = model_output.chunk(2, dim=1)
         kind, signal, noise_share = self.config.prediction_type, bar**0.5, (1 - bar) ** 0.5
         original = self._bounded(
             predicted_original(kind, model_output, sample, signal, noise_share)
         )
-
-        # Equation 7: the mean of the posterior.
-        previous = (bar_before**0.5 * beta / (1 - bar)) * original + (
+        mean = (bar_before**0.5 * beta / (1 - bar)) * original + (
             alpha**0.5 * (1 - bar_before) / (1 - bar)
         ) * sample
-        if timestep > 0:
-            smallest = max((1 - bar_before) / (1 - bar) * beta, np.float32(1e-20))
-            noise = randn_tensor(
-                model_output.shape, generator, model_output.device, model_output.dtype
-            )
-            previous = previous + self._deviation(smallest, beta, predicted_variance) * noise
-        return previous, original
+        return mean, original, learned
 
     def _deviation(self, smallest: Real, largest: Real, predicted: Tensor | None) -> Tensor | Real:
         """Return the standard deviation of a step, from the bounds of its variance."""

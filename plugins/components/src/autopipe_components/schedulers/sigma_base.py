@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from torch import Tensor
 
 from autopipe.errors import SchedulerError
-from autopipe.wording import shown
 
 from .base import DiscreteScheduler
-from .inputs import check_noise, placed
+from .exploding import ExplodingScheduler
+from .inputs import placed
 from .options import SIGMA_KINDS, check_count, check_sigma_kind
-from .prediction import Real, scalar
 from .sigmas import interpolated, respaced, sigmas_of, timesteps_of
 from .spacing import spaced_timesteps
-from .step_index import StepIndexMixin, Timestep, broadcast_to
 
 
-class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
-    """A scheduler that steps along the noise levels `sigmas`, in the variance-exploding view.
-
-    `sigmas` are always float32 and on the CPU, and end with the final noise level.
-    """
+class SigmaScheduler(ExplodingScheduler, DiscreteScheduler):
+    """A scheduler that steps along the noise levels of training timesteps."""
 
     finite_sigmas = True
-    sigmas: Tensor
-    is_scale_input_called: bool = False
 
     def _build_betas(self) -> None:
         super()._build_betas()
@@ -53,8 +46,10 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
             return highest
         return (highest**2 + 1) ** 0.5
 
-    def _spaced_float(self, count: int, train_steps: int | None = None) -> np.ndarray:
-        """Return `count` descending timesteps as float32, in the spacing of the config."""
+    def _spaced_float(
+        self, count: int, train_steps: int | None = None, dtype: DTypeLike = np.float32
+    ) -> np.ndarray:
+        """Return `count` descending timesteps as floats, in the spacing of the config."""
         config = self.config
         check_count(self, "num_inference_steps", count)
         if train_steps is None:
@@ -65,7 +60,7 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
             count,
             train_steps,
             config.steps_offset,
-            dtype=np.float32,
+            dtype=dtype,
         )
 
     def _noise_levels(
@@ -99,35 +94,3 @@ class SigmaScheduler(StepIndexMixin, DiscreteScheduler):
                 f"{type(self).__name__} can't use custom timesteps with {kinds[0]}=True, which "
                 "computes timesteps; create it with from_config and that option turned off"
             )
-
-    def scale_model_input(self, sample: Tensor, timestep: Timestep) -> Tensor:  # type: ignore[override]
-        """Return `sample` in the variance-preserving view: divided by sqrt(sigma^2 + 1)."""
-        return self._scaled(sample, self._sigma(self._index_of(timestep)))
-
-    def _scaled(self, sample: Tensor, sigma: Real) -> Tensor:
-        if not isinstance(sample, Tensor):
-            raise SchedulerError(f"{type(self).__name__} scales tensors, not {shown(sample)}")
-        self.is_scale_input_called = True
-        scaled: Tensor = sample / (sigma**2 + 1) ** 0.5
-        return scaled
-
-    def _sigma(self, index: int) -> Real:
-        """Return the noise level at `index` of the schedule."""
-        return scalar(self.sigmas[index])
-
-    def _scaled_index_of(self, timestep: Timestep) -> int:
-        """Return the step index; warn if `scale_model_input` was never called."""
-        if not self.is_scale_input_called:
-            warnings.warn(
-                f"{type(self).__name__}.step was called before scale_model_input; call that "
-                "for the input of the network",
-                stacklevel=3,
-            )
-            self.is_scale_input_called = True
-        return self._index_of(timestep)
-
-    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Return `original_samples` noised to `timesteps`, (B,), or to the current position."""
-        check_noise(self, original_samples, noise)
-        sigmas = self.sigmas[self._noise_indices(timesteps)]
-        return original_samples + noise * broadcast_to(sigmas, original_samples)

@@ -1,11 +1,10 @@
-"""The base of solvers with the exponential integrator: schedule, history, and the update."""
+"""The base of solvers with the exponential integrator: their schedule over training timesteps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, ClassVar
+from collections.abc import Collection, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,14 +14,14 @@ from autopipe.errors import SchedulerError
 from autopipe.values import Range
 
 from .base import DiscreteScheduler
-from .exponential import NoiseLevel, Span, weights
+from .exponential import NoiseLevel
 from .inputs import check_number, placed
+from .integrator import Integrator
 from .options import SIGMA_KINDS, check_choice, check_sigma_kind
-from .output import SchedulerOutput
 from .prediction import PREDICTION_TYPES, predicted_noise, predicted_original, scalar
 from .sigmas import interpolated, respaced, sigmas_of, timesteps_of
 from .spacing import spaced_timesteps, trailing
-from .step_index import StepIndexMixin, Timestep, broadcast_to
+from .step_index import broadcast_to
 
 WHOLE_KINDS = ("use_karras_sigmas", "use_lu_lambdas")
 """Kinds of sigmas whose timesteps are rounded to whole numbers."""
@@ -30,11 +29,8 @@ WHOLE_KINDS = ("use_karras_sigmas", "use_lu_lambdas")
 FINAL_SIGMAS = ("zero", "sigma_min")
 """The noise levels at which a schedule can end: zero, or the lowest of its kind."""
 
-STABLE_STEPS = 15
-"""With `lower_order_final`, schedules with fewer steps than this end with lower orders."""
 
-
-class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
+class ExponentialSolver(Integrator, DiscreteScheduler):
     """A solver of the diffusion ODE or SDE that integrates a polynomial through predictions.
 
     `sigmas` are the noise levels of all timesteps and of the end, in the variance-exploding view
@@ -45,14 +41,8 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
     time_shift_types: ClassVar[Sequence[str]] = ("exponential",)
     finite_sigmas = True
 
-    sigmas: Tensor
-    model_outputs: list[Tensor]
-    """The last predictions in the form that the solver integrates, the newest last."""
-
-    _clean: bool
-    """Whether the solver integrates the predicted clean sample instead of the predicted noise."""
-    _stochastic: bool = False
-    """Whether the solver solves the SDE, which draws noise, instead of the ODE."""
+    _descending: ClassVar[bool] = True
+    """Whether the noise levels of a schedule descend, from noise to the sample."""
 
     def _build(self, *, orders: Collection[int] | None = None, clean: bool = True) -> None:
         """Set the noise schedule from the config, and check the options that all solvers have.
@@ -64,7 +54,8 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         check_sigma_kind(self, config)
         if orders is not None:
             check_choice(self, "solver_order", config.solver_order, orders)
-        check_choice(self, "time_shift_type", config.time_shift_type, self.time_shift_types)
+        if "time_shift_type" in config:
+            check_choice(self, "time_shift_type", config.time_shift_type, self.time_shift_types)
         if config.prediction_type == "flow_prediction" and not config.use_flow_sigmas:
             raise SchedulerError(
                 f"{type(self).__name__} got prediction_type='flow_prediction' with the noise "
@@ -73,20 +64,6 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         self.sigmas = torch.from_numpy(np.append(self._train_sigmas()[::-1], np.float32(0)))
         self.model_outputs = []
         self._clean = clean
-
-    def _choose(
-        self,
-        option: str,
-        allowed: Collection[str | None],
-        stand_ins: Mapping[str, str] = MappingProxyType({}),
-    ) -> Any:
-        """Return the checked value of an option; replace those of other solvers by equivalents."""
-        if self.config[option] in stand_ins:
-            self.register_to_config(**{option: stand_ins[self.config[option]]})
-        check_choice(self, option, self.config[option], allowed)
-        return self.config[option]
-
-    # The schedule
 
     def _train_sigmas(self) -> np.ndarray:
         """Return the noise levels of all training timesteps, ascending, float32."""
@@ -165,7 +142,7 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
             SchedulerError: if a noise level is higher than the one before it.
         """
         levels = np.append(sigmas, last_sigma).astype(np.float32)
-        if (np.diff(levels[:-1]) > 0).any():
+        if self._descending and (np.diff(levels[:-1]) > 0).any():
             raise SchedulerError(
                 f"{type(self).__name__} needs descending noise levels, not {levels.tolist()}; give "
                 f"timesteps or sigmas in descending order"
@@ -175,8 +152,6 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         self.num_inference_steps = len(timesteps)
         self.model_outputs = []
         self._rewind()
-
-    # One step
 
     def _level(self, index: int) -> NoiseLevel:
         """Return the weights of clean sample and noise at an index of the schedule."""
@@ -190,26 +165,6 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
         alpha, sigma = torch.tensor([self._level(i) for i in self._noise_indices(timesteps)]).T
         return broadcast_to(alpha, sample), broadcast_to(sigma, sample)
 
-    def _begin_step(self, model_output: Tensor, timestep: Timestep, sample: Tensor) -> int:
-        """Return the index of this step.
-
-        Raises:
-            SchedulerError: if `set_timesteps` was not called, the schedule is at its end, or the
-                arguments don't fit together.
-        """
-        self._steps()
-        self._check_step(model_output, timestep, sample)
-        if self._step_index is None and self._begin_index is None:
-            # Rounding can make the first timesteps equal; a run that starts there starts at 0.
-            at_start = float(timestep) == float(self.timesteps[0])
-            self._step_index = 0 if at_start else self.index_for_timestep(timestep)
-        return self._index_of(timestep)
-
-    @property
-    def _place(self) -> int:
-        """The index of the current step; before the first step, the begin index."""
-        return self._step_index if self._step_index is not None else self._begin_index or 0
-
     def convert_model_output(self, model_output: Tensor, *, sample: Tensor) -> Tensor:
         """Return the clean sample or the noise that the output of the network represents."""
         self._check_prediction(model_output, sample)
@@ -219,62 +174,6 @@ class ExponentialSolver(StepIndexMixin, DiscreteScheduler):
             kind = "sample"
         convert = predicted_original if self._clean else predicted_noise
         return convert(kind, output, sample, *level)
-
-    def _remember(self, output: Tensor) -> None:
-        """Add a prediction to the history, whose length is the order of the solver."""
-        self.model_outputs = [*self.model_outputs, output][-self.config.solver_order :]
-
-    def _recent(self, count: int, index: int) -> dict[int, Tensor]:
-        """Return the last `count` predictions by schedule index; the newest is at `index`."""
-        return {index - k: self.model_outputs[-1 - k] for k in range(count)}
-
-    def _usable_order(self, *, lower_final: bool) -> int:
-        """Return this step's order, limited by the history and, if `lower_final`, by steps left."""
-        order = min(int(self.config.solver_order), len(self.model_outputs))
-        return min(order, len(self.timesteps) - self._place) if lower_final else order
-
-    def _end_step(self, previous: Tensor, return_dict: bool) -> SchedulerOutput | tuple[Tensor]:
-        """Count the step that led to `previous`, and return it according to `return_dict`."""
-        self._step_index = self._place + 1
-        return SchedulerOutput(previous) if return_dict else (previous,)
-
-    def _span(self, start: int, stop: int) -> Span:
-        """Return the span between two indices of the schedule."""
-        return Span.between(
-            self._level(start), self._level(stop), clean=self._clean, stochastic=self._stochastic
-        )
-
-    def _integrate(
-        self,
-        sample: Tensor,
-        span: Span,
-        outputs: Mapping[int, Tensor],
-        moments: Sequence[float],
-        noise: Tensor | None = None,
-    ) -> Tensor:
-        """Return the sample at the end of `span`, from `sample` at its start.
-
-        Args:
-            sample: any shape and dtype; it is computed in float32 or better.
-            span: the step to take.
-            outputs: predictions, by their index in the schedule.
-            moments: the integrals of the terms of the polynomial, one for each of the outputs.
-            noise: standard normal, for the SDE.
-        """
-        if span.length == 0:
-            return sample
-        known: dict[float, Tensor] = {}
-        for index, output in outputs.items():
-            # Of predictions at equal noise levels only the first, which is the newest, is used.
-            node = float((self._level(index).log_snr - span.start) / span.length)
-            known.setdefault(node, output)
-        wide = sample.to(torch.promote_types(sample.dtype, torch.float32))
-        result: Tensor = wide * span.decay
-        for weight, output in zip(weights(list(known), moments), known.values()):
-            result = result.add(output, alpha=float(-span.scale * weight))
-        if noise is not None:
-            result = result.add(noise.to(result.device), alpha=float(span.spread))
-        return result.to(sample.dtype)
 
 
 def shifted(sigmas: np.ndarray, shift: float) -> np.ndarray:

@@ -114,9 +114,3 @@ class UnCLIPScheduler(PosteriorScheduler):
             model_output, sample, now, before=before, alpha=alpha, beta=beta, generator=generator
         )
         return UnCLIPSchedulerOutput(previous, original) if return_dict else (previous, original)
-
-    def _bounded(self, sample: Tensor) -> Tensor:
-        config = self.config
-        if config.clip_sample:
-            return sample.clamp(-config.clip_sample_range, config.clip_sample_range)
-        return sample

@@ -83,10 +83,12 @@ class VaeCodec:
             factor is `2 ** (len(block_out_channels) - 1)`.
         upcasts: whether to respect `force_upcast`: a model with that option encodes in float32,
             and decodes in float32 instead of float16.
+        scaling: used in place of the config's `scaling_factor`; None for that.
     """
 
     vae: ModelMixin
     upcasts: bool = False
+    scaling: float | None = None
 
     @property
     def factor(self) -> int:
@@ -98,13 +100,25 @@ class VaeCodec:
 
     def encode(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the latents of `image`, in the dtype of `image`."""
+        latents = self._encoded(image, generator)
+        mean, deviation = self._statistics(latents)
+        scaled: Tensor = (latents - mean) * self._scaling / deviation
+        return scaled
+
+    def encode_mode(self, image: Tensor) -> Tensor:
+        """Return the most probable latents of `image`, not normalised, in the dtype of `image`.
+
+        Networks that see an image beside the latents may have been trained on these.
+        """
+        return self._encoded(image, mode="argmax")
+
+    def _encoded(
+        self, image: Tensor, generator: torch.Generator | None = None, mode: str = "sample"
+    ) -> Tensor:
         upcast = self._upcast_from(torch.float16, torch.bfloat16)
         with float32_copy(self.vae) if upcast else nullcontext(self.vae) as vae:
             encoded = vae.encode(image.to(_dtype(vae)))  # type: ignore[operator]
-            latents = retrieve_latents(encoded, generator).to(image)
-        mean, deviation = self._statistics(latents)
-        scaled: Tensor = (latents - mean) * self.vae.config.scaling_factor / deviation
-        return scaled
+            return retrieve_latents(encoded, generator, mode).to(image)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Decode `latents`, on their device; in float32 if half precision overflows."""
@@ -131,9 +145,14 @@ class VaeCodec:
         """
         latents = latents.to(_dtype(vae))
         mean, deviation = self._statistics(latents)
-        unscaled = latents * deviation / self.vae.config.scaling_factor + mean
+        unscaled = latents * deviation / self._scaling + mean
         image: Tensor = vae.decode(unscaled).sample
         return image
+
+    @property
+    def _scaling(self) -> float:
+        own: float = self.vae.config.scaling_factor
+        return own if self.scaling is None else self.scaling
 
     def _statistics(self, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
         """Return mean and deviation of unscaled latents from the config; 0 and 1 by default."""

@@ -123,6 +123,12 @@ def check_image_prompts(pipe: Any, given: Mapping[str, Any]) -> None:
         )
 
 
+def count_images(image: Any) -> int:
+    """Return the number of images in a list, or in a tensor or array (N, ...) of four axes."""
+    is_several = isinstance(image, (list, tuple)) or getattr(image, "ndim", 0) == 4
+    return len(image) if is_several else 1
+
+
 def check_images_given(
     name: str, image: Any, prompt: Any, prompt_embeds: Any, batch_size: int | None = None
 ) -> None:
@@ -141,7 +147,7 @@ def check_images_given(
     check_tensor("prompt_embeds", prompt_embeds)
     none = prompt is None and prompt_embeds is None
     prompts = batch_size or (1 if none else batch_size_of(prompt, prompt_embeds))
-    count = len(image) if isinstance(image, (list, tuple)) or getattr(image, "ndim", 0) == 4 else 1
+    count = count_images(image)
     if count not in (1, prompts):
         raise ArgumentError(
             f"got {count} {name}s for {prompts} prompts; give one for all, or one for each"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from autopipe.errors import AutopipeError
+from autopipe.errors import ArgumentError, AutopipeError
 from autopipe.pipeline.base import DiffusionPipeline
 from autopipe.tasks import Input
 
@@ -41,7 +41,11 @@ def as_tensor(picture: Any) -> torch.Tensor:
 
 
 def latents(subject: Subject, pipe: DiffusionPipeline) -> torch.Tensor | None:
-    """Return random latents of the right shape, or None if calls take or show no latents."""
+    """Return random latents of the shape that calls take; None if calls take or show none.
+
+    The latents that the step callback of a chain of stages shows may be others than those that its
+    calls take.
+    """
     if not {"latents", "callback_on_step_end"} <= set(subject.taken):
         return None
     seen: list[torch.Tensor] = []
@@ -51,8 +55,24 @@ def latents(subject: Subject, pipe: DiffusionPipeline) -> torch.Tensor | None:
 
     subject.output(pipe, callback_on_step_end=watch)
     like = seen[0]
-    generator = torch.Generator().manual_seed(7)
-    return torch.randn(like.shape, generator=generator).to(like)
+    made = random_like(like, seed=7).to(like)
+    return made if takes_latents(subject, pipe, made) else None
+
+
+def random_like(like: torch.Tensor, seed: int) -> torch.Tensor:
+    """Return random latents in the shape of `like`."""
+    return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def takes_latents(subject: Subject, pipe: DiffusionPipeline, made: torch.Tensor) -> bool:
+    """Whether calls take latents of the shape of `made`; asked of chains of stages alone."""
+    if type(pipe).stage_classes() == (type(pipe),):
+        return True
+    try:
+        subject.output(pipe, latents=made)
+    except ArgumentError:
+        return False
+    return True
 
 
 def embeds(subject: Subject, pipe: DiffusionPipeline) -> dict[str, Any]:

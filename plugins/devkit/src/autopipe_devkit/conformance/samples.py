@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from PIL import Image
@@ -69,3 +69,19 @@ def batched(task: Task) -> list[str]:
     """Return the names of the inputs that a call takes as lists, with one value per result."""
     there = [given for given in task.inputs if given.kind in MADE or given.name in task.samples]
     return [given.name for given in there if given.kind not in SETTINGS]
+
+
+def as_served(task: Task, taken: Collection[str]) -> Task:
+    """Return `task` without the optional inputs that a pipeline does without.
+
+    Args:
+        taken: the names of the parameters of its calls.
+    """
+    absent = {one.name for one in task.inputs if not one.required} - {*taken}
+    if not absent:
+        return task
+    kept = {
+        "inputs": tuple(one for one in task.inputs if one.name not in absent),
+        "samples": {name: one for name, one in task.samples.items() if name not in absent},
+    }
+    return Task(str(task), **{**vars(task), **kept})

@@ -19,6 +19,7 @@ from autopipe.wording import listed
 from .checks import OF_A_FAMILY, OF_A_MEMBER, OF_A_STAGE, OF_A_TASK, of_family, of_task, tasks_of
 from .checks.manifest import usable
 from .plugin import VERDICT, deselected
+from .samples import as_served
 from .subject import Subject, parameters_of
 from .verdict import Verdict
 
@@ -112,7 +113,7 @@ class Conformance:
             pipeline,
             folder,
             scratch,
-            serves,
+            None if serves is None else as_served(serves, taken),
             inputs=self.inputs(pipeline),
             size=self.size,
             notes=verdict.notes,

@@ -10,12 +10,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from autopipe.attaching.attachment import AfterStep, Attachment
 from autopipe.placement.base import networks_of
 
+from . import given
 from .subject import Subject
 from .verdict import Unjudged
 
@@ -89,12 +89,14 @@ class Draws:
     Attributes:
         subject: the subject.
         pipe: its pipeline.
+        seen: the latents after each step of the last call of `latents`.
         where: the place of a fault for messages: the task, or the class if there is no task.
     """
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.pipe = subject.load()
+        self.seen: list[Tensor] = []
         self.where = str(subject.serves or subject.pipeline.name)
 
     def __call__(self, seed: int = 0, **changes: Any) -> Drawn:
@@ -133,7 +135,7 @@ class Draws:
         Args:
             held: the latents that replace the result of each step.
         """
-        seen: list[Tensor] = []
+        seen = self.seen = []
 
         class Look(Attachment):
             def after_step(self, run: Any, strength: float) -> AfterStep:
@@ -155,9 +157,16 @@ class Draws:
         return drawn, seen[-1]
 
     def other_latents(self) -> Tensor:
-        """Return random latents in the shape of the pipeline's own."""
+        """Return random latents in the shape that calls take.
+
+        In a chain, those are the latents of one of its stages, tried from the last.
+        """
         _, last = self.latents()
-        return torch.randn(last.shape, generator=torch.Generator().manual_seed(5))
+        for like in reversed(list({one.shape: one for one in self.seen}.values())):
+            made = given.random_like(like, seed=5)
+            if given.takes_latents(self.subject, self.pipe, made):
+                return made
+        return given.random_like(last, seed=5)
 
     def blame(self, faults: Iterable[str], *drawn: Drawn) -> None:
         """Fail if there are faults; as unjudged if the checkpoint hides effects in `drawn`."""

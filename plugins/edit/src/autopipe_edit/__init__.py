@@ -1,0 +1,1 @@
+"""Pipelines that edit a picture by an instruction."""

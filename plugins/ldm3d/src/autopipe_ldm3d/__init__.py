@@ -1,0 +1,1 @@
+"""The LDM3D family: colours and depth of a prompt."""

@@ -1,0 +1,1 @@
+"""Paint by Example: inpainting with a picture in place of a prompt."""

@@ -1,0 +1,1 @@
+"""The depth model of Stable Diffusion 2."""

@@ -1,0 +1,24 @@
+"""What every family promises, checked for this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from autopipe import StableDiffusionDepth2ImgPipeline
+from autopipe.manifest import Pipeline
+from autopipe_devkit.conformance import Conformance
+
+
+class TestConformance(Conformance):
+    family = "stable_diffusion_depth"
+    size = (16, 16)
+
+    @pytest.fixture
+    def checkpoint(self, build: Callable[..., Any]) -> Any:
+        return build(StableDiffusionDepth2ImgPipeline)
+
+    def samples(self, pipeline: Pipeline) -> dict[str, tuple[Any, Any]]:
+        return {"clip_skip": (None, 1)}

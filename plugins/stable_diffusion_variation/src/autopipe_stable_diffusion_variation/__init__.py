@@ -1,0 +1,1 @@
+"""Variations of an image with Stable Diffusion."""

@@ -1,0 +1,1 @@
+"""Stable unCLIP: Stable Diffusion that also sees the embedding of an image."""

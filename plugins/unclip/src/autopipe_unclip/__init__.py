@@ -1,0 +1,1 @@
+"""unCLIP, whose published checkpoints are called Karlo."""

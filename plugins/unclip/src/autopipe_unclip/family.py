@@ -1,0 +1,33 @@
+"""The manifest of this package."""
+
+from __future__ import annotations
+
+from autopipe.hooks import hookimpl
+from autopipe.manifest import Component, Family, Pipeline
+from autopipe.tasks import Task
+from autopipe_components.claims import LIGHT
+from autopipe_components.tasks import VARIATION
+
+
+@hookimpl
+def autopipe_family() -> Family:
+    """Return the manifest."""
+    package, line = "autopipe_unclip", "unclip"
+    texts, images = "UnCLIPPipeline", "UnCLIPImageVariationPipeline"
+    projection = "UnCLIPTextProjModel"
+    return Family(
+        name="unclip",
+        tasks=(VARIATION,),
+        pipelines=(
+            Pipeline(texts, f"{package}.text2image:{texts}", Task.TEXT2IMAGE, line),
+            Pipeline(images, f"{package}.variation:{images}", VARIATION, f"{line}.variation"),
+        ),
+        components=(
+            *LIGHT,
+            # Saved as the Hub has it; diffusers 0.42 saves the other form.
+            *(
+                Component(projection, f"{package}.text_projection:{projection}", library)
+                for library in ("diffusers", "unclip")
+            ),
+        ),
+    )

@@ -1,0 +1,1 @@
+"""The schedulers that only these pipelines use."""

@@ -1,0 +1,22 @@
+"""How the demo upscaler is made (not in the wheel).
+
+Its world is that of the demo checkpoint of Stable Diffusion, whose networks it starts from, so the
+pictures and the trainer are those of `plugins/stable_diffusion/demo`, opened here as the package
+`stable_diffusion_demo`.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+WORLD = "stable_diffusion_demo"
+
+if WORLD not in sys.modules:
+    _folder = Path(__file__).parents[2] / "stable_diffusion" / "demo"
+    _spec = importlib.util.spec_from_file_location(
+        WORLD, _folder / "__init__.py", submodule_search_locations=[str(_folder)]
+    )
+    assert _spec is not None
+    assert _spec.loader is not None
+    sys.modules[WORLD] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules[WORLD])

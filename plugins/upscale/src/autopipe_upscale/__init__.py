@@ -1,0 +1,1 @@
+"""Pipelines that enlarge pictures by diffusion."""

@@ -1,0 +1,170 @@
+"""Enlarges pictures four times without a prompt, as latent diffusion was published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from torch import Tensor
+
+from autopipe.kinds import Network, Scheduler
+from autopipe.outputs import ImagePipelineOutput
+from autopipe.pipeline.call import Cancellation, pipeline_call
+from autopipe.pipeline.loop import StepCallback, Tensors
+from autopipe_components.image_processor import VaeImageProcessor
+from autopipe_components.images.kinds import ImageInput, kind_of
+from autopipe_components.latent import LatentBesideImage
+from autopipe_components.steps.checks import check_colours, check_image
+from autopipe_components.steps.codec import Codec, Generators, NoCodec, VaeCodec
+from autopipe_components.steps.given import count_images
+
+Result: TypeAlias = "ImagePipelineOutput | tuple[Any]"
+
+_MULTIPLE = 32
+"""The sides of PIL pictures are rounded down to multiples of this."""
+
+
+@dataclass(frozen=True)
+class QuantisedCodec(VaeCodec):
+    """The codec of a `VQModel` that decodes latents as they are, by way of its codebook."""
+
+    scaling: float | None = 1.0
+
+
+class LDMSuperResolutionPipeline(LatentBesideImage[Result]):
+    """Enlarges pictures, without a prompt.
+
+    The latents have the size of the picture, which joins them; the autoencoder decodes them
+    enlarged. "High-Resolution Image Synthesis with Latent Diffusion Models" (Rombach et al., 2022).
+
+    Args:
+        vqvae: a `VQModel`. Its `scaling_factor` is not used.
+        unet: a `UNet2DModel` that takes latents and picture.
+        scheduler: any scheduler.
+    """
+
+    model_cpu_offload_seq = "unet->vqvae"
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "image_latents")
+    required_components = ("vqvae", "unet", "scheduler")
+    output_class = ImagePipelineOutput
+    # The network has no such input.
+    guidance_embedding_dim = None
+
+    vqvae: Any
+
+    def __init__(self, vqvae: Network, unet: Network, scheduler: Scheduler) -> None:
+        self.register_modules(vqvae=vqvae, unet=unet, scheduler=scheduler)
+
+    @property
+    def vae(self) -> Any:  # type: ignore[override]
+        """The autoencoder."""
+        return self.vqvae
+
+    @property
+    def codec(self) -> Codec:
+        if self.vqvae is None:
+            return NoCodec("vqvae", int(self.unet.config.in_channels) // 2, 4)
+        return QuantisedCodec(self.vqvae)
+
+    @cached_property
+    def image_processor(self) -> VaeImageProcessor:
+        """The processor that converts images to tensors and back."""
+        return VaeImageProcessor(
+            vae_scale_factor=_MULTIPLE, vae_latent_channels=0, do_convert_rgb=True
+        )
+
+    @pipeline_call
+    def __call__(
+        self,
+        image: ImageInput = None,  # type: ignore[assignment]
+        batch_size: int | None = 1,
+        num_inference_steps: int = 100,
+        eta: float = 0.0,
+        generator: Generators = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        *,
+        latents: Tensor | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        check_memory: bool = True,
+        adapters: Mapping[str, Any] | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> Result:
+        """Enlarge `image`.
+
+        Args:
+            image: the picture: PIL, rounded down to multiples of 32 pixels, or an array or tensor,
+                or a list. Tensors have values in [-1, 1], or in [0, 1] if none is negative.
+            batch_size: ignored, as in diffusers: there is a result for each picture.
+            num_inference_steps: the number of denoising steps; more give better images.
+            eta: the noise that DDIM adds in each step, in [0, 1]. As in diffusers, it is drawn from
+                torch's global random state, not from `generator`.
+            generator: the random generator, or a list with one per image.
+            output_type: `"pil"`, `"np"`, `"pt"` or `"latent"`.
+            return_dict: if False, return a tuple.
+            latents: the initial noise (B, C, h, w), of the size of the picture.
+            callback_on_step_end, callback_on_step_end_tensor_inputs, check_memory, adapters,
+                cancellation: as for `StableDiffusionPipeline`.
+
+        Returns:
+            `ImagePipelineOutput`, or a tuple of its value.
+
+        Raises:
+            ArgumentError: if an argument is not valid. Nothing was computed.
+            ArgumentTypeError: if an argument has the wrong type. Nothing was computed.
+        """
+        return self.run_task()
+
+    # Steps of a call, in order
+
+    def image_to_pixels(self, image: ImageInput) -> Tensor:
+        if kind_of(image, "image") == "pil":
+            return super().image_to_pixels(image)
+        return VaeImageProcessor(do_resize=False, vae_latent_channels=0).preprocess(image)
+
+    def check_prompts(self) -> int:
+        """Return the number of pictures: there are no prompts."""
+        check_image(self.call.image)
+        return count_images(self.call.image)
+
+    def size_beside(self, pixels: Tensor) -> tuple[int, int]:
+        height, width = pixels.shape[-2:]
+        return height * self.vae_scale_factor, width * self.vae_scale_factor
+
+    def channels_beside(self, pixels: Tensor) -> int:
+        return pixels.shape[1]
+
+    def check_beside(self, pixels: Tensor) -> None:
+        check_colours(pixels)
+        super().check_beside(pixels)
+
+    def encode_conditioning(self, height: int, width: int) -> Tensors:
+        return {}
+
+    def latents_dtype(self, tensors: Tensors) -> torch.dtype:
+        dtype: torch.dtype = self.unet.dtype
+        return dtype
+
+    def encode_beside(self, pixels: Tensor, batch_size: int) -> Tensors:
+        return {"image_latents": pixels}
+
+    def denoiser_inputs(self, tensors: Tensors) -> dict[str, Any]:
+        return {}
+
+    def run_denoiser(
+        self, sample: Tensor, timestep: Tensor, guidance: Tensor | None, inputs: Mapping[str, Any]
+    ) -> Tensor:
+        latents, picture = sample.tensor_split([self.codec.channels], dim=1)
+        # The networks were trained with a scheduler that scales nothing; others scale both.
+        picture = self.scheduler.scale_model_input(picture, timestep)
+        sample = torch.cat((latents, picture), dim=1)
+        prediction: Tensor = self.denoiser(sample, timestep, return_dict=False, **inputs)[0]
+        return prediction
+
+    def prepare_extra_step_kwargs(self, generator: Generators, eta: float) -> dict[str, Any]:
+        """Return `eta`, if the scheduler's `step` accepts it; its noise is torch's global one."""
+        return super().prepare_extra_step_kwargs(None, eta)

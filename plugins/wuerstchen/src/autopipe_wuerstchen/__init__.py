@@ -1,0 +1,1 @@
+"""Würstchen: text to image in two compressed stages."""
